@@ -1,0 +1,1 @@
+"""From pixels to a table of objects on the map."""

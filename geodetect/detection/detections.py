@@ -1,0 +1,73 @@
+"""Detections as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes with scores and classes, always all columns.
+
+    Args:
+        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges. Which pixels (a tile's or the whole
+            raster's) is said where they are handed over.
+        scores: ``float32[N]`` in 0..1.
+        labels: ``int16[N]`` index into the classes of the model.
+        truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int16]
+    truncated: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        boxes: object,
+        scores: object,
+        labels: object = None,
+        *,
+        truncated: object = None,
+    ) -> Detections:
+        """Detections from anything array-like; class 0 and not truncated unless given."""
+        box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        n = len(box)
+        return cls(
+            box,
+            np.asarray(scores, dtype=np.float32).reshape(n),
+            np.zeros(n, np.int16) if labels is None else np.asarray(labels, np.int16).reshape(n),
+            np.zeros(n, bool) if truncated is None else np.asarray(truncated, bool).reshape(n),
+        )
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No detections."""
+        return cls.of(np.empty((0, 4)), [])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Detections:
+        """All rows of all parts, in order."""
+        if not parts:
+            return cls.empty()
+        columns = (np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls))
+        return cls(*columns)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+        """The rows picked by a slice, a mask or row numbers."""
+        return Detections(
+            self.boxes[rows], self.scores[rows], self.labels[rows], self.truncated[rows]
+        )
+
+    def shifted(self, dx: float, dy: float) -> Detections:
+        """The same, moved by (dx, dy) pixels."""
+        boxes = self.boxes + np.array([dx, dy, dx, dy], dtype=np.float64)
+        return Detections(boxes, self.scores, self.labels, self.truncated)

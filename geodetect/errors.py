@@ -1,0 +1,56 @@
+"""Every error the library raises on purpose.
+
+::
+
+    GeodetectError
+    ├── InputError            (ValueError)   a value, option or file content that cannot be used
+    │   ├── BandError                        bands that the raster does not have
+    │   ├── GeoreferenceError                no CRS, or one that cannot be used
+    │   ├── AnnotationError                  labels that cannot be used
+    │   └── ModelFileError                   a model file that is damaged or of another kind
+    ├── RasterError           (OSError)      a raster that cannot be opened or read
+    ├── OutputError           (OSError)      a result that cannot be written
+    └── MissingDependencyError (ImportError) an extra that is not installed
+
+A message says what was found, what was expected, and which option changes it.
+"""
+
+
+class GeodetectError(Exception):
+    """Root of all errors raised on purpose; everything else is a bug."""
+
+
+class InputError(GeodetectError, ValueError):
+    """A value, option or file content cannot be used."""
+
+
+class BandError(InputError):
+    """The raster does not have the bands that were asked for."""
+
+
+class GeoreferenceError(InputError):
+    """A raster or layer has no coordinate reference system, or one that cannot be used."""
+
+
+class AnnotationError(InputError):
+    """Labels cannot be used."""
+
+
+class ModelFileError(InputError):
+    """A model file is damaged, unknown or of another kind."""
+
+
+class RasterError(GeodetectError, OSError):
+    """A raster cannot be opened or read."""
+
+
+class OutputError(GeodetectError, OSError):
+    """A result cannot be written."""
+
+
+class MissingDependencyError(GeodetectError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class GeodetectWarning(UserWarning):
+    """Something the user should know that does not stop the work."""

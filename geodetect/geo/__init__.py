@@ -1,0 +1,1 @@
+"""Pure geometry: grids, boxes and tiles. No files, no torch."""

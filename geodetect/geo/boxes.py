@@ -1,0 +1,58 @@
+"""Arithmetic on boxes ``float64[N, 4]``: x1, y1, x2, y2 in pixel edges, x right and y down."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+def area(boxes: Float) -> Float:
+    """Areas ``float64[N]`` in square pixels; empty boxes have none."""
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+
+
+def clip(boxes: Float, frame: Float) -> Float:
+    """The part of each box inside ``frame`` (one box ``[4]``, or one per box ``[N, 4]``).
+
+    A box that lies outside comes back with no area.
+    """
+    frame = np.broadcast_to(frame, boxes.shape)
+    upper_left = np.minimum(np.maximum(boxes[:, :2], frame[:, :2]), frame[:, 2:])
+    lower_right = np.maximum(np.minimum(boxes[:, 2:], frame[:, 2:]), frame[:, :2])
+    return np.concatenate([upper_left, lower_right], axis=1)
+
+
+def intersection(a: Float, b: Float) -> Float:
+    """Shared areas of corresponding boxes, ``float64[N]``."""
+    upper_left = np.maximum(a[:, :2], b[:, :2])
+    lower_right = np.minimum(a[:, 2:], b[:, 2:])
+    return np.prod(np.maximum(lower_right - upper_left, 0), axis=1)
+
+
+def iou(a: Float, b: Float) -> Float:
+    """Intersection over union of corresponding boxes, ``float64[N]`` in 0..1."""
+    shared = intersection(a, b)
+    union = area(a) + area(b) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def overlap_pairs(a: Float, b: Float) -> Int:
+    """All pairs of boxes that touch or overlap.
+
+    Args:
+        a: ``float64[N, 4]``.
+        b: ``float64[M, 4]``.
+
+    Returns:
+        ``int64[P, 2]``: row numbers in ``a`` and in ``b``, in ascending order. Found with a
+        Sort-Tile-Recursive tree over ``b``, so it takes about N log M.
+    """
+    if len(a) == 0 or len(b) == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    tree = shapely.STRtree(shapely.box(*b.T))
+    pairs = tree.query(shapely.box(*a.T)).T.astype(np.int64)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -1,0 +1,105 @@
+"""How a raster is cut into overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of whole pixels.
+
+    Args:
+        index: Number in row-major order.
+        row: Row of tiles.
+        col: Column of tiles.
+        x0: Left edge in pixels.
+        y0: Upper edge in pixels.
+        width: Columns of pixels.
+        height: Rows of pixels.
+    """
+
+    index: int
+    row: int
+    col: int
+    x0: int
+    y0: int
+    width: int
+    height: int
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
+        return np.array(
+            [self.x0, self.y0, self.x0 + self.width, self.y0 + self.height], dtype=np.float64
+        )
+
+
+@dataclass(frozen=True)
+class TileScheme:
+    """Tiles of one size with at least ``overlap_px`` between neighbours, covering a raster.
+
+    All tiles have the full size unless the raster is smaller: the last row and column are moved
+    inwards instead of cut, so every network sees the context it was trained with.
+
+    Args:
+        width: Columns of the raster.
+        height: Rows of the raster.
+        tile_px: Side of a tile.
+        overlap_px: Least overlap of neighbours.
+
+    Raises:
+        InputError: The tile is empty or not larger than the overlap.
+    """
+
+    width: int
+    height: int
+    tile_px: int
+    overlap_px: int
+
+    def __post_init__(self) -> None:
+        if self.tile_px < 1:
+            raise InputError(f"--tile-size must be at least 1 px, found {self.tile_px}")
+        if not 0 <= self.overlap_px < self.tile_px:
+            raise InputError(
+                f"--overlap must be at least 0 and below the tile size of {self.tile_px} px, "
+                f"found {self.overlap_px} px"
+            )
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Left edges of the columns of tiles."""
+        return _starts(self.width, self.tile_px, self.overlap_px)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Upper edges of the rows of tiles."""
+        return _starts(self.height, self.tile_px, self.overlap_px)
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def __iter__(self) -> Iterator[Tile]:
+        for row in range(len(self.rows)):
+            yield from self.row(row)
+
+    def row(self, row: int) -> Iterator[Tile]:
+        """The tiles of one row, from left to right."""
+        columns, y0 = self.columns, self.rows[row]
+        width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
+        for col, x0 in enumerate(columns):
+            yield Tile(row * len(columns) + col, row, col, x0, y0, width, height)
+
+
+def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
+    """First pixels of tiles along one axis."""
+    if length <= tile:
+        return (0,)
+    stride = tile - overlap
+    return (*range(0, length - tile, stride), length - tile)

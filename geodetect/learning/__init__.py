@@ -1,0 +1,1 @@
+"""From rasters and labels to a model."""
