@@ -92,7 +92,7 @@ class Grid:
             raise InputError(f"resampling factors must be positive, found {scale_x} x {scale_y}")
         width = max(1, round(self.width * scale_x))
         height = max(1, round(self.height * scale_y))
-        transform = self.transform * Affine.scale(self.width / width, self.height / height)
+        transform = self.transform @ Affine.scale(self.width / width, self.height / height)
         return replace(self, transform=transform, width=width, height=height)
 
 

@@ -1,0 +1,45 @@
+"""The program ``geodetect``: one command per file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from geodetect.version import __version__
+from geodetect_cli import info, models, predict, tile, train
+from geodetect_cli.console import reports_errors
+
+app = typer.Typer(
+    name="geodetect",
+    help="Object detection on aerial imagery: GeoTIFF in, map layer out.",
+    epilog="Start with:  geodetect predict scene.tif -o pools.geojson",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (predict, train, info, models, tile):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, epilog=module.EXAMPLES, no_args_is_help=module is not models)(
+        reports_errors(module.command)
+    )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"geodetect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Object detection on aerial imagery: GeoTIFF in, map layer out."""
+
+
+def main() -> None:
+    """Run the program."""
+    app()

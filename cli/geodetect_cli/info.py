@@ -1,0 +1,35 @@
+"""``geodetect info``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from geodetect_cli import console, options, summaries
+
+EXAMPLES = """Examples:
+
+geodetect info scene.tif
+
+geodetect info pools
+
+geodetect info scene.tif --json"""
+
+
+def command(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A raster, a model file or a model's name.")
+    ],
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what a raster or a model is."""
+    from geodetect.io.inspection import inspect_raster
+    from geodetect.model.bundle import list_models, load_card
+
+    is_model = file in list_models() or file.endswith(".safetensors")
+    values = load_card(file).model_dump(mode="json") if is_model else inspect_raster(file)
+    if as_json:
+        console.print_json(values)
+    else:
+        summaries.show_values(file, values)

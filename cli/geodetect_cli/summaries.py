@@ -1,0 +1,120 @@
+"""Tables at the end of a command, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from geodetect_cli import console
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from geodetect.detection.estimate import Estimate
+    from geodetect.detection.inference import Tally
+    from geodetect.model.card import ModelCard
+
+
+def show_run(
+    table: gpd.GeoDataFrame,
+    tally: Tally,
+    output: str,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """What ``predict`` found and where it is."""
+    by_class = {str(k): int(v) for k, v in table["class"].value_counts().items()}
+    values = {
+        "output": output,
+        "objects": len(table),
+        "by_class": by_class,
+        "truncated": int(table["truncated"].sum()),
+        "tiles": tally.tiles,
+        "empty_tiles": tally.empty_tiles,
+        "seconds": round(tally.seconds, 1),
+        "failed": tally.failed,
+    }
+    if as_json:
+        console.print_json(values)
+    if as_json or quiet:
+        return
+    found = ", ".join(f"{n:,} {name}" for name, n in by_class.items()) or "nothing"
+    rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
+    if len(table) and table["area_m2"].notna().any():
+        rows.append(("Area of their boxes", f"{table['area_m2'].sum():,.0f} m²"))
+    rows.append(("Tiles", f"{tally.tiles:,} looked at, {tally.empty_tiles:,} without imagery"))
+    rows.append(("Time", duration(tally.seconds)))
+    if verbose:
+        rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(table)]
+    rows += [("Left out", message) for message in tally.failed.values()]
+    console.show_table("", rows)
+
+
+def show_estimate(estimate: Estimate, as_json: bool) -> None:
+    """The plan of ``predict --dry-run``."""
+    values = estimate.as_dict()
+    if as_json:
+        console.print_json(values)
+        return
+    rows = [
+        ("Rasters", f"{len(estimate.rasters):,}"),
+        ("Tiles", f"{estimate.tiles:,} to look at, {estimate.skipped_tiles:,} skipped"),
+        ("Ground", f"{estimate.area_km2:,.3f} km² to look at, {estimate.skipped_km2:,.3f} skipped"),
+        ("Time", f"about {duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)"),
+        ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
+    ]
+    rows += [(Path(one.path).name, one.in_words()) for one in estimate.rasters[:20]]
+    console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
+
+
+def show_training(card: ModelCard, output: Path, *, as_json: bool, quiet: bool) -> None:
+    """What ``train`` made."""
+    if as_json:
+        console.print_json(card.model_dump(mode="json"))
+        return
+    if quiet:
+        return
+    rows = [
+        ("Model", str(output)),
+        ("Classes", ", ".join(card.classes)),
+        ("Resolution", f"{card.gsd_m:g} m per pixel"),
+        ("Learned from", f"{card.training.objects:,} objects in {card.training.steps:,} steps"),
+        ("Default --conf", f"{card.conf:.2f}"),
+    ]
+    rows += [(name, f"{value:.3f}") for name, value in card.metrics.items()]
+    console.show_table("", rows)
+
+
+def show_values(title: str, values: Mapping[str, Any]) -> None:
+    """Names and values, nested ones on their own lines."""
+    console.show_table(title, list(_flat(values)), out=Console())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _by_raster(table: gpd.GeoDataFrame) -> list[tuple[str, str]]:
+    return [(str(name), f"{n:,}") for name, n in table["raster"].value_counts().items()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            rows.append((name, ", ".join(map(str, value)) or "-"))
+        else:
+            rows.append((name, "-" if value is None or value == {} or value == "" else str(value)))
+    return rows

@@ -1,0 +1,190 @@
+"""What a run is going to do, from headers only."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodetect.errors import InputError
+from geodetect.geo.grid import Grid
+from geodetect.geo.reproject import reproject
+from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.io.annotations import read_area
+from geodetect.io.raster import Raster, RasterOptions, open_raster
+from geodetect.model.card import ModelCard
+from geodetect.settings import PredictSettings
+
+SAME_GSD = 0.05  # a raster this close to the model's resolution is not resampled
+COARSEST = 4.0  # a raster this many times coarser than the model is refused
+OVERLAP_MARGIN_PX = 16
+DEFAULT_OVERLAP = 0.125
+
+
+@dataclass(frozen=True)
+class RasterPlan:
+    """How one raster will be looked at.
+
+    Args:
+        raster: The raster, open.
+        grid: The grid worked on: the raster's own, or resampled to the model's resolution.
+        scheme: Its tiles.
+        area: Ground to look at, in pixels of ``grid``; None: all of it.
+        tiles: Numbers of the tiles that touch the area, ascending.
+    """
+
+    raster: Raster
+    grid: Grid
+    scheme: TileScheme
+    area: shapely.Geometry | None
+    tiles: NDArray[np.int64]
+
+    @property
+    def gsd_ratio(self) -> tuple[float, float]:
+        """Pixels of the raster per pixel worked on, along x and y; (1, 1): not resampled."""
+        own = self.raster.grid
+        return own.width / self.grid.width, own.height / self.grid.height
+
+    def chosen_tiles(self) -> list[Tile]:
+        """The tiles that touch the area, row by row."""
+        chosen = set(self.tiles.tolist())
+        return [tile for tile in self.scheme if tile.index in chosen]
+
+
+def plan_raster(
+    path: str | os.PathLike[str], card: ModelCard, settings: PredictSettings
+) -> RasterPlan:
+    """Open a raster and decide how to look at it.
+
+    Args:
+        path: File or URL.
+        card: Card of the detector.
+        settings: The user's wishes.
+
+    Raises:
+        RasterError: It cannot be opened.
+        InputError: Settings, model and raster do not go together.
+    """
+    options = RasterOptions(
+        bands=settings.bands,
+        value_range=settings.value_range,
+        src_crs=settings.src_crs,
+        pixel_coords=settings.pixel_coords,
+    )
+    needed = None if card.bands is None else len(card.bands)
+    raster = open_raster(path, options, needed_bands=needed)
+    return plan_grid(raster, card, settings, area=_area_px(raster, settings))
+
+
+def plan_grid(
+    raster: Raster, card: ModelCard, settings: PredictSettings, *, area: shapely.Geometry | None
+) -> RasterPlan:
+    """Decide how to look at an open raster.
+
+    Args:
+        raster: The raster.
+        card: Card of the detector.
+        settings: The user's wishes; its limits of the area are not looked at.
+        area: Ground to look at, in pixels of the raster; None: all of it.
+
+    Raises:
+        InputError: Settings, model and raster do not go together.
+    """
+    grid = working_grid(raster, card, gsd_m=settings.gsd)
+    tile_px = settings.tile_size or card.tile_px
+    overlap_px = _overlap_px(tile_px, grid, card, overlap=settings.overlap)
+    scheme = TileScheme(grid.width, grid.height, tile_px, overlap_px)
+    if area is not None:
+        scale = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height])
+        area = shapely.transform(area, lambda points: points * scale)
+    return RasterPlan(raster, grid, scheme, area, _tiles_on(scheme, area))
+
+
+def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Grid:
+    """The grid at the resolution asked for, else the model's, else the raster's own.
+
+    A raster within 5 % of it is taken as it is.
+
+    Raises:
+        InputError: The raster is far too coarse for the model, and nobody insists.
+    """
+    wanted = gsd_m or card.gsd_m
+    own = raster.grid.gsd_xy_m
+    if wanted is None:
+        return raster.grid
+    if own is None:
+        if gsd_m is not None:
+            raise InputError(
+                f"{raster.path}: --gsd needs a raster whose ground resolution is known; this one "
+                f"is used in pixel coordinates"
+            )
+        return raster.grid
+    if gsd_m is None and max(own) > COARSEST * wanted:
+        raise InputError(
+            f"{raster.path}: its pixels are {max(own):.3g} m on the ground, too coarse for model "
+            f"{card.name} ({wanted:g} m); choose another --model, or insist with --gsd "
+            f"{max(own):.3g}"
+        )
+    scale = own[0] / wanted, own[1] / wanted
+    if all(abs(math.log(s)) <= math.log(1 + SAME_GSD) for s in scale):
+        return raster.grid
+    return raster.grid.resampled(*scale)
+
+
+def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:
+    """Overlap in pixels: as stated, else so that some tile sees the largest object whole."""
+    if overlap is not None:
+        pixels = overlap * tile_px if overlap < 1 else overlap
+        return math.ceil(pixels)
+    if card.object_size_m is None or grid.gsd_xy_m is None:
+        return math.ceil(tile_px * DEFAULT_OVERLAP) if tile_px > 1 else 0
+    largest = card.object_size_m[2] / min(grid.gsd_xy_m)
+    return min(math.ceil(largest) + OVERLAP_MARGIN_PX, tile_px // 2)
+
+
+def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | None:
+    """The ground to look at in pixels of the raster; None: everything."""
+    grid = raster.grid
+    parts = []
+    if settings.aoi is not None:
+        area, crs = read_area(settings.aoi)
+        if grid.crs is None:
+            raise InputError(
+                f"--aoi {settings.aoi} lies on the map, but {raster.path} is used in pixel "
+                f"coordinates; limit it with --bbox in pixels instead"
+            )
+        parts.append(reproject(np.array([area], dtype=object), crs, grid.crs)[0])
+    if settings.bbox is not None:
+        parts.append(shapely.box(*settings.bbox))
+    if not parts:
+        return None
+    return shapely.transform(shapely.intersection_all(parts), grid.to_px)
+
+
+def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> NDArray[np.int64]:
+    if area is None:
+        return np.arange(len(scheme))
+    boxes = np.array([tile.box for tile in scheme])
+    shapely.prepare(area)
+    return np.flatnonzero(shapely.intersects(shapely.box(*boxes.T), area))
+
+
+def check_area(plans: Sequence[RasterPlan]) -> None:
+    """Refuse an area that touches no raster.
+
+    Raises:
+        InputError: It touches none.
+    """
+    if any(len(plan.tiles) for plan in plans):
+        return
+    grid = plans[0].grid
+    corners = grid.to_map(np.array([[0, 0], [grid.width, grid.height]], np.float64)).round(3)
+    raise InputError(
+        f"the area of --aoi or --bbox touches none of the {len(plans)} rasters; the first one "
+        f"lies from {corners[0].tolist()} to {corners[1].tolist()} in its CRS"
+    )

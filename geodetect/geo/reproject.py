@@ -1,0 +1,59 @@
+"""Geometries from one coordinate reference system to another."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodetect.errors import GeoreferenceError
+from geodetect.geo.grid import horizontal_crs, transformer_between
+
+Geometries = NDArray[Any]
+Float = NDArray[np.float64]
+
+
+def reproject(geometries: Geometries, source: str, target: str) -> Geometries:
+    """Geometries in another CRS, vertex by vertex, x before y whatever the axes say.
+
+    Args:
+        geometries: ``object[N]`` shapely geometries in ``source``.
+        source: WKT, or anything PROJ understands; of a compound or 3D CRS the horizontal part.
+        target: Likewise.
+
+    Returns:
+        ``object[N]`` geometries in ``target``; the same ones when both are the same CRS.
+
+    Raises:
+        GeoreferenceError: A vertex lies where ``target`` is not defined.
+    """
+    if same_crs(source, target) or len(geometries) == 0:
+        return geometries
+    transformer = transformer_between(_horizontal_wkt(source), _horizontal_wkt(target))
+
+    def to_target(points: Float) -> Float:
+        return np.stack(transformer.transform(points[:, 0], points[:, 1]), axis=1)
+
+    moved = np.asarray(shapely.transform(geometries, to_target))
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        names = horizontal_crs(source).name, horizontal_crs(target).name
+        raise GeoreferenceError(
+            f"some coordinates in {names[0]} cannot be expressed in {names[1]}; "
+            f"name the raster's right CRS with --src-crs or another output CRS with --crs"
+        )
+    return moved
+
+
+@lru_cache(maxsize=64)
+def same_crs(a: str, b: str) -> bool:
+    """Whether two CRS mean the same horizontal coordinates, the order of their axes aside."""
+    first, second = horizontal_crs(a), horizontal_crs(b)
+    return bool(first.equals(second, ignore_axis_order=True))
+
+
+@lru_cache(maxsize=64)
+def _horizontal_wkt(crs: str) -> str:
+    return str(horizontal_crs(crs).to_wkt())

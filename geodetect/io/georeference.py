@@ -1,0 +1,84 @@
+"""Where a raster lies: transform, ground control points or RPCs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.transform import from_gcps
+from rasterio.vrt import WarpedVRT
+
+from geodetect.errors import GeoreferenceError
+from geodetect.geo.grid import Grid, parse_crs
+
+GCP_AFFINE_TOLERANCE_PX = 0.05
+WARP_TOLERANCE_PX = 0.01
+RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
+
+
+def locate(
+    dataset: Any, *, src_crs: str | None, pixel_coords: bool
+) -> tuple[Grid, dict[str, Any] | None]:
+    """Where a dataset lies, and how it has to be warped.
+
+    Ground control points that lie on an affine (rotated or not) are used as that affine, so no
+    pixel is resampled; others, and RPCs, are warped to a north-up grid.
+
+    Args:
+        dataset: An open rasterio dataset.
+        src_crs: CRS to use instead of the dataset's own.
+        pixel_coords: Work without georeference.
+
+    Returns:
+        The grid, and the arguments of a ``WarpedVRT`` (None: read as it is).
+
+    Raises:
+        GeoreferenceError: There is no CRS or no transform.
+    """
+    width, height = dataset.width, dataset.height
+    if pixel_coords:
+        return Grid(None, Affine.identity(), width, height), None
+    gcps, gcps_crs = dataset.gcps
+    crs = src_crs or (dataset.crs or gcps_crs)
+    if not dataset.transform.is_identity:
+        return Grid(_wkt(crs), dataset.transform, width, height), None
+    if gcps:
+        transform = from_gcps(gcps)
+        if _gcp_error_px(gcps, transform) < GCP_AFFINE_TOLERANCE_PX:
+            return Grid(_wkt(crs), transform, width, height), None
+        return _warped(dataset, {"src_crs": _wkt(crs), "crs": _wkt(crs)})
+    if dataset.rpcs:
+        return _warped(dataset, {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"})
+    raise GeoreferenceError(
+        "no georeference found (no transform, ground control points or RPCs); add a world file, or "
+        "use --pixel-coords for results in pixel columns and rows"
+    )
+
+
+def _warped(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
+    warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
+    with WarpedVRT(dataset, **warp) as vrt:
+        return Grid(_wkt(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+
+
+def _wkt(crs: Any) -> str:
+    """A CRS as GDAL or the user gives it to WKT that pyproj reads."""
+    if not crs:
+        raise GeoreferenceError(
+            "no coordinate reference system found; name it with --src-crs (e.g. --src-crs "
+            "EPSG:2154), or use --pixel-coords for results in pixel columns and rows"
+        )
+    return parse_crs(crs if isinstance(crs, str) else crs.to_wkt())
+
+
+def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:
+    """Largest distance of a control point from where an affine puts it, in pixels."""
+    if transform.determinant == 0:
+        return float("inf")
+    found = [~transform @ (gcp.x, gcp.y) for gcp in gcps]
+    return max(
+        float(np.hypot(x - gcp.col, y - gcp.row)) for (x, y), gcp in zip(found, gcps, strict=True)
+    )

@@ -1,0 +1,90 @@
+"""What a raster is, from its header."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from pyproj import CRS
+
+from geodetect.errors import GeoreferenceError
+from geodetect.io.georeference import locate
+from geodetect.io.raster import open_dataset
+
+
+def inspect_raster(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Describe a raster without reading its pixels.
+
+    Args:
+        path: File or URL.
+
+    Returns:
+        Plain values for JSON: ``path, driver, width, height, bands`` (number, data type, colour
+        and nodata of each), ``crs``, ``georeference`` (how it is located), ``bounds`` in the CRS,
+        ``gsd_m`` (true ground size of the central pixel), ``gsd_xy_m``, ``block``, ``overviews``,
+        ``mask`` and ``compression``. Values that are not known are None.
+
+    Raises:
+        RasterError: It cannot be opened.
+    """
+    with open_dataset(os.fspath(path)) as dataset:
+        return {
+            "path": os.fspath(path),
+            "driver": dataset.driver,
+            "width": dataset.width,
+            "height": dataset.height,
+            "band_count": dataset.count,
+            "dtype": dataset.dtypes[0],
+            "bands": [
+                {"band": i, "dtype": dtype, "colour": colour.name, "nodata": _plain(nodata)}
+                for i, dtype, colour, nodata in zip(
+                    dataset.indexes,
+                    dataset.dtypes,
+                    dataset.colorinterp,
+                    dataset.nodatavals,
+                    strict=True,
+                )
+            ],
+            "mask": [flag.name for flag in dataset.mask_flag_enums[0]],
+            "nodata": _plain(dataset.nodata),
+            "block": list(dataset.block_shapes[0]),
+            "overviews": list(dataset.overviews(1)),
+            "compression": dataset.compression.value if dataset.compression else None,
+            **_location(dataset),
+        }
+
+
+def _location(dataset: Any) -> dict[str, Any]:
+    gcps, _ = dataset.gcps
+    kinds = {"transform": not dataset.transform.is_identity, "gcps": gcps, "rpcs": dataset.rpcs}
+    found = next((name for name, there in kinds.items() if there), None)
+    unknown = {"crs": None, "gsd_m": None, "gsd_xy_m": None, "bounds": None}
+    try:
+        grid, warp = locate(dataset, src_crs=None, pixel_coords=False)
+    except GeoreferenceError as error:
+        return {"georeference": found, **unknown, "problem": str(error)}
+    corners = grid.to_map(
+        np.array([[0, 0], [grid.width, 0], [grid.width, grid.height], [0, grid.height]], float)
+    )
+    size = grid.gsd_xy_m
+    return {
+        "georeference": f"{found}, warped to north-up" if warp else found,
+        "crs": _crs_name(grid.crs),
+        "gsd_m": None if grid.gsd_m is None else round(grid.gsd_m, 6),
+        "gsd_xy_m": None if size is None else [round(s, 6) for s in size],
+        "bounds": [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
+    }
+
+
+def _crs_name(wkt: str | None) -> str | None:
+    if wkt is None:
+        return None
+    crs = CRS(wkt)
+    authority = crs.to_authority()
+    return f"{authority[0]}:{authority[1]} ({crs.name})" if authority else str(crs.name)
+
+
+def _plain(value: float | None) -> float | str | None:
+    """JSON has no NaN."""
+    return "nan" if value is not None and np.isnan(value) else value

@@ -1,0 +1,116 @@
+"""Files that appear under their name complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geodetect.errors import OutputError
+
+Belongs = Callable[[Path], bool]
+
+PREFIX, SUFFIX = ".geodetect-", ".tmp"
+
+
+def check_folder(target: Path) -> None:
+    """See whether files can be made beside ``target``, by making one.
+
+    Raises:
+        OutputError: The folder is missing or cannot be written to.
+    """
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: the folder {folder} does not exist; create it")
+    try:
+        os.rmdir(tempfile.mkdtemp(SUFFIX, PREFIX, folder))  # noqa: PTH106 (mkdtemp gives a str)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: no files can be made in {folder} ({error.strerror}); "
+            f"choose another folder with --output"
+        ) from error
+
+
+def check_vacant(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False) -> None:
+    """See whether ``target`` may be written.
+
+    Args:
+        target: The file.
+        overwrite: Whether plain files may be replaced.
+        belongs: Which files beside ``target`` are parts of it.
+
+    Raises:
+        OutputError: It, or a part of it, exists and is not to be overwritten or is no plain file.
+    """
+    for file in [target, *_parts(target, belongs)]:
+        if file.exists() and not file.is_file():
+            raise OutputError(f"cannot write {file}: it exists and is not a plain file")
+        if file.exists() and not overwrite:
+            raise OutputError(
+                f"{file} already exists; replace it with --overwrite or choose another --output"
+            )
+
+
+@contextmanager
+def staged(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False) -> Iterator[Path]:
+    """A path to write to, whose file takes the place of ``target`` when the block ends well.
+
+    The path lies in a temporary folder beside ``target`` and has its name. Everything written to
+    that folder is flushed to disk and moved beside ``target``, and ``target`` itself last. When
+    the block raises, or is interrupted, nothing of it remains.
+
+    Args:
+        target: The final name. A symbolic link is followed.
+        overwrite: Replace files that exist.
+        belongs: Which files beside ``target`` are parts of it: they are replaced or go with it.
+
+    Raises:
+        OutputError: The folder or the target cannot be used.
+    """
+    final = target.resolve()
+    check_folder(final)
+    check_vacant(final, overwrite=overwrite, belongs=belongs)
+    folder = Path(tempfile.mkdtemp(SUFFIX, PREFIX, final.parent))
+    try:
+        yield folder / final.name
+        _publish(folder, final, overwrite=overwrite, belongs=belongs)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, final: Path, *, overwrite: bool, belongs: Belongs) -> None:
+    """Move all files of ``folder`` beside ``final``, that one last."""
+    files = sorted(folder.iterdir(), key=lambda file: (file.name == final.name, file.name))
+    check_vacant(final, overwrite=overwrite, belongs=belongs)
+    for file in files:
+        check_vacant(final.with_name(file.name), overwrite=overwrite)
+        _flush(file)
+    for file in _parts(final, belongs):  # a journal or index of the old file would spoil the new
+        file.unlink(missing_ok=True)
+    moved: list[Path] = []
+    try:
+        moved.extend(file.replace(final.with_name(file.name)) for file in files)
+    except BaseException:
+        for file in moved:
+            file.unlink(missing_ok=True)
+        raise
+    _flush(final.parent)
+
+
+def _parts(target: Path, belongs: Belongs) -> list[Path]:
+    return [file for file in target.parent.iterdir() if belongs(file)]
+
+
+def _flush(path: Path) -> None:
+    """Have the disk take what the system holds back; folders cannot be flushed everywhere."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

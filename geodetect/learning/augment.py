@@ -1,0 +1,97 @@
+"""Variations of a chip that keep its objects: turns, flips, light, colour, sharpness, noise.
+
+All randomness comes from the generator that is handed in, so a chip is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+Boxes = NDArray[np.float64]
+
+
+def turn(
+    image: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], Boxes]:
+    """One of the eight orientations of a square, at random.
+
+    Args:
+        image: ``uint8[C, S, S]`` (or any ``[..., S, S]``).
+        boxes: ``float64[N, 4]`` in its pixels.
+        rng: Source of randomness.
+
+    Returns:
+        The turned image and boxes.
+    """
+    size = image.shape[-1]
+    transpose, flip_x, flip_y = rng.random(3) < 0.5
+    if transpose:
+        image, boxes = image.swapaxes(-1, -2), boxes[:, [1, 0, 3, 2]]
+    if flip_x:
+        image, boxes = image[..., ::-1], _mirror(boxes, 0, size)
+    if flip_y:
+        image, boxes = image[..., ::-1, :], _mirror(boxes, 1, size)
+    return np.ascontiguousarray(image), boxes
+
+
+def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Another light, season, camera and compression.
+
+    Args:
+        image: ``uint8[3, H, W]``.
+        rng: Source of randomness.
+
+    Returns:
+        ``uint8[3, H, W]``.
+    """
+    x: Tensor = torch.from_numpy(np.array(image))
+    if rng.random() < 0.8:
+        x = F.adjust_brightness(x, float(rng.uniform(0.65, 1.4)))
+        x = F.adjust_contrast(x, float(rng.uniform(0.65, 1.4)))
+        x = F.adjust_saturation(x, float(rng.uniform(0.5, 1.5)))
+    if rng.random() < 0.4:
+        x = _mix_channels(x, rng)
+    if rng.random() < 0.2:
+        x = _replace_channel(x, rng)
+    if rng.random() < 0.3:
+        x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
+    if rng.random() < 0.3:
+        x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
+    elif rng.random() < 0.2:
+        x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
+    if rng.random() < 0.25:
+        noise = torch.from_numpy(rng.normal(0, rng.uniform(1, 8), x.shape).astype(np.float32))
+        x = (x + noise).clamp(0, 255).round().to(torch.uint8)
+    if rng.random() < 0.25:
+        x = F.jpeg(x, int(rng.integers(30, 90)))
+    return np.asarray(x.numpy())
+
+
+def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Colour casts: a gain and an offset per band, and some of each band in the others."""
+    mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
+    mix = mix / mix.sum(axis=1, keepdims=True) * rng.uniform(0.85, 1.15, (3, 1))
+    offset = rng.uniform(-18, 18, (3, 1, 1))
+    mixed = np.einsum("ij,jhw->ihw", mix, x.numpy().astype(np.float32)) + offset
+    return torch.from_numpy(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """One band made of the two others: keeps a model from leaning on a single band."""
+    channel = int(rng.integers(3))
+    share = rng.uniform(0.2, 0.8)
+    first, second = (x[i].float() for i in range(3) if i != channel)
+    mixed = x.clone()
+    mixed[channel] = (share * first + (1 - share) * second).round().to(torch.uint8)
+    return mixed
+
+
+def _mirror(boxes: Boxes, axis: int, size: int) -> Boxes:
+    mirrored = boxes.copy()
+    mirrored[:, axis] = size - boxes[:, axis + 2]
+    mirrored[:, axis + 2] = size - boxes[:, axis]
+    return mirrored

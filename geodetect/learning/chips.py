@@ -1,0 +1,190 @@
+"""Training chips, cut on the fly from rasters and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geodetect.errors import AnnotationError
+from geodetect.geo import boxes as bx
+from geodetect.geo.tiles import Tile
+from geodetect.io.raster import Raster
+from geodetect.learning.augment import recolour, turn
+from geodetect.learning.losses import Target
+
+SCALE_RANGE = (0.7, 1.45)
+VISIBLE_SHARE = 0.3  # a cut object counts from here on; below, its place is ignored
+VALID_SHARE = 0.3  # chips with less imagery are drawn again
+TRIES = 200
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One raster with its objects.
+
+    Args:
+        raster: Open raster.
+        boxes: ``float64[N, 4]`` objects in the raster's own pixels.
+        labels: ``int64[N]`` classes.
+        held_out: ``float64[M, 4]`` rectangles in the raster's own pixels that no chip touches.
+        gsd_m: Ground size of its pixels.
+    """
+
+    raster: Raster
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    held_out: NDArray[np.float64]
+    gsd_m: float
+
+    @property
+    def trainable(self) -> NDArray[np.bool_]:
+        """Objects whose centre is not held out, ``bool[N]``."""
+        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        points = np.concatenate([centres, centres], axis=1)
+        pairs = bx.overlap_pairs(points, self.held_out)
+        free = np.ones(len(self.boxes), bool)
+        free[pairs[:, 0]] = False
+        return free
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One training example.
+
+    Args:
+        image: ``uint8[C, S, S]``.
+        valid: ``bool[S, S]`` False outside the imagery.
+        target: Its objects.
+    """
+
+    image: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    target: Target
+
+
+class ChipSampler:
+    """Draws chips; the n-th chip depends on nothing but the seed and n.
+
+    Args:
+        grounds: Rasters with objects.
+        gsd_m: Ground resolution of the chips; each is drawn at a random scale around it.
+        chip_px: Side of a chip.
+        object_share: Share of chips placed on an object.
+        seed: Start of all randomness.
+
+    Raises:
+        AnnotationError: No object is left to learn from.
+    """
+
+    def __init__(
+        self,
+        grounds: list[Ground],
+        *,
+        gsd_m: float,
+        chip_px: int,
+        object_share: float,
+        seed: int,
+    ) -> None:
+        self.grounds = grounds
+        self.gsd_m = gsd_m
+        self.chip_px = chip_px
+        self.object_share = object_share
+        self.seed = seed
+        self._objects = [
+            (number, int(row))
+            for number, g in enumerate(grounds)
+            for row in np.flatnonzero(g.trainable)
+        ]
+        if not self._objects:
+            raise AnnotationError(
+                "no labelled object lies on the training ground; check that labels and rasters "
+                "overlap, or hold out less with --val-share or --val-area"
+            )
+        areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
+        self._area_share = areas / areas.sum()
+
+    @property
+    def objects(self) -> int:
+        """Objects that chips may be placed on."""
+        return len(self._objects)
+
+    def __getitem__(self, number: int) -> Chip:
+        """The chip of this number."""
+        rng = np.random.default_rng([self.seed, number])
+        for _ in range(TRIES):
+            ground, tile, scale = self._place(rng)
+            if tile is None:
+                continue
+            grid = ground.raster.grid.resampled(scale, scale)
+            pixels = ground.raster.read(tile, grid)
+            if pixels.valid.mean() >= VALID_SHARE:
+                size = [grid.width / ground.raster.grid.width] * 4
+                return self._finish(ground, tile, np.array(size), pixels.values, pixels.valid, rng)
+        raise AnnotationError(
+            f"no place for a chip of {self.chip_px} px found in {TRIES} tries; choose a smaller "
+            f"--chip-px or hold out less ground with --val-share"
+        )
+
+    def _place(self, rng: np.random.Generator) -> tuple[Ground, Tile | None, float]:
+        """A random place: its ground, the chip's window (None: held out) and the scale."""
+        low, high = np.log(SCALE_RANGE)
+        zoom = float(np.exp(rng.uniform(low, high)))
+        on_object = rng.random() < self.object_share
+        if on_object:
+            number, row = self._objects[int(rng.integers(len(self._objects)))]
+        else:
+            number, row = int(rng.choice(len(self.grounds), p=self._area_share)), -1
+        ground = self.grounds[number]
+        scale = zoom * ground.gsd_m / self.gsd_m
+        grid = ground.raster.grid
+        shape = np.array([max(1, round(grid.width * scale)), max(1, round(grid.height * scale))])
+        room = np.maximum(shape - self.chip_px, 0)
+        if on_object:
+            centre = (ground.boxes[row, :2] + ground.boxes[row, 2:]) / 2 * scale
+            corner = np.clip(centre - rng.uniform(0, self.chip_px, 2), 0, room)
+        else:
+            corner = rng.uniform(0, 1, 2) * room
+        x0, y0 = (int(c) for c in corner)
+        width, height = (int(min(s, self.chip_px)) for s in shape)
+        tile = Tile(0, 0, 0, x0, y0, width, height)
+        touched = bx.overlap_pairs(tile.box[None] / scale, ground.held_out)
+        return ground, None if len(touched) else tile, scale
+
+    def _finish(
+        self,
+        ground: Ground,
+        tile: Tile,
+        size: NDArray[np.float64],
+        values: NDArray[np.uint8],
+        valid: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> Chip:
+        whole = ground.boxes * size - np.array([tile.x0, tile.y0] * 2)
+        pad = [(0, self.chip_px - tile.height), (0, self.chip_px - tile.width)]
+        if values.shape[0] == 3:
+            values = recolour(values, rng)
+        layers = np.concatenate([values, valid[None].astype(np.uint8)])
+        layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)
+        valid = layers[-1].astype(bool)
+        return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
+
+
+def visible_objects(boxes: NDArray[np.float64], labels: NDArray[np.int64], chip_px: int) -> Target:
+    """The objects of a chip: clipped to it, and ignored where too little is left to see.
+
+    Args:
+        boxes: ``float64[N, 4]`` in chip pixels, not clipped.
+        labels: ``int64[N]``.
+        chip_px: Side of the chip.
+    """
+    inside = bx.clip(boxes, np.array([0, 0, chip_px, chip_px], dtype=np.float64))
+    share = bx.area(inside) / np.maximum(bx.area(boxes), 1e-9)
+    kept, ignored = share >= VISIBLE_SHARE, (share > 0) & (share < VISIBLE_SHARE)
+    return Target(
+        torch.from_numpy(inside[kept].astype(np.float32)),
+        torch.from_numpy(labels[kept]),
+        torch.from_numpy(inside[ignored].astype(np.float32)),
+    )

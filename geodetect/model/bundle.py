@@ -1,0 +1,147 @@
+"""One file per model: weights as safetensors, the card as JSON in its header.
+
+A safetensors file holds numbers and text only: loading one can never run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from geodetect.errors import ModelFileError, OutputError
+from geodetect.model.card import ModelCard
+
+FORMAT = "geodetect"
+FORMAT_VERSION = "1"
+BUILT_IN = Path(__file__).parent / "weights"
+
+Weights = Mapping[str, NDArray[np.generic]]
+
+
+def list_models() -> list[str]:
+    """Names of the built-in models."""
+    return sorted(path.stem for path in BUILT_IN.glob("*.safetensors"))
+
+
+def model_path(name: str | os.PathLike[str]) -> Path:
+    """The file of a built-in model or the path of a model file.
+
+    Raises:
+        ModelFileError: There is neither.
+    """
+    text = os.fspath(name)
+    if text in list_models():
+        return BUILT_IN / f"{text}.safetensors"
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    raise ModelFileError(
+        f"no model {text!r}: it is neither a file nor a built-in model "
+        f"({', '.join(list_models()) or 'none'}); choose with --model"
+    )
+
+
+def load_card(name: str | os.PathLike[str]) -> ModelCard:
+    """The card of a model, without its weights.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is damaged or of another kind.
+    """
+    return _read_header(model_path(name))[0]
+
+
+def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDArray[np.generic]]]:
+    """Card and weights of a model, checked against the checksum in its header.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is damaged, changed or of another kind.
+    """
+    path = model_path(name)
+    card, checksum = _read_header(path)
+    with safe_open(path, framework="numpy") as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    if _checksum(card, weights) != checksum:
+        raise ModelFileError(
+            f"{path}: the checksum does not match: the file was changed or damaged after it was "
+            f"written; fetch it again or choose another with --model"
+        )
+    return card, weights
+
+
+def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:
+    """Write a model file; under its final name it appears whole or not at all.
+
+    Args:
+        path: Usually ends in ``.safetensors``.
+        card: The model's card.
+        weights: Arrays by parameter name.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    arrays = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "card": card.model_dump_json(),
+        "sha256": _checksum(card, arrays),
+    }
+    try:
+        save_file(arrays, temporary, metadata=header)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{target}: the model cannot be written ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_header(path: Path) -> tuple[ModelCard, str]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(
+            f"{path}: not a model file, or an incomplete one ({error}); expected a .safetensors "
+            f"file written by `geodetect train`"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: holds weights but no geodetect model card; expected a file written by "
+            f"`geodetect train`"
+        )
+    if header.get("format_version") != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: has format version {header.get('format_version')}, this program reads "
+            f"{FORMAT_VERSION}; update geodetect"
+        )
+    try:
+        return ModelCard.model_validate_json(header["card"]), header.get("sha256", "")
+    except (ValidationError, KeyError) as error:
+        raise ModelFileError(
+            f"{path}: the model card cannot be read: {_one_line(error)}"
+        ) from error
+
+
+def _checksum(card: ModelCard, weights: Weights) -> str:
+    digest = hashlib.sha256(card.model_dump_json().encode())
+    for key in sorted(weights):
+        value = weights[key]
+        digest.update(f"{key} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,98 @@
+"""What a model says of itself, written into its file."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class NetworkConfig(BaseModel):
+    """How the RetinaNet is built.
+
+    Args:
+        backbone: torchvision ResNet whose first stages are the trunk.
+        trunk_stages: Residual stages kept, 2..4; the last one has stride 8, 16 or 32.
+        fpn_channels: Channels of the feature pyramid and the heads.
+        strides: Strides of the pyramid levels, in pixels, each twice the one before.
+        head_convs: 3x3 convolutions in each of the two heads before the output.
+        anchor_sizes_px: For each level the square roots of the anchors' areas, in pixels.
+        anchor_ratios: Height over width of the anchors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = "resnet18"
+    trunk_stages: int = Field(3, ge=2, le=4)
+    fpn_channels: int = Field(128, ge=8)
+    strides: tuple[int, ...] = (8, 16, 32, 64)
+    head_convs: int = Field(3, ge=1)
+    anchor_sizes_px: tuple[tuple[float, ...], ...]
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> NetworkConfig:
+        if len(self.anchor_sizes_px) != len(self.strides):
+            raise ValueError("anchor_sizes_px needs one entry for each of strides")
+        return self
+
+
+class TrainingRecord(BaseModel):
+    """Where a model comes from.
+
+    Args:
+        data: The imagery and labels it learned from, with their origin.
+        licence: Terms of the weights.
+        initial_weights: What the training started from.
+        objects: Labelled objects seen in training.
+        steps: Optimiser steps.
+        settings: The settings of the training, as given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: tuple[str, ...] = ()
+    licence: str = ""
+    initial_weights: str = ""
+    objects: int = 0
+    steps: int = 0
+    settings: dict[str, str | int | float | bool | None] = {}
+
+
+class ModelCard(BaseModel):
+    """Everything needed to use a model well.
+
+    Args:
+        name: Name of the model.
+        description: One sentence for people.
+        classes: Class names; a label is an index into them.
+        gsd_m: Ground size of a pixel the model was trained at, in metres; None: any raster is
+            taken as it is.
+        gsd_range_m: Ground sizes of rasters it is known to work on.
+        bands: What the input channels are; None: any number of bands.
+        mean: Mean of each band in 0..1, subtracted first.
+        std: Standard deviation of each band in 0..1, divided by.
+        object_size_m: Long sides of labelled objects in metres: 1st, 50th and 99th percentile.
+        tile_px: Side of the tiles it works on best, in pixels of ``gsd_m``.
+        conf: Score from which a detection counts.
+        iou: Overlap (IoU) from which two boxes are the same object.
+        network: How the network is built; None for detectors that are not ours.
+        training: Where it comes from.
+        metrics: What was measured on ground not trained on, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    classes: tuple[str, ...] = Field(min_length=1)
+    gsd_m: float | None = Field(None, gt=0)
+    gsd_range_m: tuple[float, float] | None = None
+    bands: tuple[str, ...] | None = ("red", "green", "blue")
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    object_size_m: tuple[float, float, float] | None = None
+    tile_px: int = Field(512, ge=1)
+    conf: float = Field(0.5, ge=0, le=1)
+    iou: float = Field(0.5, gt=0, le=1)
+    network: NetworkConfig | None = None
+    training: TrainingRecord = TrainingRecord()
+    metrics: dict[str, float] = {}

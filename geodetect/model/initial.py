@@ -1,0 +1,89 @@
+"""What a training starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from geodetect.errors import ModelFileError
+from geodetect.model.bundle import list_models, load_bundle
+from geodetect.model.retinanet import RetinaNet
+
+IMAGENET, NOTHING = "imagenet", "none"
+
+
+def initialise(network: RetinaNet, init: str) -> str:
+    """Load weights into a new network and say in words which.
+
+    Args:
+        network: Changed in place.
+        init: ``none``, ``imagenet`` (downloaded by torchvision), the name or path of a model, or a
+            safetensors file that holds a trunk under torchvision's names.
+
+    Raises:
+        ModelFileError: The weights cannot be had or do not fit.
+    """
+    if init == NOTHING:
+        return "random weights"
+    if init == IMAGENET:
+        return _load_trunk(network, _imagenet_trunk(network.config.backbone), init)
+    if init in list_models():
+        return _load_model(network, init)
+    path = Path(init).expanduser()
+    if not path.is_file():
+        raise ModelFileError(
+            f"--init {init}: no such file or built-in model; expected imagenet, none, "
+            f"{', '.join(list_models())} or the path of a safetensors file"
+        )
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"--init {init}: not a safetensors file ({error})") from error
+    if "conv1.weight" in weights:
+        return _load_trunk(network, weights, path.name)
+    return _load_model(network, init)
+
+
+def _imagenet_trunk(backbone: str) -> dict[str, torch.Tensor]:
+    weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+    try:
+        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ModelFileError(
+            f"--init imagenet: the weights of {backbone} cannot be downloaded ({error}); download "
+            f"them elsewhere and give the file with --init FILE, start from a built-in model with "
+            f"--init NAME, or from random weights with --init none"
+        ) from error
+    return state
+
+
+def _load_trunk(network: RetinaNet, weights: dict[str, torch.Tensor], source: str) -> str:
+    wanted = network.trunk.state_dict().keys()
+    missing = sorted(wanted - weights.keys())
+    if missing:
+        raise ModelFileError(
+            f"--init {source}: holds no {missing[0]} and {len(missing) - 1} more of the parameters "
+            f"of a {network.config.backbone} with {network.config.trunk_stages} stages"
+        )
+    network.trunk.load_state_dict({key: weights[key] for key in wanted})
+    return f"{network.config.backbone} trunk from {source}"
+
+
+def _load_model(network: RetinaNet, name: str) -> str:
+    """All parameters of a model that fit: another class list keeps its new output layer."""
+    card, arrays = load_bundle(name)
+    own = network.state_dict()
+    fitting = {
+        key: torch.from_numpy(value).float()
+        for key, value in arrays.items()
+        if key in own and own[key].shape == value.shape
+    }
+    if not any(key.startswith("trunk.") for key in fitting):
+        raise ModelFileError(f"--init {name}: its network is of another kind than the one to train")
+    network.load_state_dict(own | fitting)
+    return f"model {card.name} ({len(fitting)} of {len(own)} parameters)"

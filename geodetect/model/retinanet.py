@@ -1,0 +1,109 @@
+"""RetinaNet (Lin et al. 2017): a feature pyramid with two small heads shared by its levels."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from geodetect.errors import InputError
+from geodetect.model.backbones import ResNetTrunk
+from geodetect.model.card import NetworkConfig
+
+CLASSIFICATION_PRIOR = 0.01  # score of every anchor at the start, section 4.1 of the paper
+NORM_GROUPS = 16
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid on the trunk, with further levels halved from its coarsest one."""
+
+    def __init__(self, trunk: ResNetTrunk, channels: int, strides: tuple[int, ...]) -> None:
+        super().__init__()
+        own = len(trunk.strides)
+        expected = tuple(trunk.strides[0] * 2**i for i in range(len(strides)))
+        if strides != expected or len(strides) < own:
+            raise InputError(
+                f"a trunk with strides {trunk.strides} carries pyramid levels {expected[:own]} and "
+                f"coarser ones; found {strides}"
+            )
+        self.fpn = FeaturePyramidNetwork(list(trunk.channels), channels)
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in strides[own:]
+        )
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Trunk features to one ``float[B, channels, H / stride, W / stride]`` per level."""
+        named = OrderedDict((str(i), feature) for i, feature in enumerate(features))
+        levels = list(self.fpn(named).values())
+        for conv in self.coarser:
+            levels.append(conv(levels[-1].relu()))  # as P6 and P7 of the paper
+        return levels
+
+
+class Head(nn.Module):
+    """Convolutions with group norm, then ``outputs`` values per cell."""
+
+    def __init__(self, channels: int, convs: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(convs):
+            layers += [
+                nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+                nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
+                nn.ReLU(inplace=True),
+            ]
+        self.tower = nn.Sequential(*layers)
+        self.output = nn.Conv2d(channels, outputs, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``float[B, channels, H, W]`` to ``float[B, outputs, H, W]``."""
+        return torch.as_tensor(self.output(self.tower(feature)))
+
+
+class RetinaNet(nn.Module):
+    """The network: normalised images in, logits and offsets of every anchor out.
+
+    Args:
+        config: How it is built.
+        classes: Number of classes, at least 1.
+    """
+
+    def __init__(self, config: NetworkConfig, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = classes
+        anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
+        if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
+            raise InputError("every pyramid level needs the same number of anchor sizes")
+        self.trunk = ResNetTrunk(config.backbone, config.trunk_stages)
+        self.pyramid = Pyramid(self.trunk, config.fpn_channels, config.strides)
+        self.classification = Head(config.fpn_channels, config.head_convs, anchors * classes)
+        self.regression = Head(config.fpn_channels, config.head_convs, anchors * 4)
+        prior = -math.log((1 - CLASSIFICATION_PRIOR) / CLASSIFICATION_PRIOR)
+        nn.init.constant_(torch.as_tensor(self.classification.output.bias), prior)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the network.
+
+        Args:
+            images: ``float[B, C, H, W]`` normalised; H and W multiples of the largest stride.
+
+        Returns:
+            Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of
+            ``anchors_of_image``.
+        """
+        levels = self.pyramid(self.trunk(images))
+        logits = [_per_anchor(self.classification(level), self.classes) for level in levels]
+        deltas = [_per_anchor(self.regression(level), 4) for level in levels]
+        return torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
+
+
+def _per_anchor(output: Tensor, values: int) -> Tensor:
+    """``[B, A * values, H, W]`` to ``[B, H * W * A, values]``."""
+    return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, values)

@@ -1,0 +1,1 @@
+"""Procedural drawing of imaginary aerial scenes together with their truth polygons."""

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from geodetect.detection.detections import Detections
+from geodetect.detection.table import concatenate_tables, detection_table, empty_table
+from geodetect.errors import GeoreferenceError, InputError, OutputError
+from geodetect.geo.grid import Grid, parse_crs
+from geodetect.io.vector import FORMATS, LAYER, check_target, write
+
+SUFFIXES = ("geojson", "geojsonl", "gpkg", "fgb", "parquet", "shp", "csv")
+PROJECTED = ("gpkg", "fgb", "parquet", "shp")
+NAMES = ["id", "class", "score", "area_m2", "width_m", "length_m", "truncated", "raster"]
+
+
+def placed(crs: str | None, x: float, y: float, linear: Affine) -> Grid:
+    wkt = None if crs is None else parse_crs(crs)
+    return Grid(wkt, Affine.translation(x, y) * linear, 4000, 3000)
+
+
+GRIDS = {
+    "north-up": placed("EPSG:2154", 650000, 6860000, Affine.scale(0.1, -0.1)),
+    "rotated": placed("EPSG:25832", 450000, 5300000, Affine.rotation(33) * Affine.scale(0.1, -0.1)),
+    "sheared": placed("EPSG:25833", 390000, 5820000, Affine(0.1, 0.03, 0, 0.02, -0.15, 0)),
+    "datum shift": placed("EPSG:2056", 2600000, 1200000, Affine.scale(0.25, -0.25)),
+    "south-up": placed("EPSG:32755", 690000, 6090000, Affine.scale(0.1, 0.1)),
+    "degrees": placed("EPSG:4326", 7.5, 46.9, Affine.scale(1.5e-6, -1e-6)),
+    "feet": placed("EPSG:2263", 980000, 190000, Affine.scale(0.5, -0.5)),
+    "mercator": placed("EPSG:3857", 900000, 6500000, Affine.scale(0.2, -0.2)),
+}
+
+
+def detections(count: int = 40) -> Detections:
+    random = np.random.default_rng(7)
+    corner = random.uniform((0, 0), (3900, 2900), (count, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(5, 100, (count, 2))], axis=1)
+    return Detections.of(boxes, random.uniform(0, 1, count), truncated=random.random(count) < 0.5)
+
+
+def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
+    return detection_table(detections(count), grid, classes=["pool"], raster="Zürich 東.tif")
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    """What others see in the file, in the order of the ids."""
+    if path.suffix == ".parquet":
+        found = gpd.read_parquet(path)
+    elif path.suffix == ".csv":
+        rows = pd.read_csv(path)
+        found = gpd.GeoDataFrame(rows, geometry=shapely.from_wkt(rows["WKT"].to_numpy(object)))
+    else:
+        found = gpd.read_file(path)
+    return found.sort_values("id", ignore_index=True)
+
+
+def boxes_px(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
+    """Boxes in pixels from the corners in a file."""
+    points = shapely.get_coordinates(found.geometry.array)
+    if grid.crs is not None and found.crs is not None:
+        transformer = Transformer.from_crs(found.crs, CRS(grid.crs), always_xy=True)
+        points = np.stack(transformer.transform(*points.T), axis=1)
+    corners = grid.to_px(points).reshape(-1, 5, 2)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", GRIDS)
+def test_boxes_come_back_where_they_were(tmp_path: Path, name: str, suffix: str):
+    grid = GRIDS[name]
+    found = read(write(table(grid), tmp_path / f"out.{suffix}"))
+    boxes = detections().boxes
+    expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
+    np.testing.assert_allclose(boxes_px(found, grid), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_column_comes_back(tmp_path: Path, suffix: str):
+    written = table()
+    found = read(write(written, tmp_path / f"out.{suffix}"))
+    values = pd.DataFrame(found)[NAMES].astype({"id": "int64", "truncated": "bool"})
+    pd.testing.assert_frame_equal(values, pd.DataFrame(written)[NAMES])
+
+
+@pytest.mark.parametrize("suffix", PROJECTED)
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_file_has_the_crs_of_the_table(tmp_path: Path, name: str, suffix: str):
+    found = read(write(table(GRIDS[name]), tmp_path / f"out.{suffix}"))
+    assert found.crs.to_epsg() == CRS(GRIDS[name].crs).to_epsg()
+
+
+@pytest.mark.parametrize("suffix", PROJECTED)
+def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
+    found = read(write(table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
+    assert found.crs == CRS("EPSG:3857")
+    expected = table().to_crs("EPSG:3857")
+    np.testing.assert_allclose(found.bounds, expected.bounds, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb", "parquet"])
+def test_a_crs_without_a_code_survives(tmp_path: Path, suffix: str):
+    local = parse_crs("+proj=tmerc +lat_0=47.1 +lon_0=8.123 +k=0.99995 +ellps=bessel +units=m")
+    grid = Grid(local, Affine(0.1, 0, 0, 0, -0.1, 0), 4000, 3000)
+    found = read(write(table(grid), tmp_path / f"out.{suffix}"))
+    moved = Transformer.from_crs(found.crs, CRS(local), always_xy=True).transform(100.0, 200.0)
+    assert moved == pytest.approx((100.0, 200.0), abs=1e-6)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_row_and_one_row_make_whole_files(tmp_path: Path, suffix: str, count: int):
+    path = write(table(count=count), tmp_path / f"out.{suffix}")
+    if suffix == "geojsonl":
+        assert len(path.read_text(encoding="utf-8").splitlines()) == count
+    elif suffix == "geojson":
+        assert len(json.loads(path.read_text(encoding="utf-8"))["features"]) == count
+    else:
+        found = read(path)
+        assert len(found) == count
+        assert set(NAMES) <= set(found.columns)
+    if suffix in PROJECTED:
+        assert found.crs.to_epsg() == 2154
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb", "shp"])
+def test_an_empty_file_keeps_the_types_of_its_fields(tmp_path: Path, suffix: str):
+    full, empty = (
+        pyogrio.read_info(write(rows, tmp_path / f"{number}.{suffix}"))
+        for number, rows in enumerate((table(), empty_table("EPSG:2154")))
+    )
+    assert empty["dtypes"].tolist() == full["dtypes"].tolist()
+    assert empty["geometry_type"] == full["geometry_type"] == "Polygon"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Path, suffix: str):
+    grid = placed(None, 0, 0, Affine.identity())
+    path = write(table(grid), tmp_path / f"out.{suffix}")
+    found = read(path)
+    assert found["area_m2"].isna().all()
+    assert "NaN" not in path.read_bytes().decode("latin-1")
+    expected = np.stack([*table(grid).bounds.to_numpy().T], axis=1)
+    np.testing.assert_allclose(found.bounds, expected, atol=1e-8)
+    if suffix in PROJECTED:
+        assert found.crs is None
+
+
+def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
+    both = concatenate_tables([table(), table(GRIDS["rotated"])])
+    found = read(write(both, tmp_path / "out.gpkg"))
+    assert found["id"].tolist() == list(range(1, 81))
+    rows = found.iloc[40:]
+    boxes = detections().boxes
+    expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
+    np.testing.assert_allclose(boxes_px(rows, GRIDS["rotated"]), expected, atol=0.01)
+
+
+def test_a_csv_has_the_centroid_in_degrees(tmp_path: Path):
+    found = read(write(table(), tmp_path / "out.csv"))
+    expected = table().centroid.to_crs("EPSG:4326")
+    np.testing.assert_allclose(found[["lon", "lat"]], expected.get_coordinates(), atol=1e-8)
+
+
+def test_a_csv_in_pixels_has_no_degrees(tmp_path: Path):
+    grid = placed(None, 0, 0, Affine.identity())
+    found = read(write(table(grid), tmp_path / "out.csv"))
+    assert found[["lon", "lat"]].isna().all(axis=None)
+
+
+def test_other_columns_and_kinds_of_geometry_can_be_written(tmp_path: Path):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])]
+    zones = gpd.GeoDataFrame({"note": ["a", None]}, geometry=shapes, crs="EPSG:4326")
+    for suffix in ("gpkg", "fgb", "geojson", "parquet"):
+        found = (gpd.read_parquet if suffix == "parquet" else gpd.read_file)(
+            write(zones, tmp_path / f"zones.{suffix}")
+        )
+        assert shapely.area(found.geometry.array).sum() == pytest.approx(2.0)
+        assert found["note"].isna().sum() == 1
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
+def test_the_format_can_be_named_and_suffixes_have_any_case(tmp_path: Path, kind: object):
+    by_name = tmp_path / ("a.shp" if kind.name == "shapefile" else "a.dat")
+    by_suffix = tmp_path / f"a{kind.suffixes[0].upper()}"
+    write(table(), by_name, format=kind.name.upper(), overwrite=True)
+    write(table(), by_suffix, overwrite=True)
+    if kind.name == "shapefile":
+        assert len(gpd.read_file(by_suffix)) == len(gpd.read_file(by_name)) == 40
+    elif kind.name in ("geojson", "geojsonseq", "csv"):
+        assert by_name.read_bytes() == by_suffix.read_bytes()
+    else:
+        assert by_name.read_bytes()[:4] == by_suffix.read_bytes()[:4]
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
+    for suffix in ("geojson", "geojsonl", "csv", "parquet", "fgb"):
+        one, other = (
+            write(table(), tmp_path / folder / f"out.{suffix}")
+            for folder in ("a", "b")
+            if not (tmp_path / folder).mkdir(exist_ok=True)
+        )
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_geopackage_has_one_layer_with_the_documented_name(tmp_path: Path):
+    path = write(table(), tmp_path / "out.gpkg")
+    assert pyogrio.list_layers(path).tolist() == [[LAYER, "Polygon"]]
+
+
+def test_the_style_is_the_default_style_of_the_layer(tmp_path: Path):
+    path = write(table(), tmp_path / "out.gpkg", style=True)
+    with sqlite3.connect(path) as database:
+        query = "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+        ((layer, column, default, style),) = database.execute(query)
+        kind = database.execute(
+            "SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'"
+        ).fetchone()
+        geometry = database.execute("SELECT column_name FROM gpkg_geometry_columns").fetchone()
+    assert (layer, column, default) == (LAYER, geometry[0], 1)
+    assert kind == ("attributes",)
+    assert 'attr="score"' in style
+
+
+def test_the_style_of_a_geojson_lies_beside_it(tmp_path: Path):
+    write(table(), tmp_path / "out.geojson", style=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.geojson", "out.qml"]
+    with pytest.raises(OutputError, match=r"out.qml already exists"):
+        check_target(tmp_path / "out.json", style=True)
+
+
+REFUSALS = {
+    "unknown suffix": ("out.kml", {}, InputError, r"'\.kml'; expected one of \.geojson.*--format"),
+    "no suffix": ("out", {}, InputError, "no suffix; expected one of"),
+    "unknown format": ("out.gpkg", {"format": "dxf"}, InputError, "'dxf'; --format takes geojson"),
+    "shapefile name": ("out.gpkg", {"format": "shp"}, InputError, r"must be called \*\.shp"),
+    "geojson crs": ("o.geojson", {"crs": "EPSG:2056"}, InputError, "always on WGS 84.*--crs"),
+    "bad crs": ("out.gpkg", {"crs": "EPSG:999999"}, GeoreferenceError, "expected e.g. EPSG:2154"),
+    "no style": ("out.fgb", {"style": True}, InputError, "--style"),
+    "no folder": ("missing/out.gpkg", {}, OutputError, "folder .*missing does not exist"),
+    "exists": ("here.gpkg", {}, OutputError, "already exists; replace it with --overwrite"),
+    "a folder": ("folder.gpkg", {"overwrite": True}, OutputError, "not a plain file"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.parametrize("act", [check_target, lambda *a, **k: write(table(), *a, **k)])
+def test_what_cannot_be_written_is_refused_early_and_late(tmp_path: Path, act: object, case: str):
+    name, options, error, message = REFUSALS[case]
+    (tmp_path / "here.gpkg").write_text("mine")
+    (tmp_path / "folder.gpkg").mkdir()
+    with pytest.raises(error, match=message) as caught:
+        act(tmp_path / name, **options)
+    assert "\n" not in str(caught.value)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.gpkg", "here.gpkg"]
+    assert (tmp_path / "here.gpkg").read_text() == "mine"
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "OGC:CRS84", CRS(4326).to_wkt()])
+def test_wgs84_may_be_named_for_geojson(tmp_path: Path, crs: str):
+    assert len(read(write(table(), tmp_path / "out.geojson", crs=crs))) == 40
+
+
+def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
+    with pytest.raises(GeoreferenceError, match="--src-crs"):
+        write(table(placed(None, 0, 0, Affine.identity())), tmp_path / "a.gpkg", crs="EPSG:4326")
+
+
+@pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs ogrinfo (GDAL's command line)")
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "gpkg", "fgb", "shp", "csv"])
+def test_ogrinfo_reads_every_format(tmp_path: Path, suffix: str):
+    path = write(table(), tmp_path / f"out.{suffix}", style=suffix in ("gpkg", "geojson"))
+    layer = LAYER if suffix == "gpkg" else "out"
+    run = subprocess.run(
+        ["ogrinfo", "-ro", "-so", str(path), layer], capture_output=True, text=True, check=True
+    )
+    assert "Feature Count: 40" in run.stdout
+    assert "ERROR" not in run.stderr
+    assert "Warning" not in run.stderr
+    if suffix != "csv":
+        assert "Geometry: Polygon" in run.stdout
+        assert ("RGF93" if suffix in PROJECTED else "WGS 84") in run.stdout
