@@ -1,0 +1,105 @@
+"""How good the built-in model is: F1 at its own default threshold, and average precision.
+
+    python benchmarks/accuracy.py                 # the drawn sample, and the real grounds if there
+    python benchmarks/accuracy.py --data ../shared/data/pools --model my.safetensors
+
+Grounds: the drawn sample; the part of Cannes that the model was not trained on (columns from
+17,000 on); California, which it never saw. Scores and boxes are matched one-to-one over a whole
+ground, best score first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from report import machine, save_table
+
+import geodetect
+from geodetect.assessment.matching import match_boxes
+from geodetect.assessment.metrics import average_precision, precision_recall_curve
+from geodetect.model.bundle import load_card
+
+ROOT = Path(__file__).parents[1]
+LEAST_CONF = 0.05
+CANNES_HELD_OUT = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 to 25,000
+
+
+@dataclass(frozen=True)
+class Place:
+    """A raster with truth.
+
+    Args:
+        name: How it is called in the table.
+        raster: File.
+        truth: File of labelled polygons.
+        bbox: Limits in the raster's CRS; None: all of it.
+    """
+
+    name: str
+    raster: Path
+    truth: Path
+    bbox: tuple[float, float, float, float] | None = None
+
+
+def places(data: Path) -> list[Place]:
+    """The places that are there."""
+    sample = ROOT / "sample_data/neighbourhood.tif"
+    known = [
+        Place("drawn sample", sample, sample.with_suffix(".geojson")),
+        Place(
+            "Cannes, held out",
+            data / "cannes_north.tif",
+            data / "cannes_north.geojson",
+            CANNES_HELD_OUT,
+        ),
+        Place("California", data / "california_west.tif", data / "california_west.geojson"),
+    ]
+    return [place for place in known if place.raster.exists()]
+
+
+def measure(place: Place, model: str, conf: float) -> dict[str, str]:
+    """One row of the table."""
+    start = time.perf_counter()
+    settings = geodetect.PredictSettings(conf=LEAST_CONF, bbox=place.bbox)
+    found = geodetect.predict(place.raster, model, settings=settings)
+    seconds = time.perf_counter() - start
+    truth = gpd.read_file(place.truth).to_crs(found.crs)
+    if place.bbox is not None:
+        truth = truth[truth.centroid.within(shapely.box(*place.bbox))]
+    boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
+    row = {"ground": place.name, "objects": f"{len(truth)}"}
+    for iou in (0.5, 0.3):
+        matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=iou)
+        at_default = precision_recall_curve(matches).at(conf)
+        best = precision_recall_curve(matches).best_f1()
+        row |= {
+            f"AP@{iou}": f"{average_precision(matches):.3f}",
+            f"F1@{iou}": f"{at_default.f1:.3f}",
+            f"P@{iou}": f"{at_default.precision:.3f}",
+            f"R@{iou}": f"{at_default.recall:.3f}",
+            f"best F1@{iou}": f"{best.f1:.3f} (conf {best.score_threshold:.2f})",
+        }
+    return row | {"seconds": f"{seconds:.0f}"}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="pools")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
+    parser.add_argument("--conf", type=float, help="default: the model's own")
+    options = parser.parse_args()
+    conf = load_card(options.model).conf if options.conf is None else options.conf
+    rows = [measure(place, options.model, conf) for place in places(options.data)]
+    title = f"Accuracy of {Path(options.model).name} at conf {conf:g} on {machine()}"
+    save_table("accuracy", title, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Peak memory of ``geodetect predict`` as a whole process.
+
+python benchmarks/memory.py                   # the drawn sample, and the real grounds if there
+python benchmarks/memory.py scene.tif
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from report import machine, save_table
+
+ROOT = Path(__file__).parents[1]
+KIB = 1024
+
+
+def measure(raster: Path, folder: Path) -> dict[str, str]:
+    """Run the program on one raster in a child process and ask the system what it took."""
+    output = folder / f"{raster.stem}.gpkg"
+    command = [sys.executable, "-m", "geodetect_cli", "predict", str(raster), "-o", str(output)]
+    run = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
+    summary = json.loads(run.stdout)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * KIB
+    return {
+        "raster": raster.name,
+        "tiles": f"{summary['tiles']} ({summary['empty_tiles']} empty)",
+        "objects": f"{summary['objects']}",
+        "seconds": f"{summary['seconds']:.0f}",
+        "peak memory": f"{peak / 1e9:.2f} GB",
+    }
+
+
+def main() -> None:
+    """Measure and print, smallest raster first: the peak is that of the largest child so far."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rasters", type=Path, nargs="*")
+    data = ROOT.parent / "shared/data/pools"
+    known = [ROOT / "sample_data/neighbourhood.tif", data / "cannes_north.tif"]
+    rasters = parser.parse_args().rasters or [path for path in known if path.exists()]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure(path, Path(folder)) for path in rasters]
+    save_table("memory", f"Memory of predict on {machine()}", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Train the built-in model ``pools`` again, from the same data with the same settings.
+
+    python benchmarks/train_pools.py -o pools.safetensors --minutes 60
+
+Learns from Cannes west of column 17,000, Sao Paulo and eight drawn scenes, from an ImageNet trunk.
+California is never touched. Interrupted, it goes on with ``--resume``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import shapely
+from accuracy import CANNES_HELD_OUT
+
+import geodetect
+from geodetect.progress import TqdmProgress
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+SCENES = ("--count", "8", "--size", "1600", "--seed", "100", "--classes", "pool")
+SOURCES = (
+    "Cannes, France: RGB orthophoto of IGN at 0.20 m, west of column 17,000; labels of "
+    "K-Oussama/Swimming-Pool-Detection",
+    "Sao Paulo, Brazil: near infrared, green, blue orthophoto GeoSampa 2020 at 0.20 m; labels of "
+    "rafael-b-g/sp-pools",
+    f"drawn scenes: sample_data/generate.py {' '.join(SCENES)}",
+)
+
+
+def main() -> None:
+    """Draw the scenes, mark the held-out ground, train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--work-dir", type=Path, default=ROOT / "runs/pools")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    scenes, held_out = options.work_dir / "scenes", options.work_dir / "held_out.gpkg"
+    if not options.resume:
+        options.work_dir.mkdir(parents=True, exist_ok=True)
+        draw = [sys.executable, str(ROOT / "sample_data/generate.py"), *SCENES, "-o", str(scenes)]
+        subprocess.run(draw, check=True)
+        area = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HELD_OUT)], crs="EPSG:2154")
+        area.to_file(held_out)
+    pools = SHARED / "data/pools"
+    labels = [pools / "cannes_north.geojson", *sorted((pools / "saopaulo").glob("*.geojson"))]
+    settings = geodetect.TrainSettings(
+        name="pools",
+        description="Swimming pools on orthophotos of 0.1 to 0.4 m.",
+        licence="Apache-2.0",
+        data=SOURCES,
+        gsd=0.2,
+        init=str(SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"),
+        minutes=options.minutes,
+        val_area=held_out,
+        lr=8e-4,
+    )
+    with TqdmProgress("training", unit="s") as progress:
+        card = geodetect.train(
+            [pools / "cannes_north.tif", pools / "saopaulo", scenes],
+            [*labels, *sorted(scenes.glob("*.geojson"))],
+            options.output,
+            settings=settings,
+            resume=options.resume,
+            overwrite=True,
+            progress=progress,
+        )
+    print(card.model_dump_json(indent=2))
+
+
+if __name__ == "__main__":
+    main()
