@@ -1,4 +1,4 @@
-"""Count lost and doubled objects after the seam merge, over painted scenes and tile schemes.
+"""Count the objects that prediction loses or doubles at seams, over painted scenes.
 
 Usage::
 
@@ -15,27 +15,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
+from rasterio.transform import from_origin
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import painted
 
-from geodetect.detection.merge import merge
+from geodetect import CallableDetector, PredictSettings, predict
 from geodetect.geo.tiles import TileScheme
 
+WEST_M, NORTH_M = 400_000, 5_200_000
 TILES_PX = (256, 512, 1000)
 OVERLAPS_PX = (0, 32, 64, 200)
 LEAST_OVERLAP_WITH_JITTER_PX = 48
+LEAST_OVERLAP_PX = {"diagonals": 20, "corners": 20}  # boxes overlap: not to be told apart without
 
 Paint = Callable[[TileScheme, int], painted.Canvas]
 KINDS: dict[str, Paint] = {
     "mixed": lambda scheme, seed: painted.mixed(scheme.width, seed=seed),
+    "corners": lambda scheme, seed: painted.mixed(scheme.width, seed=seed, boxes_apart=False),
     "dense": lambda scheme, seed: painted.dense(scheme.width, seed=seed),
     "diagonals": lambda scheme, seed: painted.diagonals(
         scheme.width, seed=seed, largest=scheme.overlap_px
@@ -48,15 +54,31 @@ KINDS: dict[str, Paint] = {
 def found(
     pixels: painted.Bytes, scheme: TileScheme, detector: painted.ReadColours
 ) -> NDArray[np.float64]:
-    """The boxes that come out for a raster, ``float64[N, 4]``: the one place to exchange."""
-    return merge(painted.look(pixels, scheme, detector), scheme).boxes
+    """The boxes in pixels that `geodetect.predict` finds on a raster, ``float64[N, 4]``."""
+    settings = PredictSettings(tile_size=scheme.tile_px, overlap=scheme.overlap_px, conf=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "scene.tif")
+        write_raster(path, pixels)
+        table = predict(path, CallableDetector(detector), settings=settings)
+    x1, y1, x2, y2 = table.geometry.bounds.to_numpy().T
+    return np.stack([x1 - WEST_M, NORTH_M - y2, x2 - WEST_M, NORTH_M - y1], axis=1)
+
+
+def write_raster(path: Path, pixels: painted.Bytes) -> None:
+    """A GeoTIFF with pixels of 1 m."""
+    count, height, width = pixels.shape
+    shape = {"count": count, "height": height, "width": width}
+    where = {"crs": "EPSG:32633", "transform": from_origin(WEST_M, NORTH_M, 1, 1)}
+    blocks = {"tiled": True, "compress": "lzw"}
+    with rasterio.open(path, "w", "GTiff", dtype="uint8", **shape, **where, **blocks) as file:
+        file.write(pixels)
 
 
 def schemes(side: int, kind: str) -> Iterator[TileScheme]:
     """All tile schemes on which a kind of scene is defined."""
     for tile_px in TILES_PX:
         for overlap_px in OVERLAPS_PX:
-            if overlap_px < tile_px and (kind != "diagonals" or overlap_px >= 20):
+            if LEAST_OVERLAP_PX.get(kind, 0) <= overlap_px < tile_px:
                 yield TileScheme(side, side, tile_px, overlap_px)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -27,7 +27,7 @@ class TqdmProgress:
     """
 
     def __init__(self, description: str = "", unit: str = "tile") -> None:
-        self._bar: tqdm[int] = tqdm(desc=description, unit=unit, total=0)
+        self._bar: tqdm[Any] = tqdm(desc=description, unit=unit, total=0)
 
     def __call__(self, done: int, total: int, /, **figures: float) -> None:
         """Move the bar to ``done`` of ``total``."""

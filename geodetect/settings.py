@@ -53,7 +53,7 @@ class PredictSettings(BaseModel):
         cls, box: tuple[float, float, float, float] | None
     ) -> tuple[float, float, float, float] | None:
         if box is not None and not (box[0] < box[2] and box[1] < box[3]):
-            raise ValueError(f"expected min x, min y, max x, max y; found {box}")
+            raise ValueError("expected min x, min y, max x, max y")
         return box
 
 

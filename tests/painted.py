@@ -25,6 +25,7 @@ class Canvas:
 
     def __init__(self, side: int) -> None:
         self.colour = np.zeros((side, side), np.uint32)
+        self.taken = np.zeros((side, side), bool)
         self.count = 0
 
     @property
@@ -47,12 +48,14 @@ class Canvas:
         if shape.any():
             self.count += 1
             y, x = max(y, 0), max(x, 0)
-            self.colour[y : y + shape.shape[0], x : x + shape.shape[1]][shape] = self.count
+            place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
+            self.colour[place][shape] = self.count
+            self.taken[place] = True
 
-    def is_free(self, x: int, y: int, width: int, height: int, *, gap: int = 1) -> bool:
-        """Whether a box keeps its distance to everything painted."""
-        x1, y1 = max(x - gap, 0), max(y - gap, 0)
-        return not self.colour[y1 : y + height + gap, x1 : x + width + gap].any()
+    def is_free(self, x: int, y: int, width: int, height: int, *, boxes: bool = False) -> bool:
+        """Whether a box is 1 px away from everything painted, or even from the boxes of that."""
+        place = slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
+        return not (self.taken if boxes else self.colour)[place].any()
 
 
 def rectangle(width: int, height: int) -> Shape:
@@ -86,15 +89,18 @@ def random_shape(rng: np.random.Generator, width: int, height: int) -> Shape:
     return (rectangle if rng.random() < 0.5 else ellipse)(width, height)
 
 
-def mixed(side: int, *, seed: int, largest: int = 1000) -> Canvas:
-    """Rectangles and ellipses from 5 px to ``largest``, anywhere, at least 1 px apart."""
+def mixed(side: int, *, seed: int, largest: int = 1000, boxes_apart: bool = True) -> Canvas:
+    """Rectangles and ellipses from 5 px to ``largest``, anywhere, at least 1 px apart.
+
+    Without ``boxes_apart``, small objects may lie in the corners of the boxes of ellipses.
+    """
     rng = np.random.default_rng(seed)
     canvas = Canvas(side)
-    sizes = np.exp(rng.uniform(np.log(5), np.log(largest), (side * side // 4000, 2))).astype(int)
+    sizes = np.exp(rng.uniform(np.log(5), np.log(largest), (side * side // 2000, 2))).astype(int)
     sizes[0] = largest, largest * 2 // 3
     for width, height in sizes[np.argsort(-sizes.prod(1))].tolist():
         x, y = rng.integers(-width // 4, side - width // 2), rng.integers(0, side - height // 2)
-        if canvas.is_free(int(x), int(y), width, height):
+        if canvas.is_free(int(x), int(y), width, height, boxes=boxes_apart):
             canvas.paint(random_shape(rng, width, height), int(x), int(y))
     return canvas
 

@@ -16,6 +16,7 @@ app = typer.Typer(
     epilog="Start with:  geodetect predict scene.tif -o pools.geojson",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help and errors: one line that starts with "Error:"
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (predict, train, info, models, tile):

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -27,7 +28,8 @@ from geodetect.progress import silent
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FAILURE, USAGE = 1, 2
+FAILURE = 1
+UNWRAPPED = 10_000  # columns: in pipes and files nothing is broken into lines
 people = Console(stderr=True)
 
 
@@ -36,21 +38,22 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from pydantic import ValidationError
-
         signal.signal(signal.SIGTERM, _interrupt)
         quiet_libraries()
         try:
-            return command(*args, **kwargs)
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
+            return result
         except GeodetectError as error:
-            _fail(str(error), FAILURE)
-        except ValidationError as error:
-            _fail(_option_error(error), USAGE)
+            _fail(str(error))
         except KeyboardInterrupt:
-            _fail("interrupted; nothing was written under the final name", FAILURE)
-        except BrokenPipeError:
-            sys.stderr.close()
+            _fail("interrupted; no result was written")
+        except BrokenPipeError:  # who reads our output has seen enough
+            _drop_output()
             raise typer.Exit(FAILURE) from None
+        except OSError as error:  # the system's, such as a full disk
+            _drop_output()
+            _fail(str(error))
 
     return wrapped
 
@@ -71,10 +74,13 @@ def say(text: str, *, style: str = "") -> None:
 
 def show_table(title: str, rows: Sequence[tuple[str, str]], *, out: Console = people) -> None:
     """A table of names and values."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table = Table(
+        title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2)
+    )
     for name, value in rows:
         table.add_row(name, value, style=None)
-    out.print(table)
+    wide = out if out.is_terminal else Console(file=out.file, width=UNWRAPPED)
+    wide.print(table)
 
 
 def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -84,8 +90,8 @@ def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
 
 @contextmanager
 def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
-    """A bar with what is done, figures and the time left; nothing when quiet."""
-    if quiet:
+    """A bar with what is done, figures and the time left; only on a terminal, and not if quiet."""
+    if quiet or not people.is_terminal:
         yield silent
         return
     columns = (
@@ -105,16 +111,15 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
         yield advance
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    say(f"Error: {message}", style="red")
-    raise typer.Exit(code)
+def _fail(message: str) -> NoReturn:
+    say(f"Error: {' '.join(message.splitlines())}", style="red")
+    raise typer.Exit(FAILURE)
 
 
-def _option_error(error: Any) -> str:
-    """The first problem that pydantic found, under the name of its option."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
-    return f"--{name}: {first['msg']}; found {first['input']!r}"
+def _drop_output() -> None:
+    """Keep Python from writing what is left for the output stream, and failing again, at exit."""
+    with suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 (no path)
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _interrupt(*_: object) -> NoReturn:

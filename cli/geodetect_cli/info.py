@@ -8,13 +8,11 @@ import typer
 
 from geodetect_cli import console, options, summaries
 
-EXAMPLES = """Examples:
-
-geodetect info scene.tif
-
-geodetect info pools
-
-geodetect info scene.tif --json"""
+EXAMPLES = """\b
+Examples:
+  geodetect info scene.tif
+  geodetect info pools
+  geodetect info scene.tif --json"""
 
 
 def command(

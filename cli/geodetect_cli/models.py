@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from geodetect_cli import console, options
 
-EXAMPLES = """Examples:
-
-geodetect models
-
-geodetect models --json"""
+EXAMPLES = """\b
+Examples:
+  geodetect models
+  geodetect models --json"""
 
 
 def command(as_json: options.AsJson = False) -> None:
@@ -20,6 +19,9 @@ def command(as_json: options.AsJson = False) -> None:
     cards = [load_card(name) for name in list_models()]
     if as_json:
         console.print_json([card.model_dump(mode="json") for card in cards])
+        return
+    if not cards:
+        console.say("no built-in models; train one with `geodetect train`")
         return
     rows = [
         (card.name, f"{card.description} Finds: {', '.join(card.classes)}. {card.gsd_m:g} m/px.")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Settings = TypeVar("Settings", bound="BaseModel")
 
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
@@ -21,10 +27,12 @@ def parse_gsd(text: str | float) -> float:
 
 def parse_overlap(text: str | float) -> float:
     """``64`` pixels, ``0.2`` or ``20%`` of a tile."""
-    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(%|px)?\s*", str(text))
-    if match is None:
-        raise typer.BadParameter(f"expected pixels, a fraction or a percentage; found {text!r}")
-    return float(match[1]) / (100 if match[2] == "%" else 1)
+    match = re.fullmatch(r"\s*(?:(\d+)\s*px|(\d*\.?\d+)\s*(%?))\s*", str(text))
+    if match is None or (match[3] and float(match[2]) >= 100):
+        raise typer.BadParameter(
+            f"expected pixels (64), a share (0.2) or a percentage (20%) of a tile; found {text!r}"
+        )
+    return float(match[1] or match[2]) / (100 if match[3] else 1)
 
 
 def parse_numbers(text: str | None, option: str, count: int) -> tuple[float, ...] | None:
@@ -59,8 +67,23 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip() for part in text.split(","))
 
 
+def parse_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings from the values of options; the first that cannot be used is a usage error."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        problem = first["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(
+            f"{problem}; found {first['input']!r}", param_hint=f"--{name}"
+        ) from None
+
+
 Rasters = Annotated[
-    list[str], typer.Argument(metavar="RASTER...", help="Files, folders or URLs that GDAL opens.")
+    list[str], typer.Argument(metavar="RASTER", help="Files, folders or URLs that GDAL opens.")
 ]
 Bands = Annotated[
     str | None,
@@ -82,6 +105,14 @@ Gsd = Annotated[
         metavar="METRES",
         parser=parse_gsd,
         help="Ground resolution to work at, e.g. 0.25 or 25cm. Default: the model's.",
+    ),
+]
+ChipGsd = Annotated[
+    float | None,
+    typer.Option(
+        metavar="METRES",
+        parser=parse_gsd,
+        help="Ground resolution of the chips, e.g. 0.25 or 25cm. Default: the rasters'.",
     ),
 ]
 Overlap = Annotated[

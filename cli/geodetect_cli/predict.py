@@ -10,15 +10,12 @@ import typer
 
 from geodetect_cli import console, options, summaries
 
-EXAMPLES = """Examples:
-
-geodetect predict scene.tif -o pools.geojson
-
-geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
-
-geodetect predict scene.tif -o - --conf 0.7 > sure.geojson
-
-geodetect predict scene.tif --dry-run"""
+EXAMPLES = """\b
+Examples:
+  geodetect predict scene.tif -o pools.geojson
+  geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
+  geodetect predict scene.tif -o - --conf 0.7 > sure.geojson
+  geodetect predict scene.tif --dry-run"""
 
 
 def command(
@@ -38,11 +35,15 @@ def command(
     ] = "pools",
     conf: Annotated[
         float | None,
-        typer.Option("--conf", "-c", min=0, max=1, help="Least score. Default: the model's."),
+        typer.Option(
+            "--conf", "-c", min=0, max=1, metavar="SCORE", help="Least score. Default: the model's."
+        ),
     ] = None,
     iou: Annotated[
         float | None,
-        typer.Option(help="Overlap from which two boxes are one object. Default: the model's."),
+        typer.Option(
+            metavar="IOU", help="Overlap from which two boxes are one object. Default: the model's."
+        ),
     ] = None,
     tile_size: Annotated[
         int | None, typer.Option(metavar="PX", help="Side of a tile. Default: the model's.")
@@ -102,7 +103,8 @@ def command(
     from geodetect.io import vector
     from geodetect.settings import PredictSettings
 
-    settings = PredictSettings.model_validate(
+    settings = options.parse_settings(
+        PredictSettings,
         {
             "tile_size": tile_size,
             "overlap": overlap,
@@ -119,7 +121,7 @@ def command(
             "device": device,
             "batch_size": batch_size,
             "workers": workers,
-        }
+        },
     )
     target: dict[str, Any] = {"format": format, "crs": crs, "overwrite": overwrite, "style": style}
     if output and not to_stream:

@@ -107,12 +107,18 @@ def _by_raster(table: gpd.GeoDataFrame) -> list[tuple[str, str]]:
     return [(str(name), f"{n:,}") for name, n in table["raster"].value_counts().items()]
 
 
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             rows += _flat(value, f"{name}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            rows.append((name, "\n".join(map(_in_words, value))))
         elif isinstance(value, list | tuple):
             rows.append((name, ", ".join(map(str, value)) or "-"))
         else:

@@ -10,13 +10,11 @@ import typer
 
 from geodetect_cli import console, options
 
-EXAMPLES = """Examples:
-
-geodetect tile scene.tif --labels pools.geojson -o chips/
-
-geodetect tile scene.tif --labels pools.geojson -o yolo/ --format yolo --chip-px 640 --empty 1
-
-geodetect tile sheets/*.tif --labels trees.gpkg -o voc/ --format voc --image-format tif"""
+EXAMPLES = """\b
+Examples:
+  geodetect tile scene.tif --labels pools.geojson -o chips/
+  geodetect tile scene.tif --labels pools.geojson -o yolo/ --format yolo --chip-px 640 --empty 1
+  geodetect tile sheets/*.tif --labels trees.gpkg -o voc/ --format voc --image-format tif"""
 
 
 def command(
@@ -30,14 +28,17 @@ def command(
     ] = "coco",
     chip_px: Annotated[int, typer.Option(min=1, metavar="PX", help="Side of a chip.")] = 512,
     overlap_px: Annotated[int, typer.Option(metavar="PX", help="Overlap of chips.")] = 0,
-    gsd: options.Gsd = None,
+    gsd: options.ChipGsd = None,
     empty: Annotated[
         float,
         typer.Option(metavar="N", help="Chips without objects for each chip with; inf: all."),
     ] = 0,
     min_visible: Annotated[
         float,
-        typer.Option(help="A box cut by a chip's edge is clipped and kept from this share on."),
+        typer.Option(
+            metavar="SHARE",
+            help="A box cut by a chip's edge is clipped and kept from this share on.",
+        ),
     ] = 0.5,
     image_format: Annotated[str, typer.Option(metavar="NAME", help="png, jpg or tif.")] = "png",
     class_field: options.ClassField = None,

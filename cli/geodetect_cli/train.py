@@ -9,13 +9,11 @@ import typer
 
 from geodetect_cli import console, options, summaries
 
-EXAMPLES = """Examples:
-
-geodetect train --rasters tiles/ --labels pools.geojson -o my-pools.safetensors
-
-geodetect train --rasters a.tif --rasters b.tif --labels trees.gpkg -o trees.safetensors
-
-geodetect train --rasters tiles/ --labels pools.geojson -o my-pools.safetensors --resume"""
+EXAMPLES = """\b
+Examples:
+  geodetect train --rasters tiles/ --labels pools.geojson -o my-pools.safetensors
+  geodetect train --rasters a.tif --rasters b.tif --labels trees.gpkg -o trees.safetensors
+  geodetect train --rasters tiles/ --labels pools.geojson -o my-pools.safetensors --resume"""
 
 
 def command(
@@ -30,11 +28,11 @@ def command(
         str,
         typer.Option(metavar="NAME|FILE", help="Start from imagenet, none, a model, or a trunk."),
     ] = "pools",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps of the optimiser.")] = 2000,
     minutes: Annotated[
         float | None, typer.Option(metavar="N", help="Time to train, instead of --steps.")
     ] = None,
-    gsd: options.Gsd = None,
+    gsd: options.ChipGsd = None,
     bands: options.Bands = None,
     src_crs: options.SrcCrs = None,
     class_field: options.ClassField = None,
@@ -42,18 +40,26 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Polygons of the ground to hold out.")
     ] = None,
     val_share: Annotated[
-        float, typer.Option(help="Share of objects to hold out, in blocks of ground.")
+        float,
+        typer.Option(metavar="SHARE", help="Share of objects to hold out, in blocks of ground."),
     ] = 0.2,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Chips per step.")] = 8,
     chip_px: Annotated[int, typer.Option(min=64, metavar="PX", help="Side of a chip.")] = 384,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-4,
+    lr: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate.")] = 8e-4,
     device: options.Device = "auto",
-    seed: Annotated[int, typer.Option(help="Start of all randomness.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
-    description: Annotated[str, typer.Option(help="One sentence, for the card.")] = "",
-    licence: Annotated[str, typer.Option(help="Terms of the weights, for the card.")] = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Start of all randomness.")] = 0,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model. Default: the file's.")
+    ] = None,
+    description: Annotated[
+        str, typer.Option(metavar="TEXT", help="One sentence, for the card.")
+    ] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Terms of the weights, for the card.")
+    ] = "",
     data: Annotated[
-        list[str] | None, typer.Option(help="Source of the data, for the card. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Source of the data, for the card. Repeatable."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint beside the output.")
@@ -66,7 +72,8 @@ def command(
     from geodetect.learning.training import train
     from geodetect.settings import TrainSettings
 
-    settings = TrainSettings.model_validate(
+    settings = options.parse_settings(
+        TrainSettings,
         {
             "name": name,
             "description": description,
@@ -86,7 +93,7 @@ def command(
             "lr": lr,
             "device": device,
             "seed": seed,
-        }
+        },
     )
     unit = "steps" if minutes is None else "seconds"
     with console.progress_bar(unit, quiet=quiet) as progress:

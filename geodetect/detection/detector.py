@@ -12,6 +12,7 @@ from geodetect.detection.detections import Detections
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
 
+SCORE_ROUNDING = 1e-5  # what a sum of float32 may exceed 1 by
 TileFunction = Callable[[NDArray[np.uint8]], tuple[Any, Any, Any]]
 
 
@@ -44,7 +45,8 @@ class CallableDetector:
         classes: Class names.
         gsd_m: Ground size of a pixel that it works at, in metres; None: the raster's own pixels.
         name: How it is called in summaries.
-        bands: Names of the channels it takes; None: all bands of the raster.
+        bands: Names of the channels it takes; None: any number of bands. It then gets red, green
+            and blue where the raster names them, else all but alpha.
         object_size_m: Smallest, usual and largest long side of its objects in metres: the largest
             decides the overlap of tiles.
         tile_px: Side of the images it gets, unless the settings say otherwise.
@@ -79,21 +81,29 @@ class CallableDetector:
     def _check(self, found: tuple[Any, Any, Any]) -> Detections:
         """What the function returned, or a clear error."""
         try:
-            boxes, scores, labels = (np.asarray(part) for part in found)
-            n = scores.size
-            boxes = boxes.astype(np.float64).reshape(n, 4)
-            labels = labels.reshape(n).astype(np.int64)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"the detector {self.card.name!r} must return boxes [N, 4], scores [N] and labels "
-                f"[N]; found something else ({error})"
-            ) from error
+            boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in found)
+        except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of tensors
+            raise self._error("something else", f"({error})") from error
+        shapes = boxes.shape, scores.shape, labels.shape
+        n = len(scores) if scores.ndim == 1 else -1
+        if shapes != ((n, 4), (n,), (n,)) and any(part.size for part in (boxes, scores, labels)):
+            raise self._error("shapes", " and ".join(str(list(shape)) for shape in shapes))
+        if not all(np.isfinite(part).all() for part in (boxes, scores, labels)):
+            raise self._error("NaN or infinite values")
+        if (boxes.reshape(-1, 4)[:, 2:] < boxes.reshape(-1, 4)[:, :2]).any():
+            raise self._error("boxes with x2 < x1 or y2 < y1")
+        if ((scores < 0) | (scores > 1 + SCORE_ROUNDING)).any():
+            raise self._error(f"scores from {scores.min():g} to {scores.max():g}")
         classes = len(self.card.classes)
-        if n and not (labels.min() >= 0 and labels.max() < classes):
-            raise InputError(
-                f"the detector {self.card.name!r} returned label {int(labels.max())}, but has "
-                f"{classes} classes, counted from 0; name them with classes="
+        wrong = labels[(labels < 0) | (labels >= classes) | (labels % 1 != 0)]
+        if len(wrong):
+            raise self._error(
+                f"label {wrong[0]:g}", f"for {classes} classes counted from 0 (name them: classes=)"
             )
-        if not (np.isfinite(boxes).all() and np.isfinite(scores.astype(np.float64)).all()):
-            raise InputError(f"the detector {self.card.name!r} returned NaN or infinite values")
-        return Detections.of(boxes, scores, labels)
+        return Detections.of(boxes, np.minimum(scores, 1), labels)
+
+    def _error(self, found: str, detail: str = "") -> InputError:
+        return InputError(
+            f"the detector {self.card.name!r} must return boxes [N, 4] as x1, y1, x2, y2, scores "
+            f"[N] in 0..1 and labels [N]; found {found} {detail}".rstrip()
+        )

@@ -16,7 +16,7 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.inference import BATCH_SIZE, as_detector, plan
 from geodetect.detection.plan import RasterPlan
 from geodetect.geo.tiles import Tile
-from geodetect.io.raster import BLOCK_CACHE_MB
+from geodetect.io.dataset import BLOCK_CACHE_MB
 from geodetect.settings import PredictSettings
 
 MASK_PX = 1024  # long side of the coarse mask that tells where there is imagery

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from geodetect.detection.relations import ALIKE, ONLY_EXPLAINS, SAME, Relations
+from geodetect.detection.relations import ALIKE, CERTAIN, ONLY_EXPLAINS, PIECE, Relations
 from geodetect.detection.views import SIDES_OUTWARDS, Bool, Float, Int, Views
 
 DROPPED = -1
-CERTAIN = 2  # sides that agree: fewer can agree by chance
 
 
 def components(count: int, a: Int, b: Int) -> Int:
@@ -49,21 +48,27 @@ def group(views: Views, relations: Relations, cluster: Int) -> Int:
         relations: All relations among them, strongest first.
         cluster: ``int64[N]`` connected component of each view under these relations.
     """
+    explanations = _explanations(views, relations)
     simple = _simple(views, relations, cluster)
-    hard = relations[~simple[relations.a]]
-    return _greedy(views, hard, np.where(simple, cluster, np.arange(len(views))))
+    hard = ~simple[relations.a]
+    groups = np.where(simple, cluster, np.arange(len(views)))
+    groups = _greedy(
+        views, relations[hard], groups, explanations=explanations[~simple[explanations.piece]]
+    )
+    groups[_seen_better(explanations).piece] = DROPPED
+    return groups
 
 
 def _simple(views: Views, relations: Relations, cluster: Int) -> Bool:
     """Views in components that are one group without any choice to make.
 
-    No tile has two views, and all lie on each other or there are only two: greedy joining would
-    join everything.
+    No tile has two views, and all lie on each other or there are only two.
     """
     r, count = relations, np.bincount(cluster, minlength=len(views))
+    piece = (r.b_explains_a & r.b_sees_a) | (r.a_explains_b & r.a_sees_b)
+    certain = (r.rank == ALIKE) | ((count[cluster[r.a]] == 2) & ((r.rank <= PIECE) | piece))
     simple = np.ones(len(views), bool)
-    doubtful = (r.rank > SAME) | ((r.rank > ALIKE) & (count[cluster[r.a]] > 2))
-    simple[cluster[r.a[doubtful]]] = False
+    simple[cluster[r.a[~certain]]] = False
     order = np.lexsort((views.tile, cluster))
     again = (np.diff(cluster[order]) == 0) & (np.diff(views.tile[order]) == 0)
     simple[cluster[order][1:][again]] = False
@@ -103,69 +108,82 @@ class _Groups:
         return any(reached - sure > slack for reached, sure, slack in sides)
 
 
-def _greedy(views: Views, relations: Relations, groups: Int) -> Int:
-    """Join the strongest relations first, then drop the pieces that are explained."""
+@dataclass(frozen=True)
+class _Explanations:
+    """Pieces that the view of another tile makes superfluous, strongest relations first."""
+
+    piece: Int
+    whole: Int
+    seen: Bool  # all ground of the piece lies in the tile of the whole
+    certain: Bool  # it is a piece of this whole and of nothing else
+
+    def __getitem__(self, rows: Int | Bool) -> _Explanations:
+        return _Explanations(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def _greedy(views: Views, relations: Relations, groups: Int, *, explanations: _Explanations) -> Int:
+    """Join the strongest relations first, then drop the groups that are explained."""
     rows = np.unique(np.r_[relations.a, relations.b])
-    relations = _closest_explain(views, relations)
-    grown = _Groups(views, rows)
-    pieces = _seen_better(relations)
-    known = np.isin(relations.a, list(pieces)) | np.isin(relations.b, list(pieces))
+    seen_better = _seen_better(explanations)
+    pieces = seen_better.piece
+    known = np.isin(relations.a, pieces) | np.isin(relations.b, pieces)
     alike = relations.rank == ALIKE
+    grown = _Groups(views, rows)
     _join_alike(relations[alike & ~known], grown)
-    _attach(pieces, relations, grown)
+    _attach(seen_better, grown)
     _join_open(relations[~alike & ~known], grown)
     groups = groups.copy()
     groups[rows] = [grown.root[row] for row in rows.tolist()]
-    groups[rows[np.isin(groups[rows], _explained(pieces, relations, grown))]] = DROPPED
-    groups[list(pieces)] = DROPPED
+    explained = _explained(explanations, grown) | set(pieces.tolist())
+    gone = [root for root, members in grown.members.items() if explained.issuperset(members)]
+    groups[rows[np.isin(groups[rows], gone)]] = DROPPED
     return groups
 
 
-def _closest_explain(views: Views, relations: Relations) -> Relations:
-    """The same relations, where a view may be explained only by its closest one in each tile.
+def _explanations(views: Views, relations: Relations) -> _Explanations:
+    """All explanations of a view by the one in another tile that is closest to it.
 
     A small object inside the box of a larger one has its own view in the tile that sees both.
     """
-    r, count = relations, len(relations)
-    view, other = np.r_[r.a, r.b], np.r_[r.b, r.a]
-    strength = np.tile(np.arange(count), 2)
-    order = np.lexsort((strength, views.tile[other], view))
-    first = np.ones(2 * count, bool)
-    first[1:] = (np.diff(view[order]) != 0) | (np.diff(views.tile[other[order]]) != 0)
-    closest = np.zeros(2 * count, bool)
-    closest[order[first]] = True
-    return replace(
-        r,
-        b_explains_a=r.b_explains_a & closest[:count],
-        a_explains_b=r.a_explains_b & closest[count:],
+    r = relations
+    piece, whole = np.r_[r.a, r.b], np.r_[r.b, r.a]
+    explains = np.r_[r.b_explains_a, r.a_explains_b]
+    strength = np.tile(np.arange(len(r)), 2)
+    order = np.lexsort((strength, views.tile[whole], piece))
+    closest = np.ones(len(order), bool)
+    closest[1:] = (np.diff(piece[order]) != 0) | (np.diff(views.tile[whole[order]]) != 0)
+    choices = np.bincount(np.cumsum(closest) - 1, explains[order], minlength=1)
+    chosen = order[closest]
+    certain = (r.evidence[strength[chosen]] >= CERTAIN) | (choices[: len(chosen)] == 1)
+    found = _Explanations(
+        piece[chosen], whole[chosen], np.r_[r.b_sees_a, r.a_sees_b][chosen], certain
     )
+    by_strength = np.argsort(strength[chosen], kind="stable")
+    return found[by_strength[explains[chosen][by_strength]]]
 
 
-def _seen_better(relations: Relations) -> dict[int, int]:
-    """Pieces, each with the number of the strongest relation that makes it superfluous.
+def _seen_better(explanations: _Explanations) -> _Explanations:
+    """The strongest explanation of each piece whose ground another tile sees in full.
 
-    The other tile sees all the ground of the piece and its view goes on where the piece is cut. If
-    that shows another object, then that tile has a view of the piece's object, too, and at least
-    as large: nothing is lost.
+    The view of that tile goes on where the piece is cut. If it shows another object, then that
+    tile has a view of the piece's object, too, and at least as large: nothing is lost.
     """
-    r, found = relations, {}
-    up, down = r.b_explains_a & r.b_sees_a, r.a_explains_b & r.a_sees_b
-    for k in np.flatnonzero(up | down)[::-1].tolist():
-        found[int(r.a[k] if up[k] else r.b[k])] = k
-    return found
+    seen = explanations[explanations.seen]
+    _, first = np.unique(seen.piece, return_index=True)
+    return seen[np.sort(first)]
+
+
+def _attach(seen_better: _Explanations, grown: _Groups) -> None:
+    """Let pieces keep other views of their tile out of the group to which they surely belong."""
+    certain = seen_better[seen_better.certain]
+    for piece, whole in zip(certain.piece.tolist(), certain.whole.tolist(), strict=True):
+        grown.join(piece, whole)
 
 
 def _join_alike(relations: Relations, grown: _Groups) -> None:
     """Join views that lie on each other."""
     for a, b in zip(relations.a.tolist(), relations.b.tolist(), strict=True):
         grown.join(a, b)
-
-
-def _attach(pieces: dict[int, int], relations: Relations, grown: _Groups) -> None:
-    """Let pieces keep other views of their tile out of the group to which they surely belong."""
-    for k in sorted(pieces.values()):
-        if relations.evidence[k] >= CERTAIN:
-            grown.join(int(relations.a[k]), int(relations.b[k]))
 
 
 def _join_open(relations: Relations, grown: _Groups) -> None:
@@ -177,15 +195,7 @@ def _join_open(relations: Relations, grown: _Groups) -> None:
             grown.join(a, b)
 
 
-def _explained(pieces: dict[int, int], relations: Relations, grown: _Groups) -> list[int]:
-    """Groups of which every view is an open piece explained by another group."""
-    explained = set(pieces)
-    pairs = (
-        (relations.a, relations.b, relations.b_explains_a),
-        (relations.b, relations.a, relations.a_explains_b),
-    )
-    for piece, whole, explains in pairs:
-        for view, other in zip(piece[explains].tolist(), whole[explains].tolist(), strict=True):
-            if grown.root[view] != grown.root[other] and grown.is_open(view):
-                explained.add(view)
-    return [root for root, views in grown.members.items() if explained.issuperset(views)]
+def _explained(explanations: _Explanations, grown: _Groups) -> set[int]:
+    """Views of groups that are still cut, explained by views of other groups."""
+    pairs = zip(explanations.piece.tolist(), explanations.whole.tolist(), strict=True)
+    return {p for p, w in pairs if grown.root[p] != grown.root[w] and grown.is_open(p)}

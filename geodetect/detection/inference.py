@@ -6,9 +6,9 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import geopandas as gpd
@@ -23,6 +23,7 @@ from geodetect.detection.plan import RasterPlan, check_area, plan_raster
 from geodetect.detection.table import concatenate_tables, detection_table
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo import boxes as bx
+from geodetect.geo.grid import horizontal_crs
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Pixels, find_rasters
 from geodetect.progress import Progress, silent
@@ -42,6 +43,7 @@ class Tally:
     Args:
         tiles: Tiles that went through the detector.
         empty_tiles: Tiles without imagery, which did not.
+        unread_tiles: Further tiles of rasters that could not be read to the end.
         objects: Objects found.
         seconds: Time from the first raster to the finished table.
         failed: Rasters that could not be read to the end, and why.
@@ -49,9 +51,15 @@ class Tally:
 
     tiles: int = 0
     empty_tiles: int = 0
+    unread_tiles: int = 0
     objects: int = 0
     seconds: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """Tiles that need no more work."""
+        return self.tiles + self.empty_tiles + self.unread_tiles
 
 
 def predict(
@@ -91,6 +99,7 @@ def predict(
         total = sum(len(one.tiles) for one in plans)
         tables = []
         for one in plans:
+            before, objects = tally.done, tally.objects
             try:
                 found = detect_raster(
                     one,
@@ -102,13 +111,17 @@ def predict(
                     total=total,
                 )
             except RasterError as error:
+                tally.objects = objects
+                tally.unread_tiles += before + len(one.tiles) - tally.done
+                progress(tally.done, total, objects=tally.objects)
                 _note_failure(one, error, plans, tally)
                 continue
             finally:
                 one.raster.close()
             classes = detector.card.classes
             tables.append(detection_table(found, one.grid, classes=classes, raster=one.raster.name))
-    table = concatenate_tables(tables, tables[0].crs)
+    crs = plans[0].grid.crs
+    table = concatenate_tables(tables, None if crs is None else horizontal_crs(crs).to_wkt())
     tally.seconds = time.monotonic() - start
     return table
 
@@ -171,25 +184,35 @@ def detect_raster(
     merger = SeamMerger(plan.scheme, iou=iou)
     finished: list[Detections] = []
     row = 0
-    for tiles, pixels, skipped in _batches(plan, settings):
-        if tiles:
-            found = detector(
-                np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels])
-            )
-            for tile, one, view in zip(tiles, found, pixels, strict=True):
+    with closing(_batches(plan, settings)) as batches:  # no thread reads on after an error
+        for tiles, pixels, skipped in batches:
+            for tile, one, view in zip(tiles, _found(detector, pixels), pixels, strict=True):
                 chosen = one[(one.scores >= conf) & _wanted(one.labels, keep)]
                 merger.add(tile, on_imagery(chosen, tile, view, plan))
-            if tiles[-1].row > row:
+            if tiles and tiles[-1].row > row:
                 row = tiles[-1].row
                 finished.append(_in_area(merger.take_final(row), plan.area))
                 tally.objects += len(finished[-1])
-        tally.tiles += len(tiles)
-        tally.empty_tiles += skipped
-        progress(tally.tiles + tally.empty_tiles, total, objects=tally.objects)
+            tally.tiles += len(tiles)
+            tally.empty_tiles += skipped
+            progress(tally.done, total, objects=tally.objects)
     finished.append(_in_area(merger.finish(), plan.area))
     tally.objects += len(finished[-1])
-    progress(tally.tiles + tally.empty_tiles, total, objects=tally.objects)
+    progress(tally.done, total, objects=tally.objects)
     return Detections.concatenate(finished)
+
+
+def _found(detector: Detector, pixels: list[Pixels]) -> Sequence[Detections]:
+    """What a detector finds in a batch; there may be nothing to look at."""
+    if not pixels:
+        return []
+    found = detector(np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels]))
+    if len(found) != len(pixels):
+        raise InputError(
+            f"the detector {detector.card.name!r} must return detections for each of the "
+            f"{len(pixels)} images of a batch; found {len(found)}"
+        )
+    return found
 
 
 def on_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) -> Detections:
@@ -245,24 +268,25 @@ def _valid_share(sums: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray
 
 def _batches(
     plan: RasterPlan, settings: PredictSettings
-) -> Iterator[tuple[list[Tile], list[Pixels], int]]:
+) -> Generator[tuple[list[Tile], list[Pixels], int]]:
     """Batches of tiles with imagery, read ahead in order, and how many without were skipped."""
     batch = settings.batch_size or BATCH_SIZE
     workers = settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
     tiles, views, skipped = list[Tile](), list[Pixels](), 0
-    for tile, pixels in _read_ahead(plan, workers=workers, ahead=batch + workers):
-        if not pixels.valid.any():
-            skipped += 1
-            continue
-        tiles.append(tile)
-        views.append(pixels)
-        if len(tiles) == batch:
-            yield tiles, views, skipped
-            tiles, views, skipped = [], [], 0
+    with closing(_read_ahead(plan, workers=workers, ahead=batch + workers)) as read:
+        for tile, pixels in read:
+            if not pixels.valid.any():
+                skipped += 1
+                continue
+            tiles.append(tile)
+            views.append(pixels)
+            if len(tiles) == batch:
+                yield tiles, views, skipped
+                tiles, views, skipped = [], [], 0
     yield tiles, views, skipped
 
 
-def _read_ahead(plan: RasterPlan, *, workers: int, ahead: int) -> Iterator[tuple[Tile, Pixels]]:
+def _read_ahead(plan: RasterPlan, *, workers: int, ahead: int) -> Generator[tuple[Tile, Pixels]]:
     """Tiles in order, while the next ones are being read by other threads."""
     waiting: deque[tuple[Tile, Future[Pixels]]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -2,16 +2,18 @@
 
 Every detection is the *view* that one tile has of an object. Views of different tiles are joined
 to groups, at most one view per tile in each, so neither neighbours seen by one tile nor chains of
-neighbours ever melt together. What a view says is taken only as far as its tile sees: two views
-are compared inside the edges that may cut them. In order of strength (`relations`):
+neighbours ever melt together. A view is believed only as far as its tile sees: two views are
+compared inside the edges that may cut them (`relations`). Then, strongest relations first
+(`grouping`):
 
-1. both agree wherever both can speak;
-2. one may be cut, its piece lies in the other, which goes on beyond the cutting edge;
-3. both may be cut and agree if they are taken to reach their tile's edge.
+1. views that lie on each other are joined;
+2. a piece whose ground another tile sees in full, where the closest view goes on beyond the edge
+   that cuts the piece, is dropped: that tile knows more about the same object;
+3. groups that are still cut are joined with what goes on beyond the cutting edge;
+4. groups that are still cut and lie in larger views of other tiles are dropped.
 
-A group that is still cut and whose pieces all lie in larger views of other tiles is dropped. A
-group with a view that no tile edge can have cut takes that view's box; any other the union of its
-views. Scores decide nothing but which of several whole views is taken.
+A group with a view that no tile edge can have cut takes that view's box; any other the union of
+its views. Scores decide nothing but which of several whole views is taken.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 from geodetect.detection.detections import Detections
 from geodetect.detection.grouping import components, group
 from geodetect.detection.relations import relate
-from geodetect.detection.views import Bool, Float, Int, Views, canonical_order
+from geodetect.detection.views import SIDES_OUTWARDS, Int, Views, canonical_order
 from geodetect.errors import InputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import Tile, TileScheme
@@ -53,8 +55,8 @@ class SeamMerger:
         self._columns = _lanes(scheme.columns, scheme.tile_px)
         self._rows = _lanes(scheme.rows, scheme.tile_px)
         self._next_row = 0
-        self._alone: list[Detections] = []
-        self._waiting: list[Views] = []
+        self._arrived: list[tuple[Tile, Detections]] = []
+        self._waiting = Views.none()
 
     def add(self, tile: Tile, detections: Detections) -> None:
         """Take the detections of one tile.
@@ -72,10 +74,7 @@ class SeamMerger:
                 f"tile {tile.index} of row {tile.row} arrived after take_final({self._next_row}); "
                 f"expected only rows from {self._next_row} on"
             )
-        views = Views.of(tile, detections, self._scheme)
-        seen_twice = self._seen_twice(tile, views.reach)
-        self._alone.append(views.found[~seen_twice])
-        self._waiting.append(views[seen_twice])
+        self._arrived.append((tile, detections))
 
     def take_final(self, next_row: int) -> Detections:
         """Hand out the objects that no tile still to come can change.
@@ -94,28 +93,37 @@ class SeamMerger:
         """Hand out all objects that are left; sorted as by `take_final`."""
         return self._take(np.inf)
 
-    def _seen_twice(self, tile: Tile, reach: Float) -> Bool:
-        """Which boxes reach a place that another tile sees too."""
+    def _arrivals(self) -> tuple[Detections, Views]:
+        """What arrived since the last call: boxes that only one tile can see, and the others."""
+        arrived, self._arrived = self._arrived, []
+        found = Detections.concatenate([part for _, part in arrived])
+        counts = [len(part) for _, part in arrived]
+        index = np.repeat([t.index for t, _ in arrived], counts).astype(np.int64)
+        places = [(*t.box, *self._own_ground(t)) for t, _ in arrived]
+        frame, own = np.hsplit(np.repeat(np.reshape(places, (-1, 8)), counts, axis=0), 2)
+        views = Views.of(found, index, frame, self._scheme)
+        alone = ((views.reach - own) * SIDES_OUTWARDS < 0).all(axis=1)
+        seen = bx.area(views.found.boxes) > 0
+        return views.found[alone & seen], views[~alone & seen]
+
+    def _own_ground(self, tile: Tile) -> tuple[float, float, float, float]:
+        """The rectangle that no other tile of the same row or column reaches."""
         (left, right), (above, below) = self._columns[tile.col], self._rows[tile.row]
-        x1, y1, x2, y2 = reach.T
-        twice: Bool = (x1 <= left) | (x2 >= right) | (y1 <= above) | (y2 >= below)
-        return twice
+        return left, above, right, below
 
     def _take(self, to_come_y: float) -> Detections:
         """Merge what lies in groups that end above ``to_come_y`` and keep the rest waiting."""
-        done, self._alone = self._alone, []
-        if self._waiting:
-            views = Views.concatenate(self._waiting)
-            relations = relate(views, iou=self._iou)
-            cluster = components(len(views), relations.a, relations.b)
-            waits = np.zeros(len(views), bool)
-            waits[cluster[views.reach[:, 3] >= to_come_y]] = True
-            waits = waits[cluster]
-            self._waiting = [views[waits]] if waits.any() else []
-            final = ~waits[relations.a]
-            groups = group(views, relations[final], cluster)
-            done.append(_resolve(views, np.where(waits, -1, groups)))
-        merged = Detections.concatenate(done)
+        alone, views = self._arrivals()
+        views = Views.concatenate([self._waiting, views])
+        views = views[canonical_order(views.found, views.tile)]
+        relations = relate(views, iou=self._iou)
+        cluster = components(len(views), relations.a, relations.b)
+        waits = np.zeros(len(views), bool)
+        waits[cluster[views.reach[:, 3] >= to_come_y]] = True
+        waits = waits[cluster]
+        self._waiting = views[waits]
+        groups = group(views, relations[~waits[relations.a]], cluster)
+        merged = Detections.concatenate([alone, _resolve(views, np.where(waits, -1, groups))])
         return merged[canonical_order(merged)]
 
 

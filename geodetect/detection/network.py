@@ -62,6 +62,8 @@ class NetworkDetector:
         scores = logits.sigmoid()
         anchor, label = torch.where(scores >= self._conf)
         boxes = clip_boxes_to_image(decode(deltas[anchor], anchors[anchor]), size)
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # not in the padding of small images
+        anchor, label, boxes = anchor[inside], label[inside], boxes[inside]
         kept = batched_nms(boxes, scores[anchor, label], label, self._iou)
         return Detections.of(
             boxes[kept].cpu().numpy(),

@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geodetect.errors import InputError
+from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
@@ -158,7 +159,8 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
                 f"--aoi {settings.aoi} lies on the map, but {raster.path} is used in pixel "
                 f"coordinates; limit it with --bbox in pixels instead"
             )
-        parts.append(reproject(np.array([area], dtype=object), crs, grid.crs)[0])
+        outline = densified(np.array([area], dtype=object), crs)
+        parts.append(reproject(outline, crs, grid.crs)[0])
     if settings.bbox is not None:
         parts.append(shapely.box(*settings.bbox))
     if not parts:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
+import shapely
 
 from geodetect.detection.views import SIDES_OUTWARDS, TOUCH_PX, Bool, Float, Int, Views, extents
 from geodetect.geo import boxes as bx
 
+SPANNED = 0.95  # share of the common ground that says nothing about an object's edges
 CONTAINED = 0.6  # share of a piece that lies in a view which goes on where the piece is cut
 EXPLAINED = 0.7  # the same when the view is widened by its possible error
 ACROSS = 0.5  # how far a piece may stick out of a widened view beside its cut, in own extents
 _CHUNK = 1 << 18  # pairs at a time, to bound memory
 
-ALIKE, SAME, PIECE, LOOSE, ONLY_EXPLAINS, NONE = range(6)
+ALIKE, SAME, PIECE, SPANNING, LOOSE, ONLY_EXPLAINS, NONE = range(7)
+CERTAIN = 2  # sides that agree: fewer can agree by chance
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class Relations:
     Args:
         a: ``int64[P]`` one view.
         b: ``int64[P]`` the other, ``a < b``.
-        rank: ``int8[P]`` SAME: both agree wherever both can speak. PIECE: one is cut and its
-            piece lies in the other. LOOSE: they agree if both reach the edges that may cut them.
-            ONLY_EXPLAINS: no ground to join them. ALIKE: both lie on each other, cut or not.
+        rank: ``int64[P]`` ALIKE: both lie on each other, cut or not. SAME: they agree wherever both
+            can speak. PIECE: one is cut and its piece lies in the other. SPANNING: they agree, but
+            fill the common ground, which tells little. LOOSE: they agree if both reach the edges
+            that may cut them. ONLY_EXPLAINS: no ground to join them.
         evidence: ``int64[P]`` number of sides on which both end at the same place, 0..4; tile
             edges say nothing.
         agreement: ``float64[P]`` intersection over union where both can speak.
@@ -65,39 +69,48 @@ def relate(views: Views, *, iou: float) -> Relations:
         views: Views in canonical order.
         iou: Least agreement of two views of one object, 0..1.
     """
-    reach = views.reach
-    pairs = bx.overlap_pairs(reach, reach)
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    a, b = pairs.T
-    pairs = pairs[
-        (views.tile[a] != views.tile[b]) & (views.found.labels[a] == views.found.labels[b])
-    ]
+    pairs = _neighbours(views)
     starts = range(0, max(len(pairs), 1), _CHUNK)
     parts = [part for s in starts for part in _judge(views, pairs[s : s + _CHUNK], iou)]
     columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Relations)]
     relations = Relations(*columns)
-    return relations[
-        np.lexsort(
-            (relations.b, relations.a, -relations.agreement, relations.rank, -relations.evidence)
-        )
-    ]
+    return relations[_by_strength(relations)]
+
+
+def _by_strength(relations: Relations) -> Int:
+    """Row numbers, strongest relation first; ties by the order of the views."""
+    r = relations
+    certain = np.where(r.evidence >= CERTAIN, r.evidence, 0)
+    return np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == LOOSE))
+
+
+def _neighbours(views: Views) -> Int:
+    """Pairs whose objects may meet, seen by different tiles and of one class, ``int64[P, 2]``."""
+    reach = shapely.box(*views.reach.T)
+    a, b = shapely.STRtree(reach).query(reach)
+    apart = (a < b) & (views.tile[a] != views.tile[b])
+    a, b = a[apart], b[apart]
+    same_class = views.found.labels[a] == views.found.labels[b]
+    return np.stack([a[same_class], b[same_class]], axis=1).astype(np.int64, copy=False)
 
 
 def _judge(views: Views, pairs: Int, iou: float) -> tuple[Relations, Relations]:
     """The relations among some pairs of views."""
-    cut = views.cut.any(axis=1)[pairs].any(axis=1)
-    return _judge_whole(views, pairs[~cut], iou), _judge_cut(views, pairs[cut], iou)
+    cut: Bool = np.any(views.cut, axis=1)
+    either = cut[pairs[:, 0]] | cut[pairs[:, 1]]
+    return _judge_whole(views, pairs[~either], iou), _judge_cut(views, pairs[either], iou)
 
 
 def _judge_whole(views: Views, pairs: Int, iou: float) -> Relations:
     """The relations among views that no tile edge can have cut: far the most, and simple."""
-    a, b = pairs.T
-    agreement = bx.iou(views.found.boxes[a], views.found.boxes[b])
+    boxes, (a, b) = views.found.boxes, pairs.T
+    apart = (boxes[a, 2] <= boxes[b, 0]) | (boxes[a, 3] <= boxes[b, 1])  # b is never left of a
+    a, b = a[~apart], b[~apart]
+    agreement = bx.iou(boxes[a], boxes[b])
     same = agreement >= iou
     a, b, agreement = a[same], b[same], agreement[same]
     no, none = np.zeros(len(a), bool), np.zeros((len(a), 4), bool)
-    rank = np.full(len(a), ALIKE)
-    evidence = np.full(len(a), 4)
+    rank, evidence = np.full(len(a), ALIKE), np.full(len(a), 4)
     return Relations(a, b, rank, evidence, agreement, none, none, no, no, no, no)
 
 
@@ -110,17 +123,16 @@ def _judge_cut(views: Views, pairs: Int, iou: float) -> Relations:
     a_open, b_open = _goes_on(one, two), _goes_on(two, one)
     contained = np.maximum(_contained(one, two, a_open), _contained(two, one, b_open))
     b_explains_a, a_explains_b = _explained(one, two, a_open), _explained(two, one, b_open)
-    rank = np.select(
-        [
-            bx.iou(one.found.boxes, two.found.boxes) >= iou,
-            agreement >= iou,
-            contained >= CONTAINED,
-            loose >= iou,
-            b_explains_a | a_explains_b,
-        ],
-        [ALIKE, SAME, PIECE, LOOSE, ONLY_EXPLAINS],
-        NONE,
-    )
+    same = agreement >= iou
+    ranks = {
+        ALIKE: bx.iou(one.found.boxes, two.found.boxes) >= iou,
+        SAME: same & ~_span(one, two),
+        PIECE: contained >= CONTAINED,
+        SPANNING: same,
+        LOOSE: loose >= iou,
+        ONLY_EXPLAINS: b_explains_a | a_explains_b,
+    }
+    rank = np.select(list(ranks.values()), list(ranks), NONE)
     agreement = np.where(rank == LOOSE, loose, agreement)
     found = Relations(
         a,
@@ -146,17 +158,25 @@ def _agreement(one: Views, two: Views) -> Float:
     return bx.iou(_along_seam(a, seam), _along_seam(b, seam))
 
 
-def _loose_agreement(one: Views, two: Views) -> Float:
-    """The same if both views reach the edges that may cut them; 0 if neither reaches the other.
-
-    Two objects can lie near opposite edges of the ground that both tiles see without touching it,
-    so one of the views must be seen to reach it.
-    """
-    reaches = bx.intersection(one.found.boxes, two.frame) + bx.intersection(
-        two.found.boxes, one.frame
+def _span(one: Views, two: Views) -> Bool:
+    """Whether two views both fill the ground that both tiles see, so that it tells nothing."""
+    common = bx.clip(one.frame, two.frame)
+    least = np.minimum(
+        bx.intersection(one.found.boxes, common), bx.intersection(two.found.boxes, common)
     )
+    spans: Bool = least >= SPANNED * bx.area(common)
+    return spans & (least > 0)
+
+
+def _loose_agreement(one: Views, two: Views) -> Float:
+    """The same if both views reach the edges that may cut them; 0 if one misses the other's tile.
+
+    Two objects can lie near opposite edges of the ground that both tiles see without touching it.
+    """
+    reaches = bx.intersection(one.found.boxes, two.frame) > 0
+    reached = bx.intersection(two.found.boxes, one.frame) > 0
     loose = bx.iou(bx.clip(one.snapped, two.trusted), bx.clip(two.snapped, one.trusted))
-    return np.where(reaches > 0, loose, 0)
+    return np.where(reaches & reached, loose, 0)
 
 
 def _contained(piece: Views, whole: Views, goes_on: Bool) -> Float:
@@ -178,8 +198,8 @@ def _explained(piece: Views, whole: Views, goes_on: Bool) -> Bool:
 
 def _sees(one: Views, two: Views) -> Bool:
     """Whether the other view lies all in a view's tile."""
-    outside: Bool = (two.found.boxes - one.frame) * SIDES_OUTWARDS > TOUCH_PX
-    return ~outside.any(1)
+    inside: Bool = np.all((two.found.boxes - one.frame) * SIDES_OUTWARDS <= TOUCH_PX, axis=1)
+    return inside
 
 
 def _evidence(one: Views, two: Views) -> Int:

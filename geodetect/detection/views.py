@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.geo import boxes as bx
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import TileScheme
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -41,33 +41,29 @@ class Views:
     touching: Bool
 
     @classmethod
-    def of(cls, tile: Tile, found: Detections, scheme: TileScheme) -> Views:
-        """Views of one tile; boxes are clipped to it and dropped where nothing is left."""
-        boxes = bx.clip(found.boxes, tile.box)
-        seen = bx.area(boxes) > 0
-        found = Detections(boxes, found.scores, found.labels, found.truncated)[seen]
-        frame = np.broadcast_to(tile.box, found.boxes.shape)
-        inner = np.array([tile.box[:2] > 0, tile.box[2:] < (scheme.width, scheme.height)]).ravel()
-        distance = np.abs(found.boxes - frame)
-        reach = np.maximum(CUT_PX, CUT_SHARE * extents(found.boxes))
-        return cls(
-            found,
-            np.full(len(found), tile.index, np.int64),
-            frame,
-            inner & (distance <= reach),
-            inner & (distance <= TOUCH_PX),
-        )
+    def of(cls, found: Detections, tile: Int, frame: Float, scheme: TileScheme) -> Views:
+        """Views of any tiles, boxes clipped to theirs."""
+        boxes = bx.clip(found.boxes, frame)
+        found = Detections(boxes, found.scores, found.labels, found.truncated)
+        distance = np.abs(boxes - frame)
+        inner = frame != np.array([0, 0, scheme.width, scheme.height])
+        reach = np.maximum(CUT_PX, CUT_SHARE * extents(boxes))
+        cut, touching = inner & (distance <= reach), inner & (distance <= TOUCH_PX)
+        return cls(found, tile, frame, cut, touching)
+
+    @classmethod
+    def none(cls) -> Views:
+        """No views."""
+        sides = np.empty((0, 4))
+        no_sides = np.empty((0, 4), bool)
+        return cls(Detections.empty(), np.empty(0, np.int64), sides, no_sides, no_sides)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Views]) -> Views:
-        """All views of all parts, in canonical order whatever the order of the parts."""
+        """All views of all parts, in order."""
         found = Detections.concatenate([p.found for p in parts])
-        tile = np.concatenate([p.tile for p in parts])
-        frame, cut, touching = (
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("frame", "cut", "touching")
-        )
-        return cls(found, tile, frame, cut, touching)[canonical_order(found, tile)]
+        names = ("tile", "frame", "cut", "touching")
+        return cls(found, *(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
     def __len__(self) -> int:
         return len(self.tile)
@@ -107,8 +103,16 @@ class Views:
 def canonical_order(found: Detections, tile: Int | None = None) -> Int:
     """Row numbers sorted by coordinates, label, score, truncated and tile."""
     x1, y1, x2, y2 = found.boxes.T
-    keys = (found.truncated, found.scores, found.labels, y2, x2, y1, x1)
-    return np.lexsort(keys if tile is None else (tile, *keys))
+    keys = [found.truncated, found.scores, found.labels, y2, x2, y1, x1]
+    keys = keys if tile is None else [tile, *keys]
+    order = np.argsort(x1, kind="stable")
+    equal = np.diff(x1[order]) == 0  # only these need the other keys
+    tied = np.zeros(len(order), bool)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    rows = order[tied]
+    order[tied] = rows[np.lexsort([key[rows] for key in keys])]
+    return order
 
 
 def extents(boxes: Float) -> Float:

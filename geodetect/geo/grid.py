@@ -51,9 +51,10 @@ class Grid:
         points = self.to_map(ends)
         along_row, along_column = ground_distances_m(points[[0, 2]], points[[1, 3]], self.crs)
         if not (along_row > 0 and along_column > 0):
+            centre = self.to_map(np.array([x, y])).tolist()
             raise GeoreferenceError(
-                f"the raster's centre {tuple(self.to_map(np.array([[x, y]]))[0])} lies outside the "
-                f"area where its CRS is defined; name the right one with --src-crs"
+                f"the raster's centre {centre} lies outside the area where its CRS "
+                f"({CRS(self.crs).name}) is defined; name the right one with --src-crs"
             )
         return float(along_row), float(along_column)
 
@@ -118,9 +119,9 @@ def ground_distances_m(start: Float, end: Float, crs: str) -> Float:
     frame = _ground_frame(crs)
     if isinstance(frame, float):
         return np.asarray(np.hypot(*(end - start).T) * frame)
-    transformer, geod = frame
-    lon1, lat1 = transformer.transform(start[:, 0], start[:, 1])
-    lon2, lat2 = transformer.transform(end[:, 0], end[:, 1])
+    transformer, geod, unit_deg = frame
+    lon1, lat1 = unit_deg * np.array(transformer.transform(start[:, 0], start[:, 1]))
+    lon2, lat2 = unit_deg * np.array(transformer.transform(end[:, 0], end[:, 1]))
     finite = np.isfinite(lon1) & np.isfinite(lat1) & np.isfinite(lon2) & np.isfinite(lat2)
     finite &= (np.abs(lat1) <= 90) & (np.abs(lat2) <= 90)
     distance = np.full(len(start), np.nan)
@@ -179,13 +180,18 @@ def transformer_between(source: str, target: str) -> Transformer:
 
 
 @lru_cache(maxsize=32)
-def _ground_frame(wkt: str) -> tuple[Transformer, Geod] | float:
-    """How to measure on the ground: via longitude and latitude, or by the unit of a local CRS."""
+def _ground_frame(wkt: str) -> tuple[Transformer, Geod, float] | float:
+    """How to measure on the ground: via longitude and latitude, or by the unit of a local CRS.
+
+    Longitude and latitude come with their unit in degrees: some CRS count in grads.
+    """
     crs = horizontal_crs(wkt)
     geodetic, geod = crs.geodetic_crs, crs.get_geod()
     if geodetic is None or geod is None:
         return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-    return Transformer.from_crs(crs, geodetic.to_2d(), always_xy=True), geod
+    geodetic = geodetic.to_2d()
+    unit_deg = float(np.rad2deg(geodetic.axis_info[0].unit_conversion_factor))
+    return Transformer.from_crs(crs, geodetic, always_xy=True), geod, unit_deg
 
 
 def horizontal_crs(wkt: str) -> CRS:

@@ -60,7 +60,9 @@ class Stretch:
             return cls(0.0, 1.0, estimated=True)
         low, high = np.percentile(sample, STRETCH_PERCENTILES)
         if high <= low:
-            low, high = float(sample.min()), float(max(sample.max(), sample.min() + 1))
+            low, high = sample.min(), sample.max()
+        if high <= low:
+            high = low + max(1.0, abs(low) * 1e-6)
         return cls(float(low), float(high), estimated=True)
 
 
@@ -71,8 +73,10 @@ def choose_bands(
 
     Args:
         colours: Colour interpretation of each band of the raster.
-        wanted: The user's choice, or None.
-        needed: How many bands the model takes; None when it takes any number.
+        wanted: The user's choice, or None: red, green and blue where the raster names them, else
+            all bands but alpha.
+        needed: How many bands the model takes; None when it takes any number. If it takes more
+            than three, red, green and blue are followed by the others in the order of the file.
 
     Raises:
         BandError: The raster lacks a wanted band, or it is not plain which bands to take.
@@ -81,7 +85,9 @@ def choose_bands(
         return _check_choice(len(colours), wanted, needed)
     data = [i for i, c in enumerate(colours, start=1) if c != ColorInterp.alpha]
     if all(colour in colours for colour in COLOURS):
-        data = [list(colours).index(colour) + 1 for colour in COLOURS]
+        rgb = [list(colours).index(colour) + 1 for colour in COLOURS]
+        others = [i for i in data if i not in rgb]
+        data = rgb + (others if (needed or 0) > len(rgb) else [])
     if needed is None or len(data) == needed:
         return tuple(data)
     found = ", ".join(f"{i} {c.name}" for i, c in enumerate(colours, start=1))
@@ -131,9 +137,9 @@ def holds_value(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]
         return ~np.isnan(values)
     with np.errstate(over="ignore", invalid="ignore"):
         same = values == np.float64(nodata).astype(values.dtype)
-    fits = (
-        values.dtype.kind == "f"
-        or np.iinfo(values.dtype).min <= nodata <= np.iinfo(values.dtype).max
+    fits = values.dtype.kind == "f" or (
+        float(nodata).is_integer()
+        and np.iinfo(values.dtype).min <= nodata <= np.iinfo(values.dtype).max
     )
     return ~same if fits else np.ones(values.shape, bool)
 
@@ -142,14 +148,15 @@ def read_palette(
     handle: Any, palette: NDArray[np.uint8], window: Window, shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Colours of a palette raster, ``uint8[3, H, W]``: colours are interpolated, never indices."""
-    x0, y0 = int(np.floor(window.col_off)), int(np.floor(window.row_off))
-    x1 = int(np.ceil(window.col_off + window.width))
-    y1 = int(np.ceil(window.row_off + window.height))
-    whole = Window(x0, y0, min(x1, handle.width) - x0, min(y1, handle.height) - y0)
-    colours = palette[:, handle.read(1, window=whole)]
-    if colours.shape[1:] == shape:
-        return colours
+    if (window.height, window.width) == shape:  # not resampled, so the window is whole pixels
+        return palette[:, handle.read(1, window=window)]
     step = Affine.scale(window.width / shape[1], window.height / shape[0])
+    reach = np.ceil(2 * np.maximum([step.a, step.e], 1) + 1)  # of the kernel beyond the window
+    start = np.floor([window.col_off, window.row_off]) - reach
+    stop = np.ceil([window.col_off + window.width, window.row_off + window.height]) + reach
+    x0, y0 = np.maximum(start, 0).astype(int).tolist()
+    x1, y1 = np.minimum(stop, [handle.width, handle.height]).astype(int).tolist()
+    colours = palette[:, handle.read(1, window=Window(x0, y0, x1 - x0, y1 - y0))]
     resized = np.zeros((3, *shape), np.uint8)
     reproject(
         colours,

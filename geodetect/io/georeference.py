@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.transform import from_gcps
 from rasterio.vrt import WarpedVRT
 
@@ -16,6 +18,7 @@ from geodetect.geo.grid import Grid, parse_crs
 
 GCP_AFFINE_TOLERANCE_PX = 0.05
 WARP_TOLERANCE_PX = 0.01
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio wraps most, but not all, of GDAL's errors
 RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
 
 
@@ -44,9 +47,9 @@ def locate(
     gcps, gcps_crs = dataset.gcps
     crs = src_crs or (dataset.crs or gcps_crs)
     if not dataset.transform.is_identity:
-        return Grid(_wkt(crs), dataset.transform, width, height), None
+        return Grid(_wkt(crs), _invertible(dataset.transform), width, height), None
     if gcps:
-        transform = from_gcps(gcps)
+        transform = _affine_through(gcps)
         if _gcp_error_px(gcps, transform) < GCP_AFFINE_TOLERANCE_PX:
             return Grid(_wkt(crs), transform, width, height), None
         return _warped(dataset, {"src_crs": _wkt(crs), "crs": _wkt(crs)})
@@ -60,8 +63,34 @@ def locate(
 
 def _warped(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
     warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
-    with WarpedVRT(dataset, **warp) as vrt:
-        return Grid(_wkt(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+    try:
+        with WarpedVRT(dataset, **warp) as vrt:
+            return Grid(_wkt(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+    except GDAL_ERRORS as error:
+        raise GeoreferenceError(
+            f"its ground control points or RPCs cannot be used ({error}); use --pixel-coords for "
+            f"results in pixel columns and rows"
+        ) from error
+
+
+def _invertible(transform: Affine) -> Affine:
+    if np.isfinite(tuple(transform)).all() and transform.determinant != 0:
+        return transform
+    raise GeoreferenceError(
+        f"its transform {tuple(transform)[:6]} gives pixels no area; correct it, or use "
+        f"--pixel-coords for results in pixel columns and rows"
+    )
+
+
+def _affine_through(gcps: Sequence[Any]) -> Affine:
+    """The affine that fits control points best."""
+    places = np.array([(gcp.col, gcp.row, 1.0) for gcp in gcps])
+    if np.linalg.matrix_rank(places) < 3:
+        raise GeoreferenceError(
+            f"its {len(gcps)} ground control points lie on one line; expected three or more that "
+            f"do not, or use --pixel-coords for results in pixel columns and rows"
+        )
+    return from_gcps(gcps)
 
 
 def _wkt(crs: Any) -> str:

@@ -6,11 +6,12 @@ import os
 from typing import Any
 
 import numpy as np
+import rasterio
 from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
+from geodetect.io.dataset import gdal_options, open_dataset
 from geodetect.io.georeference import locate
-from geodetect.io.raster import open_dataset
 
 
 def inspect_raster(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -28,9 +29,10 @@ def inspect_raster(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         RasterError: It cannot be opened.
     """
-    with open_dataset(os.fspath(path)) as dataset:
+    name = os.fspath(path)
+    with rasterio.Env(**gdal_options(name)), open_dataset(name) as dataset:
         return {
-            "path": os.fspath(path),
+            "path": name,
             "driver": dataset.driver,
             "width": dataset.width,
             "height": dataset.height,
@@ -62,12 +64,12 @@ def _location(dataset: Any) -> dict[str, Any]:
     unknown = {"crs": None, "gsd_m": None, "gsd_xy_m": None, "bounds": None}
     try:
         grid, warp = locate(dataset, src_crs=None, pixel_coords=False)
+        size = grid.gsd_xy_m
     except GeoreferenceError as error:
         return {"georeference": found, **unknown, "problem": str(error)}
     corners = grid.to_map(
         np.array([[0, 0], [grid.width, 0], [grid.width, grid.height], [0, grid.height]], float)
     )
-    size = grid.gsd_xy_m
     return {
         "georeference": f"{found}, warped to north-up" if warp else found,
         "crs": _crs_name(grid.crs),

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geodetect.errors import InputError, RasterError
+from geodetect.errors import BandError, InputError, RasterError
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.bands import Stretch, choose_bands, colour_table, holds_value, read_palette
-from geodetect.io.georeference import RESAMPLING, locate
+from geodetect.io.dataset import gdal_options, open_dataset, root_cause
+from geodetect.io.georeference import GDAL_ERRORS, RESAMPLING, locate
+from geodetect.io.sampling import overviews_are_shifted, sample_windows, values_in
 
-SAMPLE_PX = 1024
-BLOCK_CACHE_MB = 256
+SHRUNK = 1.5  # from this ratio on GDAL may read from an overview of half the size
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
-REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
 @dataclass(frozen=True)
@@ -74,30 +74,57 @@ class Raster:
         path: File or URL.
         grid: Its pixels on the map.
         bands: The bands that ``read`` returns, counted from 1.
-        dtype: Data type of the file.
-        stretch: Rule from values to bytes; None for 8-bit rasters.
+        dtype: Data type of these bands in the file.
+        value_range: Values that become 0 and 255, as the user states them.
     """
 
     path: str
     grid: Grid
     bands: tuple[int, ...]
     dtype: str
-    stretch: Stretch | None
+    value_range: tuple[float, float] | None = None
     _warp: dict[str, Any] | None = None
     _palette: NDArray[np.uint8] | None = None
     _alpha: int | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _handles: list[Any] = field(default_factory=list)
     _local: threading.local = field(default_factory=threading.local)
 
     @property
     def name(self) -> str:
-        """File name, as it appears in results."""
-        return Path(self.path).name
+        """File name, as it appears in results; of a URL without its query, which may be secret."""
+        remote = self.path.startswith(("http://", "https://"))
+        return Path(urlsplit(self.path).path if remote else self.path).name
 
     @property
     def band_count(self) -> int:
         """Bands that ``read`` returns: three for a palette."""
         return len(self.bands) if self._palette is None else 3
+
+    @cached_property
+    def stretch(self) -> Stretch | None:
+        """Rule from values to bytes, one for the whole raster; None: they are bytes.
+
+        Raises:
+            RasterError: The pixels it is estimated from cannot be read.
+        """
+        if self.value_range is not None:
+            return Stretch(*self.value_range)
+        if self.dtype == "uint8" or self._palette is not None:
+            return None
+        with self._reading("a sample of the values"):
+            return Stretch.of_sample(self._sample())
+
+    @cached_property
+    def _shifted_overviews(self) -> bool:
+        """Whether reading from the overviews would move what is seen."""
+        if not self._handle().overviews(1):
+            return False
+        with (
+            open_dataset(self.path, overviews=False) as full,
+            open_dataset(self.path, overview_level=0) as overview,
+        ):
+            return overviews_are_shifted(full, overview)
 
     def read(self, tile: Tile, grid: Grid | None = None) -> Pixels:
         """Read one tile.
@@ -112,20 +139,27 @@ class Raster:
         """
         window, shape = self._window(tile, grid or self.grid)
         with self._reading(f"pixels {tile.x0}..{tile.x0 + tile.width} x {tile.y0}.."):
-            valid = self._valid(window, shape)
+            handle = self._handle_for(window, shape)
+            valid = self._valid(handle, window, shape)
             if not valid.any():
                 return Pixels(np.zeros((self.band_count, *shape), np.uint8), valid)
-            values = self._values(window, shape)
+            values = self._values(handle, window, shape)
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
-        data = values if self.stretch is None else self.stretch(values)
+        with self._lock:  # estimated by the first thread that comes, for all
+            stretch = self.stretch
+        data = values if stretch is None else stretch(values)
         data = data.astype(np.uint8, copy=False)
         return Pixels(np.where(valid, data, np.uint8(0)), valid)
 
     def read_valid(self, tile: Tile, grid: Grid | None = None) -> NDArray[np.bool_]:
-        """Only the valid mask of a tile, ``bool[H, W]``: cheap where a raster is empty."""
+        """Only the valid mask of a tile, ``bool[H, W]``, for estimates: overviews are good enough.
+
+        Numbers that are not finite count as valid unless they are the nodata value.
+        """
         with self._reading("the mask"):
-            return self._valid(*self._window(tile, grid or self.grid))
+            window, shape = self._window(tile, grid or self.grid)
+            return self._valid(self._handle(), window, shape)
 
     def close(self) -> None:
         """Close the handles of all threads."""
@@ -151,50 +185,71 @@ class Raster:
         )
         return window, (tile.height, tile.width)
 
-    def _values(self, window: Window, shape: tuple[int, int]) -> NDArray[Any]:
-        handle = self._handle()
+    def _values(self, handle: Any, window: Window, shape: tuple[int, int]) -> NDArray[Any]:
         if self._palette is not None:
             return read_palette(handle, self._palette, window, shape)
+        options: dict[str, Any] = {"window": window, "resampling": RESAMPLING}
+        if len({handle.dtypes[band - 1] for band in self.bands}) > 1:  # rasterio refuses these
+            bands = [handle.read(band, out_shape=shape, **options) for band in self.bands]
+            return np.stack(bands).astype(self.dtype, copy=False)
         values: NDArray[Any] = handle.read(
-            self.bands, window=window, out_shape=(len(self.bands), *shape), resampling=RESAMPLING
+            self.bands, out_shape=(len(self.bands), *shape), **options
         )
         return values
 
-    def _valid(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        handle = self._handle()
+    def _valid(self, handle: Any, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
         if self._alpha is not None:
             valid &= handle.read(self._alpha, **options) > 0
         flags = [handle.mask_flag_enums[band - 1] for band in self.bands]
         if any(MaskFlags.nodata in flag for flag in flags):  # valid where any band holds a value
-            bands = sorted(set(self.bands))
-            values = handle.read(bands, **options)
             holds = [
-                holds_value(v, handle.nodatavals[b - 1]) for v, b in zip(values, bands, strict=True)
+                holds_value(handle.read(band, **options), handle.nodatavals[band - 1])
+                for band in set(self.bands)
             ]
             valid &= np.logical_or.reduce(holds)
         elif MaskFlags.per_dataset in flags[0] and MaskFlags.alpha not in flags[0]:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
 
-    def _handle(self) -> Any:
-        handle = getattr(self._local, "handle", None)
-        if handle is None:
-            dataset = open_dataset(self.path)
-            handle = dataset if self._warp is None else WarpedVRT(dataset, **self._warp)
-            self._local.handle = handle
+    def _sample(self) -> NDArray[Any]:
+        """Values spread over the raster, of all bands that are read."""
+        handle, parts = self._handle(), []
+        for window, shape in sample_windows(handle):
+            valid = self._valid(handle, window, shape)
+            for band in self.bands:
+                values = handle.read(band, window=window, out_shape=shape)
+                parts.append(values_in(values, valid, handle.nodatavals[band - 1]))
+        return np.concatenate(parts)
+
+    def _handle_for(self, window: Window, shape: tuple[int, int]) -> Any:
+        """The handle of this thread for reading a window in some resolution."""
+        if window.width < SHRUNK * shape[1] and window.height < SHRUNK * shape[0]:
+            return self._handle()
+        with self._lock:  # looked at by the first thread that comes, for all
+            shifted = self._shifted_overviews
+        return self._handle(overviews=not shifted)
+
+    def _handle(self, *, overviews: bool = True) -> Any:
+        own: dict[Any, Any] = self._local.__dict__
+        if overviews not in own:
+            handle = open_dataset(self.path, overviews=overviews)
             self._handles.append(handle)
-        return handle
+            if self._warp is not None:
+                handle = WarpedVRT(handle, **self._warp)
+                self._handles.append(handle)
+            own[overviews] = handle
+        return own[overviews]
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
         try:
-            with rasterio.Env(**_gdal_options(self.path)):
+            with rasterio.Env(**gdal_options(self.path)):
                 yield
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise RasterError(
-                f"{self.path}: cannot read {what} ({_root_cause(error)}); the file may be damaged "
+                f"{self.path}: cannot read {what} ({root_cause(error)}); the file may be damaged "
                 f"or incomplete"
             ) from error
 
@@ -211,7 +266,8 @@ def find_rasters(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
         if not path.is_dir():
             found.append(os.fspath(source))
             continue
-        inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        files = [p for p in path.iterdir() if not p.name.startswith(".")]  # left by some systems
+        inside = sorted(str(p) for p in files if p.suffix.lower() in SUFFIXES)
         if not inside:
             raise InputError(f"{path}: no raster in this folder; expected {', '.join(SUFFIXES)}")
         found += inside
@@ -238,11 +294,11 @@ def open_raster(
     """
     options = options or RasterOptions()
     name = os.fspath(path)
-    with rasterio.Env(**_gdal_options(name)), open_dataset(name) as dataset:
+    with rasterio.Env(**gdal_options(name)), open_dataset(name) as dataset:
         try:
             return _describe(name, dataset, options, needed_bands)
-        except RasterioError as error:
-            raise RasterError(f"{name}: {_root_cause(error)}") from error
+        except GDAL_ERRORS as error:
+            raise RasterError(f"{name}: {root_cause(error)}") from error
         except InputError as error:
             raise type(error)(f"{name}: {error}") from error
 
@@ -254,73 +310,34 @@ def _describe(name: str, dataset: Any, options: RasterOptions, needed_bands: int
     bands = (
         (1,) if palette is not None else choose_bands(colours, options.bands, needed=needed_bands)
     )
-    dtype = str(dataset.dtypes[bands[0] - 1])
-    if "complex" in dtype:
-        raise InputError(f"band {bands[0]} holds complex numbers; expected real values")
+    if palette is not None and needed_bands not in (None, len(palette)):
+        raise BandError(
+            f"the model takes {needed_bands} bands, but this raster has a colour table, which "
+            f"makes 3; choose a band with --bands to look at its numbers instead"
+        )
+    dtype = np.result_type(*(_real(dataset.dtypes[band - 1], band) for band in bands))
     alpha = colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None
     if warp is not None and alpha is None and dataset.nodata is None:
         warp["add_alpha"] = True
         alpha = dataset.count + 1
-    raster = Raster(name, grid, bands, dtype, None, _warp=warp, _palette=palette, _alpha=alpha)
-    if options.value_range is not None:
-        raster.stretch = Stretch(*options.value_range)
-    elif dtype != "uint8":
-        with raster:
-            raster.stretch = Stretch.of_sample(_sample(raster))
-    return raster
+    return Raster(
+        name,
+        grid,
+        bands,
+        str(dtype),
+        options.value_range and _ordered(options.value_range),
+        _warp=warp,
+        _palette=palette,
+        _alpha=alpha,
+    )
 
 
-def _sample(raster: Raster) -> NDArray[Any]:
-    """Valid values spread over a raster: a small overview, or windows where there is none."""
-    width, height = raster.grid.width, raster.grid.height
-    handle = raster._handle()
-    if handle.overviews(1) or width * height <= 16 * SAMPLE_PX**2:
-        scale = min(1.0, SAMPLE_PX / max(width, height))
-        shape = max(1, round(height * scale)), max(1, round(width * scale))
-        windows = [(Window(0, 0, width, height), shape)]
-    else:
-        side = SAMPLE_PX // 8
-        corners = [(x, y) for y in range(8) for x in range(8)]
-        windows = [
-            (Window((width - side) * x // 7, (height - side) * y // 7, side, side), (side, side))
-            for x, y in corners
-        ]
-    parts = []
-    for window, shape in windows:
-        values = handle.read(raster.bands, window=window, out_shape=(len(raster.bands), *shape))
-        parts.append(values[:, raster._valid(window, shape)].ravel())
-    return np.concatenate(parts)
+def _real(dtype: str, band: int) -> str:
+    if "complex" in dtype:
+        raise InputError(f"band {band} holds complex numbers; expected real values")
+    return dtype
 
 
-def open_dataset(path: str) -> Any:
-    """Open a rasterio dataset; what can be wrong with a path becomes one line of error."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path, sharing=False)
-    except RasterioError as error:
-        if not path.startswith(REMOTE) and not Path(path).exists():
-            raise RasterError(f"{path}: no such file") from error
-        raise RasterError(
-            f"{path}: not a raster that GDAL can open ({_root_cause(error)})"
-        ) from error
-    if dataset.count == 0:
-        subdatasets = dataset.subdatasets
-        dataset.close()
-        hint = f"; name one of its subdatasets, e.g. {subdatasets[0]}" if subdatasets else ""
-        raise RasterError(f"{path}: holds no raster bands{hint}")
-    return dataset
-
-
-def _gdal_options(path: str) -> dict[str, Any]:
-    """A bounded block cache, unless the user set one; no directory listings over the network."""
-    remote = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
-    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": BLOCK_CACHE_MB}
-    return {**cache, **(remote if path.startswith(REMOTE) else {})}
-
-
-def _root_cause(error: BaseException) -> str:
-    """The first message of a chain of errors: GDAL's own words, on one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
+def _ordered(value_range: tuple[float, float]) -> tuple[float, float]:
+    stretch = Stretch(*value_range)  # refuses what is no range
+    return stretch.low, stretch.high

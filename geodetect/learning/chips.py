@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError
 from geodetect.geo import boxes as bx
+from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Raster
 from geodetect.learning.augment import recolour, turn
@@ -121,8 +122,8 @@ class ChipSampler:
             grid = ground.raster.grid.resampled(scale, scale)
             pixels = ground.raster.read(tile, grid)
             if pixels.valid.mean() >= VALID_SHARE:
-                size = [grid.width / ground.raster.grid.width] * 4
-                return self._finish(ground, tile, np.array(size), pixels.values, pixels.valid, rng)
+                size = _size(ground.raster.grid, grid)
+                return self._finish(ground, tile, size, pixels.values, pixels.valid, rng)
         raise AnnotationError(
             f"no place for a chip of {self.chip_px} px found in {TRIES} tries; choose a smaller "
             f"--chip-px or hold out less ground with --val-share"
@@ -139,18 +140,19 @@ class ChipSampler:
             number, row = int(rng.choice(len(self.grounds), p=self._area_share)), -1
         ground = self.grounds[number]
         scale = zoom * ground.gsd_m / self.gsd_m
-        grid = ground.raster.grid
-        shape = np.array([max(1, round(grid.width * scale)), max(1, round(grid.height * scale))])
+        grid = ground.raster.grid.resampled(scale, scale)
+        size = _size(ground.raster.grid, grid)
+        shape = np.array([grid.width, grid.height])
         room = np.maximum(shape - self.chip_px, 0)
         if on_object:
-            centre = (ground.boxes[row, :2] + ground.boxes[row, 2:]) / 2 * scale
+            centre = (ground.boxes[row, :2] + ground.boxes[row, 2:]) / 2 * size[:2]
             corner = np.clip(centre - rng.uniform(0, self.chip_px, 2), 0, room)
         else:
             corner = rng.uniform(0, 1, 2) * room
         x0, y0 = (int(c) for c in corner)
         width, height = (int(min(s, self.chip_px)) for s in shape)
         tile = Tile(0, 0, 0, x0, y0, width, height)
-        touched = bx.overlap_pairs(tile.box[None] / scale, ground.held_out)
+        touched = bx.overlap_pairs(tile.box[None] / size, ground.held_out)
         return ground, None if len(touched) else tile, scale
 
     def _finish(
@@ -170,6 +172,11 @@ class ChipSampler:
         layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)
         valid = layers[-1].astype(bool)
         return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
+
+
+def _size(own: Grid, grid: Grid) -> NDArray[np.float64]:
+    """Pixels of a resampled grid per pixel of the raster's own: x, y, x, y."""
+    return np.array([grid.width / own.width, grid.height / own.height] * 2)
 
 
 def visible_objects(boxes: NDArray[np.float64], labels: NDArray[np.int64], chip_px: int) -> Target:

@@ -115,11 +115,12 @@ class Loop:
             torch.save(state, temporary)
             temporary.replace(self.checkpoint)
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
             raise OutputError(
                 f"{self.checkpoint}: the checkpoint cannot be written ({error}); the one before "
                 f"is unharmed, go on from it with --resume"
             ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove the checkpoint of a training that is finished."""
@@ -137,14 +138,23 @@ class Loop:
             raise InputError(f"--resume: there is no checkpoint {path}; start without --resume")
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise InputError(f"--resume: {path} cannot be read ({error})") from error
-        if state["settings"] != self.settings.model_dump_json():
+            settings, step, seconds = state["settings"], state["step"], state["seconds"]
+        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"--resume: {path} cannot be read ({str(error).partition('. ')[0]}); start without "
+                f"--resume"
+            ) from error
+        if settings != self.settings.model_dump_json():
             raise InputError(f"--resume: {path} is from a training with other settings")
-        self.network.load_state_dict(state["network"])
-        self._average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        try:
+            self.network.load_state_dict(state["network"])
+            self._average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"--resume: {path} is of another network; were the classes of the labels changed?"
+            ) from error
+        self.step, self.seconds = step, seconds
 
     @property
     def _share(self) -> float:
@@ -189,14 +199,14 @@ class Loop:
             logits.float(), deltas.float(), targets, anchors=self._anchors
         )
         loss = class_loss + box_loss
-        if not torch.isfinite(loss):
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        if not torch.isfinite(loss + norm):
             raise InputError(
                 f"the loss is no longer a number at step {self.step}; lower the learning rate with "
                 f"--lr (now {self.settings.lr:g}); the last checkpoint is unharmed"
             )
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self._optimiser.step()
         self._average.update_parameters(self.network)
         self.step += 1

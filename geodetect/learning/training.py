@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from geodetect.detection.network import NetworkDetector
-from geodetect.errors import AnnotationError, GeoreferenceError
+from geodetect.errors import AnnotationError, GeoreferenceError, OutputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.reproject import reproject
 from geodetect.io.annotations import annotations_on, read_annotations, read_area
@@ -70,8 +70,8 @@ def train(
     """
     settings = settings or TrainSettings()
     target = Path(output)
-    check_folder(target)
-    check_vacant(target, overwrite=overwrite)
+    checkpoint = target.with_suffix(".checkpoint")
+    _check_target(target, checkpoint, resume=resume, overwrite=overwrite)
     tables = [read_annotations(path, class_field=settings.class_field) for path in labels]
     classes = tuple(sorted({name for table in tables for name in table["class"]}))
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def train(
         assert card.network is not None
         network = RetinaNet(card.network, len(classes))
         start = initialise(network, settings.init)
-        loop = Loop(network, card, sampler, settings, target.with_suffix(".checkpoint"))
+        loop = Loop(network, card, sampler, settings, checkpoint)
         if resume:
             loop.resume()
         loop.run(progress)
@@ -102,6 +102,19 @@ def train(
         save_bundle(target, card, weights)
         loop.discard()
     return card
+
+
+def _check_target(target: Path, checkpoint: Path, *, resume: bool, overwrite: bool) -> None:
+    """See whether the model can be written and no training is lost by it."""
+    if target.suffix != ".safetensors":
+        raise OutputError(f"{target}: the name of a model file ends in .safetensors")
+    check_folder(target)
+    check_vacant(target, overwrite=overwrite)
+    if checkpoint.exists() and not (resume or overwrite):
+        raise OutputError(
+            f"{checkpoint} holds a training that is not finished; go on from it with --resume, or "
+            f"start again with --overwrite"
+        )
 
 
 def _open(path: str, settings: TrainSettings) -> Raster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,9 +30,10 @@ class Validation:
     """What was measured.
 
     Args:
-        conf: The score threshold with the highest F1 at an IoU of 0.5.
+        conf: The score threshold with the highest F1 at an IoU of 0.5; the detector's own when no
+            object was found.
         metrics: Figures by name: ``objects, ap50, ap50_95, f1, precision, recall``, the last three
-            at that threshold.
+            at that threshold. Without detections there is no precision.
     """
 
     conf: float
@@ -78,9 +80,14 @@ def validate(detector: Detector, grounds: Sequence[Ground]) -> Validation | None
         "recall": best.recall,
     }
     return Validation(
-        conf=round(float(best.score_threshold), 4),
-        metrics={name: round(value, 4) for name, value in metrics.items()},
+        conf=_floor(best.score_threshold) if best.f1 > 0 else detector.card.conf,
+        metrics={name: round(v, 4) for name, v in metrics.items() if math.isfinite(v)},
     )
+
+
+def _floor(score: float) -> float:
+    """Four decimals, rounded down: the last detection over the threshold stays over it."""
+    return math.floor(score * 1e4) / 1e4
 
 
 def _apart(boxes: Boxes, labels: NDArray[np.integer], number: int) -> Boxes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from geodetect.errors import InputError
@@ -47,3 +50,25 @@ class ResNetTrunk(nn.Module):
             x = getattr(self, stage)(x)
             features.append(x)
         return features[1:]
+
+
+def fold_norms(trunk: ResNetTrunk) -> None:
+    """Fold the frozen batch norms of a trunk into its convolutions, in place, for inference.
+
+    The results are the same up to rounding; half of the memory and much of the time of the first
+    stages goes into norms otherwise.
+    """
+    for parent in trunk.modules():
+        pairs = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")]
+        for conv_name, norm_name in pairs:
+            conv, norm = getattr(parent, conv_name, None), getattr(parent, norm_name, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d):
+                setattr(parent, conv_name, _folded(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+
+
+def _folded(conv: nn.Conv2d, norm: FrozenBatchNorm2d) -> nn.Conv2d:
+    fused = copy.deepcopy(conv)
+    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    fused.weight, fused.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+    return fused

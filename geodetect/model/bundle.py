@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from geodetect.errors import ModelFileError, OutputError
+from geodetect.io.staging import staged
 from geodetect.model.card import ModelCard
 
 FORMAT = "geodetect"
@@ -77,7 +78,7 @@ def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDAr
 
 
 def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:
-    """Write a model file; under its final name it appears whole or not at all.
+    """Write a model file, replacing one of that name; it appears whole or not at all.
 
     Args:
         path: Usually ends in ``.safetensors``.
@@ -88,23 +89,25 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
         OutputError: It cannot be written.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    arrays = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    text = card.model_dump_json()
+    try:
+        ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        raise OutputError(f"{target}: the model card is not valid: {_one_line(error)}") from error
+    arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "card": card.model_dump_json(),
+        "card": text,
         "sha256": _checksum(card, arrays),
     }
     try:
-        save_file(arrays, temporary, metadata=header)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with staged(target, overwrite=True) as path:
+            path.write_bytes(save(arrays, metadata=header))
+    except OutputError:
+        raise
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{target}: the model cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_header(path: Path) -> tuple[ModelCard, str]:
@@ -139,7 +142,7 @@ def _checksum(card: ModelCard, weights: Weights) -> str:
     for key in sorted(weights):
         value = weights[key]
         digest.update(f"{key} {value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(value.tobytes())
     return digest.hexdigest()
 
 

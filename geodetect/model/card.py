@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 
 class NetworkConfig(BaseModel):
@@ -25,8 +27,8 @@ class NetworkConfig(BaseModel):
     fpn_channels: int = Field(128, ge=8)
     strides: tuple[int, ...] = (8, 16, 32, 64)
     head_convs: int = Field(3, ge=1)
-    anchor_sizes_px: tuple[tuple[float, ...], ...]
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    anchor_sizes_px: tuple[Annotated[tuple[PositiveFloat, ...], Field(min_length=1)], ...]
+    anchor_ratios: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from urllib.error import URLError
 
@@ -36,9 +38,10 @@ def initialise(network: RetinaNet, init: str) -> str:
         return _load_model(network, init)
     path = Path(init).expanduser()
     if not path.is_file():
+        known = ", ".join([IMAGENET, NOTHING, *list_models()])
         raise ModelFileError(
-            f"--init {init}: no such file or built-in model; expected imagenet, none, "
-            f"{', '.join(list_models())} or the path of a safetensors file"
+            f"--init {init}: no such file or built-in model; expected {known} or the path of a "
+            f"safetensors file"
         )
     try:
         weights = load_file(path)
@@ -52,7 +55,8 @@ def initialise(network: RetinaNet, init: str) -> str:
 def _imagenet_trunk(backbone: str) -> dict[str, torch.Tensor]:
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     try:
-        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # torch announces it there
+            state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise ModelFileError(
             f"--init imagenet: the weights of {backbone} cannot be downloaded ({error}); download "
@@ -70,7 +74,13 @@ def _load_trunk(network: RetinaNet, weights: dict[str, torch.Tensor], source: st
             f"--init {source}: holds no {missing[0]} and {len(missing) - 1} more of the parameters "
             f"of a {network.config.backbone} with {network.config.trunk_stages} stages"
         )
-    network.trunk.load_state_dict({key: weights[key] for key in wanted})
+    try:
+        network.trunk.load_state_dict({key: weights[key] for key in wanted})
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"--init {source}: its parameters have other shapes than those of a "
+            f"{network.config.backbone}"
+        ) from error
     return f"{network.config.backbone} trunk from {source}"
 
 

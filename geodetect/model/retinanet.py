@@ -43,6 +43,17 @@ class Pyramid(nn.Module):
         return levels
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm that takes a single cell too, the coarsest level of a very small image.
+
+    PyTorch's own refuses it, though a group has several channels to normalise over.
+    """
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``float[B, C, H, W]``, normalised over each group of channels."""
+        return torch.group_norm(feature, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class Head(nn.Module):
     """Convolutions with group norm, then ``outputs`` values per cell."""
 
@@ -52,7 +63,7 @@ class Head(nn.Module):
         for _ in range(convs):
             layers += [
                 nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
+                GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
                 nn.ReLU(inplace=True),
             ]
         self.tower = nn.Sequential(*layers)

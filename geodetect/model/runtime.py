@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodetect.errors import InputError, ModelFileError
+from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.retinanet import RetinaNet
@@ -26,13 +28,16 @@ def pick_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
+        raise InputError(f"--device {name}: unknown; expected auto, cpu, cuda, cuda:N or mps")
+    device = torch.device(name)
     try:
-        device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
         raise InputError(
-            f"--device {name}: not available here ({str(error).splitlines()[0]}); expected auto, "
-            f"cpu, cuda, cuda:N or mps"
+            f"--device {name}: not available here ({reason}); expected auto, cpu, cuda, cuda:N or "
+            f"mps"
         ) from error
     return device
 
@@ -78,6 +83,7 @@ class TorchRuntime:
             network.load_state_dict(state)
         except RuntimeError as error:
             raise ModelFileError(f"model {card.name}: weights and card do not agree") from error
+        fold_norms(network.trunk)
         self._multiple = max(card.network.strides)
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

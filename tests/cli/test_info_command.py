@@ -1,0 +1,85 @@
+"""``geodetect info`` and ``geodetect models``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import Resampling
+from typer.testing import CliRunner
+
+from geodetect.model.bundle import list_models
+from geodetect_cli.app import app
+from tests.tiny import GSD_M, save_tiny_model, squares_image, tiny_card, write_raster
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    path = write_raster(tmp_path / "scene.tif", squares_image(120, []), nodata=7)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2, 4], Resampling.average)
+    return path
+
+
+def test_a_raster_is_described_as_json(raster: Path) -> None:
+    result = runner.invoke(app, ["info", str(raster), "--json"])
+    values = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert (values["width"], values["height"], values["dtype"]) == (120, 120, "uint8")
+    assert values["gsd_m"] == pytest.approx(GSD_M, rel=0.01)
+    assert "EPSG:32632" in values["crs"]
+    assert values["nodata"] == 7
+    assert values["overviews"] == [2, 4]
+    assert [band["colour"] for band in values["bands"]] == ["red", "green", "blue"]
+
+
+def test_the_table_of_a_raster_has_one_line_per_band(raster: Path) -> None:
+    text = runner.invoke(app, ["info", str(raster)]).stdout
+    assert "band 2, dtype uint8, colour green, nodata 7" in text
+    assert "{" not in text
+
+
+def test_a_raster_without_crs_is_described_with_its_problem(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "scene.tif", squares_image(50, []), crs=None)
+    values = json.loads(runner.invoke(app, ["info", str(path), "--json"]).stdout)
+    assert values["crs"] is None
+    assert values["gsd_m"] is None
+    assert "coordinate reference system" in values["problem"]
+
+
+def test_nodata_that_is_no_number_is_valid_json(tmp_path: Path) -> None:
+    image = np.ones((1, 20, 20), np.float32)
+    path = write_raster(tmp_path / "dem.tif", image, nodata=float("nan"))
+    values = json.loads(
+        runner.invoke(app, ["info", str(path), "--json"]).stdout, parse_constant=pytest.fail
+    )
+    assert values["nodata"] == "nan"
+
+
+def test_a_model_file_is_described(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "squares.safetensors")
+    values = json.loads(runner.invoke(app, ["info", str(path), "--json"]).stdout)
+    assert values == tiny_card().model_dump(mode="json")
+    assert "network.backbone" in runner.invoke(app, ["info", str(path)]).stdout
+
+
+@pytest.mark.parametrize("name", ["nothing.tif", "nothing.safetensors"])
+def test_a_missing_file_is_one_line(name: str) -> None:
+    result = runner.invoke(app, ["info", name])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_models_lists_what_is_built_in() -> None:
+    result = runner.invoke(app, ["models", "--json"])
+    assert [card["name"] for card in json.loads(result.stdout)] == list_models()
+    text = runner.invoke(app, ["models"])
+    assert all(name in text.stdout for name in list_models())
+    assert list_models() or "no built-in models" in text.stderr

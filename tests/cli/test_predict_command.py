@@ -1,0 +1,217 @@
+"""``geodetect predict`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
+from tests.tiny import (
+    GSD_M,
+    ORIGIN_M,
+    SQUARE_PX,
+    grid_corners,
+    run_program,
+    save_tiny_model,
+    squares_image,
+    write_labels,
+    write_raster,
+)
+
+SIDE = 200
+CORNERS = grid_corners(SIDE)
+runner = CliRunner()
+
+
+@dataclass(frozen=True)
+class Scene:
+    raster: Path
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    folder = tmp_path_factory.mktemp("scene")
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, CORNERS))
+    return Scene(raster, save_tiny_model(folder / "squares.safetensors"))
+
+
+def predict(scene: Scene, *arguments: str | Path) -> Result:
+    command = ["predict", scene.raster, "-m", scene.model, "--device", "cpu", *arguments]
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def expected_bounds(corners: list[tuple[int, int]]) -> set[tuple[float, ...]]:
+    x, y = ORIGIN_M
+    return {
+        (
+            round(x + c * GSD_M, 2),
+            round(y - (r + SQUARE_PX) * GSD_M, 2),
+            round(x + (c + SQUARE_PX) * GSD_M, 2),
+            round(y - r * GSD_M, 2),
+        )
+        for c, r in corners
+    }
+
+
+def bounds_of(table: gpd.GeoDataFrame) -> set[tuple[float, ...]]:
+    return set(map(tuple, table.geometry.bounds.round(2).to_numpy().tolist()))
+
+
+def test_predict_writes_every_square_at_its_place(scene: Scene, tmp_path: Path) -> None:
+    result = predict(scene, "-o", tmp_path / "out.gpkg")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    table = gpd.read_file(tmp_path / "out.gpkg")
+    assert len(table) == len(CORNERS)
+    assert bounds_of(table) == expected_bounds(CORNERS)
+    assert set(table["class"]) == {"square"}
+
+
+def test_the_summary_says_what_was_found_and_where_it_is(scene: Scene, tmp_path: Path) -> None:
+    result = predict(scene, "-o", tmp_path / "out.gpkg")
+    assert f"{len(CORNERS)} square" in result.stderr
+    assert "out.gpkg" in result.stderr
+
+
+def test_a_dash_puts_geojson_and_nothing_else_on_the_output_stream(scene: Scene) -> None:
+    done = run_program("predict", scene.raster, "-m", scene.model, "-o", "-")
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["features"]) == len(CORNERS)
+    assert "output stream" in done.stderr
+
+
+def test_json_is_all_that_is_on_the_output_stream(scene: Scene, tmp_path: Path) -> None:
+    done = run_program(
+        "predict", scene.raster, "-m", scene.model, "-o", tmp_path / "out.fgb", "--json"
+    )
+    summary = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert summary["objects"] == len(CORNERS)
+    assert summary["by_class"] == {"square": len(CORNERS)}
+    assert summary["output"] == str(tmp_path / "out.fgb")
+    assert summary["failed"] == {}
+
+
+def test_quiet_says_nothing(scene: Scene, tmp_path: Path) -> None:
+    done = run_program("predict", scene.raster, "-m", scene.model, "-o", tmp_path / "o.csv", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "o.csv").exists()
+
+
+def test_verbose_names_the_rasters(scene: Scene, tmp_path: Path) -> None:
+    assert "scene.tif" in predict(scene, "-o", tmp_path / "out.gpkg", "-v").stderr
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(scene: Scene, tmp_path: Path) -> None:
+    result = predict(scene, "-o", tmp_path / "out.gpkg", "--dry-run")
+    assert result.exit_code == 0
+    for word in ("Tiles", "4 to look at", "Ground", "skipped", "Time", "Memory", "ratio 1.00"):
+        assert word in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_as_json_has_plain_values(scene: Scene, tmp_path: Path) -> None:
+    result = predict(scene, "--dry-run", "--json", "--gsd", "50cm")
+    plan = json.loads(result.stdout)
+    assert plan["tiles"] == 1
+    assert plan["rasters"][0]["gsd_ratio"] == pytest.approx(2, rel=0.01)
+    assert plan["rasters"][0]["working_gsd_m"] == pytest.approx(0.5, rel=0.01)
+    assert plan["area_km2"] == pytest.approx((SIDE * GSD_M / 1000) ** 2, rel=0.01)
+    assert plan["skipped_km2"] == 0
+    assert plan["memory_mb"] > 0
+    assert plan["seconds"] >= 0
+
+
+def test_a_dry_run_counts_ground_outside_the_area_as_skipped(scene: Scene) -> None:
+    x, y = ORIGIN_M
+    half = f"{x},{y - SIDE * GSD_M},{x + SIDE * GSD_M / 2},{y}"
+    plan = json.loads(predict(scene, "--dry-run", "--json", "--bbox", half).stdout)
+    assert plan["skipped_km2"] == pytest.approx(plan["area_km2"], rel=0.02)
+
+
+def test_an_area_limits_the_search(scene: Scene, tmp_path: Path) -> None:
+    area = write_labels(tmp_path / "area.geojson", [(0, 0, 50, 50)])
+    predict(scene, "-o", tmp_path / "out.gpkg", "--aoi", area)
+    inside = [(x, y) for x, y in CORNERS if x + 8 < 50 and y + 8 < 50]
+    assert bounds_of(gpd.read_file(tmp_path / "out.gpkg")) == expected_bounds(inside)
+
+
+def test_style_writes_a_style_for_qgis(scene: Scene, tmp_path: Path) -> None:
+    predict(scene, "-o", tmp_path / "out.geojson", "--style")
+    assert (tmp_path / "out.qml").read_text().startswith("<!DOCTYPE qgis")
+
+
+def test_the_output_crs_can_be_chosen(scene: Scene, tmp_path: Path) -> None:
+    predict(scene, "-o", tmp_path / "out.gpkg", "--crs", "EPSG:25832")
+    assert gpd.read_file(tmp_path / "out.gpkg").crs.to_epsg() == 25832
+
+
+def test_the_format_can_be_chosen_whatever_the_suffix(scene: Scene, tmp_path: Path) -> None:
+    predict(scene, "-o", tmp_path / "out.txt", "--format", "geojson")
+    assert json.loads((tmp_path / "out.txt").read_text())["type"] == "FeatureCollection"
+
+
+def test_a_high_threshold_finds_nothing_and_still_writes_a_layer(
+    scene: Scene, tmp_path: Path
+) -> None:
+    result = predict(scene, "-o", tmp_path / "out.gpkg", "--conf", "1")
+    assert result.exit_code == 0
+    assert "nothing" in result.stderr
+    assert len(gpd.read_file(tmp_path / "out.gpkg")) == 0
+
+
+def test_pixel_coordinates_need_no_crs(scene: Scene, tmp_path: Path) -> None:
+    raster = write_raster(tmp_path / "plain.tif", squares_image(SIDE, CORNERS), crs=None)
+    result = predict(Scene(raster, scene.model), "-o", tmp_path / "o.gpkg", "--pixel-coords")
+    assert result.exit_code == 0
+    found = gpd.read_file(tmp_path / "o.gpkg").geometry.bounds.to_numpy()
+    assert found[:, 0].min() == CORNERS[0][0]
+    assert np.ptp(found[:, [0, 2]], axis=1) == pytest.approx(SQUARE_PX)
+
+
+def test_several_rasters_and_folders_make_one_layer(scene: Scene, tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_raster(tmp_path / name, squares_image(SIDE, CORNERS[:3]))
+    result = predict(Scene(tmp_path, scene.model), scene.raster, "-o", tmp_path / "o.gpkg")
+    assert result.exit_code == 0
+    counts = gpd.read_file(tmp_path / "o.gpkg")["raster"].value_counts().to_dict()
+    assert counts == {"a.tif": 3, "b.tif": 3, "scene.tif": len(CORNERS)}
+
+
+def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
+    scene: Scene, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.tif"
+    damaged.write_bytes(scene.raster.read_bytes()[:60_000])
+    done = run_program(
+        "predict", scene.raster, damaged, "-m", scene.model, "-o", tmp_path / "o.gpkg", "--json"
+    )
+    assert done.returncode == 0
+    assert list(json.loads(done.stdout)["failed"]) == [str(damaged)]
+    assert done.stderr.startswith("Warning: left out: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_overwrite_replaces_an_output(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "out.geojson").write_text("mine")
+    result = predict(scene, "-o", tmp_path / "out.geojson", "--overwrite")
+    assert result.exit_code == 0
+    assert len(gpd.read_file(tmp_path / "out.geojson")) == len(CORNERS)
+
+
+@pytest.mark.parametrize("suffix", ["geojsonl", "parquet", "shp"])
+def test_every_format_holds_all_squares(scene: Scene, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out.{suffix}"
+    assert predict(scene, "-o", out).exit_code == 0
+    table = gpd.read_parquet(out) if suffix == "parquet" else gpd.read_file(out)
+    assert len(table) == len(CORNERS)
+    assert shapely.is_valid(table.geometry).all()

@@ -1,0 +1,97 @@
+"""``geodetect tile`` in its three formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
+from tests.tiny import SQUARE_PX, squares_image, write_labels, write_raster
+
+CORNERS = [(4, 4), (36, 4), (100, 84)]
+runner = CliRunner()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> tuple[Path, Path]:
+    boxes = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in CORNERS]
+    raster = write_raster(tmp_path / "scene.tif", squares_image(128, CORNERS))
+    return raster, write_labels(tmp_path / "squares.geojson", boxes)
+
+
+def tile(scene: tuple[Path, Path], *arguments: str | Path) -> Result:
+    raster, labels = scene
+    command = ["tile", raster, "--labels", labels, "--chip-px", "64", *arguments]
+    return runner.invoke(app, list(map(str, command)))
+
+
+def test_coco_holds_every_box(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    result = tile(scene, "-o", tmp_path / "coco")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    (file,) = (tmp_path / "coco").rglob("*.json")
+    boxes = sorted(tuple(a["bbox"]) for a in json.loads(file.read_text())["annotations"])
+    assert boxes == [(4, 4, 16, 16), (36, 4, 16, 16), (36, 20, 16, 16)]
+
+
+def test_yolo_holds_shares_of_the_chip(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    assert tile(scene, "-o", tmp_path / "yolo", "--format", "yolo").exit_code == 0
+    lines = [
+        [float(value) for value in line.split()]
+        for file in (tmp_path / "yolo").rglob("*.txt")
+        if file.parent.name == "labels"
+        for line in file.read_text().splitlines()
+    ]
+    assert [0, 12 / 64, 12 / 64, 0.25, 0.25] in lines
+    assert len(lines) == len(CORNERS)
+
+
+def test_voc_holds_one_file_per_chip(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = ("-o", tmp_path / "voc", "--format", "voc", "--image-format", "tif")
+    assert tile(scene, *arguments).exit_code == 0
+    files = sorted((tmp_path / "voc").rglob("*.xml"))
+    names = [e.text for file in files for e in ElementTree.parse(file).iterfind("object/name")]
+    assert names == ["square"] * len(CORNERS)
+    assert len(list((tmp_path / "voc").rglob("*.tif"))) == len(files)
+
+
+def test_the_summary_is_json_when_asked(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    result = tile(scene, "-o", tmp_path / "coco", "--json")
+    assert json.loads(result.stdout)["output"] == str(tmp_path / "coco")
+    assert result.stderr == ""
+
+
+def test_quiet_says_nothing(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    result = tile(scene, "-o", tmp_path / "coco", "-q")
+    assert result.output == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--format", "csv"], "--format"),
+        (["--image-format", "gif"], "--image-format"),
+        (["--overlap-px", "64"], "overlap"),
+        (["--class-field", "kind"], "kind"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_line(
+    scene: tuple[Path, Path], tmp_path: Path, arguments: list[str], word: str
+) -> None:
+    result = tile(scene, "-o", tmp_path / "chips", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert word in result.stderr
+    assert not (tmp_path / "chips").exists()
+
+
+def test_an_existing_folder_needs_overwrite(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    assert tile(scene, "-o", tmp_path / "chips").exit_code == 0
+    assert tile(scene, "-o", tmp_path / "chips").exit_code == 1
+    assert tile(scene, "-o", tmp_path / "chips", "--overwrite").exit_code == 0

@@ -1,0 +1,202 @@
+"""``geodetect train``: from a drawn raster to a model that finds its squares."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from geodetect.model.bundle import load_bundle, load_card
+from geodetect_cli.app import app
+from tests.tiny import (
+    SQUARE_PX,
+    grid_corners,
+    program_environment,
+    run_program,
+    squares_image,
+    write_labels,
+    write_raster,
+)
+
+SIDE = 640
+STEPS = 4
+OPTIONS = [
+    "--init", "none", "--chip-px", "64", "--batch-size", "2", "--device", "cpu", "--seed", "3",
+]  # fmt: skip
+runner = CliRunner()
+
+SAVING = """
+from geodetect.learning import loop
+from geodetect_cli.app import main
+loop.CHECKPOINT_SECONDS = 0.0
+one_step = loop.Loop._one_step
+def told(self, chips):
+    print(self.step, flush=True)
+    one_step(self, chips)
+loop.Loop._one_step = told
+main()
+"""
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The options that name a raster of squares and its labels."""
+    folder = tmp_path_factory.mktemp("train")
+    corners = grid_corners(SIDE, 40)
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
+    boxes = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in corners]
+    labels = write_labels(folder / "squares.geojson", boxes)
+    return ["--rasters", str(raster), "--labels", str(labels)]
+
+
+@pytest.fixture(scope="session")
+def trained(scene: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("trained") / "squares.safetensors"
+    done = run_program("train", *scene, *OPTIONS, "--steps", str(STEPS), "-o", output, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == load_card(output).model_dump(mode="json")
+    return output
+
+
+def test_train_writes_a_model_with_its_card(trained: Path) -> None:
+    card = load_card(trained)
+    assert card.name == "squares"
+    assert card.classes == ("square",)
+    assert card.gsd_m == pytest.approx(0.25, rel=0.01)
+    assert card.training.steps == STEPS
+    assert card.training.initial_weights == "random weights"
+    assert card.metrics["objects"] > 0
+    assert list(trained.parent.iterdir()) == [trained], "the checkpoint is removed"
+
+
+def test_predict_takes_the_model_that_train_made(
+    trained: Path, scene: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gpkg"
+    command = ["predict", scene[1], "-m", str(trained), "-o", str(output), "--json"]
+    result = runner.invoke(app, [*command, "--device", "cpu", "--gsd", "1"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["tiles"] == 1
+    assert output.exists()
+
+
+def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bit(
+    trained: Path, scene: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "squares.safetensors"
+    command = ["train", *scene, *OPTIONS, "--steps", str(STEPS), "-o", str(output)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVING, *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=program_environment(),
+    )
+    assert process.stdout is not None
+    for step in range(3):
+        assert process.stdout.readline() == f"{step}\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert (tmp_path / "squares.checkpoint").exists()
+    assert not output.exists()
+    done = run_program(*command, "--resume", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    card, weights = load_bundle(output)
+    expected_card, expected = load_bundle(trained)
+    assert card == expected_card
+    assert weights.keys() == expected.keys()
+    assert all(np.array_equal(weights[key], expected[key]) for key in expected)
+
+
+def refused(*arguments: str) -> str:
+    result = runner.invoke(app, ["train", *arguments])
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_a_model_that_exists_is_not_replaced_unasked(trained: Path, scene: list[str]) -> None:
+    before = trained.read_bytes()
+    assert "--overwrite" in refused(*scene, *OPTIONS, "-o", str(trained))
+    assert trained.read_bytes() == before
+
+
+def test_overwrite_replaces_a_model(scene: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "m.safetensors"
+    output.write_text("old")
+    options = [*scene, *OPTIONS, "--steps", "1", "-o", str(output), "--val-share", "0"]
+    assert runner.invoke(app, ["train", *options, "--overwrite", "-q"]).output == ""
+    assert load_card(output).metrics == {}
+    if os.name == "posix":
+        assert output.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def test_an_unfinished_training_is_not_thrown_away_unasked(
+    scene: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "m.checkpoint").write_text("hours of work")
+    message = refused(*scene, *OPTIONS, "-o", str(tmp_path / "m.safetensors"))
+    assert "--resume" in message
+    assert (tmp_path / "m.checkpoint").read_text() == "hours of work"
+
+
+def test_resume_without_a_checkpoint_is_refused(scene: list[str], tmp_path: Path) -> None:
+    options = [*scene, *OPTIONS, "-o", str(tmp_path / "m.safetensors"), "--resume"]
+    assert "there is no checkpoint" in refused(*options)
+
+
+def test_labels_that_lie_elsewhere_are_refused(scene: list[str], tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
+    raster = ["--rasters", scene[1], "--labels", str(labels)]
+    assert "none of the 1 labels" in refused(
+        *raster, *OPTIONS, "-o", str(tmp_path / "m.safetensors")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--init", "no.safetensors"], "--init"),
+        (["--class-field", "kind"], "kind"),
+        (["--bands", "1,2"], "--bands"),
+        (["--device", "cuda:999"], "--device"),
+        (["--val-area", "no.gpkg"], "no.gpkg"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_line(
+    scene: list[str], tmp_path: Path, arguments: list[str], word: str
+) -> None:
+    output = tmp_path / "m.safetensors"
+    assert word in refused(*scene, *OPTIONS, *arguments, "-o", str(output))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model"])
+def test_a_model_file_has_the_suffix_of_one(scene: list[str], tmp_path: Path, name: str) -> None:
+    assert ".safetensors" in refused(*scene, *OPTIONS, "-o", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--steps", "0"], ["--lr", "0"], ["--val-share", "1"], ["--chip-px", "8"], []]
+)
+def test_a_usage_error_has_exit_code_2(
+    scene: list[str], tmp_path: Path, arguments: list[str]
+) -> None:
+    output = ["-o", str(tmp_path / "m.safetensors")] if arguments else []
+    result = runner.invoke(app, ["train", *scene, *arguments, *output])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: ")

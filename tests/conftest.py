@@ -1,0 +1,61 @@
+"""What tests of several rooms share: real GeoTIFFs and the place of data that is not shipped."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+METRES = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)  # 0.2 m pixels in EPSG:2154
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Writes ``[C, H, W]`` (or ``[H, W]``) as a GeoTIFF; keywords go to rasterio."""
+
+    def save_raster(pixels: Any, name: str = "scene.tif", **options: Any) -> Path:
+        pixels = np.atleast_3d(np.asarray(pixels).T).T
+        colours, mask = options.pop("colours", None), options.pop("mask", None)
+        overviews = options.pop("overviews", None)
+        options = {"crs": "EPSG:2154", "transform": METRES, "driver": "GTiff"} | options
+        if options["transform"] is None:
+            del options["transform"]
+        count, height, width = pixels.shape
+        if count == 3 and pixels.dtype == np.uint8:
+            options.setdefault("photometric", "RGB")
+        path = tmp_path / name
+        with (
+            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(
+                path, "w", width=width, height=height, count=count, dtype=pixels.dtype, **options
+            ) as dataset,
+        ):
+            dataset.write(pixels)
+            if colours:
+                dataset.colorinterp = colours
+            if mask is not None:
+                dataset.write_mask(mask)
+            if overviews:
+                dataset.build_overviews(*overviews)
+        return path
+
+    return save_raster
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Imagery that is not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared/data, which is not part of the repository")
+    return SHARED

@@ -1,0 +1,166 @@
+"""A network as a detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodetect.detection.network import NetworkDetector, load_detector
+from geodetect.errors import ModelFileError
+from geodetect.model.anchors import anchors_of_image, encode
+from geodetect.model.card import ModelCard
+from geodetect.model.runtime import TorchRuntime
+from tests.tiny import (
+    SQUARE_PX,
+    save_tiny_model,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+)
+
+CORNERS = [(4, 4), (36, 20), (100, 100), (20, 76), (108, 4)]
+
+
+@pytest.fixture(scope="module")
+def detector() -> NetworkDetector:
+    card = tiny_card()
+    return NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+
+
+def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.ones((len(pixels), *pixels.shape[2:]), bool)
+
+
+class Says(TorchRuntime):
+    """A runtime that finds what it is told: boxes with scores and labels."""
+
+    def __init__(self, card: ModelCard, found: list[tuple[list[float], float, int]]) -> None:
+        self.card = card
+        self._found = found
+
+    def forward(
+        self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+    ) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        assert self.card.network is not None
+        height, width = (-(-n // 8) * 8 for n in pixels.shape[2:])
+        anchors = anchors_of_image(self.card.network, height, width)
+        logits = torch.full((len(pixels), len(anchors), len(self.card.classes)), -20.0)
+        deltas = torch.zeros(len(pixels), len(anchors), 4)
+        for row, (box, score, label) in enumerate(self._found):
+            logits[:, row, label] = torch.logit(torch.tensor(score))
+            deltas[:, row] = encode(torch.tensor([box]), anchors[row : row + 1])[0]
+        return logits, deltas, (height, width)
+
+
+def told(found: list[tuple[list[float], float, int]], side: int = 64, **options: float) -> list:
+    detector = NetworkDetector(Says(tiny_card(classes=("a", "b"), iou=0.5), found), **options)
+    pixels = np.zeros((1, 3, side, side), np.uint8)
+    one = detector(pixels, everywhere(pixels))[0]
+    rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
+    return [(box, round(float(score), 3), int(label)) for box, score, label in rows]
+
+
+def test_every_square_is_found_once_at_its_place(detector: NetworkDetector) -> None:
+    image = squares_image(128, CORNERS)[None]
+    found = detector(image, everywhere(image))[0]
+    expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS)
+    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
+    assert (found.scores > 0.9).all()
+
+
+def test_an_image_without_squares_has_no_detections(detector: NetworkDetector) -> None:
+    image = squares_image(128, [])[None]
+    assert [len(one) for one in detector(image, everywhere(image))] == [0]
+
+
+def test_the_batch_does_not_matter(detector: NetworkDetector) -> None:
+    images = np.stack([squares_image(128, CORNERS[i:]) for i in range(4)])
+    together = detector(images, everywhere(images))
+    for image, found in zip(images, together, strict=True):
+        alone = detector(image[None], everywhere(image[None]))[0]
+        assert len(alone) == len(found) > 0
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-4)
+        np.testing.assert_allclose(alone.scores, found.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 93), (30, 30), (21, 128), (5, 5), (1, 1)])
+def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
+    height: int, width: int
+) -> None:
+    card = tiny_card(conf=0.0)
+    every_anchor = NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+    image = squares_image(128, CORNERS)[None, :, :height, :width]
+    boxes = every_anchor(image, everywhere(image))[0].boxes
+    assert len(boxes)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] <= [width, height]).all()
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_padding_finds_what_is_there_and_no_more(detector: NetworkDetector) -> None:
+    image = squares_image(128, [(4, 4), (36, 20)])[None, :, :37, :53]
+    found = detector(image, everywhere(image))[0]
+    assert sorted(found.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
+
+
+def test_pixels_outside_the_imagery_hold_no_objects(detector: NetworkDetector) -> None:
+    image = squares_image(128, CORNERS)[None]
+    valid = everywhere(image)
+    valid[:, :, 64:] = False
+    found = detector(image, valid)[0]
+    expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS if x < 64)
+    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
+
+
+def test_of_two_boxes_of_a_class_that_overlap_the_better_one_stays() -> None:
+    found = told([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
+    assert found == [([5, 4, 21, 20], 0.9, 0)]
+
+
+def test_boxes_of_different_classes_never_suppress_each_other() -> None:
+    found = told([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
+    assert sorted(label for _, _, label in found) == [0, 1]
+
+
+def test_boxes_that_overlap_less_than_the_threshold_both_stay() -> None:
+    pair = [([4.0, 4, 20, 20], 0.7, 0), ([12.0, 4, 28, 20], 0.9, 0)]
+    assert len(told(pair)) == 2
+    assert len(told(pair, iou=0.3)) == 1
+
+
+def test_detections_below_the_threshold_are_dropped() -> None:
+    pair = [([4.0, 4, 20, 20], 0.6, 0), ([40.0, 4, 56, 20], 0.4, 0)]
+    assert len(told(pair)) == 1
+    assert len(told(pair, conf=0.3)) == 2
+    assert told(pair, conf=0.9) == []
+
+
+def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:
+    pair = [([-8.0, 4, 20, 20], 0.9, 0), ([70.0, 4, 90, 20], 0.9, 0)]
+    assert told(pair) == [([0, 4, 20, 20], 0.9, 0)]
+
+
+def test_there_is_no_cap_on_the_number_of_detections() -> None:
+    side = 384
+    cells = [(x, y) for y in range(0, side, 8) for x in range(0, side, 8)]
+    found = told([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
+    assert len(found) == len(cells) == 2304
+
+
+def test_a_model_file_becomes_a_detector(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    image = squares_image(128, CORNERS)[None]
+    assert len(load_detector(path, device="cpu")(image, everywhere(image))[0]) == len(CORNERS)
+    strict = load_detector(path, device="cpu", conf=1.0)
+    assert len(strict(image, everywhere(image))[0]) == 0
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    with pytest.raises(ModelFileError, match="giraffes"):
+        load_detector("giraffes")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from geodetect import PredictSettings
+from geodetect.detection.plan import RasterPlan, plan_raster
+from geodetect.errors import InputError
+from geodetect.model.card import ModelCard
+from tests.conftest import METRES, Save
+
+BLANK = np.full((3, 300, 400), 99, np.uint8)
+ANYTHING = ModelCard(name="any", classes=("thing",), bands=None, tile_px=128)
+
+
+def plan(path: Path, card: ModelCard = ANYTHING, **settings: object) -> RasterPlan:
+    return plan_raster(path, card, PredictSettings(**settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("gsd_m", "resampled"), [(0.2, False), (0.209, False), (0.192, False),
+                                                  (0.22, True), (0.18, True)])  # fmt: skip
+def test_a_raster_close_to_the_models_resolution_is_taken_as_it_is(
+    gsd_m: float, resampled: bool, save: Save
+) -> None:
+    planned = plan(save(BLANK), ANYTHING.model_copy(update={"gsd_m": gsd_m}))
+    assert (planned.grid != planned.raster.grid) == resampled
+    assert planned.gsd_ratio == pytest.approx((gsd_m / 0.2 if resampled else 1,) * 2, rel=5e-3)
+
+
+def test_pixels_that_are_not_square_become_square(save: Save) -> None:
+    path = save(BLANK, transform=METRES @ METRES.scale(1, 2))
+    assert plan(path).grid.gsd_xy_m == pytest.approx((0.2, 0.4), rel=3e-3)  # its own, unasked
+    assert plan(path, gsd=0.3).grid.gsd_xy_m == pytest.approx((0.3, 0.3), rel=6e-3)
+
+
+def test_a_raster_that_is_too_coarse_is_refused_unless_the_user_insists(save: Save) -> None:
+    path = save(BLANK)
+    fine = ANYTHING.model_copy(update={"gsd_m": 0.04})
+    with pytest.raises(InputError, match=r"0\.2 m on the ground, too coarse .*--gsd 0\.2"):
+        plan(path, fine)
+    assert plan(path, fine, gsd=0.2).gsd_ratio == (1, 1)
+    assert plan(path, ANYTHING.model_copy(update={"gsd_m": 0.06})).grid.width == pytest.approx(
+        400 * 0.2 / 0.06, rel=3e-3
+    )
+
+
+def test_pixel_coordinates_have_no_resolution(save: Save) -> None:
+    path = save(BLANK, crs=None, transform=None)
+    planned = plan(path, ANYTHING.model_copy(update={"gsd_m": 0.2}), pixel_coords=True)
+    assert planned.grid.crs is None
+    with pytest.raises(InputError, match="--gsd needs a raster whose ground resolution is known"):
+        plan(path, pixel_coords=True, gsd=0.2)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"), [(0, 0), (0.25, 32), (0.999, 128), (48, 48), (1, 1), (32.5, 33)]
+)
+def test_overlap_is_a_share_below_one_and_pixels_above(
+    overlap: float, expected: int, save: Save
+) -> None:
+    if expected == 128:
+        with pytest.raises(InputError, match="--overlap"):
+            plan(save(BLANK), overlap=overlap)
+    else:
+        assert plan(save(BLANK), overlap=overlap).scheme.overlap_px == expected
+
+
+def test_the_largest_object_decides_the_overlap(save: Save) -> None:
+    path = save(BLANK)
+    for size_m, expected in ((5.0, 25 + 16), (1.0, 5 + 16), (500.0, 64)):
+        card = ANYTHING.model_copy(update={"object_size_m": (0.5, 1.0, size_m)})
+        assert plan(path, card).scheme.overlap_px == expected
+
+
+def test_tiles_of_one_pixel_are_possible(save: Save) -> None:
+    planned = plan(save(np.full((3, 3, 4), 9, np.uint8)), tile_size=1)
+    assert [t.box.tolist() for t in planned.chosen_tiles()][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
+    assert len(planned.tiles) == 12
+
+
+def test_only_tiles_that_touch_the_box_are_read(save: Save) -> None:
+    west, north = METRES @ (10, 10)
+    planned = plan(save(BLANK), bbox=(west, north - 4, west + 4, north), tile_size=50, overlap=0)
+    assert planned.tiles.tolist() == [0]
+
+
+def area_file(path: Path, polygons: list[shapely.Polygon], crs: str | None) -> Path:
+    gpd.GeoDataFrame(geometry=polygons, crs=crs).to_file(path)
+    return path
+
+
+def test_long_edges_of_an_area_are_bent_as_the_map_bends_them(save: Save, tmp_path: Path) -> None:
+    """A parallel of latitude is no straight line on a conic map: 150 km of it bulge by 300 m."""
+    path = save(BLANK)
+    centre = gpd.GeoSeries([shapely.Point(METRES @ (200, 150))], crs="EPSG:2154").to_crs(4326)[0]
+    area = shapely.box(centre.x - 1, centre.y, centre.x + 1, centre.y + 1)  # the northern half
+    planned = plan(path, aoi=area_file(tmp_path / "a.gpkg", [area], "EPSG:4326"))
+    assert planned.area is not None
+    ends = shapely.box(0, 0, 400, 300) & planned.area
+    assert ends.area == pytest.approx(400 * 150, rel=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
+def test_an_area_without_a_crs_is_an_error(save: Save, tmp_path: Path) -> None:
+    area = area_file(tmp_path / "a.fgb", [shapely.box(0, 0, 1, 1)], None)
+    with pytest.raises(InputError, match="has no coordinate reference system"):
+        plan(save(BLANK), aoi=area)
+
+
+def test_an_area_on_the_map_means_nothing_in_pixel_coordinates(save: Save, tmp_path: Path) -> None:
+    area = area_file(tmp_path / "a.gpkg", [shapely.box(0, 0, 1, 1)], "EPSG:2154")
+    path = save(BLANK, crs=None, transform=None)
+    with pytest.raises(InputError, match="--bbox in pixels"):
+        plan(path, aoi=area, pixel_coords=True)
+    assert plan(path, bbox=(0, 0, 10, 10), pixel_coords=True).tiles.tolist() == [0]
+
+
+def test_area_and_box_limit_together(save: Save, tmp_path: Path) -> None:
+    corners = np.array([METRES @ (0, 0), METRES @ (200, 300)])
+    area = area_file(
+        tmp_path / "a.gpkg", [shapely.box(*corners.min(axis=0), *corners.max(axis=0))], "EPSG:2154"
+    )
+    west, north = METRES @ (100, 0)
+    planned = plan(save(BLANK), aoi=area, bbox=(west, north - 60, west + 60, north))
+    assert planned.area.bounds == pytest.approx((100, 0, 200, 300))

@@ -1,0 +1,69 @@
+"""Variations of chips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geodetect.learning.augment import recolour, turn
+
+SIDE = 40
+corner = st.integers(0, SIDE - 6)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def painted(x: int, y: int, width: int, height: int) -> np.ndarray:
+    image = np.zeros((4, SIDE, SIDE), np.uint8)
+    image[:, y : y + height, x : x + width] = 200
+    return image
+
+
+def box_of(image: np.ndarray) -> list[int]:
+    rows, columns = np.nonzero(image[0])
+    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+@given(x=corner, y=corner, width=st.integers(1, 6), height=st.integers(1, 6), seed=seeds)
+def test_boxes_follow_their_pixels(x: int, y: int, width: int, height: int, seed: int) -> None:
+    boxes = np.array([[x, y, x + width, y + height]], np.float64)
+    image, turned = turn(painted(x, y, width, height), boxes, np.random.default_rng(seed))
+    assert turned.tolist() == [box_of(image)]
+
+
+def test_all_eight_orientations_occur() -> None:
+    image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
+    rngs = (np.random.default_rng(seed) for seed in range(200))
+    seen = {turn(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
+    assert len(seen) == 8
+
+
+def test_turning_leaves_its_arguments_alone() -> None:
+    image, boxes = painted(3, 5, 4, 2), np.array([[3.0, 5, 7, 7]])
+    for seed in range(20):
+        turn(image, boxes, np.random.default_rng(seed))
+    assert boxes.tolist() == [[3, 5, 7, 7]]
+    assert box_of(image) == [3, 5, 7, 7]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, shape=st.tuples(st.integers(6, 40), st.integers(6, 40)))
+def test_recolouring_keeps_shape_and_type_and_its_argument(
+    seed: int, shape: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8)
+    before = image.copy()
+    changed = recolour(image, np.random.default_rng(seed))
+    assert changed.shape == image.shape
+    assert changed.dtype == np.uint8
+    assert (image == before).all()
+    assert (recolour(image, np.random.default_rng(seed)) == changed).all(), "same seed, same image"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recolouring_keeps_objects_in_place(seed: int) -> None:
+    image = np.full((3, 40, 40), 60, np.uint8)
+    image[:, 10:30, 15:25] = 200
+    changed = recolour(image, np.random.default_rng(seed)).astype(float).mean(axis=0)
+    assert changed[14:26, 18:22].mean() > changed[:6].mean() + 20

@@ -1,0 +1,180 @@
+"""Training chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from geodetect.errors import AnnotationError
+from geodetect.io.raster import open_raster
+from geodetect.learning import chips
+from geodetect.learning.chips import VISIBLE_SHARE, ChipSampler, Ground, visible_objects
+from tests.tiny import BRIGHT, GSD_M, SQUARE_PX, grid_corners, squares_image, write_raster
+
+CHIP_PX = 64
+WIDTH, HEIGHT = 413, 300
+FORBIDDEN = 255  # the value of held-out ground
+
+
+def boxes_of(corners: list[tuple[int, int]]) -> NDArray[np.float64]:
+    return np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
+
+
+def ground(path: Path, image: NDArray[np.uint8], held_out: list[list[float]]) -> Ground:
+    corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
+    held = np.array(held_out, np.float64).reshape(-1, 4)
+    raster = open_raster(write_raster(path, image))
+    return Ground(raster, boxes_of(corners), np.zeros(len(corners), np.int64), held, GSD_M)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
+    image = squares_image(WIDTH, corners, height=HEIGHT)
+    return ground(tmp_path_factory.mktemp("chips") / "plain.tif", image, [])
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """Black ground with two white held-out blocks."""
+    image = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    held = [[150.0, 0, 250, 90], [300, 180, 413, 300]]
+    for x1, y1, x2, y2 in np.array(held).astype(int):
+        image[:, y1:y2, x1:x2] = FORBIDDEN
+    return ground(tmp_path_factory.mktemp("chips") / "marked.tif", image, held)
+
+
+def sampler(one: Ground, **options: float) -> ChipSampler:
+    values = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_share": 0.7, "seed": 1} | options
+    return ChipSampler([one], **values)  # type: ignore[arg-type]
+
+
+def test_a_chip_depends_on_nothing_but_seed_and_number(plain: Ground) -> None:
+    first, second = sampler(plain), sampler(plain)
+    assert first[9].image.tobytes() == second[9].image.tobytes()
+    for number in (3, 1, 2):
+        a, b = first[number], second[number]
+        assert (a.image == b.image).all()
+        assert (a.valid == b.valid).all()
+        assert (a.target.boxes == b.target.boxes).all()
+
+
+def test_another_number_or_seed_is_another_chip(plain: Ground) -> None:
+    images = {sampler(plain, seed=seed)[n].image.tobytes() for seed in (1, 2) for n in range(4)}
+    assert len(images) == 8
+
+
+@settings(max_examples=25, deadline=None)
+@given(number=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_chip_never_shows_held_out_ground(marked: Ground, number: int, share: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chips, "recolour", lambda image, rng: image)
+        chip = sampler(marked, object_share=share)[number]
+    bled = 24  # the interpolation kernel reaches two pixels across the border
+    inner = np.sort(chip.image.max(axis=0).ravel())
+    assert inner[-1] < FORBIDDEN / 2 + bled
+
+
+@settings(max_examples=25, deadline=None)
+@given(number=st.integers(0, 10**6))
+def test_boxes_lie_on_their_pixels_at_any_scale_and_turn(plain: Ground, number: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chips, "recolour", lambda image, rng: image)
+        chip = sampler(plain, object_share=1.0)[number]
+    bright = chip.image[0] > BRIGHT // 2 + 30
+    covered = np.zeros_like(bright)
+    for x1, y1, x2, y2 in (*chip.target.boxes.numpy(), *chip.target.ignored.numpy()):
+        inside = bright[int(y1 + 2) : int(y2 - 1), int(x1 + 2) : int(x2 - 1)]
+        assert inside.all()
+        covered[max(int(y1) - 1, 0) : int(y2) + 2, max(int(x1) - 1, 0) : int(x2) + 2] = True
+    assert not (bright & ~covered).any(), "every bright pixel belongs to a box"
+
+
+def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: Ground) -> None:
+    on_objects = sampler(plain, object_share=1.0)
+    shown = [
+        len(c.target.boxes) + len(c.target.ignored) for c in map(on_objects.__getitem__, range(20))
+    ]
+    assert min(shown) >= 1
+
+
+def test_a_raster_smaller_than_a_chip_is_padded(tmp_path: Path) -> None:
+    raster = open_raster(write_raster(tmp_path / "s.tif", squares_image(50, [(20, 20)])))
+    small = Ground(raster, boxes_of([(20, 20)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
+    chip = sampler(small, chip_px=128, gsd_m=GSD_M / 1.5)[0]
+    assert chip.image.shape == (3, 128, 128)
+    assert chip.image.dtype == np.uint8
+    assert chip.valid.shape == (128, 128)
+    assert 0 < chip.valid.mean() < 1
+    assert (chip.image[:, ~chip.valid] == 0).all()
+
+
+def test_nodata_is_not_valid_and_black(tmp_path: Path) -> None:
+    image = squares_image(200, [(100, 100)])
+    image[:, :, :90] = 7
+    raster = open_raster(write_raster(tmp_path / "n.tif", image, nodata=7))
+    one = Ground(raster, boxes_of([(100, 100)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
+    seen = [sampler(one, object_share=1.0)[n] for n in range(10)]
+    assert any(not chip.valid.all() for chip in seen)
+    for chip in seen:
+        assert (chip.image[:, ~chip.valid] == 0).all()
+
+
+def test_objects_whose_centre_is_held_out_are_not_trained_on(marked: Ground) -> None:
+    centres = (marked.boxes[:, :2] + marked.boxes[:, 2:]) / 2
+    for (x, y), trainable in zip(centres, marked.trainable, strict=True):
+        inside = any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in marked.held_out)
+        assert trainable == (not inside)
+    assert sampler(marked).objects == int(marked.trainable.sum())
+
+
+def test_without_objects_to_train_on_there_is_a_clear_error(plain: Ground) -> None:
+    everything = Ground(
+        plain.raster, plain.boxes, plain.labels, np.array([[0.0, 0, WIDTH, HEIGHT]]), GSD_M
+    )
+    with pytest.raises(AnnotationError, match="--val-share"):
+        sampler(everything)
+
+
+def test_ground_without_room_for_a_chip_is_a_clear_error(plain: Ground) -> None:
+    stripes = np.array([[x, 0.0, x + 10, HEIGHT] for x in range(30, WIDTH, 40)])
+    striped = Ground(plain.raster, plain.boxes, plain.labels, stripes, GSD_M)
+    with pytest.raises(AnnotationError, match="--chip-px"):
+        _ = sampler(striped)[0]
+
+
+def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
+    boxes = np.array(
+        [
+            [10, 10, 20, 20],  # whole
+            [-10, 30, 10, 40],  # half of it
+            [60, 60, 80, 80],  # a twenty-fifth of it
+            [100, 0, 120, 20],  # beside the chip
+            [64, 0, 70, 10],  # touching its edge
+        ],
+        np.float64,
+    )
+    found = visible_objects(boxes, np.arange(5), 64)
+    assert found.boxes.tolist() == [[10, 10, 20, 20], [0, 30, 10, 40]]
+    assert found.labels.tolist() == [0, 1]
+    assert found.ignored.tolist() == [[60, 60, 64, 64]]
+
+
+@given(share=st.floats(0.02, 1))
+def test_the_limit_of_visibility_is_a_share_of_the_area(share: float) -> None:
+    box = np.array([[64 - 100 * share, 0, 164 - 100 * share, 10]])
+    found = visible_objects(box, np.zeros(1, np.int64), 64)
+    if abs(share - VISIBLE_SHARE) > 1e-6 and share <= 0.64:
+        assert len(found.boxes) == int(share > VISIBLE_SHARE)
+        assert len(found.ignored) == int(share < VISIBLE_SHARE)
+
+
+def test_a_chip_without_objects_has_empty_columns() -> None:
+    found = visible_objects(np.empty((0, 4)), np.empty(0, np.int64), 64)
+    assert found.boxes.shape == found.ignored.shape == (0, 4)
+    assert found.labels.shape == (0,)

@@ -1,0 +1,99 @@
+"""Ground that is held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from geodetect.geo.grid import Grid
+from geodetect.learning.split import area_boxes, hold_out_blocks
+from tests.tiny import CRS
+
+Boxes = NDArray[np.float64]
+
+
+def grid(width: int, height: int) -> Grid:
+    return Grid(CRS, Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height)
+
+
+def scattered(width: int, height: int, *, count: int, seed: int) -> Boxes:
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, [width - 10, height - 10], (count, 2))
+    return np.concatenate([corner, corner + 10], axis=1)
+
+
+def held_objects(boxes: list[Boxes], blocks: list[Boxes]) -> int:
+    count = 0
+    for box, block in zip(boxes, blocks, strict=True):
+        centres = (box[:, :2] + box[:, 2:]) / 2
+        inside = (centres[:, None] >= block[None, :, :2]) & (centres[:, None] < block[None, :, 2:])
+        count += int(inside.all(axis=2).any(axis=1).sum())
+    return count
+
+
+sizes = st.tuples(st.integers(20, 900), st.integers(20, 900))
+
+
+@given(
+    shapes=st.lists(sizes, min_size=1, max_size=3),
+    count=st.integers(0, 40),
+    share=st.floats(0, 0.95),
+    seed=st.integers(0, 99),
+    least_px=st.integers(1, 400),
+)
+def test_blocks_are_whole_and_never_hold_all_objects(
+    shapes: list[tuple[int, int]], count: int, share: float, seed: int, least_px: int
+) -> None:
+    grids = [grid(*shape) for shape in shapes]
+    boxes = [scattered(*shape, count=count, seed=seed) for shape in shapes]
+    blocks = hold_out_blocks(grids, boxes, share=share, seed=seed, least_px=least_px)
+    held = held_objects(boxes, blocks)
+    assert held == 0 or held < count * len(shapes)
+    assert len(blocks) == len(grids)
+    for one, (width, height) in zip(blocks, shapes, strict=True):
+        for x1, y1, x2, y2 in one:
+            assert 0 <= x1 < x2 <= width
+            assert 0 <= y1 < y2 <= height
+            assert x2 - x1 >= least_px or x2 == width
+            assert y2 - y1 >= least_px or y2 == height
+        assert shapely.union_all(shapely.box(*one.T)).area == sum(
+            (x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in one
+        )
+
+
+def test_the_share_of_objects_is_reached_and_not_by_far_exceeded() -> None:
+    boxes = [scattered(2000, 2000, count=1000, seed=1)]
+    blocks = hold_out_blocks([grid(2000, 2000)], boxes, share=0.2, seed=5, least_px=100)
+    assert 200 <= held_objects(boxes, blocks) <= 300
+
+
+def test_a_share_of_nothing_holds_nothing_out() -> None:
+    boxes = [scattered(500, 500, count=50, seed=1)]
+    blocks = hold_out_blocks([grid(500, 500)], boxes, share=0, seed=5, least_px=10)
+    assert [len(one) for one in blocks] == [0]
+
+
+def test_another_seed_holds_out_other_ground_and_the_same_the_same() -> None:
+    def blocks(seed: int) -> list[list[float]]:
+        boxes = [scattered(2000, 2000, count=300, seed=1)]
+        return hold_out_blocks([grid(2000, 2000)], boxes, share=0.2, seed=seed, least_px=100)[
+            0
+        ].tolist()
+
+    assert blocks(1) == blocks(1)
+    assert blocks(1) != blocks(2)
+
+
+def test_an_area_is_covered_by_its_boxes_within_the_raster() -> None:
+    triangle = shapely.Polygon([(10, 10), (50, 10), (10, 40)])
+    outside = shapely.box(90, 90, 150, 150)
+    found = area_boxes(shapely.union_all([triangle, outside]), grid(100, 100))
+    assert sorted(found.tolist()) == [[10, 10, 50, 40], [90, 90, 100, 100]]
+
+
+def test_an_area_beside_the_raster_gives_no_boxes() -> None:
+    assert area_boxes(shapely.box(200, 200, 300, 300), grid(100, 100)).shape == (0, 4)

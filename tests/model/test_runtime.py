@@ -1,0 +1,103 @@
+"""Running networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from geodetect.errors import InputError, ModelFileError
+from geodetect.model.retinanet import RetinaNet
+from geodetect.model.runtime import TorchRuntime, normalise, pick_device
+from tests.tiny import squares_image, tiny_card, tiny_network, weights_of
+
+CARD = tiny_card()
+EVERYWHERE = np.ones((1, 64, 64), bool)
+
+
+def runtime() -> TorchRuntime:
+    return TorchRuntime(CARD, weights_of(tiny_network(CARD)), "cpu")
+
+
+def test_normalising_gives_zero_mean_and_unit_deviation() -> None:
+    card = tiny_card(mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+    pixels = torch.tensor([102, 153, 255], dtype=torch.uint8)[None, :, None, None]
+    found = normalise(pixels, torch.ones(1, 1, 1, dtype=torch.bool), card)
+    torch.testing.assert_close(found[0, :, 0, 0], torch.tensor([0.0, 0.5, 4 / 3]))
+
+
+def test_pixels_outside_the_imagery_are_zero_whatever_they_hold() -> None:
+    pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    valid = torch.zeros(2, 8, 8, dtype=torch.bool)
+    valid[:, :4] = True
+    found = normalise(pixels, valid, tiny_card(mean=(0.4, 0.5, 0.6)))
+    assert (found[:, :, 4:] == 0).all()
+    assert (found[:, :, :4] != 0).any()
+
+
+def test_half_precision_weights_run_in_single_precision() -> None:
+    logits, deltas, _ = runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
+    assert logits.dtype == deltas.dtype == torch.float32
+    assert {v.dtype for v in weights_of(tiny_network(CARD)).values()} == {np.dtype(np.float16)}
+
+
+def test_invalid_pixels_do_not_change_the_result() -> None:
+    pixels = squares_image(64, [(20, 20)])[None]
+    valid = EVERYWHERE.copy()
+    valid[:, 40:] = False
+    other = pixels.copy()
+    other[:, :, 40:] = 255
+    first, second = (runtime().forward(p, valid)[0] for p in (pixels, other))
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 57), (1, 1), (8, 9)])
+def test_images_are_padded_to_whole_cells(height: int, width: int) -> None:
+    pixels = np.zeros((1, 3, height, width), np.uint8)
+    logits, _, padded = runtime().forward(pixels, np.ones((1, height, width), bool))
+    assert padded == (-(-height // 8) * 8, -(-width // 8) * 8)
+    assert logits.shape[1] == padded[0] * padded[1] // 64
+
+
+def test_the_runtime_gives_what_the_network_gives() -> None:
+    network = tiny_network(CARD).eval()
+    pixels = squares_image(64, [(20, 20)])[None]
+    with torch.inference_mode():
+        expected = network(normalise(torch.from_numpy(pixels), torch.from_numpy(EVERYWHERE), CARD))
+    logits, deltas, _ = runtime().forward(pixels, EVERYWHERE)
+    torch.testing.assert_close(logits, expected[0], rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(deltas, expected[1], rtol=2e-2, atol=2e-2)
+
+
+def test_weights_that_do_not_fit_the_card_are_refused() -> None:
+    weights = weights_of(tiny_network(CARD))
+    with pytest.raises(ModelFileError, match="do not agree"):
+        TorchRuntime(tiny_card(classes=("a", "b")), weights, "cpu")
+    weights.pop("trunk.conv1.weight")
+    with pytest.raises(ModelFileError, match="do not agree"):
+        TorchRuntime(CARD, weights, "cpu")
+
+
+def test_a_card_without_network_is_refused() -> None:
+    with pytest.raises(ModelFileError, match="describes no network"):
+        TorchRuntime(tiny_card(network=None), {}, "cpu")
+
+
+@pytest.mark.parametrize("name", ["tpu", "meta", "", "cuda:x", "cpu:0:0", "gpu", "cuda:999"])
+def test_a_device_that_is_not_there_is_an_input_error(name: str) -> None:
+    with pytest.raises(InputError, match=r"--device .*expected auto, cpu, cuda, cuda:N or mps$"):
+        pick_device(name)
+
+
+def test_auto_always_finds_a_device() -> None:
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_a_fresh_network_runs_too() -> None:
+    assert CARD.network is not None
+    weights = weights_of(RetinaNet(CARD.network, 1))
+    logits, _, _ = TorchRuntime(CARD, weights, "cpu").forward(
+        np.zeros((2, 3, 16, 16), np.uint8), np.ones((2, 16, 16), bool)
+    )
+    assert logits.isfinite().all()

@@ -1,0 +1,78 @@
+"""What ``import geodetect`` gives, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import geodetect
+from geodetect import errors
+from tests.tiny import ROOT, program_environment
+
+
+def modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    heavy = {"torch", "torchvision", "geopandas", "rasterio", "shapely", "pandas", "typer", "rich"}
+    assert not modules_after("import geodetect") & heavy
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "geodetect.settings",
+        "geodetect.io.raster",
+        "geodetect.io.vector",
+        "geodetect.io.annotations",
+        "geodetect.io.inspection",
+        "geodetect.assessment.metrics",
+    ],
+)
+def test_rooms_that_need_no_network_do_not_load_torch(module: str) -> None:
+    assert "torch" not in modules_after(f"import {module}")
+
+
+def test_the_library_never_loads_the_program() -> None:
+    code = "import geodetect.detection.inference, geodetect.learning.training"
+    assert not modules_after(code) & {"typer", "geodetect_cli"}
+
+
+@pytest.mark.parametrize("name", geodetect.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(geodetect, name) is not None
+    assert name in dir(geodetect)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'giraffe'"):
+        _ = geodetect.giraffe
+
+
+def test_every_error_is_also_the_builtin_that_a_caller_expects() -> None:
+    assert issubclass(errors.ModelFileError, ValueError)
+    assert issubclass(errors.RasterError, OSError)
+    assert issubclass(errors.OutputError, OSError)
+    assert issubclass(errors.MissingDependencyError, ImportError)
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
+    others = [k for k in kinds if not issubclass(k, errors.GeodetectError)]
+    assert others == [errors.GeodetectWarning]
+
+
+def test_the_project_file_names_the_program_and_reads_the_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"geodetect": "geodetect_cli.app:main"}
+    assert project["tool"]["hatch"]["version"]["path"] == "geodetect/version.py"
+    assert (ROOT / "geodetect" / "version.py").read_text().count(geodetect.__version__) == 1
