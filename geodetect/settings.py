@@ -87,12 +87,12 @@ class TrainSettings(BaseModel):
 
     name: str | None = None
     gsd: float | None = Field(None, gt=0)
-    init: str = "imagenet"
+    init: str = "pools"
     steps: int = Field(2000, ge=1)
     minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(8, ge=1)
     chip_px: int = Field(384, ge=64)
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(8e-4, gt=0)
     object_share: float = Field(0.7, ge=0, le=1)
     val_share: float = Field(0.2, ge=0, lt=1)
     val_area: Path | None = None

@@ -44,7 +44,7 @@ def group(views: Views, relations: Relations, cluster: Int) -> Int:
     """The group of each view: the number of one of its views, or DROPPED.
 
     Args:
-        views: Views in canonical order.
+        views: Views sorted from left to right.
         relations: All relations among them, strongest first.
         cluster: ``int64[N]`` connected component of each view under these relations.
     """

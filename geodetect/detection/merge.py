@@ -25,7 +25,7 @@ import numpy as np
 from geodetect.detection.detections import Detections
 from geodetect.detection.grouping import components, group
 from geodetect.detection.relations import relate
-from geodetect.detection.views import SIDES_OUTWARDS, Int, Views, canonical_order
+from geodetect.detection.views import SIDES_OUTWARDS, Int, Views, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import Tile, TileScheme
@@ -115,7 +115,7 @@ class SeamMerger:
         """Merge what lies in groups that end above ``to_come_y`` and keep the rest waiting."""
         alone, views = self._arrivals()
         views = Views.concatenate([self._waiting, views])
-        views = views[canonical_order(views.found, views.tile)]
+        views = views[left_to_right(views.found, views.tile)]
         relations = relate(views, iou=self._iou)
         cluster = components(len(views), relations.a, relations.b)
         waits = np.zeros(len(views), bool)
@@ -124,7 +124,7 @@ class SeamMerger:
         self._waiting = views[waits]
         groups = group(views, relations[~waits[relations.a]], cluster)
         merged = Detections.concatenate([alone, _resolve(views, np.where(waits, -1, groups))])
-        return merged[canonical_order(merged)]
+        return merged[left_to_right(merged)]
 
 
 def merge(

@@ -186,7 +186,8 @@ def check_area(plans: Sequence[RasterPlan]) -> None:
         return
     grid = plans[0].grid
     corners = grid.to_map(np.array([[0, 0], [grid.width, grid.height]], np.float64)).round(3)
+    which = "the raster, which" if len(plans) == 1 else "any raster; the first one"
     raise InputError(
-        f"the area of --aoi or --bbox touches none of the {len(plans)} rasters; the first one "
+        f"the area of --aoi or --bbox does not touch {which} "
         f"lies from {corners[0].tolist()} to {corners[1].tolist()} in its CRS"
     )

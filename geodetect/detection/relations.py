@@ -66,7 +66,7 @@ def relate(views: Views, *, iou: float) -> Relations:
     """All relations between views of different tiles and the same class.
 
     Args:
-        views: Views in canonical order.
+        views: Views sorted from left to right.
         iou: Least agreement of two views of one object, 0..1.
     """
     pairs = _neighbours(views)

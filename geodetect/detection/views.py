@@ -24,7 +24,7 @@ TOUCH_PX = 0.5  # a box this near to an edge touches it
 
 @dataclass(frozen=True)
 class Views:
-    """Detections with the tile that made each, in canonical order.
+    """Detections with the tile that made each, sorted from left to right.
 
     Args:
         found: Detections, boxes in pixels of the whole raster and inside their tiles.
@@ -100,7 +100,7 @@ class Views:
         return np.where(self.cut, self.frame, SIDES_OUTWARDS * np.inf)
 
 
-def canonical_order(found: Detections, tile: Int | None = None) -> Int:
+def left_to_right(found: Detections, tile: Int | None = None) -> Int:
     """Row numbers sorted by coordinates, label, score, truncated and tile."""
     x1, y1, x2, y2 = found.boxes.T
     keys = [found.truncated, found.scores, found.labels, y2, x2, y1, x1]

@@ -159,8 +159,12 @@ def _heron(a: Float, b: Float, c: Float) -> Float:
     return np.asarray(np.sqrt(np.maximum(product, 0)) / 4)
 
 
-def parse_crs(text: str) -> str:
+def parse_crs(text: str, *, option: str = "") -> str:
     """Anything PROJ understands (``EPSG:2154``, WKT, PROJ string) to WKT.
+
+    Args:
+        text: What names the CRS.
+        option: The option it came from, for the error.
 
     Raises:
         GeoreferenceError: PROJ does not understand it.
@@ -169,7 +173,8 @@ def parse_crs(text: str) -> str:
         return str(CRS.from_user_input(text).to_wkt())
     except CRSError as error:
         raise GeoreferenceError(
-            f"{text!r} is no coordinate reference system; expected e.g. EPSG:2154 or WKT"
+            f"{f'{option}: ' if option else ''}{text!r} is no coordinate reference system; "
+            f"expected e.g. EPSG:2154 or WKT"
         ) from error
 
 

@@ -102,7 +102,7 @@ def read_annotations(
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
         raise AnnotationError("no label file was given; name one with --labels")
-    wkt = parse_crs(crs) if crs else None
+    wkt = parse_crs(crs, option="--labels-crs") if crs else None
     layers = [_read_objects(p, class_field, default_class=default_class, crs=wkt) for p in paths]
     _check_same_schema(layers, default_class)
     target = layers[0].crs

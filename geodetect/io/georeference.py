@@ -100,7 +100,7 @@ def _wkt(crs: Any) -> str:
             "no coordinate reference system found; name it with --src-crs (e.g. --src-crs "
             "EPSG:2154), or use --pixel-coords for results in pixel columns and rows"
         )
-    return parse_crs(crs if isinstance(crs, str) else crs.to_wkt())
+    return parse_crs(crs, option="--src-crs") if isinstance(crs, str) else parse_crs(crs.to_wkt())
 
 
 def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:

@@ -162,7 +162,7 @@ def _names(kind: Format) -> list[str]:
 
 
 def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
-    if crs is not None and not same_crs(parse_crs(crs), WGS84) and not kind.any_crs:
+    if crs is not None and not same_crs(parse_crs(crs, option="--crs"), WGS84) and not kind.any_crs:
         raise InputError(
             f"{kind.name} is always on WGS 84 (RFC 7946), found --crs {crs}; leave --crs away, or "
             f"write a format that carries a CRS, such as .gpkg"
@@ -182,7 +182,7 @@ def _in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
             f"the detections have no CRS, so they cannot be written in {crs}; "
             f"name the raster's CRS with --src-crs, or leave --crs away"
         )
-    wkt = parse_crs(crs)
+    wkt = parse_crs(crs, option="--crs")
     moved = reproject(np.asarray(table.geometry.array), table.crs.to_wkt(), wkt)
     return table.set_geometry(gpd.array.from_shapely(moved, crs=wkt))
 

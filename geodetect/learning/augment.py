@@ -5,9 +5,12 @@ All randomness comes from the generator that is handed in, so a chip is the same
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -49,26 +52,48 @@ def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
         ``uint8[3, H, W]``.
     """
     x: Tensor = torch.from_numpy(np.array(image))
+    if rng.random() < 0.3:
+        x = _cast_shadow(x, rng)
     if rng.random() < 0.8:
-        x = F.adjust_brightness(x, float(rng.uniform(0.65, 1.4)))
-        x = F.adjust_contrast(x, float(rng.uniform(0.65, 1.4)))
-        x = F.adjust_saturation(x, float(rng.uniform(0.5, 1.5)))
-    if rng.random() < 0.4:
+        x = F.adjust_brightness(x, float(rng.uniform(0.6, 1.4)))
+        x = F.adjust_contrast(x, float(rng.uniform(0.7, 1.35)))
+        x = F.adjust_saturation(x, float(rng.uniform(0.6, 1.4)))
+    if rng.random() < 0.3:
         x = _mix_channels(x, rng)
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         x = _replace_channel(x, rng)
-    if rng.random() < 0.3:
-        x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
-    if rng.random() < 0.3:
-        x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
-    elif rng.random() < 0.2:
-        x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
     if rng.random() < 0.25:
+        x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
+    if rng.random() < 0.2:
+        x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
+    elif rng.random() < 0.15:
+        x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
+    if rng.random() < 0.15:
         noise = torch.from_numpy(rng.normal(0, rng.uniform(1, 8), x.shape).astype(np.float32))
         x = (x + noise).clamp(0, 255).round().to(torch.uint8)
-    if rng.random() < 0.25:
-        x = F.jpeg(x, int(rng.integers(30, 90)))
+    if rng.random() < 0.15:
+        return _as_jpeg(x, int(rng.integers(30, 90)))
     return np.asarray(x.numpy())
+
+
+def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
+    """What is left of an image after JPEG compression."""
+    memory = io.BytesIO()
+    Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
+    return np.ascontiguousarray(np.asarray(Image.open(memory)).transpose(2, 0, 1))
+
+
+def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """A band of shade, as from a row of trees or a house: darker, and bluer for the sky's light."""
+    height, width = x.shape[1:]
+    angle = rng.uniform(0, np.pi)
+    rows, columns = np.mgrid[:height, :width]
+    through = rng.uniform(0, 1, 2) * (width, height)
+    distance = (columns - through[0]) * np.cos(angle) + (rows - through[1]) * np.sin(angle)
+    shade = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
+    light = rng.uniform(0.3, 0.7) * np.array([0.95, 1.0, 1.12])[:, None, None]
+    shaded = x.numpy().astype(np.float32) * (1 - shade * (1 - light))
+    return torch.from_numpy(np.clip(np.rint(shaded), 0, 255).astype(np.uint8))
 
 
 def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from geodetect.errors import InputError, OutputError
 from geodetect.learning.chips import Chip, ChipSampler
@@ -64,10 +64,7 @@ class Loop:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(FROZEN))
         self._optimiser = torch.optim.AdamW(self._groups(), weight_decay=WEIGHT_DECAY)
-        self._average = AveragedModel(
-            self.network,
-            multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY),  # type: ignore[no-untyped-call]
-        )
+        self._average = AveragedModel(self.network, multi_avg_fn=_move_average)
         size = self.settings.chip_px
         self._anchors = anchors_of_image(self.network.config, size, size).to(self._device)
 
@@ -239,6 +236,13 @@ class Loop:
             finally:
                 for future in ahead:
                     future.cancel()
+
+
+@torch.no_grad()
+def _move_average(averaged: Any, current: Any, steps: Tensor | int) -> None:
+    """Exponential moving average; it forgets faster in the beginning, when it has little to say."""
+    decay = min(AVERAGE_DECAY, (1 + int(steps)) / (10 + int(steps)))
+    torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
 
 
 def _schedule(share: float) -> float:

@@ -244,7 +244,7 @@ def test_an_area_without_crs(ready: Ready) -> None:
 
 def test_an_area_off_the_raster(ready: Ready) -> None:
     area = write_labels(ready.folder / "area.geojson", [(9000, 9000, 9100, 9100)])
-    check_failure(ready.predict("--aoi", area), "touches none")
+    check_failure(ready.predict("--aoi", area), "does not touch the raster")
 
 
 def test_an_area_of_lines_only(ready: Ready) -> None:
