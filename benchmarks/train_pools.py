@@ -1,11 +1,14 @@
 """Train the built-in model ``pools`` again, from the same data with the same settings.
 
     python benchmarks/train_pools.py -o first.safetensors --minutes 60
-    python benchmarks/train_pools.py -o pools.safetensors --init first.safetensors --seed 1
+    python benchmarks/train_pools.py -o second.safetensors --minutes 36 \
+        --init first.safetensors --seed 1
+    python benchmarks/train_pools.py -o pools.safetensors --minutes 9 --init second.safetensors \
+        --seed 2 --lr 4e-4 --augment 0.25
 
-Learns from Cannes west of column 17,000, Sao Paulo and eight drawn scenes. The first run starts from
-an ImageNet trunk, the second from the first. California is never touched. Interrupted, a run goes on
-with ``--resume``. Then ``python benchmarks/accuracy.py --model pools.safetensors``.
+Learns from Cannes west of column 17,000, Sao Paulo and eight drawn scenes. The first run starts
+from an ImageNet trunk, each other one from the one before. California is never touched. Interrupted, a run
+goes on with ``--resume``. Measure with ``python benchmarks/accuracy.py --model pools.safetensors``.
 """
 
 from __future__ import annotations
@@ -40,9 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work-dir", type=Path, default=ROOT / "runs/pools")
-    parser.add_argument("--minutes", type=float, default=36)
+    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--init", default=str(TRUNK))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--augment", type=float, default=1.0)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     scenes, held_out = options.work_dir / "scenes", options.work_dir / "held_out.gpkg"
@@ -56,7 +61,7 @@ def main() -> None:
     labels = [pools / "cannes_north.geojson", *sorted((pools / "saopaulo").glob("*.geojson"))]
     settings = geodetect.TrainSettings(
         name="pools",
-        description="Swimming pools on orthophotos of 0.1 to 0.4 m.",
+        description="Swimming pools on orthophotos of about 0.2 m.",
         licence="Apache-2.0",
         data=SOURCES,
         gsd=0.2,
@@ -64,6 +69,8 @@ def main() -> None:
         minutes=options.minutes,
         val_area=held_out,
         seed=options.seed,
+        lr=options.lr,
+        augment=options.augment,
     )
     cannes = pools / "cannes_north.tif"  # twice: most users' imagery has natural colours
     with TqdmProgress("training", unit="s") as progress:

@@ -70,6 +70,7 @@ class TrainSettings(BaseModel):
         batch_size: Chips per step.
         chip_px: Side of a chip in pixels.
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it.
+        augment: How often chips are recoloured, shaded or blurred, 0..1.
         object_share: Share of chips placed on an object; the others lie anywhere.
         val_share: Share of the ground held out, when no validation area is given.
         val_area: Vector file with the ground that is held out.
@@ -93,6 +94,7 @@ class TrainSettings(BaseModel):
     batch_size: int = Field(8, ge=1)
     chip_px: int = Field(384, ge=64)
     lr: float = Field(8e-4, gt=0)
+    augment: float = Field(1.0, ge=0, le=1)
     object_share: float = Field(0.7, ge=0, le=1)
     val_share: float = Field(0.2, ge=0, lt=1)
     val_area: Path | None = None

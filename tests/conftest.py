@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import rasterio
@@ -17,6 +18,10 @@ METRES = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)  # 0.2 m pixels in EPSG:215
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 Save = Callable[..., Path]
+
+# a slow moment of the machine is no failure
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

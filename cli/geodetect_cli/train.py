@@ -46,6 +46,9 @@ def command(
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Chips per step.")] = 8,
     chip_px: Annotated[int, typer.Option(min=64, metavar="PX", help="Side of a chip.")] = 384,
     lr: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate.")] = 8e-4,
+    augment: Annotated[
+        float, typer.Option(metavar="0..1", help="How often chips are recoloured or shaded.")
+    ] = 1.0,
     device: options.Device = "auto",
     seed: Annotated[int, typer.Option(metavar="N", help="Start of all randomness.")] = 0,
     name: Annotated[
@@ -91,6 +94,7 @@ def command(
             "batch_size": batch_size,
             "chip_px": chip_px,
             "lr": lr,
+            "augment": augment,
             "device": device,
             "seed": seed,
         },

@@ -41,37 +41,40 @@ def turn(
     return np.ascontiguousarray(image), boxes
 
 
-def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def recolour(
+    image: NDArray[np.uint8], rng: np.random.Generator, *, strength: float = 1.0
+) -> NDArray[np.uint8]:
     """Another light, season, camera and compression.
 
     Args:
         image: ``uint8[3, H, W]``.
         rng: Source of randomness.
+        strength: How often anything is changed, 0..1.
 
     Returns:
         ``uint8[3, H, W]``.
     """
     x: Tensor = torch.from_numpy(np.array(image))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * strength:
         x = _cast_shadow(x, rng)
-    if rng.random() < 0.8:
+    if rng.random() < 0.8 * strength:
         x = F.adjust_brightness(x, float(rng.uniform(0.6, 1.4)))
         x = F.adjust_contrast(x, float(rng.uniform(0.7, 1.35)))
         x = F.adjust_saturation(x, float(rng.uniform(0.6, 1.4)))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * strength:
         x = _mix_channels(x, rng)
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 * strength:
         x = _replace_channel(x, rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * strength:
         x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * strength:
         x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
-    elif rng.random() < 0.15:
+    elif rng.random() < 0.15 * strength:
         x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * strength:
         noise = torch.from_numpy(rng.normal(0, rng.uniform(1, 8), x.shape).astype(np.float32))
         x = (x + noise).clamp(0, 255).round().to(torch.uint8)
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * strength:
         return _as_jpeg(x, int(rng.integers(30, 90)))
     return np.asarray(x.numpy())
 

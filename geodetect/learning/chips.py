@@ -74,6 +74,7 @@ class ChipSampler:
         gsd_m: Ground resolution of the chips; each is drawn at a random scale around it.
         chip_px: Side of a chip.
         object_share: Share of chips placed on an object.
+        augment: How often chips are recoloured, 0..1.
         seed: Start of all randomness.
 
     Raises:
@@ -88,12 +89,14 @@ class ChipSampler:
         chip_px: int,
         object_share: float,
         seed: int,
+        augment: float = 1.0,
     ) -> None:
         self.grounds = grounds
         self.gsd_m = gsd_m
         self.chip_px = chip_px
         self.object_share = object_share
         self.seed = seed
+        self.augment = augment
         self._objects = [
             (number, int(row))
             for number, g in enumerate(grounds)
@@ -167,7 +170,7 @@ class ChipSampler:
         whole = ground.boxes * size - np.array([tile.x0, tile.y0] * 2)
         pad = [(0, self.chip_px - tile.height), (0, self.chip_px - tile.width)]
         if values.shape[0] == 3:
-            values = recolour(values, rng)
+            values = recolour(values, rng, strength=self.augment)
         layers = np.concatenate([values, valid[None].astype(np.uint8)])
         layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)
         valid = layers[-1].astype(bool)

@@ -84,6 +84,7 @@ def train(
             chip_px=settings.chip_px,
             object_share=settings.object_share,
             seed=settings.seed,
+            augment=settings.augment,
         )
         torch.manual_seed(settings.seed)
         assert card.network is not None

@@ -389,6 +389,8 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: sign
         stderr=subprocess.PIPE,
         text=True,
         env=program_environment(),
+        # a shell that runs the tests in the background has them ignore SIGINT, and so this process
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for _ in range(6):
