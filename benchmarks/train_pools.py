@@ -7,8 +7,8 @@
         --seed 2 --lr 4e-4 --augment 0.25
 
 Learns from Cannes west of column 17,000, Sao Paulo and eight drawn scenes. The first run starts
-from an ImageNet trunk, each other one from the one before. California is never touched. Interrupted, a run
-goes on with ``--resume``. Measure with ``python benchmarks/accuracy.py --model pools.safetensors``.
+from an ImageNet trunk, each other one from the one before. California is never touched.
+Interrupted, a run goes on with ``--resume``. Measure with ``python benchmarks/accuracy.py``.
 """
 
 from __future__ import annotations
