@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tomllib
 
 import pytest
 
 import geodetect
 from geodetect import errors
-from tests.tiny import ROOT, program_environment
-
-
-def modules_after(code: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
-        capture_output=True,
-        text=True,
-        env=program_environment(),
-        check=True,
-    )
-    return set(json.loads(done.stdout))
+from tests.tiny import ROOT, modules_after
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

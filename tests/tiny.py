@@ -172,3 +172,15 @@ def run_program(
         timeout=timeout,
         check=False,
     )
+
+
+def modules_after(code: str) -> set[str]:
+    """Names of the modules that are loaded after some code ran in an interpreter of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 from typer.testing import CliRunner
 
 import geodetect
 from geodetect_cli.app import app
-from tests.tiny import program_environment
+from tests.tiny import modules_after
 
 COMMANDS = ("predict", "train", "info", "models", "tile")
 runner = CliRunner()
@@ -21,17 +17,6 @@ def help_of(*command: str, columns: int = 80) -> str:
     result = runner.invoke(app, [*command, "--help"], env={"COLUMNS": str(columns)})
     assert result.exit_code == 0
     return result.output
-
-
-def imported_by(code: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
-        capture_output=True,
-        text=True,
-        env=program_environment(),
-        check=True,
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_the_help_names_every_command() -> None:
@@ -68,7 +53,7 @@ def test_every_option_is_explained(command: str) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["predict", "--help"], ["--version"]])
 def test_help_imports_neither_torch_nor_geodata_libraries(arguments: list[str]) -> None:
-    modules = imported_by(
+    modules = modules_after(
         "from geodetect_cli.app import app\n"
         f"try:\n    app({arguments!r})\nexcept SystemExit:\n    pass"
     )
@@ -77,7 +62,7 @@ def test_help_imports_neither_torch_nor_geodata_libraries(arguments: list[str]) 
 
 
 def test_info_of_a_raster_does_not_import_torch() -> None:
-    modules = imported_by("import geodetect.io.inspection")
+    modules = modules_after("import geodetect.io.inspection")
     assert "torch" not in modules
 
 
