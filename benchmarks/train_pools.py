@@ -1,13 +1,11 @@
 """Train the built-in model ``pools`` again, from the same data with the same settings.
 
-    python benchmarks/train_pools.py -o first.safetensors --minutes 60
-    python benchmarks/train_pools.py -o second.safetensors --minutes 36 \
-        --init first.safetensors --seed 1
-    python benchmarks/train_pools.py -o pools.safetensors --minutes 9 --init second.safetensors \
-        --seed 2 --lr 4e-4 --augment 0.25
+    python benchmarks/train_pools.py -o first.safetensors --minutes 55
+    python benchmarks/train_pools.py -o pools.safetensors --minutes 20 --init first.safetensors \
+        --seed 1 --lr 5e-4
 
-Learns from Cannes west of column 17,000, Sao Paulo and eight drawn scenes. The first run starts
-from an ImageNet trunk, each other one from the one before. California is never touched.
+Learns from Cannes west of column 17,000, with small shares of Sao Paulo and of eight drawn scenes,
+The first run starts from an ImageNet trunk, the second from the first. California is never touched.
 Interrupted, a run goes on with ``--resume``. Measure with ``python benchmarks/accuracy.py``.
 """
 
@@ -23,10 +21,13 @@ import shapely
 from accuracy import CANNES_HELD_OUT
 
 import geodetect
+from geodetect.model.bundle import load_bundle, save_bundle
 from geodetect.progress import TqdmProgress
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+IOU = 0.3  # boxes of two pools hardly ever overlap, so more of an overlap is one pool seen twice
+CANNES_SHARE = 6  # false colour and drawings teach little of natural colours; most chips are Cannes
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"
 SCENES = ("--count", "8", "--size", "1600", "--seed", "100", "--classes", "pool")
 SOURCES = (
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--init", default=str(TRUNK))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=8e-4)
-    parser.add_argument("--augment", type=float, default=1.0)
+    parser.add_argument("--augment", type=float, default=0.3)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     scenes, held_out = options.work_dir / "scenes", options.work_dir / "held_out.gpkg"
@@ -72,10 +73,10 @@ def main() -> None:
         lr=options.lr,
         augment=options.augment,
     )
-    cannes = pools / "cannes_north.tif"  # twice: most users' imagery has natural colours
+    cannes = [pools / "cannes_north.tif"] * CANNES_SHARE
     with TqdmProgress("training", unit="s") as progress:
         card = geodetect.train(
-            [cannes, cannes, pools / "saopaulo", scenes],
+            [*cannes, pools / "saopaulo", scenes],
             [*labels, *sorted(scenes.glob("*.geojson"))],
             options.output,
             settings=settings,
@@ -83,6 +84,9 @@ def main() -> None:
             overwrite=True,
             progress=progress,
         )
+    _, weights = load_bundle(options.output)
+    card = card.model_copy(update={"iou": IOU})
+    save_bundle(options.output, card, weights)
     print(card.model_dump_json(indent=2))
 
 

@@ -29,11 +29,14 @@ SEED = 28
 GSD_M = 0.20
 _CRS = "EPSG:2154"
 _ORIGIN_M = (1_025_000.0, 6_280_000.0)
+_GAP_M = 100.0  # between scenes: labels of one must not lie on another
 
 
-def write_scene(scene: Scene, stem: Path, gsd_m: float, classes: Sequence[str]) -> int:
-    """Write `stem`.tif and `stem`.geojson; return the number of objects written."""
-    transform = Affine(gsd_m, 0, _ORIGIN_M[0], 0, -gsd_m, _ORIGIN_M[1])
+def write_scene(
+    scene: Scene, stem: Path, gsd_m: float, classes: Sequence[str], *, east_m: float = 0.0
+) -> int:
+    """Write `stem`.tif and `stem`.geojson, `east_m` east of the origin; return how many objects."""
+    transform = Affine(gsd_m, 0, _ORIGIN_M[0] + east_m, 0, -gsd_m, _ORIGIN_M[1])
     _write_picture(scene, stem.with_suffix(".tif"), transform)
     features = _features(scene, transform, classes)
     text = ",\n".join(json.dumps(feature) for feature in features)
@@ -50,7 +53,8 @@ def main() -> None:
     for index in range(options.count or 1):
         name = f"scene_{index + 1:04d}" if options.count else "neighbourhood"
         scene = draw_scene(options.seed + index, options.size, options.gsd)
-        count = write_scene(scene, options.output / name, options.gsd, classes)
+        east_m = index * (options.size * options.gsd + _GAP_M)
+        count = write_scene(scene, options.output / name, options.gsd, classes, east_m=east_m)
         print(f"{options.output / name}.tif: {count} objects")
 
 
