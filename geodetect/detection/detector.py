@@ -50,6 +50,7 @@ class CallableDetector:
         object_size_m: Smallest, usual and largest long side of its objects in metres: the largest
             decides the overlap of tiles.
         tile_px: Side of the images it gets, unless the settings say otherwise.
+        identity: Text that changes with whatever changes its results; needed for a journal.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class CallableDetector:
         bands: Sequence[str] | None = None,
         object_size_m: tuple[float, float, float] | None = None,
         tile_px: int = 512,
+        identity: str | None = None,
     ) -> None:
         self._fn = fn
+        self.identity = identity
         self.card = ModelCard(
             name=name,
             classes=tuple(classes),

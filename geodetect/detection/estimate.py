@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import shapely
 
 from geodetect.detection.detector import Detector
-from geodetect.detection.inference import BATCH_SIZE, as_detector, plan
+from geodetect.detection.inference import as_detector, plan
 from geodetect.detection.plan import RasterPlan
+from geodetect.detection.rows import BATCH_SIZE
 from geodetect.geo.tiles import Tile
 from geodetect.io.dataset import BLOCK_CACHE_MB
 from geodetect.settings import PredictSettings
@@ -68,12 +70,14 @@ class Estimate:
 
     Args:
         model: Name of the model.
+        runs_on: What runs it where; empty for detectors that are not ours.
         rasters: One entry for each raster.
         seconds_per_tile: Measured on one tile, reading included.
         memory_mb: Peak memory of this process so far, with a full block cache.
     """
 
     model: str
+    runs_on: str
     rasters: tuple[RasterEstimate, ...]
     seconds_per_tile: float
     memory_mb: float
@@ -108,6 +112,7 @@ class Estimate:
         totals = ("tiles", "skipped_tiles", "area_km2", "skipped_km2", "seconds")
         return {
             "model": self.model,
+            "runs_on": self.runs_on,
             **{name: round(getattr(self, name), 6) for name in totals},
             "seconds_per_tile": round(self.seconds_per_tile, 4),
             "memory_mb": round(self.memory_mb),
@@ -142,7 +147,9 @@ def estimate(
             if tiles and not seconds:
                 seconds = _time_per_tile(one, tiles, detector, settings)
     memory_mb = _peak_memory_mb() + BLOCK_CACHE_MB
-    return Estimate(detector.card.name, tuple(entries), seconds, memory_mb)
+    return Estimate(
+        detector.card.name, getattr(detector, "runs_on", ""), tuple(entries), seconds, memory_mb
+    )
 
 
 def _tiles_with_imagery(one: RasterPlan) -> tuple[list[Tile], float]:
@@ -152,7 +159,7 @@ def _tiles_with_imagery(one: RasterPlan) -> tuple[list[Tile], float]:
     valid = one.raster.read_valid(Tile(0, 0, 0, 0, 0, coarse.width, coarse.height), coarse)
     shrink = np.array([coarse.width / one.grid.width, coarse.height / one.grid.height] * 2)
     chosen = []
-    for tile in one.chosen_tiles():
+    for tile in chain.from_iterable(one.rows()):
         box = tile.box * shrink
         x1, y1 = np.floor(box[:2]).astype(int)
         x2, y2 = np.ceil(box[2:]).astype(int)

@@ -51,10 +51,12 @@ class RasterPlan:
         own = self.raster.grid
         return own.width / self.grid.width, own.height / self.grid.height
 
-    def chosen_tiles(self) -> list[Tile]:
-        """The tiles that touch the area, row by row."""
+    def rows(self) -> list[list[Tile]]:
+        """The tiles that touch the area, row by row, without empty rows."""
         chosen = set(self.tiles.tolist())
-        return [tile for tile in self.scheme if tile.index in chosen]
+        every_row = (self.scheme.row(row) for row in range(len(self.scheme.rows)))
+        rows = ([tile for tile in row if tile.index in chosen] for row in every_row)
+        return [row for row in rows if row]
 
 
 def plan_raster(

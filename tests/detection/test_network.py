@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from geodetect.detection.network import NetworkDetector, load_detector
 from geodetect.errors import ModelFileError
 from geodetect.model.anchors import anchors_of_image, encode
 from geodetect.model.card import ModelCard
-from geodetect.model.runtime import TorchRuntime
+from geodetect.model.runtime import Output
+from geodetect.model.runtimes.pytorch import TorchRuntime
 from tests.tiny import (
     SQUARE_PX,
     save_tiny_model,
@@ -44,9 +44,7 @@ class Says(TorchRuntime):
         self.card = card
         self._found = found
 
-    def forward(
-        self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
-    ) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         assert self.card.network is not None
         height, width = (-(-n // 8) * 8 for n in pixels.shape[2:])
         anchors = anchors_of_image(self.card.network, height, width)
@@ -55,7 +53,7 @@ class Says(TorchRuntime):
         for row, (box, score, label) in enumerate(self._found):
             logits[:, row, label] = torch.logit(torch.tensor(score))
             deltas[:, row] = encode(torch.tensor([box]), anchors[row : row + 1])[0]
-        return logits, deltas, (height, width)
+        return logits.numpy(), deltas.numpy(), (height, width)
 
 
 def told(found: list[tuple[list[float], float, int]], side: int = 64, **options: float) -> list:

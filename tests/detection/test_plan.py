@@ -78,7 +78,7 @@ def test_the_largest_object_decides_the_overlap(save: Save) -> None:
 
 def test_tiles_of_one_pixel_are_possible(save: Save) -> None:
     planned = plan(save(np.full((3, 3, 4), 9, np.uint8)), tile_size=1)
-    assert [t.box.tolist() for t in planned.chosen_tiles()][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
+    assert [t.box.tolist() for t in planned.rows()[0]][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
     assert len(planned.tiles) == 12
 
 

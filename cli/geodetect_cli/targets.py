@@ -1,0 +1,135 @@
+"""Where ``predict`` writes its layers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from geodetect.detection.coverage import RasterCoverage
+    from geodetect.detection.journal import Journal
+    from geodetect.io.geopackage import Layer
+
+
+@dataclass(frozen=True)
+class PredictTarget:
+    """The files of a run.
+
+    Args:
+        output: File of the detections; ``-``: GeoJSON on the output stream; empty: none.
+        coverage: File of the ground that was looked at; None: none.
+        format: Format of the detections, whatever the suffix.
+        crs: CRS of both.
+        overwrite: Replace what exists.
+        style: Colour detections by score.
+        work_dir: Folder of the journal; None: that of the output, for long runs.
+    """
+
+    output: str
+    coverage: Path | None
+    format: str | None
+    crs: str | None
+    overwrite: bool
+    style: bool
+    work_dir: Path | None = None
+
+    def journal(self, *, restart: bool) -> Journal | None:
+        """Where the work of the run is written down, so that it can go on when it dies.
+
+        Args:
+            restart: Give up what an earlier run wrote down.
+
+        Raises:
+            OutputError: The folder is missing or cannot be written to.
+        """
+        from geodetect.detection.journal import LONG_RUN_TILES, SUFFIX, Journal
+        from geodetect.io.staging import check_folder
+
+        if self.work_dir is None and not self._to_file:
+            return None
+        output = Path(self.output if self._to_file else "predict")
+        path = (self.work_dir or output.parent) / f"{output.name}{SUFFIX}"
+        check_folder(path)
+        if restart:
+            path.unlink(missing_ok=True)
+        return Journal(path, least_tiles=LONG_RUN_TILES if self.work_dir is None else 0)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"format": self.format, "crs": self.crs, "overwrite": self.overwrite}
+
+    @property
+    def _to_file(self) -> bool:
+        return self.output not in ("", "-")
+
+    @property
+    def _in_one_file(self) -> bool:
+        one = self._to_file and self.coverage is not None
+        return one and Path(self.output).resolve() == Path(self.coverage or "").resolve()
+
+    def check(self) -> None:
+        """Raise now what writing would raise after hours of work."""
+        from geodetect.io import vector
+
+        if self._to_file:
+            vector.check_target(self.output, **self._options, style=self.style)
+        if self._in_one_file and vector.format_of(Path(self.output), self.format).name != "gpkg":
+            raise typer.BadParameter(
+                "only a GeoPackage (.gpkg) holds a second layer; name another file",
+                param_hint="--coverage",
+            )
+        if self.coverage is not None and not self._in_one_file:
+            vector.check_target(self.coverage, overwrite=self.overwrite)
+
+    def write(self, table: gpd.GeoDataFrame, coverage: Sequence[RasterCoverage]) -> None:
+        """Write the layers, detections first."""
+        from geodetect.io import vector
+        from geodetect.io.geopackage import Layer, write_layers
+        from geodetect.io.qgis_style import qml
+
+        if self._in_one_file:
+            found = Layer(vector.LAYER, table, qml() if self.style else None)
+            write_layers([found, _ground(coverage)], self.output, **self._options)
+            return
+        if self.output == "-":
+            vector.to_geojson(table, sys.stdout)
+        elif self.output:
+            vector.write(table, self.output, **self._options, style=self.style)
+        if self.coverage is not None:
+            crs = self.crs if vector.format_of(self.coverage).any_crs else None
+            write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=self.overwrite)
+
+
+@contextmanager
+def kept(journal: Journal | None) -> Iterator[None]:
+    """Remove the journal when the block ends well; when it is interrupted, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = len(journal) if journal is not None else 0
+        if done == 0:
+            raise
+        raise KeyboardInterrupt(
+            "interrupted; no result was written, but the same command goes on where it stopped"
+        ) from None
+    else:
+        if journal is not None:
+            journal.discard()
+    finally:
+        if journal is not None:
+            journal.close()
+
+
+def _ground(coverage: Sequence[RasterCoverage]) -> Layer:
+    from geodetect.detection.coverage import LAYER, STYLE, coverage_table
+    from geodetect.io.geopackage import Layer
+
+    return Layer(LAYER, coverage_table(coverage), STYLE)

@@ -1,0 +1,62 @@
+"""What the results of a run depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodetect.detection.detector import Detector
+from geodetect.detection.plan import RasterPlan
+from geodetect.errors import InputError
+from geodetect.io.raster import Raster
+from geodetect.settings import PredictSettings
+from geodetect.version import __version__
+
+WITHOUT_EFFECT = {"batch_size", "workers"}
+KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
+
+
+def run_identity(
+    detector: Detector, settings: PredictSettings, plans: Sequence[RasterPlan]
+) -> dict[str, str]:
+    """What the results of each tile depend on, by name, for a journal to compare.
+
+    A file is known by its name, size and time of change: reading it whole would take as long as
+    the work that a journal saves.
+
+    Raises:
+        InputError: The detector has no identity.
+    """
+    identity = getattr(detector, "identity", None)
+    if identity is None:
+        raise InputError(
+            f"the detector {detector.card.name!r} has no `identity`, so a journal could not tell "
+            f"it from another one; give CallableDetector an identity=, or go without a journal"
+        )
+    others = WITHOUT_EFFECT | KNOWN_OTHERWISE
+    rasters = {f"raster {i}, {one.raster.name}": _of_plan(one) for i, one in enumerate(plans, 1)}
+    return {
+        "version of geodetect": __version__,
+        "model": f"{identity} {_digest(detector.card.model_dump_json())}",
+        "settings": settings.model_dump_json(exclude=others),
+        **rasters,
+    }
+
+
+def _of_plan(one: RasterPlan) -> str:
+    area = "everywhere" if one.area is None else _digest(one.area.wkb)
+    grids = f"{one.raster.grid!r} {one.grid!r} {one.scheme!r} {one.raster.bands}"
+    return f"{_of_file(one.raster)} {_digest(grids)} {area}"
+
+
+def _of_file(raster: Raster) -> str:
+    path = Path(raster.path)
+    if not path.is_file():
+        return raster.path  # a URL, or one of GDAL's virtual files
+    status = path.stat()
+    return f"{status.st_size} bytes, changed {status.st_mtime_ns}"
+
+
+def _digest(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:16]

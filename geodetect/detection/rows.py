@@ -1,0 +1,141 @@
+"""Rows of tiles through the detector: read ahead, in batches."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.detection.coverage import CoverageCells
+from geodetect.detection.detections import Detections
+from geodetect.detection.detector import Detector
+from geodetect.detection.imagery import on_imagery
+from geodetect.detection.plan import RasterPlan
+from geodetect.errors import InputError
+from geodetect.geo.tiles import Tile
+from geodetect.io.raster import Pixels
+from geodetect.settings import PredictSettings
+
+BATCH_SIZE = 2
+MOST_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What one tile gave.
+
+    Args:
+        tile: The tile.
+        detections: Boxes in pixel edges of the working grid; None: the tile holds no imagery and
+            did not go through the detector.
+        imagery: ``bool[rows, columns]`` which of its cells hold imagery, see ``CoverageCells``.
+    """
+
+    tile: Tile
+    detections: Detections | None
+    imagery: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RowDetector:
+    """Runs the tiles of one raster.
+
+    Args:
+        plan: How the raster is looked at.
+        detector: What finds objects.
+        cells: Where imagery is noted.
+        settings: Threshold, batch size, threads.
+        keep: Labels to keep; None: all.
+    """
+
+    plan: RasterPlan
+    detector: Detector
+    cells: CoverageCells
+    settings: PredictSettings
+    keep: NDArray[np.int64] | None
+
+    def run(self, rows: Sequence[Sequence[Tile]]) -> Generator[list[TileResult]]:
+        """Look at rows of tiles, in order.
+
+        A batch holds tiles of one row only, so that the result of a row depends on that row alone.
+
+        Yields:
+            Results in order of the tiles, each batch with the tiles without imagery before it.
+
+        Raises:
+            RasterError: The raster cannot be read to the end.
+            InputError: The detector does not do what it must.
+        """
+        batch = self.settings.batch_size or BATCH_SIZE
+        workers = self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
+        every_tile = (tile for row in rows for tile in row)
+        with closing(self._read_ahead(every_tile, workers=workers, ahead=batch + workers)) as read:
+            for row in rows:
+                waiting, full = list[tuple[Tile, Pixels]](), 0
+                for tile, pixels in islice(read, len(row)):
+                    waiting.append((tile, pixels))
+                    full += bool(pixels.valid.any())
+                    if full == batch:
+                        yield self._detect(waiting)
+                        waiting, full = [], 0
+                if waiting:
+                    yield self._detect(waiting)
+
+    def _detect(self, tiles: Sequence[tuple[Tile, Pixels]]) -> list[TileResult]:
+        views = [pixels for _, pixels in tiles if pixels.valid.any()]
+        found = iter(_found(self.detector, views))
+        return [
+            TileResult(
+                tile,
+                self._chosen(next(found), tile, pixels) if pixels.valid.any() else None,
+                self.cells.imagery(tile, pixels.valid),
+            )
+            for tile, pixels in tiles
+        ]
+
+    def _chosen(self, found: Detections, tile: Tile, pixels: Pixels) -> Detections:
+        """Those that are sure enough, of a wanted class and on the imagery."""
+        conf = self.detector.card.conf if self.settings.conf is None else self.settings.conf
+        wanted = found.scores >= conf
+        if self.keep is not None:
+            wanted &= np.isin(found.labels, self.keep)
+        return on_imagery(found[wanted], tile, pixels, self.plan)
+
+    def _read_ahead(
+        self, tiles: Iterable[Tile], *, workers: int, ahead: int
+    ) -> Generator[tuple[Tile, Pixels]]:
+        """Tiles in order, while the next ones are being read by other threads."""
+        waiting: deque[tuple[Tile, Future[Pixels]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for tile in tiles:
+                    waiting.append((tile, pool.submit(self.plan.raster.read, tile, self.plan.grid)))
+                    if len(waiting) > ahead:
+                        done, future = waiting.popleft()
+                        yield done, future.result()
+                while waiting:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+
+def _found(detector: Detector, pixels: Sequence[Pixels]) -> Sequence[Detections]:
+    """What a detector finds in a batch; there may be nothing to look at."""
+    if not pixels:
+        return []
+    found = detector(np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels]))
+    if len(found) != len(pixels):
+        raise InputError(
+            f"the detector {detector.card.name!r} must return detections for each of the "
+            f"{len(pixels)} images of a batch; found {len(found)}"
+        )
+    return found

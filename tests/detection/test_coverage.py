@@ -1,0 +1,191 @@
+"""The ground that was looked at, skipped and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import geodetect
+from geodetect import CallableDetector, PredictSettings, Tally
+from geodetect.detection import coverage
+from geodetect.detection.coverage import (
+    LOOKED_AT,
+    NO_IMAGERY,
+    NOT_READ,
+    OUTSIDE,
+    CoverageCells,
+    coverage_table,
+)
+from geodetect.errors import GeodetectWarning
+from geodetect.geo.tiles import TileScheme
+from tests.conftest import METRES, Save
+
+GSD_M = 0.2
+
+
+def nothing(image: Any) -> Any:
+    return [], [], []
+
+
+def looked(paths: Any, *, gsd_m: float | None = None, **options: Any) -> gpd.GeoDataFrame:
+    tally = Tally()
+    detector = CallableDetector(nothing, tile_px=64, gsd_m=gsd_m)
+    geodetect.predict(paths, detector, settings=PredictSettings(**options), tally=tally)
+    return coverage_table(tally.coverage)
+
+
+def areas(table: gpd.GeoDataFrame) -> dict[str, float]:
+    """Areas on the map by status, in the pixels of ``METRES``."""
+    found = table.geometry.area.groupby(table["status"]).sum() / GSD_M**2
+    return {str(status): round(float(area), 1) for status, area in found.items()}
+
+
+def with_hole(side: int = 200) -> NDArray[np.uint8]:
+    pixels = np.full((3, side, side), 90, np.uint8)
+    pixels[:, 40:120, 60:160] = 0
+    return pixels
+
+
+def test_a_whole_raster_is_looked_at(save: Save) -> None:
+    table = looked(save(np.full((3, 150, 200), 90, np.uint8)))
+    assert table["status"].tolist() == [LOOKED_AT]
+    assert table["raster"].tolist() == ["scene.tif"]
+    assert table["reason"].tolist() == [""]
+    assert table.crs.to_epsg() == 2154
+    corner = METRES @ (200, 150)
+    assert table.geometry[0].bounds == pytest.approx((METRES.c, corner[1], corner[0], METRES.f))
+    np.testing.assert_allclose(table["gsd_m"], 0.2, rtol=2e-3)
+    np.testing.assert_allclose(table["area_m2"], 150 * 200 * table["gsd_m"] ** 2, rtol=1e-3)
+
+
+def test_nodata_is_told_from_imagery_at_its_place(save: Save) -> None:
+    table = looked(save(with_hole(), nodata=0))
+    assert areas(table) == {LOOKED_AT: 32_000, NO_IMAGERY: 8_000}
+    hole = table.geometry[table["status"] == NO_IMAGERY].iloc[0]
+    west, north = METRES @ (60, 40)
+    assert hole.bounds == pytest.approx((west, north - 16, west + 20, north))
+    assert table["reason"].tolist() == ["", "nodata"]
+
+
+def test_parts_make_up_the_raster_and_do_not_overlap(save: Save, tmp_path: Path) -> None:
+    aoi = shapely.Point(METRES @ (100, 90)).buffer(16)
+    gpd.GeoSeries([aoi], crs="EPSG:2154").to_file(tmp_path / "a.gpkg")
+    table = looked(save(with_hole(), nodata=0), aoi=tmp_path / "a.gpkg")
+    assert set(table["status"]) == {LOOKED_AT, NO_IMAGERY, OUTSIDE}
+    assert sum(areas(table).values()) == pytest.approx(40_000, abs=0.5)
+    whole = shapely.union_all(table.geometry)
+    assert whole.area == pytest.approx(1600, rel=1e-6)
+    inside = shapely.union_all(table.geometry[table["status"] != OUTSIDE])
+    assert inside.symmetric_difference(aoi).area < 1e-6
+    assert table.geometry.is_valid.all()
+
+
+def test_a_raster_beside_the_area_was_not_searched(save: Save) -> None:
+    paths = [save(np.full((3, 80, 80), 90, np.uint8), "a.tif"),
+             save(np.full((3, 80, 80), 90, np.uint8), "b.tif",
+                  transform=METRES @ Affine.translation(500, 0))]  # fmt: skip
+    west, north = METRES @ (0, 0)
+    table = looked(paths, bbox=(west, north - 16, west + 16, north))
+    assert list(zip(table["raster"], table["status"], strict=True)) == [
+        ("a.tif", LOOKED_AT),
+        ("b.tif", OUTSIDE),
+    ]
+
+
+def test_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (3, 300, 300)).astype(np.uint8)
+    bad = save(noise, "bad.tif", compress="deflate", tiled=True, blockxsize=64, blockysize=64)
+    content = bytearray(bad.read_bytes())
+    content[len(content) // 3 : 2 * len(content) // 3] = bytes(len(content) // 3)
+    bad.write_bytes(bytes(content))
+    good = save(np.full((3, 80, 80), 90, np.uint8), "good.tif")
+    with pytest.warns(GeodetectWarning, match="left out"):
+        table = looked([bad, good])
+    assert table["status"].tolist() == [NOT_READ, LOOKED_AT]
+    assert "cannot read" in table["reason"][0]
+    assert areas(table)[NOT_READ] == 90_000
+
+
+@pytest.mark.parametrize("gsd_m", [0.1, 0.4])
+def test_the_resolution_worked_on_changes_no_ground(gsd_m: float, save: Save) -> None:
+    table = looked(save(with_hole(), nodata=0), gsd_m=gsd_m)
+    assert areas(table)[NO_IMAGERY] == pytest.approx(8_000, rel=0.05)  # cells of 8 px
+    assert sum(areas(table).values()) == pytest.approx(40_000, abs=1)
+    np.testing.assert_allclose(table["gsd_m"], 0.2, rtol=2e-3)
+    np.testing.assert_allclose(table["working_gsd_m"], gsd_m, rtol=2e-2)
+
+
+def test_rasters_in_other_crs_share_the_map_of_the_first(save: Save) -> None:
+    pixels = np.full((3, 100, 100), 90, np.uint8)
+    mercator = Affine(0.3, 0, 300_000, 0, -0.3, 5_900_000)
+    paths = [save(pixels, "a.tif"), save(pixels, "b.tif", crs="EPSG:3857", transform=mercator)]
+    table = looked(paths)
+    assert table.crs.to_epsg() == 2154
+    np.testing.assert_allclose(table["area_m2"], 1e4 * table["gsd_m"] ** 2, rtol=1e-3)
+    assert table["gsd_m"][1] < 0.25
+
+
+def test_pixel_coordinates_have_no_ground_area(save: Save) -> None:
+    table = looked(save(with_hole(), nodata=0, crs=None, transform=None), pixel_coords=True)
+    assert table.crs is None
+    assert table["area_m2"].isna().all()
+    assert table.geometry.area.tolist() == [32_000, 8_000]
+
+
+def test_without_rasters_the_layer_is_empty() -> None:
+    table = coverage_table([])
+    assert len(table) == 0
+    assert list(table.columns)[:4] == ["raster", "status", "reason", "area_m2"]
+
+
+@settings(max_examples=30)
+@given(
+    width=st.integers(1, 150),
+    height=st.integers(1, 150),
+    tile_px=st.integers(1, 90),
+    overlap=st.floats(0, 0.6),
+    seed=st.integers(0, 99),
+)
+def test_cells_hold_what_most_of_their_pixels_are(
+    width: int, height: int, tile_px: int, overlap: float, seed: int
+) -> None:
+    valid = np.random.default_rng(seed).random((height, width)) < 0.6
+    scheme = TileScheme(width, height, tile_px, int(overlap * tile_px))
+    cells = CoverageCells(scheme)
+    for tile in scheme:
+        seen = valid[tile.y0 : tile.y0 + tile.height, tile.x0 : tile.x0 + tile.width]
+        cells.note(tile, cells.imagery(tile, seen))
+    step = cells.cell_px
+    whole = cells._state[: height // step, : width // step]
+    if overlap == 0 and tile_px % step == 0 and width % tile_px == height % tile_px == 0:
+        blocks = valid.reshape(height // step, step, width // step, step).mean(axis=(1, 3))
+        np.testing.assert_array_equal(whole == coverage._IMAGERY, blocks >= 0.5)
+    assert (cells._state != coverage._UNKNOWN).all()
+    if step == 1:
+        np.testing.assert_array_equal(cells._state == coverage._IMAGERY, valid)
+
+
+def test_cells_grow_with_a_huge_raster() -> None:
+    assert CoverageCells(TileScheme(20_000, 20_000, 512, 64)).cell_px == 32
+    cells = CoverageCells(TileScheme(1_000_000, 1_000_000, 512, 64))
+    assert cells._state.size <= 1.01 * coverage.MOST_CELLS
+
+
+def test_predictions_are_the_same_whatever_is_noted(save: Save) -> None:
+    """Coverage is always noted; tallies are only filled."""
+    path = save(with_hole(), nodata=0)
+
+    def find(image: NDArray[np.uint8]) -> Any:
+        return [[3, 3, 20, 20]], [0.9], [0]
+
+    with_tally = geodetect.predict(path, CallableDetector(find, tile_px=64), tally=Tally())
+    assert geodetect.predict(path, CallableDetector(find, tile_px=64)).equals(with_tally)
