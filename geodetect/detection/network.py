@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from geodetect.detection.detections import Detections
+from geodetect.detection.suppression import suppress
 from geodetect.errors import ModelFileError
-from geodetect.model.anchors import anchors_of_image, decode
-from geodetect.model.bundle import load_bundle
+from geodetect.geo import boxes as bx
+from geodetect.model.anchor_grid import anchors_of_image, decode
+from geodetect.model.bundle import checksum, load_bundle
 from geodetect.model.card import ModelCard
-from geodetect.model.runtime import TorchRuntime
+from geodetect.model.inputs import Size, scaled_size
+from geodetect.model.runtime import Runtime, open_runtime
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+ROUNDING = 1e-6  # more than that of a score in single precision
 
 
 class NetworkDetector:
@@ -26,50 +32,72 @@ class NetworkDetector:
         conf: Least score of a detection; None: the card's.
         iou: Overlap from which the lower-scored of two boxes of a class is dropped; None: the
             card's.
+        identity: Text that changes with whatever changes its results.
     """
 
     def __init__(
-        self, runtime: TorchRuntime, *, conf: float | None = None, iou: float | None = None
+        self,
+        runtime: Runtime,
+        *,
+        conf: float | None = None,
+        iou: float | None = None,
+        identity: str | None = None,
     ) -> None:
+        self.identity = identity
         self.card: ModelCard = runtime.card
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
         self._iou = self.card.iou if iou is None else iou
-        self._anchors: dict[tuple[int, int], Tensor] = {}
+        self._anchors: dict[Size, Float] = {}
+
+    @property
+    def runs_on(self) -> str:
+        """What runs the network where, for people."""
+        return self._runtime.title
+
+    @property
+    def streams(self) -> int:
+        """Tiles that are worked on side by side; smaller batches leave processors idle."""
+        return self._runtime.streams
 
     def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
         """See ``Detector``."""
         logits, deltas, padded = self._runtime.forward(pixels, valid)
-        anchors = self._anchors_of(padded).to(logits.device)
+        anchors = self._anchors_of(padded)
         height, width = pixels.shape[2:]
         return [
             self._decode(image_logits, image_deltas, anchors=anchors, size=(height, width))
             for image_logits, image_deltas in zip(logits, deltas, strict=True)
         ]
 
-    def _anchors_of(self, padded: tuple[int, int]) -> Tensor:
+    def _anchors_of(self, padded: Size) -> Float:
         if padded not in self._anchors:
             if self.card.network is None:
                 raise ModelFileError(f"model {self.card.name}: its card describes no network")
             self._anchors[padded] = anchors_of_image(self.card.network, *padded)
         return self._anchors[padded]
 
-    @torch.inference_mode()
-    def _decode(
-        self, logits: Tensor, deltas: Tensor, *, anchors: Tensor, size: tuple[int, int]
-    ) -> Detections:
+    def _decode(self, logits: Float, deltas: Float, *, anchors: Float, size: Size) -> Detections:
         """Scores over the threshold as boxes of one image, without duplicates and without a cap."""
-        scores = logits.sigmoid()
-        anchor, label = torch.where(scores >= self._conf)
-        boxes = clip_boxes_to_image(decode(deltas[anchor], anchors[anchor]), size)
-        inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # not in the padding of small images
-        anchor, label, boxes = anchor[inside], label[inside], boxes[inside]
-        kept = batched_nms(boxes, scores[anchor, label], label, self._iou)
-        return Detections.of(
-            boxes[kept].cpu().numpy(),
-            scores[anchor[kept], label[kept]].cpu().numpy(),
-            label[kept].cpu().numpy(),
-        )
+        anchor, label, scores = _over(logits, self._conf)
+        scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
+        frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
+        boxes = bx.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
+        inside = bx.area(boxes) > 0  # not in the padding of small images
+        boxes, scores, label = boxes[inside], scores[inside], label[inside]
+        kept = suppress(boxes, scores, label, iou=self._iou)
+        shrink = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
+        return Detections.of(boxes[kept] * shrink, scores[kept], label[kept])
+
+
+def _over(logits: Float, conf: float) -> tuple[Int, Int, Float]:
+    """Row, class and score of every score of at least ``conf``."""
+    safe = min(conf, 1 - ROUNDING) - ROUNDING
+    least = math.log(safe / (1 - safe)) if safe > 0 else -math.inf
+    row, label = np.nonzero(logits >= least)  # few are left to compute a score for
+    scores = (1 / (1 + np.exp(-logits[row, label].astype(np.float64)))).astype(np.float32)
+    sure = scores >= conf
+    return row[sure], label[sure], scores[sure]
 
 
 def load_detector(
@@ -78,6 +106,8 @@ def load_detector(
     device: str = "auto",
     conf: float | None = None,
     iou: float | None = None,
+    runtime: str = "auto",
+    precision: str = "auto",
 ) -> NetworkDetector:
     """A model by name or path, ready to detect.
 
@@ -86,10 +116,15 @@ def load_detector(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
         conf: Least score; None: the card's.
         iou: Overlap of duplicates; None: the card's.
+        runtime: ``auto``, ``torch``, ``openvino``, ``onnx``: see ``open_runtime``.
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
 
     Raises:
         ModelFileError: There is no such model or its file is damaged.
-        InputError: There is no such device here.
+        InputError: There is no such device, or not for this runtime and precision.
+        MissingDependencyError: The runtime is not installed.
     """
     card, weights = load_bundle(model)
-    return NetworkDetector(TorchRuntime(card, weights, device), conf=conf, iou=iou)
+    opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
+    identity = f"{checksum(model)} {opened.identity}"
+    return NetworkDetector(opened, conf=conf, iou=iou, identity=identity)

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from geodetect.model import anchor_grid
+from geodetect.model.anchor_grid import MAX_LOG_SCALE
 from geodetect.model.card import NetworkConfig
-
-MAX_LOG_SCALE = math.log(1000 / 16)  # bound of exp(), as in Detectron
-
-
-def anchors_of_level(
-    sizes_px: tuple[float, ...], ratios: tuple[float, ...], *, stride: int, shape: tuple[int, int]
-) -> Tensor:
-    """Anchors of one pyramid level, centred on its cells.
-
-    Args:
-        sizes_px: Square roots of the anchors' areas.
-        ratios: Height over width.
-        stride: Pixels per cell.
-        shape: Cells (rows, columns).
-
-    Returns:
-        ``float32[rows * columns * A, 4]`` boxes in pixels, A varying fastest, sizes before ratios.
-    """
-    size = torch.tensor(sizes_px)[:, None]
-    root = torch.tensor(ratios).sqrt()[None]
-    half = torch.stack([size / root, size * root], dim=-1).reshape(-1, 2) / 2
-    y, x = (torch.arange(n) * float(stride) + stride / 2 for n in shape)
-    centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 1, 2)
-    return torch.cat([centre - half, centre + half], dim=-1).reshape(-1, 4)
 
 
 def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Tensor:
@@ -40,18 +16,7 @@ def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Tensor:
     Returns:
         ``float32[N, 4]`` boxes in pixels.
     """
-    levels = zip(config.anchor_sizes_px, config.strides, strict=True)
-    return torch.cat(
-        [
-            anchors_of_level(
-                sizes,
-                config.anchor_ratios,
-                stride=stride,
-                shape=(math.ceil(height / stride), math.ceil(width / stride)),
-            )
-            for sizes, stride in levels
-        ]
-    )
+    return torch.from_numpy(anchor_grid.anchors_of_image(config, height, width))
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:

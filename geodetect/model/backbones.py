@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torchvision
 from torch import Tensor, nn
@@ -24,13 +25,15 @@ class ResNetTrunk(nn.Module):
     Args:
         name: One of ``RESNETS``.
         stages: Residual stages kept, 2..4.
+        norm_eps: Added to the variances of the batch norms.
     """
 
-    def __init__(self, name: str, stages: int) -> None:
+    def __init__(self, name: str, stages: int, *, norm_eps: float = 1e-5) -> None:
         super().__init__()
         if name not in RESNETS:
             raise InputError(f"unknown backbone {name!r}; expected one of {', '.join(RESNETS)}")
-        full = torchvision.models.get_model(name, weights=None, norm_layer=FrozenBatchNorm2d)
+        norm = partial(FrozenBatchNorm2d, eps=norm_eps)
+        full = torchvision.models.get_model(name, weights=None, norm_layer=norm)
         self.conv1, self.bn1 = full.conv1, full.bn1
         self.relu, self.maxpool = full.relu, full.maxpool
         kept = [f"layer{stage}" for stage in range(1, stages + 1)]

@@ -59,6 +59,15 @@ def load_card(name: str | os.PathLike[str]) -> ModelCard:
     return _read_header(model_path(name))[0]
 
 
+def checksum(name: str | os.PathLike[str]) -> str:
+    """SHA-256 of the card and weights of a model, as its header states it.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is damaged or of another kind.
+    """
+    return _read_header(model_path(name))[2]
+
+
 def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDArray[np.generic]]]:
     """Card and weights of a model, checked against the checksum in its header.
 
@@ -66,10 +75,10 @@ def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDAr
         ModelFileError: There is no such model, or the file is damaged, changed or of another kind.
     """
     path = model_path(name)
-    card, checksum = _read_header(path)
+    card, text, expected = _read_header(path)
     with safe_open(path, framework="numpy") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
-    if _checksum(card, weights) != checksum:
+    if _checksum(text, weights) != expected:
         raise ModelFileError(
             f"{path}: the checksum does not match: the file was changed or damaged after it was "
             f"written; fetch it again or choose another with --model"
@@ -99,7 +108,7 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "card": text,
-        "sha256": _checksum(card, arrays),
+        "sha256": _checksum(text, arrays),
     }
     try:
         with staged(target, overwrite=True) as path:
@@ -110,19 +119,20 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
         raise OutputError(f"{target}: the model cannot be written ({error})") from error
 
 
-def _read_header(path: Path) -> tuple[ModelCard, str]:
+def _read_header(path: Path) -> tuple[ModelCard, str, str]:
+    """The card, its text and the checksum."""
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelFileError(
             f"{path}: not a model file, or an incomplete one ({error}); expected a .safetensors "
-            f"file written by `geodetect train`"
+            f"file written by `geodetect train` or `geodetect convert`"
         ) from error
     if header.get("format") != FORMAT:
         raise ModelFileError(
             f"{path}: holds weights but no geodetect model card; expected a file written by "
-            f"`geodetect train`"
+            f"`geodetect train` or `geodetect convert`"
         )
     if header.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(
@@ -130,15 +140,17 @@ def _read_header(path: Path) -> tuple[ModelCard, str]:
             f"{FORMAT_VERSION}; update geodetect"
         )
     try:
-        return ModelCard.model_validate_json(header["card"]), header.get("sha256", "")
+        text = header["card"]
+        return ModelCard.model_validate_json(text), text, header.get("sha256", "")
     except (ValidationError, KeyError) as error:
         raise ModelFileError(
             f"{path}: the model card cannot be read: {_one_line(error)}"
         ) from error
 
 
-def _checksum(card: ModelCard, weights: Weights) -> str:
-    digest = hashlib.sha256(card.model_dump_json().encode())
+def _checksum(card: str, weights: Weights) -> str:
+    """Of the card as written: one with fewer fields than cards have now still has its own."""
+    digest = hashlib.sha256(card.encode())
     for key in sorted(weights):
         value = weights[key]
         digest.update(f"{key} {value.dtype} {value.shape}".encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
@@ -16,8 +16,15 @@ class NetworkConfig(BaseModel):
         fpn_channels: Channels of the feature pyramid and the heads.
         strides: Strides of the pyramid levels, in pixels, each twice the one before.
         head_convs: 3x3 convolutions in each of the two heads before the output.
+        head_norm_groups: Groups of the group norm after each of them; 0: no norm.
+        coarser_from: What the first level beyond the trunk's is computed from: the pyramid's
+            coarsest level after a ReLU, that level as it is, or the trunk's last stage.
+        norm_eps: Added to the variances of the trunk's frozen batch norms.
         anchor_sizes_px: For each level the square roots of the anchors' areas, in pixels.
         anchor_ratios: Height over width of the anchors.
+        anchor_grid: ``centred`` on the cells; or as ``torchvision`` lays anchors: whole pixels,
+            around the upper left corners of cells that are image size // cells pixels apart.
+        multiple_px: Images are padded to multiples of this; None: of the coarsest stride.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,8 +34,13 @@ class NetworkConfig(BaseModel):
     fpn_channels: int = Field(128, ge=8)
     strides: tuple[int, ...] = (8, 16, 32, 64)
     head_convs: int = Field(3, ge=1)
+    head_norm_groups: int = Field(16, ge=0)
+    coarser_from: Literal["pyramid_relu", "pyramid", "trunk"] = "pyramid_relu"
+    norm_eps: float = Field(1e-5, ge=0)
     anchor_sizes_px: tuple[Annotated[tuple[PositiveFloat, ...], Field(min_length=1)], ...]
     anchor_ratios: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
+    anchor_grid: Literal["centred", "torchvision"] = "centred"
+    multiple_px: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkConfig:
@@ -74,6 +86,8 @@ class ModelCard(BaseModel):
         std: Standard deviation of each band in 0..1, divided by.
         object_size_m: Long sides of labelled objects in metres: 1st, 50th and 99th percentile.
         tile_px: Side of the tiles it works on best, in pixels of ``gsd_m``.
+        input_scale: How much larger a tile is made before it enters the network; torchvision's
+            detectors make tiles of 512 px 800 px large, a scale of 1.5625.
         conf: Score from which a detection counts.
         iou: Overlap (IoU) from which two boxes are the same object.
         network: How the network is built; None for detectors that are not ours.
@@ -93,6 +107,7 @@ class ModelCard(BaseModel):
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     object_size_m: tuple[float, float, float] | None = None
     tile_px: int = Field(512, ge=1)
+    input_scale: float = Field(1.0, gt=0)
     conf: float = Field(0.5, ge=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
     network: NetworkConfig | None = None

@@ -93,7 +93,12 @@ def _load_model(network: RetinaNet, name: str) -> str:
         for key, value in arrays.items()
         if key in own and own[key].shape == value.shape
     }
-    if not any(key.startswith("trunk.") for key in fitting):
-        raise ModelFileError(f"--init {name}: its network is of another kind than the one to train")
+    wanted = network.config.backbone
+    found = wanted if card.network is None else card.network.backbone
+    if found != wanted or not any(key.startswith("trunk.") for key in fitting):
+        raise ModelFileError(
+            f"--init {name}: its network is of another kind than the one to train (backbone "
+            f"{found}, wanted {wanted}); start with --init {IMAGENET} or --init {NOTHING}"
+        )
     network.load_state_dict(own | fitting)
     return f"model {card.name} ({len(fitting)} of {len(own)} parameters)"

@@ -14,14 +14,14 @@ from geodetect.model.backbones import ResNetTrunk
 from geodetect.model.card import NetworkConfig
 
 CLASSIFICATION_PRIOR = 0.01  # score of every anchor at the start, section 4.1 of the paper
-NORM_GROUPS = 16
 
 
 class Pyramid(nn.Module):
     """Feature pyramid on the trunk, with further levels halved from its coarsest one."""
 
-    def __init__(self, trunk: ResNetTrunk, channels: int, strides: tuple[int, ...]) -> None:
+    def __init__(self, trunk: ResNetTrunk, config: NetworkConfig) -> None:
         super().__init__()
+        strides, channels = config.strides, config.fpn_channels
         own = len(trunk.strides)
         expected = tuple(trunk.strides[0] * 2**i for i in range(len(strides)))
         if strides != expected or len(strides) < own:
@@ -30,16 +30,24 @@ class Pyramid(nn.Module):
                 f"coarser ones; found {strides}"
             )
         self.fpn = FeaturePyramidNetwork(list(trunk.channels), channels)
+        self._coarser_from = config.coarser_from
+        first = trunk.channels[-1] if config.coarser_from == "trunk" else channels
+        inputs = [first, *[channels] * len(strides)]
         self.coarser = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in strides[own:]
+            nn.Conv2d(inputs[i], channels, 3, stride=2, padding=1)
+            for i in range(len(strides) - own)
         )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Trunk features to one ``float[B, channels, H / stride, W / stride]`` per level."""
         named = OrderedDict((str(i), feature) for i, feature in enumerate(features))
         levels = list(self.fpn(named).values())
-        for conv in self.coarser:
-            levels.append(conv(levels[-1].relu()))  # as P6 and P7 of the paper
+        coarsest = features[-1] if self._coarser_from == "trunk" else levels[-1]
+        if self._coarser_from == "pyramid_relu":
+            coarsest = coarsest.relu()
+        for conv in self.coarser:  # P6 and P7 of the paper
+            levels.append(conv(coarsest))
+            coarsest = levels[-1].relu()
         return levels
 
 
@@ -55,17 +63,18 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Head(nn.Module):
-    """Convolutions with group norm, then ``outputs`` values per cell."""
+    """Convolutions, with group norm if the network has it, then ``outputs`` values per cell."""
 
-    def __init__(self, channels: int, convs: int, outputs: int) -> None:
+    def __init__(self, config: NetworkConfig, outputs: int) -> None:
         super().__init__()
+        channels, groups = config.fpn_channels, config.head_norm_groups
         layers: list[nn.Module] = []
-        for _ in range(convs):
-            layers += [
-                nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
-                nn.ReLU(inplace=True),
-            ]
+        for _ in range(config.head_convs):
+            conv = nn.Conv2d(channels, channels, 3, padding=1, bias=groups == 0)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+            norm = [GroupNorm(math.gcd(groups, channels), channels)] if groups else []
+            layers += [conv, *norm, nn.ReLU(inplace=True)]
         self.tower = nn.Sequential(*layers)
         self.output = nn.Conv2d(channels, outputs, 3, padding=1)
         for module in self.modules():
@@ -92,10 +101,10 @@ class RetinaNet(nn.Module):
         anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
         if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
             raise InputError("every pyramid level needs the same number of anchor sizes")
-        self.trunk = ResNetTrunk(config.backbone, config.trunk_stages)
-        self.pyramid = Pyramid(self.trunk, config.fpn_channels, config.strides)
-        self.classification = Head(config.fpn_channels, config.head_convs, anchors * classes)
-        self.regression = Head(config.fpn_channels, config.head_convs, anchors * 4)
+        self.trunk = ResNetTrunk(config.backbone, config.trunk_stages, norm_eps=config.norm_eps)
+        self.pyramid = Pyramid(self.trunk, config)
+        self.classification = Head(config, anchors * classes)
+        self.regression = Head(config, anchors * 4)
         prior = -math.log((1 - CLASSIFICATION_PRIOR) / CLASSIFICATION_PRIOR)
         nn.init.constant_(torch.as_tensor(self.classification.output.bias), prior)
 
@@ -103,7 +112,7 @@ class RetinaNet(nn.Module):
         """Run the network.
 
         Args:
-            images: ``float[B, C, H, W]`` normalised; H and W multiples of the largest stride.
+            images: ``float[B, C, H, W]`` normalised; H and W as ``padded_size`` gives them.
 
         Returns:
             Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of

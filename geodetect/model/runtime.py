@@ -1,96 +1,52 @@
-"""Running a network: pixels in, logits and offsets out."""
+"""Running a network: pixels in, logits and offsets out.
+
+A runtime does nothing else. Whatever runs the network, boxes are made of its output by the same
+code. Runtimes load their library when they are opened; PyTorch only has to be there to run a
+network itself or to convert one for the first time.
+"""
 
 from __future__ import annotations
 
-import math
-import re
+import ctypes
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from geodetect.errors import InputError, ModelFileError
-from geodetect.model.backbones import fold_norms
+from geodetect.errors import InputError, MissingDependencyError
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
-from geodetect.model.retinanet import RetinaNet
+from geodetect.model.inputs import Size
+
+Output = tuple[NDArray[np.float32], NDArray[np.float32], Size]
+
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
+ROCM_DRIVER = Path("/dev/kfd")
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+class Runtime(Protocol):
+    """A network, ready to run. Several threads may call ``forward`` at once."""
 
-    Raises:
-        InputError: There is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
-        raise InputError(f"--device {name}: unknown; expected auto, cpu, cuda, cuda:N or mps")
-    device = torch.device(name)
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise InputError(
-            f"--device {name}: not available here ({reason}); expected auto, cpu, cuda, cuda:N or "
-            f"mps"
-        ) from error
-    return device
+    card: ModelCard
 
+    @property
+    def title(self) -> str:
+        """What runs the network where, for people: ``OpenVINO bf16 on cpu``."""
 
-def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
-    """Bytes to what the network was trained on; 0 (the mean) outside the imagery.
+    @property
+    def identity(self) -> str:
+        """Text that changes with whatever about it changes results."""
 
-    Args:
-        pixels: ``uint8[B, C, H, W]``.
-        valid: ``bool[B, H, W]``.
-        card: Mean and standard deviation of each band in 0..1.
+    @property
+    def streams(self) -> int:
+        """Images that are worked on side by side; smaller batches leave processors idle."""
 
-    Returns:
-        ``float32[B, C, H, W]``, channels last.
-    """
-    mean = torch.tensor(card.mean, device=pixels.device)[:, None, None] * 255
-    std = torch.tensor(card.std, device=pixels.device)[:, None, None] * 255
-    images = (pixels.float() - mean) / std * valid[:, None]
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-class TorchRuntime:
-    """A network on a device.
-
-    Args:
-        card: Its card.
-        weights: Arrays by parameter name.
-        device: See ``pick_device``.
-
-    Raises:
-        ModelFileError: The weights do not fit the card.
-        InputError: There is no such device here.
-    """
-
-    def __init__(self, card: ModelCard, weights: Weights, device: str = "auto") -> None:
-        if card.network is None:
-            raise ModelFileError(f"model {card.name}: its card describes no network")
-        self.card = card
-        self.device = pick_device(device)
-        network = RetinaNet(card.network, len(card.classes))
-        state = {key: torch.from_numpy(np.array(value)).float() for key, value in weights.items()}
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise ModelFileError(f"model {card.name}: weights and card do not agree") from error
-        fold_norms(network.trunk)
-        self._multiple = max(card.network.strides)
-        self._network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @torch.inference_mode()
-    def forward(
-        self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
-    ) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """Run a batch.
 
         Args:
@@ -98,15 +54,101 @@ class TorchRuntime:
             valid: ``bool[B, H, W]``.
 
         Returns:
-            Logits ``float32[B, N, classes]``, offsets ``float32[B, N, 4]``, and the padded height
-            and width that the anchors belong to.
+            Logits ``float32[B, N, classes]``, offsets ``float32[B, N, 4]``, and the height and
+            width of the network's input (see ``padded_size``), which the anchors belong to.
         """
-        height, width = (math.ceil(n / self._multiple) * self._multiple for n in pixels.shape[2:])
-        images = normalise(
-            torch.from_numpy(pixels).to(self.device),
-            torch.from_numpy(valid).to(self.device),
-            self.card,
+
+
+def open_runtime(
+    card: ModelCard,
+    weights: Weights,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+) -> Runtime:
+    """A network on the fastest runtime there is, or on the one asked for.
+
+    Args:
+        card: Its card.
+        weights: Arrays by parameter name.
+        runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch where that is
+            missing; ``torch``, ``openvino``, ``onnx``.
+        precision: ``auto`` takes bf16 or fp16 where the device computes in it, else fp32;
+            ``fp32``, ``bf16``, ``fp16``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
+
+    Raises:
+        InputError: There is no such runtime, precision or device here.
+        MissingDependencyError: The runtime is not installed.
+        ModelFileError: The weights do not fit the card.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"--runtime {runtime}: unknown; expected {', '.join(RUNTIMES)}")
+    if runtime == "auto" and _on_cpu(device):
+        with suppress(MissingDependencyError):  # then PyTorch, which is always there
+            return _open_openvino(card, weights, precision)
+    if runtime in ("auto", "torch"):
+        from geodetect.model.runtimes.pytorch import TorchRuntime
+
+        return TorchRuntime(card, weights, device, precision=precision)
+    if device not in ("auto", "cpu"):
+        raise InputError(
+            f"--device {device}: not available with --runtime {runtime}, which runs on cpu; "
+            f"expected cpu, or --runtime torch"
         )
-        padding = (0, width - pixels.shape[3], 0, height - pixels.shape[2])
-        logits, deltas = self._network(F.pad(images, padding))
-        return logits.float(), deltas.float(), (height, width)
+    if runtime == "openvino":
+        return _open_openvino(card, weights, precision)
+    from geodetect.model.runtimes.onnx import OnnxRuntime
+
+    return OnnxRuntime(card, weights, precision=precision)
+
+
+def _open_openvino(card: ModelCard, weights: Weights, precision: str) -> Runtime:
+    from geodetect.model.runtimes.openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(card, weights, precision=precision)
+
+
+def pick_precision(name: str, available: Sequence[str], *, where: str) -> str:
+    """The precision of this name; ``auto`` takes the first one.
+
+    Args:
+        name: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        available: What there is, best first.
+        where: What computes in it, for the message.
+
+    Raises:
+        InputError: It is not available.
+    """
+    if name == "auto":
+        return available[0]
+    if name not in available:
+        raise InputError(
+            f"--precision {name}: not available with {where}; expected auto or "
+            f"{' or '.join(available)}, or another --runtime or --device"
+        )
+    return name
+
+
+def _on_cpu(device: str) -> bool:
+    if device == "cpu" or (device == "auto" and not _may_have_accelerator()):
+        return True
+    from geodetect.model.device import pick_device
+
+    return pick_device(device).type == "cpu"
+
+
+def _may_have_accelerator() -> bool:
+    """Whether it is worth asking PyTorch, which takes seconds to load: is there any driver?"""
+    if sys.platform == "darwin" or "torch" in sys.modules or ROCM_DRIVER.exists():
+        return True
+    return any(_can_load(name) for name in CUDA_DRIVERS)
+
+
+def _can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodetect.model import anchor_grid
 from geodetect.model.anchors import (
     MAX_LOG_SCALE,
     anchors_of_image,
-    anchors_of_level,
     decode,
     encode,
 )
@@ -35,6 +35,16 @@ def test_decoding_undoes_encoding(pairs: list[tuple[Box, Box]]) -> None:
     torch.testing.assert_close(found[inside], wanted[inside], rtol=1e-6, atol=1e-6)
 
 
+@given(st.lists(st.tuples(boxes, boxes), min_size=1, max_size=20), st.floats(0.1, 100))
+def test_finding_decodes_as_training_does(pairs: list[tuple[Box, Box]], gain: float) -> None:
+    anchors = torch.tensor([b for _, b in pairs])
+    deltas = encode(torch.tensor([a for a, _ in pairs]), anchors) * gain
+    found = anchor_grid.decode(deltas.numpy(), anchors.numpy())
+    torch.testing.assert_close(
+        torch.from_numpy(found), decode(deltas, anchors), rtol=1e-4, atol=1e-2
+    )
+
+
 def test_no_offset_gives_the_anchor_itself() -> None:
     anchors = anchors_of_image(CONFIG, 64, 64)
     torch.testing.assert_close(decode(torch.zeros_like(anchors), anchors), anchors)
@@ -47,7 +57,8 @@ def test_a_wild_offset_gives_a_finite_box() -> None:
 
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
-    anchors = anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(rows, columns))
+    level = anchor_grid.anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(rows, columns))
+    anchors = torch.from_numpy(level)
     centres = ((anchors[:, :2] + anchors[:, 2:]) / 2).reshape(rows, columns, 4, 2)
     for row in range(rows):
         for column in range(columns):
@@ -56,7 +67,8 @@ def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
 
 
 def test_anchors_have_their_area_and_ratio_sizes_before_ratios() -> None:
-    anchors = anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(1, 1))
+    level = anchor_grid.anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(1, 1))
+    anchors = torch.from_numpy(level)
     width, height = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
     torch.testing.assert_close((width * height).sqrt(), torch.tensor([20.0, 20, 30, 30]))
     torch.testing.assert_close(height / width, torch.tensor([0.5, 2, 0.5, 2]))

@@ -101,3 +101,14 @@ def test_imagenet_without_a_network_is_one_clear_error(
         initialise(new_network(), "imagenet")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_with_another_backbone_is_refused(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    config = tiny_card().network
+    assert config is not None
+    network = RetinaNet(config.model_copy(update={"backbone": "resnet34"}), 1)
+    with pytest.raises(
+        ModelFileError, match=r"backbone resnet18, wanted resnet34.*--init imagenet"
+    ):
+        initialise(network, str(path))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from geodetect.errors import InputError, ModelFileError
+from geodetect.model.cache import FOLDER_VARIABLE
+from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtime import TorchRuntime, normalise, pick_device
-from tests.tiny import squares_image, tiny_card, tiny_network, weights_of
+from geodetect.model.runtime import Runtime, open_runtime, pick_precision
+from geodetect.model.runtimes.pytorch import TorchRuntime, normalise
+from tests.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
 
 CARD = tiny_card()
 EVERYWHERE = np.ones((1, 64, 64), bool)
@@ -37,7 +43,7 @@ def test_pixels_outside_the_imagery_are_zero_whatever_they_hold() -> None:
 
 def test_half_precision_weights_run_in_single_precision() -> None:
     logits, deltas, _ = runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
-    assert logits.dtype == deltas.dtype == torch.float32
+    assert logits.dtype == deltas.dtype == np.float32
     assert {v.dtype for v in weights_of(tiny_network(CARD)).values()} == {np.dtype(np.float16)}
 
 
@@ -48,7 +54,7 @@ def test_invalid_pixels_do_not_change_the_result() -> None:
     other = pixels.copy()
     other[:, :, 40:] = 255
     first, second = (runtime().forward(p, valid)[0] for p in (pixels, other))
-    torch.testing.assert_close(first, second)
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 57), (1, 1), (8, 9)])
@@ -65,8 +71,8 @@ def test_the_runtime_gives_what_the_network_gives() -> None:
     with torch.inference_mode():
         expected = network(normalise(torch.from_numpy(pixels), torch.from_numpy(EVERYWHERE), CARD))
     logits, deltas, _ = runtime().forward(pixels, EVERYWHERE)
-    torch.testing.assert_close(logits, expected[0], rtol=2e-2, atol=2e-2)
-    torch.testing.assert_close(deltas, expected[1], rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(logits, expected[0], rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(deltas, expected[1], rtol=2e-2, atol=2e-2)
 
 
 def test_weights_that_do_not_fit_the_card_are_refused() -> None:
@@ -100,4 +106,67 @@ def test_a_fresh_network_runs_too() -> None:
     logits, _, _ = TorchRuntime(CARD, weights, "cpu").forward(
         np.zeros((2, 3, 16, 16), np.uint8), np.ones((2, 16, 16), bool)
     )
-    assert logits.isfinite().all()
+    assert np.isfinite(logits).all()
+
+
+def test_the_batch_does_not_change_results_on_a_processor() -> None:
+    images = np.stack([squares_image(64, [(20 + 8 * i, 20)]) for i in range(3)])
+    valid = np.ones((3, 64, 64), bool)
+    together = runtime().forward(images, valid)
+    for i in range(3):
+        alone = runtime().forward(images[i : i + 1], valid[i : i + 1])
+        np.testing.assert_array_equal(alone[0][0], together[0][i])
+
+
+def test_half_precision_is_close_to_single() -> None:
+    try:
+        half = TorchRuntime(CARD, weights_of(tiny_network(CARD)), "cpu", precision="bf16")
+    except InputError:
+        pytest.skip("this processor does not compute in bf16")
+    pixels = squares_image(64, [(20, 20)])[None]
+    logits, _, _ = half.forward(pixels, EVERYWHERE)
+    assert logits.dtype == np.float32
+    expected = runtime().forward(pixels, EVERYWHERE)[0]
+    assert 0 < np.abs(logits - expected).max() < 1
+
+
+def open_tiny(**options: str) -> Runtime:
+    return open_runtime(CARD, weights_of(tiny_network(CARD)), **options)
+
+
+def test_a_processor_runs_openvino_and_pytorch_where_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    assert open_tiny(device="cpu").title.startswith("OpenVINO")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert open_tiny(device="cpu").title == "PyTorch fp32 on cpu"
+
+
+def test_the_runtime_asked_for_is_taken() -> None:
+    assert open_tiny(runtime="torch", device="cpu").title == "PyTorch fp32 on cpu"
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_a_runtime_without_the_device_says_which_has_it(name: str) -> None:
+    with pytest.raises(InputError, match=f"--device cuda: .*--runtime {name}.* --runtime torch$"):
+        open_tiny(runtime=name, device="cuda")
+
+
+def test_an_unknown_runtime_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="--runtime tpu: unknown; expected auto, torch, openvino"):
+        open_tiny(runtime="tpu")
+
+
+def test_a_precision_that_is_not_there_is_an_input_error_with_those_that_are() -> None:
+    assert pick_precision("auto", ["bf16", "fp32"], where="x") == "bf16"
+    assert pick_precision("fp32", ["bf16", "fp32"], where="x") == "fp32"
+    with pytest.raises(InputError, match="fp16: not available with x; expected auto or bf16 or"):
+        pick_precision("fp16", ["bf16", "fp32"], where="x")
+    with pytest.raises(InputError, match="--precision fp16: not available with torch on cpu"):
+        open_tiny(runtime="torch", device="cpu", precision="fp16")
+
+
+def test_a_runtime_is_loaded_when_it_is_opened() -> None:
+    modules = modules_after("import geodetect.detection.inference, geodetect.detection.network")
+    assert not modules & {"torch", "torchvision", "openvino", "onnxruntime"}

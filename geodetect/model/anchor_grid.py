@@ -1,0 +1,107 @@
+"""Anchors as numpy arrays: where they lie, and the boxes that a network makes of them.
+
+Finding objects needs no more than this, and so no PyTorch; training has its own in ``anchors``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.model.card import NetworkConfig
+
+Float = NDArray[np.float32]
+
+MAX_LOG_SCALE = math.log(1000 / 16)  # bound of exp(), as in Detectron
+
+
+def anchors_of_level(
+    sizes_px: tuple[float, ...], ratios: tuple[float, ...], *, stride: int, shape: tuple[int, int]
+) -> Float:
+    """Anchors of one pyramid level, centred on its cells.
+
+    Args:
+        sizes_px: Square roots of the anchors' areas.
+        ratios: Height over width.
+        stride: Pixels per cell.
+        shape: Cells (rows, columns).
+
+    Returns:
+        ``float32[rows * columns * A, 4]`` boxes in pixels, A varying fastest, sizes before ratios.
+    """
+    y, x = (np.arange(n, dtype=np.float32) * stride + stride / 2 for n in shape)
+    return _around(x, y, half_sizes=_half_sizes(sizes_px, ratios))
+
+
+def corner_anchors_of_level(
+    sizes_px: tuple[float, ...],
+    ratios: tuple[float, ...],
+    *,
+    image: tuple[int, int],
+    shape: tuple[int, int],
+) -> Float:
+    """Anchors of one pyramid level as torchvision's ``AnchorGenerator`` lays them.
+
+    They have whole pixels and lie around the upper left corners of cells. The cells are taken to
+    be image size // cells pixels apart, which is less than the stride where they do not divide.
+
+    Args:
+        sizes_px: Square roots of the anchors' areas.
+        ratios: Height over width.
+        image: Size of the padded input (height, width), in pixels.
+        shape: Cells (rows, columns).
+
+    Returns:
+        ``float32[rows * columns * A, 4]``, in the order of ``anchors_of_level``.
+    """
+    y, x = (
+        np.arange(cells, dtype=np.float32) * (side // cells)
+        for side, cells in zip(image, shape, strict=True)
+    )
+    return _around(x, y, half_sizes=_half_sizes(sizes_px, ratios).round())
+
+
+def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Float:
+    """All anchors for an input of ``height`` x ``width`` pixels, level after level.
+
+    Returns:
+        ``float32[N, 4]`` boxes in pixels.
+    """
+    levels, ratios = [], config.anchor_ratios
+    for sizes, stride in zip(config.anchor_sizes_px, config.strides, strict=True):
+        shape = math.ceil(height / stride), math.ceil(width / stride)
+        if config.anchor_grid == "torchvision":
+            image = (height, width)
+            levels.append(corner_anchors_of_level(sizes, ratios, image=image, shape=shape))
+        else:
+            levels.append(anchors_of_level(sizes, ratios, stride=stride, shape=shape))
+    return np.concatenate(levels)
+
+
+def decode(deltas: Float, anchors: Float) -> Float:
+    """Offsets from anchors to boxes (Girshick et al. 2014, appendix C).
+
+    Args:
+        deltas: ``float32[N, 4]`` dx, dy in anchor sizes; log of the scale in x and y.
+        anchors: ``float32[N, 4]`` in pixels.
+
+    Returns:
+        ``float32[N, 4]`` in pixels.
+    """
+    size = anchors[:, 2:] - anchors[:, :2]
+    centre = (anchors[:, 2:] + anchors[:, :2]) / 2 + deltas[:, :2] * size
+    half = size * np.exp(np.minimum(deltas[:, 2:], MAX_LOG_SCALE)) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _half_sizes(sizes_px: tuple[float, ...], ratios: tuple[float, ...]) -> Float:
+    size = np.array(sizes_px, np.float32)[:, None]
+    root = np.sqrt(np.array(ratios, np.float32))[None]
+    return np.stack([size / root, size * root], axis=-1).reshape(-1, 2) * np.float32(0.5)
+
+
+def _around(x: Float, y: Float, *, half_sizes: Float) -> Float:
+    centre = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
+    return np.concatenate([centre - half_sizes, centre + half_sizes], axis=-1).reshape(-1, 4)

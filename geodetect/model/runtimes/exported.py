@@ -1,0 +1,62 @@
+"""Networks that were exported from PyTorch: what they take, and how they are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.model.bundle import Weights
+from geodetect.model.cache import digest
+from geodetect.model.card import ModelCard
+from geodetect.model.inputs import padded_size, scaled_size
+from geodetect.version import __version__
+
+ARCHITECTURE = ("retinanet", "backbones", "inputs", "export", "runtimes/pytorch")
+
+
+def prepare(
+    card: ModelCard, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> dict[str, NDArray[np.generic]]:
+    """One image as an exported network takes it.
+
+    Args:
+        card: The network's card.
+        pixels: ``uint8[C, H, W]``.
+        valid: ``bool[H, W]``.
+
+    Returns:
+        ``pixels``, ``uint8[1, C, H', W']``, and ``valid``, ``bool[1, H', W']``, filled up below
+        and on the right to ``padded_size``. If the card scales its input they keep their size, and
+        there are ``scaled`` and ``padded``, ``int64[2]``: the sizes to make of them, in this order.
+    """
+    height, width = valid.shape
+    padded = padded_size(card, height, width)
+    if card.input_scale != 1:
+        scaled = scaled_size(card, height, width)
+        sizes = {"scaled": np.array(scaled, np.int64), "padded": np.array(padded, np.int64)}
+        return {"pixels": _alone(pixels), "valid": _alone(valid), **sizes}
+    if padded != (height, width):
+        below = ((0, padded[0] - height), (0, padded[1] - width))
+        pixels, valid = np.pad(pixels, ((0, 0), *below)), np.pad(valid, below)
+    return {"pixels": _alone(pixels), "valid": _alone(valid)}
+
+
+def network_key(card: ModelCard, weights: Weights, *versions: str) -> str:
+    """What an exported network depends on: its numbers, how it is built, and the programs.
+
+    Args:
+        card: Its card.
+        weights: Arrays by parameter name.
+        versions: Of the libraries it is made with, besides this one.
+    """
+    folder = Path(__file__).parents[1]
+    code = [(folder / f"{module}.py").read_bytes() for module in ARCHITECTURE]
+    names = [f"{name} {weights[name].dtype} {weights[name].shape}" for name in sorted(weights)]
+    arrays = [np.ascontiguousarray(weights[name]).data for name in sorted(weights)]
+    return digest(__version__, *versions, card.model_dump_json(), *code, *names, *arrays)
+
+
+def _alone(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.ascontiguousarray(image)[None]

@@ -1,0 +1,136 @@
+"""Networks run by PyTorch, and what comes before the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodetect.errors import ModelFileError
+from geodetect.model.backbones import fold_norms
+from geodetect.model.bundle import Weights
+from geodetect.model.card import ModelCard
+from geodetect.model.device import pick_device
+from geodetect.model.inputs import fit_input
+from geodetect.model.retinanet import RetinaNet
+from geodetect.model.runtime import Output, pick_precision
+
+HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
+    """Bytes to what the network was trained on; 0 (the mean) outside the imagery.
+
+    Args:
+        pixels: ``uint8[B, C, H, W]``.
+        valid: ``bool[B, H, W]``.
+        card: Mean and standard deviation of each band in 0..1.
+
+    Returns:
+        ``float32[B, C, H, W]``, channels last.
+    """
+    mean = torch.tensor(card.mean, device=pixels.device)[:, None, None] * 255
+    std = torch.tensor(card.std, device=pixels.device)[:, None, None] * 255
+    images = (pixels.float() - mean) / std * valid[:, None]
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def load_network(card: ModelCard, weights: Weights) -> RetinaNet:
+    """The network of a card with its weights in single precision, for inference only.
+
+    Raises:
+        ModelFileError: The card describes no network, or the weights do not fit it.
+    """
+    if card.network is None:
+        raise ModelFileError(f"model {card.name}: its card describes no network")
+    with torch.device("meta"):  # no random numbers that would be replaced at once
+        network = RetinaNet(card.network, len(card.classes))
+    state = {key: torch.from_numpy(np.array(value)).float() for key, value in weights.items()}
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ModelFileError(f"model {card.name}: weights and card do not agree") from error
+    fold_norms(network.trunk)
+    return network.eval()
+
+
+class TorchRuntime:
+    """A network run by PyTorch.
+
+    On a processor images are run one by one: results do not depend on the batch, and nothing is
+    slower for it.
+
+    Args:
+        card: Its card.
+        weights: Arrays by parameter name.
+        device: See ``pick_device``.
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
+
+    Raises:
+        ModelFileError: The weights do not fit the card.
+        InputError: There is no such device or precision here.
+    """
+
+    def __init__(
+        self, card: ModelCard, weights: Weights, device: str = "auto", *, precision: str = "auto"
+    ) -> None:
+        self.card = card
+        self.device = pick_device(device)
+        self.precision = pick_precision(
+            precision, _torch_precisions(self.device), where=f"torch on {self.device}"
+        )
+        network = load_network(card, weights)
+        self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def title(self) -> str:
+        """See ``Runtime``."""
+        return f"PyTorch {self.precision} on {self.device}"
+
+    @property
+    def identity(self) -> str:
+        """See ``Runtime``."""
+        return f"{self.title}, torch {torch.__version__}"
+
+    @property
+    def streams(self) -> int:
+        """See ``Runtime``."""
+        return 1
+
+    @torch.inference_mode()
+    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        """See ``Runtime``."""
+        step = 1 if self.device.type == "cpu" else len(pixels)
+        parts = [
+            self._run(pixels[i : i + step], valid[i : i + step])
+            for i in range(0, len(pixels), step)
+        ]
+        logits, deltas, sizes = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(deltas), sizes[0]
+
+    def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        images = normalise(
+            torch.from_numpy(pixels).to(self.device),
+            torch.from_numpy(valid).to(self.device),
+            self.card,
+        )
+        images = fit_input(images, self.card)
+        half = HALF_PRECISIONS.get(self.precision)
+        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+            logits, deltas = self._network(images)
+        found = (one.float().cpu().numpy() for one in (logits, deltas))
+        return *found, (images.shape[2], images.shape[3])
+
+
+def _torch_precisions(device: torch.device) -> list[str]:
+    """What a device computes in as fast as it can, best first."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ["bf16", "fp16", "fp32"] if has_bf16 else ["fp16", "fp32"]
+    if device.type == "mps":
+        return ["fp32", "fp16"]
+    has_mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    has_bf16 = has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return ["fp32", "bf16"] if has_bf16 else ["fp32"]

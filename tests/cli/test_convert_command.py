@@ -1,0 +1,122 @@
+"""``geodetect convert``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from geodetect.model.bundle import load_bundle
+from geodetect_cli.app import app
+from tests.stock_networks import small_network
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "three.pth"
+    torch.save(small_network(classes=3).state_dict(), path)
+    return path
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = runner.invoke(app, ["convert", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_card_of_the_new_model_is_printed_as_json(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    options = ("--classes", "car, bus", "--gsd", "25cm", "--name", "cars", "--json")
+    code, out, err = run(weights, "-o", path, *options)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == load_bundle(path)[0].model_dump(mode="json")
+    values = json.loads(out)
+    assert (values["name"], values["classes"], values["gsd_m"]) == ("cars", ["car", "bus"], 0.25)
+    assert (values["tile_px"], values["input_scale"]) == (512, 800 / 512)
+
+
+def test_the_table_states_the_size_at_which_tiles_enter_the_network(
+    weights: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    options = ("--classes", "a,b,c")
+    _, out, err = run(weights, "-o", path, *options)
+    assert out == ""
+    assert "512 px, enlarged to 800 px for the network" in err
+    assert "3: a, b, c" in err
+    _, _, err = run(weights, "-o", path, *options, "--no-resize", "--overwrite")
+    assert "Tiles" in err
+    assert "enlarged" not in err
+    info = runner.invoke(app, ["info", str(path)]).stdout
+    assert "input_scale" in info
+    assert run(weights, "-o", path, *options, "--overwrite", "--quiet")[1:] == ("", "")
+
+
+def test_options_reach_the_card(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    options = ("--tile-size", 640, "--resize", 960, "--norm-eps", 0.001)
+    code, out, _ = run(
+        weights,
+        "-o",
+        path,
+        "--classes",
+        "a,b",
+        "--anchor-sizes",
+        "8,16,32,64,128",
+        *options,
+        "--json",
+    )
+    assert code == 0
+    values = json.loads(out)
+    assert (values["tile_px"], values["input_scale"]) == (640, 1.5)
+    assert values["network"]["norm_eps"] == 0.001
+    assert values["network"]["anchor_sizes_px"][0] == [8, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "its head has 3 outputs, found no names; name them with --classes"),
+        (("--classes", "a"), "found 1 names (a)"),
+    ],
+)
+def test_names_that_do_not_fit_are_one_line(
+    weights: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run(weights, "-o", tmp_path / "m.safetensors", *options)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--anchor-sizes", "32,64"), ("--tile-size", "0"), ("--gsd", "ten")]
+)
+def test_values_that_cannot_be_are_usage_errors(
+    weights: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    code, _, err = run(weights, "-o", tmp_path / "m.safetensors", *options)
+    assert code == 2
+    assert options[0] in err
+
+
+def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "page.pth").write_text("<html>")
+    code, _, err = run(tmp_path / "page.pth", "-o", tmp_path / "m.safetensors")
+    assert code == 1
+    assert "not a checkpoint of PyTorch" in err
+    assert err.count("\n") == 1
+
+
+def test_converting_twice_gives_the_same_weights(weights: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(weights, "-o", tmp_path / f"{name}.safetensors", "--classes", "x,y")
+    first, second = (load_bundle(tmp_path / f"{name}.safetensors")[1] for name in ("a", "b"))
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key])

@@ -1,0 +1,55 @@
+"""Training networks other than the usual one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geodetect.detection.network import NetworkDetector
+from geodetect.errors import InputError
+from geodetect.learning.training import train
+from geodetect.model.bundle import load_bundle
+from geodetect.model.presets import network_config
+from geodetect.model.runtimes.pytorch import TorchRuntime
+from geodetect.settings import TrainSettings
+from tests.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
+
+SIDE = 160
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("choice")
+    corners = grid_corners(SIDE)
+    boxes = [[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners]
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
+    return raster, write_labels(folder / "labels.geojson", boxes)
+
+
+def settings(**changes: object) -> TrainSettings:
+    values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 128, "device": "cpu"}
+    values["val_share"] = 0
+    return TrainSettings.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("name", ["paper", "torchvision"])
+def test_a_network_by_name_is_trained_and_can_be_used(
+    scene: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    card = train([scene[0]], [scene[1]], path, settings=settings(network=name, backbone="resnet18"))
+    assert card.network == network_config(name, backbone="resnet18")
+    assert card.training.settings["network"] == name
+    image = squares_image(SIDE, [])[None]
+    detector = NetworkDetector(TorchRuntime(*load_bundle(path), "cpu"), conf=0.0)
+    assert len(detector(image, np.ones((1, SIDE, SIDE), bool))[0]) > 0
+
+
+def test_an_unknown_network_is_refused_before_the_training(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for options in ({"network": "yolo"}, {"backbone": "vgg16"}):
+        with pytest.raises(InputError, match="unknown; expected one of"):
+            train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(**options))
