@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,16 @@ LABELS = Wording(AnnotationError, "name it with --labels-crs")
 AREA = Wording(InputError, "save it with one, e.g. as GeoPackage")
 
 
-def read_layer(path: Source, crs: str | None, wording: Wording) -> tuple[gpd.GeoDataFrame, str]:
+def read_layer(
+    path: Source, crs: str | None, wording: Wording, *, preferred: Sequence[str] = ()
+) -> tuple[gpd.GeoDataFrame, str]:
     """Read one layer.
 
     Args:
         path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
         crs: WKT of its coordinates, whatever the file says.
         wording: How to complain.
+        preferred: Names of layers, the first of which is read where a file has several.
 
     Returns:
         The layer, without heights, and the WKT of its horizontal CRS.
@@ -53,7 +57,9 @@ def read_layer(path: Source, crs: str | None, wording: Wording) -> tuple[gpd.Geo
         if file.lower().endswith((".parquet", ".geoparquet")):
             table = gpd.read_parquet(file)
         else:
-            table = pyogrio.read_dataframe(file, layer=layer or _only_layer(file, wording))
+            table = pyogrio.read_dataframe(
+                file, layer=layer or _only_layer(file, wording, preferred)
+            )
     except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
@@ -70,12 +76,13 @@ def read_layer(path: Source, crs: str | None, wording: Wording) -> tuple[gpd.Geo
     return gpd.GeoDataFrame(columns, geometry=flat, crs=wkt), wkt
 
 
-def _only_layer(file: str, wording: Wording) -> str | None:
+def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | None:
     """The name of the layer to read when none was named."""
     layers = [(str(name), kind) for name, kind in pyogrio.list_layers(file)]
     spatial = [(name, kind) for name, kind in layers if kind is not None]
     polygons = [name for name, kind in spatial if "Polygon" in kind]
     candidates = polygons or [name for name, _ in spatial]
+    candidates = [name for name in preferred if name in dict(spatial)][:1] or candidates
     if len(candidates) > 1:
         raise wording.error(
             f"{file} has the layers {', '.join(candidates)}; pick one as "

@@ -70,7 +70,9 @@ def _outline(name: str, colour: str) -> ET.Element:
     return symbol
 
 
-def embed_style(path: Path, layer: str, *, geometry_column: str, style: str) -> None:
+def embed_style(
+    path: Path, layer: str, *, geometry_column: str, style: str, name: str = STYLE_NAME
+) -> None:
     """Put a style into a GeoPackage as the default of one of its layers.
 
     Args:
@@ -78,6 +80,7 @@ def embed_style(path: Path, layer: str, *, geometry_column: str, style: str) -> 
         layer: The layer drawn so.
         geometry_column: Its geometry column.
         style: QML.
+        name: What the list of styles calls it; at most 30 characters.
 
     Raises:
         sqlite3.Error: The file cannot be written.
@@ -90,11 +93,11 @@ def embed_style(path: Path, layer: str, *, geometry_column: str, style: str) -> 
         )
         database.execute(
             "DELETE FROM layer_styles WHERE f_table_name = ? AND styleName = ?",
-            (layer, STYLE_NAME),
+            (layer, name),
         )
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
             " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner)"
             " VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
-            (layer, geometry_column, STYLE_NAME, style, f"geodetect {__version__}"),
+            (layer, geometry_column, name, style, f"geodetect {__version__}"),
         )

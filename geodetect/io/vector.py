@@ -101,9 +101,9 @@ def write(
     target = Path(path)
     kind = format_of(target, format)
     _check_options(kind, crs=crs, style=style)
-    placed = _in_crs(table, crs) if kind.any_crs else table
+    placed = in_crs(table, crs) if kind.any_crs else table
     belongs = partial(kind.belongs, to=target.resolve())
-    with _disk_errors(target), staged(target, overwrite=overwrite, belongs=belongs) as path_staged:
+    with disk_errors(target), staged(target, overwrite=overwrite, belongs=belongs) as path_staged:
         kind.encode(placed, path_staged)
         if style:
             _add_style(kind, path_staged)
@@ -174,7 +174,12 @@ def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
         )
 
 
-def _in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
+def in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
+    """A table in the CRS that ``--crs`` names; as it is if none is named.
+
+    Raises:
+        GeoreferenceError: The table has no CRS, or the other one cannot be used.
+    """
     if crs is None:
         return table
     if table.crs is None:
@@ -188,7 +193,7 @@ def _in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path) -> Iterator[None]:
     """Failures of the disk, whichever library meets them, as one kind of error."""
     try:
         yield
@@ -227,14 +232,14 @@ def _encode_gdal(driver: str, table: gpd.GeoDataFrame, path: Path) -> None:
     """Write through memory: GDAL is silent about a disk that fills up when it closes a file."""
     memory = io.BytesIO()
     layer = LAYER if driver == "GPKG" else path.stem
-    _to_gdal(table, memory, driver=driver, layer=layer)
+    to_gdal(table, memory, driver=driver, layer=layer)
     with path.open("wb") as stream:
         stream.write(memory.getbuffer())
 
 
 def _encode_shapefile(table: gpd.GeoDataFrame, path: Path) -> None:
     """Write a Shapefile, whose many files GDAL cannot write to memory, and see it is complete."""
-    _to_gdal(table, path.with_suffix(".shp"), driver="ESRI Shapefile", layer=path.stem)
+    to_gdal(table, path.with_suffix(".shp"), driver="ESRI Shapefile", layer=path.stem)
     path.with_suffix(".shp").rename(path)  # it may be called .SHP
     shx, dbf = path.with_suffix(".shx"), path.with_suffix(".dbf")
     for part in (path, shx):  # the header has the length in units of two bytes
@@ -255,19 +260,18 @@ def _check_size(part: Path, expected: int) -> None:
         raise OSError(f"only {found} of {expected} bytes of {part.suffix} were written")
 
 
-def _to_gdal(
-    table: gpd.GeoDataFrame, target: Path | io.BytesIO, *, driver: str, layer: str
-) -> None:
+def to_gdal(table: gpd.GeoDataFrame, target: Path | io.BytesIO, *, driver: str, layer: str) -> None:
+    """Have GDAL write a table as a layer; into a GeoPackage that is there, as a further one."""
     geometry = np.asarray(table.geometry.array)
-    columns = pa.Table.from_pandas(
-        pd.DataFrame(table.drop(columns=table.geometry.name)), preserve_index=False
-    )
-    wkb = pa.array(shapely.to_wkb(geometry), pa.binary())
+    wkb = {GEOMETRY_COLUMN: pa.array(shapely.to_wkb(geometry), pa.binary())}
+    columns = pd.DataFrame(table.drop(columns=table.geometry.name))
+    attributes = pa.Table.from_pandas(columns, preserve_index=False)  # of no columns, no rows
+    features = pa.table(dict(zip(attributes.column_names, attributes.columns, strict=True)) | wkb)
     kinds = sorted(set(table.geom_type.dropna())) or ["Polygon"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
         pyogrio.write_arrow(
-            columns.append_column(GEOMETRY_COLUMN, wkb),
+            features,
             target,
             layer=layer,
             driver=driver,

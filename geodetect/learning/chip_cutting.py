@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +16,8 @@ from geodetect.errors import InputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.annotations import annotations_on
+from geodetect.io.labels import LabelSet
+from geodetect.io.placement import PlacedLabels, match_labels
 from geodetect.io.raster import Raster, RasterOptions, open_raster
 from geodetect.learning.chip_images import IMAGE_FORMATS, chip_grid, write_image
 from geodetect.learning.label_formats import LABEL_FORMATS, LabelledChip
@@ -70,7 +70,7 @@ class Sheet:
         grid: Its pixels at the resolution of the chips.
         boxes: ``float64[K, 4]`` labels on it, in pixels of ``grid``.
         names: ``object[K]`` their classes.
-        rows: ``int64[K]`` their rows in the table of labels.
+        rows: ``int64[K]`` their numbers in the ``LabelSet``.
     """
 
     raster: Raster
@@ -147,7 +147,7 @@ def _valid_shares(boxes: Float, valid: NDArray[np.bool_]) -> Float:
 
 def open_sheets(
     paths: Sequence[Source],
-    table: gpd.GeoDataFrame,
+    labels: LabelSet,
     options: ChipOptions,
     raster_options: RasterOptions | None,
 ) -> list[Sheet]:
@@ -155,16 +155,18 @@ def open_sheets(
 
     Args:
         paths: Rasters.
-        table: Labels.
+        labels: Labels of any kind.
         options: How chips are cut.
         raster_options: Bands, values and CRS of the rasters.
 
     Raises:
+        AnnotationError: It is not plain which raster an image of a data set is.
         InputError: The image format cannot hold the bands of a raster.
     """
+    rasters = [open_raster(path, raster_options) for path in paths]
+    placed = match_labels(labels, [(raster.path, raster.grid) for raster in rasters])
     sheets: list[Sheet] = []
-    for path in paths:
-        raster = open_raster(path, raster_options)
+    for raster, found in zip(rasters, placed, strict=True):
         if options.image_format != "tif" and raster.band_count not in (1, 3):
             raise InputError(
                 f"{raster.path} gives {raster.band_count} bands, but {options.image_format} takes "
@@ -176,8 +178,14 @@ def open_sheets(
             grid = grid.resampled(along_row / options.gsd_m, along_column / options.gsd_m)
         stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
         stem = _free_name(stem, {sheet.stem for sheet in sheets})
-        sheets.append(Sheet(raster, stem, grid, *annotations_on(table, grid)))
+        sheets.append(Sheet(raster, stem, grid, *_resampled(found, raster.grid, grid)))
     return sheets
+
+
+def _resampled(found: PlacedLabels, own: Grid, grid: Grid) -> tuple[Float, Objects, Int]:
+    """Labels of a raster in the pixels of its resampled grid."""
+    ratio = np.array([grid.width / own.width, grid.height / own.height] * 2)
+    return found.boxes * ratio, found.names, found.numbers
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

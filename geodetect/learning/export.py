@@ -17,12 +17,13 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from geodetect.errors import AnnotationError, GeodetectError, OutputError
+from geodetect.errors import AnnotationError, GeodetectError, GeoreferenceError, OutputError
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io import vector
-from geodetect.io.annotations import read_annotations
 from geodetect.io.geojson import WGS84
+from geodetect.io.label_files import read_labels
+from geodetect.io.labels import LabelOptions, LabelSet, MapLabels
 from geodetect.io.raster import RasterOptions
 from geodetect.io.staging import PREFIX, SUFFIX, check_folder
 from geodetect.learning.chip_cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
@@ -96,7 +97,8 @@ def export_chips(
 
     Args:
         rasters: File or files.
-        labels: Vector file or files, or a table with ``class`` and polygons.
+        labels: Label files of any kind (``geodetect.io.label_files.read_labels``), or a table with
+            ``class`` and polygons.
         output: Folder to make.
         format: ``coco``, ``yolo`` or ``voc``; see ``geodetect.learning.label_formats``.
         chip_px: Side of a chip.
@@ -119,28 +121,34 @@ def export_chips(
     amount = float("inf") if empty is True else float(empty)
     options = ChipOptions(format, chip_px, overlap_px, gsd_m, amount, min_visible, image_format)
     with _staged_folder(Path(output), overwrite=overwrite) as folder:
-        table = _table_of(labels, class_field=class_field, crs=labels_crs)
-        classes = tuple(sorted(set(table["class"])))
+        label_set = _label_set(labels, class_field=class_field, crs=labels_crs)
+        classes = label_set.classes
         paths = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
-        sheets = open_sheets(paths, table, options, raster_options)
+        sheets = open_sheets(paths, label_set, options, raster_options)
         cut = Cutter(folder / LABEL_FORMATS[format].images, options, classes)
         chips = cut_chips(sheets, cut, progress)
         if not chips:
-            raise _nothing_to_write(sheets, labels=len(table))
+            raise _nothing_to_write(sheets, labels=len(label_set))
         LABEL_FORMATS[format].write(folder, chips, classes)
         _write_index(folder, chips, images=cut.images.name)
-    return _summary(Path(output), classes, chips, sheets=sheets, labels=len(table))
+    return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
 
 
-def _table_of(
+def _label_set(
     labels: Source | Sequence[Source] | gpd.GeoDataFrame,
     *,
     class_field: str | None,
     crs: str | None,
-) -> gpd.GeoDataFrame:
-    if isinstance(labels, gpd.GeoDataFrame):
-        return labels
-    return read_annotations(labels, class_field=class_field, crs=crs)
+) -> LabelSet:
+    if not isinstance(labels, gpd.GeoDataFrame):
+        found = read_labels(labels, LabelOptions(class_field, crs=crs))
+        found.warn_of_changes()
+        return found
+    if labels.crs is None:
+        raise GeoreferenceError("the labels have no CRS; name it with --labels-crs")
+    names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
+    geometries = np.asarray(labels.geometry, dtype=object)
+    return LabelSet((MapLabels("table", geometries, names, rows, labels.crs.to_wkt()),))
 
 
 def _nothing_to_write(sheets: Sequence[Sheet], *, labels: int) -> AnnotationError:

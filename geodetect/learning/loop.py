@@ -21,8 +21,9 @@ from geodetect.learning.chips import Chip, ChipSampler
 from geodetect.learning.losses import Target, retinanet_loss
 from geodetect.model.anchors import anchors_of_image
 from geodetect.model.card import ModelCard
+from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtime import normalise, pick_device
+from geodetect.model.runtimes.pytorch import normalise
 from geodetect.progress import Progress
 from geodetect.settings import TrainSettings
 

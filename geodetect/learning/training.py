@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import shapely
 import torch
 from numpy.typing import NDArray
 
 from geodetect.detection.network import NetworkDetector
-from geodetect.errors import AnnotationError, GeoreferenceError, OutputError
+from geodetect.errors import GeoreferenceError, OutputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.reproject import reproject
-from geodetect.io.annotations import annotations_on, read_annotations, read_area
+from geodetect.io.annotations import read_area
+from geodetect.io.label_files import read_labels
+from geodetect.io.labels import LabelOptions, LabelSet
+from geodetect.io.placement import place_labels
 from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.io.staging import check_folder, check_vacant
 from geodetect.learning.chips import ChipSampler, Ground
@@ -27,8 +29,9 @@ from geodetect.learning.validation import LEAST_CONF, validate
 from geodetect.model.bundle import save_bundle
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord
 from geodetect.model.initial import initialise
+from geodetect.model.presets import network_config
 from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtime import TorchRuntime
+from geodetect.model.runtimes.pytorch import TorchRuntime
 from geodetect.progress import Progress, silent
 from geodetect.settings import TrainSettings
 
@@ -52,8 +55,10 @@ def train(
     """Train a model on labelled rasters and write it to a file.
 
     Args:
-        rasters: Files, folders of rasters, or anything GDAL opens.
-        labels: Vector files in any CRS; each raster takes the objects that lie on it.
+        rasters: Files, folders of rasters, or anything GDAL opens; one given several times is
+            drawn from that much more often.
+        labels: Label files and data sets of any kind, see
+            ``geodetect.io.label_files.read_labels``; each raster takes the objects that lie on it.
         output: Model file to write, ``.safetensors``.
         settings: See ``TrainSettings``.
         resume: Go on from the checkpoint beside ``output``.
@@ -72,11 +77,15 @@ def train(
     target = Path(output)
     checkpoint = target.with_suffix(".checkpoint")
     _check_target(target, checkpoint, resume=resume, overwrite=overwrite)
-    tables = [read_annotations(path, class_field=settings.class_field) for path in labels]
-    classes = tuple(sorted({name for table in tables for name in table["class"]}))
+    options = LabelOptions(
+        settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
+    )
+    label_set = read_labels(labels, options)
+    label_set.warn_of_changes()
+    classes = label_set.classes
     with ExitStack() as stack:
         opened = [stack.enter_context(_open(path, settings)) for path in find_rasters(rasters)]
-        grounds = _grounds(opened, tables, classes, settings=settings)
+        grounds = _grounds(opened, label_set, classes, settings=settings)
         card = _new_card(target, grounds, classes, settings)
         sampler = ChipSampler(
             grounds,
@@ -95,9 +104,9 @@ def train(
             loop.resume()
         loop.run(progress)
         weights = _arrays(loop.averaged)
-        card = card.model_copy(update={"training": _record(settings, start, sampler, loop)})
+        card = card.model_copy(update={"training": _record(settings, start, grounds, loop)})
         runtime = TorchRuntime(card, weights, settings.device)
-        measured = validate(NetworkDetector(runtime, conf=LEAST_CONF), grounds)
+        measured = validate(NetworkDetector(runtime, conf=LEAST_CONF), _distinct(grounds))
         if measured is not None:
             card = card.model_copy(update={"conf": measured.conf, "metrics": measured.metrics})
         save_bundle(target, card, weights)
@@ -125,24 +134,18 @@ def _open(path: str, settings: TrainSettings) -> Raster:
 
 def _grounds(
     rasters: Sequence[Raster],
-    tables: Sequence[gpd.GeoDataFrame],
+    label_set: LabelSet,
     classes: tuple[str, ...],
     *,
     settings: TrainSettings,
 ) -> list[Ground]:
     """Rasters with their objects and the ground that is held out."""
     boxes, labels = [], []
-    for raster in rasters:
-        found = [annotations_on(table, raster.grid) for table in tables]
+    placed = place_labels(label_set, [(raster.path, raster.grid) for raster in rasters])
+    for raster, found in zip(rasters, placed, strict=True):
         frame = np.array([0, 0, raster.grid.width, raster.grid.height], np.float64)
-        boxes.append(bx.clip(np.concatenate([f[0] for f in found]), frame))
-        names = [name for f in found for name in f[1]]
-        labels.append(np.array([classes.index(name) for name in names], np.int64))
-    if sum(map(len, boxes)) == 0:
-        raise AnnotationError(
-            f"none of the {sum(map(len, tables))} labels lies on any of the {len(rasters)} "
-            f"rasters; check their CRS (first labels: {tables[0].crs.name})"
-        )
+        boxes.append(bx.clip(found.boxes, frame))
+        labels.append(np.array([classes.index(name) for name in found.names], np.int64))
     held = _held_out(rasters, boxes, settings)
     return [
         Ground(raster, box, label, out, _gsd_m(raster))
@@ -192,7 +195,11 @@ def _new_card(
         gsd_m=gsd_m,
         tile_px=TILE_PX,
         object_size_m=(float(small), float(middle), float(large)),
-        network=NetworkConfig(anchor_sizes_px=tuple(_anchor_sizes(s) for s in strides)),
+        network=network_config(
+            settings.network,
+            backbone=settings.backbone,
+            anchor_sizes_px=tuple(_anchor_sizes(s) for s in strides),
+        ),
     )
 
 
@@ -202,8 +209,13 @@ def _anchor_sizes(stride: int) -> tuple[float, ...]:
     return tuple(round(ANCHOR_BASE * stride * 2 ** (i / ANCHORS_PER_OCTAVE), 2) for i in steps)
 
 
+def _distinct(grounds: Sequence[Ground]) -> list[Ground]:
+    """Each raster once: one that was given twice is drawn from twice as often, not more ground."""
+    return list({ground.raster.path: ground for ground in grounds}.values())
+
+
 def _record(
-    settings: TrainSettings, start: str, sampler: ChipSampler, loop: Loop
+    settings: TrainSettings, start: str, grounds: Sequence[Ground], loop: Loop
 ) -> TrainingRecord:
     dumped = settings.model_dump(mode="json", exclude={"data", "licence", "description", "name"})
     plain = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in dumped.items()}
@@ -213,7 +225,7 @@ def _record(
         data=settings.data,
         licence=settings.licence,
         initial_weights=start,
-        objects=sampler.objects,
+        objects=sum(int(ground.trainable.sum()) for ground in _distinct(grounds)),
         steps=loop.step,
         settings=plain,
     )

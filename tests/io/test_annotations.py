@@ -169,11 +169,49 @@ def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path
     assert AnnotationReport.of(labels).split == 1
 
 
-@pytest.mark.parametrize("wrong", [shapely.Point(1, 1), shapely.LineString([(0, 0), (1, 1)])])
-def test_points_and_lines_are_errors(tmp_path: Path, wrong: shapely.Geometry) -> None:
-    path = saved(layer([wrong]), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match=f"holds {wrong.geom_type}; expected polygons"):
+def test_lines_are_an_error(tmp_path: Path) -> None:
+    path = saved(layer([POOL, shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "labels.gpkg")
+    with pytest.raises(AnnotationError, match=r"holds LineString; expected polygons"):
+        read_annotations(path, point_size_m=5)
+
+
+def test_points_are_an_error_that_names_the_option_for_their_size(tmp_path: Path) -> None:
+    path = saved(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
+    with pytest.raises(AnnotationError, match=r"holds 1 points; .*--point-size METRES"):
         read_annotations(path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([2154, 32632, 4326, 3857, 2263]), st.floats(-180, 180), st.floats(1, 40))
+def test_a_point_with_a_size_is_a_box_of_true_size_on_any_grid(
+    tmp_path_factory: pytest.TempPathFactory, epsg: int, angle: float, size_m: float
+) -> None:
+    turn, gsd_x, gsd_y = np.deg2rad(angle), 0.2, 0.3
+    transform = Affine(
+        *(gsd_x * np.cos(turn), gsd_y * np.sin(turn), 5e5),
+        *(gsd_x * np.sin(turn), -gsd_y * np.cos(turn), 5.25e6),
+    )
+    grid = Grid(UTM, transform, 400, 300)
+    centre = grid.to_map(np.array([200.0, 150.0]))
+    points = gpd.GeoSeries([shapely.Point(centre)], crs=UTM).to_crs(epsg)
+    path = tmp_path_factory.mktemp("points") / "points.gpkg"
+    labels = read_annotations(saved(gpd.GeoDataFrame(geometry=points), path), point_size_m=size_m)
+    box = boxes_on_grid(labels, grid)[0]
+    width_px, height_px = size_m / np.array(grid.gsd_xy_m)
+    np.testing.assert_allclose(box[2:] - box[:2], [width_px, height_px], rtol=0.003)
+    np.testing.assert_allclose((box[2:] + box[:2]) / 2, [200, 150], atol=1e-3 + 1e-3 * width_px)
+
+
+def test_each_point_of_a_multipoint_is_an_object_and_polygons_stay_as_they_are(
+    tmp_path: Path,
+) -> None:
+    pair = shapely.MultiPoint([(500_050, 5_249_950), (500_051, 5_249_950)])
+    table = layer([pair, POOL, shapely.Point(500_080, 5_249_900)], label=["car", "pool", "car"])
+    with pytest.warns(GeodetectWarning, match="1 added from disjoint parts"):
+        labels = read_annotations(saved(table, tmp_path / "labels.gpkg"), point_size_m=4)
+    assert list(labels["class"]) == ["car", "car", "pool", "car"]
+    assert labels.geometry.iloc[2].equals(POOL)
+    np.testing.assert_allclose(boxes_on_grid(labels, NORTH_UP)[0], [96, 96, 104, 104], atol=0.02)
 
 
 def test_rows_without_area_are_dropped_and_counted(tmp_path: Path) -> None:

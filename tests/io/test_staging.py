@@ -50,7 +50,13 @@ def start(path: Path, rows: int, limit: int = 0) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # a shell that runs the tests in the background has them ignore SIGINT, and so this process
+        preexec_fn=_heed_interrupts if os.name == "posix" else None,
     )
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import geopandas as gpd
 import numpy as np
+import pytest
 import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from geodetect.errors import OutputError
 from geodetect.geo.grid import Grid
-from geodetect.learning.split import area_boxes, hold_out_blocks
+from geodetect.learning.split import area_boxes, hold_out_blocks, save_split, split_table
 from tests.tiny import CRS
 
 Boxes = NDArray[np.float64]
@@ -97,3 +102,56 @@ def test_an_area_is_covered_by_its_boxes_within_the_raster() -> None:
 
 def test_an_area_beside_the_raster_gives_no_boxes() -> None:
     assert area_boxes(shapely.box(200, 200, 300, 300), grid(100, 100)).shape == (0, 4)
+
+
+@given(
+    shapes=st.lists(sizes, min_size=1, max_size=3),
+    share=st.floats(0, 0.9),
+    seed=st.integers(0, 99),
+)
+def test_the_features_of_a_split_cover_every_raster_once(
+    shapes: list[tuple[int, int]], share: float, seed: int
+) -> None:
+    grids = [grid(*shape) for shape in shapes]
+    boxes = [scattered(*shape, count=15, seed=seed + i) for i, shape in enumerate(shapes)]
+    blocks = hold_out_blocks(grids, boxes, share=share, seed=seed, least_px=50)
+    names = [f"{i}.tif" for i in range(len(grids))]
+    table = split_table(grids, blocks, names=names, boxes=boxes).to_crs(CRS)
+    held = table[table.role == "validation"]
+    assert held.objects.sum() == held_objects(boxes, blocks)
+    assert table.objects.sum() == 15 * len(grids)
+    for one, name, held_px in zip(grids, names, blocks, strict=True):
+        parts = table[table.raster == name]
+        frame = shapely.box(*shapely.transform(shapely.box(0, 0, one.width, one.height),
+                                               one.to_map).bounds)  # fmt: skip
+        assert shapely.symmetric_difference(parts.union_all(), frame).area < 1e-3 * frame.area
+        assert parts.area.sum() == pytest.approx(frame.area, rel=1e-3)
+        held_m2 = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in held_px) / 16
+        assert parts[parts.role == "validation"].area.sum() == pytest.approx(held_m2, rel=1e-3)
+
+
+def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
+    blocks = [np.array([[0.0, 0, 100, 100], [100, 0, 200, 100], [300, 0, 400, 100]])]
+    boxes = [np.array([[10.0, 10, 20, 20], [350, 50, 360, 60], [220, 220, 230, 230]])]
+    path = tmp_path / "split.geojson"
+    save_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+    table = gpd.read_file(path).sort_values("area_m2")
+    assert table.crs.to_epsg() == 4326
+    assert list(table.role) == ["validation", "validation", "train"]
+    assert list(table.objects) == [1, 1, 1]
+    np.testing.assert_allclose(table.area_m2, [25**2, 2 * 25**2, 13 * 25**2], rtol=2e-3)
+    with pytest.raises(OutputError, match="--overwrite"):
+        save_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+
+
+def test_a_raster_that_is_held_out_whole_has_no_ground_to_train_on() -> None:
+    table = split_table(
+        [grid(50, 50), grid(60, 60)],
+        [np.array([[0.0, 0, 50, 50]]), np.empty((0, 4))],
+        names=["held.tif", "free.tif"],
+        boxes=[np.array([[1.0, 1, 5, 5]]), np.empty((0, 4))],
+    )
+    assert list(zip(table.raster, table.role, table.objects, strict=True)) == [
+        ("held.tif", "validation", 1),
+        ("free.tif", "train", 0),
+    ]

@@ -17,7 +17,7 @@ from geodetect.learning.training import train
 from geodetect.learning.validation import LEAST_CONF, validate
 from geodetect.model.bundle import load_bundle, load_card
 from geodetect.model.card import ModelCard
-from geodetect.model.runtime import TorchRuntime
+from geodetect.model.runtimes.pytorch import TorchRuntime
 from geodetect.settings import TrainSettings
 from tests.tiny import (
     GSD_M,

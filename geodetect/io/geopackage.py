@@ -1,0 +1,138 @@
+"""Several layers in one GeoPackage, each with a style of its own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from geodetect.errors import InputError
+from geodetect.io import vector
+from geodetect.io.qgis_style import embed_style
+from geodetect.io.staging import staged
+
+_MULTI_OF = {"Polygon": "MultiPolygon", "LineString": "MultiLineString", "Point": "MultiPoint"}
+_TO_MULTI = {
+    "Polygon": shapely.multipolygons,
+    "LineString": shapely.multilinestrings,
+    "Point": shapely.multipoints,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A table with a name.
+
+    Args:
+        name: Name of the layer in the file.
+        table: Its features.
+        style: How QGIS draws it by default, as QML; None: as it likes.
+    """
+
+    name: str
+    table: gpd.GeoDataFrame
+    style: str | None = None
+
+
+def write_layers(
+    layers: Sequence[Layer],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 (the option is called --format)
+    crs: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write layers to one file, complete or not at all.
+
+    Args:
+        layers: One layer for any format; several need a GeoPackage, which also keeps their styles.
+            A layer of simple and multiple geometries of one kind gets multiple ones throughout.
+        path: The file.
+        format: The format, whatever the suffix; see `geodetect.io.vector.FORMATS`.
+        crs: CRS of the file; by default that of each table.
+        overwrite: Replace the file, with its parts, if it exists.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: An unknown format, or several layers for a format that holds one.
+        GeoreferenceError: A CRS that cannot be used.
+        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+    """
+    target = Path(path)
+    check_layers(target, len(layers), format=format)
+    kind = vector.format_of(target, format)
+    if kind.name != "gpkg":
+        table = layers[0].table
+        return vector.write(table, target, format=format, crs=crs, overwrite=overwrite)
+    belongs = partial(kind.belongs, to=target.resolve())
+    with (
+        vector.disk_errors(target),
+        staged(target, overwrite=overwrite, belongs=belongs) as path_staged,
+    ):
+        for layer in layers:
+            table = _one_kind(vector.in_crs(layer.table, crs))
+            vector.to_gdal(table, path_staged, driver="GPKG", layer=layer.name)
+        for layer in layers:
+            if layer.style is not None:
+                _embed(path_staged, layer)
+        _check_complete(path_staged, layers)
+    return target
+
+
+def check_layers(
+    path: str | os.PathLike[str],
+    count: int,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> None:
+    """Raise now what `write_layers` would raise later: only a GeoPackage holds several layers.
+
+    Raises:
+        InputError: Several layers for another format, or an unknown format.
+    """
+    kind = vector.format_of(Path(path), format)
+    if count > 1 and kind.name != "gpkg":
+        raise InputError(
+            f"{Path(path).name}: {kind.name} holds one layer, but there are {count} to write; "
+            f"choose a GeoPackage (.gpkg) with --output"
+        )
+
+
+def _one_kind(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
+    geometry = np.asarray(table.geometry.array)
+    kinds = set(table.geom_type.dropna())
+    for simple, multi in _MULTI_OF.items():
+        if kinds == {simple, multi}:
+            chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
+            geometry = geometry.copy()
+            geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
+            return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))
+    return table
+
+
+def _embed(path: Path, layer: Layer) -> None:
+    column = vector.GEOMETRY_COLUMN
+    style = layer.style or ""
+    embed_style(path, layer.name, geometry_column=column, style=style, name=layer.name[:30])
+
+
+def _check_complete(path: Path, layers: Sequence[Layer]) -> None:
+    """See that all rows are there: GDAL is silent about a disk that fills up when it closes."""
+    with closing(sqlite3.connect(path)) as database:
+        for layer in layers:
+            found = database.execute(f'SELECT count(*) FROM "{layer.name}"').fetchone()[0]
+            if found < len(layer.table):
+                raise OSError(f"only {found} of {len(layer.table)} rows were written")
+        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise OSError("the file is damaged")

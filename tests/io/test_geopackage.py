@@ -1,0 +1,95 @@
+"""Several layers in one file."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio
+import pytest
+import shapely
+
+from geodetect.errors import InputError, OutputError
+from geodetect.io import geopackage
+from geodetect.io.geopackage import Layer, check_layers, write_layers
+from geodetect.io.qgis_categories import ORANGE, Category, single_qml
+
+SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
+
+
+def table(*shapes: shapely.Geometry, crs: str = "EPSG:2154") -> gpd.GeoDataFrame:
+    numbers = list(range(len(shapes)))
+    return gpd.GeoDataFrame({"number": numbers}, geometry=list(shapes), crs=crs)
+
+
+def two_layers() -> list[Layer]:
+    style = single_qml(Category("", ORANGE))
+    other = table(SQUARE, SQUARE, crs="EPSG:4326")
+    return [Layer("first", table(SQUARE), style), Layer("second", other)]
+
+
+def styled_layers(path: Path) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT f_table_name, useAsDefault FROM layer_styles").fetchall()
+
+
+def test_layers_are_read_back_in_their_crs_with_their_styles(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg")
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["first", "second", "layer_styles"]
+    first, second = (gpd.read_file(path, layer=name) for name in ("first", "second"))
+    assert (len(first), first.crs.to_epsg()) == (1, 2154)
+    assert (len(second), second.crs.to_epsg()) == (2, 4326)
+    assert styled_layers(path) == [("first", 1)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_layers_can_be_brought_to_one_crs(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg", crs="EPSG:3035")
+    for name in ("first", "second"):
+        assert gpd.read_file(path, layer=name).crs.to_epsg() == 3035
+
+
+def test_simple_and_multiple_geometries_become_multiple_ones(tmp_path: Path) -> None:
+    path = write_layers([Layer("mixed", table(SQUARE, PARTS))], tmp_path / "out.gpkg")
+    assert pyogrio.read_info(path, layer="mixed")["geometry_type"] == "MultiPolygon"
+    read = gpd.read_file(path, layer="mixed")
+    assert shapely.equals(read.geometry.to_numpy(), [SQUARE, PARTS]).all()
+
+
+def test_an_empty_layer_is_written(tmp_path: Path) -> None:
+    path = write_layers([Layer("none", table())], tmp_path / "out.gpkg")
+    assert len(gpd.read_file(path, layer="none")) == 0
+
+
+def test_another_format_holds_one_layer(tmp_path: Path) -> None:
+    path = write_layers([Layer("only", table(SQUARE))], tmp_path / "out.fgb")
+    assert len(gpd.read_file(path)) == 1
+    with pytest.raises(InputError, match=r"out\.fgb: flatgeobuf holds one layer.*2 to write.*gpkg"):
+        write_layers(two_layers(), tmp_path / "out.fgb", overwrite=True)
+    with pytest.raises(InputError, match="holds one layer"):
+        check_layers("changes.geojson", 2)
+
+
+def test_nothing_is_replaced_unless_asked(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg")
+    with pytest.raises(OutputError, match="already exists"):
+        write_layers(two_layers(), path)
+    write_layers([Layer("third", table(SQUARE))], path, overwrite=True)
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["third"]
+
+
+def test_rows_that_did_not_arrive_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the disk fills up, of which GDAL says nothing."""
+    write = geopackage.vector.to_gdal
+
+    def lose_rows(rows: gpd.GeoDataFrame, *args: object, **options: object) -> None:
+        write(rows.iloc[:1], *args, **options)
+
+    monkeypatch.setattr(geopackage.vector, "to_gdal", lose_rows)
+    with pytest.raises(OutputError, match=r"out\.gpkg: only 1 of 2 rows were written"):
+        write_layers(two_layers(), tmp_path / "out.gpkg")
+    assert list(tmp_path.iterdir()) == []
