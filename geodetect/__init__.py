@@ -8,45 +8,109 @@ from typing import TYPE_CHECKING, Any
 from geodetect.version import __version__
 
 if TYPE_CHECKING:
+    from geodetect.assessment.counts import ErrorRates
+    from geodetect.assessment.evaluation import evaluate, evaluate_model
+    from geodetect.assessment.rates import rates_of_metrics, rates_of_model
+    from geodetect.assessment.register import compare
+    from geodetect.assessment.zones import summarize
+    from geodetect.detection.coverage import coverage_table
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
-    from geodetect.detection.inference import plan, predict
+    from geodetect.detection.inference import Tally, plan, predict
     from geodetect.errors import GeodetectError
     from geodetect.io.vector import write
+    from geodetect.learning.label_check import check
+    from geodetect.learning.label_report import LabelReport
     from geodetect.learning.training import train
     from geodetect.model.bundle import list_models, load_card
     from geodetect.model.card import ModelCard
-    from geodetect.settings import PredictSettings, TrainSettings
+    from geodetect.model.convert import convert
+    from geodetect.reporting.preview import preview
+    from geodetect.reporting.report import ReportSummary, report
+    from geodetect.settings import (
+        CheckSettings,
+        CompareSettings,
+        EvaluateSettings,
+        PredictSettings,
+        PreviewSettings,
+        ReportSettings,
+        SummarizeSettings,
+        TrainSettings,
+    )
 
 _HOMES = {
     "CallableDetector": "geodetect.detection.detector",
+    "CheckSettings": "geodetect.settings",
+    "CompareSettings": "geodetect.settings",
     "Detections": "geodetect.detection.detections",
     "Detector": "geodetect.detection.detector",
+    "ErrorRates": "geodetect.assessment.counts",
+    "EvaluateSettings": "geodetect.settings",
     "GeodetectError": "geodetect.errors",
+    "Journal": "geodetect.detection.journal",
+    "LabelReport": "geodetect.learning.label_report",
     "ModelCard": "geodetect.model.card",
     "PredictSettings": "geodetect.settings",
+    "PreviewSettings": "geodetect.settings",
+    "ReportSettings": "geodetect.settings",
+    "ReportSummary": "geodetect.reporting.report",
+    "SummarizeSettings": "geodetect.settings",
+    "Tally": "geodetect.detection.inference",
     "TrainSettings": "geodetect.settings",
+    "check": "geodetect.learning.label_check",
+    "compare": "geodetect.assessment.register",
+    "convert": "geodetect.model.convert",
+    "coverage_table": "geodetect.detection.coverage",
+    "evaluate": "geodetect.assessment.evaluation",
+    "evaluate_model": "geodetect.assessment.evaluation",
     "list_models": "geodetect.model.bundle",
     "load_card": "geodetect.model.bundle",
     "plan": "geodetect.detection.inference",
     "predict": "geodetect.detection.inference",
+    "preview": "geodetect.reporting.preview",
+    "rates_of_metrics": "geodetect.assessment.rates",
+    "rates_of_model": "geodetect.assessment.rates",
+    "report": "geodetect.reporting.report",
+    "summarize": "geodetect.assessment.zones",
     "train": "geodetect.learning.training",
     "write": "geodetect.io.vector",
 }
 
 __all__ = [
     "CallableDetector",
+    "CheckSettings",
+    "CompareSettings",
     "Detections",
     "Detector",
+    "ErrorRates",
+    "EvaluateSettings",
     "GeodetectError",
+    "Journal",
+    "LabelReport",
     "ModelCard",
     "PredictSettings",
+    "PreviewSettings",
+    "ReportSettings",
+    "ReportSummary",
+    "SummarizeSettings",
+    "Tally",
     "TrainSettings",
     "__version__",
+    "check",
+    "compare",
+    "convert",
+    "coverage_table",
+    "evaluate",
+    "evaluate_model",
     "list_models",
     "load_card",
     "plan",
     "predict",
+    "preview",
+    "rates_of_metrics",
+    "rates_of_model",
+    "report",
+    "summarize",
     "train",
     "write",
 ]

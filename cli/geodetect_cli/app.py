@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from geodetect.version import __version__
-from geodetect_cli import info, models, predict, tile, train
+from geodetect_cli import (
+    check,
+    compare,
+    convert,
+    evaluate,
+    info,
+    models,
+    predict,
+    preview,
+    report,
+    summarize,
+    tile,
+    train,
+)
 from geodetect_cli.console import reports_errors
 
 app = typer.Typer(
@@ -19,7 +32,20 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help and errors: one line that starts with "Error:"
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (predict, train, info, models, tile):
+for module in (
+    predict,
+    train,
+    check,
+    evaluate,
+    compare,
+    summarize,
+    report,
+    preview,
+    convert,
+    info,
+    models,
+    tile,
+):
     name = module.__name__.rpartition(".")[2]
     app.command(name, epilog=module.EXAMPLES, no_args_is_help=module is not models)(
         reports_errors(module.command)

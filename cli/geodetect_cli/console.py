@@ -46,8 +46,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return result
         except GeodetectError as error:
             _fail(str(error))
-        except KeyboardInterrupt:
-            _fail("interrupted; no result was written")
+        except KeyboardInterrupt as error:
+            _fail(str(error) or "interrupted; no result was written")
         except BrokenPipeError:  # who reads our output has seen enough
             _drop_output()
             raise typer.Exit(FAILURE) from None

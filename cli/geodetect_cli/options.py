@@ -127,14 +127,50 @@ Overlap = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", show_default=True)
 ]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What runs the network: auto, torch, openvino or onnx.",
+        show_default=True,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What the network computes in: auto, fp32, bf16 or fp16.",
+        show_default=True,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More about what is done.")]
+Coverage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Ground that was looked at: what predict --coverage wrote, or any polygons.",
+    ),
+]
 Labels = Annotated[
     list[Path],
-    typer.Option(metavar="FILE", help="Labelled polygons, any vector format and CRS. Repeatable."),
+    typer.Option(
+        metavar="PATH",
+        help="Labels: vector files of any format and CRS, or COCO, YOLO, VOC, DeepForest. "
+        "Repeatable.",
+    ),
 ]
 ClassField = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the labels that holds the class.")
+]
+PointSize = Annotated[
+    float | None,
+    typer.Option(
+        metavar="METRES", help="Size on the ground of objects that are labelled as points."
+    ),
+]
+LabelsCrs = Annotated[
+    str | None, typer.Option(metavar="CRS", help="CRS of the labels, instead of their files'.")
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,6 +14,7 @@ Examples:
   geodetect predict scene.tif -o pools.geojson
   geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
   geodetect predict scene.tif -o - --conf 0.7 > sure.geojson
+  geodetect predict scene.tif -o pools.gpkg --coverage pools.gpkg
   geodetect predict scene.tif --dry-run"""
 
 
@@ -62,6 +62,14 @@ def command(
         str | None,
         typer.Option(metavar="X,Y,X,Y", help="Rectangle to search in, in the raster's CRS."),
     ] = None,
+    coverage: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the ground that was looked at, skipped and why: a vector file, or the "
+            "output's own .gpkg for a second layer.",
+        ),
+    ] = None,
     src_crs: options.SrcCrs = None,
     pixel_coords: Annotated[
         bool, typer.Option("--pixel-coords", help="Ignore georeference: columns and rows.")
@@ -76,12 +84,28 @@ def command(
         bool, typer.Option("--style", help="Have QGIS colour boxes by score (.gpkg, .geojson).")
     ] = False,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
+    precision: options.Precision = "auto",
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Tiles run at once.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads that read.")
     ] = None,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where to keep the journal from which a run that died goes on. Default: beside "
+            "the output, for runs of 100 tiles and more.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Give up what an earlier run of this output did.")
+    ] = False,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Keep none: a run that dies starts again.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show tiles, resolution, time and memory; no output.")
     ] = False,
@@ -100,8 +124,8 @@ def command(
             param_hint="--output",
         )
     from geodetect.detection import estimate, inference
-    from geodetect.io import vector
     from geodetect.settings import PredictSettings
+    from geodetect_cli import targets
 
     settings = options.parse_settings(
         PredictSettings,
@@ -119,21 +143,30 @@ def command(
             "src_crs": src_crs,
             "pixel_coords": pixel_coords,
             "device": device,
+            "runtime": runtime,
+            "precision": precision,
             "batch_size": batch_size,
             "workers": workers,
         },
     )
-    target: dict[str, Any] = {"format": format, "crs": crs, "overwrite": overwrite, "style": style}
-    if output and not to_stream:
-        vector.check_target(output, **target)
+    target = targets.PredictTarget(output, coverage, format, crs, overwrite, style, work_dir)
+    target.check()
     if dry_run:
         summaries.show_estimate(estimate.estimate(rasters, model, settings=settings), as_json)
         return
     tally = inference.Tally()
-    with console.progress_bar("tiles", quiet=quiet) as progress:
-        table = inference.predict(rasters, model, settings=settings, progress=progress, tally=tally)
-    if to_stream:
-        vector.to_geojson(table, sys.stdout)
-    else:
-        vector.write(table, output, **target)
-    summaries.show_run(table, tally, output, as_json=as_json, quiet=quiet, verbose=verbose)
+    journal = None if no_journal else target.journal(restart=restart)
+    with console.progress_bar("tiles", quiet=quiet) as progress, targets.kept(journal):
+        table = inference.predict(
+            rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
+        )
+        target.write(table, tally.coverage)
+    summaries.show_run(
+        table,
+        tally,
+        output,
+        coverage=coverage,
+        as_json=as_json,
+        quiet=quiet,
+        verbose=verbose,
+    )

@@ -23,6 +23,7 @@ def show_run(
     tally: Tally,
     output: str,
     *,
+    coverage: Path | None = None,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -36,18 +37,25 @@ def show_run(
         "truncated": int(table["truncated"].sum()),
         "tiles": tally.tiles,
         "empty_tiles": tally.empty_tiles,
+        "resumed_tiles": tally.resumed_tiles,
         "seconds": round(tally.seconds, 1),
         "failed": tally.failed,
     }
+    if coverage is not None:
+        values["coverage"] = str(coverage)
     if as_json:
         console.print_json(values)
     if as_json or quiet:
         return
     found = ", ".join(f"{n:,} {name}" for name, n in by_class.items()) or "nothing"
     rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
+    if coverage is not None:
+        rows.append(("Ground looked at", str(coverage)))
     if len(table) and table["area_m2"].notna().any():
         rows.append(("Area of their boxes", f"{table['area_m2'].sum():,.0f} m²"))
     rows.append(("Tiles", f"{tally.tiles:,} looked at, {tally.empty_tiles:,} without imagery"))
+    if tally.resumed_tiles:
+        rows.append(("From an earlier run", f"{tally.resumed_tiles:,} tiles"))
     rows.append(("Time", duration(tally.seconds)))
     if verbose:
         rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(table)]
@@ -67,6 +75,7 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
         ("Ground", f"{estimate.area_km2:,.3f} km² to look at, {estimate.skipped_km2:,.3f} skipped"),
         ("Time", f"about {duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)"),
         ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
+        ("Runs on", estimate.runs_on),
     ]
     rows += [(Path(one.path).name, one.in_words()) for one in estimate.rasters[:20]]
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())

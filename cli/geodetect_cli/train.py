@@ -24,6 +24,17 @@ def command(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Model file, .safetensors.")
     ],
+    network: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="geodetect, paper, torchvision or torchvision-v2."),
+    ] = "geodetect",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="resnet18, resnet34, resnet50 or resnet101. Default: the network's.",
+        ),
+    ] = None,
     init: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Start from imagenet, none, a model, or a trunk."),
@@ -82,6 +93,8 @@ def command(
             "description": description,
             "licence": licence,
             "data": tuple(data or ()),
+            "network": network,
+            "backbone": backbone,
             "init": init,
             "steps": steps,
             "minutes": minutes,

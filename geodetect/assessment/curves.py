@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,12 @@ class OperatingPoint:
         wrong = self.false_positives + self.false_negatives
         return _ratio(2 * self.true_positives, 2 * self.true_positives + wrong)
 
+    @property
+    def count_error(self) -> float:
+        """Detections over objects, less 1: 0.1 is a tenth too many; NaN without objects."""
+        surplus = self.false_positives - self.false_negatives
+        return _ratio(surplus, self.true_positives + self.false_negatives)
+
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:
@@ -82,17 +89,21 @@ class PrecisionRecallCurve:
         right = int(self.true_positives[count - 1]) if count else 0
         return OperatingPoint(float(score_threshold), right, count - right, self.n_truth - right)
 
+    @cached_property
+    def counts(self) -> Int:
+        """How many detections each distinct score lets through, ``int64[T]`` ascending."""
+        last_of_ties = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)]
+        return np.flatnonzero(last_of_ties) + 1
+
     def best_f1(self) -> OperatingPoint:
         """The score threshold with the highest F1; of several the highest threshold.
 
         Without any correct detection every threshold is as good: it is then 1.
         """
-        last_of_ties = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)]
-        counts = np.arange(1, len(self.scores) + 1)
-        f1 = np.where(last_of_ties, 2 * self.true_positives / (counts + self.n_truth), -1.0)
+        f1 = 2 * self.true_positives[self.counts - 1] / (self.counts + self.n_truth)
         if len(f1) == 0 or f1.max() <= 0:
             return self.at(1.0)
-        return self.at(float(self.scores[np.argmax(f1)]))
+        return self.at(float(self.scores[self.counts[np.argmax(f1)] - 1]))
 
 
 def precision_recall_curve(matches: Matches) -> PrecisionRecallCurve:

@@ -16,17 +16,20 @@ Scores = NDArray[np.float32] | NDArray[np.float64]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
+MOST_PAIRS = 10_000_000  # of a detection and an object nearby: about 0.7 GB
+PAIRS_AT_ONCE = 100_000
+
 
 @dataclass(frozen=True)
 class Matches:
     """Which detection found which object.
 
     Args:
-        truth_of: ``int64[N]`` row of the matched truth box; -1 for a false alarm.
-        iou: ``float64[N]`` IoU with it; 0 for a false alarm.
+        truth_of: ``int64[N]`` row of the matched truth; -1 for a false alarm.
+        iou: ``float64[N]`` IoU with it; 0 for a false alarm, NaN where distance decided.
         scores: ``float64[N]`` score of each detection.
-        n_truth: Number of truth boxes.
-        threshold: Least IoU of a match.
+        n_truth: Number of objects.
+        threshold: Least IoU of a match, or its greatest distance.
     """
 
     truth_of: Int
@@ -75,14 +78,51 @@ def match_boxes_at(
     """``match_boxes`` at several IoU thresholds, finding the overlaps once."""
     if not ious or not all(0 < threshold <= 1 for threshold in ious):
         raise InputError(f"IoU thresholds must be above 0 and at most 1, found {list(ious)}")
-    if len(scores) != len(predicted):
-        raise InputError(f"found {len(scores)} scores for {len(predicted)} detections")
-    values = np.asarray(scores, dtype=np.float64)
+    values = _checked_scores(scores, len(predicted))
     pairs, overlap = _ranked_pairs(predicted, values, truth, least=min(ious))
     return tuple(
-        _greedy(pairs, overlap, values, n_truth=len(truth), threshold=threshold)
+        _matches_at(pairs, overlap, values, n_truth=len(truth), threshold=threshold)
         for threshold in ious
     )
+
+
+def match_points(predicted: Float, scores: Scores, truth: Float, *, distance: float) -> Matches:
+    """Match detections to truth by the distance of their centres, the surest first.
+
+    In descending score (then row) order each detection takes the nearest free object that is at
+    most ``distance`` away; of equally near ones the last row.
+
+    Args:
+        predicted: ``float64[N, D]`` points in a frame where straight lines are distances.
+        scores: ``float[N]``.
+        truth: ``float64[M, D]``.
+        distance: Greatest distance of a match, above 0, in the unit of the frame.
+
+    Raises:
+        InputError: The distance is not above 0, so large that nearly everything would be a
+            candidate for everything, or there are not as many scores as points.
+    """
+    from scipy.spatial import KDTree
+
+    if not 0 < distance < np.inf:
+        raise InputError(f"the distance of a match must be above 0, found {distance}")
+    values = _checked_scores(scores, len(predicted))
+    if len(predicted) == 0 or len(truth) == 0:
+        pairs, far = np.empty((0, 2), dtype=np.int64), np.empty(0)
+    else:
+        trees = KDTree(predicted), KDTree(truth)
+        count = int(trees[0].count_neighbors(trees[1], distance))
+        if count > MOST_PAIRS:
+            raise InputError(
+                f"a detection has {count / len(predicted):,.0f} objects within {distance:g} on "
+                f"average; expected a distance about the size of an object: lower --distance"
+            )
+        near = trees[0].sparse_distance_matrix(trees[1], distance, output_type="ndarray")
+        pairs, far = np.stack([near["i"], near["j"]], axis=1).astype(np.int64), near["v"]
+    order = _order(pairs, -far, values)
+    truth_of = _greedy(pairs[order], n_predicted=len(values), n_truth=len(truth))
+    iou = np.where(truth_of >= 0, np.nan, 0.0)
+    return Matches(truth_of, iou, values, len(truth), distance)
 
 
 def _ranked_pairs(
@@ -93,27 +133,45 @@ def _ranked_pairs(
     overlap = box_math.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
     near = overlap >= _attainable(least)
     pairs, overlap = pairs[near], overlap[near]
-    rank = np.empty(len(scores), dtype=np.int64)
-    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
-    order = np.lexsort((-pairs[:, 1], -overlap, rank[pairs[:, 0]]))
+    order = _order(pairs, overlap, scores)
     return pairs[order], overlap[order]
 
 
-def _greedy(
+def _order(pairs: Int, closeness: Float, scores: Float) -> Int:
+    """The order in which pairs are considered: by score, then by closeness, then last row first."""
+    rank = np.empty(len(scores), dtype=np.int64)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    return np.lexsort((-pairs[:, 1], -closeness, rank[pairs[:, 0]]))
+
+
+def _matches_at(
     pairs: Int, overlap: Float, scores: Float, *, n_truth: int, threshold: float
 ) -> Matches:
-    """Accept each pair whose detection and truth are both still free."""
+    """The matches among ranked pairs with at least this IoU."""
     near = overlap >= _attainable(threshold)
-    truth_of, iou = [-1] * len(scores), np.zeros(len(scores))
-    taken = [False] * n_truth
-    for row, target in pairs[near].tolist():  # lists: a loop over arrays is many times slower
-        if truth_of[row] < 0 and not taken[target]:
-            truth_of[row] = target
-            taken[target] = True
-    matched = np.array(truth_of, dtype=np.int64)
-    chosen = matched[pairs[:, 0]] == pairs[:, 1]
+    truth_of = _greedy(pairs[near], n_predicted=len(scores), n_truth=n_truth)
+    chosen = truth_of[pairs[:, 0]] == pairs[:, 1]
+    iou = np.zeros(len(scores))
     iou[pairs[chosen, 0]] = overlap[chosen]
-    return Matches(matched, iou, scores, n_truth, threshold)
+    return Matches(truth_of, iou, scores, n_truth, threshold)
+
+
+def _greedy(pairs: Int, *, n_predicted: int, n_truth: int) -> Int:
+    """Accept each pair whose detection and truth are both still free."""
+    truth_of, taken = [-1] * n_predicted, [False] * n_truth
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        # lists: a loop over arrays is many times slower, but all pairs as lists would be large
+        for row, target in pairs[start : start + PAIRS_AT_ONCE].tolist():
+            if truth_of[row] < 0 and not taken[target]:
+                truth_of[row] = target
+                taken[target] = True
+    return np.array(truth_of, dtype=np.int64)
+
+
+def _checked_scores(scores: Scores, count: int) -> Float:
+    if len(scores) != count:
+        raise InputError(f"found {len(scores)} scores for {count} detections")
+    return np.asarray(scores, dtype=np.float64)
 
 
 def _attainable(threshold: float) -> float:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geodetect.assessment.bootstrap import Blocks, ClassDraws, ClassIntervals, Interval
 from geodetect.assessment.curves import (
     OperatingPoint,
     PrecisionRecallCurve,
     average_precision,
     precision_recall_curve,
 )
-from geodetect.assessment.matching import Matches, match_boxes_at
-from geodetect.errors import AnnotationError, GeoreferenceError
-from geodetect.geo.bounds import densified, projected_bounds
-from geodetect.geo.reproject import reproject
+from geodetect.assessment.pairing import (
+    COCO_IOUS,
+    ClassPairing,
+    Criterion,
+    Pairing,
+    pair,
+)
+from geodetect.assessment.sides import align, centres_in, limited
+from geodetect.assessment.sizes import SizeBin, bin_of, found_at, size_bins, size_edges
 
 __all__ = [
     "COCO_IOUS",
@@ -29,16 +35,17 @@ __all__ = [
     "PrecisionRecallCurve",
     "average_precision",
     "evaluate_tables",
+    "measure",
     "precision_recall_curve",
 ]
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
-Objects = NDArray[np.object_]
 
-COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
-EVERY_CLASS = "all"
+OUTSIDE = -2
+COCO_75 = COCO_IOUS.index(0.75)
+PRECISIONS = ("ap", "ap50", "ap75", "ap50_95")
 
 
 @dataclass(frozen=True)
@@ -49,19 +56,30 @@ class ClassMetrics:
         class_name: Name of the class.
         n_predicted: Number of detections.
         n_truth: Number of objects.
-        ap50: Average precision at an IoU of 0.5; NaN without objects.
-        ap50_95: Mean of the average precisions at 0.50, 0.55, ... 0.95; NaN without objects.
-        at_threshold: Counts at the score threshold asked for; at ``best_f1``'s if none was.
+        ap: Average precision by the criterion asked for; NaN without objects.
+        ap50: Average precision at an IoU of 0.5; NaN without objects or where something has no
+            extent. The same holds for the next two.
+        ap75: Average precision at an IoU of 0.75.
+        ap50_95: Mean of the average precisions at 0.50, 0.55, ... 0.95.
+        at_threshold: Counts at the score threshold asked for.
         best_f1: Counts at the score threshold with the highest F1.
+        curve: Precision and recall after each detection, by the criterion asked for.
+        sizes: Recall by size at the score threshold asked for.
+        intervals: 95 % intervals, if they were asked for.
     """
 
     class_name: str
     n_predicted: int
     n_truth: int
+    ap: float
     ap50: float
+    ap75: float
     ap50_95: float
     at_threshold: OperatingPoint
     best_f1: OperatingPoint
+    curve: PrecisionRecallCurve
+    sizes: tuple[SizeBin, ...] = ()
+    intervals: ClassIntervals | None = None
 
 
 @dataclass(frozen=True)
@@ -70,22 +88,38 @@ class DetectionMetrics:
 
     Args:
         classes: Metrics by class, in alphabetical order; one entry if classes were ignored.
-        overall: All detections together, matched within their classes.
-        mean_ap50: Mean of ``ap50`` over the classes that have objects.
-        mean_ap50_95: Mean of ``ap50_95`` over the classes that have objects.
-        iou: Least IoU of a match in operating points and in ``truth_of``.
+        overall: All classes: counts, rates and sizes of all detections together, matched within
+            their classes; average precisions as means over the classes that have objects.
+        criterion: When a detection can show an object.
+        score_threshold: Least score of a detection that counts in ``at_threshold``.
+        size_edges_m: Limits of the size bins.
         truth_of: ``int64[N]`` for each row of the predictions the row of the truth it matches;
-            -1 for a false alarm, -2 for a row outside the area.
-        truth_inside: ``bool[M]`` which rows of the truth are inside the area.
+            -1 for a false alarm, -2 for a row that does not count.
+        truth_inside: ``bool[M]`` which rows of the truth count.
     """
 
     classes: tuple[ClassMetrics, ...]
     overall: ClassMetrics
-    mean_ap50: float
-    mean_ap50_95: float
-    iou: float
+    criterion: Criterion
+    score_threshold: float
+    size_edges_m: tuple[float, ...]
     truth_of: Int
     truth_inside: Bool
+
+    @property
+    def iou(self) -> float:
+        """Least IoU of a match in counts, unless a distance decides."""
+        return self.criterion.iou
+
+    @property
+    def mean_ap50(self) -> float:
+        """Mean of ``ap50`` over the classes that have objects."""
+        return self.overall.ap50
+
+    @property
+    def mean_ap50_95(self) -> float:
+        """Mean of ``ap50_95`` over the classes that have objects."""
+        return self.overall.ap50_95
 
 
 def evaluate_tables(
@@ -93,174 +127,185 @@ def evaluate_tables(
     truth: gpd.GeoDataFrame,
     *,
     iou: float = 0.5,
+    distance_m: float | None = None,
     conf: float | None = None,
     area: shapely.Geometry | None = None,
     area_crs: str | None = None,
     by_class: bool | None = None,
+    crs: str | None = None,
 ) -> DetectionMetrics:
-    """Compare two layers by the bounding boxes of their geometries.
-
-    Boxes are compared in the CRS of the predictions; write predictions in the CRS of their raster
-    for the sharpest comparison, because boxes that are turned against it come out larger.
-
-    Classes are compared (by name, whatever its case) if the layers share a name and together have
-    several. If they share none, as "object" and "pool", classes are ignored, unless both layers
-    have several: that is an error. A layer without a column ``class`` has one class. Average
-    precision always uses all detections, whatever ``conf``.
+    """Compare two layers by the bounding boxes of their geometries; see ``evaluate`` for more.
 
     Args:
         predicted: Detections: geometry and, if present, ``score`` (else all are equally sure) and
             ``class``.
         truth: Objects: geometry and, if present, ``class``.
         iou: Least IoU of a match in counts.
-        conf: Score threshold of the counts; None: the one with the highest F1.
-        area: Count only what has the centre of its box in or on this polygon.
+        distance_m: Greatest distance of centres of a match on the ground, instead of ``iou``.
+        conf: Score threshold of the counts; None: all detections.
+        area: Count only what has its centre in or on this polygon.
         area_crs: WKT of the area's CRS; None: that of the predictions.
-        by_class: Compare classes, or ignore them; None: by the rule above.
+        by_class: Compare classes, or ignore them; None: by the rule of ``pair``.
+        crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
 
     Raises:
-        AnnotationError: A geometry has no extent, or the layers share none of their classes.
+        AnnotationError: A layer has no extent, or the layers share none of their classes.
         GeoreferenceError: Only one of the layers has a CRS.
     """
-    wkt = _common_crs(predicted, truth)
-    if area is not None and area_crs is not None and wkt is not None:
-        area = reproject(densified(np.array([area]), area_crs), area_crs, wkt)[0]
-    found = _Side.of(predicted, "predictions", wkt=wkt, area=area)
-    wanted = _Side.of(truth, "truth", wkt=wkt, area=area)
-    groups = _groups(found, wanted, by_class)
-    ious = (*COCO_IOUS, iou)
-    matches = [
-        match_boxes_at(found.boxes[p], found.scores[p], wanted.boxes[t], ious=ious)
-        for p, t in groups.values()
-    ]
-    pooled = _pooled(list(groups.values()), matches, found.scores, n_truth=len(wanted.boxes))
-    classes = tuple(
-        _class_metrics(name, of_class, conf) for name, of_class in zip(groups, matches, strict=True)
-    )
+    criterion = Criterion(iou, distance_m)
+    sides = align(predicted, truth, crs=crs, by_centre=distance_m is not None)
+    if area is not None:
+        own_crs = None if predicted.crs is None else str(predicted.crs.to_wkt())
+        inside = centres_in(sides, area, area_crs or own_crs)
+        everything = pair(sides, criterion, by_class=by_class).pooled.chosen
+        sides = limited(sides, everything.truth_of, inside=inside)
+    pairing = pair(sides, criterion, by_class=by_class)
+    return measure(pairing, conf=conf, rows=(len(predicted), len(truth)))
+
+
+def measure(
+    pairing: Pairing,
+    *,
+    rows: tuple[int, int],
+    conf: float | None = None,
+    edges_m: Sequence[float] | None = None,
+    blocks: Blocks | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+) -> DetectionMetrics:
+    """The figures of matched detections.
+
+    Args:
+        pairing: What was matched.
+        rows: Number of rows of the two whole layers.
+        conf: Score threshold of the counts; None: all detections.
+        edges_m: Limits between the size bins; None: see ``size_edges``.
+        blocks: Blocks of ground; with at least two of them figures get intervals.
+        resamples: How often blocks are drawn for intervals.
+        seed: Start of all randomness.
+    """
+    rules = _Rules.of(pairing, conf, edges_m, blocks=blocks, resamples=resamples, seed=seed)
+    classes = [_of_class(one, rules) for one in pairing.classes]
+    overall = classes[0]
+    if len(classes) > 1:
+        overall = replace(
+            _of_class(pairing.pooled, rules),
+            ap=_mean([one.ap for one in classes]),
+            ap50=_mean([one.ap50 for one in classes]),
+            ap75=_mean([one.ap75 for one in classes]),
+            ap50_95=_mean([one.ap50_95 for one in classes]),
+        )
+    if rules.weights is not None:
+        drawn = [_drawn_precisions(one, rules) for one in pairing.classes]
+        together = {name: _mean_of_draws([one[name] for one in drawn]) for name in PRECISIONS}
+        overall = _with_intervals(overall, pairing.pooled, rules, together)
+        each = zip(classes, pairing.classes, drawn, strict=True)
+        classes = [_with_intervals(c, one, rules, draws) for c, one, draws in each]
     return DetectionMetrics(
-        classes,
-        _class_metrics(EVERY_CLASS, pooled, conf),
-        _mean([c.ap50 for c in classes]),
-        _mean([c.ap50_95 for c in classes]),
-        iou,
-        _in_table_rows(pooled[-1].truth_of, found, wanted),
-        wanted.inside,
+        tuple(classes),
+        overall,
+        pairing.criterion,
+        rules.threshold,
+        rules.edges,
+        _in_table_rows(pairing, rows[0]),
+        np.isin(np.arange(rows[1]), pairing.sides.truth.rows),
     )
 
 
 @dataclass(frozen=True)
-class _Side:
-    """What one of the two layers has inside the area."""
+class _Rules:
+    """What all classes are measured by."""
 
-    boxes: Float
-    scores: Float
-    names: Objects
-    inside: Bool  # of all rows of the layer
+    threshold: float
+    edges: tuple[float, ...]
+    bins: Int  # of all objects
+    blocks: Blocks | None
+    weights: Float | None  # how often blocks are drawn
 
     @classmethod
     def of(
         cls,
-        table: gpd.GeoDataFrame,
-        which: str,
+        pairing: Pairing,
+        conf: float | None,
+        edges_m: Sequence[float] | None,
         *,
-        wkt: str | None,
-        area: shapely.Geometry | None,
-    ) -> _Side:
-        source = None if table.crs is None else table.crs.to_wkt()
-        boxes = projected_bounds(np.asarray(table.geometry), source, wkt)
-        flat = np.asarray(~(boxes[:, :2] < boxes[:, 2:]).all(axis=1))  # NaN compares false
-        if flat.any():
-            raise AnnotationError(
-                f"{flat.sum()} of {len(flat)} rows of the {which} have no extent; expected polygons"
-            )
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        inside = np.ones(len(boxes), bool)
-        if area is not None:
-            inside = np.asarray(shapely.intersects_xy(area, centres[:, 0], centres[:, 1]))
-        scores = np.asarray(table["score"], float) if "score" in table else np.ones(len(table))
-        names = list(table["class"]) if "class" in table else [EVERY_CLASS] * len(table)
-        texts = np.array([str(name).strip() for name in names], dtype=object)
-        return cls(boxes[inside], scores[inside], texts[inside], inside)
+        blocks: Blocks | None,
+        resamples: int,
+        seed: int,
+    ) -> _Rules:
+        sides = pairing.sides
+        scores = sides.predicted.scores
+        threshold = conf if conf is not None else float(scores.min()) if len(scores) else 0.0
+        sizes_m = np.full(len(sides.truth), np.nan)
+        if sides.grid.crs is not None and not sides.truth.flat.any():
+            sizes_m = sides.truth_sizes_m()
+        edges = size_edges(sizes_m) if edges_m is None else (0.0, *edges_m, np.inf)
+        enough = blocks is not None and blocks.count > 1 and resamples > 0
+        weights = blocks.drawn(resamples, seed) if blocks is not None and enough else None
+        return cls(threshold, edges, bin_of(sizes_m, edges), blocks, weights)
+
+    def draws(self, one: ClassPairing) -> ClassDraws:
+        if self.blocks is None or self.weights is None:
+            raise ValueError("there are no blocks to draw")
+        return ClassDraws.of(one, self.blocks, self.weights)
 
 
-def _common_crs(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> str | None:
-    """WKT of the CRS in which boxes are compared; None if neither layer has one."""
-    if (predicted.crs is None) != (truth.crs is None):
-        which = "predictions" if predicted.crs is None else "truth"
-        raise GeoreferenceError(f"only the {which} have no CRS; save them with one")
-    return None if predicted.crs is None else str(predicted.crs.to_wkt())
-
-
-def _groups(found: _Side, wanted: _Side, by_class: bool | None) -> dict[str, tuple[Int, Int]]:
-    """Rows of both sides that may match each other, by class in alphabetical order."""
-    spelling = {name.lower(): name for name in (*found.names, *wanted.names)}  # truth's wins
-    if not _is_by_class(found.names, wanted.names, by_class):
-        name = next(iter(spelling.values())) if len(spelling) == 1 else EVERY_CLASS
-        return {name: (np.arange(len(found.names)), np.arange(len(wanted.names)))}
-    keys = [np.array([name.lower() for name in side.names], object) for side in (found, wanted)]
-    rows = {
-        key: (np.flatnonzero(keys[0] == key), np.flatnonzero(keys[1] == key))
-        for key in sorted(spelling)
-    }
-    return {spelling[key]: pair for key, pair in rows.items()}
-
-
-def _is_by_class(found: Objects, wanted: Objects, by_class: bool | None) -> bool:
-    """The rule of ``evaluate_tables``."""
-    ours, theirs = ({name.lower() for name in names} for names in (found, wanted))
-    if by_class is not None:
-        return by_class and bool(ours | theirs)
-    if ours and theirs and not ours & theirs:
-        if len(ours) > 1 and len(theirs) > 1:
-            raise AnnotationError(
-                f"the predictions ({', '.join(sorted(ours))}) and the truth "
-                f"({', '.join(sorted(theirs))}) have no class in common; rename classes, or "
-                f"ignore them (by_class=False)"
-            )
-        return False
-    return len(ours | theirs) > 1
-
-
-def _pooled(
-    groups: Sequence[tuple[Int, Int]],
-    matches: Sequence[tuple[Matches, ...]],
-    scores: Float,
-    *,
-    n_truth: int,
-) -> tuple[Matches, ...]:
-    """The matches of all groups as one, at each IoU threshold."""
-    pooled = []
-    for at_iou in zip(*matches, strict=True):
-        truth_of, iou = np.full(len(scores), -1), np.zeros(len(scores))
-        for (predicted, truth), part in zip(groups, at_iou, strict=True):
-            truth_of[predicted[part.correct]] = truth[part.truth_of[part.correct]]
-            iou[predicted] = part.iou
-        pooled.append(Matches(truth_of, iou, scores, n_truth, at_iou[0].threshold))
-    return tuple(pooled)
-
-
-def _class_metrics(name: str, matches: Sequence[Matches], conf: float | None) -> ClassMetrics:
-    """Metrics of one class from its matches at the IoUs of COCO and the one asked for."""
-    *coco, chosen = matches
-    precisions = [average_precision(at_iou) for at_iou in coco]
-    curve = precision_recall_curve(chosen)
-    best = curve.best_f1()
+def _of_class(one: ClassPairing, rules: _Rules) -> ClassMetrics:
+    """Figures of one class from its matches, without intervals."""
+    coco = _coco_precisions(one)
+    curve = precision_recall_curve(one.chosen)
+    found = found_at(one.chosen, rules.threshold)
     return ClassMetrics(
-        name,
-        len(chosen.scores),
-        chosen.n_truth,
-        precisions[0],
-        float(np.mean(precisions)),
-        best if conf is None else curve.at(conf),
-        best,
+        class_name=one.name,
+        n_predicted=len(one.chosen.scores),
+        n_truth=one.chosen.n_truth,
+        ap=average_precision(one.chosen),
+        ap50=coco[0],
+        ap75=coco[COCO_75],
+        ap50_95=float(np.mean(coco)),
+        at_threshold=curve.at(rules.threshold),
+        best_f1=curve.best_f1(),
+        curve=curve,
+        sizes=size_bins(rules.bins[one.truth], found, rules.edges),
     )
 
 
-def _in_table_rows(truth_of: Int, found: _Side, wanted: _Side) -> Int:
-    """Matches of what is inside the area, as rows of the two whole layers."""
-    rows = np.full(len(found.inside), -2, dtype=np.int64)
-    table_row = np.append(np.flatnonzero(wanted.inside), -1)  # -1, no match, picks the last
-    rows[found.inside] = table_row[truth_of]
+def _coco_precisions(one: ClassPairing) -> list[float]:
+    return [average_precision(matches) for matches in one.coco] or [float("nan")] * len(COCO_IOUS)
+
+
+def _drawn_precisions(one: ClassPairing, rules: _Rules) -> dict[str, Float]:
+    """Average precisions in each draw of blocks, by name of the figure."""
+    draws = rules.draws(one)
+    ap = draws.average_precision(one.chosen, average_precision(one.chosen))
+    coco = [
+        draws.average_precision(matches, value)
+        for matches, value in zip(one.coco, _coco_precisions(one), strict=False)
+    ] or [np.full(len(ap), np.nan)] * len(COCO_IOUS)
+    return {"ap": ap, "ap50": coco[0], "ap75": coco[COCO_75], "ap50_95": np.mean(coco, axis=0)}
+
+
+def _with_intervals(
+    figures: ClassMetrics, one: ClassPairing, rules: _Rules, drawn: dict[str, Float]
+) -> ClassMetrics:
+    """The same figures with intervals."""
+    draws, bins = rules.draws(one), rules.bins[one.truth]
+    found = found_at(one.chosen, rules.threshold)
+    intervals = ClassIntervals(
+        **{name: Interval.of(values) for name, values in drawn.items()},
+        at_threshold=draws.point(one.chosen, figures.at_threshold.score_threshold),
+        best_f1=draws.point(one.chosen, figures.best_f1.score_threshold),
+        sizes=tuple(draws.recall(bins == i, found) for i in range(len(figures.sizes))),
+    )
+    return replace(figures, intervals=intervals)
+
+
+def _in_table_rows(pairing: Pairing, count: int) -> Int:
+    """Matches as rows of the two whole layers."""
+    sides = pairing.sides
+    rows = np.full(count, OUTSIDE, dtype=np.int64)
+    table_row = np.append(sides.truth.rows, -1)  # -1, no match, picks the last
+    rows[sides.predicted.rows] = table_row[pairing.pooled.chosen.truth_of]
     return rows
 
 
@@ -268,3 +313,9 @@ def _mean(values: Sequence[float]) -> float:
     """Mean of the values that are numbers; NaN if none is."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
+
+
+def _mean_of_draws(values: Sequence[Float]) -> Float:
+    """Mean over classes in each draw; NaN in draws where a class has no objects."""
+    known = [one for one in values if not np.isnan(one).all()]
+    return np.mean(known, axis=0) if known else values[0]

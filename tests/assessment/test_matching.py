@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.assessment.matching import match_boxes, match_boxes_at
+from geodetect.assessment.matching import match_boxes, match_boxes_at, match_points
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_math
 
@@ -120,3 +120,51 @@ def test_an_iou_outside_its_range_is_an_error(iou: float) -> None:
 def test_scores_must_be_as_many_as_boxes() -> None:
     with pytest.raises(InputError, match="2 scores for 1 detections"):
         match_boxes(np.zeros((1, 4)), np.zeros(2), np.zeros((0, 4)))
+
+
+def nearest_reference(predicted: Float, scores: Float, truth: Float, distance: float) -> list[int]:
+    """The same loop with distances."""
+    truth_of = [-1] * len(predicted)
+    for row in np.argsort(-scores, kind="mergesort"):
+        best, chosen = distance, -1
+        for target in range(len(truth)):
+            away = float(np.hypot(*(predicted[row] - truth[target])))
+            if target not in truth_of and away <= best:
+                best, chosen = away, target
+        truth_of[row] = chosen
+    return truth_of
+
+
+point = st.tuples(coordinate, coordinate)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(point, st.sampled_from([0.25, 0.5, 0.75])), max_size=12),
+    st.lists(point, max_size=12),
+    st.sampled_from([1.0, 2.5, 5.0, 50.0]),
+)
+def test_matches_of_points_are_those_of_the_plain_greedy_loop(
+    detections: list[tuple[tuple[int, int], float]],
+    objects: list[tuple[int, int]],
+    distance: float,
+) -> None:
+    predicted = np.array([p for p, _ in detections], dtype=float).reshape(-1, 2)
+    scores = np.array([s for _, s in detections])
+    truth = np.array(objects, dtype=float).reshape(-1, 2)
+    matches = match_points(predicted, scores, truth, distance=distance)
+    assert matches.truth_of.tolist() == nearest_reference(predicted, scores, truth, distance)
+    assert np.isnan(matches.iou[matches.correct]).all()
+    assert (matches.iou[~matches.correct] == 0).all()
+
+
+@pytest.mark.parametrize("distance", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_distance_that_is_none_is_an_error(distance: float) -> None:
+    with pytest.raises(InputError, match="distance of a match must be above 0"):
+        match_points(np.zeros((1, 2)), np.ones(1), np.zeros((1, 2)), distance=distance)
+
+
+def test_a_distance_that_makes_everything_a_candidate_is_an_error() -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (4000, 2))
+    with pytest.raises(InputError, match=r"4,000 objects within 1000.*lower --distance"):
+        match_points(points, np.ones(4000), points, distance=1000)

@@ -4,6 +4,7 @@ import math
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from geodetect.assessment.metrics import (
     average_precision,
     evaluate_tables,
 )
-from geodetect.errors import AnnotationError, GeoreferenceError, InputError
+from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.grid import parse_crs
 
 CRS = "EPSG:32632"
@@ -34,7 +35,7 @@ def test_layers_are_compared_by_their_boxes() -> None:
     result = evaluate_tables(predicted, truth)
     assert result.truth_of.tolist() == [0, 1, -1]
     assert result.overall.best_f1 == OperatingPoint(0.8, 2, 0, 1)
-    assert result.overall.at_threshold == result.overall.best_f1
+    assert result.overall.at_threshold == OperatingPoint(0.7, 2, 1, 1)
     assert result.mean_ap50 == pytest.approx(67 / 101)
     passed = sum(threshold <= 90 / 110 for threshold in COCO_IOUS)
     assert result.mean_ap50_95 == pytest.approx(67 / 101 * passed / 10)
@@ -121,7 +122,7 @@ def test_empty_layers_give_counts_not_errors() -> None:
     missed = evaluate_tables(nothing, some)
     assert [c.class_name for c in missed.classes] == ["pool", "tank"]
     assert missed.mean_ap50 == 0
-    assert missed.overall.at_threshold == OperatingPoint(1.0, 0, 0, 2)
+    assert missed.overall.at_threshold == OperatingPoint(0.0, 0, 0, 2)
     invented = evaluate_tables(some, nothing, conf=0.5)
     assert math.isnan(invented.mean_ap50)
     assert invented.overall.at_threshold == OperatingPoint(0.5, 0, 2, 0)
@@ -135,13 +136,72 @@ def test_boxes_count_not_outlines() -> None:
 
 
 def test_layers_that_cannot_be_compared_are_errors() -> None:
-    with pytest.raises(GeoreferenceError, match="only the truth have no CRS"):
+    with pytest.raises(GeoreferenceError, match=r"only the truth have no CRS.*--truth-crs"):
         evaluate_tables(squares((0, 0)), squares((0, 0), crs=None))
+    with pytest.raises(GeoreferenceError, match=r"only the predictions have no CRS.*--pred-crs"):
+        evaluate_tables(squares((0, 0), crs=None), squares((0, 0)))
     points = gpd.GeoDataFrame(geometry=[shapely.Point(5e5, 5e6), None], crs=CRS)
-    with pytest.raises(AnnotationError, match="2 of 2 rows of the truth have no extent"):
+    with pytest.raises(AnnotationError, match=r"2 of 2 rows of the truth.*--distance"):
         evaluate_tables(squares((0, 0)), points)
     with pytest.raises(InputError, match="IoU"):
         evaluate_tables(squares((0, 0)), squares((0, 0)), iou=0)
+    unsure = squares((0, 0), (50, 0), score=[0.5, math.nan])
+    with pytest.raises(AnnotationError, match="1 of 2 predictions have no score"):
+        evaluate_tables(unsure, squares((0, 0)))
+
+
+def test_rows_without_extent_are_left_out_with_a_warning() -> None:
+    truth = squares((0, 0), (50, 0))
+    truth.loc[1, "geometry"] = shapely.Point(5e5, 5e6)
+    with pytest.warns(GeodetectWarning, match="1 of 2 rows of the truth have no extent"):
+        result = evaluate_tables(squares((0, 0)), truth)
+    assert result.truth_inside.tolist() == [True, False]
+    assert result.overall.n_truth == 1
+
+
+def test_points_are_matched_by_true_distance_whatever_the_crs() -> None:
+    """Web Mercator stretches 2.9 m at 45 degrees north to 4.1 m."""
+    truth = squares((0, 0), (50, 0)).set_geometry(squares((0, 0), (50, 0)).centroid)
+    predicted = squares((2.9, 0), (53.1, 0), score=[0.9, 0.8])
+    for crs in (CRS, "EPSG:3857", "OGC:CRS84", "EPSG:2154"):
+        result = evaluate_tables(predicted.to_crs(crs), truth, distance_m=3)
+        assert result.truth_of.tolist() == [0, -1]
+        assert result.overall.ap == pytest.approx(51 / 101)
+        assert math.isnan(result.overall.ap50)
+        assert result.overall.sizes == ()
+
+
+def test_polygons_matched_by_distance_have_the_precision_of_coco_too() -> None:
+    result = evaluate_tables(squares((4, 0)), squares((0, 0)), distance_m=4.1)
+    assert (result.overall.ap, result.overall.ap50) == (1, 0)
+
+
+def test_distances_need_a_crs() -> None:
+    with pytest.raises(GeoreferenceError, match="distances on the ground"):
+        evaluate_tables(squares((0, 0), crs=None), squares((0, 0), crs=None), distance_m=3)
+
+
+def test_the_edge_of_the_area_makes_no_errors() -> None:
+    """Centres of a pair on both sides of the edge: only the object's place decides."""
+    area = shapely.box(5e5, 5e6, 5e5 + 105, 5e6 + 10)
+    truth = squares((99, 0), (200, 0))
+    assert evaluate_tables(squares((101, 0)), truth, area=area).truth_of.tolist() == [0]
+    truth = squares((101, 0), (200, 0))
+    result = evaluate_tables(squares((99, 0)), truth, area=area)
+    assert result.truth_of.tolist() == [-2]
+    assert (result.overall.n_predicted, result.overall.n_truth) == (0, 0)
+
+
+def test_recall_by_size_is_in_metres_on_the_ground() -> None:
+    truth = gpd.GeoDataFrame(
+        pd.concat([squares((0, 0), side=5), squares((50, 0), (100, 0), side=10)]), crs=CRS
+    )
+    predicted = squares((0, 0), side=5, score=[0.9])
+    predicted = gpd.GeoDataFrame(pd.concat([predicted, squares((50, 0), score=[0.2])]), crs=CRS)
+    for crs in (CRS, "EPSG:3857", "OGC:CRS84"):
+        result = evaluate_tables(predicted.to_crs(crs), truth.to_crs(crs), conf=0.5)
+        found = [(s.low_m, s.high_m, s.n_truth, s.n_found) for s in result.overall.sizes]
+        assert found == [(4, 6, 1, 1), (6, 8, 0, 0), (8, 12, 2, 0)]
 
 
 def test_layers_in_pixels_without_crs_are_compared_as_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
@@ -401,6 +402,35 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: sign
     check_one_line(errors, "interrupted")
     assert errors.count("\n") == 1
     assert set(ready.folder.iterdir()) == before
+
+
+def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
+    options = ("--tile-size", "32", "--work-dir", str(ready.folder))
+    command = [sys.executable, "-c", SLOW, *ready.start(*options)[3:]]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=program_environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    for _ in range(40):
+        assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == FAILURE
+    assert "the same command goes on where it stopped" in errors
+    assert len(list(ready.folder.glob("*.journal"))) == 1
+    done = subprocess.run(
+        [*ready.start(*options), "--json"],
+        capture_output=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert json.loads(done.stdout)["resumed_tiles"] > 0
+    assert not list(ready.folder.glob("*.journal*"))
 
 
 def test_a_bug_shows_its_traceback(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,20 @@ import geodetect
 from geodetect_cli.app import app
 from tests.tiny import modules_after
 
-COMMANDS = ("predict", "train", "info", "models", "tile")
+COMMANDS = (
+    "predict",
+    "train",
+    "evaluate",
+    "compare",
+    "summarize",
+    "report",
+    "preview",
+    "check",
+    "convert",
+    "info",
+    "models",
+    "tile",
+)
 runner = CliRunner()
 
 

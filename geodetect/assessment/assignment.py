@@ -1,0 +1,127 @@
+"""The best one-to-one assignment of two sets of places."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.errors import InputError
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+MOST_PAIRS = 20_000_000  # candidate pairs: about 0.5 GB
+DENSE = 40_000  # entries up to which a full cost matrix is fastest
+
+
+def near_pairs(a: Float, b: Float, distance: float) -> tuple[Int, Float]:
+    """All pairs of points within a distance, found with two k-d trees.
+
+    Args:
+        a: ``float64[N, D]`` points in a frame where straight lines are distances.
+        b: ``float64[M, D]``.
+        distance: The greatest distance, included.
+
+    Returns:
+        ``int64[P, 2]`` row numbers in ``a`` and ``b`` in ascending order, and ``float64[P]`` their
+        distances.
+
+    Raises:
+        InputError: There are so many that the distance cannot be meant.
+    """
+    from scipy.spatial import KDTree
+
+    if len(a) == 0 or len(b) == 0:
+        return np.empty((0, 2), np.int64), np.empty(0)
+    trees = KDTree(a), KDTree(b)
+    count = int(trees[0].count_neighbors(trees[1], distance))
+    if count > MOST_PAIRS:
+        raise InputError(
+            f"a tolerance of {distance:g} m pairs each feature with {count / len(a):,.0f} others "
+            f"on average; expected less than their spacing: lower --tolerance"
+        )
+    near = trees[0].sparse_distance_matrix(trees[1], distance, output_type="ndarray")
+    order = np.lexsort((near["j"], near["i"]))
+    pairs = np.stack([near["i"], near["j"]], axis=1).astype(np.int64)[order]
+    return pairs, np.asarray(near["v"], dtype=np.float64)[order]
+
+
+def assign(pairs: Int, costs: Float) -> Int:
+    """Choose pairs so that nothing is in two of them: the most pairs, of these the least cost.
+
+    The graph of all pairs falls into connected components, each of which is solved by itself: by
+    the shortest augmenting paths of Jonker and Volgenant (1987) on a full matrix (Crouse 2016) or,
+    for large components, on a sparse one. It takes about as long as there are pairs unless the
+    components are very large, as when places lie closer together than the pairs reach.
+
+    Args:
+        pairs: ``int64[P, 2]`` row and column of each pair, without repetitions.
+        costs: ``float64[P]``, not negative.
+
+    Returns:
+        ``int64[K]`` numbers of the chosen pairs, ascending.
+    """
+    if len(pairs) == 0:
+        return np.empty(0, np.int64)
+    component = _components(pairs)
+    order = np.argsort(component, kind="stable")
+    starts = np.flatnonzero(np.diff(component[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    chosen = [order[starts[sizes == 1]]]
+    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        members = order[start : start + size]
+        chosen.append(members[_assign_component(pairs[members], costs[members])])
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _components(pairs: Int) -> Int:
+    """The connected component of each pair, ``int64[P]``."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = pairs[:, 0], pairs[:, 1] + pairs[:, 0].max() + 1
+    count = int(columns.max()) + 1
+    graph = coo_array((np.ones(len(pairs), np.int8), (rows, columns)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)[rows]
+
+
+def _assign_component(pairs: Int, costs: Float) -> Int:
+    """Numbers of the chosen pairs of one connected component."""
+    rows, row = np.unique(pairs[:, 0], return_inverse=True)
+    columns, column = np.unique(pairs[:, 1], return_inverse=True)
+    fewest = min(len(rows), len(columns))
+    if fewest == 1:
+        return np.array([np.argmin(costs)])
+    offset = float(costs.max()) + 1.0  # makes every cost positive
+    forbidden = 2 * offset * (fewest + 1)  # more than all pairs together
+    solve = _dense if len(rows) * len(columns) <= DENSE else _sparse
+    return solve(np.stack([row, column]), costs + offset, forbidden)
+
+
+def _dense(places: Int, costs: Float, forbidden: float) -> Int:
+    """Solve on a full matrix; ``places`` ``[2, P]`` are row and column of each pair, from 0."""
+    from scipy.optimize import linear_sum_assignment
+
+    shape = tuple(places.max(axis=1) + 1)
+    matrix, number = np.full(shape, forbidden), np.full(shape, -1)
+    matrix[tuple(places)] = costs
+    number[tuple(places)] = np.arange(len(costs))
+    found = number[linear_sum_assignment(matrix)]
+    return np.asarray(found[found >= 0])
+
+
+def _sparse(places: Int, costs: Float, forbidden: float) -> Int:
+    """As ``_dense``; each row may also take a column of its own, which stands for none."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    n_rows, n_columns = (places.max(axis=1) + 1).tolist()
+    row, column = places
+    none = np.arange(n_rows)
+    entries = np.append(row, none), np.append(column, n_columns + none)
+    weights = np.append(costs, np.full(n_rows, forbidden))
+    graph = csr_array((weights, entries), shape=(n_rows, n_columns + n_rows))
+    matched = min_weight_full_bipartite_matching(graph)
+    taken = np.full(n_rows, -1)
+    taken[matched[0]] = matched[1]
+    return np.flatnonzero(taken[row] == column)

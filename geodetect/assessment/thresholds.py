@@ -1,0 +1,77 @@
+"""Which score threshold to use, and what it costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.assessment.curves import OperatingPoint, PrecisionRecallCurve
+from geodetect.errors import InputError
+
+MOST_DECIMALS = 12
+
+
+def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
+    """The score threshold that a rule asks for, and the counts there.
+
+    Args:
+        curve: Of all detections.
+        rule: ``f1``: the highest F1. ``precision=P``: the highest recall among the thresholds with
+            at least this precision. ``recall=R``: the highest precision among those with at least
+            this recall. ``count``: as many detections as objects, or as near to it as can be.
+            Of several equal thresholds the highest.
+
+    Returns:
+        The counts at the threshold; it has the fewest decimals of all numbers that give them.
+
+    Raises:
+        InputError: No threshold fulfils the rule, or it is not known.
+    """
+    name, _, value = rule.partition("=")
+    counts = curve.counts
+    if len(counts) == 0 or curve.n_truth == 0:
+        raise InputError(
+            f"--pick-threshold needs detections and objects; found {len(curve.scores)} and "
+            f"{curve.n_truth}"
+        )
+    right = curve.true_positives[counts - 1].astype(np.float64)
+    if name == "f1":
+        chosen = int(np.argmax(2 * right / (counts + curve.n_truth)))
+    elif name == "count":
+        chosen = int(np.argmin(np.abs(counts - curve.n_truth)))
+    elif name == "precision":
+        chosen = _best(right / counts, float(value), by=right, name=name)
+    elif name == "recall":
+        chosen = _best(right / curve.n_truth, float(value), by=right / counts, name=name)
+    else:
+        raise InputError(f"unknown rule {rule!r}; expected f1, precision=P, recall=R or count")
+    return curve.at(_short_threshold(curve, int(counts[chosen])))
+
+
+def _best(rate: NDArray[np.float64], least: float, *, by: NDArray[np.float64], name: str) -> int:
+    """The threshold with the highest ``by`` among those with enough of a rate."""
+    enough = rate >= least
+    if not enough.any():
+        raise InputError(
+            f"no threshold has a {name} of {least:g}; the highest is {rate.max():.4f}: ask for "
+            f"less with --pick-threshold {name}={math.floor(rate.max() * 100) / 100:g}"
+        )
+    return int(np.argmax(np.where(enough, by, -np.inf)))
+
+
+def _short_threshold(curve: PrecisionRecallCurve, count: int) -> float:
+    """The number with the fewest decimals that lets exactly these detections through.
+
+    It lies above the score of the next detection, and below that of the last one where it can:
+    scores in files are rounded, and a network that is run again gives the numbers before that.
+    """
+    last = float(curve.scores[count - 1])
+    below = float(curve.scores[count]) if count < len(curve.scores) else -math.inf
+    for decimals in range(1, MOST_DECIMALS):
+        scale = 10.0**decimals
+        short = (math.ceil(last * scale) - 1) / scale  # the next one below the score
+        if below < short <= last:
+            return short
+    return last

@@ -1,0 +1,64 @@
+"""Discs of true size around points on a map."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodetect.errors import GeoreferenceError
+from geodetect.geo.grid import ground_distances_m, horizontal_crs
+
+Float = NDArray[np.float64]
+Objects = NDArray[np.object_]
+
+_CORNERS = 48  # the polygon's width is at most 0.2 % below the disc's, whatever the direction
+_STEP_M = 1.0
+_EARTH_RADIUS_M = 6_371_000.0
+
+
+def discs(points: Float, diameter_m: float, crs: str) -> Objects:
+    """Discs on the ground around points, as polygons on their map.
+
+    The bounding box of a disc is as wide and high as the disc in every pixel grid, rotated or
+    not; that of a square would not be. The ground is measured by the metric tensor of the map at
+    each point, so degrees, feet, Mercator's scale and maps that distort angles all come out right.
+
+    Args:
+        points: ``float64[N, 2]`` in map coordinates.
+        diameter_m: On the ground, in metres.
+        crs: WKT of the map.
+
+    Returns:
+        ``object[N]`` polygons of 48 corners.
+
+    Raises:
+        GeoreferenceError: A point lies where the CRS is not defined.
+    """
+    angles = np.arange(_CORNERS) * (2 * np.pi / _CORNERS)
+    circle = diameter_m / 2 * np.stack([np.cos(angles), np.sin(angles)])
+    offsets = np.einsum("nij,jk->nki", _map_units_per_metre(points, crs), circle)
+    return np.asarray(shapely.polygons(points[:, None] + offsets), dtype=object)
+
+
+def _map_units_per_metre(points: Float, crs: str) -> Float:
+    """For each point the matrix ``[N, 2, 2]`` that takes metres on the ground to the map.
+
+    It is the inverse square root of the metric tensor G, of which the lengths of three short
+    steps tell all: |u|^2 = u^T G u.
+    """
+    horizontal = horizontal_crs(crs)
+    unit = horizontal.axis_info[0].unit_conversion_factor if horizontal.axis_info else 1.0
+    step = _STEP_M / (unit * (_EARTH_RADIUS_M if horizontal.is_geographic else 1.0))
+    along_x, along_y, across = (
+        (ground_distances_m(points, points + step * np.array(way), crs) / step) ** 2
+        for way in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
+    )
+    mixed = (across - along_x - along_y) / 2
+    if not np.isfinite(mixed).all():
+        raise GeoreferenceError(
+            f"some points lie outside the area where their CRS ({horizontal.name}) is defined"
+        )
+    metric = np.stack([along_x, mixed, mixed, along_y], axis=1).reshape(-1, 2, 2)
+    values, vectors = np.linalg.eigh(metric)
+    return np.asarray((vectors / np.sqrt(values)[:, None]) @ vectors.transpose(0, 2, 1))

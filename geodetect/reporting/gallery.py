@@ -1,0 +1,89 @@
+"""Chips on the report page: the worst errors, and objects the imagery shows too coarsely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.reporting import marks
+from geodetect.reporting.chips import Outline, chip, chip_window
+from geodetect.reporting.frame import RasterFrame
+from geodetect.reporting.judgement import Judgement
+from geodetect.reporting.pictures import encoded
+from geodetect.reporting.scene import Scene
+from geodetect.reporting.store import data_uri
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+CHIP_PX = 176
+MOST_CHIPS = 1000
+
+
+def error_gallery(scene: Scene, *, conf: float | None, count: int) -> dict[str, Any] | None:
+    """The worst false alarms and misses at a score threshold.
+
+    Returns:
+        ``false`` and ``missed``: ``row`` and ``src`` of each, the worst first; None without truth
+        or imagery.
+    """
+    frame, judgement = scene.frame, scene.judgement
+    if judgement is None or not isinstance(frame, RasterFrame):
+        return None
+    sure = scene.found.sure(conf)
+    kinds = {
+        "false": (judgement.worst_false_alarms(sure, count), scene.found.boxes),
+        "missed": (judgement.worst_misses(sure, count), judgement.truth.boxes),
+    }
+    return {
+        kind: [
+            {"row": row, "src": _source(frame, box, _neighbours(scene, box, sure))}
+            for row, box in zip(rows.tolist(), boxes[rows], strict=True)
+        ]
+        for kind, (rows, boxes) in kinds.items()
+    }
+
+
+def object_chips(scene: Scene) -> list[str]:
+    """Chips of the surest detections, in their order; none without imagery."""
+    frame, found = scene.frame, scene.found
+    if not isinstance(frame, RasterFrame):
+        return []
+    count = min(MOST_CHIPS, len(found))
+    scores = [None] * count if found.scores is None else found.scores[:count].tolist()
+    return [
+        _source(frame, box, [(box, marks.score_colour(score))])
+        for box, score in zip(found.boxes[:count], scores, strict=True)
+    ]
+
+
+def _source(frame: RasterFrame, box: Float, outlines: list[Outline]) -> str:
+    image = chip(frame, box, side_px=CHIP_PX, outlines=outlines)
+    return data_uri(encoded(image.convert("RGBA")))
+
+
+def _neighbours(scene: Scene, box: Float, sure: int) -> list[Outline]:
+    """All detections and missed objects on the chip of a box, with their colours."""
+    judgement, window = scene.judgement, chip_window(scene.frame, box)
+    if judgement is None:
+        return []
+    found, truth = scene.found.boxes[:sure], judgement.truth.boxes
+    right = judgement.truth_of[:sure] >= 0
+    missed = _is_missed(judgement, sure)
+    layers = [
+        (truth[missed & _touches(truth, window)], marks.MISSED),
+        (found[right & _touches(found, window)], marks.FOUND),
+        (found[~right & _touches(found, window)], marks.FALSE_ALARM),
+    ]
+    return [(other, colour) for boxes, colour in layers for other in boxes]
+
+
+def _is_missed(judgement: Judgement, sure: int) -> Bool:
+    return (judgement.found_by < 0) | (judgement.found_by >= sure)
+
+
+def _touches(boxes: Float, window: Float) -> Bool:
+    reaches = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
+    return np.asarray(reaches.all(axis=1))

@@ -1,0 +1,162 @@
+"""``geodetect compare`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
+
+METRES = "EPSG:2154"
+runner = CliRunner()
+
+
+def squares(*places: float, **columns: Any) -> gpd.GeoDataFrame:
+    x, y = np.array(places) + 700_000, 6_600_000
+    return gpd.GeoDataFrame(columns, geometry=shapely.box(x, y, x + 8, y + 8), crs=METRES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = squares(0, 100, 200, score=[0.9, 0.8, 0.4], **{"class": ["pool"] * 3})
+    found.to_file(tmp_path / "found.gpkg", layer="detections")
+    register = squares(0.5, 103, 300, owner=["Müller", "Rossi", "Petit"])
+    register.to_crs("EPSG:4326").to_file(tmp_path / "register.geojson")
+    lots = gpd.GeoDataFrame(
+        {"lot": ["A", "B"]},
+        geometry=shapely.box([699_950, 700_090], 6_599_900, [700_090, 700_250], 6_600_100),
+        crs=METRES,
+    )
+    lots.to_file(tmp_path / "lots.gpkg")
+    return tmp_path
+
+
+def compare(folder: Path, *arguments: str | Path) -> Result:
+    command = ["compare", folder / "found.gpkg", "-o", folder / "changes.gpkg", *arguments]
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def test_changes_and_parcels_are_written_with_their_styles(folder: Path) -> None:
+    result = compare(
+        folder, "--register", folder / "register.geojson", "--parcels", folder / "lots.gpkg",
+        "--parcel-id", "lot",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    path = folder / "changes.gpkg"
+    changes = gpd.read_file(path, layer="changes")
+    assert changes["status"].tolist() == ["confirmed", "moved", "new", "missing"]
+    assert changes["owner"].tolist()[:2] == ["Müller", "Rossi"]
+    assert changes["parcel"].tolist()[:3] == ["A", "B", "B"]
+    assert changes.crs.to_epsg() == 2154
+    parcels = gpd.read_file(path, layer="parcels")
+    assert parcels[["confirmed", "moved", "new", "missing"]].to_numpy().tolist() == [
+        [1, 0, 0, 0],
+        [0, 1, 1, 0],
+    ]
+    with closing(sqlite3.connect(path)) as database:
+        styled = database.execute("SELECT f_table_name FROM layer_styles").fetchall()
+    assert styled == [("changes",), ("parcels",)]
+
+
+def test_the_summary_names_counts_and_what_lies_in_no_parcel(folder: Path) -> None:
+    result = compare(
+        folder, "--register", folder / "register.geojson", "--parcels", folder / "lots.gpkg"
+    )
+    lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
+    for line in (
+        "New 1 only among the detections",
+        "Confirmed 1 in both, less than 2 m apart",
+        "Moved 1 in both, up to 5 m apart",
+        "Missing 1 only in the register",
+        "Classes ignored",
+        "Parcels 2, 1 of them with changes",
+        "In no parcel 1 missing (id 4)",
+    ):
+        assert line in lines
+    assert lines[-1].endswith("changes.gpkg")
+
+
+def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
+    result = compare(folder, "--register", folder / "register.geojson", "--json", "--conf", "0.5")
+    assert result.stderr == ""
+    values = json.loads(result.stdout)
+    assert values["counts"] == {"new": 0, "confirmed": 1, "moved": 1, "missing": 1}
+    assert values["pairs"] == 2
+
+
+def test_quiet_says_nothing(folder: Path) -> None:
+    result = compare(folder, "--register", folder / "register.geojson", "-q")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_two_years_are_compared_in_words_of_their_own(folder: Path) -> None:
+    squares(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
+    result = compare(folder, "--before", folder / "before.gpkg", "--tolerance", "3")
+    assert result.exit_code == 0, result.output
+    changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
+    assert changes["status"].tolist() == ["appeared", "confirmed", "appeared", "gone"]
+    assert "only in the earlier detections" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "fgb", "parquet", "csv", "shp"])
+def test_one_layer_goes_into_any_format(suffix: str, folder: Path) -> None:
+    path = folder / f"out.{suffix}"
+    result = compare(folder, "--register", folder / "register.geojson", "-o", path)
+    assert result.exit_code == 0, result.output
+    read = gpd.read_parquet(path) if suffix == "parquet" else pyogrio.read_dataframe(path)
+    by_id = read.sort_values("id")["status"].tolist()  # FlatGeobuf is ordered by place
+    assert by_id == ["confirmed", "moved", "new", "missing"]
+
+
+def test_two_layers_need_a_geopackage(folder: Path) -> None:
+    result = compare(
+        folder, "--register", folder / "register.geojson", "--parcels", folder / "lots.gpkg",
+        "-o", folder / "out.geojson",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "holds one layer, but there are 2 to write; choose a GeoPackage" in result.stderr
+    assert not (folder / "out.geojson").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected --register or --before, found neither"),
+        (("--register", "absent.gpkg"), "absent.gpkg does not exist"),
+        (("--register", "{}/plain.csv"), "name it with --register-crs"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], message: str, folder: Path) -> None:
+    (folder / "plain.csv").write_text('WKT,owner\n"POINT (700004 6600004)",x\n')
+    result = compare(folder, *(text.format(folder) for text in arguments))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_stated_crs_makes_a_plain_table_a_register(folder: Path) -> None:
+    (folder / "plain.csv").write_text('WKT,owner\n"POINT (700004 6600004)",x\n')
+    result = compare(folder, "--register", folder / "plain.csv", "--register-crs", METRES)
+    assert result.exit_code == 0, result.output
+    changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
+    assert changes["status"].tolist() == ["confirmed", "new", "new"]
+
+
+@pytest.mark.parametrize("option", ["--tolerance", "--moved-from"])
+def test_a_distance_below_zero_is_a_usage_error(option: str, folder: Path) -> None:
+    result = compare(folder, "--register", folder / "register.geojson", option, "-1")
+    assert result.exit_code == 2
+    assert option in result.stderr

@@ -1,0 +1,98 @@
+"""``geodetect predict --coverage`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
+from tests.tiny import GSD_M, grid_corners, save_tiny_model, squares_image, write_raster
+
+SIDE = 200
+runner = CliRunner()
+
+
+@dataclass(frozen=True)
+class Scene:
+    raster: Path
+    model: Path
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    folder = tmp_path_factory.mktemp("scene")
+    image = squares_image(SIDE, grid_corners(SIDE))
+    image[:, :, :56] = 0
+    raster = write_raster(folder / "scene.tif", image, nodata=0)
+    return Scene(raster, save_tiny_model(folder / "squares.safetensors"))
+
+
+def predict(scene: Scene, *arguments: str | Path) -> Result:
+    command = ["predict", scene.raster, "-m", scene.model, "--device", "cpu", *arguments]
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def statuses(table: gpd.GeoDataFrame) -> dict[str, float]:
+    return dict(zip(table["status"], table["area_m2"], strict=True))
+
+
+def check(table: gpd.GeoDataFrame) -> None:
+    areas = statuses(table)
+    assert set(areas) == {"looked at", "no imagery"}
+    ground_m2 = SIDE * SIDE * GSD_M**2
+    assert sum(areas.values()) == pytest.approx(ground_m2, rel=2e-3)
+    assert areas["no imagery"] == pytest.approx(ground_m2 * 56 / SIDE, rel=2e-3)
+
+
+def test_the_coverage_is_a_second_layer_of_the_output(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "out.gpkg"
+    result = predict(scene, "-o", path, "--coverage", path, "--style")
+    assert result.exit_code == 0, result.output
+    names = [name for name, _ in pyogrio.list_layers(path)]
+    assert names == ["detections", "coverage", "layer_styles"]
+    check(gpd.read_file(path, layer="coverage"))
+    assert len(gpd.read_file(path, layer="detections")) > 0
+    assert "out.gpkg" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "fgb", "gpkg", "parquet"])
+def test_the_coverage_goes_into_a_file_of_its_own(
+    suffix: str, scene: Scene, tmp_path: Path
+) -> None:
+    path = tmp_path / f"ground.{suffix}"
+    result = predict(scene, "-o", tmp_path / "out.csv", "--coverage", path, "--json")
+    assert json.loads(result.stdout)["coverage"] == str(path)
+    read = gpd.read_parquet(path) if suffix == "parquet" else gpd.read_file(path)
+    check(read)
+
+
+def test_without_the_option_there_is_one_layer(scene: Scene, tmp_path: Path) -> None:
+    result = predict(scene, "-o", tmp_path / "out.gpkg", "--json")
+    assert "coverage" not in json.loads(result.stdout)
+    assert [name for name, _ in pyogrio.list_layers(tmp_path / "out.gpkg")] == ["detections"]
+
+
+def test_only_a_geopackage_takes_a_second_layer(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "out.geojson"
+    result = predict(scene, "-o", path, "--coverage", path)
+    assert result.exit_code == 2
+    assert "only a GeoPackage (.gpkg) holds a second layer" in " ".join(result.stderr.split())
+    assert not path.exists()
+
+
+def test_a_coverage_that_exists_is_found_before_anything_is_run(
+    scene: Scene, tmp_path: Path
+) -> None:
+    path = tmp_path / "ground.gpkg"
+    path.write_text("something")
+    result = predict(scene, "-o", tmp_path / "out.gpkg", "--coverage", path)
+    assert result.exit_code == 1
+    assert "ground.gpkg already exists" in result.stderr
+    assert list(tmp_path.iterdir()) == [path]

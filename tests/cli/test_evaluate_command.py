@@ -1,0 +1,247 @@
+"""``geodetect evaluate`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect.io.vector import write
+from geodetect_cli.app import app
+from tests.tiny import (
+    CRS,
+    grid_corners,
+    modules_after,
+    save_tiny_model,
+    squares_image,
+    write_labels,
+    write_raster,
+)
+
+FAILURE, USAGE = 1, 2
+X, Y = 500_000.0, 5_200_000.0
+runner = CliRunner()
+
+
+def squares(corners: np.ndarray, **columns: object) -> gpd.GeoDataFrame:
+    low = np.reshape(corners, (-1, 2)) + np.array([X, Y])
+    return gpd.GeoDataFrame(columns, geometry=shapely.box(*low.T, *(low + 8).T), crs=CRS)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A folder with detections and truth."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def run(self, *arguments: str | Path, found: str = "found.geojson") -> Result:
+        command = ["evaluate", self.path(found), self.path("truth.gpkg"), *arguments]
+        return invoke(*command)
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return runner.invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    """100 pools and 50 tanks, most of them found, the pools better than the tanks."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    rng = np.random.default_rng(0)
+    corners = np.stack(np.divmod(np.arange(200), 20), axis=1) * 40.0
+    names = np.array(["pool"] * 100 + ["tank"] * 50 + ["pool"] * 50)
+    write(squares(corners[:150], **{"class": names[:150]}), folder / "truth.gpkg")
+    chosen = rng.random(200) < np.repeat([0.9, 0.6, 0.3], [100, 50, 50])
+    scores = np.where(np.arange(200) < 150, rng.beta(5, 2, 200), rng.beta(2, 5, 200)).round(3)
+    found = squares(corners + rng.normal(0, 0.6, (200, 2)), score=scores, **{"class": names})
+    write(found[chosen], folder / "found.geojson")
+    write(found[chosen].drop(columns="score"), folder / "unscored.gpkg")
+    return Ready(folder)
+
+
+def test_the_tables_show_all_classes_in_80_columns(ready: Ready) -> None:
+    result = ready.run("--pick-threshold", "f1")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("150 objects, ")
+    tables, _, remarks = result.stdout.partition("\nThreshold: ")
+    assert max(map(len, tables.splitlines())) <= 80
+    for title in ("Average precision", "Counts", "Recall by size"):
+        assert title in tables
+    assert tables.count("pool") >= 2
+    assert tables.count("tank") >= 2
+    assert "mean" in tables
+    assert remarks.startswith("--conf 0.")
+    assert "Matches: IoU 0.5 or more" in remarks
+    assert "for f1: precision" in remarks
+    assert "draws of" in remarks
+    assert "blocks of ground" in remarks
+
+
+def test_the_summary_is_json_with_the_same_figures(ready: Ready) -> None:
+    result = ready.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
+    values = json.loads(result.stdout)
+    assert values["score_threshold"] == 0.4
+    assert [one["class"] for one in values["classes"]] == ["pool", "tank"]
+    overall = values["overall"]
+    assert overall["ap50"] == pytest.approx(np.mean([one["ap50"] for one in values["classes"]]))
+    point = overall["at_threshold"]
+    assert point["right"] + point["missed"] == values["objects"] == 150
+    assert values["intervals"] | {"blocks": 0, "block_m": 0} == {
+        "level": 0.95, "blocks": 0, "block_m": 0, "resamples": 50, "seed": 3
+    }  # fmt: skip
+    assert json.loads(ready.run("--json", "--conf", "0.4", "--seed", "3").stdout)["objects"] == 150
+
+
+def test_layers_and_plots_are_written(ready: Ready, tmp_path: Path) -> None:
+    errors, plots = tmp_path / "errors.gpkg", tmp_path / "plots"
+    result = ready.run("-o", errors, "--plots", plots, "--ignore-classes", "--conf", "0.5")
+    assert result.exit_code == 0, result.output
+    assert f"true, false and missed in {errors}" in result.stdout
+    assert {path.name for path in plots.iterdir()} == {"precision-recall-all.png", "f1-all.png"}
+    point = json.loads(ready.run("--ignore-classes", "--conf", "0.5", "--json").stdout)["overall"]
+    counts = [len(gpd.read_file(errors, layer=name)) for name in ("true", "false", "missed")]
+    assert counts == [point["at_threshold"][name] for name in ("right", "false", "missed")]
+
+
+def test_nothing_is_replaced_without_being_asked(ready: Ready, tmp_path: Path) -> None:
+    errors = tmp_path / "errors.gpkg"
+    errors.write_text("mine")
+    check_failure(ready.run("-o", errors), "already exists", "--overwrite")
+    assert errors.read_text() == "mine"
+    assert ready.run("-o", errors, "--overwrite", "-q").exit_code == 0
+    assert len(gpd.read_file(errors, layer="true")) > 0
+
+
+def test_quiet_says_nothing(ready: Ready) -> None:
+    result = ready.run("-q")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_detections_without_scores_are_said_to_be_equally_sure(ready: Ready) -> None:
+    result = ready.run(found="unscored.gpkg")
+    assert result.exit_code == 0
+    assert "Note: the predictions have no scores" in result.stdout
+    assert "best F1" not in result.stdout
+    check_failure(ready.run("--pick-threshold", "f1", found="unscored.gpkg"), "--score-field")
+
+
+def test_points_are_matched_by_distance(ready: Ready, tmp_path: Path) -> None:
+    truth = gpd.read_file(ready.path("truth.gpkg"))
+    path = write(truth.set_geometry(truth.centroid), tmp_path / "points.geojson")
+    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "--distance METRES")
+    result = invoke("evaluate", ready.path("found.geojson"), path, "--distance", "3")
+    assert result.exit_code == 0, result.output
+    assert "Matches: centres within 3 m" in result.stdout
+    assert "AP 3 m" in result.stdout
+    assert "AP50" not in result.stdout
+
+
+def test_a_model_is_run_and_measured(tmp_path: Path) -> None:
+    corners = grid_corners(200)
+    raster = write_raster(tmp_path / "scene.tif", squares_image(200, corners))
+    boxes = [(x, y, x + 16, y + 16) for x, y in corners[1:]]
+    labels = write_labels(tmp_path / "labels.geojson", boxes)
+    model = save_tiny_model(tmp_path / "squares.safetensors")
+    run = ["evaluate", "--model", model, "--rasters", raster, "--labels", labels, "--json"]
+    result = invoke(*run, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    point = values["overall"]["at_threshold"]
+    assert values["score_threshold"] == 0.5  # the model's own
+    assert (point["right"], point["false"], point["missed"]) == (len(boxes), 1, 0)
+    assert json.loads(invoke(*run, "--conf", "0.3").stdout)["score_threshold"] == 0.3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["found.geojson"],
+        ["--model", "pools"],
+        ["--model", "pools", "--rasters", "a.tif"],
+        ["--model", "pools", "--labels", "a.gpkg"],
+        ["found.geojson", "truth.gpkg", "--model", "pools"],
+        ["found.geojson", "truth.gpkg", "--rasters", "a.tif"],
+        ["found.geojson", "truth.gpkg", "--iou", "0"],
+        ["found.geojson", "truth.gpkg", "--iou", "nan"],
+        ["found.geojson", "truth.gpkg", "--distance", "-1"],
+        ["found.geojson", "truth.gpkg", "--conf", "nan"],
+        ["found.geojson", "truth.gpkg", "--pick-threshold", "best"],
+        ["found.geojson", "truth.gpkg", "--pick-threshold", "precision=95"],
+        ["found.geojson", "truth.gpkg", "--sizes", "8,4"],
+        ["found.geojson", "truth.gpkg", "--sizes", "small"],
+        ["found.geojson", "truth.gpkg", "--block", "0"],
+        ["found.geojson", "truth.gpkg", "--resamples", "-1"],
+    ],
+)
+def test_a_usage_error_has_exit_code_2_and_one_line(arguments: list[str]) -> None:
+    result = invoke("evaluate", *arguments)
+    assert result.exit_code == USAGE, result.output
+    assert result.stdout == ""
+    assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
+
+
+def check_failure(result: Result, *words: str) -> None:
+    """One line that names what would help."""
+    assert result.exit_code == FAILURE, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+def test_files_that_cannot_be_read_are_one_line(ready: Ready, tmp_path: Path) -> None:
+    check_failure(ready.run(found="no.gpkg"), "no.gpkg does not exist")
+    broken = tmp_path / "broken.geojson"
+    broken.write_text("not a layer")
+    check_failure(invoke("evaluate", broken, ready.path("truth.gpkg")), "broken.geojson cannot be")
+    check_failure(invoke("evaluate", ready.path("found.geojson"), broken), "cannot be read")
+    empty = tmp_path / "empty.gpkg"
+    empty.write_bytes(b"")
+    check_failure(invoke("evaluate", empty, ready.path("truth.gpkg")), "empty.gpkg cannot be")
+
+
+def test_a_layer_without_crs_names_the_option(ready: Ready, tmp_path: Path) -> None:
+    truth = gpd.read_file(ready.path("truth.gpkg")).set_crs(None, allow_override=True)
+    path = write(truth, tmp_path / "truth.shp")
+    found = ready.path("found.geojson")
+    check_failure(invoke("evaluate", found, path), "--truth-crs")
+    check_failure(invoke("evaluate", path, ready.path("truth.gpkg")), "--pred-crs")
+    assert invoke("evaluate", found, path, "--truth-crs", CRS, "-q").exit_code == 0
+    check_failure(invoke("evaluate", found, path, "--truth-crs", "here"), "--truth-crs: 'here'")
+
+
+def test_truth_that_lies_elsewhere_is_one_line_with_the_distance(
+    ready: Ready, tmp_path: Path
+) -> None:
+    path = write(gpd.read_file(ready.path("truth.gpkg")).to_crs("EPSG:32632").assign(
+        geometry=lambda t: t.translate(2e5, 0)), tmp_path / "far.gpkg")  # fmt: skip
+    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "km apart", "--truth-crs")
+
+
+def test_empty_layers_are_no_failure(ready: Ready, tmp_path: Path) -> None:
+    nothing = write(gpd.read_file(ready.path("truth.gpkg")).iloc[:0], tmp_path / "none.gpkg")
+    for pair in ((nothing, ready.path("truth.gpkg")), (ready.path("found.geojson"), nothing)):
+        result = invoke("evaluate", *pair, "-o", tmp_path / "e.gpkg", "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert "Note: there are no" in result.stdout
+
+
+def test_comparing_layers_loads_no_network_library(ready: Ready) -> None:
+    arguments = ["evaluate", str(ready.path("found.geojson")), str(ready.path("truth.gpkg")), "-q"]
+    loaded = modules_after(
+        f"from geodetect_cli.app import app\ntry:\n    app({arguments!r})\n"
+        "except SystemExit:\n    pass"
+    )
+    assert "geodetect.assessment.evaluation" in loaded
+    assert not loaded & {"torch", "torchvision", "matplotlib", "openvino"}

@@ -1,0 +1,152 @@
+"""``geodetect summarize`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
+from tests.tiny import save_tiny_model
+
+METRES = "EPSG:2154"
+X, Y = 700_000, 6_600_000
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    x = np.array([100, 200, 1500]) + X
+    found = gpd.GeoDataFrame(
+        {"class": "square", "score": [0.9, 0.6, 0.5]},
+        geometry=shapely.box(x, Y + 100, x + 8, Y + 108),
+        crs=METRES,
+    )
+    found.to_file(tmp_path / "found.gpkg", layer="detections")
+    zones = gpd.GeoDataFrame(
+        {"name": ["west", "east", "both"]},
+        geometry=shapely.box([X, X + 1000, X], Y, [X + 1000, X + 2000, X + 2000], Y + 1000),
+        crs=METRES,
+    )
+    zones.to_crs("EPSG:4326").to_file(tmp_path / "zones.geojson")
+    return tmp_path
+
+
+def summarize(folder: Path, *arguments: str | Path) -> Result:
+    command = ["summarize", folder / "found.gpkg", "--zones", folder / "zones.geojson",
+               "-o", folder / "out.gpkg", *arguments]  # fmt: skip
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def written(folder: Path) -> gpd.GeoDataFrame:
+    return gpd.read_file(folder / "out.gpkg", layer="zones")
+
+
+def in_lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_zones_are_written_with_their_counts(folder: Path) -> None:
+    result = summarize(folder)
+    assert result.exit_code == 0, result.output
+    table = written(folder)
+    assert table["name"].tolist() == ["west", "east", "both"]
+    assert table["count"].tolist() == [2, 1, 3]
+    np.testing.assert_allclose(table["area_km2"], [1, 1, 2], rtol=2e-3)
+    lines = in_lines(result.stderr)
+    assert "Detections 3" in lines
+    assert "Ground taken as looked at everywhere (no --coverage)" in lines
+    assert "Objects expected not corrected; see --metrics and --model" in lines
+    assert "Overlaps 2 pairs of zones; 3 detections lie in several and count in each" in lines
+
+
+def metrics(folder: Path) -> Path:
+    point = {"score_threshold": 0.55, "right": 80, "false": 20, "missed": 20}
+    path = folder / "metrics.json"
+    path.write_text(json.dumps({"overall": {"at_threshold": point}}))
+    return path
+
+
+def model(folder: Path) -> Path:
+    figures = {"precision": 0.8, "recall": 0.8, "objects": 100.0}
+    return save_tiny_model(folder / "m.safetensors", conf=0.55, metrics=figures)
+
+
+@pytest.mark.parametrize("kind", ["metrics", "model", "numbers"])
+def test_counts_are_corrected_by_any_source_of_rates(kind: str, folder: Path) -> None:
+    options: dict[str, list[Any]] = {
+        "metrics": ["--metrics", metrics(folder)],
+        "model": ["--model", model(folder)],
+        "numbers": ["--precision", 0.8, "--recall", 0.8, "--support", 100, "--conf", 0.55],
+    }
+    result = summarize(folder, *options[kind])
+    assert result.exit_code == 0, result.output
+    table = written(folder)
+    assert table["count"].tolist() == [2, 0, 2]  # from the threshold of the rates on
+    assert table["corrected_count"].tolist() == [2, 0, 2]
+    assert (table["corrected_low"] <= 2).all()
+    assert (table["corrected_high"] >= table["corrected_count"]).all()
+    text = " ".join(result.stderr.split())
+    assert "Detections 2 with a score of at least 0.55" in text
+    assert "precision 0.800, recall 0.800" in text
+
+
+def test_zones_that_were_not_looked_at_have_no_count(folder: Path) -> None:
+    seen = gpd.GeoDataFrame(
+        {"status": ["looked at"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES
+    )
+    seen.to_file(folder / "seen.gpkg", layer="coverage")
+    squares = gpd.read_file(folder / "found.gpkg").iloc[:2]
+    squares.to_file(folder / "found.gpkg", layer="detections")
+    result = summarize(folder, "--coverage", folder / "seen.gpkg")
+    table = written(folder)
+    assert table["looked_at"].tolist() == ["all", "nothing", "part"]
+    assert table["count"].isna().tolist() == [False, True, False]
+    assert "zones: 1 whole, 1 in part, 1 not at all" in " ".join(result.stderr.split())
+
+
+def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
+    result = summarize(folder, "--json", "--metrics", metrics(folder))
+    assert result.stderr == ""
+    values = json.loads(result.stdout)
+    assert (values["zones"], values["detections"], values["conf"]) == (3, 2, 0.55)
+    assert values["corrected"]["count"] == 2
+    assert values["corrected"]["low"] <= 2 <= values["corrected"]["high"]
+
+
+def test_quiet_says_nothing(folder: Path) -> None:
+    result = summarize(folder, "-q")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_a_table_without_geometry_is_a_csv_file(folder: Path) -> None:
+    assert summarize(folder, "-o", folder / "out.csv").exit_code == 0
+    first = (folder / "out.csv").read_text().splitlines()
+    assert first[0].startswith("name,count,density_per_km2,")
+    assert first[1].startswith("west,2,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--precision", "0.9"), 2, "--precision, --recall and --support go together"),
+        (("--model", "pools", "--precision", "0.9"), 2, "name one of --model, --metrics"),
+        (("--metrics", "absent.json"), 1, "absent.json cannot be read"),
+        (("--classes", "tree"), 1, "the detections have no 'tree', only square"),
+        (("--zones-crs", "nowhere"), 1, "--zones-crs: 'nowhere' is no coordinate"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    arguments: tuple[str, ...], code: int, message: str, folder: Path
+) -> None:
+    result = summarize(folder, *arguments)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert not (folder / "out.gpkg").exists()

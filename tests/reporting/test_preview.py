@@ -1,0 +1,128 @@
+"""Overviews and contact sheets show what they should, where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from PIL import Image
+
+import geodetect
+from geodetect.errors import InputError, OutputError
+from geodetect.geo.grid import Grid, parse_crs
+from geodetect.reporting.marks import STEPS, score_colour
+from geodetect.reporting.objects import Objects
+from geodetect.reporting.overview import FOOTER_PX
+from geodetect.reporting.sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
+from geodetect.settings import PreviewSettings
+from tests.conftest import METRES, Save
+
+BOXES = [(40, 60, 120, 100), (200, 200, 260, 280), (500, 100, 560, 160)]
+SCORES = [0.95, 0.6, 0.2]
+
+
+@pytest.fixture
+def scene(save: Save) -> Path:
+    return save(np.full((3, 400, 800), 60, np.uint8))
+
+
+def detections(scores: Any = SCORES) -> gpd.GeoDataFrame:
+    rings = Grid(parse_crs("EPSG:2154"), METRES, 800, 400).boxes_to_map(np.array(BOXES, float))
+    columns = {"id": [7, 8, 9]} | ({} if scores is None else {"score": scores})
+    return gpd.GeoDataFrame(columns, geometry=shapely.polygons(rings), crs="EPSG:2154")
+
+
+def draw(scene: Path, predicted: Any = None, **settings: Any) -> Any:
+    image = geodetect.preview(scene, predicted, settings=PreviewSettings.model_validate(settings))
+    return np.asarray(image)
+
+
+def extent(image: Any, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero((image[:-FOOTER_PX] == colour).all(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("size", [400, 800, 1600])
+def test_boxes_are_where_they_are_on_the_ground_in_the_colour_of_their_score(
+    scene: Path, size: int
+):
+    image = draw(scene, detections(), size=size)
+    assert image.shape[:2] == (size // 2 + FOOTER_PX, max(size, 560))
+    left = (image.shape[1] - size) // 2
+    for box, score in zip(BOXES, SCORES, strict=True):
+        seen = np.array(extent(image, score_colour(score))) - [left, 0, left, 0]
+        assert seen == pytest.approx(np.array(box) * size / 800, abs=1)
+
+
+def test_only_sure_detections_are_drawn(scene: Path):
+    image = draw(scene, detections(), conf=0.5)[:-FOOTER_PX]
+    assert (image == STEPS[4]).all(axis=2).any()
+    assert not (image == STEPS[0]).all(axis=2).any()
+
+
+def test_without_detections_the_scene_is_drawn(scene: Path):
+    image = draw(scene)[:-FOOTER_PX]
+    assert np.abs(image.astype(int) - 60).max() <= 1
+
+
+def test_ground_without_imagery_is_light(save: Save):
+    mask = np.zeros((400, 800), np.uint8)
+    mask[:, 400:] = 255
+    image = draw(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), size=800)
+    assert image[100, 100].min() > 200
+    assert abs(int(image[100, 700, 0]) - 60) <= 1
+
+
+def test_a_picture_is_written_whole_and_not_over_another(scene: Path, tmp_path: Path):
+    for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.webp", "WEBP")):
+        image = geodetect.preview(scene, detections(), output=tmp_path / name)
+        with Image.open(tmp_path / name) as written:
+            assert (written.format, written.size) == (kind, image.size)
+    with pytest.raises(OutputError, match="--overwrite"):
+        geodetect.preview(scene, output=tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"\.png, \.jpg"):
+        geodetect.preview(scene, output=tmp_path / "a.bmp")
+
+
+def test_a_contact_sheet_has_a_chip_for_each_detection(scene: Path):
+    image = draw(scene, detections(), sheet="best")
+    assert image.shape[1] == 3 * (CHIP_PX + GAP_PX) + GAP_PX
+    for place, score in enumerate(SCORES):
+        x = GAP_PX + place * (CHIP_PX + GAP_PX)
+        part = image[HEAD_PX : HEAD_PX + CHIP_PX, x : x + CHIP_PX]
+        assert (part == score_colour(score)).all(axis=2).sum() > 200
+
+
+def numbered(scores: Any) -> Objects:
+    table = gpd.GeoDataFrame({"class": "pool", "score": scores}, geometry=[None] * len(scores))
+    return Objects(table, np.zeros((len(scores), 4)))
+
+
+def test_sheets_choose_by_score():
+    found = numbered([0.9, 0.8, 0.55, 0.5, 0.3, 0.1])
+    chosen = {
+        (kind, conf): choose(found, PreviewSettings(sheet=kind, conf=conf, count=2)).tolist()
+        for kind in ("best", "worst", "uncertain")
+        for conf in (None, 0.35)
+    }
+    assert chosen == {
+        ("best", None): [0, 1],
+        ("best", 0.35): [0, 1],
+        ("worst", None): [5, 4],
+        ("worst", 0.35): [3, 2],
+        ("uncertain", None): [3, 2],
+        ("uncertain", 0.35): [4, 3],
+    }
+
+
+def test_a_sheet_needs_detections_and_scores(scene: Path):
+    with pytest.raises(InputError, match="name their file"):
+        draw(scene, sheet="best")
+    with pytest.raises(InputError, match="--score-field"):
+        draw(scene, detections(None), sheet="best")
+    with pytest.raises(InputError, match="lower --conf"):
+        draw(scene, detections(), sheet="worst", conf=0.99)
