@@ -45,7 +45,8 @@ def drawn(sheet: LabelledRaster, count: int, offset_m: float, *, seed: int) -> f
     moved = LabelledRaster(sheet.raster, boxes, sheet.names[rows], sheet.numbers[rows])
     for estimate in estimate_shifts([moved], seed=seed):
         if estimate.suspected:
-            return float(np.hypot(*(offset + [estimate.right_m, estimate.down_m])))
+            shift = np.array([estimate.right_m, estimate.down_m])
+            return float(np.hypot(*(offset + shift)))
     return None
 
 

@@ -76,6 +76,7 @@ def export_chips(
     min_visible: float = 0.5,
     class_field: str | None = None,
     labels_crs: str | None = None,
+    point_size_m: float | None = None,
     image_format: str = "png",
     raster_options: RasterOptions | None = None,
     overwrite: bool = False,
@@ -109,6 +110,7 @@ def export_chips(
         min_visible: Least visible share of an object that is kept, above 0 and at most 1.
         class_field: Column of class names in ``labels``.
         labels_crs: CRS of ``labels``, whatever the files say.
+        point_size_m: Diameter on the ground of objects that are given as points.
         image_format: ``png``, ``jpg`` or ``tif``.
         raster_options: Bands, values and CRS of the rasters.
         overwrite: Replace the folder, if it is one of chips.
@@ -121,7 +123,9 @@ def export_chips(
     amount = float("inf") if empty is True else float(empty)
     options = ChipOptions(format, chip_px, overlap_px, gsd_m, amount, min_visible, image_format)
     with _staged_folder(Path(output), overwrite=overwrite) as folder:
-        label_set = _label_set(labels, class_field=class_field, crs=labels_crs)
+        label_set = _label_set(
+            labels, LabelOptions(class_field, crs=labels_crs, point_size_m=point_size_m)
+        )
         classes = label_set.classes
         paths = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
         sheets = open_sheets(paths, label_set, options, raster_options)
@@ -135,13 +139,10 @@ def export_chips(
 
 
 def _label_set(
-    labels: Source | Sequence[Source] | gpd.GeoDataFrame,
-    *,
-    class_field: str | None,
-    crs: str | None,
+    labels: Source | Sequence[Source] | gpd.GeoDataFrame, options: LabelOptions
 ) -> LabelSet:
     if not isinstance(labels, gpd.GeoDataFrame):
-        found = read_labels(labels, LabelOptions(class_field, crs=crs))
+        found = read_labels(labels, options)
         found.warn_of_changes()
         return found
     if labels.crs is None:

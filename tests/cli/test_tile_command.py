@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import geopandas as gpd
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -58,6 +60,35 @@ def test_voc_holds_one_file_per_chip(scene: tuple[Path, Path], tmp_path: Path) -
     names = [e.text for file in files for e in ElementTree.parse(file).iterfind("object/name")]
     assert names == ["square"] * len(CORNERS)
     assert len(list((tmp_path / "voc").rglob("*.tif"))) == len(files)
+
+
+def test_boxes_in_pixels_of_the_raster_are_cut_like_those_on_a_map(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    lines = [f"scene.tif,{x},{y},{x + 16},{y + 16},square\n" for x, y in CORNERS]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image_path,xmin,ymin,xmax,ymax,label\n" + "".join(lines))
+    found = []
+    for number, one in enumerate((scene[1], labels)):
+        folder = tmp_path / f"coco{number}"
+        assert tile((scene[0], one), "-o", folder, "--gsd", "0.5").exit_code == 0
+        annotations = json.loads((folder / "annotations.json").read_text())["annotations"]
+        found.append(sorted(tuple(a["bbox"]) for a in annotations))
+    assert found[0] == found[1]
+    assert (2, 2, 8, 8) in found[0]
+
+
+def test_points_are_cut_at_the_size_that_is_given(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    points = gpd.read_file(scene[1])
+    points = points.set_geometry(points.centroid)
+    points.to_file(tmp_path / "points.gpkg")
+    result = tile((scene[0], tmp_path / "points.gpkg"), "-o", tmp_path / "a")
+    assert "--point-size" in result.stderr
+    labels = tmp_path / "points.gpkg"
+    assert tile((scene[0], labels), "-o", tmp_path / "a", "--point-size", "4").exit_code == 0
+    annotations = json.loads((tmp_path / "a" / "annotations.json").read_text())["annotations"]
+    boxes = np.array(sorted(a["bbox"] for a in annotations))
+    np.testing.assert_allclose(boxes[0], [4, 4, 16, 16], atol=0.1)
 
 
 def test_the_summary_is_json_when_asked(scene: tuple[Path, Path], tmp_path: Path) -> None:
