@@ -1,7 +1,7 @@
 """Kill ``geodetect predict`` at random moments and see whether it goes on where it stopped.
 
-    python benchmarks/resume.py                        # Cannes if it is there, else the sample
-    python benchmarks/resume.py scene.tif --kills 20 --tile-size 256
+    python benchmarks/resume.py                        # the sample scene
+    python benchmarks/resume.py --cannes --kills 20    # the held-out part of Cannes
 
 Runs once without interruption, then again, killed (SIGKILL) ``--kills`` times, each time after a
 random part of the time the first run took, until it ends. The two files must be the same to the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,9 @@ METRES = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)  # 0.2 m pixels in EPSG:215
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 Save = Callable[..., Path]
+
+# conversions of networks go to a folder of the tests, not to the user's cache
+os.environ.setdefault("GEODETECT_CACHE_DIR", tempfile.mkdtemp(prefix="geodetect-tests-"))
 
 # a slow moment of the machine is no failure
 hypothesis.settings.register_profile("patient", deadline=None)
