@@ -20,7 +20,7 @@ def encode_columns(table: pd.DataFrame) -> list[dict[str, Any]]:
         per row; or ``texts`` and, per row, their number in ``codes``. Values are numbers, texts,
         truth values or None.
     """
-    return [{"name": str(name), **_encode(table[name])} for name in table.columns]
+    return [{"name": str(name), **_encode(column)} for name, column in table.items()]
 
 
 def tenths(values: NDArray[np.float64]) -> list[int]:

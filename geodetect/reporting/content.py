@@ -98,7 +98,7 @@ def _detections(found: Objects, classes: Mapping[str, str]) -> dict[str, Any]:
         **_boxes(found),
         "class": _class_numbers(found, classes).tolist(),
         "score": None if found.scores is None else np.round(found.scores, 6).tolist(),
-        "columns": encode_columns(attributes.join(_centres(found))),
+        "columns": encode_columns(pd.concat([attributes, _centres(found)], axis=1)),
     }
 
 

@@ -65,6 +65,11 @@ def test_what_repeats_is_written_once():
     assert len(json.dumps(repeated, separators=(",", ":"))) < 2100
 
 
+def test_columns_of_the_same_name_are_both_kept():
+    table = pd.concat([pd.DataFrame({"centre": [1]}), pd.DataFrame({"centre": ["x"]})], axis=1)
+    assert [column["same"] for column in encode_columns(table)] == [1, "x"]
+
+
 def test_no_rows_are_legal():
     assert through_json(pd.DataFrame({"a": [], "b": pd.Series([], dtype=object)})) == {
         "a": [],

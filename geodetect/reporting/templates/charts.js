@@ -19,10 +19,10 @@ function niceStep(length, parts) {
 
 const shortNumber = (value) => value >= 10000 ? `${+(value / 1000).toFixed(1)}k` : `${+value.toPrecision(4)}`;
 
-// Equal bins over the values; the last one takes all that is beyond it.
+// Equal bins over the values; the last one takes all that is beyond it. A tick is a part of the axis.
 class Bins {
-  constructor(values, low, high, count) {
-    Object.assign(this, { low, high, count });
+  constructor(values, low, high, count, tick = high - low) {
+    Object.assign(this, { low, high, count, tick });
     const bin = (value) => Math.floor(((value - low) / (high - low)) * count);
     this.of = Uint16Array.from(values, (value) => Math.max(0, Math.min(count - 1, bin(value))));
     this.all = this.counts(() => true);
@@ -42,7 +42,7 @@ function histogram(place, bins, shown, label) {
   const x = (value) => left + ((value - bins.low) / (bins.high - bins.low)) * (end - left);
   const y = (count) => bottom - (count / most) * (bottom - top);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${label}: histogram` });
-  drawAxes(root, { x, y, left, right: end, bottom, low: bins.low, high: bins.high, most, label });
+  drawAxes(root, { x, y, left, right: end, bottom, bins, most, label });
   drawBars(root, shown, { left, right: end, bottom, y, style: () => ({ class: "shown" }) });
   place.replaceChildren(root);
 }
@@ -68,14 +68,14 @@ function drawBars(root, counts, { left, right, bottom, y, style }) {
   });
 }
 
-function drawAxes(root, { x, y, left, right, bottom, low, high, most, label }) {
-  const up = Math.max(1, niceStep(most, 4)), along = niceStep(high - low, 6);
+function drawAxes(root, { x, y, left, right, bottom, bins, most, label }) {
+  const { low, high, tick } = bins, up = Math.max(1, niceStep(most, 4));
   for (let count = 0; count <= most; count += up) {
     root.append(svg("line", { class: "grid", x1: left, x2: right, y1: y(count), y2: y(count) }));
     root.append(svg("text", { x: left - 6, y: y(count) + 4, "text-anchor": "end" }, shortNumber(count)));
   }
-  for (let value = Math.ceil(low / along - 1e-9) * along; value <= high + along * 1e-6; value += along) {
-    const last = value + along > high + along * 1e-6; // the last bin takes all that is beyond it
+  for (let value = low; value <= high + tick * 1e-6; value += tick) {
+    const last = value + tick > high + tick * 1e-6; // the last bin takes all that is beyond it
     const text = `${+value.toPrecision(4)}${last ? "+" : ""}`;
     root.append(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, text));
   }

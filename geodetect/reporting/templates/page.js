@@ -230,7 +230,7 @@ function showClasses({ rows }) {
 // ------------------------------------------------------------------ charts
 const large = (found.count && length.slice().sort()[Math.floor(found.count * 0.99)]) || 1;
 const sizeTick = niceStep(large, 6), sizeTicks = Math.ceil(large / sizeTick);
-const sizeBins = new Bins(length, 0, sizeTick * sizeTicks, sizeTicks * 5);
+const sizeBins = new Bins(length, 0, sizeTick * sizeTicks, sizeTicks * 5, sizeTick);
 const scoreBins = scores ? new Bins(scores, lowest, highest, 40) : null;
 const scoreColours = Array.from({ length: 40 }, (_, i) => palette.scores[scoreStep(atScore((i + 0.5) / 40))]);
 
@@ -276,12 +276,14 @@ function showLegend() {
     key(palette.missed, "missed", true);
   } else if (scores) palette.scores.forEach((colour, i) => key(colour, `${edges[i]}–${edges[i + 1]}`));
   const modes = truth && scores ? [["Result", true], ["Score", false]] : [];
-  byId("legend").replaceChildren(element("div", "", { className: "modes" }, ...modes.map(([name, byResult]) => {
+  const buttons = modes.map(([name, byResult]) => {
     const button = element("button", name, { type: "button" });
     button.setAttribute("aria-pressed", String(state.byResult === byResult));
     button.addEventListener("click", () => showBy(byResult));
     return button;
-  })), keys);
+  });
+  const switches = element("div", "", { className: "modes", hidden: !modes.length }, ...buttons);
+  byId("legend").replaceChildren(switches, keys);
 }
 
 function showBy(byResult) {
