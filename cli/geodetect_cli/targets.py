@@ -101,6 +101,7 @@ class PredictTarget:
             return
         if self.output == "-":
             vector.to_geojson(table, sys.stdout)
+            sys.stdout.flush()  # nobody is told of a result that nobody reads
         elif self.output:
             vector.write(table, self.output, **self._options, style=self.style)
         if self.coverage is not None:

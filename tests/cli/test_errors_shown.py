@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import shlex
 import shutil
 import signal
@@ -317,15 +316,23 @@ def test_an_output_folder_that_cannot_be_written(ready: Ready, read_only: Path) 
     check_failure(ready.predict("-o", read_only / "out.geojson"), "no files can be made")
 
 
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from geodetect_cli.app import main
+main()
+"""
+
+
 @pytest.mark.parametrize("name", ["out.geojson", "out.gpkg"])
 def test_a_full_disk(ready: Ready, name: str) -> None:
     before = set(ready.folder.iterdir())
+    arguments = ready.start(output=ready.folder / name)[len(PROGRAM) :]
     done = subprocess.run(
-        ready.start(output=ready.folder / name),
+        [sys.executable, "-c", FULL, *arguments],
         capture_output=True,
         text=True,
         env=program_environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
         check=False,
     )
     assert done.returncode == FAILURE
@@ -355,7 +362,7 @@ def test_a_reader_that_stops_reading_ends_the_program_quietly(ready: Ready) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=program_environment(),
+        env=program_environment(PYTHONUNBUFFERED=""),
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -367,7 +374,8 @@ def test_a_reader_that_stops_reading_ends_the_program_quietly(ready: Ready) -> N
 
 
 SLOW = r"""
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
 from geodetect.io.raster import Raster
 read = Raster.read
 def slow(*arguments):
@@ -383,15 +391,13 @@ main()
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: signal.Signals) -> None:
     before = set(ready.folder.iterdir())
-    command = [sys.executable, "-c", SLOW, *ready.start("--tile-size", "32")[3:]]
+    command = [sys.executable, "-c", SLOW, *ready.start("--tile-size", "32")[len(PROGRAM) :]]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=program_environment(),
-        # a shell that runs the tests in the background has them ignore SIGINT, and so this process
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for _ in range(6):
@@ -406,14 +412,13 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: sign
 
 def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
     options = ("--tile-size", "32", "--work-dir", str(ready.folder))
-    command = [sys.executable, "-c", SLOW, *ready.start(*options)[3:]]
+    command = [sys.executable, "-c", SLOW, *ready.start(*options)[len(PROGRAM) :]]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=program_environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for _ in range(40):

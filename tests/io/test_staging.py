@@ -22,6 +22,7 @@ import resource, signal, sys
 import geopandas, numpy, shapely
 from geodetect.errors import OutputError
 from geodetect.io.vector import write
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
 path, rows, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 x = numpy.arange(rows) * 2.0
 table = geopandas.GeoDataFrame(
@@ -50,13 +51,7 @@ def start(path: Path, rows: int, limit: int = 0) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        # a shell that runs the tests in the background has them ignore SIGINT, and so this process
-        preexec_fn=_heed_interrupts if os.name == "posix" else None,
     )
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_several_threads_may_use_it_at_once(runtime: OpenVinoRuntime) -> None:
         found = list(pool.map(lambda b: runtime.forward(b, everywhere(b))[0], batches))
     for one, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, wanted)
+
+
+def test_one_thread_alone_runs_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO's Python module hangs now and then when two threads are the first to call it."""
+    run, threads = OpenVinoRuntime._run, list[str]()
+
+    def noted(self: OpenVinoRuntime, *image: NDArray[np.generic]) -> object:
+        threads.append(threading.current_thread().name)
+        return run(self, *image)
+
+    monkeypatch.setattr(OpenVinoRuntime, "_run", noted)
+    opened()
+    assert threads == [threading.current_thread().name]
 
 
 def test_pixels_outside_the_imagery_change_nothing(runtime: OpenVinoRuntime) -> None:

@@ -66,6 +66,7 @@ class OpenVinoRuntime:
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._idle.put(self._compiled.create_infer_request())
+        self._first_pass()
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
 
     @property
@@ -85,6 +86,17 @@ class OpenVinoRuntime:
         size = padded_size(self.card, *pixels.shape[2:])
         logits, deltas = zip(*self._threads.map(self._run, pixels, valid), strict=True)
         return np.stack(logits), np.stack(deltas), size
+
+    def _first_pass(self) -> None:
+        """Run a tiny image while there is one thread.
+
+        OpenVINO's Python module sets up its use of numpy when it is first called. Two threads that
+        call it first at once wait for each other for ever: one holds the interpreter lock and
+        waits for the set-up, the other holds the set-up and waits for the interpreter lock.
+        """
+        side = self.card.network.strides[-1] if self.card.network else 1
+        bands = len(self.card.mean)
+        self._run(np.zeros((bands, side, side), np.uint8), np.ones((side, side), np.bool_))
 
     def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Any:
         """Logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
