@@ -108,6 +108,8 @@ class CoverageCells:
         """Which cells of a tile hold imagery, ``bool[rows, columns]``, from its ``bool[H, W]``."""
         _, starts_x, _ = _span(self._edges_x, tile.x0, tile.width)
         _, starts_y, _ = _span(self._edges_y, tile.y0, tile.height)
+        if valid.all():
+            return np.ones((len(starts_y), len(starts_x)), bool)
         by_row = np.add.reduceat(valid, starts_y, axis=0, dtype=np.int32)
         count = np.add.reduceat(by_row, starts_x, axis=1)
         heights, widths = (

@@ -17,7 +17,12 @@ TileFunction = Callable[[NDArray[np.uint8]], tuple[Any, Any, Any]]
 
 
 class Detector(Protocol):
-    """Anything that finds objects; ``geodetect.predict`` takes any such object as its model."""
+    """Anything that finds objects; ``geodetect.predict`` takes any such object as its model.
+
+    It may have further attributes: ``batch_size``, the tiles it likes to get at once; ``streams``,
+    the calls it takes side by side from different threads (one at a time if it does not say);
+    ``identity``, a text that changes with whatever changes its results, which a journal needs.
+    """
 
     @property
     def card(self) -> ModelCard:

@@ -16,9 +16,9 @@ import shapely
 from geodetect.detection.detector import Detector
 from geodetect.detection.inference import as_detector, plan
 from geodetect.detection.plan import RasterPlan
-from geodetect.detection.rows import BATCH_SIZE
+from geodetect.detection.rows import batch_size
 from geodetect.geo.tiles import Tile
-from geodetect.io.dataset import BLOCK_CACHE_MB
+from geodetect.io.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 
 MASK_PX = 1024  # long side of the coarse mask that tells where there is imagery
@@ -146,7 +146,7 @@ def estimate(
             entries.append(_entry(one, tiles, share))
             if tiles and not seconds:
                 seconds = _time_per_tile(one, tiles, detector, settings)
-    memory_mb = _peak_memory_mb() + BLOCK_CACHE_MB
+    memory_mb = _peak_memory_mb() + BLOCK_CACHE_BYTES / BYTES_PER_MB
     return Estimate(
         detector.card.name, getattr(detector, "runs_on", ""), tuple(entries), seconds, memory_mb
     )
@@ -193,7 +193,7 @@ def _time_per_tile(
     one: RasterPlan, tiles: Sequence[Tile], detector: Detector, settings: PredictSettings
 ) -> float:
     """Seconds for one of a batch of tiles, after one that warms up."""
-    batch = list(tiles[: settings.batch_size or BATCH_SIZE])
+    batch = list(tiles[: batch_size(detector, settings)])
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()

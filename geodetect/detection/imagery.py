@@ -21,24 +21,30 @@ def on_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) 
     """
     frame = np.array([0, 0, tile.width, tile.height], np.float64)
     boxes = bx.clip(found.boxes, frame)
-    sums = np.pad(pixels.valid.cumsum(0, np.int64).cumsum(1), ((1, 0), (1, 0)))
-    seen = (bx.area(boxes) > 0) & (_valid_share(sums, boxes) > 0)
+    seen = bx.area(boxes) > 0
+    sums = None if pixels.valid.all() else _summed_area(pixels.valid)
+    if sums is not None:
+        seen &= _valid_share(sums, boxes) > 0
     clipped = Detections(boxes, found.scores, found.labels, found.truncated)[seen]
-    truncated = clipped.truncated | _at_edge(clipped.boxes, tile, sums, plan)
+    truncated = clipped.truncated | _at_raster_edge(clipped.boxes, tile, plan)
+    if sums is not None:
+        truncated |= _beside_nodata(clipped.boxes, frame, sums)
     return Detections(clipped.boxes, clipped.scores, clipped.labels, truncated).shifted(
         tile.x0, tile.y0
     )
 
 
-def _at_edge(
-    boxes: NDArray[np.float64], tile: Tile, sums: NDArray[np.int64], plan: RasterPlan
-) -> NDArray[np.bool_]:
-    """Which boxes of a tile end where the imagery ends: at the raster's edge or at nodata."""
+def _at_raster_edge(boxes: NDArray[np.float64], tile: Tile, plan: RasterPlan) -> NDArray[np.bool_]:
+    """Which boxes of a tile end where the raster ends."""
     size = np.array([plan.grid.width, plan.grid.height] * 2) * [0, 0, 1, 1]
     offset = np.array([tile.x0, tile.y0] * 2)
-    at_raster_edge = (np.abs(boxes + offset - size) < EDGE_PX).any(axis=1)
-    if sums[-1, -1] == tile.width * tile.height:
-        return np.asarray(at_raster_edge)
+    return np.asarray((np.abs(boxes + offset - size) < EDGE_PX).any(axis=1))
+
+
+def _beside_nodata(
+    boxes: NDArray[np.float64], frame: NDArray[np.float64], sums: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which boxes of a tile have a side along which there is mostly no imagery."""
     x1, y1, x2, y2 = boxes.T
     strips = [
         (x1 - 2, y1, x1 - 1, y2),
@@ -46,12 +52,17 @@ def _at_edge(
         (x1, y1 - 2, x2, y1 - 1),
         (x1, y2 + 1, x2, y2 + 2),
     ]
-    frame = np.array([0, 0, tile.width, tile.height], np.float64)
+    cut = np.zeros(len(boxes), bool)
     for strip in strips:
         outside = np.stack(strip, axis=1)
         inside_tile = bx.area(bx.clip(outside, frame)) > 0
-        at_raster_edge |= inside_tile & (_valid_share(sums, outside) < 0.5)
-    return np.asarray(at_raster_edge)
+        cut |= inside_tile & (_valid_share(sums, outside) < 0.5)
+    return cut
+
+
+def _summed_area(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Valid pixels above and left of each corner of a pixel, ``int64[H + 1, W + 1]``."""
+    return np.pad(valid.cumsum(0, np.int64).cumsum(1), ((1, 0), (1, 0)))
 
 
 def _valid_share(sums: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,7 @@
-"""Rows of tiles through the detector: read ahead, in batches."""
+"""Rows of tiles through the detector: read ahead, detected side by side, given back in order."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,10 +20,12 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Pixels
+from geodetect.model.cores import usable_cores
 from geodetect.settings import PredictSettings
 
-BATCH_SIZE = 2
-MOST_WORKERS = 4
+BATCH_SIZE = 4  # of detectors that do not say
+MOST_WORKERS = 16
+QUEUED_PER_STREAM = 2  # batches at work or waiting: no stream waits for the one that is slowest
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class RowDetector:
 
         A batch holds tiles of one row only, so that the result of a row depends on that row alone.
 
+        Reading, detecting and what is done with the results go on at the same time.
+
         Yields:
             Results in order of the tiles, each batch with the tiles without imagery before it.
 
@@ -73,20 +76,25 @@ class RowDetector:
             RasterError: The raster cannot be read to the end.
             InputError: The detector does not do what it must.
         """
-        batch = self.settings.batch_size or BATCH_SIZE
-        workers = self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
+        size, streams = batch_size(self.detector, self.settings), streams_of(self.detector)
+        workers = self.settings.workers or min(MOST_WORKERS, usable_cores())
         every_tile = (tile for row in rows for tile in row)
-        with closing(self._read_ahead(every_tile, workers=workers, ahead=batch + workers)) as read:
-            for row in rows:
-                waiting, full = list[tuple[Tile, Pixels]](), 0
-                for tile, pixels in islice(read, len(row)):
-                    waiting.append((tile, pixels))
-                    full += bool(pixels.valid.any())
-                    if full == batch:
-                        yield self._detect(waiting)
-                        waiting, full = [], 0
-                if waiting:
-                    yield self._detect(waiting)
+        ahead = size * streams + workers
+        working: deque[Future[list[TileResult]]] = deque()
+        with (
+            closing(self._read_ahead(every_tile, workers=workers, ahead=ahead)) as read,
+            ThreadPoolExecutor(streams, thread_name_prefix="geodetect-detect") as pool,
+        ):
+            try:
+                for batch in _batches(rows, read, size):
+                    working.append(pool.submit(self._detect, batch))
+                    if len(working) > QUEUED_PER_STREAM * streams:
+                        yield working.popleft().result()
+                while working:
+                    yield working.popleft().result()
+            finally:
+                for future in working:
+                    future.cancel()
 
     def _detect(self, tiles: Sequence[tuple[Tile, Pixels]]) -> list[TileResult]:
         views = [pixels for _, pixels in tiles if pixels.valid.any()]
@@ -126,6 +134,32 @@ class RowDetector:
             finally:
                 for _, future in waiting:
                     future.cancel()
+
+
+def batch_size(detector: Detector, settings: PredictSettings) -> int:
+    """Tiles that a detector gets at once: as the settings say, else as the detector does."""
+    return settings.batch_size or int(getattr(detector, "batch_size", BATCH_SIZE))
+
+
+def streams_of(detector: Detector) -> int:
+    """Batches that a detector takes side by side; one that does not say takes one at a time."""
+    return max(1, int(getattr(detector, "streams", 1)))
+
+
+def _batches(
+    rows: Sequence[Sequence[Tile]], read: Generator[tuple[Tile, Pixels]], size: int
+) -> Generator[list[tuple[Tile, Pixels]]]:
+    """Tiles of one row each with ``size`` that hold imagery, and those without before them."""
+    for row in rows:
+        waiting, full = list[tuple[Tile, Pixels]](), 0
+        for tile, pixels in islice(read, len(row)):
+            waiting.append((tile, pixels))
+            full += bool(pixels.valid.any())
+            if full == size:
+                yield waiting
+                waiting, full = [], 0
+        if waiting:
+            yield waiting
 
 
 def _found(detector: Detector, pixels: Sequence[Pixels]) -> Sequence[Detections]:

@@ -13,7 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geodetect.errors import RasterError
 from geodetect.io.georeference import GDAL_ERRORS
 
-BLOCK_CACHE_MB = 256
+BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
@@ -51,7 +51,7 @@ def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
 def gdal_options(path: str) -> dict[str, Any]:
     """A bounded block cache, unless the user set one; no directory listings over the network."""
     remote = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
-    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": BLOCK_CACHE_MB}
+    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": BLOCK_CACHE_BYTES}
     return {**cache, **(remote if path.startswith(REMOTE) else {})}
 
 

@@ -27,6 +27,7 @@ from geodetect.io.bands import Stretch, choose_bands, colour_table, holds_value,
 from geodetect.io.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.georeference import GDAL_ERRORS, RESAMPLING, locate
 from geodetect.io.sampling import overviews_are_shifted, sample_windows, values_in
+from geodetect.io.sparse import never_written
 
 SHRUNK = 1.5  # from this ratio on GDAL may read from an overview of half the size
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
@@ -140,9 +141,11 @@ class Raster:
         window, shape = self._window(tile, grid or self.grid)
         with self._reading(f"pixels {tile.x0}..{tile.x0 + tile.width} x {tile.y0}.."):
             handle = self._handle_for(window, shape)
+            if never_written(handle, self.bands, window):
+                return self._nothing(shape)
             valid = self._valid(handle, window, shape)
             if not valid.any():
-                return Pixels(np.zeros((self.band_count, *shape), np.uint8), valid)
+                return self._nothing(shape)
             values = self._values(handle, window, shape)
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
@@ -150,7 +153,7 @@ class Raster:
             stretch = self.stretch
         data = values if stretch is None else stretch(values)
         data = data.astype(np.uint8, copy=False)
-        return Pixels(np.where(valid, data, np.uint8(0)), valid)
+        return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid)
 
     def read_valid(self, tile: Tile, grid: Grid | None = None) -> NDArray[np.bool_]:
         """Only the valid mask of a tile, ``bool[H, W]``, for estimates: overviews are good enough.
@@ -177,6 +180,9 @@ class Raster:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _nothing(self, shape: tuple[int, int]) -> Pixels:
+        return Pixels(np.zeros((self.band_count, *shape), np.uint8), np.zeros(shape, bool))
 
     def _window(self, tile: Tile, grid: Grid) -> tuple[Window, tuple[int, int]]:
         scale_x, scale_y = self.grid.width / grid.width, self.grid.height / grid.height

@@ -355,7 +355,7 @@ class Careless:
 
 
 def test_a_detector_answers_for_each_image(save: Save) -> None:
-    with pytest.raises(InputError, match="'careless' must return detections for each of the 2"):
+    with pytest.raises(InputError, match="'careless' must return detections for each of the 4"):
         geodetect.predict(save(painted().pixels), Careless())
 
 

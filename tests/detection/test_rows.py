@@ -1,0 +1,130 @@
+"""Batches of a detector: side by side where it says so, and always in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import geodetect
+from geodetect import CallableDetector, PredictSettings
+from geodetect.detection.detections import Detections
+from geodetect.model.card import ModelCard
+from tests.conftest import Save
+from tests.painted import dense, read_colours
+
+Image = NDArray[np.uint8]
+CARD = ModelCard(name="one box", classes=("thing",), bands=None, tile_px=64)
+PATIENCE_S = 60
+
+
+def one_box(pixels: Image) -> list[Detections]:
+    box = Detections.of(np.array([[10.0, 10, 20, 20]]), np.array([0.9]), np.array([0]))
+    return [box for _ in pixels]
+
+
+class SideBySide:
+    """Each call waits until another one is there too."""
+
+    card, streams, batch_size = CARD, 2, 1
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(2)
+
+    def __call__(self, pixels: Image, valid: NDArray[np.bool_]) -> list[Detections]:
+        self.barrier.wait(PATIENCE_S)
+        return one_box(pixels)
+
+
+class Alone:
+    """Notes how many calls there are at once, and how many images in each."""
+
+    card = CARD
+
+    def __init__(self, **attributes: Any) -> None:
+        self.calls, self.most, self.sizes = 0, 0, set[int]()
+        self.__dict__.update(attributes)
+
+    def __call__(self, pixels: Image, valid: NDArray[np.bool_]) -> list[Detections]:
+        self.calls += 1
+        self.most = max(self.most, self.calls)
+        self.sizes.add(len(pixels))
+        time.sleep(0.002)
+        self.calls -= 1
+        return one_box(pixels)
+
+
+def ground(side: int) -> Image:
+    return np.full((3, side, side), 9, np.uint8)
+
+
+def test_a_detector_with_streams_gets_its_batches_side_by_side(save: Save) -> None:
+    found = geodetect.predict(save(ground(256)), SideBySide(), settings=PredictSettings(overlap=0))
+    assert len(found) == 16
+
+
+def test_a_detector_without_streams_is_called_once_at_a_time(save: Save) -> None:
+    detector = Alone()
+    settings = PredictSettings(overlap=0, workers=4, batch_size=1)
+    geodetect.predict(save(ground(384)), detector, settings=settings)
+    assert detector.most == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "asked", "sizes"),
+    [({}, None, {4}), ({"batch_size": 3}, None, {3, 1}), ({"batch_size": 3}, 2, {2})],
+)
+def test_batches_are_as_large_as_asked_else_as_the_detector_likes(
+    attributes: dict[str, int], asked: int | None, sizes: set[int], save: Save
+) -> None:
+    detector = Alone(**attributes)
+    settings = PredictSettings(overlap=0, batch_size=asked)
+    geodetect.predict(save(ground(256)), detector, settings=settings)
+    assert detector.sizes == sizes
+
+
+class Uneven(CallableDetector):
+    """Reads colours, and takes longer for some images than for others."""
+
+    streams = 3
+
+    def __call__(self, pixels: Image, valid: NDArray[np.bool_]) -> list[Detections]:
+        time.sleep(float(pixels[0, 0, 0, 0] % 4) / 500)
+        return super().__call__(pixels, valid)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_batches_streams_and_threads_do_not_change_a_byte(
+    workers: int, batch: int, save: Save
+) -> None:
+    path = save(dense(400, seed=3).pixels)
+    settings = PredictSettings(workers=workers, batch_size=batch, tile_size=96, overlap=24)
+    plain = geodetect.predict(
+        path,
+        CallableDetector(read_colours),
+        settings=settings.model_copy(update={"workers": 1, "batch_size": 1}),
+    )
+    found = geodetect.predict(path, Uneven(read_colours), settings=settings)
+    assert len(found) > 20
+    assert found.to_json() == plain.to_json()
+
+
+class Failing(Alone):
+    def __call__(self, pixels: Image, valid: NDArray[np.bool_]) -> list[Detections]:
+        super().__call__(pixels, valid)
+        raise ZeroDivisionError
+
+
+def test_an_error_in_one_stream_reaches_the_caller_and_stops_the_others(save: Save) -> None:
+    detector = Failing(streams=2, batch_size=1)
+    with pytest.raises(ZeroDivisionError):
+        geodetect.predict(
+            save(ground(1024)), detector, settings=PredictSettings(overlap=0, workers=1)
+        )
+    assert detector.calls == 0
+    assert not [t for t in threading.enumerate() if t.name.startswith("geodetect-detect")]
