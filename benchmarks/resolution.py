@@ -1,0 +1,73 @@
+"""How the built-in model copes with imagery of other ground resolutions: F1 over pixel size.
+
+    python benchmarks/resolution.py
+    python benchmarks/resolution.py --gsd 0.25 --gsd 0.5 --ground cannes
+
+The raster is resampled to each ground resolution (averaged when shrunk, cubic when enlarged),
+written to a temporary file, and ``predict`` runs on it with no option but ``--conf``. F1 is at the
+model's own threshold, boxes matched at an IoU of 0.3 and 0.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import rasterio
+from accuracy import ROOT, Place, measure, places
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.shutil import copy
+from rasterio.vrt import WarpedVRT
+from report import machine, save_table
+
+from geodetect.io.raster import open_raster
+from geodetect.model.bundle import load_card
+
+GSDS_M = (0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.50, 0.60)
+
+
+def resampled(place: Place, gsd_m: float, folder: Path) -> Path:
+    """The raster at another true ground resolution."""
+    with open_raster(place.raster) as opened:
+        scale = float(opened.grid.gsd_m or gsd_m) / gsd_m
+    target = folder / f"{place.raster.stem}_{gsd_m:g}.tif"
+    with rasterio.open(place.raster) as source:
+        width, height = round(source.width * scale), round(source.height * scale)
+        stretch = Affine.scale(source.width / width, source.height / height)
+        options = {
+            "transform": source.transform @ stretch,
+            "width": width,
+            "height": height,
+            "resampling": Resampling.cubic if scale >= 1 else Resampling.average,
+            "add_alpha": True,
+        }
+        with WarpedVRT(source, **options) as warped:
+            copy(warped, target, driver="GTiff", tiled=True, compress="zstd", zlevel=1)
+    return target
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="pools")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
+    parser.add_argument("--gsd", type=float, action="append", help="metres; may be repeated")
+    parser.add_argument("--ground", choices=("california", "cannes"), default="california")
+    options = parser.parse_args()
+    conf = load_card(options.model).conf
+    known = {place.name.split(",")[0].lower(): place for place in places(options.data)}
+    place, rows = known[options.ground], []
+    for gsd_m in options.gsd or GSDS_M:
+        with tempfile.TemporaryDirectory() as folder:
+            raster = resampled(place, gsd_m, Path(folder))
+            row = measure(Place(place.name, raster, place.truth, place.bbox), options.model, conf)
+        shown = ("objects", "AP@0.3", "F1@0.3", "P@0.3", "R@0.3", "AP@0.5", "F1@0.5", "seconds")
+        rows.append({"GSD (m)": f"{gsd_m:g}", **{name: row[name] for name in shown}})
+    title = f"{options.ground.title()} resampled, {Path(options.model).name} at conf {conf:g}"
+    save_table(f"resolution_{options.ground}", f"{title} on {machine()}", rows)
+
+
+if __name__ == "__main__":
+    main()
