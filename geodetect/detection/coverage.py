@@ -118,6 +118,12 @@ class CoverageCells:
         )
         return np.asarray(count >= SEEN * np.outer(heights, widths))
 
+    def no_imagery(self, tile: Tile) -> NDArray[np.bool_]:
+        """The same of a tile without imagery."""
+        _, starts_x, _ = _span(self._edges_x, tile.x0, tile.width)
+        _, starts_y, _ = _span(self._edges_y, tile.y0, tile.height)
+        return np.zeros((len(starts_y), len(starts_x)), bool)
+
     def note(self, tile: Tile, imagery: NDArray[np.bool_]) -> None:
         """Take what ``imagery`` found of a tile.
 

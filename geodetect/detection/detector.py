@@ -47,7 +47,7 @@ class CallableDetector:
         fn: Takes ``uint8[C, H, W]`` (0 outside the imagery) and returns boxes ``[N, 4]`` x1, y1,
             x2, y2 in pixel edges of the image, scores ``[N]`` in 0..1 and labels ``[N]``, indices
             into ``classes``; as lists, arrays or tensors on the CPU.
-        classes: Class names.
+        classes: Class names; a single one may be a text.
         gsd_m: Ground size of a pixel that it works at, in metres; None: the raster's own pixels.
         name: How it is called in summaries.
         bands: Names of the channels it takes; None: any number of bands. It then gets red, green
@@ -61,7 +61,7 @@ class CallableDetector:
     def __init__(
         self,
         fn: TileFunction,
-        classes: Sequence[str] = ("thing",),
+        classes: str | Sequence[str] = ("thing",),
         gsd_m: float | None = None,
         *,
         name: str = "callable",
@@ -74,7 +74,7 @@ class CallableDetector:
         self.identity = identity
         self.card = ModelCard(
             name=name,
-            classes=tuple(classes),
+            classes=(classes,) if isinstance(classes, str) else tuple(classes),
             gsd_m=gsd_m,
             bands=None if bands is None else tuple(bands),
             object_size_m=object_size_m,

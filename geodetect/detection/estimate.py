@@ -133,6 +133,9 @@ def estimate(
         model: As for ``predict``.
         settings: As for ``predict``.
 
+    Returns:
+        Tiles, ground in square kilometres, seconds and memory, in all and by raster.
+
     Raises:
         RasterError: A raster cannot be opened.
         InputError: Settings, model and rasters do not go together.

@@ -176,6 +176,11 @@ def plan(
 def as_detector(model: Source | Detector, settings: PredictSettings) -> Detector:
     """A detector from a name, a path, or a detector."""
     if not isinstance(model, str | os.PathLike):
+        if not (callable(model) and hasattr(model, "card")):
+            raise InputError(
+                f"expected the name or file of a model, or a detector with a card; found "
+                f"{type(model).__name__} (geodetect.CallableDetector makes one of a function)"
+            )
         return model
     from geodetect.detection.network import load_detector  # torch only when a network runs
 

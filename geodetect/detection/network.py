@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
@@ -14,18 +13,19 @@ from geodetect.errors import ModelFileError
 from geodetect.geo import boxes as bx
 from geodetect.model.anchor_grid import anchors_of_image, decode
 from geodetect.model.bundle import checksum, load_bundle
-from geodetect.model.card import ModelCard
+from geodetect.model.calibration import calibrated_scores, least_logits
+from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.inputs import Size, scaled_size
 from geodetect.model.runtime import Runtime, open_runtime
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 
-ROUNDING = 1e-6  # more than that of a score in single precision
-
 
 class NetworkDetector:
     """A trained network: normalise, forward, decode, suppress duplicates within the tile.
+
+    Scores are calibrated if the card says how, before anything is compared with ``conf``.
 
     Args:
         runtime: Runs the network.
@@ -57,8 +57,13 @@ class NetworkDetector:
 
     @property
     def streams(self) -> int:
-        """Tiles that are worked on side by side; smaller batches leave processors idle."""
+        """Calls that are worked on side by side; fewer leave processors idle."""
         return self._runtime.streams
+
+    @property
+    def batch_size(self) -> int:
+        """Tiles that are best given at once."""
+        return self._runtime.batch_size
 
     def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
         """See ``Detector``."""
@@ -79,7 +84,7 @@ class NetworkDetector:
 
     def _decode(self, logits: Float, deltas: Float, *, anchors: Float, size: Size) -> Detections:
         """Scores over the threshold as boxes of one image, without duplicates and without a cap."""
-        anchor, label, scores = _over(logits, self._conf)
+        anchor, label, scores = _over(logits, self._conf, self.card.calibration)
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
         frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
         boxes = bx.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
@@ -90,12 +95,11 @@ class NetworkDetector:
         return Detections.of(boxes[kept] * shrink, scores[kept], label[kept])
 
 
-def _over(logits: Float, conf: float) -> tuple[Int, Int, Float]:
+def _over(logits: Float, conf: float, calibration: Calibration | None) -> tuple[Int, Int, Float]:
     """Row, class and score of every score of at least ``conf``."""
-    safe = min(conf, 1 - ROUNDING) - ROUNDING
-    least = math.log(safe / (1 - safe)) if safe > 0 else -math.inf
+    least = least_logits(conf, calibration)
     row, label = np.nonzero(logits >= least)  # few are left to compute a score for
-    scores = (1 / (1 + np.exp(-logits[row, label].astype(np.float64)))).astype(np.float32)
+    scores = calibrated_scores(logits[row, label], label, calibration).astype(np.float32)
     sure = scores >= conf
     return row[sure], label[sure], scores[sure]
 
@@ -117,7 +121,7 @@ def load_detector(
         conf: Least score; None: the card's.
         iou: Overlap of duplicates; None: the card's.
         runtime: ``auto``, ``torch``, ``openvino``, ``onnx``: see ``open_runtime``.
-        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``, ``int8``.
 
     Raises:
         ModelFileError: There is no such model or its file is damaged.

@@ -25,6 +25,7 @@ from geodetect.settings import PredictSettings
 
 BATCH_SIZE = 4  # of detectors that do not say
 MOST_WORKERS = 16
+View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
 QUEUED_PER_STREAM = 2  # batches at work or waiting: no stream waits for the one that is slowest
 
 
@@ -96,13 +97,14 @@ class RowDetector:
                 for future in working:
                     future.cancel()
 
-    def _detect(self, tiles: Sequence[tuple[Tile, Pixels]]) -> list[TileResult]:
-        views = [pixels for _, pixels in tiles if pixels.valid.any()]
-        found = iter(_found(self.detector, views))
+    def _detect(self, tiles: Sequence[View]) -> list[TileResult]:
+        found = iter(_found(self.detector, [pixels for _, pixels in tiles if pixels is not None]))
         return [
-            TileResult(
+            TileResult(tile, None, self.cells.no_imagery(tile))
+            if pixels is None
+            else TileResult(
                 tile,
-                self._chosen(next(found), tile, pixels) if pixels.valid.any() else None,
+                self._chosen(next(found), tile, pixels),
                 self.cells.imagery(tile, pixels.valid),
             )
             for tile, pixels in tiles
@@ -116,15 +118,17 @@ class RowDetector:
             wanted &= np.isin(found.labels, self.keep)
         return on_imagery(found[wanted], tile, pixels, self.plan)
 
-    def _read_ahead(
-        self, tiles: Iterable[Tile], *, workers: int, ahead: int
-    ) -> Generator[tuple[Tile, Pixels]]:
+    def _read(self, tile: Tile) -> Pixels | None:
+        pixels = self.plan.raster.read(tile, self.plan.grid)
+        return pixels if pixels.valid.any() else None
+
+    def _read_ahead(self, tiles: Iterable[Tile], *, workers: int, ahead: int) -> Generator[View]:
         """Tiles in order, while the next ones are being read by other threads."""
-        waiting: deque[tuple[Tile, Future[Pixels]]] = deque()
+        waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for tile in tiles:
-                    waiting.append((tile, pool.submit(self.plan.raster.read, tile, self.plan.grid)))
+                    waiting.append((tile, pool.submit(self._read, tile)))
                     if len(waiting) > ahead:
                         done, future = waiting.popleft()
                         yield done, future.result()
@@ -147,14 +151,14 @@ def streams_of(detector: Detector) -> int:
 
 
 def _batches(
-    rows: Sequence[Sequence[Tile]], read: Generator[tuple[Tile, Pixels]], size: int
-) -> Generator[list[tuple[Tile, Pixels]]]:
+    rows: Sequence[Sequence[Tile]], read: Generator[View], size: int
+) -> Generator[list[View]]:
     """Tiles of one row each with ``size`` that hold imagery, and those without before them."""
     for row in rows:
-        waiting, full = list[tuple[Tile, Pixels]](), 0
+        waiting, full = list[View](), 0
         for tile, pixels in islice(read, len(row)):
             waiting.append((tile, pixels))
-            full += bool(pixels.valid.any())
+            full += pixels is not None
             if full == size:
                 yield waiting
                 waiting, full = [], 0
@@ -172,4 +176,16 @@ def _found(detector: Detector, pixels: Sequence[Pixels]) -> Sequence[Detections]
             f"the detector {detector.card.name!r} must return detections for each of the "
             f"{len(pixels)} images of a batch; found {len(found)}"
         )
+    for one in found:
+        if not isinstance(one, Detections):
+            raise InputError(
+                f"the detector {detector.card.name!r} must return geodetect.Detections for each "
+                f"image; found {type(one).__name__} (geodetect.CallableDetector makes a detector "
+                f"of a function that returns boxes, scores and labels)"
+            )
+        if not (np.isfinite(one.boxes).all() and np.isfinite(one.scores).all()):
+            raise InputError(
+                f"the detector {detector.card.name!r} returned boxes or scores that are NaN or "
+                f"infinite"
+            )
     return found

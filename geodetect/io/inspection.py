@@ -21,10 +21,11 @@ def inspect_raster(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: File or URL.
 
     Returns:
-        Plain values for JSON: ``path, driver, width, height, bands`` (number, data type, colour
-        and nodata of each), ``crs``, ``georeference`` (how it is located), ``bounds`` in the CRS,
-        ``gsd_m`` (true ground size of the central pixel), ``gsd_xy_m``, ``block``, ``overviews``,
-        ``mask`` and ``compression``. Values that are not known are None.
+        Plain values for JSON: ``path, driver, width, height, band_count, dtype, bands`` (number,
+        data type, colour and nodata of each), ``mask, nodata, block, overviews, compression``,
+        ``georeference`` (how it is located), ``crs`` (as ``EPSG:2154``, or WKT where it has no
+        code), ``crs_name``, ``gsd_m`` (true ground size of the central pixel), ``gsd_xy_m`` and
+        ``bounds`` in the CRS. Values that are not known are None.
 
     Raises:
         RasterError: It cannot be opened.
@@ -61,7 +62,7 @@ def _location(dataset: Any) -> dict[str, Any]:
     gcps, _ = dataset.gcps
     kinds = {"transform": not dataset.transform.is_identity, "gcps": gcps, "rpcs": dataset.rpcs}
     found = next((name for name, there in kinds.items() if there), None)
-    unknown = {"crs": None, "gsd_m": None, "gsd_xy_m": None, "bounds": None}
+    unknown = {"crs": None, "crs_name": None, "gsd_m": None, "gsd_xy_m": None, "bounds": None}
     try:
         grid, warp = locate(dataset, src_crs=None, pixel_coords=False)
         size = grid.gsd_xy_m
@@ -72,19 +73,20 @@ def _location(dataset: Any) -> dict[str, Any]:
     )
     return {
         "georeference": f"{found}, warped to north-up" if warp else found,
-        "crs": _crs_name(grid.crs),
+        **_crs(grid.crs),
         "gsd_m": None if grid.gsd_m is None else round(grid.gsd_m, 6),
         "gsd_xy_m": None if size is None else [round(s, 6) for s in size],
         "bounds": [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
     }
 
 
-def _crs_name(wkt: str | None) -> str | None:
+def _crs(wkt: str | None) -> dict[str, str | None]:
+    """A CRS for programs and its name for people."""
     if wkt is None:
-        return None
+        return {"crs": None, "crs_name": None}
     crs = CRS(wkt)
     authority = crs.to_authority()
-    return f"{authority[0]}:{authority[1]} ({crs.name})" if authority else str(crs.name)
+    return {"crs": ":".join(authority) if authority else wkt, "crs_name": str(crs.name)}
 
 
 def _plain(value: float | None) -> float | str | None:

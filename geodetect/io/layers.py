@@ -31,6 +31,7 @@ class Wording:
 
 LABELS = Wording(AnnotationError, "name it with --labels-crs")
 AREA = Wording(InputError, "save it with one, e.g. as GeoPackage")
+OF_PREDICT = ("detections", "coverage")  # layers that ``predict`` writes to one file
 
 
 def read_layer(
@@ -42,7 +43,8 @@ def read_layer(
         path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
         crs: WKT of its coordinates, whatever the file says.
         wording: How to complain.
-        preferred: Names of layers, the first of which is read where a file has several.
+        preferred: Names of layers, the first of which is read where a file has several. Of a
+            file of ``predict`` it is the detections unless one of these is there.
 
     Returns:
         The layer, without heights, and the WKT of its horizontal CRS.
@@ -76,6 +78,14 @@ def read_layer(
     return gpd.GeoDataFrame(columns, geometry=flat, crs=wkt), wkt
 
 
+def has_layer(path: Source, name: str) -> bool:
+    """Whether a file that can hold several layers has one of this name."""
+    try:
+        return name in {str(layer) for layer, _ in pyogrio.list_layers(os.fspath(path))}
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
 def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | None:
     """The name of the layer to read when none was named."""
     layers = [(str(name), kind) for name, kind in pyogrio.list_layers(file)]
@@ -83,6 +93,8 @@ def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | 
     polygons = [name for name, kind in spatial if "Polygon" in kind]
     candidates = polygons or [name for name, _ in spatial]
     candidates = [name for name in preferred if name in dict(spatial)][:1] or candidates
+    if sorted(candidates) == sorted(OF_PREDICT):
+        return OF_PREDICT[0]
     if len(candidates) > 1:
         raise wording.error(
             f"{file} has the layers {', '.join(candidates)}; pick one as "

@@ -182,7 +182,8 @@ class Raster:
         self.close()
 
     def _nothing(self, shape: tuple[int, int]) -> Pixels:
-        return Pixels(np.zeros((self.band_count, *shape), np.uint8), np.zeros(shape, bool))
+        zeros = np.broadcast_to(np.uint8(0), (self.band_count, *shape))  # takes no memory
+        return Pixels(zeros, np.broadcast_to(np.False_, shape))
 
     def _window(self, tile: Tile, grid: Grid) -> tuple[Window, tuple[int, int]]:
         scale_x, scale_y = self.grid.width / grid.width, self.grid.height / grid.height

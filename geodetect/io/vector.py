@@ -20,11 +20,18 @@ import pandas as pd
 import pyarrow as pa
 import pyogrio
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
-from geodetect.io.geojson import ROWS_AT_ONCE, WGS84, to_geojson, to_geojson_lines
+from geodetect.io.geojson import (
+    ROWS_AT_ONCE,
+    WGS84,
+    cut_at_antimeridian,
+    to_geojson,
+    to_geojson_lines,
+)
 from geodetect.io.qgis_style import embed_style, qml
 from geodetect.io.staging import check_folder, check_vacant, staged
 
@@ -177,6 +184,8 @@ def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
 def in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
     """A table in the CRS that ``--crs`` names; as it is if none is named.
 
+    On longitudes and latitudes, geometries are cut at the antimeridian.
+
     Raises:
         GeoreferenceError: The table has no CRS, or the other one cannot be used.
     """
@@ -189,6 +198,8 @@ def in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
         )
     wkt = parse_crs(crs, option="--crs")
     moved = reproject(np.asarray(table.geometry.array), table.crs.to_wkt(), wkt)
+    if CRS(wkt).is_geographic:
+        moved = cut_at_antimeridian(moved)
     return table.set_geometry(gpd.array.from_shapely(moved, crs=wkt))
 
 
@@ -201,12 +212,18 @@ def disk_errors(target: Path) -> Iterator[None]:
         raise
     except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
             pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or _reason(error)
         free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
         raise OutputError(
             f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
             f"make room or choose another place with --output"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a library says in one line, without the SQL it was about."""
+    text = " ".join(str(error).split())
+    return "the file could not be completed" if "sqlite3_exec(" in text else text
 
 
 def _add_style(kind: Format, path: Path) -> None:
@@ -266,6 +283,7 @@ def to_gdal(table: gpd.GeoDataFrame, target: Path | io.BytesIO, *, driver: str, 
     wkb = {GEOMETRY_COLUMN: pa.array(shapely.to_wkb(geometry), pa.binary())}
     columns = pd.DataFrame(table.drop(columns=table.geometry.name))
     attributes = pa.Table.from_pandas(columns, preserve_index=False)  # of no columns, no rows
+    attributes = attributes.cast(_with_types(attributes.schema))
     features = pa.table(dict(zip(attributes.column_names, attributes.columns, strict=True)) | wkb)
     kinds = sorted(set(table.geom_type.dropna())) or ["Polygon"]
     with warnings.catch_warnings():
@@ -281,6 +299,12 @@ def to_gdal(table: gpd.GeoDataFrame, target: Path | io.BytesIO, *, driver: str, 
             encoding="UTF-8",
             **_GDAL_OPTIONS.get(driver, {}),
         )
+
+
+def _with_types(schema: pa.Schema) -> pa.Schema:
+    """Columns that hold nothing at all as text: GDAL knows no column without a type."""
+    texts = [field.with_type(pa.string()) if field.type == pa.null() else field for field in schema]
+    return pa.schema(texts)
 
 
 def _csv(table: gpd.GeoDataFrame, stream: TextIO) -> None:

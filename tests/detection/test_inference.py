@@ -359,6 +359,42 @@ def test_a_detector_answers_for_each_image(save: Save) -> None:
         geodetect.predict(save(painted().pixels), Careless())
 
 
+class Returning:
+    """A detector that returns the same for each image."""
+
+    card = ModelCard(name="odd", classes=("thing",), bands=None, tile_px=64)
+
+    def __init__(self, returned: object) -> None:
+        self.returned = returned
+
+    def __call__(self, pixels: Image, valid: NDArray[np.bool_]) -> list[Any]:
+        return [self.returned] * len(pixels)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (([[1, 2, 3, 4]], [0.5], [0]), "'odd' must return geodetect.Detections.*found tuple"),
+        (None, "found NoneType .*CallableDetector"),
+        (Detections.of([[1, 2, np.nan, 4]], [0.5]), "'odd' returned boxes or scores that are NaN"),
+        (Detections.of([[1, 2, 3, 4]], [np.inf]), "NaN or infinite"),
+    ],
+)
+def test_what_a_detector_must_return_is_said(returned: object, message: str, save: Save) -> None:
+    with pytest.raises(InputError, match=message):
+        geodetect.predict(save(painted().pixels), Returning(returned))
+
+
+@pytest.mark.parametrize("model", [None, nothing, 7])
+def test_what_is_no_detector_is_said(model: Any, save: Save) -> None:
+    with pytest.raises(InputError, match=r"a detector with a card; found .*CallableDetector"):
+        geodetect.predict(save(painted().pixels), model)
+
+
+def test_a_single_class_may_be_a_text() -> None:
+    assert CallableDetector(nothing, "pool").card.classes == ("pool",)
+
+
 def test_an_error_in_a_detector_ends_all_reading_before_files_are_closed(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:

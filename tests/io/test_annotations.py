@@ -44,6 +44,12 @@ def saved(table: gpd.GeoDataFrame, path: Path, **options: object) -> Path:
     return path
 
 
+def test_detections_are_labels_whatever_ground_lies_beside_them(tmp_path: Path) -> None:
+    path = saved(layer([POOL, TANK]), tmp_path / "found.gpkg", layer="detections")
+    saved(layer([shapely.box(500_000, 5_249_850, 500_200, 5_250_000)]), path, layer="coverage")
+    assert len(read_annotations(path)) == 2
+
+
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".shp", ".fgb", ".parquet"])
 def test_every_vector_format_gives_the_same_boxes(tmp_path: Path, suffix: str) -> None:
     table = layer([POOL, TANK], kind_of=["a", "b"], **{"class": ["pool", "tank"]})

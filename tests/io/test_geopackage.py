@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from geodetect.errors import InputError, OutputError
 from geodetect.io import geopackage
 from geodetect.io.geopackage import Layer, check_layers, write_layers
 from geodetect.io.qgis_categories import ORANGE, Category, single_qml
+from tests.tiny import program_environment
 
 SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
 
@@ -78,6 +82,37 @@ def test_nothing_is_replaced_unless_asked(tmp_path: Path) -> None:
         write_layers(two_layers(), path)
     write_layers([Layer("third", table(SQUARE))], path, overwrite=True)
     assert [name for name, _ in pyogrio.list_layers(path)] == ["third"]
+
+
+FULL = """
+import resource, sys
+import geopandas, shapely
+from geodetect.errors import OutputError
+from geodetect.io.geopackage import Layer, write_layers
+squares = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)] * 2000, crs="EPSG:2154")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    write_layers([Layer("first", squares), Layer("second", squares)], sys.argv[1])
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX systems do")
+@pytest.mark.parametrize("limit", [1000, 100_000, 300_000])
+def test_a_full_disk_is_one_line_without_sql_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "out.gpkg"), str(limit)],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert done.stdout.startswith("cannot write ")
+    assert done.stdout.count("\n") == 1
+    assert "INSERT" not in done.stdout
+    assert "CREATE" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_that_did_not_arrive_are_an_error(

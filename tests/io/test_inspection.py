@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from pyproj import CRS
 from rasterio.control import GroundControlPoint as Gcp
 from rasterio.enums import Resampling
 
@@ -23,7 +24,8 @@ def test_a_raster_is_described_from_its_header(save: Save) -> None:
     assert (facts["width"], facts["height"], facts["band_count"]) == (60, 40, 3)
     assert [band["colour"] for band in facts["bands"]] == ["red", "green", "blue"]
     assert facts["bands"][1] == {"band": 2, "dtype": "uint8", "colour": "green", "nodata": 0.0}
-    assert facts["crs"] == "EPSG:2154 (RGF93 v1 / Lambert-93)"
+    assert facts["crs"] == "EPSG:2154"
+    assert facts["crs_name"] == "RGF93 v1 / Lambert-93"
     assert facts["gsd_m"] == pytest.approx(0.2002, abs=1e-4)
     assert facts["bounds"] == pytest.approx([700_000, 6_599_992, 700_012, 6_600_000])
     assert facts["georeference"] == "transform"
@@ -57,6 +59,13 @@ def test_a_crs_that_does_not_reach_the_raster_is_said(save: Save) -> None:
     facts = inspect_raster(save(BLANK, crs="EPSG:2056", transform=Affine(1, 0, 2e9, 0, -1, 2e9)))
     assert "outside the area" in facts["problem"]
     assert facts["gsd_m"] is None
+
+
+def test_a_crs_without_a_code_is_given_as_wkt(save: Save) -> None:
+    own = CRS("+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m").to_wkt()
+    facts = inspect_raster(save(BLANK, crs=own, transform=Affine(0.2, 0, 0, 0, -0.2, 0)))
+    assert CRS(facts["crs"]) == CRS(own)
+    assert facts["crs_name"] == "unknown"
 
 
 def test_control_points_are_told_from_a_transform(save: Save) -> None:

@@ -145,6 +145,30 @@ def test_an_empty_file_keeps_the_types_of_its_fields(tmp_path: Path, suffix: str
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_column_that_holds_nothing_is_one_of_texts(tmp_path: Path, suffix: str):
+    nothing = table(count=2).assign(note=pd.Series([None, None], dtype=object))
+    for number, rows in enumerate((nothing, nothing.iloc[:0])):
+        path = write(rows, tmp_path / f"{number}.{suffix}")
+        if suffix in PROJECTED:
+            found = read(path)
+            assert len(found) == len(rows)
+            assert found["note"].isna().all()
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb", "parquet", "shp", "csv"])
+def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix: str):
+    at_edge = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180, 60)
+    squares = [shapely.Point(at_edge[0] + x, at_edge[1]).buffer(5, quad_segs=1) for x in (0, 90)]
+    found = gpd.GeoDataFrame({"id": [1, 2]}, geometry=squares, crs="EPSG:32660")
+    cut = read(write(found, tmp_path / f"out.{suffix}", crs="EPSG:4326"))
+    assert cut.geom_type.tolist() == ["MultiPolygon", "Polygon"]
+    widths = [part.bounds[2] - part.bounds[0] for part in cut.geometry.explode()]
+    assert max(widths) < 0.001
+    whole = read(write(found, tmp_path / f"own.{suffix}"))
+    assert set(whole.geom_type) == {"Polygon"}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Path, suffix: str):
     grid = placed(None, 0, 0, Affine.identity())
     path = write(table(grid), tmp_path / f"out.{suffix}")
