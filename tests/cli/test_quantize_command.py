@@ -1,0 +1,96 @@
+"""``geodetect quantize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from geodetect.model.bundle import load_card
+from geodetect_cli.app import app
+from tests.plain_squares import CORNERS, need_nncf, save_plain_model, write_squares
+
+runner = CliRunner()
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = runner.invoke(app, list(map(str, arguments)))
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("quantize")
+    save_plain_model(path / "full.safetensors")
+    write_squares(path / "scene.tif")
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> str:
+    """What is said about a quantized model, which lies in the folder then."""
+    need_nncf()
+    code, out, err = run(
+        *("quantize", folder / "full.safetensors", "--rasters", folder / "scene.tif"),
+        *("-o", folder / "both.safetensors", "--tiles", 8, "--least-ap", 0.9),
+    )
+    assert (code, out) == (0, "")
+    return err
+
+
+def test_the_table_states_how_close_it_is_and_how_to_use_it(table: str) -> None:
+    assert "Calibrated on" in table
+    assert "4 other tiles with" in table
+    assert "at IoU 0.5, " in table
+    assert "predict --model FILE --precision int8" in table
+
+
+def test_predict_takes_the_network_in_8_bit(table: str, folder: Path) -> None:
+    code, out, err = run(
+        *("predict", folder / "scene.tif", "-o", "-", "--device", "cpu"),
+        *("-m", folder / "both.safetensors", "--precision", "int8"),
+    )
+    assert (code, err.count("Error")) == (0, 0)
+    assert len(json.loads(out)["features"]) == len(CORNERS)
+
+
+def test_the_dry_run_and_the_card_name_8_bit(table: str, folder: Path) -> None:
+    options = ("-m", folder / "both.safetensors", "--precision", "int8", "--dry-run")
+    assert "OpenVINO int8 on cpu" in run("predict", folder / "scene.tif", *options)[1]
+    assert "int8.ap50" in run("info", folder / "both.safetensors")[1]
+
+
+def test_the_new_card_is_printed_as_json(folder: Path, tmp_path: Path) -> None:
+    need_nncf()
+    path = tmp_path / "m.safetensors"
+    code, out, err = run(
+        *("quantize", folder / "full.safetensors", "--rasters", folder, "-o", path),
+        *("--tiles", 4, "--seed", 2, "--json"),
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out) == load_card(path).model_dump(mode="json")
+
+
+def test_a_model_without_8_bit_is_one_line_that_names_the_command(folder: Path) -> None:
+    code, out, err = run(
+        *("predict", folder / "scene.tif", "-o", "-", "--device", "cpu"),
+        *("-m", folder / "full.safetensors", "--precision", "int8"),
+    )
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: --precision int8: model squares holds no network in 8 bit")
+    assert "`geodetect quantize`" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--tiles", "1"), ("--least-ap", "2"), ("--bands", "red"), ("--value-range", "1")]
+)
+def test_values_that_cannot_be_are_usage_errors(folder: Path, options: tuple[str, ...]) -> None:
+    code, _, err = run(
+        *("quantize", folder / "full.safetensors", "--rasters", folder / "scene.tif"),
+        *("-o", folder / "new.safetensors", *options),
+    )
+    assert code == 2
+    assert options[0] in err
