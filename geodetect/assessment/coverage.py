@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -15,7 +16,7 @@ from geodetect.errors import InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
 from geodetect.io.features import Role, box_centres, named_column, read_features
-from geodetect.io.layers import Source
+from geodetect.io.layers import OF_PREDICT, Source, has_layer
 
 COVERAGE = Role("the coverage", "--coverage", layers=(LAYER,), points=False)
 
@@ -44,6 +45,21 @@ class SeenGround:
     def polygons_in(self, crs: str) -> NDArray[np.object_]:
         """The polygons on another map."""
         return reproject(densified(self.polygons, self.crs), self.crs, crs)
+
+
+def own_coverage(found: Source | gpd.GeoDataFrame) -> str | None:
+    """The ground that ``predict`` wrote beside detections into one GeoPackage; None: there is none.
+
+    Args:
+        found: Detections: a file, or a table, which has no such thing.
+    """
+    if isinstance(found, gpd.GeoDataFrame):
+        return None
+    file, _, layer = os.fspath(found).partition("|layername=")
+    is_of_predict = layer in ("", OF_PREDICT[0]) and file.lower().endswith(".gpkg")
+    if not is_of_predict or not all(has_layer(file, name) for name in OF_PREDICT):
+        return None
+    return f"{file}|layername={LAYER}"
 
 
 def read_coverage(source: Source | gpd.GeoDataFrame) -> SeenGround:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Bool = NDArray[np.bool_]
 Source = str | os.PathLike[str]
 
-LEAST_CONF = 0.05  # of a model's detections, so that curves reach below its own threshold
+# of a model's detections before calibration, so that curves reach below its own threshold
+LEAST_CONF = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +136,9 @@ def evaluate_model(
 ) -> Evaluation:
     """Run a model on rasters and compare what it finds with labels.
 
-    Detections are made down to a score of 0.05 for the curves; counts are those at
-    ``settings.conf``, else at the threshold of the model. Labels count where there is imagery.
+    Detections are made down to a score of 0.05, before calibration, for the curves; counts are
+    those at ``settings.conf``, else at the threshold of the model. Labels count where there is
+    imagery.
 
     Args:
         model: Name of a built-in model, path of a model file, or any ``Detector``.
@@ -146,6 +148,9 @@ def evaluate_model(
         predict_settings: See ``PredictSettings``; ``conf`` and ``aoi`` are set here.
         progress: Told of every batch.
 
+    Returns:
+        The figures, and the layers behind them, as of ``evaluate``.
+
     Raises:
         RasterError: A raster cannot be opened, or none could be read.
         InputError: Settings, model, rasters and labels do not go together.
@@ -153,12 +158,14 @@ def evaluate_model(
     from geodetect.detection.coverage import LOOKED_AT, coverage_table
     from geodetect.detection.inference import Tally, as_detector, predict
     from geodetect.model.bundle import load_card
+    from geodetect.model.calibration import calibrated_score
 
     settings = settings or EvaluateSettings()
     wanted = read_truth(labels, crs=settings.truth_crs, class_field=settings.class_field)
     card = load_card(model) if isinstance(model, str | os.PathLike) else model.card
     conf = card.conf if settings.conf is None else settings.conf
-    changes = {"conf": min(LEAST_CONF, max(0.0, conf)), "aoi": settings.area}
+    least = calibrated_score(LEAST_CONF, card.calibration)
+    changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
     run = (predict_settings or PredictSettings()).model_copy(update=changes)
     detector, tally = as_detector(model, run), Tally()
     found = predict(rasters, detector, settings=run, progress=progress, tally=tally)

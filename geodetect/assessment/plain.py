@@ -17,7 +17,10 @@ DECIMALS = 6
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """The figures of an evaluation; what is not defined is None."""
+    """The figures of an evaluation; what is not defined is None.
+
+    Beside a figure, ``<name>_interval`` holds the ends of its 95 % interval.
+    """
     metrics, settings = evaluation.metrics, evaluation.settings
     picked = evaluation.picked
     return {
@@ -52,7 +55,7 @@ def class_values(one: ClassMetrics) -> dict[str, Any]:
     }
     for name in PRECISIONS:
         values[name] = number(getattr(one, name))
-        values[f"{name}_95"] = _ends(intervals, name)
+        values[f"{name}_interval"] = _ends(intervals, name)
     at, best = (None, None) if intervals is None else (intervals.at_threshold, intervals.best_f1)
     values["at_threshold"] = _point(one.at_threshold, at)
     values["best_f1"] = _point(one.best_f1, best)
@@ -63,7 +66,7 @@ def class_values(one: ClassMetrics) -> dict[str, Any]:
             "objects": size.n_truth,
             "found": size.n_found,
             "recall": number(size.recall),
-            "recall_95": None if intervals is None else _pair(intervals.sizes[i]),
+            "recall_interval": None if intervals is None else _pair(intervals.sizes[i]),
         }
         for i, size in enumerate(one.sizes)
     ]
@@ -87,7 +90,7 @@ def _point(point: OperatingPoint, intervals: PointIntervals | None = None) -> di
         "count_error": number(point.count_error),
     }
     for field in fields(PointIntervals) if intervals else ():
-        values[f"{field.name}_95"] = _pair(getattr(intervals, field.name))
+        values[f"{field.name}_interval"] = _pair(getattr(intervals, field.name))
     return values
 
 

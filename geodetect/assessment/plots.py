@@ -1,10 +1,10 @@
-"""Curves of precision, recall and F1 as pictures."""
+"""Curves of precision, recall and F1, and reliability diagrams, as pictures."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.assessment.calibration import Reliability
 from geodetect.assessment.curves import OperatingPoint
 from geodetect.assessment.metrics import ClassMetrics
 from geodetect.errors import OutputError
@@ -81,7 +82,7 @@ def write_plots(
         if evaluation.scored:
             draws[NAMES[1]] = partial(draw_f1, one)
         written += [
-            _save(path / f"{name}-{stem}.png", draw, overwrite=overwrite)
+            save_plot(draw, path / f"{name}-{stem}.png", overwrite=overwrite)
             for name, draw in draws.items()
         ]
     return written
@@ -108,7 +109,7 @@ def draw_precision_recall(one: ClassMetrics, label: str | None, axes: Axes) -> N
         _mark(axes, one.best_f1, f"{_point_text(one.best_f1)}, the highest", look=(VERMILLION, "o"))
     at = one.at_threshold
     _mark(axes, at, _point_text(at) if label else f"F1 {at.f1:.3f}", look=(GREEN, "D"))
-    _finish(axes, one, "Recall", "Precision")
+    finish(axes, _counts(one), "Recall", "Precision")
     axes.set_xlim(0, 1.01)
 
 
@@ -134,8 +135,41 @@ def draw_f1(one: ClassMetrics, axes: Axes) -> None:
             linestyle="--",
             label=f"{_point_text(best)}, the highest",
         )
-    _finish(axes, one, "Score threshold", "")
+    finish(axes, _counts(one), "Score threshold", "")
     axes.set_xlim(min(0.0, scores.min(initial=0)), max(1.0, scores.max(initial=1)))
+
+
+def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) -> None:
+    """Draw the share of right detections over their score, with 95 % intervals (Wilson 1927).
+
+    Args:
+        curves: Up to three by their names; the last one in front and with intervals.
+        title: Of the diagram.
+        axes: Where to draw.
+    """
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="As stated")
+    colours = dict(zip(curves, (GREY, BLUE, VERMILLION)[-len(curves) :], strict=True))
+    for name, one in curves.items():
+        filled = one.counts > 0
+        text = f"{name}: error {one.expected_error:.3f}"
+        points = one.scores[filled], one.right[filled]
+        axes.plot(*points, "o-", color=colours[name], markersize=5, label=text)
+    front = list(curves.values())[-1]
+    for score, share, count in zip(front.scores, front.right, front.counts, strict=True):
+        if count:
+            low, high = _wilson(round(share * count), int(count))
+            axes.plot([score, score], [low, high], color=VERMILLION, linewidth=1)
+            axes.annotate(f"{count:,}", (score, high), (0, 3), textcoords="offset points",
+                          fontsize=7, ha="center", color=GREY)  # fmt: skip
+    finish(axes, title, "Score", "Share of right detections")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.06))
+
+
+def _wilson(right: int, count: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(right, count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _mark(axes: Axes, point: OperatingPoint, text: str, *, look: tuple[str, str]) -> None:
@@ -149,27 +183,45 @@ def _point_text(point: OperatingPoint) -> str:
     return f"Score ≥ {point.score_threshold:.3g}: F1 {point.f1:.3f}"
 
 
-def _finish(axes: Axes, one: ClassMetrics, x_label: str, y_label: str) -> None:
-    counts = f"{one.n_truth:,} objects, {one.n_predicted:,} detections"
-    axes.set_title(f"{one.class_name}: {counts}", fontsize=10)
+def _counts(one: ClassMetrics) -> str:
+    return f"{one.class_name}: {one.n_truth:,} objects, {one.n_predicted:,} detections"
+
+
+def finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Labels, grid and legend, as all plots have them, for values in 0..1."""
+    axes.set_title(title, fontsize=10)
     axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
     axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1]:
-        below = (0.5, -0.12)
-        axes.legend(loc="upper center", bbox_to_anchor=below, ncols=3, fontsize=8, frameon=False)
+        below, width = (0.5, -0.12), axes.figure.bbox.width / axes.figure.dpi
+        columns = 3 if width >= INCHES[0] else 2
+        axes.legend(
+            loc="upper center", bbox_to_anchor=below, ncols=columns, fontsize=8, frameon=False
+        )
 
 
-def _save(path: Path, draw: Draw, *, overwrite: bool) -> Path:
-    """A picture with one pair of axes, complete or not at all."""
+def save_plot(
+    draw: Draw,
+    path: Path,
+    *,
+    overwrite: bool,
+    inches: tuple[float, float] = INCHES,
+    dpi: int = DPI,
+) -> Path:
+    """Write a PNG with one pair of axes, complete or not at all.
+
+    Raises:
+        OutputError: The file exists, or it cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws without any display
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=INCHES, layout="constrained")
+    figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure.add_subplot())
     with staged(path, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+        figure.savefig(temporary, dpi=dpi, format="png")
     return path
 
 

@@ -24,6 +24,9 @@ def rates_of_model(model: Source | ModelCard) -> ErrorRates:
             ``precision``, ``recall`` and ``objects``, as ``train`` writes them, or these with one
             and the same prefix, as in ``cannes_precision``.
 
+    Returns:
+        How the model errs at the threshold of its card.
+
     Raises:
         ModelFileError: There is no such model.
         InputError: Its card does not tell.
@@ -59,6 +62,9 @@ def rates_of_metrics(
             ``objects`` or ``support``, the number of true objects.
         class_name: Take the figures of this class, if the evaluation has them.
 
+    Returns:
+        How the detector errs at the threshold of the evaluation.
+
     Raises:
         InputError: It cannot be read, or does not tell.
     """
@@ -75,7 +81,7 @@ def rates_of_metrics(
             score_threshold=_threshold(values, point),
             source=source,
         )
-        ends = point.get("count_error_95")
+        ends = point.get("count_error_interval")
         return rates if not ends else rates.with_count_interval(*map(float, ends))
     support = point.get("objects", point.get("support"))
     if None in (point.get("precision"), point.get("recall"), support):

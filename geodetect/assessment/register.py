@@ -98,6 +98,9 @@ def compare(
             register and is not found is "not looked at" instead of missing.
         settings: See ``CompareSettings``.
 
+    Returns:
+        What changed: a row for each feature in ``changes``, and the counts by status and parcel.
+
     Raises:
         InputError: Files that cannot be used, or not one of register and before.
     """

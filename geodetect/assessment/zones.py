@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from geodetect.assessment.counts import ErrorRates, corrected_counts
-from geodetect.assessment.coverage import read_coverage
+from geodetect.assessment.coverage import own_coverage, read_coverage
 from geodetect.assessment.places import places_in, with_valid_polygons
-from geodetect.errors import InputError
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.ground import ground_areas_m2
 from geodetect.io.class_columns import class_names
 from geodetect.io.features import (
@@ -89,7 +90,8 @@ def summarize(
     Args:
         found: Detections: points or polygons.
         zones: Polygons.
-        coverage: The ground that was looked at (see ``read_coverage``); None: all of it.
+        coverage: The ground that was looked at (see ``read_coverage``); None: what ``predict``
+            wrote into the GeoPackage of the detections, else all of it.
         rates: How the detector errs (see ``geodetect.assessment.counts``); None: counts are not
             corrected.
         settings: See ``SummarizeSettings``.
@@ -105,12 +107,13 @@ def summarize(
           expected on the ground looked at, and the 95 % interval; with ``rates`` only
         - ``area_km2``, ``covered_km2`` float64: true area of the zone, and what of it was looked at
         - ``covered_share`` float64: their ratio
-        - ``looked_at`` str: "all", "part", "nothing", or "assumed" without ``coverage``
+        - ``looked_at`` str: "all", "part", "nothing", or "assumed" where no coverage is known
 
     Raises:
         InputError: Files that cannot be used, or a class that is not there.
     """
     settings = settings or SummarizeSettings()
+    coverage = own_coverage(found) if coverage is None else coverage
     table, conf = _counted(found, rates, settings)
     areas = with_valid_polygons(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
     polygons = np.asarray(areas.geometry.array, dtype=object)
@@ -118,6 +121,8 @@ def summarize(
     pairs = places_in(box_centres(table, crs), polygons)
     ground = _ground(polygons, crs, coverage)
     inside, times = np.unique(pairs[:, 0], return_counts=True)
+    if not len(inside):
+        _say_if_apart(table, areas)
     return ZoneSummary(
         _zone_table(areas, _figures(table, pairs, ground, rates=rates) | ground),
         detections=len(table),
@@ -236,6 +241,22 @@ def _ratio(part: Float | Int, whole: Float | Int) -> Float:
 def _whole(numbers: Float | Int, missing: NDArray[np.bool_]) -> pd.Series[int]:
     """Whole numbers with gaps."""
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(missing))
+
+
+def _say_if_apart(table: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> None:
+    """Warn if the extents of both layers are disjoint, so that nothing could be counted."""
+    if not (len(table) and len(areas)):
+        return
+    crs = str(areas.crs.to_wkt())
+    places, zones = box_centres(table, crs), areas.total_bounds
+    low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
+    if (low > zones[2:]).any() or (high < zones[:2]).any():
+        warnings.warn(
+            f"the zones and the {len(table):,} detections share no ground; check the files, or "
+            f"name their CRS with --pred-crs and --zones-crs",
+            GeodetectWarning,
+            stacklevel=3,
+        )
 
 
 def _total(inside: int, rates: ErrorRates) -> tuple[float, float, float]:

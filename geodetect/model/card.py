@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveFloat,
+    model_validator,
+)
 
 
 class NetworkConfig(BaseModel):
@@ -49,6 +56,29 @@ class NetworkConfig(BaseModel):
         return self
 
 
+class Calibration(BaseModel):
+    """What makes scores shares of right detections: sigmoid(slope * logit + intercept).
+
+    Platt (1999), "Probabilistic outputs for support vector machines". The order of the scores of a
+    class stays as it is.
+
+    Args:
+        slope: For each class, above 0.
+        intercept: For each class.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+    intercept: tuple[FiniteFloat, ...]
+
+    @model_validator(mode="after")
+    def _both_for_each_class(self) -> Calibration:
+        if len(self.slope) != len(self.intercept):
+            raise ValueError("slope and intercept need one entry for each class")
+        return self
+
+
 class TrainingRecord(BaseModel):
     """Where a model comes from.
 
@@ -71,6 +101,29 @@ class TrainingRecord(BaseModel):
     settings: dict[str, str | int | float | bool | None] = {}
 
 
+class Int8Record(BaseModel):
+    """The network in 8 bit that a model file holds beside its weights, and how close it comes.
+
+    Args:
+        calibration_tiles: Tiles its ranges of numbers were found on.
+        checked_tiles: Other tiles, on which both networks were compared.
+        objects: What the full network finds there at the model's threshold: the truth of the
+            average precisions.
+        ap50: Average precision of what it finds itself, at an overlap (IoU) of 0.5.
+        ap75: The same at an overlap of 0.75.
+        made_with: Programs that made it, with their versions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibration_tiles: int = Field(ge=1)
+    checked_tiles: int = Field(ge=1)
+    objects: int = Field(ge=1)
+    ap50: float = Field(ge=0, le=1)
+    ap75: float = Field(ge=0, le=1)
+    made_with: str
+
+
 class ModelCard(BaseModel):
     """Everything needed to use a model well.
 
@@ -88,11 +141,14 @@ class ModelCard(BaseModel):
         tile_px: Side of the tiles it works on best, in pixels of ``gsd_m``.
         input_scale: How much larger a tile is made before it enters the network; torchvision's
             detectors make tiles of 512 px 800 px large, a scale of 1.5625.
-        conf: Score from which a detection counts.
+        calibration: How the network's scores become shares of right detections; None: they are
+            taken as they are.
+        conf: Score from which a detection counts, after calibration.
         iou: Overlap (IoU) from which two boxes are the same object.
         network: How the network is built; None for detectors that are not ours.
         training: Where it comes from.
         metrics: What was measured on ground not trained on, by name.
+        int8: Its network in 8 bit; None: its file holds none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,8 +164,16 @@ class ModelCard(BaseModel):
     object_size_m: tuple[float, float, float] | None = None
     tile_px: int = Field(512, ge=1)
     input_scale: float = Field(1.0, gt=0)
+    calibration: Calibration | None = None
     conf: float = Field(0.5, ge=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
     network: NetworkConfig | None = None
     training: TrainingRecord = TrainingRecord()
     metrics: dict[str, float] = {}
+    int8: Int8Record | None = None
+
+    @model_validator(mode="after")
+    def _every_class_is_calibrated(self) -> ModelCard:
+        if self.calibration is not None and len(self.calibration.slope) != len(self.classes):
+            raise ValueError("calibration needs one entry for each of classes")
+        return self

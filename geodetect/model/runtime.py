@@ -44,7 +44,11 @@ class Runtime(Protocol):
 
     @property
     def streams(self) -> int:
-        """Images that are worked on side by side; smaller batches leave processors idle."""
+        """Batches that are worked on side by side; fewer leave processors idle."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of the card's tile size that are best run at once."""
 
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """Run a batch.
@@ -75,11 +79,13 @@ def open_runtime(
         runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch where that is
             missing; ``torch``, ``openvino``, ``onnx``.
         precision: ``auto`` takes bf16 or fp16 where the device computes in it, else fp32;
-            ``fp32``, ``bf16``, ``fp16``.
+            ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO and a model that holds such a
+            network.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises:
-        InputError: There is no such runtime, precision or device here.
+        InputError: There is no such runtime, precision or device here, or the model holds no
+            network in this precision.
         MissingDependencyError: The runtime is not installed.
         ModelFileError: The weights do not fit the card.
     """
@@ -114,7 +120,7 @@ def pick_precision(name: str, available: Sequence[str], *, where: str) -> str:
     """The precision of this name; ``auto`` takes the first one.
 
     Args:
-        name: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        name: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``.
         available: What there is, best first.
         where: What computes in it, for the message.
 

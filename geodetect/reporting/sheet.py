@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +37,31 @@ def draw_sheet(frame: RasterFrame, found: Objects, settings: PreviewSettings) ->
         RasterError: The pixels cannot be read.
     """
     rows = choose(found, settings)
-    columns = min(len(rows), math.ceil(math.sqrt(len(rows) * WIDE)))
-    lines = math.ceil(len(rows) / columns)
+    chips = [(_chip(frame, found, row), _caption(found, row)) for row in rows.tolist()]
+    return arrange(_title(frame, len(rows), settings), chips)
+
+
+def arrange(title: str, chips: Sequence[tuple[Image.Image, str]]) -> Image.Image:
+    """Chips side by side.
+
+    Args:
+        title: Above them.
+        chips: Pictures of ``CHIP_PX`` x ``CHIP_PX``, at least one, with their captions.
+    """
+    columns = min(len(chips), math.ceil(math.sqrt(len(chips) * WIDE)))
+    lines = math.ceil(len(chips) / columns)
     step_x, step_y = CHIP_PX + GAP_PX, CHIP_PX + CAPTION_PX + GAP_PX
     size = columns * step_x + GAP_PX, HEAD_PX + lines * step_y
     image = Image.new("RGB", size, marks.PAPER)
     canvas = ImageDraw.Draw(image)
-    title = marks.shortened(_title(frame, len(rows), settings), 16, size[0] - 2 * GAP_PX)
-    canvas.text((GAP_PX, HEAD_PX / 2), title, marks.INK, marks.font(16), anchor="lm")
-    for place, row in enumerate(rows.tolist()):
+    text = marks.shortened(title, 16, size[0] - 2 * GAP_PX)
+    canvas.text((GAP_PX, HEAD_PX / 2), text, marks.INK, marks.font(16), anchor="lm")
+    for place, (picture, caption) in enumerate(chips):
         x, y = GAP_PX + place % columns * step_x, HEAD_PX + place // columns * step_y
-        _draw_chip(image, (x, y), frame, found, row)
+        image.paste(picture, (x, y))
+        below = x, y + CHIP_PX + CAPTION_PX / 2
+        text = marks.shortened(caption, 13, CHIP_PX)
+        canvas.text(below, text, marks.INK, marks.font(13), anchor="lm")
     return image
 
 
@@ -78,16 +93,11 @@ def _title(frame: RasterFrame, count: int, settings: PreviewSettings) -> str:
     return f"{count:,} detections in {frame.raster.name}: {what}"
 
 
-def _draw_chip(
-    image: Image.Image, place: tuple[int, int], frame: RasterFrame, found: Objects, row: int
-) -> None:
+def _chip(frame: RasterFrame, found: Objects, row: int) -> Image.Image:
     scores = found.scores
     score = None if scores is None else float(scores[row])
     outline = (found.boxes[row], marks.score_colour(score))
-    image.paste(chip(frame, found.boxes[row], side_px=CHIP_PX, outlines=[outline]), place)
-    caption = marks.shortened(_caption(found, row), 13, CHIP_PX)
-    at = place[0], place[1] + CHIP_PX + CAPTION_PX / 2
-    ImageDraw.Draw(image).text(at, caption, marks.INK, marks.font(13), anchor="lm")
+    return chip(frame, found.boxes[row], side_px=CHIP_PX, outlines=[outline])
 
 
 def _caption(found: Objects, row: int) -> str:

@@ -179,10 +179,11 @@ def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     assert (values["distance_m"], values["iou"]) == (5, None)
     only = values["classes"][0]
     assert only["class"] == "pool"
-    assert only["by_size"][1] | {"recall": 0, "recall_95": 0} == {
-        "from_m": 8, "to_m": None, "objects": 100, "found": len(found), "recall": 0, "recall_95": 0
-    }  # fmt: skip
-    low, high = only["at_threshold"]["recall_95"]
+    large = only["by_size"][1]
+    assert (large["from_m"], large["to_m"], large["objects"]) == (8, None, 100)
+    assert (large["found"], len(large["recall_interval"])) == (len(found), 2)
+    assert only["ap50_interval"][0] < only["ap50"] < only["ap50_interval"][1]
+    low, high = only["at_threshold"]["recall_interval"]
     assert low < only["at_threshold"]["recall"] < high
     empty = evaluate(found.iloc[:0], found.iloc[:0]).as_dict()
     assert json.loads(json.dumps(empty, allow_nan=False)) == empty

@@ -9,8 +9,15 @@ import shapely
 from PIL import Image
 
 import geodetect
+from geodetect.assessment.calibration import reliability
 from geodetect.assessment.evaluation import Evaluation
-from geodetect.assessment.plots import check_plots, draw_f1, draw_precision_recall
+from geodetect.assessment.plots import (
+    check_plots,
+    draw_f1,
+    draw_precision_recall,
+    draw_reliability,
+    save_plot,
+)
 from geodetect.errors import OutputError
 from geodetect.settings import EvaluateSettings
 from tests.tiny import modules_after
@@ -81,6 +88,34 @@ def test_the_curves_are_those_of_the_figures() -> None:
     assert f1.get_xdata()[np.argmax(f1.get_ydata())] == one.best_f1.score_threshold
 
 
+def test_a_reliability_diagram_shows_filled_bins_and_their_counts() -> None:
+    from matplotlib.figure import Figure
+
+    scores = np.repeat([0.25, 0.85], [40, 10])
+    correct = np.r_[np.arange(40) < 10, np.arange(10) < 8]
+    axes = Figure().add_subplot()
+    curves = {"before": reliability(scores / 2, correct), "after": reliability(scores, correct)}
+    draw_reliability(curves, "Reliability", axes)
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    after = lines["after: error 0.010"].get_xydata()
+    assert after.ravel() == pytest.approx([0.25, 0.25, 0.85, 0.8])
+    assert lines["before: error 0.175"].get_xdata() == pytest.approx([0.125, 0.425])
+    assert [text.get_text() for text in axes.texts] == ["40", "10"]
+    low, high = next(
+        line.get_ydata()
+        for line in axes.get_lines()
+        if np.allclose(line.get_xdata(), [0.85, 0.85]) and len(line.get_xdata()) == 2
+    )
+    assert (low, high) == pytest.approx((0.490, 0.943), abs=1e-3)  # Wilson, 8 of 10
+
+
+def test_the_size_of_a_plot_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    save_plot(lambda axes: None, path, overwrite=False, inches=(2, 1), dpi=100)
+    with Image.open(path) as image:
+        assert image.size == (200, 100)
+
+
 def test_layers_without_anything_are_drawn_too(tmp_path: Path) -> None:
     nothing = layer(np.empty((0, 2)), score=[])
     some = layer(np.array([[0.0, 0]]), score=[0.5])
@@ -110,7 +145,8 @@ def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     loaded = modules_after("import geodetect.assessment.evaluation, geodetect.assessment.plots")
     assert not loaded & {"matplotlib", "torch", "scipy", "rich", "typer"}
-    code = "import geodetect.assessment.plots as p; p._save(p.Path('x.png'), print, overwrite=True)"
+    draw = "p.save_plot(print, p.Path('x.png'), overwrite=True)"
+    code = f"import geodetect.assessment.plots as p; {draw}"
     assert "matplotlib.pyplot" not in modules_after(
         f"import os, tempfile; os.chdir(tempfile.mkdtemp())\n{code}"
     )

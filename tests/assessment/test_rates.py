@@ -29,9 +29,9 @@ def evaluation(**changes: Any) -> dict[str, Any]:
         "missed": 30,
         "precision": 0.9,
         "recall": 0.75,
-        "count_error_95": [-0.3, 0.0],
+        "count_error_interval": [-0.3, 0.0],
     }
-    other = point | {"right": 10, "count_error_95": None}
+    other = point | {"right": 10, "count_error_interval": None}
     return {
         "score_threshold": 0.47,
         "overall": {"class": "all", "at_threshold": point | changes},
@@ -77,7 +77,7 @@ def test_the_figures_of_one_class_can_be_taken() -> None:
 
 
 def test_an_evaluation_without_intervals_has_independent_errors() -> None:
-    assert rates_of_metrics(evaluation(count_error_95=None)).dispersion == 1
+    assert rates_of_metrics(evaluation(count_error_interval=None)).dispersion == 1
 
 
 def test_plain_precision_and_recall_are_enough() -> None:

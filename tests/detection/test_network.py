@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodetect.detection.network import NetworkDetector, load_detector
 from geodetect.errors import ModelFileError
 from geodetect.model.anchors import anchors_of_image, encode
-from geodetect.model.card import ModelCard
+from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.runtime import Output
 from geodetect.model.runtimes.pytorch import TorchRuntime
 from tests.tiny import (
@@ -56,8 +56,14 @@ class Says(TorchRuntime):
         return logits.numpy(), deltas.numpy(), (height, width)
 
 
-def told(found: list[tuple[list[float], float, int]], side: int = 64, **options: float) -> list:
-    detector = NetworkDetector(Says(tiny_card(classes=("a", "b"), iou=0.5), found), **options)
+def told(
+    found: list[tuple[list[float], float, int]],
+    side: int = 64,
+    calibration: Calibration | None = None,
+    **options: float,
+) -> list:
+    card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
+    detector = NetworkDetector(Says(card, found), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
     one = detector(pixels, everywhere(pixels))[0]
     rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
@@ -137,6 +143,31 @@ def test_detections_below_the_threshold_are_dropped() -> None:
     assert len(told(pair)) == 1
     assert len(told(pair, conf=0.3)) == 2
     assert told(pair, conf=0.9) == []
+
+
+def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
+    four = [
+        ([4.0, 4, 20, 20], 0.6, 0),  # logit 0.405: becomes 0.453
+        ([24.0, 4, 40, 20], 0.7, 0),  # logit 0.847: becomes 0.667
+        ([4.0, 40, 20, 56], 0.3, 1),  # logit -0.847: becomes 0.538
+        ([24.0, 40, 40, 56], 0.2, 1),  # logit -1.386: becomes 0.405
+    ]
+    shifted = Calibration(slope=(2.0, 1.0), intercept=(-1.0, 1.0))
+    found = [([24, 4, 40, 20], 0.667, 0), ([4, 40, 20, 56], 0.538, 1)]
+    assert told(four, calibration=shifted) == found  # 0.5 or more, by the card
+    assert [score for _, score, _ in told(four, calibration=shifted, conf=0.4)] == [
+        0.667,
+        0.538,
+        0.453,
+        0.405,
+    ]
+
+
+def test_calibration_does_not_change_which_of_two_boxes_stays() -> None:
+    pair = [([4.0, 4, 20, 20], 0.7, 0), ([5.0, 4, 21, 20], 0.9, 0)]
+    flat = Calibration(slope=(0.1, 0.1), intercept=(1.0, 1.0))
+    (found,) = told(pair, calibration=flat)
+    assert found[0] == [5, 4, 21, 20]
 
 
 def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord
+from geodetect.model.card import Calibration, ModelCard, NetworkConfig, TrainingRecord
 
 SIZES = ((20.0,), (40.0,), (80.0,), (160.0,))
 
@@ -23,6 +23,11 @@ SIZES = ((20.0,), (40.0,), (80.0,), (160.0,))
         {"tile_px": 0},
         {"colour": "red"},
         {"metrics": {"f1": "good"}},
+        {"calibration": {"slope": (0.0,), "intercept": (0.0,)}},
+        {"calibration": {"slope": (float("inf"),), "intercept": (0.0,)}},
+        {"calibration": {"slope": (1.0,), "intercept": (float("nan"),)}},
+        {"calibration": {"slope": (1.0,), "intercept": ()}},
+        {"calibration": {"slope": (1.0, 2.0), "intercept": (0.0, 0.0)}},
     ],
 )
 def test_a_card_with_values_that_cannot_be_is_refused(values: dict[str, object]) -> None:
@@ -49,6 +54,16 @@ def test_a_card_with_values_that_cannot_be_is_refused(values: dict[str, object])
 def test_a_network_that_cannot_be_built_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         NetworkConfig.model_validate({"anchor_sizes_px": SIZES} | values)
+
+
+def test_a_card_from_before_there_was_calibration_has_none() -> None:
+    assert ModelCard.model_validate_json('{"name": "m", "classes": ["a"]}').calibration is None
+
+
+def test_a_calibration_survives_the_text_of_its_card() -> None:
+    calibration = Calibration(slope=(2.452682, 0.1), intercept=(-0.663266, 3.0))
+    card = ModelCard(name="m", classes=("a", "b"), calibration=calibration)
+    assert ModelCard.model_validate_json(card.model_dump_json()).calibration == calibration
 
 
 def test_a_card_cannot_be_changed() -> None:

@@ -62,6 +62,11 @@ class OnnxRuntime:
         """See ``Runtime``."""
         return 1
 
+    @property
+    def batch_size(self) -> int:
+        """See ``Runtime``: images are run one by one."""
+        return 1
+
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""
         size = padded_size(self.card, *pixels.shape[2:])

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodetect.errors import MissingDependencyError
+from geodetect.errors import MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.bundle import Weights
 from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
 from geodetect.model.cores import usable_cores
 from geodetect.model.inputs import padded_size
+from geodetect.model.int8 import int8_network, without_int8
 from geodetect.model.runtime import Output, pick_precision
 from geodetect.model.runtimes.exported import network_key, prepare
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 DEVICE = "CPU"
 MOST_STREAMS = 16  # each holds the features of a tile: 50 MB of a built-in model's in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
-CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16"}
+CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # best first
 REPORTER = "openvino_telemetry"
 
 
@@ -45,23 +46,25 @@ class OpenVinoRuntime:
         card: Its card.
         weights: Arrays by parameter name.
         precision: ``auto`` (bf16 where the processor computes in it, else fp32), ``fp32``,
-            ``bf16``, ``fp16``.
+            ``bf16``, ``fp16``; ``int8`` if the weights hold a network in it (see ``int8``), with
+            what is not in 8 bit as ``auto`` takes it.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
-        ModelFileError: The weights do not fit the card.
-        InputError: The processor does not compute in this precision.
+        ModelFileError: The weights do not fit the card, or the network in 8 bit is damaged.
+        InputError: The processor does not compute in this precision, or the weights hold no
+            network in it.
     """
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
-        core = _import_openvino().Core()
-        self.precision = pick_precision(
-            precision, _precisions(core), where="openvino on this processor"
-        )
-        self._compiled = core.compile_model(
-            _load(core, card, weights), DEVICE, _options(self.precision)
-        )
+        core = import_openvino().Core()
+        available = _precisions(core)
+        self.precision = pick_precision(precision, available, where="openvino on this processor")
+        is_int8 = self.precision == "int8"
+        network = _load_int8(core, card, weights) if is_int8 else load(core, card, weights)
+        self._floats = available[0] if is_int8 else self.precision
+        self._compiled = core.compile_model(network, DEVICE, _options(self._floats))
         self.streams = int(self._compiled.get_property("NUM_STREAMS"))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
@@ -78,13 +81,19 @@ class OpenVinoRuntime:
     def identity(self) -> str:
         """See ``Runtime``. Sums are split among the threads of a stream, and so rounded."""
         threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
-        share = f"{threads} threads in {self.streams} streams"
-        return f"{self.title}, {share}, openvino {_import_openvino().get_version()}"
+        share = f"{self._floats}, {threads} threads in {self.streams} streams"
+        return f"{self.title}, {share}, openvino {import_openvino().get_version()}"
+
+    @property
+    def batch_size(self) -> int:
+        """See ``Runtime``: each image is a request of its own."""
+        return 1
 
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""
         size = padded_size(self.card, *pixels.shape[2:])
-        logits, deltas = zip(*self._threads.map(self._run, pixels, valid), strict=True)
+        side_by_side = map if len(pixels) == 1 else self._threads.map
+        logits, deltas = zip(*side_by_side(self._run, pixels, valid), strict=True)
         return np.stack(logits), np.stack(deltas), size
 
     def _first_pass(self) -> None:
@@ -125,14 +134,32 @@ def _options(precision: str) -> dict[str, Any]:
 def _precisions(core: openvino.Core) -> list[str]:
     """What the processor computes in, best first."""
     capable = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    return [name for name in ("bf16", "fp32", "fp16") if CAPABILITIES[name] in capable]
+    return [name for name, capability in CAPABILITIES.items() if capability in capable]
 
 
-def _load(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
-    """The converted network, from the cache if it is there."""
-    key = network_key(card, weights, _import_openvino().get_version())
-    entry = cached("openvino", key, partial(_convert, card, weights))
+def load(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+    """The converted network, from the cache if it is there.
+
+    Raises:
+        ModelFileError: The weights do not fit the card.
+    """
+    parameters = without_int8(weights)
+    key = network_key(card, parameters, import_openvino().get_version())
+    entry = cached("openvino", key, partial(_convert, card, parameters))
     return core.read_model(model=entry["model"], weights=entry["weights"])
+
+
+def _load_int8(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+    entry = int8_network(card, weights)
+    try:
+        return core.read_model(model=entry["model"], weights=entry["weights"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(
+            f"model {card.name}: its network in 8 bit cannot be read by OpenVINO "
+            f"{import_openvino().get_version()} ({reason}); make it again with `geodetect "
+            f"quantize`, or choose another --precision"
+        ) from error
 
 
 def _convert(card: ModelCard, weights: Weights) -> Entry:
@@ -141,16 +168,31 @@ def _convert(card: ModelCard, weights: Weights) -> Entry:
 
     from geodetect.model import export
 
-    ov = _import_openvino()
+    ov = import_openvino()
     module, named = export.traceable(card, weights)
     example = tuple(named.values())
     shapes = [ov.PartialShape(_any_size(one.shape)) for one in example]
-    with export.recording(), _no_reports():
+    with export.recording(), no_reports():
         graph = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = ov.convert_model(graph, example_input=example, input=shapes)
+    return representation(model)
+
+
+def representation(network: openvino.Model) -> Entry:
+    """A network as OpenVINO's intermediate representation: ``model`` and ``weights``.
+
+    Raises:
+        OutputError: The folder for temporary files is full.
+    """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.xml"
-        ov.serialize(model, file)
+        try:
+            import_openvino().serialize(network, file)
+        except RuntimeError as error:
+            raise OutputError(
+                f"{folder}: the converted network cannot be written there ({error}); make room, "
+                f"or name another folder for temporary files with the variable TMPDIR"
+            ) from error
         return {"model": file.read_bytes(), "weights": file.with_suffix(".bin").read_bytes()}
 
 
@@ -159,9 +201,14 @@ def _any_size(shape: Sequence[int]) -> list[int]:
     return list(shape) if len(shape) == 1 else [*shape[:-2], -1, -1]
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
+    """The module, which then sends no reports.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
     try:
-        with _no_reports():
+        with no_reports():
             import openvino
     except ImportError as error:
         raise MissingDependencyError(
@@ -172,7 +219,7 @@ def _import_openvino() -> Any:
 
 
 @contextmanager
-def _no_reports() -> Iterator[None]:
+def no_reports() -> Iterator[None]:
     """Keep OpenVINO from sending reports of its use over the network.
 
     It does so on import and conversion unless its reporting library is missing. A program that has

@@ -7,15 +7,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import InputError, ModelFileError
 from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.device import pick_device
 from geodetect.model.inputs import fit_input
+from geodetect.model.int8 import without_int8
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, pick_precision
 
+ACCELERATOR_BATCH = 4  # where free memory is not known
+MOST_AT_ONCE = 32
+# Features that live at the same time: about four maps of 16 values per pixel of the input (64
+# channels at stride 2, and 256 at stride 4 in a ResNet-50) in single precision, and as much again.
+BYTES_PER_PX = 512
 HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -46,7 +52,8 @@ def load_network(card: ModelCard, weights: Weights) -> RetinaNet:
         raise ModelFileError(f"model {card.name}: its card describes no network")
     with torch.device("meta"):  # no random numbers that would be replaced at once
         network = RetinaNet(card.network, len(card.classes))
-    state = {key: torch.from_numpy(np.array(value)).float() for key, value in weights.items()}
+    own = without_int8(weights)
+    state = {key: torch.from_numpy(np.array(value)).float() for key, value in own.items()}
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
@@ -95,19 +102,48 @@ class TorchRuntime:
 
     @property
     def streams(self) -> int:
-        """See ``Runtime``."""
-        return 1
+        """See ``Runtime``: an accelerator works on one batch while another one is unpacked."""
+        return 1 if self.device.type == "cpu" else 2
+
+    @property
+    def batch_size(self) -> int:
+        """See ``Runtime``: as many as fit into half of the memory that an accelerator has free."""
+        if self.device.type == "cpu":
+            return 1
+        if self.device.type != "cuda":
+            return ACCELERATOR_BATCH
+        free, _ = torch.cuda.mem_get_info(self.device)
+        side = self.card.tile_px * self.card.input_scale
+        fitting = int(free / 2 / self.streams / (side**2 * BYTES_PER_PX))
+        return min(MOST_AT_ONCE, max(1, fitting))
 
     @torch.inference_mode()
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""
         step = 1 if self.device.type == "cpu" else len(pixels)
         parts = [
-            self._run(pixels[i : i + step], valid[i : i + step])
+            part
             for i in range(0, len(pixels), step)
+            for part in self._fitting(pixels[i : i + step], valid[i : i + step])
         ]
         logits, deltas, sizes = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(deltas), sizes[0]
+
+    def _fitting(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Output]:
+        """Run a batch, in halves where the device has too little memory for all of it."""
+        try:
+            return [self._run(pixels, valid)]
+        except torch.OutOfMemoryError as error:
+            if len(pixels) == 1:
+                height, width = valid.shape[1:]
+                raise InputError(
+                    f"{self.device} has too little memory for one tile of {width} x {height} px; "
+                    f"make tiles smaller with --tile-size, or run on the processor with "
+                    f"--device cpu"
+                ) from error
+        half = len(pixels) // 2  # outside the handler, which holds on to the memory
+        first, second = (pixels[:half], valid[:half]), (pixels[half:], valid[half:])
+        return [*self._fitting(*first), *self._fitting(*second)]
 
     def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         images = normalise(
