@@ -7,7 +7,8 @@
     │   ├── BandError                        bands that the raster does not have
     │   ├── GeoreferenceError                no CRS, or one that cannot be used
     │   ├── AnnotationError                  labels that cannot be used
-    │   └── ModelFileError                   a model file that is damaged or of another kind
+    │   ├── ModelFileError                   a model file that is damaged or of another kind
+    │   └── DivergenceError                  a training whose loss is no longer a number
     ├── RasterError           (OSError)      a raster that cannot be opened or read
     ├── OutputError           (OSError)      a result that cannot be written
     └── MissingDependencyError (ImportError) an extra that is not installed
@@ -38,6 +39,10 @@ class AnnotationError(InputError):
 
 class ModelFileError(InputError):
     """A model file is damaged, unknown or of another kind."""
+
+
+class DivergenceError(InputError):
+    """The loss of a training is no longer a number: its settings cannot be used."""
 
 
 class RasterError(GeodetectError, OSError):

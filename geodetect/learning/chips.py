@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import AnnotationError, GeodetectWarning, RasterError
 from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
@@ -52,6 +54,23 @@ class Ground:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A place that chips are centred on.
+
+    Args:
+        ground: Number of the raster in the sampler.
+        x: Column in the raster's own pixels.
+        y: Row likewise.
+        score: How sure a model was to see an object there.
+    """
+
+    ground: int
+    x: float
+    y: float
+    score: float
+
+
+@dataclass(frozen=True)
 class Chip:
     """One training example.
 
@@ -67,7 +86,10 @@ class Chip:
 
 
 class ChipSampler:
-    """Draws chips; the n-th chip depends on nothing but the seed and n.
+    """Draws chips; the n-th chip depends on nothing but the seed, n and ``negatives``.
+
+    ``negatives`` are places without objects to look at more often: half of the chips that are not
+    placed on an object are placed on one of them.
 
     Args:
         grounds: Rasters with objects.
@@ -109,6 +131,9 @@ class ChipSampler:
             )
         areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
         self._area_share = areas / areas.sum()
+        self._lock = threading.Lock()
+        self.damaged: dict[str, str] = {}
+        self.negatives: tuple[Place, ...] = ()
 
     @property
     def objects(self) -> int:
@@ -116,40 +141,58 @@ class ChipSampler:
         return len(self._objects)
 
     def __getitem__(self, number: int) -> Chip:
-        """The chip of this number."""
+        """The chip of this number.
+
+        Places that cannot be read are passed over; ``damaged`` then holds the reason by path.
+
+        Raises:
+            AnnotationError: There is no room for a chip.
+            RasterError: Nothing can be read.
+        """
         rng = np.random.default_rng([self.seed, number])
+        failure: RasterError | None = None
         for _ in range(TRIES):
             ground, tile, scale = self._place(rng)
             if tile is None:
                 continue
             grid = ground.raster.grid.resampled(scale, scale)
-            pixels = ground.raster.read(tile, grid)
+            try:
+                pixels = ground.raster.read(tile, grid)
+            except RasterError as error:
+                failure = error
+                self._note_damage(ground.raster, error)
+                continue
             if pixels.valid.mean() >= VALID_SHARE:
-                size = _size(ground.raster.grid, grid)
+                size = resampling(ground.raster.grid, grid)
                 return self._finish(ground, tile, size, pixels.values, pixels.valid, rng)
+        if failure is not None:
+            raise failure
         raise AnnotationError(
             f"no place for a chip of {self.chip_px} px found in {TRIES} tries; choose a smaller "
             f"--chip-px or hold out less ground with --val-share"
         )
 
+    def _note_damage(self, raster: Raster, error: RasterError) -> None:
+        """Warn of a raster once; chips are drawn by several threads."""
+        with self._lock:
+            is_new = raster.path not in self.damaged
+            self.damaged[raster.path] = str(error)
+        if is_new:
+            warnings.warn(f"chips are drawn elsewhere: {error}", GeodetectWarning, stacklevel=2)
+
     def _place(self, rng: np.random.Generator) -> tuple[Ground, Tile | None, float]:
         """A random place: its ground, the chip's window (None: held out) and the scale."""
         low, high = np.log(SCALE_RANGE)
         zoom = float(np.exp(rng.uniform(low, high)))
-        on_object = rng.random() < self.object_share
-        if on_object:
-            number, row = self._objects[int(rng.integers(len(self._objects)))]
-        else:
-            number, row = int(rng.choice(len(self.grounds), p=self._area_share)), -1
+        number, centre = self._target(rng)
         ground = self.grounds[number]
         scale = zoom * ground.gsd_m / self.gsd_m
         grid = ground.raster.grid.resampled(scale, scale)
-        size = _size(ground.raster.grid, grid)
+        size = resampling(ground.raster.grid, grid)
         shape = np.array([grid.width, grid.height])
         room = np.maximum(shape - self.chip_px, 0)
-        if on_object:
-            centre = (ground.boxes[row, :2] + ground.boxes[row, 2:]) / 2 * size[:2]
-            corner = np.clip(centre - rng.uniform(0, self.chip_px, 2), 0, room)
+        if centre is not None:
+            corner = np.clip(centre * size[:2] - rng.uniform(0, self.chip_px, 2), 0, room)
         else:
             corner = rng.uniform(0, 1, 2) * room
         x0, y0 = (int(c) for c in corner)
@@ -157,6 +200,18 @@ class ChipSampler:
         tile = Tile(0, 0, 0, x0, y0, width, height)
         touched = bx.overlap_pairs(tile.box[None] / size, ground.held_out)
         return ground, None if len(touched) else tile, scale
+
+    def _target(self, rng: np.random.Generator) -> tuple[int, NDArray[np.float64] | None]:
+        """A random raster, and the point in its own pixels that is to be seen; None: any."""
+        drawn = rng.random()
+        if drawn < self.object_share:
+            number, row = self._objects[int(rng.integers(len(self._objects)))]
+            box = self.grounds[number].boxes[row]
+            return number, (box[:2] + box[2:]) / 2
+        if self.negatives and drawn < self.object_share + (1 - self.object_share) / 2:
+            place = self.negatives[int(rng.integers(len(self.negatives)))]
+            return place.ground, np.array([place.x, place.y])
+        return int(rng.choice(len(self.grounds), p=self._area_share)), None
 
     def _finish(
         self,
@@ -177,7 +232,7 @@ class ChipSampler:
         return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
 
 
-def _size(own: Grid, grid: Grid) -> NDArray[np.float64]:
+def resampling(own: Grid, grid: Grid) -> NDArray[np.float64]:
     """Pixels of a resampled grid per pixel of the raster's own: x, y, x, y."""
     return np.array([grid.width / own.width, grid.height / own.height] * 2)
 

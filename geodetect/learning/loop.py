@@ -1,129 +1,262 @@
-"""The training loop: optimiser, schedule, averaged weights, checkpoints."""
+"""The training loop: schedule, clock, validations, checkpoints."""
 
 from __future__ import annotations
 
 import math
-import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from contextlib import closing
+from dataclasses import astuple, dataclass, field
+from typing import Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
-
-from geodetect.errors import InputError, OutputError
-from geodetect.learning.chips import Chip, ChipSampler
-from geodetect.learning.losses import Target, retinanet_loss
-from geodetect.model.anchors import anchors_of_image
-from geodetect.model.card import ModelCard
-from geodetect.model.device import pick_device
-from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtimes.pytorch import normalise
+from geodetect.errors import InputError
+from geodetect.learning.checkpoint import read_state, write_state
+from geodetect.learning.chips import Chip, ChipSampler, Place
+from geodetect.learning.learner import Learner, Losses
+from geodetect.learning.runs import RunFolder
+from geodetect.learning.schedule import learning_rate, validation_cost, validation_interval
+from geodetect.learning.selection import Selection, Weights
+from geodetect.learning.validation import Validation
 from geodetect.progress import Progress
 from geodetect.settings import TrainSettings
 
-WARM_UP_SHARE = 0.03
-FINAL_LR_SHARE = 0.01
-TRUNK_LR_SHARE = 0.25
-WEIGHT_DECAY = 0.02
-GRADIENT_NORM = 5.0
-AVERAGE_DECAY = 0.998
-FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
 PREFETCHED_BATCHES = 4
 CHECKPOINT_SECONDS = 60.0
+ROWS, MOST_ROW_STEPS, MOST_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
+
+
+class Validator(Protocol):
+    """Measures weights on ground that is held out, see ``HeldOut``."""
+
+    @property
+    def pixels(self) -> float:
+        """Pixels it looks at."""
+
+    def measure(self, weights: Weights) -> Validation | None:
+        """How good weights are; None: there is nothing to measure."""
+
+
+class Miner(Protocol):
+    """Finds places to look at more often, see ``NegativeMiner``."""
+
+    @property
+    def pixels(self) -> float:
+        """Pixels it looks at."""
+
+    def mine(self, weights: Weights, known: Sequence[Place], *, turn: int) -> tuple[Place, ...]:
+        """False alarms of weights."""
+
+
+@dataclass
+class Window:
+    """Sums since the last row of the metrics."""
+
+    steps: int = 0
+    class_loss: float = 0.0
+    box_loss: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, losses: Losses, seconds: float) -> None:
+        """Count a step."""
+        self.steps += 1
+        self.class_loss += losses.classes
+        self.box_loss += losses.boxes
+        self.seconds += seconds
+
+    def figures(self, batch_size: int) -> dict[str, float]:
+        """Means as columns of the metrics; nothing before the first step."""
+        if not self.steps:
+            return {}
+        classes, boxes = self.class_loss / self.steps, self.box_loss / self.steps
+        speed = self.steps * batch_size / max(self.seconds, 1e-9)
+        return {
+            "loss": classes + boxes, "class_loss": classes, "box_loss": boxes, "chips_per_s": speed
+        }  # fmt: skip
 
 
 @dataclass
 class Loop:
     """A training in progress.
 
+    With ``steps``, all it does depends on the number of steps alone, so that a training that was
+    cut off and resumed ends as if it had not been. With ``minutes``, it depends on the clock.
+
     Args:
-        network: Trained in place.
-        card: Its card: normalisation.
+        learner: What learns.
         sampler: Where chips come from.
-        settings: Steps or minutes, batch size, learning rate, device.
-        checkpoint: File that the state is written to, about once a minute; None: nowhere.
+        settings: Steps or minutes, batch size, validations.
+        validator: Measures the averaged weights; None: nothing is held out.
+        folder: Where the checkpoint, about once a minute, and the metrics go; None: nowhere.
+        miner: Finds false alarms whenever the weights are measured; None: nobody looks.
     """
 
-    network: RetinaNet
-    card: ModelCard
+    learner: Learner
     sampler: ChipSampler
     settings: TrainSettings
-    checkpoint: Path | None = None
-    step: int = 0
+    validator: Validator | None = None
+    folder: RunFolder | None = None
+    miner: Miner | None = None
     seconds: float = 0.0
-    _loss: float = field(default=math.nan, init=False)
+    selection: Selection = field(default_factory=Selection)
+    measured: dict[int, Validation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._device = pick_device(self.settings.device)
-        self.network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(not name.startswith(FROZEN))
-        self._optimiser = torch.optim.AdamW(self._groups(), weight_decay=WEIGHT_DECAY)
-        self._average = AveragedModel(self.network, multi_avg_fn=_move_average)
-        size = self.settings.chip_px
-        self._anchors = anchors_of_image(self.network.config, size, size).to(self._device)
+        self._window = Window()
+        self._loss = math.nan
+        self._started = self._saved = time.monotonic()
+        self._row_seconds = 0.0
+        self._validated = 0.0  # seconds on the clock when the last validation was over
+        self._validation_seconds = math.nan
+        self._reviews = 0
+        pixels = sum(one.pixels for one in (self.validator, self.miner) if one is not None)
+        size = {"batch_size": self.settings.batch_size, "chip_px": self.settings.chip_px}
+        self._validation_steps = validation_cost(pixels, **size)  # that take as long as a review
 
     @property
-    def averaged(self) -> RetinaNet:
-        """The network with the exponential moving average of its weights."""
-        module = self._average.module
-        assert isinstance(module, RetinaNet)
-        return module
+    def step(self) -> int:
+        """Steps done."""
+        return self.learner.steps
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the training ended, or ends, because nothing gets better."""
+        return self.selection.is_stalled(self.settings.patience)
 
     def run(self, progress: Progress) -> None:
-        """Train until steps or minutes are over.
+        """Train until steps or minutes are over, or nothing gets better any more.
 
         Raises:
-            InputError: The loss is no longer a number.
-            OutputError: The checkpoint cannot be written.
+            DivergenceError: The loss is no longer a number.
+            OutputError: The checkpoint or the metrics cannot be written.
         """
-        self.network.train()
-        saved = started = time.monotonic() - self.seconds
-        for batch in self._batches():
-            if self._share >= 1:
-                break
-            self._one_step(batch)
-            self.seconds = time.monotonic() - started
-            progress(self._done, self._total, loss=self._loss, step=self.step)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self.save()
-                saved = time.monotonic()
+        self._saved = time.monotonic()
+        self._started = self._saved - self.seconds
+        while not self._finished:
+            negatives = self.sampler.negatives
+            with closing(self._batches()) as batches:  # drawn ahead: anew when chips change
+                while not self._finished and negatives is self.sampler.negatives:
+                    self._one_step(batches)
+                    self._after_step(progress)
         self.save()
 
+    def _one_step(self, batches: Iterator[list[Chip]]) -> None:
+        began = time.monotonic()
+        losses = self.learner.learn(next(batches), learning_rate(self._share))
+        last = losses.total
+        self._loss = last if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * last
+        self._window.add(losses, time.monotonic() - began)
+
+    def _after_step(self, progress: Progress) -> None:
+        self.seconds = time.monotonic() - self._started
+        figures = {"loss": self._loss, "step": self.step, "lr": self._lr}
+        figures["chips_per_s"] = self._speed()["chips_per_s"]
+        is_due = self._validation_is_due
+        measured = self._review() if is_due else None
+        if self.selection.validations:
+            figures["best_ap50"] = self.selection.best_ap50
+        if measured is not None:
+            figures["val_ap50"] = _ap50(measured)
+        if measured is not None or self._row_is_due:
+            self._write_row(measured)
+        progress(self._done, self._total, **figures)
+        if is_due or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            self.save()
+
+    def _review(self) -> Validation | None:
+        """Measure the averaged weights, and find what they get wrong."""
+        began = time.monotonic()
+        weights = self.learner.weights()
+        measured = None if self.validator is None else self.validator.measure(weights)
+        if measured is not None:
+            self._select(measured, weights)
+        if self.miner is not None and not self._finished:
+            known, turn = self.sampler.negatives, self._reviews
+            self.sampler.negatives = self.miner.mine(weights, known, turn=turn)
+        self._reviews += 1
+        self._validation_seconds = time.monotonic() - began
+        self._validated = time.monotonic() - self._started
+        return measured
+
+    def _select(self, measured: Validation, weights: Weights) -> None:
+        """Keep the state if it is the best."""
+        self.selection = self.selection.after(self.step, _ap50(measured), weights)
+        kept = {self.selection.best_step, self.step}
+        earlier = {step: one for step, one in self.measured.items() if step in kept}
+        self.measured = earlier | {self.step: measured}
+
+    @property
+    def _validation_is_due(self) -> bool:
+        if self.validator is None and self.miner is None:
+            return False
+        if self._share >= 1:
+            return self.validator is not None
+        if self.settings.val_every is not None:
+            return self.step % self.settings.val_every == 0
+        if self.settings.minutes is None:
+            every = max(1, math.ceil(validation_interval(self._validation_steps, self._total)))
+            return self.step % every == 0 and self._total - self.step >= every / 2
+        every_s = validation_interval(self._validation_time, self._total)
+        left = self._total - self.seconds
+        return self.seconds - self._validated >= every_s and left >= every_s / 2
+
+    @property
+    def _validation_time(self) -> float:
+        """How many seconds a validation takes: as the last one did, or as steps let expect."""
+        if math.isfinite(self._validation_seconds):
+            return self._validation_seconds
+        return self._validation_steps * self.seconds / self.step
+
+    @property
+    def _row_is_due(self) -> bool:
+        if self._share >= 1:
+            return True
+        if self.settings.minutes is None:
+            return self.step % min(MOST_ROW_STEPS, max(1, self._total // ROWS)) == 0
+        return self.seconds - self._row_seconds >= min(MOST_ROW_SECONDS, self._total / ROWS)
+
+    def _write_row(self, measured: Validation | None) -> None:
+        row = {"step": self.step, "seconds": round(self.seconds, 1), "lr": self._lr}
+        row |= self._speed()
+        if measured is not None:
+            names = ("ap50", "f1", "precision", "recall")
+            row |= {f"val_{n}": measured.metrics.get(n, math.nan) for n in names}
+        if self.folder is not None:
+            self.folder.metrics.append(row)
+        self._window = Window()
+        self._row_seconds = self.seconds
+
+    def _speed(self) -> dict[str, float]:
+        return self._window.figures(self.settings.batch_size)
+
     def save(self) -> None:
-        """Write the checkpoint; the one before stays whole until the new one is."""
-        if self.checkpoint is None:
+        """Write the checkpoint; the one before stays whole until the new one is.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._saved = time.monotonic()
+        if self.folder is None:
             return
-        temporary = self.checkpoint.with_name(self.checkpoint.name + ".tmp")
         state = {
-            "network": self.network.state_dict(),
-            "average": self._average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
             "settings": self.settings.model_dump_json(),
+            "learner": self.learner.state(),
+            "lr": self.learner.lr,
+            "seconds": self.seconds,
+            "selection": self.selection.state(),
+            "window": vars(self._window),
+            "row_seconds": self._row_seconds,
+            "validated": self._validated,
+            "validation_seconds": self._validation_seconds,
+            "reviews": self._reviews,
+            "negatives": [astuple(place) for place in self.sampler.negatives],
         }
-        try:
-            torch.save(state, temporary)
-            temporary.replace(self.checkpoint)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(
-                f"{self.checkpoint}: the checkpoint cannot be written ({error}); the one before "
-                f"is unharmed, go on from it with --resume"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_state(self.folder.checkpoint, state)
 
     def discard(self) -> None:
         """Remove the checkpoint of a training that is finished."""
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
+        if self.folder is not None:
+            self.folder.checkpoint.unlink(missing_ok=True)
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -131,28 +264,35 @@ class Loop:
         Raises:
             InputError: There is none, or it is damaged or from a training with other settings.
         """
-        path = self.checkpoint
-        if path is None or not path.is_file():
-            raise InputError(f"--resume: there is no checkpoint {path}; start without --resume")
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            settings, step, seconds = state["settings"], state["step"], state["seconds"]
-        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-            raise InputError(
-                f"--resume: {path} cannot be read ({str(error).partition('. ')[0]}); start without "
-                f"--resume"
-            ) from error
-        if settings != self.settings.model_dump_json():
+        if self.folder is None:
+            raise InputError("--resume: there is no checkpoint; start without --resume")
+        path = self.folder.checkpoint
+        state = read_state(path)
+        if state["settings"] != self.settings.model_dump_json():
             raise InputError(f"--resume: {path} is from a training with other settings")
         try:
-            self.network.load_state_dict(state["network"])
-            self._average.load_state_dict(state["average"])
-            self._optimiser.load_state_dict(state["optimiser"])
+            self.learner.restore(state["learner"])
+            self.learner.lr = state["lr"]
+            self.selection = Selection.of_state(state["selection"])
+            self._window = Window(**state["window"])
+            self.sampler.negatives = tuple(Place(*values) for values in state["negatives"])
+            self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
+            self._validated, self._reviews = state["validated"], state["reviews"]
+            self._validation_seconds = state["validation_seconds"]
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"--resume: {path} is of another network; were the classes of the labels changed?"
             ) from error
-        self.step, self.seconds = step, seconds
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"--resume: {path} cannot be read (it is from another version of geodetect); "
+                f"start without --resume"
+            ) from error
+        self.folder.metrics.cut(self.step)
+
+    @property
+    def _finished(self) -> bool:
+        return self._share >= 1 or self.stalled
 
     @property
     def _share(self) -> float:
@@ -168,56 +308,11 @@ class Loop:
         minutes = self.settings.minutes
         return self.settings.steps if minutes is None else max(1, round(minutes * 60))
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups: a slower trunk, and no weight decay on biases and norms."""
-        groups = []
-        for is_trunk in (True, False):
-            for is_weight in (True, False):
-                chosen = [
-                    p
-                    for name, p in self.network.named_parameters()
-                    if p.requires_grad
-                    and name.startswith("trunk.") == is_trunk
-                    and (p.ndim > 1) == is_weight
-                ]
-                lr = self.settings.lr * (TRUNK_LR_SHARE if is_trunk else 1.0)
-                options = {} if is_weight else {"weight_decay": 0.0}
-                if chosen:
-                    groups.append({"params": chosen, "lr": lr, "peak_lr": lr, **options})
-        return groups
+    @property
+    def _lr(self) -> float:
+        return self.learner.lr * learning_rate(self._share)
 
-    def _one_step(self, chips: list[Chip]) -> None:
-        images, targets = self._to_device(chips)
-        rate = _schedule(self._share)
-        for group in self._optimiser.param_groups:
-            group["lr"] = group["peak_lr"] * rate
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
-            logits, deltas = self.network(images)
-        class_loss, box_loss = retinanet_loss(
-            logits.float(), deltas.float(), targets, anchors=self._anchors
-        )
-        loss = class_loss + box_loss
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        if not torch.isfinite(loss + norm):
-            raise InputError(
-                f"the loss is no longer a number at step {self.step}; lower the learning rate with "
-                f"--lr (now {self.settings.lr:g}); the last checkpoint is unharmed"
-            )
-        self._optimiser.step()
-        self._average.update_parameters(self.network)
-        self.step += 1
-        last = loss.item()
-        self._loss = last if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * last
-
-    def _to_device(self, chips: list[Chip]) -> tuple[Tensor, list[Target]]:
-        pixels = torch.from_numpy(np.stack([chip.image for chip in chips])).to(self._device)
-        valid = torch.from_numpy(np.stack([chip.valid for chip in chips])).to(self._device)
-        images = normalise(pixels, valid, self.card)
-        return images, [chip.target.to(self._device) for chip in chips]
-
-    def _batches(self) -> Iterator[list[Chip]]:
+    def _batches(self) -> Generator[list[Chip]]:
         """Batches from here on, drawn ahead by another thread."""
         size = self.settings.batch_size
 
@@ -239,16 +334,5 @@ class Loop:
                     future.cancel()
 
 
-@torch.no_grad()
-def _move_average(averaged: Any, current: Any, steps: Tensor | int) -> None:
-    """Exponential moving average; it forgets faster in the beginning, when it has little to say."""
-    decay = min(AVERAGE_DECAY, (1 + int(steps)) / (10 + int(steps)))
-    torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
-
-
-def _schedule(share: float) -> float:
-    """Learning rate over its peak: linear warm-up, then a cosine down to a hundredth."""
-    if share < WARM_UP_SHARE:
-        return 0.05 + 0.95 * share / WARM_UP_SHARE
-    phase = (share - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
-    return FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * (1 + math.cos(math.pi * phase)) / 2
+def _ap50(measured: Validation) -> float:
+    return measured.metrics.get("ap50", 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -32,15 +33,16 @@ OPTIONS = [
 ]  # fmt: skip
 runner = CliRunner()
 
+MEASURED = ["--val-every", "2", "--patience", "9"]
 SAVING = """
-from geodetect.learning import loop
+from geodetect.learning import learner, loop
 from geodetect_cli.app import main
 loop.CHECKPOINT_SECONDS = 0.0
-one_step = loop.Loop._one_step
-def told(self, chips):
-    print(self.step, flush=True)
-    one_step(self, chips)
-loop.Loop._one_step = told
+learn = learner.Learner.learn
+def told(self, chips, rate):
+    print(self.steps, flush=True)
+    return learn(self, chips, rate)
+learner.Learner.learn = told
 main()
 """
 
@@ -59,10 +61,19 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="session")
 def trained(scene: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "squares.safetensors"
-    done = run_program("train", *scene, *OPTIONS, "--steps", str(STEPS), "-o", output, "--json")
+    options = [*scene, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", output]
+    done = run_program("train", *options, "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert json.loads(done.stdout) == load_card(output).model_dump(mode="json")
+    summary = json.loads(done.stdout)
+    assert summary["card"] == load_card(output).model_dump(mode="json")
+    assert (summary["output"], summary["steps"]) == (str(output), STEPS)
+    assert (summary["validations"], summary["left_out"]) == (STEPS // 2, {})
+    assert Path(summary["page"]) == output.parent / "squares_run/index.html"
+    lines = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines if "AP50 0." in line and ":" in line] == [
+        "step 2", "step 4",
+    ]  # fmt: skip
+    assert lines[0].startswith("step 1 of 4  loss ")
     return output
 
 
@@ -71,10 +82,13 @@ def test_train_writes_a_model_with_its_card(trained: Path) -> None:
     assert card.name == "squares"
     assert card.classes == ("square",)
     assert card.gsd_m == pytest.approx(0.25, rel=0.01)
-    assert card.training.steps == STEPS
+    assert card.training.steps in (2, 4), "the better of the two that were measured"
     assert card.training.initial_weights == "random weights"
     assert card.metrics["objects"] > 0
-    assert list(trained.parent.iterdir()) == [trained], "the checkpoint is removed"
+    assert sorted(trained.parent.iterdir()) == [trained, trained.parent / "squares_run"]
+    names = {file.name for file in (trained.parent / "squares_run").iterdir()}
+    assert {"metrics.csv", "split.geojson", "labels.json", "validation.gpkg"} <= names
+    assert "checkpoint.pt" not in names, "it is removed"
 
 
 def test_predict_takes_the_model_that_train_made(
@@ -92,7 +106,7 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     trained: Path, scene: list[str], tmp_path: Path
 ) -> None:
     output = tmp_path / "squares.safetensors"
-    command = ["train", *scene, *OPTIONS, "--steps", str(STEPS), "-o", str(output)]
+    command = ["train", *scene, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", str(output)]
     process = subprocess.Popen(
         [sys.executable, "-c", SAVING, *command],
         stdout=subprocess.PIPE,
@@ -100,11 +114,11 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
         env=program_environment(),
     )
     assert process.stdout is not None
-    for step in range(3):
+    for step in range(4):  # the first validation lies before the last of them
         assert process.stdout.readline() == f"{step}\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert (tmp_path / "squares.checkpoint").exists()
+    assert (tmp_path / "squares_run/checkpoint.pt").exists()
     assert not output.exists()
     done = run_program(*command, "--resume", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -113,6 +127,16 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     assert card == expected_card
     assert weights.keys() == expected.keys()
     assert all(np.array_equal(weights[key], expected[key]) for key in expected)
+    logs = [folder / "squares_run/metrics.csv" for folder in (tmp_path, trained.parent)]
+    ours, whole = (timeless(log) for log in logs)
+    assert ours == whole
+
+
+def timeless(log: Path) -> list[dict[str, str]]:
+    """The rows of a log without what the clock decides."""
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in r.items() if k not in ("seconds", "chips_per_s")} for r in rows]
 
 
 def refused(*arguments: str) -> str:
@@ -132,9 +156,14 @@ def test_a_model_that_exists_is_not_replaced_unasked(trained: Path, scene: list[
 def test_overwrite_replaces_a_model(scene: list[str], tmp_path: Path) -> None:
     output = tmp_path / "m.safetensors"
     output.write_text("old")
+    (tmp_path / "m_run").mkdir()
+    (tmp_path / "m_run/metrics.csv").write_text("old")
+    (tmp_path / "m_run/misses.png").write_text("old")
     options = [*scene, *OPTIONS, "--steps", "1", "-o", str(output), "--val-share", "0"]
     assert runner.invoke(app, ["train", *options, "--overwrite", "-q"]).output == ""
     assert load_card(output).metrics == {}
+    assert (tmp_path / "m_run/metrics.csv").read_text().startswith("step,seconds")
+    assert not (tmp_path / "m_run/misses.png").exists()
     if os.name == "posix":
         assert output.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
@@ -148,10 +177,11 @@ def _umask() -> int:
 def test_an_unfinished_training_is_not_thrown_away_unasked(
     scene: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "m.checkpoint").write_text("hours of work")
+    (tmp_path / "m_run").mkdir()
+    (tmp_path / "m_run/checkpoint.pt").write_text("hours of work")
     message = refused(*scene, *OPTIONS, "-o", str(tmp_path / "m.safetensors"))
     assert "--resume" in message
-    assert (tmp_path / "m.checkpoint").read_text() == "hours of work"
+    assert (tmp_path / "m_run/checkpoint.pt").read_text() == "hours of work"
 
 
 def test_resume_without_a_checkpoint_is_refused(scene: list[str], tmp_path: Path) -> None:
@@ -175,6 +205,7 @@ def test_labels_that_lie_elsewhere_are_refused(scene: list[str], tmp_path: Path)
         (["--bands", "1,2"], "--bands"),
         (["--device", "cuda:999"], "--device"),
         (["--val-area", "no.gpkg"], "no.gpkg"),
+        (["--val-rasters", "no.tif"], "no.tif"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_line(
@@ -191,7 +222,18 @@ def test_a_model_file_has_the_suffix_of_one(scene: list[str], tmp_path: Path, na
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--steps", "0"], ["--lr", "0"], ["--val-share", "1"], ["--chip-px", "8"], []]
+    "arguments",
+    [
+        ["--steps", "0"],
+        ["--lr", "0"],
+        ["--val-share", "1"],
+        ["--chip-px", "8"],
+        ["--keep", "first"],
+        ["--val-every", "0"],
+        ["--val-area", "a.gpkg", "--val-rasters", "b.tif"],
+        ["--val-labels", "a.gpkg"],
+        [],
+    ],
 )
 def test_a_usage_error_has_exit_code_2(
     scene: list[str], tmp_path: Path, arguments: list[str]
@@ -200,3 +242,28 @@ def test_a_usage_error_has_exit_code_2(
     result = runner.invoke(app, ["train", *scene, *arguments, *output])
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_corrupt_sheet_is_named_and_counted(scene: list[str], tmp_path: Path) -> None:
+    (tmp_path / "corrupt.tif").write_text("no raster")
+    output = tmp_path / "m.safetensors"
+    options = [*scene, "--rasters", str(tmp_path / "corrupt.tif"), *OPTIONS, "--steps", "1"]
+    result = runner.invoke(app, ["train", *options, "-o", str(output), "--val-share", "0"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Warning: left out: ") == 1
+    assert "corrupt.tif" in result.stderr
+    (left_out,) = [line for line in result.stderr.splitlines() if line.startswith("  Left out")]
+    assert "corrupt.tif" in left_out
+
+
+def test_a_loss_that_is_no_number_is_one_line_and_exit_code_1(
+    scene: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "m.safetensors"
+    result = runner.invoke(
+        app, ["train", *scene, *OPTIONS, "--steps", "50", "--lr", "1e30", "-o", str(output)]
+    )
+    assert result.exit_code == 1, result.output
+    assert "no longer a number at step" in result.stderr
+    assert "--lr (now 1e+30)" in result.stderr.splitlines()[-1]
+    assert not output.exists()

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import AnnotationError, GeodetectWarning, RasterError
 from geodetect.io.raster import open_raster
-from geodetect.learning.chips import VISIBLE_SHARE, ChipSampler, Ground, visible_objects
+from geodetect.learning.chips import (
+    VISIBLE_SHARE,
+    ChipSampler,
+    Ground,
+    Place,
+    visible_objects,
+)
 from tests.tiny import BRIGHT, GSD_M, SQUARE_PX, grid_corners, squares_image, write_raster
 
 CHIP_PX = 64
@@ -173,3 +179,53 @@ def test_a_chip_without_objects_has_empty_columns() -> None:
     found = visible_objects(np.empty((0, 4)), np.empty(0, np.int64), 64)
     assert found.boxes.shape == found.ignored.shape == (0, 4)
     assert found.labels.shape == (0,)
+
+
+def damaged_after_opening(path: Path) -> Ground:
+    """A raster whose pixels are gone once it was opened."""
+    one = ground(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
+    path.write_bytes(path.read_bytes()[:2000])
+    return one
+
+
+def test_places_that_cannot_be_read_are_passed_over_with_one_warning(
+    plain: Ground, tmp_path: Path
+) -> None:
+    broken = damaged_after_opening(tmp_path / "broken.tif")
+    options = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_share": 0.7, "seed": 1}
+    both = ChipSampler([broken, plain], **options)  # type: ignore[arg-type]
+    with pytest.warns(GeodetectWarning, match=r"elsewhere: .*broken\.tif") as caught:
+        chips = [both[number] for number in range(8)]
+    assert len(caught) == 1
+    assert list(both.damaged) == [str(tmp_path / "broken.tif")]
+    assert all(chip.image.any() for chip in chips)
+    later = [both[number].image.tobytes() for number in (7, 3)]
+    assert later == [chips[number].image.tobytes() for number in (7, 3)], "the number decides"
+
+
+def test_a_single_raster_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    broken = damaged_after_opening(tmp_path / "broken.tif")
+    with pytest.warns(GeodetectWarning), pytest.raises(RasterError, match="cannot read"):
+        _ = sampler(broken)[0]
+
+
+def test_half_of_the_chips_off_objects_show_a_negative(plain: Ground) -> None:
+    one = sampler(plain, object_share=0.0, augment=0.0)
+    before = [one[number].image.tobytes() for number in range(60)]
+    corner = Place(0, float(WIDTH), 0.0, 0.9)  # chips there lie as far right and up as they can
+    one.negatives = (corner,)
+    chips = [one._place(np.random.default_rng([1, number]))[1] for number in range(60)]
+    right = sum(
+        tile is not None and tile.y0 == 0 and tile.x0 > WIDTH * 0.6 - CHIP_PX for tile in chips
+    )
+    assert 18 <= right <= 45
+    one.negatives = ()
+    assert [one[number].image.tobytes() for number in range(60)] == before
+
+
+def test_negatives_leave_the_share_of_objects_as_it_is(plain: Ground) -> None:
+    one = sampler(plain, object_share=0.7)
+    plainly = [one[number].image.tobytes() for number in range(30)]
+    one.negatives = (Place(0, 5.0, 5.0, 0.9),)
+    changed = sum(one[n].image.tobytes() != plainly[n] for n in range(30))
+    assert 1 <= changed <= 11

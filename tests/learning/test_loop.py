@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from geodetect.errors import InputError, OutputError
+from geodetect.assessment.matching import match_boxes
+from geodetect.errors import DivergenceError, InputError, OutputError
 from geodetect.learning import loop as loop_module
-from geodetect.learning.chips import Chip, visible_objects
-from geodetect.learning.loop import Loop, _schedule
+from geodetect.learning.checkpoint import read_state
+from geodetect.learning.chips import Chip, Place, visible_objects
+from geodetect.learning.learner import Learner, Weights
+from geodetect.learning.loop import Loop
+from geodetect.learning.runs import RunFolder
+from geodetect.learning.validation import Validation
 from geodetect.model.card import NetworkConfig
 from geodetect.model.retinanet import RetinaNet
 from geodetect.progress import silent
@@ -33,39 +39,103 @@ CARD = tiny_card(
         anchor_ratios=(1.0,),
     ),
 )
+Rows = list[dict[str, float]]
 
 
 class Squares:
-    """Chips of one square each; the n-th depends on n only."""
+    """Chips of one square each; the n-th depends on n and the negatives only."""
+
+    def __init__(self) -> None:
+        self.negatives: tuple[Place, ...] = ()
 
     def __getitem__(self, number: int) -> Chip:
-        rng = np.random.default_rng(number)
+        rng = np.random.default_rng([number, *(int(place.x) for place in self.negatives)])
         x, y = (int(v) for v in rng.integers(0, CHIP_PX - SQUARE_PX, 2))
         box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
         target = visible_objects(box, np.zeros(1, np.int64), CHIP_PX)
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 
-def make(checkpoint: Path | None = None, **changes: object) -> Loop:
-    values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
+class Scripted:
+    """A validator whose figures are given by the step they are measured at."""
+
+    def __init__(self, *figures: float, pixels: float = 0.0) -> None:
+        self.figures = list(figures)
+        self.pixels = pixels
+        self.count = 0
+
+    def measure(self, weights: Weights) -> Validation:
+        metrics = {"ap50": self.figures[self.count % len(self.figures)], "recall": 0.5}
+        self.count += 1
+        nothing = match_boxes(np.empty((0, 4)), np.empty(0), np.empty((0, 4)))
+        return Validation(0.5, metrics, None, (), (), nothing)
+
+
+class Finder:
+    """A miner whose place depends on how often it was asked, and on what was known."""
+
+    pixels = 0.0
+
+    def mine(self, weights: Weights, known: Sequence[Place], *, turn: int) -> tuple[Place, ...]:
+        return (Place(0, 10.0 * turn + len(known), 5.0, 0.5), *known)
+
+
+def new_learner(settings: TrainSettings, classes: int = 1) -> Learner:
     assert CARD.network is not None
     torch.manual_seed(0)
-    network = RetinaNet(CARD.network, 1)
+    network = RetinaNet(CARD.network, classes)
+    lr = settings.lr if isinstance(settings.lr, float) else 1e-3
+    return Learner(network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX)
+
+
+def make(
+    folder: Path | None = None,
+    validator: Scripted | None = None,
+    miner: Finder | None = None,
+    **changes: object,
+) -> Loop:
+    values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
     settings = TrainSettings.model_validate(values)
-    return Loop(network, CARD, Squares(), settings, checkpoint)  # type: ignore[arg-type]
+    run = None if folder is None else RunFolder(folder)
+    if folder is not None and run is not None and not folder.exists():
+        with run.made() as path:
+            RunFolder(path).metrics.start()
+    learner, sampler = new_learner(settings), Squares()
+    return Loop(learner, sampler, settings, validator, run, miner)  # type: ignore[arg-type]
 
 
 def weights(loop: Loop) -> dict[str, torch.Tensor]:
-    both = {"net": loop.network, "average": loop.averaged}
-    return {
+    both = {"net": loop.learner.network, "average": loop.learner.averaged}
+    found = {
         f"{name}.{key}": value.clone()
         for name, network in both.items()
         for key, value in network.state_dict().items()
     }
+    best = loop.selection.best or {}
+    return found | {f"best.{key}": torch.tensor(np.asarray(v)) for key, v in best.items()}
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def timeless(rows: Rows) -> Rows:
+    """Rows without what the clock decides, and without NaN, which differs from itself."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "chips_per_s") and not math.isnan(v)}
+        for row in rows
+    ]
+
+
+def cut_off(loop: Loop, step: int) -> None:
+    """Run a loop and stop it in a step, after its row is written."""
+
+    def stop(done: int, total: int, /, **figures: float) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(stop)
 
 
 def test_the_loss_falls_on_an_easy_problem() -> None:
@@ -74,8 +144,7 @@ def test_the_loss_falls_on_an_easy_problem() -> None:
     def note(done: int, total: int, /, **figures: float) -> None:
         losses.append(figures["loss"])
 
-    loop = make(steps=30, batch_size=4, lr=2e-3)
-    loop.run(note)
+    make(steps=30, batch_size=4, lr=2e-3).run(note)
     last = 50 * losses[-1] - 49 * losses[-2]  # the figure is a running mean: 0.98 and 0.02
     assert len(losses) == 30
     assert last < 0.7 * losses[0]
@@ -92,22 +161,129 @@ def test_two_runs_of_the_same_seed_are_equal_to_the_bit() -> None:
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make()
+    options = {"val_every": 2, "steps": 7}
+    figures = (0.5, 0.3, 0.4, 0.2)
+    whole = make(tmp_path / "whole", Scripted(*figures), **options)
     whole.run(silent)
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
-    cut = make(tmp_path / "m.checkpoint")
+    for step in (2, 4, 5):
+        folder = tmp_path / f"cut{step}"
+        cut_off(make(folder, Scripted(*figures), **options), step)
+        measured_before = (step - 1) // 2
+        resumed = make(folder, Scripted(*figures[measured_before:]), **options)
+        resumed.resume()
+        assert resumed.step == step - 1
+        resumed.run(silent)
+        assert same(weights(resumed), weights(whole))
+        assert (resumed.selection.best_step, resumed.selection.waited) == (2, 3)
+        rows = [RunFolder(tmp_path / name).metrics.rows() for name in ("whole", folder.name)]
+        assert timeless(rows[0]) == timeless(rows[1])
+        assert [row["step"] for row in rows[1]] == [1, 2, 3, 4, 5, 6, 7]
 
-    def stop(done: int, total: int, /, **figures: float) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        cut.run(stop)
-    resumed = make(tmp_path / "m.checkpoint")
+def test_a_resumed_run_draws_the_same_chips_of_mined_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"val_every": 2, "steps": 7}
+    whole, without = make(None, None, Finder(), **options), make(**options)
+    whole.run(silent)
+    without.run(silent)
+    assert [place.x for place in whole.sampler.negatives] == [22, 11, 0], "not after the last"
+    assert not same(weights(whole), weights(without))
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    for step in (3, 6):
+        folder = tmp_path / f"cut{step}"
+        cut_off(make(folder, None, Finder(), **options), step)
+        resumed = make(folder, None, Finder(), **options)
+        resumed.resume()
+        resumed.run(silent)
+        assert same(weights(resumed), weights(whole))
+        assert resumed.sampler.negatives == whole.sampler.negatives
+
+
+def test_patience_ends_a_training_also_one_that_was_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    options = {"val_every": 1, "steps": 40, "patience": 2}
+    loop = make(tmp_path / "run", Scripted(0.2, 0.5, 0.5, 0.1), **options)
+    cut_off(loop, 3)
+    resumed = make(tmp_path / "run", Scripted(0.5, 0.1), **options)
     resumed.resume()
-    assert resumed.step == 3
     resumed.run(silent)
-    assert same(weights(resumed), weights(whole))
+    assert resumed.stalled
+    assert resumed.step == 4
+    assert resumed.selection.best_step == 3, "of equal ones the later"
+    again = make(tmp_path / "run", Scripted(0.9), **options)
+    again.resume()
+    again.run(silent)
+    assert again.step == 4, "it has ended"
+    unlimited = make(None, Scripted(0.5), val_every=1, patience=0)
+    unlimited.run(silent)
+    assert unlimited.step == 6
+
+
+def test_the_last_state_is_measured_and_a_row_tells(tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+    validator = Scripted(0.25, pixels=1e9)  # too many to look at more than once
+    loop = make(tmp_path / "run", validator)
+    loop.run(lambda done, total, /, **figures: seen.append(figures))
+    assert validator.count == 1
+    last = RunFolder(tmp_path / "run").metrics.rows()[-1]
+    assert (last["step"], last["val_ap50"], last["val_recall"]) == (6, 0.25, 0.5)
+    assert math.isnan(last["val_f1"])
+    assert last["loss"] == pytest.approx(last["class_loss"] + last["box_loss"], rel=1e-4)
+    assert last["chips_per_s"] > 0
+    assert "val_ap50" not in seen[-2]
+    assert seen[-1]["val_ap50"] == seen[-1]["best_ap50"] == 0.25
+
+
+def test_validations_take_about_a_tenth_of_the_time_of_steps() -> None:
+    step_px = 3 * 2 * CHIP_PX**2  # a pass forward, and one backward that costs twice as much
+    for cost_steps, expected in ((0.0, 20), (1.0, 4), (2.0, 2), (100.0, 1)):
+        validator = Scripted(0.1, pixels=cost_steps * step_px)
+        make(None, validator, steps=40, batch_size=2).run(silent)
+        assert validator.count == expected
+
+
+def test_validations_of_a_training_by_the_clock_take_a_tenth_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    loop = make(None, clock.slow(Scripted(0.5), seconds=5.0), minutes=5)
+    learn = loop.learner.learn
+    loop.learner.learn = lambda *args: (clock.wait(1.0), learn(*args))[1]  # type: ignore[method-assign]
+    loop.run(silent)
+    count = loop.selection.validations
+    assert 5 <= count <= 7
+    assert loop.step == 300 - 5 * (count - 1), "the clock counts all but the last of them"
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(loop_module.time, "monotonic", lambda: self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def slow(self, validator: Scripted, *, seconds: float) -> Scripted:
+        measure = validator.measure
+        validator.measure = lambda w: (self.wait(seconds), measure(w))[1]  # type: ignore[method-assign]
+        return validator
+
+
+def test_rows_of_a_long_training_are_at_most_50_steps_or_20_seconds_apart() -> None:
+    def due(loop: Loop, step: int, seconds: float) -> bool:
+        loop.learner.steps, loop.seconds = step, seconds
+        return loop._row_is_due
+
+    short, long, timed = make(steps=2000), make(steps=10**6), make(minutes=600)
+    assert [due(short, step, 1.0) for step in (9, 10, 11, 20)] == [False, True, False, True]
+    assert [due(long, step, 1.0) for step in (10, 50, 99, 100)] == [False, True, False, True]
+    assert [due(timed, 7, seconds) for seconds in (1.0, 19.9, 20.0)] == [False, False, True]
 
 
 def test_the_stem_stays_as_it_was_and_the_rest_learns() -> None:
@@ -136,16 +312,16 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
-    loop = make(tmp_path / "m.checkpoint")
+    loop = make(tmp_path / "run")
 
     def spoil(done: int, total: int, /, **figures: float) -> None:
         if done == 2:
-            loop.network.classification.output.weight.data.mul_(float("inf"))
+            loop.learner.network.classification.output.weight.data.mul_(float("inf"))
 
-    with pytest.raises(InputError, match=r"no longer a number at step 2; .*--lr"):
+    with pytest.raises(DivergenceError, match=r"no longer a number at step 2; .*--lr"):
         loop.run(spoil)
     assert loop.step == 2
-    assert loop.averaged.classification.output.weight.isfinite().all()
+    assert loop.learner.averaged.classification.output.weight.isfinite().all()
 
 
 def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(
@@ -159,91 +335,57 @@ def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", explode)
     before = weights(loop)
-    with pytest.raises(InputError, match="no longer a number at step 0"):
+    with pytest.raises(DivergenceError, match="no longer a number at step 0"):
         loop.run(silent)
     assert same(before, weights(loop))
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
-    loop = make(tmp_path / "missing" / "m.checkpoint")
+    loop = make(tmp_path / "run")
+    loop.folder = RunFolder(tmp_path / "missing")
     with pytest.raises(OutputError, match="--resume"):
         loop.save()
 
 
 def test_a_checkpoint_leaves_no_temporary_file_and_can_be_discarded(tmp_path: Path) -> None:
-    loop = make(tmp_path / "m.checkpoint")
+    loop = make(tmp_path / "run")
     loop.save()
-    assert [file.name for file in tmp_path.iterdir()] == ["m.checkpoint"]
+    names = sorted(file.name for file in (tmp_path / "run").iterdir())
+    assert names == ["checkpoint.pt", "metrics.csv"]
     loop.discard()
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["metrics.csv"]
 
 
 def test_resuming_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no checkpoint"):
-        make(tmp_path / "m.checkpoint").resume()
+        make(tmp_path / "run").resume()
     with pytest.raises(InputError, match="there is no checkpoint"):
         make().resume()
 
 
 def test_resuming_with_other_settings_is_an_error(tmp_path: Path) -> None:
-    make(tmp_path / "m.checkpoint").save()
+    make(tmp_path / "run").save()
     with pytest.raises(InputError, match="other settings"):
-        make(tmp_path / "m.checkpoint", lr=5e-4).resume()
+        make(tmp_path / "run", lr=5e-4).resume()
 
 
 def test_resuming_with_another_network_is_an_error(tmp_path: Path) -> None:
-    loop = make(tmp_path / "m.checkpoint")
+    loop = make(tmp_path / "run")
     loop.save()
-    assert CARD.network is not None
-    other = RetinaNet(CARD.network, 3)
+    other = new_learner(loop.settings, classes=3)
     with pytest.raises(InputError, match="of another network"):
-        Loop(other, CARD, loop.sampler, loop.settings, loop.checkpoint).resume()
+        Loop(other, loop.sampler, loop.settings, None, loop.folder).resume()
 
 
-@pytest.mark.parametrize("content", [b"", b"half a file", b"PK\x03\x04 half"])
-def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "m.checkpoint").write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read") as caught:
-        make(tmp_path / "m.checkpoint").resume()
-    assert "\n" not in str(caught.value)
-
-
-def test_a_truncated_or_foreign_checkpoint_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "m.checkpoint"
-    loop = make(path)
-    loop.save()
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="cannot be read") as caught:
+def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path) -> None:
+    loop = make(tmp_path / "run")
+    torch.save({"settings": loop.settings.model_dump_json()}, tmp_path / "run/checkpoint.pt")
+    with pytest.raises(InputError, match="another version"):
         loop.resume()
-    assert "\n" not in str(caught.value)
-    torch.save({"model": 1}, path)
-    with pytest.raises(InputError, match="cannot be read"):
-        loop.resume()
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[object, tuple[Path]]:
-            return Path.touch, (tmp_path / "sprung",)
-
-    torch.save({"settings": Trap()}, tmp_path / "m.checkpoint")
-    with pytest.raises(InputError, match="cannot be read"):
-        make(tmp_path / "m.checkpoint").resume()
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_the_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
-    rates = [_schedule(share) for share in np.linspace(0, 1, 201)]
-    assert rates[0] == pytest.approx(0.05)
-    assert max(rates) == pytest.approx(1, abs=1e-3)
-    assert rates.index(max(rates)) == 6
-    assert rates[-1] == pytest.approx(0.01)
-    assert all(a > b for a, b in pairwise(rates[6:]))
 
 
 def test_settings_in_a_checkpoint_are_text(tmp_path: Path) -> None:
-    loop = make(tmp_path / "m.checkpoint")
+    loop = make(tmp_path / "run")
     loop.save()
-    state = torch.load(tmp_path / "m.checkpoint", weights_only=True)
+    state = read_state(tmp_path / "run/checkpoint.pt")
     assert json.loads(state["settings"])["steps"] == 6
