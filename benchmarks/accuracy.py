@@ -24,6 +24,7 @@ import geodetect
 from geodetect.assessment.matching import match_boxes
 from geodetect.assessment.metrics import average_precision, precision_recall_curve
 from geodetect.model.bundle import load_card
+from geodetect.model.calibration import calibrated_score
 
 ROOT = Path(__file__).parents[1]
 LEAST_CONF = 0.05
@@ -66,7 +67,8 @@ def places(data: Path) -> list[Place]:
 def measure(place: Place, model: str, conf: float) -> dict[str, str]:
     """One row of the table."""
     start = time.perf_counter()
-    settings = geodetect.PredictSettings(conf=LEAST_CONF, bbox=place.bbox)
+    least = calibrated_score(LEAST_CONF, load_card(model).calibration)
+    settings = geodetect.PredictSettings(conf=least, bbox=place.bbox)
     found = geodetect.predict(place.raster, model, settings=settings)
     seconds = time.perf_counter() - start
     truth = gpd.read_file(place.truth).to_crs(found.crs)

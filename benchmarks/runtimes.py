@@ -34,6 +34,7 @@ CHOICES = [
     ("openvino", "fp32"),
     ("openvino", "bf16"),
     ("openvino", "fp16"),
+    ("openvino", "int8"),
     ("onnx", "fp32"),
 ]
 LEAST_CONF = 0.05
