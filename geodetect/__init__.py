@@ -16,23 +16,31 @@ if TYPE_CHECKING:
     from geodetect.detection.coverage import coverage_table
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
+    from geodetect.detection.estimate import Estimate, estimate
     from geodetect.detection.inference import Tally, plan, predict
+    from geodetect.detection.journal import Journal
     from geodetect.errors import GeodetectError
+    from geodetect.io.inspection import inspect_raster
     from geodetect.io.vector import write
+    from geodetect.learning.export import export_chips
     from geodetect.learning.label_check import check
     from geodetect.learning.label_report import LabelReport
+    from geodetect.learning.quantization import quantize
+    from geodetect.learning.tally import TrainingTally
     from geodetect.learning.training import train
     from geodetect.model.bundle import list_models, load_card
     from geodetect.model.card import ModelCard
     from geodetect.model.convert import convert
     from geodetect.reporting.preview import preview
     from geodetect.reporting.report import ReportSummary, report
+    from geodetect.reporting.training_page import write_training_page
     from geodetect.settings import (
         CheckSettings,
         CompareSettings,
         EvaluateSettings,
         PredictSettings,
         PreviewSettings,
+        QuantizeSettings,
         ReportSettings,
         SummarizeSettings,
         TrainSettings,
@@ -45,6 +53,7 @@ _HOMES = {
     "Detections": "geodetect.detection.detections",
     "Detector": "geodetect.detection.detector",
     "ErrorRates": "geodetect.assessment.counts",
+    "Estimate": "geodetect.detection.estimate",
     "EvaluateSettings": "geodetect.settings",
     "GeodetectError": "geodetect.errors",
     "Journal": "geodetect.detection.journal",
@@ -52,28 +61,35 @@ _HOMES = {
     "ModelCard": "geodetect.model.card",
     "PredictSettings": "geodetect.settings",
     "PreviewSettings": "geodetect.settings",
+    "QuantizeSettings": "geodetect.settings",
     "ReportSettings": "geodetect.settings",
     "ReportSummary": "geodetect.reporting.report",
     "SummarizeSettings": "geodetect.settings",
     "Tally": "geodetect.detection.inference",
     "TrainSettings": "geodetect.settings",
+    "TrainingTally": "geodetect.learning.tally",
     "check": "geodetect.learning.label_check",
     "compare": "geodetect.assessment.register",
     "convert": "geodetect.model.convert",
     "coverage_table": "geodetect.detection.coverage",
+    "estimate": "geodetect.detection.estimate",
     "evaluate": "geodetect.assessment.evaluation",
     "evaluate_model": "geodetect.assessment.evaluation",
+    "export_chips": "geodetect.learning.export",
+    "inspect_raster": "geodetect.io.inspection",
     "list_models": "geodetect.model.bundle",
     "load_card": "geodetect.model.bundle",
     "plan": "geodetect.detection.inference",
     "predict": "geodetect.detection.inference",
     "preview": "geodetect.reporting.preview",
+    "quantize": "geodetect.learning.quantization",
     "rates_of_metrics": "geodetect.assessment.rates",
     "rates_of_model": "geodetect.assessment.rates",
     "report": "geodetect.reporting.report",
     "summarize": "geodetect.assessment.zones",
     "train": "geodetect.learning.training",
     "write": "geodetect.io.vector",
+    "write_training_page": "geodetect.reporting.training_page",
 }
 
 __all__ = [
@@ -83,6 +99,7 @@ __all__ = [
     "Detections",
     "Detector",
     "ErrorRates",
+    "Estimate",
     "EvaluateSettings",
     "GeodetectError",
     "Journal",
@@ -90,29 +107,36 @@ __all__ = [
     "ModelCard",
     "PredictSettings",
     "PreviewSettings",
+    "QuantizeSettings",
     "ReportSettings",
     "ReportSummary",
     "SummarizeSettings",
     "Tally",
     "TrainSettings",
+    "TrainingTally",
     "__version__",
     "check",
     "compare",
     "convert",
     "coverage_table",
+    "estimate",
     "evaluate",
     "evaluate_model",
+    "export_chips",
+    "inspect_raster",
     "list_models",
     "load_card",
     "plan",
     "predict",
     "preview",
+    "quantize",
     "rates_of_metrics",
     "rates_of_model",
     "report",
     "summarize",
     "train",
     "write",
+    "write_training_page",
 ]
 
 

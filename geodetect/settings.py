@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class PredictSettings(BaseModel):
@@ -30,7 +30,7 @@ class PredictSettings(BaseModel):
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         runtime: What runs the network. ``auto``: PyTorch on CUDA and MPS, else OpenVINO.
         precision: What the network computes in. ``auto``: bf16 or fp16 where the device does it
-            in hardware, else fp32.
+            in hardware, else fp32. ``int8``: OpenVINO, with a model that ``quantize`` made.
         batch_size: Tiles that go through the network at once.
         workers: Threads that read.
     """
@@ -51,7 +51,7 @@ class PredictSettings(BaseModel):
     pixel_coords: bool = False
     device: str = "auto"
     runtime: Literal["auto", "torch", "openvino", "onnx"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     batch_size: int | None = Field(None, ge=1)
     workers: int | None = Field(None, ge=1)
 
@@ -78,14 +78,31 @@ class TrainSettings(BaseModel):
         init: ``imagenet`` (torchvision's weights), ``none``, the name or path of a model, or a
             safetensors file with a trunk in torchvision's names.
         steps: Optimiser steps; used when ``minutes`` is None.
-        minutes: Time to train, instead of ``steps``.
+        minutes: Time to train, instead of ``steps``: from the first step to the last, with
+            checkpoints and the validations between them. Reading the labels, their check, the
+            search for a learning rate and the last validation come on top.
         batch_size: Chips per step.
         chip_px: Side of a chip in pixels.
-        lr: Peak learning rate of the heads; the trunk learns at a quarter of it.
+        lr: Peak learning rate of the heads; the trunk learns at a quarter of it. ``auto``: found
+            by a range test of a few dozen steps, see ``geodetect.learning.lr_range``.
         augment: How often chips are recoloured, shaded or blurred, 0..1.
         object_share: Share of chips placed on an object; the others lie anywhere.
-        val_share: Share of the ground held out, when no validation area is given.
+        val_share: Share of the objects held out, in blocks of ground, when the ground to hold out
+            is not named.
         val_area: Vector file with the ground that is held out.
+        val_rasters: Rasters that are held out, instead of ``val_area``; ground that they share
+            with the others is not trained on.
+        val_labels: Labels of ``val_rasters``; None: those of the others.
+        val_every: Steps between validations; None: so that they take at most about a tenth of
+            the time, and are no more than 20.
+        patience: Validations without a better average precision (AP50) after which the training
+            ends; None or 0: it runs to its end.
+        keep: The model written: the ``best`` one by AP50 on the ground held out, or the ``last``.
+            Without objects held out it is the last.
+        mine_negatives: How many of the surest false alarms of the current model, on ground that
+            is trained on, some of the chips are placed on. They are looked for whenever the model
+            is measured. 0: none. They may be objects that nobody has labelled.
+        check: Look over the labels before the first step.
         bands: Bands to read, counted from 1.
         src_crs: CRS of the rasters, instead of their own.
         class_field: Column of the labels that holds the class.
@@ -109,11 +126,18 @@ class TrainSettings(BaseModel):
     minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(8, ge=1)
     chip_px: int = Field(384, ge=64)
-    lr: float = Field(8e-4, gt=0)
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 8e-4
     augment: float = Field(1.0, ge=0, le=1)
     object_share: float = Field(0.7, ge=0, le=1)
     val_share: float = Field(0.2, ge=0, lt=1)
     val_area: Path | None = None
+    val_rasters: tuple[str, ...] | None = None
+    val_labels: tuple[str, ...] | None = None
+    val_every: int | None = Field(None, ge=1)
+    patience: int | None = Field(None, ge=0)
+    keep: Literal["best", "last"] = "best"
+    mine_negatives: int = Field(0, ge=0)
+    check: bool = True
     bands: tuple[int, ...] | None = None
     src_crs: str | None = None
     class_field: str | None = None
@@ -124,6 +148,49 @@ class TrainSettings(BaseModel):
     licence: str = ""
     data: tuple[str, ...] = ()
     description: str = ""
+
+    @field_validator("val_rasters")
+    @classmethod
+    def _held_out_in_one_way(
+        cls, rasters: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if rasters is not None and info.data.get("val_area") is not None:
+            raise ValueError("expected either --val-area or --val-rasters, not both")
+        return rasters
+
+    @field_validator("val_labels")
+    @classmethod
+    def _labels_have_rasters(
+        cls, labels: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if labels is not None and info.data.get("val_rasters") is None:
+            raise ValueError("expected --val-rasters with it: the rasters that these labels are of")
+        return labels
+
+
+class QuantizeSettings(BaseModel):
+    """Settings of ``quantize``.
+
+    Args:
+        tiles: Tiles drawn from all over the rasters; half of them calibrate, the others check.
+        least_ap: Least average precision, at an overlap (IoU) of 0.5, of what the network in 8 bit
+            finds, taking what the full network finds as the truth.
+        aoi: Vector file whose polygons limit where tiles are drawn.
+        bands: Bands to read, counted from 1.
+        value_range: Values that become 0 and 255 in rasters that are not 8-bit.
+        src_crs: CRS of the rasters, instead of their own.
+        seed: Start of the randomness.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tiles: int = Field(128, ge=2)
+    least_ap: float = Field(0.97, ge=0, le=1)
+    aoi: Path | None = None
+    bands: tuple[int, ...] | None = None
+    value_range: tuple[float, float] | None = None
+    src_crs: str | None = None
+    seed: int = 0
 
 
 class EvaluateSettings(BaseModel):

@@ -11,16 +11,22 @@ if TYPE_CHECKING:
 
     from geodetect.assessment.register import Comparison
     from geodetect.settings import CompareSettings
+    from geodetect_cli.layer_output import LayerOutput
 
 NAMED = 10  # of the features outside all parcels
 
 
 def show_comparison(
-    result: Comparison, settings: CompareSettings, output: str, *, as_json: bool, quiet: bool
+    result: Comparison,
+    settings: CompareSettings,
+    target: LayerOutput,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """What changed and where it is written."""
     if as_json:
-        console.print_json(_values(result, output))
+        console.print_json({"output": target.name or None} | _values(result))
     if as_json or quiet:
         return
     words, distance = result.words, result.changes["distance_m"]
@@ -40,7 +46,7 @@ def show_comparison(
     rows.append(("Classes", "compared" if result.by_class else "ignored"))
     if result.parcels is not None:
         rows += _parcel_rows(result)
-    rows.append(("Written to", output))
+    rows.append(("Written to", target.in_words()))
     console.show_table("", rows)
 
 
@@ -66,10 +72,9 @@ def _parcel_rows(result: Comparison) -> list[tuple[str, str]]:
     return rows
 
 
-def _values(result: Comparison, output: str) -> dict[str, Any]:
+def _values(result: Comparison) -> dict[str, Any]:
     distance = result.changes["distance_m"].dropna()
     values: dict[str, Any] = {
-        "output": output,
         "counts": result.counts,
         "pairs": len(distance),
         "median_distance_m": round(float(distance.median()), 2) if len(distance) else None,

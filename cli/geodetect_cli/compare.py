@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from geodetect_cli import change_tables, options
+from geodetect_cli.layer_output import LayerOutput
 
 EXAMPLES = """\b
 Examples:
   geodetect compare pools.gpkg --register cadastre.gpkg -o changes.gpkg
   geodetect compare pools.gpkg --register permits.csv -o changes.gpkg --tolerance 10
   geodetect compare pools.gpkg --register cadastre.shp --parcels plots.gpkg -o out.gpkg
-  geodetect compare 2025.gpkg --before 2020.gpkg --tolerance 3 -o changes.gpkg"""
+  geodetect compare 2025.gpkg --before 2020.gpkg --tolerance 3 -o changes.gpkg
+  geodetect compare pools.gpkg --register cadastre.gpkg --json"""
 
 
 def command(
     predictions: Annotated[
         str, typer.Argument(metavar="PRED", help="Detections, any vector format and CRS.")
     ],
+    earlier: Annotated[
+        str | None,
+        typer.Argument(metavar="BEFORE", help="Detections of an earlier year, as with --before."),
+    ] = None,
     output: Annotated[
         str,
         typer.Option(
@@ -28,9 +33,10 @@ def command(
             "-o",
             metavar="FILE",
             help="Where to write: .gpkg, with a style for QGIS; without --parcels also .geojson "
-            ".geojsonl .fgb .parquet .shp .csv.",
+            ".geojsonl .fgb .parquet .shp .csv, or - for GeoJSON on the output stream. Default: "
+            "only counts are shown.",
         ),
-    ],
+    ] = "",
     register: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="What should be there: points or polygons, any CRS."),
@@ -87,12 +93,22 @@ def command(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Tell what is new, confirmed, moved or missing against a register or an earlier year."""
+    """Tell what is new, confirmed, moved or missing.
+
+    Detections are compared with a register, or with detections of an earlier year.
+    """
+    named = [file for file in (register, before, earlier) if file is not None]
+    if len(named) != 1:
+        raise typer.BadParameter(
+            f"expected --register or --before, found {'both' if named else 'neither'}; name one "
+            f"file",
+            param_hint="--register",
+        )
     from geodetect.assessment.change_table import LAYER, change_style
     from geodetect.assessment.parcels import LAYER as PARCELS
     from geodetect.assessment.parcels import PARCEL_STYLE
     from geodetect.assessment.register import compare
-    from geodetect.io import geopackage, vector
+    from geodetect.io.geopackage import Layer
     from geodetect.settings import CompareSettings
 
     settings = options.parse_settings(
@@ -108,14 +124,19 @@ def command(
             "register_crs": register_crs,
         },
     )
-    vector.check_target(output, crs=crs, overwrite=overwrite)
-    geopackage.check_layers(Path(output), 1 if parcels is None else 2)
+    target = LayerOutput(output, crs, overwrite)
+    target.check(layers=1 if parcels is None else 2, as_json=as_json)
     result = compare(
-        predictions, register, before=before, parcels=parcels, coverage=coverage, settings=settings
+        predictions,
+        register,
+        before=before or earlier,
+        parcels=parcels,
+        coverage=coverage,
+        settings=settings,
     )
     style = change_style(result.changes, result.words)
-    layers = [geopackage.Layer(LAYER, result.changes, style)]
+    layers = [Layer(LAYER, result.changes, style)]
     if result.parcels is not None:
-        layers.append(geopackage.Layer(PARCELS, result.parcels.table, PARCEL_STYLE))
-    geopackage.write_layers(layers, output, crs=crs, overwrite=overwrite)
-    change_tables.show_comparison(result, settings, output, as_json=as_json, quiet=quiet)
+        layers.append(Layer(PARCELS, result.parcels.table, PARCEL_STYLE))
+    target.write(layers)
+    change_tables.show_comparison(result, settings, target, as_json=as_json, quiet=quiet)

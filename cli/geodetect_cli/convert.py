@@ -84,7 +84,7 @@ def command(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn a RetinaNet of torchvision or DeepForest into a model file."""
+    """Make a model file of a RetinaNet of torchvision or DeepForest."""
     from geodetect.model.convert import convert
     from geodetect.model.presets import PAPER_ANCHORS_PX
 

@@ -43,8 +43,10 @@ def show(result: Evaluation, files: EvaluationFiles, *, as_json: bool, quiet: bo
 
 
 def precision_table(result: Evaluation) -> Table | None:
-    """Average precision of each class, and its mean."""
+    """Average precision of each class, and its mean; None without objects."""
     metrics, settings = result.metrics, result.settings
+    if metrics.overall.n_truth == 0:
+        return None
     has_extent = not math.isnan(metrics.overall.ap50)
     names = {"ap50": "AP50", "ap75": "AP75", "ap50_95": "AP50:95"} if has_extent else {}
     if settings.distance is not None:
@@ -160,7 +162,7 @@ def _point_cells(
     point: OperatingPoint, intervals: PointIntervals | None, is_scored: bool
 ) -> list[str]:
     return [
-        f"{point.score_threshold:.3g}" if is_scored else NOTHING,
+        f"{point.score_threshold:.4g}" if is_scored else NOTHING,
         f"{point.true_positives:,}",
         f"{point.false_positives:,}",
         f"{point.false_negatives:,}",

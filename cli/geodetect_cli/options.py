@@ -139,7 +139,8 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="What the network computes in: auto, fp32, bf16 or fp16.",
+        help="What the network computes in: auto, fp32, bf16, fp16, or int8 if the model holds a "
+        "network in 8 bit.",
         show_default=True,
     ),
 ]

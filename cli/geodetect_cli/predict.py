@@ -14,7 +14,7 @@ Examples:
   geodetect predict scene.tif -o pools.geojson
   geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
   geodetect predict scene.tif -o - --conf 0.7 > sure.geojson
-  geodetect predict scene.tif -o pools.gpkg --coverage pools.gpkg
+  geodetect predict scene.tif -o pools.geojson --coverage ground.geojson
   geodetect predict scene.tif --dry-run"""
 
 
@@ -66,8 +66,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write the ground that was looked at, skipped and why: a vector file, or the "
-            "output's own .gpkg for a second layer.",
+            help="Where to write the ground that was looked at, skipped and why: any vector "
+            "format. Default: layer coverage of the output, if that is a .gpkg.",
         ),
     ] = None,
     src_crs: options.SrcCrs = None,
@@ -118,7 +118,8 @@ def command(
     to_stream = output == "-"
     if not output and not dry_run:
         raise typer.BadParameter("name a file with -o, or use --dry-run", param_hint="--output")
-    if to_stream and (as_json or format or crs or style):
+    plain = (format or "geojson").lower().lstrip(".") in ("geojson", "json")
+    if to_stream and (as_json or not plain or crs or style):
         raise typer.BadParameter(
             "-o - writes plain GeoJSON; it goes without --json, --format, --crs and --style",
             param_hint="--output",
@@ -165,7 +166,7 @@ def command(
         table,
         tally,
         output,
-        coverage=coverage,
+        coverage=target.coverage_file,
         as_json=as_json,
         quiet=quiet,
         verbose=verbose,

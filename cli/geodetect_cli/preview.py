@@ -52,7 +52,7 @@ def command(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw a raster with its detections, or chips of some of them, as one picture."""
+    """Draw a raster with its detections, or chips of them."""
     from geodetect.reporting.preview import preview
     from geodetect.settings import PreviewSettings
 

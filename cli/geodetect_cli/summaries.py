@@ -10,12 +10,13 @@ from rich.console import Console
 
 from geodetect_cli import console
 
+LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
+
 if TYPE_CHECKING:
     import geopandas as gpd
 
     from geodetect.detection.estimate import Estimate
     from geodetect.detection.inference import Tally
-    from geodetect.model.card import ModelCard
 
 
 def show_run(
@@ -49,7 +50,9 @@ def show_run(
         return
     found = ", ".join(f"{n:,} {name}" for name, n in by_class.items()) or "nothing"
     rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
-    if coverage is not None:
+    if coverage == Path(output):
+        rows.append(("", "with the ground looked at as layer coverage"))
+    elif coverage is not None:
         rows.append(("Ground looked at", str(coverage)))
     if len(table) and table["area_m2"].notna().any():
         rows.append(("Area of their boxes", f"{table['area_m2'].sum():,.0f} m²"))
@@ -81,27 +84,14 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
 
 
-def show_training(card: ModelCard, output: Path, *, as_json: bool, quiet: bool) -> None:
-    """What ``train`` made."""
-    if as_json:
-        console.print_json(card.model_dump(mode="json"))
-        return
-    if quiet:
-        return
-    rows = [
-        ("Model", str(output)),
-        ("Classes", ", ".join(card.classes)),
-        ("Resolution", f"{card.gsd_m:g} m per pixel"),
-        ("Learned from", f"{card.training.objects:,} objects in {card.training.steps:,} steps"),
-        ("Default --conf", f"{card.conf:.2f}"),
-    ]
-    rows += [(name, f"{value:.3f}") for name, value in card.metrics.items()]
-    console.show_table("", rows)
+def show_values(title: str, values: Mapping[str, Any], *, out: Console | None = None) -> None:
+    """Names and values, nested ones on their own lines; on the output stream unless told."""
+    console.show_table(title, list(_flat(values)), out=out or Console())
 
 
-def show_values(title: str, values: Mapping[str, Any]) -> None:
-    """Names and values, nested ones on their own lines."""
-    console.show_table(title, list(_flat(values)), out=Console())
+def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a CRS that only programs can read."""
+    return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
 
 
 def duration(seconds: float) -> str:

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from geodetect_cli import options, zone_tables
+from geodetect_cli.layer_output import LayerOutput
 
 EXAMPLES = """\b
 Examples:
   geodetect summarize pools.gpkg --zones communes.gpkg -o zones.gpkg
   geodetect summarize pools.gpkg --zones communes.gpkg --model my.safetensors -o out.gpkg
   geodetect summarize pools.gpkg --zones blocks.shp --metrics metrics.json -o out.gpkg
-  geodetect summarize pools.gpkg --zones blocks.shp --coverage pools.gpkg -o out.csv"""
+  geodetect summarize pools.fgb --zones blocks.shp --coverage ground.gpkg -o out.csv
+  geodetect summarize pools.gpkg --zones communes.gpkg --json"""
 
 
 def command(
@@ -30,10 +32,18 @@ def command(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv.",
+            help="Where to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv, or - for "
+            "GeoJSON on the output stream. Default: zones are only listed.",
         ),
-    ],
-    coverage: options.Coverage = None,
+    ] = "",
+    coverage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ground that was looked at: what predict --coverage wrote, or any polygons. "
+            "Default: layer coverage of PRED, if it has one.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -90,9 +100,9 @@ def command(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Count detections by zone, and tell how many objects to expect there."""
+    """Count detections by zone, corrected for known errors."""
     from geodetect.assessment.zones import LAYER, summarize, zone_style
-    from geodetect.io import geopackage, vector
+    from geodetect.io.geopackage import Layer
     from geodetect.settings import SummarizeSettings
     from geodetect_cli import error_rates
 
@@ -105,7 +115,8 @@ def command(
             "zones_crs": zones_crs,
         },
     )
-    vector.check_target(output, crs=crs, overwrite=overwrite)
+    target = LayerOutput(output, crs, overwrite)
+    target.check(as_json=as_json)
     rates = error_rates.chosen_rates(
         model=model,
         metrics=metrics,
@@ -113,6 +124,5 @@ def command(
         classes=settings.classes,
     )
     result = summarize(predictions, zones, coverage=coverage, rates=rates, settings=settings)
-    layer = geopackage.Layer(LAYER, result.zones, zone_style(result.zones))
-    geopackage.write_layers([layer], output, crs=crs, overwrite=overwrite)
-    zone_tables.show_zones(result, output, as_json=as_json, quiet=quiet)
+    target.write([Layer(LAYER, result.zones, zone_style(result.zones))])
+    zone_tables.show_zones(result, target, as_json=as_json, quiet=quiet)

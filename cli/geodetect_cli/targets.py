@@ -25,7 +25,8 @@ class PredictTarget:
 
     Args:
         output: File of the detections; ``-``: GeoJSON on the output stream; empty: none.
-        coverage: File of the ground that was looked at; None: none.
+        coverage: File of the ground that was looked at; None: a second layer of the output if
+            that is a GeoPackage, else none.
         format: Format of the detections, whatever the suffix.
         crs: CRS of both.
         overwrite: Replace what exists.
@@ -71,9 +72,23 @@ class PredictTarget:
         return self.output not in ("", "-")
 
     @property
+    def _is_geopackage(self) -> bool:
+        from geodetect.io import vector
+
+        return self._to_file and vector.format_of(Path(self.output), self.format).name == "gpkg"
+
+    @property
+    def coverage_file(self) -> Path | None:
+        """The file that the ground is written to, if any."""
+        if self.coverage is None and self._is_geopackage:
+            return Path(self.output)
+        return self.coverage
+
+    @property
     def _in_one_file(self) -> bool:
-        one = self._to_file and self.coverage is not None
-        return one and Path(self.output).resolve() == Path(self.coverage or "").resolve()
+        ground = self.coverage_file
+        one = self._to_file and ground is not None
+        return one and Path(self.output).resolve() == Path(ground or "").resolve()
 
     def check(self) -> None:
         """Raise now what writing would raise after hours of work."""
@@ -81,7 +96,7 @@ class PredictTarget:
 
         if self._to_file:
             vector.check_target(self.output, **self._options, style=self.style)
-        if self._in_one_file and vector.format_of(Path(self.output), self.format).name != "gpkg":
+        if self._in_one_file and not self._is_geopackage:
             raise typer.BadParameter(
                 "only a GeoPackage (.gpkg) holds a second layer; name another file",
                 param_hint="--coverage",
@@ -97,7 +112,8 @@ class PredictTarget:
 
         if self._in_one_file:
             found = Layer(vector.LAYER, table, qml() if self.style else None)
-            write_layers([found, _ground(coverage)], self.output, **self._options)
+            ground = _ground(coverage, styled=self.style or self.coverage is not None)
+            write_layers([found, ground], self.output, **self._options)
             return
         if self.output == "-":
             vector.to_geojson(table, sys.stdout)
@@ -129,8 +145,8 @@ def kept(journal: Journal | None) -> Iterator[None]:
             journal.close()
 
 
-def _ground(coverage: Sequence[RasterCoverage]) -> Layer:
+def _ground(coverage: Sequence[RasterCoverage], *, styled: bool = True) -> Layer:
     from geodetect.detection.coverage import LAYER, STYLE, coverage_table
     from geodetect.io.geopackage import Layer
 
-    return Layer(LAYER, coverage_table(coverage), STYLE)
+    return Layer(LAYER, coverage_table(coverage), STYLE if styled else None)

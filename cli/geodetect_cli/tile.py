@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geodetect_cli import console, options
+from geodetect_cli import console, options, summaries
 
 EXAMPLES = """\b
 Examples:
@@ -27,7 +27,7 @@ def command(
         str, typer.Option(metavar="NAME", help="coco, yolo or voc.")
     ] = "coco",
     chip_px: Annotated[int, typer.Option(min=1, metavar="PX", help="Side of a chip.")] = 512,
-    overlap_px: Annotated[int, typer.Option(metavar="PX", help="Overlap of chips.")] = 0,
+    overlap_px: Annotated[int, typer.Option(min=0, metavar="PX", help="Overlap of chips.")] = 0,
     gsd: options.ChipGsd = None,
     empty: Annotated[
         float,
@@ -55,6 +55,11 @@ def command(
     from geodetect.io.raster import RasterOptions, find_rasters
     from geodetect.learning.export import export_chips
 
+    if overlap_px >= chip_px:
+        raise typer.BadParameter(
+            f"expected less than the {chip_px} px of --chip-px; found {overlap_px}",
+            param_hint="--overlap-px",
+        )
     value_limits = options.parse_numbers(value_range, "--value-range", 2)
     raster_options = RasterOptions(
         bands=options.parse_bands(bands),
@@ -84,4 +89,4 @@ def command(
     if as_json:
         console.print_json(values)
     elif not quiet:
-        console.show_table(f"Chips in {output}", [(k, str(v)) for k, v in values.items()])
+        summaries.show_values(f"Chips in {output}", values, out=console.people)

@@ -133,7 +133,6 @@ def test_two_layers_need_a_geopackage(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "expected --register or --before, found neither"),
         (("--register", "absent.gpkg"), "absent.gpkg does not exist"),
         (("--register", "{}/plain.csv"), "name it with --register-crs"),
     ],
@@ -153,6 +152,73 @@ def test_a_stated_crs_makes_a_plain_table_a_register(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
     assert changes["status"].tolist() == ["confirmed", "new", "new"]
+
+
+def bare(folder: Path, *arguments: str | Path) -> Result:
+    """Without -o."""
+    command = ["compare", folder / "found.gpkg", *arguments]
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def test_without_an_output_the_counts_are_shown_and_nothing_is_written(folder: Path) -> None:
+    before = set(folder.iterdir())
+    result = bare(folder, "--register", folder / "register.geojson")
+    assert result.exit_code == 0, result.output
+    assert "Missing 1 only in the register" in " ".join(result.stderr.split())
+    as_json = bare(folder, "--register", folder / "register.geojson", "--json")
+    values = json.loads(as_json.stdout)
+    assert values["output"] is None
+    assert values["counts"] == {"new": 1, "confirmed": 1, "moved": 1, "missing": 1}
+    assert set(folder.iterdir()) == before
+
+
+def test_the_changes_go_to_the_output_stream_as_geojson(folder: Path) -> None:
+    result = bare(folder, "--register", folder / "register.geojson", "-o", "-")
+    features = json.loads(result.stdout)["features"]
+    found = [feature["properties"]["status"] for feature in features]
+    assert found == ["confirmed", "moved", "new", "missing"]
+    assert "output stream" in result.stderr
+
+
+def test_an_earlier_year_may_be_the_second_file(folder: Path) -> None:
+    squares(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
+    result = bare(folder, folder / "before.gpkg", "--tolerance", "3", "--json")
+    assert json.loads(result.stdout)["counts"] == {
+        "appeared": 2, "confirmed": 1, "moved": 0, "gone": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--register", "a.gpkg", "--before", "b.gpkg"),
+        ("b.gpkg", "--register", "a.gpkg"),
+        ("--register", "a.gpkg", "-o", "-", "--json"),
+        ("--register", "a.gpkg", "-o", "-", "--parcels", "b.gpkg"),
+    ],
+)
+def test_files_and_options_that_do_not_go_together_are_a_usage_error(
+    arguments: tuple[str, ...], folder: Path
+) -> None:
+    result = bare(folder, *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_an_empty_register_makes_everything_new_and_no_detections_everything_missing(
+    folder: Path,
+) -> None:
+    found, register = (gpd.read_file(folder / n) for n in ("found.gpkg", "register.geojson"))
+    register.assign(**{"class": "pool"}).iloc[:0].to_file(folder / "none.gpkg")
+    assert compare(folder, "--register", folder / "none.gpkg").exit_code == 0
+    changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
+    assert changes["status"].tolist() == ["new"] * 3
+    found.iloc[:0].to_file(folder / "found.gpkg", layer="detections")
+    result = compare(folder, "--register", folder / "register.geojson", "--overwrite")
+    assert result.exit_code == 0, result.output
+    changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
+    assert changes["status"].tolist() == ["missing"] * 3
 
 
 @pytest.mark.parametrize("option", ["--tolerance", "--moved-from"])

@@ -73,10 +73,29 @@ def test_the_coverage_goes_into_a_file_of_its_own(
     check(read)
 
 
-def test_without_the_option_there_is_one_layer(scene: Scene, tmp_path: Path) -> None:
-    result = predict(scene, "-o", tmp_path / "out.gpkg", "--json")
-    assert "coverage" not in json.loads(result.stdout)
-    assert [name for name, _ in pyogrio.list_layers(tmp_path / "out.gpkg")] == ["detections"]
+def test_a_geopackage_has_the_coverage_as_its_second_layer(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "out.gpkg"
+    result = predict(scene, "-o", path, "--json")
+    assert json.loads(result.stdout)["coverage"] == str(path)
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["detections", "coverage"]
+    check(gpd.read_file(path, layer="coverage"))
+
+
+def test_a_coverage_in_a_file_of_its_own_is_in_no_other(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "out.gpkg"
+    predict(scene, "-o", path, "--coverage", tmp_path / "ground.geojson")
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["detections"]
+
+
+@pytest.mark.parametrize("output", ["out.geojson", "out.parquet", "-"])
+def test_other_formats_have_a_coverage_only_if_asked(
+    output: str, scene: Scene, tmp_path: Path
+) -> None:
+    name = output if output == "-" else tmp_path / output
+    result = predict(scene, "-o", name)
+    assert result.exit_code == 0
+    assert "coverage" not in result.output
+    assert [p.name for p in tmp_path.iterdir()] == [output] * (output != "-")
 
 
 def test_only_a_geopackage_takes_a_second_layer(scene: Scene, tmp_path: Path) -> None:

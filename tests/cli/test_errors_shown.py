@@ -123,6 +123,7 @@ def check_failure(result: Result, *words: str) -> None:
         ["-o", ""],
         ["-o", "-", "--json"],
         ["-o", "-", "--style"],
+        ["-o", "-", "--format", "gpkg"],
     ],
 )
 def test_a_usage_error_has_exit_code_2_and_one_line(ready: Ready, arguments: list[str]) -> None:

@@ -19,6 +19,7 @@ COMMANDS = (
     "preview",
     "check",
     "convert",
+    "quantize",
     "info",
     "models",
     "tile",

@@ -32,7 +32,7 @@ def test_a_raster_is_described_as_json(raster: Path) -> None:
     assert result.stderr == ""
     assert (values["width"], values["height"], values["dtype"]) == (120, 120, "uint8")
     assert values["gsd_m"] == pytest.approx(GSD_M, rel=0.01)
-    assert "EPSG:32632" in values["crs"]
+    assert (values["crs"], values["crs_name"]) == ("EPSG:32632", "WGS 84 / UTM zone 32N")
     assert values["nodata"] == 7
     assert values["overviews"] == [2, 4]
     assert [band["colour"] for band in values["bands"]] == ["red", "green", "blue"]
@@ -68,12 +68,22 @@ def test_a_model_file_is_described(tmp_path: Path) -> None:
     assert "network.backbone" in runner.invoke(app, ["info", str(path)]).stdout
 
 
-@pytest.mark.parametrize("name", ["nothing.tif", "nothing.safetensors"])
+def test_a_crs_without_a_code_is_shown_by_its_name(tmp_path: Path) -> None:
+    crs = "+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m"
+    path = write_raster(tmp_path / "scene.tif", squares_image(50, []), crs=crs)
+    text = runner.invoke(app, ["info", str(path)]).stdout
+    assert "PROJCRS" not in text
+    assert "crs_name" in text
+
+
+@pytest.mark.parametrize("name", ["nothing.tif", "nothing.safetensors", "nothing"])
 def test_a_missing_file_is_one_line(name: str) -> None:
     result = runner.invoke(app, ["info", name])
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("Error: ")
+    if name == "nothing":
+        assert "neither a file nor a built-in model (pools)" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -121,6 +121,59 @@ def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
     assert values["corrected"]["low"] <= 2 <= values["corrected"]["high"]
 
 
+def test_json_holds_every_zone(folder: Path) -> None:
+    values = json.loads(summarize(folder, "--json", "--metrics", metrics(folder)).stdout)
+    west = values["by_zone"][0]
+    assert (west["name"], west["count"], west["looked_at"]) == ("west", 2, "assumed")
+    assert west["corrected_low"] <= west["corrected_count"] <= west["corrected_high"]
+
+
+def bare(folder: Path, *arguments: str | Path) -> Result:
+    """Without -o."""
+    command = ["summarize", folder / "found.gpkg", "--zones", folder / "zones.geojson", *arguments]
+    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+
+
+def test_without_an_output_zones_are_listed_and_nothing_is_written(folder: Path) -> None:
+    before = set(folder.iterdir())
+    result = bare(folder, "--precision", "0.8", "--recall", "0.8", "--support", "100")
+    assert result.exit_code == 0, result.output
+    lines = in_lines(result.stdout)
+    assert lines[0] == "Zone Count per km² Expected (95 %) Looked at"
+    assert lines[1].startswith("west 2 ")
+    assert lines[1].endswith(" assumed")
+    assert set(folder.iterdir()) == before
+
+
+def test_zones_go_to_the_output_stream_as_geojson(folder: Path) -> None:
+    features = json.loads(bare(folder, "-o", "-").stdout)["features"]
+    assert [feature["properties"]["count"] for feature in features] == [2, 1, 3]
+    assert bare(folder, "-o", "-", "--json").exit_code == 2
+
+
+def test_the_ground_that_predict_wrote_beside_detections_counts(folder: Path) -> None:
+    seen = gpd.GeoDataFrame(
+        {"status": ["looked at", "no imagery"]},
+        geometry=shapely.box([X, X + 1000], Y, [X + 1000, X + 2000], Y + 1000),
+        crs=METRES,
+    )
+    found = gpd.read_file(folder / "found.gpkg").iloc[:2]
+    found.to_file(folder / "found.gpkg", layer="detections")
+    seen.to_file(folder / "found.gpkg", layer="coverage")
+    assert summarize(folder).exit_code == 0
+    assert written(folder)["looked_at"].tolist() == ["all", "nothing", "part"]
+    listed = in_lines(bare(folder).stdout)
+    assert listed[2].endswith("east - - nothing")
+    assert listed[3].endswith("part (50%)")
+
+
+def test_zones_elsewhere_are_a_warning(folder: Path) -> None:
+    zones = gpd.read_file(folder / "zones.geojson").to_crs(METRES)
+    zones.assign(geometry=zones.translate(50_000)).to_file(folder / "zones.geojson")
+    result = summarize(folder)
+    assert "the zones and the 3 detections share no ground" in result.stderr
+
+
 def test_quiet_says_nothing(folder: Path) -> None:
     result = summarize(folder, "-q")
     assert (result.exit_code, result.output) == (0, "")

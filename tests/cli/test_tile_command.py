@@ -107,7 +107,6 @@ def test_quiet_says_nothing(scene: tuple[Path, Path], tmp_path: Path) -> None:
     [
         (["--format", "csv"], "--format"),
         (["--image-format", "gif"], "--image-format"),
-        (["--overlap-px", "64"], "overlap"),
         (["--class-field", "kind"], "kind"),
     ],
 )
@@ -120,6 +119,19 @@ def test_a_value_that_cannot_be_used_is_one_line(
     assert result.stderr.count("\n") == 1
     assert word in result.stderr
     assert not (tmp_path / "chips").exists()
+
+
+@pytest.mark.parametrize("overlap", ["64", "-1"])
+def test_an_overlap_that_cannot_be_is_a_usage_error(
+    scene: tuple[Path, Path], tmp_path: Path, overlap: str
+) -> None:
+    result = tile(scene, "-o", tmp_path / "chips", "--overlap-px", overlap)
+    assert result.exit_code == 2
+    assert "--overlap-px" in result.stderr
+
+
+def test_the_summary_names_the_classes(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "classes square" in " ".join(tile(scene, "-o", tmp_path / "chips").stderr.split())
 
 
 def test_an_existing_folder_needs_overwrite(scene: tuple[Path, Path], tmp_path: Path) -> None:
