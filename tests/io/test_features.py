@@ -28,14 +28,21 @@ def table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(columns, geometry=[SQUARE], crs=crs)
 
 
-def test_detections_are_read_from_a_file_that_also_holds_the_coverage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", [PREDICTIONS, THINGS])
+def test_detections_are_read_from_a_file_that_also_holds_the_coverage(
+    tmp_path: Path, role: Role
+) -> None:
     layers = [Layer("coverage", table()), Layer("detections", table(score=[0.5]))]
     path = write_layers(layers, tmp_path / "out.gpkg")
-    assert read_features(path, PREDICTIONS)["score"].tolist() == [0.5]
-    with pytest.raises(InputError, match=r"has the layers coverage, detections; pick one"):
-        read_features(path, THINGS)
+    assert read_features(path, role)["score"].tolist() == [0.5]
     named = read_features(f"{path}|layername=coverage", PREDICTIONS)
     assert list(named.columns) == ["geometry"]
+
+
+def test_of_several_layers_one_must_be_picked(tmp_path: Path) -> None:
+    path = write_layers([Layer("one", table()), Layer("two", table())], tmp_path / "two.gpkg")
+    with pytest.raises(InputError, match=r"has the layers one, two; pick one"):
+        read_features(path, THINGS)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "fgb", "shp", "parquet"])
