@@ -216,14 +216,17 @@ def detect_raster(
     finished: list[Detections] = []
     runner = RowDetector(plan, detector, cells, settings, keep)
     with closing(_results(runner, journal, number)) as batches:  # no thread reads on after an error
+        row = 0
         for results, resumed in batches:
-            finished.append(_in_area(merger.take_final(results[0].tile.row), plan.area))
+            if results[0].tile.row > row:  # a row of tiles is done: what it cannot change is final
+                row = results[0].tile.row
+                finished.append(_in_area(merger.take_final(row), plan.area))
+                tally.objects += len(finished[-1])
             for result in results:
                 cells.note(result.tile, result.imagery)
                 if result.detections is not None:
                     merger.add(result.tile, result.detections)
             tally.count(results, resumed=resumed)
-            tally.objects += len(finished[-1])
             progress(tally.done, total, objects=tally.objects)
     finished.append(_in_area(merger.finish(), plan.area))
     tally.coverage.append(cells.coverage(plan))
