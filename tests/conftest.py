@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -21,8 +23,10 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 Save = Callable[..., Path]
 
-# conversions of networks go to a folder of the tests, not to the user's cache
-os.environ.setdefault("GEODETECT_CACHE_DIR", tempfile.mkdtemp(prefix="geodetect-tests-"))
+# conversions of networks go to a folder of the tests, not to the user's cache; workers inherit it
+if "GEODETECT_CACHE_DIR" not in os.environ:
+    os.environ["GEODETECT_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="geodetect-tests-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
 # a slow moment of the machine is no failure
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -62,12 +62,16 @@ def recolour(
         x = F.adjust_contrast(x, float(rng.uniform(0.7, 1.35)))
         x = F.adjust_saturation(x, float(rng.uniform(0.6, 1.4)))
     if rng.random() < 0.3 * strength:
+        x = F.adjust_hue(x, float(rng.uniform(-0.04, 0.04)))
+    if rng.random() < 0.3 * strength:
         x = _mix_channels(x, rng)
     if rng.random() < 0.1 * strength:
         x = _replace_channel(x, rng)
     if rng.random() < 0.25 * strength:
         x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
-    if rng.random() < 0.2 * strength:
+    if rng.random() < 0.25 * strength:
+        x = _coarsen(x, float(rng.uniform(1.2, 3.0)))
+    elif rng.random() < 0.2 * strength:
         x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
     elif rng.random() < 0.15 * strength:
         x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
@@ -84,6 +88,13 @@ def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
     memory = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
     return np.ascontiguousarray(np.asarray(Image.open(memory)).transpose(2, 0, 1))
+
+
+def _coarsen(x: Tensor, factor: float) -> Tensor:
+    """Imagery of a coarser ground resolution, enlarged to this one."""
+    height, width = x.shape[1:]
+    small = [max(1, round(height / factor)), max(1, round(width / factor))]
+    return F.resize(F.resize(x, small, antialias=True), [height, width], antialias=True)
 
 
 def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:

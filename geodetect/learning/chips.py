@@ -18,7 +18,7 @@ from geodetect.io.raster import Raster
 from geodetect.learning.augment import recolour, turn
 from geodetect.learning.losses import Target
 
-SCALE_RANGE = (0.7, 1.45)
+SCALE_RANGE = (0.6, 1.6)
 VISIBLE_SHARE = 0.3  # a cut object counts from here on; below, its place is ignored
 VALID_SHARE = 0.3  # chips with less imagery are drawn again
 TRIES = 200

@@ -142,11 +142,11 @@ def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
         check_plots(tmp_path / "no" / "plots", overwrite=True)
 
 
-def test_matplotlib_is_loaded_only_to_draw() -> None:
+def test_matplotlib_is_loaded_only_to_draw(tmp_path: Path) -> None:
     loaded = modules_after("import geodetect.assessment.evaluation, geodetect.assessment.plots")
     assert not loaded & {"matplotlib", "torch", "scipy", "rich", "typer"}
     draw = "p.save_plot(print, p.Path('x.png'), overwrite=True)"
     code = f"import geodetect.assessment.plots as p; {draw}"
     assert "matplotlib.pyplot" not in modules_after(
-        f"import os, tempfile; os.chdir(tempfile.mkdtemp())\n{code}"
+        f"import os; os.chdir({str(tmp_path)!r})\n{code}"
     )
