@@ -18,15 +18,16 @@ class NetworkConfig(BaseModel):
     """How the RetinaNet is built.
 
     Args:
-        backbone: torchvision ResNet whose first stages are the trunk.
-        trunk_stages: Residual stages kept, 2..4; the last one has stride 8, 16 or 32.
+        backbone: Network whose first stages are the trunk: a ResNet of torchvision, or ``timm:``
+            and the name of a network of timm.
+        trunk_stages: Stages kept, 2..4; the last one has stride 8, 16 or 32.
         fpn_channels: Channels of the feature pyramid and the heads.
         strides: Strides of the pyramid levels, in pixels, each twice the one before.
         head_convs: 3x3 convolutions in each of the two heads before the output.
         head_norm_groups: Groups of the group norm after each of them; 0: no norm.
         coarser_from: What the first level beyond the trunk's is computed from: the pyramid's
             coarsest level after a ReLU, that level as it is, or the trunk's last stage.
-        norm_eps: Added to the variances of the trunk's frozen batch norms.
+        norm_eps: Added to the variances of the frozen batch norms of a ResNet.
         anchor_sizes_px: For each level the square roots of the anchors' areas, in pixels.
         anchor_ratios: Height over width of the anchors.
         anchor_grid: ``centred`` on the cells; or as ``torchvision`` lays anchors: whole pixels,

@@ -58,7 +58,7 @@ def traceable(card: ModelCard, weights: Weights) -> tuple[nn.Module, dict[str, T
         ModelFileError: The weights do not fit the card.
     """
     network = load_network(card, weights)
-    shape = (network.trunk.conv1.in_channels, EXAMPLE_PX, EXAMPLE_PX)
+    shape = (len(card.mean), EXAMPLE_PX, EXAMPLE_PX)
     example = prepare(card, np.zeros(shape, np.uint8), np.ones(shape[1:], bool))
     named = {name: torch.from_numpy(array) for name, array in example.items()}
     return BytesNetwork(card, network).eval(), named

@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 from geodetect.errors import ModelFileError
 from geodetect.model.bundle import list_models, load_bundle
 from geodetect.model.retinanet import RetinaNet
+from geodetect.model.timm_trunk import TimmTrunk, load_trunk
 
 IMAGENET, NOTHING = "imagenet", "none"
+TRUNK = "trunk."  # what the names of its parameters begin with in a model
 
 
 def initialise(network: RetinaNet, init: str) -> str:
@@ -24,8 +26,8 @@ def initialise(network: RetinaNet, init: str) -> str:
 
     Args:
         network: Changed in place.
-        init: ``none``, ``imagenet`` (downloaded by torchvision), the name or path of a model, or a
-            safetensors file that holds a trunk under torchvision's names.
+        init: ``none``, ``imagenet`` (downloaded by torchvision or timm), the name or path of a
+            model, or a safetensors file that holds a trunk under torchvision's or timm's names.
 
     Raises:
         ModelFileError: The weights cannot be had or do not fit.
@@ -33,7 +35,7 @@ def initialise(network: RetinaNet, init: str) -> str:
     if init == NOTHING:
         return "random weights"
     if init == IMAGENET:
-        return _load_trunk(network, _imagenet_trunk(network.config.backbone), init)
+        return _load_imagenet(network)
     if init in list_models():
         return _load_model(network, init)
     path = Path(init).expanduser()
@@ -47,9 +49,22 @@ def initialise(network: RetinaNet, init: str) -> str:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"--init {init}: not a safetensors file ({error})") from error
+    if any(key.startswith(TRUNK) for key in weights):
+        return _load_model(network, init)
+    if isinstance(network.trunk, TimmTrunk):
+        load_trunk(network.trunk, init, path)
+        return f"{network.config.backbone} trunk from {path.name}"
     if "conv1.weight" in weights:
         return _load_trunk(network, weights, path.name)
     return _load_model(network, init)
+
+
+def _load_imagenet(network: RetinaNet) -> str:
+    backbone = network.config.backbone
+    if isinstance(network.trunk, TimmTrunk):
+        load_trunk(network.trunk, IMAGENET)
+        return f"{backbone} trunk with the weights of timm"
+    return _load_trunk(network, _imagenet_trunk(backbone), IMAGENET)
 
 
 def _imagenet_trunk(backbone: str) -> dict[str, torch.Tensor]:
@@ -95,7 +110,7 @@ def _load_model(network: RetinaNet, name: str) -> str:
     }
     wanted = network.config.backbone
     found = wanted if card.network is None else card.network.backbone
-    if found != wanted or not any(key.startswith("trunk.") for key in fitting):
+    if found != wanted or not any(key.startswith(TRUNK) for key in fitting):
         raise ModelFileError(
             f"--init {name}: its network is of another kind than the one to train (backbone "
             f"{found}, wanted {wanted}); start with --init {IMAGENET} or --init {NOTHING}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from geodetect.errors import InputError
-from geodetect.model.backbones import RESNETS
+from geodetect.model.backbones import check_backbone
 from geodetect.model.card import NetworkConfig
 
 AnchorSizes = tuple[tuple[float, ...], ...]
@@ -27,18 +27,19 @@ def network_config(
 
     Args:
         name: One of ``NETWORKS``.
-        backbone: Trunk to take instead of the usual one.
+        backbone: Trunk to take instead of the usual one, see ``check_backbone``.
         anchor_sizes_px: For each level of ``geodetect`` the square roots of the anchors' areas,
             in pixels, such as sizes fitted to the labels. The other networks keep their own.
 
     Raises:
-        InputError: There is no network or backbone of this name.
+        InputError: There is no network or backbone of this name, or the backbone cannot be used.
+        MissingDependencyError: The backbone is one of timm, which is not installed.
     """
     if name not in NETWORKS:
         raise InputError(f"--network {name}: unknown; expected one of {', '.join(NETWORKS)}")
-    if backbone is not None and backbone not in RESNETS:
-        raise InputError(f"--backbone {backbone}: unknown; expected one of {', '.join(RESNETS)}")
     config = NETWORKS[name]()
+    if backbone is not None:
+        check_backbone(backbone, stages=config.trunk_stages)
     changes: dict[str, object] = {} if backbone is None else {"backbone": backbone}
     if anchor_sizes_px is not None and name == "geodetect":
         changes["anchor_sizes_px"] = anchor_sizes_px

@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
 
 from geodetect.errors import InputError
-from geodetect.model.backbones import ResNetTrunk
+from geodetect.model.backbones import ResNetTrunk, build_trunk
 from geodetect.model.card import NetworkConfig
+from geodetect.model.residual import draw_normal
+from geodetect.model.timm_trunk import TimmTrunk
 
 CLASSIFICATION_PRIOR = 0.01  # score of every anchor at the start, section 4.1 of the paper
+
+
+class FeaturePyramid(nn.Module):
+    """Features of all strides with the same channels, each with what coarser ones see.
+
+    After Lin et al. 2017, "Feature Pyramid Networks for Object Detection". Parameter names are
+    torchvision's.
+
+    Args:
+        inputs: Channels of the features, finest first.
+        channels: Channels of the levels.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        lateral = [nn.Conv2d(count, channels, 1) for count in inputs]
+        smooth = [nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs]
+        for conv in (*lateral, *smooth):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            nn.init.zeros_(torch.as_tensor(conv.bias))
+        self.inner_blocks = nn.ModuleList(nn.Sequential(conv) for conv in lateral)
+        self.layer_blocks = nn.ModuleList(nn.Sequential(conv) for conv in smooth)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """``float[B, C, H / stride, W / stride]`` to ``float[B, channels, ...]`` likewise."""
+        levels = [inner(one) for inner, one in zip(self.inner_blocks, features, strict=True)]
+        for finer in range(len(levels) - 2, -1, -1):
+            size = levels[finer].shape[-2:]
+            levels[finer] = levels[finer] + F.interpolate(levels[finer + 1], size=size)
+        return [layer(one) for layer, one in zip(self.layer_blocks, levels, strict=True)]
 
 
 class Pyramid(nn.Module):
     """Feature pyramid on the trunk, with further levels halved from its coarsest one."""
 
-    def __init__(self, trunk: ResNetTrunk, config: NetworkConfig) -> None:
+    def __init__(self, trunk: ResNetTrunk | TimmTrunk, config: NetworkConfig) -> None:
         super().__init__()
         strides, channels = config.strides, config.fpn_channels
         own = len(trunk.strides)
@@ -29,7 +61,7 @@ class Pyramid(nn.Module):
                 f"a trunk with strides {trunk.strides} carries pyramid levels {expected[:own]} and "
                 f"coarser ones; found {strides}"
             )
-        self.fpn = FeaturePyramidNetwork(list(trunk.channels), channels)
+        self.fpn = FeaturePyramid(trunk.channels, channels)
         self._coarser_from = config.coarser_from
         first = trunk.channels[-1] if config.coarser_from == "trunk" else channels
         inputs = [first, *[channels] * len(strides)]
@@ -40,8 +72,7 @@ class Pyramid(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Trunk features to one ``float[B, channels, H / stride, W / stride]`` per level."""
-        named = OrderedDict((str(i), feature) for i, feature in enumerate(features))
-        levels = list(self.fpn(named).values())
+        levels = self.fpn(features)
         coarsest = features[-1] if self._coarser_from == "trunk" else levels[-1]
         if self._coarser_from == "pyramid_relu":
             coarsest = coarsest.relu()
@@ -79,7 +110,7 @@ class Head(nn.Module):
         self.output = nn.Conv2d(channels, outputs, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
+                draw_normal(module.weight, std=0.01)
 
     def forward(self, feature: Tensor) -> Tensor:
         """``float[B, channels, H, W]`` to ``float[B, outputs, H, W]``."""
@@ -101,7 +132,7 @@ class RetinaNet(nn.Module):
         anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
         if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
             raise InputError("every pyramid level needs the same number of anchor sizes")
-        self.trunk = ResNetTrunk(config.backbone, config.trunk_stages, norm_eps=config.norm_eps)
+        self.trunk = build_trunk(config)
         self.pyramid = Pyramid(self.trunk, config)
         self.classification = Head(config, anchors * classes)
         self.regression = Head(config, anchors * 4)

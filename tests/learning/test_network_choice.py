@@ -14,7 +14,13 @@ from geodetect.model.bundle import load_bundle
 from geodetect.model.presets import network_config
 from geodetect.model.runtimes.pytorch import TorchRuntime
 from geodetect.settings import TrainSettings
-from tests.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
+from tests.tiny import (
+    grid_corners,
+    square_boxes,
+    squares_image,
+    write_labels,
+    write_raster,
+)
 
 SIDE = 160
 
@@ -23,7 +29,7 @@ SIDE = 160
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("choice")
     corners = grid_corners(SIDE)
-    boxes = [[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners]
+    boxes = square_boxes(corners).tolist()
     raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
     return raster, write_labels(folder / "labels.geojson", boxes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.inputs import padded_size, scaled_size
 from geodetect.version import __version__
 
-ARCHITECTURE = ("retinanet", "backbones", "inputs", "export", "runtimes/pytorch")
+ARCHITECTURE = ("retinanet", "backbones", "timm_trunk", "inputs", "export", "runtimes/pytorch")
 
 
 def prepare(
@@ -55,7 +56,18 @@ def network_key(card: ModelCard, weights: Weights, *versions: str) -> str:
     code = [(folder / f"{module}.py").read_bytes() for module in ARCHITECTURE]
     names = [f"{name} {weights[name].dtype} {weights[name].shape}" for name in sorted(weights)]
     arrays = [np.ascontiguousarray(weights[name]).data for name in sorted(weights)]
-    return digest(__version__, *versions, card.model_dump_json(), *code, *names, *arrays)
+    versions = (__version__, *versions, *_trunk_versions(card))
+    return digest(*versions, card.model_dump_json(), *code, *names, *arrays)
+
+
+def _trunk_versions(card: ModelCard) -> tuple[str, ...]:
+    """The version of the library that knows how the trunk is built, unless it is torchvision."""
+    if card.network is None or not card.network.backbone.startswith("timm:"):
+        return ()
+    try:
+        return (version("timm"),)
+    except PackageNotFoundError:  # then it cannot be built either
+        return ()
 
 
 def _alone(image: NDArray[np.generic]) -> NDArray[np.generic]:

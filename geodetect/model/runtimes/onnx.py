@@ -14,6 +14,7 @@ from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
 from geodetect.model.cores import usable_cores
 from geodetect.model.inputs import padded_size
+from geodetect.model.memory import network_bytes_per_px
 from geodetect.model.runtime import Output, pick_precision
 from geodetect.model.runtimes.exported import network_key, prepare
 
@@ -66,6 +67,11 @@ class OnnxRuntime:
     def batch_size(self) -> int:
         """See ``Runtime``: images are run one by one."""
         return 1
+
+    @property
+    def bytes_per_px(self) -> int:
+        """See ``Runtime``."""
+        return network_bytes_per_px(self.card.network, self.precision)
 
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""

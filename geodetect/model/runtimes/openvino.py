@@ -23,6 +23,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.cores import usable_cores
 from geodetect.model.inputs import padded_size
 from geodetect.model.int8 import int8_network, without_int8
+from geodetect.model.memory import network_bytes_per_px
 from geodetect.model.runtime import Output, pick_precision
 from geodetect.model.runtimes.exported import network_key, prepare
 
@@ -88,6 +89,11 @@ class OpenVinoRuntime:
     def batch_size(self) -> int:
         """See ``Runtime``: each image is a request of its own."""
         return 1
+
+    @property
+    def bytes_per_px(self) -> int:
+        """See ``Runtime``."""
+        return network_bytes_per_px(self.card.network, self._floats)
 
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""

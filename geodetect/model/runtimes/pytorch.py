@@ -7,13 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geodetect.errors import InputError, ModelFileError
+from geodetect.errors import ModelFileError, OutOfMemoryError
 from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.device import pick_device
 from geodetect.model.inputs import fit_input
 from geodetect.model.int8 import without_int8
+from geodetect.model.memory import network_bytes_per_px
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, pick_precision
 
@@ -117,6 +118,13 @@ class TorchRuntime:
         fitting = int(free / 2 / self.streams / (side**2 * BYTES_PER_PX))
         return min(MOST_AT_ONCE, max(1, fitting))
 
+    @property
+    def bytes_per_px(self) -> int:
+        """See ``Runtime``."""
+        if self.device.type != "cpu":
+            return 0
+        return network_bytes_per_px(self.card.network, self.precision)
+
     @torch.inference_mode()
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""
@@ -136,7 +144,7 @@ class TorchRuntime:
         except torch.OutOfMemoryError as error:
             if len(pixels) == 1:
                 height, width = valid.shape[1:]
-                raise InputError(
+                raise OutOfMemoryError(
                     f"{self.device} has too little memory for one tile of {width} x {height} px; "
                     f"make tiles smaller with --tile-size, or run on the processor with "
                     f"--device cpu"
