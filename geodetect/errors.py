@@ -11,6 +11,8 @@
     │   └── DivergenceError                  a training whose loss is no longer a number
     ├── RasterError           (OSError)      a raster that cannot be opened or read
     ├── OutputError           (OSError)      a result that cannot be written
+    ├── OutOfMemoryError      (MemoryError)  too little memory for what was asked for
+    ├── LostProcessError      (ConnectionError) another process of a training that is gone
     └── MissingDependencyError (ImportError) an extra that is not installed
 
 A message says what was found, what was expected, and which option changes it.
@@ -51,6 +53,14 @@ class RasterError(GeodetectError, OSError):
 
 class OutputError(GeodetectError, OSError):
     """A result cannot be written."""
+
+
+class LostProcessError(GeodetectError, ConnectionError):
+    """Another process of the same training has ended."""
+
+
+class OutOfMemoryError(GeodetectError, MemoryError):
+    """There is too little memory for what was asked for."""
 
 
 class MissingDependencyError(GeodetectError, ImportError):

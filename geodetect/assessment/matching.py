@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ Bool = NDArray[np.bool_]
 
 MOST_PAIRS = 10_000_000  # of a detection and an object nearby: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
+FAR_APART_PX = 1e8  # wider than any raster; places of a thousand scenes are exact to 1e-5 px
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,23 @@ def match_boxes_at(
         _matches_at(pairs, overlap, values, n_truth=len(truth), threshold=threshold)
         for threshold in ious
     )
+
+
+def boxes_apart(boxes: Float, labels: NDArray[np.integer[Any]], *, scene: int) -> Float:
+    """Boxes moved so that those of different scenes or classes never overlap.
+
+    So the detections of several rasters or tiles are matched at once, each with its own truth.
+
+    Args:
+        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixels of their scene.
+        labels: ``int[N]`` their classes.
+        scene: Number of the scene.
+
+    Returns:
+        ``float64[N, 4]``.
+    """
+    place = np.stack([labels, np.full(len(labels), scene)], axis=1)
+    return boxes + np.tile(place, 2) * FAR_APART_PX
 
 
 def match_points(predicted: Float, scores: Scores, truth: Float, *, distance: float) -> Matches:

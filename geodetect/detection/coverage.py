@@ -35,6 +35,8 @@ MOST_CELLS = 4_000_000  # of one raster, a byte each
 SEEN = 0.5  # share of a cell that holds imagery from which on it was looked at
 _UNKNOWN, _EMPTY, _IMAGERY = 0, 1, 2
 
+Span = tuple[slice, NDArray[np.int64], NDArray[np.bool_]]
+
 _DTYPES: dict[str, type] = {
     "raster": str,
     "status": str,
@@ -106,8 +108,7 @@ class CoverageCells:
 
     def imagery(self, tile: Tile, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which cells of a tile hold imagery, ``bool[rows, columns]``, from its ``bool[H, W]``."""
-        _, starts_x, _ = _span(self._edges_x, tile.x0, tile.width)
-        _, starts_y, _ = _span(self._edges_y, tile.y0, tile.height)
+        (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         if valid.all():
             return np.ones((len(starts_y), len(starts_x)), bool)
         by_row = np.add.reduceat(valid, starts_y, axis=0, dtype=np.int32)
@@ -120,8 +121,7 @@ class CoverageCells:
 
     def no_imagery(self, tile: Tile) -> NDArray[np.bool_]:
         """The same of a tile without imagery."""
-        _, starts_x, _ = _span(self._edges_x, tile.x0, tile.width)
-        _, starts_y, _ = _span(self._edges_y, tile.y0, tile.height)
+        (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         return np.zeros((len(starts_y), len(starts_x)), bool)
 
     def note(self, tile: Tile, imagery: NDArray[np.bool_]) -> None:
@@ -129,8 +129,7 @@ class CoverageCells:
 
         A cell that several tiles see is decided by the last one that sees its centre.
         """
-        columns, _, central_x = _span(self._edges_x, tile.x0, tile.width)
-        rows, _, central_y = _span(self._edges_y, tile.y0, tile.height)
+        (rows, _, central_y), (columns, _, central_x) = self._spans(tile)
         state = self._state[rows, columns]
         decided = np.outer(central_y, central_x) | (state == _UNKNOWN)
         state[decided] = np.where(imagery, _IMAGERY, _EMPTY)[decided]
@@ -144,6 +143,13 @@ class CoverageCells:
             Part(OUTSIDE, "", shapely.difference(frame, area)),
         )
         return _coverage(plan, parts)
+
+    def _spans(self, tile: Tile) -> tuple[Span, Span]:
+        """The cells that a tile sees: along the columns of the raster, and along its rows."""
+        return (
+            _span(self._edges_y, tile.y0, tile.height),
+            _span(self._edges_x, tile.x0, tile.width),
+        )
 
     def _polygon(self, state: int, frame: shapely.Geometry) -> shapely.Geometry:
         """The cells of one state, dissolved."""
@@ -213,9 +219,7 @@ def _edges(length: int, cell_px: int) -> NDArray[np.int64]:
     return np.append(np.arange(0, length, cell_px), length)
 
 
-def _span(
-    edges: NDArray[np.int64], start: int, length: int
-) -> tuple[slice, NDArray[np.int64], NDArray[np.bool_]]:
+def _span(edges: NDArray[np.int64], start: int, length: int) -> Span:
     """The cells that a tile sees along one axis.
 
     Returns:

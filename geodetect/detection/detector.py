@@ -21,6 +21,7 @@ class Detector(Protocol):
 
     It may have further attributes: ``batch_size``, the tiles it likes to get at once; ``streams``,
     the calls it takes side by side from different threads (one at a time if it does not say);
+    ``bytes_per_px``, the memory it takes for each pixel of a tile while it looks at it;
     ``identity``, a text that changes with whatever changes its results, which a journal needs.
     """
 

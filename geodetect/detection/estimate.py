@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geodetect.detection.capacity import Capacity, fitting_capacity, shortages_told
 from geodetect.detection.detector import Detector
 from geodetect.detection.inference import as_detector, plan
 from geodetect.detection.plan import RasterPlan
-from geodetect.detection.rows import batch_size
 from geodetect.geo.tiles import Tile
 from geodetect.io.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
@@ -139,16 +139,20 @@ def estimate(
     Raises:
         RasterError: A raster cannot be opened.
         InputError: Settings, model and rasters do not go together.
+        OutOfMemoryError: There is too little memory for a tile.
     """
     settings = settings or PredictSettings()
     detector = as_detector(model, settings)
     entries, seconds = [], 0.0
-    for one in plan(rasters, detector, settings=settings):
+    plans = plan(rasters, detector, settings=settings)
+    capacity = fitting_capacity(plans, detector, settings)
+    for one in plans:
         with one.raster:
             tiles, share = _tiles_with_imagery(one)
             entries.append(_entry(one, tiles, share))
             if tiles and not seconds:
-                seconds = _time_per_tile(one, tiles, detector, settings)
+                with shortages_told(one, capacity):
+                    seconds = _time_per_tile(one, tiles, detector, capacity)
     memory_mb = _peak_memory_mb() + BLOCK_CACHE_BYTES / BYTES_PER_MB
     return Estimate(
         detector.card.name, getattr(detector, "runs_on", ""), tuple(entries), seconds, memory_mb
@@ -193,10 +197,10 @@ def _entry(one: RasterPlan, tiles: Sequence[Tile], share: float) -> RasterEstima
 
 
 def _time_per_tile(
-    one: RasterPlan, tiles: Sequence[Tile], detector: Detector, settings: PredictSettings
+    one: RasterPlan, tiles: Sequence[Tile], detector: Detector, capacity: Capacity
 ) -> float:
     """Seconds for one of a batch of tiles, after one that warms up."""
-    batch = list(tiles[: batch_size(detector, settings)])
+    batch = list(tiles[: capacity.batch_size])
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()

@@ -14,22 +14,20 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geodetect.detection.capacity import Capacity, fitting_capacity, wanted_capacity
 from geodetect.detection.coverage import CoverageCells, RasterCoverage, not_read
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.identity import run_identity
 from geodetect.detection.journal import Journal
 from geodetect.detection.merge import SeamMerger
-from geodetect.detection.plan import RasterPlan, check_area, plan_raster
+from geodetect.detection.plan import RasterPlan, Source, plan_rasters
 from geodetect.detection.rows import RowDetector, TileResult
 from geodetect.detection.table import concatenate_tables, detection_table
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo.grid import horizontal_crs
-from geodetect.io.raster import find_rasters
 from geodetect.progress import Progress, silent
 from geodetect.settings import PredictSettings
-
-Source = str | os.PathLike[str]
 
 
 @dataclass
@@ -98,6 +96,7 @@ def predict(
         InputError: Settings, model and rasters do not go together, or the journal is of another
             run.
         OutputError: The journal cannot be written.
+        OutOfMemoryError: There is too little memory for a tile.
     """
     settings = settings or PredictSettings()
     tally = tally if tally is not None else Tally()
@@ -108,6 +107,7 @@ def predict(
         plans = plan(rasters, detector, settings=settings)
         for one in plans:
             stack.enter_context(one.raster)
+        capacity = fitting_capacity(plans, detector, settings)
         total = sum(len(one.tiles) for one in plans)
         if journal is not None and total < journal.least_tiles:
             journal = None
@@ -122,6 +122,7 @@ def predict(
                     detector,
                     settings=settings,
                     keep=keep,
+                    capacity=capacity,
                     tally=tally,
                     progress=progress,
                     total=total,
@@ -164,13 +165,7 @@ def plan(
         InputError: There are no rasters, or the area of interest touches none.
     """
     settings = settings or PredictSettings()
-    sources = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
-    if not sources:
-        raise InputError("no raster was given; name at least one file")
-    card = as_detector(model, settings).card
-    plans = [plan_raster(source, card, settings) for source in find_rasters(sources)]
-    check_area(plans)
-    return plans
+    return plan_rasters(rasters, as_detector(model, settings).card, settings)
 
 
 def as_detector(model: Source | Detector, settings: PredictSettings) -> Detector:
@@ -201,6 +196,7 @@ def detect_raster(
     settings: PredictSettings,
     keep: NDArray[np.int64] | None,
     tally: Tally,
+    capacity: Capacity | None = None,
     progress: Progress = silent,
     total: int = 0,
     journal: Journal | None = None,
@@ -214,7 +210,8 @@ def detect_raster(
     iou = detector.card.iou if settings.iou is None else settings.iou
     merger, cells = SeamMerger(plan.scheme, iou=iou), CoverageCells(plan.scheme)
     finished: list[Detections] = []
-    runner = RowDetector(plan, detector, cells, settings, keep)
+    capacity = capacity or wanted_capacity(detector, settings)
+    runner = RowDetector(plan, detector, cells, settings, keep, capacity)
     with closing(_results(runner, journal, number)) as batches:  # no thread reads on after an error
         row = 0
         for results, resumed in batches:

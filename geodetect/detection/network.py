@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.suppression import suppress
-from geodetect.errors import ModelFileError
+from geodetect.errors import ModelFileError, OutOfMemoryError
 from geodetect.geo import boxes as bx
 from geodetect.model.anchor_grid import anchors_of_image, decode
 from geodetect.model.bundle import checksum, load_bundle
 from geodetect.model.calibration import calibrated_scores, least_logits
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.inputs import Size, scaled_size
+from geodetect.model.memory import is_shortage
 from geodetect.model.runtime import Runtime, open_runtime
 
 Float = NDArray[np.float32]
@@ -64,6 +65,11 @@ class NetworkDetector:
     def batch_size(self) -> int:
         """Tiles that are best given at once."""
         return self._runtime.batch_size
+
+    @property
+    def bytes_per_px(self) -> float:
+        """Memory of this machine that a tile takes while it is looked at, for each pixel."""
+        return self._runtime.bytes_per_px * self.card.input_scale**2
 
     def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
         """See ``Detector``."""
@@ -127,8 +133,18 @@ def load_detector(
         ModelFileError: There is no such model or its file is damaged.
         InputError: There is no such device, or not for this runtime and precision.
         MissingDependencyError: The runtime is not installed.
+        OutOfMemoryError: There is too little memory for the network.
     """
-    card, weights = load_bundle(model)
-    opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
+    try:
+        card, weights = load_bundle(model)
+        opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        raise OutOfMemoryError(
+            f"model {os.fspath(model)}: too little memory to load it "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__}); give this program "
+            f"more, or choose a smaller --model or another --runtime"
+        ) from error
     identity = f"{checksum(model)} {opened.identity}"
     return NetworkDetector(opened, conf=conf, iou=iou, identity=identity)

@@ -17,7 +17,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.annotations import read_area
-from geodetect.io.raster import Raster, RasterOptions, open_raster
+from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.model.card import ModelCard
 from geodetect.settings import PredictSettings
 
@@ -25,6 +25,8 @@ SAME_GSD = 0.05  # a raster this close to the model's resolution is not resample
 COARSEST = 4.0  # a raster this many times coarser than the model is refused
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
+
+Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,32 @@ class RasterPlan:
         every_row = (self.scheme.row(row) for row in range(len(self.scheme.rows)))
         rows = ([tile for tile in row if tile.index in chosen] for row in every_row)
         return [row for row in rows if row]
+
+
+def plan_rasters(
+    rasters: Source | Sequence[Source], card: ModelCard, settings: PredictSettings
+) -> list[RasterPlan]:
+    """Open rasters and decide how to look at them, reading only their headers.
+
+    Args:
+        rasters: Files, folders of rasters or URLs; one or several.
+        card: Card of the detector.
+        settings: The user's wishes.
+
+    Returns:
+        One plan for each raster; the caller closes their rasters.
+
+    Raises:
+        RasterError: A raster cannot be opened.
+        InputError: There are no rasters, the area of interest touches none, or settings, model
+            and rasters do not go together.
+    """
+    sources = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
+    if not sources:
+        raise InputError("no raster was given; name at least one file")
+    plans = [plan_raster(source, card, settings) for source in find_rasters(sources)]
+    _check_area(plans)
+    return plans
 
 
 def plan_raster(
@@ -178,12 +206,8 @@ def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> NDArray[np.i
     return np.flatnonzero(shapely.intersects(shapely.box(*boxes.T), area))
 
 
-def check_area(plans: Sequence[RasterPlan]) -> None:
-    """Refuse an area that touches no raster.
-
-    Raises:
-        InputError: It touches none.
-    """
+def _check_area(plans: Sequence[RasterPlan]) -> None:
+    """Refuse an area that touches no raster."""
     if any(len(plan.tiles) for plan in plans):
         return
     grid = plans[0].grid

@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.detection.capacity import Capacity, shortages_told
 from geodetect.detection.coverage import CoverageCells
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
@@ -20,13 +21,9 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Pixels
-from geodetect.model.cores import usable_cores
 from geodetect.settings import PredictSettings
 
-BATCH_SIZE = 4  # of detectors that do not say
-MOST_WORKERS = 16
 View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
-QUEUED_PER_STREAM = 2  # batches at work or waiting: no stream waits for the one that is slowest
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,9 @@ class RowDetector:
         plan: How the raster is looked at.
         detector: What finds objects.
         cells: Where imagery is noted.
-        settings: Threshold, batch size, threads.
+        settings: Threshold.
         keep: Labels to keep; None: all.
+        capacity: What is worked on at once.
     """
 
     plan: RasterPlan
@@ -62,6 +60,7 @@ class RowDetector:
     cells: CoverageCells
     settings: PredictSettings
     keep: NDArray[np.int64] | None
+    capacity: Capacity
 
     def run(self, rows: Sequence[Sequence[Tile]]) -> Generator[list[TileResult]]:
         """Look at rows of tiles, in order.
@@ -76,20 +75,20 @@ class RowDetector:
         Raises:
             RasterError: The raster cannot be read to the end.
             InputError: The detector does not do what it must.
+            OutOfMemoryError: Memory is used up.
         """
-        size, streams = batch_size(self.detector, self.settings), streams_of(self.detector)
-        workers = self.settings.workers or min(MOST_WORKERS, usable_cores())
         every_tile = (tile for row in rows for tile in row)
-        ahead = size * streams + workers
         working: deque[Future[list[TileResult]]] = deque()
+        streams = self.capacity.streams
         with (
-            closing(self._read_ahead(every_tile, workers=workers, ahead=ahead)) as read,
+            shortages_told(self.plan, self.capacity),
+            closing(self._read_ahead(every_tile)) as read,
             ThreadPoolExecutor(streams, thread_name_prefix="geodetect-detect") as pool,
         ):
             try:
-                for batch in _batches(rows, read, size):
+                for batch in _batches(rows, read, self.capacity.batch_size):
                     working.append(pool.submit(self._detect, batch))
-                    if len(working) > QUEUED_PER_STREAM * streams:
+                    if len(working) > self.capacity.queued:
                         yield working.popleft().result()
                 while working:
                     yield working.popleft().result()
@@ -122,14 +121,14 @@ class RowDetector:
         pixels = self.plan.raster.read(tile, self.plan.grid)
         return pixels if pixels.valid.any() else None
 
-    def _read_ahead(self, tiles: Iterable[Tile], *, workers: int, ahead: int) -> Generator[View]:
+    def _read_ahead(self, tiles: Iterable[Tile]) -> Generator[View]:
         """Tiles in order, while the next ones are being read by other threads."""
         waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(self.capacity.workers) as pool:
             try:
                 for tile in tiles:
                     waiting.append((tile, pool.submit(self._read, tile)))
-                    if len(waiting) > ahead:
+                    if len(waiting) > self.capacity.ahead:
                         done, future = waiting.popleft()
                         yield done, future.result()
                 while waiting:
@@ -138,16 +137,6 @@ class RowDetector:
             finally:
                 for _, future in waiting:
                     future.cancel()
-
-
-def batch_size(detector: Detector, settings: PredictSettings) -> int:
-    """Tiles that a detector gets at once: as the settings say, else as the detector does."""
-    return settings.batch_size or int(getattr(detector, "batch_size", BATCH_SIZE))
-
-
-def streams_of(detector: Detector) -> int:
-    """Batches that a detector takes side by side; one that does not say takes one at a time."""
-    return max(1, int(getattr(detector, "streams", 1)))
 
 
 def _batches(

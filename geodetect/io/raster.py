@@ -199,17 +199,15 @@ class Raster:
         if len({handle.dtypes[band - 1] for band in self.bands}) > 1:  # rasterio refuses these
             bands = [handle.read(band, out_shape=shape, **options) for band in self.bands]
             return np.stack(bands).astype(self.dtype, copy=False)
-        values: NDArray[Any] = handle.read(
-            self.bands, out_shape=(len(self.bands), *shape), **options
-        )
-        return values
+        return np.asarray(handle.read(self.bands, out_shape=(len(self.bands), *shape), **options))
 
     def _valid(self, handle: Any, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
         if self._alpha is not None:
             valid &= handle.read(self._alpha, **options) > 0
-        flags = [handle.mask_flag_enums[band - 1] for band in self.bands]
+        of_all = handle.mask_flag_enums  # asked for once: it takes a call for each band
+        flags = [of_all[band - 1] for band in self.bands]
         if any(MaskFlags.nodata in flag for flag in flags):  # valid where any band holds a value
             holds = [
                 holds_value(handle.read(band, **options), handle.nodatavals[band - 1])

@@ -21,8 +21,10 @@ def never_written(dataset: Any, bands: Sequence[int], window: Window) -> bool:
         bands: Bands that are read, counted from 1.
         window: In pixels of the dataset.
     """
-    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
-    if dataset.driver != "GTiff" or not all(MaskFlags.nodata in flag for flag in flags):
+    if dataset.driver != "GTiff":
+        return False
+    flags = dataset.mask_flag_enums  # of all bands: asked for once, it takes a call for each
+    if not all(MaskFlags.nodata in flags[band - 1] for band in bands):
         return False
     together = dataset.interleaving == Interleaving.pixel
     for band in bands[:1] if together else bands:

@@ -17,19 +17,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from geodetect.errors import ModelFileError, OutputError
-from geodetect.io.staging import staged
+from geodetect.io.staging import check_folder, check_vacant, staged
 from geodetect.model.card import ModelCard
 
 FORMAT = "geodetect"
 FORMAT_VERSION = "1"
+SUFFIX = ".safetensors"
 BUILT_IN = Path(__file__).parent / "weights"
 
 Weights = Mapping[str, NDArray[np.generic]]
 
 
 def list_models() -> list[str]:
-    """Names of the built-in models."""
-    return sorted(path.stem for path in BUILT_IN.glob("*.safetensors"))
+    """Names of the built-in models.
+
+    Returns:
+        In alphabetical order; each can be given wherever a model file can.
+    """
+    return sorted(path.stem for path in BUILT_IN.glob(f"*{SUFFIX}"))
 
 
 def model_path(name: str | os.PathLike[str]) -> Path:
@@ -40,7 +45,7 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(name)
     if text in list_models():
-        return BUILT_IN / f"{text}.safetensors"
+        return BUILT_IN / f"{text}{SUFFIX}"
     path = Path(text).expanduser()
     if path.is_file():
         return path
@@ -52,6 +57,12 @@ def model_path(name: str | os.PathLike[str]) -> Path:
 
 def load_card(name: str | os.PathLike[str]) -> ModelCard:
     """The card of a model, without its weights.
+
+    Args:
+        name: A built-in model or a model file.
+
+    Returns:
+        What the model says of itself: classes, resolution, threshold, how it was trained.
 
     Raises:
         ModelFileError: There is no such model, or the file is damaged or of another kind.
@@ -84,6 +95,23 @@ def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDAr
             f"written; fetch it again or choose another with --model"
         )
     return card, weights
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """See whether a model file can be written, before the work that makes the model.
+
+    Args:
+        path: The file, ``.safetensors``.
+        overwrite: It may exist.
+
+    Raises:
+        OutputError: Its name ends in something else, it exists, or its folder cannot be written.
+    """
+    target = Path(path)
+    if target.suffix != SUFFIX:
+        raise OutputError(f"{target}: the name of a model file ends in {SUFFIX}")
+    check_folder(target)
+    check_vacant(target, overwrite=overwrite)
 
 
 def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:

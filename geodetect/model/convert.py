@@ -12,10 +12,9 @@ from typing import Any, TypeGuard
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
 from geodetect.errors import InputError, ModelFileError, OutputError
-from geodetect.io.staging import check_folder, check_vacant
-from geodetect.model.bundle import save_bundle
+from geodetect.model.bundle import check_target, save_bundle
 from geodetect.model.card import ModelCard, TrainingRecord
-from geodetect.model.checkpoint import SAFETENSORS, Checkpoint, read_checkpoint
+from geodetect.model.checkpoint import Checkpoint, read_checkpoint
 from geodetect.model.presets import PAPER_ANCHORS_PX
 from geodetect.model.stock import StockNetwork, configure, recognise, translate
 
@@ -86,7 +85,9 @@ def convert(
         OutputError: The model cannot be written.
     """
     source, target = Path(weights).expanduser(), Path(output)
-    _check_target(target, source, overwrite=overwrite)
+    if target.resolve() == source.resolve():
+        raise OutputError(f"{target}: the weights to convert; choose another --output")
+    check_target(target, overwrite=overwrite)
     for option, value in (("--tile-size", tile_px), ("--resize", resize_px)):
         if value is not None and value < 1:
             raise InputError(f"{option} must be at least 1 px, found {value}")
@@ -113,15 +114,6 @@ def convert(
     )
     save_bundle(target, card, {key: value.numpy() for key, value in state.items()})
     return card
-
-
-def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
-    if target.suffix != SAFETENSORS:
-        raise OutputError(f"{target}: the name of a model file ends in {SAFETENSORS}")
-    if target.resolve() == source.resolve():
-        raise OutputError(f"{target}: the weights to convert; choose another --output")
-    check_folder(target)
-    check_vacant(target, overwrite=overwrite)
 
 
 def _habits(stock: StockNetwork, values: Mapping[str, Any]) -> Habits:

@@ -50,6 +50,13 @@ class Runtime(Protocol):
     def batch_size(self) -> int:
         """Images of the card's tile size that are best run at once."""
 
+    @property
+    def bytes_per_px(self) -> int:
+        """Memory of this machine that an image takes while it is run.
+
+        For each pixel of the network's input; 0 where the memory of an accelerator matters.
+        """
+
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """Run a batch.
 

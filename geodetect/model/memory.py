@@ -1,0 +1,83 @@
+"""Memory that this process may still take, and what networks take of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from geodetect.model.card import NetworkConfig
+
+SYSTEM = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")  # of version 2 on Linux
+BOTTLENECKS = ("resnet50", "resnet101")
+# Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
+# built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
+BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
+SHORTAGES = re.compile(
+    r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
+    r"|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def network_bytes_per_px(config: NetworkConfig | None, precision: str) -> int:
+    """About how much memory an image takes while a network runs, for each pixel of its input.
+
+    Args:
+        config: How the network is built.
+        precision: What it computes in: ``fp32``, or half of that and less.
+    """
+    basic = config is not None and config.backbone in ("resnet18", "resnet34")
+    single = BYTES_PER_PX if basic else BOTTLENECK_BYTES_PER_PX
+    return single if precision == "fp32" else single // 2
+
+
+def free_bytes(system: Path = SYSTEM, container: Path = CONTAINER) -> int | None:
+    """Memory that this process may still take, without making others swap; None: not known.
+
+    The least of what the system has, what the container leaves, and what the process may address.
+    """
+    known = [_of_system(system), _of_container(container), _of_addresses()]
+    return min((free for free in known if free is not None), default=None)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library that runs networks, says that memory is used up.
+
+    The libraries have no class of error for it: PyTorch says ``DefaultCPUAllocator: can't allocate
+    memory``, OpenVINO ``bad_alloc``, and an import of either ``failed to map segment``.
+    """
+    return isinstance(error, MemoryError) or SHORTAGES.search(str(error)) is not None
+
+
+def _of_system(file: Path) -> int | None:
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", file.read_text("ascii"), re.MULTILINE)
+    except OSError:  # not Linux
+        return None
+    return None if found is None else int(found[1]) * 1024
+
+
+def _of_container(folder: Path) -> int | None:
+    """What is left below its limit; cached files do not count, they make room when it is needed."""
+    try:
+        limit, used = (int((folder / f"memory.{one}").read_text()) for one in ("max", "current"))
+        found = re.search(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.M)
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return None
+    cached = 0 if found is None else int(found[1])
+    return max(0, limit - used + cached)
+
+
+def _of_addresses() -> int | None:
+    """What ``ulimit -v`` leaves."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    return max(0, limit - pages * resource.getpagesize())

@@ -1,0 +1,82 @@
+"""Memory that may still be taken, and errors that say that it is used up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geodetect.model.memory import free_bytes, is_shortage, network_bytes_per_px
+from geodetect.model.presets import network_config
+from tests.tiny import program_environment
+
+MEMINFO = "MemTotal:       24683520 kB\nMemFree:  100 kB\nMemAvailable:    2000000 kB\n"
+
+
+def files(
+    folder: Path, *, limit: str = "max", current: int = 0, cached: int = 0
+) -> tuple[Path, Path]:
+    system, container = folder / "meminfo", folder / "cgroup"
+    container.mkdir()
+    system.write_text(MEMINFO)
+    (container / "memory.max").write_text(f"{limit}\n")
+    (container / "memory.current").write_text(f"{current}\n")
+    (container / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\nslab 7\n")
+    return system, container
+
+
+def test_the_system_says_what_is_available(tmp_path: Path) -> None:
+    assert free_bytes(*files(tmp_path)) == 2_000_000 * 1024
+
+
+def test_a_container_leaves_less(tmp_path: Path) -> None:
+    found = free_bytes(*files(tmp_path, limit="1000000", current=700_000, cached=200_000))
+    assert found == 500_000
+
+
+def test_a_container_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
+    assert free_bytes(*files(tmp_path, limit="1000", current=2000)) == 0
+
+
+def test_where_nothing_is_known_nothing_is_said(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "none", tmp_path / "none") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
+def test_a_limit_of_addresses_counts() -> None:
+    code = "from geodetect.model.memory import free_bytes; print(free_bytes())"
+    limit_kib = 900_000
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v {limit_kib}; exec {sys.executable} -c '{code}'"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert 0 < int(done.stdout) < limit_kib * 1024
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
+        (RuntimeError("Exception from src/core: std::bad_alloc"), True),
+        (RuntimeError("can't start new thread"), True),
+        (ImportError("libtorch.so: failed to map segment from shared object"), True),
+        (ImportError("No module named 'openvino'"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("a memory of something"), False),
+    ],
+)
+def test_errors_that_say_that_memory_is_used_up_are_told(error: Exception, expected: bool) -> None:
+    assert is_shortage(error) is expected
+
+
+def test_wider_networks_take_more_and_half_precision_half() -> None:
+    small, large = network_config("geodetect"), network_config("torchvision")
+    assert network_bytes_per_px(large, "fp32") > network_bytes_per_px(small, "fp32")
+    assert network_bytes_per_px(small, "bf16") * 2 == network_bytes_per_px(small, "fp32")
+    assert network_bytes_per_px(None, "fp32") == network_bytes_per_px(large, "fp32")
