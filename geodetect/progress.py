@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""How work tells how far it is, and how long it took."""
 
 from __future__ import annotations
 
@@ -44,3 +44,11 @@ class TqdmProgress:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -29,7 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FAILURE = 1
-UNWRAPPED = 10_000  # columns: in pipes and files nothing is broken into lines
+UNWRAPPED = 10_000  # columns: in pipes and files most tables are not broken into lines
+NARROWEST, WIDEST = 80, 120  # columns of those that are
 people = Console(stderr=True)
 
 
@@ -72,15 +73,31 @@ def say(text: str, *, style: str = "") -> None:
     people.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_table(title: str, rows: Sequence[tuple[str, str]], *, out: Console = people) -> None:
-    """A table of names and values."""
+def show_table(
+    title: str, rows: Sequence[tuple[str, str]], *, out: Console = people, wrap: bool = False
+) -> None:
+    """A table of names and values.
+
+    Args:
+        title: Above the table, if any.
+        rows: Its names and values.
+        out: Where it goes.
+        wrap: Whether long values are broken into lines in pipes and files too.
+    """
     table = Table(
         title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2)
     )
     for name, value in rows:
         table.add_row(name, value, style=None)
-    wide = out if out.is_terminal else Console(file=out.file, width=UNWRAPPED)
-    wide.print(table)
+    if out.is_terminal:
+        out.print(table)
+        return
+    width = min(max(out.width, NARROWEST), WIDEST) if wrap else UNWRAPPED
+    plain = Console(file=out.file, width=width)
+    with plain.capture() as capture:
+        plain.print(table)
+    for line in capture.get().splitlines():  # without the spaces that make all lines equally long
+        plain.out(line.rstrip(), highlight=False)
 
 
 def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:

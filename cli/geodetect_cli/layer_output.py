@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+
     from geodetect.io.geopackage import Layer
 
 
@@ -54,11 +56,10 @@ class LayerOutput:
 
     def write(self, layers: Sequence[Layer]) -> None:
         """Write the layers."""
-        from geodetect.io import geopackage, vector
+        from geodetect.io import geopackage
 
         if self.to_stream:
-            vector.to_geojson(layers[0].table, sys.stdout)
-            sys.stdout.flush()  # nobody is told of a result that nobody reads
+            write_stream(layers[0].table)
         elif self.name:
             geopackage.write_layers(layers, self.name, crs=self.crs, overwrite=self.overwrite)
 
@@ -67,3 +68,11 @@ class LayerOutput:
         if self.to_stream:
             return "output stream"
         return self.name or "nowhere; name a file with -o to have the layer"
+
+
+def write_stream(table: gpd.GeoDataFrame) -> None:
+    """Write a table as GeoJSON to the output stream."""
+    from geodetect.io import vector
+
+    vector.to_geojson(table, sys.stdout)
+    sys.stdout.flush()  # nobody is told of a result that nobody reads

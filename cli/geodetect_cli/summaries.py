@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from geodetect.progress import duration
 from geodetect_cli import console
 
 LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
@@ -85,21 +86,20 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
 
 
 def show_values(title: str, values: Mapping[str, Any], *, out: Console | None = None) -> None:
-    """Names and values, nested ones on their own lines; on the output stream unless told."""
-    console.show_table(title, list(_flat(values)), out=out or Console())
+    """Names and values, nested ones on their own lines.
+
+    Args:
+        title: Above them.
+        values: Plain values, and mappings and lists of them.
+        out: Where they go, never broken into lines in pipes and files; None: the output stream,
+            where long ones are broken.
+    """
+    console.show_table(title, _flat(values), out=out or Console(), wrap=out is None)
 
 
 def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
     """Without a CRS that only programs can read."""
     return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _by_raster(table: gpd.GeoDataFrame) -> list[tuple[str, str]]:
@@ -119,7 +119,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
             rows.append((name, "\n".join(map(_in_words, value))))
         elif isinstance(value, list | tuple):
-            rows.append((name, ", ".join(map(str, value)) or "-"))
+            items = list(map(str, value))
+            between = "\n" if any("," in item for item in items) else ", "
+            rows.append((name, between.join(items) or "-"))
         else:
             rows.append((name, "-" if value is None or value == {} or value == "" else str(value)))
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from geodetect_cli.layer_output import write_stream
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -116,8 +117,7 @@ class PredictTarget:
             write_layers([found, ground], self.output, **self._options)
             return
         if self.output == "-":
-            vector.to_geojson(table, sys.stdout)
-            sys.stdout.flush()  # nobody is told of a result that nobody reads
+            write_stream(table)
         elif self.output:
             vector.write(table, self.output, **self._options, style=self.style)
         if self.coverage is not None:

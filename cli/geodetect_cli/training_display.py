@@ -14,9 +14,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, duration, silent
 from geodetect_cli import console
-from geodetect_cli.summaries import duration
 
 if TYPE_CHECKING:
     from geodetect.learning.tally import TrainingTally

@@ -64,3 +64,21 @@ def chip(
         shown = other * np.tile(scale_xy, 2) - np.tile(corner, 2)
         draw_outline(canvas, shown.tolist(), colour)
     return image
+
+
+def outlines_near(
+    frame: Frame, box: Float, layers: Sequence[tuple[Float, Colour]]
+) -> list[Outline]:
+    """The boxes that reach onto the chip of an object.
+
+    Args:
+        frame: The raster.
+        box: ``float64[4]`` of the object in pixels of the frame.
+        layers: Boxes ``float64[N, 4]``, each with the colour of theirs.
+    """
+    window = chip_window(frame, box)
+    outlines: list[Outline] = []
+    for boxes, colour in layers:
+        reaches = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
+        outlines += [(other, colour) for other in boxes[reaches.all(axis=1)]]
+    return outlines

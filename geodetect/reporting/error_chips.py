@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geodetect.errors import InputError, RasterError
-from geodetect.geo import boxes as box_math
 from geodetect.reporting import marks
-from geodetect.reporting.chips import Outline, chip, chip_window
+from geodetect.reporting.chips import chip, outlines_near
 from geodetect.reporting.frame import RasterFrame, open_to_show, raster_frame
+from geodetect.reporting.judgement import rank_misses
 from geodetect.reporting.objects import Objects, place
 from geodetect.reporting.sheet import CHIP_PX
 from geodetect.settings import PictureSettings
 
-Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Pictures = dict[Any, Image.Image]  # by row
 
@@ -41,16 +40,9 @@ class ErrorChips:
 
 
 def worst_misses(truth: gpd.GeoDataFrame, conf: float) -> Int:
-    """Rows of objects that no detection of at least this score found.
-
-    First those that no detection at all found, the largest first; then those found by the least
-    sure ones.
-    """
+    """Rows of objects that no detection of at least this score found, as `rank_misses` has them."""
     scores = truth["found_score"].to_numpy(np.float64)
-    missed = np.flatnonzero(~(scores >= conf))
-    found = ~np.isnan(scores[missed])
-    area = box_math.area(truth.bounds.to_numpy()[missed])
-    return missed[np.lexsort((-area, np.where(found, scores[missed], 0), found))]
+    return rank_misses(scores, truth.bounds.to_numpy(), least=conf)
 
 
 def worst_false_alarms(detections: gpd.GeoDataFrame, conf: float) -> Int:
@@ -122,7 +114,7 @@ def _on_one_raster(
         ]
         return [
             {
-                row: chip(frame, box, side_px=CHIP_PX, outlines=_near(frame, box, layers))
+                row: chip(frame, box, side_px=CHIP_PX, outlines=outlines_near(frame, box, layers))
                 for row, box in zip(placed.table["row"], placed.boxes, strict=True)
             }
             for placed in (_placed(table, frame) for table in shown)
@@ -132,17 +124,6 @@ def _on_one_raster(
 def _placed(table: gpd.GeoDataFrame, frame: RasterFrame) -> Objects:
     """Objects on the raster, with their ``row`` in the whole table."""
     return place(table.assign(row=table.index), frame, what="objects")
-
-
-def _near(
-    frame: RasterFrame, box: Float, layers: Sequence[tuple[Float, marks.Colour]]
-) -> list[Outline]:
-    window = chip_window(frame, box)
-    outlines: list[Outline] = []
-    for boxes, colour in layers:
-        reaches = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
-        outlines += [(other, colour) for other in boxes[reaches.all(axis=1)]]
-    return outlines
 
 
 def _caption(record: gpd.GeoSeries, *, is_class_shown: bool) -> str:

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.reporting import marks
-from geodetect.reporting.chips import Outline, chip, chip_window
+from geodetect.reporting.chips import Outline, chip, outlines_near
 from geodetect.reporting.frame import RasterFrame
-from geodetect.reporting.judgement import Judgement
 from geodetect.reporting.pictures import encoded
 from geodetect.reporting.scene import Scene
 from geodetect.reporting.store import data_uri
 
 Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
 
 CHIP_PX = 176
 MOST_CHIPS = 1000
@@ -66,24 +64,15 @@ def _source(frame: RasterFrame, box: Float, outlines: list[Outline]) -> str:
 
 def _neighbours(scene: Scene, box: Float, sure: int) -> list[Outline]:
     """All detections and missed objects on the chip of a box, with their colours."""
-    judgement, window = scene.judgement, chip_window(scene.frame, box)
+    judgement = scene.judgement
     if judgement is None:
         return []
-    found, truth = scene.found.boxes[:sure], judgement.truth.boxes
+    found = scene.found.boxes[:sure]
     right = judgement.truth_of[:sure] >= 0
-    missed = _is_missed(judgement, sure)
+    missed = (judgement.found_by < 0) | (judgement.found_by >= sure)
     layers = [
-        (truth[missed & _touches(truth, window)], marks.MISSED),
-        (found[right & _touches(found, window)], marks.FOUND),
-        (found[~right & _touches(found, window)], marks.FALSE_ALARM),
+        (judgement.truth.boxes[missed], marks.MISSED),
+        (found[right], marks.FOUND),
+        (found[~right], marks.FALSE_ALARM),
     ]
-    return [(other, colour) for boxes, colour in layers for other in boxes]
-
-
-def _is_missed(judgement: Judgement, sure: int) -> Bool:
-    return (judgement.found_by < 0) | (judgement.found_by >= sure)
-
-
-def _touches(boxes: Float, window: Float) -> Bool:
-    reaches = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
-    return np.asarray(reaches.all(axis=1))
+    return outlines_near(scene.frame, box, layers)

@@ -11,6 +11,7 @@ from geodetect.assessment.metrics import DetectionMetrics, evaluate_tables
 from geodetect.geo import boxes as box_math
 from geodetect.reporting.objects import Objects
 
+Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
@@ -47,14 +48,28 @@ class Judgement:
     def worst_misses(self, sure: int, count: int) -> Int:
         """Rows of objects that none of the first ``sure`` detections found.
 
-        First those that no detection at all found, the largest first; then those found by the
-        least sure ones.
+        See `rank_misses` for their order.
         """
-        missed = np.flatnonzero((self.found_by < 0) | (self.found_by >= sure))
-        found_by = self.found_by[missed]
-        rank = np.where(found_by < 0, 0, -found_by)
-        area = box_math.area(self.truth.boxes[missed])
-        return missed[np.lexsort((-area, rank, found_by >= 0))][:count]
+        surest_first = np.where(self.found_by < 0, np.nan, -self.found_by)
+        return rank_misses(surest_first, self.truth.boxes, least=1 - sure)[:count]
+
+
+def rank_misses(scores: Float, boxes: Float, *, least: float) -> Int:
+    """Rows of objects that no detection of at least some score found, the worst first.
+
+    First those that no detection at all found, the largest first; then those found by the least
+    sure ones.
+
+    Args:
+        scores: ``float64[M]`` of the detection that found each object, higher where it is surer;
+            NaN: none did.
+        boxes: ``float64[M, 4]`` of the objects.
+        least: Score from which detections count.
+    """
+    missed = np.flatnonzero(~(scores >= least))
+    found = ~np.isnan(scores[missed])
+    area = box_math.area(boxes[missed])
+    return missed[np.lexsort((-area, np.where(found, scores[missed], 0), found))]
 
 
 def judge(found: Objects, truth: Objects, *, iou: float, by_class: bool | None = None) -> Judgement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -10,7 +11,10 @@ from PIL import Image
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Pixels, Raster
+from geodetect.io.staging import staged
 
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+QUALITY = 90  # of the formats that have one
 PIECE_PX = 512
 WEBP = {"quality": 80, "method": 2}  # at half the size of JPEG; better methods take twice as long
 OPAQUE = 255
@@ -62,3 +66,18 @@ def encoded(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     (image.convert("RGB") if opaque else image).save(stream, "WEBP", **WEBP)
     return stream.getvalue()
+
+
+def write_picture(image: Image.Image, target: Path, *, overwrite: bool) -> None:
+    """Write a picture to a file.
+
+    Args:
+        image: The picture.
+        target: One of ``FORMATS`` by its suffix.
+        overwrite: Replace the file.
+
+    Raises:
+        OutputError: The file exists, or cannot be written.
+    """
+    with staged(target, overwrite=overwrite) as path:
+        image.save(path, FORMATS[target.suffix.lower()], quality=QUALITY)

@@ -9,15 +9,13 @@ import geopandas as gpd
 from PIL import Image
 
 from geodetect.errors import InputError
-from geodetect.io.staging import check_folder, check_vacant, staged
+from geodetect.io.staging import check_folder, check_vacant
 from geodetect.reporting.frame import open_to_show, raster_frame
 from geodetect.reporting.objects import Source, place, read_detections
 from geodetect.reporting.overview import draw_overview
+from geodetect.reporting.pictures import FORMATS, write_picture
 from geodetect.reporting.sheet import draw_sheet
 from geodetect.settings import PreviewSettings
-
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-QUALITY = 90  # of the formats that have one
 
 
 def preview(
@@ -63,20 +61,15 @@ def preview(
         else:
             image = draw_overview(frame, found, settings)
     if output is not None:
-        _write(image, Path(output), overwrite=overwrite)
+        write_picture(image, Path(output), overwrite=overwrite)
     return image
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
-    """Raise now what `_write` would raise later."""
+    """Raise now what `write_picture` would raise later."""
     if target.suffix.lower() not in FORMATS:
         raise InputError(
             f"{target.name}: a picture is one of {', '.join(FORMATS)}; call --output overview.png"
         )
     check_folder(target.resolve())
     check_vacant(target.resolve(), overwrite=overwrite)
-
-
-def _write(image: Image.Image, target: Path, *, overwrite: bool) -> None:
-    with staged(target, overwrite=overwrite) as path:
-        image.save(path, FORMATS[target.suffix.lower()], quality=QUALITY)

@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 
 from geodetect.model.card import Calibration, ModelCard
+from geodetect.progress import duration
 from geodetect.reporting import markup
 from geodetect.reporting.training_run import TrainingRun
 
@@ -145,14 +146,6 @@ def split_table(split: gpd.GeoDataFrame) -> str:
 def share(value: float) -> str:
     """Three decimals, or a dash where a figure is not defined."""
     return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``48 s``, ``3 min`` or ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _ground(row: Any) -> tuple[str, str]:

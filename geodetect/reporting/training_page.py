@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
-
-from PIL import Image
 
 from geodetect.io.staging import staged
 from geodetect.reporting import marks, markup
 from geodetect.reporting.error_chips import ErrorChips, error_chips
-from geodetect.reporting.pictures import encoded
+from geodetect.reporting.pictures import encoded, write_picture
 from geodetect.reporting.sheet import arrange
 from geodetect.reporting.store import data_uri
+from geodetect.reporting.template import filled_page
 from geodetect.reporting.training_facts import (
     card_facts,
     key_figures,
@@ -26,7 +23,6 @@ from geodetect.reporting.training_facts import (
 )
 from geodetect.reporting.training_plots import write_training_plots
 from geodetect.reporting.training_run import SPLIT, VALIDATION, Source, TrainingRun, read_run
-from geodetect.version import __version__
 
 PAGE = "index.html"
 CHIPS = 24  # of each kind of error
@@ -83,19 +79,14 @@ def write_training_page(
 def _filled(run: TrainingRun, body: str) -> str:
     name = run.card.name if run.card is not None else run.folder.resolve().name
     description = run.card.description if run.card is not None else ""
-    parts = {
-        "title": html.escape(f"Training of {name}"),
-        "lead": markup.paragraph(description, kind="soft") if description else "",
-        "version": html.escape(__version__),
-        "style": _template("training.css"),
-        "body": body,
-    }
-    # in one pass, so that nothing in the data is taken for a place to fill
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _template("training.html"))
-
-
-def _template(name: str) -> str:
-    return (files("geodetect.reporting") / "templates" / name).read_text(encoding="utf-8")
+    return filled_page(
+        "training.html",
+        f"Training of {name}",
+        style="training.css",
+        sources="img-src data:; style-src 'unsafe-inline'",
+        lead=markup.paragraph(description, kind="soft") if description else "",
+        body=body,
+    )
 
 
 def _course(run: TrainingRun, plots: dict[str, Path]) -> Iterator[str]:
@@ -184,7 +175,7 @@ def _error_section(
     pictures = ""
     if errors.chips:
         image = arrange(f"{title} of {run.folder.resolve().name}: {which}", errors.chips)
-        _write_png(image, run.folder / sheet, overwrite=overwrite)
+        write_picture(image, run.folder / sheet, overwrite=overwrite)
         sources = [(data_uri(encoded(c.convert("RGBA"))), text) for c, text in errors.chips]
         pictures = _colour_key() + markup.chips(sources)
     yield markup.section(title, markup.paragraph(which, kind="soft"), *unread, pictures)
@@ -196,11 +187,6 @@ def _colour_key() -> str:
         for name, colour in COLOURS
     )
     return f'<p class="soft">Outlines:{"".join(keys)}</p>'
-
-
-def _write_png(image: Image.Image, target: Path, *, overwrite: bool) -> None:
-    with staged(target, overwrite=overwrite) as path:
-        image.save(path, "PNG")
 
 
 def _data(run: TrainingRun) -> Iterator[str]:

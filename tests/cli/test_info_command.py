@@ -68,6 +68,24 @@ def test_a_model_file_is_described(tmp_path: Path) -> None:
     assert "network.backbone" in runner.invoke(app, ["info", str(path)]).stdout
 
 
+def test_long_values_of_a_model_are_broken_into_lines_in_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    data = [
+        "Oslo, Norway: orthophoto of the city at 0.20 m, " + "every district " * 8,
+        "drawn, too",
+    ]
+    path = save_tiny_model(tmp_path / "squares.safetensors", training={"data": data})
+    lines = runner.invoke(app, ["info", str(path)]).stdout.splitlines()
+    assert 80 < max(map(len, lines)) <= 120
+    assert [line for line in lines if line != line.rstrip()] == []
+    first = next(n for n, line in enumerate(lines) if "training.data" in line)
+    values = [line.split("  ")[-1].strip() for line in lines[first : first + 3]]
+    assert " ".join(values[:2]) == data[0].strip()
+    assert values[2] == data[1]
+
+
 def test_a_crs_without_a_code_is_shown_by_its_name(tmp_path: Path) -> None:
     crs = "+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m"
     path = write_raster(tmp_path / "scene.tif", squares_image(50, []), crs=crs)
