@@ -74,14 +74,14 @@ class TrainSettings(BaseModel):
         network: How the network is built: ``geodetect``, ``paper`` (Lin et al. 2017),
             ``torchvision`` or ``torchvision-v2``.
         backbone: Trunk to take instead of the network's usual one: ``resnet18``, ``resnet34``,
-            ``resnet50`` or ``resnet101``.
-        init: ``imagenet`` (torchvision's weights), ``none``, the name or path of a model, or a
-            safetensors file with a trunk in torchvision's names.
+            ``resnet50``, ``resnet101``, or ``timm:`` and the name of a network of timm.
+        init: ``imagenet`` (weights of torchvision or timm), ``none``, the name or path of a model,
+            or a safetensors file with a trunk in the names of torchvision or timm.
         steps: Optimiser steps; used when ``minutes`` is None.
         minutes: Time to train, instead of ``steps``: from the first step to the last, with
             checkpoints and the validations between them. Reading the labels, their check, the
             search for a learning rate and the last validation come on top.
-        batch_size: Chips per step.
+        batch_size: Chips per step, of all processes together.
         chip_px: Side of a chip in pixels.
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it. ``auto``: found
             by a range test of a few dozen steps, see ``geodetect.learning.lr_range``.
@@ -108,7 +108,8 @@ class TrainSettings(BaseModel):
         class_field: Column of the labels that holds the class.
         labels_crs: CRS of labels on a map, instead of their files'.
         point_size: Diameter on the ground of objects that are given as points, in metres.
-        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``. Several processes: ``auto``, ``cpu`` or
+            ``cuda``, where each has a GPU of its own.
         seed: Start of all randomness.
         licence: Terms of the weights, for the card.
         data: What the imagery and labels are, for the card.

@@ -113,6 +113,11 @@ def grid_corners(side: int, step: int = 48) -> list[tuple[int, int]]:
     return [(x, y) for y in range(4, side - 16, step) for x in range(4, side - 16, step)]
 
 
+def square_boxes(corners: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """The squares at these corners, ``float64[N, 4]``."""
+    return np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
+
+
 def write_raster(
     path: Path, image: NDArray[np.uint8], *, crs: str | None = CRS, **profile: object
 ) -> Path:

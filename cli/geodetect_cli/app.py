@@ -23,6 +23,7 @@ from geodetect_cli import (
     train,
 )
 from geodetect_cli.console import reports_errors
+from geodetect_cli.processes import one_voice
 
 app = typer.Typer(
     name="geodetect",
@@ -71,4 +72,5 @@ def _options(
 
 def main() -> None:
     """Run the program."""
-    app()
+    with one_voice():
+        app()

@@ -41,7 +41,8 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="resnet18, resnet34, resnet50 or resnet101. Default: the network's.",
+            help="resnet18, resnet34, resnet50, resnet101 or timm:NAME, such as "
+            "timm:convnext_tiny. Default: the network's.",
         ),
     ] = None,
     init: Annotated[
@@ -108,7 +109,10 @@ def command(
             min=0, metavar="N", help="Show the N surest false alarms of the moment more often."
         ),
     ] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Chips per step.")] = 8,
+    batch_size: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Chips per step, of all processes together."),
+    ] = 8,
     chip_px: Annotated[int, typer.Option(min=64, metavar="PX", help="Side of a chip.")] = 384,
     lr: Annotated[
         str,
@@ -138,10 +142,23 @@ def command(
         bool, typer.Option("--resume", help="Go on from the checkpoint in the run folder.")
     ] = False,
     overwrite: options.Overwrite = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write the metrics for TensorBoard too, into the run folder. Needs the extra: "
+            "pip install 'geodetect[tensorboard]'.",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a model on labelled rasters."""
+    """Train a model on labelled rasters.
+
+    In N processes, each on a GPU of its own, or all on the processor:
+    torchrun --nproc-per-node N -m geodetect_cli train --rasters ...
+    """
+    from geodetect.learning.distributed import is_first_process
     from geodetect.learning.tally import TrainingTally
     from geodetect.learning.training import train
     from geodetect.reporting.training_page import write_training_page
@@ -192,8 +209,11 @@ def command(
             run_dir=run_dir,
             resume=resume,
             overwrite=overwrite,
+            tensorboard=tensorboard,
             progress=progress,
             tally=tally,
         )
+    if not is_first_process():
+        return
     page = write_training_page(tally.run_dir, model=output, overwrite=True)
     training_display.summarize(card, tally, output, page=page, as_json=as_json, quiet=quiet)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.grid import horizontal_crs, transformer_between
@@ -32,18 +33,37 @@ def reproject(geometries: Geometries, source: str, target: str) -> Geometries:
     """
     if same_crs(source, target) or len(geometries) == 0:
         return geometries
-    transformer = transformer_between(_horizontal_wkt(source), _horizontal_wkt(target))
-
-    def to_target(points: Float) -> Float:
-        return np.stack(transformer.transform(points[:, 0], points[:, 1]), axis=1)
-
-    moved = np.asarray(shapely.transform(geometries, to_target))
+    moved = _moved(geometries, source, target)
     if not np.isfinite(shapely.get_coordinates(moved)).all():
         names = horizontal_crs(source).name, horizontal_crs(target).name
         raise GeoreferenceError(
             f"some coordinates in {names[0]} cannot be expressed in {names[1]}; "
             f"name the raster's right CRS with --src-crs or another output CRS with --crs"
         )
+    return moved
+
+
+def reproject_each(geometries: Geometries, source: str, target: str) -> Geometries:
+    """Like ``reproject``, with None for the geometries that have no place in ``target``.
+
+    Args:
+        geometries: ``object[N]`` shapely geometries in ``source``.
+        source: WKT, or anything PROJ understands; of a compound or 3D CRS the horizontal part.
+        target: Likewise.
+
+    Returns:
+        ``object[N]`` geometries in ``target``; the same ones when both are the same CRS.
+    """
+    if same_crs(source, target) or len(geometries) == 0:
+        return geometries
+    try:
+        moved = _moved(geometries, source, target)
+    except ProjError:  # nothing is known of how the two are related
+        return np.full(len(geometries), None, dtype=object)
+    points, rows = shapely.get_coordinates(moved, return_index=True)
+    moved[rows[~np.isfinite(points).all(axis=1)]] = None
+    broken = ~shapely.is_valid(moved) & ~shapely.is_missing(moved)
+    moved[broken] = shapely.make_valid(moved[broken])
     return moved
 
 
@@ -57,3 +77,13 @@ def same_crs(a: str, b: str) -> bool:
 @lru_cache(maxsize=64)
 def _horizontal_wkt(crs: str) -> str:
     return str(horizontal_crs(crs).to_wkt())
+
+
+def _moved(geometries: Geometries, source: str, target: str) -> Geometries:
+    """Geometries in another CRS; infinite coordinates where it is not defined."""
+    transformer = transformer_between(_horizontal_wkt(source), _horizontal_wkt(target))
+
+    def to_target(points: Float) -> Float:
+        return np.stack(transformer.transform(points[:, 0], points[:, 1]), axis=1)
+
+    return np.asarray(shapely.transform(geometries, to_target))

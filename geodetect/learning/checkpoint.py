@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from geodetect.errors import InputError, OutputError
+from geodetect.io.staging import staged
 
 # what the unpickler raises on bytes that are no checkpoint
 _UNREADABLE = (
@@ -37,20 +37,14 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        with staged(path, overwrite=True) as temporary, temporary.open("wb") as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error}); the one before is unharmed, go "
             f"on from it with --resume"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> dict[str, Any]:

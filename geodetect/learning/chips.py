@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Ground:
         labels: ``int64[N]`` classes.
         held_out: ``float64[M, 4]`` rectangles in the raster's own pixels that no chip touches.
         gsd_m: Ground size of its pixels.
+        excluded: ``float64[K, 4]`` likewise: ground that is held out of another raster.
     """
 
     raster: Raster
@@ -41,16 +43,29 @@ class Ground:
     labels: NDArray[np.int64]
     held_out: NDArray[np.float64]
     gsd_m: float
+    excluded: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
+
+    @property
+    def forbidden(self) -> NDArray[np.float64]:
+        """All rectangles that no chip touches, ``float64[M + K, 4]``."""
+        return np.concatenate([self.held_out, self.excluded])
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Objects whose centre is held out, ``bool[N]``."""
+        return self._on(self.held_out)
 
     @property
     def trainable(self) -> NDArray[np.bool_]:
-        """Objects whose centre is not held out, ``bool[N]``."""
+        """Objects whose centre chips may show, ``bool[N]``."""
+        return ~self._on(self.forbidden)
+
+    def _on(self, rectangles: NDArray[np.float64]) -> NDArray[np.bool_]:
         centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
         points = np.concatenate([centres, centres], axis=1)
-        pairs = bx.overlap_pairs(points, self.held_out)
-        free = np.ones(len(self.boxes), bool)
-        free[pairs[:, 0]] = False
-        return free
+        on = np.zeros(len(self.boxes), bool)
+        on[bx.overlap_pairs(points, rectangles)[:, 0]] = True
+        return on
 
 
 @dataclass(frozen=True)
@@ -129,8 +144,7 @@ class ChipSampler:
                 "no labelled object lies on the training ground; check that labels and rasters "
                 "overlap, or hold out less with --val-share or --val-area"
             )
-        areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
-        self._area_share = areas / areas.sum()
+        self._area_share = area_shares(grounds)
         self._lock = threading.Lock()
         self.damaged: dict[str, str] = {}
         self.negatives: tuple[Place, ...] = ()
@@ -198,7 +212,7 @@ class ChipSampler:
         x0, y0 = (int(c) for c in corner)
         width, height = (int(min(s, self.chip_px)) for s in shape)
         tile = Tile(0, 0, 0, x0, y0, width, height)
-        touched = bx.overlap_pairs(tile.box[None] / size, ground.held_out)
+        touched = bx.overlap_pairs(tile.box[None] / size, ground.forbidden)
         return ground, None if len(touched) else tile, scale
 
     def _target(self, rng: np.random.Generator) -> tuple[int, NDArray[np.float64] | None]:
@@ -230,6 +244,12 @@ class ChipSampler:
         layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)
         valid = layers[-1].astype(bool)
         return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
+
+
+def area_shares(grounds: Sequence[Ground]) -> NDArray[np.float64]:
+    """Each raster's share of the ground that all cover, ``float64[N]``."""
+    areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
+    return areas / areas.sum()
 
 
 def resampling(own: Grid, grid: Grid) -> NDArray[np.float64]:

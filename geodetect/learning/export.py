@@ -116,6 +116,9 @@ def export_chips(
         overwrite: Replace the folder, if it is one of chips.
         progress: Told how many chips are done.
 
+    Returns:
+        What was written.
+
     Raises:
         InputError: Options or files that cannot be used, or nothing to write.
         OutputError: The folder is in use, or cannot be written.
@@ -132,7 +135,7 @@ def export_chips(
         cut = Cutter(folder / LABEL_FORMATS[format].images, options, classes)
         chips = cut_chips(sheets, cut, progress)
         if not chips:
-            raise _nothing_to_write(sheets, labels=len(label_set))
+            raise _nothing_to_write(sheets, label_set)
         LABEL_FORMATS[format].write(folder, chips, classes)
         _write_index(folder, chips, images=cut.images.name)
     return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
@@ -152,16 +155,24 @@ def _label_set(
     return LabelSet((MapLabels("table", geometries, names, rows, labels.crs.to_wkt()),))
 
 
-def _nothing_to_write(sheets: Sequence[Sheet], *, labels: int) -> AnnotationError:
-    near = sum(len(sheet.rows) for sheet in sheets)
-    if labels and not near:
+def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> AnnotationError:
+    near = len({row for sheet in sheets for row in sheet.rows.tolist()})
+    if not len(labels):
+        first, *others = [source.source for source in labels.sources]
+        more = f" and {len(others)} more label files hold" if others else " holds"
         return AnnotationError(
-            f"none of the {labels} labels lies on the rasters; see that both show the same place, "
-            f"and name the CRS of the labels with --labels-crs if their file states a wrong one"
+            f"{first}{more} no objects, so no chip has any; name another file with --labels, or "
+            f"cut all chips without objects with --empty inf"
+        )
+    if not near:
+        return AnnotationError(
+            f"none of the {len(labels)} labels lies on the rasters; see that both show the same "
+            f"place, and name the CRS of the labels with --labels-crs if their file states a wrong "
+            f"one"
         )
     return AnnotationError(
-        f"{near} of {labels} labels lie on the rasters and none of them is visible enough for a "
-        f"chip; lower --min-visible, or keep chips without objects with --empty"
+        f"{near} of {len(labels)} labels lie on the rasters and none of them is visible enough for "
+        f"a chip; lower --min-visible, or keep chips without objects with --empty inf"
     )
 
 

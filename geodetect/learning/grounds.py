@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from geodetect.errors import (
@@ -21,8 +20,6 @@ from geodetect.errors import (
 )
 from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import densified
-from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject
 from geodetect.io.annotations import read_area
 from geodetect.io.label_files import read_labels
 from geodetect.io.labels import LabelOptions, LabelSet
@@ -33,10 +30,12 @@ from geodetect.learning.chips import Ground
 from geodetect.learning.label_check import check_labels
 from geodetect.learning.label_report import LabelReport
 from geodetect.learning.labelled_rasters import BANDS, MOST_PROBED, open_rasters
-from geodetect.learning.split import area_boxes, hold_out_blocks
+from geodetect.learning.overlaps import boxes_over, frame
+from geodetect.learning.split import held_elsewhere, hold_out_blocks
 from geodetect.settings import CheckSettings, TrainSettings
 
 MOST_NAMED = 5  # rasters that cannot be read, each with a warning of its own
+_NOTHING = np.empty((0, 4))
 
 Boxes = NDArray[np.float64]
 Source = str | os.PathLike[str]
@@ -105,9 +104,13 @@ def read_grounds(
     boxes = [_inside(one, raster) for one, raster in zip(placed, opened, strict=True)]
     others = _named_ground(classes, label_set, settings, left_out=left_out, stack=stack)
     held = _held_out(opened, boxes, settings, others=others)
+    grids = [raster.grid for raster in opened]
+    excluded = [_NOTHING] * len(opened) if others else held_elsewhere(grids, held)
     own = {
-        raster.path: Ground(raster, box, _labels(one, classes), out, _gsd_m(raster))
-        for raster, box, one, out in zip(opened, boxes, placed, held, strict=True)
+        raster.path: Ground(raster, box, _labels(one, classes), out, _gsd_m(raster), elsewhere)
+        for raster, box, one, out, elsewhere in zip(
+            opened, boxes, placed, held, excluded, strict=True
+        )
     }
     trained = [own[path] for path in paths if path in own]
     return TrainingGround(trained, others or list(own.values()), classes, left_out, report)
@@ -212,7 +215,7 @@ def _named_ground(
     left_out |= failed
     placed = place_labels(labels, [(raster.path, raster.grid) for raster in opened])
     return [
-        Ground(raster, _inside(one, raster), _labels(one, classes), _frame(raster.grid)[None],
+        Ground(raster, _inside(one, raster), _labels(one, classes), frame(raster.grid)[None],
                _gsd_m(raster))
         for raster, one in zip(opened, placed, strict=True)
     ]  # fmt: skip
@@ -229,8 +232,8 @@ def _held_out(
     grids = [raster.grid for raster in rasters]
     if settings.val_area is not None:
         area, crs = read_area(settings.val_area)
-        dense = densified(np.array([area], dtype=object), crs)[0]
-        held = [_boxes_of([(dense, crs)], grid) for grid in grids]
+        dense = densified(np.array([area], dtype=object), crs)
+        held = [boxes_over(dense, crs, grid) for grid in grids]
         if not any(map(len, held)):
             raise InputError(
                 f"--val-area {settings.val_area} touches none of the {len(grids)} rasters; "
@@ -238,46 +241,20 @@ def _held_out(
             )
         return held
     if others:
-        areas = _footprints([ground.raster.grid for ground in others])
-        return [_boxes_of(areas, grid) for grid in grids]
+        named = [ground.raster.grid for ground in others]
+        whole = [frame(grid)[None] for grid in named]
+        return held_elsewhere([*grids, *named], [*[_NOTHING] * len(grids), *whole])[: len(grids)]
     return hold_out_blocks(
         grids, boxes, share=settings.val_share, seed=settings.seed, least_px=2 * settings.chip_px
     )
 
 
-def _footprints(grids: Sequence[Grid]) -> list[tuple[shapely.Geometry, str]]:
-    """The ground that grids cover, and its CRS, one for each CRS."""
-    by_crs: dict[str, list[shapely.Geometry]] = {}
-    for grid in grids:
-        frame = shapely.box(0, 0, grid.width, grid.height)
-        by_crs.setdefault(grid.crs or "", []).append(shapely.transform(frame, grid.to_map))
-    return [
-        (shapely.union_all(densified(np.array(frames, dtype=object), crs)), crs)
-        for crs, frames in by_crs.items()
-    ]
-
-
-def _boxes_of(areas: Sequence[tuple[shapely.Geometry, str]], grid: Grid) -> Boxes:
-    parts = [np.empty((0, 4))]
-    for area, crs in areas:
-        try:
-            on_map = reproject(np.array([area], dtype=object), crs, grid.crs or crs)[0]
-        except GeoreferenceError:  # too far away to have a place on this map
-            continue
-        parts.append(area_boxes(shapely.transform(on_map, grid.to_px), grid))
-    return np.concatenate(parts)
-
-
 def _inside(placed: PlacedLabels, raster: Raster) -> Boxes:
-    return bx.clip(placed.boxes, _frame(raster.grid))
+    return bx.clip(placed.boxes, frame(raster.grid))
 
 
 def _labels(placed: PlacedLabels, classes: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([classes.index(name) for name in placed.names], np.int64)
-
-
-def _frame(grid: Grid) -> Boxes:
-    return np.array([0, 0, grid.width, grid.height], np.float64)
 
 
 def _gsd_m(raster: Raster) -> float:

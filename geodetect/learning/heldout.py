@@ -38,7 +38,7 @@ class HeldOut:
     @property
     def objects(self) -> int:
         """Objects that are held out."""
-        return sum(int((~ground.trainable).sum()) for ground in self.grounds)
+        return sum(int(ground.measured.sum()) for ground in self.grounds)
 
     @property
     def pixels(self) -> float:

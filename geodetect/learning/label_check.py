@@ -20,9 +20,10 @@ from geodetect.learning.anchor_fit import Anchors, fit_anchors, recall_by_size
 from geodetect.learning.label_findings import Evidence, findings_of
 from geodetect.learning.label_ground import Ground, look_at_ground
 from geodetect.learning.label_problems import Problem, problem_table
-from geodetect.learning.label_report import ClassSizes, LabelReport
+from geodetect.learning.label_report import ClassSizes, LabelReport, SharedGround
 from geodetect.learning.label_shift import estimate_shifts
 from geodetect.learning.labelled_rasters import LabelledRaster, open_rasters, with_labels
+from geodetect.learning.overlaps import overlaps
 from geodetect.settings import CheckSettings
 
 Float = NDArray[np.float64]
@@ -30,6 +31,7 @@ Source = str | os.PathLike[str]
 
 ALL_CLASSES = "all"
 PERCENTILES = (5, 50, 95)
+LEAST_SHARED = 0.01  # of the smaller raster; the margins of neighbouring sheets matter little
 
 
 def check(
@@ -40,13 +42,16 @@ def check(
 ) -> LabelReport:
     """Check labels and rasters before a training.
 
-    Takes seconds: headers, labels, a coarse look at nodata, and a sample of labels for the offset
-    between labels and imagery.
+    Takes seconds: headers, rasters that show the same ground, labels, a coarse look at nodata, and
+    a sample of labels for the offset between labels and imagery.
 
     Args:
         rasters: Files, folders of rasters, or anything GDAL opens.
         labels: Label files and data sets; see ``geodetect.io.label_files.read_labels``.
         settings: See ``CheckSettings``.
+
+    Returns:
+        Figures, findings in words, and the labels in question as features.
 
     Raises:
         AnnotationError: A label file cannot be read or used.
@@ -84,6 +89,9 @@ def check_labels(
         left_out: Rasters that cannot be used, with the reason, by path.
         anchors: Those of the network; None: the default network's.
 
+    Returns:
+        Figures, findings in words, and the labels in question as features.
+
     Raises:
         AnnotationError: It is not plain which raster an image of a data set is.
         GeoreferenceError: A raster has no CRS.
@@ -103,6 +111,7 @@ def check_labels(
         problems=problems,
         ground=ground,
         shifts=estimate_shifts(sheets, seed=settings.seed) if settings.shift else (),
+        shared=_shared(sheets),
         names=names,
         sizes_m=sizes_m,
         recall=recall_by_size(sizes_m / gsd_m, anchors),
@@ -132,6 +141,7 @@ def _report(evidence: Evidence, fitted: Anchors) -> LabelReport:
         area_km2=ground.area_km2,
         far_m=ground.far_m,
         far_share=round(ground.far_share, 4),
+        shared=tuple(evidence.shared),
         findings=findings_of(evidence),
         problems=problem_table(evidence.problems, labels, sheets, blocks=ground.blocks),
     )
@@ -167,6 +177,18 @@ def _objects(
     numbers = sorted(sizes)
     stacked = np.array([sizes[n] for n in numbers], np.float64).reshape(-1, 2)
     return [str(labels.names[n]) for n in numbers], stacked
+
+
+def _shared(sheets: Sequence[LabelledRaster]) -> list[SharedGround]:
+    """Pairs of rasters that show much of the same ground, those that share most of it first."""
+    found = []
+    for pair in overlaps([sheet.grid for sheet in sheets]):
+        first, second = sheets[pair.first].raster, sheets[pair.second].raster
+        if pair.share >= LEAST_SHARED:
+            is_plain = first.name != second.name
+            names = (first.name, second.name) if is_plain else (first.path, second.path)
+            found.append(SharedGround(*names, round(pair.share, 4)))
+    return sorted(found, key=lambda pair: -pair.share)
 
 
 def _class_sizes(evidence: Evidence) -> Iterator[ClassSizes]:

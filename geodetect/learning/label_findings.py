@@ -15,7 +15,7 @@ from geodetect.io.placement import nothing_placed, unplaced_sources
 from geodetect.learning.anchor_fit import RecallBin
 from geodetect.learning.label_ground import Ground
 from geodetect.learning.label_problems import Problem
-from geodetect.learning.label_report import Finding
+from geodetect.learning.label_report import Finding, SharedGround
 from geodetect.learning.label_shift import ShiftEstimate
 from geodetect.learning.labelled_rasters import LabelledRaster
 
@@ -28,6 +28,7 @@ FEW_OBJECTS = 20
 LEAST_RECALL = 0.9
 MUCH_EMPTY = 0.5
 COARSE_RATIO = 1.5
+MOST_PAIRS = 3  # of rasters with the same ground that are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Evidence:
         problems: Labels that are probably wrong.
         ground: Nodata and ground without labels.
         shifts: Offsets between labels and imagery.
+        shared: Pairs of rasters that show the same ground, the most first.
         names: Classes of the ``N`` labels on imagery.
         sizes_m: ``float64[N, 2]`` their true widths and heights.
         recall: Best-possible recall of the network's anchors by size; last of all.
@@ -55,6 +57,7 @@ class Evidence:
     problems: Sequence[Problem]
     ground: Ground
     shifts: Sequence[ShiftEstimate]
+    shared: Sequence[SharedGround]
     names: Sequence[str]
     sizes_m: Float
     recall: Sequence[RecallBin]
@@ -68,6 +71,7 @@ def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
     found = [
         *_placement(evidence),
         *_rasters(evidence),
+        *_overlaps(evidence.shared),
         *_files(evidence.labels),
         *_classes(evidence.names),
         *_sizes(evidence),
@@ -123,6 +127,21 @@ def _rasters(evidence: Evidence) -> Iterator[Finding]:
     if 0 < bare < len(sheets):
         text = f"{bare} of {len(sheets)} rasters hold no label: they count as empty ground"
         yield Finding("note", "rasters", text)
+
+
+def _overlaps(shared: Sequence[SharedGround]) -> Iterator[Finding]:
+    if not shared:
+        return
+    pairs = [
+        f"{pair.first} and {pair.second} ({pair.share:.0%} of the smaller one)"
+        for pair in shared[:MOST_PAIRS]
+    ]
+    more = f" and {len(shared) - MOST_PAIRS:,} more pairs" if len(shared) > MOST_PAIRS else ""
+    text = (
+        f"rasters show the same ground: {', '.join(pairs)}{more}; it is learned twice: join them "
+        f"to one raster, such as with gdalbuildvrt, or leave some out"
+    )
+    yield Finding("warning", "overlap", text)
 
 
 def _files(labels: LabelSet) -> Iterator[Finding]:

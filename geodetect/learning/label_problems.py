@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.errors import GeoreferenceError
 from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import densified
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import reproject_each
 from geodetect.io.geojson import WGS84
 from geodetect.io.geopackage import Layer, write_layers
 from geodetect.io.labels import Fault, ImageLabels, LabelSet, MapLabels
@@ -235,16 +234,5 @@ def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, str | None]]) -> O
     for crs in {crs for _, crs in placed if crs is not None}:
         rows = [i for i, (shape, own) in enumerate(placed) if own == crs and shape is not None]
         shapes = np.array([placed[i][0] for i in rows], dtype=object)
-        moved[rows] = list(_reprojected(densified(shapes, crs), crs))
+        moved[rows] = reproject_each(densified(shapes, crs), crs, WGS84)
     return moved
-
-
-def _reprojected(shapes: Objects, crs: str) -> Iterator[shapely.Geometry | None]:
-    try:
-        yield from reproject(shapes, crs, WGS84)
-    except GeoreferenceError:  # some have no place: find the others one by one
-        for shape in shapes:
-            try:
-                yield reproject(np.array([shape], dtype=object), crs, WGS84)[0]
-            except GeoreferenceError:
-                yield None

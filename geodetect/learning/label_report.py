@@ -52,6 +52,21 @@ class ClassSizes:
     length_px: Percentiles
 
 
+@dataclass(frozen=True)
+class SharedGround:
+    """Two rasters that show the same ground.
+
+    Args:
+        first: File name of the one; its path where both have the same name.
+        second: That of the other.
+        share: Ground they share, of that of the smaller one, 0..1.
+    """
+
+    first: str
+    second: str
+    share: float
+
+
 @dataclass(frozen=True, eq=False)
 class LabelReport:
     """What the label check found.
@@ -73,6 +88,7 @@ class LabelReport:
         area_km2: Ground with imagery that was looked at.
         far_m: Distance from which ground is far from a label; None: not known.
         far_share: Share of the ground that is far from any label.
+        shared: Pairs of rasters that show the same ground, those that share most of it first.
         findings: What to know, errors first.
         problems: Features with ``reason, detail, class, source, row, raster`` on WGS 84.
     """
@@ -93,6 +109,7 @@ class LabelReport:
     area_km2: float
     far_m: float | None
     far_share: float
+    shared: tuple[SharedGround, ...]
     findings: tuple[Finding, ...]
     problems: gpd.GeoDataFrame
 
@@ -120,7 +137,7 @@ class LabelReport:
         """Plain values for JSON; of the problems, how many of each reason."""
         own = {name: value for name, value in vars(self).items() if name != "problems"}
         counts = self.problems["reason"].value_counts()
-        lists = ("sizes", "recall", "fitted_recall", "shifts", "findings")
+        lists = ("sizes", "recall", "fitted_recall", "shifts", "shared", "findings")
         plain = own | {name: [asdict(item) for item in own[name]] for name in lists}
         plain["fitted"] = asdict(self.fitted)
         for bins in (plain["recall"], plain["fitted_recall"]):

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from geodetect.errors import DivergenceError
 from geodetect.learning.chips import Chip
+from geodetect.learning.distributed import ALONE, Processes
 from geodetect.learning.losses import Target, retinanet_loss
 from geodetect.model.anchors import anchors_of_image
+from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
@@ -25,9 +26,8 @@ TRUNK_LR_SHARE = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
+COMPUTE = torch.bfloat16  # where it is precise enough; weights and their sums stay single
 FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
-
-Weights = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,25 @@ class Learner:
         device: See ``pick_device``.
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it.
         chip_px: Side of the chips.
+        processes: Those that make each step together; all must start with the same network.
     """
 
     def __init__(
-        self, network: RetinaNet, card: ModelCard, *, device: str, lr: float, chip_px: int
+        self,
+        network: RetinaNet,
+        card: ModelCard,
+        *,
+        device: str,
+        lr: float,
+        chip_px: int,
+        processes: Processes = ALONE,
     ) -> None:
         self.network = network
         self.card = card
         self.lr = lr
         self.device = pick_device(device)
         self.steps = 0
+        self._processes = processes
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(FROZEN))
@@ -93,25 +102,32 @@ class Learner:
         """One step of the optimiser.
 
         Args:
-            chips: A batch.
+            chips: A batch, or this process's share of it.
             rate: Learning rate over its peak.
 
         Raises:
             DivergenceError: Loss or gradient is no number; the weights stay as they were.
+            LostProcessError: Another process of the training is gone.
         """
         images, targets = self._to_device(chips)
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak_lr"] * rate
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=COMPUTE):
             logits, deltas = self.network(images)
         class_loss, box_loss = retinanet_loss(
-            logits.float(), deltas.float(), targets, anchors=self._anchors
+            logits.float(),
+            deltas.float(),
+            targets,
+            anchors=self._anchors,
+            processes=self._processes,
         )
-        loss = class_loss + box_loss
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (class_loss + box_loss).backward()  # type: ignore[no-untyped-call]
+        losses = torch.stack([class_loss.detach(), box_loss.detach()])
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        self._processes.add_up([*gradients, losses])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        if not torch.isfinite(loss + norm):
+        if not torch.isfinite(losses.sum() + norm):
             raise DivergenceError(
                 f"the loss is no longer a number at step {self.steps}; lower the learning rate "
                 f"with --lr (now {self.lr:g})"
@@ -119,7 +135,7 @@ class Learner:
         self._optimiser.step()
         self._average.update_parameters(self.network)
         self.steps += 1
-        return Losses(class_loss.item(), box_loss.item())
+        return Losses(*losses.tolist())
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""

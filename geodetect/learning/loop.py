@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, field
-from typing import Protocol
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, Protocol
 
 from geodetect.errors import InputError
+from geodetect.learning.batches import drawn_ahead
 from geodetect.learning.checkpoint import read_state, write_state
 from geodetect.learning.chips import Chip, ChipSampler, Place
-from geodetect.learning.learner import Learner, Losses
-from geodetect.learning.runs import RunFolder
+from geodetect.learning.distributed import ALONE, Processes
+from geodetect.learning.learner import Learner
+from geodetect.learning.runs import RunFolder, Window
 from geodetect.learning.schedule import learning_rate, validation_cost, validation_interval
-from geodetect.learning.selection import Selection, Weights
+from geodetect.learning.selection import Selection
+from geodetect.learning.tensorboard import TensorBoardLog
 from geodetect.learning.validation import Validation
+from geodetect.model.bundle import Weights
 from geodetect.progress import Progress
 from geodetect.settings import TrainSettings
 
-PREFETCHED_BATCHES = 4
 CHECKPOINT_SECONDS = 60.0
 ROWS, MOST_ROW_STEPS, MOST_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
 
@@ -49,38 +51,14 @@ class Miner(Protocol):
 
 
 @dataclass
-class Window:
-    """Sums since the last row of the metrics."""
-
-    steps: int = 0
-    class_loss: float = 0.0
-    box_loss: float = 0.0
-    seconds: float = 0.0
-
-    def add(self, losses: Losses, seconds: float) -> None:
-        """Count a step."""
-        self.steps += 1
-        self.class_loss += losses.classes
-        self.box_loss += losses.boxes
-        self.seconds += seconds
-
-    def figures(self, batch_size: int) -> dict[str, float]:
-        """Means as columns of the metrics; nothing before the first step."""
-        if not self.steps:
-            return {}
-        classes, boxes = self.class_loss / self.steps, self.box_loss / self.steps
-        speed = self.steps * batch_size / max(self.seconds, 1e-9)
-        return {
-            "loss": classes + boxes, "class_loss": classes, "box_loss": boxes, "chips_per_s": speed
-        }  # fmt: skip
-
-
-@dataclass
 class Loop:
     """A training in progress.
 
     With ``steps``, all it does depends on the number of steps alone, so that a training that was
     cut off and resumed ends as if it had not been. With ``minutes``, it depends on the clock.
+
+    Of several processes the first one measures, looks for false alarms and keeps the time; the
+    others need a validator and a miner too, but only ask them how long they take.
 
     Args:
         learner: What learns.
@@ -89,6 +67,8 @@ class Loop:
         validator: Measures the averaged weights; None: nothing is held out.
         folder: Where the checkpoint, about once a minute, and the metrics go; None: nowhere.
         miner: Finds false alarms whenever the weights are measured; None: nobody looks.
+        processes: Those that train together. All but the first have no folder.
+        board: Where the metrics go as well; None: nowhere.
     """
 
     learner: Learner
@@ -97,6 +77,8 @@ class Loop:
     validator: Validator | None = None
     folder: RunFolder | None = None
     miner: Miner | None = None
+    processes: Processes = ALONE
+    board: TensorBoardLog | None = None
     seconds: float = 0.0
     selection: Selection = field(default_factory=Selection)
     measured: dict[int, Validation] = field(default_factory=dict)
@@ -128,27 +110,37 @@ class Loop:
 
         Raises:
             DivergenceError: The loss is no longer a number.
+            LostProcessError: Another process has ended.
             OutputError: The checkpoint or the metrics cannot be written.
         """
         self._saved = time.monotonic()
         self._started = self._saved - self.seconds
         while not self._finished:
             negatives = self.sampler.negatives
-            with closing(self._batches()) as batches:  # drawn ahead: anew when chips change
+            batches = drawn_ahead(
+                self.sampler,
+                self.step,
+                batch_size=self.settings.batch_size,
+                processes=self.processes,
+            )
+            with closing(batches):  # anew when chips change
                 while not self._finished and negatives is self.sampler.negatives:
                     self._one_step(batches)
                     self._after_step(progress)
-        self.save()
+        with self.processes.together():
+            self.save()
 
     def _one_step(self, batches: Iterator[list[Chip]]) -> None:
         began = time.monotonic()
-        losses = self.learner.learn(next(batches), learning_rate(self._share))
+        with self.processes.together():
+            chips = next(batches)
+        losses = self.learner.learn(chips, learning_rate(self._share))
         last = losses.total
         self._loss = last if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * last
-        self._window.add(losses, time.monotonic() - began)
+        self._window.add(losses.classes, losses.boxes, seconds=time.monotonic() - began)
 
     def _after_step(self, progress: Progress) -> None:
-        self.seconds = time.monotonic() - self._started
+        self.seconds = self.processes.from_first(time.monotonic() - self._started)
         figures = {"loss": self._loss, "step": self.step, "lr": self._lr}
         figures["chips_per_s"] = self._speed()["chips_per_s"]
         is_due = self._validation_is_due
@@ -157,15 +149,31 @@ class Loop:
             figures["best_ap50"] = self.selection.best_ap50
         if measured is not None:
             figures["val_ap50"] = _ap50(measured)
-        if measured is not None or self._row_is_due:
-            self._write_row(measured)
-        progress(self._done, self._total, **figures)
-        if is_due or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            self.save()
+        with self.processes.together():
+            if measured is not None or self._row_is_due:
+                self._write_row(measured)
+            progress(self._done, self._total, **figures)
+            if is_due or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+                self.save()
 
     def _review(self) -> Validation | None:
-        """Measure the averaged weights, and find what they get wrong."""
+        """Measure the averaged weights, and find what they get wrong: the first process, for all.
+
+        Returns:
+            What was measured; None in the other processes too.
+        """
         began = time.monotonic()
+        measured = None
+        with self.processes.together():
+            if self.processes.is_first:
+                measured = self._look()
+        self._reviews += 1
+        self._validation_seconds = time.monotonic() - began
+        self._validated = time.monotonic() - self._started
+        self._take_over()
+        return measured
+
+    def _look(self) -> Validation | None:
         weights = self.learner.weights()
         measured = None if self.validator is None else self.validator.measure(weights)
         if measured is not None:
@@ -173,10 +181,17 @@ class Loop:
         if self.miner is not None and not self._finished:
             known, turn = self.sampler.negatives, self._reviews
             self.sampler.negatives = self.miner.mine(weights, known, turn=turn)
-        self._reviews += 1
-        self._validation_seconds = time.monotonic() - began
-        self._validated = time.monotonic() - self._started
         return measured
+
+    def _take_over(self) -> None:
+        """Have what the first process found in all of them, but for the best weights."""
+        if self.processes.count == 1:
+            return
+        light = replace(self.selection, best=None)
+        own = (light, self.sampler.negatives, self._validation_seconds, self._validated)
+        found, negatives, self._validation_seconds, self._validated = self.processes.from_first(own)
+        if not self.processes.is_first:
+            self.selection, self.sampler.negatives = found, negatives
 
     def _select(self, measured: Validation, weights: Weights) -> None:
         """Keep the state if it is the best."""
@@ -223,6 +238,8 @@ class Loop:
             row |= {f"val_{n}": measured.metrics.get(n, math.nan) for n in names}
         if self.folder is not None:
             self.folder.metrics.append(row)
+        if self.board is not None:
+            self.board.append(row)
         self._window = Window()
         self._row_seconds = self.seconds
 
@@ -264,21 +281,12 @@ class Loop:
         Raises:
             InputError: There is none, or it is damaged or from a training with other settings.
         """
-        if self.folder is None:
-            raise InputError("--resume: there is no checkpoint; start without --resume")
-        path = self.folder.checkpoint
-        state = read_state(path)
-        if state["settings"] != self.settings.model_dump_json():
-            raise InputError(f"--resume: {path} is from a training with other settings")
+        with self.processes.together():
+            state = self._read() if self.processes.is_first else {}
+        state = self.processes.from_first(state)
+        path = "the checkpoint" if self.folder is None else self.folder.checkpoint
         try:
-            self.learner.restore(state["learner"])
-            self.learner.lr = state["lr"]
-            self.selection = Selection.of_state(state["selection"])
-            self._window = Window(**state["window"])
-            self.sampler.negatives = tuple(Place(*values) for values in state["negatives"])
-            self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
-            self._validated, self._reviews = state["validated"], state["reviews"]
-            self._validation_seconds = state["validation_seconds"]
+            self._restore(state)
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"--resume: {path} is of another network; were the classes of the labels changed?"
@@ -288,7 +296,29 @@ class Loop:
                 f"--resume: {path} cannot be read (it is from another version of geodetect); "
                 f"start without --resume"
             ) from error
-        self.folder.metrics.cut(self.step)
+        with self.processes.together():
+            if self.folder is not None:
+                self.folder.tidy()
+                self.folder.metrics.cut(self.step)
+
+    def _read(self) -> dict[str, Any]:
+        if self.folder is None:
+            raise InputError("--resume: there is no checkpoint; start without --resume")
+        path = self.folder.checkpoint
+        state = read_state(path)
+        if state["settings"] != self.settings.model_dump_json():
+            raise InputError(f"--resume: {path} is from a training with other settings")
+        return state
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.learner.restore(state["learner"])
+        self.learner.lr = state["lr"]
+        self.selection = Selection.of_state(state["selection"])
+        self._window = Window(**state["window"])
+        self.sampler.negatives = tuple(Place(*values) for values in state["negatives"])
+        self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
+        self._validated, self._reviews = state["validated"], state["reviews"]
+        self._validation_seconds = state["validation_seconds"]
 
     @property
     def _finished(self) -> bool:
@@ -311,27 +341,6 @@ class Loop:
     @property
     def _lr(self) -> float:
         return self.learner.lr * learning_rate(self._share)
-
-    def _batches(self) -> Generator[list[Chip]]:
-        """Batches from here on, drawn ahead by another thread."""
-        size = self.settings.batch_size
-
-        def draw(step: int) -> list[Chip]:
-            return [self.sampler[step * size + i] for i in range(size)]
-
-        with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[list[Chip]]] = [
-                pool.submit(draw, self.step + i) for i in range(PREFETCHED_BATCHES)
-            ]
-            following = self.step + PREFETCHED_BATCHES
-            try:
-                while True:
-                    yield ahead.pop(0).result()
-                    ahead.append(pool.submit(draw, following))
-                    following += 1
-            finally:
-                for future in ahead:
-                    future.cancel()
 
 
 def _ap50(measured: Validation) -> float:

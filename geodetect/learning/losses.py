@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, generalized_box_iou_loss, sigmoid_focal_loss
 
+from geodetect.learning.distributed import ALONE, Processes
 from geodetect.model.anchors import decode
 
 POSITIVE_IOU, BACKGROUND_IOU = 0.5, 0.4  # Lin et al. 2017, section 4
@@ -64,7 +65,12 @@ def assign(target: Target, anchors: Tensor) -> Tensor:
 
 
 def retinanet_loss(
-    logits: Tensor, deltas: Tensor, targets: list[Target], *, anchors: Tensor
+    logits: Tensor,
+    deltas: Tensor,
+    targets: list[Target],
+    *,
+    anchors: Tensor,
+    processes: Processes = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Focal loss of the classes and GIoU loss of the boxes, per positive anchor of the batch.
 
@@ -73,13 +79,15 @@ def retinanet_loss(
         deltas: ``float32[B, A, 4]``.
         targets: Objects of each chip.
         anchors: ``float32[A, 4]``.
+        processes: Those that share the batch. Positive anchors are counted in all of them, so that
+            the losses of all, and their gradients, add up to those of the whole batch.
 
     Returns:
         Classification loss and weighted box loss, scalars.
     """
     owners = torch.stack([assign(target, anchors) for target in targets])
     positive = owners >= 0
-    count = positive.sum().clamp(min=1)
+    count = processes.total(positive.sum()).clamp(min=1)
     wanted = torch.zeros_like(logits)
     boxes, labels = [], []
     for target, owner in zip(targets, owners, strict=True):

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.errors import DivergenceError
+from geodetect.learning.batches import draw_batch
 from geodetect.learning.chips import ChipSampler
+from geodetect.learning.distributed import ALONE, Processes
 from geodetect.learning.learner import Learner
 from geodetect.model.card import ModelCard
 from geodetect.model.retinanet import RetinaNet
@@ -72,6 +74,7 @@ def run_range_test(
     device: str,
     chip_px: int,
     batch_size: int,
+    processes: Processes = ALONE,
 ) -> RangeTest:
     """Train a copy of a network for a few dozen steps with ever higher rates.
 
@@ -82,15 +85,24 @@ def run_range_test(
         device: Where the network runs.
         chip_px: Side of a chip.
         batch_size: Chips of a step.
+        processes: Those that share each step; all find the same.
 
     Raises:
         DivergenceError: Even the lowest rate is too high.
     """
-    learner = Learner(deepcopy(network), card, device=device, lr=HIGHEST_LR, chip_px=chip_px)
+    learner = Learner(
+        deepcopy(network),
+        card,
+        device=device,
+        lr=HIGHEST_LR,
+        chip_px=chip_px,
+        processes=processes,
+    )
     rates = np.geomspace(LOWEST_LR, HIGHEST_LR, STEPS)
     seen = RangeTest(np.empty(0), np.empty(0))
     for step, rate in enumerate(rates.tolist()):
-        chips = [sampler[step * batch_size + i] for i in range(batch_size)]
+        with processes.together():
+            chips = draw_batch(sampler, step, batch_size=batch_size, processes=processes)
         try:
             loss = learner.learn(chips, rate / HIGHEST_LR).total
         except DivergenceError:

@@ -7,7 +7,7 @@ Here whole chips are centred on its surest false alarms, as those of other groun
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from geodetect.errors import RasterError
 from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
-from geodetect.learning.chips import Ground, Place, resampling
+from geodetect.learning.chips import Ground, Place, area_shares, resampling
+from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.pytorch import TorchRuntime
 
@@ -28,8 +29,6 @@ TRIES = 20  # to find a block, each
 LEAST_SCORE = 0.1
 LEAST_VALID = 0.3
 STREAM = 7  # its own random numbers, apart from those of the chips
-
-Weights = Mapping[str, NDArray[np.generic]]
 
 
 class NegativeMiner:
@@ -51,8 +50,7 @@ class NegativeMiner:
         self._device = device
         self._count = count
         self._seed = seed
-        areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
-        self._area_share = areas / areas.sum()
+        self._area_share = area_shares(grounds)
 
     @property
     def pixels(self) -> float:
@@ -88,7 +86,7 @@ class NegativeMiner:
             grid = ground.raster.grid.resampled(scale, scale)
             tile = _block(grid, rng)
             ratio = resampling(ground.raster.grid, grid)
-            if len(bx.overlap_pairs(tile.box[None] / ratio, ground.held_out)):
+            if len(bx.overlap_pairs(tile.box[None] / ratio, ground.forbidden)):
                 continue
             try:
                 pixels = ground.raster.read(tile, grid)

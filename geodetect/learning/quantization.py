@@ -11,19 +11,15 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geodetect.assessment.matching import match_boxes_at
+from geodetect.assessment.matching import boxes_apart, match_boxes_at
 from geodetect.assessment.metrics import average_precision
 from geodetect.detection.detections import Detections
-from geodetect.detection.inference import Source
 from geodetect.detection.network import NetworkDetector
-from geodetect.detection.plan import RasterPlan, check_area, plan_raster
-from geodetect.errors import InputError, OutputError
+from geodetect.detection.plan import RasterPlan, Source, plan_rasters
+from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.raster import find_rasters
-from geodetect.io.staging import check_folder, check_vacant
-from geodetect.model.bundle import Weights, load_bundle, save_bundle
+from geodetect.model.bundle import Weights, check_target, load_bundle, save_bundle
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.int8 import with_int8, without_int8
 from geodetect.model.quantize import Image, import_nncf, quantize_network, versions
@@ -31,11 +27,9 @@ from geodetect.model.runtime import open_runtime
 from geodetect.progress import Progress, silent
 from geodetect.settings import PredictSettings, QuantizeSettings
 
-SUFFIX = ".safetensors"
 LEAST_CONF = 0.05
 IOUS = (0.5, 0.75)
 LEAST_IMAGERY = 0.5  # share of a tile: the rest of it is flat, which tells of no range
-FAR_APART_PX = 1e6  # boxes of different tiles and classes never overlap
 
 Tell = Callable[[], None]
 
@@ -103,12 +97,12 @@ def quantize(
         OutputError: The model cannot be written.
     """
     settings, target = settings or QuantizeSettings(), Path(output)
-    _check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite)
     import_nncf()  # if it is missing, say so before any work
     card, arrays = load_bundle(model)
     weights = without_int8(arrays)
     with ExitStack() as stack:
-        plans = _plans(rasters, card, settings)
+        plans = plan_rasters(rasters, card, _looking(settings))
         for one in plans:
             stack.enter_context(one.raster)
         samples = draw_samples(plans, settings.tiles, seed=settings.seed)
@@ -188,8 +182,9 @@ def compare_int8(
     truth, boxes, scores = [], [], []
     with ThreadPoolExecutor(full.streams) as pool:
         for number, (wanted, found) in enumerate(pool.map(look, samples)):
-            truth.append(_apart(wanted[wanted.scores >= card.conf], number))
-            boxes.append(_apart(found, number))
+            sure = wanted[wanted.scores >= card.conf]
+            truth.append(boxes_apart(sure.boxes, sure.labels, scene=number))
+            boxes.append(boxes_apart(found.boxes, found.labels, scene=number))
             scores.append(found.scores)
             tell()
     objects = sum(map(len, truth))
@@ -212,13 +207,6 @@ def _teller(progress: Progress, total: int) -> Tell:
     return lambda: progress(next(done), total)
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.suffix != SUFFIX:
-        raise OutputError(f"{target}: the name of a model file ends in {SUFFIX}")
-    check_folder(target)
-    check_vacant(target, overwrite=overwrite)
-
-
 def _check_closeness(card: ModelCard, closeness: Closeness, least_ap: float) -> None:
     if closeness.ap50 < least_ap:
         raise InputError(
@@ -229,20 +217,15 @@ def _check_closeness(card: ModelCard, closeness: Closeness, least_ap: float) -> 
         )
 
 
-def _plans(
-    rasters: Source | Sequence[Source], card: ModelCard, settings: QuantizeSettings
-) -> list[RasterPlan]:
-    sources = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
-    looking = PredictSettings(
+def _looking(settings: QuantizeSettings) -> PredictSettings:
+    """How the rasters are looked at."""
+    return PredictSettings(
         overlap=0,
         bands=settings.bands,
         value_range=settings.value_range,
         src_crs=settings.src_crs,
         aoi=settings.aoi,
     )
-    plans = [plan_raster(path, card, looking) for path in find_rasters(sources)]
-    check_area(plans)
-    return plans
 
 
 def _tile(scheme: TileScheme, index: int) -> Tile:
@@ -253,9 +236,3 @@ def _tile(scheme: TileScheme, index: int) -> Tile:
 def _detector(card: ModelCard, weights: Weights, precision: str, *, conf: float) -> NetworkDetector:
     runtime = open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu")
     return NetworkDetector(runtime, conf=conf)
-
-
-def _apart(found: Detections, number: int) -> NDArray[np.float64]:
-    """Boxes of each tile and class at a place of their own."""
-    offset = np.stack([found.labels.astype(np.float64), np.full(len(found), float(number))], axis=1)
-    return found.boxes + np.tile(offset, 2) * FAR_APART_PX

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from geodetect.errors import InputError, OutputError
-from geodetect.io.staging import PREFIX, SUFFIX, check_folder
+from geodetect.io.staging import PREFIX, SUFFIX, check_folder, staged
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
@@ -44,8 +44,9 @@ PAGE_FILES = (  # that ``reporting.training_page`` adds
     "misses.png",
     "false-alarms.png",
 )
+TENSORBOARD = "events.out.tfevents.*"
 # what a new training in place of another removes; all else in a folder stays
-OWN_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, "validation.gpkg", *PAGE_FILES)
+OWN_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, "validation.gpkg", TENSORBOARD, *PAGE_FILES)
 DIGITS = 6
 
 
@@ -83,9 +84,8 @@ class MetricsLog:
         with _writes(self.path):
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
             kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-            temporary = self.path.with_name(self.path.name + ".tmp")
-            temporary.write_text(_line(COLUMNS) + "".join(kept), encoding="utf-8")
-            temporary.replace(self.path)
+            with staged(self.path, overwrite=True) as temporary:
+                temporary.write_text(_line(COLUMNS) + "".join(kept), encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:
         """All rows, with NaN for what is empty."""
@@ -94,6 +94,33 @@ class MetricsLog:
                 {name: float(value) if value else math.nan for name, value in row.items()}
                 for row in csv.DictReader(file)
             ]
+
+
+@dataclass
+class Window:
+    """Sums since the last row of the metrics."""
+
+    steps: int = 0
+    class_loss: float = 0.0
+    box_loss: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, class_loss: float, box_loss: float, *, seconds: float) -> None:
+        """Count a step."""
+        self.steps += 1
+        self.class_loss += class_loss
+        self.box_loss += box_loss
+        self.seconds += seconds
+
+    def figures(self, batch_size: int) -> dict[str, float]:
+        """Means as columns of the metrics; nothing before the first step."""
+        if not self.steps:
+            return {}
+        classes, boxes = self.class_loss / self.steps, self.box_loss / self.steps
+        speed = self.steps * batch_size / max(self.seconds, 1e-9)
+        return {
+            "loss": classes + boxes, "class_loss": classes, "box_loss": boxes, "chips_per_s": speed
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,6 +176,11 @@ class RunFolder:
             f"with --overwrite, or choose another --run-dir"
         )
 
+    def tidy(self) -> None:
+        """Remove what a process that was killed had only begun to write."""
+        for begun in self.path.glob(f"{PREFIX}*{SUFFIX}"):
+            shutil.rmtree(begun, ignore_errors=True)
+
     @contextmanager
     def made(self) -> Iterator[Path]:
         """A folder to fill, which becomes the run folder when the block ends well.
@@ -172,8 +204,8 @@ class RunFolder:
             temporary.rename(self.path)
             return
         if self.metrics.path.exists():  # else they are not of a training
-            for name in OWN_FILES:
-                (self.path / name).unlink(missing_ok=True)
+            for file in [file for name in OWN_FILES for file in self.path.glob(name)]:
+                file.unlink(missing_ok=True)
         for file in temporary.iterdir():
             file.replace(self.path / file.name)
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-Weights = Mapping[str, NDArray[np.generic]]
+from geodetect.model.bundle import Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from geodetect.errors import DivergenceError, OutputError
-from geodetect.io.staging import check_folder, check_vacant
+from geodetect.errors import DivergenceError, InputError
 from geodetect.learning.anchor_fit import Anchors
-from geodetect.learning.chips import ChipSampler, Ground
+from geodetect.learning.chips import ChipSampler
+from geodetect.learning.distributed import Processes, joined
 from geodetect.learning.grounds import TrainingGround, read_grounds
 from geodetect.learning.heldout import HeldOut
 from geodetect.learning.learner import Learner
 from geodetect.learning.loop import Loop
 from geodetect.learning.lr_range import run_range_test
 from geodetect.learning.negatives import NegativeMiner
+from geodetect.learning.result import Plan, save_best, write_model
 from geodetect.learning.runs import LABELS, SPLIT, RunFolder, write_json
-from geodetect.learning.selection import Weights
 from geodetect.learning.split import save_split
 from geodetect.learning.tally import TrainingTally
-from geodetect.learning.validation import Validation, calibrated
-from geodetect.model.bundle import save_bundle
-from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord
+from geodetect.learning.tensorboard import TensorBoardLog, load_writer
+from geodetect.model.bundle import check_target
+from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.initial import initialise
 from geodetect.model.presets import network_config
 from geodetect.model.retinanet import RetinaNet
@@ -35,7 +34,6 @@ from geodetect.progress import Progress, silent
 from geodetect.settings import TrainSettings
 
 TILE_PX = 1024  # larger than a chip: less overlap is computed twice
-PATHS = ("val_area", "val_rasters", "val_labels", "init")
 
 Source = str | os.PathLike[str]
 
@@ -49,6 +47,7 @@ def train(
     run_dir: Source | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    tensorboard: bool = False,
     progress: Progress = silent,
     tally: TrainingTally | None = None,
 ) -> ModelCard:
@@ -58,6 +57,10 @@ def train(
     it now and then; the model written is the best one by that, unless ``settings`` ask for the
     last. How it went is in the run folder: ``metrics.csv``, ``split.geojson``, ``labels.json``,
     ``validation.gpkg``, and until the end ``checkpoint.pt``.
+
+    Called in each of the processes that ``torchrun`` starts, they train together, see
+    ``geodetect.learning.distributed``; files are written and progress is told by the first. All
+    need to read the rasters and labels.
 
     Args:
         rasters: Files, folders of rasters, or anything GDAL opens; one given several times is
@@ -70,6 +73,7 @@ def train(
         run_dir: The run folder; None: ``NAME_run`` beside ``output``.
         resume: Go on from the checkpoint in the run folder.
         overwrite: Replace ``output`` and the files of an earlier training in the run folder.
+        tensorboard: Write the metrics for TensorBoard as well, into the run folder.
         progress: Told of every step, with ``loss, step, lr, chips_per_s``, the ``best_ap50`` so far
             and, after a validation, ``val_ap50``.
         tally: Filled with what was done.
@@ -82,6 +86,8 @@ def train(
         DivergenceError: The loss is no longer a number. The best model so far is written; if none
             was measured yet, the last checkpoint stays.
         InputError: Settings, rasters and labels do not go together.
+        LostProcessError: Another process of the training has ended.
+        MissingDependencyError: TensorBoard is asked for and not installed.
         RasterError: No raster can be read.
         OutputError: The model or the run folder cannot be written.
     """
@@ -89,67 +95,51 @@ def train(
     tally = tally if tally is not None else TrainingTally()
     target = Path(output)
     folder = RunFolder.beside(target) if run_dir is None else RunFolder(Path(run_dir))
-    _check_target(target, overwrite=overwrite)
-    folder.check(resume=resume, overwrite=overwrite)
     tally.run_dir = str(folder.path)
-    with ExitStack() as stack:
-        config = network_config(settings.network, backbone=settings.backbone)
-        anchors = Anchors(config.strides, config.anchor_sizes_px, config.anchor_ratios)
-        grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
+    with joined(settings.device) as processes, ExitStack() as stack:
+        with processes.together():
+            if processes.is_first:
+                check_target(target, overwrite=overwrite)
+                folder.check(resume=resume, overwrite=overwrite)
+            if tensorboard:
+                load_writer()
+            _check_batch(settings, processes)
+            config = network_config(settings.network, backbone=settings.backbone)
+            anchors = Anchors(config.strides, config.anchor_sizes_px, config.anchor_ratios)
+            grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
+            card = _new_card(target, grounds, settings, network=config)
+            torch.manual_seed(settings.seed)
+            network = RetinaNet(config, len(card.classes))
+            start = initialise(network, settings.init)
+            held_out = HeldOut(grounds.measured, card, device=processes.device)
+            plan = Plan(target, folder, settings, card, start, grounds, held_out, processes)
+            sampler = _sampler(plan)
         tally.left_out |= grounds.left_out
-        card = _new_card(target, grounds, settings, network=config)
-        torch.manual_seed(settings.seed)
-        network = RetinaNet(config, len(card.classes))
-        start = initialise(network, settings.init)
-        held_out = HeldOut(grounds.measured, card, device=settings.device)
-        sampler = _sampler(grounds, card, settings)
-        lr = _peak_lr(network, card, sampler, settings, resume=resume)
-        learner = Learner(network, card, device=settings.device, lr=lr, chip_px=settings.chip_px)
-        loop = Loop(
-            learner,
-            sampler,
-            settings,
-            validator=held_out if held_out.objects else None,
-            folder=folder,
-            miner=_miner(grounds, card, settings),
-        )
+        loop = _loop(network, plan, sampler, resume=resume)
         if resume:
             loop.resume()
-        else:
-            _make_folder(folder, grounds)
-        plan = _Plan(target, folder, settings, card, start, grounds, held_out)
-        try:
-            loop.run(progress)
-        except DivergenceError as error:
-            raise DivergenceError(f"{error}; {_saved_from(loop, plan, tally)}") from error
-        except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(_interrupted(loop, folder)) from error
-        finally:
-            _count(tally, loop, [sampler.damaged, held_out.damaged])
-        card = _write(loop, plan, tally)
-        loop.discard()
+        with processes.together():
+            if processes.is_first and not resume:
+                _make_folder(folder, grounds)
+            if processes.is_first and tensorboard:
+                board = TensorBoardLog(folder.path, step=loop.step)
+                loop.board = stack.enter_context(closing(board))
+        _run(loop, plan, tally, progress=progress if processes.is_first else silent)
+        with processes.together():
+            if processes.is_first:
+                card = write_model(loop, plan, tally)
+                loop.discard()
+        card, done = processes.from_first((card, vars(tally)))
+        vars(tally).update(done)
     return card
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is needed to write the model of a training."""
-
-    target: Path
-    folder: RunFolder
-    settings: TrainSettings
-    card: ModelCard
-    start: str
-    grounds: TrainingGround
-    held_out: HeldOut
-
-
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    """See whether the model can be written."""
-    if target.suffix != ".safetensors":
-        raise OutputError(f"{target}: the name of a model file ends in .safetensors")
-    check_folder(target)
-    check_vacant(target, overwrite=overwrite)
+def _check_batch(settings: TrainSettings, processes: Processes) -> None:
+    if settings.batch_size < processes.count:
+        raise InputError(
+            f"--batch-size {settings.batch_size}: expected at least {processes.count}, one chip "
+            f"for each of the processes that share the chips of a step"
+        )
 
 
 def _new_card(
@@ -172,51 +162,68 @@ def _new_card(
     )
 
 
-def _sampler(grounds: TrainingGround, card: ModelCard, settings: TrainSettings) -> ChipSampler:
+def _sampler(plan: Plan) -> ChipSampler:
     return ChipSampler(
-        grounds.trained,
-        gsd_m=float(card.gsd_m or 1.0),
-        chip_px=settings.chip_px,
-        object_share=settings.object_share,
-        seed=settings.seed,
-        augment=settings.augment,
+        plan.grounds.trained,
+        gsd_m=float(plan.card.gsd_m or 1.0),
+        chip_px=plan.settings.chip_px,
+        object_share=plan.settings.object_share,
+        seed=plan.settings.seed,
+        augment=plan.settings.augment,
     )
 
 
-def _peak_lr(
-    network: RetinaNet,
-    card: ModelCard,
-    sampler: ChipSampler,
-    settings: TrainSettings,
-    *,
-    resume: bool,
-) -> float:
+def _loop(network: RetinaNet, plan: Plan, sampler: ChipSampler, *, resume: bool) -> Loop:
+    """The training before its first step."""
+    processes = plan.processes
+    if processes.count > 1:
+        network.load_state_dict(processes.from_first(network.state_dict()))
+    learner = Learner(
+        network,
+        plan.card,
+        device=processes.device,
+        lr=_peak_lr(network, plan, sampler, resume=resume),
+        chip_px=plan.settings.chip_px,
+        processes=processes,
+    )
+    return Loop(
+        learner,
+        sampler,
+        plan.settings,
+        validator=plan.held_out if plan.held_out.objects else None,
+        folder=plan.folder if processes.is_first else None,
+        miner=_miner(plan),
+        processes=processes,
+    )
+
+
+def _peak_lr(network: RetinaNet, plan: Plan, sampler: ChipSampler, *, resume: bool) -> float:
     """The learning rate of the settings, or the one that a range test finds."""
+    settings = plan.settings
     if settings.lr != "auto":
         return settings.lr
     if resume:  # the checkpoint holds it
         return 1.0
     return run_range_test(
         network,
-        card,
+        plan.card,
         sampler,
-        device=settings.device,
+        device=plan.processes.device,
         chip_px=settings.chip_px,
         batch_size=settings.batch_size,
+        processes=plan.processes,
     ).lr
 
 
-def _miner(
-    grounds: TrainingGround, card: ModelCard, settings: TrainSettings
-) -> NegativeMiner | None:
-    if not settings.mine_negatives:
+def _miner(plan: Plan) -> NegativeMiner | None:
+    if not plan.settings.mine_negatives:
         return None
     return NegativeMiner(
-        grounds.trained,
-        card,
-        device=settings.device,
-        count=settings.mine_negatives,
-        seed=settings.seed,
+        plan.grounds.trained,
+        plan.card,
+        device=plan.processes.device,
+        count=plan.settings.mine_negatives,
+        seed=plan.settings.seed,
     )
 
 
@@ -230,52 +237,27 @@ def _make_folder(folder: RunFolder, grounds: TrainingGround) -> None:
             path / SPLIT,
             names=[ground.raster.name for ground in distinct],
             boxes=[ground.boxes for ground in distinct],
+            excluded=[ground.excluded for ground in distinct],
         )
         if grounds.report is not None:
             write_json(path / LABELS, grounds.report.as_dict())
         RunFolder(path).metrics.start()
 
 
-def _write(loop: Loop, plan: _Plan, tally: TrainingTally) -> ModelCard:
-    """Write the model that is kept, and what was measured of it."""
-    step, weights, measured = _kept(loop, plan)
-    card = plan.card.model_copy(update={"training": _record(plan, step, loop)})
-    if measured is not None:
-        card = calibrated(card, measured)
-        measured.save(plan.folder.path)
-    save_bundle(plan.target, card, weights)
-    tally.kept_step = step
-    tally.kept = "last" if step == loop.step else "best"
-    return card
-
-
-def _kept(loop: Loop, plan: _Plan) -> tuple[int, Weights, Validation | None]:
-    """Steps, weights and figures of the state that is kept."""
-    best = loop.selection.best
-    if best is None:
-        return loop.step, loop.learner.weights(), None
-    if plan.settings.keep == "last" and loop.selection.last_step == loop.step:
-        step, best = loop.step, loop.learner.weights()
-    else:
-        step = loop.selection.best_step
-    measured = loop.measured.get(step)
-    if measured is None:  # before the training was resumed
-        measured = plan.held_out.measure(best)
-    return step, best, measured
-
-
-def _saved_from(loop: Loop, plan: _Plan, tally: TrainingTally) -> str:
-    """Keep what a training that went wrong has brought, and say where it is."""
-    if loop.selection.best is not None:
-        _write(loop, plan, tally)
-        best = loop.selection
-        return (
-            f"the best model so far (step {best.best_step}, AP50 {best.best_ap50:.3f}) is written "
-            f"to {plan.target}"
-        )
-    if plan.folder.checkpoint.exists():
-        return f"the last good checkpoint is {plan.folder.checkpoint}"
-    return "no checkpoint was written yet"
+def _run(loop: Loop, plan: Plan, tally: TrainingTally, *, progress: Progress) -> None:
+    """Train, and say what is left of a training that does not come to its end."""
+    damaged = [loop.sampler.damaged, plan.held_out.damaged]
+    try:
+        loop.run(progress)
+        damaged += plan.processes.gathered(loop.sampler.damaged)
+    except DivergenceError as error:
+        with plan.processes.together():
+            saved = save_best(loop, plan, tally) if plan.processes.is_first else ""
+        raise DivergenceError(f"{error}; {saved}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_interrupted(loop, plan.folder)) from error
+    finally:
+        _count(tally, loop, damaged)
 
 
 def _interrupted(loop: Loop, folder: RunFolder) -> str:
@@ -288,35 +270,7 @@ def _count(tally: TrainingTally, loop: Loop, damaged: Sequence[dict[str, str]]) 
     tally.steps, tally.seconds, tally.lr = loop.step, loop.seconds, loop.learner.lr
     tally.validations = loop.selection.validations
     tally.stopped_early = loop.stalled
-    if loop.selection.best is not None:
+    if loop.selection.validations:
         tally.best_ap50 = loop.selection.best_ap50
     for found in damaged:
         tally.left_out |= found
-
-
-def _record(plan: _Plan, step: int, loop: Loop) -> TrainingRecord:
-    settings = plan.settings
-    dumped = settings.model_dump(mode="json", exclude={"data", "licence", "description", "name"})
-    dumped["lr"] = loop.learner.lr
-    for key in PATHS:  # the card says what, not where it lay
-        dumped[key] = _names(dumped[key])
-    plain = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in dumped.items()}
-    return TrainingRecord(
-        data=settings.data,
-        licence=settings.licence,
-        initial_weights=plan.start,
-        objects=sum(int(ground.trainable.sum()) for ground in _distinct(plan.grounds.trained)),
-        steps=step,
-        settings=plain,
-    )
-
-
-def _names(paths: str | list[str] | None) -> str | list[str] | None:
-    if isinstance(paths, list):
-        return [Path(path).name for path in paths]
-    return Path(paths).name if paths else paths
-
-
-def _distinct(grounds: Sequence[Ground]) -> list[Ground]:
-    """Each raster once: one that was given twice is drawn from twice as often, not more ground."""
-    return list({ground.raster.path: ground for ground in grounds}.values())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geodetect.assessment.calibration import apply_calibration, fit_calibration, reliability
 from geodetect.assessment.curves import average_precision, precision_recall_curve
-from geodetect.assessment.matching import Matches, match_boxes_at
+from geodetect.assessment.matching import Matches, boxes_apart, match_boxes_at
 from geodetect.assessment.metrics import COCO_IOUS
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
@@ -34,7 +34,6 @@ from geodetect.settings import PredictSettings
 
 LEAST_CONF = 0.05
 FILE_NAME = "validation.gpkg"
-FAR_APART_PX = 1e9  # boxes of different rasters and classes never overlap
 ROUNDING = 1e-6  # more than that of a score in single precision
 SCORE_DECIMALS = 4
 
@@ -141,8 +140,8 @@ class Sheet:
         """Boxes in the raster's own pixels, moved to a place that only their class has."""
         own = self.raster.grid
         scale = [own.width / self.grid.width, own.height / self.grid.height]
-        place = np.stack([self.objects.labels, np.full(len(self.objects), number)], axis=1)
-        return self.objects.boxes * np.tile(scale, 2) + np.tile(place, 2) * FAR_APART_PX
+        boxes = self.objects.boxes * np.tile(scale, 2)
+        return boxes_apart(boxes, self.objects.labels, scene=number)
 
     def table(self) -> gpd.GeoDataFrame:
         """The detection table."""
@@ -219,7 +218,7 @@ def calibrated(card: ModelCard, validation: Validation) -> ModelCard:
 
 
 def _wanted(ground: Ground, card: ModelCard) -> Sheet:
-    held = ~ground.trainable
+    held = ground.measured
     boxes = ground.boxes[held]
     objects = Detections.of(boxes, np.ones(len(boxes)), ground.labels[held])
     return Sheet.of(ground, ground.raster.grid, objects, card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,26 @@ from geodetect.learning.chips import (
     Place,
     visible_objects,
 )
-from tests.tiny import BRIGHT, GSD_M, SQUARE_PX, grid_corners, squares_image, write_raster
+from tests.tiny import (
+    BRIGHT,
+    GSD_M,
+    SQUARE_PX,
+    grid_corners,
+    square_boxes,
+    squares_image,
+    write_raster,
+)
 
 CHIP_PX = 64
 WIDTH, HEIGHT = 413, 300
 FORBIDDEN = 255  # the value of held-out ground
 
 
-def boxes_of(corners: list[tuple[int, int]]) -> NDArray[np.float64]:
-    return np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
-
-
 def ground(path: Path, image: NDArray[np.uint8], held_out: list[list[float]]) -> Ground:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
     held = np.array(held_out, np.float64).reshape(-1, 4)
     raster = open_raster(write_raster(path, image))
-    return Ground(raster, boxes_of(corners), np.zeros(len(corners), np.int64), held, GSD_M)
+    return Ground(raster, square_boxes(corners), np.zeros(len(corners), np.int64), held, GSD_M)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +111,7 @@ def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: Ground) ->
 
 def test_a_raster_smaller_than_a_chip_is_padded(tmp_path: Path) -> None:
     raster = open_raster(write_raster(tmp_path / "s.tif", squares_image(50, [(20, 20)])))
-    small = Ground(raster, boxes_of([(20, 20)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
+    small = Ground(raster, square_boxes([(20, 20)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
     chip = sampler(small, chip_px=128, gsd_m=GSD_M / 1.5)[0]
     assert chip.image.shape == (3, 128, 128)
     assert chip.image.dtype == np.uint8
@@ -119,7 +124,7 @@ def test_nodata_is_not_valid_and_black(tmp_path: Path) -> None:
     image = squares_image(200, [(100, 100)])
     image[:, :, :90] = 7
     raster = open_raster(write_raster(tmp_path / "n.tif", image, nodata=7))
-    one = Ground(raster, boxes_of([(100, 100)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
+    one = Ground(raster, square_boxes([(100, 100)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
     seen = [sampler(one, object_share=1.0)[n] for n in range(10)]
     assert any(not chip.valid.all() for chip in seen)
     for chip in seen:
@@ -132,6 +137,15 @@ def test_objects_whose_centre_is_held_out_are_not_trained_on(marked: Ground) -> 
         inside = any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in marked.held_out)
         assert trainable == (not inside)
     assert sampler(marked).objects == int(marked.trainable.sum())
+
+
+def test_ground_held_out_of_another_raster_is_neither_shown_nor_measured(marked: Ground) -> None:
+    beside = replace(marked, held_out=marked.held_out[:1], excluded=marked.held_out[1:])
+    assert (beside.trainable == marked.trainable).all()
+    assert 0 < beside.measured.sum() < marked.measured.sum()
+    for number in range(20):
+        chip = sampler(beside, augment=0.0)[number]
+        assert chip.image.max() < FORBIDDEN / 2 + 24
 
 
 def test_without_objects_to_train_on_there_is_a_clear_error(plain: Ground) -> None:

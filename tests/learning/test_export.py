@@ -413,6 +413,26 @@ def test_options_out_of_range_are_errors(
         export_chips(sheet, labels(), tmp_path / "chips", **options)
 
 
+def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
+    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
+    for file in files:
+        file.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(AnnotationError, match=r"a\.geojson holds no objects.*--empty inf"):
+        export_chips(sheet, files[0], out, chip_px=64)
+    with pytest.raises(AnnotationError, match=r"a\.geojson and 1 more label files hold no objects"):
+        export_chips(sheet, files, out, chip_px=64, empty=1.0)
+    assert not out.exists()
+    assert export_chips(sheet, files, out, chip_px=64, empty=True).empty_chips == 12
+
+
+def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) -> None:
+    sheets = [raster(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
+    four = labels(BOXES[3:], ["pool"])  # each chip sees 36 % at most
+    with pytest.raises(AnnotationError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+        export_chips(sheets, four, tmp_path / "chips", chip_px=64)
+
+
 def test_exporting_does_not_need_torch() -> None:
     code = "import sys, geodetect.learning.export; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

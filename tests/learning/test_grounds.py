@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from operator import attrgetter
 from pathlib import Path
 
 import geopandas as gpd
@@ -27,10 +28,11 @@ from geodetect.learning.grounds import TrainingGround, read_grounds
 from geodetect.learning.label_check import default_anchors
 from geodetect.settings import TrainSettings
 from tests.tiny import (
+    CRS,
     GSD_M,
     ORIGIN_M,
-    SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     write_labels,
     write_raster,
@@ -38,7 +40,7 @@ from tests.tiny import (
 
 SIDE = 320
 CORNERS = grid_corners(SIDE)
-BOXES = [[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS]
+BOXES = square_boxes(CORNERS).tolist()
 
 
 def read(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingGround:
@@ -191,7 +193,7 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
 ) -> None:
     right_px = 240  # a multiple of the distance of the squares
     other = shifted(tmp_path / "other.tif", right_px)
-    boxes = [[x + right_px, y, x + right_px + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS]
+    boxes = square_boxes([(x + right_px, y) for x, y in CORNERS]).tolist()
     theirs = write_labels(tmp_path / "theirs.geojson", boxes)
     found = read([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
     (trained,), (measured,) = found.trained, found.measured
@@ -204,6 +206,50 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
     assert (centres[:, 0] < right_px).all()
     both = read([raster], [labels], val_rasters=[str(other)])
     assert 0 < len(both.measured[0].boxes) < len(CORNERS), "without labels of their own"
+
+
+def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
+    raster: Path, labels: Path, tmp_path: Path
+) -> None:
+    other = shifted(tmp_path / "other.tif", 96)
+    with pytest.warns(GeodetectWarning, match=r"scene\.tif and other\.tif \(70% of the smaller"):
+        found = read([raster, other, other], [labels])
+    first, second = found.measured
+    assert found.trained[1] is found.trained[2] is second
+    assert len(first.held_out) + len(second.held_out) > 0
+    for one, elsewhere, right_px in ((first, second, 96), (second, first, -96)):
+        moved = elsewhere.held_out + [right_px, 0, right_px, 0]  # noqa: RUF005 (arrays are added)
+        moved = moved.clip(0, SIDE)
+        expected = moved[moved[:, 0] < moved[:, 2]]
+        np.testing.assert_allclose(one.excluded, expected, atol=1e-3)
+        assert not (one.trainable & one.measured).any()
+    objects = (first, first.boxes), (second, second.boxes + [96, 0, 96, 0])  # noqa: RUF005
+    learned, measured = (
+        {tuple(box) for ground, boxes in objects for box in boxes[rows(ground)].round().tolist()}
+        for rows in (attrgetter("trainable"), attrgetter("measured"))
+    )
+    assert learned
+    assert measured
+    assert measured.isdisjoint(learned)
+
+
+def test_a_raster_given_twice_does_not_overlap_itself(raster: Path, labels: Path) -> None:
+    found = read([raster, raster], [labels])
+    assert found.report is not None
+    assert found.report.shared == ()
+    assert len(found.trained[0].excluded) == 0
+
+
+def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_earth(
+    raster: Path, labels: Path, tmp_path: Path
+) -> None:
+    x, y = ORIGIN_M
+    here = shapely.box(x, y - SIDE * GSD_M, x + 100 * GSD_M, y)
+    (there,) = gpd.GeoSeries([here], crs=CRS).to_crs(4326)
+    area = gpd.GeoDataFrame(geometry=[there, shapely.box(174, -41, 175, -40)], crs=4326)
+    area.to_file(tmp_path / "area.gpkg")
+    (ground,) = read([raster], [labels], val_area=tmp_path / "area.gpkg").trained
+    np.testing.assert_allclose(ground.held_out, [[0, 0, 100, SIDE]], atol=0.1)
 
 
 def test_named_rasters_with_classes_nobody_trains_are_refused(

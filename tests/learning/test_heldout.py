@@ -13,8 +13,8 @@ from geodetect.learning.chips import Ground
 from geodetect.learning.heldout import HeldOut
 from tests.tiny import (
     GSD_M,
-    SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     tiny_card,
     tiny_network,
@@ -24,7 +24,7 @@ from tests.tiny import (
 
 SIDE = 256
 CORNERS = grid_corners(SIDE)
-BOXES = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS], np.float64)
+BOXES = square_boxes(CORNERS)
 CARD = tiny_card()
 WEIGHTS = weights_of(tiny_network(CARD))
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 
 import geodetect
 from geodetect.errors import AnnotationError, GeoreferenceError, OutputError, RasterError
@@ -22,8 +24,8 @@ from tests.tiny import (
     CRS,
     GSD_M,
     ORIGIN_M,
-    SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     write_labels,
     write_raster,
@@ -31,7 +33,7 @@ from tests.tiny import (
 
 SIDE = 420
 CORNERS = grid_corners(SIDE, 40)
-SQUARES = [[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS]
+SQUARES = square_boxes(CORNERS).tolist()
 QUICK = CheckSettings(shift=False)
 
 Box = Sequence[float]
@@ -87,6 +89,36 @@ def test_shifted_labels_are_suspected(raster: Path, tmp_path: Path) -> None:
     (text,) = texts(report, "warning")
     assert "scene.tif: labels seem to lie 3.0 m beside the objects" in text
     assert re.search(r"2\.[23] m left and 2\.0 m down", text)
+
+
+def test_rasters_that_show_the_same_ground_are_named(tmp_path: Path) -> None:
+    image = squares_image(SIDE, CORNERS)
+    half = Affine(GSD_M, 0, ORIGIN_M[0] + SIDE / 2 * GSD_M, 0, -GSD_M, ORIGIN_M[1])
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+    paths = [write_raster(folder / "scene.tif", image) for folder in folders]
+    with rasterio.open(paths[2].rename(paths[2].with_name("half.tif")), "r+") as dataset:
+        dataset.transform = half
+    labels = write_labels(tmp_path / "labels.geojson", SQUARES)
+    report = check([*paths[:2], folders[2]], labels, settings=QUICK)
+    assert [one.share for one in report.shared] == [1, 0.5, 0.5]
+    assert report.as_dict()["shared"][1] == {
+        "first": "scene.tif", "second": "half.tif", "share": 0.5
+    }  # fmt: skip
+    (finding,) = (one for one in report.warnings if one.topic == "overlap")
+    assert f"{paths[0]} and {paths[1]} (100% of the smaller one), scene.tif and" in finding.text
+    assert "gdalbuildvrt" in finding.text
+    more = check([*paths[:2], folders[2], tmp_path / "b/../a/scene.tif"], labels, settings=QUICK)
+    assert "and 3 more pairs" in next(one.text for one in more.warnings if one.topic == "overlap")
+
+
+def test_a_narrow_margin_that_sheets_share_is_no_complaint(raster: Path, tmp_path: Path) -> None:
+    beside = write_raster(tmp_path / "beside.tif", squares_image(SIDE, CORNERS))
+    with rasterio.open(beside, "r+") as dataset:
+        dataset.transform = dataset.transform @ Affine.translation(SIDE - 4, 0)
+    labels = write_labels(tmp_path / "labels.geojson", SQUARES)
+    assert check([raster, beside], labels, settings=QUICK).shared == ()
 
 
 def test_the_resolution_of_the_training_is_that_of_the_sizes_in_pixels(

@@ -16,10 +16,12 @@ from geodetect.errors import DivergenceError, InputError, OutputError
 from geodetect.learning import loop as loop_module
 from geodetect.learning.checkpoint import read_state
 from geodetect.learning.chips import Chip, Place, visible_objects
-from geodetect.learning.learner import Learner, Weights
+from geodetect.learning.distributed import ALONE, Processes
+from geodetect.learning.learner import Learner
 from geodetect.learning.loop import Loop
 from geodetect.learning.runs import RunFolder
 from geodetect.learning.validation import Validation
+from geodetect.model.bundle import Weights
 from geodetect.model.card import NetworkConfig
 from geodetect.model.retinanet import RetinaNet
 from geodetect.progress import silent
@@ -80,18 +82,22 @@ class Finder:
         return (Place(0, 10.0 * turn + len(known), 5.0, 0.5), *known)
 
 
-def new_learner(settings: TrainSettings, classes: int = 1) -> Learner:
+def new_learner(
+    settings: TrainSettings, classes: int = 1, *, processes: Processes = ALONE
+) -> Learner:
     assert CARD.network is not None
     torch.manual_seed(0)
     network = RetinaNet(CARD.network, classes)
     lr = settings.lr if isinstance(settings.lr, float) else 1e-3
-    return Learner(network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX)
+    return Learner(network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX, processes=processes)
 
 
 def make(
     folder: Path | None = None,
     validator: Scripted | None = None,
     miner: Finder | None = None,
+    *,
+    processes: Processes = ALONE,
     **changes: object,
 ) -> Loop:
     values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
@@ -100,8 +106,8 @@ def make(
     if folder is not None and run is not None and not folder.exists():
         with run.made() as path:
             RunFolder(path).metrics.start()
-    learner, sampler = new_learner(settings), Squares()
-    return Loop(learner, sampler, settings, validator, run, miner)  # type: ignore[arg-type]
+    learner, sampler = new_learner(settings, processes=processes), Squares()
+    return Loop(learner, sampler, settings, validator, run, miner, processes)  # type: ignore[arg-type]
 
 
 def weights(loop: Loop) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from tests.tiny import (
     GSD_M,
     SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     tiny_card,
     tiny_network,
@@ -32,7 +33,7 @@ HELD = [128.0, 0.0, SIDE, SIDE]
 
 def ground(path: Path, labelled: list[tuple[int, int]], held: list[list[float]]) -> Ground:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
-    boxes = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in labelled], np.float64)
+    boxes = square_boxes(labelled)
     held_out = np.array(held, np.float64).reshape(-1, 4)
     return Ground(raster, boxes.reshape(-1, 4), np.zeros(len(boxes), np.int64), held_out, GSD_M)
 

@@ -9,16 +9,24 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geodetect.errors import OutputError
-from geodetect.geo.grid import Grid
-from geodetect.learning.split import area_boxes, hold_out_blocks, save_split, split_table
+from geodetect.geo.boxes import clip, overlap_pairs
+from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.reproject import reproject
+from geodetect.learning.overlaps import frame
+from geodetect.learning.split import held_elsewhere, hold_out_blocks, save_split, split_table
 from tests.tiny import CRS
 
 Boxes = NDArray[np.float64]
+PLACES = {  # one point in three CRS
+    "EPSG:32632": (500_000.0, 5_200_000.0),
+    "EPSG:2056": (2_718_847.4, 1_201_453.9),
+    "EPSG:4326": (9.0, 46.953529),
+}
 
 
 def grid(width: int, height: int) -> Grid:
@@ -93,15 +101,76 @@ def test_another_seed_holds_out_other_ground_and_the_same_the_same() -> None:
     assert blocks(1) != blocks(2)
 
 
-def test_an_area_is_covered_by_its_boxes_within_the_raster() -> None:
-    triangle = shapely.Polygon([(10, 10), (50, 10), (10, 40)])
-    outside = shapely.box(90, 90, 150, 150)
-    found = area_boxes(shapely.union_all([triangle, outside]), grid(100, 100))
-    assert sorted(found.tolist()) == [[10, 10, 50, 40], [90, 90, 100, 100]]
+@st.composite
+def sheets(draw: st.DrawFn) -> Grid:
+    """Rasters near one place, each in its own CRS, turned and at its own resolution."""
+    crs, (x, y) = draw(st.sampled_from(list(PLACES.items())))
+    east_m, north_m = (draw(st.floats(-80, 80)) for _ in range(2))
+    gsd_m, turn_deg = (
+        draw(st.sampled_from([0.2, 0.25, 0.4])),
+        draw(st.sampled_from([0.0, 0, 7, 45])),
+    )
+    metre = 1 / 111_000 if crs == "EPSG:4326" else 1.0
+    corner = Affine.translation(x + east_m * metre, y + north_m * metre)
+    pixels = Affine.rotation(turn_deg) @ Affine.scale(gsd_m * metre, -gsd_m * metre)
+    return Grid(parse_crs(crs), corner @ pixels, *draw(sizes))
 
 
-def test_an_area_beside_the_raster_gives_no_boxes() -> None:
-    assert area_boxes(shapely.box(200, 200, 300, 300), grid(100, 100)).shape == (0, 4)
+@settings(max_examples=40)
+@given(grids=st.lists(sheets(), min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_no_chip_of_any_raster_shows_ground_that_is_held_out_of_another(
+    grids: list[Grid], seed: int
+) -> None:
+    boxes = [scattered(g.width, g.height, count=12, seed=seed + n) for n, g in enumerate(grids)]
+    held = hold_out_blocks(grids, boxes, share=0.3, seed=seed, least_px=40)
+    excluded = held_elsewhere(grids, held)
+    for grid, own, others in zip(grids, held, excluded, strict=True):
+        chips = scattered(grid.width, grid.height, count=60, seed=seed)
+        chips = clip(chips + [0, 0, 20, 20], frame(grid))  # noqa: RUF005 (arrays are added)
+        touched = overlap_pairs(chips, np.concatenate([own, others]))[:, 0]
+        shown = shapely.polygons(grid.boxes_to_map(np.delete(chips, touched, axis=0)))
+        for other, ground in zip(grids, held, strict=True):
+            if len(ground):
+                there = shapely.transform(reproject(shown, grid.crs, other.crs), other.to_px)
+                both = shapely.intersection(there, shapely.union_all(shapely.box(*ground.T)))
+                # strips narrower than a pixel, of 0.4 m at most, are let through
+                assert shapely.is_empty(shapely.buffer(both, -0.55 * 0.4 / 0.2)).all()
+
+
+@settings(max_examples=40)
+@given(grids=st.lists(sheets(), min_size=1, max_size=4), share=st.floats(0.01, 0.9))
+def test_some_object_is_left_to_learn_from_whatever_overlaps(
+    grids: list[Grid], share: float
+) -> None:
+    boxes = [scattered(g.width, g.height, count=4, seed=n) for n, g in enumerate(grids)]
+    held = hold_out_blocks(grids, boxes, share=share, seed=1, least_px=60)
+    forbidden = [
+        np.concatenate(parts) for parts in zip(held, held_elsewhere(grids, held), strict=True)
+    ]
+    assert 0 <= held_objects(boxes, forbidden) < 4 * len(grids)
+
+
+def test_rasters_with_the_same_grid_are_held_out_alike() -> None:
+    years = [grid(1000, 1000)] * 3
+    boxes = [scattered(1000, 1000, count=100, seed=1)] * 3
+    held = hold_out_blocks(years, boxes, share=0.2, seed=3, least_px=100)
+    assert held[0].tolist() == held[1].tolist() == held[2].tolist()
+    assert 60 <= held_objects(boxes, held) < 100
+    for own, elsewhere in zip(held, held_elsewhere(years, held), strict=True):
+        assert shapely.equals(
+            *(shapely.normalize(shapely.union_all(shapely.box(*b.T))) for b in (own, elsewhere))
+        )
+
+
+def test_ground_held_out_of_another_raster_counts_as_lost() -> None:
+    """Two sheets that show the same ground, one a pixel wider: a block costs both its objects."""
+    grids = [grid(1000, 1000), grid(1001, 1000)]
+    boxes = [scattered(1000, 1000, count=200, seed=1)] * 2
+    held = hold_out_blocks(grids, boxes, share=0.2, seed=3, least_px=100)
+    forbidden = [
+        np.concatenate(parts) for parts in zip(held, held_elsewhere(grids, held), strict=True)
+    ]
+    assert 80 <= held_objects(boxes, forbidden) <= 140
 
 
 @given(
@@ -142,6 +211,30 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
     np.testing.assert_allclose(table.area_m2, [25**2, 2 * 25**2, 13 * 25**2], rtol=2e-3)
     with pytest.raises(OutputError, match="--overwrite"):
         save_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+
+
+def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
+    grids = [grid(400, 400), grid(500, 400)]
+    held = [np.array([[0.0, 0, 100, 100]]), np.array([[100.0, 0, 200, 100]])]
+    boxes = [np.array([[10.0, 10, 20, 20], [110, 10, 120, 20], [300, 300, 310, 310]])] * 2
+    table = split_table(
+        grids,
+        held,
+        names=["a.tif", "b.tif"],
+        boxes=boxes,
+        excluded=held_elsewhere(grids, held),
+    )
+    rows = zip(table.raster, table.role, table.objects, table.area_m2, strict=True)
+    assert list(rows) == [
+        ("a.tif", "validation", 1, pytest.approx(625, rel=2e-3)),
+        ("a.tif", "unused", 1, pytest.approx(625, rel=2e-3)),
+        ("a.tif", "train", 1, pytest.approx(14 * 625, rel=2e-3)),
+        ("b.tif", "validation", 1, pytest.approx(625, rel=2e-3)),
+        ("b.tif", "unused", 1, pytest.approx(625, rel=2e-3)),
+        ("b.tif", "train", 1, pytest.approx(18 * 625, rel=2e-3)),
+    ]
+    train, held_out = (table[table.role == role].union_all() for role in ("train", "validation"))
+    assert train.intersection(held_out).area < 1e-15
 
 
 def test_a_raster_that_is_held_out_whole_has_no_ground_to_train_on() -> None:

@@ -39,6 +39,7 @@ from tests.tiny import (
     GSD_M,
     SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     tiny_card,
     tiny_network,
@@ -49,7 +50,7 @@ from tests.tiny import (
 
 SIDE = 384
 CORNERS = grid_corners(SIDE)
-BOXES = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS], np.float64)
+BOXES = square_boxes(CORNERS)
 HELD = np.array([[0.0, 0, 150, 384]])
 Settings = dict[str, object]
 

@@ -23,6 +23,7 @@ from tests.tiny import (
     GSD_M,
     SQUARE_PX,
     grid_corners,
+    square_boxes,
     squares_image,
     tiny_card,
     tiny_network,
@@ -32,7 +33,7 @@ from tests.tiny import (
 
 SIDE = 512
 CORNERS = grid_corners(SIDE)
-BOXES = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS], np.float64)
+BOXES = square_boxes(CORNERS)
 COUNT = len(BOXES)
 EVERYTHING = np.array([[0.0, 0, SIDE, SIDE]])
 Boxes = NDArray[np.float64]

@@ -1,0 +1,130 @@
+"""``geodetect train`` in two processes that ``torchrun`` starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geodetect.model.bundle import load_bundle, load_card
+from geodetect.model.card import ModelCard
+from tests.tiny import (
+    SQUARE_PX,
+    grid_corners,
+    program_environment,
+    squares_image,
+    write_labels,
+    write_raster,
+)
+
+SIDE = 384
+PATIENCE_S = 240
+TORCHRUN = (
+    sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+)  # fmt: skip
+PROGRAM = ("-m", "geodetect_cli")
+IN_SINGLE_PRECISION = """
+import torch
+from geodetect.learning import learner
+from geodetect_cli.app import main
+learner.COMPUTE = torch.float32
+main()
+"""
+OPTIONS = [
+    "train", "--init", "none", "--chip-px", "64", "--batch-size", "3", "--device", "cpu",
+    "--no-check",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The options that name a raster of squares and its labels."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    corners = grid_corners(SIDE, 40)
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
+    boxes = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in corners]
+    labels = write_labels(folder / "squares.geojson", boxes)
+    return ["--rasters", str(raster), "--labels", str(labels)]
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def errors(told: str) -> list[str]:
+    return [line for line in told.splitlines() if line.startswith("Error: ")]
+
+
+def test_two_processes_give_the_model_of_one_and_speak_once(
+    scene: list[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(IN_SINGLE_PRECISION)  # in bf16 the two differ in what is rounded when
+    outputs = [tmp_path / name / "m.safetensors" for name in ("one", "two")]
+    told = []
+    for output, start in zip(outputs, ([sys.executable], TORCHRUN), strict=True):
+        output.parent.mkdir()
+        chosen = ["--steps", "4", "--val-every", "2", "--keep", "last", "--json", "-o", output]
+        done = run(*start, script, *OPTIONS, *scene, *chosen)
+        assert done.returncode == 0, done.stderr
+        assert ModelCard.model_validate(json.loads(done.stdout)["card"]) == load_card(output)
+        told.append([line for line in done.stderr.splitlines() if line.startswith("step 2: ")])
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    one, two = (sorted(path.relative_to(o.parent) for path in o.parent.rglob("*")) for o in outputs)
+    assert one == two
+    (card, alone), (shared, both) = (load_bundle(output) for output in outputs)
+    assert shared.metrics["ap50"] == pytest.approx(card.metrics["ap50"], abs=1e-3)
+    assert shared.training == card.training
+    for key, weights in alone.items():
+        np.testing.assert_allclose(both[key], weights, rtol=2**-9, atol=2e-5)  # of half precision
+
+
+def test_labels_that_cannot_be_used_end_all_with_one_line(scene: list[str], tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
+    output = tmp_path / "m.safetensors"
+    done = run(*TORCHRUN, *PROGRAM, *OPTIONS, *scene[:2], "--labels", labels, "-o", output)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = errors(done.stderr)
+    assert "none of the 1 labels" in line
+    assert list(tmp_path.iterdir()) == [labels]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_an_interrupt_ends_all_with_one_line(scene: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "m.safetensors"
+    process = subprocess.Popen(
+        [*TORCHRUN, *PROGRAM, *OPTIONS, *scene, "--steps", "100000", "-o", str(output)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=program_environment(),
+    )
+    assert process.stderr is not None
+    watch = threading.Timer(PATIENCE_S, process.kill)
+    watch.start()
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("step 1 of"):
+            process.send_signal(signal.SIGINT)
+    process.wait()
+    watch.cancel()
+    (line,) = errors("".join(told))
+    assert "interrupted at step" in line
+    assert "SIGKILL" not in "".join(told), "all end by themselves"
+    assert not output.exists()
