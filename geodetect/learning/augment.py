@@ -67,8 +67,8 @@ def recolour(
         x = _mix_channels(x, rng)
     if rng.random() < 0.1 * strength:
         x = _replace_channel(x, rng)
-    if rng.random() < 0.25 * strength:
-        x = F.adjust_gamma(x, float(rng.uniform(0.7, 1.5)))
+    if rng.random() < 0.5 * strength:
+        x = _bend_tones(x, rng)
     if rng.random() < 0.25 * strength:
         x = _coarsen(x, float(rng.uniform(1.2, 3.0)))
     elif rng.random() < 0.2 * strength:
@@ -117,6 +117,13 @@ def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:
     offset = rng.uniform(-18, 18, (3, 1, 1))
     mixed = np.einsum("ij,jhw->ihw", mix, x.numpy().astype(np.float32)) + offset
     return torch.from_numpy(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def _bend_tones(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Another gamma, a little different for each band: deep shade, or haze."""
+    gamma = np.exp(rng.uniform(-0.45, 0.75) + rng.normal(0, 0.1, 3))
+    tones = np.rint(255 * (np.arange(256) / 255) ** gamma[:, None]).astype(np.uint8)
+    return torch.from_numpy(np.stack([tones[band][x[band].numpy()] for band in range(3)]))
 
 
 def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
