@@ -4,7 +4,7 @@
     python benchmarks/resume.py --cannes --kills 20    # the held-out part of Cannes
 
 Runs once without interruption, then again, killed (SIGKILL) ``--kills`` times, each time after a
-random part of the time the first run took, until it ends. The two files must be the same to the
+row of tiles and a random time more, then left to its end. The two files must be the same to the
 byte, and each run may only repeat the row of tiles in flight when the one before was killed.
 """
 
@@ -43,6 +43,11 @@ def finish(run: subprocess.Popen[str]) -> dict[str, int]:
     return values
 
 
+def size(file: Path) -> int:
+    """Bytes of a file; 0 if there is none."""
+    return file.stat().st_size if file.exists() else 0
+
+
 def main() -> None:
     """Measure and print; fail when a byte differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -66,14 +71,16 @@ def main() -> None:
         journal, kept, kills = broken.with_name(f"{broken.name}.journal"), [0], 0
         while kills < options.kills:
             run = start(options, broken)
-            # start-up is most of a short run: wait for the first row, then a part of the rest
-            time.sleep(chance.uniform(0, 1.5 * seconds / options.kills) + seconds / 10)
+            # most of a short run is start-up: wait for a row, so that each run gets somewhere
+            while run.poll() is None and size(journal) <= kept[-1]:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, seconds / options.kills / 2))
             if run.poll() is not None:
                 break
             run.kill()
             run.communicate()
             kills += 1
-            kept.append(journal.stat().st_size if journal.exists() else 0)
+            kept.append(size(journal))
             if kept[-1] < kept[-2]:
                 raise SystemExit(f"the journal shrank from {kept[-2]} to {kept[-1]} bytes")
         resumed = finish(start(options, broken)) if not broken.exists() else {"resumed_tiles": -1}
