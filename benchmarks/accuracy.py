@@ -11,6 +11,7 @@ ground, best score first.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +65,24 @@ def places(data: Path) -> list[Place]:
     return [place for place in known if place.raster.exists()]
 
 
-def measure(place: Place, model: str, conf: float) -> dict[str, str]:
-    """One row of the table."""
-    start = time.perf_counter()
+def detect(
+    place: Place, model: str | os.PathLike[str]
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """What a model finds in a place, scores far below its threshold included; and the truth."""
     least = calibrated_score(LEAST_CONF, load_card(model).calibration)
     settings = geodetect.PredictSettings(conf=least, bbox=place.bbox)
     found = geodetect.predict(place.raster, model, settings=settings)
-    seconds = time.perf_counter() - start
     truth = gpd.read_file(place.truth).to_crs(found.crs)
     if place.bbox is not None:
         truth = truth[truth.centroid.within(shapely.box(*place.bbox))]
+    return found, truth
+
+
+def measure(place: Place, model: str, conf: float) -> dict[str, str]:
+    """One row of the table."""
+    start = time.perf_counter()
+    found, truth = detect(place, model)
+    seconds = time.perf_counter() - start
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
     row = {"ground": place.name, "objects": f"{len(truth)}"}
     for iou in (0.5, 0.3):

@@ -17,14 +17,13 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
-from accuracy import LEAST_CONF, ROOT, Place, places
+from accuracy import ROOT, Place, detect, places
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from report import machine, save_table
 
 import geodetect
 from geodetect.model.bundle import load_card
-from geodetect.model.calibration import calibrated_score
 from geodetect.progress import TqdmProgress
 
 SHEET_M = 300.0  # in units of the map
@@ -67,14 +66,11 @@ def cut(place: Place, sheets: NDArray[np.object_], folder: Path) -> Path:
 
 def measure(place: Place, model: str, area: Path) -> dict[str, str]:
     """The figures of a model on the test ground."""
-    least = calibrated_score(LEAST_CONF, load_card(model).calibration)
+    detections, truth = detect(place, model)
+    common = {"conf": load_card(model).conf, "area": area, "resamples": 0, "ignore_classes": True}
     found = {
-        iou: geodetect.evaluate_model(
-            model,
-            place.raster,
-            place.truth,
-            geodetect.EvaluateSettings(iou=iou, area=area, resamples=0),
-            predict_settings=geodetect.PredictSettings(conf=least),
+        iou: geodetect.evaluate(
+            detections, truth, geodetect.EvaluateSettings(iou=iou, **common)
         ).metrics.overall
         for iou in (0.3, 0.5)
     }

@@ -27,7 +27,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from accuracy import CANNES_HELD_OUT, LEAST_CONF, places
+from accuracy import CANNES_HELD_OUT, detect, places
 
 import geodetect
 from geodetect.model.bundle import load_bundle, load_card, save_bundle
@@ -69,10 +69,7 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
 def measure(model: Path) -> dict[str, float]:
     """What the card says of a model, on the ground held out, its own threshold for counts."""
     (held_out,) = (place for place in places(SHARED / "data/pools") if place.bbox)
-    settings = geodetect.PredictSettings(conf=LEAST_CONF, bbox=held_out.bbox)
-    found = geodetect.predict(held_out.raster, model, settings=settings)
-    truth = gpd.read_file(held_out.truth).to_crs(found.crs)
-    truth = truth[truth.centroid.within(shapely.box(*CANNES_HELD_OUT))]
+    found, truth = detect(held_out, model)
     counted = geodetect.EvaluateSettings(
         conf=load_card(model).conf, resamples=0, ignore_classes=True
     )

@@ -18,6 +18,8 @@
 A message says what was found, what was expected, and which option changes it.
 """
 
+LONGEST_REASON = 200  # characters of what a library says
+
 
 class GeodetectError(Exception):
     """Root of all errors raised on purpose; everything else is a bug."""
@@ -69,3 +71,8 @@ class MissingDependencyError(GeodetectError, ImportError):
 
 class GeodetectWarning(UserWarning):
     """Something the user should know that does not stop the work."""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, as part of one line; its class if it says nothing."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
-from geodetect.errors import GeodetectWarning, OutOfMemoryError
+from geodetect.errors import GeodetectWarning, OutOfMemoryError, said
 from geodetect.io.dataset import BLOCK_CACHE_BYTES
 from geodetect.model.cores import usable_cores
 from geodetect.model.memory import free_bytes, is_shortage
@@ -150,9 +150,8 @@ def shortages_told(plan: RasterPlan, capacity: Capacity) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_shortage(error):
             raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise OutOfMemoryError(
-            f"memory is used up by {_named(plan)} ({capacity.in_words()}; {reason}): lower "
+            f"memory is used up by {_named(plan)} ({capacity.in_words()}; {said(error)}): lower "
             f"--tile-size, --batch-size or --workers"
         ) from error
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.suppression import suppress
-from geodetect.errors import ModelFileError, OutOfMemoryError
+from geodetect.errors import ModelFileError, OutOfMemoryError, said
 from geodetect.geo import boxes as bx
 from geodetect.model.anchor_grid import anchors_of_image, decode
 from geodetect.model.bundle import checksum, load_bundle
@@ -143,7 +143,7 @@ def load_detector(
             raise
         raise OutOfMemoryError(
             f"model {os.fspath(model)}: too little memory to load it "
-            f"({' '.join(str(error).split())[:200] or type(error).__name__}); give this program "
+            f"({said(error)}); give this program "
             f"more, or choose a smaller --model or another --runtime"
         ) from error
     identity = f"{checksum(model)} {opened.identity}"

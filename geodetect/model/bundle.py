@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from geodetect.errors import ModelFileError, OutputError
+from geodetect.errors import ModelFileError, OutputError, said
 from geodetect.io.staging import check_folder, check_vacant, staged
 from geodetect.model.card import ModelCard
 
@@ -130,7 +130,7 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
     try:
         ModelCard.model_validate_json(text)
     except ValidationError as error:
-        raise OutputError(f"{target}: the model card is not valid: {_one_line(error)}") from error
+        raise OutputError(f"{target}: the model card is not valid: {said(error)}") from error
     arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
     header = {
         "format": FORMAT,
@@ -171,9 +171,7 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
         text = header["card"]
         return ModelCard.model_validate_json(text), text, header.get("sha256", "")
     except (ValidationError, KeyError) as error:
-        raise ModelFileError(
-            f"{path}: the model card cannot be read: {_one_line(error)}"
-        ) from error
+        raise ModelFileError(f"{path}: the model card cannot be read: {said(error)}") from error
 
 
 def _checksum(card: str, weights: Weights) -> str:
@@ -184,7 +182,3 @@ def _checksum(card: str, weights: Weights) -> str:
         digest.update(f"{key} {value.dtype} {value.shape}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -10,7 +10,6 @@ from geodetect.model.card import NetworkConfig
 
 SYSTEM = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")  # of version 2 on Linux
-BOTTLENECKS = ("resnet50", "resnet101")
 # Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
 # built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
 BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodetect.errors import MissingDependencyError, ModelFileError, OutputError
+from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, said
 from geodetect.model.bundle import Weights
 from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
@@ -160,10 +160,9 @@ def _load_int8(core: openvino.Core, card: ModelCard, weights: Weights) -> openvi
     try:
         return core.read_model(model=entry["model"], weights=entry["weights"])
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
         raise ModelFileError(
             f"model {card.name}: its network in 8 bit cannot be read by OpenVINO "
-            f"{import_openvino().get_version()} ({reason}); make it again with `geodetect "
+            f"{import_openvino().get_version()} ({said(error)}); make it again with `geodetect "
             f"quantize`, or choose another --precision"
         ) from error
 
