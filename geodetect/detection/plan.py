@@ -19,12 +19,14 @@ from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.annotations import read_area
 from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.model.card import ModelCard
+from geodetect.model.inputs import padded_size
 from geodetect.settings import PredictSettings
 
 SAME_GSD = 0.05  # a raster this close to the model's resolution is not resampled
 COARSEST = 4.0  # a raster this many times coarser than the model is refused
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
+TILE_RANGE = (0.75, 1.25)  # sides of tiles over the model's own
 
 Source = str | os.PathLike[str]
 
@@ -127,9 +129,7 @@ def plan_grid(
         InputError: Settings, model and raster do not go together.
     """
     grid = working_grid(raster, card, gsd_m=settings.gsd)
-    tile_px = settings.tile_size or card.tile_px
-    overlap_px = _overlap_px(tile_px, grid, card, overlap=settings.overlap)
-    scheme = TileScheme(grid.width, grid.height, tile_px, overlap_px)
+    scheme = _scheme(grid, card, settings)
     if area is not None:
         scale = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height])
         area = shapely.transform(area, lambda points: points * scale)
@@ -165,6 +165,32 @@ def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Gri
     if all(abs(math.log(s)) <= math.log(1 + SAME_GSD) for s in scale):
         return raster.grid
     return raster.grid.resampled(*scale)
+
+
+def _scheme(grid: Grid, card: ModelCard, settings: PredictSettings) -> TileScheme:
+    """Tiles of the size asked for, else the one near the model's own that wastes least.
+
+    Tiles of one size hardly ever fit a raster exactly: 1024 px make six columns of 5000 px, of
+    which a fifth is looked at twice; 1088 px make five.
+    """
+
+    def of_side(side_px: int) -> TileScheme:
+        overlap_px = _overlap_px(side_px, grid, card, overlap=settings.overlap)
+        return TileScheme(grid.width, grid.height, side_px, overlap_px)
+
+    if settings.tile_size is not None or card.network is None:
+        return of_side(settings.tile_size or card.tile_px)
+
+    def pixels(scheme: TileScheme) -> int:
+        shape = min(scheme.tile_px, grid.height), min(scheme.tile_px, grid.width)
+        return len(scheme) * math.prod(padded_size(card, *shape))
+
+    own = padded_size(card, card.tile_px, card.tile_px)[0]
+    multiple = card.network.multiple_px or max(card.network.strides)
+    least, most = (math.ceil(share * own / multiple) for share in TILE_RANGE)
+    sides = [math.floor(n * multiple / card.input_scale) for n in range(least, most + 1)]
+    schemes = [of_side(side) for side in (card.tile_px, *sides)]
+    return min(schemes, key=lambda one: (pixels(one), abs(one.tile_px - card.tile_px)))
 
 
 def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,6 +12,8 @@ from geodetect import PredictSettings
 from geodetect.detection.plan import RasterPlan, plan_raster
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
+from geodetect.model.inputs import padded_size
+from geodetect.model.presets import network_config
 from tests.conftest import METRES, Save
 
 BLANK = np.full((3, 300, 400), 99, np.uint8)
@@ -127,3 +130,41 @@ def test_area_and_box_limit_together(save: Save, tmp_path: Path) -> None:
     west, north = METRES @ (100, 0)
     planned = plan(save(BLANK), aoi=area, bbox=(west, north - 60, west + 60, north))
     assert planned.area.bounds == pytest.approx((100, 0, 200, 300))
+
+
+def network_card(tile_px: int = 1024, **changes: object) -> ModelCard:
+    card = ModelCard(
+        name="net", classes=("thing",), tile_px=tile_px, network=network_config("geodetect")
+    )
+    return card.model_copy(update={"object_size_m": (3.5, 10.2, 19.4), **changes})
+
+
+def pixels_computed(planned: RasterPlan) -> int:
+    side = min(planned.scheme.tile_px, planned.grid.width)
+    return len(planned.scheme) * math.prod(padded_size(network_card(), side, side))
+
+
+@pytest.mark.parametrize("side", [300, 1024, 1500, 2795, 4096, 5000])
+def test_tiles_fit_the_raster_so_that_a_network_computes_least(side: int, save: Save) -> None:
+    path = save(np.zeros((3, side, side), np.uint8))
+    fitting = plan(path, network_card())
+    assert 768 <= fitting.scheme.tile_px <= 1280
+    assert fitting.scheme.overlap_px == 97 + 16
+    others = [plan(path, network_card(), tile_size=t) for t in (*range(768, 1281, 64), 1024)]
+    assert pixels_computed(fitting) == min(map(pixels_computed, others))
+
+
+def test_the_size_asked_for_is_kept_and_so_is_that_of_a_detector_without_network(
+    save: Save,
+) -> None:
+    path = save(np.zeros((3, 1500, 1500), np.uint8))
+    assert plan(path, network_card(), tile_size=1000).scheme.tile_px == 1000
+    assert plan(path, network_card(network=None)).scheme.tile_px == 1024
+
+
+def test_a_tile_that_is_enlarged_fills_the_input_of_its_network(save: Save) -> None:
+    card = network_card(512, input_scale=800 / 512)
+    planned = plan(save(np.zeros((3, 1500, 1500), np.uint8)), card)
+    assert 384 <= planned.scheme.tile_px <= 660
+    (high, wide) = padded_size(card, planned.scheme.tile_px, planned.scheme.tile_px)
+    assert high - planned.scheme.tile_px * card.input_scale < 2
