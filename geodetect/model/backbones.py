@@ -16,6 +16,7 @@ from geodetect.model.residual import (
     FrozenBatchNorm,
     block_outputs,
     convolution,
+    convolve,
     residual_stage,
 )
 from geodetect.model.timm_trunk import PREFIX, TimmTrunk, check_trunk
@@ -97,7 +98,7 @@ class ResNetTrunk(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """``float[B, 3, H, W]`` to one ``float[B, C, H / stride, W / stride]`` per stage."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        x = self.maxpool(self.relu(convolve(self.conv1, self.bn1, image)))
         features = []
         for layer in self._layers:
             x = getattr(self, layer)(x)

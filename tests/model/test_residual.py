@@ -55,7 +55,26 @@ def test_folded_norms_change_nothing_but_the_rounding() -> None:
         after = trunk(image)
     assert not list(trunk.buffers())
     for one, two in zip(before, after, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * float(one.detach().abs().max()))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_in_training_norms_scale_the_kernels_and_results_and_gradients_are_the_same(
+    name: str,
+) -> None:
+    trunk = ResNetTrunk(name, 3).double()
+    for buffer in trunk.buffers():
+        buffer.copy_(torch.rand(buffer.shape, dtype=torch.float64) + 0.5)
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    found = []
+    for training in (False, True):
+        trunk.train(training).zero_grad()
+        features = trunk(image)
+        sum(feature.square().mean() for feature in features).backward()
+        gradients = [parameter.grad.clone() for parameter in trunk.parameters()]
+        found.append([*features, *gradients])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9 * float(one.detach().abs().max()))
 
 
 def test_the_pyramid_gives_what_torchvision_gives() -> None:
