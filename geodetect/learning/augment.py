@@ -16,6 +16,9 @@ from torchvision.transforms.v2 import functional as F
 
 Boxes = NDArray[np.float64]
 
+LEAST_RECOLOURED_PX = 6  # side of an object, below which its middle is hardly its own colour
+ALIKE = 40.0  # difference of two colours, 0..255 in each band, that counts as about the same
+
 
 def turn(
     image: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator
@@ -81,6 +84,48 @@ def recolour(
     if rng.random() < 0.15 * strength:
         return _as_jpeg(x, int(rng.integers(30, 90)))
     return np.asarray(x.numpy())
+
+
+def recolour_objects(
+    image: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator, *, strength: float = 1.0
+) -> NDArray[np.uint8]:
+    """Some of the objects in another colour: dark or green water, faded paint.
+
+    What is as the middle of a box is changed, and the less the more it differs, so that no edges
+    come up where there were none.
+
+    Args:
+        image: ``uint8[3, H, W]``.
+        boxes: ``float64[N, 4]`` in its pixels, which may lie partly outside.
+        rng: Source of randomness.
+        strength: How often an object is changed, 0..1.
+
+    Returns:
+        ``uint8[3, H, W]``.
+    """
+    height, width = image.shape[1:]
+    changed = image.copy()
+    for box in boxes[rng.random(len(boxes)) < 0.3 * strength]:
+        x0, y0, x1, y1 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int)
+        part = changed[:, y0:y1, x0:x1]
+        rows, columns = part.shape[1:]
+        if min(rows, columns) < LEAST_RECOLOURED_PX:
+            continue
+        middle = part[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+        colour = np.median(middle, axis=(1, 2))
+        away = np.linalg.norm(part - colour[:, None, None], axis=0)
+        share = np.exp(-((away / ALIKE) ** 2) / 2)
+        shift = share * (_another_colour(colour, rng) - colour)[:, None, None]
+        changed[:, y0:y1, x0:x1] = np.clip(np.rint(part + shift), 0, 255).astype(np.uint8)
+    return changed
+
+
+def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Mostly darker, half of the time faded towards a grey with a slight tint."""
+    light = np.exp(rng.uniform(-1.4, 0.2))
+    faded = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0
+    tinted = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
+    return np.asarray(light * (colour + faded * (tinted - colour)))
 
 
 def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Raster
-from geodetect.learning.augment import recolour, turn
+from geodetect.learning.augment import recolour, recolour_objects, turn
 from geodetect.learning.losses import Target
 
 SCALE_RANGE = (0.6, 1.6)
@@ -239,6 +239,7 @@ class ChipSampler:
         whole = ground.boxes * size - np.array([tile.x0, tile.y0] * 2)
         pad = [(0, self.chip_px - tile.height), (0, self.chip_px - tile.width)]
         if values.shape[0] == 3:
+            values = recolour_objects(values, whole, rng, strength=self.augment)
             values = recolour(values, rng, strength=self.augment)
         layers = np.concatenate([values, valid[None].astype(np.uint8)])
         layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.learning.augment import recolour, turn
+from geodetect.learning.augment import recolour, recolour_objects, turn
 
 SIDE = 40
 corner = st.integers(0, SIDE - 6)
@@ -67,3 +67,49 @@ def test_recolouring_keeps_objects_in_place(seed: int) -> None:
     image[:, 10:30, 15:25] = 200
     changed = recolour(image, np.random.default_rng(seed)).astype(float).mean(axis=0)
     assert changed[14:26, 18:22].mean() > changed[:6].mean() + 20
+
+
+def garden(side: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Turquoise water, rounded off, on sand; and its box."""
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    water = np.hypot(rows - 30, columns - 30) < 12
+    image = np.where(water, np.array([60, 180, 200])[:, None, None], 210).astype(np.uint8)
+    return image, np.array([[18.0, 18, 42, 42]])
+
+
+def test_objects_get_another_colour_and_their_surroundings_do_not() -> None:
+    image, boxes = garden()
+    water = image[0] == 60
+    colours = set()
+    for seed in range(20):
+        changed = recolour_objects(image, boxes, np.random.default_rng(seed), strength=4.0)
+        assert (changed[:, ~water] == 210).all()
+        (colour,) = {tuple(pixel) for pixel in changed[:, water].T.tolist()}  # no edges within
+        colours.add(colour)
+    assert len(colours) > 15
+    assert min(sum(colour) for colour in colours) < 180  # dark water
+    assert image[:, 30, 30].tolist() == [60, 180, 200]
+
+
+def test_some_objects_keep_their_colour_and_without_strength_all_do() -> None:
+    image, boxes = garden()
+    changed = [recolour_objects(image, boxes, np.random.default_rng(i)) for i in range(200)]
+    share = np.mean([not np.array_equal(one, image) for one in changed])
+    assert 0.2 < share < 0.4
+    kept = recolour_objects(image, boxes, np.random.default_rng(0), strength=0.0)
+    assert np.array_equal(kept, image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=seeds,
+    corners=st.lists(st.tuples(*[st.floats(-30, 50)] * 2, *[st.floats(0.1, 60)] * 2), max_size=4),
+)
+def test_objects_that_stick_out_or_are_tiny_are_no_trouble(
+    seed: int, corners: list[tuple[float, float, float, float]]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (3, 37, 41), dtype=np.uint8)
+    boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in corners]).reshape(-1, 4)
+    changed = recolour_objects(image, boxes, np.random.default_rng(seed), strength=4.0)
+    assert changed.shape == image.shape
+    assert changed.dtype == np.uint8
