@@ -26,6 +26,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import rasterio
 import shapely
 from accuracy import CANNES_HELD_OUT, detect, places
 
@@ -36,17 +37,46 @@ from geodetect.progress import TqdmProgress
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 IOU = 0.3  # boxes of two pools hardly ever overlap, so more of an overlap is one pool seen twice
-CANNES_SHARE = 12  # false colour and drawings teach little of natural colours
-DRAWN_SHARE = 3
+CANNES_SHARE, SAO_PAULO_SHARE, DRAWN_SHARE = 3, 2, 1  # how often chips are drawn from each
+CANNES_LABELS_OFF_M = (0.14, -0.22)  # its labels lie a pixel to the upper left of the water
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"
-SCENES = ("--count", "8", "--size", "1600", "--seed", "100", "--classes", "pool")
+SCENES = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
 SOURCES = (
     "Cannes, France: RGB orthophoto of IGN at 0.20 m, west of column 17,000; labels of "
     "K-Oussama/Swimming-Pool-Detection",
-    "Sao Paulo, Brazil: near infrared, green, blue orthophoto GeoSampa 2020 at 0.20 m; labels of "
-    "rafael-b-g/sp-pools",
+    "Sao Paulo, Brazil: near infrared, green, blue orthophoto GeoSampa 2020 at 0.20 m, its red "
+    "band estimated from these; labels of rafael-b-g/sp-pools",
     f"drawn scenes: sample_data/generate.py {' '.join(SCENES)}",
 )
+
+
+def natural_colours(sheet: Path, folder: Path) -> Path:
+    """Write a sheet of near infrared, green and blue as one of red, green and blue.
+
+    Red is what grey, brown and tiled surfaces have by their green and blue; less on plants, which
+    are bright in the near infrared; and on water, which is dark there, close to the near infrared.
+    """
+    target = folder / sheet.name
+    with rasterio.open(sheet) as source:
+        infrared, green, blue = source.read().astype(np.float32)
+        wetness = (green - infrared) / (green + infrared + 1)  # McFeeters (1996), NDWI
+        plants, water = np.clip(-wetness, 0, 1), np.clip(2.1 * wetness - 0.2, 0, 0.7)
+        dry = green + 1.2 * (green - blue) - 0.4 * plants * green
+        wet = np.minimum(dry, infrared + 0.35 * (green - infrared))
+        red = (1 - water) * dry + water * wet
+        pixels = np.clip([red, green * (1 + 0.05 * plants), blue * (1 - 0.1 * plants)], 0, 255)
+        tiled = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw"}
+        with rasterio.open(target, "w", **{**source.profile, **tiled, "photometric": "rgb"}) as new:
+            new.write(np.rint(pixels).astype(np.uint8))
+    return target
+
+
+def draw_scenes(folder: Path) -> None:
+    """Draw all scenes; the folder appears complete."""
+    partial = folder.with_suffix(".partial")
+    draw = [sys.executable, str(ROOT / "sample_data/generate.py"), *SCENES, "-o", str(partial)]
+    subprocess.run(draw, check=True)
+    partial.rename(folder)
 
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
@@ -99,14 +129,20 @@ def main() -> None:
         average(options.average, options.conf, options.output)
         return
     scenes, held_out = options.work_dir / "scenes", options.work_dir / "held_out.gpkg"
+    natural, cannes_labels = options.work_dir / "saopaulo", options.work_dir / "cannes.gpkg"
+    pools = SHARED / "data/pools"
     if not options.resume:
         options.work_dir.mkdir(parents=True, exist_ok=True)
-        draw = [sys.executable, str(ROOT / "sample_data/generate.py"), *SCENES, "-o", str(scenes)]
-        subprocess.run(draw, check=True)
+        if not scenes.exists():  # a few minutes
+            draw_scenes(scenes)
         area = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HELD_OUT)], crs="EPSG:2154")
         area.to_file(held_out)
-    pools = SHARED / "data/pools"
-    labels = [pools / "cannes_north.geojson", *sorted((pools / "saopaulo").glob("*.geojson"))]
+        cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
+        cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M)).to_file(cannes_labels)
+        natural.mkdir(exist_ok=True)
+        for sheet in sorted((pools / "saopaulo").glob("*.tif")):
+            natural_colours(sheet, natural)
+    labels = [cannes_labels, *sorted((pools / "saopaulo").glob("*.geojson"))]
     settings = geodetect.TrainSettings(
         name="pools",
         description="Swimming pools on orthophotos of about 0.2 m.",
@@ -120,10 +156,14 @@ def main() -> None:
         lr=options.lr,
         augment=options.augment,
     )
-    cannes, drawn = [pools / "cannes_north.tif"] * CANNES_SHARE, [scenes] * DRAWN_SHARE
+    shares = {
+        pools / "cannes_north.tif": CANNES_SHARE,
+        natural: SAO_PAULO_SHARE,
+        scenes: DRAWN_SHARE,
+    }
     with TqdmProgress("training", unit="s") as progress:
         card = geodetect.train(
-            [*cannes, pools / "saopaulo", *drawn],
+            [raster for raster, share in shares.items() for _ in range(share)],
             [*labels, *sorted(scenes.glob("*.geojson"))],
             options.output,
             settings=settings,
