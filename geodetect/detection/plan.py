@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.errors import InputError
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
@@ -102,6 +103,9 @@ def plan_raster(
     Raises:
         RasterError: It cannot be opened.
         InputError: Settings, model and raster do not go together.
+
+    Warns:
+        GeodetectWarning: The raster is coarser than the model is known to work on.
     """
     options = RasterOptions(
         bands=settings.bands,
@@ -111,6 +115,7 @@ def plan_raster(
     )
     needed = None if card.bands is None else len(card.bands)
     raster = open_raster(path, options, needed_bands=needed)
+    _warn_of_coarse_pixels(raster, card)
     return plan_grid(raster, card, settings, area=_area_px(raster, settings))
 
 
@@ -165,6 +170,21 @@ def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Gri
     if all(abs(math.log(s)) <= math.log(1 + SAME_GSD) for s in scale):
         return raster.grid
     return raster.grid.resampled(*scale)
+
+
+def _warn_of_coarse_pixels(raster: Raster, card: ModelCard) -> None:
+    gsd_m = raster.grid.gsd_m
+    if gsd_m is None or card.gsd_range_m is None:
+        return
+    finest, coarsest = card.gsd_range_m
+    if gsd_m > coarsest * (1 + SAME_GSD):
+        warnings.warn(
+            f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
+            f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
+            f"figures say; finer imagery or another --model helps",
+            GeodetectWarning,
+            stacklevel=5,
+        )
 
 
 def _scheme(grid: Grid, card: ModelCard, settings: PredictSettings) -> TileScheme:

@@ -73,7 +73,7 @@ def recolour(
     if rng.random() < 0.5 * strength:
         x = _bend_tones(x, rng)
     if rng.random() < 0.25 * strength:
-        x = _coarsen(x, float(rng.uniform(1.2, 3.0)))
+        x = coarsen(x, float(rng.uniform(1.2, 3.0)))
     elif rng.random() < 0.2 * strength:
         x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
     elif rng.random() < 0.15 * strength:
@@ -128,18 +128,23 @@ def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> ND
     return np.asarray(light * (colour + faded * (tinted - colour)))
 
 
+def coarsen(image: Tensor, factor: float) -> Tensor:
+    """Imagery of a coarser ground resolution, enlarged to this one.
+
+    Args:
+        image: ``uint8[C, H, W]``.
+        factor: How many times larger its pixels would be.
+    """
+    height, width = image.shape[1:]
+    small = [max(1, round(height / factor)), max(1, round(width / factor))]
+    return F.resize(F.resize(image, small, antialias=True), [height, width], antialias=True)
+
+
 def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
     """What is left of an image after JPEG compression."""
     memory = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
     return np.ascontiguousarray(np.asarray(Image.open(memory)).transpose(2, 0, 1))
-
-
-def _coarsen(x: Tensor, factor: float) -> Tensor:
-    """Imagery of a coarser ground resolution, enlarged to this one."""
-    height, width = x.shape[1:]
-    small = [max(1, round(height / factor)), max(1, round(width / factor))]
-    return F.resize(F.resize(x, small, antialias=True), [height, width], antialias=True)
 
 
 def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.detection.detector import Detector
 from geodetect.detection.network import NetworkDetector
 from geodetect.errors import GeodetectWarning, RasterError
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import Tile
 from geodetect.learning.chips import Ground
-from geodetect.learning.validation import LEAST_CONF, Validation, validate
+from geodetect.learning.coarser import CoarserImagery, coarsest_factor
+from geodetect.learning.validation import LEAST_CONF, Validation, calibrated, validate
+from geodetect.model.bundle import Weights
+from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.pytorch import TorchRuntime
 
@@ -46,7 +50,7 @@ class HeldOut:
         gsd_m = float(self._card.gsd_m or 1.0)
         return float(sum(_area_px(ground) * (ground.gsd_m / gsd_m) ** 2 for ground in self.grounds))
 
-    def measure(self, weights: Mapping[str, NDArray[np.generic]]) -> Validation | None:
+    def measure(self, weights: Weights) -> Validation | None:
         """How good weights are.
 
         Rasters that cannot be read are left out from then on, with a ``GeodetectWarning``.
@@ -57,7 +61,38 @@ class HeldOut:
         Returns:
             None when no object is left that could be found.
         """
-        detector = NetworkDetector(TorchRuntime(self._card, weights, self._device), conf=LEAST_CONF)
+        return self._validated(self._detector(self._card, weights))
+
+    def gsd_range_m(self, weights: Weights, measured: Validation) -> tuple[float, float]:
+        """The ground resolutions of rasters that weights are good for.
+
+        Args:
+            weights: Of the network.
+            measured: What ``measure`` said of them.
+
+        Returns:
+            Finest and coarsest pixel size in metres: the finest raster's or the network's own, and
+            that at which F1 is still 95 % of what it is on the held-out rasters.
+        """
+        card = calibrated(self._card, measured)
+        least = calibrated_score(LEAST_CONF, measured.calibration)
+        detector = self._detector(card, weights, conf=least)
+        sizes_m = [ground.gsd_m for ground in self.grounds]
+        own_m = float(self._card.gsd_m or max(sizes_m))
+        seen_m = max(own_m, *sizes_m)  # finer ones are shrunk to the network's
+
+        def measure(factor: float) -> Validation | None:
+            return self._validated(CoarserImagery(detector, factor * seen_m / own_m))
+
+        coarsest_m = seen_m * coarsest_factor(measured, measure)
+        return round(min(own_m, *sizes_m), 3), round(coarsest_m, 3)
+
+    def _detector(
+        self, card: ModelCard, weights: Weights, *, conf: float = LEAST_CONF
+    ) -> NetworkDetector:
+        return NetworkDetector(TorchRuntime(card, weights, self._device), conf=conf)
+
+    def _validated(self, detector: Detector) -> Validation | None:
         while self.objects:
             try:
                 return validate(detector, self.grounds)

@@ -56,7 +56,8 @@ def write_model(loop: Loop, plan: Plan, tally: TrainingTally) -> ModelCard:
     step, weights, measured = _kept(loop, plan)
     card = plan.card.model_copy(update={"training": _record(plan, step, loop)})
     if measured is not None:
-        card = calibrated(card, measured)
+        gsd_range_m = plan.held_out.gsd_range_m(weights, measured)
+        card = calibrated(card, measured).model_copy(update={"gsd_range_m": gsd_range_m})
         measured.save(plan.folder.path)
     save_bundle(plan.target, card, weights)
     tally.kept_step = step

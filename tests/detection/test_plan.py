@@ -10,7 +10,7 @@ import shapely
 
 from geodetect import PredictSettings
 from geodetect.detection.plan import RasterPlan, plan_raster
-from geodetect.errors import InputError
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.inputs import padded_size
 from geodetect.model.presets import network_config
@@ -166,5 +166,16 @@ def test_a_tile_that_is_enlarged_fills_the_input_of_its_network(save: Save) -> N
     card = network_card(512, input_scale=800 / 512)
     planned = plan(save(np.zeros((3, 1500, 1500), np.uint8)), card)
     assert 384 <= planned.scheme.tile_px <= 660
-    (high, wide) = padded_size(card, planned.scheme.tile_px, planned.scheme.tile_px)
+    high = padded_size(card, planned.scheme.tile_px, planned.scheme.tile_px)[0]
     assert high - planned.scheme.tile_px * card.input_scale < 2
+
+
+def test_imagery_coarser_than_the_model_is_known_for_is_told(save: Save) -> None:
+    path = save(BLANK)
+    known = ANYTHING.model_copy(update={"gsd_m": 0.1, "gsd_range_m": (0.1, 0.15)})
+    with pytest.warns(
+        GeodetectWarning, match=r"0\.2 m on the ground; .* works? on 0\.1 to 0\.15 m"
+    ):
+        plan(path, known)
+    plan(path, known.model_copy(update={"gsd_range_m": (0.1, 0.2)}))
+    plan(save(BLANK, crs=None, transform=None), known, pixel_coords=True)
