@@ -37,7 +37,6 @@ from geodetect.progress import TqdmProgress
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 IOU = 0.3  # boxes of two pools hardly ever overlap, so more of an overlap is one pool seen twice
-CANNES_SHARE, SAO_PAULO_SHARE, DRAWN_SHARE = 3, 2, 1  # how often chips are drawn from each
 CANNES_LABELS_OFF_M = (0.14, -0.22)  # its labels lie a pixel to the upper left of the water
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"
 SCENES = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
@@ -121,6 +120,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--augment", type=float, default=0.7)
+    parser.add_argument(
+        "--shares",
+        type=int,
+        nargs=3,
+        default=(3, 2, 1),
+        help="how often chips are drawn from Cannes, Sao Paulo and drawn scenes",
+    )
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--average", type=Path, nargs="+", help="models, instead of a training")
     parser.add_argument("--conf", type=float, default=0.5, help="threshold of their average")
@@ -156,14 +162,10 @@ def main() -> None:
         lr=options.lr,
         augment=options.augment,
     )
-    shares = {
-        pools / "cannes_north.tif": CANNES_SHARE,
-        natural: SAO_PAULO_SHARE,
-        scenes: DRAWN_SHARE,
-    }
+    grounds = zip((pools / "cannes_north.tif", natural, scenes), options.shares, strict=True)
     with TqdmProgress("training", unit="s") as progress:
         card = geodetect.train(
-            [raster for raster, share in shares.items() for _ in range(share)],
+            [raster for raster, share in grounds for _ in range(share)],
             [*labels, *sorted(scenes.glob("*.geojson"))],
             options.output,
             settings=settings,

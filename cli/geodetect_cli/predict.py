@@ -46,7 +46,10 @@ def command(
         ),
     ] = None,
     tile_size: Annotated[
-        int | None, typer.Option(metavar="PX", help="Side of a tile. Default: the model's.")
+        int | None,
+        typer.Option(
+            metavar="PX", help="Side of a tile. Default: near the model's, to fit the raster."
+        ),
     ] = None,
     overlap: options.Overlap = None,
     gsd: options.Gsd = None,
@@ -151,7 +154,7 @@ def command(
         },
     )
     target = targets.PredictTarget(output, coverage, format, crs, overwrite, style, work_dir)
-    target.check()
+    target.check(restart=restart or no_journal)
     if dry_run:
         summaries.show_estimate(estimate.estimate(rasters, model, settings=settings), as_json)
         return
@@ -161,7 +164,8 @@ def command(
         table = inference.predict(
             rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
         )
-        target.write(table, tally.coverage)
+        goes_on = journal is not None and journal.goes_on
+        target.write(table, tally.coverage, goes_on=goes_on)
     summaries.show_run(
         table,
         tally,

@@ -52,17 +52,24 @@ class PredictTarget:
         Raises:
             OutputError: The folder is missing or cannot be written to.
         """
-        from geodetect.detection.journal import LONG_RUN_TILES, SUFFIX, Journal
+        from geodetect.detection.journal import LONG_RUN_TILES, Journal
         from geodetect.io.staging import check_folder
+
+        path = self._journal_file
+        if path is None:
+            return None
+        check_folder(path)
+        least_tiles = LONG_RUN_TILES if self.work_dir is None else 0
+        return Journal(path, least_tiles=least_tiles, restart=restart)
+
+    @property
+    def _journal_file(self) -> Path | None:
+        from geodetect.detection.journal import SUFFIX
 
         if self.work_dir is None and not self._to_file:
             return None
         output = Path(self.output if self._to_file else "predict")
-        path = (self.work_dir or output.parent) / f"{output.name}{SUFFIX}"
-        check_folder(path)
-        if restart:
-            path.unlink(missing_ok=True)
-        return Journal(path, least_tiles=LONG_RUN_TILES if self.work_dir is None else 0)
+        return (self.work_dir or output.parent) / f"{output.name}{SUFFIX}"
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -91,8 +98,12 @@ class PredictTarget:
         one = self._to_file and ground is not None
         return one and Path(self.output).resolve() == Path(ground or "").resolve()
 
-    def check(self) -> None:
-        """Raise now what writing would raise after hours of work."""
+    def check(self, *, restart: bool) -> None:
+        """Raise now what writing would raise after hours of work.
+
+        Args:
+            restart: Whether the work of an earlier run is given up.
+        """
         from geodetect.io import vector
 
         if self._to_file:
@@ -103,10 +114,25 @@ class PredictTarget:
                 param_hint="--coverage",
             )
         if self.coverage is not None and not self._in_one_file:
-            vector.check_target(self.coverage, overwrite=self.overwrite)
+            # a run that died after it wrote this file left its journal: see ``write``
+            journal = None if restart else self._journal_file
+            died = journal is not None and journal.exists()
+            vector.check_target(self.coverage, overwrite=self.overwrite or died)
 
-    def write(self, table: gpd.GeoDataFrame, coverage: Sequence[RasterCoverage]) -> None:
-        """Write the layers, detections first."""
+    def write(
+        self,
+        table: gpd.GeoDataFrame,
+        coverage: Sequence[RasterCoverage],
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """Write the layers, detections last: once they are there, all is.
+
+        Args:
+            table: Detections.
+            coverage: The ground that was looked at.
+            goes_on: The run goes on with one that died, maybe after it wrote the coverage.
+        """
         from geodetect.io import vector
         from geodetect.io.geopackage import Layer, write_layers
         from geodetect.io.qgis_style import qml
@@ -116,13 +142,14 @@ class PredictTarget:
             ground = _ground(coverage, styled=self.style or self.coverage is not None)
             write_layers([found, ground], self.output, **self._options)
             return
+        if self.coverage is not None:
+            crs = self.crs if vector.format_of(self.coverage).any_crs else None
+            replace = self.overwrite or goes_on
+            write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=replace)
         if self.output == "-":
             write_stream(table)
         elif self.output:
             vector.write(table, self.output, **self._options, style=self.style)
-        if self.coverage is not None:
-            crs = self.crs if vector.format_of(self.coverage).any_crs else None
-            write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=self.overwrite)
 
 
 @contextmanager

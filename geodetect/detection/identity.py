@@ -9,11 +9,13 @@ from pathlib import Path
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError
+from geodetect.io.dataset import open_dataset
 from geodetect.io.raster import Raster
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
 WITHOUT_EFFECT = {"batch_size", "workers"}
+STATISTICS = ".xml"  # of .aux.xml, which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
 
@@ -51,11 +53,13 @@ def _of_plan(one: RasterPlan) -> str:
 
 
 def _of_file(raster: Raster) -> str:
-    path = Path(raster.path)
-    if not path.is_file():
+    """The files a raster is made of: of a VRT, those it points to, too."""
+    with open_dataset(raster.path) as dataset:
+        files = [Path(file) for file in sorted(dataset.files)]
+    known = [file.stat() for file in files if file.is_file() and file.suffix != STATISTICS]
+    if not known:
         return raster.path  # a URL, or one of GDAL's virtual files
-    status = path.stat()
-    return f"{status.st_size} bytes, changed {status.st_mtime_ns}"
+    return ", ".join(f"{one.st_size} bytes, changed {one.st_mtime_ns}" for one in known)
 
 
 def _digest(text: str | bytes) -> str:

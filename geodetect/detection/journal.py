@@ -47,11 +47,15 @@ class Journal:
     Args:
         path: The file; beside it, while the run lasts, lies a lock.
         least_tiles: Runs with fewer tiles do without.
+        restart: Give up what an earlier run wrote down, whatever run that was.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, least_tiles: int = 0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, least_tiles: int = 0, restart: bool = False
+    ) -> None:
         self.path = Path(path)
         self.least_tiles = least_tiles
+        self._restart = restart
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), blocking=False)
         self._file: FileIO | None = None
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
@@ -111,9 +115,18 @@ class Journal:
             self._lock.release()
 
     def discard(self) -> None:
-        """Close the file and remove it: the run is over, its result is written."""
-        self.path.unlink(missing_ok=True)
+        """Close the file and remove it: the run is over, its result is written.
+
+        A file that was never opened, as the run was too short, is another run's and stays.
+        """
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
         self.close()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was begun by an earlier run, with which this one goes on."""
+        return self._file is not None and not self._is_new
 
     def __len__(self) -> int:
         """Rows of tiles that are done."""
@@ -163,13 +176,13 @@ class Journal:
     def _begin(self, file: FileIO, identity: Identity) -> None:
         """Read what there is, cut off what is damaged, or write the first record."""
         start = file.read(len(MAGIC))
-        if start == MAGIC:
+        if start == MAGIC and not self._restart:
             found = _next(file)
             if found is not None:
                 self._check(json.loads(found), identity)
                 self._index(file)
                 return
-        elif not MAGIC.startswith(start):
+        elif start != MAGIC and not MAGIC.startswith(start):
             raise InputError(
                 f"{self.path} is no journal of geodetect; remove it, or name another folder with "
                 f"--work-dir"

@@ -19,7 +19,7 @@ from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.annotations import read_area
 from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
-from geodetect.model.card import ModelCard
+from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.inputs import padded_size
 from geodetect.settings import PredictSettings
 
@@ -134,10 +134,10 @@ def plan_grid(
         InputError: Settings, model and raster do not go together.
     """
     grid = working_grid(raster, card, gsd_m=settings.gsd)
-    scheme = _scheme(grid, card, settings)
     if area is not None:
         scale = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height])
         area = shapely.transform(area, lambda points: points * scale)
+    scheme = _scheme(grid, card, settings, area)
     return RasterPlan(raster, grid, scheme, area, _tiles_on(scheme, area))
 
 
@@ -187,30 +187,44 @@ def _warn_of_coarse_pixels(raster: Raster, card: ModelCard) -> None:
         )
 
 
-def _scheme(grid: Grid, card: ModelCard, settings: PredictSettings) -> TileScheme:
+def _scheme(
+    grid: Grid, card: ModelCard, settings: PredictSettings, area: shapely.Geometry | None
+) -> TileScheme:
     """Tiles of the size asked for, else the one near the model's own that wastes least.
 
-    Tiles of one size hardly ever fit a raster exactly: 1024 px make six columns of 5000 px, of
-    which a fifth is looked at twice; 1088 px make five.
+    Tiles of one size hardly ever fit a raster exactly: with an overlap of 113 px, 1024 px make
+    five columns of 4096 px, of which a fifth is looked at twice; 1152 px make four.
     """
 
-    def of_side(side_px: int) -> TileScheme:
-        overlap_px = _overlap_px(side_px, grid, card, overlap=settings.overlap)
-        return TileScheme(grid.width, grid.height, side_px, overlap_px)
+    def overlap_of(side_px: int) -> int:
+        return _overlap_px(side_px, grid, card, overlap=settings.overlap)
 
+    side_px = settings.tile_size or card.tile_px
+    own = TileScheme(grid.width, grid.height, side_px, overlap_of(side_px))
     if settings.tile_size is not None or card.network is None:
-        return of_side(settings.tile_size or card.tile_px)
+        return own
+    share = settings.overlap is not None and settings.overlap < 1
+    schemes = [
+        TileScheme(grid.width, grid.height, side, overlap_of(side))
+        for side in _sides(card, card.network)
+        if overlap_of(side) < side and (share or overlap_of(side) >= own.overlap_px)
+    ]
+    extent = np.array([0, 0, grid.width, grid.height] if area is None else area.bounds, np.float64)
 
     def pixels(scheme: TileScheme) -> int:
         shape = min(scheme.tile_px, grid.height), min(scheme.tile_px, grid.width)
-        return len(scheme) * math.prod(padded_size(card, *shape))
+        return scheme.count_on(extent) * math.prod(padded_size(card, *shape))
 
-    own = padded_size(card, card.tile_px, card.tile_px)[0]
-    multiple = card.network.multiple_px or max(card.network.strides)
-    least, most = (math.ceil(share * own / multiple) for share in TILE_RANGE)
-    sides = [math.floor(n * multiple / card.input_scale) for n in range(least, most + 1)]
-    schemes = [of_side(side) for side in (card.tile_px, *sides)]
-    return min(schemes, key=lambda one: (pixels(one), abs(one.tile_px - card.tile_px)))
+    return min((own, *schemes), key=lambda one: (pixels(one), abs(one.tile_px - side_px)))
+
+
+def _sides(card: ModelCard, network: NetworkConfig) -> list[int]:
+    """Sides of tiles near the model's own that fill the input of its network."""
+    own_px = padded_size(card, card.tile_px, card.tile_px)[0]
+    multiple = network.multiple_px or max(network.strides)
+    inputs = range(multiple, math.floor(TILE_RANGE[1] * own_px) + 1, multiple)
+    sides = (math.floor(px / card.input_scale) for px in inputs if px >= TILE_RANGE[0] * own_px)
+    return [side for side in sides if side >= 1]
 
 
 def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:

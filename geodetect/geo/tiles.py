@@ -89,6 +89,17 @@ class TileScheme:
         for row in range(len(self.rows)):
             yield from self.row(row)
 
+    def count_on(self, extent: NDArray[np.float64]) -> int:
+        """How many tiles touch a rectangle, ``float64[4]`` in pixel edges; its border counts."""
+        counts = [
+            sum(start <= most and start + self.tile_px >= least for start in starts)
+            for starts, least, most in (
+                (self.columns, extent[0], extent[2]),
+                (self.rows, extent[1], extent[3]),
+            )
+        ]
+        return counts[0] * counts[1]
+
     def row(self, row: int) -> Iterator[Tile]:
         """The tiles of one row, from left to right."""
         columns, y0 = self.columns, self.rows[row]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class CoarserImagery:
         self._detector = detector
         self._factor = factor
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
+    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Sequence[Detections]:
         """See ``Detector``."""
         blurred = [coarsen(torch.from_numpy(image), self._factor).numpy() for image in pixels]
         return self._detector(np.stack(blurred) * valid[:, None], valid)

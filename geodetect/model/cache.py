@@ -65,9 +65,10 @@ def _read(file: Path) -> Entry | None:
             names = opened.keys()
             entry = {name: opened.get_tensor(name).tobytes() for name in names}
             written = (opened.metadata() or {}).get("sha256")
-        os.utime(file)
     except (OSError, SafetensorError, ValueError):
         return None
+    with suppress(OSError):  # a folder that is filled once for all may be read-only
+        os.utime(file)
     return entry if _checksum(entry) == written else None
 
 

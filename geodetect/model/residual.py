@@ -96,12 +96,14 @@ class ResidualBlock(nn.Module):
             self.add_module(bn, norm(channels[i + 1]))
         is_same = stride == 1 and inputs == outputs
         fit = nn.Sequential(convolution(inputs, outputs, 1, stride), norm(outputs))
-        self.downsample = None if is_same else fit
+        self.downsample = None if is_same else fit  # a convolution and its norm
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """``float[B, inputs, H, W]`` to ``float[B, outputs, H / stride, W / stride]``."""
-        shortcut = x if self.downsample is None else convolve(*self.downsample, x)
+        shortcut = (
+            x if self.downsample is None else convolve(self.downsample[0], self.downsample[1], x)
+        )
         for conv, bn in self._names[:-1]:
             x = self.relu(convolve(getattr(self, conv), getattr(self, bn), x))
         conv, bn = self._names[-1]

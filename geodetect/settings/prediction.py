@@ -12,7 +12,8 @@ class PredictSettings(BaseModel):
     """Settings of ``predict``. None means: what the model's card or the raster says.
 
     Args:
-        tile_size: Side of a tile in pixels of the working resolution.
+        tile_size: Side of a tile in pixels of the working resolution; by default the one near the
+            model's own with which the network computes the fewest pixels.
         overlap: Least overlap of neighbouring tiles: a fraction of the tile below 1, else pixels.
             By default it follows from the largest object that the model expects.
         conf: Least score of a detection.

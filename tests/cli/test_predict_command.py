@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
+from geodetect.detection.journal import Journal
+from geodetect.io import vector
 from geodetect_cli.app import app
 from tests.tiny import (
     GSD_M,
@@ -215,3 +218,82 @@ def test_every_format_holds_all_squares(scene: Scene, tmp_path: Path, suffix: st
     table = gpd.read_parquet(out) if suffix == "parquet" else gpd.read_file(out)
     assert len(table) == len(CORNERS)
     assert shapely.is_valid(table.geometry).all()
+
+
+LONG = ("--tile-size", "64", "--overlap", "48")  # 10 x 10 tiles
+
+
+def kill_after(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a run break off when some rows of tiles are written down."""
+    add = Journal.add
+
+    def adding(self: Journal, *arguments: object) -> None:
+        add(self, *arguments)  # type: ignore[arg-type]
+        if len(self) >= rows:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "add", adding)
+
+
+def interrupted(scene: Scene, target: Path, *arguments: str | Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(3, patch)
+        assert predict(scene, "-o", target, *arguments).exit_code != 0
+
+
+def resumed_tiles(result: Result) -> int:
+    assert result.exit_code == 0, result.output
+    return int(json.loads(result.stdout)["resumed_tiles"])
+
+
+def test_a_run_of_100_tiles_goes_on_and_a_shorter_one_starts_again(
+    scene: Scene, tmp_path: Path
+) -> None:
+    target = tmp_path / "found.geojson"
+    journal = tmp_path / "found.geojson.journal"
+    interrupted(scene, target, *LONG)
+    assert journal.exists()
+    before = journal.read_bytes()
+    short = predict(scene, "-o", target, "--tile-size", "96", "--json")  # 9 tiles
+    assert resumed_tiles(short) == 0
+    assert journal.read_bytes() == before  # of the other run
+    target.unlink()
+    assert resumed_tiles(predict(scene, "-o", target, *LONG, "--json")) == 30
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize(("option", "stays"), [("--restart", False), ("--no-journal", True)])
+def test_the_work_of_an_earlier_run_can_be_given_up_or_left_alone(
+    option: str, stays: bool, scene: Scene, tmp_path: Path
+) -> None:
+    target = tmp_path / "found.geojson"
+    interrupted(scene, target, *LONG)
+    assert resumed_tiles(predict(scene, "-o", target, *LONG, option, "--json")) == 0
+    assert (tmp_path / "found.geojson.journal").exists() == stays
+
+
+def test_a_run_that_dies_between_its_two_files_goes_on_and_replaces_its_own(
+    scene: Scene, tmp_path: Path
+) -> None:
+    target, ground = tmp_path / "found.geojson", tmp_path / "ground.geojson"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vector, "write", dying_at("found.geojson", vector.write))
+        assert predict(scene, "-o", target, "--coverage", ground, *LONG).exit_code != 0
+    assert ground.exists()
+    assert not target.exists()
+    again = predict(scene, "-o", target, "--coverage", ground, *LONG, "--json")
+    assert resumed_tiles(again) == 100
+    other = predict(scene, "-o", tmp_path / "other.geojson", "--coverage", ground, *LONG)
+    assert other.exit_code == 1
+    assert "already exists" in other.output
+
+
+def dying_at(name: str, write: Callable[..., Path]) -> Callable[..., Path]:
+    """A writer that is interrupted before it writes this file."""
+
+    def writing(table: gpd.GeoDataFrame, path: str | Path, **options: object) -> Path:
+        if Path(path).name == name:
+            raise KeyboardInterrupt
+        return write(table, path, **options)
+
+    return writing

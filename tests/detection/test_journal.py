@@ -10,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rasterio.shutil import copy
+from rasterio.vrt import WarpedVRT
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
+from geodetect.detection.identity import run_identity
 from geodetect.detection.inference import Tally
 from geodetect.detection.journal import Journal
 from geodetect.detection.rows import TileResult
@@ -309,3 +313,58 @@ def test_results_are_read_back_to_the_bit(
             for name in ("boxes", "scores", "labels", "truncated"):
                 wanted = getattr(put.detections, name)
                 assert getattr(got.detections, name).tobytes() == wanted.tobytes()
+
+
+def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(
+    scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    died(scene, path)
+    before = path.read_bytes()
+    with Journal(path, least_tiles=TILES + 1) as journal:
+        geodetect.predict(scene, detector(Counting(), "toy 2"), settings=SETTINGS, journal=journal)
+        journal.discard()
+    assert path.read_bytes() == before
+
+
+def test_a_run_may_give_up_the_work_of_another_but_not_while_that_is_running(
+    scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    died(scene, path)
+    before = path.read_bytes()
+    with Journal(path) as running:
+        running.open(run_identity_of(scene, detector(Counting())))
+        with Journal(path, restart=True) as other, pytest.raises(InputError, match="in use"):
+            other.open({"model": "another"})
+    assert path.read_bytes() == before
+    fn = Counting()
+    with Journal(path, restart=True) as journal:
+        assert not journal.goes_on
+        geodetect.predict(scene, detector(fn, "toy 2"), settings=SETTINGS, journal=journal)
+        assert not journal.goes_on
+    assert fn.seen == TILES
+    with Journal(path) as journal:
+        geodetect.predict(scene, detector(Counting(), "toy 2"), settings=SETTINGS, journal=journal)
+        assert journal.goes_on
+
+
+def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: Path) -> None:
+    source = save(mixed(SIDE, seed=5, largest=30).pixels)
+    vrt = tmp_path / "mosaic.vrt"
+    with rasterio.open(source) as opened, WarpedVRT(opened) as warped:
+        copy(warped, vrt, driver="VRT")
+    path = tmp_path / "run.journal"
+    died(vrt, path)
+    os.utime(source, ns=(1, 1))
+    with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
+        geodetect.predict(vrt, detector(Counting()), settings=SETTINGS, journal=journal)
+
+
+def run_identity_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
+    plans = geodetect.plan(scene, toy, settings=SETTINGS)
+    try:
+        return run_identity(toy, SETTINGS, plans)
+    finally:
+        for one in plans:
+            one.raster.close()

@@ -179,3 +179,32 @@ def test_imagery_coarser_than_the_model_is_known_for_is_told(save: Save) -> None
         plan(path, known)
     plan(path, known.model_copy(update={"gsd_range_m": (0.1, 0.2)}))
     plan(save(BLANK, crs=None, transform=None), known, pixel_coords=True)
+
+
+def test_an_overlap_that_the_models_own_tiles_allow_is_never_too_large(save: Save) -> None:
+    path = save(np.zeros((3, 1500, 1500), np.uint8))
+    for overlap in (800, 1000, 0.9):
+        scheme = plan(path, network_card(), overlap=overlap).scheme
+        assert scheme.overlap_px >= min(overlap, 1) * 700
+    with pytest.raises(InputError, match="--overlap"):
+        plan(path, network_card(), overlap=1024)
+
+
+def test_tiles_never_overlap_less_than_the_models_own_would(save: Save) -> None:
+    huge = network_card(object_size_m=(3.5, 10.2, 95.0))  # 475 px and the margin, of 1024
+    for side in (1300, 1700, 2100):
+        scheme = plan(save(np.zeros((3, side, side), np.uint8)), huge).scheme
+        assert scheme.overlap_px == 475 + 16
+
+
+def test_an_area_decides_which_tiles_fit(save: Save) -> None:
+    path = save(np.zeros((3, 4096, 4096), np.uint8))
+    west, north = METRES.c, METRES.f
+    inside = plan(path, network_card(), bbox=(west, north - 120, west + 120, north))  # 600 px
+    assert len(inside.tiles) == 1
+    assert inside.scheme.tile_px == 768
+
+
+def test_networks_with_tiles_of_one_pixel_are_possible(save: Save) -> None:
+    card = network_card(1, input_scale=800.0)
+    assert plan(save(np.zeros((3, 2, 2), np.uint8)), card).scheme.tile_px == 1

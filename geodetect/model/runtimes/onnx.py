@@ -55,8 +55,8 @@ class OnnxRuntime:
 
     @property
     def identity(self) -> str:
-        """See ``Runtime``."""
-        return f"{self.title}, onnxruntime {self._version}"
+        """See ``Runtime``. Sums are split among threads, and so rounded."""
+        return f"{self.title}, {usable_cores()} threads, onnxruntime {self._version}"
 
     @property
     def streams(self) -> int:

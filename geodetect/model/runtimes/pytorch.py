@@ -11,6 +11,7 @@ from geodetect.errors import ModelFileError, OutOfMemoryError
 from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
+from geodetect.model.cores import usable_cores
 from geodetect.model.device import pick_device
 from geodetect.model.inputs import fit_input
 from geodetect.model.int8 import without_int8
@@ -88,6 +89,8 @@ class TorchRuntime:
         self.precision = pick_precision(
             precision, _torch_precisions(self.device), where=f"torch on {self.device}"
         )
+        if self.device.type == "cpu":  # PyTorch does not see the quota of a container
+            torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         network = load_network(card, weights)
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -98,8 +101,9 @@ class TorchRuntime:
 
     @property
     def identity(self) -> str:
-        """See ``Runtime``."""
-        return f"{self.title}, torch {torch.__version__}"
+        """See ``Runtime``. On processors sums are split among threads, and so rounded."""
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return f"{self.title}{threads}, torch {torch.__version__}"
 
     @property
     def streams(self) -> int:
