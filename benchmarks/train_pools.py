@@ -32,6 +32,7 @@ from accuracy import CANNES_HELD_OUT, detect, places
 
 import geodetect
 from geodetect.model.bundle import load_bundle, load_card, save_bundle
+from geodetect.model.int8 import without_int8
 from geodetect.progress import TqdmProgress
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def draw_scenes(folder: Path) -> None:
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
     """Write the mean of the weights of models that were trained one from the other."""
-    models = [load_bundle(file) for file in files]
+    models = [(card, without_int8(weights)) for card, weights in map(load_bundle, files)]
     weights = {
         name: np.mean([w[name] for _, w in models], axis=0, dtype=np.float32).astype(np.float16)
         for name in models[0][1]
