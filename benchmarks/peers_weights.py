@@ -5,12 +5,22 @@ same ones on every machine, but for the last layer of the scores: that is fitted
 objects of the drawn sample by least squares. So scores are high in some places and low in most, as
 those of a trained network are; a random last layer would make tens of thousands of boxes that all
 score alike.
+
+Such scores lie close together, and rounding to bf16 moves many of them over a threshold. Where the
+agreement of precisions matters, pyramid and heads are trained on the drawn sample, on top of the
+random trunk, with torchvision's own losses:
+
+    python benchmarks/peers_weights.py -o stock.pt
+    python benchmarks/throughput.py --weights stock.pt
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from itertools import product
@@ -21,6 +31,7 @@ import numpy as np
 import rasterio
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.ops import box_iou
@@ -39,6 +50,8 @@ COMMON, RARE = 0.999, 0.9999  # shares of anchors that score below one half, and
 SURE = 3.0  # as a logit
 SMALL_OFFSETS = 0.3  # boxes stay near their anchors
 OPSET = 17
+CROP_PX, BATCH, LR = 256, 4, 5e-4  # of the training
+LEAST_SIDE_PX = 3.0  # of what is left of an object at the edge of a crop
 
 
 def stock_weights(file: Path) -> None:
@@ -46,6 +59,58 @@ def stock_weights(file: Path) -> None:
     network = stock_network(1, classes=1, min_size=INPUT_PX)
     _fit(network)
     torch.save(network.state_dict(), file)
+
+
+def train_weights(file: Path, *, minutes: float) -> None:
+    """Write the state dict of the network with pyramid and heads trained on the sample."""
+    torch.manual_seed(0)
+    network = stock_network(1, classes=1, min_size=round(CROP_PX * INPUT_PX / TILE_PX))
+    for module in network.head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(torch.as_tensor(module.bias))
+    nn.init.constant_(network.head.classification_head.cls_logits.bias, -math.log(99))
+    network.backbone.body.requires_grad_(False)
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
+    began, steps = time.monotonic(), 0
+    crops = _crops(np.random.default_rng(0))
+    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+        optimiser.param_groups[0]["lr"] = LR * min(1, (steps + 1) / 20) * (1 - share)
+        images, targets = zip(*(next(crops) for _ in range(BATCH)), strict=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = network(list(images), list(targets))
+        loss = sum(losses.values())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        steps += 1
+        if steps % 20 == 0:
+            print(f"step {steps}: loss {float(loss.detach()):.3f}", flush=True)
+    torch.save(network.state_dict(), file)
+
+
+def _crops(rng: np.random.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Crops of the sample with their objects, three of four with an object in them."""
+    scene, objects = _scene()
+    high, wide = scene.shape[1:]
+    while True:
+        corner = rng.uniform(0, 1, 2) * (wide - CROP_PX, high - CROP_PX)
+        if rng.random() < 0.75:
+            middle = objects[rng.integers(len(objects))].reshape(2, 2).mean(axis=0)
+            room = np.array([wide, high]) - CROP_PX
+            corner = np.clip(middle - rng.uniform(0, CROP_PX, 2), 0, room)
+        x, y = corner.astype(int)
+        boxes = np.clip(objects - [x, y, x, y], 0, CROP_PX)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        boxes = boxes[(sides > LEAST_SIDE_PX).all(axis=1)]
+        image = torch.from_numpy(scene[:, y : y + CROP_PX, x : x + CROP_PX]).float() / 255
+        target = {
+            "boxes": torch.from_numpy(boxes).float(),
+            "labels": torch.zeros(len(boxes), dtype=torch.int64),
+        }
+        yield image, target
 
 
 @torch.no_grad()
@@ -74,13 +139,18 @@ def _fit(network: RetinaNet) -> None:
     last.bias.copy_(fitted[-1] - common * SURE / (rare - common))
 
 
+def _scene() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The sample, ``uint8[3, H, W]``, and the boxes of its objects in pixels, ``float64[N, 4]``."""
+    with rasterio.open(SCENE) as scene:
+        pixels, to_px = scene.read(), ~scene.transform
+    x1, y1, x2, y2 = gpd.read_file(SCENE.with_suffix(".geojson")).to_crs(scene.crs).bounds.T.values
+    return pixels, np.stack((*(to_px * (x1, y2)), *(to_px * (x2, y1))), axis=1)
+
+
 def _tiles() -> Iterator[tuple[Tensor, Tensor]]:
     """Tiles of the sample, ``float[3, H, W]``, and the boxes of objects in them, in pixels."""
-    with rasterio.open(SCENE) as scene:
-        side, to_px = min(scene.shape), ~scene.transform
-    x1, y1, x2, y2 = gpd.read_file(SCENE.with_suffix(".geojson")).to_crs(scene.crs).bounds.T.values
-    corners = (*(to_px * (x1, y2)), *(to_px * (x2, y1)))
-    boxes = torch.from_numpy(np.stack(corners, axis=1)).float()
+    pixels, objects = _scene()
+    side, boxes = min(pixels.shape[1:]), torch.from_numpy(objects).float()
     starts = range(0, side - TILE_PX + 1, STEP_PX)
     for x, y in product(starts, starts):
         image = torch.from_numpy(scene_tile(TILE_PX, x=x, y=y)).float() / 255
@@ -156,3 +226,16 @@ def geodeep_model(weights: Path, file: Path, *, conf: float, iou: float, overlap
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.save(model, file)
+
+
+def main() -> None:
+    """Train and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=5)
+    options = parser.parse_args()
+    train_weights(options.output, minutes=options.minutes)
+
+
+if __name__ == "__main__":
+    main()

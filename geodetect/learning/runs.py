@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from geodetect.errors import InputError, OutputError
 from geodetect.io.staging import PREFIX, SUFFIX, check_folder, staged
 
@@ -175,6 +177,29 @@ class RunFolder:
             f"the run folder {self.path} already holds files; replace those of an earlier training "
             f"with --overwrite, or choose another --run-dir"
         )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings from the folder while the block lasts.
+
+        Raises:
+            InputError: Another training is using it.
+            OutputError: No lock can be made beside it.
+        """
+        lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), blocking=False)
+        with _writes(Path(lock.lock_file)):
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise InputError(
+                    f"{self.path} is in use by another training; wait for it, or choose another "
+                    f"--run-dir"
+                ) from error
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
     def tidy(self) -> None:
         """Remove what a process that was killed had only begun to write."""

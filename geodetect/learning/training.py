@@ -101,6 +101,7 @@ def train(
             if processes.is_first:
                 check_target(target, overwrite=overwrite)
                 folder.check(resume=resume, overwrite=overwrite)
+                stack.enter_context(folder.held())
             if tensorboard:
                 load_writer()
             _check_batch(settings, processes)

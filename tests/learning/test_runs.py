@@ -101,3 +101,15 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path / "file").check(resume=False, overwrite=True)
     with pytest.raises(OutputError, match="does not exist"):
         RunFolder(tmp_path / "no/run").check(resume=False, overwrite=False)
+
+
+def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.held():
+        with pytest.raises(InputError, match="in use by another training"), folder.held():
+            pass
+        with pytest.raises(InputError, match="in use"), folder.held():  # the failure frees nothing
+            pass
+    with folder.held():
+        pass
+    assert names(tmp_path) == []
