@@ -50,7 +50,7 @@ class FrozenBatchNorm(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
 
-def convolve(conv: nn.Conv2d, norm: nn.Module, feature: Tensor) -> Tensor:
+def convolve(conv: nn.Module, norm: nn.Module, feature: Tensor) -> Tensor:
     """A convolution and the norm after it.
 
     In training a frozen norm scales the kernels instead of their results: the same up to rounding,
@@ -64,11 +64,11 @@ def convolve(conv: nn.Conv2d, norm: nn.Module, feature: Tensor) -> Tensor:
     Returns:
         ``float[B, outputs, H / stride, W / stride]``.
     """
-    if not (norm.training and isinstance(norm, FrozenBatchNorm)):
-        return torch.as_tensor(norm(conv(feature)))
-    scale, offset = norm.scale_and_offset()
-    kernels = conv.weight * scale[:, None, None, None]
-    return F.conv2d(feature, kernels, offset, stride=conv.stride, padding=conv.padding)
+    if norm.training and isinstance(norm, FrozenBatchNorm) and isinstance(conv, nn.Conv2d):
+        scale, offset = norm.scale_and_offset()
+        kernels = conv.weight * scale[:, None, None, None]
+        return F.conv2d(feature, kernels, offset, conv.stride, conv.padding)
+    return torch.as_tensor(norm(conv(feature)))
 
 
 class ResidualBlock(nn.Module):
