@@ -18,8 +18,6 @@ import rasterio
 from accuracy import ROOT, Place, measure, places
 from affine import Affine
 from rasterio.enums import Resampling
-from rasterio.shutil import copy
-from rasterio.vrt import WarpedVRT
 from report import machine, save_table
 
 from geodetect.io.raster import open_raster
@@ -34,17 +32,20 @@ def resampled(place: Place, gsd_m: float, folder: Path) -> Path:
         scale = float(opened.grid.gsd_m or gsd_m) / gsd_m
     target = folder / f"{place.raster.stem}_{gsd_m:g}.tif"
     with rasterio.open(place.raster) as source:
-        width, height = round(source.width * scale), round(source.height * scale)
-        stretch = Affine.scale(source.width / width, source.height / height)
-        options = {
-            "transform": source.transform @ stretch,
-            "width": width,
-            "height": height,
-            "resampling": Resampling.cubic if scale >= 1 else Resampling.average,
-            "add_alpha": True,
-        }
-        with WarpedVRT(source, **options) as warped:
-            copy(warped, target, driver="GTiff", tiled=True, compress="zstd", zlevel=1)
+        shape = round(source.height * scale), round(source.width * scale)
+        kernel = Resampling.cubic if scale >= 1 else Resampling.average
+        pixels = source.read(out_shape=(source.count, *shape), resampling=kernel)
+        valid = source.dataset_mask(out_shape=shape)
+        stretch = Affine.scale(source.width / shape[1], source.height / shape[0])
+        place_of = {"crs": source.crs, "transform": source.transform @ stretch}
+        size = {"count": source.count, "height": shape[0], "width": shape[1], "dtype": "uint8"}
+        storage = {"tiled": True, "compress": "zstd", "zlevel": 1}
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(target, "w", "GTiff", **size, **place_of, **storage) as coarser,
+        ):
+            coarser.write(pixels)
+            coarser.write_mask(valid)
     return target
 
 
