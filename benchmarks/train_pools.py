@@ -17,8 +17,8 @@ colours, and from drawn scenes. The first run starts from an ImageNet trunk, eac
 before, with stronger variations of colour, light and sharpness: without it, more steps made the
 model worse on California, which is never touched. The mean of the weights of models that were
 trained one from the other is better than either (Wortsman et al. 2022, "Model soups"); one named
-twice counts twice. Interrupted, a run goes
-on with ``--resume``. Measure with ``python benchmarks/accuracy.py``.
+twice counts twice. Interrupted, a run goes on with ``--resume``. Measure with
+``python benchmarks/accuracy.py``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
 WITHOUT_EFFECT = {"batch_size", "workers"}
-STATISTICS = ".xml"  # of .aux.xml, which comes when somebody looks at a raster in a GIS
+STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
 
@@ -56,7 +56,7 @@ def _of_file(raster: Raster) -> str:
     """The files a raster is made of: of a VRT, those it points to, too."""
     with open_dataset(raster.path) as dataset:
         files = [Path(file) for file in sorted(dataset.files)]
-    known = [file.stat() for file in files if file.is_file() and file.suffix != STATISTICS]
+    known = [file.stat() for file in files if file.is_file() and not file.name.endswith(STATISTICS)]
     if not known:
         return raster.path  # a URL, or one of GDAL's virtual files
     return ", ".join(f"{one.st_size} bytes, changed {one.st_mtime_ns}" for one in known)

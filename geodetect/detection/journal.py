@@ -182,7 +182,7 @@ class Journal:
                 self._check(json.loads(found), identity)
                 self._index(file)
                 return
-        elif start != MAGIC and not MAGIC.startswith(start):
+        elif not MAGIC.startswith(start):
             raise InputError(
                 f"{self.path} is no journal of geodetect; remove it, or name another folder with "
                 f"--work-dir"
