@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from processes import run_program
 from report import machine, save_table
 
 import geodetect
@@ -31,7 +28,6 @@ CRS = "EPSG:2154"
 ORIGIN_M = (650_000.0, 6_860_000.0)
 GROUND_M2 = 4_000.0  # for each object
 FOUND = 0.9
-KIB = 1024
 
 Float = NDArray[np.float64]
 
@@ -65,25 +61,17 @@ def outlines(centres: Float, sizes: Float) -> gpd.GeoDataFrame:
 
 
 def measure(what: str, arguments: list[str | Path]) -> dict[str, str]:
-    """Run the program in a child process and ask the system what it took."""
-    command = [sys.executable, "-m", "geodetect_cli", "evaluate", *map(str, arguments), "--json"]
-    start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        text = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    values = json.loads(text)
+    """Run the program and ask the system what it took."""
+    used = run_program(["evaluate", *arguments, "--json"])
+    values = json.loads(used.output)
     return {
         "run": what,
         "detections": f"{values['detections']:,}",
         "objects": f"{values['objects']:,}",
         "blocks": f"{values['intervals']['blocks']:,}",
-        "seconds": f"{seconds:.1f}",
-        "processor seconds": f"{usage.ru_utime + usage.ru_stime:.1f}",
-        "peak memory": f"{usage.ru_maxrss * KIB / 1e9:.2f} GB",
+        "seconds": f"{used.seconds:.1f}",
+        "processor seconds": f"{used.processor_s:.1f}",
+        "peak memory": f"{used.peak_bytes / 1e9:.2f} GB",
     }
 
 

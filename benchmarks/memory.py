@@ -8,36 +8,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from processes import run_program
 from report import machine, save_table
 
 ROOT = Path(__file__).parents[1]
-KIB = 1024
 
 
 def measure(raster: Path, folder: Path) -> dict[str, str]:
-    """Run the program on one raster in a child process and ask the system what it took."""
+    """Run the program on one raster and ask the system what it took."""
     output = folder / f"{raster.stem}.gpkg"
-    command = [sys.executable, "-m", "geodetect_cli", "predict", str(raster), "-o", str(output)]
-    run = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
-    summary = json.loads(run.stdout)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * KIB
+    used = run_program(["predict", raster, "-o", output, "--json"])
+    summary = json.loads(used.output)
     return {
         "raster": raster.name,
         "tiles": f"{summary['tiles']} ({summary['empty_tiles']} empty)",
         "objects": f"{summary['objects']}",
         "seconds": f"{summary['seconds']:.0f}",
-        "peak memory": f"{peak / 1e9:.2f} GB",
+        "peak memory": f"{used.peak_bytes / 1e9:.2f} GB",
     }
 
 
 def main() -> None:
-    """Measure and print, smallest raster first: the peak is that of the largest child so far."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rasters", type=Path, nargs="*")
     data = ROOT.parent / "shared/data/pools"

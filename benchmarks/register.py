@@ -11,24 +11,20 @@ nothing is. The labels themselves, and then real detections, are compared with i
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from processes import run_program
 from report import machine, save_table
 
 import geodetect
 from geodetect.assessment.matching import match_boxes
 
 ROOT = Path(__file__).parents[1]
-KIB = 1024
 SHIFT_M, GHOSTS = 3.0, 50
 KINDS = {"dropped": "new", "shifted": "moved", "kept": "confirmed", "ghost": "missing"}
 
@@ -119,18 +115,13 @@ def scale(count: int) -> dict[str, str]:
         files = [Path(folder) / name for name in ("found.gpkg", "register.gpkg", "changes.gpkg")]
         found.to_file(files[0])
         register.drop(columns=["id", "class", "score"]).to_file(files[1])
-        start = time.perf_counter()
-        command = [sys.executable, "-m", "geodetect_cli", "compare", str(files[0])]
-        command += ["--register", str(files[1]), "-o", str(files[2]), "--quiet"]
-        subprocess.run(command, check=True)
-        seconds = time.perf_counter() - start
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak = used.ru_maxrss * KIB
+        compared = ["compare", files[0], "--register", files[1], "-o", files[2], "--quiet"]
+        used = run_program(compared)
     return {
         "features": f"{len(found):,} x {len(register):,}",
-        "seconds": f"{seconds:.1f}",
-        "processor seconds": f"{used.ru_utime + used.ru_stime:.1f}",
-        "peak memory": f"{peak / 1e9:.2f} GB",
+        "seconds": f"{used.seconds:.1f}",
+        "processor seconds": f"{used.processor_s:.1f}",
+        "peak memory": f"{used.peak_bytes / 1e9:.2f} GB",
     }
 
 

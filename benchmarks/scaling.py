@@ -16,15 +16,13 @@ import argparse
 import json
 import math
 import os
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import rasterio
+from processes import Used, run_program
 from rasterio.windows import Window
 from report import machine, save_table
 
@@ -34,7 +32,6 @@ GPX = (0.1, 0.5, 2.0, 10.0, 50.0)
 PATCHES = {0.1: 20, 0.5: 40, 2.0: 60, 10.0: 100, 50.0: 200}
 REFERENCE_GPX, LARGEST_GPX = 0.5, 50.0
 WANTED_SHARE, WANTED_BYTES = 1.10, 1.5e9
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -44,17 +41,13 @@ class Result:
     Args:
         gpx: Size of the raster in 10^9 pixels.
         patches: Patches of imagery in it.
-        seconds: Of the whole process.
-        processor_s: Of all processors.
-        peak_bytes: Most memory.
+        used: By the whole process.
         summary: What the program says of itself.
     """
 
     gpx: float
     patches: int
-    seconds: float
-    processor_s: float
-    peak_bytes: int
+    used: Used
     summary: dict[str, float]
 
 
@@ -89,40 +82,23 @@ def measure(gpx: float, patches: int, folder: Path, arguments: list[str]) -> Res
     """Run the program on a raster of this size."""
     raster, output = folder / f"{gpx:g}.tif", folder / f"{gpx:g}.gpkg"
     sparse_raster(raster, gpx, patches)
-    command = [sys.executable, "-m", "geodetect_cli", "predict", str(raster), "-o", str(output)]
-    start = time.perf_counter()
-    with subprocess.Popen(
-        [*command, "--json", *arguments], stdout=subprocess.PIPE, text=True
-    ) as run:
-        said = run.stdout.read() if run.stdout else ""
-        # of this child alone: the system keeps only the largest of all children otherwise
-        _, status, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
+    used = run_program(["predict", raster, "-o", output, "--json", *arguments])
     raster.unlink()
-    if run.returncode != 0:
-        raise SystemExit(f"predict ended with {run.returncode}")
-    return Result(
-        gpx=gpx,
-        patches=patches,
-        seconds=seconds,
-        processor_s=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * RSS_UNIT,
-        summary=json.loads(said),
-    )
+    return Result(gpx=gpx, patches=patches, used=used, summary=json.loads(used.output))
 
 
 def row_of(result: Result, reference: Result | None) -> dict[str, str]:
     """One row of the table."""
-    share = "-" if reference is None else f"{result.peak_bytes / reference.peak_bytes:.2f}"
+    used = result.used
+    share = "-" if reference is None else f"{used.peak_bytes / reference.used.peak_bytes:.2f}"
     return {
         "raster": f"{result.gpx:g} Gpx",
         "imagery": f"{result.patches * PATCH_PX**2 / 1e6:,.0f} Mpx",
         "tiles": f"{result.summary['tiles']:,} ({result.summary['empty_tiles']:,} empty)",
         "objects": f"{result.summary['objects']:,}",
-        "seconds": f"{result.seconds:,.0f}",
-        "processor seconds": f"{result.processor_s:,.0f}",
-        "peak memory": f"{result.peak_bytes / 1e9:.3f} GB",
+        "seconds": f"{used.seconds:,.0f}",
+        "processor seconds": f"{used.processor_s:,.0f}",
+        "peak memory": f"{used.peak_bytes / 1e9:.3f} GB",
         f"over that of {REFERENCE_GPX:g} Gpx": share,
     }
 

@@ -236,14 +236,15 @@ def _results(
     runner: RowDetector, journal: Journal | None, number: int
 ) -> Generator[tuple[list[TileResult], bool]]:
     """Results of all tiles in order, and whether they are from the journal; new rows go there."""
-    rows = runner.plan.rows()
+    plan = runner.plan
     if journal is None:
-        with closing(runner.run(rows)) as fresh:
+        with closing(runner.run(plan.rows())) as fresh:
             yield from ((batch, False) for batch in fresh)
         return
-    to_do = [row for row in rows if not journal.holds(number, row[0].row)]
+    # looked up ahead of what is added below: no row gets in before it has left here
+    to_do = (row for row in plan.rows() if not journal.holds(number, row[0].row))
     with closing(runner.run(to_do)) as fresh:
-        for row in rows:
+        for row in plan.rows():
             if journal.holds(number, row[0].row):
                 yield journal.get(number, row), True
                 continue

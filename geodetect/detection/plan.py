@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +56,14 @@ class RasterPlan:
         own = self.raster.grid
         return own.width / self.grid.width, own.height / self.grid.height
 
-    def rows(self) -> list[list[Tile]]:
+    def rows(self) -> Iterator[list[Tile]]:
         """The tiles that touch the area, row by row, without empty rows."""
-        chosen = set(self.tiles.tolist())
-        every_row = (self.scheme.row(row) for row in range(len(self.scheme.rows)))
-        rows = ([tile for tile in row if tile.index in chosen] for row in every_row)
-        return [row for row in rows if row]
+        across = len(self.scheme.columns)
+        for row in range(len(self.scheme.rows)):
+            first, end = np.searchsorted(self.tiles, [row * across, (row + 1) * across])
+            if first < end:
+                chosen = set(self.tiles[first:end].tolist())
+                yield [tile for tile in self.scheme.row(row) if tile.index in chosen]
 
 
 def plan_rasters(
@@ -261,9 +263,17 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
 def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> NDArray[np.int64]:
     if area is None:
         return np.arange(len(scheme))
-    boxes = np.array([tile.box for tile in scheme])
     shapely.prepare(area)
-    return np.flatnonzero(shapely.intersects(shapely.box(*boxes.T), area))
+    x1, y1, x2, y2 = area.bounds
+    left, upper = np.array(scheme.columns), np.array(scheme.rows)
+    right = left + min(scheme.tile_px, scheme.width)
+    lower = upper + min(scheme.tile_px, scheme.height)
+    near = np.flatnonzero((left <= x2) & (right >= x1))
+    touched = [np.empty(0, np.int64)]
+    for row in np.flatnonzero((upper <= y2) & (lower >= y1)):  # not all at once: there are millions
+        boxes = shapely.box(left[near], upper[row], right[near], lower[row])
+        touched.append(row * len(left) + near[shapely.intersects(boxes, area)])
+    return np.concatenate(touched)
 
 
 def _check_area(plans: Sequence[RasterPlan]) -> None:

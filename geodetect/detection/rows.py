@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, tee
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class RowDetector:
     keep: NDArray[np.int64] | None
     capacity: Capacity
 
-    def run(self, rows: Sequence[Sequence[Tile]]) -> Generator[list[TileResult]]:
+    def run(self, rows: Iterable[Sequence[Tile]]) -> Generator[list[TileResult]]:
         """Look at rows of tiles, in order.
 
         A batch holds tiles of one row only, so that the result of a row depends on that row alone.
@@ -77,7 +77,8 @@ class RowDetector:
             InputError: The detector does not do what it must.
             OutOfMemoryError: Memory is used up.
         """
-        every_tile = (tile for row in rows for tile in row)
+        rows, ahead = tee(rows)
+        every_tile = (tile for row in ahead for tile in row)
         working: deque[Future[list[TileResult]]] = deque()
         streams = self.capacity.streams
         with (
@@ -140,7 +141,7 @@ class RowDetector:
 
 
 def _batches(
-    rows: Sequence[Sequence[Tile]], read: Generator[View], size: int
+    rows: Iterable[Sequence[Tile]], read: Generator[View], size: int
 ) -> Generator[list[View]]:
     """Tiles of one row each with ``size`` that hold imagery, and those without before them."""
     for row in rows:

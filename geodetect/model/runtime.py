@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -99,8 +98,11 @@ def open_runtime(
     if runtime not in RUNTIMES:
         raise InputError(f"--runtime {runtime}: unknown; expected {', '.join(RUNTIMES)}")
     if runtime == "auto" and _on_cpu(device):
-        with suppress(MissingDependencyError):  # then PyTorch, which is always there
+        try:
             return _open_openvino(card, weights, precision)
+        except MissingDependencyError:  # then PyTorch, which is always there
+            if precision == "int8":  # but does not compute in it
+                raise
     if runtime in ("auto", "torch"):
         from geodetect.model.runtimes.pytorch import TorchRuntime
 

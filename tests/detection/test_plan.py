@@ -81,7 +81,7 @@ def test_the_largest_object_decides_the_overlap(save: Save) -> None:
 
 def test_tiles_of_one_pixel_are_possible(save: Save) -> None:
     planned = plan(save(np.full((3, 3, 4), 9, np.uint8)), tile_size=1)
-    assert [t.box.tolist() for t in planned.rows()[0]][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
+    assert [t.box.tolist() for t in next(planned.rows())][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
     assert len(planned.tiles) == 12
 
 
@@ -89,6 +89,22 @@ def test_only_tiles_that_touch_the_box_are_read(save: Save) -> None:
     west, north = METRES @ (10, 10)
     planned = plan(save(BLANK), bbox=(west, north - 4, west + 4, north), tile_size=50, overlap=0)
     assert planned.tiles.tolist() == [0]
+
+
+@pytest.mark.parametrize("overlap", [0, 30])
+def test_exactly_the_tiles_that_touch_the_area_are_read_row_by_row(
+    save: Save, tmp_path: Path, overlap: int
+) -> None:
+    ring = shapely.Point(200, 150).buffer(140) - shapely.Point(200, 150).buffer(110)
+    on_map = shapely.transform(ring, lambda px: np.stack(METRES @ tuple(px.T), axis=1))
+    area = area_file(tmp_path / "a.gpkg", [on_map], "EPSG:2154")
+    planned = plan(save(BLANK), aoi=area, tile_size=50, overlap=overlap)
+    wanted = [t for t in planned.scheme if shapely.box(*t.box).intersects(planned.area)]
+    assert len(wanted) < len(planned.scheme)
+    assert planned.tiles.tolist() == [tile.index for tile in wanted]
+    rows = list(planned.rows())
+    assert [tile for row in rows for tile in row] == wanted
+    assert [{tile.row for tile in row} for row in rows] == [{row} for row in range(len(rows))]
 
 
 def area_file(path: Path, polygons: list[shapely.Polygon], crs: str | None) -> Path:

@@ -96,8 +96,6 @@ def test_a_network_that_openvino_cannot_read_is_one_line() -> None:
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
 def test_other_runtimes_say_that_they_have_no_8_bit(runtime: str) -> None:
-    if runtime == "onnx":
-        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     arrays = with_int8(CARD, WEIGHTS, NETWORK)
     with pytest.raises(InputError, match=rf"--precision int8: not available with {runtime}.*fp32"):
         open_runtime(CARD, arrays, runtime=runtime, precision="int8", device="cpu")

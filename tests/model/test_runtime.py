@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodetect.errors import InputError, ModelFileError
+from geodetect.errors import InputError, MissingDependencyError, ModelFileError
 from geodetect.model.cache import FOLDER_VARIABLE
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
@@ -141,6 +141,8 @@ def test_a_processor_runs_openvino_and_pytorch_where_that_is_missing(
     assert open_tiny(device="cpu").title.startswith("OpenVINO")
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert open_tiny(device="cpu").title == "PyTorch fp32 on cpu"
+    with pytest.raises(MissingDependencyError, match="pip install openvino"):
+        open_tiny(device="cpu", precision="int8")
 
 
 def test_the_runtime_asked_for_is_taken() -> None:

@@ -22,8 +22,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1.25])
 def test_it_gives_what_pytorch_gives(scale: float) -> None:
-    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    pytest.importorskip("onnx", reason="needs the extra onnx")
     card = tiny_card(input_scale=scale)
     weights = weights_of(tiny_network(card))
     pixels = np.random.default_rng(1).integers(0, 256, (2, 3, 61, 40), np.uint8)
@@ -38,7 +36,6 @@ def test_it_gives_what_pytorch_gives(scale: float) -> None:
 
 
 def test_it_has_single_precision_only() -> None:
-    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     with pytest.raises(InputError, match=r"bf16: not available with onnx; .* fp32"):
         OnnxRuntime(tiny_card(), weights_of(tiny_network(tiny_card())), precision="bf16")
 
@@ -47,8 +44,6 @@ def test_it_has_single_precision_only() -> None:
 def test_without_the_extra_the_error_says_how_to_get_it(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if missing == "onnx":
-        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'geodetect\[onnx\]'"):
         OnnxRuntime(tiny_card(), weights_of(tiny_network(tiny_card())))

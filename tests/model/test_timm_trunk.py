@@ -87,8 +87,6 @@ def tiny_deviations() -> tuple[float, ...]:
 def test_a_network_on_it_gives_the_same_in_every_runtime_at_any_size(
     runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxruntime" if runtime == "onnx" else "openvino")
-    pytest.importorskip("onnx" if runtime == "onnx" else "openvino")
     monkeypatch.setenv("GEODETECT_CACHE_DIR", str(tmp_path))
     torch.manual_seed(0)
     card = tiny_card(network=config_of(SHIFTED))
