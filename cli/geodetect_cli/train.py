@@ -45,6 +45,14 @@ def command(
             "timm:convnext_tiny. Default: the network's.",
         ),
     ] = None,
+    anchors: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="default, fitted to the objects, or auto: of the model to start from, else "
+            "fitted where the default ones find few objects.",
+        ),
+    ] = "auto",
     init: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Start from imagenet, none, a model, or a trunk."),
@@ -173,6 +181,7 @@ def command(
             "data": tuple(data or ()),
             "network": network,
             "backbone": backbone,
+            "anchors": anchors,
             "init": init,
             "steps": steps,
             "minutes": minutes,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.model.card import NetworkConfig
+
 Float = NDArray[np.float64]
 Sizes = tuple[tuple[float, ...], ...]
 
@@ -41,6 +43,11 @@ class Anchors:
     strides: tuple[int, ...]
     sizes_px: Sizes
     ratios: tuple[float, ...]
+
+    @classmethod
+    def of(cls, network: NetworkConfig) -> Anchors:
+        """The anchors of a network."""
+        return cls(network.strides, network.anchor_sizes_px, network.anchor_ratios)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.learning.anchor_fit import Anchors
 from geodetect.learning.chips import Ground
 from geodetect.learning.label_check import check_labels
+from geodetect.learning.label_findings import ANCHORS
 from geodetect.learning.label_report import LabelReport
 from geodetect.learning.labelled_rasters import BANDS, MOST_PROBED, open_rasters
 from geodetect.learning.overlaps import boxes_over, frame
@@ -185,9 +186,11 @@ def _checked(
         anchors=anchors,
     )
     report.raise_errors()
-    is_told = report.left_out.keys() == left_out.keys()
+    told = {ANCHORS}  # by whoever chooses them, once it is known what is trained on
+    if report.left_out.keys() == left_out.keys():
+        told.add("rasters")
     for finding in report.warnings:
-        if finding.topic != "rasters" or not is_told:
+        if finding.topic not in told:
             warnings.warn(finding.text, GeodetectWarning, stacklevel=4)
     return report
 

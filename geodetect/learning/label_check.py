@@ -151,8 +151,7 @@ def default_anchors() -> Anchors:
     """The anchors of the network that ``train`` makes if nothing else is said."""
     from geodetect.model.presets import network_config
 
-    config = network_config("geodetect")
-    return Anchors(config.strides, config.anchor_sizes_px, config.anchor_ratios)
+    return Anchors.of(network_config("geodetect"))
 
 
 def _problems(labels: LabelSet, sheets: Sequence[LabelledRaster], ground: Ground) -> list[Problem]:

@@ -26,6 +26,7 @@ TINY_PX = 4.0
 TINY_SHARE = 0.05
 FEW_OBJECTS = 20
 LEAST_RECALL = 0.9
+ANCHORS = "anchors"
 MUCH_EMPTY = 0.5
 COARSE_RATIO = 1.5
 MOST_PAIRS = 3  # of rasters with the same ground that are named
@@ -186,12 +187,21 @@ def _sizes(evidence: Evidence) -> Iterator[Finding]:
         text = f"{large} objects are longer than a chip of {evidence.chip_px} px"
         yield Finding("warning", "sizes", f"{text}; choose a coarser --gsd or a larger --chip-px")
     if evidence.recall and evidence.recall[-1].recall < LEAST_RECALL:
-        text = (
-            f"the network's anchors can find at most {evidence.recall[-1].recall:.0%} of the "
-            f"objects, fitted ones {evidence.fitted_recall[-1].recall:.0%}; a finer --gsd makes "
-            f"objects larger"
+        text = poor_anchors(evidence.recall[-1].recall, evidence.fitted_recall[-1].recall)
+        yield Finding("warning", ANCHORS, text)
+
+
+def poor_anchors(recall: float, fitted_recall: float) -> str:
+    """That anchors can find few objects, in words."""
+    if recall >= fitted_recall:
+        return (
+            f"even fitted anchors can find at most {recall:.0%} of the objects; a finer --gsd "
+            f"makes objects larger"
         )
-        yield Finding("warning", "anchors", text)
+    return (
+        f"the network's anchors can find at most {recall:.0%} of the objects, fitted ones "
+        f"{fitted_recall:.0%} (train --anchors fitted); a finer --gsd makes objects larger"
+    )
 
 
 def _shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:

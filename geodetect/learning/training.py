@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from geodetect.errors import DivergenceError, InputError
+from geodetect.learning.anchor_choice import with_anchors
 from geodetect.learning.anchor_fit import Anchors
 from geodetect.learning.chips import ChipSampler
 from geodetect.learning.distributed import Processes, joined
@@ -106,9 +107,11 @@ def train(
                 load_writer()
             _check_batch(settings, processes)
             config = network_config(settings.network, backbone=settings.backbone)
-            anchors = Anchors(config.strides, config.anchor_sizes_px, config.anchor_ratios)
+            anchors = Anchors.of(config)
             grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
-            card = _new_card(target, grounds, settings, network=config)
+            gsd_m = settings.gsd or _median_gsd_m(grounds)
+            config = with_anchors(config, grounds.trained, settings, gsd_m=gsd_m)
+            card = _new_card(target, grounds, settings, network=config, gsd_m=gsd_m)
             torch.manual_seed(settings.seed)
             network = RetinaNet(config, len(card.classes))
             start = initialise(network, settings.init)
@@ -143,14 +146,20 @@ def _check_batch(settings: TrainSettings, processes: Processes) -> None:
         )
 
 
+def _median_gsd_m(grounds: TrainingGround) -> float:
+    return round(float(np.median([ground.gsd_m for ground in grounds.trained])), 3)
+
+
 def _new_card(
-    target: Path, grounds: TrainingGround, settings: TrainSettings, *, network: NetworkConfig
+    target: Path,
+    grounds: TrainingGround,
+    settings: TrainSettings,
+    *,
+    network: NetworkConfig,
+    gsd_m: float,
 ) -> ModelCard:
-    trained = grounds.trained
-    gsd_m = settings.gsd or round(float(np.median([g.gsd_m for g in trained])), 3)
-    sides = np.concatenate(
-        [(g.boxes[:, 2:] - g.boxes[:, :2]).max(axis=1) * g.gsd_m for g in trained if len(g.boxes)]
-    )
+    full = [ground for ground in grounds.trained if len(ground.boxes)]
+    sides = np.concatenate([(g.boxes[:, 2:] - g.boxes[:, :2]).max(axis=1) * g.gsd_m for g in full])
     small, middle, large = np.percentile(sides, [1, 50, 99]).round(2)
     return ModelCard(
         name=settings.name or target.stem,

@@ -9,11 +9,12 @@ from urllib.error import URLError
 
 import torch
 import torchvision
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from geodetect.errors import ModelFileError
-from geodetect.model.bundle import list_models, load_bundle
+from geodetect.model.bundle import list_models, load_bundle, load_card
+from geodetect.model.card import ModelCard
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.timm_trunk import TimmTrunk, load_trunk
 
@@ -57,6 +58,27 @@ def initialise(network: RetinaNet, init: str) -> str:
     if "conv1.weight" in weights:
         return _load_trunk(network, weights, path.name)
     return _load_model(network, init)
+
+
+def card_of(init: str) -> ModelCard | None:
+    """The card of the model that a training starts from; None: it starts from no model.
+
+    What is wrong with ``init``, ``initialise`` says.
+
+    Raises:
+        ModelFileError: The model's card is damaged.
+    """
+    if init in list_models():
+        return load_card(init)
+    path = Path(init).expanduser()
+    if init in (IMAGENET, NOTHING) or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "numpy") as file:
+            is_model = any(key.startswith(TRUNK) for key in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return None
+    return load_card(path) if is_model else None
 
 
 def _load_imagenet(network: RetinaNet) -> str:

@@ -9,8 +9,6 @@ from geodetect.errors import InputError
 from geodetect.model.backbones import check_backbone
 from geodetect.model.card import NetworkConfig
 
-AnchorSizes = tuple[tuple[float, ...], ...]
-
 OUR_STRIDES = (8, 16, 32, 64)
 OUR_ANCHOR_BASE = 2.5  # smallest anchor of a level over its stride
 PAPER_STRIDES = (8, 16, 32, 64, 128)  # P3 to P7
@@ -20,16 +18,12 @@ TORCHVISION_MULTIPLE_PX = 32
 TORCHVISION_V2_GROUPS = 32
 
 
-def network_config(
-    name: str, *, backbone: str | None = None, anchor_sizes_px: AnchorSizes | None = None
-) -> NetworkConfig:
+def network_config(name: str, *, backbone: str | None = None) -> NetworkConfig:
     """How a network of this name is built.
 
     Args:
         name: One of ``NETWORKS``.
         backbone: Trunk to take instead of the usual one, see ``check_backbone``.
-        anchor_sizes_px: For each level of ``geodetect`` the square roots of the anchors' areas,
-            in pixels, such as sizes fitted to the labels. The other networks keep their own.
 
     Raises:
         InputError: There is no network or backbone of this name, or the backbone cannot be used.
@@ -40,9 +34,7 @@ def network_config(
     config = NETWORKS[name]()
     if backbone is not None:
         check_backbone(backbone, stages=config.trunk_stages)
-    changes: dict[str, object] = {} if backbone is None else {"backbone": backbone}
-    if anchor_sizes_px is not None and name == "geodetect":
-        changes["anchor_sizes_px"] = anchor_sizes_px
+    changes = {} if backbone is None else {"backbone": backbone}
     return NetworkConfig.model_validate(config.model_dump() | changes)
 
 

@@ -18,6 +18,9 @@ class TrainSettings(BaseModel):
             ``torchvision`` or ``torchvision-v2``.
         backbone: Trunk to take instead of the network's usual one: ``resnet18``, ``resnet34``,
             ``resnet50``, ``resnet101``, or ``timm:`` and the name of a network of timm.
+        anchors: ``default``, ``fitted`` to the objects, or ``auto``: those of the model that the
+            training starts from, else fitted ones where the default ones can find few objects;
+            see ``geodetect.learning.anchor_choice``.
         init: ``imagenet`` (weights of torchvision or timm), ``none``, the name or path of a model,
             or a safetensors file with a trunk in the names of torchvision or timm.
         steps: Optimiser steps; used when ``minutes`` is None.
@@ -65,6 +68,7 @@ class TrainSettings(BaseModel):
     gsd: float | None = Field(None, gt=0)
     network: str = "geodetect"
     backbone: str | None = None
+    anchors: Literal["auto", "default", "fitted"] = "auto"
     init: str = "pools"
     steps: int = Field(2000, ge=1)
     minutes: float | None = Field(None, gt=0)

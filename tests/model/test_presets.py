@@ -71,13 +71,6 @@ def test_the_papers_network_takes_p6_from_c5_and_has_no_norm_in_its_heads() -> N
     assert network.config.anchor_sizes_px[-1][0] == 512
 
 
-def test_fitted_anchors_are_for_our_network_only() -> None:
-    fitted = ((10.0,), (20.0,), (40.0,), (80.0,))
-    assert network_config("geodetect", anchor_sizes_px=fitted).anchor_sizes_px == fitted
-    for name in set(NETWORKS) - {"geodetect"}:
-        assert network_config(name, anchor_sizes_px=fitted) == network_config(name)
-
-
 def test_the_backbone_can_be_chosen() -> None:
     assert network_config("paper").backbone == "resnet50"
     assert network_config("paper", backbone="resnet101").backbone == "resnet101"
