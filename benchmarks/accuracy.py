@@ -65,6 +65,13 @@ def places(data: Path) -> list[Place]:
     return [place for place in known if place.raster.exists()]
 
 
+def write_held_out(file: Path) -> Path:
+    """Write the part of Cannes that no training may see, for ``--val-area``."""
+    area = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HELD_OUT)], crs="EPSG:2154")
+    area.to_file(file)
+    return file
+
+
 def detect(
     place: Place, model: str | os.PathLike[str]
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:

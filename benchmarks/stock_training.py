@@ -31,7 +31,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 import torch
-from accuracy import CANNES_HELD_OUT, ROOT, Place
+from accuracy import CANNES_HELD_OUT, ROOT, Place, write_held_out
 from numpy.typing import NDArray
 from report import machine, save_table
 from safetensors.torch import load_file
@@ -45,10 +45,11 @@ import geodetect
 from geodetect.assessment.matching import Matches, match_boxes
 from geodetect.assessment.metrics import average_precision
 from geodetect.learning.batches import drawn_ahead
-from geodetect.learning.chips import Chip, ChipSampler
+from geodetect.learning.chips import Chip
 from geodetect.learning.distributed import ALONE
 from geodetect.learning.grounds import read_grounds
 from geodetect.learning.label_check import default_anchors
+from geodetect.learning.training import sampler_of
 from geodetect.progress import TqdmProgress
 
 SHARED = ROOT.parent / "shared"
@@ -137,14 +138,7 @@ def chips_of(settings: geodetect.TrainSettings) -> Iterator[Iterator[list[Chip]]
     with ExitStack() as stack:
         anchors = default_anchors()  # only looked at
         grounds = read_grounds([CANNES], labels, settings, anchors=anchors, stack=stack)
-        sampler = ChipSampler(
-            grounds.trained,
-            gsd_m=float(settings.gsd or 1.0),
-            chip_px=settings.chip_px,
-            object_share=settings.object_share,
-            seed=settings.seed,
-            augment=settings.augment,
-        )
+        sampler = sampler_of(grounds, settings, gsd_m=float(settings.gsd or 1.0))
         batches = drawn_ahead(sampler, 0, batch_size=settings.batch_size, processes=ALONE)
         yield stack.enter_context(closing(batches))
 
@@ -244,12 +238,11 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=known, default=[STOCK, OURS])
     parser.add_argument("--table", default="stock_training", help="name of the table that is kept")
     options = parser.parse_args()
+    title = f"{options.minutes:g} minutes each on Cannes at {options.gsd:g} m, {machine()}"
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        area = folder / "held_out.gpkg"
-        held_out = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HELD_OUT)], crs="EPSG:2154")
-        held_out.to_file(area)
+        area = write_held_out(folder / "held_out.gpkg")
         for seed in range(options.seeds):
             settings = settings_of(area, options.gsd, options.minutes, seed)
             for name in options.rows:
@@ -258,10 +251,8 @@ def main() -> None:
                 else:
                     trained = train_ours(settings, folder, changes=CHANGES[name])
                 row = {"training": name, "seed": f"{seed}", **figures(trained, options.gsd)}
-                print(row, flush=True)
                 rows.append(row)
-    title = f"{options.minutes:g} minutes each on Cannes at {options.gsd:g} m, {machine()}"
-    save_table(options.table, title, rows)
+                save_table(options.table, title, rows)  # after each: a row takes long
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-import shapely
-from accuracy import CANNES_HELD_OUT, detect, places
+from accuracy import detect, places, write_held_out
 
 import geodetect
 from geodetect.model.bundle import load_bundle, load_card, save_bundle
@@ -147,8 +146,7 @@ def main() -> None:
         options.work_dir.mkdir(parents=True, exist_ok=True)
         if not scenes.exists():  # a few minutes
             draw_scenes(scenes)
-        area = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HELD_OUT)], crs="EPSG:2154")
-        area.to_file(held_out)
+        write_held_out(held_out)
         cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
         cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M)).to_file(cannes_labels)
         natural.mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ from geodetect.settings import PredictSettings
 BATCH_SIZE = 4  # of detectors that do not say
 MOST_WORKERS = 16
 QUEUED_PER_STREAM = 2  # batches at work or waiting: no stream waits for the one that is slowest
+LEAST_STRETCH, STRETCHES = 2, 8  # tiles: of one thread, and of all when they are few
 SHARE = 0.8  # of free memory: the rest is for results, and for what estimates miss
 READING = 4  # a tile that is read exists as values, as bytes, as mask and as their product
 GIGABYTE = 1e9
@@ -43,9 +44,14 @@ class Capacity:
         return QUEUED_PER_STREAM * self.streams
 
     @property
+    def stretch(self) -> int:
+        """Neighbouring tiles of a row that one thread reads: they share blocks of the file."""
+        return max(LEAST_STRETCH, STRETCHES // self.workers)
+
+    @property
     def ahead(self) -> int:
-        """Tiles that are read before they are needed."""
-        return self.batch_size * self.streams + self.workers
+        """Tiles that are read before they are needed: a stretch for each thread."""
+        return self.batch_size * self.streams + self.workers * self.stretch
 
     def memory(self, *, tile: int, image: int, most_images: int) -> int:
         """About how many bytes it takes.

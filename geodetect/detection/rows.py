@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice, tee
 
@@ -123,12 +123,21 @@ class RowDetector:
         return pixels if pixels.valid.any() else None
 
     def _read_ahead(self, tiles: Iterable[Tile]) -> Generator[View]:
-        """Tiles in order, while the next ones are being read by other threads."""
+        """Tiles in order, while the next ones are being read by other threads.
+
+        Each thread reads the same columns in every row. So the blocks of the file that tiles share
+        are in the cache of its handle, but for those where the columns of two threads meet.
+        """
         waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
-        with ThreadPoolExecutor(self.capacity.workers) as pool:
+        with ExitStack() as stack:
+            threads = [
+                stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="geodetect-read"))
+                for _ in range(self.capacity.workers)
+            ]
             try:
                 for tile in tiles:
-                    waiting.append((tile, pool.submit(self._read, tile)))
+                    thread = threads[tile.col // self.capacity.stretch % len(threads)]
+                    waiting.append((tile, thread.submit(self._read, tile)))
                     if len(waiting) > self.capacity.ahead:
                         done, future = waiting.popleft()
                         yield done, future.result()

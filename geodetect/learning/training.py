@@ -117,7 +117,7 @@ def train(
             start = initialise(network, settings.init)
             held_out = HeldOut(grounds.measured, card, device=processes.device)
             plan = Plan(target, folder, settings, card, start, grounds, held_out, processes)
-            sampler = _sampler(plan)
+            sampler = sampler_of(grounds, settings, gsd_m=gsd_m)
         tally.left_out |= grounds.left_out
         loop = _loop(network, plan, sampler, resume=resume)
         if resume:
@@ -172,14 +172,19 @@ def _new_card(
     )
 
 
-def _sampler(plan: Plan) -> ChipSampler:
+def sampler_of(grounds: TrainingGround, settings: TrainSettings, *, gsd_m: float) -> ChipSampler:
+    """What draws the chips of a training.
+
+    Raises:
+        AnnotationError: No object is left to learn from.
+    """
     return ChipSampler(
-        plan.grounds.trained,
-        gsd_m=float(plan.card.gsd_m or 1.0),
-        chip_px=plan.settings.chip_px,
-        object_share=plan.settings.object_share,
-        seed=plan.settings.seed,
-        augment=plan.settings.augment,
+        grounds.trained,
+        gsd_m=gsd_m,
+        chip_px=settings.chip_px,
+        object_share=settings.object_share,
+        seed=settings.seed,
+        augment=settings.augment,
     )
 
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
+from geodetect.geo.grid import Grid
+from geodetect.geo.tiles import Tile
+from geodetect.io.raster import Pixels, Raster
 from geodetect.model.card import ModelCard
 from tests.conftest import Save
 from tests.painted import dense, read_colours
@@ -85,6 +88,26 @@ def test_batches_are_as_large_as_asked_else_as_the_detector_likes(
     settings = PredictSettings(overlap=0, batch_size=asked)
     geodetect.predict(save(ground(256)), detector, settings=settings)
     assert detector.sizes == sizes
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_columns_stay_with_the_thread_whose_cache_holds_their_blocks(
+    workers: int, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, threads = Raster.read, dict[int, set[int]]()
+
+    def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
+        threads.setdefault(tile.col, set()).add(threading.get_ident())
+        return read(self, tile, grid)
+
+    monkeypatch.setattr(Raster, "read", noted)
+    settings = PredictSettings(overlap=0, workers=workers)
+    geodetect.predict(save(ground(64 * 12)), Alone(), settings=settings)
+    assert len(threads) == 12
+    assert all(len(one) == 1 for one in threads.values())
+    assert len(set.union(*threads.values())) == workers
+    borders = sum(threads[col] != threads[col + 1] for col in range(11))
+    assert borders <= (0 if workers == 1 else 5)
 
 
 class Uneven(CallableDetector):
