@@ -52,7 +52,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Cut rasters and labels into chips for training elsewhere."""
-    from geodetect.io.raster import RasterOptions, find_rasters
+    from geodetect.io.raster import RasterOptions
     from geodetect.learning.export import export_chips
 
     if overlap_px >= chip_px:
@@ -68,7 +68,7 @@ def command(
     )
     with console.progress_bar("chips", quiet=quiet) as progress:
         summary = export_chips(
-            find_rasters(rasters),
+            rasters,
             labels,
             output,
             format=format,

@@ -241,7 +241,7 @@ def _results(
         with closing(runner.run(plan.rows())) as fresh:
             yield from ((batch, False) for batch in fresh)
         return
-    # looked up ahead of what is added below: no row gets in before it has left here
+    # a generator that runs ahead: each row is asked for here before it can be added below
     to_do = (row for row in plan.rows() if not journal.holds(number, row[0].row))
     with closing(runner.run(to_do)) as fresh:
         for row in plan.rows():

@@ -84,10 +84,10 @@ def plan_rasters(
         InputError: There are no rasters, the area of interest touches none, or settings, model
             and rasters do not go together.
     """
-    sources = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
-    if not sources:
+    paths = find_rasters(rasters)
+    if not paths:
         raise InputError("no raster was given; name at least one file")
-    plans = [plan_raster(source, card, settings) for source in find_rasters(sources)]
+    plans = [plan_raster(path, card, settings) for path in paths]
     _check_area(plans)
     return plans
 

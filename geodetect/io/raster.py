@@ -259,14 +259,19 @@ class Raster:
             ) from error
 
 
-def find_rasters(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
+def find_rasters(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> list[str]:
     """Files as they are, and the rasters in folders, in alphabetical order.
+
+    Args:
+        sources: One or several files, folders or URLs.
 
     Raises:
         InputError: A folder holds no raster.
     """
     found: list[str] = []
-    for source in sources:
+    for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
         path = Path(source)
         if not path.is_dir():
             found.append(os.fspath(source))

@@ -62,7 +62,8 @@ def with_anchors(
             gain = _recall(sizes_px, fitted) - _recall(sizes_px, own)
             chosen = fitted if gain >= LEAST_GAIN else own
     if len(sizes_px) and _recall(sizes_px, chosen) < LEAST_RECALL:
-        text = poor_anchors(_recall(sizes_px, chosen), _recall(sizes_px, fitted))
+        way = "--anchors fitted" if settings.network == OURS else f"--network {OURS}"
+        text = poor_anchors(_recall(sizes_px, chosen), _recall(sizes_px, fitted), way=way)
         warnings.warn(text, GeodetectWarning, stacklevel=3)
     changes = {"anchor_sizes_px": chosen.sizes_px, "anchor_ratios": chosen.ratios}
     return NetworkConfig.model_validate(config.model_dump() | changes)

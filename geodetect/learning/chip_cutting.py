@@ -18,7 +18,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.labels import LabelSet
 from geodetect.io.placement import PlacedLabels, match_labels
-from geodetect.io.raster import Raster, RasterOptions, open_raster
+from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.learning.chip_images import IMAGE_FORMATS, chip_grid, write_image
 from geodetect.learning.label_formats import LABEL_FORMATS, LabelledChip
 from geodetect.progress import Progress
@@ -146,7 +146,7 @@ def _valid_shares(boxes: Float, valid: NDArray[np.bool_]) -> Float:
 
 
 def open_sheets(
-    paths: Sequence[Source],
+    paths: Source | Sequence[Source],
     labels: LabelSet,
     options: ChipOptions,
     raster_options: RasterOptions | None,
@@ -154,7 +154,7 @@ def open_sheets(
     """The rasters at the resolution of the chips, with the labels on them.
 
     Args:
-        paths: Rasters.
+        paths: Files, folders or URLs of rasters.
         labels: Labels of any kind.
         options: How chips are cut.
         raster_options: Bands, values and CRS of the rasters.
@@ -163,7 +163,7 @@ def open_sheets(
         AnnotationError: It is not plain which raster an image of a data set is.
         InputError: The image format cannot hold the bands of a raster.
     """
-    rasters = [open_raster(path, raster_options) for path in paths]
+    rasters = [open_raster(path, raster_options) for path in find_rasters(paths)]
     placed = match_labels(labels, [(raster.path, raster.grid) for raster in rasters])
     sheets: list[Sheet] = []
     for raster, found in zip(rasters, placed, strict=True):

@@ -97,7 +97,7 @@ def export_chips(
     appears complete or not at all.
 
     Args:
-        rasters: File or files.
+        rasters: Files, folders of rasters or URLs; one or several.
         labels: Label files of any kind (``geodetect.io.label_files.read_labels``), or a table with
             ``class`` and polygons.
         output: Folder to make.
@@ -130,8 +130,7 @@ def export_chips(
             labels, LabelOptions(class_field, crs=labels_crs, point_size_m=point_size_m)
         )
         classes = label_set.classes
-        paths = [rasters] if isinstance(rasters, str | os.PathLike) else list(rasters)
-        sheets = open_sheets(paths, label_set, options, raster_options)
+        sheets = open_sheets(rasters, label_set, options, raster_options)
         cut = Cutter(folder / LABEL_FORMATS[format].images, options, classes)
         chips = cut_chips(sheets, cut, progress)
         if not chips:

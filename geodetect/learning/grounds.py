@@ -67,8 +67,8 @@ class TrainingGround:
 
 
 def read_grounds(
-    rasters: Sequence[Source],
-    labels: Sequence[Source],
+    rasters: Source | Sequence[Source],
+    labels: Source | Sequence[Source],
     settings: TrainSettings,
     *,
     anchors: Anchors,
@@ -117,7 +117,7 @@ def read_grounds(
     return TrainingGround(trained, others or list(own.values()), classes, left_out, report)
 
 
-def _read_labels(labels: Sequence[Source], settings: TrainSettings) -> LabelSet:
+def _read_labels(labels: Source | Sequence[Source], settings: TrainSettings) -> LabelSet:
     return read_labels(
         labels,
         LabelOptions(

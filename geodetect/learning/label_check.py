@@ -63,7 +63,7 @@ def check(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )
     label_set = read_labels(labels, options)
-    paths = find_rasters([rasters] if isinstance(rasters, str | os.PathLike) else rasters)
+    paths = find_rasters(rasters)
     raster_options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
     opened, left_out = open_rasters(paths, raster_options)
     with ExitStack() as stack:

@@ -191,8 +191,16 @@ def _sizes(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("warning", ANCHORS, text)
 
 
-def poor_anchors(recall: float, fitted_recall: float) -> str:
-    """That anchors can find few objects, in words."""
+def poor_anchors(
+    recall: float, fitted_recall: float, *, way: str = "train --anchors fitted"
+) -> str:
+    """That anchors can find few objects, in words.
+
+    Args:
+        recall: Best-possible recall of the anchors, 0..1.
+        fitted_recall: That of fitted ones.
+        way: Options that give a network fitted ones.
+    """
     if recall >= fitted_recall:
         return (
             f"even fitted anchors can find at most {recall:.0%} of the objects; a finer --gsd "
@@ -200,7 +208,7 @@ def poor_anchors(recall: float, fitted_recall: float) -> str:
         )
     return (
         f"the network's anchors can find at most {recall:.0%} of the objects, fitted ones "
-        f"{fitted_recall:.0%} (train --anchors fitted); a finer --gsd makes objects larger"
+        f"{fitted_recall:.0%} ({way}); a finer --gsd makes objects larger"
     )
 
 

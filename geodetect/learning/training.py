@@ -40,8 +40,8 @@ Source = str | os.PathLike[str]
 
 
 def train(
-    rasters: Sequence[Source],
-    labels: Sequence[Source],
+    rasters: Source | Sequence[Source],
+    labels: Source | Sequence[Source],
     output: Source,
     *,
     settings: TrainSettings | None = None,

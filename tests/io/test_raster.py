@@ -273,6 +273,7 @@ def test_folders_give_their_rasters_in_order(save: Save, tmp_path: Path) -> None
         (tmp_path / "sheets" / name).write_bytes(b"")
     names = [Path(p).name for p in find_rasters([tmp_path / "sheets", "other.tif"])]
     assert names == ["a.TIF", "b.tif", "c.jp2", "other.tif"]
+    assert len(find_rasters(tmp_path / "sheets")) == 3
 
 
 def test_a_folder_without_rasters_is_an_error(tmp_path: Path) -> None:

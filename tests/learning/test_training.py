@@ -149,7 +149,7 @@ def test_train_gives_a_card_that_says_what_was_done(
     chosen = settings(
         val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
     )
-    card = train([scene[0]], [scene[1]], output, settings=chosen)
+    card = train(scene[0], scene[1], output, settings=chosen)
     assert card == load_card(output) == load_bundle(output)[0]
     assert card.classes == ("square",)
     assert card.object_size_m == pytest.approx((4, 4, 4), rel=0.01)

@@ -1,0 +1,78 @@
+"""A training shared by two processes against the same one in one process.
+
+    python benchmarks/two_processes.py
+    python benchmarks/two_processes.py --steps 1000 --seeds 3
+
+Scenes are drawn, some are held out whole. Two processes share the chips of every step, so they see
+what one process sees, and differ from it by rounding, which training amplifies. How far apart two
+trainings may end without any difference in how they are made, other seeds tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from accuracy import ROOT
+from report import machine, save_table
+
+from geodetect.model.bundle import load_card
+
+SCENES, HELD_OUT = 5, 2
+FIGURES = ("objects", "ap50", "ap50_95", "f1")
+
+
+def train(folder: Path, scenes: list[Path], *, processes: int, seed: int, steps: int) -> Path:
+    """Run the program, under torchrun if there are several processes."""
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    model = folder / f"{processes}_{seed}.safetensors"
+    held_out, known = scenes[:HELD_OUT], scenes[HELD_OUT:]
+    options = {"--steps": steps, "--seed": seed, "--val-every": steps, "--output": model}
+    lists = {"--rasters": known, "--labels": _labels(known)}
+    lists |= {"--val-rasters": held_out, "--val-labels": _labels(held_out)}
+    given = [str(part) for name, value in options.items() for part in (name, value)]
+    given += [str(part) for name, files in lists.items() for f in files for part in (name, f)]
+    subprocess.run(
+        [
+            sys.executable,
+            *(launcher if processes > 1 else []),
+            *("-m", "geodetect_cli", "train", "--init", "none", "--quiet"),
+            *given,
+        ],
+        check=True,
+    )
+    return model
+
+
+def _labels(scenes: list[Path]) -> list[Path]:
+    return [scene.with_suffix(".geojson") for scene in scenes]
+
+
+def main() -> None:
+    """Draw, train, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw = [sys.executable, str(ROOT / "sample_data/generate.py"), "-o", str(folder)]
+        draw += ["--count", str(SCENES), "--size", "1600", "--seed", "500", "--classes", "pool"]
+        subprocess.run(draw, check=True, stdout=subprocess.DEVNULL)
+        scenes = sorted(folder.glob("*.tif"))
+        for seed in range(options.seeds):
+            for processes in (1, 2):
+                model = train(folder, scenes, processes=processes, seed=seed, steps=options.steps)
+                metrics = load_card(model).metrics
+                row = {"processes": f"{processes}", "seed": f"{seed}"}
+                rows.append(row | {name: f"{metrics[name]:.3f}" for name in FIGURES})
+    title = f"{options.steps} steps on drawn scenes, {machine()}"
+    save_table("two_processes", title, rows)
+
+
+if __name__ == "__main__":
+    main()
