@@ -49,8 +49,10 @@ def with_anchors(
             f"expected auto, or --network {OURS}"
         )
     own, sizes_px = Anchors.of(config), _sizes_px(grounds, gsd_m)
-    fitted = fit_anchors(sizes_px, own, zoom_range=SCALE_RANGE)
-    chosen = own
+    is_poor = _recall(sizes_px, own) < LEAST_RECALL
+    fitted = chosen = own
+    if is_poor or choice == "fitted":  # takes seconds
+        fitted = fit_anchors(sizes_px, own, zoom_range=SCALE_RANGE)
     if choice == "fitted":
         chosen = fitted
     elif choice == "auto" and settings.network == OURS:
@@ -58,7 +60,7 @@ def with_anchors(
         taken = None if start is None or start.network is None else Anchors.of(start.network)
         if taken is not None and taken.strides == own.strides:
             chosen = taken
-        elif taken is None and _recall(sizes_px, own) < LEAST_RECALL:
+        elif taken is None and is_poor:
             gain = _recall(sizes_px, fitted) - _recall(sizes_px, own)
             chosen = fitted if gain >= LEAST_GAIN else own
     if len(sizes_px) and _recall(sizes_px, chosen) < LEAST_RECALL:
