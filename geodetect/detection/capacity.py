@@ -46,7 +46,7 @@ class Capacity:
     @property
     def stretch(self) -> int:
         """Neighbouring tiles of a row that one thread reads: they share blocks of the file."""
-        return max(LEAST_STRETCH, STRETCHES // self.workers)
+        return 1 if self.workers == 1 else max(LEAST_STRETCH, STRETCHES // self.workers)
 
     @property
     def ahead(self) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
@@ -15,6 +17,8 @@ from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
 WITHOUT_EFFECT = {"batch_size", "workers"}
+STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
+PATIENCE_S = 20
 STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
@@ -24,8 +28,8 @@ def run_identity(
 ) -> dict[str, str]:
     """What the results of each tile depend on, by name, for a journal to compare.
 
-    A file is known by its name, size and time of change: reading it whole would take as long as
-    the work that a journal saves.
+    A file is known by its name, size and time of change, on a web server as the server tells them:
+    reading it whole would take as long as the work that a journal saves.
 
     Raises:
         InputError: The detector has no identity.
@@ -57,9 +61,21 @@ def _of_file(raster: Raster) -> str:
     with open_dataset(raster.path) as dataset:
         files = [Path(file) for file in sorted(dataset.files)]
     known = [file.stat() for file in files if file.is_file() and not file.name.endswith(STATISTICS)]
-    if not known:
-        return raster.path  # a URL, or one of GDAL's virtual files
+    if not known:  # a URL, or one of GDAL's virtual files
+        return f"{raster.path} {_on_server(raster.path)}"
     return ", ".join(f"{one.st_size} bytes, changed {one.st_mtime_ns}" for one in known)
+
+
+def _on_server(url: str) -> str:
+    """What a web server says that a file's size, version and time of change are."""
+    url = url.removeprefix("/vsicurl/")
+    if not url.startswith(("http://", "https://")):
+        return ""
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=PATIENCE_S) as answer:
+            return ", ".join(answer.headers.get(name, "") for name in STATE_HEADERS)
+    except (OSError, ValueError, HTTPException):  # some servers only let files be read
+        return ""
 
 
 def _digest(text: str | bytes) -> str:

@@ -248,7 +248,7 @@ def _next(file: FileIO) -> bytes | None:
         return None
     length, checksum = _FRAME.unpack(head)
     left = os.fstat(file.fileno()).st_size - file.tell()
-    if length > left:
+    if not 0 < length <= left:  # after a loss of power there may be zeros
         return None
     payload = file.read(length)
     return payload if zlib.crc32(payload) == checksum else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -34,6 +35,8 @@ class NetworkDetector:
         iou: Overlap from which the lower-scored of two boxes of a class is dropped; None: the
             card's.
         identity: Text that changes with whatever changes its results.
+        most_per_px: The most boxes that are looked at, the best of them, for each pixel of a tile;
+            None: all.
     """
 
     def __init__(
@@ -43,8 +46,10 @@ class NetworkDetector:
         conf: float | None = None,
         iou: float | None = None,
         identity: str | None = None,
+        most_per_px: float | None = None,
     ) -> None:
         self.identity = identity
+        self._most_per_px = most_per_px
         self.card: ModelCard = runtime.card
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
@@ -91,6 +96,9 @@ class NetworkDetector:
     def _decode(self, logits: Float, deltas: Float, *, anchors: Float, size: Size) -> Detections:
         """Scores over the threshold as boxes of one image, without duplicates and without a cap."""
         anchor, label, scores = _over(logits, self._conf, self.card.calibration)
+        if self._most_per_px is not None:
+            best = _best(scores, math.ceil(self._most_per_px * math.prod(size)))
+            anchor, label, scores = anchor[best], label[best], scores[best]
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
         frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
         boxes = bx.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
@@ -108,6 +116,13 @@ def _over(logits: Float, conf: float, calibration: Calibration | None) -> tuple[
     scores = calibrated_scores(logits[row, label], label, calibration).astype(np.float32)
     sure = scores >= conf
     return row[sure], label[sure], scores[sure]
+
+
+def _best(scores: Float, most: int) -> Int:
+    """Rows of the highest scores, in order of the rows."""
+    if len(scores) <= most:
+        return np.arange(len(scores))
+    return np.sort(np.argpartition(-scores, most)[:most])
 
 
 def load_detector(

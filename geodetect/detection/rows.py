@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -126,17 +127,22 @@ class RowDetector:
         """Tiles in order, while the next ones are being read by other threads.
 
         Each thread reads the same columns in every row. So the blocks of the file that tiles share
-        are in the cache of its handle, but for those where the columns of two threads meet.
+        are in the cache of its handle, but for those where the columns of two threads meet. Where
+        most threads would have no columns, the rows take turns.
         """
+        count, columns = self.capacity.workers, len(self.plan.scheme.columns)
+        stretch = min(self.capacity.stretch, math.ceil(columns / count))
+        stretches = math.ceil(columns / stretch)
         waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         with ExitStack() as stack:
             threads = [
                 stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="geodetect-read"))
-                for _ in range(self.capacity.workers)
+                for _ in range(count)
             ]
             try:
                 for tile in tiles:
-                    thread = threads[tile.col // self.capacity.stretch % len(threads)]
+                    turn = tile.row * stretches if 2 * stretches <= count else 0
+                    thread = threads[(tile.col // stretch + turn) % count]
                     waiting.append((tile, thread.submit(self._read, tile)))
                     if len(waiting) > self.capacity.ahead:
                         done, future = waiting.popleft()

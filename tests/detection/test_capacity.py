@@ -89,6 +89,9 @@ def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
     assert steps[-1] == Capacity(1, 1, 1)
     sizes = [one.batch_size * one.streams * one.workers for one in steps]
     assert sizes == sorted(set(sizes), reverse=True)
+    ahead = [one.ahead for one in steps]
+    assert ahead == sorted(ahead, reverse=True)
+    assert ahead[-1] == 2
 
 
 def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[RasterPlan]) -> None:

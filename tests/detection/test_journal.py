@@ -22,7 +22,7 @@ from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
 from geodetect.detection.identity import run_identity
 from geodetect.detection.inference import Tally
-from geodetect.detection.journal import Journal
+from geodetect.detection.journal import MAGIC, Journal
 from geodetect.detection.rows import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import TileScheme
@@ -219,11 +219,13 @@ def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path:
     died(scene, tmp_path / "whole.journal", after=33)
     data = (tmp_path / "whole.journal").read_bytes()
     rng = np.random.default_rng(0)
-    for i, end in enumerate(rng.integers(0, len(data), 8)):
+    for i, end in enumerate([*rng.integers(0, len(data), 11), len(MAGIC)]):
         path = tmp_path / f"{i}.journal"
-        damaged = bytearray(data[:end] if i % 2 else data)
-        if i % 2 == 0:
-            damaged[max(end, 20)] ^= 0x55
+        damaged = bytearray(data if i % 3 == 0 else data[:end])
+        if i % 3 == 0:
+            damaged[max(end, len(MAGIC))] ^= 0x55
+        elif i % 3 == 2:  # as a loss of power leaves files on some systems
+            damaged += bytes(1000)
         path.write_bytes(damaged)
         with Journal(path) as journal:
             found = geodetect.predict(

@@ -110,6 +110,21 @@ def test_columns_stay_with_the_thread_whose_cache_holds_their_blocks(
     assert borders <= (0 if workers == 1 else 5)
 
 
+def test_where_there_are_few_columns_all_threads_read(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, threads = Raster.read, set[int]()
+
+    def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
+        threads.add(threading.get_ident())
+        return read(self, tile, grid)
+
+    monkeypatch.setattr(Raster, "read", noted)
+    settings = PredictSettings(overlap=0, workers=6)
+    geodetect.predict(save(ground(64 * 6)[:, :, : 64 * 2]), Alone(), settings=settings)
+    assert len(threads) == 6
+
+
 class Uneven(CallableDetector):
     """Reads colours, and takes longer for some images than for others."""
 

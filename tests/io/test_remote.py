@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rasterio.shutil import copy
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
+from geodetect.detection.identity import run_identity
 from geodetect.errors import RasterError
 from geodetect.io.inspection import inspect_raster
 from tests.conftest import METRES, Save
@@ -57,6 +59,7 @@ class Handler(SimpleHTTPRequestHandler):
         if path.is_file():
             self.send_header("Content-Length", str(path.stat().st_size))
             self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -151,6 +154,23 @@ def test_a_remote_raster_is_described_from_a_few_kilobytes(
 ) -> None:
     assert inspect_raster(f"{served.url}/{cog[0]}")["width"] == SIDE
     assert served.sent.value < 200_000
+
+
+@pytest.mark.parametrize("prefix", ["", "/vsicurl/"], ids=["url", "vsicurl"])
+def test_a_journal_tells_a_remote_raster_that_was_changed(
+    served: Served, cog: tuple[str, Any], prefix: str
+) -> None:
+    def identity() -> dict[str, str]:
+        toy = CallableDetector(first_pixel, identity="toy")
+        (one,) = geodetect.plan(f"{prefix}{served.url}/{cog[0]}", toy)
+        with one.raster:
+            return run_identity(toy, PredictSettings(), [one])
+
+    before = identity()
+    assert identity() == before
+    os.utime(served.folder / cog[0], (1, 1))
+    changed = {name for name, value in identity().items() if before[name] != value}
+    assert changed == {f"raster 1, {cog[0]}"}
 
 
 def test_what_is_not_there_is_an_error_with_the_servers_answer(served: Served) -> None:
