@@ -40,7 +40,8 @@ def with_anchors(
         InputError: ``fitted`` for another network.
 
     Warns:
-        GeodetectWarning: The anchors can find less than nine in ten objects.
+        GeodetectWarning: The anchors can find less than nine in ten objects, unless labels are not
+            to be checked.
     """
     choice = settings.anchors
     if choice == "fitted" and settings.network != OURS:
@@ -63,7 +64,7 @@ def with_anchors(
         elif taken is None and is_poor:
             gain = _recall(sizes_px, fitted) - _recall(sizes_px, own)
             chosen = fitted if gain >= LEAST_GAIN else own
-    if len(sizes_px) and _recall(sizes_px, chosen) < LEAST_RECALL:
+    if settings.check and _recall(sizes_px, chosen) < LEAST_RECALL:
         way = "--anchors fitted" if settings.network == OURS else f"--network {OURS}"
         text = poor_anchors(_recall(sizes_px, chosen), _recall(sizes_px, fitted), way=way)
         warnings.warn(text, GeodetectWarning, stacklevel=3)
