@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from report import machine, save_table
@@ -26,10 +27,10 @@ CLASSES = ("car", "tree")
 LEAST_CONF = 0.05
 
 
-def draw(folder: Path, *, count: int, seed: int) -> list[Path]:
+def draw(folder: Path, *, count: int, seed: int, classes: Sequence[str] = CLASSES) -> list[Path]:
     """Draw scenes with labels; give the rasters."""
     command = [sys.executable, str(ROOT / "sample_data/generate.py"), "-o", str(folder)]
-    options = {"count": count, "size": 1600, "seed": seed, "classes": ",".join(CLASSES)}
+    options = {"count": count, "size": 1600, "seed": seed, "classes": ",".join(classes)}
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return sorted(folder.glob("*.tif"))

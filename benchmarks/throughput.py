@@ -89,8 +89,8 @@ def prepare(folder: Path, weights: Path | None = None) -> Setup:
     if weights is None:
         return setup
     int8 = folder.absolute() / "int8.safetensors"
-    half = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, least_ap=0)  # the table shows it
-    geodetect.quantize(setup.stock, SAMPLE, int8, settings=half)
+    settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, least_ap=0)  # the table shows it
+    geodetect.quantize(setup.stock, SAMPLE, int8, settings=settings)
     return replace(setup, int8=int8)
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from accuracy import ROOT
+from new_classes import draw, labels_of
 from report import machine, save_table
 
 from geodetect.model.bundle import load_card
@@ -31,8 +31,8 @@ def train(folder: Path, scenes: list[Path], *, processes: int, seed: int, steps:
     model = folder / f"{processes}_{seed}.safetensors"
     held_out, known = scenes[:HELD_OUT], scenes[HELD_OUT:]
     options = {"--steps": steps, "--seed": seed, "--val-every": steps, "--output": model}
-    lists = {"--rasters": known, "--labels": _labels(known)}
-    lists |= {"--val-rasters": held_out, "--val-labels": _labels(held_out)}
+    lists = {"--rasters": known, "--labels": labels_of(known)}
+    lists |= {"--val-rasters": held_out, "--val-labels": labels_of(held_out)}
     given = [str(part) for name, value in options.items() for part in (name, value)]
     given += [str(part) for name, files in lists.items() for f in files for part in (name, f)]
     subprocess.run(
@@ -47,10 +47,6 @@ def train(folder: Path, scenes: list[Path], *, processes: int, seed: int, steps:
     return model
 
 
-def _labels(scenes: list[Path]) -> list[Path]:
-    return [scene.with_suffix(".geojson") for scene in scenes]
-
-
 def main() -> None:
     """Draw, train, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -60,10 +56,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw = [sys.executable, str(ROOT / "sample_data/generate.py"), "-o", str(folder)]
-        draw += ["--count", str(SCENES), "--size", "1600", "--seed", "500", "--classes", "pool"]
-        subprocess.run(draw, check=True, stdout=subprocess.DEVNULL)
-        scenes = sorted(folder.glob("*.tif"))
+        scenes = draw(folder, count=SCENES, seed=500, classes=("pool",))
         for seed in range(options.seeds):
             for processes in (1, 2):
                 model = train(folder, scenes, processes=processes, seed=seed, steps=options.steps)

@@ -50,10 +50,11 @@ def with_anchors(
             f"expected auto, or --network {OURS}"
         )
     own, sizes_px = Anchors.of(config), _sizes_px(grounds, gsd_m)
-    is_poor = _recall(sizes_px, own) < LEAST_RECALL
     fitted = chosen = own
-    if is_poor or choice == "fitted":  # takes seconds
+    own_recall = fitted_recall = _recall(sizes_px, own)
+    if own_recall < LEAST_RECALL or choice == "fitted":  # takes seconds
         fitted = fit_anchors(sizes_px, own, zoom_range=SCALE_RANGE)
+        fitted_recall = _recall(sizes_px, fitted)
     if choice == "fitted":
         chosen = fitted
     elif choice == "auto" and settings.network == OURS:
@@ -61,13 +62,12 @@ def with_anchors(
         taken = None if start is None or start.network is None else Anchors.of(start.network)
         if taken is not None and taken.strides == own.strides:
             chosen = taken
-        elif taken is None and is_poor:
-            gain = _recall(sizes_px, fitted) - _recall(sizes_px, own)
-            chosen = fitted if gain >= LEAST_GAIN else own
-    if settings.check and _recall(sizes_px, chosen) < LEAST_RECALL:
+        elif taken is None and fitted_recall - own_recall >= LEAST_GAIN:
+            chosen = fitted
+    recall = _recall(sizes_px, chosen)
+    if settings.check and recall < LEAST_RECALL:
         way = "--anchors fitted" if settings.network == OURS else f"--network {OURS}"
-        text = poor_anchors(_recall(sizes_px, chosen), _recall(sizes_px, fitted), way=way)
-        warnings.warn(text, GeodetectWarning, stacklevel=3)
+        warnings.warn(poor_anchors(recall, fitted_recall, way=way), GeodetectWarning, stacklevel=3)
     changes = {"anchor_sizes_px": chosen.sizes_px, "anchor_ratios": chosen.ratios}
     return NetworkConfig.model_validate(config.model_dump() | changes)
 

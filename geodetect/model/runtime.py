@@ -85,9 +85,8 @@ def open_runtime(
         runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch where that is
             missing; ``torch``, ``openvino``, ``onnx``.
         precision: ``auto`` takes bf16 or fp16 where the runtime is faster in it on this device,
-            else fp32;
-            ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO and a model that holds such a
-            network.
+            else fp32; ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO and a model that holds
+            such a network.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises:
