@@ -43,7 +43,16 @@ def run_program(arguments: Sequence[str | Path]) -> Used:
     Raises:
         SystemExit: It failed.
     """
-    command = [sys.executable, "-m", "geodetect_cli", *map(str, arguments)]
+    return run_python(["-m", "geodetect_cli", *arguments])
+
+
+def run_python(arguments: Sequence[str | Path]) -> Used:
+    """Run Python with these arguments.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    command = [sys.executable, *map(str, arguments)]
     with TemporaryDirectory() as folder:
         report = Path(folder, "used.json")
         between = [sys.executable, "-S", __file__, str(report), *command]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
     from geodetect.detection.estimate import Estimate, estimate
-    from geodetect.detection.inference import Tally, plan, predict
+    from geodetect.detection.found import FoundObjects
+    from geodetect.detection.inference import Tally, find_objects, plan, predict
     from geodetect.detection.journal import Journal
     from geodetect.errors import GeodetectError
     from geodetect.io.inspection import inspect_raster
@@ -55,6 +56,7 @@ _HOMES = {
     "ErrorRates": "geodetect.assessment.counts",
     "Estimate": "geodetect.detection.estimate",
     "EvaluateSettings": "geodetect.settings",
+    "FoundObjects": "geodetect.detection.found",
     "GeodetectError": "geodetect.errors",
     "Journal": "geodetect.detection.journal",
     "LabelReport": "geodetect.learning.label_report",
@@ -76,6 +78,7 @@ _HOMES = {
     "evaluate": "geodetect.assessment.evaluation",
     "evaluate_model": "geodetect.assessment.evaluation",
     "export_chips": "geodetect.learning.export",
+    "find_objects": "geodetect.detection.inference",
     "inspect_raster": "geodetect.io.inspection",
     "list_models": "geodetect.model.bundle",
     "load_card": "geodetect.model.bundle",
@@ -101,6 +104,7 @@ __all__ = [
     "ErrorRates",
     "Estimate",
     "EvaluateSettings",
+    "FoundObjects",
     "GeodetectError",
     "Journal",
     "LabelReport",
@@ -123,6 +127,7 @@ __all__ = [
     "evaluate",
     "evaluate_model",
     "export_chips",
+    "find_objects",
     "inspect_raster",
     "list_models",
     "load_card",

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from geodetect.io.geopackage import Layer
+    from geodetect.io.pieces import Table
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class LayerOutput:
         return self.name or "nowhere; name a file with -o to have the layer"
 
 
-def write_stream(table: gpd.GeoDataFrame) -> None:
+def write_stream(table: Table) -> None:
     """Write a table as GeoJSON to the output stream."""
     from geodetect.io import vector
 

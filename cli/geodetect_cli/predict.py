@@ -161,13 +161,13 @@ def command(
     tally = inference.Tally()
     journal = None if no_journal else target.journal(restart=restart)
     with console.progress_bar("tiles", quiet=quiet) as progress, targets.kept(journal):
-        table = inference.predict(
+        found = inference.find_objects(
             rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
         )
         goes_on = journal is not None and journal.goes_on
-        target.write(table, tally.coverage, goes_on=goes_on)
+        target.write(found, tally.coverage, goes_on=goes_on)
     summaries.show_run(
-        table,
+        found,
         tally,
         output,
         coverage=target.coverage_file,

@@ -14,14 +14,13 @@ from geodetect_cli import console
 LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from geodetect.detection.estimate import Estimate
+    from geodetect.detection.found import FoundObjects
     from geodetect.detection.inference import Tally
 
 
 def show_run(
-    table: gpd.GeoDataFrame,
+    objects: FoundObjects,
     tally: Tally,
     output: str,
     *,
@@ -31,12 +30,11 @@ def show_run(
     verbose: bool,
 ) -> None:
     """What ``predict`` found and where it is."""
-    by_class = {str(k): int(v) for k, v in table["class"].value_counts().items()}
     values = {
         "output": output,
-        "objects": len(table),
-        "by_class": by_class,
-        "truncated": int(table["truncated"].sum()),
+        "objects": len(objects),
+        "by_class": objects.by_class,
+        "truncated": objects.truncated,
         "tiles": tally.tiles,
         "empty_tiles": tally.empty_tiles,
         "resumed_tiles": tally.resumed_tiles,
@@ -49,20 +47,20 @@ def show_run(
         console.print_json(values)
     if as_json or quiet:
         return
-    found = ", ".join(f"{n:,} {name}" for name, n in by_class.items()) or "nothing"
+    found = ", ".join(f"{n:,} {name}" for name, n in objects.by_class.items()) or "nothing"
     rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
     if coverage == Path(output):
         rows.append(("", "with the ground looked at as layer coverage"))
     elif coverage is not None:
         rows.append(("Ground looked at", str(coverage)))
-    if len(table) and table["area_m2"].notna().any():
-        rows.append(("Area of their boxes", f"{table['area_m2'].sum():,.0f} m²"))
+    if objects.area_m2:
+        rows.append(("Area of their boxes", f"{objects.area_m2:,.0f} m²"))
     rows.append(("Tiles", f"{tally.tiles:,} looked at, {tally.empty_tiles:,} without imagery"))
     if tally.resumed_tiles:
         rows.append(("From an earlier run", f"{tally.resumed_tiles:,} tiles"))
     rows.append(("Time", duration(tally.seconds)))
     if verbose:
-        rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(table)]
+        rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(objects)]
     rows += [("Left out", message) for message in tally.failed.values()]
     console.show_table("", rows)
 
@@ -102,8 +100,8 @@ def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
 
 
-def _by_raster(table: gpd.GeoDataFrame) -> list[tuple[str, str]]:
-    return [(str(name), f"{n:,}") for name, n in table["raster"].value_counts().items()]
+def _by_raster(objects: FoundObjects) -> list[tuple[str, str]]:
+    return [(name, f"{n:,}") for name, n in objects.by_raster.items()]
 
 
 def _in_words(values: Mapping[str, Any]) -> str:

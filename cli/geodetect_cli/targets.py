@@ -13,9 +13,8 @@ import typer
 from geodetect_cli.layer_output import write_stream
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from geodetect.detection.coverage import RasterCoverage
+    from geodetect.detection.found import FoundObjects
     from geodetect.detection.journal import Journal
     from geodetect.io.geopackage import Layer
 
@@ -121,7 +120,7 @@ class PredictTarget:
 
     def write(
         self,
-        table: gpd.GeoDataFrame,
+        objects: FoundObjects,
         coverage: Sequence[RasterCoverage],
         *,
         goes_on: bool = False,
@@ -129,7 +128,7 @@ class PredictTarget:
         """Write the layers, detections last: once they are there, all is.
 
         Args:
-            table: Detections.
+            objects: What was found.
             coverage: The ground that was looked at.
             goes_on: The run goes on with one that died, maybe after it wrote the coverage.
         """
@@ -138,7 +137,7 @@ class PredictTarget:
         from geodetect.io.qgis_style import qml
 
         if self._in_one_file:
-            found = Layer(vector.LAYER, table, qml() if self.style else None)
+            found = Layer(vector.LAYER, objects, qml() if self.style else None)
             ground = _ground(coverage, styled=self.style or self.coverage is not None)
             write_layers([found, ground], self.output, **self._options)
             return
@@ -147,9 +146,9 @@ class PredictTarget:
             replace = self.overwrite or goes_on
             write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=replace)
         if self.output == "-":
-            write_stream(table)
+            write_stream(objects)
         elif self.output:
-            vector.write(table, self.output, **self._options, style=self.style)
+            vector.write(objects, self.output, **self._options, style=self.style)
 
 
 @contextmanager

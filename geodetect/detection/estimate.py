@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodetect.detection.capacity import Capacity, fitting_capacity, shortages_told
+from geodetect.detection.capacity import fitting_capacity, shortages_told
 from geodetect.detection.detector import Detector
 from geodetect.detection.inference import as_detector, plan
 from geodetect.detection.plan import RasterPlan
@@ -148,37 +148,38 @@ def estimate(
     capacity = fitting_capacity(plans, detector, settings)
     for one in plans:
         with one.raster:
-            tiles, share = _tiles_with_imagery(one)
+            tiles, first, share = _tiles_with_imagery(one, capacity.batch_size)
             entries.append(_entry(one, tiles, share))
             if tiles and not seconds:
                 with shortages_told(one, capacity):
-                    seconds = _time_per_tile(one, tiles, detector, capacity)
+                    seconds = _time_per_tile(one, first, detector)
     memory_mb = _peak_memory_mb() + BLOCK_CACHE_BYTES / BYTES_PER_MB
     return Estimate(
         detector.card.name, getattr(detector, "runs_on", ""), tuple(entries), seconds, memory_mb
     )
 
 
-def _tiles_with_imagery(one: RasterPlan) -> tuple[list[Tile], float]:
-    """Tiles with imagery inside the area, and the share of the ground inside the area."""
+def _tiles_with_imagery(one: RasterPlan, few: int) -> tuple[int, list[Tile], float]:
+    """How many tiles inside the area hold imagery, the first few, and their share of the ground."""
     scale = min(1.0, MASK_PX / max(one.grid.width, one.grid.height))
     coarse = one.grid.resampled(scale, scale)
     valid = one.raster.read_valid(Tile(0, 0, 0, 0, 0, coarse.width, coarse.height), coarse)
     shrink = np.array([coarse.width / one.grid.width, coarse.height / one.grid.height] * 2)
-    chosen = []
+    count, first = 0, []
     for tile in chain.from_iterable(one.rows()):
         box = tile.box * shrink
         x1, y1 = np.floor(box[:2]).astype(int)
         x2, y2 = np.ceil(box[2:]).astype(int)
         if valid[y1:y2, x1:x2].any():
-            chosen.append(tile)
+            count += 1
+            first += [tile] if count <= few else []
     if one.area is not None:
         x, y = np.meshgrid(np.arange(coarse.width) + 0.5, np.arange(coarse.height) + 0.5)
         valid &= shapely.contains_xy(one.area, x / shrink[0], y / shrink[1])
-    return chosen, float(valid.mean())
+    return count, first, float(valid.mean())
 
 
-def _entry(one: RasterPlan, tiles: Sequence[Tile], share: float) -> RasterEstimate:
+def _entry(one: RasterPlan, tiles: int, share: float) -> RasterEstimate:
     own, working = one.raster.grid, one.grid.gsd_m
     pixels = one.grid.width * one.grid.height
     ground_km2 = 0.0 if working is None else pixels * working**2 / 1e6
@@ -187,8 +188,8 @@ def _entry(one: RasterPlan, tiles: Sequence[Tile], share: float) -> RasterEstima
         gsd_m=own.gsd_m,
         working_gsd_m=working,
         gsd_ratio=one.gsd_ratio[0],
-        tiles=len(tiles),
-        skipped_tiles=len(one.scheme) - len(tiles),
+        tiles=tiles,
+        skipped_tiles=len(one.scheme) - tiles,
         tile_px=one.scheme.tile_px,
         overlap_px=one.scheme.overlap_px,
         area_km2=share * ground_km2,
@@ -196,11 +197,8 @@ def _entry(one: RasterPlan, tiles: Sequence[Tile], share: float) -> RasterEstima
     )
 
 
-def _time_per_tile(
-    one: RasterPlan, tiles: Sequence[Tile], detector: Detector, capacity: Capacity
-) -> float:
+def _time_per_tile(one: RasterPlan, batch: Sequence[Tile], detector: Detector) -> float:
     """Seconds for one of a batch of tiles, after one that warms up."""
-    batch = list(tiles[: capacity.batch_size])
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()

@@ -18,12 +18,12 @@ from geodetect.detection.capacity import Capacity, fitting_capacity, wanted_capa
 from geodetect.detection.coverage import CoverageCells, RasterCoverage, not_read
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
+from geodetect.detection.found import FoundObjects, RasterObjects
 from geodetect.detection.identity import run_identity
 from geodetect.detection.journal import Journal
 from geodetect.detection.merge import SeamMerger
 from geodetect.detection.plan import RasterPlan, Source, plan_rasters
 from geodetect.detection.rows import RowDetector, TileResult
-from geodetect.detection.table import concatenate_tables, detection_table
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo.grid import horizontal_crs
 from geodetect.progress import Progress, silent
@@ -40,7 +40,7 @@ class Tally:
         unread_tiles: Further tiles of rasters that could not be read to the end.
         resumed_tiles: Those of ``tiles`` and ``empty_tiles`` that an earlier run had done.
         objects: Objects found.
-        seconds: Time from the first raster to the finished table.
+        seconds: Time from the first raster to the last object.
         failed: Rasters that could not be read to the end, and why.
         coverage: The ground of each raster: looked at, skipped and why; ``coverage_table`` makes a
             layer of it.
@@ -88,7 +88,8 @@ def predict(
         journal: Where the work is written down; what it already holds is not done again.
 
     Returns:
-        The detection table (see ``detection_table``) in the CRS of the first raster.
+        The detection table (see ``detection_table``) in the CRS of the first raster. Some 500
+        bytes an object: where there are millions, take ``find_objects``.
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read. Of several rasters, one that
@@ -98,6 +99,22 @@ def predict(
         OutputError: The journal cannot be written.
         OutOfMemoryError: There is too little memory for a tile.
     """
+    found = find_objects(
+        rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
+    )
+    return found.table()
+
+
+def find_objects(
+    rasters: Source | Sequence[Source],
+    model: Source | Detector = "pools",
+    *,
+    settings: PredictSettings | None = None,
+    progress: Progress = silent,
+    tally: Tally | None = None,
+    journal: Journal | None = None,
+) -> FoundObjects:
+    """Like ``predict``, with objects in a tenth of the memory, of which ``write`` makes a file."""
     settings = settings or PredictSettings()
     tally = tally if tally is not None else Tally()
     start = time.monotonic()
@@ -113,11 +130,11 @@ def predict(
             journal = None
         if journal is not None:
             journal.open(run_identity(detector, settings, plans))
-        tables = []
+        found = []
         for number, one in enumerate(plans):
             before, objects = tally.done, tally.objects
             try:
-                found = detect_raster(
+                detections = detect_raster(
                     one,
                     detector,
                     settings=settings,
@@ -138,11 +155,13 @@ def predict(
             finally:
                 one.raster.close()
             classes = detector.card.classes
-            tables.append(detection_table(found, one.grid, classes=classes, raster=one.raster.name))
+            found.append(
+                RasterObjects.of(detections, one.grid, classes=classes, raster=one.raster.name)
+            )
     crs = plans[0].grid.crs
-    table = concatenate_tables(tables, None if crs is None else horizontal_crs(crs).to_wkt())
+    all_found = FoundObjects(tuple(found), None if crs is None else horizontal_crs(crs).to_wkt())
     tally.seconds = time.monotonic() - start
-    return table
+    return all_found
 
 
 def plan(

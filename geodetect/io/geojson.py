@@ -13,10 +13,10 @@ import shapely
 from numpy.typing import NDArray
 
 from geodetect.geo.reproject import reproject
+from geodetect.io.pieces import Table, in_pieces
 
 WGS84 = "EPSG:4326"
 DECIMALS = 8  # of a degree: 1.1 mm
-ROWS_AT_ONCE = 20_000
 
 Geometries = NDArray[Any]
 Float = NDArray[np.float64]
@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(
 ).encode
 
 
-def to_geojson(table: gpd.GeoDataFrame, stream: TextIO) -> None:
+def to_geojson(table: Table, stream: TextIO) -> None:
     """Write a table as one FeatureCollection (RFC 7946).
 
     Longitude and latitude on WGS 84 with 8 decimals, counter-clockwise outer rings, no ``crs``
@@ -53,7 +53,7 @@ def to_geojson(table: gpd.GeoDataFrame, stream: TextIO) -> None:
     stream.write("\n]}\n")
 
 
-def to_geojson_lines(table: gpd.GeoDataFrame, stream: TextIO) -> None:
+def to_geojson_lines(table: Table, stream: TextIO) -> None:
     """Write a table as newline-delimited GeoJSON: one feature per line, as in `to_geojson`.
 
     Unlike RFC 8142 text sequences the lines carry no record separator in front.
@@ -63,10 +63,10 @@ def to_geojson_lines(table: gpd.GeoDataFrame, stream: TextIO) -> None:
         stream.write("\n")
 
 
-def features(table: gpd.GeoDataFrame) -> Iterator[str]:
+def features(table: Table) -> Iterator[str]:
     """The rows of a table as GeoJSON features, each a text without line breaks."""
-    for start in range(0, len(table), ROWS_AT_ONCE):
-        yield from _features(table.iloc[start : start + ROWS_AT_ONCE])
+    for piece in in_pieces(table).pieces():
+        yield from _features(piece)
 
 
 def _features(table: gpd.GeoDataFrame) -> Iterator[str]:

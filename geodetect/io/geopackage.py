@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,14 @@ import shapely
 
 from geodetect.errors import InputError
 from geodetect.io import vector
+from geodetect.io.gdal_layers import (
+    GEOMETRY_COLUMN,
+    check_geopackage,
+    geometry_kinds,
+    named_for_gdal,
+    write_layer,
+)
+from geodetect.io.pieces import ChangedPieces, Table, TablePieces
 from geodetect.io.qgis_style import embed_style
 from geodetect.io.staging import staged
 
@@ -38,7 +44,7 @@ class Layer:
     """
 
     name: str
-    table: gpd.GeoDataFrame
+    table: Table
     style: str | None = None
 
 
@@ -78,14 +84,15 @@ def write_layers(
     with (
         vector.disk_errors(target),
         staged(target, overwrite=overwrite, belongs=belongs) as path_staged,
+        named_for_gdal(path_staged, ".gpkg") as file,
     ):
         for layer in layers:
             table = _one_kind(vector.in_crs(layer.table, crs))
-            vector.to_gdal(table, path_staged, driver="GPKG", layer=layer.name)
+            write_layer(table, file, driver="GPKG", layer=layer.name)
         for layer in layers:
             if layer.style is not None:
-                _embed(path_staged, layer)
-        _check_complete(path_staged, layers)
+                _embed(file, layer)
+        check_geopackage(file, {layer.name: len(layer.table) for layer in layers})
     return target
 
 
@@ -108,31 +115,22 @@ def check_layers(
         )
 
 
-def _one_kind(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _one_kind(table: TablePieces) -> TablePieces:
     """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
-    geometry = np.asarray(table.geometry.array)
-    kinds = set(table.geom_type.dropna())
+    kinds = geometry_kinds(table)
     for simple, multi in _MULTI_OF.items():
         if kinds == {simple, multi}:
-            chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
-            geometry = geometry.copy()
-            geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
-            return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))
+            return ChangedPieces(table, partial(_to_multi, simple), table.crs)
     return table
 
 
+def _to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    geometry = np.asarray(table.geometry.array).copy()
+    chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
+    geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
+    return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))
+
+
 def _embed(path: Path, layer: Layer) -> None:
-    column = vector.GEOMETRY_COLUMN
-    style = layer.style or ""
-    embed_style(path, layer.name, geometry_column=column, style=style, name=layer.name[:30])
-
-
-def _check_complete(path: Path, layers: Sequence[Layer]) -> None:
-    """See that all rows are there: GDAL is silent about a disk that fills up when it closes."""
-    with closing(sqlite3.connect(path)) as database:
-        for layer in layers:
-            found = database.execute(f'SELECT count(*) FROM "{layer.name}"').fetchone()[0]
-            if found < len(layer.table):
-                raise OSError(f"only {found} of {len(layer.table)} rows were written")
-        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise OSError("the file is damaged")
+    names = {"geometry_column": GEOMETRY_COLUMN, "name": layer.name[:30]}
+    embed_style(path, layer.name, style=layer.style or "", **names)

@@ -27,7 +27,7 @@ from geodetect.io.bands import Stretch, choose_bands, colour_table, holds_value,
 from geodetect.io.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.georeference import GDAL_ERRORS, RESAMPLING, locate
 from geodetect.io.sampling import overviews_are_shifted, sample_windows, values_in
-from geodetect.io.sparse import never_written
+from geodetect.io.sparse import EmptyBlocks
 
 SHRUNK = 1.5  # from this ratio on GDAL may read from an overview of half the size
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
@@ -117,6 +117,10 @@ class Raster:
             return Stretch.of_sample(self._sample())
 
     @cached_property
+    def _empty(self) -> EmptyBlocks:
+        return EmptyBlocks(self.path, self.bands, self._alpha)
+
+    @cached_property
     def _shifted_overviews(self) -> bool:
         """Whether reading from the overviews would move what is seen."""
         if not self._handle().overviews(1):
@@ -141,10 +145,11 @@ class Raster:
         window, shape = self._window(tile, grid or self.grid)
         with self._reading(f"pixels {tile.x0}..{tile.x0 + tile.width} x {tile.y0}.."):
             handle = self._handle_for(window, shape)
-            if never_written(handle, self.bands, window):
+            if self._empty.cover(handle, window):
                 return self._nothing(shape)
             valid = self._valid(handle, window, shape)
             if not valid.any():
+                self._empty.learn(handle, window, lambda block: self._is_empty(handle, block))
                 return self._nothing(shape)
             values = self._values(handle, window, shape)
         if np.issubdtype(values.dtype, np.floating):
@@ -217,6 +222,10 @@ class Raster:
         elif MaskFlags.per_dataset in flags[0] and MaskFlags.alpha not in flags[0]:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
+
+    def _is_empty(self, handle: Any, block: Window) -> bool:
+        """Whether no pixel of a block is valid."""
+        return not self._valid(handle, block, (int(block.height), int(block.width))).any()
 
     def _sample(self) -> NDArray[Any]:
         """Values spread over the raster, of all bands that are read."""

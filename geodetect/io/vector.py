@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sqlite3
-import struct
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +14,6 @@ from typing import Any, TextIO
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyogrio
 import shapely
 from pyproj import CRS
@@ -25,26 +21,23 @@ from pyproj import CRS
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
-from geodetect.io.geojson import (
-    ROWS_AT_ONCE,
-    WGS84,
-    cut_at_antimeridian,
-    to_geojson,
-    to_geojson_lines,
+from geodetect.io.gdal_layers import (
+    GEOMETRY_COLUMN,
+    check_flatgeobuf,
+    check_geopackage,
+    check_shapefile,
+    named_for_gdal,
+    write_layer,
 )
+from geodetect.io.geojson import WGS84, cut_at_antimeridian, to_geojson, to_geojson_lines
+from geodetect.io.geoparquet import write_parquet
+from geodetect.io.pieces import ChangedPieces, Table, TablePieces, in_pieces
 from geodetect.io.qgis_style import embed_style, qml
 from geodetect.io.staging import check_folder, check_vacant, staged
 
 __all__ = ["FORMATS", "Format", "check_target", "format_of", "to_geojson", "write"]
 
 LAYER = "detections"
-GEOMETRY_COLUMN = "geom"
-_GDAL_OPTIONS: dict[str, dict[str, Any]] = {
-    "GPKG": {
-        "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
-        "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
-    }
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    encode: Callable[[gpd.GeoDataFrame, Path], None]
+    encode: Callable[[TablePieces, Path], None]
     any_crs: bool = True
     parts: tuple[str, ...] = ()
 
@@ -73,7 +66,7 @@ class Format:
 
 
 def write(
-    table: gpd.GeoDataFrame,
+    table: Table,
     path: str | Path,
     *,
     format: str | None = None,  # noqa: A002 (the option is called --format)
@@ -81,7 +74,7 @@ def write(
     overwrite: bool = False,
     style: bool = False,
 ) -> Path:
-    """Write a table to a vector file, complete or not at all.
+    """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
 
     GeoJSON and newline-delimited GeoJSON are on WGS 84 (RFC 7946); GeoPackage (layer
     ``detections``), FlatGeobuf (ordered by place, for its index), GeoParquet and Shapefile (names
@@ -90,7 +83,7 @@ def write(
     WGS 84. Missing values are null. A table without CRS gives a file without CRS.
 
     Args:
-        table: A detection table, or any features.
+        table: A detection table, the ``FoundObjects`` of ``find_objects``, or any features.
         path: The file. Its suffix chooses the format; see `FORMATS`.
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
@@ -108,7 +101,7 @@ def write(
     target = Path(path)
     kind = format_of(target, format)
     _check_options(kind, crs=crs, style=style)
-    placed = in_crs(table, crs) if kind.any_crs else table
+    placed = in_crs(table, crs) if kind.any_crs else in_pieces(table)
     belongs = partial(kind.belongs, to=target.resolve())
     with disk_errors(target), staged(target, overwrite=overwrite, belongs=belongs) as path_staged:
         kind.encode(placed, path_staged)
@@ -181,26 +174,32 @@ def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
         )
 
 
-def in_crs(table: gpd.GeoDataFrame, crs: str | None) -> gpd.GeoDataFrame:
+def in_crs(table: Table, crs: str | None) -> TablePieces:
     """A table in the CRS that ``--crs`` names; as it is if none is named.
 
     On longitudes and latitudes, geometries are cut at the antimeridian.
 
     Raises:
-        GeoreferenceError: The table has no CRS, or the other one cannot be used.
+        GeoreferenceError: The table has no CRS, or the other one cannot be used: some of it only
+            when a piece is made that has no place there.
     """
+    pieces = in_pieces(table)
     if crs is None:
-        return table
-    if table.crs is None:
+        return pieces
+    if pieces.crs is None:
         raise GeoreferenceError(
             f"the detections have no CRS, so they cannot be written in {crs}; "
             f"name the raster's CRS with --src-crs, or leave --crs away"
         )
-    wkt = parse_crs(crs, option="--crs")
-    moved = reproject(np.asarray(table.geometry.array), table.crs.to_wkt(), wkt)
-    if CRS(wkt).is_geographic:
-        moved = cut_at_antimeridian(moved)
-    return table.set_geometry(gpd.array.from_shapely(moved, crs=wkt))
+    own, wkt = pieces.crs.to_wkt(), parse_crs(crs, option="--crs")
+    in_degrees = CRS(wkt).is_geographic
+
+    def moved(piece: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        geometry = reproject(np.asarray(piece.geometry.array), own, wkt)
+        geometry = cut_at_antimeridian(geometry) if in_degrees else geometry
+        return piece.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+
+    return ChangedPieces(pieces, moved, CRS(wkt))
 
 
 @contextmanager
@@ -234,89 +233,39 @@ def _add_style(kind: Format, path: Path) -> None:
 
 
 def _encode_text(
-    to_text: Callable[[gpd.GeoDataFrame, TextIO], None], table: gpd.GeoDataFrame, path: Path
+    to_text: Callable[[TablePieces, TextIO], None], table: TablePieces, path: Path
 ) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         to_text(table, stream)
 
 
-def _encode_parquet(table: gpd.GeoDataFrame, path: Path) -> None:
-    with path.open("wb") as stream:
-        table.to_parquet(stream, index=False)
+def _encode_geopackage(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".gpkg") as own:
+        write_layer(table, own, driver="GPKG", layer=LAYER)
+    check_geopackage(path, {LAYER: len(table)})
 
 
-def _encode_gdal(driver: str, table: gpd.GeoDataFrame, path: Path) -> None:
-    """Write through memory: GDAL is silent about a disk that fills up when it closes a file."""
-    memory = io.BytesIO()
-    layer = LAYER if driver == "GPKG" else path.stem
-    to_gdal(table, memory, driver=driver, layer=layer)
-    with path.open("wb") as stream:
-        stream.write(memory.getbuffer())
+def _encode_flatgeobuf(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".fgb") as own:
+        write_layer(table, own, driver="FlatGeobuf", layer=path.stem)
+        check_flatgeobuf(own, len(table))
 
 
-def _encode_shapefile(table: gpd.GeoDataFrame, path: Path) -> None:
-    """Write a Shapefile, whose many files GDAL cannot write to memory, and see it is complete."""
-    to_gdal(table, path.with_suffix(".shp"), driver="ESRI Shapefile", layer=path.stem)
-    path.with_suffix(".shp").rename(path)  # it may be called .SHP
-    shx, dbf = path.with_suffix(".shx"), path.with_suffix(".dbf")
-    for part in (path, shx):  # the header has the length in units of two bytes
-        _check_size(part, 2 * struct.unpack(">i", _head(part)[24:28])[0])
-    _check_size(shx, 100 + 8 * len(table))
-    rows, header_bytes, row_bytes = struct.unpack("<IHH", _head(dbf)[4:12])
-    _check_size(dbf, header_bytes + max(rows, len(table)) * row_bytes)
+def _encode_shapefile(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".shp") as own:
+        write_layer(table, own, driver="ESRI Shapefile", layer=path.stem)
+    check_shapefile(path, len(table))
 
 
-def _head(part: Path) -> bytes:
-    with part.open("rb") as stream:
-        return stream.read(100).ljust(100, b"\0")
-
-
-def _check_size(part: Path, expected: int) -> None:
-    found = part.stat().st_size
-    if found < expected:
-        raise OSError(f"only {found} of {expected} bytes of {part.suffix} were written")
-
-
-def to_gdal(table: gpd.GeoDataFrame, target: Path | io.BytesIO, *, driver: str, layer: str) -> None:
-    """Have GDAL write a table as a layer; into a GeoPackage that is there, as a further one."""
-    geometry = np.asarray(table.geometry.array)
-    wkb = {GEOMETRY_COLUMN: pa.array(shapely.to_wkb(geometry), pa.binary())}
-    columns = pd.DataFrame(table.drop(columns=table.geometry.name))
-    attributes = pa.Table.from_pandas(columns, preserve_index=False)  # of no columns, no rows
-    attributes = attributes.cast(_with_types(attributes.schema))
-    features = pa.table(dict(zip(attributes.column_names, attributes.columns, strict=True)) | wkb)
-    kinds = sorted(set(table.geom_type.dropna())) or ["Polygon"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
-        pyogrio.write_arrow(
-            features,
-            target,
-            layer=layer,
-            driver=driver,
-            geometry_name=GEOMETRY_COLUMN,
-            geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
-            crs=None if table.crs is None else table.crs.to_wkt(),
-            encoding="UTF-8",
-            **_GDAL_OPTIONS.get(driver, {}),
-        )
-
-
-def _with_types(schema: pa.Schema) -> pa.Schema:
-    """Columns that hold nothing at all as text: GDAL knows no column without a type."""
-    texts = [field.with_type(pa.string()) if field.type == pa.null() else field for field in schema]
-    return pa.schema(texts)
-
-
-def _csv(table: gpd.GeoDataFrame, stream: TextIO) -> None:
-    for start in range(0, max(1, len(table)), ROWS_AT_ONCE):
-        rows = table.iloc[start : start + ROWS_AT_ONCE]
+def _csv(table: TablePieces, stream: TextIO) -> None:
+    for number, rows in enumerate(table.pieces()):
         geometry = np.asarray(rows.geometry.array)
         columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
         flags = columns.select_dtypes(bool)
         columns[flags.columns] = flags.replace({True: "true", False: "false"})
         columns[["lon", "lat"]] = _centroids_lonlat(geometry, rows.crs)
         columns["WKT"] = shapely.to_wkt(geometry, rounding_precision=-1)
-        columns.to_csv(stream, index=False, header=start == 0, lineterminator="\n")
+        columns.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
 
 
 def _centroids_lonlat(geometry: Any, crs: Any) -> Any:
@@ -332,10 +281,9 @@ FORMATS = (
     Format("geojson", (".geojson", ".json"), partial(_encode_text, to_geojson), any_crs=False),
     Format("geojsonseq", (".geojsonl", ".geojsons", ".ndjson"),
            partial(_encode_text, to_geojson_lines), any_crs=False),
-    Format("gpkg", (".gpkg",), partial(_encode_gdal, "GPKG"),
-           parts=("+-wal", "+-shm", "+-journal")),
-    Format("flatgeobuf", (".fgb",), partial(_encode_gdal, "FlatGeobuf")),
-    Format("geoparquet", (".parquet", ".geoparquet"), _encode_parquet),
+    Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal")),
+    Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
+    Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),
     Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS),
     Format("csv", (".csv",), partial(_encode_text, _csv)),
 )  # fmt: skip

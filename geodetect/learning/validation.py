@@ -20,10 +20,10 @@ from geodetect.assessment.matching import Matches, boxes_apart, match_boxes_at
 from geodetect.assessment.metrics import COCO_IOUS
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
+from geodetect.detection.found import FoundObjects, RasterObjects, canonical_order
 from geodetect.detection.inference import Tally, detect_raster
 from geodetect.detection.plan import plan_grid
-from geodetect.detection.table import canonical_order, concatenate_tables, detection_table
-from geodetect.geo.grid import Grid, horizontal_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.geopackage import Layer, write_layers
 from geodetect.io.qgis_categories import Category, single_qml
 from geodetect.io.qgis_style import qml
@@ -143,9 +143,9 @@ class Sheet:
         boxes = self.objects.boxes * np.tile(scale, 2)
         return boxes_apart(boxes, self.objects.labels, scene=number)
 
-    def table(self) -> gpd.GeoDataFrame:
-        """The detection table."""
-        return detection_table(
+    def on_map(self) -> RasterObjects:
+        """The same on the map."""
+        return RasterObjects.of(
             self.objects, self.grid, classes=self.classes, raster=self.raster.name
         )
 
@@ -251,10 +251,8 @@ def _by_class(matches: Matches, labels: Int, wanted: Sequence[Sheet]) -> dict[st
 
 
 def _on_one_map(sheets: Sequence[Sheet]) -> gpd.GeoDataFrame:
-    crs = sheets[0].grid.crs
-    tables = [one.table() for one in sheets]
+    table = FoundObjects(tuple(one.on_map() for one in sheets)).table()
     sources = [_source(one.raster.path) for one in sheets for _ in range(len(one.objects))]
-    table = concatenate_tables(tables, None if crs is None else horizontal_crs(crs).to_wkt())
     return table.assign(source=np.array(sources, dtype=str).astype(object))
 
 

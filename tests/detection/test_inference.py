@@ -20,8 +20,8 @@ from rasterio.enums import ColorInterp as Colour
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
+from geodetect.detection.found import COLUMNS
 from geodetect.detection.inference import Tally
-from geodetect.detection.table import COLUMNS
 from geodetect.errors import GeodetectError, GeodetectWarning, InputError, RasterError
 from geodetect.io.raster import Raster
 from geodetect.model.card import ModelCard

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.table import detection_table, empty_table
+from geodetect.detection.found import detection_table, empty_table
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.io.geojson import ROWS_AT_ONCE, cut_at_antimeridian, to_geojson, to_geojson_lines
+from geodetect.io.geojson import cut_at_antimeridian, to_geojson, to_geojson_lines
+from geodetect.io.pieces import ROWS_AT_ONCE
 
 UTM = Grid(parse_crs("EPSG:32632"), Affine(0.1, 0, 450000, 0, -0.1, 5300000), 4000, 3000)
 BOXES = [[10.25, 20.5, 40.125, 50.0], [100.0, 100.0, 130.0, 160.0]]

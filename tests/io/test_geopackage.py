@@ -17,6 +17,7 @@ import shapely
 from geodetect.errors import InputError, OutputError
 from geodetect.io import geopackage
 from geodetect.io.geopackage import Layer, check_layers, write_layers
+from geodetect.io.pieces import ChangedPieces, TablePieces
 from geodetect.io.qgis_categories import ORANGE, Category, single_qml
 from tests.tiny import program_environment
 
@@ -119,12 +120,12 @@ def test_rows_that_did_not_arrive_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the disk fills up, of which GDAL says nothing."""
-    write = geopackage.vector.to_gdal
+    write = geopackage.write_layer
 
-    def lose_rows(rows: gpd.GeoDataFrame, *args: object, **options: object) -> None:
-        write(rows.iloc[:1], *args, **options)
+    def lose_rows(rows: TablePieces, *args: object, **options: object) -> None:
+        write(ChangedPieces(rows, lambda piece: piece.iloc[:1], rows.crs), *args, **options)
 
-    monkeypatch.setattr(geopackage.vector, "to_gdal", lose_rows)
+    monkeypatch.setattr(geopackage, "write_layer", lose_rows)
     with pytest.raises(OutputError, match=r"out\.gpkg: only 1 of 2 rows were written"):
         write_layers(two_layers(), tmp_path / "out.gpkg")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from affine import Affine
 from pyproj import CRS
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.table import COLUMNS, detection_table
+from geodetect.detection.found import COLUMNS, detection_table
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.qgis_style import BREAKS
 from geodetect.io.vector import write

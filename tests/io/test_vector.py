@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,12 +14,14 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
+from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS, Transformer
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.table import concatenate_tables, detection_table, empty_table
+from geodetect.detection.found import FoundObjects, RasterObjects, detection_table, empty_table
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
+from geodetect.io.pieces import WholeTable
 from geodetect.io.vector import FORMATS, LAYER, check_target, write
 
 SUFFIXES = ("geojson", "geojsonl", "gpkg", "fgb", "parquet", "shp", "csv")
@@ -52,6 +55,12 @@ def detections(count: int = 40) -> Detections:
 
 def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
     return detection_table(detections(count), grid, classes=["pool"], raster="Zürich 東.tif")
+
+
+def objects(*names: str) -> FoundObjects:
+    """The detections on each of some grids."""
+    options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
+    return FoundObjects(tuple(RasterObjects.of(detections(), GRIDS[n], **options) for n in names))
 
 
 def read(path: Path) -> gpd.GeoDataFrame:
@@ -182,8 +191,7 @@ def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Pa
 
 
 def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
-    both = concatenate_tables([table(), table(GRIDS["rotated"])])
-    found = read(write(both, tmp_path / "out.gpkg"))
+    found = read(write(objects("north-up", "rotated"), tmp_path / "out.gpkg"))
     assert found["id"].tolist() == list(range(1, 81))
     rows = found.iloc[40:]
     boxes = detections().boxes
@@ -236,6 +244,61 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
             if not (tmp_path / folder).mkdir(exist_ok=True)
         )
         assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("crs", [None, "EPSG:4326"])
+def test_pieces_make_the_file_of_the_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, crs: str | None
+):
+    found = objects("north-up", "rotated")
+    whole = read_any(write(found.table(), tmp_path / f"whole.{suffix}", crs=crs))
+    for module in ("detection.found", "io.pieces"):
+        monkeypatch.setattr(f"geodetect.{module}.ROWS_AT_ONCE", 7)
+    for number, rows in enumerate((found, found.table())):
+        cut = read_any(write(rows, tmp_path / f"cut{number}.{suffix}", crs=crs))
+        assert_geodataframe_equal(cut, whole)
+
+
+def read_any(path: Path) -> gpd.GeoDataFrame:
+    """What is in the file, in the order of its rows."""
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_types_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str):
+    """The first piece of a table may hold nothing where a later one holds text."""
+    monkeypatch.setattr("geodetect.io.pieces.ROWS_AT_ONCE", 2)
+    notes = pd.Series([None, None, None, "late", None], dtype=object)
+    sizes = pd.Series([1, 2, 3, 4, 5.5], dtype=object)
+    frame = gpd.GeoDataFrame(
+        {"note": notes, "size": sizes}, geometry=shapely.box(range(5), 0, 9, 9)
+    )
+    found = read_any(write(frame.set_crs("EPSG:4326"), tmp_path / f"out.{suffix}"))
+    in_order = found.sort_values("size", ignore_index=True)  # a FlatGeobuf is ordered by place
+    assert in_order["note"].fillna("").tolist() == ["", "", "", "late", ""]
+    assert in_order["size"].astype(float).tolist() == [1, 2, 3, 4, 5.5]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, GeoreferenceError])
+def test_what_goes_wrong_in_a_piece_comes_through(
+    tmp_path: Path, suffix: str, error: type[BaseException]
+):
+    """Also where GDAL asks for the pieces, which knows texts of errors only."""
+
+    class Broken(WholeTable):
+        asked = 0
+
+        def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+            self.__class__.asked += 1
+            yield self.table
+            if suffix in ("geojson", "geojsonl", "csv") or self.asked == 3:
+                raise error("in a piece")
+
+    with pytest.raises(error, match="in a piece"):
+        write(Broken(table()), tmp_path / f"out.{suffix}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_geopackage_has_one_layer_with_the_documented_name(tmp_path: Path):

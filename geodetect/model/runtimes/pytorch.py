@@ -19,7 +19,7 @@ from geodetect.model.memory import network_bytes_per_px
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, pick_precision
 
-ACCELERATOR_BATCH = 4  # where free memory is not known
+ACCELERATOR_BATCH = 4  # where its memory is not known
 MOST_AT_ONCE = 32
 # Features that live at the same time: about four maps of 16 values per pixel of the input (64
 # channels at stride 2, and 256 at stride 4 in a ResNet-50) in single precision, and as much again.
@@ -91,6 +91,10 @@ class TorchRuntime:
         )
         if self.device.type == "cpu":  # PyTorch does not see the quota of a container
             torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+        if self.device.type == "cuda":
+            torch.backends.cudnn.deterministic = True  # a run that goes on must make the same
+            if self.precision == "fp32":  # 10 bits of precision are not single precision
+                torch.backends.cudnn.allow_tf32 = False
         network = load_network(card, weights)
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -112,14 +116,17 @@ class TorchRuntime:
 
     @property
     def batch_size(self) -> int:
-        """See ``Runtime``: as many as fit into half of the memory that an accelerator has free."""
+        """See ``Runtime``: as many as fit into half of an accelerator's memory.
+
+        Not of what is free, which differs from run to run: a run that goes on must make the same.
+        """
         if self.device.type == "cpu":
             return 1
         if self.device.type != "cuda":
             return ACCELERATOR_BATCH
-        free, _ = torch.cuda.mem_get_info(self.device)
+        memory = torch.cuda.get_device_properties(self.device).total_memory
         side = self.card.tile_px * self.card.input_scale
-        fitting = int(free / 2 / self.streams / (side**2 * BYTES_PER_PX))
+        fitting = int(memory / 2 / self.streams / (side**2 * BYTES_PER_PX))
         return min(MOST_AT_ONCE, max(1, fitting))
 
     @property

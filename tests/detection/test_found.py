@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.table import COLUMNS, concatenate_tables, detection_table, empty_table
+from geodetect.detection.found import (
+    COLUMNS,
+    FoundObjects,
+    RasterObjects,
+    detection_table,
+    empty_table,
+)
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.grid import Grid, parse_crs
 
@@ -110,9 +116,14 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
 
 
-def test_tables_of_two_rasters_share_the_first_crs_and_count_on():
+def objects(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> RasterObjects:
+    found = Detections.of(boxes, np.ones(len(boxes)), **options)
+    return RasterObjects.of(found, grid, classes=["pool", "pond"], raster="scene.tif")
+
+
+def test_objects_of_two_rasters_share_the_first_crs_and_count_on():
     utm = Grid(parse_crs("EPSG:32631"), Affine(0.1, 0, 449000, 0, -0.1, 5411000), 1000, 800)
-    both = concatenate_tables([table(), table(utm)])
+    both = FoundObjects((objects(), objects(utm))).table()
     assert both["id"].tolist() == [1, 2, 3, 4, 5, 6]
     assert both.crs == CRS("EPSG:2154")
     back = Transformer.from_crs("EPSG:2154", "EPSG:32631", always_xy=True)
@@ -121,29 +132,53 @@ def test_tables_of_two_rasters_share_the_first_crs_and_count_on():
     expected = shapely.get_coordinates(table(utm).geometry.array)
     np.testing.assert_allclose(there, expected, atol=1e-4)
     assert kinds(both) == kinds(table())
+    assert both["area_m2"].tolist()[3:] == table(utm)["area_m2"].tolist()  # as measured there
 
 
-def test_tables_can_be_brought_to_a_named_crs():
-    both = concatenate_tables([table(), empty_table("EPSG:32631")], "EPSG:4326")
-    assert both.crs == CRS("EPSG:4326")
-    assert both.total_bounds[:2] == pytest.approx([2.31887, 48.83789], abs=1e-2)
+def test_objects_can_be_brought_to_a_named_crs():
+    both = FoundObjects((objects(), objects(boxes=[])), parse_crs("EPSG:4326"))
+    assert both.crs == both.table().crs == CRS("EPSG:4326")
+    assert both.table().total_bounds[:2] == pytest.approx([2.31887, 48.83789], abs=1e-2)
 
 
-def test_tables_without_crs_are_joined_as_they_are():
-    both = concatenate_tables([table(PIXELS), table(PIXELS)])
+def test_objects_without_crs_are_joined_as_they_are():
+    both = FoundObjects((objects(PIXELS), objects(PIXELS))).table()
     assert both.crs is None
     assert both.geometry[3].equals(both.geometry[0])
 
 
-def test_no_tables_make_an_empty_one():
-    nothing = concatenate_tables([], "EPSG:2154")
-    assert kinds(nothing) == kinds(table())
-    assert kinds(concatenate_tables([nothing, nothing])) == kinds(table())
+def test_no_rasters_make_an_empty_table():
+    for nothing in (FoundObjects((), parse_crs("EPSG:2154")), FoundObjects((objects(boxes=[]),))):
+        assert kinds(nothing.table()) == kinds(table())
+        assert nothing.table().crs == CRS("EPSG:2154")
+        assert (len(nothing), nothing.by_class, nothing.area_m2) == (0, {}, 0)
 
 
-def test_tables_with_and_without_crs_do_not_mix():
+def test_rasters_with_and_without_crs_do_not_mix():
     with pytest.raises(GeoreferenceError, match="--src-crs"):
-        concatenate_tables([table(), table(PIXELS)])
+        FoundObjects((objects(), objects(PIXELS)))
+
+
+@given(st.lists(st.integers(0, 7), max_size=4), st.integers(1, 5))
+def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int):
+    found = FoundObjects(tuple(objects(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geodetect.detection.found.ROWS_AT_ONCE", rows_at_once)
+        pieces = list(found.pieces())
+    assert max(map(len, pieces)) <= rows_at_once
+    assert len(found) == sum(map(len, pieces)) == sum(counts)
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), found.table())
+
+
+def test_sums_are_those_of_the_table():
+    labels, truncated = [1, 1, 0], [True, False, True]
+    found = FoundObjects((objects(), objects(labels=labels, truncated=truncated)))
+    whole = found.table()
+    assert found.by_class == dict(whole["class"].value_counts()) == {"pool": 4, "pond": 2}
+    assert found.by_raster == {"scene.tif": 6}
+    assert found.truncated == whole["truncated"].sum() == 2
+    assert found.area_m2 == pytest.approx(whole["area_m2"].sum())
+    assert FoundObjects((objects(PIXELS),)).area_m2 == 0
 
 
 def test_the_raster_name_may_have_any_letters():

@@ -1,0 +1,82 @@
+"""Tables in pieces, so that those of millions of rows need not be there as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import geopandas as gpd
+
+ROWS_AT_ONCE = 10_000
+
+
+class TablePieces(Protocol):
+    """Features that are handed out as tables of few rows."""
+
+    @property
+    def crs(self) -> Any:
+        """CRS of all pieces, as in geopandas; None: there is none."""
+        ...
+
+    def __len__(self) -> int:
+        """Rows of all pieces together."""
+        ...
+
+    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+        """All rows in order, as often as asked; without rows one empty table."""
+        ...
+
+
+Table: TypeAlias = gpd.GeoDataFrame | TablePieces
+
+
+@dataclass(frozen=True)
+class WholeTable:
+    """A table that is there as a whole.
+
+    Args:
+        table: The table.
+    """
+
+    table: gpd.GeoDataFrame
+
+    @property
+    def crs(self) -> Any:
+        """Its CRS."""
+        return self.table.crs
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+        """Slices of it."""
+        for start in range(0, max(1, len(self.table)), ROWS_AT_ONCE):
+            yield self.table.iloc[start : start + ROWS_AT_ONCE]
+
+
+@dataclass(frozen=True)
+class ChangedPieces:
+    """Pieces of which each is changed when it is asked for.
+
+    Args:
+        source: What is changed.
+        change: Gives as many rows as it gets.
+        crs: CRS of what it gives.
+    """
+
+    source: TablePieces
+    change: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
+    crs: Any
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+        """The changed pieces."""
+        return map(self.change, self.source.pieces())
+
+
+def in_pieces(table: Table) -> TablePieces:
+    """A table, or what is in pieces already, as pieces."""
+    return WholeTable(table) if isinstance(table, gpd.GeoDataFrame) else table
