@@ -164,8 +164,7 @@ def command(
         found = inference.find_objects(
             rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
         )
-        goes_on = journal is not None and journal.goes_on
-        target.write(found, tally.coverage, goes_on=goes_on)
+        target.write(found, tally.coverage, journal=journal)
     summaries.show_run(
         found,
         tally,

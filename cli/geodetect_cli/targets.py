@@ -103,52 +103,68 @@ class PredictTarget:
         Args:
             restart: Whether the work of an earlier run is given up.
         """
+        from geodetect.detection.journal import died_writing
         from geodetect.io import vector
 
+        journal = None if restart else self._journal_file
+        own = journal is not None and died_writing(journal)  # what is there is ours
         if self._to_file:
-            vector.check_target(self.output, **self._options, style=self.style)
+            options = self._options | {"overwrite": self.overwrite or own}
+            vector.check_target(self.output, **options, style=self.style)
         if self._in_one_file and not self._is_geopackage:
             raise typer.BadParameter(
                 "only a GeoPackage (.gpkg) holds a second layer; name another file",
                 param_hint="--coverage",
             )
         if self.coverage is not None and not self._in_one_file:
-            # a run that died after it wrote this file left its journal: see ``write``
-            journal = None if restart else self._journal_file
-            died = journal is not None and journal.exists()
-            vector.check_target(self.coverage, overwrite=self.overwrite or died)
+            vector.check_target(self.coverage, overwrite=self.overwrite or own)
 
     def write(
         self,
         objects: FoundObjects,
         coverage: Sequence[RasterCoverage],
         *,
-        goes_on: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         """Write the layers, detections last: once they are there, all is.
 
         Args:
             objects: What was found.
             coverage: The ground that was looked at.
-            goes_on: The run goes on with one that died, maybe after it wrote the coverage.
+            journal: That of the run. What an earlier run left, which died while it wrote, is
+                replaced.
         """
         from geodetect.io import vector
         from geodetect.io.geopackage import Layer, write_layers
         from geodetect.io.qgis_style import qml
 
+        options = self._options
+        if journal is not None:
+            options["overwrite"] |= journal.was_writing
+            if journal.goes_on:
+                self._tidy()
+            journal.begin_writing()
         if self._in_one_file:
             found = Layer(vector.LAYER, objects, qml() if self.style else None)
             ground = _ground(coverage, styled=self.style or self.coverage is not None)
-            write_layers([found, ground], self.output, **self._options)
+            write_layers([found, ground], self.output, **options)
             return
         if self.coverage is not None:
             crs = self.crs if vector.format_of(self.coverage).any_crs else None
-            replace = self.overwrite or goes_on
+            replace = options["overwrite"]
             write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=replace)
         if self.output == "-":
             write_stream(objects)
         elif self.output:
-            vector.write(objects, self.output, **self._options, style=self.style)
+            vector.write(objects, self.output, **options, style=self.style)
+
+    def _tidy(self) -> None:
+        """Remove what an earlier run of the same, which died, had begun to write."""
+        from geodetect.io import staging
+
+        for file in (Path(self.output) if self._to_file else None, self.coverage):
+            if file is not None:
+                staging.tidy(file)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pyproj import CRS
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.pieces import ROWS_AT_ONCE
 
 DTYPES: dict[str, type] = {
@@ -98,7 +98,7 @@ class RasterObjects:
         """
         found, sizes = self.detections[rows], self.sizes[rows]
         columns = {
-            "id": np.arange(len(self))[rows] + first_id,
+            "id": np.arange(*rows.indices(len(self))) + first_id,
             "class": np.array([*self.classes, ""], dtype=object)[found.labels],
             "score": np.round(found.scores.astype(np.float64), SCORE_DECIMALS),
             "area_m2": sizes[:, 0],
@@ -147,7 +147,8 @@ class FoundObjects:
         counts: Counter[str] = Counter()
         for one in self.rasters:
             labels, numbers = np.unique(one.detections.labels, return_counts=True)
-            counts.update({one.classes[k]: int(n) for k, n in zip(labels, numbers, strict=True)})
+            for label, number in zip(labels, numbers, strict=True):
+                counts[one.classes[label]] += int(number)
         return dict(counts.most_common())
 
     @property
@@ -181,6 +182,18 @@ class FoundObjects:
                 rows = one.table(slice(start, start + ROWS_AT_ONCE), first_id=first_id)
                 yield rows if wkt is None else _moved(rows, wkt)
             first_id += len(one)
+
+    def check(self) -> None:
+        """Raise now what making the table would raise.
+
+        Raises:
+            GeoreferenceError: A corner has no place in the CRS of the layer.
+        """
+        wkt = self._target
+        for one in self.rasters:
+            if wkt is not None and one.crs is not None and not same_crs(one.crs, wkt):
+                for start in range(0, len(one), ROWS_AT_ONCE):
+                    _moved(one.table(slice(start, start + ROWS_AT_ONCE)), wkt)
 
     def table(self) -> gpd.GeoDataFrame:
         """The detection table, see ``detection_table``.

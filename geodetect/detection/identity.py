@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from http.client import HTTPException
+from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
+
+import rasterio
+from rasterio.windows import Window
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError
-from geodetect.io.dataset import open_dataset
+from geodetect.io.dataset import gdal_options, open_dataset
 from geodetect.io.raster import Raster
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
@@ -19,17 +24,30 @@ from geodetect.version import __version__
 WITHOUT_EFFECT = {"batch_size", "workers"}
 STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
 PATIENCE_S = 20
+PROBE_PX, PROBES = 64, 3  # along each axis
 STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
 
 def run_identity(
-    detector: Detector, settings: PredictSettings, plans: Sequence[RasterPlan]
+    detector: Detector,
+    settings: PredictSettings,
+    plans: Sequence[RasterPlan],
+    *,
+    batch_size: int | None = None,
 ) -> dict[str, str]:
     """What the results of each tile depend on, by name, for a journal to compare.
 
     A file is known by its name, size and time of change, on a web server as the server tells them:
-    reading it whole would take as long as the work that a journal saves.
+    reading it whole would take as long as the work that a journal saves. Where nobody tells, it is
+    known by some of its pixels.
+
+    Args:
+        detector: What finds objects.
+        settings: Those of the run.
+        plans: How the rasters are looked at.
+        batch_size: Tiles that the detector gets in one call; only matters to detectors with
+            ``depends_on_batch``.
 
     Raises:
         InputError: The detector has no identity.
@@ -46,6 +64,7 @@ def run_identity(
         "version of geodetect": __version__,
         "model": f"{identity} {_digest(detector.card.model_dump_json())}",
         "settings": settings.model_dump_json(exclude=others),
+        "batches": f"{batch_size}" if getattr(detector, "depends_on_batch", False) else "any",
         **rasters,
     }
 
@@ -57,13 +76,37 @@ def _of_plan(one: RasterPlan) -> str:
 
 
 def _of_file(raster: Raster) -> str:
-    """The files a raster is made of: of a VRT, those it points to, too."""
-    with open_dataset(raster.path) as dataset:
-        files = [Path(file) for file in sorted(dataset.files)]
-    known = [file.stat() for file in files if file.is_file() and not file.name.endswith(STATISTICS)]
-    if not known:  # a URL, or one of GDAL's virtual files
-        return f"{raster.path} {_on_server(raster.path)}"
-    return ", ".join(f"{one.st_size} bytes, changed {one.st_mtime_ns}" for one in known)
+    """The files a raster is made of: of a VRT, those it points to, too; and how it is read."""
+    with rasterio.Env(**gdal_options(raster.path)), open_dataset(raster.path) as dataset:
+        read = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
+        known = [_of_part(file) for file in sorted(_files(dataset, set()))]
+        known = [one for one in known if one is not None]
+        if not known or "" in known:  # nobody tells of a change
+            known.append(_of_pixels(dataset))
+    return f"{', '.join(map(str, known))}, {_digest(repr(read))}"
+
+
+def _files(dataset: Any, seen: set[str]) -> set[str]:
+    """All files that are read; a VRT may point to another one."""
+    new = {str(file) for file in dataset.files or [dataset.name]} - seen
+    seen |= new
+    for file in new:
+        if file.lower().endswith(".vrt") and file != dataset.name:
+            with open_dataset(file) as inner:
+                _files(inner, seen)
+    return seen
+
+
+def _of_part(file: str) -> str | None:
+    """What tells whether a file has changed; None: it does not matter, empty: not known."""
+    if file.endswith(STATISTICS):
+        return None
+    path = Path(file)
+    if path.is_file():
+        status = path.stat()
+        return f"{status.st_size} bytes, changed {status.st_mtime_ns}"
+    told = _on_server(file)
+    return told and f"{file} {told}"
 
 
 def _on_server(url: str) -> str:
@@ -73,9 +116,21 @@ def _on_server(url: str) -> str:
         return ""
     try:
         with urlopen(Request(url, method="HEAD"), timeout=PATIENCE_S) as answer:
-            return ", ".join(answer.headers.get(name, "") for name in STATE_HEADERS)
+            told = [answer.headers.get(name, "") for name in STATE_HEADERS]
     except (OSError, ValueError, HTTPException):  # some servers only let files be read
         return ""
+    return ", ".join(told) if any(told) else ""
+
+
+def _of_pixels(dataset: Any) -> str:
+    """A digest of small windows spread over a raster."""
+    digest = hashlib.sha256(dataset.name.encode())
+    width, height = (min(PROBE_PX, side) for side in (dataset.width, dataset.height))
+    for column, row in product(range(PROBES), repeat=2):
+        x = (dataset.width - width) * column // (PROBES - 1)
+        y = (dataset.height - height) * row // (PROBES - 1)
+        digest.update(dataset.read(window=Window(x, y, width, height)).tobytes())
+    return f"pixels {digest.hexdigest()[:16]}"
 
 
 def _digest(text: str | bytes) -> str:

@@ -88,7 +88,7 @@ def predict(
         journal: Where the work is written down; what it already holds is not done again.
 
     Returns:
-        The detection table (see ``detection_table``) in the CRS of the first raster. Some 500
+        The detection table (see ``detection_table``) in the CRS of the first raster. Some 800
         bytes an object: where there are millions, take ``find_objects``.
 
     Raises:
@@ -129,7 +129,8 @@ def find_objects(
         if journal is not None and total < journal.least_tiles:
             journal = None
         if journal is not None:
-            journal.open(run_identity(detector, settings, plans))
+            batch = capacity.batch_size
+            journal.open(run_identity(detector, settings, plans, batch_size=batch))
         found = []
         for number, one in enumerate(plans):
             before, objects = tally.done, tally.objects
@@ -160,6 +161,7 @@ def find_objects(
             )
     crs = plans[0].grid.crs
     all_found = FoundObjects(tuple(found), None if crs is None else horizontal_crs(crs).to_wkt())
+    all_found.check()  # before anything is written
     tally.seconds = time.monotonic() - start
     return all_found
 

@@ -25,11 +25,14 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.rows import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile
+from geodetect.io.staging import release
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
 LONG_RUN_TILES = 100  # from here on a run is worth a journal without being asked
 _FRAME = struct.Struct("<QI")  # length and CRC-32 of the bytes that follow
+
+WRITING = 2**32 - 1  # in place of the number of a raster: the result is about to appear
 
 Identity = Mapping[str, str]
 
@@ -41,7 +44,8 @@ class Journal:
 
         with Journal("pools.gpkg.journal") as journal:
             table = predict("scene.tif", journal=journal)  # goes on from what is there
-            write(table, "pools.gpkg")
+            journal.begin_writing()
+            write(table, "pools.gpkg", overwrite=journal.was_writing)
             journal.discard()
 
     Args:
@@ -60,6 +64,7 @@ class Journal:
         self._file: FileIO | None = None
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
         self._is_new = False
+        self._was_writing = False
 
     def __enter__(self) -> Self:
         return self
@@ -111,8 +116,7 @@ class Journal:
             if self._is_new and not self._places:
                 self.path.unlink(missing_ok=True)
         if self._lock.is_locked:
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-            self._lock.release()
+            release(self._lock)
 
     def discard(self) -> None:
         """Close the file and remove it: the run is over, its result is written.
@@ -120,8 +124,27 @@ class Journal:
         A file that was never opened, as the run was too short, is another run's and stays.
         """
         if self._file is not None:
+            self._file.close()  # no system lets go of a file that is open, but POSIX
+            self._file = None
             self.path.unlink(missing_ok=True)
         self.close()
+
+    def begin_writing(self) -> None:
+        """Write down that the result is about to appear.
+
+        A run that dies from here on may leave it, or parts of it, and the next one may replace
+        them. Nothing is done where there is no journal, as the run is too short.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._file is not None:
+            self._append(self._file, _KEY.pack(WRITING, 0))
+
+    @property
+    def was_writing(self) -> bool:
+        """Whether an earlier run of the same died while its result appeared."""
+        return self._was_writing
 
     @property
     def goes_on(self) -> bool:
@@ -209,7 +232,10 @@ class Journal:
         while (payload := _next(file)) is not None:
             raster, row = _KEY.unpack_from(payload)
             start, end = end + _FRAME.size, file.tell()
-            self._places[raster, row] = start, end - start
+            if raster == WRITING:
+                self._was_writing = True
+            else:
+                self._places[raster, row] = start, end - start
         file.truncate(end)
 
     def _append(self, file: FileIO, payload: bytes) -> tuple[int, int]:
@@ -239,6 +265,17 @@ class Journal:
 
 
 _KEY = struct.Struct("<IQ")  # raster and row, at the start of each record
+
+
+def died_writing(path: str | os.PathLike[str]) -> bool:
+    """Whether there is the journal of a run that died while its result appeared."""
+    if not Path(path).is_file():
+        return False
+    with FileIO(path) as file:
+        if file.read(len(MAGIC)) != MAGIC or _next(file) is None:
+            return False
+        records = iter(lambda: _next(file), None)
+        return any(_KEY.unpack_from(record)[0] == WRITING for record in records)
 
 
 def _next(file: FileIO) -> bytes | None:

@@ -72,6 +72,11 @@ class NetworkDetector:
         return self._runtime.batch_size
 
     @property
+    def depends_on_batch(self) -> bool:
+        """Whether other tiles of its batch change a tile's result, if only by rounding."""
+        return self._runtime.depends_on_batch
+
+    @property
     def bytes_per_px(self) -> float:
         """Memory of this machine that a tile takes while it is looked at, for each pixel."""
         return self._runtime.bytes_per_px * self.card.input_scale**2

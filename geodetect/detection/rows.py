@@ -24,6 +24,8 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Pixels
 from geodetect.settings import PredictSettings
 
+MOST_WIDTHS = 2  # of the columns that one thread reads; wider blocks are decoded by too many
+
 View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
 
 
@@ -128,10 +130,14 @@ class RowDetector:
 
         Each thread reads the same columns in every row. So the blocks of the file that tiles share
         are in the cache of its handle, but for those where the columns of two threads meet. Where
-        most threads would have no columns, the rows take turns.
+        most threads would have no columns, the rows take turns. Strips, which several threads would
+        each decode whole, are read by one thread.
         """
         count, columns = self.capacity.workers, len(self.plan.scheme.columns)
         stretch = min(self.capacity.stretch, math.ceil(columns / count))
+        own_px = stretch * self.plan.scheme.tile_px * self.plan.gsd_ratio[0]
+        if columns > stretch and self.plan.raster.block_width > MOST_WIDTHS * own_px:
+            count, stretch = 1, columns
         stretches = math.ceil(columns / stretch)
         waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         with ExitStack() as stack:

@@ -10,6 +10,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +20,84 @@ import pandas as pd
 import pyarrow as pa
 import pyogrio
 import shapely
+from geopandas.array import GeometryDtype
 
+from geodetect.errors import InputError
 from geodetect.io.pieces import ROWS_AT_ONCE, TablePieces
 
 GEOMETRY_COLUMN = "geom"
+STAMP = (
+    "2000-01-01T00:00:00.000Z"  # in place of the time of writing: the same table, the same bytes
+)
 _OPTIONS: dict[str, dict[str, Any]] = {
     "GPKG": {
         "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
         "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
-    }
+    },
+    "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": STAMP[:10]}},
 }
 
 
-def geometry_kinds(table: TablePieces) -> set[str]:
-    """Names of the kinds of geometry that occur, as in geopandas."""
-    return {kind for piece in table.pieces() for kind in piece.geom_type.dropna().unique()}
+# Rows with a geometry that is not empty: bit 4 of the fourth byte, OGC 12-128r19, clause 2.1.3.1.1.
+_PLACED = (
+    f'SELECT count(*) FROM "{{}}" WHERE {GEOMETRY_COLUMN} IS NOT NULL AND '
+    f"instr('13579BDF', substr(hex(substr({GEOMETRY_COLUMN}, 4, 1)), 1, 1)) = 0"
+)
 
 
-def write_layer(table: TablePieces, target: Path, *, driver: str, layer: str) -> None:
+@dataclass(frozen=True)
+class Survey:
+    """What a table holds, from all of its rows.
+
+    Args:
+        kinds: Names of the kinds of geometry that occur, as in geopandas.
+        schema: Names and types of the columns but the geometry; one that holds nothing is text:
+            GDAL knows no column without a type.
+    """
+
+    kinds: frozenset[str]
+    schema: pa.Schema
+
+
+def survey(table: TablePieces) -> Survey:
+    """Look through a table.
+
+    Raises:
+        InputError: It has several columns of geometries.
+    """
+    kinds: set[str] = set()
+    schemas = []
+    for piece in table.pieces():
+        kinds.update(piece.geom_type.dropna().unique())
+        schemas.append(pa.Schema.from_pandas(_attributes(piece), preserve_index=False))
+    whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
+    fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
+    return Survey(frozenset(kinds), pa.schema(fields))
+
+
+def write_layer(
+    table: TablePieces, target: Path, *, driver: str, layer: str, known: Survey | None = None
+) -> None:
     """Write a table as a layer; into a GeoPackage that is there, as a further one.
 
     Args:
-        table: Looked through twice: what it holds, and then its rows.
+        table: Looked through twice, unless it is known what it holds.
         target: The file.
         driver: Name of the format in GDAL.
         layer: Name of the layer.
+        known: What the table holds.
 
     Raises:
-        OSError: As those of pyogrio, GDAL cannot write.
+        InputError: Its columns do not fit the format.
+        pyogrio.errors.DataSourceError: As other errors of pyogrio, GDAL cannot write.
     """
-    kinds = sorted(geometry_kinds(table)) or ["Polygon"]
-    schema = attribute_schema(table).append(pa.field(GEOMETRY_COLUMN, pa.binary()))
+    known = known or survey(table)
+    kinds = sorted(known.kinds) or ["Polygon"]
+    geometry = _geometry_name(known, driver)
+    schema = known.schema.append(pa.field(geometry, pa.binary()))
     failures: list[BaseException] = []
     rows = pa.RecordBatchReader.from_batches(schema, _batches(table, schema, failures))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _stamped():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
         try:
             pyogrio.write_arrow(
@@ -60,7 +105,7 @@ def write_layer(table: TablePieces, target: Path, *, driver: str, layer: str) ->
                 target,
                 layer=layer,
                 driver=driver,
-                geometry_name=GEOMETRY_COLUMN,
+                geometry_name=geometry,
                 geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
                 crs=None if table.crs is None else table.crs.to_wkt(),
                 encoding="UTF-8",
@@ -73,6 +118,29 @@ def write_layer(table: TablePieces, target: Path, *, driver: str, layer: str) ->
         raise failures[0]
 
 
+def _geometry_name(known: Survey, driver: str) -> str:
+    """A name that no other column has; only GeoPackages keep it, where it is fixed."""
+    if GEOMETRY_COLUMN not in known.schema.names:
+        return GEOMETRY_COLUMN
+    if driver == "GPKG":
+        raise InputError(
+            f"a column is called {GEOMETRY_COLUMN!r}, as the geometry is in a GeoPackage; give it "
+            f"another name"
+        )
+    return max(known.schema.names, key=len) + "_"
+
+
+@contextmanager
+def _stamped() -> Iterator[None]:
+    """Have GDAL write a fixed time where it would write the time of day."""
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": STAMP})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
 @contextmanager
 def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
     """A path with the suffix that GDAL expects, whose file gets its own name at the end."""
@@ -81,19 +149,18 @@ def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
     own.rename(path)
 
 
-def attribute_schema(table: TablePieces) -> pa.Schema:
-    """The type of each column but the geometry, from all rows; one that holds nothing is text.
-
-    GDAL knows no column without a type.
-    """
-    schemas = [pa.Schema.from_pandas(_attributes(p), preserve_index=False) for p in table.pieces()]
-    whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
-    fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
-    return pa.schema(fields)
-
-
 def _attributes(piece: gpd.GeoDataFrame) -> pd.DataFrame:
-    return pd.DataFrame(piece.drop(columns=piece.geometry.name))
+    """All columns but the geometry, under names that are texts."""
+    columns = pd.DataFrame(piece.drop(columns=piece.geometry.name))
+    others = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
+    if others:
+        raise InputError(
+            f"the table has several columns of geometries ({piece.geometry.name}, "
+            f"{', '.join(map(str, others))}), of which this format holds one; leave the others "
+            f"away, or write GeoParquet"
+        )
+    columns.columns = columns.columns.map(str)
+    return columns
 
 
 def _batches(
@@ -109,6 +176,8 @@ def _batches(
                 for field in schema.remove(len(schema) - 1)
             ]
             yield pa.record_batch([*arrays, pa.array(wkb, pa.binary())], schema=schema)
+    except GeneratorExit:  # GDAL wants no more
+        raise
     except BaseException as error:
         failures.append(error)
         raise
@@ -126,8 +195,14 @@ def check_geopackage(path: Path, rows: Mapping[str, int]) -> None:
     """
     with closing(sqlite3.connect(path)) as database:
         for layer, count in rows.items():
-            found = database.execute(f'SELECT count(*) FROM "{layer}"').fetchone()[0]
+            (found,) = database.execute(f'SELECT count(*) FROM "{layer}"').fetchone()
             _check_rows(found, count)
+            (placed,) = database.execute(_PLACED.format(layer)).fetchone()
+            (indexed,) = database.execute(
+                f'SELECT count(*) FROM "rtree_{layer}_{GEOMETRY_COLUMN}"'
+            ).fetchone()
+            if indexed < placed:
+                raise OSError(f"only {indexed} of {placed} rows are in the spatial index")
         if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise OSError("the file is damaged")
 
@@ -136,7 +211,8 @@ def check_flatgeobuf(path: Path, rows: int) -> None:
     """See that a FlatGeobuf has its rows, by reading them.
 
     Raises:
-        OSError: It has not, or cannot be read.
+        OSError: It has not.
+        pyogrio.errors.DataSourceError: As other errors of pyogrio, it cannot be read.
     """
     with pyogrio.open_arrow(path, batch_size=ROWS_AT_ONCE, use_pyarrow=True) as (_, batches):
         _check_rows(sum(len(batch) for batch in batches), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from geodetect.errors import InputError
 from geodetect.io import vector
 from geodetect.io.gdal_layers import (
     GEOMETRY_COLUMN,
+    Survey,
     check_geopackage,
-    geometry_kinds,
     named_for_gdal,
+    survey,
     write_layer,
 )
 from geodetect.io.pieces import ChangedPieces, Table, TablePieces
@@ -87,8 +88,8 @@ def write_layers(
         named_for_gdal(path_staged, ".gpkg") as file,
     ):
         for layer in layers:
-            table = _one_kind(vector.in_crs(layer.table, crs))
-            write_layer(table, file, driver="GPKG", layer=layer.name)
+            table, known = _one_kind(vector.in_crs(layer.table, crs))
+            write_layer(table, file, driver="GPKG", layer=layer.name, known=known)
         for layer in layers:
             if layer.style is not None:
                 _embed(file, layer)
@@ -115,13 +116,14 @@ def check_layers(
         )
 
 
-def _one_kind(table: TablePieces) -> TablePieces:
+def _one_kind(table: TablePieces) -> tuple[TablePieces, Survey]:
     """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
-    kinds = geometry_kinds(table)
+    known = survey(table)
     for simple, multi in _MULTI_OF.items():
-        if kinds == {simple, multi}:
-            return ChangedPieces(table, partial(_to_multi, simple), table.crs)
-    return table
+        if known.kinds == {simple, multi}:
+            one_kind = ChangedPieces(table, partial(_to_multi, simple), table.crs)
+            return one_kind, replace(known, kinds=frozenset({multi}))
+    return table, known
 
 
 def _to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -1,10 +1,11 @@
-"""GeoParquet, one row group for each piece of a table."""
+"""GeoParquet, written as geopandas writes it, a group of rows after the other."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +13,58 @@ import geopandas as gpd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geodetect.io.gdal_layers import attribute_schema
 from geodetect.io.pieces import TablePieces
 
-_KEY = b"geo"  # of the metadata, https://geoparquet.org/releases/v1.1.0
+PIECES_PER_GROUP = 10  # readers like groups of a hundred thousand rows
+_GEO = b"geo"  # of the metadata, https://geoparquet.org/releases/v1.1.0
+_PANDAS = b"pandas"
+_FIELD_ID = b"PARQUET:field_id"  # the reader's, not the table's
 
 
 def write_parquet(table: TablePieces, path: Path) -> None:
-    """Write a table as geopandas writes each piece of it.
+    """Write a table.
 
     Args:
-        table: Looked through several times: what it holds, and then its rows.
+        table: Looked through twice: what it holds, and then its rows.
         path: The file.
 
     Raises:
         OSError: It cannot be written.
     """
-    attributes = {field.name: field for field in attribute_schema(table)}
-    geo: dict[str, Any] = {}
-    for rows in map(_as_geopandas_writes, table.pieces()):
-        geo = _joined(geo, json.loads(rows.schema.metadata[_KEY]))
-    fields = [attributes.get(field.name, field.remove_metadata()) for field in rows.schema]
-    schema = pa.schema(fields, {**rows.schema.metadata, _KEY: json.dumps(geo)})
+    schema = _schema_of_all([_as_geopandas_writes(piece).schema for piece in table.pieces()])
     with path.open("wb") as stream, pq.ParquetWriter(stream, schema) as writer:
-        for rows in map(_as_geopandas_writes, table.pieces()):
-            writer.write_table(rows.cast(schema))
+        rows = (_as_geopandas_writes(piece).cast(schema) for piece in table.pieces())
+        for group in _groups(rows):
+            writer.write_table(group)
 
 
 def _as_geopandas_writes(piece: gpd.GeoDataFrame) -> pa.Table:
     memory = io.BytesIO()
     piece.to_parquet(memory, index=False, compression=None)
     return pq.read_table(memory)
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    rest = iter(tables)
+    while group := list(islice(rest, PIECES_PER_GROUP)):
+        yield pa.concat_tables(group)
+
+
+def _schema_of_all(schemas: list[pa.Schema]) -> pa.Schema:
+    """Types and metadata that are true of all pieces."""
+    whole = pa.unify_schemas(schemas, promote_options="permissive")
+    fields = [field.with_metadata(_own(field.metadata)) for field in whole]
+    geo: dict[str, Any] = {}
+    for schema in schemas:
+        geo = _joined(geo, json.loads(schema.metadata[_GEO]))
+    metadata = {**schemas[0].metadata, _GEO: json.dumps(geo)}
+    if len({schema.metadata.get(_PANDAS) for schema in schemas}) > 1:
+        metadata.pop(_PANDAS, None)  # the types of one piece are not those of all
+    return pa.schema(fields, metadata)
+
+
+def _own(metadata: Mapping[bytes, bytes] | None) -> dict[bytes, bytes]:
+    return {key: value for key, value in (metadata or {}).items() if key != _FIELD_ID}
 
 
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

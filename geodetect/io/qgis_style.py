@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from geodetect.io.gdal_layers import STAMP
 from geodetect.version import __version__
 
 STYLE_NAME = "detections by score"
@@ -88,8 +89,10 @@ def embed_style(
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(_TABLE)
         database.execute(
-            "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description)"
-            " VALUES ('layer_styles', 'attributes', 'layer_styles', '')"
+            "INSERT OR IGNORE INTO gpkg_contents"
+            " (table_name, data_type, identifier, description, last_change)"
+            " VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?)",
+            (STAMP,),
         )
         database.execute(
             "DELETE FROM layer_styles WHERE f_table_name = ? AND styleName = ?",
@@ -97,7 +100,7 @@ def embed_style(
         )
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
-            " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner)"
-            " VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
-            (layer, geometry_column, name, style, f"geodetect {__version__}"),
+            " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner,"
+            " update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', ?)",
+            (layer, geometry_column, name, style, f"geodetect {__version__}", STAMP),
         )

@@ -77,6 +77,8 @@ class Raster:
         bands: The bands that ``read`` returns, counted from 1.
         dtype: Data type of these bands in the file.
         value_range: Values that become 0 and 255, as the user states them.
+        block_width: Columns of a block of the file, which is decoded as a whole; as many as the
+            raster has where it is stored in strips.
     """
 
     path: str
@@ -84,6 +86,7 @@ class Raster:
     bands: tuple[int, ...]
     dtype: str
     value_range: tuple[float, float] | None = None
+    block_width: int = 1
     _warp: dict[str, Any] | None = None
     _palette: NDArray[np.uint8] | None = None
     _alpha: int | None = None
@@ -149,7 +152,7 @@ class Raster:
                 return self._nothing(shape)
             valid = self._valid(handle, window, shape)
             if not valid.any():
-                self._empty.learn(handle, window, lambda block: self._is_empty(handle, block))
+                self._empty.learn(handle, window)
                 return self._nothing(shape)
             values = self._values(handle, window, shape)
         if np.issubdtype(values.dtype, np.floating):
@@ -222,10 +225,6 @@ class Raster:
         elif MaskFlags.per_dataset in flags[0] and MaskFlags.alpha not in flags[0]:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
-
-    def _is_empty(self, handle: Any, block: Window) -> bool:
-        """Whether no pixel of a block is valid."""
-        return not self._valid(handle, block, (int(block.height), int(block.width))).any()
 
     def _sample(self) -> NDArray[Any]:
         """Values spread over the raster, of all bands that are read."""
@@ -345,6 +344,7 @@ def _describe(name: str, dataset: Any, options: RasterOptions, needed_bands: int
         bands,
         str(dtype),
         options.value_range and _ordered(options.value_range),
+        max(dataset.block_shapes[band - 1][1] for band in bands),
         _warp=warp,
         _palette=palette,
         _alpha=alpha,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import BaseFileLock
 
 from geodetect.errors import OutputError
 
@@ -73,12 +76,35 @@ def staged(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False)
     final = target.resolve()
     check_folder(final)
     check_vacant(final, overwrite=overwrite, belongs=belongs)
-    folder = Path(tempfile.mkdtemp(SUFFIX, PREFIX, final.parent))
+    folder = Path(tempfile.mkdtemp(SUFFIX, prefix_of(final), final.parent))
     try:
         yield folder / final.name
         _publish(folder, final, overwrite=overwrite, belongs=belongs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy(target: Path) -> None:
+    """Remove what runs that were killed had begun to write for ``target``; nobody may be at it."""
+    final = target.resolve()
+    for begun in final.parent.glob(f"{prefix_of(final)}*{SUFFIX}"):
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def release(lock: BaseFileLock) -> None:
+    """Let go of a lock and remove its file, in the order that the system allows."""
+    file = Path(lock.lock_file)
+    if os.name != "nt":  # a file that is open stays there, and whoever waits for it gets another
+        file.unlink(missing_ok=True)
+    lock.release()
+    if os.name == "nt":
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def prefix_of(final: Path) -> str:
+    """How the names begin of the temporary folders in which a file is written."""
+    return f"{PREFIX}{hashlib.sha256(final.name.encode()).hexdigest()[:12]}-"
 
 
 def _publish(folder: Path, final: Path, *, overwrite: bool, belongs: Belongs) -> None:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from geodetect.errors import InputError, OutputError
-from geodetect.io.staging import PREFIX, SUFFIX, check_folder, staged
+from geodetect.io.staging import PREFIX, SUFFIX, check_folder, release, staged
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
@@ -198,8 +198,7 @@ class RunFolder:
         try:
             yield
         finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+            release(lock)
 
     def tidy(self) -> None:
         """Remove what a process that was killed had only begun to write."""

@@ -1,22 +1,50 @@
-"""Processors that this process may use."""
+"""Processors that this process may use, and the groups that limit it."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container on Linux: "quota period" or "max period"
+GROUPS = Path("/sys/fs/cgroup")  # of version 2 on Linux
+OWN_GROUP = Path("/proc/self/cgroup")
 
 
-def usable_cores(quota: Path = QUOTA) -> int:
-    """Processors this process may use: its affinity, limited by the quota of its container."""
+def control_groups(root: Path = GROUPS, own: Path = OWN_GROUP) -> list[Path]:
+    """The control group of this process and those around it: each may limit it.
+
+    A container, a batch system or systemd sets the limits; whoever is in a container sees its own
+    group as the root.
+    """
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    group = root / (names[0] if names else "")
+    inside = group if group.is_dir() else root
+    return [inside, *(one for one in inside.parents if one.is_relative_to(root))]
+
+
+def usable_cores(groups: Sequence[Path] | None = None) -> int:
+    """Processors this process may use: its affinity, limited by the quota of its groups.
+
+    Args:
+        groups: Folders of control groups; None: those of this process.
+    """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
+    quotas = map(_quota, control_groups() if groups is None else groups)
+    return max(1, min([cores, *(one for one in quotas if one is not None)]))
+
+
+def _quota(group: Path) -> int | None:
+    """Processors that the time of a group is worth: of "quota period" or "max period"."""
     try:
-        limit, period = quota.read_text(encoding="ascii").split()
-        return max(1, min(cores, math.ceil(int(limit) / int(period))))
+        limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        return math.ceil(int(limit) / int(period))
     except (OSError, ValueError):  # no such file, or "max"
-        return cores
+        return None

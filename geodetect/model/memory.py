@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from geodetect.model.card import NetworkConfig
+from geodetect.model.cores import control_groups
 
 SYSTEM = Path("/proc/meminfo")
-CONTAINER = Path("/sys/fs/cgroup")  # of version 2 on Linux
 # Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
 # built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
 BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
 SHORTAGES = re.compile(
     r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
-    r"|can't start new thread|failed to map segment",
+    r"|can't start new thread|failed to map segment|failed to allocate|bad allocation"
+    r"|_STATUS_ALLOC_FAILED|invalid buffer size|unable to find an engine to execute",
     re.IGNORECASE,
 )
 
@@ -32,12 +34,18 @@ def network_bytes_per_px(config: NetworkConfig | None, precision: str) -> int:
     return single if precision == "fp32" else single // 2
 
 
-def free_bytes(system: Path = SYSTEM, container: Path = CONTAINER) -> int | None:
+def free_bytes(system: Path = SYSTEM, groups: Sequence[Path] | None = None) -> int | None:
     """Memory that this process may still take, without making others swap; None: not known.
 
-    The least of what the system has, what the container leaves, and what the process may address.
+    The least of what the system has, what its control groups leave, and what the process may
+    address.
+
+    Args:
+        system: What Linux says of its memory.
+        groups: Folders of control groups; None: those of this process.
     """
-    known = [_of_system(system), _of_container(container), _of_addresses()]
+    left = map(_of_group, control_groups() if groups is None else groups)
+    known = [_of_system(system), *left, _of_addresses()]
     return min((free for free in known if free is not None), default=None)
 
 
@@ -45,7 +53,9 @@ def is_shortage(error: BaseException) -> bool:
     """Whether an error, of Python or of a library that runs networks, says that memory is used up.
 
     The libraries have no class of error for it: PyTorch says ``DefaultCPUAllocator: can't allocate
-    memory``, OpenVINO ``bad_alloc``, and an import of either ``failed to map segment``.
+    memory``, OpenVINO ``bad_alloc``, ONNX Runtime ``Failed to allocate memory``, an import of any
+    ``failed to map segment``; on accelerators it is ``CUDA out of memory``, ``MPS backend out of
+    memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
     """
     return isinstance(error, MemoryError) or SHORTAGES.search(str(error)) is not None
 
@@ -58,7 +68,7 @@ def _of_system(file: Path) -> int | None:
     return None if found is None else int(found[1]) * 1024
 
 
-def _of_container(folder: Path) -> int | None:
+def _of_group(folder: Path) -> int | None:
     """What is left below its limit; cached files do not count, they make room when it is needed."""
     try:
         limit, used = (int((folder / f"memory.{one}").read_text()) for one in ("max", "current"))

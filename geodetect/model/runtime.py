@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geodetect.errors import InputError, MissingDependencyError
+from geodetect.errors import GeodetectWarning, InputError, MissingDependencyError
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.inputs import Size
@@ -48,6 +49,10 @@ class Runtime(Protocol):
     @property
     def batch_size(self) -> int:
         """Images of the card's tile size that are best run at once."""
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether other images of its batch change an image's result, if only by rounding."""
 
     @property
     def bytes_per_px(self) -> int:
@@ -82,11 +87,11 @@ def open_runtime(
     Args:
         card: Its card.
         weights: Arrays by parameter name.
-        runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch where that is
-            missing; ``torch``, ``openvino``, ``onnx``.
+        runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch, with a
+            warning, where that is missing; ``torch``, ``openvino``, ``onnx``.
         precision: ``auto`` takes bf16 or fp16 where the runtime is faster in it on this device,
-            else fp32; ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO and a model that holds
-            such a network.
+            else fp32; ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO, on the processor unless
+            a device is named, and a model that holds such a network.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises:
@@ -97,12 +102,13 @@ def open_runtime(
     """
     if runtime not in RUNTIMES:
         raise InputError(f"--runtime {runtime}: unknown; expected {', '.join(RUNTIMES)}")
-    if runtime == "auto" and _on_cpu(device):
+    if runtime == "auto" and ((precision == "int8" and device == "auto") or _on_cpu(device)):
         try:
             return _open_openvino(card, weights, precision)
-        except MissingDependencyError:  # then PyTorch, which is always there
+        except MissingDependencyError as error:  # then PyTorch, which is always there
             if precision == "int8":  # but does not compute in it
                 raise
+            warnings.warn(f"slower with PyTorch: {error}", GeodetectWarning, stacklevel=2)
     if runtime in ("auto", "torch"):
         from geodetect.model.runtimes.pytorch import TorchRuntime
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from geodetect.detection.journal import Journal
 from geodetect.io import vector
+from geodetect.io.staging import SUFFIX, prefix_of
 from geodetect_cli.app import app
 from tests.tiny import (
     GSD_M,
@@ -286,6 +287,41 @@ def test_a_run_that_dies_between_its_two_files_goes_on_and_replaces_its_own(
     other = predict(scene, "-o", tmp_path / "other.geojson", "--coverage", ground, *LONG)
     assert other.exit_code == 1
     assert "already exists" in other.output
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg", "shp"])
+def test_a_run_that_dies_when_its_files_are_there_replaces_its_own(
+    suffix: str, scene: Scene, tmp_path: Path
+) -> None:
+    target = tmp_path / f"found.{suffix}"
+    style = ["--style"] if suffix == "geojson" else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "discard", dying)
+        assert predict(scene, "-o", target, *style, *LONG).exit_code != 0
+    (before,) = [file for file in tmp_path.iterdir() if file == target]
+    files, first = {file.name for file in tmp_path.iterdir()}, before.read_bytes()
+    (tmp_path / f"{prefix_of(target)}begun{SUFFIX}").mkdir()
+    assert resumed_tiles(predict(scene, "-o", target, *style, *LONG, "--json")) == 100
+    assert target.read_bytes() == first
+    assert {file.name for file in tmp_path.iterdir()} == files - {f"{target.name}.journal"}
+    again = predict(scene, "-o", target, *style, *LONG)
+    assert again.exit_code == 1
+    assert "already exists" in again.output
+
+
+def test_a_file_of_somebody_else_is_not_replaced_by_a_run_that_goes_on(
+    scene: Scene, tmp_path: Path
+) -> None:
+    target = tmp_path / "found.geojson"
+    interrupted(scene, target, *LONG)
+    target.write_text("mine")
+    assert predict(scene, "-o", target, *LONG).exit_code == 1
+    assert target.read_text() == "mine"
+
+
+def dying(_: Journal) -> None:
+    """A run that is interrupted when all is done but the journal."""
+    raise KeyboardInterrupt
 
 
 def dying_at(name: str, write: Callable[..., Path]) -> Callable[..., Path]:

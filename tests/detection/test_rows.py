@@ -90,6 +90,9 @@ def test_batches_are_as_large_as_asked_else_as_the_detector_likes(
     assert detector.sizes == sizes
 
 
+BLOCKS = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+
+
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
     """The threads that have read tiles, by the tiles' column."""
@@ -108,7 +111,7 @@ def test_columns_stay_with_the_thread_whose_cache_holds_their_blocks(
     workers: int, save: Save, threads: dict[int, set[int]]
 ) -> None:
     settings = PredictSettings(overlap=0, workers=workers)
-    geodetect.predict(save(ground(64 * 12)), Alone(), settings=settings)
+    geodetect.predict(save(ground(64 * 12), **BLOCKS), Alone(), settings=settings)
     assert len(threads) == 12
     assert all(len(one) == 1 for one in threads.values())
     assert len(set.union(*threads.values())) == workers
@@ -120,8 +123,15 @@ def test_where_there_are_few_columns_all_threads_read(
     save: Save, threads: dict[int, set[int]]
 ) -> None:
     settings = PredictSettings(overlap=0, workers=6)
-    geodetect.predict(save(ground(64 * 6)[:, :, : 64 * 2]), Alone(), settings=settings)
+    geodetect.predict(save(ground(64 * 6)[:, :, : 64 * 2], **BLOCKS), Alone(), settings=settings)
     assert len(set.union(*threads.values())) == 6
+
+
+def test_strips_are_decoded_by_one_thread(save: Save, threads: dict[int, set[int]]) -> None:
+    settings = PredictSettings(overlap=0, workers=6)
+    path = save(ground(64 * 30), blockysize=8)
+    geodetect.predict(path, Alone(), settings=settings)
+    assert len(set.union(*threads.values())) == 1
 
 
 class Uneven(CallableDetector):

@@ -16,6 +16,7 @@ import shapely
 
 from geodetect.errors import InputError, OutputError
 from geodetect.io import geopackage
+from geodetect.io.gdal_layers import check_geopackage
 from geodetect.io.geopackage import Layer, check_layers, write_layers
 from geodetect.io.pieces import ChangedPieces, TablePieces
 from geodetect.io.qgis_categories import ORANGE, Category, single_qml
@@ -89,6 +90,7 @@ FULL = """
 import resource, sys
 import geopandas, shapely
 from geodetect.errors import OutputError
+from geodetect.io.gdal_layers import check_geopackage
 from geodetect.io.geopackage import Layer, write_layers
 squares = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)] * 2000, crs="EPSG:2154")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -129,3 +131,19 @@ def test_rows_that_did_not_arrive_are_an_error(
     with pytest.raises(OutputError, match=r"out\.gpkg: only 1 of 2 rows were written"):
         write_layers(two_layers(), tmp_path / "out.gpkg")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["rows", "entries of the index"])
+def test_a_geopackage_that_is_not_whole_is_noticed(tmp_path: Path, lost: str) -> None:
+    shapes = [SQUARE, SQUARE, shapely.Polygon(), None]
+    path = write_layers([Layer("some", table(*shapes))], tmp_path / "out.gpkg")
+    check_geopackage(path, {"some": 4})  # what is empty or missing is in no index
+    statement = {
+        "rows": "DROP TRIGGER rtree_some_geom_delete; DELETE FROM some WHERE fid = 1",
+        "entries of the index": "DELETE FROM rtree_some_geom WHERE id = 1",
+    }
+    with closing(sqlite3.connect(path)) as database:
+        database.create_function("ST_IsEmpty", 1, lambda _: 0)
+        database.executescript(statement[lost])
+    with pytest.raises(OSError, match="only"):
+        check_geopackage(path, {"some": 4})

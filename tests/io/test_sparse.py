@@ -9,10 +9,11 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geodetect.geo.tiles import Tile
-from geodetect.io.raster import open_raster
+from geodetect.io.raster import Raster, open_raster
 from geodetect.io.sparse import MOST_LOOKED_AT, EmptyBlocks
 from tests.conftest import METRES
 
@@ -39,12 +40,23 @@ def save_sparse(path: Path, *, count: int = 3, **options: Any) -> Path:
     return path
 
 
+class Counted:
+    """A dataset that counts what is decoded."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self.reads = 0
+
+    def read(self, *args: Any, **options: Any) -> Any:
+        self.reads += 1
+        return self._dataset.read(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+
 def blocks_of(dataset: Any, bands: Sequence[int] = BANDS, **options: Any) -> EmptyBlocks:
     return EmptyBlocks(dataset.name, bands, **options)
-
-
-def learn(blocks: EmptyBlocks, dataset: Any, *window: int) -> None:
-    blocks.learn(dataset, Window(*window), lambda frame: not dataset.read(window=frame).any())
 
 
 @pytest.fixture(scope="module", params=["pixel", "band"])
@@ -94,16 +106,16 @@ def test_blocks_that_are_stored_as_an_empty_one_are_empty(
     blocks = blocks_of(written)
     window = Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
     assert not blocks.cover(written, window)  # nothing is known yet
-    learn(blocks, written, 0, 0, 70, 50)
+    blocks.learn(written, Window(0, 0, 70, 50))
     assert blocks.cover(written, window) == (not on_blocks(window))
-    learn(blocks, written, 0, 0, SIDE, SIDE)  # that of WRITTEN turns out not to be empty
+    blocks.learn(written, Window(0, 0, SIDE, SIDE))  # that of WRITTEN turns out not to be empty
     assert blocks.cover(written, window) == (not on_blocks(window))
 
 
 def test_nothing_is_learned_of_blocks_that_stick_out(written: Any) -> None:
     """What lies beyond the edge of the raster is unknown, and may be imagery elsewhere."""
     blocks, corner = blocks_of(written), (260, 260, 40, 40)
-    learn(blocks, written, *corner)
+    blocks.learn(written, Window(*corner))
     assert not blocks.cover(written, Window(*corner))
 
 
@@ -111,7 +123,7 @@ def test_large_blocks_are_not_compared(tmp_path: Path) -> None:
     path = save_sparse(tmp_path / "plain.tif", SPARSE_OK=False, blockxsize=128, blockysize=128)
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset)
-        learn(blocks, dataset, 0, 0, 128, 64)
+        blocks.learn(dataset, Window(0, 0, 128, 64))
         assert not blocks.cover(dataset, Window(0, 0, 128, 64))
 
 
@@ -120,13 +132,11 @@ def test_few_blocks_are_looked_at_where_none_are_alike(tmp_path: Path) -> None:
     options = {"blockxsize": 16, "blockysize": 16, "compress": "deflate"}
     with rasterio.open(save_sparse(tmp_path / "noise.tif", **options), "r+") as dataset:
         dataset.write(noise)
-    looked_at: list[Window] = []
     with rasterio.open(tmp_path / "noise.tif") as dataset:
+        blocks, decoded = blocks_of(dataset), Counted(dataset)
         for _ in range(2):
-            blocks_of(dataset).learn(
-                dataset, Window(0, 0, SIDE, SIDE), lambda frame: bool(looked_at.append(frame))
-            )
-    assert len(looked_at) == 2 * MOST_LOOKED_AT
+            blocks.learn(decoded, Window(0, 0, SIDE, SIDE))
+    assert decoded.reads == MOST_LOOKED_AT
 
 
 @pytest.mark.parametrize("sparse_ok", [True, False])
@@ -136,16 +146,50 @@ def test_blocks_that_are_transparent_are_empty(
 ) -> None:
     options = {"interleave": interleave, "nodata": None, "compress": "lzw", "ALPHA": "YES"}
     path = save_sparse(tmp_path / "a.tif", count=4, SPARSE_OK=sparse_ok, **options)
-    empty, full = Tile(0, 0, 0, 0, 0, 64, 64), Tile(0, 0, 0, 120, 60, 64, 50)
-    with open_raster(path) as raster:
-        for _ in range(2):
-            assert not raster.read(empty).valid.any()
-            assert raster.read(full).valid.sum() == 40 * 30
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset, alpha=4)
-        learn(blocks, dataset, 0, 0, 64, 64)
+        blocks.learn(dataset, Window(0, 0, 64, 64))
         assert blocks.cover(dataset, Window(200, 200, 50, 50))
         assert not blocks.cover(dataset, WRITTEN)
+
+
+RED_GREEN_BLUE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("nodata", [None, 0, 255])
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_whatever_makes_a_block_empty_says_nothing_of_others(
+    tmp_path: Path, interleave: str, nodata: int | None, mask: bool, alpha: bool
+) -> None:
+    """Blocks that are alike in some band, empty for one reason or another: never imagery lost."""
+    path, count = tmp_path / "mixed.tif", 3 + alpha
+    size = {"width": 5 * BLOCK, "height": 5 * BLOCK, "count": count, "dtype": "uint8"}
+    blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate"}
+    options = {"interleave": interleave, "nodata": nodata, "transform": METRES, "crs": "EPSG:2154"}
+    chance = np.random.default_rng(0)
+    values, opaque, shown = (
+        np.kron(chance.choice([0, 255], shape), np.ones((BLOCK, BLOCK))).astype(np.uint8)
+        for shape in ((3, 5, 5), (1, 5, 5), (5, 5))
+    )
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", "GTiff", **size, **blocks, **options) as dataset,
+    ):
+        dataset.colorinterp = RED_GREEN_BLUE[:count]
+        dataset.write(np.concatenate([values, opaque])[:count])
+        if mask:
+            dataset.write_mask(shown)
+    tiles = [Tile(n, n // 5, n % 5, n % 5 * BLOCK, n // 5 * BLOCK, BLOCK, BLOCK) for n in range(25)]
+    expected = []
+    for tile in tiles:
+        with open_raster(path) as raster:  # one that knows nothing yet
+            expected.append(raster.read(tile).valid)
+    with open_raster(path) as raster:
+        for _ in range(2):
+            for tile, valid in zip(tiles, expected, strict=True):
+                np.testing.assert_array_equal(raster.read(tile).valid, valid)
 
 
 def test_one_band_that_was_written_is_enough(tmp_path: Path) -> None:
@@ -160,17 +204,21 @@ def test_one_band_that_was_written_is_enough(tmp_path: Path) -> None:
 def test_without_a_nodata_value_zeros_are_imagery(tmp_path: Path) -> None:
     with rasterio.open(save_sparse(tmp_path / "plain.tif", nodata=None)) as dataset:
         blocks = blocks_of(dataset)
-        learn(blocks, dataset, 0, 0, SIDE, SIDE)
+        blocks.learn(dataset, Window(0, 0, SIDE, SIDE))
         assert not blocks.cover(dataset, Window(0, 0, 10, 10))
 
 
 @pytest.mark.parametrize("sparse_ok", [True, False])
-def test_a_tile_on_them_holds_no_imagery(tmp_path: Path, sparse_ok: bool) -> None:
+def test_a_tile_on_them_holds_no_imagery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparse_ok: bool
+) -> None:
     path = save_sparse(tmp_path / "sparse.tif", compress="deflate", SPARSE_OK=sparse_ok)
     with open_raster(path) as raster:
-        for _ in range(2):
+        for number in range(2):
+            if number == 1:  # from now on nothing is looked at twice
+                monkeypatch.setattr(Raster, "_valid", None)
             empty = raster.read(Tile(0, 0, 0, 0, 0, 64, 50))
-            full = raster.read(Tile(0, 0, 0, 120, 60, 64, 50))
             assert empty.values.shape == (3, 50, 64)
             assert not empty.valid.any()
-            assert full.valid.sum() == 40 * 30
+        monkeypatch.undo()
+        assert raster.read(Tile(0, 0, 0, 120, 60, 64, 50)).valid.sum() == 40 * 30

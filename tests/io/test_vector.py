@@ -4,12 +4,14 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
@@ -237,13 +239,59 @@ def test_the_format_can_be_named_and_suffixes_have_any_case(tmp_path: Path, kind
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
-    for suffix in ("geojson", "geojsonl", "csv", "parquet", "fgb"):
-        one, other = (
-            write(table(), tmp_path / folder / f"out.{suffix}")
-            for folder in ("a", "b")
-            if not (tmp_path / folder).mkdir(exist_ok=True)
-        )
-        assert one.read_bytes() == other.read_bytes()
+    """Whenever it is written: no file says when."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        if number:
+            time.sleep(1.1)  # GDAL's stamps are of seconds
+        for suffix in SUFFIXES:
+            write(table(), folder / f"out.{suffix}", style=suffix == "gpkg")
+    names = sorted(file.name for file in folders[0].iterdir())
+    assert len(names) == len(SUFFIXES) + 4  # parts of the Shapefile
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+    dates = (folders[0] / "out.dbf").read_bytes()[1:4]  # years after 1900, month, day
+    assert dates == bytes([100, 1, 1])
+
+
+def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
+    two = table().assign(middle=table().centroid)
+    found = gpd.read_parquet(write(two, tmp_path / "out.parquet"))
+    assert found["middle"].geom_equals(two["middle"]).all()
+    for suffix in ("gpkg", "fgb", "shp"):
+        with pytest.raises(InputError, match=r"several columns .*\(geometry, middle\).*GeoParquet"):
+            write(two, tmp_path / f"out.{suffix}")
+
+
+def test_a_column_may_be_called_as_the_geometry_is_in_the_file(tmp_path: Path):
+    named = table().assign(geom="mine")
+    assert set(read(write(named, tmp_path / "out.fgb"))["geom"]) == {"mine"}
+    with pytest.raises(InputError, match=r"called 'geom', as the geometry is.*another name"):
+        write(named, tmp_path / "out.gpkg")
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg", "fgb", "shp"])
+def test_columns_may_be_numbered(tmp_path: Path, suffix: str):
+    numbered = table(count=3).assign(id=[1, 2, 3])
+    numbered[7] = ["a", "b", "c"]
+    found = read_any(write(numbered, tmp_path / f"out.{suffix}"))
+    assert sorted(found["7"]) == ["a", "b", "c"]
+
+
+def test_categories_fit_a_geoparquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("geodetect.io.pieces.ROWS_AT_ONCE", 2)
+    kinds = {"number": pd.Categorical([3, 1, 3]), "text": pd.Categorical(["a", None, "b"])}
+    found = gpd.read_parquet(write(table(count=3).assign(**kinds), tmp_path / "out.parquet"))
+    assert found["number"].tolist() == [3, 1, 3]
+    assert found["text"].astype(object).fillna("").tolist() == ["a", "", "b"]
+
+
+def test_the_schema_of_a_geoparquet_names_the_geometry(tmp_path: Path):
+    path = write(table(), tmp_path / "out.parquet")
+    field = pq.read_schema(path).field("geometry")
+    assert field.metadata[b"ARROW:extension:name"] == b"geoarrow.wkb"
+    assert pq.ParquetFile(path).metadata.num_row_groups == 1
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -293,7 +341,7 @@ def test_what_goes_wrong_in_a_piece_comes_through(
         def pieces(self) -> Iterator[gpd.GeoDataFrame]:
             self.__class__.asked += 1
             yield self.table
-            if suffix in ("geojson", "geojsonl", "csv") or self.asked == 3:
+            if suffix in ("geojson", "geojsonl", "csv") or self.asked == 2:
                 raise error("in a piece")
 
     with pytest.raises(error, match="in a piece"):

@@ -17,14 +17,14 @@ MEMINFO = "MemTotal:       24683520 kB\nMemFree:  100 kB\nMemAvailable:    20000
 
 def files(
     folder: Path, *, limit: str = "max", current: int = 0, cached: int = 0
-) -> tuple[Path, Path]:
+) -> tuple[Path, list[Path]]:
     system, container = folder / "meminfo", folder / "cgroup"
-    container.mkdir()
+    container.mkdir(exist_ok=True)
     system.write_text(MEMINFO)
     (container / "memory.max").write_text(f"{limit}\n")
     (container / "memory.current").write_text(f"{current}\n")
     (container / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\nslab 7\n")
-    return system, container
+    return system, [container]
 
 
 def test_the_system_says_what_is_available(tmp_path: Path) -> None:
@@ -41,7 +41,14 @@ def test_a_container_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_known_nothing_is_said(tmp_path: Path) -> None:
-    assert free_bytes(tmp_path / "none", tmp_path / "none") is None
+    assert free_bytes(tmp_path / "none", [tmp_path / "none"]) is None
+
+
+def test_the_narrowest_group_counts(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    system, inner = files(tmp_path / "inner", limit="900000", current=100_000)
+    _, outer = files(tmp_path, limit="1000000", current=700_000)
+    assert free_bytes(system, [*inner, *outer]) == 300_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
@@ -65,6 +72,12 @@ def test_a_limit_of_addresses_counts() -> None:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
         (RuntimeError("Exception from src/core: std::bad_alloc"), True),
         (RuntimeError("can't start new thread"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (
+            Exception("[ONNXRuntimeError] : 6 : BFCArena::AllocateRaw Failed to allocate memory"),
+            True,
+        ),
         (ImportError("libtorch.so: failed to map segment from shared object"), True),
         (ImportError("No module named 'openvino'"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),

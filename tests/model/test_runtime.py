@@ -8,12 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from geodetect.errors import InputError, MissingDependencyError, ModelFileError
+from geodetect.errors import (
+    GeodetectWarning,
+    InputError,
+    MissingDependencyError,
+    ModelFileError,
+    OutOfMemoryError,
+)
 from geodetect.model.cache import FOLDER_VARIABLE
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtime import Runtime, open_runtime, pick_precision
+from geodetect.model.runtime import Output, Runtime, open_runtime, pick_precision
 from geodetect.model.runtimes.pytorch import TorchRuntime, normalise
 from tests.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
 
@@ -140,13 +147,58 @@ def test_a_processor_runs_openvino_and_pytorch_where_that_is_missing(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     assert open_tiny(device="cpu").title.startswith("OpenVINO")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert open_tiny(device="cpu").title == "PyTorch fp32 on cpu"
+    with pytest.warns(GeodetectWarning, match="slower with PyTorch: .*pip install openvino"):
+        assert open_tiny(device="cpu").title == "PyTorch fp32 on cpu"
     with pytest.raises(MissingDependencyError, match="pip install openvino"):
         open_tiny(device="cpu", precision="int8")
 
 
 def test_the_runtime_asked_for_is_taken() -> None:
     assert open_tiny(runtime="torch", device="cpu").title == "PyTorch fp32 on cpu"
+
+
+class Small:
+    """In place of a network on an accelerator with memory for few images."""
+
+    def __init__(self, fits: int) -> None:
+        self.fits = fits
+        self.sizes: list[int] = []
+
+    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        self.sizes.append(len(pixels))
+        if len(pixels) > self.fits:
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)")
+        first = pixels[:, :1, 0, 0].astype(np.float32)
+        return first[:, None], first[:, None], (32, 32)
+
+
+def on_accelerator(monkeypatch: pytest.MonkeyPatch, fits: int) -> tuple[Runtime, Small]:
+    runtime, network = open_tiny(runtime="torch", device="cpu"), Small(fits)
+    for name, value in {"device": torch.device("mps"), "_at_once": 32, "_run": network}.items():
+        monkeypatch.setattr(runtime, name, value)
+    return runtime, network
+
+
+def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime, network = on_accelerator(monkeypatch, fits=2)
+    pixels = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 32, 32), np.uint8)
+    valid = np.ones((7, 32, 32), bool)
+    with pytest.warns(GeodetectWarning, match="--batch-size") as told:
+        logits, _, _ = runtime.forward(pixels, valid)
+    assert logits[:, 0, 0].tolist() == list(range(7))
+    assert network.sizes == [7, 3, 1, *[1] * 6]
+    assert len(told) == 2
+    network.sizes.clear()
+    runtime.forward(pixels, valid)
+    assert network.sizes == [1] * 7
+
+
+def test_an_accelerator_too_small_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, _ = on_accelerator(monkeypatch, fits=0)
+    with pytest.raises(OutOfMemoryError, match="one tile of 32 x 32 px; .*--tile-size.*--device"):
+        runtime.forward(np.zeros((1, 3, 32, 32), np.uint8), np.ones((1, 32, 32), bool))
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,7 @@ from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
 from geodetect.model.cores import usable_cores
 from geodetect.model.inputs import padded_size
-from geodetect.model.memory import network_bytes_per_px
+from geodetect.model.memory import is_shortage, network_bytes_per_px
 from geodetect.model.runtime import Output, pick_precision
 from geodetect.model.runtimes.exported import network_key, prepare
 
@@ -46,7 +48,8 @@ class OnnxRuntime:
         options.intra_op_num_threads = usable_cores()
         # threads that wait in a loop would take their core from those that read
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
+        with _shortages_as_in_python():
+            self._session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
 
     @property
     def title(self) -> str:
@@ -69,6 +72,11 @@ class OnnxRuntime:
         return 1
 
     @property
+    def depends_on_batch(self) -> bool:
+        """See ``Runtime``."""
+        return False
+
+    @property
     def bytes_per_px(self) -> int:
         """See ``Runtime``."""
         return network_bytes_per_px(self.card.network, self.precision)
@@ -81,7 +89,23 @@ class OnnxRuntime:
         return logits, deltas, size
 
     def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Any:
-        return self._session.run(["logits", "deltas"], prepare(self.card, pixels, valid))
+        with _shortages_as_in_python():
+            return self._session.run(["logits", "deltas"], prepare(self.card, pixels, valid))
+
+
+@contextmanager
+def _shortages_as_in_python() -> Iterator[None]:
+    """ONNX Runtime's errors are of no class that those of other libraries have.
+
+    Raises:
+        MemoryError: Memory is used up.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_shortage(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def _convert(card: ModelCard, weights: Weights) -> Entry:

@@ -83,12 +83,18 @@ class OpenVinoRuntime:
         """See ``Runtime``. Sums are split among the threads of a stream, and so rounded."""
         threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
         share = f"{self._floats}, {threads} threads in {self.streams} streams"
-        return f"{self.title}, {share}, openvino {import_openvino().get_version()}"
+        processor = import_openvino().Core().get_property(DEVICE, "FULL_DEVICE_NAME")
+        return f"{self.title}, {share}, {processor}, openvino {import_openvino().get_version()}"
 
     @property
     def batch_size(self) -> int:
         """See ``Runtime``: each image is a request of its own."""
         return 1
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """See ``Runtime``."""
+        return False
 
     @property
     def bytes_per_px(self) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+import threading
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geodetect.errors import ModelFileError, OutOfMemoryError
+from geodetect.errors import GeodetectWarning, InputError, ModelFileError, OutOfMemoryError
 from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
@@ -15,7 +21,7 @@ from geodetect.model.cores import usable_cores
 from geodetect.model.device import pick_device
 from geodetect.model.inputs import fit_input
 from geodetect.model.int8 import without_int8
-from geodetect.model.memory import network_bytes_per_px
+from geodetect.model.memory import is_shortage, network_bytes_per_px
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, pick_precision
 
@@ -24,6 +30,7 @@ MOST_AT_ONCE = 32
 # Features that live at the same time: about four maps of 16 values per pixel of the input (64
 # channels at stride 2, and 256 at stride 4 in a ResNet-50) in single precision, and as much again.
 BYTES_PER_PX = 512
+NAN_IN_FP16 = "GTX 16"  # pytorch#58123
 HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -68,7 +75,7 @@ class TorchRuntime:
     """A network run by PyTorch.
 
     On a processor images are run one by one: results do not depend on the batch, and nothing is
-    slower for it.
+    slower for it. ``--precision fp32`` on CUDA turns TF32 off for the whole process.
 
     Args:
         card: Its card.
@@ -91,10 +98,13 @@ class TorchRuntime:
         )
         if self.device.type == "cpu":  # PyTorch does not see the quota of a container
             torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-        if self.device.type == "cuda":
-            torch.backends.cudnn.deterministic = True  # a run that goes on must make the same
-            if self.precision == "fp32":  # 10 bits of precision are not single precision
-                torch.backends.cudnn.allow_tf32 = False
+        if self.device.type == "cuda" and precision == "fp32":  # asked for: TF32 has only 10 bits
+            torch.backends.cudnn.allow_tf32 = False
+        self._at_once = 1 if self.device.type == "cpu" else MOST_AT_ONCE
+        # PyTorch's MPS crashes where two threads use it (pytorch#197805)
+        self._alone: AbstractContextManager[Any] = (
+            threading.Lock() if self.device.type == "mps" else nullcontext()
+        )
         network = load_network(card, weights)
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -106,13 +116,19 @@ class TorchRuntime:
     @property
     def identity(self) -> str:
         """See ``Runtime``. On processors sums are split among threads, and so rounded."""
-        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        return f"{self.title}{threads}, torch {torch.__version__}"
+        if self.device.type == "cpu":
+            where = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        elif self.device.type == "cuda":
+            cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+            where = f"{torch.cuda.get_device_name(self.device)}, cuDNN {cudnn}"
+        else:
+            where = platform.machine()
+        return f"PyTorch {self.precision} on {self.device.type}, {where}, torch {torch.__version__}"
 
     @property
     def streams(self) -> int:
-        """See ``Runtime``: an accelerator works on one batch while another one is unpacked."""
-        return 1 if self.device.type == "cpu" else 2
+        """See ``Runtime``: CUDA works on one batch while another one is unpacked."""
+        return 2 if self.device.type == "cuda" else 1
 
     @property
     def batch_size(self) -> int:
@@ -130,6 +146,11 @@ class TorchRuntime:
         return min(MOST_AT_ONCE, max(1, fitting))
 
     @property
+    def depends_on_batch(self) -> bool:
+        """See ``Runtime``: libraries of accelerators choose their ways by the shape of a batch."""
+        return self.device.type != "cpu"
+
+    @property
     def bytes_per_px(self) -> int:
         """See ``Runtime``."""
         if self.device.type != "cpu":
@@ -139,32 +160,47 @@ class TorchRuntime:
     @torch.inference_mode()
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         """See ``Runtime``."""
-        step = 1 if self.device.type == "cpu" else len(pixels)
-        parts = [
-            part
-            for i in range(0, len(pixels), step)
-            for part in self._fitting(pixels[i : i + step], valid[i : i + step])
-        ]
+        parts: list[Output] = []
+        done = 0
+        while done < len(pixels):
+            rows = slice(done, done + self._at_once)
+            part = self._fitting(pixels[rows], valid[rows])
+            parts.append(part)
+            done += len(part[0])
         logits, deltas, sizes = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(deltas), sizes[0]
 
-    def _fitting(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Output]:
-        """Run a batch, in halves where the device has too little memory for all of it."""
-        try:
-            return [self._run(pixels, valid)]
-        except torch.OutOfMemoryError as error:
-            if len(pixels) == 1:
-                height, width = valid.shape[1:]
-                raise OutOfMemoryError(
-                    f"{self.device} has too little memory for one tile of {width} x {height} px; "
-                    f"make tiles smaller with --tile-size, or run on the processor with "
-                    f"--device cpu"
-                ) from error
-        half = len(pixels) // 2  # outside the handler, which holds on to the memory
-        first, second = (pixels[:half], valid[:half]), (pixels[half:], valid[half:])
-        return [*self._fitting(*first), *self._fitting(*second)]
+    def _fitting(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        """Run a batch, or the first half of it where the device has too little memory for all."""
+        while True:
+            try:
+                return self._run(pixels, valid)
+            except RuntimeError as error:
+                if self.device.type == "cpu" or not is_shortage(error):
+                    raise
+                if len(pixels) == 1:
+                    height, width = valid.shape[1:]
+                    raise OutOfMemoryError(
+                        f"{self.device} has too little memory for one tile of {width} x {height} "
+                        f"px; make tiles smaller with --tile-size, or run on the processor with "
+                        f"--device cpu"
+                    ) from error
+            most, half = len(pixels), len(pixels) // 2  # outside the handler, which holds memory
+            pixels, valid = pixels[:half], valid[:half]
+            if half < self._at_once:  # for the batches to come
+                self._at_once = half
+                warnings.warn(
+                    f"{self.device} has too little memory for {most} tiles at once: {half} from "
+                    f"now on; --batch-size {half} says so from the start",
+                    GeodetectWarning,
+                    stacklevel=2,
+                )
 
     def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        with self._alone:
+            return self._run_network(pixels, valid)
+
+    def _run_network(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         images = normalise(
             torch.from_numpy(pixels).to(self.device),
             torch.from_numpy(valid).to(self.device),
@@ -174,7 +210,12 @@ class TorchRuntime:
         half = HALF_PRECISIONS.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             logits, deltas = self._network(images)
-        found = (one.float().cpu().numpy() for one in (logits, deltas))
+        if self.device.type != "cpu" and not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"{self.title} gives values that are no numbers; compute with --precision fp32, or "
+                f"on the processor with --device cpu"
+            )
+        found = (one.cpu().float().numpy() for one in (logits, deltas))
         return *found, (images.shape[2], images.shape[3])
 
 
@@ -183,7 +224,11 @@ def _torch_precisions(device: torch.device) -> list[str]:
     if device.type == "cuda":
         with torch.cuda.device(device):
             has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return ["bf16", "fp16", "fp32"] if has_bf16 else ["fp16", "fp32"]
+        if has_bf16:
+            return ["bf16", "fp16", "fp32"]
+        fast = torch.cuda.get_device_capability(device) >= (7, 0)  # tensor cores, but for these:
+        wrong = NAN_IN_FP16 in torch.cuda.get_device_name(device)
+        return ["fp16", "fp32"] if fast and not wrong else ["fp32", "fp16"]
     if device.type == "mps":
         return ["fp32", "fp16"]
     has_mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
