@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py                 # the drawn sample, and the real grounds if there
     python benchmarks/accuracy.py --data ../shared/data/pools --model my.safetensors
+    python benchmarks/accuracy.py --precision fp32 bf16 int8    # what fewer bits cost
 
 Grounds: the drawn sample; the part of Cannes that the model was not trained on (columns from
 17,000 on); California, which it never saw. Scores and boxes are matched one-to-one over a whole
@@ -73,11 +74,11 @@ def write_held_out(file: Path) -> Path:
 
 
 def detect(
-    place: Place, model: str | os.PathLike[str]
+    place: Place, model: str | os.PathLike[str], precision: str = "auto"
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """What a model finds in a place, scores far below its threshold included; and the truth."""
     least = calibrated_score(LEAST_CONF, load_card(model).calibration)
-    settings = geodetect.PredictSettings(conf=least, bbox=place.bbox)
+    settings = geodetect.PredictSettings(conf=least, bbox=place.bbox, precision=precision)
     found = geodetect.predict(place.raster, model, settings=settings)
     truth = gpd.read_file(place.truth).to_crs(found.crs)
     if place.bbox is not None:
@@ -85,13 +86,13 @@ def detect(
     return found, truth
 
 
-def measure(place: Place, model: str, conf: float) -> dict[str, str]:
+def measure(place: Place, model: str, conf: float, precision: str = "auto") -> dict[str, str]:
     """One row of the table."""
     start = time.perf_counter()
-    found, truth = detect(place, model)
+    found, truth = detect(place, model, precision)
     seconds = time.perf_counter() - start
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
-    row = {"ground": place.name, "objects": f"{len(truth)}"}
+    row = {"ground": place.name, "precision": precision, "objects": f"{len(truth)}"}
     for iou in (0.5, 0.3):
         matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=iou)
         at_default = precision_recall_curve(matches).at(conf)
@@ -112,9 +113,14 @@ def main() -> None:
     parser.add_argument("--model", default="pools")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("--conf", type=float, help="default: the model's own")
+    parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     options = parser.parse_args()
     conf = load_card(options.model).conf if options.conf is None else options.conf
-    rows = [measure(place, options.model, conf) for place in places(options.data)]
+    rows = [
+        measure(place, options.model, conf, precision)
+        for place in places(options.data)
+        for precision in options.precision
+    ]
     title = f"Accuracy of {Path(options.model).name} at conf {conf:g} on {machine()}"
     save_table("accuracy", title, rows)
 

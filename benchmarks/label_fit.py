@@ -37,7 +37,8 @@ def strips_of(place: Place, model: str, strips: int) -> list[dict[str, str]]:
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
     objects = truth.bounds.to_numpy()
     with open_raster(str(place.raster)) as raster:
-        along_m = float(raster.grid.gsd_m or np.nan) / raster.grid.transform.a
+        unit = np.sqrt(abs(raster.grid.transform.determinant))
+        along_m = float(raster.grid.gsd_m or np.nan) / unit
     edges = np.quantile(_centres_x(objects), np.linspace(0, 1, strips + 1))
     edges[[0, -1]] = -np.inf, np.inf
     rows = []
@@ -59,10 +60,15 @@ def fit(
     row = {"objects": f"{len(objects)}", "median side": f"{np.median(side_m):.1f} m"}
     row["AP30"] = f"{average_precision(match_boxes(boxes, scores, objects, iou=0.3)):.3f}"
     for metres in OUTWARDS_M:
-        moved = boxes + OUTWARDS * metres / metres_per_unit
+        by = np.maximum(metres / metres_per_unit, -0.49 * _shorter_sides(boxes))
+        moved = boxes + OUTWARDS * by[:, None]
         ap50 = average_precision(match_boxes(moved, scores, objects, iou=0.5))
         row["AP50" if metres == 0 else f"{metres:+g} m"] = f"{ap50:.3f}"
     return row
+
+
+def _shorter_sides(boxes: Boxes) -> NDArray[np.float64]:
+    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
 
 
 def _centres_x(boxes: Boxes) -> NDArray[np.float64]:

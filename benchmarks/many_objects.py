@@ -57,14 +57,15 @@ def work(raster: Path, output: Path | None, spacing_px: float) -> int:
 
 def measure(raster: Path, folder: Path, kind: str, spacing_px: float) -> dict[str, float]:
     """Do it in another process."""
-    output = "" if kind == "table" else str(folder / f"out-{spacing_px:g}.{kind}")
+    stem = f"{kind}-{str(spacing_px).replace('.', '_')}"
+    output = "" if kind == "table" else str(folder / f"{stem}.{kind}")
     job = json.dumps([str(raster), output, spacing_px])
     used = run_python([__file__, "--job", job])
     return {
         "objects": int(used.output),
         "seconds": used.seconds,
         "peak": used.peak_bytes,
-        "bytes": Path(output).stat().st_size if output else 0,
+        "bytes": sum(file.stat().st_size for file in folder.glob(f"{stem}.*")),
     }
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+LIBRARIES = ("torch", "openvino", "rasterio")
 RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> str:
-    """Processor, cores and Python in a few words."""
-    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    """Processor, cores, memory, system and versions in a few words."""
+    hardware = f"{_processor()}, {os.cpu_count()} cores{_memory()}, {platform.system()}"
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES if _is_there(name))
+    return f"{hardware}, Python {platform.python_version()}, {libraries}"
 
 
 def markdown(title: str, rows: Sequence[dict[str, str]]) -> str:
@@ -34,6 +39,19 @@ def save_table(name: str, title: str, rows: Sequence[dict[str, str]]) -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def _memory() -> str:
+    free = Path("/proc/meminfo")
+    found = re.search(r"MemTotal:\s+(\d+) kB", free.read_text()) if free.exists() else None
+    return f", {int(found[1]) / 1e6:.0f} GB" if found else ""
+
+
+def _is_there(library: str) -> bool:
+    try:
+        return bool(version(library))
+    except PackageNotFoundError:
+        return False
 
 
 def _processor() -> str:

@@ -42,11 +42,10 @@ def run_counted(log: Path, arguments: list[str]) -> None:
     def counted(
         self: NetworkDetector, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
     ) -> list[Detections]:
-        found = detect(self, pixels, valid)
         digests = "".join(f"{hashlib.md5(image.tobytes()).hexdigest()}\n" for image in pixels)
         with log.open("a") as stream:
             stream.write(digests)
-        return found
+        return detect(self, pixels, valid)
 
     NetworkDetector.__call__ = counted  # type: ignore[method-assign]
     sys.argv = ["geodetect", *arguments]
@@ -105,13 +104,14 @@ def main() -> None:
     parser.add_argument("--cannes", action="store_true", help=f"the held-out part of {cannes.name}")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--tile-size", type=int, default=256)
+    parser.add_argument("--format", default="gpkg", help="suffix of the result")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.cannes:
         options.raster, options.bbox = cannes, "1023400,6281825.6,1025000,6285000"
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        whole, broken = Path(folder, "whole.geojson"), Path(folder, "broken.geojson")
+        whole, broken = (Path(folder, f"{name}.{options.format}") for name in ("whole", "broken"))
         began = time.perf_counter()
         logs = [Path(folder, f"{run}.tiles") for run in range(options.kills + 2)]
         plain = finish(start(options, whole, logs[-1]))
@@ -138,6 +138,7 @@ def main() -> None:
         )
         same = whole.read_bytes() == broken.read_bytes()
         rest = sorted(path.name for path in Path(folder).iterdir())
+        expected = {whole.name, broken.name, *(log.name for log in logs)}
         runs = [tiles_in(log) for log in logs[: kills + 1]]
         again = [len(one & set().union(*runs[n + 1 :])) for n, one in enumerate(runs)]
         distinct = len(tiles_in(logs[-1]))
@@ -149,7 +150,7 @@ def main() -> None:
         "of tiles, looked at": f"{sum(map(len, runs)) / distinct:.2f} times",
         "again after a kill, at most": f"{max(again)} tiles ({columns(options)} in a row)",
         "same bytes": "yes" if same else "NO",
-        "left behind": ", ".join(name for name in rest if "journal" in name) or "nothing",
+        "left behind": ", ".join(name for name in rest if name not in expected) or "nothing",
     }
     save_table("resume", f"Resume after SIGKILL on {machine()}", [row])
     if not same:

@@ -197,7 +197,7 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
 
 def test_an_accelerator_too_small_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, _ = on_accelerator(monkeypatch, fits=0)
-    with pytest.raises(OutOfMemoryError, match="one tile of 32 x 32 px; .*--tile-size.*--device"):
+    with pytest.raises(OutOfMemoryError, match=r"one tile of 32 x 32 px; .*--tile-size.*--device"):
         runtime.forward(np.zeros((1, 3, 32, 32), np.uint8), np.ones((1, 32, 32), bool))
 
 
