@@ -115,8 +115,6 @@ def fitting_capacity(
     """
     wanted = wanted_capacity(detector, settings)
     free = free_bytes() if free is None else free
-    if free is None:
-        return wanted
     largest = max(plans, key=_tile_px)
     pixels = _tile_px(largest)
     sizes = {

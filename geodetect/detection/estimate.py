@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import psutil
 import shapely
 
 from geodetect.detection.capacity import fitting_capacity, shortages_told
@@ -210,7 +211,7 @@ def _time_per_tile(one: RasterPlan, batch: Sequence[Tile], detector: Detector) -
 
 def _peak_memory_mb() -> float:
     if sys.platform == "win32":
-        return 0.0  # not known there
+        return float(psutil.Process().memory_info().peak_wset) / BYTES_PER_MB
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

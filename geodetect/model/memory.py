@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from geodetect.model.card import NetworkConfig
 from geodetect.model.cores import control_groups
 
-SYSTEM = Path("/proc/meminfo")
 # Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
 # built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
 BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
@@ -34,19 +35,18 @@ def network_bytes_per_px(config: NetworkConfig | None, precision: str) -> int:
     return single if precision == "fp32" else single // 2
 
 
-def free_bytes(system: Path = SYSTEM, groups: Sequence[Path] | None = None) -> int | None:
-    """Memory that this process may still take, without making others swap; None: not known.
+def free_bytes(groups: Sequence[Path] | None = None) -> int:
+    """Memory that this process may still take, without making others swap.
 
     The least of what the system has, what its control groups leave, and what the process may
     address.
 
     Args:
-        system: What Linux says of its memory.
         groups: Folders of control groups; None: those of this process.
     """
     left = map(_of_group, control_groups() if groups is None else groups)
-    known = [_of_system(system), *left, _of_addresses()]
-    return min((free for free in known if free is not None), default=None)
+    limits = [one for one in (*left, _of_addresses()) if one is not None]
+    return min([int(psutil.virtual_memory().available), *limits])
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -58,14 +58,6 @@ def is_shortage(error: BaseException) -> bool:
     memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
     """
     return isinstance(error, MemoryError) or SHORTAGES.search(str(error)) is not None
-
-
-def _of_system(file: Path) -> int | None:
-    try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", file.read_text("ascii"), re.MULTILINE)
-    except OSError:  # not Linux
-        return None
-    return None if found is None else int(found[1]) * 1024
 
 
 def _of_group(folder: Path) -> int | None:
@@ -88,5 +80,4 @@ def _of_addresses() -> int | None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return None
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    return max(0, limit - pages * resource.getpagesize())
+    return max(0, limit - int(psutil.Process().memory_info().vms))
