@@ -143,6 +143,7 @@ class PredictTarget:
             options["overwrite"] |= journal.was_writing
             if journal.goes_on:
                 self._tidy()
+            self.check(restart=not journal.was_writing)  # what came meanwhile is not ours
             journal.begin_writing()
         if self._in_one_file:
             found = Layer(vector.LAYER, objects, qml() if self.style else None)

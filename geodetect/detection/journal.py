@@ -124,7 +124,7 @@ class Journal:
         A file that was never opened, as the run was too short, is another run's and stays.
         """
         if self._file is not None:
-            self._file.close()  # no system lets go of a file that is open, but POSIX
+            self._file.close()  # Windows removes no file that is open
             self._file = None
             self.path.unlink(missing_ok=True)
         self.close()

@@ -76,6 +76,8 @@ def write(
 ) -> Path:
     """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
 
+    Of a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
+
     GeoJSON and newline-delimited GeoJSON are on WGS 84 (RFC 7946); GeoPackage (layer
     ``detections``), FlatGeobuf (ordered by place, for its index), GeoParquet and Shapefile (names
     of at most 10 characters, text of at most 254 bytes) are in ``crs``. CSV has the geometry as

@@ -14,6 +14,7 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
+from geodetect.detection import inference
 from geodetect.detection.journal import Journal
 from geodetect.io import vector
 from geodetect.io.staging import SUFFIX, prefix_of
@@ -317,6 +318,25 @@ def test_a_file_of_somebody_else_is_not_replaced_by_a_run_that_goes_on(
     target.write_text("mine")
     assert predict(scene, "-o", target, *LONG).exit_code == 1
     assert target.read_text() == "mine"
+
+
+def test_a_file_that_somebody_makes_meanwhile_is_never_replaced(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "found.geojson"
+    find = inference.find_objects
+
+    def finding(*arguments: object, **options: object) -> object:
+        found = find(*arguments, **options)
+        target.write_text("mine")
+        return found
+
+    monkeypatch.setattr(inference, "find_objects", finding)
+    for _ in range(2):
+        result = predict(scene, "-o", target, *LONG)
+        assert result.exit_code == 1
+        assert "already exists" in result.output
+        assert target.read_text() == "mine"
 
 
 def dying(_: Journal) -> None:
