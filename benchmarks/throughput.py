@@ -94,14 +94,21 @@ def prepare(folder: Path, weights: Path | None = None) -> Setup:
     return replace(setup, int8=int8)
 
 
-def repeated_sample(file: Path, side: int) -> Path:
-    """The drawn sample, mirrored to and fro until it fills a square of ``side`` pixels."""
+def repeated_sample(file: Path, side: int, *, strips: bool = False) -> Path:
+    """The drawn sample, mirrored to and fro until it fills a square of ``side`` pixels.
+
+    Args:
+        file: To write.
+        side: Of the square.
+        strips: Store it row by row instead of in blocks of 512 px.
+    """
     with rasterio.open(SAMPLE) as scene:
         pixels = scene.read()
         beyond = [(0, 0), (0, max(0, side - scene.height)), (0, max(0, side - scene.width))]
         pixels = np.pad(pixels, beyond, mode="symmetric")[:, :side, :side]
         shape = {"count": 3, "height": side, "width": side, "dtype": "uint8"}
-        blocks = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+        tiled = {"tiled": True, "blockxsize": 512, "blockysize": 512}
+        blocks = {**({} if strips else tiled), "compress": "deflate"}
         place = {"crs": scene.crs, "transform": scene.transform}
         with rasterio.open(file, "w", "GTiff", **shape, **place, **blocks) as target:
             target.write(pixels)
@@ -155,8 +162,10 @@ def pipeline(raster: Path, model: Path | str, folder: Path, *, repeats: int) -> 
     whole_cpu, bare_cpu = (statistics.median(pair[i][1] for pair in pairs) for i in (0, 1))
     with rasterio.open(raster) as source:
         megapixels = source.width * source.height / 1e6
+        height, width = source.block_shapes[0]
     return {
         "model": "built-in" if model == "pools" else "stock ResNet-50",
+        "blocks": f"{width} x {height} px",
         "runtime": runtime.title,
         "tiles": f"{len(tiles)} of {plan.scheme.tile_px} px",
         "bare forward": f"{bare_s:.1f} s",
@@ -258,10 +267,11 @@ def main() -> None:
         if options.part != "peers":
             side = options.side or 8192
             raster = given or repeated_sample(folder / "large.tif", side)
-            rows = [
-                pipeline(raster, model, folder, repeats=options.repeats)
-                for model in ("pools", setup.stock)
-            ]
+            works: list[tuple[Path, Path | str]] = [(raster, "pools"), (raster, setup.stock)]
+            if not given:
+                striped = repeated_sample(folder / "strips.tif", side, strips=True)
+                works.insert(1, (striped, "pools"))
+            rows = [pipeline(*work, folder, repeats=options.repeats) for work in works]
             title = f"End to end over bare forward, {_size(raster)} px, {machine()}, {load}"
             save_table("throughput_pipeline", title, rows)
         if options.part != "pipeline":
