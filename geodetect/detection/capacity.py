@@ -62,7 +62,7 @@ class Capacity:
             most_images: Tiles of its batches that the detector works on at once.
         """
         at_work = self.streams if self.batch_size == 1 else most_images
-        held = self.batch_size * (self.queued + 1) + self.ahead
+        held = self.batch_size * (self.queued + 1) + 2 * self.ahead  # of the next raster, too
         return at_work * image + (held + READING * self.workers) * tile
 
     def smaller(self) -> Iterator[Capacity]:

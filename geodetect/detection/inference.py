@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 
 import geopandas as gpd
 import numpy as np
@@ -23,9 +25,10 @@ from geodetect.detection.identity import run_identity
 from geodetect.detection.journal import Journal
 from geodetect.detection.merge import SeamMerger
 from geodetect.detection.plan import RasterPlan, Source, plan_rasters
-from geodetect.detection.rows import RowDetector, TileResult
+from geodetect.detection.rows import ReadAhead, RowDetector, TileResult
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo.grid import horizontal_crs
+from geodetect.geo.tiles import Tile
 from geodetect.progress import Progress, silent
 from geodetect.settings import PredictSettings
 
@@ -132,6 +135,8 @@ def find_objects(
             batch = capacity.batch_size
             journal.open(run_identity(detector, settings, plans, batch_size=batch))
         found = []
+        readings = _Readings(plans, capacity, journal)
+        stack.callback(readings.close)
         for number, one in enumerate(plans):
             before, objects = tally.done, tally.objects
             try:
@@ -146,6 +151,7 @@ def find_objects(
                     total=total,
                     journal=journal,
                     number=number,
+                    reading=readings.take(number),
                 )
             except RasterError as error:
                 tally.objects = objects
@@ -222,6 +228,7 @@ def detect_raster(
     total: int = 0,
     journal: Journal | None = None,
     number: int = 0,
+    reading: ReadAhead | None = None,
 ) -> Detections:
     """Find the objects of one raster.
 
@@ -232,8 +239,10 @@ def detect_raster(
     merger, cells = SeamMerger(plan.scheme, iou=iou), CoverageCells(plan.scheme)
     finished: list[Detections] = []
     capacity = capacity or wanted_capacity(detector, settings)
+    reading = reading or ReadAhead(plan, capacity, _to_read(plan, journal, number))
     runner = RowDetector(plan, detector, cells, settings, keep, capacity)
-    with closing(_results(runner, journal, number)) as batches:  # no thread reads on after an error
+    # no thread reads on after an error
+    with closing(reading), closing(_results(runner, reading, journal, number)) as batches:
         row = 0
         for results, resumed in batches:
             if results[0].tile.row > row:  # a row of tiles is done: what it cannot change is final
@@ -253,18 +262,64 @@ def detect_raster(
     return Detections.concatenate(finished)
 
 
+class _Readings:
+    """The rasters of a run being read: the next one begins when all of one is on its way.
+
+    Args:
+        plans: How the rasters are looked at.
+        capacity: How far ahead tiles are read.
+        journal: What need not be read.
+    """
+
+    def __init__(
+        self, plans: Sequence[RasterPlan], capacity: Capacity, journal: Journal | None
+    ) -> None:
+        self._plans = plans
+        self._capacity = capacity
+        self._journal = journal
+        self._begun: dict[int, ReadAhead] = {}
+
+    def take(self, number: int) -> ReadAhead:
+        """The reading of one raster, which whoever takes it closes."""
+        begun = self._begun.pop(number, None)
+        return begun or self._of(number)
+
+    def close(self) -> None:
+        """End what nobody took."""
+        for reading in self._begun.values():
+            reading.close()
+
+    def _of(self, number: int) -> ReadAhead:
+        plan = self._plans[number]
+        tiles = _to_read(plan, self._journal, number)
+        return ReadAhead(plan, self._capacity, tiles, then=partial(self._begin, number + 1))
+
+    def _begin(self, number: int) -> None:
+        if number < len(self._plans):
+            self._begun[number] = self._of(number)
+            self._begun[number].start()
+
+
+def _to_read(plan: RasterPlan, journal: Journal | None, number: int) -> Iterator[Tile]:
+    return chain.from_iterable(_to_do(plan, journal, number))
+
+
+def _to_do(plan: RasterPlan, journal: Journal | None, number: int) -> Iterator[list[Tile]]:
+    """The rows of tiles that the journal does not hold."""
+    rows = plan.rows()
+    return (row for row in rows if journal is None or not journal.holds(number, row[0].row))
+
+
 def _results(
-    runner: RowDetector, journal: Journal | None, number: int
+    runner: RowDetector, reading: ReadAhead, journal: Journal | None, number: int
 ) -> Generator[tuple[list[TileResult], bool]]:
     """Results of all tiles in order, and whether they are from the journal; new rows go there."""
     plan = runner.plan
-    if journal is None:
-        with closing(runner.run(plan.rows())) as fresh:
-            yield from ((batch, False) for batch in fresh)
-        return
     # a generator that runs ahead: each row is asked for here before it can be added below
-    to_do = (row for row in plan.rows() if not journal.holds(number, row[0].row))
-    with closing(runner.run(to_do)) as fresh:
+    with closing(runner.run(_to_do(plan, journal, number), reading)) as fresh:
+        if journal is None:
+            yield from ((batch, False) for batch in fresh)
+            return
         for row in plan.rows():
             if journal.holds(number, row[0].row):
                 yield journal.get(number, row), True

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice, tee
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,80 @@ from geodetect.settings import PredictSettings
 MOST_WIDTHS = 2  # of the columns that one thread reads; wider blocks are decoded by too many
 
 View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
+
+
+class ReadAhead:
+    """Tiles of one raster in order, while the next ones are being read by other threads.
+
+    Each thread reads the same columns in every row. So the blocks of the file that tiles share are
+    in the cache of its handle, but for those where the columns of two threads meet. Where most
+    threads would have no columns, the rows take turns. Strips, which several threads would each
+    decode whole, are read by one thread.
+
+    Args:
+        plan: How the raster is looked at.
+        capacity: How many threads read, and how far ahead.
+        tiles: Which tiles, in order.
+        then: Called once while tiles are asked for, when the last one is being read.
+    """
+
+    def __init__(
+        self,
+        plan: RasterPlan,
+        capacity: Capacity,
+        tiles: Iterable[Tile],
+        *,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._tiles = iter(tiles)
+        self._then = then
+        self._ahead = capacity.ahead
+        self._waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
+        count, columns = capacity.workers, len(plan.scheme.columns)
+        self._stretch = min(capacity.stretch, math.ceil(columns / count))
+        own_px = self._stretch * plan.scheme.tile_px * plan.gsd_ratio[0]
+        if columns > self._stretch and plan.raster.block_width > MOST_WIDTHS * own_px:
+            count, self._stretch = 1, columns
+        self._stretches = math.ceil(columns / self._stretch)
+        self._threads = [
+            ThreadPoolExecutor(1, thread_name_prefix="geodetect-read") for _ in range(count)
+        ]
+
+    def start(self) -> bool:
+        """Begin to read, as far ahead as may be; tell whether there are more tiles."""
+        while len(self._waiting) <= self._ahead:
+            tile = next(self._tiles, None)
+            if tile is None:
+                return False
+            count = len(self._threads)
+            turn = tile.row * self._stretches if 2 * self._stretches <= count else 0
+            thread = self._threads[(tile.col // self._stretch + turn) % count]
+            self._waiting.append((tile, thread.submit(self._read, tile)))
+        return True
+
+    def close(self) -> None:
+        """Read no more; wait for what is being read."""
+        for _, future in self._waiting:
+            future.cancel()
+        for thread in self._threads:
+            thread.shutdown()
+
+    def __iter__(self) -> ReadAhead:
+        return self
+
+    def __next__(self) -> View:
+        if not self.start() and self._then is not None:
+            then, self._then = self._then, None
+            then()
+        if not self._waiting:
+            raise StopIteration
+        tile, future = self._waiting.popleft()
+        return tile, future.result()
+
+    def _read(self, tile: Tile) -> Pixels | None:
+        pixels = self._plan.raster.read(tile, self._plan.grid)
+        return pixels if pixels.valid.any() else None
 
 
 @dataclass(frozen=True)
@@ -65,12 +138,18 @@ class RowDetector:
     keep: NDArray[np.int64] | None
     capacity: Capacity
 
-    def run(self, rows: Iterable[Sequence[Tile]]) -> Generator[list[TileResult]]:
+    def run(
+        self, rows: Iterable[Sequence[Tile]], reading: ReadAhead
+    ) -> Generator[list[TileResult]]:
         """Look at rows of tiles, in order.
 
         A batch holds tiles of one row only, so that the result of a row depends on that row alone.
 
         Reading, detecting and what is done with the results go on at the same time.
+
+        Args:
+            rows: Which tiles.
+            reading: The same tiles, being read.
 
         Yields:
             Results in order of the tiles, each batch with the tiles without imagery before it.
@@ -80,17 +159,14 @@ class RowDetector:
             InputError: The detector does not do what it must.
             OutOfMemoryError: Memory is used up.
         """
-        rows, ahead = tee(rows)
-        every_tile = (tile for row in ahead for tile in row)
         working: deque[Future[list[TileResult]]] = deque()
         streams = self.capacity.streams
         with (
             shortages_told(self.plan, self.capacity),
-            closing(self._read_ahead(every_tile)) as read,
             ThreadPoolExecutor(streams, thread_name_prefix="geodetect-detect") as pool,
         ):
             try:
-                for batch in _batches(rows, read, self.capacity.batch_size):
+                for batch in _batches(rows, reading, self.capacity.batch_size):
                     working.append(pool.submit(self._detect, batch))
                     if len(working) > self.capacity.queued:
                         yield working.popleft().result()
@@ -121,48 +197,9 @@ class RowDetector:
             wanted &= np.isin(found.labels, self.keep)
         return on_imagery(found[wanted], tile, pixels, self.plan)
 
-    def _read(self, tile: Tile) -> Pixels | None:
-        pixels = self.plan.raster.read(tile, self.plan.grid)
-        return pixels if pixels.valid.any() else None
-
-    def _read_ahead(self, tiles: Iterable[Tile]) -> Generator[View]:
-        """Tiles in order, while the next ones are being read by other threads.
-
-        Each thread reads the same columns in every row. So the blocks of the file that tiles share
-        are in the cache of its handle, but for those where the columns of two threads meet. Where
-        most threads would have no columns, the rows take turns. Strips, which several threads would
-        each decode whole, are read by one thread.
-        """
-        count, columns = self.capacity.workers, len(self.plan.scheme.columns)
-        stretch = min(self.capacity.stretch, math.ceil(columns / count))
-        own_px = stretch * self.plan.scheme.tile_px * self.plan.gsd_ratio[0]
-        if columns > stretch and self.plan.raster.block_width > MOST_WIDTHS * own_px:
-            count, stretch = 1, columns
-        stretches = math.ceil(columns / stretch)
-        waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
-        with ExitStack() as stack:
-            threads = [
-                stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="geodetect-read"))
-                for _ in range(count)
-            ]
-            try:
-                for tile in tiles:
-                    turn = tile.row * stretches if 2 * stretches <= count else 0
-                    thread = threads[(tile.col // stretch + turn) % count]
-                    waiting.append((tile, thread.submit(self._read, tile)))
-                    if len(waiting) > self.capacity.ahead:
-                        done, future = waiting.popleft()
-                        yield done, future.result()
-                while waiting:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            finally:
-                for _, future in waiting:
-                    future.cancel()
-
 
 def _batches(
-    rows: Iterable[Sequence[Tile]], read: Generator[View], size: int
+    rows: Iterable[Sequence[Tile]], read: Iterator[View], size: int
 ) -> Generator[list[View]]:
     """Tiles of one row each with ``size`` that hold imagery, and those without before them."""
     for row in rows:

@@ -134,6 +134,34 @@ def test_strips_are_decoded_by_one_thread(save: Save, threads: dict[int, set[int
     assert len(set.union(*threads.values())) == 1
 
 
+def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never the one after that, of however few tiles they are."""
+    paths = [save(ground(64 * side), f"{number}.tif") for number, side in enumerate((4, 1, 1, 4))]
+    read, events = Raster.read, list[tuple[str, str]]()
+
+    def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
+        events.append(("read", self.name))
+        return read(self, tile, grid)
+
+    close = Raster.close
+
+    def closed(self: Raster) -> None:
+        events.append(("done", self.name))
+        close(self)
+
+    monkeypatch.setattr(Raster, "read", noted)
+    monkeypatch.setattr(Raster, "close", closed)
+    settings = PredictSettings(overlap=0, workers=1, batch_size=1)
+    found = geodetect.predict(paths, Alone(), settings=settings)
+    assert len(found) == 16 + 1 + 1 + 16
+    for number in range(3):
+        done = events.index(("done", f"{number}.tif"))
+        assert ("read", f"{number + 1}.tif") in events[:done]
+        assert ("read", f"{number + 2}.tif") not in events[:done]
+
+
 class Uneven(CallableDetector):
     """Reads colours, and takes longer for some images than for others."""
 
