@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from geodetect.model.cores import processor
+
 LIBRARIES = ("torch", "openvino", "rasterio")
 RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> str:
     """Processor, cores, memory, system and versions in a few words."""
-    hardware = f"{_processor()}, {os.cpu_count()} cores{_memory()}, {platform.system()}"
+    hardware = f"{processor()}, {os.cpu_count()} cores{_memory()}, {platform.system()}"
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES if _is_there(name))
     return f"{hardware}, Python {platform.python_version()}, {libraries}"
 
@@ -52,12 +54,3 @@ def _is_there(library: str) -> bool:
         return bool(version(library))
     except PackageNotFoundError:
         return False
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from peers import HELP, TITLES, Run, find_peers, run_program
+from rasterio.windows import Window
 from report import machine, save_table
 
 import geodetect
@@ -138,33 +139,56 @@ def bytes_read() -> int:
     return int(lines[0].removeprefix("rchar: "))
 
 
-def pipeline(raster: Path, model: Path | str, folder: Path, *, repeats: int) -> dict[str, str]:
-    """One row: a model end to end and bare."""
+def sheets_of(raster: Path, folder: Path, across: int = 4) -> Path:
+    """The raster cut into sheets, as it is in its blocks; give their folder."""
+    folder.mkdir()
+    with rasterio.open(raster) as source:
+        side = source.width // across
+        for number in range(across**2):
+            window = Window(number % across * side, number // across * side, side, side)
+            shape = {"width": side, "height": side, "transform": source.window_transform(window)}
+            with rasterio.open(folder / f"{number}.tif", "w", **source.profile | shape) as target:
+                target.write(source.read(window=window))
+    return folder
+
+
+def pipeline(source: Path, model: Path | str, folder: Path, *, repeats: int) -> dict[str, str]:
+    """One row: a model end to end and bare.
+
+    Args:
+        source: A raster, or a folder of them.
+        model: Name or file.
+        folder: For the result.
+        repeats: How often.
+    """
+    rasters = sorted(source.iterdir()) if source.is_dir() else [source]
     card, weights = load_bundle(model)
     runtime = open_runtime(card, weights, device="cpu")
     detector = NetworkDetector(runtime)
     settings = geodetect.PredictSettings(**(STOCK_TILES if isinstance(model, Path) else {}))
-    (plan,) = geodetect.plan(raster, detector, settings=settings)
-    with plan.raster:
-        tiles = [plan.raster.read(tile, plan.grid) for row in plan.rows() for tile in row]
-
+    tiles = []
+    for plan in geodetect.plan(rasters, detector, settings=settings):
+        with plan.raster:
+            tiles += [plan.raster.read(tile, plan.grid) for row in plan.rows() for tile in row]
+    bytes_of_all = sum(raster.stat().st_size for raster in rasters)
     reads: list[float] = []
 
     def whole() -> None:
         before = bytes_read()
-        write(geodetect.predict(raster, detector, settings=settings), folder / "found.gpkg")
+        write(geodetect.find_objects(rasters, detector, settings=settings), folder / "found.gpkg")
         (folder / "found.gpkg").unlink()
-        reads.append((bytes_read() - before) / raster.stat().st_size)
+        reads.append((bytes_read() - before) / bytes_of_all)
 
     bare(runtime, tiles[:BARE_BATCH])
     pairs = [(timed(whole), timed(lambda: bare(runtime, tiles))) for _ in range(repeats)]
     whole_s, bare_s = (statistics.median(pair[i][0] for pair in pairs) for i in (0, 1))
     whole_cpu, bare_cpu = (statistics.median(pair[i][1] for pair in pairs) for i in (0, 1))
-    with rasterio.open(raster) as source:
-        megapixels = source.width * source.height / 1e6
-        height, width = source.block_shapes[0]
+    with rasterio.open(rasters[0]) as first:
+        megapixels = len(rasters) * first.width * first.height / 1e6
+        height, width = first.block_shapes[0]
     return {
         "model": "built-in" if model == "pools" else "stock ResNet-50",
+        "rasters": f"{len(rasters)}",
         "blocks": f"{width} x {height} px",
         "runtime": runtime.title,
         "tiles": f"{len(tiles)} of {plan.scheme.tile_px} px",
@@ -270,7 +294,7 @@ def main() -> None:
             works: list[tuple[Path, Path | str]] = [(raster, "pools"), (raster, setup.stock)]
             if not given:
                 striped = repeated_sample(folder / "strips.tif", side, strips=True)
-                works.insert(1, (striped, "pools"))
+                works[1:1] = [(striped, "pools"), (sheets_of(raster, folder / "sheets"), "pools")]
             rows = [pipeline(*work, folder, repeats=options.repeats) for work in works]
             title = f"End to end over bare forward, {_size(raster)} px, {machine()}, {load}"
             save_table("throughput_pipeline", title, rows)

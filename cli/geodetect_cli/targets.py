@@ -103,13 +103,13 @@ class PredictTarget:
         Args:
             restart: Whether the work of an earlier run is given up.
         """
-        from geodetect.detection.journal import died_writing
+        from geodetect.detection.journal import files_left_by
         from geodetect.io import vector
 
         journal = None if restart else self._journal_file
-        own = journal is not None and died_writing(journal)  # what is there is ours
+        own = self.overwrite or (journal is not None and files_left_by(journal))
         if self._to_file:
-            options = self._options | {"overwrite": self.overwrite or own}
+            options = self._options | {"overwrite": own}
             vector.check_target(self.output, **options, style=self.style)
         if self._in_one_file and not self._is_geopackage:
             raise typer.BadParameter(
@@ -117,7 +117,7 @@ class PredictTarget:
                 param_hint="--coverage",
             )
         if self.coverage is not None and not self._in_one_file:
-            vector.check_target(self.coverage, overwrite=self.overwrite or own)
+            vector.check_target(self.coverage, overwrite=own)
 
     def write(
         self,
@@ -131,8 +131,8 @@ class PredictTarget:
         Args:
             objects: What was found.
             coverage: The ground that was looked at.
-            journal: That of the run. What an earlier run left, which died while it wrote, is
-                replaced.
+            journal: That of the run. What an earlier run left, which died while its files
+                appeared, is replaced.
         """
         from geodetect.io import vector
         from geodetect.io.geopackage import Layer, write_layers
@@ -140,11 +140,8 @@ class PredictTarget:
 
         options = self._options
         if journal is not None:
-            options["overwrite"] |= journal.was_writing
-            if journal.goes_on:
-                self._tidy()
-            self.check(restart=not journal.was_writing)  # what came meanwhile is not ours
-            journal.begin_writing()
+            options["overwrite"] = self.overwrite or journal.is_own
+            options["publishing"] = journal.note_files
         if self._in_one_file:
             found = Layer(vector.LAYER, objects, qml() if self.style else None)
             ground = _ground(coverage, styled=self.style or self.coverage is not None)
@@ -152,20 +149,12 @@ class PredictTarget:
             return
         if self.coverage is not None:
             crs = self.crs if vector.format_of(self.coverage).any_crs else None
-            replace = options["overwrite"]
-            write_layers([_ground(coverage)], self.coverage, crs=crs, overwrite=replace)
+            ground_options = options | {"format": None, "crs": crs}
+            write_layers([_ground(coverage)], self.coverage, **ground_options)
         if self.output == "-":
             write_stream(objects)
         elif self.output:
             vector.write(objects, self.output, **options, style=self.style)
-
-    def _tidy(self) -> None:
-        """Remove what an earlier run of the same, which died, had begun to write."""
-        from geodetect.io import staging
-
-        for file in (Path(self.output) if self._to_file else None, self.coverage):
-            if file is not None:
-                staging.tidy(file)
 
 
 @contextmanager
@@ -177,9 +166,7 @@ def kept(journal: Journal | None) -> Iterator[None]:
         done = len(journal) if journal is not None else 0
         if done == 0:
             raise
-        raise KeyboardInterrupt(
-            "interrupted; no result was written, but the same command goes on where it stopped"
-        ) from None
+        raise KeyboardInterrupt("interrupted; the same command goes on where it stopped") from None
     else:
         if journal is not None:
             journal.discard()

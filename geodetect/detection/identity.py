@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPException
 from itertools import product
 from pathlib import Path
@@ -15,8 +17,9 @@ from rasterio.windows import Window
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
-from geodetect.errors import InputError
+from geodetect.errors import InputError, RasterError
 from geodetect.io.dataset import gdal_options, open_dataset
+from geodetect.io.georeference import GDAL_ERRORS
 from geodetect.io.raster import Raster
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
@@ -25,6 +28,8 @@ WITHOUT_EFFECT = {"batch_size", "workers"}
 STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
 PATIENCE_S = 20
 PROBE_PX, PROBES = 64, 3  # along each axis
+UNKNOWN = "unknown"
+MOST_ASKED = 16  # servers at once
 STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
@@ -46,7 +51,7 @@ def run_identity(
         detector: What finds objects.
         settings: Those of the run.
         plans: How the rasters are looked at.
-        batch_size: Tiles that the detector gets in one call; only matters to detectors with
+        batch_size: Tiles that the detector is to get in one call; only matters to detectors with
             ``depends_on_batch``.
 
     Raises:
@@ -79,11 +84,11 @@ def _of_file(raster: Raster) -> str:
     """The files a raster is made of: of a VRT, those it points to, too; and how it is read."""
     with rasterio.Env(**gdal_options(raster.path)), open_dataset(raster.path) as dataset:
         read = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
-        known = [_of_part(file) for file in sorted(_files(dataset, set()))]
-        known = [one for one in known if one is not None]
-        if not known or "" in known:  # nobody tells of a change
+        with ThreadPoolExecutor(MOST_ASKED) as pool:
+            known = [one for one in pool.map(_of_part, sorted(_files(dataset, set()))) if one]
+        if not known or UNKNOWN in known:  # nobody tells of a change
             known.append(_of_pixels(dataset))
-    return f"{', '.join(map(str, known))}, {_digest(repr(read))}"
+    return f"{', '.join(known)}, {_digest(repr(read))}"
 
 
 def _files(dataset: Any, seen: set[str]) -> set[str]:
@@ -92,13 +97,13 @@ def _files(dataset: Any, seen: set[str]) -> set[str]:
     seen |= new
     for file in new:
         if file.lower().endswith(".vrt") and file != dataset.name:
-            with open_dataset(file) as inner:
+            with suppress(RasterError), open_dataset(file) as inner:  # reading tells of it
                 _files(inner, seen)
     return seen
 
 
 def _of_part(file: str) -> str | None:
-    """What tells whether a file has changed; None: it does not matter, empty: not known."""
+    """What tells whether a file has changed, or UNKNOWN; None: it does not matter."""
     if file.endswith(STATISTICS):
         return None
     path = Path(file)
@@ -106,7 +111,7 @@ def _of_part(file: str) -> str | None:
         status = path.stat()
         return f"{status.st_size} bytes, changed {status.st_mtime_ns}"
     told = _on_server(file)
-    return told and f"{file} {told}"
+    return f"{_digest(file)} {told}" if told else UNKNOWN  # what follows a ? may be secret
 
 
 def _on_server(url: str) -> str:
@@ -129,7 +134,10 @@ def _of_pixels(dataset: Any) -> str:
     for column, row in product(range(PROBES), repeat=2):
         x = (dataset.width - width) * column // (PROBES - 1)
         y = (dataset.height - height) * row // (PROBES - 1)
-        digest.update(dataset.read(window=Window(x, y, width, height)).tobytes())
+        try:
+            digest.update(dataset.read(window=Window(x, y, width, height)).tobytes())
+        except GDAL_ERRORS:  # it may be that nobody needs them
+            digest.update(b"unreadable")
     return f"pixels {digest.hexdigest()[:16]}"
 
 

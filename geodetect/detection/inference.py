@@ -132,8 +132,8 @@ def find_objects(
         if journal is not None and total < journal.least_tiles:
             journal = None
         if journal is not None:
-            batch = capacity.batch_size
-            journal.open(run_identity(detector, settings, plans, batch_size=batch))
+            batch_size = wanted_capacity(detector, settings).batch_size  # whatever memory is free
+            journal.open(run_identity(detector, settings, plans, batch_size=batch_size))
         found = []
         readings = _Readings(plans, capacity, journal)
         stack.callback(readings.close)

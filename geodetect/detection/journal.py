@@ -11,7 +11,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,16 +26,18 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.rows import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile
-from geodetect.io.staging import release
+from geodetect.io.staging import Identity as FileIdentity
+from geodetect.io.staging import identity_of, release
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
 LONG_RUN_TILES = 100  # from here on a run is worth a journal without being asked
 _FRAME = struct.Struct("<QI")  # length and CRC-32 of the bytes that follow
 
-WRITING = 2**32 - 1  # in place of the number of a raster: the result is about to appear
+FILES = 2**32 - 1  # in place of the number of a raster: files of the result
 
 Identity = Mapping[str, str]
+OwnFile = tuple[str, tuple[int, ...]]  # where a file of the result lies, and what it is
 
 
 class Journal:
@@ -44,8 +47,8 @@ class Journal:
 
         with Journal("pools.gpkg.journal") as journal:
             table = predict("scene.tif", journal=journal)  # goes on from what is there
-            journal.begin_writing()
-            write(table, "pools.gpkg", overwrite=journal.was_writing)
+            options = {"overwrite": journal.is_own, "publishing": journal.note_files}
+            write(table, "pools.gpkg", **options)
             journal.discard()
 
     Args:
@@ -64,7 +67,7 @@ class Journal:
         self._file: FileIO | None = None
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
         self._is_new = False
-        self._was_writing = False
+        self._own: set[OwnFile] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -129,22 +132,25 @@ class Journal:
             self.path.unlink(missing_ok=True)
         self.close()
 
-    def begin_writing(self) -> None:
-        """Write down that the result is about to appear.
+    def note_files(self, files: Mapping[Path, FileIdentity]) -> None:
+        """Write down that files of the result are about to appear.
 
-        A run that dies from here on may leave it, or parts of it, and the next one may replace
-        them. Nothing is done where there is no journal, as the run is too short.
+        When the run dies now, it leaves them, or some of them, and the next one may replace them.
+        Nothing is done where there is no journal, as the run is too short.
+
+        Args:
+            files: What each of them is, by its final path.
 
         Raises:
             OutputError: It cannot be written.
         """
         if self._file is not None:
-            self._append(self._file, _KEY.pack(WRITING, 0))
+            known = [[str(path), *identity] for path, identity in files.items()]
+            self._append(self._file, _KEY.pack(FILES, 0) + json.dumps(known).encode())
 
-    @property
-    def was_writing(self) -> bool:
-        """Whether an earlier run of the same died while its result appeared."""
-        return self._was_writing
+    def is_own(self, file: Path) -> bool:
+        """Whether an earlier run of the same left this file when it died, and nobody changed it."""
+        return _is_one_of(self._own, file)
 
     @property
     def goes_on(self) -> bool:
@@ -232,8 +238,8 @@ class Journal:
         while (payload := _next(file)) is not None:
             raster, row = _KEY.unpack_from(payload)
             start, end = end + _FRAME.size, file.tell()
-            if raster == WRITING:
-                self._was_writing = True
+            if raster == FILES:
+                self._own |= _own_files(payload)
             else:
                 self._places[raster, row] = start, end - start
         file.truncate(end)
@@ -267,15 +273,24 @@ class Journal:
 _KEY = struct.Struct("<IQ")  # raster and row, at the start of each record
 
 
-def died_writing(path: str | os.PathLike[str]) -> bool:
-    """Whether there is the journal of a run that died while its result appeared."""
-    if not Path(path).is_file():
-        return False
-    with FileIO(path) as file:
-        if file.read(len(MAGIC)) != MAGIC or _next(file) is None:
-            return False
-        records = iter(lambda: _next(file), None)
-        return any(_KEY.unpack_from(record)[0] == WRITING for record in records)
+def files_left_by(path: str | os.PathLike[str]) -> Callable[[Path], bool]:
+    """Which files the run that left a journal left with it; none where there is no journal."""
+    own: set[OwnFile] = set()
+    if Path(path).is_file():
+        with FileIO(path) as file:
+            if file.read(len(MAGIC)) == MAGIC and _next(file) is not None:
+                for record in iter(lambda: _next(file), None):
+                    if _KEY.unpack_from(record)[0] == FILES:
+                        own |= _own_files(record)
+    return partial(_is_one_of, own)
+
+
+def _own_files(record: bytes) -> set[OwnFile]:
+    return {(path, tuple(identity)) for path, *identity in json.loads(record[_KEY.size :])}
+
+
+def _is_one_of(own: set[OwnFile], file: Path) -> bool:
+    return bool(own) and file.is_file() and (str(file.resolve()), identity_of(file)) in own
 
 
 def _next(file: FileIO) -> bytes | None:

@@ -20,10 +20,9 @@ from geodetect.detection.imagery import on_imagery
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
+from geodetect.io.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster import Pixels
 from geodetect.settings import PredictSettings
-
-MOST_WIDTHS = 2  # of the columns that one thread reads; wider blocks are decoded by too many
 
 View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
 
@@ -34,7 +33,8 @@ class ReadAhead:
     Each thread reads the same columns in every row. So the blocks of the file that tiles share are
     in the cache of its handle, but for those where the columns of two threads meet. Where most
     threads would have no columns, the rows take turns. Strips, which several threads would each
-    decode whole, are read by one thread.
+    decode whole, are read by one thread, unless those of a row of tiles do not fit into its cache:
+    then they are decoded for each tile, and threads share that work.
 
     Args:
         plan: How the raster is looked at.
@@ -58,8 +58,7 @@ class ReadAhead:
         self._waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         count, columns = capacity.workers, len(plan.scheme.columns)
         self._stretch = min(capacity.stretch, math.ceil(columns / count))
-        own_px = self._stretch * plan.scheme.tile_px * plan.gsd_ratio[0]
-        if columns > self._stretch and plan.raster.block_width > MOST_WIDTHS * own_px:
+        if columns > self._stretch and _in_strips(plan):
             count, self._stretch = 1, columns
         self._stretches = math.ceil(columns / self._stretch)
         self._threads = [
@@ -100,6 +99,14 @@ class ReadAhead:
     def _read(self, tile: Tile) -> Pixels | None:
         pixels = self._plan.raster.read(tile, self._plan.grid)
         return pixels if pixels.valid.any() else None
+
+
+def _in_strips(plan: RasterPlan) -> bool:
+    """Whether blocks span the raster, and those of a row of tiles fit into the cache."""
+    raster = plan.raster
+    width, height_px = raster.grid.width, plan.scheme.tile_px * plan.gsd_ratio[1]
+    row_bytes = width * height_px * raster.bytes_per_px
+    return raster.block_width >= width and row_bytes < BLOCK_CACHE_BYTES
 
 
 @dataclass(frozen=True)

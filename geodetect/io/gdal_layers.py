@@ -24,11 +24,9 @@ from geopandas.array import GeometryDtype
 
 from geodetect.errors import InputError
 from geodetect.io.pieces import ROWS_AT_ONCE, TablePieces
+from geodetect.io.stamp import STAMP
 
-GEOMETRY_COLUMN = "geom"
-STAMP = (
-    "2000-01-01T00:00:00.000Z"  # in place of the time of writing: the same table, the same bytes
-)
+GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
 _OPTIONS: dict[str, dict[str, Any]] = {
     "GPKG": {
         "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
@@ -97,7 +95,7 @@ def write_layer(
     schema = known.schema.append(pa.field(geometry, pa.binary()))
     failures: list[BaseException] = []
     rows = pa.RecordBatchReader.from_batches(schema, _batches(table, schema, failures))
-    with warnings.catch_warnings(), _stamped():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
         try:
             pyogrio.write_arrow(
@@ -116,29 +114,22 @@ def write_layer(
                 raise
     if failures:  # what went wrong in a piece reaches GDAL as a text only
         raise failures[0]
+    if driver == "GPKG":
+        with closing(sqlite3.connect(target)) as database, database:
+            database.execute("UPDATE gpkg_contents SET last_change = ?", (STAMP,))
 
 
 def _geometry_name(known: Survey, driver: str) -> str:
     """A name that no other column has; only GeoPackages keep it, where it is fixed."""
-    if GEOMETRY_COLUMN not in known.schema.names:
-        return GEOMETRY_COLUMN
+    names = [name.casefold() for name in known.schema.names]
     if driver == "GPKG":
-        raise InputError(
-            f"a column is called {GEOMETRY_COLUMN!r}, as the geometry is in a GeoPackage; give it "
-            f"another name"
-        )
-    return max(known.schema.names, key=len) + "_"
-
-
-@contextmanager
-def _stamped() -> Iterator[None]:
-    """Have GDAL write a fixed time where it would write the time of day."""
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": STAMP})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+        for taken in (GEOMETRY_COLUMN, ROW_NUMBER):
+            if taken in names:
+                raise InputError(
+                    f"a column is called {known.schema.names[names.index(taken)]!r}, as one of the "
+                    f"GeoPackage's own; give it another name"
+                )
+    return GEOMETRY_COLUMN if GEOMETRY_COLUMN not in names else max(names, key=len) + "_"
 
 
 @contextmanager
@@ -160,6 +151,9 @@ def _attributes(piece: gpd.GeoDataFrame) -> pd.DataFrame:
             f"away, or write GeoParquet"
         )
     columns.columns = columns.columns.map(str)
+    if not columns.columns.is_unique:
+        twice = sorted(columns.columns[columns.columns.duplicated()])
+        raise InputError(f"several columns are called {', '.join(twice)}; give them other names")
     return columns
 
 
@@ -199,7 +193,7 @@ def check_geopackage(path: Path, rows: Mapping[str, int]) -> None:
             _check_rows(found, count)
             (placed,) = database.execute(_PLACED.format(layer)).fetchone()
             (indexed,) = database.execute(
-                f'SELECT count(*) FROM "rtree_{layer}_{GEOMETRY_COLUMN}"'
+                f'SELECT count(*) FROM "rtree_{layer}_{GEOMETRY_COLUMN}_rowid"'
             ).fetchone()
             if indexed < placed:
                 raise OSError(f"only {indexed} of {placed} rows are in the spatial index")

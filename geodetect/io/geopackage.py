@@ -24,7 +24,7 @@ from geodetect.io.gdal_layers import (
 )
 from geodetect.io.pieces import ChangedPieces, Table, TablePieces
 from geodetect.io.qgis_style import embed_style
-from geodetect.io.staging import staged
+from geodetect.io.staging import Publishing, Replace, staged
 
 _MULTI_OF = {"Polygon": "MultiPolygon", "LineString": "MultiLineString", "Point": "MultiPoint"}
 _TO_MULTI = {
@@ -55,7 +55,8 @@ def write_layers(
     *,
     format: str | None = None,  # noqa: A002 (the option is called --format)
     crs: str | None = None,
-    overwrite: bool = False,
+    overwrite: Replace = False,
+    publishing: Publishing | None = None,
 ) -> Path:
     """Write layers to one file, complete or not at all.
 
@@ -65,7 +66,9 @@ def write_layers(
         path: The file.
         format: The format, whatever the suffix; see `geodetect.io.vector.FORMATS`.
         crs: CRS of the file; by default that of each table.
-        overwrite: Replace the file, with its parts, if it exists.
+        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
+            files may be replaced.
+        publishing: Told, just before the files appear, which ones.
 
     Returns:
         The path.
@@ -80,11 +83,13 @@ def write_layers(
     kind = vector.format_of(target, format)
     if kind.name != "gpkg":
         table = layers[0].table
-        return vector.write(table, target, format=format, crs=crs, overwrite=overwrite)
+        return vector.write(
+            table, target, format=format, crs=crs, overwrite=overwrite, publishing=publishing
+        )
     belongs = partial(kind.belongs, to=target.resolve())
     with (
         vector.disk_errors(target),
-        staged(target, overwrite=overwrite, belongs=belongs) as path_staged,
+        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
         named_for_gdal(path_staged, ".gpkg") as file,
     ):
         for layer in layers:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from geodetect.io.gdal_layers import STAMP
+from geodetect.io.stamp import STAMP
 from geodetect.version import __version__
 
 STYLE_NAME = "detections by score"

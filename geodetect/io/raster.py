@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -79,6 +79,7 @@ class Raster:
         value_range: Values that become 0 and 255, as the user states them.
         block_width: Columns of a block of the file, which is decoded as a whole; as many as the
             raster has where it is stored in strips.
+        bytes_per_px: Of what is decoded at once: all bands where they share blocks.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Raster:
     dtype: str
     value_range: tuple[float, float] | None = None
     block_width: int = 1
+    bytes_per_px: int = 1
     _warp: dict[str, Any] | None = None
     _palette: NDArray[np.uint8] | None = None
     _alpha: int | None = None
@@ -345,10 +347,18 @@ def _describe(name: str, dataset: Any, options: RasterOptions, needed_bands: int
         str(dtype),
         options.value_range and _ordered(options.value_range),
         max(dataset.block_shapes[band - 1][1] for band in bands),
+        _decoded_bytes(dataset, bands),
         _warp=warp,
         _palette=palette,
         _alpha=alpha,
     )
+
+
+def _decoded_bytes(dataset: Any, bands: Sequence[int]) -> int:
+    """Bytes of a pixel in memory: of all bands where they share blocks, else of those read."""
+    together = dataset.interleaving == Interleaving.pixel
+    dtypes = dataset.dtypes if together else [dataset.dtypes[band - 1] for band in bands]
+    return sum(np.dtype(dtype).itemsize for dtype in dtypes)
 
 
 def _real(dtype: str, band: int) -> str:

@@ -68,11 +68,13 @@ class EmptyBlocks:
         groups = self._deciding(dataset)
         if not groups:
             return False
+        absent: _Block | None = None
         with ExitStack() as stack:
             stream: BinaryIO | None = None
             for block in _blocks(dataset, groups, window):
                 offset = _offset(dataset, block)
                 if offset is None:
+                    absent = block
                     continue
                 if not self._empty:
                     return False
@@ -80,6 +82,10 @@ class EmptyBlocks:
                 stored = _stored(dataset, block, offset, stream)
                 if stored is None or stored not in self._empty:
                     return False
+        if absent is not None:  # GDAL says the same of an index that it cannot read: have it say so
+            height, width = dataset.block_shapes[absent.bands[0] - 1]
+            corner = Window(absent.column * width, absent.row * height, 1, 1)
+            dataset.read(absent.bands[0], window=corner)
         return True
 
     def learn(self, dataset: Any, window: Window) -> None:
@@ -108,7 +114,7 @@ class EmptyBlocks:
 
         All must be empty, and then the ground is, whatever the other bands and the mask say.
         """
-        if dataset.driver != "GTiff":
+        if dataset.driver != "GTiff" or self._has_single_rows(dataset):
             return []
         if self._decided_by_alpha(dataset):
             return [(self._alpha or 0,)]
@@ -118,6 +124,11 @@ class EmptyBlocks:
         if dataset.interleaving == Interleaving.pixel:
             return [self._bands]
         return [(band,) for band in self._bands]
+
+    def _has_single_rows(self, dataset: Any) -> bool:
+        """Whether blocks are rows of pixels: GDAL gives out so what is one large strip, too."""
+        bands = [*self._bands, *([] if self._alpha is None else [self._alpha])]
+        return any(dataset.block_shapes[band - 1] == (1, dataset.width) for band in bands)
 
     def _decided_by_alpha(self, dataset: Any) -> bool:
         return self._alpha is not None and dataset.nodata in (None, 0)  # absent blocks read as 0

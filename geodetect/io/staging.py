@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import BaseFileLock
 
 from geodetect.errors import OutputError
 
 Belongs = Callable[[Path], bool]
+Replace = bool | Callable[[Path], bool]  # all files that exist, none, or some
+Identity = tuple[int, int, int, int]  # device, number, size and time of change
+Publishing = Callable[[Mapping[Path, Identity]], None]
 
 PREFIX, SUFFIX = ".geodetect-", ".tmp"
 
@@ -37,12 +42,12 @@ def check_folder(target: Path) -> None:
         ) from error
 
 
-def check_vacant(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False) -> None:
+def check_vacant(target: Path, *, overwrite: Replace, belongs: Belongs = lambda _: False) -> None:
     """See whether ``target`` may be written.
 
     Args:
         target: The file.
-        overwrite: Whether plain files may be replaced.
+        overwrite: Whether plain files may be replaced, or which.
         belongs: Which files beside ``target`` are parts of it.
 
     Raises:
@@ -51,24 +56,32 @@ def check_vacant(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: 
     for file in [target, *_parts(target, belongs)]:
         if file.exists() and not file.is_file():
             raise OutputError(f"cannot write {file}: it exists and is not a plain file")
-        if file.exists() and not overwrite:
+        if file.exists() and not (overwrite(file) if callable(overwrite) else overwrite):
             raise OutputError(
                 f"{file} already exists; replace it with --overwrite or choose another --output"
             )
 
 
 @contextmanager
-def staged(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False) -> Iterator[Path]:
+def staged(
+    target: Path,
+    *,
+    overwrite: Replace,
+    belongs: Belongs = lambda _: False,
+    publishing: Publishing | None = None,
+) -> Iterator[Path]:
     """A path to write to, whose file takes the place of ``target`` when the block ends well.
 
     The path lies in a temporary folder beside ``target`` and has its name. Everything written to
     that folder is flushed to disk and moved beside ``target``, and ``target`` itself last. When
-    the block raises, or is interrupted, nothing of it remains.
+    the block raises, or is interrupted, nothing of it remains. What is left of a process that was
+    killed goes when the next one writes the same file.
 
     Args:
         target: The final name. A symbolic link is followed.
-        overwrite: Replace files that exist.
+        overwrite: Replace files that exist, or which of them.
         belongs: Which files beside ``target`` are parts of it: they are replaced or go with it.
+        publishing: Told, just before the files appear, which ones.
 
     Raises:
         OutputError: The folder or the target cannot be used.
@@ -76,19 +89,28 @@ def staged(target: Path, *, overwrite: bool, belongs: Belongs = lambda _: False)
     final = target.resolve()
     check_folder(final)
     check_vacant(final, overwrite=overwrite, belongs=belongs)
-    folder = Path(tempfile.mkdtemp(SUFFIX, prefix_of(final), final.parent))
+    _tidy(final)
+    folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix_of(final)}{os.getpid()}-", final.parent))
     try:
         yield folder / final.name
-        _publish(folder, final, overwrite=overwrite, belongs=belongs)
+        _publish(folder, final, overwrite=overwrite, belongs=belongs, publishing=publishing)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def tidy(target: Path) -> None:
-    """Remove what runs that were killed had begun to write for ``target``; nobody may be at it."""
-    final = target.resolve()
-    for begun in final.parent.glob(f"{prefix_of(final)}*{SUFFIX}"):
-        shutil.rmtree(begun, ignore_errors=True)
+def identity_of(file: Path) -> Identity:
+    """What a file keeps when it is moved, and no other file has; it changes with the file."""
+    status = file.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _tidy(final: Path) -> None:
+    """Remove what processes of this machine that are no more had begun to write for a file."""
+    begin = prefix_of(final)
+    for begun in final.parent.glob(f"{begin}*{SUFFIX}"):
+        number = begun.name.removeprefix(begin).partition("-")[0]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(begun, ignore_errors=True)
 
 
 def release(lock: BaseFileLock) -> None:
@@ -103,17 +125,30 @@ def release(lock: BaseFileLock) -> None:
 
 
 def prefix_of(final: Path) -> str:
-    """How the names begin of the temporary folders in which a file is written."""
-    return f"{PREFIX}{hashlib.sha256(final.name.encode()).hexdigest()[:12]}-"
+    """How the names begin of the temporary folders in which this machine writes a file.
+
+    The number of the process follows.
+    """
+    name = f"{platform.node()} {final.name}"
+    return f"{PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:12]}-"
 
 
-def _publish(folder: Path, final: Path, *, overwrite: bool, belongs: Belongs) -> None:
+def _publish(
+    folder: Path,
+    final: Path,
+    *,
+    overwrite: Replace,
+    belongs: Belongs,
+    publishing: Publishing | None,
+) -> None:
     """Move all files of ``folder`` beside ``final``, that one last."""
     files = sorted(folder.iterdir(), key=lambda file: (file.name == final.name, file.name))
     check_vacant(final, overwrite=overwrite, belongs=belongs)
     for file in files:
         check_vacant(final.with_name(file.name), overwrite=overwrite)
         _flush(file)
+    if publishing is not None:
+        publishing({final.with_name(file.name): identity_of(file) for file in files})
     for file in _parts(final, belongs):  # a journal or index of the old file would spoil the new
         file.unlink(missing_ok=True)
     moved: list[Path] = []

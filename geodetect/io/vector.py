@@ -33,7 +33,7 @@ from geodetect.io.geojson import WGS84, cut_at_antimeridian, to_geojson, to_geoj
 from geodetect.io.geoparquet import write_parquet
 from geodetect.io.pieces import ChangedPieces, Table, TablePieces, in_pieces
 from geodetect.io.qgis_style import embed_style, qml
-from geodetect.io.staging import check_folder, check_vacant, staged
+from geodetect.io.staging import Publishing, Replace, check_folder, check_vacant, staged
 
 __all__ = ["FORMATS", "Format", "check_target", "format_of", "to_geojson", "write"]
 
@@ -71,8 +71,9 @@ def write(
     *,
     format: str | None = None,  # noqa: A002 (the option is called --format)
     crs: str | None = None,
-    overwrite: bool = False,
+    overwrite: Replace = False,
     style: bool = False,
+    publishing: Publishing | None = None,
 ) -> Path:
     """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
 
@@ -89,7 +90,10 @@ def write(
         path: The file. Its suffix chooses the format; see `FORMATS`.
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
-        overwrite: Replace the file, with its parts, if it exists.
+        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
+            files may be replaced.
+        publishing: Told, just before the files appear, which ones, see
+            ``geodetect.io.staging.staged``.
         style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
 
     Returns:
@@ -105,7 +109,10 @@ def write(
     _check_options(kind, crs=crs, style=style)
     placed = in_crs(table, crs) if kind.any_crs else in_pieces(table)
     belongs = partial(kind.belongs, to=target.resolve())
-    with disk_errors(target), staged(target, overwrite=overwrite, belongs=belongs) as path_staged:
+    with (
+        disk_errors(target),
+        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
+    ):
         kind.encode(placed, path_staged)
         if style:
             _add_style(kind, path_staged)
@@ -117,7 +124,7 @@ def check_target(
     *,
     format: str | None = None,  # noqa: A002
     crs: str | None = None,
-    overwrite: bool = False,
+    overwrite: Replace = False,
     style: bool = False,
 ) -> None:
     """Raise now what `write` would raise later, before hours of work are spent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def usable_cores(groups: Sequence[Path] | None = None) -> int:
         cores = os.cpu_count() or 1
     quotas = map(_quota, control_groups() if groups is None else groups)
     return max(1, min([cores, *(one for one in quotas if one is not None)]))
+
+
+def processor() -> str:
+    """What the processor is called: another one may round another way."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _quota(group: Path) -> int | None:

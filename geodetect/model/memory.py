@@ -18,7 +18,7 @@ BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
 SHORTAGES = re.compile(
     r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
     r"|can't start new thread|failed to map segment|failed to allocate|bad allocation"
-    r"|_STATUS_ALLOC_FAILED|invalid buffer size|unable to find an engine to execute",
+    r"|_STATUS_ALLOC_FAILED|invalid buffer size",
     re.IGNORECASE,
 )
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -301,7 +305,7 @@ def test_a_run_that_dies_when_its_files_are_there_replaces_its_own(
         assert predict(scene, "-o", target, *style, *LONG).exit_code != 0
     (before,) = [file for file in tmp_path.iterdir() if file == target]
     files, first = {file.name for file in tmp_path.iterdir()}, before.read_bytes()
-    (tmp_path / f"{prefix_of(target)}begun{SUFFIX}").mkdir()
+    (tmp_path / f"{prefix_of(target)}{nobody()}-begun{SUFFIX}").mkdir()
     assert resumed_tiles(predict(scene, "-o", target, *style, *LONG, "--json")) == 100
     assert target.read_bytes() == first
     assert {file.name for file in tmp_path.iterdir()} == files - {f"{target.name}.journal"}
@@ -337,6 +341,42 @@ def test_a_file_that_somebody_makes_meanwhile_is_never_replaced(
         assert result.exit_code == 1
         assert "already exists" in result.output
         assert target.read_text() == "mine"
+
+
+def test_a_result_that_somebody_changed_is_never_replaced(scene: Scene, tmp_path: Path) -> None:
+    target = tmp_path / "found.gpkg"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "discard", dying)
+        assert predict(scene, "-o", target, *LONG).exit_code != 0
+    with closing(sqlite3.connect(target)) as database, database:
+        database.execute("DELETE FROM detections WHERE id = 1")
+    mine = target.read_bytes()
+    for _ in range(2):
+        result = predict(scene, "-o", target, *LONG)
+        assert result.exit_code == 1
+        assert "already exists" in result.output
+        assert target.read_bytes() == mine
+    assert resumed_tiles(predict(scene, "-o", target, *LONG, "--overwrite", "--json")) == 100
+
+
+def test_a_journal_says_nothing_of_files_elsewhere(scene: Scene, tmp_path: Path) -> None:
+    work, here, there = tmp_path / "work", tmp_path / "here", tmp_path / "there"
+    for folder in (work, here, there):
+        folder.mkdir()
+    options = ("--work-dir", work, *LONG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "discard", dying)
+        assert predict(scene, "-o", here / "found.geojson", *options).exit_code != 0
+    (there / "found.geojson").write_text("mine")
+    assert predict(scene, "-o", there / "found.geojson", *options).exit_code == 1
+    assert (there / "found.geojson").read_text() == "mine"
+
+
+def nobody() -> int:
+    """The number of a process that is no more."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
 
 
 def dying(_: Journal) -> None:

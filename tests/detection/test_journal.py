@@ -22,10 +22,11 @@ from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
 from geodetect.detection.identity import run_identity
 from geodetect.detection.inference import Tally
-from geodetect.detection.journal import MAGIC, Journal
+from geodetect.detection.journal import MAGIC, Journal, files_left_by
 from geodetect.detection.rows import TileResult
 from geodetect.errors import InputError, OutputError
-from geodetect.geo.tiles import TileScheme
+from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.io.staging import identity_of
 from tests.painted import mixed, read_colours
 
 SIDE = 400
@@ -243,7 +244,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "import numpy as np\n"
         "from geodetect.detection.detections import Detections\n"
-        "from geodetect.detection.journal import Journal\n"
+        "from geodetect.detection.journal import Journal, files_left_by\n"
         "from geodetect.detection.rows import TileResult\n"
         "from geodetect.errors import OutputError\n"
         "from geodetect.geo.tiles import TileScheme\n"
@@ -361,6 +362,74 @@ def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: P
     os.utime(source, ns=(1, 1))
     with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
         geodetect.predict(vrt, detector(Counting()), settings=SETTINGS, journal=journal)
+
+
+def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
+    save: Save, tmp_path: Path
+) -> None:
+    source, inner, outer = save(mixed(SIDE, seed=5, largest=30).pixels), *vrts(tmp_path)
+    for target, path in ((inner, source), (outer, inner)):
+        with rasterio.open(path) as opened, WarpedVRT(opened) as warped:
+            copy(warped, target, driver="VRT")
+    before = run_identity_of(outer, detector(Counting()))
+    assert run_identity_of(outer, detector(Counting())) == before
+    os.utime(source, ns=(1, 1))
+    assert run_identity_of(outer, detector(Counting())) != before
+
+
+def vrts(folder: Path) -> tuple[Path, Path]:
+    return folder / "inner.vrt", folder / "outer.vrt"
+
+
+def test_where_nobody_tells_of_a_change_pixels_do(save: Save) -> None:
+    path = save(mixed(SIDE, seed=5, largest=30).pixels)
+    with rasterio.MemoryFile(path.read_bytes()) as memory:
+        before = run_identity_of(memory.name, detector(Counting()))
+        assert run_identity_of(memory.name, detector(Counting())) == before
+        with rasterio.open(memory.name, "r+") as dataset:
+            dataset.write(255 - dataset.read())
+        assert run_identity_of(memory.name, detector(Counting())) != before
+
+
+def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
+    save: Save, tmp_path: Path
+) -> None:
+    source, vrt = save(mixed(SIDE, seed=5, largest=30).pixels), tmp_path / "mosaic.vrt"
+    copy(source, vrt, driver="VRT")
+    source.unlink()
+    assert "pixels" in str(run_identity_of(vrt, detector(Counting())))
+
+
+def test_the_batch_matters_to_detectors_that_say_so(scene: Path) -> None:
+    toy = detector(Counting())
+    plans = geodetect.plan(scene, toy, settings=SETTINGS)
+    with plans[0].raster:
+        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert one == other
+        toy.depends_on_batch = True  # type: ignore[attr-defined]
+        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert one != other
+
+
+def test_files_of_a_run_that_died_are_its_own_until_they_change(tmp_path: Path) -> None:
+    path, file, other = tmp_path / "run.journal", tmp_path / "a.txt", tmp_path / "b.txt"
+    file.write_text("result")
+    other.write_text("result")
+    with Journal(path) as journal:
+        journal.open({"model": "toy"})
+        journal.add(0, [TileResult(Tile(0, 0, 0, 0, 0, 9, 9), None, np.zeros((1, 1), bool))])
+        assert not journal.is_own(file)
+        journal.note_files({file: identity_of(file)})
+        assert not journal.is_own(file)  # of this run, which has not died
+    is_own = files_left_by(path)
+    assert (is_own(file), is_own(other), is_own(tmp_path / "none")) == (True, False, False)
+    with Journal(path) as journal:
+        journal.open({"model": "toy"})
+        assert len(journal) == 1
+        assert journal.is_own(file)
+        file.write_text("edited")
+        assert not journal.is_own(file)
+    assert not files_left_by(tmp_path / "none")(file)
 
 
 def run_identity_of(scene: Path, toy: CallableDetector) -> dict[str, str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
+from geodetect.detection import rows
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
@@ -127,11 +128,15 @@ def test_where_there_are_few_columns_all_threads_read(
     assert len(set.union(*threads.values())) == 6
 
 
-def test_strips_are_decoded_by_one_thread(save: Save, threads: dict[int, set[int]]) -> None:
+@pytest.mark.parametrize("fits", [True, False])
+def test_strips_are_decoded_by_one_thread_if_they_fit_into_the_cache(
+    fits: bool, save: Save, threads: dict[int, set[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = 64 * 30 * 64 * 3
+    monkeypatch.setattr(rows, "BLOCK_CACHE_BYTES", row + 1 if fits else row)
     settings = PredictSettings(overlap=0, workers=6)
-    path = save(ground(64 * 30), blockysize=8)
-    geodetect.predict(path, Alone(), settings=settings)
-    assert len(set.union(*threads.values())) == 1
+    geodetect.predict(save(ground(64 * 30), blockysize=8), Alone(), settings=settings)
+    assert len(set.union(*threads.values())) == (1 if fits else 6)
 
 
 def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
+from geodetect.errors import GeodetectError
 from geodetect.geo.tiles import Tile
-from geodetect.io.raster import Raster, open_raster
+from geodetect.io.raster import Raster, RasterOptions, open_raster
 from geodetect.io.sparse import MOST_LOOKED_AT, EmptyBlocks
 from tests.conftest import METRES
 
@@ -190,6 +191,39 @@ def test_whatever_makes_a_block_empty_says_nothing_of_others(
         for _ in range(2):
             for tile, valid in zip(tiles, expected, strict=True):
                 np.testing.assert_array_equal(raster.read(tile).valid, valid)
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("rows", [1, 7, 2600])
+@pytest.mark.parametrize("compress", ["none", "deflate"])
+def test_strips_of_any_height_hold_what_they_hold(
+    tmp_path: Path, interleave: str, rows: int, compress: str
+) -> None:
+    """GDAL gives out one large strip as rows, most of which have no place in the file."""
+    path = tmp_path / "strips.tif"
+    size = {"width": 40, "height": 2600, "count": 3, "dtype": "uint8", "nodata": 0}
+    layout = {"blockysize": rows, "interleave": interleave, "compress": compress}
+    with rasterio.open(path, "w", "GTiff", **size, **layout, transform=METRES) as dataset:
+        dataset.write(np.full((3, 2600, 40), 100, np.uint8))
+    with open_raster(path, RasterOptions(src_crs="EPSG:2154")) as raster:
+        for y in (0, 1000, 2500):
+            assert raster.read(Tile(0, 0, 0, 0, y, 40, 60)).valid.all()
+
+
+def test_an_index_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    path = save_sparse(tmp_path / "cut.tif", compress="deflate")
+    whole = path.read_bytes()
+    found = 0
+    for end in range(len(whole) - 1, 200, -7):
+        path.write_bytes(whole[:end])
+        try:
+            with open_raster(path) as raster:
+                tile = raster.read(Tile(0, 0, 0, 130, 70, 40, 30))
+        except GeodetectError:
+            found += 1
+        else:
+            assert tile.valid.all()
+    assert found > 0
 
 
 def test_one_band_that_was_written_is_enough(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from geodetect.model.cache import FOLDER_VARIABLE
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, Runtime, open_runtime, pick_precision
-from geodetect.model.runtimes.pytorch import TorchRuntime, normalise
+from geodetect.model.runtimes.pytorch import TorchRuntime, _torch_precisions, normalise
 from tests.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
 
 CARD = tiny_card()
@@ -188,11 +189,39 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
     with pytest.warns(GeodetectWarning, match="--batch-size") as told:
         logits, _, _ = runtime.forward(pixels, valid)
     assert logits[:, 0, 0].tolist() == list(range(7))
-    assert network.sizes == [7, 3, 1, *[1] * 6]
-    assert len(told) == 2
+    assert network.sizes == [7, 4, 2, 2, 2, 1]
+    assert len(told) == 1
     network.sizes.clear()
     runtime.forward(pixels, valid)
-    assert network.sizes == [1] * 7
+    assert network.sizes == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("bf16", "capability", "name", "best"),
+    [
+        (True, (8, 0), "NVIDIA A100", "bf16"),
+        (False, (7, 5), "Tesla T4", "fp16"),
+        (False, (7, 5), "NVIDIA GeForce GTX 1660", "fp32"),
+        (False, (6, 1), "NVIDIA GeForce GTX 1080", "fp32"),
+    ],
+)
+def test_half_precision_is_for_gpus_that_are_fast_and_right_in_it(
+    bf16: bool, capability: tuple[int, int], name: str, best: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    assert _torch_precisions(torch.device("cuda", 0))[0] == best
+
+
+def test_a_gpu_that_cannot_be_used_is_passed_over_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.warns(GeodetectWarning, match=r"cuda cannot be used \(.*so the processor"):
+        assert pick_device("auto") == torch.device("cpu")
 
 
 def test_an_accelerator_too_small_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from geodetect.errors import MissingDependencyError
 from geodetect.model.bundle import Weights
 from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
-from geodetect.model.cores import usable_cores
+from geodetect.model.cores import processor, usable_cores
 from geodetect.model.inputs import padded_size
 from geodetect.model.memory import is_shortage, network_bytes_per_px
 from geodetect.model.runtime import Output, pick_precision
@@ -59,7 +59,8 @@ class OnnxRuntime:
     @property
     def identity(self) -> str:
         """See ``Runtime``. Sums are split among threads, and so rounded."""
-        return f"{self.title}, {usable_cores()} threads, onnxruntime {self._version}"
+        where = f"{usable_cores()} threads, {processor()}"
+        return f"{self.title}, {where}, onnxruntime {self._version}"
 
     @property
     def streams(self) -> int:

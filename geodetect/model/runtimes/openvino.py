@@ -20,7 +20,7 @@ from geodetect.errors import MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.bundle import Weights
 from geodetect.model.cache import Entry, cached
 from geodetect.model.card import ModelCard
-from geodetect.model.cores import usable_cores
+from geodetect.model.cores import processor, usable_cores
 from geodetect.model.inputs import padded_size
 from geodetect.model.int8 import int8_network, without_int8
 from geodetect.model.memory import network_bytes_per_px
@@ -83,8 +83,7 @@ class OpenVinoRuntime:
         """See ``Runtime``. Sums are split among the threads of a stream, and so rounded."""
         threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
         share = f"{self._floats}, {threads} threads in {self.streams} streams"
-        processor = import_openvino().Core().get_property(DEVICE, "FULL_DEVICE_NAME")
-        return f"{self.title}, {share}, {processor}, openvino {import_openvino().get_version()}"
+        return f"{self.title}, {share}, {processor()}, openvino {import_openvino().get_version()}"
 
     @property
     def batch_size(self) -> int:

@@ -17,7 +17,7 @@ from geodetect.errors import GeodetectWarning, InputError, ModelFileError, OutOf
 from geodetect.model.backbones import fold_norms
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
-from geodetect.model.cores import usable_cores
+from geodetect.model.cores import processor, usable_cores
 from geodetect.model.device import pick_device
 from geodetect.model.inputs import fit_input
 from geodetect.model.int8 import without_int8
@@ -31,6 +31,7 @@ MOST_AT_ONCE = 32
 # channels at stride 2, and 256 at stride 4 in a ResNet-50) in single precision, and as much again.
 BYTES_PER_PX = 512
 NAN_IN_FP16 = "GTX 16"  # pytorch#58123
+_ONE_AT_A_TIME = threading.Lock()  # MPS crashes where two threads use it, pytorch#197805
 HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -101,9 +102,8 @@ class TorchRuntime:
         if self.device.type == "cuda" and precision == "fp32":  # asked for: TF32 has only 10 bits
             torch.backends.cudnn.allow_tf32 = False
         self._at_once = 1 if self.device.type == "cpu" else MOST_AT_ONCE
-        # PyTorch's MPS crashes where two threads use it (pytorch#197805)
         self._alone: AbstractContextManager[Any] = (
-            threading.Lock() if self.device.type == "mps" else nullcontext()
+            _ONE_AT_A_TIME if self.device.type == "mps" else nullcontext()
         )
         network = load_network(card, weights)
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,7 +117,7 @@ class TorchRuntime:
     def identity(self) -> str:
         """See ``Runtime``. On processors sums are split among threads, and so rounded."""
         if self.device.type == "cpu":
-            where = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+            where = f"{torch.get_num_threads()} threads, {processor()}"
         elif self.device.type == "cuda":
             cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
             where = f"{torch.cuda.get_device_name(self.device)}, cuDNN {cudnn}"
@@ -185,16 +185,17 @@ class TorchRuntime:
                         f"px; make tiles smaller with --tile-size, or run on the processor with "
                         f"--device cpu"
                     ) from error
-            most, half = len(pixels), len(pixels) // 2  # outside the handler, which holds memory
-            pixels, valid = pixels[:half], valid[:half]
-            if half < self._at_once:  # for the batches to come
-                self._at_once = half
-                warnings.warn(
-                    f"{self.device} has too little memory for {most} tiles at once: {half} from "
-                    f"now on; --batch-size {half} says so from the start",
-                    GeodetectWarning,
-                    stacklevel=2,
-                )
+            fewer = (len(pixels) + 1) // 2  # outside the handler, which holds memory
+            pixels, valid = pixels[:fewer], valid[:fewer]
+            if fewer < self._at_once:  # for the batches to come
+                if self._at_once == MOST_AT_ONCE:
+                    warnings.warn(
+                        f"{self.device} has too little memory for {2 * fewer} tiles at once and "
+                        f"gets fewer from now on; --batch-size says so from the start",
+                        GeodetectWarning,
+                        stacklevel=2,
+                    )
+                self._at_once = fewer
 
     def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
         with self._alone:
