@@ -90,11 +90,24 @@ class RasterObjects:
         return len(self.detections)
 
     def table(self, rows: slice = slice(None), *, first_id: int = 1) -> gpd.GeoDataFrame:
-        """Some of the objects, see ``detection_table``.
+        """The detection table of some of the objects.
 
         Args:
             rows: Which.
             first_id: ``id`` of the first object of the raster.
+
+        Returns:
+            One row per object, from top to bottom and left to right in the raster, with
+
+            - ``id`` int64, counted on from ``first_id``
+            - ``class`` str
+            - ``score`` float64 in 0..1, four decimals
+            - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true
+              distances on the ground, to the centimetre; NaN without a CRS
+            - ``truncated`` bool: cut by the edge of the imagery
+            - ``raster`` str
+            - ``geometry``: closed counter-clockwise polygon in the raster's CRS (its horizontal
+              part), or in the raster's own coordinates without one
         """
         found, sizes = self.detections[rows], self.sizes[rows]
         columns = {
@@ -196,7 +209,7 @@ class FoundObjects:
                     _moved(one.table(slice(start, start + ROWS_AT_ONCE)), wkt)
 
     def table(self) -> gpd.GeoDataFrame:
-        """The detection table, see ``detection_table``.
+        """The detection table of all objects, see ``RasterObjects.table``.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
@@ -212,36 +225,6 @@ class FoundObjects:
     def _target(self) -> str | None:
         own = self.rasters[0].crs if self.rasters else None
         return None if self.rasters and own is None else self.wkt or own
-
-
-def detection_table(
-    detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
-) -> gpd.GeoDataFrame:
-    """Detections of one raster as a table of polygons on the map.
-
-    Args:
-        detections: Boxes in pixel edges of ``grid``.
-        grid: The raster's pixels on the map.
-        classes: Name of each label.
-        raster: Name of the raster, for the column of that name.
-
-    Returns:
-        One row per detection, from top to bottom and left to right in the raster, with
-
-        - ``id`` int64, 1..N
-        - ``class`` str
-        - ``score`` float64 in 0..1, four decimals
-        - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true distances
-          on the ground, to the centimetre; NaN without a CRS
-        - ``truncated`` bool: cut by the edge of the imagery
-        - ``raster`` str
-        - ``geometry``: closed counter-clockwise polygon in the raster's CRS (its horizontal
-          part), or in the raster's own coordinates without one
-
-    Raises:
-        InputError: A label has no name in ``classes``.
-    """
-    return RasterObjects.of(detections, grid, classes=classes, raster=raster).table()
 
 
 def canonical_order(detections: Detections) -> NDArray[np.int64]:

@@ -91,7 +91,7 @@ def predict(
         journal: Where the work is written down; what it already holds is not done again.
 
     Returns:
-        The detection table (see ``detection_table``) in the CRS of the first raster. Some 800
+        The detection table (see ``RasterObjects.table``) in the CRS of the first raster, some 900
         bytes an object: where there are millions, take ``find_objects``.
 
     Raises:

@@ -152,11 +152,6 @@ class Journal:
         """Whether an earlier run of the same left this file when it died, and nobody changed it."""
         return _is_one_of(self._own, file)
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether it was begun by an earlier run, with which this one goes on."""
-        return self._file is not None and not self._is_new
-
     def __len__(self) -> int:
         """Rows of tiles that are done."""
         return len(self._places)

@@ -16,7 +16,6 @@ from geodetect.detection.found import (
     COLUMNS,
     FoundObjects,
     RasterObjects,
-    detection_table,
     empty_table,
 )
 from geodetect.errors import GeoreferenceError, InputError
@@ -31,7 +30,7 @@ def table(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> pd.
     count = len(np.reshape(np.asarray(boxes), (-1, 4)))
     scores = options.pop("scores", np.linspace(0.9, 0.5, count))
     found = Detections.of(boxes, scores, options.pop("labels", None), **options)
-    return detection_table(found, grid, classes=["pool", "pond"], raster="scene.tif")
+    return RasterObjects.of(found, grid, classes=["pool", "pond"], raster="scene.tif").table()
 
 
 def kinds(frame: pd.DataFrame) -> dict[str, str]:
@@ -93,7 +92,9 @@ def test_scores_have_four_decimals_and_flags_and_classes_follow_their_box():
 
 
 def test_no_detections_make_an_empty_table_with_the_same_types():
-    nothing = detection_table(Detections.empty(), LAMBERT, classes=["pool"], raster="a.tif")
+    nothing = RasterObjects.of(
+        Detections.empty(), LAMBERT, classes=["pool"], raster="a.tif"
+    ).table()
     assert len(nothing) == 0
     assert kinds(nothing) == kinds(table()) == kinds(empty_table("EPSG:2154"))
     assert nothing.crs == table().crs == empty_table("EPSG:2154").crs
@@ -110,7 +111,7 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
     found = Detections.of(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
     one, other = (
-        detection_table(rows, LAMBERT, classes=["a", "b"], raster="a.tif")
+        RasterObjects.of(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
         for rows in (found, found[np.array(order)])
     )
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
@@ -183,5 +184,7 @@ def test_sums_are_those_of_the_table():
 
 def test_the_raster_name_may_have_any_letters():
     name = str(Path("zürich") / "東京 ñandú.tif")
-    frame = detection_table(Detections.of(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name)
+    frame = RasterObjects.of(
+        Detections.of(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
+    ).table()
     assert set(frame["raster"]) == {name}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.found import detection_table, empty_table
+from geodetect.detection.found import RasterObjects, empty_table
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.geojson import cut_at_antimeridian, to_geojson, to_geojson_lines
 from geodetect.io.pieces import ROWS_AT_ONCE
@@ -34,7 +34,7 @@ def refuse(constant: str) -> None:
 
 def table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
     found = Detections.of(boxes, np.full(len(boxes), 0.5))
-    return detection_table(found, grid, classes=["pool"], raster='é "quoted"\n.tif')
+    return RasterObjects.of(found, grid, classes=["pool"], raster='é "quoted"\n.tif').table()
 
 
 def signed_area(ring: list[list[float]]) -> float:

@@ -17,7 +17,7 @@ from affine import Affine
 from pyproj import CRS
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.found import COLUMNS, detection_table
+from geodetect.detection.found import COLUMNS, RasterObjects
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.qgis_style import BREAKS
 from geodetect.io.vector import write
@@ -103,9 +103,9 @@ def qgis(tmp_path: Path) -> Any:
 def table() -> Any:
     x = np.arange(len(SCORES)) * 100.0
     boxes = np.stack([x + 10, x * 0 + 10, x + 90, x * 0 + 90], axis=1)
-    return detection_table(
+    return RasterObjects.of(
         Detections.of(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
-    )
+    ).table()
 
 
 def test_a_styled_geopackage_opens_with_its_style(tmp_path: Path, qgis: Any):
@@ -170,7 +170,9 @@ def test_the_metadata_of_a_geoparquet_is_that_of_the_standard(tmp_path: Path):
     assert CRS.from_json_dict(column["crs"]).to_epsg() == 2154
     np.testing.assert_allclose(column["bbox"], table().total_bounds)
     grid = Grid(None, Affine.identity(), 600, 100)
-    pixels = detection_table(Detections.of([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a")
+    pixels = RasterObjects.of(
+        Detections.of([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
+    ).table()
     path = write(pixels, tmp_path / "pixels.parquet")
     column = json.loads(parquet.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
     assert column["crs"] is None

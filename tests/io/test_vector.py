@@ -20,7 +20,7 @@ from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS, Transformer
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.found import FoundObjects, RasterObjects, detection_table, empty_table
+from geodetect.detection.found import FoundObjects, RasterObjects, empty_table
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.pieces import WholeTable
@@ -56,7 +56,9 @@ def detections(count: int = 40) -> Detections:
 
 
 def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
-    return detection_table(detections(count), grid, classes=["pool"], raster="Zürich 東.tif")
+    return RasterObjects.of(
+        detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
+    ).table()
 
 
 def objects(*names: str) -> FoundObjects:
