@@ -161,7 +161,7 @@ def estimate(
 
 
 def _tiles_with_imagery(one: RasterPlan, few: int) -> tuple[int, list[Tile], float]:
-    """How many tiles inside the area hold imagery, the first few, and their share of the ground."""
+    """How many tiles in the area hold imagery, the first few, and the share of the ground there."""
     scale = min(1.0, MASK_PX / max(one.grid.width, one.grid.height))
     coarse = one.grid.resampled(scale, scale)
     valid = one.raster.read_valid(Tile(0, 0, 0, 0, 0, coarse.width, coarse.height), coarse)

@@ -18,7 +18,7 @@ from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs
 from geodetect.geo.reproject import reproject, same_crs
-from geodetect.io.pieces import ROWS_AT_ONCE
+from geodetect.io.pieces import row_slices
 
 DTYPES: dict[str, type] = {
     "id": np.int64,
@@ -72,11 +72,9 @@ class RasterObjects:
             )
         found = detections[canonical_order(detections)]
         sizes = np.empty((len(found), 3))
-        for start in range(0, len(found), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            width_m, length_m, area_m2 = ground_sizes(
-                grid.boxes_to_map(found.boxes[rows]), grid.crs
-            )
+        for rows in row_slices(len(found)):
+            rings = grid.boxes_to_map(found.boxes[rows])
+            width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
             sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
         np.round(sizes, METRE_DECIMALS, out=sizes)
         return cls(found, sizes, grid, tuple(classes), raster)
@@ -191,9 +189,9 @@ class FoundObjects:
         if not len(self):
             yield empty_table(wkt)
         for one in self.rasters:
-            for start in range(0, len(one), ROWS_AT_ONCE):
-                rows = one.table(slice(start, start + ROWS_AT_ONCE), first_id=first_id)
-                yield rows if wkt is None else _moved(rows, wkt)
+            for rows in row_slices(len(one)):
+                piece = one.table(rows, first_id=first_id)
+                yield piece if wkt is None else _moved(piece, wkt)
             first_id += len(one)
 
     def check(self) -> None:
@@ -205,8 +203,8 @@ class FoundObjects:
         wkt = self._target
         for one in self.rasters:
             if wkt is not None and one.crs is not None and not same_crs(one.crs, wkt):
-                for start in range(0, len(one), ROWS_AT_ONCE):
-                    _moved(one.table(slice(start, start + ROWS_AT_ONCE)), wkt)
+                for rows in row_slices(len(one)):
+                    _moved(one.table(rows), wkt)
 
     def table(self) -> gpd.GeoDataFrame:
         """The detection table of all objects, see ``RasterObjects.table``.

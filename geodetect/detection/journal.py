@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -230,7 +230,7 @@ class Journal:
     def _index(self, file: FileIO) -> None:
         """Find the whole records, and cut off the rest."""
         end = file.tell()
-        while (payload := _next(file)) is not None:
+        for payload in _records(file):
             raster, row = _KEY.unpack_from(payload)
             start, end = end + _FRAME.size, file.tell()
             if raster == FILES:
@@ -274,7 +274,7 @@ def files_left_by(path: str | os.PathLike[str]) -> Callable[[Path], bool]:
     if Path(path).is_file():
         with FileIO(path) as file:
             if file.read(len(MAGIC)) == MAGIC and _next(file) is not None:
-                for record in iter(lambda: _next(file), None):
+                for record in _records(file):
                     if _KEY.unpack_from(record)[0] == FILES:
                         own |= _own_files(record)
     return partial(_is_one_of, own)
@@ -286,6 +286,11 @@ def _own_files(record: bytes) -> set[OwnFile]:
 
 def _is_one_of(own: set[OwnFile], file: Path) -> bool:
     return bool(own) and file.is_file() and (str(file.resolve()), identity_of(file)) in own
+
+
+def _records(file: FileIO) -> Iterator[bytes]:
+    """The whole records from here on."""
+    return iter(lambda: _next(file), None)
 
 
 def _next(file: FileIO) -> bytes | None:

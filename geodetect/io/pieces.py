@@ -28,6 +28,11 @@ class TablePieces(Protocol):
         ...
 
 
+def row_slices(count: int) -> Iterator[slice]:
+    """Some rows as slices of few rows."""
+    return (slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE))
+
+
 Table: TypeAlias = gpd.GeoDataFrame | TablePieces
 
 
@@ -51,8 +56,8 @@ class WholeTable:
 
     def pieces(self) -> Iterator[gpd.GeoDataFrame]:
         """Slices of it."""
-        for start in range(0, max(1, len(self.table)), ROWS_AT_ONCE):
-            yield self.table.iloc[start : start + ROWS_AT_ONCE]
+        for rows in row_slices(max(1, len(self.table))):
+            yield self.table.iloc[rows]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_rasters_with_and_without_crs_do_not_mix():
 def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int):
     found = FoundObjects(tuple(objects(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geodetect.detection.found.ROWS_AT_ONCE", rows_at_once)
+        patch.setattr("geodetect.io.pieces.ROWS_AT_ONCE", rows_at_once)
         pieces = list(found.pieces())
     assert max(map(len, pieces)) <= rows_at_once
     assert len(found) == sum(map(len, pieces)) == sum(counts)

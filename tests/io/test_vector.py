@@ -316,8 +316,7 @@ def test_pieces_make_the_file_of_the_whole_table(
 ):
     found = objects("north-up", "rotated")
     whole = read_any(write(found.table(), tmp_path / f"whole.{suffix}", crs=crs))
-    for module in ("detection.found", "io.pieces"):
-        monkeypatch.setattr(f"geodetect.{module}.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("geodetect.io.pieces.ROWS_AT_ONCE", 7)
     for number, rows in enumerate((found, found.table())):
         cut = read_any(write(rows, tmp_path / f"cut{number}.{suffix}", crs=crs))
         assert_geodataframe_equal(cut, whole)
