@@ -37,7 +37,7 @@ def initialise(network: RetinaNet, init: str) -> str:
         return "random weights"
     if init == IMAGENET:
         return _load_imagenet(network)
-    if init in list_models():
+    if _is_model(init):
         return _load_model(network, init)
     path = Path(init).expanduser()
     if not path.is_file():
@@ -50,8 +50,6 @@ def initialise(network: RetinaNet, init: str) -> str:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"--init {init}: not a safetensors file ({error})") from error
-    if any(key.startswith(TRUNK) for key in weights):
-        return _load_model(network, init)
     if isinstance(network.trunk, TimmTrunk):
         load_trunk(network.trunk, init, path)
         return f"{network.config.backbone} trunk from {path.name}"
@@ -68,17 +66,20 @@ def card_of(init: str) -> ModelCard | None:
     Raises:
         ModelFileError: The model's card is damaged.
     """
+    return load_card(init) if _is_model(init) else None
+
+
+def _is_model(init: str) -> bool:
+    """Whether it names a built-in model or a file of one; damaged and missing files are none."""
+    if init in (IMAGENET, NOTHING):
+        return False
     if init in list_models():
-        return load_card(init)
-    path = Path(init).expanduser()
-    if init in (IMAGENET, NOTHING) or not path.is_file():
-        return None
+        return True
     try:
-        with safe_open(path, "numpy") as file:
-            is_model = any(key.startswith(TRUNK) for key in file.keys())  # noqa: SIM118
+        with safe_open(Path(init).expanduser(), "numpy") as file:
+            return any(key.startswith(TRUNK) for key in file.keys())  # noqa: SIM118
     except (SafetensorError, OSError):
-        return None
-    return load_card(path) if is_model else None
+        return False
 
 
 def _load_imagenet(network: RetinaNet) -> str:
