@@ -131,6 +131,9 @@ def command(
     augment: Annotated[
         float, typer.Option(metavar="0..1", help="How often chips are recoloured or shaded.")
     ] = 1.0,
+    turn: Annotated[
+        bool, typer.Option("--turn/--no-turn", help="Show chips in all eight orientations.")
+    ] = True,
     device: options.Device = "auto",
     seed: Annotated[int, typer.Option(metavar="N", help="Start of all randomness.")] = 0,
     name: Annotated[
@@ -204,6 +207,7 @@ def command(
             "chip_px": chip_px,
             "lr": lr,
             "augment": augment,
+            "turn": turn,
             "device": device,
             "seed": seed,
         },

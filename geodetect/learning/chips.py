@@ -112,6 +112,7 @@ class ChipSampler:
         chip_px: Side of a chip.
         object_share: Share of chips placed on an object.
         augment: How often chips are recoloured, 0..1.
+        turns: Show chips in all eight orientations.
         seed: Start of all randomness.
 
     Raises:
@@ -127,6 +128,7 @@ class ChipSampler:
         object_share: float,
         seed: int,
         augment: float = 1.0,
+        turns: bool = True,
     ) -> None:
         self.grounds = grounds
         self.gsd_m = gsd_m
@@ -134,6 +136,7 @@ class ChipSampler:
         self.object_share = object_share
         self.seed = seed
         self.augment = augment
+        self.turns = turns
         self._objects = [
             (number, int(row))
             for number, g in enumerate(grounds)
@@ -242,7 +245,9 @@ class ChipSampler:
             values = recolour_objects(values, whole, rng, strength=self.augment)
             values = recolour(values, rng, strength=self.augment)
         layers = np.concatenate([values, valid[None].astype(np.uint8)])
-        layers, whole = turn(np.pad(layers, [(0, 0), *pad]), whole, rng)
+        layers = np.pad(layers, [(0, 0), *pad])
+        if self.turns:
+            layers, whole = turn(layers, whole, rng)
         valid = layers[-1].astype(bool)
         return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
 

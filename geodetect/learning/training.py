@@ -185,6 +185,7 @@ def sampler_of(grounds: TrainingGround, settings: TrainSettings, *, gsd_m: float
         object_share=settings.object_share,
         seed=settings.seed,
         augment=settings.augment,
+        turns=settings.turn,
     )
 
 

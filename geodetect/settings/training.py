@@ -32,6 +32,8 @@ class TrainSettings(BaseModel):
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it. ``auto``: found
             by a range test of a few dozen steps, see ``geodetect.learning.lr_range``.
         augment: How often chips are recoloured, shaded or blurred, 0..1.
+        turn: Show chips in all eight orientations. Without it they stay as the imagery lies, where
+            the side of the shadows, or an edge that labels keep to, is the same everywhere.
         object_share: Share of chips placed on an object; the others lie anywhere.
         val_share: Share of the objects held out, in blocks of ground, when the ground to hold out
             is not named.
@@ -76,6 +78,7 @@ class TrainSettings(BaseModel):
     chip_px: int = Field(384, ge=64)
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 8e-4
     augment: float = Field(1.0, ge=0, le=1)
+    turn: bool = True
     object_share: float = Field(0.7, ge=0, le=1)
     val_share: float = Field(0.2, ge=0, lt=1)
     val_area: Path | None = None

@@ -101,6 +101,21 @@ def test_boxes_lie_on_their_pixels_at_any_scale_and_turn(plain: Ground, number: 
     assert not (bright & ~covered).any(), "every bright pixel belongs to a box"
 
 
+@pytest.mark.parametrize(("turns", "sides"), [(False, 1), (True, 4)])
+def test_without_turns_chips_stay_as_the_imagery_lies(
+    tmp_path: Path, turns: bool, sides: int
+) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 250, WIDTH), (3, HEIGHT, WIDTH)).astype(np.uint8)
+    one = sampler(ground(tmp_path / "ramp.tif", ramp, []), augment=0.0, turns=turns)
+    images = [one[number].image[0].astype(int) for number in range(24)]
+    bright = {
+        tuple(np.sign([image[:, -1] - image[:, 0], image[-1] - image[0]]).mean(1))
+        for image in images
+    }
+    assert len(bright) == sides
+    assert (1.0, 0.0) in bright, "brighter to the right"
+
+
 def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: Ground) -> None:
     on_objects = sampler(plain, object_share=1.0)
     shown = [
