@@ -92,13 +92,21 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
         for name in models[0][1]
         if all(w[name].dtype == np.float16 for _, w in models)
     }
-    card, _ = models[-1]
-    steps = " and ".join(f"{one.training.steps}" for one, _ in models if one.training)
+    cards = [card for card, _ in models]
+    trained = [card.training for card in cards if card.training]
+    steps = " and ".join(f"{training.steps}" for training in trained)
     begin = f"mean of the weights after {steps} steps, the last from those before"
-    training = card.training and card.training.model_copy(update={"initial_weights": begin})
-    card = card.model_copy(
+    data = tuple(dict.fromkeys(text for training in trained for text in training.data))
+    broadest = max(range(len(trained)), key=lambda number: trained[number].objects)
+    changes = {
+        "initial_weights": begin,
+        "data": data,
+        "objects": trained[broadest].objects,
+    }
+    card = cards[-1].model_copy(
         update={
-            "training": training,
+            "training": trained[-1].model_copy(update=changes),
+            "object_size_m": cards[broadest].object_size_m,
             "conf": conf,
             "calibration": None,
             "gsd_range_m": TESTED_GSD_M,
@@ -123,8 +131,64 @@ def measure(model: Path) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in figures}
 
 
+def prepare(folder: Path) -> None:
+    """Write into a folder what is made for training: scenes, colours, labels, held-out ground."""
+    pools, natural, scenes = SHARED / "data/pools", folder / "saopaulo", folder / "scenes"
+    natural.mkdir(parents=True, exist_ok=True)
+    if not scenes.exists():  # a few minutes
+        draw_scenes(scenes)
+    write_held_out(folder / "held_out.gpkg")
+    cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
+    moved = cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M))
+    moved.to_file(folder / "cannes.gpkg")
+    for sheet in sorted((pools / "saopaulo").glob("*.tif")):
+        natural_colours(sheet, natural)
+
+
+def train(options: argparse.Namespace) -> None:
+    """One training, on the grounds that have a share."""
+    pools, folder = SHARED / "data/pools", options.work_dir
+    if not options.resume:
+        prepare(folder)
+    moved, as_labelled = folder / "cannes.gpkg", pools / "cannes_north.geojson"
+    sources = (
+        (pools / "cannes_north.tif", [as_labelled if options.as_labelled else moved]),
+        (folder / "saopaulo", sorted((pools / "saopaulo").glob("*.geojson"))),
+        (folder / "scenes", sorted((folder / "scenes").glob("*.geojson"))),
+    )
+    used = [row for row in zip(sources, SOURCES, options.shares, strict=True) if row[-1]]
+    settings = geodetect.TrainSettings(
+        name="pools",
+        description="Swimming pools on orthophotos of about 0.2 m.",
+        licence="Apache-2.0",
+        data=tuple(text for _, text, _ in used),
+        gsd=0.2,
+        init=options.init,
+        minutes=options.minutes,
+        val_area=folder / "held_out.gpkg",
+        seed=options.seed,
+        lr=options.lr,
+        augment=options.augment,
+        turn=not options.no_turn,
+    )
+    with TqdmProgress("training", unit="s") as progress:
+        card = geodetect.train(
+            [raster for (raster, _), _, share in used for _ in range(share)],
+            [file for (_, files), _, _ in used for file in files],
+            options.output,
+            settings=settings,
+            resume=options.resume,
+            overwrite=True,
+            progress=progress,
+        )
+    _, weights = load_bundle(options.output)
+    card = card.model_copy(update={"iou": IOU})
+    save_bundle(options.output, card, weights)
+    print(card.model_dump_json(indent=2))
+
+
 def main() -> None:
-    """Draw the scenes, mark the held-out ground, train."""
+    """Train, or average what was trained."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work-dir", type=Path, default=ROOT / "runs/pools")
@@ -133,6 +197,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--augment", type=float, default=0.7)
+    parser.add_argument("--no-turn", action="store_true", help="show chips only as they lie")
+    parser.add_argument(
+        "--as-labelled", action="store_true", help="leave the labels of Cannes where they are"
+    )
     parser.add_argument(
         "--shares",
         type=int,
@@ -146,49 +214,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.average:
         average(options.average, options.conf, options.output)
-        return
-    scenes, held_out = options.work_dir / "scenes", options.work_dir / "held_out.gpkg"
-    natural, cannes_labels = options.work_dir / "saopaulo", options.work_dir / "cannes.gpkg"
-    pools = SHARED / "data/pools"
-    if not options.resume:
-        options.work_dir.mkdir(parents=True, exist_ok=True)
-        if not scenes.exists():  # a few minutes
-            draw_scenes(scenes)
-        write_held_out(held_out)
-        cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
-        cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M)).to_file(cannes_labels)
-        natural.mkdir(exist_ok=True)
-        for sheet in sorted((pools / "saopaulo").glob("*.tif")):
-            natural_colours(sheet, natural)
-    labels = [cannes_labels, *sorted((pools / "saopaulo").glob("*.geojson"))]
-    settings = geodetect.TrainSettings(
-        name="pools",
-        description="Swimming pools on orthophotos of about 0.2 m.",
-        licence="Apache-2.0",
-        data=SOURCES,
-        gsd=0.2,
-        init=options.init,
-        minutes=options.minutes,
-        val_area=held_out,
-        seed=options.seed,
-        lr=options.lr,
-        augment=options.augment,
-    )
-    grounds = zip((pools / "cannes_north.tif", natural, scenes), options.shares, strict=True)
-    with TqdmProgress("training", unit="s") as progress:
-        card = geodetect.train(
-            [raster for raster, share in grounds for _ in range(share)],
-            [*labels, *sorted(scenes.glob("*.geojson"))],
-            options.output,
-            settings=settings,
-            resume=options.resume,
-            overwrite=True,
-            progress=progress,
-        )
-    _, weights = load_bundle(options.output)
-    card = card.model_copy(update={"iou": IOU})
-    save_bundle(options.output, card, weights)
-    print(card.model_dump_json(indent=2))
+    else:
+        train(options)
 
 
 if __name__ == "__main__":
