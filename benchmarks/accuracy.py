@@ -3,6 +3,7 @@
     python benchmarks/accuracy.py                 # the drawn sample, and the real grounds if there
     python benchmarks/accuracy.py --data ../shared/data/pools --model my.safetensors
     python benchmarks/accuracy.py --precision fp32 bf16 int8    # what fewer bits cost
+    python benchmarks/accuracy.py --iou 0.5    # boxes that overlap less are two objects
 
 Grounds: the drawn sample; the part of Cannes that the model was not trained on (columns from
 17,000 on); California, which it never saw. Scores and boxes are matched one-to-one over a whole
@@ -74,11 +75,15 @@ def write_held_out(file: Path) -> Path:
 
 
 def detect(
-    place: Place, model: str | os.PathLike[str], precision: str = "auto"
+    place: Place,
+    model: str | os.PathLike[str],
+    precision: str = "auto",
+    *,
+    iou: float | None = None,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """What a model finds in a place, scores far below its threshold included; and the truth."""
     least = calibrated_score(LEAST_CONF, load_card(model).calibration)
-    settings = geodetect.PredictSettings(conf=least, bbox=place.bbox, precision=precision)
+    settings = geodetect.PredictSettings(conf=least, iou=iou, bbox=place.bbox, precision=precision)
     found = geodetect.predict(place.raster, model, settings=settings)
     truth = gpd.read_file(place.truth).to_crs(found.crs)
     if place.bbox is not None:
@@ -86,23 +91,25 @@ def detect(
     return found, truth
 
 
-def measure(place: Place, model: str, conf: float, precision: str = "auto") -> dict[str, str]:
+def measure(
+    place: Place, model: str, precision: str = "auto", *, conf: float, iou: float | None = None
+) -> dict[str, str]:
     """One row of the table."""
     start = time.perf_counter()
-    found, truth = detect(place, model, precision)
+    found, truth = detect(place, model, precision, iou=iou)
     seconds = time.perf_counter() - start
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
     row = {"ground": place.name, "precision": precision, "objects": f"{len(truth)}"}
-    for iou in (0.5, 0.3):
-        matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=iou)
+    for overlap in (0.5, 0.3):
+        matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=overlap)
         at_default = precision_recall_curve(matches).at(conf)
         best = precision_recall_curve(matches).best_f1()
         row |= {
-            f"AP@{iou}": f"{average_precision(matches):.3f}",
-            f"F1@{iou}": f"{at_default.f1:.3f}",
-            f"P@{iou}": f"{at_default.precision:.3f}",
-            f"R@{iou}": f"{at_default.recall:.3f}",
-            f"best F1@{iou}": f"{best.f1:.3f} (conf {best.score_threshold:.2f})",
+            f"AP@{overlap}": f"{average_precision(matches):.3f}",
+            f"F1@{overlap}": f"{at_default.f1:.3f}",
+            f"P@{overlap}": f"{at_default.precision:.3f}",
+            f"R@{overlap}": f"{at_default.recall:.3f}",
+            f"best F1@{overlap}": f"{best.f1:.3f} (conf {best.score_threshold:.2f})",
         }
     return row | {"seconds": f"{seconds:.0f}"}
 
@@ -113,11 +120,12 @@ def main() -> None:
     parser.add_argument("--model", default="pools")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("--conf", type=float, help="default: the model's own")
+    parser.add_argument("--iou", type=float, help="of duplicates; default: the model's own")
     parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     options = parser.parse_args()
     conf = load_card(options.model).conf if options.conf is None else options.conf
     rows = [
-        measure(place, options.model, conf, precision)
+        measure(place, options.model, precision, conf=conf, iou=options.iou)
         for place in places(options.data)
         for precision in options.precision
     ]

@@ -63,7 +63,9 @@ def main() -> None:
     for gsd_m in options.gsd or GSDS_M:
         with tempfile.TemporaryDirectory() as folder:
             raster = resampled(place, gsd_m, Path(folder))
-            row = measure(Place(place.name, raster, place.truth, place.bbox), options.model, conf)
+            row = measure(
+                Place(place.name, raster, place.truth, place.bbox), options.model, conf=conf
+            )
         shown = ("objects", "AP@0.3", "F1@0.3", "P@0.3", "R@0.3", "AP@0.5", "F1@0.5", "seconds")
         rows.append({"GSD (m)": f"{gsd_m:g}", **{name: row[name] for name in shown}})
     title = f"{options.ground.title()} resampled, {Path(options.model).name} at conf {conf:g}"
