@@ -2,7 +2,7 @@
 
     python benchmarks/stock_training.py               # 15 minutes each, two seeds: 70 minutes
     python benchmarks/stock_training.py --gsd 0.2 --minutes 30
-    python benchmarks/stock_training.py --rows geodetect default-anchors --seeds 1
+    python benchmarks/stock_training.py --rows geodetect fitted-anchors --seeds 1
 
 Both start from the same ImageNet weights of a ResNet-18, learn from the same chips of Cannes for
 the same time on this machine, in bf16, and are measured on the same held-out ground, by the same
@@ -68,7 +68,7 @@ SMALL_PX = (12, 16, 32)
 STOCK, OURS = "torchvision", "geodetect"
 CHANGES: dict[str, dict[str, object]] = {
     OURS: {},
-    "default-anchors": {"anchors": "default"},
+    "fitted-anchors": {"anchors": "fitted"},
     "no-recolouring": {"augment": 0.0},
     "only-objects": {"object_share": 1.0},
     "random-trunk": {"init": "none"},

@@ -28,7 +28,7 @@ def with_anchors(
     ``--anchors default`` leaves its own. ``fitted`` takes those that suit the objects to train on
     better (see ``fit_anchors``). ``auto`` takes those of the model that the training starts from,
     whose heads were made for them; without such a model fitted ones, if the network's own can find
-    less than nine in ten objects and fitted ones find more.
+    less than half of the objects and fitted ones find more.
 
     Args:
         config: The network with its own anchors.
@@ -40,7 +40,7 @@ def with_anchors(
         InputError: ``fitted`` for another network.
 
     Warns:
-        GeodetectWarning: The anchors can find less than nine in ten objects, unless labels are not
+        GeodetectWarning: The anchors can find less than half of the objects, unless labels are not
             to be checked.
     """
     choice = settings.anchors
