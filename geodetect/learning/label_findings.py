@@ -25,8 +25,8 @@ SEVERITIES = ("error", "warning", "note")
 TINY_PX = 4.0
 TINY_SHARE = 0.05
 FEW_OBJECTS = 20
-# where anchors can find 72 %, training does as well with them as with fitted ones, and better on the
-# smallest objects (docs/experiments.md)
+# where anchors can find 72 %, training does as well with them as with fitted ones, and better on
+# the smallest objects (docs/experiments.md)
 LEAST_RECALL = 0.5
 ANCHORS = "anchors"
 MUCH_EMPTY = 0.5
