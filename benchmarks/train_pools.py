@@ -99,21 +99,17 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
         for name in models[0][1]
         if all(w[name].dtype == np.float16 for _, w in models)
     }
-    cards = [card for card, _ in models]
-    trained = [card.training for card in cards if card.training]
-    steps = " and ".join(f"{training.steps}" for training in trained)
+    trained = [(card, card.training) for card, _ in models if card.training]
+    steps = " and ".join(f"{training.steps}" for _, training in trained)
     begin = f"mean of the weights after {steps} steps, the last from those before"
-    data = tuple(dict.fromkeys(text for training in trained for text in training.data))
-    broadest = max(range(len(trained)), key=lambda number: trained[number].objects)
-    changes = {
-        "initial_weights": begin,
-        "data": data,
-        "objects": trained[broadest].objects,
-    }
-    card = cards[-1].model_copy(
+    data = tuple(dict.fromkeys(text for _, training in trained for text in training.data))
+    broadest, most = max(trained, key=lambda pair: pair[1].objects)
+    last, training = trained[-1]
+    changes = {"initial_weights": begin, "data": data, "objects": most.objects}
+    card = last.model_copy(
         update={
-            "training": trained[-1].model_copy(update=changes),
-            "object_size_m": cards[broadest].object_size_m,
+            "training": training.model_copy(update=changes),
+            "object_size_m": broadest.object_size_m,
             "conf": conf,
             "calibration": None,
             "gsd_range_m": TESTED_GSD_M,
@@ -158,12 +154,12 @@ def train(options: argparse.Namespace) -> None:
     if not options.resume:
         prepare(folder)
     moved, as_labelled = folder / "cannes.gpkg", pools / "cannes_north.geojson"
-    sources = (
+    grounds = (
         (pools / "cannes_north.tif", [as_labelled if options.as_labelled else moved]),
         (folder / "saopaulo", sorted((pools / "saopaulo").glob("*.geojson"))),
         (folder / "scenes", sorted((folder / "scenes").glob("*.geojson"))),
     )
-    used = [row for row in zip(sources, SOURCES, options.shares, strict=True) if row[-1]]
+    used = [row for row in zip(grounds, SOURCES, options.shares, strict=True) if row[-1]]
     settings = geodetect.TrainSettings(
         name="pools",
         description="Swimming pools on orthophotos of about 0.2 m.",
