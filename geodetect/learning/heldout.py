@@ -19,7 +19,7 @@ from geodetect.learning.validation import LEAST_CONF, Validation, calibrated, va
 from geodetect.model.bundle import Weights
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import ModelCard
-from geodetect.model.runtimes.pytorch import TorchRuntime
+from geodetect.model.runtimes.pytorch import training_runtime
 
 MOST_PER_PX = 1 / 64  # one box for each cell of 8 px: a network that knows nothing sees hundreds
 PIECE_PX = 2048  # side of the pieces in which a raster is read to see whether it is whole
@@ -91,7 +91,7 @@ class HeldOut:
     def _detector(
         self, card: ModelCard, weights: Weights, *, conf: float = LEAST_CONF
     ) -> NetworkDetector:
-        runtime = TorchRuntime(card, weights, self._device)
+        runtime = training_runtime(card, weights, self._device)
         return NetworkDetector(runtime, conf=conf, most_per_px=MOST_PER_PX)
 
     def _validated(self, detector: Detector) -> Validation | None:

@@ -21,7 +21,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.learning.chips import Ground, Place, area_shares, resampling
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
-from geodetect.model.runtimes.pytorch import TorchRuntime
+from geodetect.model.runtimes.pytorch import training_runtime
 
 BLOCK_PX = 512
 BLOCKS = 48  # looked at each time
@@ -69,7 +69,7 @@ class NegativeMiner:
             The surest first. Detections that touch a label are none.
         """
         detector = NetworkDetector(
-            TorchRuntime(self._card, weights, self._device), conf=LEAST_SCORE
+            training_runtime(self._card, weights, self._device), conf=LEAST_SCORE
         )
         rng = np.random.default_rng([self._seed, STREAM, turn])
         found = [place for _ in range(BLOCKS) for place in self._look(detector, rng)]

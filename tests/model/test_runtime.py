@@ -22,7 +22,12 @@ from geodetect.model.cache import FOLDER_VARIABLE
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtime import Output, Runtime, open_runtime, pick_precision
-from geodetect.model.runtimes.pytorch import TorchRuntime, _torch_precisions, normalise
+from geodetect.model.runtimes.pytorch import (
+    TorchRuntime,
+    _torch_precisions,
+    normalise,
+    training_runtime,
+)
 from tests.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
 
 CARD = tiny_card()
@@ -136,6 +141,18 @@ def test_half_precision_is_close_to_single() -> None:
     assert logits.dtype == np.float32
     expected = runtime().forward(pixels, EVERYWHERE)[0]
     assert 0 < np.abs(logits - expected).max() < 1
+
+
+@pytest.mark.parametrize(("has_units", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_network_in_training_is_run_in_bf16_where_the_processor_computes_in_it(
+    has_units: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if precision not in _torch_precisions(torch.device("cpu")):
+        pytest.skip("PyTorch knows no bf16 on this processor")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
+    trained = training_runtime(CARD, weights_of(tiny_network(CARD)), "cpu")
+    assert trained.precision == precision
 
 
 def open_tiny(**options: str) -> Runtime:

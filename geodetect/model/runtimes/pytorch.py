@@ -235,3 +235,28 @@ def _torch_precisions(device: torch.device) -> list[str]:
     has_mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     has_bf16 = has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return ["fp32", "bf16"] if has_bf16 else ["fp32"]
+
+
+def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRuntime:
+    """A network that is still being trained, in bf16 where the processor computes in it.
+
+    There it is what ``predict`` does by itself, and several times as fast as single precision.
+
+    Args:
+        card: Its card.
+        weights: Arrays by parameter name.
+        device: See ``pick_device``.
+
+    Raises:
+        ModelFileError: The weights do not fit the card.
+        InputError: There is no such device.
+    """
+    on_cpu = pick_device(device).type == "cpu"
+    precision = "bf16" if on_cpu and _has_bf16_units() else "auto"
+    return TorchRuntime(card, weights, device, precision=precision)
+
+
+def _has_bf16_units() -> bool:
+    """Whether the processor computes in bf16; others only know how to take it apart."""
+    cpu = torch.cpu
+    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
