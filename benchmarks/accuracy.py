@@ -4,6 +4,7 @@
     python benchmarks/accuracy.py --data ../shared/data/pools --model my.safetensors
     python benchmarks/accuracy.py --precision fp32 bf16 int8    # what fewer bits cost
     python benchmarks/accuracy.py --iou 0.5    # boxes that overlap less are two objects
+    python benchmarks/accuracy.py --tile-size 512
 
 Grounds: the drawn sample; the part of Cannes that the model was not trained on (columns from
 17,000 on); California, which it never saw. Scores and boxes are matched one-to-one over a whole
@@ -31,6 +32,7 @@ from geodetect.model.calibration import calibrated_score
 
 ROOT = Path(__file__).parents[1]
 LEAST_CONF = 0.05
+AS_IT_COMES = geodetect.PredictSettings()
 CANNES_HELD_OUT = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 to 25,000
 
 
@@ -77,13 +79,11 @@ def write_held_out(file: Path) -> Path:
 def detect(
     place: Place,
     model: str | os.PathLike[str],
-    precision: str = "auto",
-    *,
-    iou: float | None = None,
+    settings: geodetect.PredictSettings = AS_IT_COMES,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """What a model finds in a place, scores far below its threshold included; and the truth."""
     least = calibrated_score(LEAST_CONF, load_card(model).calibration)
-    settings = geodetect.PredictSettings(conf=least, iou=iou, bbox=place.bbox, precision=precision)
+    settings = settings.model_copy(update={"conf": least, "bbox": place.bbox})
     found = geodetect.predict(place.raster, model, settings=settings)
     truth = gpd.read_file(place.truth).to_crs(found.crs)
     if place.bbox is not None:
@@ -92,14 +92,18 @@ def detect(
 
 
 def measure(
-    place: Place, model: str, precision: str = "auto", *, conf: float, iou: float | None = None
+    place: Place,
+    model: str,
+    settings: geodetect.PredictSettings = AS_IT_COMES,
+    *,
+    conf: float,
 ) -> dict[str, str]:
     """One row of the table."""
     start = time.perf_counter()
-    found, truth = detect(place, model, precision, iou=iou)
+    found, truth = detect(place, model, settings)
     seconds = time.perf_counter() - start
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
-    row = {"ground": place.name, "precision": precision, "objects": f"{len(truth)}"}
+    row = {"ground": place.name, "precision": settings.precision, "objects": f"{len(truth)}"}
     for overlap in (0.5, 0.3):
         matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=overlap)
         at_default = precision_recall_curve(matches).at(conf)
@@ -121,13 +125,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("--conf", type=float, help="default: the model's own")
     parser.add_argument("--iou", type=float, help="of duplicates; default: the model's own")
+    parser.add_argument("--tile-size", type=int, help="in pixels; default: what fits the area")
     parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     options = parser.parse_args()
     conf = load_card(options.model).conf if options.conf is None else options.conf
+    asked = geodetect.PredictSettings(iou=options.iou, tile_size=options.tile_size)
     rows = [
-        measure(place, options.model, precision, conf=conf, iou=options.iou)
+        measure(place, options.model, asked.model_copy(update={"precision": name}), conf=conf)
         for place in places(options.data)
-        for precision in options.precision
+        for name in options.precision
     ]
     title = f"Accuracy of {Path(options.model).name} at conf {conf:g} on {machine()}"
     save_table("accuracy", title, rows)
