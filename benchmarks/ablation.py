@@ -5,7 +5,8 @@
 
 A change is a setting, a field of the network, or a constant that is no option. All trainings start
 from the same ImageNet trunk unless the row says so, learn from Cannes for the same time on this
-machine, and are measured as in ``stock_training.py``, so rows of both compare.
+machine, and are measured as in ``stock_training.py``, so rows of both compare; and in California,
+which none of them saw.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from accuracy import write_held_out
+from accuracy import detect, places, write_held_out
 from report import machine, save_table
-from stock_training import OURS, figures, settings_of, train_ours
+from stock_training import OURS, SHARED, figures, settings_of, train_ours
 
+from geodetect.assessment.matching import match_boxes
+from geodetect.assessment.metrics import average_precision, precision_recall_curve
 from geodetect.model import presets
 from geodetect.model.presets import network_config
 
@@ -77,11 +81,22 @@ CHANGES = {
     "no-average": Change(constants={"learner.AVERAGE_DECAY": 0.0}),
     "constant-rate": Change(constants={"schedule.FINAL_LR_SHARE": 1.0}),
     "no-recolouring": Change({"augment": 0.0}),
+    "full-recolouring": Change({"augment": 1.0}),
     "no-turns": Change({"turn": False}),
     "one-scale": Change(constants={"chips.SCALE_RANGE": (1.0, 1.0)}),
     "only-objects": Change({"object_share": 1.0}),
     "large-chips": Change({"chip_px": 768, "batch_size": 2}),
 }
+
+
+def elsewhere(model: Path) -> dict[str, str]:
+    """How good a model is in a country that it never saw."""
+    (california,) = (p for p in places(SHARED / "data/pools") if p.name == "California")
+    found, truth = detect(california, model)
+    boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
+    matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=0.3)
+    best = precision_recall_curve(matches).best_f1()
+    return {"California AP30": f"{average_precision(matches):.3f}", "best F1": f"{best.f1:.3f}"}
 
 
 def main() -> None:
@@ -103,7 +118,8 @@ def main() -> None:
                 settings = settings_of(area, options.gsd, options.minutes, seed)
                 with change.made():
                     trained = train_ours(settings.model_copy(update=change.settings), folder)
-                rows.append({"change": name, "seed": f"{seed}", **figures(trained, options.gsd)})
+                row = {"change": name, "seed": f"{seed}", **figures(trained, options.gsd)}
+                rows.append(row | elsewhere(trained.model))
                 save_table("ablation", title, rows)  # after each: a row takes long
 
 

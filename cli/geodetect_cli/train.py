@@ -130,7 +130,7 @@ def command(
     ] = "8e-4",
     augment: Annotated[
         float, typer.Option(metavar="0..1", help="How often chips are recoloured or shaded.")
-    ] = 1.0,
+    ] = 0.3,
     turn: Annotated[
         bool, typer.Option("--turn/--no-turn", help="Show chips in all eight orientations.")
     ] = True,

@@ -77,7 +77,7 @@ class TrainSettings(BaseModel):
     batch_size: int = Field(8, ge=1)
     chip_px: int = Field(384, ge=64)
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 8e-4
-    augment: float = Field(1.0, ge=0, le=1)
+    augment: float = Field(0.3, ge=0, le=1)
     turn: bool = True
     object_share: float = Field(0.7, ge=0, le=1)
     val_share: float = Field(0.2, ge=0, lt=1)
