@@ -1,6 +1,6 @@
 """``geodetect train`` with one thing changed at a time: what each choice is worth.
 
-    python benchmarks/ablation.py                         # 5 minutes each: an hour and a half
+    python benchmarks/ablation.py                         # 5 minutes each: two hours
     python benchmarks/ablation.py --rows geodetect no-average --minutes 15 --seeds 2
 
 A change is a setting, a field of the network, or a constant that is no option. All trainings start

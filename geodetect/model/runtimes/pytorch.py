@@ -251,9 +251,10 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
         ModelFileError: The weights do not fit the card.
         InputError: There is no such device.
     """
-    on_cpu = pick_device(device).type == "cpu"
-    precision = "bf16" if on_cpu and _has_bf16_units() else "auto"
-    return TorchRuntime(card, weights, device, precision=precision)
+    chosen = pick_device(device)
+    known = chosen.type == "cpu" and "bf16" in _torch_precisions(chosen)
+    precision = "bf16" if known and _has_bf16_units() else "auto"
+    return TorchRuntime(card, weights, str(chosen), precision=precision)
 
 
 def _has_bf16_units() -> bool:
