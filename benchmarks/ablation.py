@@ -19,16 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from accuracy import detect, places, write_held_out
+from accuracy import CALIFORNIA, measure, place_called, write_held_out
 from report import machine, save_table
 from stock_training import OURS, SHARED, figures, settings_of, train_ours
 
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision, precision_recall_curve
 from geodetect.model import presets
+from geodetect.model.bundle import load_card
 from geodetect.model.presets import network_config
 
 FINER_ANCHORS_PX = network_config(OURS).anchor_sizes_px[:2]
@@ -91,12 +89,9 @@ CHANGES = {
 
 def elsewhere(model: Path) -> dict[str, str]:
     """How good a model is in a country that it never saw."""
-    (california,) = (p for p in places(SHARED / "data/pools") if p.name == "California")
-    found, truth = detect(california, model)
-    boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
-    matches = match_boxes(boxes, scores, truth.bounds.to_numpy(), iou=0.3)
-    best = precision_recall_curve(matches).best_f1()
-    return {"California AP30": f"{average_precision(matches):.3f}", "best F1": f"{best.f1:.3f}"}
+    place = place_called(CALIFORNIA, SHARED / "data/pools")
+    row = measure(place, str(model), conf=load_card(model).conf)
+    return {f"{CALIFORNIA} {name}": row[name] for name in ("AP@0.3", "best F1@0.3")}
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from geodetect.model.calibration import calibrated_score
 
 ROOT = Path(__file__).parents[1]
 LEAST_CONF = 0.05
+HELD_OUT, CALIFORNIA = "Cannes, held out", "California"
 AS_IT_COMES = geodetect.PredictSettings()
 CANNES_HELD_OUT = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 to 25,000
 
@@ -59,14 +60,20 @@ def places(data: Path) -> list[Place]:
     known = [
         Place("drawn sample", sample, sample.with_suffix(".geojson")),
         Place(
-            "Cannes, held out",
+            HELD_OUT,
             data / "cannes_north.tif",
             data / "cannes_north.geojson",
             CANNES_HELD_OUT,
         ),
-        Place("California", data / "california_west.tif", data / "california_west.geojson"),
+        Place(CALIFORNIA, data / "california_west.tif", data / "california_west.geojson"),
     ]
     return [place for place in known if place.raster.exists()]
+
+
+def place_called(name: str, data: Path) -> Place:
+    """The place of this name, which must be there."""
+    (found,) = (place for place in places(data) if place.name == name)
+    return found
 
 
 def write_held_out(file: Path) -> Path:

@@ -17,7 +17,7 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
-from accuracy import ROOT, Place, detect, places
+from accuracy import CALIFORNIA, ROOT, Place, detect, place_called
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from report import machine, save_table
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    (place,) = [one for one in places(options.data) if one.name == "California"]
+    place = place_called(CALIFORNIA, options.data)
     sheets, rest, labels = split(place, options.share, seed=options.seed)
     with tempfile.TemporaryDirectory() as name, TqdmProgress("training", unit="s") as progress:
         area, model = Path(name, "test.gpkg"), Path(name, "tuned.safetensors")

@@ -30,7 +30,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 import torch
-from accuracy import CANNES_HELD_OUT, ROOT, Place, write_held_out
+from accuracy import CANNES_HELD_OUT, HELD_OUT, ROOT, place_called, write_held_out
 from numpy.typing import NDArray
 from report import machine, save_table
 from safetensors.torch import load_file
@@ -181,7 +181,7 @@ TRAININGS = {STOCK: train_stock, OURS: train_ours}
 
 def figures(trained: Trained, gsd_m: float) -> dict[str, str]:
     """One row of the table."""
-    place = Place("Cannes", CANNES, CANNES.with_suffix(".geojson"), CANNES_HELD_OUT)
+    place = place_called(HELD_OUT, SHARED / "data/pools")
     settings = geodetect.PredictSettings(conf=CONF, iou=trained.iou, bbox=place.bbox)
     found = geodetect.predict(place.raster, trained.model, settings=settings)
     truth = gpd.read_file(place.truth).to_crs(found.crs)

@@ -39,7 +39,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-from accuracy import detect, places, write_held_out
+from accuracy import HELD_OUT, detect, place_called, write_held_out
 
 import geodetect
 from geodetect.model.bundle import load_bundle, load_card, save_bundle
@@ -121,8 +121,7 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
 
 def measure(model: Path) -> dict[str, float]:
     """What the card says of a model, on the ground held out, its own threshold for counts."""
-    (held_out,) = (place for place in places(SHARED / "data/pools") if place.bbox)
-    found, truth = detect(held_out, model)
+    found, truth = detect(place_called(HELD_OUT, SHARED / "data/pools"), model)
     counted = geodetect.EvaluateSettings(
         conf=load_card(model).conf, resamples=0, ignore_classes=True
     )
