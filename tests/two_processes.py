@@ -175,7 +175,13 @@ def range_test(processes: Processes, folder: Path) -> Found:
     """A learning rate that all find."""
     torch.manual_seed(0)
     network = new_learner(make().settings).network
-    options = {"device": "cpu", "chip_px": CHIP_PX, "batch_size": 2, "processes": processes}
+    options = {
+        "device": "cpu",
+        "chip_px": CHIP_PX,
+        "batch_size": 2,
+        "assignment": "atss",
+        "processes": processes,
+    }
     with mock.patch.object(lr_range, "STEPS", 6):
         seen = lr_range.run_range_test(network, CARD, Squares(), **options)  # type: ignore[arg-type]
     return {"losses": seen.losses.tolist(), "lr": seen.lr}

@@ -53,6 +53,13 @@ def command(
             "fitted where the default ones find few objects.",
         ),
     ] = "auto",
+    assignment: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Anchors that answer for an object: atss, or those that overlap it by half.",
+        ),
+    ] = "atss",
     init: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Start from imagenet, none, a model, or a trunk."),
@@ -185,6 +192,7 @@ def command(
             "network": network,
             "backbone": backbone,
             "anchors": anchors,
+            "assignment": assignment,
             "init": init,
             "steps": steps,
             "minutes": minutes,

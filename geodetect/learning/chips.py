@@ -16,8 +16,8 @@ from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Raster
+from geodetect.learning.anchor_assignment import Target
 from geodetect.learning.augment import recolour, recolour_objects, turn
-from geodetect.learning.losses import Target
 
 SCALE_RANGE = (0.6, 1.6)
 VISIBLE_SHARE = 0.3  # a cut object counts from here on; below, its place is ignored

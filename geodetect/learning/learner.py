@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from geodetect.errors import DivergenceError
+from geodetect.learning.anchor_assignment import ASSIGNMENTS, Target
 from geodetect.learning.chips import Chip
 from geodetect.learning.distributed import ALONE, Processes
-from geodetect.learning.losses import Target, retinanet_loss
-from geodetect.model.anchors import anchors_of_image
+from geodetect.learning.losses import retinanet_loss
+from geodetect.model.anchors import anchors_of_levels
 from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.device import pick_device
@@ -57,6 +58,7 @@ class Learner:
         device: See ``pick_device``.
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it.
         chip_px: Side of the chips.
+        assignment: Which anchors answer for which object, a name in ``ASSIGNMENTS``.
         processes: Those that make each step together; all must start with the same network.
     """
 
@@ -68,6 +70,7 @@ class Learner:
         device: str,
         lr: float,
         chip_px: int,
+        assignment: str,
         processes: Processes = ALONE,
     ) -> None:
         self.network = network
@@ -81,7 +84,9 @@ class Learner:
             parameter.requires_grad_(not name.startswith(FROZEN))
         self._optimiser = torch.optim.AdamW(self._groups(), weight_decay=WEIGHT_DECAY)
         self._average = AveragedModel(network, multi_avg_fn=_move_average)
-        self._anchors = anchors_of_image(network.config, chip_px, chip_px).to(self.device)
+        levels = anchors_of_levels(network.config, chip_px, chip_px)
+        self._levels = [anchors.to(self.device) for anchors in levels]
+        self._assign = ASSIGNMENTS[assignment]
         network.train()
 
     @property
@@ -118,7 +123,8 @@ class Learner:
             logits.float(),
             deltas.float(),
             targets,
-            anchors=self._anchors,
+            levels=self._levels,
+            assign=self._assign,
             processes=self._processes,
         )
         self._optimiser.zero_grad(set_to_none=True)

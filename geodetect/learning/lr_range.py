@@ -74,6 +74,7 @@ def run_range_test(
     device: str,
     chip_px: int,
     batch_size: int,
+    assignment: str,
     processes: Processes = ALONE,
 ) -> RangeTest:
     """Train a copy of a network for a few dozen steps with ever higher rates.
@@ -85,6 +86,7 @@ def run_range_test(
         device: Where the network runs.
         chip_px: Side of a chip.
         batch_size: Chips of a step.
+        assignment: See ``Learner``.
         processes: Those that share each step; all find the same.
 
     Raises:
@@ -96,6 +98,7 @@ def run_range_test(
         device=device,
         lr=HIGHEST_LR,
         chip_px=chip_px,
+        assignment=assignment,
         processes=processes,
     )
     rates = np.geomspace(LOWEST_LR, HIGHEST_LR, STEPS)

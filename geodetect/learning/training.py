@@ -200,6 +200,7 @@ def _loop(network: RetinaNet, plan: Plan, sampler: ChipSampler, *, resume: bool)
         device=processes.device,
         lr=_peak_lr(network, plan, sampler, resume=resume),
         chip_px=plan.settings.chip_px,
+        assignment=plan.settings.assignment,
         processes=processes,
     )
     return Loop(
@@ -227,6 +228,7 @@ def _peak_lr(network: RetinaNet, plan: Plan, sampler: ChipSampler, *, resume: bo
         device=plan.processes.device,
         chip_px=settings.chip_px,
         batch_size=settings.batch_size,
+        assignment=settings.assignment,
         processes=plan.processes,
     ).lr
 

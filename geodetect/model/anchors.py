@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,18 @@ def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Tensor:
         ``float32[N, 4]`` boxes in pixels.
     """
     return torch.from_numpy(anchor_grid.anchors_of_image(config, height, width))
+
+
+def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Tensor]:
+    """The same, apart for each pyramid level.
+
+    Returns:
+        ``float32[cells, A, 4]`` boxes in pixels for each level.
+    """
+    per_cell = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
+    cells = [math.ceil(height / s) * math.ceil(width / s) for s in config.strides]
+    anchors = anchors_of_image(config, height, width).reshape(-1, per_cell, 4)
+    return list(torch.split(anchors, cells))
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ class TrainSettings(BaseModel):
         anchors: ``default``, ``fitted`` to the objects, or ``auto``: those of the model that the
             training starts from, else fitted ones where the default ones can find few objects;
             see ``geodetect.learning.anchor_choice``.
+        assignment: Which anchors answer for an object: ``atss`` (Zhang et al. 2020), or those that
+            ``overlap`` it by half (Lin et al. 2017).
         init: ``imagenet`` (weights of torchvision or timm), ``none``, the name or path of a model,
             or a safetensors file with a trunk in the names of torchvision or timm.
         steps: Optimiser steps; used when ``minutes`` is None.
@@ -71,6 +73,7 @@ class TrainSettings(BaseModel):
     network: str = "geodetect"
     backbone: str | None = None
     anchors: Literal["auto", "default", "fitted"] = "auto"
+    assignment: Literal["atss", "overlap"] = "atss"
     init: str = "pools"
     steps: int = Field(2000, ge=1)
     minutes: float | None = Field(None, gt=0)

@@ -89,7 +89,9 @@ def new_learner(
     torch.manual_seed(0)
     network = RetinaNet(CARD.network, classes)
     lr = settings.lr if isinstance(settings.lr, float) else 1e-3
-    return Learner(network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX, processes=processes)
+    return Learner(
+        network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX, assignment="atss", processes=processes
+    )
 
 
 def make(

@@ -74,7 +74,7 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     torch.manual_seed(0)
     network = RetinaNet(config, 1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    options = {"device": "cpu", "chip_px": CHIP_PX, "batch_size": 2}
+    options = {"device": "cpu", "chip_px": CHIP_PX, "batch_size": 2, "assignment": "atss"}
     card = tiny_card(network=config)
     seen, again = (
         run_range_test(network, card, Squares(), **options)  # type: ignore[arg-type]
