@@ -74,7 +74,14 @@ CHANGES = {
     "wide-pyramid": Change(network={"fpn_channels": 256}),
     "random-trunk": Change({"init": "none"}),
     "whole-trunk": Change(constants={"learner.FROZEN": (), "learner.TRUNK_LR_SHARE": 1.0}),
-    "looser-match": Change(constants={"losses.POSITIVE_IOU": 0.4, "losses.BACKGROUND_IOU": 0.3}),
+    "by-overlap": Change({"assignment": "overlap"}),
+    "looser-overlap": Change(
+        {"assignment": "overlap"},
+        constants={
+            "anchor_assignment.POSITIVE_IOU": 0.4,
+            "anchor_assignment.BACKGROUND_IOU": 0.3,
+        },
+    ),
     "l1-boxes": Change(constants={"losses.generalized_box_iou_loss": l1_loss}),
     "no-average": Change(constants={"learner.AVERAGE_DECAY": 0.0}),
     "constant-rate": Change(constants={"schedule.FINAL_LR_SHARE": 1.0}),
