@@ -42,6 +42,7 @@ import rasterio
 from accuracy import HELD_OUT, detect, place_called, write_held_out
 
 import geodetect
+from geodetect.learning.anchor_assignment import ASSIGNMENTS
 from geodetect.model.bundle import load_bundle, load_card, save_bundle
 from geodetect.model.int8 import without_int8
 from geodetect.progress import TqdmProgress
@@ -172,6 +173,7 @@ def train(options: argparse.Namespace) -> None:
         lr=options.lr,
         augment=options.augment,
         turn=not options.no_turn,
+        assignment=options.assignment,
     )
     with TqdmProgress("training", unit="s") as progress:
         card = geodetect.train(
@@ -199,6 +201,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--augment", type=float, default=0.7)
+    parser.add_argument("--assignment", choices=ASSIGNMENTS, default="overlap")
     parser.add_argument("--no-turn", action="store_true", help="show chips only as they lie")
     parser.add_argument(
         "--as-labelled", action="store_true", help="leave the labels of Cannes where they are"
