@@ -36,26 +36,33 @@ class Target:
         return Target(self.boxes.to(device), self.labels.to(device), self.ignored.to(device))
 
 
-Assign = Callable[[Target, Sequence[Tensor]], Tensor]
-
-
-def assign_by_overlap(target: Target, levels: Sequence[Tensor]) -> Tensor:
-    """The object each anchor answers for, by highest IoU (Lin et al. 2017).
-
-    The best anchors of every object are added, so that none goes unanswered.
+def assign(target: Target, levels: Sequence[Tensor], assignment: str) -> Tensor:
+    """The object each anchor answers for.
 
     Args:
         target: Objects of one chip.
         levels: Anchors, ``float32[cells, A, 4]`` for each pyramid level.
+        assignment: A name in ``ASSIGNMENTS``.
 
     Returns:
         ``int64[N]`` for all anchors: row of the object, ``BACKGROUND``, or ``NOT_COUNTED``.
     """
     anchors = flat(levels)
-    owner = _without_objects(target, anchors)
+    owner = torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
+    if len(target.ignored):
+        on_ignored = _share_inside(anchors, target.ignored).amax(dim=1) > IGNORED_SHARE
+        owner[on_ignored] = NOT_COUNTED
     if len(target.boxes) == 0:
         return owner
     overlap = box_iou(anchors, target.boxes)
+    return ASSIGNMENTS[assignment](owner, overlap, target.boxes, levels)
+
+
+def _by_overlap(owner: Tensor, overlap: Tensor, boxes: Tensor, levels: Sequence[Tensor]) -> Tensor:
+    """By highest IoU (Lin et al. 2017).
+
+    The best anchors of every object are added, so that none goes unanswered.
+    """
     best, best_object = overlap.max(dim=1)
     owner[best >= BACKGROUND_IOU] = NOT_COUNTED
     owner = torch.where(best >= POSITIVE_IOU, best_object, owner)
@@ -65,60 +72,40 @@ def assign_by_overlap(target: Target, levels: Sequence[Tensor]) -> Tensor:
     return owner
 
 
-def assign_by_statistics(target: Target, levels: Sequence[Tensor]) -> Tensor:
-    """The object each anchor answers for, by adaptive training sample selection (ATSS).
+def _by_statistics(
+    owner: Tensor, overlap: Tensor, boxes: Tensor, levels: Sequence[Tensor]
+) -> Tensor:
+    """By adaptive training sample selection (ATSS).
 
     After Zhang et al. 2020, "Bridging the Gap Between Anchor-based and Anchor-free Detection via
     Adaptive Training Sample Selection", algorithm 1: of the anchors of the cells nearest to an
     object, on every level, those centred in it answer whose IoU is at least the mean of all these
     plus their standard deviation. So small objects, and those that no anchor fits well, get about
     as many anchors as others. An object that would go unanswered has its best anchor.
-
-    Args:
-        target: Objects of one chip.
-        levels: Anchors, ``float32[cells, A, 4]`` for each pyramid level.
-
-    Returns:
-        ``int64[N]`` for all anchors: row of the object, ``BACKGROUND``, or ``NOT_COUNTED``.
     """
-    anchors = flat(levels)
-    owner = _without_objects(target, anchors)
-    if len(target.boxes) == 0:
-        return owner
-    overlap = box_iou(anchors, target.boxes)
-    near = _nearest(levels, target.boxes)
+    near = _nearest(levels, boxes)
     found = overlap.gather(0, near)
-    centres = _centres(anchors)[near]
-    inside = (centres > target.boxes[:, :2]) & (centres < target.boxes[:, 2:])
+    centres = _centres(flat(levels))[near]
+    inside = (centres > boxes[:, :2]) & (centres < boxes[:, 2:])
     enough = found >= found.mean(dim=0) + found.std(dim=0)
     suitable = torch.zeros_like(overlap, dtype=torch.bool)
     suitable.scatter_(0, near, enough & inside.all(dim=-1) & (found > 0))
     best, best_object = torch.where(suitable, overlap, -1).max(dim=1)
     owner = torch.where(best >= 0, best_object, owner)
     highest, highest_row = overlap.max(dim=0)
-    rows = torch.arange(len(target.boxes), device=owner.device)
+    rows = torch.arange(len(boxes), device=owner.device)
     unanswered = ~torch.isin(rows, owner) & (highest > 0)
     owner[highest_row[unanswered]] = rows[unanswered]
     return owner
 
 
-ASSIGNMENTS: Mapping[str, Assign] = MappingProxyType(
-    {"atss": assign_by_statistics, "overlap": assign_by_overlap}
-)
+Rule = Callable[[Tensor, Tensor, Tensor, Sequence[Tensor]], Tensor]
+ASSIGNMENTS: Mapping[str, Rule] = MappingProxyType({"atss": _by_statistics, "overlap": _by_overlap})
 
 
 def flat(levels: Sequence[Tensor]) -> Tensor:
     """The anchors of all levels, ``float32[N, 4]``, in the order of the network's results."""
     return torch.cat([level.flatten(0, 1) for level in levels])
-
-
-def _without_objects(target: Target, anchors: Tensor) -> Tensor:
-    """Background everywhere but on ignored places."""
-    owner = torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
-    if len(target.ignored):
-        on_ignored = _share_inside(anchors, target.ignored).amax(dim=1) > IGNORED_SHARE
-        owner[on_ignored] = NOT_COUNTED
-    return owner
 
 
 def _nearest(levels: Sequence[Tensor], boxes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from geodetect.errors import DivergenceError
-from geodetect.learning.anchor_assignment import ASSIGNMENTS, Target
+from geodetect.learning.anchor_assignment import Target
 from geodetect.learning.chips import Chip
 from geodetect.learning.distributed import ALONE, Processes
 from geodetect.learning.losses import retinanet_loss
@@ -86,7 +86,7 @@ class Learner:
         self._average = AveragedModel(network, multi_avg_fn=_move_average)
         levels = anchors_of_levels(network.config, chip_px, chip_px)
         self._levels = [anchors.to(self.device) for anchors in levels]
-        self._assign = ASSIGNMENTS[assignment]
+        self._assignment = assignment
         network.train()
 
     @property
@@ -124,7 +124,7 @@ class Learner:
             deltas.float(),
             targets,
             levels=self._levels,
-            assign=self._assign,
+            assignment=self._assignment,
             processes=self._processes,
         )
         self._optimiser.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from geodetect.learning.anchor_assignment import NOT_COUNTED, Assign, Target, flat
+from geodetect.learning.anchor_assignment import NOT_COUNTED, Target, assign, flat
 from geodetect.learning.distributed import ALONE, Processes
 from geodetect.model.anchors import decode
 
@@ -22,7 +22,7 @@ def retinanet_loss(
     targets: list[Target],
     *,
     levels: Sequence[Tensor],
-    assign: Assign,
+    assignment: str,
     processes: Processes = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Focal loss of the classes and GIoU loss of the boxes, per positive anchor of the batch.
@@ -32,14 +32,14 @@ def retinanet_loss(
         deltas: ``float32[B, A, 4]``.
         targets: Objects of each chip.
         levels: Anchors, ``float32[cells, A, 4]`` for each pyramid level.
-        assign: Which of them answer for which object, one of ``ASSIGNMENTS``.
+        assignment: Which of them answer for which object, a name in ``ASSIGNMENTS``.
         processes: Those that share the batch. Positive anchors are counted in all of them, so that
             the losses of all, and their gradients, add up to those of the whole batch.
 
     Returns:
         Classification loss and weighted box loss, scalars.
     """
-    owners = torch.stack([assign(target, levels) for target in targets])
+    owners = torch.stack([assign(target, levels, assignment) for target in targets])
     positive = owners >= 0
     count = processes.total(positive.sum()).clamp(min=1)
     wanted = torch.zeros_like(logits)

@@ -69,15 +69,26 @@ def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Float:
     Returns:
         ``float32[N, 4]`` boxes in pixels.
     """
+    levels = anchors_of_levels(config, height, width)
+    return np.concatenate([level.reshape(-1, 4) for level in levels])
+
+
+def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Float]:
+    """The same, apart for each pyramid level.
+
+    Returns:
+        ``float32[cells, A, 4]`` boxes in pixels for each level.
+    """
     levels, ratios = [], config.anchor_ratios
     for sizes, stride in zip(config.anchor_sizes_px, config.strides, strict=True):
         shape = math.ceil(height / stride), math.ceil(width / stride)
         if config.anchor_grid == "torchvision":
             image = (height, width)
-            levels.append(corner_anchors_of_level(sizes, ratios, image=image, shape=shape))
+            level = corner_anchors_of_level(sizes, ratios, image=image, shape=shape)
         else:
-            levels.append(anchors_of_level(sizes, ratios, stride=stride, shape=shape))
-    return np.concatenate(levels)
+            level = anchors_of_level(sizes, ratios, stride=stride, shape=shape)
+        levels.append(level.reshape(-1, len(sizes) * len(ratios), 4))
+    return levels
 
 
 def decode(deltas: Float, anchors: Float) -> Float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -27,10 +25,7 @@ def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Te
     Returns:
         ``float32[cells, A, 4]`` boxes in pixels for each level.
     """
-    per_cell = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
-    cells = [math.ceil(height / s) * math.ceil(width / s) for s in config.strides]
-    anchors = anchors_of_image(config, height, width).reshape(-1, per_cell, 4)
-    return list(torch.split(anchors, cells))
+    return [torch.from_numpy(x) for x in anchor_grid.anchors_of_levels(config, height, width)]
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:

@@ -18,9 +18,7 @@ from geodetect.learning.anchor_assignment import (
     NEAREST_CELLS,
     NOT_COUNTED,
     POSITIVE_IOU,
-    Assign,
-    assign_by_overlap,
-    assign_by_statistics,
+    assign,
     flat,
 )
 from geodetect.model.anchors import anchors_of_levels
@@ -30,7 +28,7 @@ CONFIG = NetworkConfig(
     strides=(8, 16), anchor_sizes_px=((10.0, 14.0), (24.0, 40.0)), anchor_ratios=(1.0, 2.0)
 )
 SIDE = 64
-EITHER = pytest.mark.parametrize("assign", ASSIGNMENTS.values(), ids=ASSIGNMENTS.keys())
+EITHER = pytest.mark.parametrize("assignment", ASSIGNMENTS)
 
 
 def iou(a: list[float], b: list[float]) -> float:
@@ -41,36 +39,38 @@ def iou(a: list[float], b: list[float]) -> float:
 
 
 def test_anchors_answer_by_overlap() -> None:
-    owner = assign_by_overlap(target([[0, 0, 10, 10]]), LEVELS)
+    owner = assign(target([[0, 0, 10, 10]]), LEVELS, "overlap")
     assert owner.tolist() == [0, NOT_COUNTED, BACKGROUND, BACKGROUND, BACKGROUND]
 
 
 def test_an_object_that_no_anchor_fits_has_its_best_anchor_all_the_same() -> None:
-    owner = assign_by_overlap(target([[0, 0, 10, 10], [54, 54, 57, 57]]), LEVELS)
+    owner = assign(target([[0, 0, 10, 10], [54, 54, 57, 57]]), LEVELS, "overlap")
     assert owner[3:].tolist() == [1, 1], "both cover it equally"
 
 
 @EITHER
-def test_an_object_that_touches_no_anchor_has_none(assign: Assign) -> None:
-    owner = assign(target([[200, 200, 210, 210]]), LEVELS)
+def test_an_object_that_touches_no_anchor_has_none(assignment: str) -> None:
+    owner = assign(target([[200, 200, 210, 210]]), LEVELS, assignment)
     assert (owner == BACKGROUND).all()
 
 
 @EITHER
-def test_without_objects_everything_is_background(assign: Assign) -> None:
-    assert (assign(target([]), LEVELS) == BACKGROUND).all()
+def test_without_objects_everything_is_background(assignment: str) -> None:
+    assert (assign(target([]), LEVELS, assignment) == BACKGROUND).all()
 
 
 @EITHER
-def test_anchors_on_ignored_places_are_not_counted(assign: Assign) -> None:
-    owner = assign(target([], ignored=[[48, 48, 61, 64]]), LEVELS)
+def test_anchors_on_ignored_places_are_not_counted(assignment: str) -> None:
+    owner = assign(target([], ignored=[[48, 48, 61, 64]]), LEVELS, assignment)
     assert owner.tolist() == [BACKGROUND] * 3 + [NOT_COUNTED] * 2
 
 
-@EITHER
-def test_an_object_comes_before_an_ignored_place(assign: Assign) -> None:
-    owner = assign(target([[50, 50, 60, 60]], ignored=[[48, 48, 64, 64]]), LEVELS)
-    assert owner[3] == 0
+@pytest.mark.parametrize(
+    ("assignment", "second"), [("overlap", 0), ("atss", NOT_COUNTED)], ids=["overlap", "atss"]
+)
+def test_an_object_comes_before_an_ignored_place(assignment: str, second: int) -> None:
+    owner = assign(target([[50, 50, 60, 60]], ignored=[[48, 48, 64, 64]]), LEVELS, assignment)
+    assert owner[3:].tolist() == [0, second]
 
 
 coordinates = st.integers(0, 40)
@@ -81,7 +81,7 @@ rectangles = st.tuples(coordinates, coordinates, st.integers(2, 20), st.integers
 
 @given(objects=st.lists(rectangles, min_size=1, max_size=5), rows=st.lists(rectangles, min_size=1))
 def test_assignment_follows_its_rules(objects: list[list[float]], rows: list[list[float]]) -> None:
-    owner = assign_by_overlap(target(objects), [torch.tensor(rows)[:, None]]).tolist()
+    owner = assign(target(objects), [torch.tensor(rows)[:, None]], "overlap").tolist()
     for anchor, owned in zip(rows, owner, strict=True):
         overlaps = [iou(anchor, one) for one in objects]
         best = max(overlaps)
@@ -129,7 +129,7 @@ def suitable(one: list[float], levels: list[torch.Tensor]) -> set[int]:
 def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
     objects = [[x0 + 0.37, y0 + 0.21, x1 + 0.37, y1 + 0.21] for x0, y0, x1, y1 in whole]
     levels = anchors_of_levels(CONFIG, SIDE, SIDE)
-    owner = assign_by_statistics(target(objects), levels).tolist()
+    owner = assign(target(objects), levels, "atss").tolist()
     suits = [suitable(one, levels) for one in objects]
     anchors = flat(levels).tolist()
     for row, owned in enumerate(owner):
@@ -146,14 +146,13 @@ def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
 def test_by_statistics_an_object_of_any_size_is_answered_for(side: float) -> None:
     levels = anchors_of_levels(CONFIG, SIDE, SIDE)
     one = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
-    assert 0 in assign_by_statistics(target([one]), levels).tolist()
+    assert 0 in assign(target([one]), levels, "atss").tolist()
 
 
 def test_by_statistics_a_small_object_has_more_anchors_than_by_overlap() -> None:
     levels = anchors_of_levels(CONFIG, SIDE, SIDE)
     small = target([[32, 32, 39, 39]])
     by_statistics, by_overlap = (
-        int((assign(small, levels) == 0).sum())
-        for assign in (assign_by_statistics, assign_by_overlap)
+        int((assign(small, levels, assignment) == 0).sum()) for assignment in ("atss", "overlap")
     )
     assert by_statistics > by_overlap

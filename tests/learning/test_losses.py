@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from geodetect.learning.anchor_assignment import NOT_COUNTED, Target, assign_by_overlap
+from geodetect.learning.anchor_assignment import NOT_COUNTED, Target, assign
 from geodetect.learning.losses import BOX_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA, retinanet_loss
 from geodetect.model.anchors import encode
 
 
 def loss_of(logits: Tensor, deltas: Tensor, targets: list[Target]) -> tuple[Tensor, Tensor]:
-    return retinanet_loss(logits, deltas, targets, levels=LEVELS, assign=assign_by_overlap)
+    return retinanet_loss(logits, deltas, targets, levels=LEVELS, assignment="overlap")
 
 
 def focal(logit: float, wanted: bool) -> float:
@@ -32,7 +32,7 @@ def test_the_classification_loss_is_the_focal_loss_per_positive_anchor(
 ) -> None:
     wanted = target([[0, 0, 10, 10], [50, 50, 60, 60]], label=1)
     values = torch.tensor(logits).reshape(1, 5, 2)
-    owner = assign_by_overlap(wanted, LEVELS)
+    owner = assign(wanted, LEVELS, "overlap")
     expected = sum(
         focal(values[0, a, c].item(), owner[a].item() >= 0 and c == 1)
         for a in range(5)
