@@ -17,7 +17,6 @@ from geodetect.learning.chips import Ground
 from geodetect.learning.coarser import CoarserImagery, coarsest_factor
 from geodetect.learning.validation import LEAST_CONF, Validation, calibrated, validate
 from geodetect.model.bundle import Weights
-from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.pytorch import training_runtime
 
@@ -76,8 +75,7 @@ class HeldOut:
             that at which F1 is still 95 % of what it is on the held-out rasters.
         """
         card = calibrated(self._card, measured)
-        least = calibrated_score(LEAST_CONF, measured.calibration)
-        detector = self._detector(card, weights, conf=least)
+        detector = self._detector(card, weights, conf=measured.conf)  # as in ``predict``, and fast
         sizes_m = [ground.gsd_m for ground in self.grounds]
         own_m = float(self._card.gsd_m or max(sizes_m))
         seen_m = max(own_m, *sizes_m)  # finer ones are shrunk to the network's
