@@ -70,7 +70,7 @@ CHANGES = {
     "fitted-anchors": Change({"anchors": "fitted"}),
     "two-levels": Change(network={"strides": (8, 16), "anchor_sizes_px": FINER_ANCHORS_PX}),
     "plain-heads": Change(network={"head_norm_groups": 0}),
-    "short-heads": Change(network={"head_convs": 1}),
+    "long-heads": Change(network={"head_convs": 3}),
     "wide-pyramid": Change(network={"fpn_channels": 256}),
     "random-trunk": Change({"init": "none"}),
     "whole-trunk": Change(constants={"learner.FROZEN": (), "learner.TRUNK_LR_SHARE": 1.0}),

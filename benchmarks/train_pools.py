@@ -24,8 +24,9 @@ colours, and from drawn scenes. The first run starts from an ImageNet trunk, eac
 before, with stronger variations of colour, light and sharpness: without it, more steps made the
 model worse on California, which is never touched. The mean of the weights of models that were
 trained one from the other is better than either (Wortsman et al. 2022, "Model soups"); one named
-twice counts twice. Interrupted, a run goes on with ``--resume``. Measure with
-``python benchmarks/accuracy.py``.
+twice counts twice. The heads of the built-in model have three convolutions, the default when it was
+first trained; a training from a trunk makes one now. Interrupted, a run goes on with ``--resume``.
+Measure with ``python benchmarks/accuracy.py``.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class NetworkConfig(BaseModel):
     trunk_stages: int = Field(3, ge=2, le=4)
     fpn_channels: int = Field(128, ge=8)
     strides: tuple[int, ...] = (8, 16, 32, 64)
-    head_convs: int = Field(3, ge=1)
+    head_convs: int = Field(1, ge=1)
     head_norm_groups: int = Field(16, ge=0)
     coarser_from: Literal["pyramid_relu", "pyramid", "trunk"] = "pyramid_relu"
     norm_eps: float = Field(1e-5, ge=0)

@@ -49,7 +49,7 @@ def whole_octave(smallest_px: float) -> tuple[float, ...]:
 
 
 def _geodetect() -> NetworkConfig:
-    """Ours: the trunk's first three stages, light heads with group norm, small anchors."""
+    """Ours: the trunk's first three stages, short heads with group norm, small anchors."""
     sizes = tuple(
         tuple(round(size, 2) for size in _octave(OUR_ANCHOR_BASE * stride))
         for stride in OUR_STRIDES

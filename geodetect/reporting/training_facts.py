@@ -81,7 +81,8 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
         )
         rows += [
             ("Backbone", f"{network.backbone}, {network.trunk_stages} stages"),
-            ("Pyramid", f"{network.fpn_channels} channels, {network.head_convs} convolutions"),
+            ("Pyramid", f"{network.fpn_channels} channels"),
+            ("Convolutions of a head", f"{network.head_convs}"),
             ("Anchor sizes", f"{anchors} (px, by stride)"),
             ("Anchor ratios", ", ".join(f"{ratio:g}" for ratio in network.anchor_ratios)),
         ]
