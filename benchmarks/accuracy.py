@@ -35,6 +35,7 @@ LEAST_CONF = 0.05
 HELD_OUT, CALIFORNIA = "Cannes, held out", "California"
 AS_IT_COMES = geodetect.PredictSettings()
 CANNES_HELD_OUT = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 to 25,000
+CANNES_LEARNED_FROM = (1_020_000.0, 6_281_825.6, 1_023_400.0, 6_285_000.0)
 
 
 @dataclass(frozen=True)
