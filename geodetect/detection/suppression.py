@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from geodetect.geo import boxes as bx
 
-BLOCK = 4096  # boxes decided at once, so that pairs of overlapping boxes fit into memory
+FIRST_BLOCK = 256  # the best boxes first: what they remove need not be compared with each other
+LARGEST_BLOCK = 4096  # boxes decided at once, so that pairs of overlapping boxes fit into memory
 
 Int = NDArray[np.int64]
 
@@ -33,8 +34,10 @@ def suppress(
     apart = boxes + (labels * _extent(boxes))[:, None]  # boxes of two classes never meet
     left = np.argsort(-scores, kind="stable")
     kept = [np.empty(0, np.int64)]
+    block = FIRST_BLOCK
     while len(left):
-        head, left = left[:BLOCK], left[BLOCK:]
+        head, left = left[:block], left[block:]
+        block = min(2 * block, LARGEST_BLOCK)
         better, worse = _overlaps(apart[head], apart[head], iou=iou)
         first = better < worse
         head = head[_undominated(len(head), better[first], worse[first])]

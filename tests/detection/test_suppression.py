@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -32,18 +34,20 @@ def one_by_one(
     return kept
 
 
-@given(found, st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.sampled_from([1, 3, 4096]))
+@given(
+    found,
+    st.sampled_from([0.0, 0.2, 0.5, 1.0]),
+    st.sampled_from([(1, 1), (1, 4), (3, 3), (256, 4096)]),
+)
 def test_it_does_what_going_through_all_boxes_does(
-    rows: list[tuple[Box, int, int]], iou: float, block: int
+    rows: list[tuple[Box, int, int]], iou: float, blocks: tuple[int, int]
 ) -> None:
     boxes = np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4)
     scores = np.array([score for _, score, _ in rows], np.float32)
     labels = np.array([label for _, _, label in rows], np.int64)
-    usual, suppression.BLOCK = suppression.BLOCK, block
-    try:
+    first, largest = blocks
+    with patch.multiple(suppression, FIRST_BLOCK=first, LARGEST_BLOCK=largest):
         kept = suppress(boxes, scores, labels, iou=iou)
-    finally:
-        suppression.BLOCK = usual
     assert kept.tolist() == one_by_one(boxes, scores, labels, iou)
 
 
