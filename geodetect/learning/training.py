@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from geodetect.errors import DivergenceError, InputError
-from geodetect.learning.anchor_choice import with_anchors
+from geodetect.learning.anchor_choice import OURS, with_anchors
 from geodetect.learning.anchor_fit import Anchors
 from geodetect.learning.chips import ChipSampler
 from geodetect.learning.distributed import Processes, joined
@@ -28,7 +28,7 @@ from geodetect.learning.tally import TrainingTally
 from geodetect.learning.tensorboard import TensorBoardLog, load_writer
 from geodetect.model.bundle import check_target
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.initial import initialise
+from geodetect.model.initial import initialise, with_heads_of
 from geodetect.model.presets import network_config
 from geodetect.model.retinanet import RetinaNet
 from geodetect.progress import Progress, silent
@@ -107,6 +107,8 @@ def train(
                 load_writer()
             _check_batch(settings, processes)
             config = network_config(settings.network, backbone=settings.backbone)
+            if settings.network == OURS:
+                config = with_heads_of(config, settings.init)
             anchors = Anchors.of(config)
             grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
             gsd_m = settings.gsd or _median_gsd_m(grounds)

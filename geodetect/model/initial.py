@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from geodetect.errors import ModelFileError
 from geodetect.model.bundle import list_models, load_bundle, load_card
-from geodetect.model.card import ModelCard
+from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.retinanet import RetinaNet
 from geodetect.model.timm_trunk import TimmTrunk, load_trunk
 
@@ -67,6 +67,20 @@ def card_of(init: str) -> ModelCard | None:
         ModelFileError: The model's card is damaged.
     """
     return load_card(init) if _is_model(init) else None
+
+
+def with_heads_of(config: NetworkConfig, init: str) -> NetworkConfig:
+    """The network with heads as long as those of the model that a training starts from.
+
+    So none of the model's convolutions is dropped. Without such a model it stays as it is.
+
+    Raises:
+        ModelFileError: The model's card is damaged.
+    """
+    start = card_of(init)
+    if start is None or start.network is None:
+        return config
+    return config.model_copy(update={"head_convs": start.network.head_convs})
 
 
 def _is_model(init: str) -> bool:

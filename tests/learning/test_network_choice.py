@@ -10,14 +10,17 @@ import pytest
 from geodetect.detection.network import NetworkDetector
 from geodetect.errors import InputError
 from geodetect.learning.training import train
-from geodetect.model.bundle import load_bundle
+from geodetect.model.bundle import load_bundle, save_bundle
+from geodetect.model.card import ModelCard
 from geodetect.model.presets import network_config
+from geodetect.model.retinanet import RetinaNet
 from geodetect.model.runtimes.pytorch import TorchRuntime
 from geodetect.settings import TrainSettings
 from tests.tiny import (
     grid_corners,
     square_boxes,
     squares_image,
+    weights_of,
     write_labels,
     write_raster,
 )
@@ -51,6 +54,22 @@ def test_a_network_by_name_is_trained_and_can_be_used(
     image = squares_image(SIDE, [])[None]
     detector = NetworkDetector(TorchRuntime(*load_bundle(path), "cpu"), conf=0.0)
     assert len(detector(image, np.ones((1, SIDE, SIDE), bool))[0]) > 0
+
+
+@pytest.mark.parametrize("anchors", ["auto", "default"])
+def test_a_model_to_start_from_loses_none_of_its_heads(
+    scene: tuple[Path, Path], tmp_path: Path, anchors: str
+) -> None:
+    longer = network_config("geodetect").model_copy(update={"head_convs": 2})
+    network, start = RetinaNet(longer, 1), tmp_path / "start.safetensors"
+    save_bundle(
+        start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)
+    )
+    options = settings(init=str(start), anchors=anchors)
+    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=options)
+    assert card.network == longer
+    count = len(network.state_dict())
+    assert f"({count} of {count} parameters)" in card.training.initial_weights
 
 
 def test_an_unknown_network_is_refused_before_the_training(
