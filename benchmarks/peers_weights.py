@@ -38,6 +38,7 @@ from torchvision.ops import box_iou
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from geodetect.model.runtimes.pytorch import computes_in_bf16
 from tests.stock_networks import SCENE, scene_tile, stock_network
 
 TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
@@ -73,12 +74,13 @@ def train_weights(file: Path, *, minutes: float) -> None:
     network.backbone.body.requires_grad_(False)
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
+    in_bf16 = computes_in_bf16(torch.device("cpu"))
     began, steps = time.monotonic(), 0
     crops = _crops(np.random.default_rng(0))
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
         optimiser.param_groups[0]["lr"] = LR * min(1, (steps + 1) / 20) * (1 - share)
         images, targets = zip(*(next(crops) for _ in range(BATCH)), strict=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=in_bf16):
             losses = network(list(images), list(targets))
         loss = sum(losses.values())
         optimiser.zero_grad()

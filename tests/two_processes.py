@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from geodetect.errors import GeodetectError, OutputError, RasterError
-from geodetect.learning import learner as learner_module
 from geodetect.learning import loop as loop_module
 from geodetect.learning import lr_range
 from geodetect.learning.batches import draw_batch
@@ -82,7 +81,7 @@ def gradients(learner: Learner) -> torch.Tensor:
 def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[float]]:
     """Gradients and losses of a step."""
     torch.manual_seed(0)
-    learner = new_learner(make().settings, processes=processes)
+    learner = new_learner(make().settings, processes=processes, in_bf16=False)
     chips = draw_batch(Uneven(), 0, batch_size=batch_size, processes=processes)  # type: ignore[arg-type]
     losses = learner.learn(chips, 1.0)
     return gradients(learner), [losses.classes, losses.boxes]
@@ -91,13 +90,12 @@ def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[
 def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
     """How far a step of two processes is from that of one, with chips that are unlike."""
     found: Found = {}
-    with mock.patch.object(learner_module, "COMPUTE", torch.float32):
-        for batch_size in (2, 5):  # of two chips the second has no object
-            (alone, losses), (both, shared) = (
-                one_step(them, batch_size) for them in (ALONE, processes)
-            )
-            found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
-            found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
+    for batch_size in (2, 5):  # of two chips the second has no object
+        (alone, losses), (both, shared) = (
+            one_step(them, batch_size) for them in (ALONE, processes)
+        )
+        found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
+        found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
     return found
 
 

@@ -21,13 +21,12 @@ from geodetect.model.bundle import Weights
 from geodetect.model.card import ModelCard
 from geodetect.model.device import pick_device
 from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtimes.pytorch import normalise
+from geodetect.model.runtimes.pytorch import computes_in_bf16, normalise
 
 TRUNK_LR_SHARE = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
-COMPUTE = torch.bfloat16  # where it is precise enough; weights and their sums stay single
 FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
 
 
@@ -60,6 +59,8 @@ class Learner:
         chip_px: Side of the chips.
         assignment: Which anchors answer for which object, a name in ``ASSIGNMENTS``.
         processes: Those that make each step together; all must start with the same network.
+        in_bf16: Compute steps in bf16; weights and their sums are in single precision anyway.
+            None: where the device has units for it.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class Learner:
         chip_px: int,
         assignment: str,
         processes: Processes = ALONE,
+        in_bf16: bool | None = None,
     ) -> None:
         self.network = network
         self.card = card
         self.lr = lr
         self.device = pick_device(device)
         self.steps = 0
+        self._in_bf16 = computes_in_bf16(self.device) if in_bf16 is None else in_bf16
         self._processes = processes
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
@@ -117,7 +120,7 @@ class Learner:
         images, targets = self._to_device(chips)
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak_lr"] * rate
-        with torch.autocast(self.device.type, dtype=COMPUTE):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
             logits, deltas = self.network(images)
         class_loss, box_loss = retinanet_loss(
             logits.float(),

@@ -31,10 +31,9 @@ TORCHRUN = (
 )  # fmt: skip
 PROGRAM = ("-m", "geodetect_cli")
 IN_SINGLE_PRECISION = """
-import torch
 from geodetect.learning import learner
 from geodetect_cli.app import main
-learner.COMPUTE = torch.float32
+learner.computes_in_bf16 = lambda device: False
 main()
 """
 OPTIONS = [

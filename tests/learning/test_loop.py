@@ -83,14 +83,25 @@ class Finder:
 
 
 def new_learner(
-    settings: TrainSettings, classes: int = 1, *, processes: Processes = ALONE
+    settings: TrainSettings,
+    classes: int = 1,
+    *,
+    processes: Processes = ALONE,
+    in_bf16: bool | None = None,
 ) -> Learner:
     assert CARD.network is not None
     torch.manual_seed(0)
     network = RetinaNet(CARD.network, classes)
     lr = settings.lr if isinstance(settings.lr, float) else 1e-3
     return Learner(
-        network, CARD, device="cpu", lr=lr, chip_px=CHIP_PX, assignment="atss", processes=processes
+        network,
+        CARD,
+        device="cpu",
+        lr=lr,
+        chip_px=CHIP_PX,
+        assignment="atss",
+        processes=processes,
+        in_bf16=in_bf16,
     )
 
 
@@ -144,6 +155,21 @@ def cut_off(loop: Loop, step: int) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         loop.run(stop)
+
+
+@pytest.mark.parametrize(("has_units", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_steps_are_made_in_bf16_where_the_processor_has_units_for_it(
+    has_units: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("PyTorch knows no bf16 on this processor")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
+    loop, found = make(), set()
+    loop.learner.network.register_forward_hook(lambda _, __, out: found.add(out[0].dtype))
+    loop.learner.learn([loop.sampler[0]], 1.0)
+    assert found == {dtype}
+    assert {p.dtype for p in loop.learner.network.parameters()} == {torch.float32}
 
 
 def test_the_loss_falls_on_an_easy_problem() -> None:

@@ -252,12 +252,17 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
         InputError: There is no such device.
     """
     chosen = pick_device(device)
-    known = chosen.type == "cpu" and "bf16" in _torch_precisions(chosen)
-    precision = "bf16" if known and _has_bf16_units() else "auto"
+    precision = "bf16" if chosen.type == "cpu" and computes_in_bf16(chosen) else "auto"
     return TorchRuntime(card, weights, str(chosen), precision=precision)
 
 
-def _has_bf16_units() -> bool:
-    """Whether the processor computes in bf16; others only know how to take it apart."""
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether a device has units for bf16.
+
+    Others take bf16 apart, which on a processor takes four times as long as single precision.
+    """
+    if "bf16" not in _torch_precisions(device):
+        return False
     cpu = torch.cpu
-    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+    has_units = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    return device.type != "cpu" or bool(has_units)
