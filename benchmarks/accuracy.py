@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,11 @@ def places(data: Path) -> list[Place]:
 
 
 def place_called(name: str, data: Path) -> Place:
-    """The place of this name, which must be there."""
-    (found,) = (place for place in places(data) if place.name == name)
-    return found
+    """The place of this name; without it, the program ends."""
+    found = [place for place in places(data) if place.name == name]
+    if not found:
+        sys.exit(f"{name}: its imagery was not found in {data}; this benchmark needs it")
+    return found[0]
 
 
 def write_held_out(file: Path) -> Path:

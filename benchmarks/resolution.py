@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import rasterio
-from accuracy import ROOT, Place, measure, places
+from accuracy import CALIFORNIA, HELD_OUT, ROOT, Place, measure, place_called
 from affine import Affine
 from rasterio.enums import Resampling
 from report import machine, save_table
@@ -23,6 +23,7 @@ from report import machine, save_table
 from geodetect.io.raster import open_raster
 from geodetect.model.bundle import load_card
 
+GROUNDS = {"california": CALIFORNIA, "cannes": HELD_OUT}
 GSDS_M = (0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.50, 0.60)
 
 
@@ -55,11 +56,10 @@ def main() -> None:
     parser.add_argument("--model", default="pools")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("--gsd", type=float, action="append", help="metres; may be repeated")
-    parser.add_argument("--ground", choices=("california", "cannes"), default="california")
+    parser.add_argument("--ground", choices=GROUNDS, default="california")
     options = parser.parse_args()
     conf = load_card(options.model).conf
-    known = {place.name.split(",")[0].lower(): place for place in places(options.data)}
-    place, rows = known[options.ground], []
+    place, rows = place_called(GROUNDS[options.ground], options.data), []
     for gsd_m in options.gsd or GSDS_M:
         with tempfile.TemporaryDirectory() as folder:
             raster = resampled(place, gsd_m, Path(folder))
