@@ -6,6 +6,7 @@ All randomness comes from the generator that is handed in, so a chip is the same
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 import torch
@@ -72,10 +73,8 @@ def recolour(
         x = _replace_channel(x, rng)
     if rng.random() < 0.5 * strength:
         x = _bend_tones(x, rng)
-    if rng.random() < 0.25 * strength:
-        x = coarsen(x, float(rng.uniform(1.2, 3.0)))
-    elif rng.random() < 0.2 * strength:
-        x = F.gaussian_blur(x, [5, 5], [float(rng.uniform(0.3, 1.8))])
+    if rng.random() < 0.6 * strength:
+        x = soften(x, rng)
     elif rng.random() < 0.15 * strength:
         x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
     if rng.random() < 0.15 * strength:
@@ -128,6 +127,29 @@ def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> ND
     return np.asarray(light * (colour + faded * (tinted - colour)))
 
 
+def soften(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Imagery of a coarser ground resolution, of a softer lens, compressed, or all of it.
+
+    Colours are blurred most where coarse pixels are compressed: JPEG halves their resolution.
+
+    Args:
+        image: ``uint8[3, H, W]``.
+        rng: Source of randomness.
+    """
+    height, width = image.shape[1:]
+    coarser, blurred, compressed = rng.random(3) < (0.65, 0.6, 0.4)
+    if coarser:
+        factor = float(np.exp(rng.uniform(np.log(1.2), np.log(3.2))))
+        image = F.resize(image, _shrunk(image, factor), antialias=True)
+    if blurred or not coarser:
+        sigma = float(rng.uniform(0.3, 1.0 if coarser else 2.2))  # in pixels of the coarse image
+        radius = min(math.ceil(2.5 * sigma), min(image.shape[1:]) - 1)
+        image = F.gaussian_blur(image, [2 * radius + 1] * 2, [sigma])
+    if compressed:
+        image = torch.from_numpy(_as_jpeg(image, int(rng.integers(40, 90))))
+    return F.resize(image, [height, width], antialias=True)
+
+
 def coarsen(image: Tensor, factor: float) -> Tensor:
     """Imagery of a coarser ground resolution, enlarged to this one.
 
@@ -135,16 +157,19 @@ def coarsen(image: Tensor, factor: float) -> Tensor:
         image: ``uint8[C, H, W]``.
         factor: How many times larger its pixels would be.
     """
-    height, width = image.shape[1:]
-    small = [max(1, round(height / factor)), max(1, round(width / factor))]
-    return F.resize(F.resize(image, small, antialias=True), [height, width], antialias=True)
+    small = F.resize(image, _shrunk(image, factor), antialias=True)
+    return F.resize(small, list(image.shape[1:]), antialias=True)
+
+
+def _shrunk(image: Tensor, factor: float) -> list[int]:
+    return [max(1, round(side / factor)) for side in image.shape[1:]]
 
 
 def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
     """What is left of an image after JPEG compression."""
     memory = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
-    return np.ascontiguousarray(np.asarray(Image.open(memory)).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.array(Image.open(memory)).transpose(2, 0, 1))
 
 
 def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.learning.augment import recolour, recolour_objects, turn
+from geodetect.learning.augment import recolour, recolour_objects, soften, turn
 
 SIDE = 40
 corner = st.integers(0, SIDE - 6)
@@ -59,6 +60,32 @@ def test_recolouring_keeps_shape_and_type_and_its_argument(
     assert changed.dtype == np.uint8
     assert (image == before).all()
     assert (recolour(image, np.random.default_rng(seed)) == changed).all(), "same seed, same image"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, shape=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_softening_keeps_shape_and_type_and_its_argument(seed: int, shape: tuple[int, int]) -> None:
+    image = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8))
+    before = image.clone()
+    soft = soften(image, np.random.default_rng(seed))
+    assert soft.shape == image.shape
+    assert soft.dtype == torch.uint8
+    assert torch.equal(image, before)
+
+
+def test_softening_leaves_less_detail_and_objects_where_they_are() -> None:
+    image = torch.from_numpy(painted(14, 18, 12, 8)[:3])
+    rows, columns = np.mgrid[: image.shape[1], : image.shape[2]]
+    middle = [float((x * image[0].numpy()).sum() / image[0].sum()) for x in (columns, rows)]
+    steps = torch.diff(image.float()).abs().max()
+    softer = 0
+    for seed in range(40):
+        soft = soften(image, np.random.default_rng(seed))
+        weight = np.where(soft[0] > 20, soft[0], 0)  # JPEG leaves a little in the dark
+        found = [float((x * weight).sum() / weight.sum()) for x in (columns, rows)]
+        np.testing.assert_allclose(found, middle, atol=0.35)
+        softer += bool(torch.diff(soft.float()).abs().max() < 0.9 * steps)
+    assert softer > 30
 
 
 @pytest.mark.parametrize("seed", range(5))
