@@ -80,7 +80,7 @@ def figures(place: Place, model: str, imagery: str) -> dict[str, str]:
     settings = geodetect.EvaluateSettings(
         conf=load_card(model).conf,
         iou=0.3,
-        sizes=(0.1, *SIZES_M, 100.0),
+        sizes=SIZES_M,
         resamples=0,
         ignore_classes=True,
     )
