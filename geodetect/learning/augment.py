@@ -162,7 +162,8 @@ def coarsen(image: Tensor, factor: float) -> Tensor:
 
 
 def _shrunk(image: Tensor, factor: float) -> list[int]:
-    return [max(1, round(side / factor)) for side in image.shape[1:]]
+    """Sides so many times smaller, but not one pixel in all, which PyTorch cannot resize to."""
+    return [max(min(2, side), round(side / factor)) for side in image.shape[1:]]
 
 
 def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
