@@ -26,7 +26,7 @@ import geodetect
 from geodetect.model.bundle import load_card
 
 SIZES_M = (5.0, 6.0, 8.0, 11.0)
-PALEST = 20.0  # what black becomes
+BLACK = 20.0  # what black becomes
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def softened(place: Place, softness: Softness, folder: Path) -> Place:
         pixels = np.stack([ndimage.gaussian_filter(band, sigma) for band in pixels])
         grey = pixels.mean(axis=0)
         pixels = grey + softness.saturation * (pixels - grey)
-        pixels = np.rint(PALEST + pixels * (255 - PALEST) / 255)
+        pixels = np.rint(BLACK + pixels * (255 - BLACK) / 255)
         storage = {"compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": softness.quality}
         profile = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512}
         kept = {name: source.profile[name] for name in ("crs", "transform", "width", "height")}

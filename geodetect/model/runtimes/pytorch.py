@@ -252,7 +252,7 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
         InputError: There is no such device.
     """
     chosen = pick_device(device)
-    precision = "bf16" if chosen.type == "cpu" and computes_in_bf16(chosen) else "auto"
+    precision = "bf16" if computes_in_bf16(chosen) else "auto"
     return TorchRuntime(card, weights, str(chosen), precision=precision)
 
 
@@ -261,8 +261,8 @@ def computes_in_bf16(device: torch.device) -> bool:
 
     Others take bf16 apart, which on a processor takes four times as long as single precision.
     """
-    if "bf16" not in _torch_precisions(device):
-        return False
+    known = "bf16" in _torch_precisions(device)
+    if device.type != "cpu":
+        return known
     cpu = torch.cpu
-    has_units = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
-    return device.type != "cpu" or bool(has_units)
+    return known and bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
