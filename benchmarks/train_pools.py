@@ -12,7 +12,7 @@
     python benchmarks/train_pools.py -o second_mean.safetensors --average mean.safetensors \
         mean.safetensors fourth.safetensors --conf 0.51
     python benchmarks/train_pools.py -o fifth.safetensors --minutes 14 --augment 0.5 --lr 4e-4 \
-        --init second_mean.safetensors --seed 21 --shares 1 0 0 --as-labelled --no-turn
+        --init second_mean.safetensors --seed 21 --shares 1 0 0 0 --as-labelled --no-turn
     python benchmarks/train_pools.py -o third_mean.safetensors --average second_mean.safetensors \
         fifth.safetensors
     python benchmarks/train_pools.py -o sixth.safetensors --steps 1300 --augment 0.8 --lr 6e-4 \
@@ -61,12 +61,15 @@ CANNES_LABELS_OFF_M = (0.14, -0.22)  # its labels lie a pixel to the upper left 
 TESTED_GSD_M = (0.15, 0.6)  # resolution.py: F1 of California 0.923 to 0.931
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"
 SCENES = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
+GARDENS = ("--columns", "0", "17000", "--seed", "3")
 SOURCES = (
     "Cannes, France: RGB orthophoto of IGN at 0.20 m, west of column 17,000; labels of "
     "K-Oussama/Swimming-Pool-Detection",
     "Sao Paulo, Brazil: near infrared, green, blue orthophoto GeoSampa 2020 at 0.20 m, its red "
     "band estimated from these; labels of rafael-b-g/sp-pools",
     f"drawn scenes: sample_data/generate.py {' '.join(SCENES)}",
+    "Cannes as above, above-ground pools drawn into it: "
+    f"sample_data/draw_into.py {' '.join(GARDENS)}",
 )
 
 
@@ -97,6 +100,15 @@ def draw_scenes(folder: Path) -> None:
     draw = [sys.executable, str(ROOT / "sample_data/generate.py"), *SCENES, "-o", str(partial)]
     subprocess.run(draw, check=True)
     partial.rename(folder)
+
+
+def draw_gardens(gardens: Path) -> None:
+    """Draw pools into Cannes as it is labelled; the files appear complete, the imagery last."""
+    cannes, partial = SHARED / "data/pools/cannes_north.tif", gardens.with_name("partial.tif")
+    draw = [sys.executable, str(ROOT / "sample_data/draw_into.py"), *GARDENS, "-o", str(partial)]
+    subprocess.run([*draw, str(cannes), str(cannes.with_suffix(".geojson"))], check=True)
+    partial.with_suffix(".gpkg").replace(gardens.with_suffix(".gpkg"))
+    partial.rename(gardens)
 
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
@@ -147,6 +159,9 @@ def prepare(folder: Path) -> None:
     natural.mkdir(parents=True, exist_ok=True)
     if not scenes.exists():  # a few minutes
         draw_scenes(scenes)
+    gardens = folder / "gardens.tif"
+    if not gardens.exists():
+        draw_gardens(gardens)
     write_held_out(folder / "held_out.gpkg")
     cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
     moved = cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M))
@@ -166,6 +181,7 @@ def train(options: argparse.Namespace) -> None:
         (pools / "cannes_north.tif", [as_labelled if options.as_labelled else moved]),
         (folder / "saopaulo", sorted((pools / "saopaulo").glob("*.geojson"))),
         (folder / "scenes", sorted((folder / "scenes").glob("*.geojson"))),
+        (folder / "gardens.tif", [folder / "gardens.gpkg"]),
     )
     used = [row for row in zip(grounds, SOURCES, options.shares, strict=True) if row[-1]]
     settings = geodetect.TrainSettings(
@@ -224,9 +240,10 @@ def main() -> None:
     parser.add_argument(
         "--shares",
         type=int,
-        nargs=3,
-        default=(3, 2, 1),
-        help="how often chips are drawn from Cannes, Sao Paulo and drawn scenes",
+        nargs=4,
+        default=(3, 2, 1, 0),
+        help="how often chips are drawn from Cannes, Sao Paulo, drawn scenes, and Cannes with more "
+        "pools drawn into it",
     )
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--average", type=Path, nargs="+", help="models, instead of a training")
