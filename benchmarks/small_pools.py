@@ -12,8 +12,6 @@ sample data), and the imagery is made soft as ``soft_imagery.py`` does. Matches 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import numpy as np
 from accuracy import HELD_OUT, ROOT, Place, detect, place_called
 from report import machine, save_table
 from soft_imagery import GRADES, softened
+from train_pools import draw_into
 
 from geodetect.assessment.matching import match_boxes
 from geodetect.assessment.metrics import average_precision, precision_recall_curve
@@ -33,8 +32,7 @@ SMALL_M = 4.0  # side of the square with the area of the label
 def with_drawn_pools(place: Place, folder: Path) -> Place:
     """The held-out ground with more pools."""
     raster = folder / "drawn.tif"
-    draw = [sys.executable, str(ROOT / "sample_data/draw_into.py"), *DRAWN, "-o", str(raster)]
-    subprocess.run([*draw, str(place.raster), str(place.truth)], check=True)
+    draw_into(place.raster, place.truth, raster, DRAWN)
     return Place(f"{place.name}, pools drawn into it", raster, raster.with_suffix(".gpkg"))
 
 

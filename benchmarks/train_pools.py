@@ -27,11 +27,10 @@ Learns from Cannes west of column 17,000, its labels moved onto the water, from 
 colours, and from drawn scenes. The first run starts from an ImageNet trunk, each other from the one
 before, with stronger variations of colour, light and sharpness: without it, more steps made the
 model worse on California, which is never touched. The sixth is for soft imagery and small pools.
-The mean of the weights of models that were
-trained one from the other is better than either (Wortsman et al. 2022, "Model soups"); one named
-twice counts twice. The heads of the built-in model have three convolutions, the default when it was
-first trained; a training from a trunk makes one now. Interrupted, a run goes on with ``--resume``.
-Measure with ``python benchmarks/accuracy.py``.
+The mean of the weights of models that were trained one from the other is better than either
+(Wortsman et al. 2022, "Model soups"); one named twice counts twice. The heads of the built-in model
+have three convolutions, the default when it was first trained; a training from a trunk makes one
+now. Interrupted, a run goes on with ``--resume``. Measure with ``python benchmarks/accuracy.py``.
 """
 
 from __future__ import annotations
@@ -102,11 +101,17 @@ def draw_scenes(folder: Path) -> None:
     partial.rename(folder)
 
 
+def draw_into(photo: Path, labels: Path, output: Path, options: Sequence[str]) -> None:
+    """Write imagery with small pools drawn into it, and their labels beside it."""
+    script = ROOT / "sample_data/draw_into.py"
+    files = [str(photo), str(labels), "-o", str(output)]
+    subprocess.run([sys.executable, str(script), *files, *options], check=True)
+
+
 def draw_gardens(gardens: Path) -> None:
     """Draw pools into Cannes as it is labelled; the files appear complete, the imagery last."""
     cannes, partial = SHARED / "data/pools/cannes_north.tif", gardens.with_name("partial.tif")
-    draw = [sys.executable, str(ROOT / "sample_data/draw_into.py"), *GARDENS, "-o", str(partial)]
-    subprocess.run([*draw, str(cannes), str(cannes.with_suffix(".geojson"))], check=True)
+    draw_into(cannes, cannes.with_suffix(".geojson"), partial, GARDENS)
     partial.with_suffix(".gpkg").replace(gardens.with_suffix(".gpkg"))
     partial.rename(gardens)
 
@@ -184,6 +189,7 @@ def train(options: argparse.Namespace) -> None:
         (folder / "gardens.tif", [folder / "gardens.gpkg"]),
     )
     used = [row for row in zip(grounds, SOURCES, options.shares, strict=True) if row[-1]]
+    length = {"steps": options.steps} if options.steps else {"minutes": options.minutes}
     settings = geodetect.TrainSettings(
         name="pools",
         description="Swimming pools on orthophotos of about 0.2 m.",
@@ -191,8 +197,7 @@ def train(options: argparse.Namespace) -> None:
         data=tuple(text for _, text, _ in used),
         gsd=0.2,
         init=options.init,
-        steps=options.steps or geodetect.TrainSettings().steps,  # of no account with minutes
-        minutes=None if options.steps else options.minutes,
+        **length,
         val_area=folder / "held_out.gpkg",
         seed=options.seed,
         lr=options.lr,

@@ -88,7 +88,7 @@ def draw_into(
     rng = np.random.default_rng(seed)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(photo) as source:
         known = gpd.read_file(labels).to_crs(source.crs)
-        in_pixels = shapely.STRtree([_moved(shape, ~source.transform) for shape in known.geometry])
+        pools_px = shapely.STRtree(known.affine_transform((~source.transform).to_shapely()).array)
         gsd_m = source.transform.a
         textures = make_textures(rng, gsd_m)
         part = Part.of(source, columns, north_m)
@@ -100,16 +100,16 @@ def draw_into(
                     continue
                 pixels = source.read(window=window)
                 if valid.all():
-                    x, y = window.col_off, window.row_off
-                    there = in_pixels.query(shapely.box(x, y, x + SIDE, y + SIDE))
-                    taken = [affinity.translate(in_pixels.geometries[i], -x, -y) for i in there]
-                    image = pixels.transpose(1, 2, 0)
-                    image, pools = draw_into_photograph(
-                        image, taken, textures, gsd_m=gsd_m, rng=rng
+                    image, added = draw_into_photograph(
+                        pixels.transpose(1, 2, 0),
+                        _inside(window, pools_px),
+                        textures,
+                        gsd_m=gsd_m,
+                        rng=rng,
                     )
                     pixels = image.transpose(2, 0, 1)
-                    onto = part.place * Affine.translation(to.col_off, to.row_off)
-                    drawn += [_moved(pool, onto) for pool in pools]
+                    onto = (part.place * Affine.translation(to.col_off, to.row_off)).to_shapely()
+                    drawn += [affinity.affine_transform(pool, onto) for pool in added]
                 copy.write(pixels, window=to)
                 copy.write_mask(valid, window=to)
             ground = shapely.box(*copy.bounds)
@@ -124,8 +124,11 @@ def draw_into(
     return len(copied), len(drawn)
 
 
-def _moved(shape: BaseGeometry, by: Affine) -> BaseGeometry:
-    return affinity.affine_transform(shape, [by.a, by.b, by.d, by.e, by.c, by.f])
+def _inside(window: Window, shapes: shapely.STRtree) -> list[BaseGeometry]:
+    """The shapes that touch a window, in its own pixels."""
+    x, y = window.col_off, window.row_off
+    there = shapes.query(shapely.box(x, y, x + window.width, y + window.height))
+    return [affinity.translate(shapes.geometries[i], -x, -y) for i in there]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from affine import Affine
 from rasterio.features import geometry_mask
+from shapely import affinity
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,9 +53,7 @@ def test_pools_are_drawn_on_lawns_away_from_labelled_ones(tmp_path: Path) -> Non
         assert raster.bounds == (1_020_000, 6_285_795.2, 1_020_204.8, 6_286_000)
         outside = geometry_mask(drawn.buffer(-0.5), pixels.shape[1:], raster.transform)
     assert len(drawn)
-    assert list(copied.geometry.bounds.iloc[0]) == list(
-        shapely.affinity.translate(known, 0, 1000).bounds
-    )
+    assert tuple(copied.geometry.iloc[0].bounds) == affinity.translate(known, 0, 1000).bounds
     assert drawn.distance(copied.geometry.iloc[0]).min() > 2
     red, _, blue = pixels.reshape(3, -1)
     water = ~outside.ravel()
