@@ -4,9 +4,10 @@
     python benchmarks/small_pools.py --model mine.safetensors
 
 No ground at hand has many of them. So they are drawn into the part of Cannes that no training saw,
-on its lawns and bare soil, beside trampolines, tarpaulins and parasols (``draw_into.py`` of the
-sample data), and the imagery is made soft as ``soft_imagery.py`` does. Matches are at an IoU of
-0.3. Recall is of drawn pools, at the model's own threshold; AP, F1 and precision are of all.
+where it looks even (lawns, bare soil, some tree tops and roofs), beside trampolines, tarpaulins and
+parasols (``draw_into.py`` of the sample data), and the imagery is made soft as ``soft_imagery.py``
+does. Matches are at an IoU of 0.3. Recall is of drawn pools, at the model's own threshold; AP, F1
+and precision are of all.
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ def draw_into_photograph(
     gsd_m: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], list[Polygon]]:
-    """Draw above-ground pools onto even, open ground, and about as many things that are none.
+    """Draw above-ground pools onto what looks even, and somewhat fewer things that are none.
+
+    Lawns and bare soil are meant; soft tree tops and brown roofs can look alike.
 
     Args:
         photo: ``uint8[S, S, 3]``.
@@ -78,7 +80,7 @@ def _draw_decoy(canvas: Canvas, frame: Frame, radius_m: float, rng: np.random.Ge
 
 
 def _even_ground(photo: NDArray[np.uint8], radius_m: float, gsd_m: float) -> NDArray[np.int64]:
-    """Pixels about which there is room on lawn or soil, ``int64[N, 2]`` of x and y."""
+    """Pixels about which all looks like lawn or soil, ``int64[N, 2]`` of x and y."""
     side = 2 * int(np.ceil(radius_m / gsd_m)) + 1
     image = photo.astype(np.float32)
     bright = image.mean(axis=2)
