@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -39,9 +38,11 @@ def write_parquet(table: TablePieces, path: Path) -> None:
 
 
 def _as_geopandas_writes(piece: gpd.GeoDataFrame) -> pa.Table:
-    memory = io.BytesIO()
+    # Memory of Arrow's own: its threads let go of it at some time after the reading, and abort the
+    # process where that is Python's and the interpreter is just ending.
+    memory = pa.BufferOutputStream()
     piece.to_parquet(memory, index=False, compression=None)
-    return pq.read_table(memory)
+    return pq.read_table(pa.BufferReader(memory.getvalue()))
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
