@@ -46,8 +46,8 @@ class Part:
     def of(cls, source: Any, columns: tuple[int, int], north_m: float) -> "Part":
         """The windows that lie in these columns of pixels as a whole, moved to the north."""
         first, end = -(-columns[0] // SIDE), columns[1] // SIDE
-        moved = Affine.translation(0, north_m) * source.transform
-        place = moved * Affine.translation(first * SIDE, 0)
+        moved = Affine.translation(0, north_m) @ source.transform
+        place = moved @ Affine.translation(first * SIDE, 0)
         return cls(first, end, source.height // SIDE, place)
 
     def windows(self) -> Iterator[tuple[Window, Window]]:
@@ -108,7 +108,7 @@ def draw_into(
                         rng=rng,
                     )
                     pixels = image.transpose(2, 0, 1)
-                    onto = (part.place * Affine.translation(to.col_off, to.row_off)).to_shapely()
+                    onto = (part.place @ Affine.translation(to.col_off, to.row_off)).to_shapely()
                     drawn += [affinity.affine_transform(pool, onto) for pool in added]
                 copy.write(pixels, window=to)
                 copy.write_mask(valid, window=to)

@@ -18,6 +18,7 @@ from geodetect.assessment.calibration import apply_calibration, fit_calibration,
 from geodetect.assessment.curves import average_precision, precision_recall_curve
 from geodetect.assessment.matching import Matches, boxes_apart, match_boxes_at
 from geodetect.assessment.metrics import COCO_IOUS
+from geodetect.assessment.thresholds import steady_threshold
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.found import FoundObjects, RasterObjects, canonical_order
@@ -29,12 +30,12 @@ from geodetect.io.qgis_categories import Category, single_qml
 from geodetect.io.qgis_style import qml
 from geodetect.io.raster import Raster
 from geodetect.learning.chips import Ground
+from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 
 LEAST_CONF = 0.05
 FILE_NAME = "validation.gpkg"
-ROUNDING = 1e-6  # more than that of a score in single precision
 SCORE_DECIMALS = 4
 
 Boxes = NDArray[np.float64]
@@ -47,8 +48,8 @@ class Validation:
     """What was measured.
 
     Args:
-        conf: The calibrated score with the highest F1 at an IoU of 0.5; the detector's own
-            threshold when no object was found.
+        conf: The calibrated score that should have the highest F1 at an IoU of 0.5, see
+            ``steady_threshold``; the detector's own threshold when no object was found.
         metrics: Figures by name: ``objects, ap50, ap50_95``; ``f1, precision, recall`` at that
             threshold; ``ece``, the expected calibration error of scores from ``LEAST_CONF`` up, and
             ``ece_uncalibrated``, that of the network's own if they were calibrated here. All
@@ -183,21 +184,24 @@ def validate(detector: Detector, grounds: Sequence[Ground]) -> Validation | None
         before = _expected_error(scores, correct) if calibration is not None else math.nan
         scores = apply_calibration(scores, labels, calibration)
     by_iou = match_boxes_at(boxes, scores, truth, ious=COCO_IOUS)
-    best = precision_recall_curve(by_iou[0]).best_f1()
+    curve = precision_recall_curve(by_iou[0])
+    conf = round(steady_threshold(curve, least=calibrated_score(LEAST_CONF, calibration)), 4)
+    conf = detector.card.conf if math.isnan(conf) else conf
+    point = curve.at(conf)
     ap = [average_precision(matches) for matches in by_iou]
     metrics = {
         "objects": float(len(truth)),
         "ap50": ap[0],
         "ap50_95": float(np.mean(ap)),
-        "f1": best.f1,
-        "precision": best.precision,
-        "recall": best.recall,
+        "f1": point.f1,
+        "precision": point.precision,
+        "recall": point.recall,
         "ece": _expected_error(scores, correct),
         "ece_uncalibrated": before,
         **_by_class(by_iou[0], labels, wanted),
     }
     return Validation(
-        conf=_floor(best.score_threshold) if best.f1 > 0 else detector.card.conf,
+        conf=conf,
         metrics={name: round(v, 4) for name, v in metrics.items() if math.isfinite(v)},
         calibration=calibration,
         found=found,
@@ -259,8 +263,3 @@ def _on_one_map(sheets: Sequence[Sheet]) -> gpd.GeoDataFrame:
 def _source(path: str) -> str:
     """Where a raster is, wherever it is looked for from."""
     return str(Path(path).resolve()) if Path(path).exists() else path
-
-
-def _floor(score: float) -> float:
-    """Four decimals, rounded down: the last detection over the threshold stays over it."""
-    return max(math.floor((score - ROUNDING) * 1e4) / 1e4, 0.0)

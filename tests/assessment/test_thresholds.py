@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geodetect.assessment.curves import PrecisionRecallCurve
-from geodetect.assessment.thresholds import pick_threshold
+from geodetect.assessment.thresholds import pick_threshold, steady_threshold
 from geodetect.errors import InputError
 
 # right, wrong, right, right, wrong, of four objects
@@ -86,3 +88,57 @@ def test_no_other_threshold_is_better(
         (o.true_positives, o.false_positives) == (point.true_positives, point.false_positives)
         for o in others
     )
+
+
+def doubtful(
+    rng: np.random.Generator, n_right: int, n_wrong: int, missed: int
+) -> PrecisionRecallCurve:
+    """Right detections with scores around 0.7, wrong ones around 0.3."""
+    scores = np.concatenate([rng.beta(4, 2, n_right), rng.beta(2, 4, n_wrong)])
+    order = np.argsort(-scores)
+    return PrecisionRecallCurve(scores[order], np.cumsum(order < n_right), n_right + missed)
+
+
+def test_a_steady_threshold_does_better_on_other_ground_than_the_best_one_of_few_objects() -> None:
+    rng = np.random.default_rng(4)
+    elsewhere = doubtful(rng, 20_000, 20_000, 2_000)
+    lost = {"best": 0.0, "steady": 0.0}
+    for _ in range(100):
+        here = doubtful(rng, 10, 10, 1)
+        best = here.best_f1().score_threshold
+        lost["best"] += elsewhere.best_f1().f1 - elsewhere.at(best).f1
+        steady = steady_threshold(here, least=0.05)
+        lost["steady"] += elsewhere.best_f1().f1 - elsewhere.at(steady).f1
+    assert lost["steady"] < 0.6 * lost["best"]
+
+
+def test_with_many_objects_the_steady_threshold_is_where_f1_is_highest() -> None:
+    curve = doubtful(np.random.default_rng(5), 20_000, 20_000, 2_000)
+    assert steady_threshold(curve, least=0) == pytest.approx(
+        curve.best_f1().score_threshold, abs=0.02
+    )
+
+
+def test_the_steady_threshold_lies_midway_between_right_and_wrong() -> None:
+    apart = PrecisionRecallCurve(np.repeat([0.9, 0.3], 30), np.minimum(np.arange(1, 61), 30), 30)
+    assert steady_threshold(apart, least=0.05) == pytest.approx(0.6)
+    none_wrong = PrecisionRecallCurve(np.full(30, 0.9), np.arange(1, 31), 30)
+    assert steady_threshold(none_wrong, least=0.1) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("curve", [NO_OBJECTS, NO_DETECTIONS])
+def test_where_nothing_is_right_there_is_no_steady_threshold(curve: PrecisionRecallCurve) -> None:
+    assert math.isnan(steady_threshold(curve, least=0.05))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.05, 1), st.booleans()), min_size=1, max_size=12),
+    st.integers(0, 5),
+)
+def test_the_steady_threshold_is_a_score(detections: list[tuple[float, bool]], missed: int) -> None:
+    ordered = sorted(detections, reverse=True)
+    found = np.cumsum([right for _, right in ordered])
+    curve = PrecisionRecallCurve(np.array([s for s, _ in ordered]), found, found[-1] + missed)
+    threshold = steady_threshold(curve, least=0.05)
+    assert threshold == steady_threshold(curve, least=0.05) or not found[-1]
+    assert 0.05 <= threshold <= ordered[0][0] or not found[-1]

@@ -76,7 +76,7 @@ def test_a_file_keeps_the_rules_of_rfc_7946():
 
 @pytest.mark.parametrize("scale", [(0.1, -0.1), (0.1, 0.1), (-0.1, -0.1), (-0.1, 0.1)])
 def test_rings_are_counter_clockwise_however_the_raster_lies(scale: tuple[float, float]):
-    grid = Grid(UTM.crs, Affine.translation(450000, 5300000) * Affine.scale(*scale), 400, 300)
+    grid = Grid(UTM.crs, Affine.translation(450000, 5300000) @ Affine.scale(*scale), 400, 300)
     document = collection(table(grid))
     assert_rfc7946(document)
     assert len(document["features"]) == 2

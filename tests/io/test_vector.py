@@ -33,12 +33,12 @@ NAMES = ["id", "class", "score", "area_m2", "width_m", "length_m", "truncated", 
 
 def placed(crs: str | None, x: float, y: float, linear: Affine) -> Grid:
     wkt = None if crs is None else parse_crs(crs)
-    return Grid(wkt, Affine.translation(x, y) * linear, 4000, 3000)
+    return Grid(wkt, Affine.translation(x, y) @ linear, 4000, 3000)
 
 
 GRIDS = {
     "north-up": placed("EPSG:2154", 650000, 6860000, Affine.scale(0.1, -0.1)),
-    "rotated": placed("EPSG:25832", 450000, 5300000, Affine.rotation(33) * Affine.scale(0.1, -0.1)),
+    "rotated": placed("EPSG:25832", 450000, 5300000, Affine.rotation(33) @ Affine.scale(0.1, -0.1)),
     "sheared": placed("EPSG:25833", 390000, 5820000, Affine(0.1, 0.03, 0, 0.02, -0.15, 0)),
     "datum shift": placed("EPSG:2056", 2600000, 1200000, Affine.scale(0.25, -0.25)),
     "south-up": placed("EPSG:32755", 690000, 6090000, Affine.scale(0.1, 0.1)),
