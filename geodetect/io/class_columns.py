@@ -105,4 +105,7 @@ def _repeats(values: pd.Series[str]) -> bool:
 
 def _kind(values: pd.Series[str]) -> str:
     """What a column holds besides gaps: "string", "integer", "empty", ..."""
-    return str(pd.api.types.infer_dtype(values.dropna().astype(object), skipna=True))
+    known = values.dropna()
+    kind = str(pd.api.types.infer_dtype(known.astype(object), skipna=True))
+    beside_gaps = len(known) < len(values)  # integers are read as floats there
+    return "integer" if kind == "floating" and beside_gaps and (known % 1 == 0).all() else kind

@@ -43,13 +43,23 @@ _LARGEST_SHARE = 1.5  # a YOLO box may stick out of its image a little; pixels a
 
 @dataclass(frozen=True)
 class _Rows:
-    """The objects of one image as its file lists them."""
+    """The objects of one image as its file lists them.
+
+    Args:
+        name: Of the image.
+        boxes: Their edges.
+        names: Their classes.
+        size: Columns and rows of the image, where the file tells.
+        crowds: Whether each stands for many; empty: none does.
+        numbers: Of each in the file, counted from 0; None: they come image by image.
+    """
 
     name: str
     boxes: Sequence[Sequence[float]]
     names: Sequence[str]
     size: tuple[int, int] | None = None
     crowds: Sequence[bool] = ()
+    numbers: Sequence[int] | None = None
 
 
 def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) -> ImageLabels:
@@ -66,9 +76,9 @@ def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) ->
     try:
         categories = {c["id"]: str(c["name"]) for c in document.get("categories", ())}
         images = {image["id"]: image for image in document["images"]}
-        found: dict[Any, list[Any]] = {key: [] for key in images}
-        for annotation in document["annotations"]:
-            found[annotation["image_id"]].append(annotation)
+        found: dict[Any, list[tuple[int, Any]]] = {key: [] for key in images}
+        for number, annotation in enumerate(document["annotations"]):
+            found[annotation["image_id"]].append((number, annotation))
         listed = [_coco_rows(images[key], found[key], categories) for key in images]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AnnotationError(
@@ -79,15 +89,17 @@ def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) ->
 
 
 def _coco_rows(
-    image: Mapping[str, Any], annotations: Sequence[Any], categories: Mapping[Any, str]
+    image: Mapping[str, Any], numbered: Sequence[tuple[int, Any]], categories: Mapping[Any, str]
 ) -> _Rows:
     size = (image["width"], image["height"]) if image.get("width") else None
+    annotations = [annotation for _, annotation in numbered]
     return _Rows(
         str(image["file_name"]),
         [_coco_box(annotation) for annotation in annotations],
         [categories[annotation["category_id"]] for annotation in annotations],
         size and (int(size[0]), int(size[1])),
         [bool(annotation.get("iscrowd")) for annotation in annotations],
+        [number for number, _ in numbered],
     )
 
 
@@ -109,7 +121,6 @@ def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
         table = pd.read_csv(path)
         table.columns = table.columns.str.strip()
         corners = table[list(_VOC_CORNERS)].astype(float)
-        table["row"] = np.arange(len(table))
     except (OSError, ValueError, KeyError) as error:
         raise AnnotationError(
             f"{path} cannot be used as DeepForest's CSV: {_reason(error)}; expected numbers in "
@@ -117,14 +128,13 @@ def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
         ) from error
     bare = (corners.fillna(0) == 0).all(axis=1)
     names = table["label"].map(as_name)
-    listed = [
-        _Rows(
-            str(image),
-            corners.loc[rows.index[~bare[rows.index]]].to_numpy().tolist(),
-            names.loc[rows.index[~bare[rows.index]]].tolist(),
+    listed = []
+    for image, rows in table.groupby("image_path", sort=False):
+        objects = rows.index[~bare[rows.index]]
+        boxes = corners.loc[objects].to_numpy().tolist()
+        listed.append(
+            _Rows(str(image), boxes, names.loc[objects].tolist(), numbers=objects.tolist())
         )
-        for image, rows in table.groupby("image_path", sort=False)
-    ]
     return _collected(path, "DeepForest", listed, options=options)
 
 
@@ -224,7 +234,7 @@ def _yolo_box(values: Sequence[float]) -> list[float]:
 def _collected(
     source: Path, kind: str, listed: Sequence[_Rows], *, options: LabelOptions
 ) -> ImageLabels:
-    """The images with their usable objects, numbered through the data set."""
+    """The images with their usable objects, numbered as in the file or through the data set."""
     images, faults, start = [], [], 0
     for rows in listed:
         boxes = np.array(rows.boxes, np.float64).reshape(-1, 4)
@@ -232,7 +242,8 @@ def _collected(
             raise AnnotationError(f"{source}: the boxes of {rows.name} are not all numbers")
         crowd = np.array(rows.crowds or [False] * len(boxes), bool)
         flat = ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        numbers = np.arange(start, start + len(boxes))
+        in_order = range(start, start + len(boxes))
+        numbers = np.array(in_order if rows.numbers is None else rows.numbers, np.int64)
         start += len(boxes)
         faults += [Fault(int(n), "stands for many objects") for n in numbers[crowd]]
         faults += [Fault(int(n), "no area") for n in numbers[flat & ~crowd]]

@@ -135,7 +135,8 @@ class LabelledImage:
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges, counted from 0 at the upper left
             corner; with ``as_shares`` in shares of the image's width and height.
         names: ``object[N]`` classes.
-        rows: ``int64[N]`` numbers in the data set, counted from 0.
+        rows: ``int64[N]`` their rows in the file, counted from 0; of a data set of many files their
+            numbers in all of it.
         size: Width and height of the image in pixels, if the data set states them.
         as_shares: Boxes are shares of the image, so they fit it at any size.
     """

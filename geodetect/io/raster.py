@@ -26,7 +26,13 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.bands import Stretch, choose_bands, colour_table, holds_value, read_palette
 from geodetect.io.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.georeference import GDAL_ERRORS, RESAMPLING, locate
-from geodetect.io.sampling import overviews_are_shifted, sample_windows, values_in
+from geodetect.io.sampling import (
+    LEAST_VALID,
+    overviews_are_shifted,
+    sample_windows,
+    values_in,
+    whole_window,
+)
 from geodetect.io.sparse import EmptyBlocks
 
 SHRUNK = 1.5  # from this ratio on GDAL may read from an overview of half the size
@@ -229,9 +235,23 @@ class Raster:
         return valid
 
     def _sample(self) -> NDArray[Any]:
-        """Values spread over the raster, of all bands that are read."""
+        """Values spread over the raster, of all bands that are read.
+
+        Where the places that are looked at first lie beside the imagery, as where sheets have wide
+        margins, the whole raster is gone through.
+        """
+        handle = self._handle()
+        windows = sample_windows(handle)
+        values = self._values_in(windows)
+        looked_at = len(self.bands) * sum(rows * columns for _, (rows, columns) in windows)
+        if len(windows) > 1 and len(values) < LEAST_VALID * looked_at:
+            return self._values_in([whole_window(handle)])
+        return values
+
+    def _values_in(self, windows: Sequence[tuple[Window, tuple[int, int]]]) -> NDArray[Any]:
+        """Values of all bands that are read, in windows with the shape to read them in."""
         handle, parts = self._handle(), []
-        for window, shape in sample_windows(handle):
+        for window, shape in windows:
             valid = self._valid(handle, window, shape)
             for band in self.bands:
                 values = handle.read(band, window=window, out_shape=shape)

@@ -12,6 +12,7 @@ from rasterio.windows import Window
 from geodetect.io.bands import holds_value
 
 SAMPLE_PX = 1024
+LEAST_VALID = 0.01  # of the pixels of a sample
 _PROBE_PX = 64
 _PROBES = 4
 _PLAIN = 0.5  # levels per pixel; most imagery shows the difference at the first place
@@ -24,13 +25,19 @@ def sample_windows(handle: Any) -> list[tuple[Window, tuple[int, int]]]:
     """
     width, height = handle.width, handle.height
     if handle.overviews(1) or width * height <= 16 * SAMPLE_PX**2:
-        scale = min(1.0, SAMPLE_PX / max(width, height))
-        shape = max(1, round(height * scale)), max(1, round(width * scale))
-        return [(Window(0, 0, width, height), shape)]
+        return [whole_window(handle)]
     columns, rows = (min(SAMPLE_PX // 8, side) for side in (width, height))
     places = [((width - columns) * x // 7, (height - rows) * y // 7)
               for y in range(8) for x in range(8)]  # fmt: skip
     return [(Window(x, y, columns, rows), (rows, columns)) for x, y in places]
+
+
+def whole_window(handle: Any) -> tuple[Window, tuple[int, int]]:
+    """All of a raster, and a shape ``(height, width)`` of at most ``SAMPLE_PX`` to read it in."""
+    width, height = handle.width, handle.height
+    scale = min(1.0, SAMPLE_PX / max(width, height))
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    return Window(0, 0, width, height), shape
 
 
 def values_in(values: NDArray[Any], valid: NDArray[np.bool_], nodata: float | None) -> NDArray[Any]:

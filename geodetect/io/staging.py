@@ -149,16 +149,37 @@ def _publish(
         _flush(file)
     if publishing is not None:
         publishing({final.with_name(file.name): identity_of(file) for file in files})
-    for file in _parts(final, belongs):  # a journal or index of the old file would spoil the new
-        file.unlink(missing_ok=True)
+    _move(files, final, replaced=Path(tempfile.mkdtemp(dir=folder)), belongs=belongs)
+    _flush(final.parent)
+
+
+def _move(files: list[Path], final: Path, *, replaced: Path, belongs: Belongs) -> None:
+    """Move files beside ``final``, the last of them onto it; if that fails all is as it was.
+
+    Args:
+        files: They lie on the disk of ``final``.
+        final: It is there at all times, where it is already.
+        replaced: A folder for what goes: a journal or index of the old file would spoil the new.
+        belongs: Which files beside ``final`` are parts of it.
+    """
+    places = [final.with_name(file.name) for file in files]
+    old = [*_parts(final, belongs), *(place for place in places[:-1] if place.exists())]
+    gone: list[Path] = []
     moved: list[Path] = []
     try:
-        moved.extend(file.replace(final.with_name(file.name)) for file in files)
+        for place in dict.fromkeys(old):
+            place.replace(replaced / place.name)
+            gone.append(place)
+        for file, place in zip(files, places, strict=True):
+            file.replace(place)
+            moved.append(place)
     except BaseException:
-        for file in moved:
-            file.unlink(missing_ok=True)
+        if files[-1].exists():  # else all is done, and whoever interrupts comes too late
+            for place in moved:
+                place.unlink(missing_ok=True)
+            for place in gone:
+                (replaced / place.name).replace(place)
         raise
-    _flush(final.parent)
 
 
 def _parts(target: Path, belongs: Belongs) -> list[Path]:

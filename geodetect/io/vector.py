@@ -60,9 +60,13 @@ class Format:
     parts: tuple[str, ...] = ()
 
     def belongs(self, file: Path, *, to: Path) -> bool:
-        """Whether a file beside ``to`` is a part of it."""
-        names = [to.name + p[1:] if p[0] == "+" else to.stem + p for p in self.parts]
-        return file.name.lower() in (name.lower() for name in names)
+        """Whether a file beside ``to`` is a part of it, whatever the case of its ending."""
+        for part in self.parts:
+            stem, ending = (to.name, part[1:]) if part[0] == "+" else (to.stem, part)
+            if file.name.lower() == (stem + ending).lower():
+                own = file.with_name(stem + file.name[len(stem) :])  # another one for most systems
+                return own.exists() and own.samefile(file)
+        return False
 
 
 def write(

@@ -117,6 +117,10 @@ def test_integers_next_to_gaps_stay_integers(tmp_path: Path) -> None:
     path = saved(layer([POOL, TANK], code=[3.0, None]), tmp_path / "labels.gpkg")
     labels = read_annotations(path, class_field="code", default_class="other")
     assert list(labels["class"]) == ["3", "other"]
+    obvious = saved(layer([POOL, TANK], class_id=[3.0, None]), tmp_path / "obvious.gpkg")
+    assert list(read_annotations(obvious, default_class="other")["class"]) == ["3", "other"]
+    with pytest.raises(AnnotationError, match="1 of 2 rows without a class in column 'class_id'"):
+        read_annotations(obvious)
 
 
 def test_rows_without_a_class_are_an_error_unless_a_default_is_given(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_coco_boxes_are_edges_from_0_with_width_and_height(tmp_path: Path) -> No
     )
     assert first.boxes.tolist() == [[10, 20, 40.5, 60], [3, 4, 9, 30]]
     assert list(found.names) == ["tank", "pool", "pool"]
-    assert list(found.rows) == [0, 3, 4]
+    assert list(found.rows) == [0, 4, 1]
 
 
 def test_what_coco_rows_cannot_be_used_is_counted_with_its_reason(tmp_path: Path) -> None:
@@ -80,9 +80,31 @@ def test_what_coco_rows_cannot_be_used_is_counted_with_its_reason(tmp_path: Path
         "5 rows of labels: 1 without an area left out, 1 standing for many objects left out"
     )
     assert [(fault.row, fault.reason) for fault in found.faults] == [
-        (1, "stands for many objects"),
-        (2, "no area"),
+        (2, "stands for many objects"),
+        (3, "no area"),
     ]
+
+
+def test_rows_keep_their_numbers_where_those_of_images_are_mixed(tmp_path: Path) -> None:
+    file = tmp_path / "trees.csv"
+    file.write_text(
+        "image_path,xmin,ymin,xmax,ymax,label\na.tif,0,0,9,9,tree\nb.tif,0,0,0,0,\n"
+        "b.tif,0,0,5,5,tree\na.tif,5,5,5,9,tree\na.tif,1,1,9,9,tree\n"
+    )
+    boxes = [
+        {"image_id": i, "category_id": 5, "bbox": [1, 2, 3, h]}
+        for i, h in ((2, 4), (7, 0), (7, 4), (2, 5))
+    ]
+    images = [{"id": 7, "file_name": "a.tif"}, {"id": 2, "file_name": "b.tif"}]
+    categories = [{"id": 5, "name": "tank"}]
+    coco = {"annotations": boxes, "images": images, "categories": categories}
+    for path, rows, faulty in (
+        (file, [[0, 4], [2]], 3),
+        (coco_file(tmp_path / "a.json", **coco), [[2], [0, 3]], 1),
+    ):
+        found = only_images(path)
+        assert [image.rows.tolist() for image in found.images] == rows
+        assert [(fault.row, fault.reason) for fault in found.faults] == [(faulty, "no area")]
 
 
 @pytest.mark.parametrize(

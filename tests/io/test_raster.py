@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp as Colour
 from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
+from rasterio.windows import Window
 
 from geodetect.errors import GeodetectError, InputError, RasterError
 from geodetect.geo.tiles import Tile, TileScheme
@@ -210,6 +213,23 @@ def test_long_narrow_rasters_are_sampled_from_end_to_end(size: tuple[int, int], 
     with open_raster(save(pixels, compress="deflate")) as raster:
         assert raster.stretch.low == pytest.approx(1000, abs=60)
         assert raster.stretch.high == pytest.approx(5000, abs=60)
+
+
+def test_imagery_between_the_places_that_are_sampled_is_found(tmp_path: Path) -> None:
+    """8 x 8 places are looked at first; here they lie in the margin of the sheet."""
+    path, side = tmp_path / "a.tif", 6000
+    sheet = Window(1100, 1100, 500, 500)
+    storage = {"tiled": True, "compress": "deflate", "sparse_ok": True, "photometric": "rgb"}
+    size = {"width": side, "height": side, "count": 3, "dtype": "uint16", "nodata": 0}
+    place = {"crs": "EPSG:32631", "transform": Affine(0.2, 0, 500_000, 0, -0.2, 5_000_000)}
+    with rasterio.open(path, "w", "GTiff", **size, **storage, **place) as raster:
+        ramp = np.linspace(2000, 9000, 500).astype(np.uint16)
+        raster.write(np.broadcast_to(ramp, (3, 500, 500)), window=sheet)
+    with open_raster(path) as raster:
+        assert raster.stretch.low == pytest.approx(2000, abs=200)
+        assert raster.stretch.high == pytest.approx(9000, abs=200)
+        values = raster.read(Tile(0, 0, 0, 1100, 1100, 500, 500)).values
+    assert np.ptp(values) > 250
 
 
 def test_files_are_closed_and_can_be_deleted(save: Save) -> None:

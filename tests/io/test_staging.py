@@ -160,6 +160,37 @@ def test_parts_of_a_replaced_file_go_with_it(
     assert len(gpd.read_file(path)) == 3
 
 
+def test_parts_of_a_file_whose_name_differs_in_case_stay(tmp_path: Path):
+    write(square(3), tmp_path / "pools.shp")
+    if (tmp_path / "POOLS.SHP").exists():
+        pytest.skip("these are one file on this disk")
+    write(square(2), tmp_path / "Pools.shp")
+    write(square(1), tmp_path / "Pools.shp", overwrite=True)
+    assert len(gpd.read_file(tmp_path / "pools.shp")) == 3
+    assert len(gpd.read_file(tmp_path / "Pools.shp")) == 1
+
+
+@pytest.mark.parametrize("held", ["a.shp", "a.shx", "a.dbf", "a.qix"])
+def test_a_file_that_others_hold_open_leaves_all_as_it_was(
+    tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As Windows does with files that a GIS holds open, which no other system does."""
+    write(square(3), tmp_path / "a.shp")
+    (tmp_path / "a.qix").write_text("an index")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    replace = Path.replace
+
+    def refused(file: Path, target: Path) -> Path:
+        if tmp_path / held in (file, target):
+            raise PermissionError(13, "in use by another program", str(file))
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OutputError, match="in use by another program"):
+        write(square(5), tmp_path / "a.shp", overwrite=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_a_folder_where_nothing_can_be_made_is_refused(tmp_path: Path):
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
