@@ -166,14 +166,15 @@ PROGRAM = (sys.executable, "-c", "from geodetect_cli.app import main; main()")
 
 
 def run_program(
-    *arguments: str | Path, cwd: Path | None = None, timeout: float = 120
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         cwd=cwd,
-        env=program_environment(),
+        env=program_environment(**environment),
         timeout=timeout,
         check=False,
     )

@@ -6,6 +6,7 @@ Everything for people goes to the error stream; the output stream is for results
 from __future__ import annotations
 
 import functools
+import io
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -41,6 +42,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         signal.signal(signal.SIGTERM, _interrupt)
         quiet_libraries()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             result = command(*args, **kwargs)
             sys.stdout.flush()
@@ -102,7 +105,14 @@ def show_table(
 
 def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
     """Values as JSON on the output stream."""
-    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=False), file=json_stream())
+
+
+def json_stream() -> TextIO:
+    """The output stream for JSON: in UTF-8, whatever the console writes (RFC 8259, clause 8.1)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    return sys.stdout
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from geodetect_cli.console import json_stream
 
 if TYPE_CHECKING:
     from geodetect.io.geopackage import Layer
@@ -73,5 +74,6 @@ def write_stream(table: Table) -> None:
     """Write a table as GeoJSON to the output stream."""
     from geodetect.io import vector
 
-    vector.to_geojson(table, sys.stdout)
-    sys.stdout.flush()  # nobody is told of a result that nobody reads
+    stream = json_stream()
+    vector.to_geojson(table, stream)
+    stream.flush()  # nobody is told of a result that nobody reads

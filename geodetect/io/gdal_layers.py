@@ -51,10 +51,12 @@ class Survey:
         kinds: Names of the kinds of geometry that occur, as in geopandas.
         schema: Names and types of the columns but the geometry; one that holds nothing is text:
             GDAL knows no column without a type.
+        all_placed: Whether each row has a geometry that is not empty.
     """
 
     kinds: frozenset[str]
     schema: pa.Schema
+    all_placed: bool
 
 
 def survey(table: TablePieces) -> Survey:
@@ -64,13 +66,14 @@ def survey(table: TablePieces) -> Survey:
         InputError: It has several columns of geometries.
     """
     kinds: set[str] = set()
-    schemas = []
+    schemas, all_placed = [], True
     for piece in table.pieces():
         kinds.update(piece.geom_type.dropna().unique())
+        all_placed &= not (piece.geometry.isna() | piece.geometry.is_empty).any()
         schemas.append(pa.Schema.from_pandas(_attributes(piece), preserve_index=False))
     whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
     fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
-    return Survey(frozenset(kinds), pa.schema(fields))
+    return Survey(frozenset(kinds), pa.schema(fields), all_placed=all_placed)
 
 
 def write_layer(
@@ -107,7 +110,7 @@ def write_layer(
                 geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
                 crs=None if table.crs is None else table.crs.to_wkt(),
                 encoding="UTF-8",
-                **_OPTIONS.get(driver, {}),
+                **_options(driver, known),
             )
         except Exception:
             if not failures:
@@ -117,6 +120,13 @@ def write_layer(
     if driver == "GPKG":
         with closing(sqlite3.connect(target)) as database, database:
             database.execute("UPDATE gpkg_contents SET last_change = ?", (STAMP,))
+
+
+def _options(driver: str, known: Survey) -> dict[str, Any]:
+    """What a driver is told; the index of a FlatGeobuf knows no rows without a place."""
+    if driver == "FlatGeobuf" and not known.all_placed:
+        return {"SPATIAL_INDEX": "NO"}
+    return _OPTIONS.get(driver, {})
 
 
 def _geometry_name(known: Survey, driver: str) -> str:

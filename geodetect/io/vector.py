@@ -285,7 +285,7 @@ def _centroids_lonlat(geometry: Any, crs: Any) -> Any:
     if crs is None:
         return np.full((len(geometry), 2), np.nan)
     points = reproject(shapely.centroid(geometry), crs.to_wkt(), WGS84)
-    return np.round(shapely.get_coordinates(points).reshape(-1, 2), 8)
+    return np.round(shapely.bounds(points)[:, :2], 8)  # NaN where there is no geometry
 
 
 SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx", ".idm", ".ind",

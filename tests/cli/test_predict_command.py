@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -96,6 +97,18 @@ def test_a_dash_puts_geojson_and_nothing_else_on_the_output_stream(scene: Scene)
     assert done.returncode == 0
     assert len(json.loads(done.stdout)["features"]) == len(CORNERS)
     assert "output stream" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["größe.tif", "日本.tif"])
+def test_the_output_stream_holds_json_in_utf_8_whatever_the_console_writes(
+    scene: Scene, tmp_path: Path, name: str
+) -> None:
+    raster = shutil.copy(scene.raster, tmp_path / name)
+    old = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = run_program("predict", raster, "-m", scene.model, "-o", "-", **old)
+    assert {f["properties"]["raster"] for f in json.loads(done.stdout)["features"]} == {name}
+    assert json.loads(run_program("info", raster, "--json", **old).stdout)["path"].endswith(name)
+    assert run_program("info", raster, **old).returncode == 0
 
 
 def test_json_is_all_that_is_on_the_output_stream(scene: Scene, tmp_path: Path) -> None:

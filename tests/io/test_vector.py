@@ -426,6 +426,26 @@ def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
         write(table(placed(None, 0, 0, Affine.identity())), tmp_path / "a.gpkg", crs="EPSG:4326")
 
 
+@pytest.mark.parametrize("nothing", [None, shapely.Polygon()])
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_without_a_place_are_written_too(
+    tmp_path: Path, suffix: str, count: int, nothing: shapely.Polygon | None
+):
+    rows = table(count=count + 1)
+    rows.geometry = [*rows.geometry[:count], nothing]
+    path = write(rows, tmp_path / f"out.{suffix}")
+    if suffix == "csv":
+        found = pd.read_csv(path)
+        placed = found["lon"].notna()
+        assert placed.equals(found["lat"].notna())
+    else:
+        found = read(path)
+        placed = ~(found.geometry.isna() | found.geometry.is_empty)
+    assert placed.tolist() == [True] * count + [False]
+    assert found["id"].tolist() == rows["id"].tolist()
+
+
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs ogrinfo (GDAL's command line)")
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "gpkg", "fgb", "shp", "csv"])
 def test_ogrinfo_reads_every_format(tmp_path: Path, suffix: str):
