@@ -16,6 +16,7 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.pieces import Table, in_pieces
 
 WGS84 = "EPSG:4326"
+LINES = (".geojsonl", ".geojsons", ".ndjson")  # endings of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
 
 Geometries = NDArray[Any]

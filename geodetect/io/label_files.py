@@ -142,11 +142,16 @@ def _yolo_classes(folder: Path, named: Path | None = None) -> dict[int, str]:
     for path in places:
         if not path.is_file():
             continue
-        if path.suffix in (".txt", ".names"):
-            lines = path.read_text(encoding="utf-8").split("\n")
-            return {i: line.strip() for i, line in enumerate(lines) if line.strip()}
-        return _names_in_yaml(path)
+        return _names_in_yaml(path) if path.suffix not in (".txt", ".names") else _names_in(path)
     return {}
+
+
+def _names_in(path: Path) -> dict[int, str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except ValueError as error:
+        raise AnnotationError(f"{path} cannot be read: {error}; expected names in UTF-8") from error
+    return {i: line.strip() for i, line in enumerate(lines) if line.strip()}
 
 
 def _names_in_yaml(path: Path) -> dict[int, str]:

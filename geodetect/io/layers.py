@@ -16,6 +16,7 @@ from pyproj import CRS
 
 from geodetect.errors import AnnotationError, InputError
 from geodetect.geo.grid import horizontal_crs
+from geodetect.io.geojson import LINES, WGS84
 
 Float = NDArray[np.float64]
 Source = str | os.PathLike[str]
@@ -47,7 +48,8 @@ def read_layer(
             file of ``predict`` it is the detections unless one of these is there.
 
     Returns:
-        The layer, without heights, and the WKT of its horizontal CRS.
+        The layer, without heights, and the WKT of its horizontal CRS. What is no geometry in spite
+        of all is missing.
 
     Raises:
         InputError: As ``wording.error``: no such file or layer, no geometries, no CRS.
@@ -58,9 +60,13 @@ def read_layer(
     try:
         if file.lower().endswith((".parquet", ".geoparquet")):
             table = gpd.read_parquet(file)
+        elif _is_empty_lines(file):
+            table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
         else:
             table = pyogrio.read_dataframe(
-                file, layer=layer or _only_layer(file, wording, preferred)
+                file,
+                layer=layer or _only_layer(file, wording, preferred),
+                on_invalid="fix",  # rings that are left open are closed
             )
     except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
         if isinstance(error, InputError):
@@ -84,6 +90,12 @@ def has_layer(path: Source, name: str) -> bool:
         return name in {str(layer) for layer, _ in pyogrio.list_layers(os.fspath(path))}
     except (OSError, RuntimeError, ValueError):
         return False
+
+
+def _is_empty_lines(file: str) -> bool:
+    """Whether it is newline-delimited GeoJSON of no feature, in which GDAL sees no format."""
+    path = Path(file)
+    return path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0
 
 
 def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | None:

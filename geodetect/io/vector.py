@@ -29,7 +29,7 @@ from geodetect.io.gdal_layers import (
     named_for_gdal,
     write_layer,
 )
-from geodetect.io.geojson import WGS84, cut_at_antimeridian, to_geojson, to_geojson_lines
+from geodetect.io.geojson import LINES, WGS84, cut_at_antimeridian, to_geojson, to_geojson_lines
 from geodetect.io.geoparquet import write_parquet
 from geodetect.io.pieces import ChangedPieces, Table, TablePieces, in_pieces
 from geodetect.io.qgis_style import embed_style, qml
@@ -292,8 +292,7 @@ SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx
                    ".fbn", ".fbx", ".ain", ".aih", ".atx", "+.xml")  # fmt: skip
 FORMATS = (
     Format("geojson", (".geojson", ".json"), partial(_encode_text, to_geojson), any_crs=False),
-    Format("geojsonseq", (".geojsonl", ".geojsons", ".ndjson"),
-           partial(_encode_text, to_geojson_lines), any_crs=False),
+    Format("geojsonseq", LINES, partial(_encode_text, to_geojson_lines), any_crs=False),
     Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal")),
     Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
     Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,8 @@ class PredictSettings(BaseModel):
     def _box_is_ordered(
         cls, box: tuple[float, float, float, float] | None
     ) -> tuple[float, float, float, float] | None:
-        if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+        if box is not None and not (
+            all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+        ):
             raise ValueError("expected min x, min y, max x, max y")
         return box

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import typer
 from hypothesis import given
@@ -77,7 +79,8 @@ def test_a_setting_that_cannot_be_is_a_usage_error_under_the_name_of_its_option(
     assert caught.value.param_hint == "--tile-size"
 
 
-def test_a_rectangle_with_its_corners_swapped_is_a_usage_error() -> None:
+@pytest.mark.parametrize("bbox", [(9, 0, 1, 5), (0, 0, math.inf, 5), (0, math.nan, 1, 5)])
+def test_what_is_no_rectangle_is_a_usage_error(bbox: tuple[float, ...]) -> None:
     with pytest.raises(typer.BadParameter, match=r"^expected min x, min y") as caught:
-        options.parse_settings(PredictSettings, {"bbox": (9, 0, 1, 5)})
+        options.parse_settings(PredictSettings, {"bbox": bbox})
     assert caught.value.param_hint == "--bbox"

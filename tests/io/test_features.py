@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import shapely
 
-from geodetect.errors import InputError
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.io.features import (
     PREDICTIONS,
     Role,
@@ -19,6 +20,7 @@ from geodetect.io.features import (
     without_collisions,
 )
 from geodetect.io.geopackage import Layer, write_layers
+from geodetect.io.vector import write
 
 SQUARE = shapely.box(0, 0, 2, 4)
 THINGS = Role("the things", "--things", "--things-crs")
@@ -80,6 +82,22 @@ def test_a_layer_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.geojson").write_text("")
     with pytest.raises(InputError, match=r"empty\.geojson cannot be read"):
         read_features(tmp_path / "empty.geojson", THINGS)
+
+
+def test_lines_of_geojson_without_any_are_read(tmp_path: Path) -> None:
+    nothing = gpd.GeoDataFrame({"score": [0.0]}, geometry=[None], crs="EPSG:32632")[:0]
+    assert len(read_features(write(nothing, tmp_path / "a.geojsonl"), PREDICTIONS)) == 0
+
+
+def test_open_rings_are_closed_and_what_is_no_geometry_is_told(tmp_path: Path) -> None:
+    rings = [[[7, 46], [8, 46], [8, 47]], [[7, 46]]]
+    shapes = [{"type": "Polygon", "coordinates": [ring]} for ring in rings]
+    features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.warns(GeodetectWarning, match="1 of 2 rows without a geometry are left out"):
+        (found,) = read_features(path, PREDICTIONS).geometry
+    assert found.equals(shapely.Polygon(rings[0]))
 
 
 def test_a_collection_without_features_is_read(tmp_path: Path) -> None:

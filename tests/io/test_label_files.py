@@ -178,6 +178,17 @@ def test_yolo_classes_may_be_named_in_a_plain_list(tmp_path: Path) -> None:
     assert list(only_images(folder / "labels").names) == ["tank", "pool", "pool"]
 
 
+def test_names_of_yolo_classes_are_in_utf_8(tmp_path: Path) -> None:
+    folder = yolo_folder(tmp_path / "a", names=None)
+    (folder / "classes.txt").write_bytes("\ufeffSchwimmbecken\nBehälter".encode())
+    assert set(only_images(folder).names) == {"Schwimmbecken", "Behälter"}
+    (folder / "classes.txt").write_bytes("Schwimmbecken\nBehälter".encode("latin-1"))
+    with pytest.raises(
+        AnnotationError, match=r"classes\.txt cannot be read.*in UTF-8"
+    ):
+        read_labels(folder)
+
+
 def test_a_yolo_class_without_a_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"a\.txt has class 1, but .*\[0\]; .*data\.yaml"):
         read_labels(yolo_folder(tmp_path / "set", names="names: [pool]"))
