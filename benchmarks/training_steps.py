@@ -36,7 +36,7 @@ def noise(count: int, side: int) -> list[Chip]:
         corner = rng.uniform(0, side - SIDE_PX, (OBJECTS, 2))
         boxes = np.concatenate([corner, corner + SIDE_PX], axis=1)
         image = rng.integers(0, 256, (3, side, side), dtype=np.uint8)
-        target = visible_objects(boxes, np.zeros(OBJECTS, np.int64), side)
+        target = visible_objects(boxes, np.zeros(OBJECTS, np.int64), np.array([0.0, 0, side, side]))
         chips.append(Chip(image, np.ones((side, side), bool), target))
     return chips
 

@@ -51,7 +51,11 @@ class Uneven:
         places = rng.permutation(9)[: COUNTS[number % len(COUNTS)]]
         corners = [(int(p % 3) * 20 + 3, int(p // 3) * 20 + 1) for p in places]
         boxes = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
-        target = visible_objects(boxes.reshape(-1, 4), np.zeros(len(boxes), np.int64), CHIP_PX)
+        target = visible_objects(
+            boxes.reshape(-1, 4),
+            np.zeros(len(boxes), np.int64),
+            np.array([0.0, 0, CHIP_PX, CHIP_PX]),
+        )
         return Chip(squares_image(CHIP_PX, corners), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 

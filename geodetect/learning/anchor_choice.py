@@ -81,6 +81,6 @@ def _recall(sizes_px: NDArray[np.float64], anchors: Anchors) -> float:
 def _sizes_px(grounds: Sequence[Ground], gsd_m: float) -> NDArray[np.float64]:
     """``float64[N, 2]`` widths and heights of the objects to train on, in pixels there."""
     once = {ground.raster.path: ground for ground in grounds}.values()
-    boxes = [ground.boxes[ground.trainable] * (ground.gsd_m / gsd_m) for ground in once]
-    every = np.concatenate([np.empty((0, 4)), *boxes])
-    return every[:, 2:] - every[:, :2]
+    return np.concatenate(
+        [np.empty((0, 2)), *(ground.sides_m[ground.trainable] / gsd_m for ground in once)]
+    )

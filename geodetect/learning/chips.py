@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster import Raster
 from geodetect.learning.anchor_assignment import Target
 from geodetect.learning.augment import recolour, recolour_objects, turn
+from geodetect.learning.overlaps import frame
 
 SCALE_RANGE = (0.6, 1.6)
 VISIBLE_SHARE = 0.3  # a cut object counts from here on; below, its place is ignored
@@ -31,7 +33,7 @@ class Ground:
 
     Args:
         raster: Open raster.
-        boxes: ``float64[N, 4]`` objects in the raster's own pixels.
+        boxes: ``float64[N, 4]`` objects in the raster's own pixels, with what lies beyond its edge.
         labels: ``int64[N]`` classes.
         held_out: ``float64[M, 4]`` rectangles in the raster's own pixels that no chip touches.
         gsd_m: Ground size of its pixels.
@@ -50,18 +52,42 @@ class Ground:
         """All rectangles that no chip touches, ``float64[M + K, 4]``."""
         return np.concatenate([self.held_out, self.excluded])
 
+    @cached_property
+    def shown(self) -> NDArray[np.float64]:
+        """What the raster shows of its objects, ``float64[N, 4]``."""
+        return bx.clip(self.boxes, frame(self.raster.grid))
+
+    @cached_property
+    def is_seen(self) -> NDArray[np.bool_]:
+        """Objects of which the raster shows enough, ``bool[N]``."""
+        return bx.area(self.shown) >= VISIBLE_SHARE * bx.area(self.boxes)
+
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """Objects whose centre is held out, ``bool[N]``."""
-        return self._on(self.held_out)
+        """Objects whose centre is held out, ``bool[N]``: the centre of what is shown."""
+        return self.is_seen & self._on(self.held_out)
 
     @property
     def trainable(self) -> NDArray[np.bool_]:
         """Objects whose centre chips may show, ``bool[N]``."""
-        return ~self._on(self.forbidden)
+        return self.is_seen & ~self._on(self.forbidden)
+
+    @property
+    def sides_m(self) -> NDArray[np.float64]:
+        """Width and height of whole objects on the ground, along the raster's axes: ``[N, 2]``."""
+        return (self.boxes[:, 2:] - self.boxes[:, :2]) * self._pixel_m
+
+    def grid_at(self, gsd_m: float) -> Grid:
+        """The raster cut into pixels that are as wide and as high as this on the ground."""
+        x, y = self._pixel_m / gsd_m
+        return self.raster.grid.resampled(x, y)
+
+    @property
+    def _pixel_m(self) -> NDArray[np.float64]:
+        return np.array(self.raster.grid.gsd_xy_m or (self.gsd_m, self.gsd_m))
 
     def _on(self, rectangles: NDArray[np.float64]) -> NDArray[np.bool_]:
-        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        centres = (self.shown[:, :2] + self.shown[:, 2:]) / 2
         points = np.concatenate([centres, centres], axis=1)
         on = np.zeros(len(self.boxes), bool)
         on[bx.overlap_pairs(points, rectangles)[:, 0]] = True
@@ -169,10 +195,9 @@ class ChipSampler:
         rng = np.random.default_rng([self.seed, number])
         failure: RasterError | None = None
         for _ in range(TRIES):
-            ground, tile, scale = self._place(rng)
+            ground, tile, grid = self._place(rng)
             if tile is None:
                 continue
-            grid = ground.raster.grid.resampled(scale, scale)
             try:
                 pixels = ground.raster.read(tile, grid)
             except RasterError as error:
@@ -197,14 +222,13 @@ class ChipSampler:
         if is_new:
             warnings.warn(f"chips are drawn elsewhere: {error}", GeodetectWarning, stacklevel=2)
 
-    def _place(self, rng: np.random.Generator) -> tuple[Ground, Tile | None, float]:
-        """A random place: its ground, the chip's window (None: held out) and the scale."""
+    def _place(self, rng: np.random.Generator) -> tuple[Ground, Tile | None, Grid]:
+        """A random place: its ground, the chip's window (None: held out) and that window's grid."""
         low, high = np.log(SCALE_RANGE)
         zoom = float(np.exp(rng.uniform(low, high)))
         number, centre = self._target(rng)
         ground = self.grounds[number]
-        scale = zoom * ground.gsd_m / self.gsd_m
-        grid = ground.raster.grid.resampled(scale, scale)
+        grid = ground.grid_at(self.gsd_m / zoom)
         size = resampling(ground.raster.grid, grid)
         shape = np.array([grid.width, grid.height])
         room = np.maximum(shape - self.chip_px, 0)
@@ -216,14 +240,14 @@ class ChipSampler:
         width, height = (int(min(s, self.chip_px)) for s in shape)
         tile = Tile(0, 0, 0, x0, y0, width, height)
         touched = bx.overlap_pairs(tile.box[None] / size, ground.forbidden)
-        return ground, None if len(touched) else tile, scale
+        return ground, None if len(touched) else tile, grid
 
     def _target(self, rng: np.random.Generator) -> tuple[int, NDArray[np.float64] | None]:
         """A random raster, and the point in its own pixels that is to be seen; None: any."""
         drawn = rng.random()
         if drawn < self.object_share:
             number, row = self._objects[int(rng.integers(len(self._objects)))]
-            box = self.grounds[number].boxes[row]
+            box = self.grounds[number].shown[row]
             return number, (box[:2] + box[2:]) / 2
         if self.negatives and drawn < self.object_share + (1 - self.object_share) / 2:
             place = self.negatives[int(rng.integers(len(self.negatives)))]
@@ -246,10 +270,12 @@ class ChipSampler:
             values = recolour(values, rng, strength=self.augment)
         layers = np.concatenate([values, valid[None].astype(np.uint8)])
         layers = np.pad(layers, [(0, 0), *pad])
+        shown = np.array([0.0, 0.0, tile.width, tile.height])
         if self.turns:
-            layers, whole = turn(layers, whole, rng)
+            layers, turned = turn(layers, np.concatenate([whole, shown[None]]), rng)
+            whole, shown = turned[:-1], turned[-1]
         valid = layers[-1].astype(bool)
-        return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, self.chip_px))
+        return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, shown))
 
 
 def area_shares(grounds: Sequence[Ground]) -> NDArray[np.float64]:
@@ -263,15 +289,18 @@ def resampling(own: Grid, grid: Grid) -> NDArray[np.float64]:
     return np.array([grid.width / own.width, grid.height / own.height] * 2)
 
 
-def visible_objects(boxes: NDArray[np.float64], labels: NDArray[np.int64], chip_px: int) -> Target:
+def visible_objects(
+    boxes: NDArray[np.float64], labels: NDArray[np.int64], shown: NDArray[np.float64]
+) -> Target:
     """The objects of a chip: clipped to it, and ignored where too little is left to see.
 
     Args:
         boxes: ``float64[N, 4]`` in chip pixels, not clipped.
         labels: ``int64[N]``.
-        chip_px: Side of the chip.
+        shown: ``float64[4]`` the part of the chip that shows the raster; all of it but where the
+            raster is smaller.
     """
-    inside = bx.clip(boxes, np.array([0, 0, chip_px, chip_px], dtype=np.float64))
+    inside = bx.clip(boxes, shown)
     share = bx.area(inside) / np.maximum(bx.area(boxes), 1e-9)
     kept, ignored = share >= VISIBLE_SHARE, (share > 0) & (share < VISIBLE_SHARE)
     return Target(

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from geodetect.errors import (
     InputError,
     RasterError,
 )
-from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import densified
 from geodetect.io.annotations import read_area
 from geodetect.io.label_files import read_labels
@@ -102,16 +101,14 @@ def read_grounds(
         label_set.warn_of_changes()
         placed = place_labels(label_set, [(raster.path, raster.grid) for raster in opened])
     classes = label_set.classes
-    boxes = [_inside(one, raster) for one, raster in zip(placed, opened, strict=True)]
     others = _named_ground(classes, label_set, settings, left_out=left_out, stack=stack)
-    held = _held_out(opened, boxes, settings, others=others)
+    bare = [_ground(raster, one, classes) for raster, one in zip(opened, placed, strict=True)]
+    held = _held_out(bare, settings, others=others)
     grids = [raster.grid for raster in opened]
     excluded = [_NOTHING] * len(opened) if others else held_elsewhere(grids, held)
     own = {
-        raster.path: Ground(raster, box, _labels(one, classes), out, _gsd_m(raster), elsewhere)
-        for raster, box, one, out, elsewhere in zip(
-            opened, boxes, placed, held, excluded, strict=True
-        )
+        ground.raster.path: replace(ground, held_out=out, excluded=elsewhere)
+        for ground, out, elsewhere in zip(bare, held, excluded, strict=True)
     }
     trained = [own[path] for path in paths if path in own]
     return TrainingGround(trained, others or list(own.values()), classes, left_out, report)
@@ -218,21 +215,16 @@ def _named_ground(
     left_out |= failed
     placed = place_labels(labels, [(raster.path, raster.grid) for raster in opened])
     return [
-        Ground(raster, _inside(one, raster), _labels(one, classes), frame(raster.grid)[None],
-               _gsd_m(raster))
+        replace(_ground(raster, one, classes), held_out=frame(raster.grid)[None])
         for raster, one in zip(opened, placed, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _held_out(
-    rasters: Sequence[Raster],
-    boxes: Sequence[Boxes],
-    settings: TrainSettings,
-    *,
-    others: Sequence[Ground],
+    grounds: Sequence[Ground], settings: TrainSettings, *, others: Sequence[Ground]
 ) -> list[Boxes]:
     """The ground of each raster that no chip may show, ``float64[M, 4]`` in its own pixels."""
-    grids = [raster.grid for raster in rasters]
+    grids = [ground.raster.grid for ground in grounds]
     if settings.val_area is not None:
         area, crs = read_area(settings.val_area)
         dense = densified(np.array([area], dtype=object), crs)
@@ -247,17 +239,16 @@ def _held_out(
         named = [ground.raster.grid for ground in others]
         whole = [frame(grid)[None] for grid in named]
         return held_elsewhere([*grids, *named], [*[_NOTHING] * len(grids), *whole])[: len(grids)]
+    boxes = [ground.shown[ground.is_seen] for ground in grounds]
     return hold_out_blocks(
         grids, boxes, share=settings.val_share, seed=settings.seed, least_px=2 * settings.chip_px
     )
 
 
-def _inside(placed: PlacedLabels, raster: Raster) -> Boxes:
-    return bx.clip(placed.boxes, frame(raster.grid))
-
-
-def _labels(placed: PlacedLabels, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    return np.array([classes.index(name) for name in placed.names], np.int64)
+def _ground(raster: Raster, placed: PlacedLabels, classes: tuple[str, ...]) -> Ground:
+    """A raster with its objects, nothing of it held out."""
+    labels = np.array([classes.index(name) for name in placed.names], np.int64)
+    return Ground(raster, placed.boxes, labels, _NOTHING, _gsd_m(raster))
 
 
 def _gsd_m(raster: Raster) -> float:

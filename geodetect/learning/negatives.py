@@ -82,8 +82,7 @@ class NegativeMiner:
         for _ in range(TRIES):
             number = int(rng.choice(len(self._grounds), p=self._area_share))
             ground = self._grounds[number]
-            scale = ground.gsd_m / float(self._card.gsd_m or 1.0)
-            grid = ground.raster.grid.resampled(scale, scale)
+            grid = ground.grid_at(float(self._card.gsd_m or 1.0))
             tile = _block(grid, rng)
             ratio = resampling(ground.raster.grid, grid)
             if len(bx.overlap_pairs(tile.box[None] / ratio, ground.forbidden)):

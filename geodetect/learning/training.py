@@ -160,9 +160,8 @@ def _new_card(
     network: NetworkConfig,
     gsd_m: float,
 ) -> ModelCard:
-    full = [ground for ground in grounds.trained if len(ground.boxes)]
-    sides = np.concatenate([(g.boxes[:, 2:] - g.boxes[:, :2]).max(axis=1) * g.gsd_m for g in full])
-    small, middle, large = np.percentile(sides, [1, 50, 99]).round(2)
+    sides_m = np.concatenate([ground.sides_m.max(axis=1) for ground in grounds.trained])
+    small, middle, large = np.percentile(sides_m, [1, 50, 99]).round(2)
     return ModelCard(
         name=settings.name or target.stem,
         description=settings.description,
@@ -256,7 +255,7 @@ def _make_folder(folder: RunFolder, grounds: TrainingGround) -> None:
             [ground.held_out for ground in distinct],
             path / SPLIT,
             names=[ground.raster.name for ground in distinct],
-            boxes=[ground.boxes for ground in distinct],
+            boxes=[ground.shown[ground.is_seen] for ground in distinct],
             excluded=[ground.excluded for ground in distinct],
         )
         if grounds.report is not None:

@@ -24,12 +24,13 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.found import FoundObjects, RasterObjects, canonical_order
 from geodetect.detection.inference import Tally, detect_raster
 from geodetect.detection.plan import plan_grid
+from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
 from geodetect.io.geopackage import Layer, write_layers
 from geodetect.io.qgis_categories import Category, single_qml
 from geodetect.io.qgis_style import qml
 from geodetect.io.raster import Raster
-from geodetect.learning.chips import Ground
+from geodetect.learning.chips import Ground, resampling
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
@@ -37,6 +38,7 @@ from geodetect.settings import PredictSettings
 LEAST_CONF = 0.05
 FILE_NAME = "validation.gpkg"
 SCORE_DECIMALS = 4
+IGNORED_SHARE = 0.5
 
 Boxes = NDArray[np.float64]
 Float = NDArray[np.float64]
@@ -223,7 +225,7 @@ def calibrated(card: ModelCard, validation: Validation) -> ModelCard:
 
 def _wanted(ground: Ground, card: ModelCard) -> Sheet:
     held = ground.measured
-    boxes = ground.boxes[held]
+    boxes = ground.shown[held]
     objects = Detections.of(boxes, np.ones(len(boxes)), ground.labels[held])
     return Sheet.of(ground, ground.raster.grid, objects, card)
 
@@ -233,7 +235,21 @@ def _found(ground: Ground, detector: Detector) -> Sheet:
     area = shapely.union_all(shapely.box(*ground.held_out.T))
     plan = plan_grid(ground.raster, detector.card, settings, area=area)
     found = detect_raster(plan, detector, settings=settings, keep=None, tally=Tally())
+    found = found[
+        ~_are_on_cut_objects(found.boxes / resampling(ground.raster.grid, plan.grid), ground)
+    ]
     return Sheet.of(ground, plan.grid, found, detector.card)
+
+
+def _are_on_cut_objects(boxes: Boxes, ground: Ground) -> NDArray[np.bool_]:
+    """Whether at least half of each lies on an object of which the raster shows too little.
+
+    They are neither right nor wrong, as COCO counts what lies on regions that are to be ignored.
+    """
+    cut = ground.shown[~ground.is_seen]
+    rows, objects = bx.overlap_pairs(boxes, cut).T
+    covered = bx.intersection(boxes[rows], cut[objects]) >= IGNORED_SHARE * bx.area(boxes[rows])
+    return np.bincount(rows[covered], minlength=len(boxes)) > 0
 
 
 def _expected_error(scores: Float, correct: NDArray[np.bool_]) -> float:

@@ -183,9 +183,7 @@ def test_names_of_yolo_classes_are_in_utf_8(tmp_path: Path) -> None:
     (folder / "classes.txt").write_bytes("\ufeffSchwimmbecken\nBehälter".encode())
     assert set(only_images(folder).names) == {"Schwimmbecken", "Behälter"}
     (folder / "classes.txt").write_bytes("Schwimmbecken\nBehälter".encode("latin-1"))
-    with pytest.raises(
-        AnnotationError, match=r"classes\.txt cannot be read.*in UTF-8"
-    ):
+    with pytest.raises(AnnotationError, match=r"classes\.txt cannot be read.*in UTF-8"):
         read_labels(folder)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ from tests.tiny import (
 )
 
 CHIP_PX = 64
+CHIP = np.array([0.0, 0.0, CHIP_PX, CHIP_PX])
 WIDTH, HEIGHT = 413, 300
 FORBIDDEN = 255  # the value of held-out ground
 
@@ -189,7 +192,7 @@ def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
         ],
         np.float64,
     )
-    found = visible_objects(boxes, np.arange(5), 64)
+    found = visible_objects(boxes, np.arange(5), CHIP)
     assert found.boxes.tolist() == [[10, 10, 20, 20], [0, 30, 10, 40]]
     assert found.labels.tolist() == [0, 1]
     assert found.ignored.tolist() == [[60, 60, 64, 64]]
@@ -198,14 +201,54 @@ def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
 @given(share=st.floats(0.02, 1))
 def test_the_limit_of_visibility_is_a_share_of_the_area(share: float) -> None:
     box = np.array([[64 - 100 * share, 0, 164 - 100 * share, 10]])
-    found = visible_objects(box, np.zeros(1, np.int64), 64)
+    found = visible_objects(box, np.zeros(1, np.int64), CHIP)
     if abs(share - VISIBLE_SHARE) > 1e-6 and share <= 0.64:
         assert len(found.boxes) == int(share > VISIBLE_SHARE)
         assert len(found.ignored) == int(share < VISIBLE_SHARE)
 
 
+@pytest.mark.parametrize("turns", [False, True])
+def test_objects_beyond_the_edge_of_a_raster_are_as_visible_as_it_shows_them(
+    tmp_path: Path, turns: bool
+) -> None:
+    """A raster smaller than a chip shows 0.1 of one object, 0.5 of another and all of a third."""
+    raster = open_raster(write_raster(tmp_path / "a.tif", np.full((3, 30, 36), 99, np.uint8)))
+    boxes = np.array([[34, 2, 54, 12], [-10, 15, 10, 25], [18, 15, 28, 25]], np.float64)
+    one = Ground(raster, boxes, np.arange(3), np.empty((0, 4)), GSD_M)
+    assert one.trainable.tolist() == [False, True, True]
+    sampler = ChipSampler(
+        [one], gsd_m=GSD_M, chip_px=CHIP_PX, object_share=1.0, seed=0, turns=turns
+    )
+    for number in range(8):
+        chip = sampler[number]
+        assert sorted(chip.target.labels.tolist()) == [1, 2]
+        assert len(chip.target.ignored) == 1
+        x1, y1, x2, y2 = (int(v) for v in chip.target.ignored[0].round())
+        assert chip.valid[y1:y2, x1:x2].all()
+
+
+def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_path: Path) -> None:
+    """Squares of 10 m at 60 degrees north, where a degree of longitude is half as long."""
+    step = 0.2 / 111_400
+    profile = {"width": 600, "height": 300, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
+    place = {"transform": Affine(step, 0, 10, 0, -step, 60)}
+    with rasterio.open(tmp_path / "a.tif", "w", "GTiff", **profile, **place) as raster:
+        raster.write(np.full((3, 300, 600), 99, np.uint8))
+    raster = open_raster(tmp_path / "a.tif")
+    x_m, y_m = raster.grid.gsd_xy_m
+    corners = np.array([[100, 100], [400, 150]])
+    boxes = np.concatenate([corners, corners + 10 / np.array([x_m, y_m])], axis=1)
+    one = Ground(raster, boxes, np.zeros(2, np.int64), np.empty((0, 4)), raster.grid.gsd_m)
+    assert one.sides_m == pytest.approx(np.full((2, 2), 10))
+    sampler = ChipSampler([one], gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turns=False)
+    shown = np.concatenate([sampler[number].target.boxes for number in range(12)])
+    whole = shown[(shown > 0).all(axis=1) & (shown < 200).all(axis=1)]
+    assert len(whole) > 5
+    assert (whole[:, 2] - whole[:, 0]) / (whole[:, 3] - whole[:, 1]) == pytest.approx(1, rel=0.02)
+
+
 def test_a_chip_without_objects_has_empty_columns() -> None:
-    found = visible_objects(np.empty((0, 4)), np.empty(0, np.int64), 64)
+    found = visible_objects(np.empty((0, 4)), np.empty(0, np.int64), CHIP)
     assert found.boxes.shape == found.ignored.shape == (0, 4)
     assert found.labels.shape == (0,)
 

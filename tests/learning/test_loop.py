@@ -54,7 +54,8 @@ class Squares:
         rng = np.random.default_rng([number, *(int(place.x) for place in self.negatives)])
         x, y = (int(v) for v in rng.integers(0, CHIP_PX - SQUARE_PX, 2))
         box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
-        target = visible_objects(box, np.zeros(1, np.int64), CHIP_PX)
+        shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
+        target = visible_objects(box, np.zeros(1, np.int64), shown)
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 

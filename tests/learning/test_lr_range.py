@@ -55,7 +55,8 @@ class Squares:
     def __getitem__(self, number: int) -> Chip:
         x, y = (int(v) for v in np.random.default_rng(number).integers(0, CHIP_PX - SQUARE_PX, 2))
         box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
-        target = visible_objects(box, np.zeros(1, np.int64), CHIP_PX)
+        shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
+        target = visible_objects(box, np.zeros(1, np.int64), shown)
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 

@@ -133,6 +133,21 @@ def test_the_tables_say_what_found_what(new_ground: NewGround) -> None:
     assert measured.truth.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
 
 
+def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
+    new_ground: NewGround,
+) -> None:
+    """A raster shows 2 of 20 px of one object; another detector sees it all the same."""
+    cut = [[SIDE - 2.0, 100, SIDE + 18, 120]]
+    seen = [[SIDE - 2.0, 100, SIDE, 120]]
+    alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
+    found = told(np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
+    measured = validate(found, [new_ground(np.concatenate([BOXES[:2], cut]))])
+    assert measured is not None
+    assert measured.metrics["objects"] == 2
+    assert measured.detections["score"].tolist() == [0.9, 0.8, 0.6]
+    assert measured.detections["correct"].tolist() == [True, True, False]
+
+
 def test_several_classes_have_an_average_precision_each(new_ground: NewGround) -> None:
     truth = np.tile([0, 1], COUNT)[:COUNT]
     said = np.where(np.arange(COUNT) % 4 == 1, 0, truth)  # every other "b" is called "a"
