@@ -84,6 +84,12 @@ def read_truth(
     if not layers:
         raise AnnotationError("no truth was given; name a file")
     tables = [_objects(layer, crs, class_field) for layer in layers]
+    without = [n for n, table in enumerate(tables) if len(table) and "class" not in table]
+    if without and any("class" in table for table in tables):
+        raise AnnotationError(
+            f"{_name(layers[without[0]], 'a table of truth')} has no column of classes, but other "
+            f"truth has one; name it with --class-field"
+        )
     placed = [on_map_of(table, tables[0]) for table in tables]
     return gpd.GeoDataFrame(pd.concat(placed, ignore_index=True), crs=tables[0].crs)
 

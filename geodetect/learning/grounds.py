@@ -95,7 +95,10 @@ def read_grounds(
         left_out |= report.left_out
         opened = [raster for raster in opened if raster.path not in left_out]
         sheets = [(raster.path, raster.grid) for raster in opened]
-        placed = match_labels(label_set, sheets)
+        placed = [
+            _without(one, report.hidden.get(path, ()))
+            for one, (path, _) in zip(match_labels(label_set, sheets), sheets, strict=True)
+        ]
     else:
         report = None
         label_set.warn_of_changes()
@@ -243,6 +246,12 @@ def _held_out(
     return hold_out_blocks(
         grids, boxes, share=settings.val_share, seed=settings.seed, least_px=2 * settings.chip_px
     )
+
+
+def _without(placed: PlacedLabels, numbers: Sequence[int]) -> PlacedLabels:
+    """The labels on a raster but some of these numbers."""
+    kept = ~np.isin(placed.numbers, numbers)
+    return PlacedLabels(placed.boxes[kept], placed.names[kept], placed.numbers[kept])
 
 
 def _ground(raster: Raster, placed: PlacedLabels, classes: tuple[str, ...]) -> Ground:

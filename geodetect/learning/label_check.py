@@ -144,6 +144,7 @@ def _report(evidence: Evidence, fitted: Anchors) -> LabelReport:
         shared=tuple(evidence.shared),
         findings=findings_of(evidence),
         problems=problem_table(evidence.problems, labels, sheets, blocks=ground.blocks),
+        hidden=ground.hidden,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as bx
 from geodetect.geo.grid import Grid
+from geodetect.geo.reproject import reproject_each
 from geodetect.geo.tiles import Tile
 from geodetect.io.inspection import inspect_raster
 from geodetect.io.raster import Raster
@@ -25,6 +26,7 @@ MOST_PIXELS = 5e8  # that are decoded to find nodata; overviews and rasters with
 LEAST_VALID = 0.3  # share of a box below which it counts as nodata
 NEIGHBOURS_AWAY = 10.0  # typical distances of neighbouring labels that make ground "far"
 LEAST_FAR_M = 50.0
+LATTICE = 256
 LEAST_BLOCK_SHARE = 0.02  # of the ground looked at
 MOST_BLOCKS = 20
 
@@ -56,7 +58,8 @@ class Ground:
         far_m: Distance from the nearest label from which ground is far; None: not known.
         far_share: Share of the ground that is far from any label, 0..1.
         blocks: Largest connected pieces of it.
-        on_nodata: Numbers of the labels that lie on nodata.
+        hidden: Numbers of the labels that lie on nodata of a raster, by its path.
+        on_nodata: Numbers of those of which no raster shows more.
         damaged: What went wrong with rasters that cannot be read, by path.
     """
 
@@ -65,6 +68,7 @@ class Ground:
     far_m: float | None
     far_share: float
     blocks: tuple[EmptyBlock, ...]
+    hidden: dict[str, tuple[int, ...]]
     on_nodata: tuple[int, ...]
     damaged: dict[str, str]
 
@@ -111,8 +115,13 @@ def look_at_ground(
     coarse = [c for sheet in _affordable(sheets, seed) if (c := _seen(sheet, damaged)) is not None]
     far_m = far_m or _usual_distance(sheets)
     area_km2 = sum(_area_km2(c, c.valid) for c in coarse)
-    nodata = [number for c in coarse for number in _on_nodata(c, damaged)]
-    far = [] if far_m is None else [(c, _far_from_labels(c, far_m)) for c in coarse]
+    hidden = {c.sheet.raster.path: found for c in coarse if (found := _hidden(c, damaged))}
+    points = {crs: _label_points(sheets, crs) for crs in {c.grid.crs for c in coarse}}
+    far = (
+        []
+        if far_m is None
+        else [(c, _far_from_labels(c, points[c.grid.crs], far_m)) for c in coarse]
+    )
     far_km2 = sum(_area_km2(c, ground) for c, ground in far)
     blocks = [b for c, ground in far for b in _blocks(c, ground, LEAST_BLOCK_SHARE * area_km2)]
     blocks.sort(key=lambda block: -block.area_km2)
@@ -122,7 +131,8 @@ def look_at_ground(
         far_m=far_m,
         far_share=far_km2 / area_km2 if area_km2 else 0.0,
         blocks=tuple(blocks[:MOST_BLOCKS]),
-        on_nodata=tuple(nodata),
+        hidden=hidden,
+        on_nodata=_hidden_everywhere(hidden, sheets),
         damaged=damaged,
     )
 
@@ -163,10 +173,10 @@ def _area_km2(coarse: _Coarse, ground: Bools) -> float:
     return float(ground.sum()) * height * width / 1e6
 
 
-def _on_nodata(coarse: _Coarse, damaged: dict[str, str]) -> list[int]:
+def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
     """Numbers of labels on nodata: those that seem so from far away, looked at closely."""
     if coarse.valid.all():
-        return []
+        return ()
     sheet = coarse.sheet
     boxes = bx.clip(sheet.boxes, sheet.frame)
     suspects = np.flatnonzero(
@@ -174,10 +184,22 @@ def _on_nodata(coarse: _Coarse, damaged: dict[str, str]) -> list[int]:
     )
     try:
         with sheet.raster:
-            return [int(sheet.numbers[r]) for r in suspects if _is_nodata(sheet.raster, boxes[r])]
+            rows = [r for r in suspects if _is_nodata(sheet.raster, boxes[r])]
     except RasterError as error:
         damaged[sheet.raster.path] = str(error)
-        return []
+        return ()
+    return tuple(sheet.numbers[rows].tolist())
+
+
+def _hidden_everywhere(
+    hidden: Mapping[str, Sequence[int]], sheets: Sequence[LabelledRaster]
+) -> tuple[int, ...]:
+    """Numbers of labels that lie on nodata of every raster on whose ground they lie."""
+    seen: set[int] = set()
+    for sheet in sheets:
+        enough = sheet.numbers[sheet.visible >= LEAST_VALID].tolist()
+        seen.update(set(enough).difference(hidden.get(sheet.raster.path, ())))
+    return tuple(sorted({number for numbers in hidden.values() for number in numbers} - seen))
 
 
 def _is_nodata(raster: Raster, box: Float) -> bool:
@@ -213,18 +235,57 @@ def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
     return max(LEAST_FAR_M, round(NEIGHBOURS_AWAY * float(np.median(np.concatenate(distances)))))
 
 
-def _far_from_labels(coarse: _Coarse, far_m: float) -> Bools:
-    """Valid ground farther than ``far_m`` from any label of the raster, ``bool[H, W]``."""
+def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> Float:
+    """Centres of the labels of all rasters on one map, ``float64[N, 2]``, if they lie on it."""
+    found = [np.empty((0, 2))]
+    for sheet in sheets:
+        if crs is not None and sheet.grid.crs is not None:
+            centres = sheet.grid.to_map((sheet.boxes[:, :2] + sheet.boxes[:, 2:]) / 2)
+            moved = reproject_each(shapely.points(centres), sheet.grid.crs, crs)
+            found.append(shapely.get_coordinates(moved[~shapely.is_missing(moved)]))
+    return np.concatenate(found)
+
+
+def _far_from_labels(coarse: _Coarse, points: Float, far_m: float) -> Bools:
+    """Valid ground farther than ``far_m`` from any label, ``bool[H, W]``.
+
+    Distances from labels beyond the edge are those of places at most ``LATTICE`` a side.
+
+    Args:
+        coarse: The raster.
+        points: ``float64[N, 2]`` centres of the labels of all rasters on its map.
+        far_m: In metres.
+    """
     from scipy import ndimage
+    from scipy.spatial import KDTree
 
     free = np.ones(coarse.valid.shape, bool)
     boxes = bx.clip(coarse.sheet.boxes * coarse.ratio, _frame(coarse.grid))
     for x1, y1, x2, y2 in boxes[bx.area(boxes) > 0]:
         free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
-    if free.all():
-        return coarse.valid
-    distances = ndimage.distance_transform_edt(free, sampling=coarse.pixel_m)
-    return np.asarray(coarse.valid & (distances > far_m))
+    far = coarse.valid
+    if not free.all():
+        distances = ndimage.distance_transform_edt(free, sampling=coarse.pixel_m)
+        far = far & (distances > far_m)
+    metres = np.array(coarse.pixel_m[::-1])
+    places = coarse.grid.to_px(points) * metres
+    size = np.array(free.shape[::-1]) * metres
+    beyond = ((places < 0) | (places > size)).any(axis=1)
+    near = ((places > -far_m) & (places < size + far_m)).all(axis=1)
+    if not far.any() or not (beyond & near).any():
+        return far
+    height, width = coarse.valid.shape
+    middles = np.stack(np.meshgrid(_lattice(width), _lattice(height)), axis=-1) * metres
+    distances = KDTree(places[beyond & near]).query(middles, distance_upper_bound=far_m)[0]
+    rows = np.arange(height) * LATTICE // max(height, LATTICE)
+    columns = np.arange(width) * LATTICE // max(width, LATTICE)
+    return np.asarray(far & np.isinf(distances)[np.ix_(rows, columns)])
+
+
+def _lattice(side: int) -> Float:
+    """Middles of the places that a side is cut into, in its pixels."""
+    count = min(side, LATTICE)
+    return (np.arange(count) + 0.5) * side / count
 
 
 def _frame(grid: Grid) -> Float:

@@ -91,6 +91,7 @@ class LabelReport:
         shared: Pairs of rasters that show the same ground, those that share most of it first.
         findings: What to know, errors first.
         problems: Features with ``reason, detail, class, source, row, raster`` on WGS 84.
+        hidden: Numbers of the labels that lie on nodata of a raster, by its path.
     """
 
     rasters: int
@@ -112,6 +113,7 @@ class LabelReport:
     shared: tuple[SharedGround, ...]
     findings: tuple[Finding, ...]
     problems: gpd.GeoDataFrame
+    hidden: dict[str, tuple[int, ...]]
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -135,7 +137,7 @@ class LabelReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; of the problems, how many of each reason."""
-        own = {name: value for name, value in vars(self).items() if name != "problems"}
+        own = {n: value for n, value in vars(self).items() if n not in ("problems", "hidden")}
         counts = self.problems["reason"].value_counts()
         lists = ("sizes", "recall", "fitted_recall", "shifts", "shared", "findings")
         plain = own | {name: [asdict(item) for item in own[name]] for name in lists}

@@ -47,7 +47,7 @@ class EvaluateSettings(BaseModel):
     sizes: tuple[float, ...] | None = None
     block: float | None = Field(None, gt=0, allow_inf_nan=False)
     resamples: int = Field(1000, ge=0, le=5000)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @field_validator("pick_threshold")
     @classmethod

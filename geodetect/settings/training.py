@@ -76,7 +76,7 @@ class TrainSettings(BaseModel):
     assignment: Literal["atss", "overlap"] = "atss"
     init: str = "pools"
     steps: int = Field(2000, ge=1)
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     batch_size: int = Field(8, ge=1)
     chip_px: int = Field(384, ge=64)
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 8e-4
@@ -98,7 +98,7 @@ class TrainSettings(BaseModel):
     labels_crs: str | None = None
     point_size: float | None = Field(None, gt=0, allow_inf_nan=False)
     device: str = "auto"
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     licence: str = ""
     data: tuple[str, ...] = ()
     description: str = ""
@@ -152,7 +152,7 @@ class CheckSettings(BaseModel):
     point_size: float | None = Field(None, gt=0, allow_inf_nan=False)
     far: float | None = Field(None, gt=0, allow_inf_nan=False)
     shift: bool = True
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class QuantizeSettings(BaseModel):
@@ -177,4 +177,4 @@ class QuantizeSettings(BaseModel):
     bands: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
     src_crs: str | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0)

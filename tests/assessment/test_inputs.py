@@ -107,6 +107,14 @@ def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path)
     )
 
 
+def test_truth_with_and_without_classes_does_not_go_together() -> None:
+    named, bare = squares(2, label=["a", "b"]), squares(2).to_crs("EPSG:3857")
+    for tables in ([named, bare], [bare, named]):
+        with pytest.raises(AnnotationError, match=r"no column of classes.*--class-field"):
+            read_truth(tables)
+    assert len(read_truth([named, bare[:0]])) == 2
+
+
 def test_the_column_of_classes_can_be_named() -> None:
     table = squares(kind=["a", "b", "c"], label=["x", "y", "z"])
     assert read_truth(table)["class"].tolist() == ["x", "y", "z"]

@@ -8,8 +8,9 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from geodetect.settings import PredictSettings
+from geodetect.settings import EvaluateSettings, PredictSettings, TrainSettings
 from geodetect_cli import options
 
 
@@ -73,10 +74,21 @@ def test_names_lose_the_spaces_around_them() -> None:
     assert options.parse_names("pool, car ") == ("pool", "car")
 
 
-def test_a_setting_that_cannot_be_is_a_usage_error_under_the_name_of_its_option() -> None:
-    with pytest.raises(typer.BadParameter, match="greater than or equal to 1; found 0") as caught:
-        options.parse_settings(PredictSettings, {"tile_size": 0})
-    assert caught.value.param_hint == "--tile-size"
+@pytest.mark.parametrize(
+    ("settings", "name", "value", "reason"),
+    [
+        (PredictSettings, "tile_size", 0, "greater than or equal to 1; found 0"),
+        (TrainSettings, "seed", -1, "greater than or equal to 0; found -1"),
+        (TrainSettings, "minutes", math.inf, "finite number; found inf"),
+        (EvaluateSettings, "seed", -1, "greater than or equal to 0; found -1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_a_usage_error_under_the_name_of_its_option(
+    settings: type[BaseModel], name: str, value: float, reason: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=reason) as caught:
+        options.parse_settings(settings, {name: value})
+    assert caught.value.param_hint == f"--{name.replace('_', '-')}"
 
 
 @pytest.mark.parametrize("bbox", [(9, 0, 1, 5), (0, 0, math.inf, 5), (0, math.nan, 1, 5)])

@@ -89,6 +89,33 @@ def test_a_raster_given_twice_is_trained_on_twice_and_measured_once(
     assert 0 < (~held.trainable).sum() < len(CORNERS) / 2
 
 
+@pytest.mark.filterwarnings("ignore:rasters show the same ground")
+def test_of_strips_on_one_frame_each_has_the_labels_that_it_shows(
+    labels: Path, tmp_path: Path
+) -> None:
+    strips, image = [], squares_image(SIDE, CORNERS)
+    for name, imagery in (("west.tif", np.s_[:160]), ("east.tif", np.s_[160:])):
+        strip = np.zeros_like(image)
+        strip[:, :, imagery] = image[:, :, imagery]
+        strips.append(write_raster(tmp_path / name, strip, nodata=0))
+    west, east = read(strips, [labels], val_share=0).trained
+    middles = (np.array(BOXES)[:, 0] + np.array(BOXES)[:, 2]) / 2
+    assert west.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x < 160]
+    assert east.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x > 160]
+
+
+def test_objects_at_the_edge_are_whole_and_count_where_enough_of_them_is_seen(
+    raster: Path, tmp_path: Path
+) -> None:
+    edge = [[SIDE - 4.0, 20, SIDE + 16, 40], [SIDE - 16.0, 60, SIDE + 4, 80]]
+    path = write_labels(tmp_path / "edge.geojson", [*BOXES[:20], *edge])
+    (found,) = read([raster], [path], val_share=0).trained
+    assert found.boxes[-2:] == pytest.approx(np.array(edge), abs=1e-3)
+    assert found.trainable.tolist() == [True] * 20 + [False, True]
+    (measured,) = read([raster], [path], val_rasters=(str(raster),)).measured
+    assert measured.measured.tolist() == [True] * 20 + [False, True]
+
+
 def test_the_check_can_be_left_out(raster: Path, tmp_path: Path) -> None:
     few = write_labels(tmp_path / "few.geojson", BOXES[:3])
     assert read([raster], [few], check=False).report is None

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from geodetect.io.raster import open_raster
 from geodetect.learning.label_ground import look_at_ground
 from geodetect.learning.labelled_rasters import LabelledRaster
-from tests.conftest import Save
+from tests.conftest import METRES, Save
 
 Float = NDArray[np.float64]
 
@@ -39,6 +40,45 @@ def test_labels_on_nodata_are_found_and_those_at_its_edge_are_not(save: Save, ki
     ground = look_at_ground([sheet(save(image, **options), boxes)])
     assert ground.on_nodata == (11, 13)
     assert ground.area_km2 == pytest.approx(300 * 150 * GSD_M**2 / 1e6, rel=0.01)
+
+
+def test_labels_that_another_raster_shows_are_not_on_nodata(save: Save) -> None:
+    """Two strips on one frame, each with imagery in its own half; one label lies on neither."""
+    boxes = [[20.0, 20, 40, 40], [200, 20, 220, 40], [20, 250, 40, 270]]
+    strips = []
+    for name, imagery in (("west.tif", np.s_[:200, :150]), ("east.tif", np.s_[:200, 150:])):
+        mask = np.zeros((300, 300), np.uint8)
+        mask[imagery] = 255
+        strips.append(sheet(save(grey(300), name=name, mask=mask), boxes))
+    ground = look_at_ground(strips)
+    assert ground.on_nodata == (12,)
+    west, east = (strip.raster.path for strip in strips)
+    assert ground.hidden == {west: (11, 12), east: (10, 12)}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_labels_on_the_sheet_next_to_it_are_near(save: Save, turned: bool) -> None:
+    """Ten sheets of 40 m in a row, every other one with a label: 44 m lead to the next one."""
+    sheets = []
+    for number in range(10):
+        way = number * 200 * GSD_M
+        shift = Affine.translation(0, -way) if turned else Affine.translation(way, 0)
+        path = save(grey(200), name=f"{number}.tif", transform=shift @ METRES)
+        sheets.append(sheet(path, [[80.0, 80, 120, 120]] if number % 2 == 0 else []))
+    assert look_at_ground(sheets, far_m=70.0).far_share == 0
+    farther = look_at_ground(sheets, far_m=30.0)
+    assert 0.2 < farther.far_share < 0.5
+    assert farther.far_share == pytest.approx(share_farther_than(30.0), abs=0.01)
+
+
+def share_farther_than(far_m: float) -> float:
+    """Of the ground of ten sheets in a row with a label of 8 m on every other one."""
+    x, y = np.meshgrid(np.arange(0.1, 400, 0.2), np.arange(0.1, 40, 0.2))
+    labels = np.arange(0, 400, 80) + 20
+    own = (x // 40 % 2 == 0)[..., None] * 4.0  # of its own sheet all of a label counts
+    beside = np.maximum(np.abs(x[..., None] - labels) - own, 0)
+    above = np.maximum(np.abs(y - 20)[..., None] - own, 0)
+    return float((np.hypot(beside, above).min(axis=-1) > far_m).mean())
 
 
 def test_labels_off_the_raster_are_not_on_nodata(save: Save) -> None:
