@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from geodetect.learning.overlaps import boxes_over, frame
 from geodetect.learning.split import held_elsewhere, hold_out_blocks
 from geodetect.settings import CheckSettings, TrainSettings
 
+BOX_DECIMALS = 2  # of pixels, in a fingerprint: PROJ's last digits differ between machines
 MOST_NAMED = 5  # rasters that cannot be read, each with a warning of its own
 _NOTHING = np.empty((0, 4))
 
@@ -58,6 +60,19 @@ class TrainingGround:
     classes: tuple[str, ...]
     left_out: dict[str, str]
     report: LabelReport | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs where rasters, objects or what is held out do."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for ground in (*self.trained, *self.measured):
+            grid = ground.raster.grid
+            digest.update(repr((ground.raster.name, grid.crs, tuple(grid.transform))).encode())
+            digest.update(repr((grid.width, grid.height)).encode())
+            digest.update(ground.labels.tobytes())
+            for boxes in (ground.boxes, ground.held_out, ground.excluded):
+                digest.update((np.round(boxes, BOX_DECIMALS) + 0.0).tobytes() + b"|")
+        return digest.hexdigest()
 
     @property
     def distinct(self) -> list[Ground]:

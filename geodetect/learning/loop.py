@@ -69,6 +69,7 @@ class Loop:
         miner: Finds false alarms whenever the weights are measured; None: nobody looks.
         processes: Those that train together. All but the first have no folder.
         board: Where the metrics go as well; None: nowhere.
+        ground: Fingerprint of what is learned from and measured on, the same as of a checkpoint.
     """
 
     learner: Learner
@@ -79,6 +80,7 @@ class Loop:
     miner: Miner | None = None
     processes: Processes = ALONE
     board: TensorBoardLog | None = None
+    ground: str = ""
     seconds: float = 0.0
     selection: Selection = field(default_factory=Selection)
     measured: dict[int, Validation] = field(default_factory=dict)
@@ -257,6 +259,7 @@ class Loop:
             return
         state = {
             "settings": self.settings.model_dump_json(),
+            "ground": self.ground,
             "learner": self.learner.state(),
             "lr": self.learner.lr,
             "seconds": self.seconds,
@@ -279,7 +282,8 @@ class Loop:
         """Go on from the checkpoint.
 
         Raises:
-            InputError: There is none, or it is damaged or from a training with other settings.
+            InputError: There is none, or it is damaged or from a training with other settings or on
+                other ground.
         """
         with self.processes.together():
             state = self._read() if self.processes.is_first else {}
@@ -308,6 +312,11 @@ class Loop:
         state = read_state(path)
         if state["settings"] != self.settings.model_dump_json():
             raise InputError(f"--resume: {path} is from a training with other settings")
+        if state.get("ground", self.ground) != self.ground:
+            raise InputError(
+                f"--resume: {path} is from a training on other rasters, labels or held-out ground; "
+                f"name those that it began with, or start anew without --resume"
+            )
         return state
 
     def _restore(self, state: Mapping[str, Any]) -> None:

@@ -212,6 +212,7 @@ def _loop(network: RetinaNet, plan: Plan, sampler: ChipSampler, *, resume: bool)
         folder=plan.folder if processes.is_first else None,
         miner=_miner(plan),
         processes=processes,
+        ground=plan.grounds.fingerprint,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -377,6 +378,35 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
     card = train([scene[0]], labels, output, settings=chosen, resume=True)
     assert (card.metrics["ap50"], card.training.steps) == (0.8, 1)
     assert (folder_of(output).path / "validation.gpkg").exists()
+
+
+@pytest.mark.filterwarnings("ignore:rasters show the same ground")
+@pytest.mark.parametrize("change", ["a raster more", "a label less", "other ground held out"])
+def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
+    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    sheets, area = tmp_path / "sheets", held_area(tmp_path)
+    sheets.mkdir()
+    shutil.copy(scene[0], sheets / "a.tif")
+    labels, output = shutil.copy(scene[1], tmp_path / "labels.geojson"), tmp_path / "m.safetensors"
+    chosen = settings(val_area=area, steps=2)
+
+    def stop(done: int, total: int, /, **values: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"--resume"):
+        train(sheets, labels, output, settings=chosen, progress=stop)
+    if change == "a raster more":
+        shutil.copy(scene[0], sheets / "b.tif")
+    elif change == "a label less":
+        gpd.read_file(labels)[1:].to_file(labels)
+    else:
+        gpd.read_file(area).scale(0.7, 0.7).to_file(area)
+    with pytest.raises(InputError, match="on other rasters, labels or held-out ground"):
+        train(sheets, labels, output, settings=chosen, resume=True)
+    assert folder_of(output).checkpoint.exists()
 
 
 def test_the_learned_ground_and_the_label_check_are_in_the_run_folder(
