@@ -111,7 +111,7 @@ def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
 def json_stream() -> TextIO:
     """The output stream for JSON: in UTF-8, whatever the console writes (RFC 8259, clause 8.1)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     return sys.stdout
 
 

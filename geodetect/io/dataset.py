@@ -34,6 +34,10 @@ def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path, sharing=False, **options)
+    except UnicodeEncodeError as error:
+        raise RasterError(
+            f"{path}: its name is not in UTF-8, as GDAL needs it; rename it"
+        ) from error
     except GDAL_ERRORS as error:
         if not path.startswith(REMOTE) and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error

@@ -84,10 +84,11 @@ def write(
     Of a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
 
     GeoJSON and newline-delimited GeoJSON are on WGS 84 (RFC 7946); GeoPackage (layer
-    ``detections``), FlatGeobuf (ordered by place, for its index), GeoParquet and Shapefile (names
-    of at most 10 characters, text of at most 254 bytes) are in ``crs``. CSV has the geometry as
-    well-known text in ``crs`` in the column ``WKT``, and ``lon`` and ``lat`` of its centroid on
-    WGS 84. Missing values are null. A table without CRS gives a file without CRS.
+    ``detections``), FlatGeobuf (ordered by place, for its index, unless rows lack a geometry),
+    GeoParquet and Shapefile (names of at most 10 characters, text of at most 254 bytes) are in
+    ``crs``. CSV has the geometry as well-known text in ``crs`` in the column ``WKT``, and ``lon``
+    and ``lat`` of its centroid on WGS 84. Missing values are null. A table without CRS gives a file
+    without CRS.
 
     Args:
         table: A detection table, the ``FoundObjects`` of ``find_objects``, or any features.

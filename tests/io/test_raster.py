@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -335,6 +337,14 @@ def test_the_damage_of_deep_rasters_shows_when_they_are_read(save: Save) -> None
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with open_raster(path) as raster, pytest.raises(RasterError, match="damaged or incomplete"):
         raster.read(whole())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_in_utf_8_is_an_error_of_one_line(save: Save) -> None:
+    path = save(np.zeros((1, 9, 9), np.uint8))
+    path = path.rename(path.with_name(os.fsdecode(b"caf\xe9.tif")))
+    with pytest.raises(RasterError, match=r"its name is not in UTF-8.*rename it"):
+        open_raster(path)
 
 
 def test_names_of_urls_do_not_give_away_their_query(save: Save) -> None:
