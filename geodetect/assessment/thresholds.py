@@ -85,7 +85,9 @@ def steady_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
             f1 = 2 * np.cumsum(right)[there] / (np.cumsum(drawn)[there] + objects)
             last, after = np.append(there, len(starts))[np.argmax(f1) + np.arange(2)]
             found.append((scores[last] + scores[after]) / 2)
-    return float(np.mean(found)) if found else curve.best_f1().score_threshold
+    if not found:
+        return curve.best_f1().score_threshold
+    return float(np.clip(np.mean(found), min(found), max(found)))  # a mean of equals may be rounded
 
 
 def _best(rate: NDArray[np.float64], least: float, *, by: NDArray[np.float64], name: str) -> int:

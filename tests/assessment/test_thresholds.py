@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodetect.assessment.curves import PrecisionRecallCurve
@@ -131,6 +131,7 @@ def test_where_nothing_is_right_there_is_no_steady_threshold(curve: PrecisionRec
     assert math.isnan(steady_threshold(curve, least=0.05))
 
 
+@example([(0.05, True)], 0)
 @given(
     st.lists(st.tuples(st.floats(0.05, 1), st.booleans()), min_size=1, max_size=12),
     st.integers(0, 5),
