@@ -26,6 +26,11 @@ def clip(boxes: Float, frame: Float) -> Float:
     return np.concatenate([upper_left, lower_right], axis=1)
 
 
+def share_inside(boxes: Float, frame: Float) -> Float:
+    """Share of each box's area that lies in a frame, ``float64[N]`` in 0..1; 0 without an area."""
+    return np.asarray(area(clip(boxes, frame)) / np.maximum(area(boxes), 1e-12))
+
+
 def intersection(a: Float, b: Float) -> Float:
     """Shared areas of corresponding boxes, ``float64[N]``."""
     upper_left = np.maximum(a[:, :2], b[:, :2])

@@ -142,7 +142,7 @@ def _yolo_classes(folder: Path, named: Path | None = None) -> dict[int, str]:
     for path in places:
         if not path.is_file():
             continue
-        return _names_in_yaml(path) if path.suffix not in (".txt", ".names") else _names_in(path)
+        return _names_in(path) if path.suffix in (".txt", ".names") else _names_in_yaml(path)
     return {}
 
 

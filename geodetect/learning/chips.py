@@ -60,7 +60,7 @@ class Ground:
     @cached_property
     def is_seen(self) -> NDArray[np.bool_]:
         """Objects of which the raster shows enough, ``bool[N]``."""
-        return bx.area(self.shown) >= VISIBLE_SHARE * bx.area(self.boxes)
+        return bx.share_inside(self.boxes, frame(self.raster.grid)) >= VISIBLE_SHARE
 
     @property
     def measured(self) -> NDArray[np.bool_]:
@@ -301,7 +301,7 @@ def visible_objects(
             raster is smaller.
     """
     inside = bx.clip(boxes, shown)
-    share = bx.area(inside) / np.maximum(bx.area(boxes), 1e-9)
+    share = bx.share_inside(boxes, shown)
     kept, ignored = share >= VISIBLE_SHARE, (share > 0) & (share < VISIBLE_SHARE)
     return Target(
         torch.from_numpy(inside[kept].astype(np.float32)),

@@ -17,6 +17,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.inspection import inspect_raster
 from geodetect.io.raster import Raster
 from geodetect.learning.labelled_rasters import LabelledRaster
+from geodetect.learning.overlaps import frame
 
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -116,12 +117,7 @@ def look_at_ground(
     far_m = far_m or _usual_distance(sheets)
     area_km2 = sum(_area_km2(c, c.valid) for c in coarse)
     hidden = {c.sheet.raster.path: found for c in coarse if (found := _hidden(c, damaged))}
-    points = {crs: _label_points(sheets, crs) for crs in {c.grid.crs for c in coarse}}
-    far = (
-        []
-        if far_m is None
-        else [(c, _far_from_labels(c, points[c.grid.crs], far_m)) for c in coarse]
-    )
+    far = [] if far_m is None else _far(coarse, sheets, far_m)
     far_km2 = sum(_area_km2(c, ground) for c, ground in far)
     blocks = [b for c, ground in far for b in _blocks(c, ground, LEAST_BLOCK_SHARE * area_km2)]
     blocks.sort(key=lambda block: -block.area_km2)
@@ -235,6 +231,14 @@ def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
     return max(LEAST_FAR_M, round(NEIGHBOURS_AWAY * float(np.median(np.concatenate(distances)))))
 
 
+def _far(
+    coarse: Sequence[_Coarse], sheets: Sequence[LabelledRaster], far_m: float
+) -> list[tuple[_Coarse, Bools]]:
+    """The ground of each raster that is far from the labels of all."""
+    points = {crs: _label_points(sheets, crs) for crs in {one.grid.crs for one in coarse}}
+    return [(one, _far_from_labels(one, points[one.grid.crs], far_m)) for one in coarse]
+
+
 def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> Float:
     """Centres of the labels of all rasters on one map, ``float64[N, 2]``, if they lie on it."""
     found = [np.empty((0, 2))]
@@ -260,7 +264,7 @@ def _far_from_labels(coarse: _Coarse, points: Float, far_m: float) -> Bools:
     from scipy.spatial import KDTree
 
     free = np.ones(coarse.valid.shape, bool)
-    boxes = bx.clip(coarse.sheet.boxes * coarse.ratio, _frame(coarse.grid))
+    boxes = bx.clip(coarse.sheet.boxes * coarse.ratio, frame(coarse.grid))
     for x1, y1, x2, y2 in boxes[bx.area(boxes) > 0]:
         free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
     far = coarse.valid
@@ -286,10 +290,6 @@ def _lattice(side: int) -> Float:
     """Middles of the places that a side is cut into, in its pixels."""
     count = min(side, LATTICE)
     return (np.arange(count) + 0.5) * side / count
-
-
-def _frame(grid: Grid) -> Float:
-    return np.array([0, 0, grid.width, grid.height], np.float64)
 
 
 def _blocks(coarse: _Coarse, ground: Bools, least_km2: float) -> list[EmptyBlock]:

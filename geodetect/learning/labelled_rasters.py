@@ -15,6 +15,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.labels import LabelSet
 from geodetect.io.placement import match_labels
 from geodetect.io.raster import Raster, RasterOptions, open_raster
+from geodetect.learning.overlaps import frame
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -54,12 +55,12 @@ class LabelledRaster:
     @property
     def frame(self) -> Float:
         """The raster as a box, ``float64[4]``."""
-        return np.array([0, 0, self.grid.width, self.grid.height], np.float64)
+        return frame(self.grid)
 
     @property
     def visible(self) -> Float:
         """Share of each label's box that lies on the raster, ``float64[K]`` in 0..1."""
-        return bx.area(bx.clip(self.boxes, self.frame)) / np.maximum(bx.area(self.boxes), 1e-12)
+        return bx.share_inside(self.boxes, self.frame)
 
     @property
     def sizes_m(self) -> Float:
