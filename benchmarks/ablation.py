@@ -25,9 +25,9 @@ from accuracy import CALIFORNIA, measure, place_called, write_held_out
 from report import machine, save_table
 from stock_training import OURS, SHARED, figures, settings_of, train_ours
 
-from geodetect.model import presets
-from geodetect.model.bundle import load_card
-from geodetect.model.presets import network_config
+from geodetect.model.file import load_card
+from geodetect.model.network import presets
+from geodetect.model.network.presets import network_config
 
 FINER_ANCHORS_PX = network_config(OURS).anchor_sizes_px[:2]
 L1_BETA = 1 / 9  # below it the loss is quadratic; torchvision's and Detectron's value
@@ -40,7 +40,7 @@ class Change:
     Args:
         settings: Fields of ``TrainSettings``.
         network: Fields of the network's configuration.
-        constants: Attributes of modules in ``geodetect.learning``, by name.
+        constants: Attributes of modules in ``geodetect.training``, by name.
     """
 
     settings: dict[str, object] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Change:
         with ExitStack() as stack:
             stack.enter_context(patch.object(presets, "NETWORKS", networks))
             for name, value in self.constants.items():
-                stack.enter_context(patch(f"geodetect.learning.{name}", value))
+                stack.enter_context(patch(f"geodetect.training.{name}", value))
             yield
 
 
@@ -78,17 +78,17 @@ CHANGES = {
     "looser-overlap": Change(
         {"assignment": "overlap"},
         constants={
-            "anchor_assignment.POSITIVE_IOU": 0.4,
-            "anchor_assignment.BACKGROUND_IOU": 0.3,
+            "anchors.assignment.POSITIVE_IOU": 0.4,
+            "anchors.assignment.BACKGROUND_IOU": 0.3,
         },
     ),
     "l1-boxes": Change(constants={"losses.generalized_box_iou_loss": l1_loss}),
     "no-average": Change(constants={"learner.AVERAGE_DECAY": 0.0}),
-    "constant-rate": Change(constants={"schedule.FINAL_LR_SHARE": 1.0}),
+    "constant-rate": Change(constants={"lr_schedule.FINAL_LR_SHARE": 1.0}),
     "no-recolouring": Change({"augment": 0.0}),
     "full-recolouring": Change({"augment": 1.0}),
     "no-turns": Change({"turn": False}),
-    "one-scale": Change(constants={"chips.SCALE_RANGE": (1.0, 1.0)}),
+    "one-scale": Change(constants={"data.chip_sampler.SCALE_RANGE": (1.0, 1.0)}),
     "only-objects": Change({"object_share": 1.0}),
     "large-chips": Change({"chip_px": 768, "batch_size": 2}),
 }

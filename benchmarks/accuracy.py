@@ -26,10 +26,10 @@ import shapely
 from report import machine, save_table
 
 import geodetect
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision, precision_recall_curve
-from geodetect.model.bundle import load_card
+from geodetect.assessment.evaluate.metrics import average_precision, precision_recall_curve
+from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.model.calibration import calibrated_score
+from geodetect.model.file import load_card
 
 ROOT = Path(__file__).parents[1]
 LEAST_CONF = 0.05

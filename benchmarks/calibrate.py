@@ -17,15 +17,15 @@ import numpy as np
 from accuracy import ROOT, Place, places
 from report import machine, save_table
 
-from geodetect.assessment.calibration import apply_calibration, reliability
-from geodetect.detection.network import NetworkDetector
+from geodetect.assessment.evaluate.reliability import apply_calibration, reliability
+from geodetect.detection.retinanet_detector import NetworkDetector
 from geodetect.geo.bounds import bounds_px
-from geodetect.io.raster import RasterOptions, open_raster
-from geodetect.learning.chips import Ground
-from geodetect.learning.validation import LEAST_CONF, Validation, calibrated, validate
-from geodetect.model.bundle import load_bundle, save_bundle
+from geodetect.io.raster.reader import RasterOptions, open_raster
 from geodetect.model.card import Calibration
-from geodetect.model.runtime import open_runtime
+from geodetect.model.file import load_bundle, save_bundle
+from geodetect.model.runtimes.open import open_runtime
+from geodetect.training.data.chip_sampler import Ground
+from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
 
 FITTED_ON = "Cannes, held out"
 SURE = 0.5

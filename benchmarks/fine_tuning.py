@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from report import machine, save_table
 
 import geodetect
-from geodetect.model.bundle import load_card
+from geodetect.model.file import load_card
 from geodetect.progress import TqdmProgress
 
 SHEET_M = 300.0  # in units of the map

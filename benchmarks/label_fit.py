@@ -31,10 +31,10 @@ from accuracy import (
 from numpy.typing import NDArray
 from report import machine, save_table
 
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision
+from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.geo import boxes as bx
-from geodetect.io.raster import open_raster
+from geodetect.io.raster.reader import open_raster
 
 OUTWARDS_M = (-0.5, -0.25, 0.0, 0.25, 0.5, 1.0)
 OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])

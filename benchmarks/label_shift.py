@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from report import machine, save_table
 
-from geodetect.io.label_files import read_labels
-from geodetect.io.raster import open_raster
-from geodetect.learning.label_shift import estimate_shifts
-from geodetect.learning.labelled_rasters import LabelledRaster, with_labels
+from geodetect.io.labels.read import read_labels
+from geodetect.io.raster.reader import open_raster
+from geodetect.label_check.labelled_rasters import LabelledRaster, with_labels
+from geodetect.label_check.registration import estimate_shifts
 
 ROOT = Path(__file__).parents[1]
 OFFSETS_M = (0.0, 1.5, 2.0, 3.0)

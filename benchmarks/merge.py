@@ -35,7 +35,7 @@ from peers_worker import peak_bytes
 from report import machine, save_table
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.merge import SeamMerger
+from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.geo.tiles import Tile, TileScheme
 
 TILE_PX, OVERLAP_PX, SPACING_PX = 512, 64, 30

@@ -19,7 +19,7 @@ from pathlib import Path
 from report import machine, save_table
 
 import geodetect
-from geodetect.assessment.metrics import ClassMetrics
+from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.progress import TqdmProgress
 
 ROOT = Path(__file__).parents[1]

@@ -38,8 +38,8 @@ from torchvision.ops import box_iou
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from geodetect.model.runtimes.pytorch import computes_in_bf16
-from tests.stock_networks import SCENE, scene_tile, stock_network
+from geodetect.model.runtimes.torch import computes_in_bf16
+from tests.helpers.stock_networks import SCENE, scene_tile, stock_network
 
 TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
 ANCHORS_PER_CELL = 9

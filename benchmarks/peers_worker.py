@@ -115,7 +115,7 @@ def geodetect(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
     import rasterio
 
     import geodetect as program
-    from geodetect.detection.network import load_detector
+    from geodetect.detection.retinanet_detector import load_detector
 
     own = {key: task[key] for key in ("conf", "iou") if key in task}
     tiles = {"tile_size": task["tile_px"], "overlap": task["overlap"]} if "tile_px" in task else {}

@@ -22,7 +22,7 @@ from processes import run_program
 from report import machine, save_table
 
 import geodetect
-from geodetect.assessment.matching import match_boxes
+from geodetect.assessment.matching.greedy_matching import match_boxes
 
 ROOT = Path(__file__).parents[1]
 SHIFT_M, GHOSTS = 3.0, 50

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from geodetect.model.cores import processor
+from geodetect.hardware.cpu import processor
 
 LIBRARIES = ("torch", "openvino", "rasterio")
 RESULTS = Path(__file__).parent / "results"

@@ -20,8 +20,8 @@ from affine import Affine
 from rasterio.enums import Resampling
 from report import machine, save_table
 
-from geodetect.io.raster import open_raster
-from geodetect.model.bundle import load_card
+from geodetect.io.raster.reader import open_raster
+from geodetect.model.file import load_card
 
 GROUNDS = {"california": CALIFORNIA, "cannes": HELD_OUT}
 GSDS_M = (0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.50, 0.60)

@@ -34,7 +34,7 @@ DIGEST = 32  # characters of an MD5
 
 def run_counted(log: Path, arguments: list[str]) -> None:
     """Be the program, and write down a digest of every tile that goes through the network."""
-    from geodetect.detection.network import NetworkDetector
+    from geodetect.detection.retinanet_detector import NetworkDetector
     from geodetect_cli.app import main as program
 
     detect = NetworkDetector.__call__

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from report import machine, save_table
 
 import geodetect
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision
-from geodetect.detection.network import NetworkDetector, load_detector
+from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.matching.greedy_matching import match_boxes
+from geodetect.detection.retinanet_detector import NetworkDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"

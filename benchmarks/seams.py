@@ -25,7 +25,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/helpers"))
 
 import painted
 

@@ -22,9 +22,9 @@ from report import machine, save_table
 from soft_imagery import GRADES, softened
 from train_pools import draw_into
 
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision, precision_recall_curve
-from geodetect.model.bundle import load_card
+from geodetect.assessment.evaluate.metrics import average_precision, precision_recall_curve
+from geodetect.assessment.matching.greedy_matching import match_boxes
+from geodetect.model.file import load_card
 
 DRAWN = ("--columns", "17000", "25000", "--seed", "7")
 SMALL_M = 4.0  # side of the square with the area of the label

@@ -23,7 +23,7 @@ from resolution import resampled
 from scipy import ndimage
 
 import geodetect
-from geodetect.model.bundle import load_card
+from geodetect.model.file import load_card
 
 SIZES_M = (5.0, 6.0, 8.0, 11.0)
 BLACK = 20.0  # what black becomes

@@ -24,7 +24,7 @@ import rasterio
 from rasterio.windows import Window
 from report import machine, save_table
 
-from geodetect.model.cache import FOLDER_VARIABLE
+from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"
 SIDE_PX = 1024

@@ -41,16 +41,16 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 import geodetect
-from geodetect.assessment.matching import Matches, match_boxes
-from geodetect.assessment.metrics import average_precision
-from geodetect.learning.batches import drawn_ahead
-from geodetect.learning.chips import Chip
-from geodetect.learning.distributed import ALONE
-from geodetect.learning.grounds import read_grounds
-from geodetect.learning.label_check import default_anchors
-from geodetect.learning.training import sampler_of
-from geodetect.model.runtimes.pytorch import computes_in_bf16
+from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
+from geodetect.label_check.check import default_anchors
+from geodetect.model.runtimes.torch import computes_in_bf16
 from geodetect.progress import TqdmProgress
+from geodetect.training.data.chip_sampler import Chip
+from geodetect.training.data.prefetch import drawn_ahead
+from geodetect.training.data.training_data import read_grounds
+from geodetect.training.distributed import ALONE
+from geodetect.training.train import sampler_of
 
 SHARED = ROOT.parent / "shared"
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"

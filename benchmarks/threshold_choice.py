@@ -21,11 +21,11 @@ from accuracy import CALIFORNIA, HELD_OUT, LEAST_CONF, ROOT, Place, detect, plac
 from numpy.typing import NDArray
 from report import machine, save_table
 
-from geodetect.assessment.curves import PrecisionRecallCurve
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.thresholds import steady_threshold
-from geodetect.model.bundle import load_card
+from geodetect.assessment.evaluate.precision_recall import PrecisionRecallCurve
+from geodetect.assessment.evaluate.thresholds import steady_threshold
+from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.model.calibration import calibrated_score
+from geodetect.model.file import load_card
 
 BLOCK_M = 100.0  # in units of the map
 OBJECTS = (5, 10, 20, 40, 80, 160)

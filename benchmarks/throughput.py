@@ -39,12 +39,12 @@ from rasterio.windows import Window
 from report import machine, save_table
 
 import geodetect
-from geodetect.assessment.matching import match_boxes
-from geodetect.assessment.metrics import average_precision
-from geodetect.detection.network import NetworkDetector
-from geodetect.io.vector import write
-from geodetect.model.bundle import load_bundle
-from geodetect.model.runtime import open_runtime
+from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.matching.greedy_matching import match_boxes
+from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.io.vector.write import write
+from geodetect.model.file import load_bundle
+from geodetect.model.runtimes.open import open_runtime
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"
 TILE_PX, INPUT_PX, OVERLAP = 512, 800, 0.1

@@ -47,11 +47,11 @@ import rasterio
 from accuracy import HELD_OUT, detect, place_called, write_held_out
 
 import geodetect
-from geodetect.learning import chips
-from geodetect.learning.anchor_assignment import ASSIGNMENTS
-from geodetect.model.bundle import load_bundle, load_card, save_bundle
-from geodetect.model.int8 import without_int8
+from geodetect.model.file import load_bundle, load_card, save_bundle
+from geodetect.model.runtimes.int8 import without_int8
 from geodetect.progress import TqdmProgress
+from geodetect.training.anchors.assignment import ASSIGNMENTS
+from geodetect.training.data import chip_sampler as chips
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

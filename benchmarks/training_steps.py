@@ -16,13 +16,13 @@ import numpy as np
 from report import machine, save_table
 
 from geodetect import TrainSettings
-from geodetect.learning.chips import Chip, visible_objects
-from geodetect.learning.learner import Learner
-from geodetect.model.bundle import load_card
-from geodetect.model.device import pick_device
-from geodetect.model.initial import initialise
-from geodetect.model.retinanet import RetinaNet
-from geodetect.model.runtimes.pytorch import computes_in_bf16
+from geodetect.hardware.torch_device import pick_device
+from geodetect.model.checkpoints.initialization import initialise
+from geodetect.model.file import load_card
+from geodetect.model.network.retinanet import RetinaNet
+from geodetect.model.runtimes.torch import computes_in_bf16
+from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.learner import Learner
 
 OBJECTS, SIDE_PX = 6, 40
 NAMES = {True: "bf16", False: "fp32"}

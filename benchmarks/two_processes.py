@@ -20,7 +20,7 @@ from pathlib import Path
 from new_classes import CLASSES, draw, labels_of
 from report import machine, save_table
 
-from geodetect.model.bundle import load_card
+from geodetect.model.file import load_card
 
 SCENES, HELD_OUT = 5, 2
 FIGURES = ("ap50", "ap50_95", "f1", *(f"ap50 {name}" for name in CLASSES))

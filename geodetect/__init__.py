@@ -8,33 +8,31 @@ from typing import TYPE_CHECKING, Any
 from geodetect.version import __version__
 
 if TYPE_CHECKING:
-    from geodetect.assessment.counts import ErrorRates
-    from geodetect.assessment.evaluation import evaluate, evaluate_model
-    from geodetect.assessment.rates import rates_of_metrics, rates_of_model
-    from geodetect.assessment.register import compare
-    from geodetect.assessment.zones import summarize
+    from geodetect.assessment.compare.comparison import compare
+    from geodetect.assessment.evaluate.evaluation import evaluate, evaluate_model
+    from geodetect.assessment.summarize.count_correction import ErrorRates
+    from geodetect.assessment.summarize.error_rates import rates_of_metrics, rates_of_model
+    from geodetect.assessment.summarize.zones import summarize
+    from geodetect.chips.export import export_chips
     from geodetect.detection.coverage import coverage_table
+    from geodetect.detection.detection_layer import FoundObjects
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
     from geodetect.detection.estimate import Estimate, estimate
-    from geodetect.detection.found import FoundObjects
-    from geodetect.detection.inference import Tally, find_objects, plan, predict
-    from geodetect.detection.journal import Journal
+    from geodetect.detection.predict import Tally, find_objects, plan, predict
+    from geodetect.detection.run.journal import Journal
     from geodetect.errors import GeodetectError
-    from geodetect.io.inspection import inspect_raster
-    from geodetect.io.vector import write
-    from geodetect.learning.export import export_chips
-    from geodetect.learning.label_check import check
-    from geodetect.learning.label_report import LabelReport
-    from geodetect.learning.quantization import quantize
-    from geodetect.learning.tally import TrainingTally
-    from geodetect.learning.training import train
-    from geodetect.model.bundle import list_models, load_card
+    from geodetect.io.raster.info import inspect_raster
+    from geodetect.io.vector.write import write
+    from geodetect.label_check.check import check
+    from geodetect.label_check.report import LabelReport
     from geodetect.model.card import ModelCard
-    from geodetect.model.convert import convert
+    from geodetect.model.checkpoints.convert import convert
+    from geodetect.model.file import list_models, load_card
+    from geodetect.quantization.quantize import quantize
+    from geodetect.reporting.map_report.report import ReportSummary, report
     from geodetect.reporting.preview import preview
-    from geodetect.reporting.report import ReportSummary, report
-    from geodetect.reporting.training_page import write_training_page
+    from geodetect.reporting.training_report.page import write_training_page
     from geodetect.settings import (
         CheckSettings,
         CompareSettings,
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
         SummarizeSettings,
         TrainSettings,
     )
+    from geodetect.training.run.summary import TrainingTally
+    from geodetect.training.train import train
 
 _HOMES = {
     "CallableDetector": "geodetect.detection.detector",
@@ -53,46 +53,46 @@ _HOMES = {
     "CompareSettings": "geodetect.settings",
     "Detections": "geodetect.detection.detections",
     "Detector": "geodetect.detection.detector",
-    "ErrorRates": "geodetect.assessment.counts",
+    "ErrorRates": "geodetect.assessment.summarize.count_correction",
     "Estimate": "geodetect.detection.estimate",
     "EvaluateSettings": "geodetect.settings",
-    "FoundObjects": "geodetect.detection.found",
+    "FoundObjects": "geodetect.detection.detection_layer",
     "GeodetectError": "geodetect.errors",
-    "Journal": "geodetect.detection.journal",
-    "LabelReport": "geodetect.learning.label_report",
+    "Journal": "geodetect.detection.run.journal",
+    "LabelReport": "geodetect.label_check.report",
     "ModelCard": "geodetect.model.card",
     "PredictSettings": "geodetect.settings",
     "PreviewSettings": "geodetect.settings",
     "QuantizeSettings": "geodetect.settings",
     "ReportSettings": "geodetect.settings",
-    "ReportSummary": "geodetect.reporting.report",
+    "ReportSummary": "geodetect.reporting.map_report.report",
     "SummarizeSettings": "geodetect.settings",
-    "Tally": "geodetect.detection.inference",
+    "Tally": "geodetect.detection.predict",
     "TrainSettings": "geodetect.settings",
-    "TrainingTally": "geodetect.learning.tally",
-    "check": "geodetect.learning.label_check",
-    "compare": "geodetect.assessment.register",
-    "convert": "geodetect.model.convert",
+    "TrainingTally": "geodetect.training.run.summary",
+    "check": "geodetect.label_check.check",
+    "compare": "geodetect.assessment.compare.comparison",
+    "convert": "geodetect.model.checkpoints.convert",
     "coverage_table": "geodetect.detection.coverage",
     "estimate": "geodetect.detection.estimate",
-    "evaluate": "geodetect.assessment.evaluation",
-    "evaluate_model": "geodetect.assessment.evaluation",
-    "export_chips": "geodetect.learning.export",
-    "find_objects": "geodetect.detection.inference",
-    "inspect_raster": "geodetect.io.inspection",
-    "list_models": "geodetect.model.bundle",
-    "load_card": "geodetect.model.bundle",
-    "plan": "geodetect.detection.inference",
-    "predict": "geodetect.detection.inference",
+    "evaluate": "geodetect.assessment.evaluate.evaluation",
+    "evaluate_model": "geodetect.assessment.evaluate.evaluation",
+    "export_chips": "geodetect.chips.export",
+    "find_objects": "geodetect.detection.predict",
+    "inspect_raster": "geodetect.io.raster.info",
+    "list_models": "geodetect.model.file",
+    "load_card": "geodetect.model.file",
+    "plan": "geodetect.detection.predict",
+    "predict": "geodetect.detection.predict",
     "preview": "geodetect.reporting.preview",
-    "quantize": "geodetect.learning.quantization",
-    "rates_of_metrics": "geodetect.assessment.rates",
-    "rates_of_model": "geodetect.assessment.rates",
-    "report": "geodetect.reporting.report",
-    "summarize": "geodetect.assessment.zones",
-    "train": "geodetect.learning.training",
-    "write": "geodetect.io.vector",
-    "write_training_page": "geodetect.reporting.training_page",
+    "quantize": "geodetect.quantization.quantize",
+    "rates_of_metrics": "geodetect.assessment.summarize.error_rates",
+    "rates_of_model": "geodetect.assessment.summarize.error_rates",
+    "report": "geodetect.reporting.map_report.report",
+    "summarize": "geodetect.assessment.summarize.zones",
+    "train": "geodetect.training.train",
+    "write": "geodetect.io.vector.write",
+    "write_training_page": "geodetect.reporting.training_report.page",
 }
 
 __all__ = [

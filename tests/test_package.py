@@ -8,7 +8,7 @@ import pytest
 
 import geodetect
 from geodetect import errors
-from tests.tiny import ROOT, modules_after
+from tests.helpers.tiny import ROOT, modules_after
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
@@ -20,11 +20,11 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     "module",
     [
         "geodetect.settings",
-        "geodetect.io.raster",
-        "geodetect.io.vector",
-        "geodetect.io.annotations",
-        "geodetect.io.inspection",
-        "geodetect.assessment.metrics",
+        "geodetect.io.raster.reader",
+        "geodetect.io.vector.write",
+        "geodetect.io.labels.on_map",
+        "geodetect.io.raster.info",
+        "geodetect.assessment.evaluate.metrics",
     ],
 )
 def test_rooms_that_need_no_network_do_not_load_torch(module: str) -> None:
@@ -32,7 +32,7 @@ def test_rooms_that_need_no_network_do_not_load_torch(module: str) -> None:
 
 
 def test_the_library_never_loads_the_program() -> None:
-    code = "import geodetect.detection.inference, geodetect.learning.training"
+    code = "import geodetect.detection.predict, geodetect.training.train"
     assert not modules_after(code) & {"typer", "geodetect_cli"}
 
 

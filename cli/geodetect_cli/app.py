@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from geodetect.version import __version__
-from geodetect_cli import (
+from geodetect_cli.commands import (
     check,
     compare,
     convert,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from geodetect.assessment.counts import ErrorRates
+    from geodetect.assessment.summarize.count_correction import ErrorRates
 
 
 def chosen_rates(
@@ -32,8 +32,8 @@ def chosen_rates(
         raise typer.BadParameter("name one of --model, --metrics, or --precision and --recall")
     if model is None and metrics is None and not stated[2]:
         return None
-    from geodetect.assessment.counts import ErrorRates
-    from geodetect.assessment.rates import rates_of_metrics, rates_of_model
+    from geodetect.assessment.summarize.count_correction import ErrorRates
+    from geodetect.assessment.summarize.error_rates import rates_of_metrics, rates_of_model
 
     if model is not None:
         return rates_of_model(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from geodetect.assessment.evaluation import Evaluation
+    from geodetect.assessment.evaluate.evaluation import Evaluation
     from geodetect.progress import Progress
     from geodetect.settings import EvaluateSettings, PredictSettings
 
@@ -58,7 +58,7 @@ class EvaluationSources:
         self, settings: EvaluateSettings, predict_settings: PredictSettings, progress: Progress
     ) -> Evaluation:
         """Compare them."""
-        from geodetect.assessment.evaluation import evaluate, evaluate_model
+        from geodetect.assessment.evaluate.evaluation import evaluate, evaluate_model
 
         if self.model is None:
             return evaluate(self.predictions or "", self.truth or "", settings)
@@ -88,7 +88,7 @@ class EvaluationFiles:
 
     def check(self) -> None:
         """Raise now what ``write`` would raise after all the work."""
-        from geodetect.assessment import error_layers, plots
+        from geodetect.assessment.evaluate import error_layers, plots
 
         if self.errors is not None:
             error_layers.check_errors(self.errors, overwrite=self.overwrite)

@@ -12,8 +12,8 @@ import typer
 from geodetect_cli.console import json_stream
 
 if TYPE_CHECKING:
-    from geodetect.io.geopackage import Layer
-    from geodetect.io.pieces import Table
+    from geodetect.io.vector.chunks import Table
+    from geodetect.io.vector.geopackage import Layer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class LayerOutput:
             layers: How many there will be.
             as_json: Whether the output stream is to hold a summary.
         """
-        from geodetect.io import geopackage, vector
+        from geodetect.io.vector import geopackage
+        from geodetect.io.vector import write as vector
 
         if self.to_stream and (as_json or self.crs or layers > 1):
             raise typer.BadParameter(
@@ -56,7 +57,7 @@ class LayerOutput:
 
     def write(self, layers: Sequence[Layer]) -> None:
         """Write the layers."""
-        from geodetect.io import geopackage
+        from geodetect.io.vector import geopackage
 
         if self.to_stream:
             write_stream(layers[0].table)
@@ -72,7 +73,7 @@ class LayerOutput:
 
 def write_stream(table: Table) -> None:
     """Write a table as GeoJSON to the output stream."""
-    from geodetect.io import vector
+    from geodetect.io.vector import write as vector
 
     stream = json_stream()
     vector.to_geojson(table, stream)

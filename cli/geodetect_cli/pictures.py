@@ -10,7 +10,7 @@ import typer
 from geodetect_cli import console, options
 
 if TYPE_CHECKING:
-    from geodetect.reporting.report import ReportSummary
+    from geodetect.reporting.map_report.report import ReportSummary
 
 Predictions = Annotated[
     str, typer.Argument(metavar="PRED", help="Detections, any vector format and CRS.")

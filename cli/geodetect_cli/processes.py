@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
-from geodetect.learning.distributed import is_first_process
+from geodetect.training.distributed import is_first_process
 
 LONGEST_WAIT_S = 30.0
 

@@ -14,9 +14,9 @@ from geodetect_cli.layer_output import write_stream
 
 if TYPE_CHECKING:
     from geodetect.detection.coverage import RasterCoverage
-    from geodetect.detection.found import FoundObjects
-    from geodetect.detection.journal import Journal
-    from geodetect.io.geopackage import Layer
+    from geodetect.detection.detection_layer import FoundObjects
+    from geodetect.detection.run.journal import Journal
+    from geodetect.io.vector.geopackage import Layer
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class PredictTarget:
         Raises:
             OutputError: The folder is missing or cannot be written to.
         """
-        from geodetect.detection.journal import LONG_RUN_TILES, Journal
-        from geodetect.io.staging import check_folder
+        from geodetect.detection.run.journal import LONG_RUN_TILES, Journal
+        from geodetect.io.atomic import check_folder
 
         path = self._journal_file
         if path is None:
@@ -63,7 +63,7 @@ class PredictTarget:
 
     @property
     def _journal_file(self) -> Path | None:
-        from geodetect.detection.journal import SUFFIX
+        from geodetect.detection.run.journal import SUFFIX
 
         if self.work_dir is None and not self._to_file:
             return None
@@ -80,7 +80,7 @@ class PredictTarget:
 
     @property
     def _is_geopackage(self) -> bool:
-        from geodetect.io import vector
+        from geodetect.io.vector import write as vector
 
         return self._to_file and vector.format_of(Path(self.output), self.format).name == "gpkg"
 
@@ -103,8 +103,8 @@ class PredictTarget:
         Args:
             restart: Whether the work of an earlier run is given up.
         """
-        from geodetect.detection.journal import files_left_by
-        from geodetect.io import vector
+        from geodetect.detection.run.journal import files_left_by
+        from geodetect.io.vector import write as vector
 
         journal = None if restart else self._journal_file
         own = self.overwrite or (journal is not None and files_left_by(journal))
@@ -134,9 +134,9 @@ class PredictTarget:
             journal: That of the run. What an earlier run left, which died while its files
                 appeared, is replaced.
         """
-        from geodetect.io import vector
-        from geodetect.io.geopackage import Layer, write_layers
-        from geodetect.io.qgis_style import qml
+        from geodetect.io.vector import write as vector
+        from geodetect.io.vector.geopackage import Layer, write_layers
+        from geodetect.io.vector.qgis_style import qml
 
         options = self._options
         if journal is not None:
@@ -177,6 +177,6 @@ def kept(journal: Journal | None) -> Iterator[None]:
 
 def _ground(coverage: Sequence[RasterCoverage], *, styled: bool = True) -> Layer:
     from geodetect.detection.coverage import LAYER, STYLE, coverage_table
-    from geodetect.io.geopackage import Layer
+    from geodetect.io.vector.geopackage import Layer
 
     return Layer(LAYER, coverage_table(coverage), STYLE if styled else None)

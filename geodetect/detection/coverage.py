@@ -16,12 +16,19 @@ from numpy.typing import NDArray
 
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeoreferenceError
+from geodetect.geo.areas import ground_areas_m2
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid, horizontal_crs
-from geodetect.geo.ground import ground_areas_m2
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.qgis_categories import GREEN, GREY, ORANGE, VERMILLION, Category, categorised_qml
+from geodetect.io.vector.qgis_categories import (
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    Category,
+    categorised_qml,
+)
 
 LOOKED_AT = "looked at"
 NO_IMAGERY = "no imagery"

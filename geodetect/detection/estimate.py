@@ -14,12 +14,12 @@ import numpy as np
 import psutil
 import shapely
 
-from geodetect.detection.capacity import fitting_capacity, shortages_told
 from geodetect.detection.detector import Detector
-from geodetect.detection.inference import as_detector, plan
 from geodetect.detection.plan import RasterPlan
+from geodetect.detection.predict import as_detector, plan
+from geodetect.detection.run.concurrency import fitting_capacity, shortages_told
 from geodetect.geo.tiles import Tile
-from geodetect.io.dataset import BLOCK_CACHE_BYTES
+from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 
 MASK_PX = 1024  # long side of the coarse mask that tells where there is imagery

@@ -17,10 +17,10 @@ from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.annotations import read_area
-from geodetect.io.raster import Raster, RasterOptions, find_rasters, open_raster
+from geodetect.io.labels.on_map import read_area
+from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.inputs import padded_size
+from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings
 
 SAME_GSD = 0.05  # a raster this close to the model's resolution is not resampled

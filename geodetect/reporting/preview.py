@@ -9,12 +9,12 @@ import geopandas as gpd
 from PIL import Image
 
 from geodetect.errors import InputError
-from geodetect.io.staging import check_folder, check_vacant
-from geodetect.reporting.frame import open_to_show, raster_frame
-from geodetect.reporting.objects import Source, place, read_detections
-from geodetect.reporting.overview import draw_overview
-from geodetect.reporting.pictures import FORMATS, write_picture
-from geodetect.reporting.sheet import draw_sheet
+from geodetect.io.atomic import check_folder, check_vacant
+from geodetect.reporting.drawing.canvas import open_to_show, raster_frame
+from geodetect.reporting.drawing.contact_sheet import draw_sheet
+from geodetect.reporting.drawing.images import FORMATS, write_picture
+from geodetect.reporting.drawing.layers import Source, place, read_detections
+from geodetect.reporting.drawing.overview import draw_overview
 from geodetect.settings import PreviewSettings
 
 

@@ -20,7 +20,7 @@ class TrainSettings(BaseModel):
             ``resnet50``, ``resnet101``, or ``timm:`` and the name of a network of timm.
         anchors: ``default``, ``fitted`` to the objects, or ``auto``: those of the model that the
             training starts from, else fitted ones where the default ones can find few objects;
-            see ``geodetect.learning.anchor_choice``.
+            see ``geodetect.training.anchors.selection``.
         assignment: Which anchors answer for an object: ``atss`` (Zhang et al. 2020), or those that
             ``overlap`` it by half (Lin et al. 2017).
         init: ``imagenet`` (weights of torchvision or timm), ``none``, the name or path of a model,
@@ -32,7 +32,7 @@ class TrainSettings(BaseModel):
         batch_size: Chips per step, of all processes together.
         chip_px: Side of a chip in pixels.
         lr: Peak learning rate of the heads; the trunk learns at a quarter of it. ``auto``: found
-            by a range test of a few dozen steps, see ``geodetect.learning.lr_range``.
+            by a range test of a few dozen steps, see ``geodetect.training.lr_finder``.
         augment: How often chips are recoloured, shaded or blurred, 0..1.
         turn: Show chips in all eight orientations. Without it they stay as the imagery lies, where
             the side of the shadows, or an edge that labels keep to, is the same everywhere.

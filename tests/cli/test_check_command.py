@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
+from tests.helpers.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
 
 SIDE = 320
 CORNERS = grid_corners(SIDE, 40)
@@ -51,8 +51,8 @@ def test_good_labels_are_said_to_be_good(raster: Path, tmp_path: Path) -> None:
 def test_the_tables_fit_80_columns(raster: Path, tmp_path: Path) -> None:
     from rich.console import Console
 
-    from geodetect.learning.label_check import check
-    from geodetect_cli import check_tables
+    from geodetect.label_check.check import check
+    from geodetect_cli.tables import label_check as check_tables
 
     report = check(raster, write_labels(tmp_path / "labels.geojson", SQUARES))
     for table in (check_tables.size_table(report), check_tables.recall_table(report)):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from geodetect.model.bundle import load_bundle
+from geodetect.model.file import load_bundle
 from geodetect_cli.app import app
-from tests.stock_networks import small_network
+from tests.helpers.stock_networks import small_network
 
 runner = CliRunner()
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.tiny import GSD_M, grid_corners, save_tiny_model, squares_image, write_raster
+from tests.helpers.tiny import GSD_M, grid_corners, save_tiny_model, squares_image, write_raster
 
 SIDE = 200
 runner = CliRunner()

@@ -24,7 +24,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.tiny import (
+from tests.helpers.tiny import (
     CRS,
     PROGRAM,
     grid_corners,
@@ -377,7 +377,7 @@ def test_a_reader_that_stops_reading_ends_the_program_quietly(ready: Ready) -> N
 SLOW = r"""
 import os, signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
-from geodetect.io.raster import Raster
+from geodetect.io.raster.reader import Raster
 read = Raster.read
 def slow(*arguments):
     os.write(1, b"reading\n")  # at once, also when threads meet
@@ -440,7 +440,7 @@ def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
 
 
 def test_a_bug_shows_its_traceback(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    from geodetect.detection import inference
+    from geodetect.detection import predict as inference
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError

@@ -13,9 +13,9 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
-from geodetect.io.vector import write
+from geodetect.io.vector.write import write
 from geodetect_cli.app import app
-from tests.tiny import (
+from tests.helpers.tiny import (
     CRS,
     grid_corners,
     modules_after,
@@ -243,5 +243,5 @@ def test_comparing_layers_loads_no_network_library(ready: Ready) -> None:
         f"from geodetect_cli.app import app\ntry:\n    app({arguments!r})\n"
         "except SystemExit:\n    pass"
     )
-    assert "geodetect.assessment.evaluation" in loaded
+    assert "geodetect.assessment.evaluate.evaluation" in loaded
     assert not loaded & {"torch", "torchvision", "matplotlib", "openvino"}

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import geodetect
 from geodetect_cli.app import app
-from tests.tiny import modules_after
+from tests.helpers.tiny import modules_after
 
 COMMANDS = (
     "predict",
@@ -76,7 +76,7 @@ def test_help_imports_neither_torch_nor_geodata_libraries(arguments: list[str]) 
 
 
 def test_info_of_a_raster_does_not_import_torch() -> None:
-    modules = modules_after("import geodetect.io.inspection")
+    modules = modules_after("import geodetect.io.raster.info")
     assert "torch" not in modules
 
 

@@ -11,9 +11,9 @@ import rasterio
 from rasterio.enums import Resampling
 from typer.testing import CliRunner
 
-from geodetect.model.bundle import list_models
+from geodetect.model.file import list_models
 from geodetect_cli.app import app
-from tests.tiny import GSD_M, save_tiny_model, squares_image, tiny_card, write_raster
+from tests.helpers.tiny import GSD_M, save_tiny_model, squares_image, tiny_card, write_raster
 
 runner = CliRunner()
 

@@ -19,12 +19,12 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
-from geodetect.detection import inference
-from geodetect.detection.journal import Journal
-from geodetect.io import vector
-from geodetect.io.staging import SUFFIX, prefix_of
+from geodetect.detection import predict as inference
+from geodetect.detection.run.journal import Journal
+from geodetect.io.atomic import SUFFIX, prefix_of
+from geodetect.io.vector import write as vector
 from geodetect_cli.app import app
-from tests.tiny import (
+from tests.helpers.tiny import (
     GSD_M,
     ORIGIN_M,
     SQUARE_PX,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from geodetect.model.bundle import load_card
+from geodetect.model.file import load_card
 from geodetect_cli.app import app
-from tests.plain_squares import CORNERS, need_nncf, save_plain_model, write_squares
+from tests.helpers.plain_squares import CORNERS, need_nncf, save_plain_model, write_squares
 
 runner = CliRunner()
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import geodetect
 from geodetect_cli.app import app
-from tests.tiny import modules_after, squares_image, write_labels, write_raster
+from tests.helpers.tiny import modules_after, squares_image, write_labels, write_raster
 
 runner = CliRunner()
 

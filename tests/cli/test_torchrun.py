@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.model.bundle import load_bundle, load_card
 from geodetect.model.card import ModelCard
-from tests.tiny import (
+from geodetect.model.file import load_bundle, load_card
+from tests.helpers.tiny import (
     SQUARE_PX,
     grid_corners,
     program_environment,
@@ -31,7 +31,7 @@ TORCHRUN = (
 )  # fmt: skip
 PROGRAM = ("-m", "geodetect_cli")
 IN_SINGLE_PRECISION = """
-from geodetect.learning import learner
+from geodetect.training import learner
 from geodetect_cli.app import main
 learner.computes_in_bf16 = lambda device: False
 main()

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from geodetect.model.bundle import load_bundle, load_card
+from geodetect.model.file import load_bundle, load_card
 from geodetect_cli.app import app
-from tests.tiny import (
+from tests.helpers.tiny import (
     SQUARE_PX,
     grid_corners,
     program_environment,
@@ -35,7 +35,8 @@ runner = CliRunner()
 
 MEASURED = ["--val-every", "2", "--patience", "9"]
 SAVING = """
-from geodetect.learning import learner, loop
+from geodetect.training import learner
+from geodetect.training import loop
 from geodetect_cli.app import main
 loop.CHECKPOINT_SECONDS = 0.0
 learn = learner.Learner.learn

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from geodetect_cli import training_display
-from geodetect_cli.training_display import TrainingDisplay
+from geodetect_cli.tables import training as training_display
+from geodetect_cli.tables.training import TrainingDisplay
 
 FIGURES = {"loss": 0.53123, "lr": 7.91e-4, "chips_per_s": 11.234}
 

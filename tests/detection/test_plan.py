@@ -12,8 +12,8 @@ from geodetect import PredictSettings
 from geodetect.detection.plan import RasterPlan, plan_raster
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.model.card import ModelCard
-from geodetect.model.inputs import padded_size
-from geodetect.model.presets import network_config
+from geodetect.model.network.input_size import padded_size
+from geodetect.model.network.presets import network_config
 from tests.conftest import METRES, Save
 
 BLANK = np.full((3, 300, 400), 99, np.uint8)

@@ -14,10 +14,10 @@ from PIL import Image
 import geodetect
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.reporting.marks import STEPS, score_colour
-from geodetect.reporting.objects import Objects
-from geodetect.reporting.overview import FOOTER_PX
-from geodetect.reporting.sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
+from geodetect.reporting.drawing.contact_sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
+from geodetect.reporting.drawing.layers import Objects
+from geodetect.reporting.drawing.marks import STEPS, score_colour
+from geodetect.reporting.drawing.overview import FOOTER_PX
 from geodetect.settings import PreviewSettings
 from tests.conftest import METRES, Save
 

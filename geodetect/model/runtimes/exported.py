@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geodetect.model.bundle import Weights
-from geodetect.model.cache import digest
 from geodetect.model.card import ModelCard
-from geodetect.model.inputs import padded_size, scaled_size
+from geodetect.model.file import Weights
+from geodetect.model.network.input_size import padded_size, scaled_size
+from geodetect.model.runtimes.cache import digest
 from geodetect.version import __version__
 
-ARCHITECTURE = ("retinanet", "backbones", "timm_trunk", "inputs", "export", "runtimes/pytorch")
+ARCHITECTURE = (
+    "network/retinanet",
+    "network/backbones",
+    "network/timm_backbone",
+    "network/input_size",
+    "runtimes/export",
+    "runtimes/torch",
+)
 
 
 def prepare(

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError
-from geodetect.model.bundle import Weights
-from geodetect.model.cache import Entry, cached
+from geodetect.hardware.cpu import processor, usable_cores
+from geodetect.hardware.memory import is_shortage, network_bytes_per_px
 from geodetect.model.card import ModelCard
-from geodetect.model.cores import processor, usable_cores
-from geodetect.model.inputs import padded_size
-from geodetect.model.memory import is_shortage, network_bytes_per_px
-from geodetect.model.runtime import Output, pick_precision
+from geodetect.model.file import Weights
+from geodetect.model.network.input_size import padded_size
+from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
+from geodetect.model.runtimes.open import Output, pick_precision
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -114,7 +114,7 @@ def _convert(card: ModelCard, weights: Weights) -> Entry:
         import onnx  # noqa: F401, PyTorch asks for it when all is done
     except ImportError as error:
         raise _missing(error) from error
-    from geodetect.model import export  # PyTorch, which is not needed any more afterwards
+    from geodetect.model.runtimes import export  # PyTorch, which is not needed any more afterwards
 
     return {"model": export.to_onnx(card, weights)}
 

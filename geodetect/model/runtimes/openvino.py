@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, said
-from geodetect.model.bundle import Weights
-from geodetect.model.cache import Entry, cached
+from geodetect.hardware.cpu import processor, usable_cores
+from geodetect.hardware.memory import network_bytes_per_px
 from geodetect.model.card import ModelCard
-from geodetect.model.cores import processor, usable_cores
-from geodetect.model.inputs import padded_size
-from geodetect.model.int8 import int8_network, without_int8
-from geodetect.model.memory import network_bytes_per_px
-from geodetect.model.runtime import Output, pick_precision
+from geodetect.model.file import Weights
+from geodetect.model.network.input_size import padded_size
+from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
+from geodetect.model.runtimes.int8 import int8_network, without_int8
+from geodetect.model.runtimes.open import Output, pick_precision
 
 if TYPE_CHECKING:
     import openvino
@@ -176,7 +176,7 @@ def _convert(card: ModelCard, weights: Weights) -> Entry:
     """The network as OpenVINO's intermediate representation, for single images of any size."""
     import torch  # which is not needed any more afterwards
 
-    from geodetect.model import export
+    from geodetect.model.runtimes import export
 
     ov = import_openvino()
     module, named = export.traceable(card, weights)

@@ -1,0 +1,1 @@
+"""Tables and JSON that the commands print."""

@@ -1,0 +1,208 @@
+"""The tables of ``evaluate``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from geodetect_cli import console
+
+if TYPE_CHECKING:
+    from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
+    from geodetect.assessment.evaluate.evaluation import Evaluation
+    from geodetect.assessment.evaluate.metrics import ClassMetrics
+    from geodetect.assessment.evaluate.precision_recall import OperatingPoint
+    from geodetect_cli.evaluation_sources import EvaluationFiles
+
+NOTHING = "-"
+TWO_APS = (0.5, 0.75)  # average precisions that have a column anyway
+
+
+def show(result: Evaluation, files: EvaluationFiles, *, as_json: bool, quiet: bool) -> None:
+    """What was found, on the output stream."""
+    if as_json:
+        written = {"errors": files.errors, "plots": files.plots}
+        paths = {name: None if path is None else str(path) for name, path in written.items()}
+        console.print_json(result.as_dict() | paths)
+    if as_json or quiet:
+        return
+    here = Console()
+    out = here if here.is_terminal else Console(file=here.file, width=console.UNWRAPPED)
+    out.print(_heading(result), highlight=False)
+    for table in (precision_table(result), point_table(result), size_table(result)):
+        if table is not None:
+            out.print()
+            out.print(table)
+    out.print()
+    for name, text in _remarks(result, files):
+        out.print(Text.assemble((f"{name}: ", "bold"), text), soft_wrap=False)
+
+
+def precision_table(result: Evaluation) -> Table | None:
+    """Average precision of each class, and its mean; None without objects."""
+    metrics, settings = result.metrics, result.settings
+    if metrics.overall.n_truth == 0:
+        return None
+    has_extent = not math.isnan(metrics.overall.ap50)
+    names = {"ap50": "AP50", "ap75": "AP75", "ap50_95": "AP50:95"} if has_extent else {}
+    if settings.distance is not None:
+        names = {"ap": f"AP {settings.distance:g} m"} | names
+    elif settings.iou not in TWO_APS:
+        names = {"ap": f"AP at IoU {settings.iou:g}"} | names
+    table = _table("Average precision", "Objects", *names.values())
+    shown = _shown(result)
+    for one in shown:
+        cells = [
+            _cell(_share(getattr(one, name)), getattr(one.intervals, name, None)) for name in names
+        ]
+        is_mean = one is metrics.overall and len(shown) > 1
+        table.add_row("mean" if is_mean else one.class_name, f"{one.n_truth:,}", *cells)
+    return table
+
+
+def point_table(result: Evaluation) -> Table:
+    """Counts and rates at the threshold, and at the one with the highest F1."""
+    rates = ("Precision", "Recall", "F1", "Count\nerror")
+    table = _table("Counts", "Score ≥", "Right", "False", "Missed", *rates)
+    for one in _shown(result):
+        at = getattr(one.intervals, "at_threshold", None)
+        table.add_row(one.class_name, *_point_cells(one.at_threshold, at, result.scored))
+        if result.scored:
+            best = getattr(one.intervals, "best_f1", None)
+            table.add_row("- best F1", *_point_cells(one.best_f1, best, result.scored))
+    return table
+
+
+def size_table(result: Evaluation) -> Table | None:
+    """Recall by size on the ground."""
+    metrics = result.metrics
+    if not metrics.overall.sizes:
+        return None
+    table = _table("Recall by size", "Side on the ground", "Objects", "Found", "Recall", "95 %")
+    for one in metrics.classes:
+        for number, size in enumerate(one.sizes):
+            if size.n_truth:
+                interval = None if one.intervals is None else one.intervals.sizes[number]
+                table.add_row(
+                    one.class_name,
+                    _range_m(size.low_m, size.high_m),
+                    f"{size.n_truth:,}",
+                    f"{size.n_found:,}",
+                    _share(size.recall),
+                    _interval(interval),
+                )
+    return table
+
+
+def _heading(result: Evaluation) -> str:
+    overall = result.metrics.overall
+    point = overall.at_threshold
+    counted = point.true_positives + point.false_positives
+    text = f"{overall.n_truth:,} objects, {overall.n_predicted:,} detections"
+    if counted < overall.n_predicted:
+        text += f" ({counted:,} of score {point.score_threshold:g} or more)"
+    return text
+
+
+def _matching(result: Evaluation) -> str:
+    distance = result.settings.distance
+    if distance is not None:
+        return f"centres within {distance:g} m, boxes along {result.frame}"
+    return f"IoU {result.settings.iou:g} or more of boxes along {result.frame}"
+
+
+def _remarks(result: Evaluation, files: EvaluationFiles) -> list[tuple[str, str]]:
+    remarks = []
+    if result.picked is not None:
+        remarks.append(("Threshold", picked_text(result, result.picked)))
+    remarks.append(("Matches", _matching(result)))
+    if result.metrics.overall.intervals is not None:
+        blocks = f"{result.blocks:,} blocks of ground of {result.block_m:.0f} m"
+        remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
+    remarks += [("Note", note) for note in result.notes]
+    if files.errors is not None:
+        remarks.append(("Layers", f"true, false and missed in {files.errors}"))
+    if files.plots is not None:
+        remarks.append(("Plots", f"in {files.plots}"))
+    return remarks
+
+
+def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
+    """The threshold to use, and what it costs."""
+    counted = picked.true_positives + picked.false_positives
+    objects = picked.true_positives + picked.false_negatives
+    return (
+        f"--conf {picked.score_threshold:g} for {result.settings.pick_threshold}: precision "
+        f"{picked.precision:.3f}, recall {picked.recall:.3f}, F1 {picked.f1:.3f}, {counted:,} "
+        f"detections for {objects:,} objects ({_percent(picked.count_error)})"
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table that begins with class names, which alone give way in a narrow window."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("Class", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _point_cells(
+    point: OperatingPoint, intervals: PointIntervals | None, is_scored: bool
+) -> list[str]:
+    return [
+        f"{point.score_threshold:.4g}" if is_scored else NOTHING,
+        f"{point.true_positives:,}",
+        f"{point.false_positives:,}",
+        f"{point.false_negatives:,}",
+        _cell(_share(point.precision), getattr(intervals, "precision", None)),
+        _cell(_share(point.recall), getattr(intervals, "recall", None)),
+        _cell(_share(point.f1), getattr(intervals, "f1", None)),
+        _cell(_percent(point.count_error), getattr(intervals, "count_error", None), percent=True),
+    ]
+
+
+def _cell(value: str, interval: Interval | None, *, percent: bool = False) -> str:
+    """A figure, and its interval below."""
+    if interval is None or math.isnan(interval.low):
+        return value
+    return f"{value}\n{_interval(interval, percent=percent)}"
+
+
+def _interval(interval: Interval | None, *, percent: bool = False) -> str:
+    if interval is None or math.isnan(interval.low):
+        return NOTHING
+    if percent:
+        return f"{100 * interval.low:+.0f}..{100 * interval.high:+.0f}"
+    return f"{interval.low:.2f}-{interval.high:.2f}"
+
+
+def _share(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{100 * value:+.1f} %"
+
+
+def _range_m(low_m: float, high_m: float) -> str:
+    if math.isinf(high_m):
+        return f"{low_m:g} m or more"
+    return f"{low_m:g} to {high_m:g} m" if low_m else f"below {high_m:g} m"
+
+
+def _shown(result: Evaluation) -> tuple[ClassMetrics, ...]:
+    """All classes, and all together if there are several."""
+    metrics = result.metrics
+    return metrics.classes if len(metrics.classes) == 1 else (*metrics.classes, metrics.overall)

@@ -1,0 +1,99 @@
+"""The tables of ``check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from geodetect_cli import console
+
+if TYPE_CHECKING:
+    from geodetect.label_check.registration import ShiftEstimate
+    from geodetect.label_check.report import LabelReport
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+MOST_SHIFTS = 8
+
+
+def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool) -> None:
+    """What was found, on the output stream."""
+    if as_json:
+        console.print_json(report.as_dict() | {"output": None if output is None else str(output)})
+    if as_json or quiet:
+        return
+    here = Console()
+    out = here if here.is_terminal else Console(file=here.file, width=console.UNWRAPPED)
+    console.show_table("", list(_overview(report)), out=out)
+    for table in (size_table(report), recall_table(report)):
+        if table.row_count:
+            out.print()
+            out.print(table)
+    out.print()
+    for finding in report.findings:
+        head = (f"{finding.severity}: ", COLOURS[finding.severity])
+        out.print(Text.assemble(head, (f"{finding.topic}: ", "bold"), finding.text))
+    if not report.findings:
+        out.print("nothing to complain about")
+    if output is not None:
+        out.print(f"{len(report.problems):,} features with reasons in {output}", highlight=False)
+
+
+def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
+    yield "Rasters", f"{report.rasters:,}, in {', '.join(report.raster_crs)}"
+    yield "Labels", f"{report.labels:,}, in {', '.join(report.label_crs)}"
+    yield "On imagery", f"{report.objects:,}"
+    yield "Resolution", f"{report.gsd_m:g} m per pixel in training"
+    if report.far_m is not None:
+        far = f"{report.far_share:.0%} more than {report.far_m:g} m from any label"
+        yield "Ground", f"{report.area_km2:,.3g} km², {far}"
+    for shift in report.shifts[:MOST_SHIFTS]:
+        yield "Shift", _shift_in_words(shift)
+    if len(report.shifts) > MOST_SHIFTS:
+        yield "Shift", f"and {len(report.shifts) - MOST_SHIFTS} more; see --json"
+
+
+def _shift_in_words(shift: ShiftEstimate) -> str:
+    judged = "suspected" if shift.suspected else "none suspected"
+    return f"{judged} in {shift.labels} labels of {shift.raster}"
+
+
+def size_table(report: LabelReport) -> Table:
+    """Percentiles of the sides of boxes, on the ground and in pixels of the training."""
+    sides = ("Width 5 %", "50 %", "95 %", "Length 5 %", "50 %", "95 %")
+    table = _table("Sizes of boxes", "Objects", "", *sides)
+    for one in report.sizes:
+        in_m, in_px = ((*one.width_m, *one.length_m), (*one.width_px, *one.length_px))
+        table.add_row(one.name, f"{one.objects:,}", "m", *(f"{side:.3g}" for side in in_m))
+        table.add_row("", "", "px", *(f"{side:.3g}" for side in in_px))
+    return table
+
+
+def recall_table(report: LabelReport) -> Table:
+    """Best-possible recall and mean best IoU by size, of default and of fitted anchors."""
+    table = _table("Objects anchors can find", "Objects", "Default", "IoU", "Fitted", "IoU")
+    for one, fitted in zip(report.recall, report.fitted_recall, strict=True):
+        is_all = one is report.recall[-1]
+        high = "" if one.high_px == float("inf") else f" to {one.high_px:g}"
+        name = (
+            "all" if is_all else f"{one.low_px:g}{high} px" if high else f"over {one.low_px:g} px"
+        )
+        shares = [
+            text
+            for bin_ in (one, fitted)
+            for text in (f"{bin_.recall:.1%}", f"{bin_.mean_iou:.2f}")
+        ]
+        table.add_row(name, f"{one.objects:,}", *shares)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(title, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table

@@ -1,0 +1,125 @@
+"""Tables at the end of a command, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from geodetect.progress import duration
+from geodetect_cli import console
+
+LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
+
+if TYPE_CHECKING:
+    from geodetect.detection.detection_layer import FoundObjects
+    from geodetect.detection.estimate import Estimate
+    from geodetect.detection.predict import Tally
+
+
+def show_run(
+    objects: FoundObjects,
+    tally: Tally,
+    output: str,
+    *,
+    coverage: Path | None = None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """What ``predict`` found and where it is."""
+    values = {
+        "output": output,
+        "objects": len(objects),
+        "by_class": objects.by_class,
+        "truncated": objects.truncated,
+        "tiles": tally.tiles,
+        "empty_tiles": tally.empty_tiles,
+        "resumed_tiles": tally.resumed_tiles,
+        "seconds": round(tally.seconds, 1),
+        "failed": tally.failed,
+    }
+    if coverage is not None:
+        values["coverage"] = str(coverage)
+    if as_json:
+        console.print_json(values)
+    if as_json or quiet:
+        return
+    found = ", ".join(f"{n:,} {name}" for name, n in objects.by_class.items()) or "nothing"
+    rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
+    if coverage == Path(output):
+        rows.append(("", "with the ground looked at as layer coverage"))
+    elif coverage is not None:
+        rows.append(("Ground looked at", str(coverage)))
+    if objects.area_m2:
+        rows.append(("Area of their boxes", f"{objects.area_m2:,.0f} m²"))
+    rows.append(("Tiles", f"{tally.tiles:,} looked at, {tally.empty_tiles:,} without imagery"))
+    if tally.resumed_tiles:
+        rows.append(("From an earlier run", f"{tally.resumed_tiles:,} tiles"))
+    rows.append(("Time", duration(tally.seconds)))
+    if verbose:
+        rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(objects)]
+    rows += [("Left out", message) for message in tally.failed.values()]
+    console.show_table("", rows)
+
+
+def show_estimate(estimate: Estimate, as_json: bool) -> None:
+    """The plan of ``predict --dry-run``."""
+    values = estimate.as_dict()
+    if as_json:
+        console.print_json(values)
+        return
+    rows = [
+        ("Rasters", f"{len(estimate.rasters):,}"),
+        ("Tiles", f"{estimate.tiles:,} to look at, {estimate.skipped_tiles:,} skipped"),
+        ("Ground", f"{estimate.area_km2:,.3f} km² to look at, {estimate.skipped_km2:,.3f} skipped"),
+        ("Time", f"about {duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)"),
+        ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
+        ("Runs on", estimate.runs_on),
+    ]
+    rows += [(Path(one.path).name, one.in_words()) for one in estimate.rasters[:20]]
+    console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
+
+
+def show_values(title: str, values: Mapping[str, Any], *, out: Console | None = None) -> None:
+    """Names and values, nested ones on their own lines.
+
+    Args:
+        title: Above them.
+        values: Plain values, and mappings and lists of them.
+        out: Where they go, never broken into lines in pipes and files; None: the output stream,
+            where long ones are broken.
+    """
+    console.show_table(title, _flat(values), out=out or Console(), wrap=out is None)
+
+
+def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a CRS that only programs can read."""
+    return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
+
+
+def _by_raster(objects: FoundObjects) -> list[tuple[str, str]]:
+    return [(name, f"{n:,}") for name, n in objects.by_raster.items()]
+
+
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{name}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            rows.append((name, "\n".join(map(_in_words, value))))
+        elif isinstance(value, list | tuple):
+            items = list(map(str, value))
+            between = "\n" if any("," in item for item in items) else ", "
+            rows.append((name, between.join(items) or "-"))
+        else:
+            rows.append((name, "-" if value is None or value == {} or value == "" else str(value)))
+    return rows

@@ -1,0 +1,1 @@
+"""Changes between predictions and a register, or two dates."""

@@ -1,0 +1,1 @@
+"""Precision, recall, average precision and calibration of predictions."""

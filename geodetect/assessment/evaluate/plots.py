@@ -1,0 +1,231 @@
+"""Curves of precision, recall and F1, and reliability diagrams, as pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.assessment.evaluate.metrics import ClassMetrics
+from geodetect.assessment.evaluate.precision_recall import OperatingPoint
+from geodetect.assessment.evaluate.reliability import Reliability
+from geodetect.errors import OutputError
+from geodetect.io.atomic import check_folder, staged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from geodetect.assessment.evaluate.evaluation import Evaluation
+
+Float = NDArray[np.float64]
+Draw = Callable[["Axes"], None]
+
+NAMES = ("precision-recall", "f1")  # what file names begin with
+INCHES, DPI = (6.0, 5.0), 150
+# Okabe and Ito (2008), "Color Universal Design"
+BLUE, GREEN, VERMILLION, GREY = "#0072b2", "#009e73", "#d55e00", "#999999"
+EQUAL_F1 = (0.2, 0.4, 0.6, 0.8)
+
+
+def check_plots(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raise now what `write_plots` would raise later.
+
+    Raises:
+        OutputError: The folder cannot be made or used, or holds such plots.
+    """
+    path = Path(folder).resolve()
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is not a folder; choose another one with --plots")
+    check_folder(path / NAMES[0] if path.is_dir() else path)
+    old = [file for name in NAMES for file in path.glob(f"{name}*.png")]
+    if old and not overwrite:
+        raise OutputError(f"{old[0]} already exists; replace it with --overwrite")
+
+
+def write_plots(
+    evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> list[Path]:
+    """Write the curves of each class, and of all together if there are several.
+
+    ``precision-recall-CLASS.png`` has precision over recall with lines of equal F1 and the
+    threshold of the evaluation; ``f1-CLASS.png``, if there are scores, has precision, recall and F1
+    over the threshold.
+
+    Args:
+        evaluation: The figures.
+        folder: Made if it does not exist.
+        overwrite: Replace plots of earlier evaluations of the same classes.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: The folder cannot be used, or holds such plots.
+    """
+    check_plots(folder, overwrite=overwrite)
+    path = Path(folder)
+    path.mkdir(exist_ok=True)
+    metrics = evaluation.metrics
+    shown = metrics.classes if len(metrics.classes) == 1 else (*metrics.classes, metrics.overall)
+    written = []
+    for number, one in enumerate(shown):
+        stem = _file_stem(one.class_name, number, [c.class_name for c in shown])
+        average = "mean AP" if number == len(metrics.classes) else "AP"
+        label = average if evaluation.scored else None
+        draws: dict[str, Draw] = {NAMES[0]: partial(draw_precision_recall, one, label)}
+        if evaluation.scored:
+            draws[NAMES[1]] = partial(draw_f1, one)
+        written += [
+            save_plot(draw, path / f"{name}-{stem}.png", overwrite=overwrite)
+            for name, draw in draws.items()
+        ]
+    return written
+
+
+def draw_precision_recall(one: ClassMetrics, label: str | None, axes: Axes) -> None:
+    """Draw precision over recall.
+
+    Args:
+        one: The figures of a class.
+        label: What its average precision is called; None: without scores there is only a point.
+        axes: Where to draw.
+    """
+    for f1 in EQUAL_F1:
+        recall = np.linspace(f1 / (2 - f1), 1, 200)
+        axes.plot(recall, f1 * recall / (2 * recall - f1), color=GREY, linewidth=0.6, zorder=1)
+        end = (1.02, f1 / (2 - f1))
+        axes.annotate(f"F1 {f1:g}", end, color=GREY, fontsize=7, va="center", annotation_clip=False)
+    ends = one.curve.counts - 1
+    if label and one.n_truth:
+        recall, precision = one.curve.recall[ends], one.curve.precision[ends]
+        axes.plot(recall, precision, color=BLUE, label=f"{label} {one.ap:.3f}")
+    if label:
+        _mark(axes, one.best_f1, f"{_point_text(one.best_f1)}, the highest", look=(VERMILLION, "o"))
+    at = one.at_threshold
+    _mark(axes, at, _point_text(at) if label else f"F1 {at.f1:.3f}", look=(GREEN, "D"))
+    finish(axes, _counts(one), "Recall", "Precision")
+    axes.set_xlim(0, 1.01)
+
+
+def draw_f1(one: ClassMetrics, axes: Axes) -> None:
+    """Draw precision, recall and F1 over the score threshold."""
+    counts, scores = one.curve.counts, one.curve.scores
+    right = one.curve.true_positives[counts - 1]
+    thresholds = scores[counts - 1]
+    f1 = 2 * right / (counts + one.n_truth)
+    for values, colour, width, label in (
+        (right / counts, BLUE, 1.0, "Precision"),
+        (right / max(one.n_truth, 1), GREEN, 1.0, "Recall"),
+        (f1, VERMILLION, 2.0, "F1"),
+    ):
+        axes.plot(thresholds, values, color=colour, linewidth=width, label=label)
+    best, at = one.best_f1, one.at_threshold
+    axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_point_text(at))
+    if best.true_positives:
+        axes.axvline(
+            best.score_threshold,
+            color=VERMILLION,
+            linewidth=1,
+            linestyle="--",
+            label=f"{_point_text(best)}, the highest",
+        )
+    finish(axes, _counts(one), "Score threshold", "")
+    axes.set_xlim(min(0.0, scores.min(initial=0)), max(1.0, scores.max(initial=1)))
+
+
+def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) -> None:
+    """Draw the share of right detections over their score, with 95 % intervals (Wilson 1927).
+
+    Args:
+        curves: Up to three by their names; the last one in front and with intervals.
+        title: Of the diagram.
+        axes: Where to draw.
+    """
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="As stated")
+    colours = dict(zip(curves, (GREY, BLUE, VERMILLION)[-len(curves) :], strict=True))
+    for name, one in curves.items():
+        filled = one.counts > 0
+        text = f"{name}: error {one.expected_error:.3f}"
+        points = one.scores[filled], one.right[filled]
+        axes.plot(*points, "o-", color=colours[name], markersize=5, label=text)
+    front = list(curves.values())[-1]
+    for score, share, count in zip(front.scores, front.right, front.counts, strict=True):
+        if count:
+            low, high = _wilson(round(share * count), int(count))
+            axes.plot([score, score], [low, high], color=VERMILLION, linewidth=1)
+            axes.annotate(f"{count:,}", (score, high), (0, 3), textcoords="offset points",
+                          fontsize=7, ha="center", color=GREY)  # fmt: skip
+    finish(axes, title, "Score", "Share of right detections")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.06))
+
+
+def _wilson(right: int, count: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(right, count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _mark(axes: Axes, point: OperatingPoint, text: str, *, look: tuple[str, str]) -> None:
+    """An operating point, unless it has nothing right."""
+    if point.true_positives:
+        colour, marker = look
+        axes.plot(point.recall, point.precision, marker, color=colour, label=text, zorder=3)
+
+
+def _point_text(point: OperatingPoint) -> str:
+    return f"Score ≥ {point.score_threshold:.3g}: F1 {point.f1:.3f}"
+
+
+def _counts(one: ClassMetrics) -> str:
+    return f"{one.class_name}: {one.n_truth:,} objects, {one.n_predicted:,} detections"
+
+
+def finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Labels, grid and legend, as all plots have them, for values in 0..1."""
+    axes.set_title(title, fontsize=10)
+    axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[1]:
+        below, width = (0.5, -0.12), axes.figure.bbox.width / axes.figure.dpi
+        columns = 3 if width >= INCHES[0] else 2
+        axes.legend(
+            loc="upper center", bbox_to_anchor=below, ncols=columns, fontsize=8, frameon=False
+        )
+
+
+def save_plot(
+    draw: Draw,
+    path: Path,
+    *,
+    overwrite: bool,
+    inches: tuple[float, float] = INCHES,
+    dpi: int = DPI,
+) -> Path:
+    """Write a PNG with one pair of axes, complete or not at all.
+
+    Raises:
+        OutputError: The file exists, or it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws without any display
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=inches, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure.add_subplot())
+    with staged(path, overwrite=overwrite) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png")
+    return path
+
+
+def _file_stem(name: str, number: int, names: list[str]) -> str:
+    """A class name that any file system takes, and no other class has."""
+    stems = [re.sub(r"[^\w-]+", "_", one).strip("_").lower() or "class" for one in names]
+    return stems[number] if stems.count(stems[number]) == 1 else f"{stems[number]}-{number + 1}"

@@ -1,0 +1,1 @@
+"""Counts of objects by zone."""

@@ -1,0 +1,255 @@
+"""Cutting rasters and their labels into chips."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
+from geodetect.chips.images import IMAGE_FORMATS, chip_grid, write_image
+from geodetect.errors import InputError
+from geodetect.geo import boxes as bx
+from geodetect.geo.grid import Grid
+from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.io.labels.label_set import LabelSet
+from geodetect.io.labels.placement import PlacedLabels, match_labels
+from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
+from geodetect.progress import Progress
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+Objects = NDArray[np.object_]
+Source = str | os.PathLike[str]
+
+SEED = 0  # of the choice of chips without objects
+
+
+@dataclass(frozen=True)
+class ChipOptions:
+    """How chips are cut; the arguments of ``export_chips`` of the same names."""
+
+    format: str = "coco"
+    chip_px: int = 512
+    overlap_px: int = 0
+    gsd_m: float | None = None
+    empty: float = 0.0
+    min_visible: float = 0.5
+    image_format: str = "png"
+
+    def __post_init__(self) -> None:
+        if self.format not in LABEL_FORMATS:
+            raise InputError(f"--format takes {', '.join(LABEL_FORMATS)}; found {self.format!r}")
+        if self.image_format not in IMAGE_FORMATS:
+            raise InputError(
+                f"--image-format takes {', '.join(IMAGE_FORMATS)}; found {self.image_format!r}"
+            )
+        if not 0 < self.min_visible <= 1:
+            raise InputError(
+                f"--min-visible must be above 0 and at most 1, found {self.min_visible}"
+            )
+        if not self.empty >= 0:
+            raise InputError(f"--empty must be at least 0, found {self.empty}")
+        if self.gsd_m is not None and not self.gsd_m > 0:
+            raise InputError(f"--gsd must be above 0 m, found {self.gsd_m}")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A raster at the resolution of the chips, with the labels on it.
+
+    Args:
+        raster: The raster; reading opens it, closing it leaves it usable.
+        stem: How the names of its chips begin.
+        grid: Its pixels at the resolution of the chips.
+        boxes: ``float64[K, 4]`` labels on it, in pixels of ``grid``.
+        names: ``object[K]`` their classes.
+        rows: ``int64[K]`` their numbers in the ``LabelSet``.
+    """
+
+    raster: Raster
+    stem: str
+    grid: Grid
+    boxes: Float
+    names: Objects
+    rows: Int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chip may be cut.
+
+    Args:
+        sheet: The raster.
+        tile: Its window in pixels of the sheet's grid.
+        touched: ``int64[T]`` labels of the sheet that share ground with it.
+    """
+
+    sheet: Sheet
+    tile: Tile
+    touched: Int
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Makes the chip of a place, unless there is nothing on it to learn from.
+
+    Args:
+        images: Folder of the images.
+        options: How chips are cut.
+        classes: Names of the classes, in the order of their numbers.
+    """
+
+    images: Path
+    options: ChipOptions
+    classes: Sequence[str]
+
+    def __call__(self, place: Place) -> LabelledChip | None:
+        """Write the image; None if nothing is valid, or no object it touches visible enough."""
+        sheet, tile, rows = place.sheet, place.tile, place.touched
+        pixels = sheet.raster.read(tile, sheet.grid)
+        if not pixels.valid.any():
+            return None
+        whole = sheet.boxes[rows]
+        boxes = bx.clip(whole, tile.box)
+        inside = bx.area(boxes) / bx.area(whole)
+        boxes = boxes - np.tile(tile.box[:2], 2)
+        kept = inside * _valid_shares(boxes, pixels.valid) >= self.options.min_visible - 1e-9
+        if len(rows) and not kept.any():
+            return None
+        name = f"{sheet.stem}_x{tile.x0:05d}_y{tile.y0:05d}.{self.options.image_format}"
+        grid = chip_grid(sheet.grid, tile)
+        write_image(self.images / name, pixels, grid)
+        return LabelledChip(
+            name,
+            sheet.raster.name,
+            *(tile.x0, tile.y0, grid, len(pixels.values)),
+            boxes=boxes[kept],
+            labels=np.array([self.classes.index(sheet.names[r]) for r in rows[kept]], np.int64),
+            truncated=(inside < 1 - 1e-9)[kept],
+            rows=sheet.rows[rows[kept]],
+        )
+
+
+def _valid_shares(boxes: Float, valid: NDArray[np.bool_]) -> Float:
+    """Share of the pixels under each box that are valid, ``float64[K]``."""
+    if valid.all():
+        return np.ones(len(boxes))
+    edges = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
+    return np.array([valid[y1:y2, x1:x2].mean() for x1, y1, x2, y2 in edges])
+
+
+def open_sheets(
+    paths: Source | Sequence[Source],
+    labels: LabelSet,
+    options: ChipOptions,
+    raster_options: RasterOptions | None,
+) -> list[Sheet]:
+    """The rasters at the resolution of the chips, with the labels on them.
+
+    Args:
+        paths: Files, folders or URLs of rasters.
+        labels: Labels of any kind.
+        options: How chips are cut.
+        raster_options: Bands, values and CRS of the rasters.
+
+    Raises:
+        AnnotationError: It is not plain which raster an image of a data set is.
+        InputError: The image format cannot hold the bands of a raster.
+    """
+    rasters = [open_raster(path, raster_options) for path in find_rasters(paths)]
+    placed = match_labels(labels, [(raster.path, raster.grid) for raster in rasters])
+    sheets: list[Sheet] = []
+    for raster, found in zip(rasters, placed, strict=True):
+        if options.image_format != "tif" and raster.band_count not in (1, 3):
+            raise InputError(
+                f"{raster.path} gives {raster.band_count} bands, but {options.image_format} takes "
+                f"1 or 3; choose them with --bands, or --image-format tif"
+            )
+        grid = raster.grid
+        if options.gsd_m is not None and grid.gsd_xy_m is not None:
+            along_row, along_column = grid.gsd_xy_m
+            grid = grid.resampled(along_row / options.gsd_m, along_column / options.gsd_m)
+        stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
+        stem = _free_name(stem, {sheet.stem for sheet in sheets})
+        sheets.append(Sheet(raster, stem, grid, *_resampled(found, raster.grid, grid)))
+    return sheets
+
+
+def _resampled(found: PlacedLabels, own: Grid, grid: Grid) -> tuple[Float, Objects, Int]:
+    """Labels of a raster in the pixels of its resampled grid."""
+    ratio = np.array([grid.width / own.width, grid.height / own.height] * 2)
+    return found.boxes * ratio, found.names, found.numbers
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """Sheets of the same name in different folders are told apart by a number."""
+    names = (stem if n == 1 else f"{stem}-{n}" for n in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def _places(sheet: Sheet, options: ChipOptions) -> list[Place]:
+    """All chips of a raster, with the labels they touch."""
+    size = sheet.grid.width, sheet.grid.height
+    tiles = list(TileScheme(*size, options.chip_px, options.overlap_px))
+    frames = np.array([tile.box for tile in tiles])
+    pairs = bx.overlap_pairs(frames, sheet.boxes)
+    pairs = pairs[bx.intersection(frames[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > 0]
+    ends = np.searchsorted(pairs[:, 0], np.arange(1, len(tiles)))
+    by_tile = np.split(pairs[:, 1], ends)
+    return [Place(sheet, tile, touched) for tile, touched in zip(tiles, by_tile, strict=True)]
+
+
+def cut_chips(sheets: Sequence[Sheet], cut: Cutter, progress: Progress) -> list[LabelledChip]:
+    """Write all chips that are wanted, those with objects first.
+
+    Args:
+        sheets: The rasters.
+        cut: Writes one chip.
+        progress: Told how many places were looked at.
+    """
+    cut.images.mkdir()
+    places = [place for sheet in sheets for place in _places(sheet, cut.options)]
+    full = [place for place in places if len(place.touched)]
+    bare = [place for place in places if not len(place.touched)]
+    per_full = cut.options.empty
+    if not np.isinf(per_full):
+        bare = [bare[i] for i in np.random.default_rng(SEED).permutation(len(bare))]
+    most = _share(per_full, len(full), len(bare))
+    steps, total = itertools.count(1), len(full) + most
+
+    def tick() -> None:
+        progress(min(next(steps), total), total)
+
+    chips = list(_take(full, cut, most=len(full), tick=tick))
+    most = _share(per_full, len(chips), len(bare))
+    return chips + list(_take(bare, cut, most=most, tick=tick))
+
+
+def _share(per_full: float, full: int, bare: int) -> int:
+    """How many chips without objects are wanted."""
+    return bare if np.isinf(per_full) else min(bare, round(per_full * full))
+
+
+def _take(
+    places: Sequence[Place], cut: Cutter, *, most: int, tick: Callable[[], None]
+) -> Iterator[LabelledChip]:
+    """The chips of the places, until there are enough; one raster is open at a time."""
+    taken = 0
+    for _, group in itertools.groupby(places, key=lambda place: place.sheet.stem):
+        own = list(group)
+        with own[0].sheet.raster:  # reads open it, this closes it
+            for place in own:
+                if taken == most:
+                    return
+                chip = cut(place)
+                tick()
+                if chip is not None:
+                    taken += 1
+                    yield chip

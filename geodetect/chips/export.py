@@ -1,0 +1,251 @@
+"""Rasters and labels to a data set of image chips, for training elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
+from geodetect.chips.cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
+from geodetect.errors import AnnotationError, GeodetectError, GeoreferenceError, OutputError
+from geodetect.geo.grid import Grid
+from geodetect.geo.reproject import reproject
+from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
+from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
+from geodetect.io.labels.read import read_labels
+from geodetect.io.raster.reader import RasterOptions
+from geodetect.io.vector import write as vector
+from geodetect.io.vector.geojson import WGS84
+from geodetect.progress import Progress, silent
+
+Float = NDArray[np.float64]
+Source = str | os.PathLike[str]
+
+INDEX = "chips.geojson"
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What an export wrote.
+
+    Args:
+        output: The folder.
+        classes: Names of the classes, in the order of their numbers.
+        chips: Number of chips.
+        empty_chips: Chips without objects among them.
+        boxes: Boxes on all chips; an object on two overlapping chips has two.
+        truncated_boxes: Boxes cut by the edge of their chip among them.
+        labels: Objects in the labels.
+        labels_on_rasters: Objects that share ground with a raster among them.
+        labels_exported: Objects with at least one box among them.
+    """
+
+    output: Path
+    classes: tuple[str, ...]
+    chips: int
+    empty_chips: int
+    boxes: int
+    truncated_boxes: int
+    labels: int
+    labels_on_rasters: int
+    labels_exported: int
+
+
+def export_chips(
+    rasters: Source | Sequence[Source],
+    labels: Source | Sequence[Source] | gpd.GeoDataFrame,
+    output: Source,
+    *,
+    format: str = "coco",  # noqa: A002 (the option is called --format)
+    chip_px: int = 512,
+    overlap_px: int = 0,
+    gsd_m: float | None = None,
+    empty: bool | float = False,
+    min_visible: float = 0.5,
+    class_field: str | None = None,
+    labels_crs: str | None = None,
+    point_size_m: float | None = None,
+    image_format: str = "png",
+    raster_options: RasterOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ExportSummary:
+    """Cut rasters and their labels into a data set of chips.
+
+    Every chip has ``chip_px`` columns and rows (unless the raster has fewer): the last ones are
+    moved inwards, so they overlap their neighbours more. A box is kept, clipped to the chip, when
+    at least ``min_visible`` of its area lies in the chip and on valid pixels. A chip on which
+    there is only less than that of an object is neither an example of it nor of its absence, and
+    is left out, as are chips without any valid pixel.
+
+    Images are ``RASTER_x00512_y01024.png``, with the offset in pixels of the raster at the
+    resolution of the chips, and carry their georeference: GeoTIFF inside, PNG and JPEG in a world
+    file and, with the CRS, in an ``.aux.xml`` of GDAL. Pixels are 8-bit; other rasters are
+    stretched as for detection. ``chips.geojson`` has the footprints of all chips. The folder
+    appears complete or not at all.
+
+    Args:
+        rasters: Files, folders of rasters or URLs; one or several.
+        labels: Label files of any kind (``geodetect.io.labels.read.read_labels``), or a table with
+            ``class`` and polygons.
+        output: Folder to make.
+        format: ``coco``, ``yolo`` or ``voc``; see ``geodetect.chips.annotation_formats``.
+        chip_px: Side of a chip.
+        overlap_px: Least overlap of neighbouring chips.
+        gsd_m: Ground resolution of the chips; None: that of each raster.
+        empty: Chips without any object: none (False), all (True), or so many per chip with
+            objects, drawn at random but the same each time.
+        min_visible: Least visible share of an object that is kept, above 0 and at most 1.
+        class_field: Column of class names in ``labels``.
+        labels_crs: CRS of ``labels``, whatever the files say.
+        point_size_m: Diameter on the ground of objects that are given as points.
+        image_format: ``png``, ``jpg`` or ``tif``.
+        raster_options: Bands, values and CRS of the rasters.
+        overwrite: Replace the folder, if it is one of chips.
+        progress: Told how many chips are done.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: Options or files that cannot be used, or nothing to write.
+        OutputError: The folder is in use, or cannot be written.
+    """
+    amount = float("inf") if empty is True else float(empty)
+    options = ChipOptions(format, chip_px, overlap_px, gsd_m, amount, min_visible, image_format)
+    with _staged_folder(Path(output), overwrite=overwrite) as folder:
+        label_set = _label_set(
+            labels, LabelOptions(class_field, crs=labels_crs, point_size_m=point_size_m)
+        )
+        classes = label_set.classes
+        sheets = open_sheets(rasters, label_set, options, raster_options)
+        cut = Cutter(folder / LABEL_FORMATS[format].images, options, classes)
+        chips = cut_chips(sheets, cut, progress)
+        if not chips:
+            raise _nothing_to_write(sheets, label_set)
+        LABEL_FORMATS[format].write(folder, chips, classes)
+        _write_index(folder, chips, images=cut.images.name)
+    return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
+
+
+def _label_set(
+    labels: Source | Sequence[Source] | gpd.GeoDataFrame, options: LabelOptions
+) -> LabelSet:
+    if not isinstance(labels, gpd.GeoDataFrame):
+        found = read_labels(labels, options)
+        found.warn_of_changes()
+        return found
+    if labels.crs is None:
+        raise GeoreferenceError("the labels have no CRS; name it with --labels-crs")
+    names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
+    geometries = np.asarray(labels.geometry, dtype=object)
+    return LabelSet((MapLabels("table", geometries, names, rows, labels.crs.to_wkt()),))
+
+
+def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> AnnotationError:
+    near = len({row for sheet in sheets for row in sheet.rows.tolist()})
+    if not len(labels):
+        first, *others = [source.source for source in labels.sources]
+        more = f" and {len(others)} more label files hold" if others else " holds"
+        return AnnotationError(
+            f"{first}{more} no objects, so no chip has any; name another file with --labels, or "
+            f"cut all chips without objects with --empty inf"
+        )
+    if not near:
+        return AnnotationError(
+            f"none of the {len(labels)} labels lies on the rasters; see that both show the same "
+            f"place, and name the CRS of the labels with --labels-crs if their file states a wrong "
+            f"one"
+        )
+    return AnnotationError(
+        f"{near} of {len(labels)} labels lie on the rasters and none of them is visible enough for "
+        f"a chip; lower --min-visible, or keep chips without objects with --empty inf"
+    )
+
+
+def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) -> None:
+    """``chips.geojson``: footprints of all chips on WGS 84."""
+    footprints = [
+        reproject(shapely.polygons(_ring(chip.grid)), chip.grid.crs or WGS84, WGS84)[0]
+        for chip in chips
+    ]
+    columns = {
+        "image": [f"{images}/{chip.image}" for chip in chips],
+        "raster": [chip.raster for chip in chips],
+        "x0": [chip.x0 for chip in chips],
+        "y0": [chip.y0 for chip in chips],
+        "width": [chip.grid.width for chip in chips],
+        "height": [chip.grid.height for chip in chips],
+        "objects": [len(chip.labels) for chip in chips],
+    }
+    table = gpd.GeoDataFrame(pd.DataFrame(columns), geometry=footprints, crs=WGS84)
+    vector.write(table, folder / INDEX)
+
+
+def _ring(grid: Grid) -> Float:
+    """The outline of a grid, ``float64[1, 5, 2]``."""
+    return grid.boxes_to_map(np.array([[0, 0, grid.width, grid.height]], dtype=np.float64))
+
+
+def _summary(
+    output: Path,
+    classes: tuple[str, ...],
+    chips: Sequence[LabelledChip],
+    *,
+    sheets: Sequence[Sheet],
+    labels: int,
+) -> ExportSummary:
+    return ExportSummary(
+        output,
+        classes,
+        chips=len(chips),
+        empty_chips=sum(len(chip.labels) == 0 for chip in chips),
+        boxes=sum(len(chip.labels) for chip in chips),
+        truncated_boxes=sum(int(chip.truncated.sum()) for chip in chips),
+        labels=labels,
+        labels_on_rasters=len({row for sheet in sheets for row in sheet.rows.tolist()}),
+        labels_exported=len({row for chip in chips for row in chip.rows.tolist()}),
+    )
+
+
+@contextmanager
+def _staged_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder that takes the place of ``target`` when the block ends well."""
+    final = target.resolve()
+    check_folder(final)
+    occupied = final.exists() and not (final.is_dir() and not any(final.iterdir()))
+    if occupied and not overwrite:
+        raise OutputError(
+            f"{target} exists and is not empty; replace it with --overwrite or choose another "
+            f"--output"
+        )
+    if occupied and not (final / INDEX).is_file():
+        raise OutputError(
+            f"{target} holds no {INDEX}, so it was not made by this command and is not replaced; "
+            f"choose another --output"
+        )
+    staging = Path(tempfile.mkdtemp(SUFFIX, PREFIX, final.parent))
+    try:
+        (staging / "new").mkdir()  # unlike mkdtemp's own with the usual permissions
+        yield staging / "new"
+        if final.exists():
+            final.rename(staging / "old")
+        (staging / "new").rename(final)
+    except GeodetectError:
+        raise
+    except (OSError, RasterioError) as error:
+        raise OutputError(f"cannot write {target}: {error}; choose another --output") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""Images of chips, each with its place on the map."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+from geodetect.geo.grid import Grid
+from geodetect.geo.tiles import Tile
+from geodetect.io.raster.reader import Pixels
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How images are written.
+
+    Args:
+        driver: Name of GDAL's driver.
+        options: Its creation options.
+        world_file: Suffix of the world file; None where the image itself holds its place.
+    """
+
+    driver: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    world_file: str | None = None
+
+
+IMAGE_FORMATS: Mapping[str, ImageFormat] = MappingProxyType(
+    {
+        "png": ImageFormat("PNG", world_file=".pgw"),
+        "jpg": ImageFormat("JPEG", {"QUALITY": 95}, world_file=".jgw"),
+        "tif": ImageFormat("GTiff", {"COMPRESS": "DEFLATE", "PREDICTOR": 2}),
+    }
+)
+
+
+def chip_grid(grid: Grid, tile: Tile) -> Grid:
+    """The pixels of a tile on the map."""
+    x, y = grid.to_map(np.array([tile.x0, tile.y0], dtype=np.float64))
+    t = grid.transform
+    transform = Affine(t.a, t.b, float(x), t.d, t.e, float(y))
+    return Grid(grid.crs, transform, tile.width, tile.height)
+
+
+def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
+    """Write a chip in the format of its suffix.
+
+    PNG and JPEG get a world file, and GDAL adds an ``.aux.xml`` with the CRS and the exact
+    transform. A GeoTIFF that is not valid everywhere has a mask inside; in the others such pixels
+    are 0.
+
+    Args:
+        path: The file.
+        pixels: Its pixels.
+        grid: Their place on the map.
+    """
+    image = IMAGE_FORMATS[path.suffix[1:]]
+    profile = {"count": len(pixels.values), "height": grid.height, "width": grid.width}
+    place = {"crs": grid.crs, "transform": grid.transform}
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform may be 1:1
+        with rasterio.open(
+            path, "w", driver=image.driver, dtype="uint8", **profile, **place, **image.options
+        ) as target:
+            target.write(pixels.values)
+            if image.world_file is None and not pixels.valid.all():
+                target.write_mask(pixels.valid)
+    if image.world_file is not None:
+        path.with_suffix(image.world_file).write_text(_world_file(grid.transform))
+
+
+def _world_file(transform: Affine) -> str:
+    """The six lines of an Esri world file, which holds the *centre* of the upper left pixel."""
+    t = transform
+    x, y = t.c + (t.a + t.b) / 2, t.f + (t.d + t.e) / 2
+    return "".join(f"{value!r}\n" for value in (t.a, t.d, t.b, t.e, x, y))

@@ -1,0 +1,248 @@
+"""What was found: compact columns, made into tables as a whole or piece by piece."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geodetect.detection.detections import Detections
+from geodetect.errors import GeoreferenceError, InputError
+from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs
+from geodetect.geo.reproject import reproject, same_crs
+from geodetect.io.vector.chunks import row_slices
+
+DTYPES: dict[str, type] = {
+    "id": np.int64,
+    "class": str,
+    "score": np.float64,
+    "area_m2": np.float64,
+    "width_m": np.float64,
+    "length_m": np.float64,
+    "truncated": np.bool_,
+    "raster": str,
+}
+COLUMNS = (*DTYPES, "geometry")
+
+SCORE_DECIMALS = 4
+METRE_DECIMALS = 2  # a centimetre: finer than any pixel the boxes come from
+
+
+@dataclass(frozen=True)
+class RasterObjects:
+    """Objects on one raster, some 60 bytes each.
+
+    Args:
+        detections: Boxes in pixel edges of ``grid``, in the order of the table.
+        sizes: ``float64[N, 3]`` true area in square metres, short and long side in metres; NaN
+            without a CRS.
+        grid: The raster's pixels on the map.
+        classes: Name of each label.
+        raster: Name of the raster.
+    """
+
+    detections: Detections
+    sizes: NDArray[np.float64]
+    grid: Grid
+    classes: tuple[str, ...]
+    raster: str
+
+    @classmethod
+    def of(
+        cls, detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
+    ) -> RasterObjects:
+        """Put detections in order and measure them.
+
+        Raises:
+            InputError: A label has no name in ``classes``.
+        """
+        labels = detections.labels
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise InputError(
+                f"labels {labels.min()} to {labels.max()} found, but the model names only "
+                f"{len(classes)} classes: {', '.join(classes)}"
+            )
+        found = detections[canonical_order(detections)]
+        sizes = np.empty((len(found), 3))
+        for rows in row_slices(len(found)):
+            rings = grid.boxes_to_map(found.boxes[rows])
+            width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
+            sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
+        np.round(sizes, METRE_DECIMALS, out=sizes)
+        return cls(found, sizes, grid, tuple(classes), raster)
+
+    @property
+    def crs(self) -> str | None:
+        """WKT of the horizontal part of the raster's CRS."""
+        return None if self.grid.crs is None else str(horizontal_crs(self.grid.crs).to_wkt())
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    def table(self, rows: slice = slice(None), *, first_id: int = 1) -> gpd.GeoDataFrame:
+        """The detection table of some of the objects.
+
+        Args:
+            rows: Which.
+            first_id: ``id`` of the first object of the raster.
+
+        Returns:
+            One row per object, from top to bottom and left to right in the raster, with
+
+            - ``id`` int64, counted on from ``first_id``
+            - ``class`` str
+            - ``score`` float64 in 0..1, four decimals
+            - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true
+              distances on the ground, to the centimetre; NaN without a CRS
+            - ``truncated`` bool: cut by the edge of the imagery
+            - ``raster`` str
+            - ``geometry``: closed counter-clockwise polygon in the raster's CRS (its horizontal
+              part), or in the raster's own coordinates without one
+        """
+        found, sizes = self.detections[rows], self.sizes[rows]
+        columns = {
+            "id": np.arange(*rows.indices(len(self))) + first_id,
+            "class": np.array([*self.classes, ""], dtype=object)[found.labels],
+            "score": np.round(found.scores.astype(np.float64), SCORE_DECIMALS),
+            "area_m2": sizes[:, 0],
+            "width_m": sizes[:, 1],
+            "length_m": sizes[:, 2],
+            "truncated": found.truncated,
+            "raster": np.full(len(found), self.raster, dtype=object),
+        }
+        return _table(columns, shapely.polygons(self.grid.boxes_to_map(found.boxes)), self.crs)
+
+
+@dataclass(frozen=True)
+class FoundObjects:
+    """Objects on any number of rasters, as one layer.
+
+    ``geodetect.write`` takes them in place of a table, and then never holds more than a few
+    thousand rows of it.
+
+    Args:
+        rasters: The objects of each raster.
+        wkt: CRS of the layer; None: that of the first raster.
+
+    Raises:
+        GeoreferenceError: Some rasters have a CRS and others none.
+    """
+
+    rasters: tuple[RasterObjects, ...]
+    wkt: str | None = None
+
+    def __post_init__(self) -> None:
+        if len({one.crs is None for one in self.rasters}) > 1:
+            raise GeoreferenceError(
+                "some rasters have a CRS and others have none, so they share no map; "
+                "name the missing one with --src-crs, or run them apart"
+            )
+
+    @property
+    def crs(self) -> CRS | None:
+        """CRS of the layer."""
+        wkt = self._target
+        return None if wkt is None else CRS(wkt)
+
+    @property
+    def by_class(self) -> dict[str, int]:
+        """How many objects of each class there are, the most first."""
+        counts: Counter[str] = Counter()
+        for one in self.rasters:
+            labels, numbers = np.unique(one.detections.labels, return_counts=True)
+            for label, number in zip(labels, numbers, strict=True):
+                counts[one.classes[label]] += int(number)
+        return dict(counts.most_common())
+
+    @property
+    def by_raster(self) -> dict[str, int]:
+        """How many objects each raster holds, the most first."""
+        counts: Counter[str] = Counter()
+        for one in self.rasters:
+            counts[one.raster] += len(one)
+        return {name: count for name, count in counts.most_common() if count}
+
+    @property
+    def truncated(self) -> int:
+        """How many objects are cut by the edge of the imagery."""
+        return sum(int(one.detections.truncated.sum()) for one in self.rasters)
+
+    @property
+    def area_m2(self) -> float:
+        """Area of all boxes on the ground, those of unknown size left out."""
+        return float(sum(np.nansum(one.sizes[:, 0]) for one in self.rasters))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rasters))
+
+    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+        """The detection table in pieces; without objects one that is empty."""
+        wkt, first_id = self._target, 1
+        if not len(self):
+            yield empty_table(wkt)
+        for one in self.rasters:
+            for rows in row_slices(len(one)):
+                piece = one.table(rows, first_id=first_id)
+                yield piece if wkt is None else _moved(piece, wkt)
+            first_id += len(one)
+
+    def check(self) -> None:
+        """Raise now what making the table would raise.
+
+        Raises:
+            GeoreferenceError: A corner has no place in the CRS of the layer.
+        """
+        wkt = self._target
+        for one in self.rasters:
+            if wkt is not None and one.crs is not None and not same_crs(one.crs, wkt):
+                for rows in row_slices(len(one)):
+                    _moved(one.table(rows), wkt)
+
+    def table(self) -> gpd.GeoDataFrame:
+        """The detection table of all objects, see ``RasterObjects.table``.
+
+        Raises:
+            GeoreferenceError: A corner has no place in the CRS of the layer.
+        """
+        pieces = list(self.pieces())
+        columns = {
+            name: np.concatenate([piece[name].to_numpy() for piece in pieces]) for name in DTYPES
+        }
+        geometry = np.concatenate([np.asarray(piece.geometry.array) for piece in pieces])
+        return _table(columns, geometry, self._target)
+
+    @property
+    def _target(self) -> str | None:
+        own = self.rasters[0].crs if self.rasters else None
+        return None if self.rasters and own is None else self.wkt or own
+
+
+def canonical_order(detections: Detections) -> NDArray[np.int64]:
+    """Row numbers ``int64[N]``: top to bottom, left to right, ties broken by all the rest."""
+    x1, y1, x2, y2 = detections.boxes.T
+    rest = (detections.truncated, -detections.scores, detections.labels)
+    return np.lexsort((*rest, x2, y2, x1, y1))
+
+
+def empty_table(crs: str | None = None) -> gpd.GeoDataFrame:
+    """A table without rows, with all columns and their types."""
+    return _table({name: [] for name in DTYPES}, np.empty(0, dtype=object), crs)
+
+
+def _moved(table: gpd.GeoDataFrame, wkt: str) -> gpd.GeoDataFrame:
+    """A table in another CRS; sizes stay as they were measured in its own."""
+    geometry = reproject(np.asarray(table.geometry.array), table.crs.to_wkt(), wkt)
+    return table.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+
+
+def _table(columns: dict[str, Any], geometry: NDArray[Any], crs: str | None) -> gpd.GeoDataFrame:
+    typed = {name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()}
+    return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=crs))

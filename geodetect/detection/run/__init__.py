@@ -1,0 +1,1 @@
+"""One run of `predict`: tile pipeline, journal, fingerprint."""

@@ -1,0 +1,1 @@
+"""The merge of detections across tile seams."""

@@ -1,0 +1,1 @@
+"""Processors, memory and accelerators of this machine."""

@@ -1,0 +1,1 @@
+"""Labels in: map layers and image data sets."""

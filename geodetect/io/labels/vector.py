@@ -1,0 +1,171 @@
+"""Labels drawn on a map (GeoJSON, GeoPackage, Shapefile, GeoParquet, ...), as objects."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodetect.errors import AnnotationError
+from geodetect.geo.discs import discs
+from geodetect.geo.grid import parse_crs
+from geodetect.io.labels.class_column import class_names
+from geodetect.io.labels.label_set import (
+    DEFAULT_CLASS,
+    AnnotationReport,
+    Fault,
+    LabelOptions,
+    MapLabels,
+    Source,
+)
+from geodetect.io.vector.read import LABELS, read_layer
+
+Int = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Objects = NDArray[np.object_]
+
+_MISSING, _POINT, _POLYGON, _MULTIPOINT, _MULTIPOLYGON, _COLLECTION = -1, 0, 3, 4, 6, 7  # GEOS
+
+
+def read_map_labels(path: Source, options: LabelOptions) -> MapLabels:
+    """Read the objects of one vector file.
+
+    Polygons are repaired and taken apart: an object is what hangs together. Points become discs of
+    ``point_size_m`` on the ground.
+
+    Args:
+        path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
+        options: What the user says of labels.
+
+    Raises:
+        AnnotationError: No such file, layer or column, no CRS, lines, points without a size,
+            missing classes.
+    """
+    wkt = parse_crs(options.crs, option="--labels-crs") if options.crs else None
+    table, wkt = read_layer(path, wkt, LABELS)
+    drawn = np.asarray(table.geometry, dtype=object)
+    points = _points(drawn, path, options)
+    areas = drawn.copy()
+    areas[points] = None
+    valid, repaired = valid_geometries(areas)
+    objects, rows = _in_order(
+        connected_parts(valid), _discs_at(drawn, points, options.point_size_m, crs=wkt)
+    )
+    kept = len(np.unique(rows))
+    names = class_names(table, path, options)
+    blank = np.full(len(table), options.default_class or DEFAULT_CLASS, object)
+    return MapLabels(
+        source=os.fspath(path),
+        geometries=objects,
+        names=(blank if names is None else names)[rows],
+        rows=rows,
+        crs=wkt,
+        has_classes=names is not None,
+        report=AnnotationReport(
+            len(table), len(table) - kept, int(repaired.sum()), len(rows) - kept
+        ),
+        faults=_faults(drawn, repaired, rows),
+    )
+
+
+def _points(geometries: Objects, path: Source, options: LabelOptions) -> Bools:
+    """Which geometries are points with a size; what cannot be an object is an error."""
+    types, empty = shapely.get_type_id(geometries), shapely.is_empty(geometries)
+    points = np.isin(types, [_POINT, _MULTIPOINT]) & ~empty
+    usable = np.isin(types, [_MISSING, _POLYGON, _MULTIPOLYGON, _COLLECTION]) | points | empty
+    if not usable.all():
+        found = ", ".join(sorted({str(g.geom_type) for g in geometries[~usable]}))
+        raise AnnotationError(
+            f"{path} holds {found}; expected polygons around the objects, or points with "
+            f"--point-size"
+        )
+    if points.any() and options.point_size_m is None:
+        raise AnnotationError(
+            f"{path} holds {points.sum()} points; say how large the objects are on the ground "
+            f"with --point-size METRES, or draw polygons around them"
+        )
+    return points
+
+
+def _discs_at(
+    geometries: Objects, points: Bools, size_m: float | None, *, crs: str
+) -> tuple[Objects, Int]:
+    """A disc for each point, and the row it comes from (ascending)."""
+    which = np.flatnonzero(points)
+    if size_m is None or not len(which):
+        return np.empty(0, object), np.empty(0, np.int64)
+    coordinates, owner = shapely.get_coordinates(geometries[which], return_index=True)
+    return discs(coordinates, size_m, crs), which[owner].astype(np.int64)
+
+
+def _in_order(*parts: tuple[Objects, Int]) -> tuple[Objects, Int]:
+    """Objects of several kinds in the order of their rows."""
+    objects = np.concatenate([part[0] for part in parts])
+    rows = np.concatenate([part[1] for part in parts])
+    order = np.argsort(rows, kind="stable")
+    return objects[order], rows[order]
+
+
+def _faults(drawn: Objects, repaired: Bools, rows: Int) -> tuple[Fault, ...]:
+    """What is wrong with rows: those that gave no object, and those that were repaired."""
+    without = np.ones(len(drawn), bool)
+    without[rows] = False
+    empty = without & (shapely.is_missing(drawn) | shapely.is_empty(drawn))
+    reasons = (
+        (empty, "no geometry"),
+        (without & ~empty, "no area"),
+        (repaired & ~without, "crosses itself"),
+    )
+    return tuple(
+        Fault(int(row), reason, None if reason == "no geometry" else drawn[row])
+        for chosen, reason in reasons
+        for row in np.flatnonzero(chosen)
+    )
+
+
+def valid_geometries(geometries: Objects) -> tuple[Objects, Bools]:
+    """Valid geometries, and which had to be repaired, ``bool[N]``."""
+    invalid = ~(shapely.is_valid(geometries) | shapely.is_missing(geometries))
+    repaired = geometries.copy()
+    repaired[invalid] = shapely.make_valid(
+        geometries[invalid], method="structure", keep_collapsed=False
+    )
+    return repaired, invalid
+
+
+def connected_parts(geometries: Objects) -> tuple[Objects, Int]:
+    """Polygonal objects that hang together, and the row each comes from (ascending).
+
+    Parts of a multipolygon that touch are one object, disjoint parts are several.
+
+    Args:
+        geometries: ``object[N]`` valid geometries; only their polygons with an area count.
+    """
+    outer, row_of_outer = shapely.get_parts(geometries, return_index=True)
+    parts, outer_of = shapely.get_parts(outer, return_index=True)  # multis within collections
+    solid = (shapely.get_type_id(parts) == _POLYGON) & (shapely.area(parts) > 0)
+    parts, rows = parts[solid], row_of_outer[outer_of][solid].astype(np.int64)
+    if len(parts) == len(np.unique(rows)):
+        return parts, rows
+    pairs = shapely.STRtree(parts).query(parts, predicate="intersects")
+    first = _components(len(parts), pairs[:, rows[pairs[0]] == rows[pairs[1]]])
+    _, group, size = np.unique(first, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    objects = np.asarray(shapely.multipolygons(parts[order], indices=group[order]))
+    single = size == 1
+    objects[single] = shapely.get_geometry(objects[single], 0)
+    return objects, rows[np.unique(first)]
+
+
+def _components(count: int, pairs: Int) -> Int:
+    """Lowest member of each item's connected component; ``pairs`` ``[2, P]`` in both directions."""
+    label = np.arange(count)
+    while True:
+        lowest = label.copy()
+        np.minimum.at(lowest, pairs[0], label[pairs[1]])
+        lowest = lowest[lowest]
+        if np.array_equal(lowest, label):
+            return label
+        label = lowest

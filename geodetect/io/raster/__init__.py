@@ -1,0 +1,1 @@
+"""Rasters in: pixels, masks, bands and georeference."""

@@ -1,0 +1,1 @@
+"""Vector layers in and out."""

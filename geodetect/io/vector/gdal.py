@@ -1,0 +1,252 @@
+"""Layers that GDAL writes, piece by piece, and whether all of them arrived.
+
+GDAL says nothing of a disk that fills up when it closes a file, so each file is looked over.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyogrio
+import shapely
+from geopandas.array import GeometryDtype
+
+from geodetect.errors import InputError
+from geodetect.io.vector.chunks import ROWS_AT_ONCE, TablePieces
+from geodetect.io.vector.timestamp import STAMP
+
+GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "GPKG": {
+        "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
+        "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
+    },
+    "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": STAMP[:10]}},
+}
+
+
+# Rows with a geometry that is not empty: bit 4 of the fourth byte, OGC 12-128r19, clause 2.1.3.1.1.
+_PLACED = (
+    f'SELECT count(*) FROM "{{}}" WHERE {GEOMETRY_COLUMN} IS NOT NULL AND '
+    f"instr('13579BDF', substr(hex(substr({GEOMETRY_COLUMN}, 4, 1)), 1, 1)) = 0"
+)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a table holds, from all of its rows.
+
+    Args:
+        kinds: Names of the kinds of geometry that occur, as in geopandas.
+        schema: Names and types of the columns but the geometry; one that holds nothing is text:
+            GDAL knows no column without a type.
+        all_placed: Whether each row has a geometry that is not empty.
+    """
+
+    kinds: frozenset[str]
+    schema: pa.Schema
+    all_placed: bool
+
+
+def survey(table: TablePieces) -> Survey:
+    """Look through a table.
+
+    Raises:
+        InputError: It has several columns of geometries.
+    """
+    kinds: set[str] = set()
+    schemas, all_placed = [], True
+    for piece in table.pieces():
+        kinds.update(piece.geom_type.dropna().unique())
+        all_placed &= not (piece.geometry.isna() | piece.geometry.is_empty).any()
+        schemas.append(pa.Schema.from_pandas(_attributes(piece), preserve_index=False))
+    whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
+    fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
+    return Survey(frozenset(kinds), pa.schema(fields), all_placed=all_placed)
+
+
+def write_layer(
+    table: TablePieces, target: Path, *, driver: str, layer: str, known: Survey | None = None
+) -> None:
+    """Write a table as a layer; into a GeoPackage that is there, as a further one.
+
+    Args:
+        table: Looked through twice, unless it is known what it holds.
+        target: The file.
+        driver: Name of the format in GDAL.
+        layer: Name of the layer.
+        known: What the table holds.
+
+    Raises:
+        InputError: Its columns do not fit the format.
+        pyogrio.errors.DataSourceError: As other errors of pyogrio, GDAL cannot write.
+    """
+    known = known or survey(table)
+    kinds = sorted(known.kinds) or ["Polygon"]
+    geometry = _geometry_name(known, driver)
+    schema = known.schema.append(pa.field(geometry, pa.binary()))
+    failures: list[BaseException] = []
+    rows = pa.RecordBatchReader.from_batches(schema, _batches(table, schema, failures))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
+        try:
+            pyogrio.write_arrow(
+                rows,
+                target,
+                layer=layer,
+                driver=driver,
+                geometry_name=geometry,
+                geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
+                crs=None if table.crs is None else table.crs.to_wkt(),
+                encoding="UTF-8",
+                **_options(driver, known),
+            )
+        except Exception:
+            if not failures:
+                raise
+    if failures:  # what went wrong in a piece reaches GDAL as a text only
+        raise failures[0]
+    if driver == "GPKG":
+        with closing(sqlite3.connect(target)) as database, database:
+            database.execute("UPDATE gpkg_contents SET last_change = ?", (STAMP,))
+
+
+def _options(driver: str, known: Survey) -> dict[str, Any]:
+    """What a driver is told; the index of a FlatGeobuf knows no rows without a place."""
+    if driver == "FlatGeobuf" and not known.all_placed:
+        return {"SPATIAL_INDEX": "NO"}
+    return _OPTIONS.get(driver, {})
+
+
+def _geometry_name(known: Survey, driver: str) -> str:
+    """A name that no other column has; only GeoPackages keep it, where it is fixed."""
+    names = [name.casefold() for name in known.schema.names]
+    if driver == "GPKG":
+        for taken in (GEOMETRY_COLUMN, ROW_NUMBER):
+            if taken in names:
+                raise InputError(
+                    f"a column is called {known.schema.names[names.index(taken)]!r}, as one of the "
+                    f"GeoPackage's own; give it another name"
+                )
+    return GEOMETRY_COLUMN if GEOMETRY_COLUMN not in names else max(names, key=len) + "_"
+
+
+@contextmanager
+def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
+    """A path with the suffix that GDAL expects, whose file gets its own name at the end."""
+    own = path.with_suffix(suffix)
+    yield own
+    own.rename(path)
+
+
+def _attributes(piece: gpd.GeoDataFrame) -> pd.DataFrame:
+    """All columns but the geometry, under names that are texts."""
+    columns = pd.DataFrame(piece.drop(columns=piece.geometry.name))
+    others = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
+    if others:
+        raise InputError(
+            f"the table has several columns of geometries ({piece.geometry.name}, "
+            f"{', '.join(map(str, others))}), of which this format holds one; leave the others "
+            f"away, or write GeoParquet"
+        )
+    columns.columns = columns.columns.map(str)
+    if not columns.columns.is_unique:
+        twice = sorted(columns.columns[columns.columns.duplicated()])
+        raise InputError(f"several columns are called {', '.join(twice)}; give them other names")
+    return columns
+
+
+def _batches(
+    table: TablePieces, schema: pa.Schema, failures: list[BaseException]
+) -> Iterator[pa.RecordBatch]:
+    """The rows as GDAL takes them; what goes wrong is kept."""
+    try:
+        for piece in table.pieces():
+            columns = _attributes(piece)
+            wkb = shapely.to_wkb(np.asarray(piece.geometry.array))
+            arrays = [
+                pa.Array.from_pandas(columns[field.name], type=field.type)
+                for field in schema.remove(len(schema) - 1)
+            ]
+            yield pa.record_batch([*arrays, pa.array(wkb, pa.binary())], schema=schema)
+    except GeneratorExit:  # GDAL wants no more
+        raise
+    except BaseException as error:
+        failures.append(error)
+        raise
+
+
+def check_geopackage(path: Path, rows: Mapping[str, int]) -> None:
+    """See that a GeoPackage is whole.
+
+    Args:
+        path: The file.
+        rows: How many rows each layer must have.
+
+    Raises:
+        OSError: It is not.
+    """
+    with closing(sqlite3.connect(path)) as database:
+        for layer, count in rows.items():
+            (found,) = database.execute(f'SELECT count(*) FROM "{layer}"').fetchone()
+            _check_rows(found, count)
+            (placed,) = database.execute(_PLACED.format(layer)).fetchone()
+            (indexed,) = database.execute(
+                f'SELECT count(*) FROM "rtree_{layer}_{GEOMETRY_COLUMN}_rowid"'
+            ).fetchone()
+            if indexed < placed:
+                raise OSError(f"only {indexed} of {placed} rows are in the spatial index")
+        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise OSError("the file is damaged")
+
+
+def check_flatgeobuf(path: Path, rows: int) -> None:
+    """See that a FlatGeobuf has its rows, by reading them.
+
+    Raises:
+        OSError: It has not.
+        pyogrio.errors.DataSourceError: As other errors of pyogrio, it cannot be read.
+    """
+    with pyogrio.open_arrow(path, batch_size=ROWS_AT_ONCE, use_pyarrow=True) as (_, batches):
+        _check_rows(sum(len(batch) for batch in batches), rows)
+
+
+def check_shapefile(path: Path, rows: int) -> None:
+    """See that the parts of a Shapefile are as long as they must be.
+
+    Raises:
+        OSError: They are not.
+    """
+    shx, dbf = path.with_suffix(".shx"), path.with_suffix(".dbf")
+    for part in (path, shx):  # the header has the length in units of two bytes
+        _check_size(part, 2 * struct.unpack(">i", _head(part)[24:28])[0])
+    _check_size(shx, 100 + 8 * rows)
+    found, header_bytes, row_bytes = struct.unpack("<IHH", _head(dbf)[4:12])
+    _check_size(dbf, header_bytes + max(found, rows) * row_bytes)
+
+
+def _check_rows(found: int, expected: int) -> None:
+    if found < expected:
+        raise OSError(f"only {found} of {expected} rows were written")
+
+
+def _head(part: Path) -> bytes:
+    with part.open("rb") as stream:
+        return stream.read(100).ljust(100, b"\0")
+
+
+def _check_size(part: Path, expected: int) -> None:
+    found = part.stat().st_size
+    if found < expected:
+        raise OSError(f"only {found} of {expected} bytes of {part.suffix} were written")

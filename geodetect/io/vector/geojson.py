@@ -1,0 +1,158 @@
+"""GeoJSON as RFC 7946 has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from geodetect.geo.reproject import reproject
+from geodetect.io.vector.chunks import Table, in_pieces
+
+WGS84 = "EPSG:4326"
+LINES = (".geojsonl", ".geojsons", ".ndjson")  # endings of newline-delimited GeoJSON
+DECIMALS = 8  # of a degree: 1.1 mm
+
+Geometries = NDArray[Any]
+Float = NDArray[np.float64]
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
+).encode
+
+
+def to_geojson(table: Table, stream: TextIO) -> None:
+    """Write a table as one FeatureCollection (RFC 7946).
+
+    Longitude and latitude on WGS 84 with 8 decimals, counter-clockwise outer rings, no ``crs``
+    member, geometries cut at the antimeridian (section 3.1.9), missing values as null. The column
+    ``id`` is also the ``id`` of the feature.
+
+    A table without CRS keeps its coordinates (x right, y down for pixels). The collection then
+    carries the foreign member ``"coordinate_space": "pixel"``.
+
+    Args:
+        table: Any features; the geometry column becomes the geometry, all others properties.
+        stream: A text stream, UTF-8 if it is to be a file.
+
+    Raises:
+        GeoreferenceError: The coordinates have no place on WGS 84.
+    """
+    space = '"coordinate_space":"pixel",' if table.crs is None else ""
+    stream.write(f'{{"type":"FeatureCollection",{space}"features":[')
+    separator = "\n"
+    for feature in features(table):
+        stream.write(separator)
+        stream.write(feature)
+        separator = ",\n"
+    stream.write("\n]}\n")
+
+
+def to_geojson_lines(table: Table, stream: TextIO) -> None:
+    """Write a table as newline-delimited GeoJSON: one feature per line, as in `to_geojson`.
+
+    Unlike RFC 8142 text sequences the lines carry no record separator in front.
+    """
+    for feature in features(table):
+        stream.write(feature)
+        stream.write("\n")
+
+
+def features(table: Table) -> Iterator[str]:
+    """The rows of a table as GeoJSON features, each a text without line breaks."""
+    for piece in in_pieces(table).pieces():
+        yield from _features(piece)
+
+
+def _features(table: gpd.GeoDataFrame) -> Iterator[str]:
+    geometry = np.asarray(table.geometry.array)
+    if table.crs is not None:
+        geometry = cut_at_antimeridian(reproject(geometry, table.crs.to_wkt(), WGS84))
+    texts = shapely.to_geojson(counter_clockwise(_rounded(geometry)))
+    properties = table.drop(columns=table.geometry.name)
+    names = list(properties.columns)
+    columns = [_values(properties[name]) for name in names]
+    rows = zip(*columns, strict=True) if columns else ((),) * len(table)
+    for text, row in zip(texts, rows, strict=True):
+        values = dict(zip(names, row, strict=True))
+        key = f'"id":{_encode(values["id"])},' if values.get("id") is not None else ""
+        yield (
+            f'{{"type":"Feature",{key}"properties":{_encode(values)},"geometry":{text or "null"}}}'
+        )
+
+
+def _values(column: pd.Series[Any]) -> list[Any]:
+    """A column as plain Python values, what is missing as None."""
+    return list(column.astype(object).where(column.notna(), None))
+
+
+def _rounded(geometry: Geometries) -> Geometries:
+    return np.asarray(shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0))
+
+
+def counter_clockwise(geometry: Geometries) -> Geometries:
+    """Polygons with outer rings counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
+
+    Polygons that are so already keep their first vertex.
+    """
+    polygonal = np.isin(shapely.get_type_id(geometry), (3, 6))
+    simple = (shapely.get_type_id(geometry) == 3) & (shapely.get_num_interior_rings(geometry) == 0)
+    turn = polygonal & ~(simple & shapely.is_ccw(shapely.get_exterior_ring(geometry)))
+    turned = geometry.copy()  # normal form has the outer ring clockwise
+    turned[turn] = shapely.reverse(shapely.normalize(geometry[turn]))
+    return turned
+
+
+def cut_at_antimeridian(geometry: Geometries) -> Geometries:
+    """Geometries in degrees brought to longitudes -180..180, in two where they cross the edge.
+
+    One that spans more than half the globe is taken to cross the antimeridian, as everything here
+    is small. One that contains a pole is left as it is cut.
+
+    Args:
+        geometry: ``object[N]`` longitude and latitude; longitudes of any turn.
+
+    Returns:
+        ``object[N]``; those that were cut are of the Multi type (RFC 7946, 3.1.9).
+    """
+    bounds = shapely.bounds(geometry)
+    west, east = bounds[:, 0], bounds[:, 2]
+    astray = np.flatnonzero((east - west > 180) | (west < -180) | (east > 180))
+    if len(astray) == 0:
+        return geometry
+    cut = geometry.copy()
+    across = east[astray] - west[astray] > 180
+    cut[astray[across]] = shapely.transform(
+        geometry[astray[across]], lambda xy: xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
+    )
+    bounds = shapely.bounds(cut[astray])
+    first = np.floor((bounds[:, 0] + 180) / 360)  # on which turn around the globe it begins
+    last = np.ceil((bounds[:, 2] - 180) / 360)
+    for turn in np.unique(first):
+        whole = astray[(first == turn) & (last <= first)]
+        cut[whole] = _turned(cut[whole], turn)
+    for row, turn in zip(astray[last > first], first[last > first], strict=True):
+        cut[row] = _in_two(cut[row], turn)
+    return cut
+
+
+def _turned(geometry: Geometries, turns: float) -> Geometries:
+    return np.asarray(shapely.transform(geometry, lambda xy: xy - (360.0 * turns, 0.0)))
+
+
+def _in_two(geometry: shapely.Geometry, turn: float) -> shapely.Geometry:
+    """The part of a geometry on one turn around the globe and the part on the next."""
+    parts: list[shapely.Geometry] = []
+    for k in (turn, turn + 1):
+        window = shapely.box(360 * k - 180, -90, 360 * k + 180, 90)
+        pieces = shapely.get_parts(shapely.intersection(geometry, window))
+        same_kind = shapely.get_dimensions(pieces) == shapely.get_dimensions(geometry)
+        parts.extend(_turned(pieces[same_kind], k))
+    collect = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)
+    return collect[int(shapely.get_dimensions(geometry))](parts)

@@ -1,0 +1,143 @@
+"""Several layers in one GeoPackage, each with a style of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from geodetect.errors import InputError
+from geodetect.io.atomic import Publishing, Replace, staged
+from geodetect.io.vector import write as vector
+from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces
+from geodetect.io.vector.gdal import (
+    GEOMETRY_COLUMN,
+    Survey,
+    check_geopackage,
+    named_for_gdal,
+    survey,
+    write_layer,
+)
+from geodetect.io.vector.qgis_style import embed_style
+
+_MULTI_OF = {"Polygon": "MultiPolygon", "LineString": "MultiLineString", "Point": "MultiPoint"}
+_TO_MULTI = {
+    "Polygon": shapely.multipolygons,
+    "LineString": shapely.multilinestrings,
+    "Point": shapely.multipoints,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A table with a name.
+
+    Args:
+        name: Name of the layer in the file.
+        table: Its features.
+        style: How QGIS draws it by default, as QML; None: as it likes.
+    """
+
+    name: str
+    table: Table
+    style: str | None = None
+
+
+def write_layers(
+    layers: Sequence[Layer],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 (the option is called --format)
+    crs: str | None = None,
+    overwrite: Replace = False,
+    publishing: Publishing | None = None,
+) -> Path:
+    """Write layers to one file, complete or not at all.
+
+    Args:
+        layers: One layer for any format; several need a GeoPackage, which also keeps their styles.
+            A layer of simple and multiple geometries of one kind gets multiple ones throughout.
+        path: The file.
+        format: The format, whatever the suffix; see `geodetect.io.vector.write.FORMATS`.
+        crs: CRS of the file; by default that of each table.
+        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
+            files may be replaced.
+        publishing: Told, just before the files appear, which ones.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: An unknown format, or several layers for a format that holds one.
+        GeoreferenceError: A CRS that cannot be used.
+        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+    """
+    target = Path(path)
+    check_layers(target, len(layers), format=format)
+    kind = vector.format_of(target, format)
+    if kind.name != "gpkg":
+        table = layers[0].table
+        return vector.write(
+            table, target, format=format, crs=crs, overwrite=overwrite, publishing=publishing
+        )
+    belongs = partial(kind.belongs, to=target.resolve())
+    with (
+        vector.disk_errors(target),
+        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
+        named_for_gdal(path_staged, ".gpkg") as file,
+    ):
+        for layer in layers:
+            table, known = _one_kind(vector.in_crs(layer.table, crs))
+            write_layer(table, file, driver="GPKG", layer=layer.name, known=known)
+        for layer in layers:
+            if layer.style is not None:
+                _embed(file, layer)
+        check_geopackage(file, {layer.name: len(layer.table) for layer in layers})
+    return target
+
+
+def check_layers(
+    path: str | os.PathLike[str],
+    count: int,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> None:
+    """Raise now what `write_layers` would raise later: only a GeoPackage holds several layers.
+
+    Raises:
+        InputError: Several layers for another format, or an unknown format.
+    """
+    kind = vector.format_of(Path(path), format)
+    if count > 1 and kind.name != "gpkg":
+        raise InputError(
+            f"{Path(path).name}: {kind.name} holds one layer, but there are {count} to write; "
+            f"choose a GeoPackage (.gpkg) with --output"
+        )
+
+
+def _one_kind(table: TablePieces) -> tuple[TablePieces, Survey]:
+    """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
+    known = survey(table)
+    for simple, multi in _MULTI_OF.items():
+        if known.kinds == {simple, multi}:
+            one_kind = ChangedPieces(table, partial(_to_multi, simple), table.crs)
+            return one_kind, replace(known, kinds=frozenset({multi}))
+    return table, known
+
+
+def _to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    geometry = np.asarray(table.geometry.array).copy()
+    chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
+    geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
+    return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))
+
+
+def _embed(path: Path, layer: Layer) -> None:
+    names = {"geometry_column": GEOMETRY_COLUMN, "name": layer.name[:30]}
+    embed_style(path, layer.name, style=layer.style or "", **names)

@@ -1,0 +1,309 @@
+"""Tables of features to files of every common vector format."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from pyproj import CRS
+
+from geodetect.errors import GeoreferenceError, InputError, OutputError
+from geodetect.geo.grid import parse_crs
+from geodetect.geo.reproject import reproject, same_crs
+from geodetect.io.atomic import Publishing, Replace, check_folder, check_vacant, staged
+from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces, in_pieces
+from geodetect.io.vector.gdal import (
+    GEOMETRY_COLUMN,
+    check_flatgeobuf,
+    check_geopackage,
+    check_shapefile,
+    named_for_gdal,
+    write_layer,
+)
+from geodetect.io.vector.geojson import (
+    LINES,
+    WGS84,
+    cut_at_antimeridian,
+    to_geojson,
+    to_geojson_lines,
+)
+from geodetect.io.vector.geoparquet import write_parquet
+from geodetect.io.vector.qgis_style import embed_style, qml
+
+__all__ = ["FORMATS", "Format", "check_target", "format_of", "to_geojson", "write"]
+
+LAYER = "detections"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A vector file format.
+
+    Args:
+        name: What ``--format`` calls it.
+        suffixes: File name endings that mean it.
+        encode: Writes a table to a path.
+        any_crs: Whether files may have another CRS than WGS 84.
+        parts: Endings of files that belong to one of this format: appended to the full name
+            where they begin with ``+``, else in place of the suffix.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    encode: Callable[[TablePieces, Path], None]
+    any_crs: bool = True
+    parts: tuple[str, ...] = ()
+
+    def belongs(self, file: Path, *, to: Path) -> bool:
+        """Whether a file beside ``to`` is a part of it, whatever the case of its ending."""
+        for part in self.parts:
+            stem, ending = (to.name, part[1:]) if part[0] == "+" else (to.stem, part)
+            if file.name.lower() == (stem + ending).lower():
+                own = file.with_name(stem + file.name[len(stem) :])  # another one for most systems
+                return own.exists() and own.samefile(file)
+        return False
+
+
+def write(
+    table: Table,
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 (the option is called --format)
+    crs: str | None = None,
+    overwrite: Replace = False,
+    style: bool = False,
+    publishing: Publishing | None = None,
+) -> Path:
+    """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
+
+    Of a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
+
+    GeoJSON and newline-delimited GeoJSON are on WGS 84 (RFC 7946); GeoPackage (layer
+    ``detections``), FlatGeobuf (ordered by place, for its index, unless rows lack a geometry),
+    GeoParquet and Shapefile (names of at most 10 characters, text of at most 254 bytes) are in
+    ``crs``. CSV has the geometry as well-known text in ``crs`` in the column ``WKT``, and ``lon``
+    and ``lat`` of its centroid on WGS 84. Missing values are null. A table without CRS gives a file
+    without CRS.
+
+    Args:
+        table: A detection table, the ``FoundObjects`` of ``find_objects``, or any features.
+        path: The file. Its suffix chooses the format; see `FORMATS`.
+        format: The format, whatever the suffix.
+        crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
+        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
+            files may be replaced.
+        publishing: Told, just before the files appear, which ones, see
+            ``geodetect.io.atomic.staged``.
+        style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: An unknown format, or options that do not go together.
+        GeoreferenceError: A CRS that cannot be used.
+        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+    """
+    target = Path(path)
+    kind = format_of(target, format)
+    _check_options(kind, crs=crs, style=style)
+    placed = in_crs(table, crs) if kind.any_crs else in_pieces(table)
+    belongs = partial(kind.belongs, to=target.resolve())
+    with (
+        disk_errors(target),
+        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
+    ):
+        kind.encode(placed, path_staged)
+        if style:
+            _add_style(kind, path_staged)
+    return target
+
+
+def check_target(
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    crs: str | None = None,
+    overwrite: Replace = False,
+    style: bool = False,
+) -> None:
+    """Raise now what `write` would raise later, before hours of work are spent.
+
+    Raises:
+        InputError: An unknown format, or options that do not go together.
+        GeoreferenceError: A CRS that cannot be used.
+        OutputError: The file exists, or its folder is missing or cannot be written to.
+    """
+    target = Path(path)
+    kind = format_of(target, format)
+    _check_options(kind, crs=crs, style=style)
+    final = target.resolve()
+    check_folder(final)
+    check_vacant(final, overwrite=overwrite, belongs=partial(kind.belongs, to=final))
+    if style and kind.name == "geojson":
+        check_vacant(final.with_suffix(".qml"), overwrite=overwrite)
+
+
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format of that name, or else the one that the suffix means.
+
+    Raises:
+        InputError: No such format.
+    """
+    for kind in FORMATS:
+        if name is None and path.suffix.lower() in kind.suffixes:
+            return kind
+        if name is not None and name.lower().lstrip(".") in _names(kind):
+            if kind.name == "shapefile" and path.suffix.lower() != ".shp":
+                raise InputError(f"{path.name}: a Shapefile must be called *.shp")
+            return kind
+    if name is None:
+        known = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
+        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise InputError(f"{path.name} has {found}; expected one of {known}, or --format")
+    raise InputError(
+        f"unknown vector format {name!r}; --format takes {', '.join(kind.name for kind in FORMATS)}"
+    )
+
+
+def _names(kind: Format) -> list[str]:
+    return [kind.name, *(suffix[1:] for suffix in kind.suffixes)]
+
+
+def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
+    if crs is not None and not same_crs(parse_crs(crs, option="--crs"), WGS84) and not kind.any_crs:
+        raise InputError(
+            f"{kind.name} is always on WGS 84 (RFC 7946), found --crs {crs}; leave --crs away, or "
+            f"write a format that carries a CRS, such as .gpkg"
+        )
+    if style and kind.name not in STYLED:
+        raise InputError(
+            f"a style can be written for {' and '.join(STYLED)}, not for {kind.name}; "
+            f"leave --style away or choose another format"
+        )
+
+
+def in_crs(table: Table, crs: str | None) -> TablePieces:
+    """A table in the CRS that ``--crs`` names; as it is if none is named.
+
+    On longitudes and latitudes, geometries are cut at the antimeridian.
+
+    Raises:
+        GeoreferenceError: The table has no CRS, or the other one cannot be used: some of it only
+            when a piece is made that has no place there.
+    """
+    pieces = in_pieces(table)
+    if crs is None:
+        return pieces
+    if pieces.crs is None:
+        raise GeoreferenceError(
+            f"the detections have no CRS, so they cannot be written in {crs}; "
+            f"name the raster's CRS with --src-crs, or leave --crs away"
+        )
+    own, wkt = pieces.crs.to_wkt(), parse_crs(crs, option="--crs")
+    in_degrees = CRS(wkt).is_geographic
+
+    def moved(piece: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        geometry = reproject(np.asarray(piece.geometry.array), own, wkt)
+        geometry = cut_at_antimeridian(geometry) if in_degrees else geometry
+        return piece.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+
+    return ChangedPieces(pieces, moved, CRS(wkt))
+
+
+@contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Failures of the disk, whichever library meets them, as one kind of error."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
+            pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
+        reason = getattr(error, "strerror", None) or _reason(error)
+        free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
+        raise OutputError(
+            f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
+            f"make room or choose another place with --output"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a library says in one line, without the SQL it was about."""
+    text = " ".join(str(error).split())
+    return "the file could not be completed" if "sqlite3_exec(" in text else text
+
+
+def _add_style(kind: Format, path: Path) -> None:
+    if kind.name == "gpkg":
+        embed_style(path, LAYER, geometry_column=GEOMETRY_COLUMN, style=qml())
+    else:
+        path.with_suffix(".qml").write_text(qml(), encoding="utf-8")
+
+
+def _encode_text(
+    to_text: Callable[[TablePieces, TextIO], None], table: TablePieces, path: Path
+) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        to_text(table, stream)
+
+
+def _encode_geopackage(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".gpkg") as own:
+        write_layer(table, own, driver="GPKG", layer=LAYER)
+    check_geopackage(path, {LAYER: len(table)})
+
+
+def _encode_flatgeobuf(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".fgb") as own:
+        write_layer(table, own, driver="FlatGeobuf", layer=path.stem)
+        check_flatgeobuf(own, len(table))
+
+
+def _encode_shapefile(table: TablePieces, path: Path) -> None:
+    with named_for_gdal(path, ".shp") as own:
+        write_layer(table, own, driver="ESRI Shapefile", layer=path.stem)
+    check_shapefile(path, len(table))
+
+
+def _csv(table: TablePieces, stream: TextIO) -> None:
+    for number, rows in enumerate(table.pieces()):
+        geometry = np.asarray(rows.geometry.array)
+        columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
+        flags = columns.select_dtypes(bool)
+        columns[flags.columns] = flags.replace({True: "true", False: "false"})
+        columns[["lon", "lat"]] = _centroids_lonlat(geometry, rows.crs)
+        columns["WKT"] = shapely.to_wkt(geometry, rounding_precision=-1)
+        columns.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+
+
+def _centroids_lonlat(geometry: Any, crs: Any) -> Any:
+    if crs is None:
+        return np.full((len(geometry), 2), np.nan)
+    points = reproject(shapely.centroid(geometry), crs.to_wkt(), WGS84)
+    return np.round(shapely.bounds(points)[:, :2], 8)  # NaN where there is no geometry
+
+
+SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx", ".idm", ".ind",
+                   ".fbn", ".fbx", ".ain", ".aih", ".atx", "+.xml")  # fmt: skip
+FORMATS = (
+    Format("geojson", (".geojson", ".json"), partial(_encode_text, to_geojson), any_crs=False),
+    Format("geojsonseq", LINES, partial(_encode_text, to_geojson_lines), any_crs=False),
+    Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal")),
+    Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
+    Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),
+    Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS),
+    Format("csv", (".csv",), partial(_encode_text, _csv)),
+)  # fmt: skip
+STYLED = ("geojson", "gpkg")

@@ -1,0 +1,1 @@
+"""Weights of other programs, and initialization of a training."""

@@ -1,0 +1,1 @@
+"""RetinaNet: backbones, pyramid, heads and anchors."""

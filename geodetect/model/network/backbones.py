@@ -1,0 +1,131 @@
+"""Trunks: the first stages of a residual network, or of a network of timm."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from geodetect.errors import InputError
+from geodetect.model.card import NetworkConfig
+from geodetect.model.network.resnet import (
+    BASIC,
+    BOTTLENECK,
+    FrozenBatchNorm,
+    block_outputs,
+    convolution,
+    convolve,
+    residual_stage,
+)
+from geodetect.model.network.timm_backbone import PREFIX, TimmTrunk, check_trunk
+
+# kernels of a block, and blocks per stage: table 1 of He et al. 2015
+RESNETS = {
+    "resnet18": (BASIC, (2, 2, 2, 2)),
+    "resnet34": (BASIC, (3, 4, 6, 3)),
+    "resnet50": (BOTTLENECK, (3, 4, 6, 3)),
+    "resnet101": (BOTTLENECK, (3, 4, 23, 3)),
+}
+STEM_CHANNELS = 64
+STAGE_STRIDES = (4, 8, 16, 32)
+
+
+def check_backbone(name: str, *, stages: int) -> None:
+    """See whether there is such a backbone, and whether it gives the features it has to.
+
+    Args:
+        name: One of ``RESNETS``, or ``timm:`` and the name of a network of timm.
+        stages: Stages kept, 2..4.
+
+    Raises:
+        InputError: There is none of this name, or it gives no such features.
+        MissingDependencyError: It is one of timm, which is not installed.
+    """
+    if name.startswith(PREFIX):
+        check_trunk(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
+    elif name not in RESNETS:
+        raise InputError(
+            f"--backbone {name}: unknown; expected one of {', '.join(RESNETS)}, or {PREFIX}NAME"
+        )
+
+
+def build_trunk(config: NetworkConfig) -> ResNetTrunk | TimmTrunk:
+    """The trunk of a network.
+
+    Raises:
+        InputError: There is no such backbone.
+        MissingDependencyError: It is one of timm, which is not installed.
+    """
+    name, stages = config.backbone, config.trunk_stages
+    if name.startswith(PREFIX):
+        return TimmTrunk(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
+    return ResNetTrunk(name, stages, norm_eps=config.norm_eps)
+
+
+class ResNetTrunk(nn.Module):
+    """The stages of a ResNet up to ``stages``, giving the output of each from stride 8 on.
+
+    Parameter names are torchvision's, so its checkpoints load. Batch norms are frozen: batches of
+    a few large tiles are too small to estimate statistics.
+
+    Args:
+        name: One of ``RESNETS``.
+        stages: Residual stages kept, 2..4.
+        norm_eps: Added to the variances of the batch norms.
+    """
+
+    def __init__(self, name: str, stages: int, *, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        if name not in RESNETS:
+            raise InputError(f"unknown backbone {name!r}; expected one of {', '.join(RESNETS)}")
+        kernels, depths = RESNETS[name]
+        norm = partial(FrozenBatchNorm, eps=norm_eps)
+        self.conv1, self.bn1 = convolution(3, STEM_CHANNELS, 7, 2), norm(STEM_CHANNELS)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1)
+        self._layers = [f"layer{number}" for number in range(1, stages + 1)]
+        channels = [STEM_CHANNELS]
+        for i, layer in enumerate(self._layers):
+            width, stride = STEM_CHANNELS * 2**i, 1 if i == 0 else 2
+            blocks = residual_stage(
+                channels[-1], width, depth=depths[i], kernels=kernels, stride=stride, norm=norm
+            )
+            self.add_module(layer, blocks)
+            channels.append(block_outputs(width, kernels))
+        self.channels = tuple(channels[2:])
+        self.strides = STAGE_STRIDES[1:stages]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """``float[B, 3, H, W]`` to one ``float[B, C, H / stride, W / stride]`` per stage."""
+        x = self.maxpool(self.relu(convolve(self.conv1, self.bn1, image)))
+        features = []
+        for layer in self._layers:
+            x = getattr(self, layer)(x)
+            features.append(x)
+        return features[1:]
+
+
+def fold_norms(trunk: ResNetTrunk | TimmTrunk) -> None:
+    """Fold the frozen batch norms of a trunk into its convolutions, in place, for inference.
+
+    The results are the same up to rounding; half of the memory and much of the time of the first
+    stages goes into norms otherwise. In networks of timm norms stay: names do not tell what they
+    follow.
+    """
+    if not isinstance(trunk, ResNetTrunk):
+        return
+    for parent in trunk.modules():
+        pairs = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")]
+        for conv_name, norm_name in pairs:
+            conv, norm = getattr(parent, conv_name, None), getattr(parent, norm_name, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm):
+                setattr(parent, conv_name, _folded(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+
+
+def _folded(conv: nn.Conv2d, norm: FrozenBatchNorm) -> nn.Conv2d:
+    fused = copy.deepcopy(conv)
+    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    fused.weight, fused.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+    return fused

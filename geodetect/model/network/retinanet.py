@@ -1,0 +1,160 @@
+"""RetinaNet (Lin et al. 2017): a feature pyramid with two small heads shared by its levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodetect.errors import InputError
+from geodetect.model.card import NetworkConfig
+from geodetect.model.network.backbones import ResNetTrunk, build_trunk
+from geodetect.model.network.resnet import draw_normal
+from geodetect.model.network.timm_backbone import TimmTrunk
+
+CLASSIFICATION_PRIOR = 0.01  # score of every anchor at the start, section 4.1 of the paper
+
+
+class FeaturePyramid(nn.Module):
+    """Features of all strides with the same channels, each with what coarser ones see.
+
+    After Lin et al. 2017, "Feature Pyramid Networks for Object Detection". Parameter names are
+    torchvision's.
+
+    Args:
+        inputs: Channels of the features, finest first.
+        channels: Channels of the levels.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        lateral = [nn.Conv2d(count, channels, 1) for count in inputs]
+        smooth = [nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs]
+        for conv in (*lateral, *smooth):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            nn.init.zeros_(torch.as_tensor(conv.bias))
+        self.inner_blocks = nn.ModuleList(nn.Sequential(conv) for conv in lateral)
+        self.layer_blocks = nn.ModuleList(nn.Sequential(conv) for conv in smooth)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """``float[B, C, H / stride, W / stride]`` to ``float[B, channels, ...]`` likewise."""
+        levels = [inner(one) for inner, one in zip(self.inner_blocks, features, strict=True)]
+        for finer in range(len(levels) - 2, -1, -1):
+            size = levels[finer].shape[-2:]
+            levels[finer] = levels[finer] + F.interpolate(levels[finer + 1], size=size)
+        return [layer(one) for layer, one in zip(self.layer_blocks, levels, strict=True)]
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid on the trunk, with further levels halved from its coarsest one."""
+
+    def __init__(self, trunk: ResNetTrunk | TimmTrunk, config: NetworkConfig) -> None:
+        super().__init__()
+        strides, channels = config.strides, config.fpn_channels
+        own = len(trunk.strides)
+        expected = tuple(trunk.strides[0] * 2**i for i in range(len(strides)))
+        if strides != expected or len(strides) < own:
+            raise InputError(
+                f"a trunk with strides {trunk.strides} carries pyramid levels {expected[:own]} and "
+                f"coarser ones; found {strides}"
+            )
+        self.fpn = FeaturePyramid(trunk.channels, channels)
+        self._coarser_from = config.coarser_from
+        first = trunk.channels[-1] if config.coarser_from == "trunk" else channels
+        inputs = [first, *[channels] * len(strides)]
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(inputs[i], channels, 3, stride=2, padding=1)
+            for i in range(len(strides) - own)
+        )
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Trunk features to one ``float[B, channels, H / stride, W / stride]`` per level."""
+        levels = self.fpn(features)
+        coarsest = features[-1] if self._coarser_from == "trunk" else levels[-1]
+        if self._coarser_from == "pyramid_relu":
+            coarsest = coarsest.relu()
+        for conv in self.coarser:  # P6 and P7 of the paper
+            levels.append(conv(coarsest))
+            coarsest = levels[-1].relu()
+        return levels
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm that takes a single cell too, the coarsest level of a very small image.
+
+    PyTorch's own refuses it, though a group has several channels to normalise over.
+    """
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``float[B, C, H, W]``, normalised over each group of channels."""
+        return torch.group_norm(feature, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class Head(nn.Module):
+    """Convolutions, with group norm if the network has it, then ``outputs`` values per cell."""
+
+    def __init__(self, config: NetworkConfig, outputs: int) -> None:
+        super().__init__()
+        channels, groups = config.fpn_channels, config.head_norm_groups
+        layers: list[nn.Module] = []
+        for _ in range(config.head_convs):
+            conv = nn.Conv2d(channels, channels, 3, padding=1, bias=groups == 0)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+            norm = [GroupNorm(math.gcd(groups, channels), channels)] if groups else []
+            layers += [conv, *norm, nn.ReLU(inplace=True)]
+        self.tower = nn.Sequential(*layers)
+        self.output = nn.Conv2d(channels, outputs, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                draw_normal(module.weight, std=0.01)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``float[B, channels, H, W]`` to ``float[B, outputs, H, W]``."""
+        return torch.as_tensor(self.output(self.tower(feature)))
+
+
+class RetinaNet(nn.Module):
+    """The network: normalised images in, logits and offsets of every anchor out.
+
+    Args:
+        config: How it is built.
+        classes: Number of classes, at least 1.
+    """
+
+    def __init__(self, config: NetworkConfig, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = classes
+        anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
+        if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
+            raise InputError("every pyramid level needs the same number of anchor sizes")
+        self.trunk = build_trunk(config)
+        self.pyramid = Pyramid(self.trunk, config)
+        self.classification = Head(config, anchors * classes)
+        self.regression = Head(config, anchors * 4)
+        prior = -math.log((1 - CLASSIFICATION_PRIOR) / CLASSIFICATION_PRIOR)
+        nn.init.constant_(torch.as_tensor(self.classification.output.bias), prior)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the network.
+
+        Args:
+            images: ``float[B, C, H, W]`` normalised; H and W as ``padded_size`` gives them.
+
+        Returns:
+            Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of
+            ``anchors_of_image``.
+        """
+        levels = self.pyramid(self.trunk(images))
+        logits = [_per_anchor(self.classification(level), self.classes) for level in levels]
+        deltas = [_per_anchor(self.regression(level), 4) for level in levels]
+        return torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
+
+
+def _per_anchor(output: Tensor, values: int) -> Tensor:
+    """``[B, A * values, H, W]`` to ``[B, H * W * A, values]``."""
+    return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, values)

@@ -1,0 +1,1 @@
+"""Drawing on imagery: boxes, scale bars, contact sheets."""

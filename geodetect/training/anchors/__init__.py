@@ -1,0 +1,1 @@
+"""Selection of anchors and their assignment to objects."""

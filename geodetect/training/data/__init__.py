@@ -1,0 +1,1 @@
+"""Training data: chips, augmentation, holdout split, hard negatives."""

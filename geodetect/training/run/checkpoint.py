@@ -1,0 +1,68 @@
+"""The state of a training on disk."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geodetect.errors import InputError, OutputError
+from geodetect.io.atomic import staged
+
+# what the unpickler raises on bytes that are no checkpoint
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the one before stays whole until the new one is.
+
+    Args:
+        path: The file.
+        state: Tensors, numbers, texts, and dicts and lists of them.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        with staged(path, overwrite=True) as temporary, temporary.open("wb") as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"{path}: the checkpoint cannot be written ({error}); the one before is unharmed, go "
+            f"on from it with --resume"
+        ) from error
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint. It holds numbers and text only: reading one can never run code.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"--resume: there is no checkpoint {path}; start without --resume")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise _unreadable(path, str(error).partition(". ")[0]) from error
+    if not isinstance(state, dict) or "settings" not in state:
+        raise _unreadable(path, "it is no checkpoint of a training")
+    return state
+
+
+def _unreadable(path: Path, reason: str) -> InputError:
+    return InputError(f"--resume: {path} cannot be read ({reason}); start without --resume")

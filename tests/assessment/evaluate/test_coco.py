@@ -1,0 +1,151 @@
+"""Average precision against the reference implementation, without its limit of 100 boxes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from geodetect.assessment.evaluate.metrics import evaluate_tables
+
+SAMPLE = Path(__file__).parents[3] / "sample_data/neighbourhood.geojson"
+CLASSES = ("pool", "tank", "car")
+Float = NDArray[np.float64]
+
+
+def reference(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str, list[float]]:
+    """AP50, AP75 and AP50:95 of each class by pycocotools, all boxes in one image."""
+    names = sorted({*predicted["class"], *truth["class"]})
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+
+    def annotations(table: gpd.GeoDataFrame) -> list[dict[str, object]]:
+        return [
+            {
+                "id": row + 1,
+                "image_id": 1,
+                "category_id": numbers[name],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": 0,
+            }
+            for row, (name, (x1, y1, x2, y2)) in enumerate(
+                zip(table["class"], table.bounds.to_numpy().tolist(), strict=True)
+            )
+        ]
+
+    found = annotations(predicted)
+    for annotation, score in zip(found, predicted["score"].tolist(), strict=True):
+        annotation["score"] = score
+    wanted, results = COCO(), COCO()
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    with contextlib.redirect_stdout(io.StringIO()):
+        for coco, rows in ((wanted, annotations(truth)), (results, found)):
+            coco.dataset = {"images": [{"id": 1}], "categories": categories, "annotations": rows}
+            coco.createIndex()
+        evaluation = COCOeval(wanted, results, "bbox")
+        evaluation.params.maxDets = [len(found) + 1]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e20]], ["all"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, :, 0, 0].mean(axis=1)  # [IoU, class]
+    precision = np.where(precision < 0, np.nan, precision)
+    return {
+        name: [precision[0, i], precision[5, i], precision[:, i].mean()]
+        for i, name in enumerate(names)
+    }
+
+
+def assert_agrees(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> None:
+    expected = reference(predicted, truth)
+    metrics = evaluate_tables(predicted, truth, by_class=True)
+    found = {one.class_name: [one.ap50, one.ap75, one.ap50_95] for one in metrics.classes}
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-9, equal_nan=True)
+    for name, column in (("ap50", 0), ("ap75", 1), ("ap50_95", 2)):
+        known = [values[column] for values in expected.values() if not math.isnan(values[column])]
+        if known:
+            assert getattr(metrics.overall, name) == pytest.approx(np.mean(known), abs=1e-9)
+
+
+def layer(boxes: Float, names: list[str], scores: Float | None = None) -> gpd.GeoDataFrame:
+    columns = {"class": names} | ({} if scores is None else {"score": scores})
+    return gpd.GeoDataFrame(columns, geometry=shapely.box(*np.reshape(boxes, (-1, 4)).T))
+
+
+# eighths are exact, so that both sides find the same IoU where it equals a threshold
+eighth = st.integers(0, 160).map(lambda n: n / 8)
+box = st.tuples(eighth, eighth, st.integers(1, 80), st.integers(1, 80)).map(
+    lambda b: [b[0], b[1], b[0] + b[2] / 8, b[1] + b[3] / 8]
+)
+name = st.sampled_from(CLASSES)
+score = st.sampled_from([0.1, 0.3, 0.3, 0.5, 0.9])
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(box, name, score), min_size=1, max_size=25),
+    st.lists(st.tuples(box, name), min_size=1, max_size=15),
+)
+def test_random_boxes_with_ties_have_the_precision_of_pycocotools(
+    found: list[tuple[list[float], str, float]], wanted: list[tuple[list[float], str]]
+) -> None:
+    predicted = layer(
+        np.array([b for b, _, _ in found]),
+        [n for _, n, _ in found],
+        np.array([s for _, _, s in found]),
+    )
+    assert_agrees(predicted, layer(np.array([b for b, _ in wanted]), [n for _, n in wanted]))
+
+
+def noisy(boxes: Float, *, seed: int) -> tuple[Float, Float]:
+    """Detections of most boxes, some of them twice, with errors, and false alarms."""
+    rng = np.random.default_rng(seed)
+    seen = boxes[rng.random(len(boxes)) < 0.9]
+    seen = np.concatenate([seen, seen[rng.random(len(seen)) < 0.2]])
+    sides = np.tile(seen[:, 2:] - seen[:, :2], 2)
+    seen = seen + rng.normal(0, 0.08, seen.shape) * sides
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    corners = rng.uniform(low, high, (len(boxes) // 2, 2))
+    false = np.concatenate([corners, corners + np.median(sides)], axis=1)
+    found = np.concatenate([seen, false])
+    return found, np.concatenate([rng.beta(4, 2, len(seen)), rng.beta(2, 4, len(false))]).round(4)
+
+
+def test_a_dense_scene_is_not_cut_at_100_boxes() -> None:
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 400, (1500, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 15, (1500, 2))], axis=1)
+    found, scores = noisy(boxes, seed=2)
+    names = rng.choice(CLASSES, len(boxes)).tolist()
+    predicted = layer(found, rng.choice(CLASSES, len(found)).tolist(), scores)
+    truth = layer(boxes, names)
+    assert_agrees(predicted, truth)
+    capped = predicted.sort_values("score", ascending=False).head(100)
+    whole = evaluate_tables(predicted, truth, by_class=False).overall.ap50
+    assert evaluate_tables(capped, truth, by_class=False).overall.ap50 < whole / 2
+
+
+def test_boxes_of_a_real_layer_have_the_precision_of_pycocotools() -> None:
+    assert_agrees_on(gpd.read_file(SAMPLE).to_crs("EPSG:2154"))
+
+
+def test_real_pools_have_the_precision_of_pycocotools(shared_data: Path) -> None:
+    assert_agrees_on(gpd.read_file(shared_data / "pools/california_west.geojson"))
+
+
+def assert_agrees_on(truth: gpd.GeoDataFrame) -> None:
+    boxes = truth.bounds.to_numpy()
+    found, scores = noisy(boxes, seed=3)
+    assert_agrees(layer(found, ["pool"] * len(found), scores), layer(boxes, ["pool"] * len(boxes)))

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+
+import geodetect
+from geodetect.assessment.evaluate.error_layers import LOOKS, check_errors
+from geodetect.assessment.evaluate.evaluation import Evaluation
+from geodetect.errors import InputError, OutputError
+from geodetect.settings import EvaluateSettings
+from tests.io.vector.test_qgis import interpreter, run_clean
+
+CRS = "EPSG:2154"
+X, Y = 650_000.0, 6_860_000.0
+
+
+def squares(*corners: tuple[float, float], **columns: object) -> gpd.GeoDataFrame:
+    boxes = [shapely.box(X + x, Y + y, X + x + 10, Y + y + 10) for x, y in corners]
+    return gpd.GeoDataFrame(columns, geometry=boxes, crs=CRS)
+
+
+def evaluation(**settings: object) -> Evaluation:
+    """Found well, found unsurely, with too little overlap, nothing there; and one missed."""
+    predicted = squares(
+        *((0, 0), (30, 1), (66, 0), (90, 50)),
+        **{"class": ["pool"] * 4, "Score": [0.9, 0.3, 0.8, 0.7], "raster": list("abcd")},
+    )
+    truth = squares((0, 1), (30, 0), (60, 0), (120, 0), name=list("wxyz"))
+    return geodetect.evaluate(
+        predicted, truth.to_crs("EPSG:3857"), EvaluateSettings(resamples=0, **settings)
+    )
+
+
+def test_every_detection_and_object_is_in_one_layer() -> None:
+    tables = evaluation(conf=0.5).error_tables()
+    assert {name: len(table) for name, table in tables.items()} == {
+        "true": 1,
+        "false": 2,
+        "missed": 3,
+    }
+    assert tables["true"]["raster"].tolist() == ["a"]
+    assert tables["false"]["raster"].tolist() == ["c", "d"]
+    assert tables["missed"]["name"].tolist() == ["x", "y", "z"]
+    assert all(table.crs == CRS for table in tables.values())
+
+
+def test_the_layers_say_how_well_things_fit() -> None:
+    tables = evaluation(conf=0.5).error_tables()
+    true = tables["true"].iloc[0]
+    assert (true["score"], true["truth_row"], true["truth_class"]) == (0.9, 0, "pool")
+    assert true["iou"] == pytest.approx(90 / 110, abs=1e-3)
+    assert true["distance_m"] == pytest.approx(1, abs=0.01)
+    assert tables["false"]["iou"].tolist() == pytest.approx([40 / 160, 0], abs=1e-3)
+    missed = tables["missed"]
+    assert missed["iou"].tolist() == pytest.approx([90 / 110, 40 / 160, 0], abs=1e-3)
+    assert missed["score"].tolist()[:2] == [0.3, 0.8]
+    assert np.isnan(missed["score"][2])
+    assert missed["truth_row"].tolist() == [1, 2, 3]
+
+
+def test_without_a_threshold_unsure_detections_count_too() -> None:
+    assert len(evaluation().error_tables()["true"]) == 2
+
+
+def test_without_scores_the_layers_have_none() -> None:
+    result = geodetect.evaluate(squares((0, 0), (30, 0)), squares((0, 0), (60, 0)))
+    tables = result.error_tables()
+    assert all(table["score"].isna().all() for table in tables.values())
+    assert [len(table) for table in tables.values()] == [1, 1, 1]
+
+
+def test_what_lies_outside_the_area_is_in_no_layer(tmp_path: Path) -> None:
+    area = tmp_path / "area.geojson"
+    gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 45, Y + 15)], crs=CRS).to_crs(
+        "OGC:CRS84"
+    ).to_file(area)
+    counts = [len(t) for t in evaluation(area=area).error_tables().values()]
+    assert counts == [2, 0, 0]
+
+
+def test_the_file_is_a_geopackage_that_is_replaced_only_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "errors.gpkg"
+    result = evaluation(conf=0.5)
+    check_errors(path)
+    assert result.write_errors(path) == path
+    layers = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+    assert [layers[name] for name in LOOKS] == ["Polygon"] * 3
+    tables = result.error_tables()
+    for name in LOOKS:
+        table = gpd.read_file(path, layer=name)
+        assert table["truth_row" if name == "missed" else "raster"].tolist() == list(
+            tables[name]["truth_row" if name == "missed" else "raster"]
+        )
+    for again in (result.write_errors, check_errors):
+        with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
+            again(path)
+    result.write_errors(path, overwrite=True)
+    with pytest.raises(InputError, match=r"\.gpkg"):
+        check_errors(tmp_path / "errors.geojson")
+
+
+SCRIPT = """
+import json, sys
+from qgis.core import QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsVectorLayer
+from qgis.PyQt.QtCore import QSize
+app = QgsApplication([], False)
+app.initQgis()
+facts = {}
+for name in ("true", "false", "missed"):
+    layer = QgsVectorLayer(f"{sys.argv[1]}|layername={name}", name, "ogr")
+    facts[name] = {"valid": layer.isValid()}
+    if not layer.isValid():
+        continue
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setDestinationCrs(layer.crs())
+    extent = layer.extent()
+    extent.grow(5)
+    settings.setExtent(extent)
+    settings.setOutputSize(QSize(300, 300))
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    image = job.renderedImage()
+    facts[name].update(
+        count=layer.featureCount(), crs=layer.crs().authid(),
+        fields=[field.name() for field in layer.fields()],
+        renderer=layer.renderer().type(),
+        symbol=layer.renderer().symbol().symbolLayers()[-1].layerType(),
+        painted=sorted({image.pixelColor(x, y).name() for x in range(300) for y in range(300)}))
+with open(sys.argv[2], "w") as stream:
+    json.dump(facts, stream)
+import os
+os._exit(0)  # QGIS without a display may hang or crash when it is torn down
+"""
+
+
+@pytest.fixture
+def qgis(tmp_path: Path) -> Any:
+    if (python := interpreter()) is None:
+        pytest.skip("needs PyQGIS: no system Python can import qgis.core")
+
+    def opened(path: Path) -> dict[str, Any]:
+        facts = tmp_path / "facts.json"
+        run = run_clean([python, "-c", SCRIPT, str(path), str(facts)], str(tmp_path))
+        assert facts.exists(), run.stderr
+        return json.loads(facts.read_text())
+
+    return opened
+
+
+def colour(name: str) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*map(int, LOOKS[name].colour.split(",")))
+
+
+def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path, qgis: Any) -> None:
+    facts = qgis(evaluation(conf=0.5).write_errors(tmp_path / "errors.gpkg"))
+    assert [facts[name]["count"] for name in LOOKS] == [1, 2, 3]
+    for name in LOOKS:
+        layer = facts[name]
+        assert (layer["valid"], layer["crs"]) == (True, CRS)
+        assert (layer["renderer"], layer["symbol"]) == ("singleSymbol", "SimpleFill")
+        assert colour(name) in layer["painted"]
+        assert {"class", "score", "iou"} <= set(layer["fields"])
+        assert len({field.lower() for field in layer["fields"]}) == len(layer["fields"])
+
+
+def test_qgis_draws_missed_points_as_points(tmp_path: Path, qgis: Any) -> None:
+    truth = squares((0, 0), (30, 0), (60, 0))
+    points = truth.set_geometry(truth.centroid)
+    result = geodetect.evaluate(squares((0, 0)), points, EvaluateSettings(distance=2))
+    facts = qgis(result.write_errors(tmp_path / "errors.gpkg"))
+    assert (facts["missed"]["count"], facts["missed"]["symbol"]) == (2, "SimpleMarker")
+    assert colour("missed") in facts["missed"]["painted"]
+    assert (facts["false"]["valid"], facts["false"]["count"]) == (True, 0)

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+
+import geodetect
+from geodetect import EvaluateSettings, PredictSettings
+from geodetect.assessment.evaluate.precision_recall import OperatingPoint
+from geodetect.errors import AnnotationError, GeodetectWarning, InputError
+from geodetect.io.vector.write import write
+from tests.helpers.tiny import (
+    CRS,
+    GSD_M,
+    ORIGIN_M,
+    grid_corners,
+    squares_image,
+    write_labels,
+    write_raster,
+)
+
+Bytes = NDArray[np.uint8]
+X, Y = 5e5, 5e6
+
+
+def squares(
+    *corners: tuple[float, float], side: float = 10, crs: str = CRS, **columns: object
+) -> gpd.GeoDataFrame:
+    boxes = [shapely.box(X + x, Y + y, X + x + side, Y + y + side) for x, y in corners]
+    return gpd.GeoDataFrame(columns, geometry=boxes, crs=crs)
+
+
+def row_of(count: int) -> list[tuple[float, float]]:
+    return [(30.0 * i, 0.0) for i in range(count)]
+
+
+def evaluate(
+    predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, **settings: object
+) -> geodetect.assessment.evaluate.evaluation.Evaluation:
+    return geodetect.evaluate(predicted, truth, EvaluateSettings(resamples=0, **settings))
+
+
+def test_files_of_any_format_and_crs_give_the_same_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    places = rng.permutation(900)[:200]
+    corners = np.stack(np.divmod(places, 30), axis=1) * 30.0
+    truth = squares(*corners, **{"class": ["pool"] * 200})
+    moved = corners[:160] + rng.normal(0, 1, (160, 2))
+    predicted = squares(*moved, score=rng.uniform(size=160).round(4))
+    expected = evaluate(predicted, truth).metrics.overall
+    for name, crs in (("a.geojson", None), ("b.gpkg", "EPSG:3857"), ("c.shp", "EPSG:2154")):
+        found = write(predicted, tmp_path / name, crs=crs)
+        wanted = write(truth, tmp_path / f"truth-{name}", crs=crs)
+        overall = geodetect.evaluate(found, wanted).metrics.overall
+        assert overall.at_threshold.true_positives == expected.at_threshold.true_positives
+        assert overall.ap50_95 == pytest.approx(expected.ap50_95, abs=0.01)
+
+
+def test_without_conf_all_detections_count() -> None:
+    predicted = squares(*row_of(3), score=[0.9, 0.5, 0.1])
+    result = evaluate(predicted, squares(*row_of(2)))
+    assert result.metrics.overall.at_threshold == OperatingPoint(0.1, 2, 1, 0)
+    assert evaluate(predicted, squares(*row_of(2)), conf=0.5).metrics.score_threshold == 0.5
+
+
+def test_a_picked_threshold_is_the_one_that_counts() -> None:
+    predicted = squares(*row_of(4), score=[0.9, 0.8, 0.3, 0.2])
+    result = evaluate(predicted, squares(*row_of(2)), pick_threshold="f1")
+    assert result.picked == OperatingPoint(0.7, 2, 0, 0)
+    assert result.metrics.overall.at_threshold == result.picked
+    stated = evaluate(predicted, squares(*row_of(2)), pick_threshold="f1", conf=0.25)
+    assert stated.picked == result.picked
+    assert stated.metrics.overall.at_threshold == OperatingPoint(0.25, 2, 1, 0)
+
+
+def test_detections_without_scores_are_equally_sure_and_said_to_be() -> None:
+    result = evaluate(squares(*row_of(3)), squares(*row_of(2)))
+    assert result.metrics.overall.at_threshold.true_positives == 2
+    assert not result.scored
+    assert "no scores" in result.notes[0]
+    with pytest.raises(InputError, match=r"no scores.*--score-field.*--pick-threshold"):
+        evaluate(squares(*row_of(3)), squares(*row_of(2)), pick_threshold="count")
+
+
+@pytest.mark.parametrize("crs", [CRS, "OGC:CRS84"])
+def test_layers_that_lie_far_apart_are_an_error_with_their_distance(crs: str) -> None:
+    far = squares((60_000, 0)).to_crs(crs)
+    with pytest.raises(
+        InputError, match=r"around lon 9\.763, lat 45.*lie 60 km apart.*--truth-crs"
+    ):
+        evaluate(far, squares((0, 0)))
+
+
+def test_layers_that_share_no_ground_but_are_near_are_compared_and_said_to_be() -> None:
+    result = evaluate(squares((0, 0)), squares((0, 310)))
+    assert result.metrics.overall.at_threshold == OperatingPoint(1.0, 0, 1, 1)
+    assert any("share no ground: they are 300 m apart" in note for note in result.notes)
+
+
+def test_detections_that_all_lie_beside_their_objects_are_said_to() -> None:
+    beside = squares(*[(x, y + 12) for x, y in row_of(5)], (0, -50), (120, 50))
+    result = evaluate(beside, squares(*row_of(5), (0, -90), (120, 90)))
+    assert "nearest to an object is 12.0 m away" in result.notes[-1]
+
+
+def test_detections_beyond_the_truth_are_said_to_be() -> None:
+    result = evaluate(squares(*row_of(20)), squares(*row_of(10)))
+    assert "10 of 20 detections lie outside the extent of the truth" in result.notes[-1]
+    assert not evaluate(squares(*row_of(10)), squares(*row_of(10))).notes[1:]
+
+
+def test_classes_that_are_not_compared_are_said_to_be() -> None:
+    found = squares(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
+    result = evaluate(found, squares(*row_of(2), **{"class": ["pool"] * 2}))
+    assert result.notes == ("classes are not compared: predictions have basin, the truth has pool",)
+    assert result.metrics.classes[0].class_name == "pool"
+    unnamed = evaluate(found, squares(*row_of(2)))
+    assert unnamed.notes == ()
+    assert unnamed.metrics.classes[0].class_name == "basin"
+
+
+def test_classes_can_be_ignored() -> None:
+    names = {"class": ["a", "b"]}
+    result = evaluate(squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names))
+    assert result.metrics.overall.at_threshold.true_positives == 0
+    ignored = evaluate(
+        squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names), ignore_classes=True
+    )
+    assert ignored.metrics.overall.at_threshold.true_positives == 2
+
+
+def test_empty_layers_are_compared_and_said_to_be() -> None:
+    some, nothing = squares(*row_of(2), score=[0.5, 0.6]), squares().assign(score=[])
+    missed = evaluate(nothing, some)
+    assert missed.metrics.overall.at_threshold == OperatingPoint(0.0, 0, 0, 2)
+    assert missed.notes == ("there are no detections",)
+    false = evaluate(some, nothing)
+    assert false.metrics.overall.at_threshold == OperatingPoint(0.5, 0, 2, 0)
+    assert false.notes == ("there are no objects",)
+    assert evaluate(nothing, nothing).notes == ("there are no detections", "there are no objects")
+
+
+def test_points_need_a_distance() -> None:
+    truth = squares(*row_of(2))
+    points = truth.set_geometry(truth.centroid)
+    with pytest.raises(AnnotationError, match=r"no extent, as points have none.*--distance METRES"):
+        evaluate(truth, points)
+    assert evaluate(truth, points, distance=1).metrics.overall.at_threshold.f1 == 1
+
+
+def test_an_area_in_any_crs_limits_what_counts(tmp_path: Path) -> None:
+    truth, predicted = squares(*row_of(6)), squares(*row_of(6), score=np.linspace(0.9, 0.4, 6))
+    area = gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 85, Y + 15)], crs=CRS)
+    path = write(area, tmp_path / "area.geojson")
+    result = evaluate(predicted, truth, area=path)
+    assert result.metrics.overall.at_threshold == OperatingPoint(0.7, 3, 0, 0)
+    assert result.metrics.truth_of.tolist() == [0, 1, 2, -2, -2, -2]
+    assert "3 of 6 objects do not count" in result.notes[-1]
+    elsewhere = write(area.translate(0, 500).to_frame("geometry"), tmp_path / "elsewhere.geojson")
+    with pytest.raises(InputError, match=r"none of 6 detections and 6 objects lies in --area"):
+        evaluate(predicted, truth, area=elsewhere)
+
+
+def test_boxes_can_be_drawn_along_another_crs() -> None:
+    predicted, truth = squares(*row_of(2)), squares(*row_of(2))
+    assert evaluate(predicted, truth).frame == "WGS 84 / UTM zone 32N"
+    along = evaluate(predicted, truth, crs="EPSG:2154")
+    assert along.frame == "RGF93 v1 / Lambert-93"
+    assert (
+        along.pairing.sides.predicted.boxes[0, 2] - along.pairing.sides.predicted.boxes[0, 0] > 10
+    )
+
+
+def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
+    rng = np.random.default_rng(1)
+    corners = np.stack(np.divmod(np.arange(100), 10), axis=1) * 60.0
+    found = squares(*corners[rng.random(100) < 0.8])
+    settings = EvaluateSettings(resamples=100, distance=5, sizes=(8,))
+    scored = found.assign(score=rng.uniform(size=len(found)), **{"class": "pool"})
+    values = geodetect.evaluate(scored, squares(*corners), settings).as_dict()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert (values["distance_m"], values["iou"]) == (5, None)
+    only = values["classes"][0]
+    assert only["class"] == "pool"
+    large = only["by_size"][1]
+    assert (large["from_m"], large["to_m"], large["objects"]) == (8, None, 100)
+    assert (large["found"], len(large["recall_interval"])) == (len(found), 2)
+    assert only["ap50_interval"][0] < only["ap50"] < only["ap50_interval"][1]
+    low, high = only["at_threshold"]["recall_interval"]
+    assert low < only["at_threshold"]["recall"] < high
+    empty = evaluate(found.iloc[:0], found.iloc[:0]).as_dict()
+    assert json.loads(json.dumps(empty, allow_nan=False)) == empty
+    assert empty["overall"]["ap50"] is None
+
+
+@pytest.mark.parametrize("rule", ["best", "precision=2", "recall", "recall=0", "precision=nan", ""])
+def test_a_rule_that_is_none_is_refused(rule: str) -> None:
+    with pytest.raises(ValueError, match="expected f1, count"):
+        EvaluateSettings(pick_threshold=rule)
+
+
+@pytest.mark.parametrize("sizes", [(4, 2), (0, 4), (-1,), (4, 4)])
+def test_sizes_must_ascend(sizes: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="ascending"):
+        EvaluateSettings(sizes=sizes)
+
+
+def bright(image: Bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Finds the squares of ``tiny``, surer of those further to the right in their tile."""
+    corners = np.argwhere(
+        (image[0] > 128) & (np.roll(image[0], 1, 0) < 128) & (np.roll(image[0], 1, 1) < 128)
+    )
+    x, y = corners[:, 1].astype(float), corners[:, 0].astype(float)
+    boxes = np.stack([x, y, x + 16, y + 16], axis=1)
+    return boxes, 0.1 + 0.8 * x / image.shape[2], np.zeros(len(x), np.int64)
+
+
+def test_a_model_is_evaluated_on_rasters_where_there_is_imagery(tmp_path: Path) -> None:
+    corners = grid_corners(192)
+    raster = write_raster(tmp_path / "scene.tif", squares_image(192, corners))
+    boxes = [(x, y, x + 16, y + 16) for x, y in [*corners, (400, 4), (4, 400)]]
+    labels = write_labels(tmp_path / "labels.geojson", boxes)
+    detector = geodetect.CallableDetector(bright, classes=("square",), gsd_m=GSD_M)
+    detector.card = detector.card.model_copy(update={"conf": 0.5})
+    settings = PredictSettings(tile_size=192, overlap=0)
+    result = geodetect.evaluate_model(detector, raster, labels, predict_settings=settings)
+    overall = result.metrics.overall
+    assert (overall.n_truth, overall.n_predicted) == (len(corners), len(corners))
+    assert overall.ap50_95 == 1
+    assert result.metrics.score_threshold == detector.card.conf
+    assert 0 < overall.at_threshold.true_positives < len(corners)  # the others are less sure
+    assert any("2 of 18 objects do not count" in note for note in result.notes)
+    everything = EvaluateSettings(conf=0.05)
+    low = geodetect.evaluate_model(detector, raster, labels, everything, predict_settings=settings)
+    assert low.metrics.overall.at_threshold.recall == 1
+    picked = EvaluateSettings(pick_threshold="recall=1")
+    high = geodetect.evaluate_model(detector, raster, labels, picked, predict_settings=settings)
+    assert high.metrics.overall.at_threshold.recall == 1
+
+
+def test_a_model_is_evaluated_in_an_area(tmp_path: Path) -> None:
+    corners = grid_corners(192)
+    raster = write_raster(tmp_path / "scene.tif", squares_image(192, corners))
+    labels = write_labels(tmp_path / "l.geojson", [(x, y, x + 16, y + 16) for x, y in corners])
+    west = shapely.box(ORIGIN_M[0], ORIGIN_M[1] - 48, ORIGIN_M[0] + 24, ORIGIN_M[1])
+    area = write(
+        gpd.GeoDataFrame({"name": ["west"]}, geometry=[west], crs=CRS), tmp_path / "area.gpkg"
+    )
+    detector = geodetect.CallableDetector(bright, classes=("square",), gsd_m=GSD_M)
+    settings = EvaluateSettings(area=area, conf=0.05)
+    result = geodetect.evaluate_model(detector, raster, labels, settings)
+    assert result.metrics.overall.n_truth == sum(x < 88 for x, _ in corners)
+    assert result.metrics.overall.at_threshold.f1 == 1
+
+
+def test_labels_beside_the_rasters_are_an_error(tmp_path: Path) -> None:
+    raster = write_raster(tmp_path / "scene.tif", squares_image(192, []))
+    labels = write_labels(tmp_path / "labels.geojson", [(400, 4, 416, 20)])
+    detector = geodetect.CallableDetector(bright, classes=("square",), gsd_m=GSD_M)
+    with pytest.raises(InputError, match=r"none of 0 detections and 1 objects lies on the imagery"):
+        geodetect.evaluate_model(detector, raster, labels)
+
+
+def test_rows_that_are_no_objects_are_left_out_with_a_warning() -> None:
+    truth = squares(*row_of(3))
+    truth.loc[1, "geometry"] = None
+    with pytest.warns(GeodetectWarning, match="1 without an area left out"):
+        result = evaluate(squares(*row_of(3)), truth)
+    assert result.metrics.overall.n_truth == 2
+    assert result.truth["truth_row"].tolist() == [0, 2]

@@ -1,0 +1,208 @@
+"""Detections counted by zone."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+import geodetect
+from geodetect import ErrorRates, SummarizeSettings
+from geodetect.assessment.summarize.zones import summarize
+from geodetect.errors import GeodetectWarning, InputError
+from tests.helpers.tiny import ROOT
+
+METRES = "EPSG:25832"  # true metres, but for 0.04 %
+ORIGIN = np.array([500_000.0, 5_400_000.0])
+KM = 1000.0
+
+
+def pools(*places: tuple[float, float], **columns: Any) -> gpd.GeoDataFrame:
+    """Squares of 8 m around places, in metres."""
+    x, y = (np.array([p[i] for p in places], float) + ORIGIN[i] for i in (0, 1))
+    squares = shapely.box(x - 4, y - 4, x + 4, y + 4)
+    return gpd.GeoDataFrame(columns, geometry=squares, crs=METRES)
+
+
+def zones(*shapes: shapely.Geometry, **columns: Any) -> gpd.GeoDataFrame:
+    moved = shapely.transform(np.array(shapes), lambda points: points + ORIGIN)
+    return gpd.GeoDataFrame(columns, geometry=moved, crs=METRES)
+
+
+WEST, EAST = shapely.box(0, 0, KM, KM), shapely.box(KM, 0, 3 * KM, KM)
+THREE = ((100.0, 100.0), (999.0, 500.0), (2000.0, 500.0))
+
+
+@pytest.mark.parametrize("crs", [METRES, "EPSG:4326", "EPSG:3857", "EPSG:3035"])
+def test_counts_densities_and_areas_are_true_in_any_crs(crs: str) -> None:
+    found = pools(*THREE, score=[0.5, 0.7, 0.9])
+    table = summarize(found, zones(WEST, EAST, name=["W", "E"]).to_crs(crs)).zones
+    assert table["name"].tolist() == ["W", "E"]
+    assert table["count"].tolist() == [2, 1]
+    np.testing.assert_allclose(table["area_km2"], [1, 2], rtol=2e-3)
+    np.testing.assert_allclose(table["density_per_km2"], [2, 0.5], rtol=2e-3)
+    np.testing.assert_allclose(table["object_area_m2"], [128, 64], rtol=2e-3)
+    np.testing.assert_allclose(table["mean_score"], [0.6, 0.9])
+    assert table["looked_at"].tolist() == ["assumed"] * 2
+    assert table.crs == crs
+    assert "corrected_count" not in table
+
+
+def test_a_detection_counts_in_each_zone_it_lies_in_and_that_is_said() -> None:
+    overlapping = zones(WEST, shapely.box(500, 0, 1500, KM), EAST)
+    result = summarize(pools((700, 500), (10, 10), (5000, 0)), overlapping)
+    assert result.zones["count"].tolist() == [2, 1, 0]
+    assert (result.detections, result.inside, result.in_several) == (3, 2, 1)
+    assert result.overlaps == 2
+
+
+def test_zones_that_only_touch_do_not_overlap() -> None:
+    assert summarize(pools(*THREE), zones(WEST, EAST)).overlaps == 0
+
+
+def test_where_nothing_was_looked_at_the_count_is_unknown() -> None:
+    seen = zones(shapely.box(0, 0, KM, 250), status=["looked at"])
+    both = pd.concat([seen, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
+    found, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
+    table = summarize(found, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
+    assert table["looked_at"].tolist() == ["part", "nothing"]
+    np.testing.assert_allclose(table["covered_share"], [0.25, 0], atol=1e-3)
+    np.testing.assert_allclose(table["covered_km2"], [0.25, 0], rtol=1e-2)
+    np.testing.assert_allclose(table["density_per_km2"][0], 8, rtol=1e-2)
+    assert table["count"].tolist()[0] == 2
+    unknown = ["count", "density_per_km2", "object_area_m2", "mean_score"]
+    assert table.loc[1, [*unknown, "corrected_count", "corrected_low"]].isna().all()
+
+
+def test_a_zone_that_was_seen_and_is_empty_has_none() -> None:
+    everything = zones(shapely.box(-KM, -KM, 4 * KM, 2 * KM)).to_crs("EPSG:4326")
+    result = summarize(pools((100, 100)), zones(WEST, EAST), coverage=everything)
+    assert result.zones["count"].tolist() == [1, 0]
+    assert result.zones["looked_at"].tolist() == ["all", "all"]
+    assert result.zones["covered_share"].tolist() == [1, 1]
+
+
+def test_a_detection_on_ground_that_was_not_looked_at_counts_all_the_same() -> None:
+    seen = zones(shapely.box(2500, 0, 2600, KM))
+    table = summarize(pools((100, 100)), zones(WEST), coverage=seen).zones
+    assert table["count"].tolist() == [1]
+    assert table["density_per_km2"].isna().all()
+
+
+def test_a_layer_with_other_words_is_no_coverage() -> None:
+    words = zones(WEST, status=["done"])
+    with pytest.raises(InputError, match=r"column 'status' holds done; expected looked at, no"):
+        summarize(pools((1, 1)), zones(WEST), coverage=words)
+
+
+def test_counts_are_corrected_by_the_errors_that_are_known() -> None:
+    rates = ErrorRates.of_rates(0.8, 0.5, 200, source="a test")
+    result = summarize(pools(*THREE), zones(WEST, EAST), rates=rates)
+    np.testing.assert_allclose(result.zones["corrected_count"], [3.2, 1.6])
+    assert (result.zones["corrected_low"] < result.zones["corrected_high"]).all()
+    assert result.corrected is not None
+    estimate, low, high = result.corrected
+    assert estimate == pytest.approx(4.8)
+    assert low < estimate < high
+
+
+def test_the_score_threshold_of_the_errors_is_taken_over() -> None:
+    found = pools(*THREE, score=[0.5, 0.7, 0.9])
+    rates = ErrorRates(90, 10, 10, score_threshold=0.6)
+    assert summarize(found, zones(WEST), rates=rates).zones["count"].tolist() == [1]
+    own = SummarizeSettings(conf=0.95)
+    result = summarize(found, zones(WEST), rates=rates, settings=own)
+    assert result.zones["count"].tolist() == [0]
+    assert result.conf == 0.95
+    without = summarize(pools(*THREE), zones(WEST), rates=rates)
+    assert (without.zones["count"].tolist(), without.conf) == ([2], None)
+
+
+def test_without_scores_there_is_no_mean_score() -> None:
+    assert summarize(pools(*THREE), zones(WEST)).zones["mean_score"].isna().all()
+
+
+def test_points_have_no_area() -> None:
+    found = pools(*THREE)
+    found = found.set_geometry(found.geometry.centroid)
+    table = summarize(found, zones(WEST)).zones
+    assert table["count"].tolist() == [2]
+    assert table["object_area_m2"].isna().all()
+
+
+def test_empty_layers_are_legal() -> None:
+    table = summarize(pools(), zones(WEST), rates=ErrorRates(90, 10, 10)).zones
+    assert table["count"].tolist() == [0]
+    assert table["corrected_low"].tolist() == [0]
+    assert len(summarize(pools(*THREE), zones()).zones) == 0
+
+
+def test_only_some_classes_are_counted() -> None:
+    found = pools(*THREE, **{"class": ["pool", "tank", "pool"]})
+    some = SummarizeSettings(classes=("pool",))
+    assert summarize(found, zones(WEST, EAST), settings=some).zones["count"].tolist() == [1, 1]
+    with pytest.raises(InputError, match=r"--classes: the detections have no 'car', only pool, ta"):
+        summarize(found, zones(WEST), settings=SummarizeSettings(classes=("car",)))
+
+
+def test_zones_keep_their_columns() -> None:
+    own = zones(WEST, Count=[7], status=["x"], area_km2=[3.0])
+    table = summarize(pools(*THREE), own).zones
+    assert list(table.columns)[:4] == ["zone_Count", "status", "zone_area_km2", "count"]
+    assert table["zone_Count"].tolist() == [7]
+
+
+def test_zones_that_cross_themselves_are_repaired_and_holes_stay_open() -> None:
+    bow = shapely.Polygon([(0, 0), (KM, KM), (KM, 0), (0, KM)])
+    ring = shapely.difference(EAST, shapely.box(1900, 400, 2100, 600))
+    parts = shapely.MultiPolygon([shapely.box(0, 0, 200, 200), shapely.box(990, 0, 1010, KM)])
+    with pytest.warns(GeodetectWarning, match="the zones: 1 of 3 polygons cross themselves"):
+        table = summarize(pools(*THREE, (500, 900)), zones(bow, ring, parts)).zones
+    assert table["count"].tolist() == [2, 0, 2]
+    np.testing.assert_allclose(table["area_km2"], [0.5, 1.96, 0.06], rtol=2e-3)
+
+
+@pytest.mark.parametrize("side", ["found", "zones"])
+def test_a_layer_without_a_crs_is_an_error_that_names_the_option(side: str) -> None:
+    layers = {"found": pools(*THREE), "zones": zones(WEST)}
+    layers[side] = layers[side].set_crs(None, allow_override=True)
+    option = "--pred-crs" if side == "found" else "--zones-crs"
+    with pytest.raises(InputError, match=f"no coordinate reference system; name it with {option}"):
+        summarize(**layers)
+    stated = SummarizeSettings(pred_crs=METRES, zones_crs=METRES)
+    assert summarize(**layers, settings=stated).zones["count"].tolist() == [2]
+
+
+def test_points_are_no_zones() -> None:
+    with pytest.raises(InputError, match=r"holds Point; expected polygons \(--zones\)"):
+        summarize(pools(*THREE), zones(shapely.Point(0, 0)))
+
+
+def test_intervals_cover_the_truth_on_real_ground(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels that are dropped, doubled and added in clusters stand for a detector."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmark = importlib.import_module("zones")
+    labels = gpd.read_file(shared_data / "pools/california_west.geojson")
+    rng = np.random.default_rng(0)
+    centres = labels.geometry.centroid
+    street = (centres.x // 150 + 1000 * (centres.y // 150)).to_numpy()
+    shift = dict(zip(np.unique(street), rng.normal(0, 0.05, len(np.unique(street))), strict=True))
+    recall = 0.87 + np.array([shift[s] for s in street])
+    seen = labels[rng.random(len(labels)) < recall]
+    false = labels.sample(110, random_state=0).translate(40, 25)
+    found = pd.concat([seen, gpd.GeoDataFrame(geometry=false, crs=labels.crs)], ignore_index=True)
+    found["score"] = 0.9
+    whole_evaluation, _ = benchmark.trial(found, labels, 0.3, 4)
+    assert float(whole_evaluation["covered"].rstrip("%")) >= 90
+
+
+def test_the_library_offers_it() -> None:
+    assert geodetect.summarize is summarize

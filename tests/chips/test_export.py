@@ -1,0 +1,438 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from geodetect.chips.export import ExportSummary, export_chips
+from geodetect.errors import AnnotationError, InputError, OutputError
+from geodetect.geo.grid import Grid, apply_affine
+
+Float = NDArray[np.float64]
+
+CRS = "EPSG:32632"
+NORTH_UP = Affine(0.5, 0, 500_000.123, 0, -0.5, 5_250_000.456)
+TURNED = Affine(0.4, 0.3, 500_000.123, 0.3, -0.4, 5_250_000.456)
+BOXES = np.array(
+    [
+        [10.25, 20.5, 30.125, 44.75],  # on the first chip
+        [70.0, 10.0, 80.5, 21.3],  # on the second
+        [60.0, 100.0, 70.0, 110.0],  # on two, 40 % and 60 %
+        [120.0, 120.0, 140.0, 140.0],  # on four, of which one sees 36 %
+    ]
+)
+CLASSES = ["pool", "tank", "pool", "pool"]
+
+
+def raster(
+    path: Path,
+    *,
+    width: int = 200,
+    height: int = 180,
+    bands: int = 3,
+    transform: Affine = NORTH_UP,
+    nodata: int | None = None,
+    blank: tuple[slice, slice] | None = None,
+) -> Path:
+    values = np.random.default_rng(1).integers(1, 255, (bands, height, width), dtype=np.uint8)
+    if blank is not None:
+        values[:, *blank] = nodata
+    options: dict[str, Any] = {"transform": transform, "crs": CRS, "nodata": nodata}
+    size = {"count": bands, "height": height, "width": width}
+    with rasterio.open(path, "w", driver="GTiff", dtype="uint8", **size, **options) as target:
+        target.write(values)
+    return path
+
+
+def labels(
+    boxes: Float = BOXES, classes: list[str] = CLASSES, *, transform: Affine = NORTH_UP
+) -> gpd.GeoDataFrame:
+    rings = Grid(None, transform, 1, 1).boxes_to_map(boxes)
+    return gpd.GeoDataFrame({"class": classes}, geometry=shapely.polygons(rings), crs=CRS)
+
+
+def moved(transform: Affine, x: float, y: float) -> Affine:
+    """The transform of the part of a raster that starts at pixel (x, y)."""
+    left, top = apply_affine(transform, np.array([x, y], float))
+    return Affine(*transform[:2], left, *transform[3:5], top)
+
+
+def offset(image: str) -> list[int]:
+    x, y = image.rsplit(".", 1)[0].split("_")[-2:]
+    return [int(x[1:]), int(y[1:])] * 2
+
+
+def read_coco(folder: Path) -> list[tuple[str, str, Float]]:
+    document = json.loads((folder / "annotations.json").read_text())
+    images = {image["id"]: image for image in document["images"]}
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    assert sorted(names) == [1, 2]
+    found = []
+    for annotation in document["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert annotation["area"] == pytest.approx(width * height, abs=1e-3)
+        assert annotation["iscrowd"] == 0
+        image = images[annotation["image_id"]]
+        assert (folder / "images" / image["file_name"]).is_file()
+        box = np.array([x, y, x + width, y + height])
+        found.append((image["file_name"], names[annotation["category_id"]], box))
+    return found
+
+
+def read_yolo(folder: Path) -> list[tuple[str, str, Float]]:
+    lines = (folder / "data.yaml").read_text().splitlines()
+    names = [json.loads(line.split(": ", 1)[1]) for line in lines if line.startswith("  ")]
+    assert "train: images" in lines
+    found = []
+    for file in sorted((folder / "labels").iterdir()):
+        image = next(f for f in (folder / "images").glob(f"{file.stem}.*") if is_image(f))
+        with rasterio.open(image) as source:
+            size = np.array([source.width, source.height], float)
+        for line in file.read_text().splitlines():
+            number, *shares = line.split()
+            centre, extent = np.array(shares, float).reshape(2, 2) * size
+            box = np.concatenate([centre - extent / 2, centre + extent / 2])
+            found.append((image.name, names[int(number)], box))
+    return found
+
+
+def read_voc(folder: Path) -> list[tuple[str, str, Float]]:
+    found = []
+    listed = (folder / "ImageSets/Main/trainval.txt").read_text().split()
+    for stem in listed:
+        root = ElementTree.parse(folder / "Annotations" / f"{stem}.xml").getroot()
+        image = str(root.findtext("filename"))
+        with rasterio.open(folder / "JPEGImages" / image) as source:
+            size = [int(str(root.findtext(f"size/{tag}"))) for tag in ("width", "height", "depth")]
+            assert size == [source.width, source.height, source.count]
+        for item in root.iter("object"):
+            corners = [str(item.findtext(f"bndbox/{t}")) for t in ("xmin", "ymin", "xmax", "ymax")]
+            found.append((image, str(item.findtext("name")), np.array(corners, float)))
+    return found
+
+
+READERS = {"coco": read_coco, "yolo": read_yolo, "voc": read_voc}
+
+
+def is_image(file: Path) -> bool:
+    return file.suffix in (".png", ".jpg", ".tif")
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north-up", "turned"])
+@pytest.mark.parametrize("image_format", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("name", ["coco", "yolo", "voc"])
+def test_boxes_read_back_from_every_format_are_the_labels(
+    tmp_path: Path, name: str, image_format: str, transform: Affine
+) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=128, height=128, transform=transform)
+    boxes = np.array([[10.25, 20.5, 30.125, 44.75], [70, 10, 80.5, 21.3], [64, 64, 128, 100.01]])
+    table = labels(boxes, ["pool", "tank", "pool"], transform=transform)
+    out = tmp_path / "chips"
+    export_chips(sheet, table, out, format=name, chip_px=64, image_format=image_format)
+    found = READERS[name](out)
+    assert sorted(image for image, _, _ in found) == [
+        f"sheet_x00000_y00000.{image_format}",
+        f"sheet_x00064_y00000.{image_format}",
+        f"sheet_x00064_y00064.{image_format}",
+    ]
+    for image, class_name, box in found:
+        distance = np.abs(boxes - (box + offset(image))).max(axis=1)
+        assert distance.min() < 0.01
+        assert class_name == ["pool", "tank", "pool"][int(distance.argmin())]
+
+
+def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif")
+    labels().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")
+    export_chips(sheet, tmp_path / "labels.gpkg", tmp_path / "chips", chip_px=64)
+    image, _, box = read_coco(tmp_path / "chips")[0]
+    np.testing.assert_allclose(box + offset(image), BOXES[0], atol=0.01)
+
+
+def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
+    out = tmp_path / "chips"
+    summary = export_chips(sheet, labels(), out, chip_px=64, min_visible=0.5)
+    found = {(image, *box.tolist()) for image, _, box in read_coco(out)}
+    assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in found  # 60 % of the third
+    assert not any(image == "sheet_x00000_y00064.png" for image, *_ in found)  # 40 % of it
+    assert summary.truncated_boxes == 1
+    assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
+    loose = export_chips(sheet, labels(), tmp_path / "loose", chip_px=64, min_visible=0.3)
+    found = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
+    assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in found
+    assert ("sheet_x00128_y00128.png", 0, 0, 12, 12) in found  # 36 % of the fourth
+    assert loose.labels_exported == 4
+
+
+def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
+    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, format="voc")
+    cut = {
+        file.stem: [item.text for item in ElementTree.parse(file).iter("truncated")]
+        for file in (tmp_path / "chips/Annotations").iterdir()
+    }
+    assert cut == {
+        "sheet_x00000_y00000": ["0"],
+        "sheet_x00064_y00000": ["0"],
+        "sheet_x00064_y00064": ["1"],
+    }
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north-up", "turned"])
+def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transform: Affine) -> None:
+    sheet = raster(tmp_path / "sheet.tif", transform=transform)
+    table = labels(transform=transform)
+    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format="tif", empty=True)
+    with rasterio.open(sheet) as source:
+        whole = source.read()
+        for file in (tmp_path / "chips/images").iterdir():
+            x, y = offset(file.name)[:2]
+            with rasterio.open(file) as chip:
+                assert chip.crs == source.crs
+                assert chip.transform.almost_equals(moved(transform, x, y), 1e-9)
+                np.testing.assert_array_equal(chip.read(), whole[:, y : y + 64, x : x + 64])
+
+
+@pytest.mark.parametrize(("image_format", "suffix"), [("png", ".pgw"), ("jpg", ".jgw")])
+def test_other_chips_have_a_world_file_and_their_crs(
+    tmp_path: Path, image_format: str, suffix: str
+) -> None:
+    sheet = raster(tmp_path / "sheet.tif", transform=TURNED)
+    table = labels(transform=TURNED)
+    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format=image_format)
+    image = tmp_path / f"chips/images/sheet_x00064_y00000.{image_format}"
+    expected = moved(TURNED, 64, 0)
+    with rasterio.open(image) as chip:
+        assert chip.crs.to_epsg() == 32632
+        assert chip.transform.almost_equals(expected, 1e-9)
+    image.with_name(image.name + ".aux.xml").unlink()
+    with rasterio.open(image) as chip:  # now by the world file, which holds a pixel's centre
+        assert chip.transform.almost_equals(expected, 1e-6)
+    a, d, b, e, x, y = (float(v) for v in image.with_suffix(suffix).read_text().split())
+    assert (a, d, b, e) == (0.4, 0.3, 0.3, -0.4)
+    np.testing.assert_allclose((x, y), moved(expected, 0.5, 0.5)[2:6:3], atol=1e-6)
+
+
+def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif")
+    summary = export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True)
+    index = gpd.read_file(tmp_path / "chips/chips.geojson")
+    assert len(index) == summary.chips
+    assert {tmp_path / "chips" / name for name in index["image"]} == {
+        file for file in (tmp_path / "chips/images").iterdir() if is_image(file)
+    }
+    on_map = index.to_crs(CRS).set_index("image").geometry["images/sheet_x00064_y00000.png"]
+    left, top = moved(NORTH_UP, 64, 0)[2:6:3]
+    np.testing.assert_allclose(on_map.bounds, (left, top - 32, left + 32, top), atol=0.01)
+    assert index.set_index("image")["objects"]["images/sheet_x00000_y00000.png"] == 1
+
+
+def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=150, height=130)
+    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, overlap_px=10, empty=True)
+    index = gpd.read_file(tmp_path / "chips/chips.geojson")
+    assert set(index["x0"]) <= {0, 54, 86}
+    assert set(index["width"]) == {64}
+    assert index["x0"].max() + 64 == 150
+
+
+def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=50, height=60)
+    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, format="yolo")
+    image, _, box = read_yolo(tmp_path / "chips")[0]
+    assert image == "sheet_x00000_y00000.png"
+    np.testing.assert_allclose(box, BOXES[0], atol=0.01)
+
+
+def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=400, height=400)  # 0.5 m, near the meridian
+    export_chips(sheet, labels(BOXES * 2), tmp_path / "chips", chip_px=64, gsd_m=1.0)
+    image, _, box = read_coco(tmp_path / "chips")[0]
+    assert image == "sheet_x00000_y00000.png"
+    np.testing.assert_allclose(box, BOXES[0], rtol=1e-3)
+    with rasterio.open(tmp_path / "chips/images" / image) as chip:
+        assert chip.transform.a == pytest.approx(1.0, rel=1e-3)
+
+
+def test_chips_without_valid_pixels_are_left_out(tmp_path: Path) -> None:
+    blank = (slice(0, 128), slice(0, 64))
+    sheet = raster(tmp_path / "sheet.tif", width=128, height=128, nodata=0, blank=blank)
+    summary = export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True)
+    index = gpd.read_file(tmp_path / "chips/chips.geojson")
+    assert index["x0"].tolist() == [64, 64]
+    assert summary.labels_exported == 2
+
+
+def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
+    blank = (slice(0, 64), slice(0, 40))
+    sheet = raster(tmp_path / "sheet.tif", width=64, height=64, nodata=0, blank=blank)
+    boxes = np.array([[5.0, 5, 15, 15], [36, 5, 46, 15], [34, 30, 44, 40]])
+    table = labels(boxes, ["hidden", "seen", "half"])
+    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format="tif", format="voc")
+    found = read_voc(tmp_path / "chips")
+    assert [class_name for _, class_name, _ in found] == ["seen"]
+    with rasterio.open(tmp_path / "chips/JPEGImages" / found[0][0]) as chip:
+        assert not chip.dataset_mask()[:, :40].any()
+        assert chip.dataset_mask()[:, 40:].all()
+
+
+def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=256, height=256)
+    one = labels(BOXES[:1], ["pool"])
+    assert export_chips(sheet, one, tmp_path / "none", chip_px=64).empty_chips == 0
+    every = export_chips(sheet, one, tmp_path / "all", chip_px=64, empty=True, format="yolo")
+    assert (every.chips, every.empty_chips) == (16, 15)
+    files = list((tmp_path / "all/labels").iterdir())
+    assert sorted(bool(file.read_text()) for file in files) == [False] * 15 + [True]
+    some = export_chips(sheet, one, tmp_path / "some", chip_px=64, empty=3.0)
+    assert (some.chips, some.empty_chips) == (4, 3)
+    export_chips(sheet, one, tmp_path / "again", chip_px=64, empty=3.0)
+    first, second = (tmp_path / n / "annotations.json" for n in ("some", "again"))
+    assert first.read_text() == second.read_text()
+
+
+def test_a_sliver_of_an_object_makes_no_chip_without_objects(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=128, height=64)
+    table = labels(np.array([[50.0, 10, 66, 20]]), ["pool"])
+    summary = export_chips(sheet, table, tmp_path / "chips", chip_px=64, empty=True)
+    assert (summary.chips, summary.empty_chips) == (1, 0)
+
+
+def test_ground_without_labels_can_be_cut_too(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
+    summary = export_chips(sheet, labels().iloc[:0], tmp_path / "chips", chip_px=64, empty=True)
+    assert summary == ExportSummary(tmp_path / "chips", (), 4, 4, 0, 0, 0, 0, 0)
+
+
+def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(raster(tmp_path / folder / "sheet 1.tif"))
+    summary = export_chips(paths, labels(BOXES[:1], ["pool"]), tmp_path / "chips", chip_px=64)
+    images = set(gpd.read_file(tmp_path / "chips/chips.geojson")["image"])
+    assert images == {"images/sheet_1_x00000_y00000.png", "images/sheet_1-2_x00000_y00000.png"}
+    assert (summary.labels_on_rasters, summary.boxes) == (1, 2)
+
+
+def test_progress_ends_at_its_total(tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+
+    def note(done: int, total: int, /, **_: float) -> None:
+        steps.append((done, total))
+
+    sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
+    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True, progress=note)
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_labels_elsewhere_are_an_error_and_leave_nothing(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif")
+    far = labels(BOXES + 1e5)
+    with pytest.raises(AnnotationError, match="none of the 4 labels lies on the rasters"):
+        export_chips(sheet, far, tmp_path / "chips")
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.tif"]
+
+
+def test_nothing_visible_enough_is_an_error(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", width=64, height=64)
+    with pytest.raises(AnnotationError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+        export_chips(sheet, labels(np.array([[60.0, 0, 80, 10]]), ["pool"]), tmp_path / "chips")
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    out.mkdir()
+    export_chips(sheet, labels(), out)  # empty: taken
+    with pytest.raises(OutputError, match=r"chips exists and is not empty.*--overwrite"):
+        export_chips(sheet, labels(), out)
+    (out / "mine.txt").write_text("left from the first export")
+    export_chips(sheet, labels(), out, format="voc", overwrite=True)
+    assert sorted(file.name for file in out.iterdir()) == [
+        "Annotations",
+        "ImageSets",
+        "JPEGImages",
+        "chips.geojson",
+    ]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["chips", "sheet.tif"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "photos"
+    out.mkdir()
+    (out / "holiday.txt").write_text("precious")
+    with pytest.raises(OutputError, match=r"no chips\.geojson.*not replaced"):
+        export_chips(sheet, labels(), out, overwrite=True)
+    assert (out / "holiday.txt").read_text() == "precious"
+
+
+def test_a_failed_export_leaves_the_old_one(tmp_path: Path) -> None:
+    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    export_chips(sheet, labels(), out)
+    before = (out / "annotations.json").read_text()
+    with pytest.raises(AnnotationError):
+        export_chips(sheet, labels(BOXES + 1e5), out, overwrite=True)
+    assert (out / "annotations.json").read_text() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["chips", "sheet.tif"]
+
+
+def test_images_that_cannot_hold_the_bands_are_refused(tmp_path: Path) -> None:
+    sheet = raster(tmp_path / "sheet.tif", bands=5)
+    with pytest.raises(InputError, match="--bands"):
+        export_chips(sheet, labels(), tmp_path / "chips")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "kitti"}, "--format takes coco, yolo, voc; found 'kitti'"),
+        ({"image_format": "bmp"}, "--image-format takes png, jpg, tif"),
+        ({"min_visible": 0.0}, "--min-visible must be above 0"),
+        ({"empty": -1.0}, "--empty must be at least 0"),
+        ({"gsd_m": 0.0}, "--gsd must be above 0 m"),
+        ({"chip_px": 64, "overlap_px": 64}, "below the tile size"),
+    ],
+)
+def test_options_out_of_range_are_errors(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    sheet = raster(tmp_path / "sheet.tif")
+    with pytest.raises(InputError, match=message):
+        export_chips(sheet, labels(), tmp_path / "chips", **options)
+
+
+def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
+    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
+    for file in files:
+        file.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(AnnotationError, match=r"a\.geojson holds no objects.*--empty inf"):
+        export_chips(sheet, files[0], out, chip_px=64)
+    with pytest.raises(AnnotationError, match=r"a\.geojson and 1 more label files hold no objects"):
+        export_chips(sheet, files, out, chip_px=64, empty=1.0)
+    assert not out.exists()
+    assert export_chips(sheet, files, out, chip_px=64, empty=True).empty_chips == 12
+
+
+def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) -> None:
+    sheets = [raster(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
+    four = labels(BOXES[3:], ["pool"])  # each chip sees 36 % at most
+    with pytest.raises(AnnotationError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+        export_chips(sheets, four, tmp_path / "chips", chip_px=64)
+
+
+def test_exporting_does_not_need_torch() -> None:
+    code = "import sys, geodetect.chips.export; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,153 @@
+"""How many tiles are worked on at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import geodetect
+from geodetect.detection.detections import Detections
+from geodetect.detection.plan import RasterPlan, plan_rasters
+from geodetect.detection.run.concurrency import Capacity, fitting_capacity, wanted_capacity
+from geodetect.errors import GeodetectWarning, OutOfMemoryError
+from geodetect.model.card import ModelCard
+from geodetect.settings import PredictSettings
+from tests.conftest import Save
+from tests.helpers.tiny import PROGRAM, program_environment, save_tiny_model
+
+SIDE, TILE_PX = 1024, 256
+BYTES_PER_PX = 1000
+TILE = TILE_PX**2 * 4  # three bands and a mask
+IMAGE = TILE_PX**2 * BYTES_PER_PX
+CACHE = 256 * 1024**2  # of GDAL
+PLENTY = 10**12
+
+
+class Hungry:
+    """Takes memory for each pixel, as much as it says, or fails as a library does."""
+
+    card = ModelCard(name="hungry", classes=("thing",), tile_px=TILE_PX)
+    streams, batch_size, bytes_per_px = 4, 1, BYTES_PER_PX
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
+        if self._error is not None:
+            raise self._error
+        return [Detections.empty() for _ in pixels]
+
+
+@pytest.fixture
+def plans(save: Save) -> list[RasterPlan]:
+    path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
+    return plan_rasters(path, Hungry.card, PredictSettings())
+
+
+def fitting(plans: list[RasterPlan], free: float, **changes: object) -> Capacity:
+    settings = PredictSettings.model_validate({"workers": 4} | changes)
+    with closing(plans[0].raster):
+        return fitting_capacity(plans, Hungry(), settings, free=int(free))
+
+
+def test_with_enough_memory_all_is_as_wanted(plans: list[RasterPlan]) -> None:
+    assert fitting(plans, PLENTY) == Capacity(1, 4, 4)
+    assert fitting(plans, PLENTY, batch_size=7) == Capacity(7, 4, 4)
+
+
+@pytest.mark.parametrize("images", [1.5, 2.5, 3.5])
+def test_as_many_tiles_side_by_side_as_fit(plans: list[RasterPlan], images: float) -> None:
+    free = (images * IMAGE + 60 * TILE + CACHE) / 0.8
+    with pytest.warns(GeodetectWarning, match=r"GB of memory are free: batches of one tile, \d at"):
+        found = fitting(plans, free)
+    assert found == Capacity(1, int(images), 4)
+
+
+def test_batches_shrink_before_streams(plans: list[RasterPlan]) -> None:
+    with pytest.warns(GeodetectWarning, match="instead of batches of 64 tiles, 4 at once"):
+        found = fitting(plans, (4 * IMAGE + 100 * TILE + CACHE) / 0.8, batch_size=64)
+    assert found.streams == 4
+    assert 1 <= found.batch_size < 16
+
+
+def test_the_estimate_grows_with_everything() -> None:
+    sizes = {"tile": 10, "image": 1000, "most_images": 4}
+    least = Capacity(1, 1, 1).memory(**sizes)
+    for more in (Capacity(2, 1, 1), Capacity(1, 2, 1), Capacity(1, 1, 2)):
+        assert more.memory(**sizes) > least
+
+
+def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
+    steps = list(Capacity(8, 3, 4).smaller())
+    assert steps[0] == Capacity(8, 3, 4)
+    assert steps[-1] == Capacity(1, 1, 1)
+    sizes = [one.batch_size * one.streams * one.workers for one in steps]
+    assert sizes == sorted(set(sizes), reverse=True)
+    ahead = [one.ahead for one in steps]
+    assert ahead == sorted(ahead, reverse=True)
+    assert ahead[-1] == 2
+
+
+def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[RasterPlan]) -> None:
+    with pytest.raises(OutOfMemoryError, match=r"256 x 256 px takes about .* GB .*--tile-size"):
+        fitting(plans, IMAGE / 2)
+
+
+def test_a_tile_is_no_larger_than_the_raster(save: Save) -> None:
+    settings = PredictSettings(tile_size=100_000)
+    plans = plan_rasters(save(np.full((3, 64, 64), 9, np.uint8)), Hungry.card, settings)
+    with closing(plans[0].raster):
+        found = fitting_capacity(plans, Hungry(), settings, free=2 * CACHE)
+    assert found == wanted_capacity(Hungry(), settings)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3.00 GiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("Exception from src/inference: std::bad_alloc"),
+    ],
+)
+def test_a_library_that_runs_out_of_memory_is_one_line_that_says_what_to_lower(
+    error: Exception, save: Save
+) -> None:
+    path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
+    with pytest.raises(OutOfMemoryError, match="--tile-size, --batch-size or --workers") as told:
+        geodetect.predict(path, Hungry(error))
+    assert "\n" not in str(told.value)
+    assert "256 x 256 px" in str(told.value)
+
+
+def test_other_errors_of_libraries_stay_what_they_are(save: Save) -> None:
+    path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        geodetect.predict(path, Hungry(RuntimeError("shapes cannot be multiplied")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
+def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_path: Path) -> None:
+    path = save(np.zeros((3, 12_000, 12_000), np.uint8), nodata=255, compress="deflate")
+    model = save_tiny_model(tmp_path / "m.safetensors", gsd_m=None)
+    output = tmp_path / "found.geojson"
+    options = ["--tile-size", "12000", "--device", "cpu"]
+    command = [*PROGRAM, "predict", str(path), "-m", str(model), "-o", str(output), *options]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -v 9000000; exec "$@"', "limited", *command],
+        capture_output=True,
+        text=True,
+        env=program_environment(GEODETECT_CACHE_DIR=str(tmp_path)),
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: a tile of 12,000 x 12,000 px takes about")
+    assert "--tile-size" in line
+    assert not output.exists()

@@ -1,0 +1,439 @@
+"""A run that dies goes on where it stopped, and never with the work of another run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rasterio.shutil import copy
+from rasterio.vrt import WarpedVRT
+
+import geodetect
+from geodetect import CallableDetector, PredictSettings
+from geodetect.detection.detections import Detections
+from geodetect.detection.predict import Tally
+from geodetect.detection.run.fingerprint import run_identity
+from geodetect.detection.run.journal import MAGIC, Journal, files_left_by
+from geodetect.detection.run.tile_pipeline import TileResult
+from geodetect.errors import InputError, OutputError
+from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.io.atomic import identity_of
+from tests.helpers.painted import mixed, read_colours
+
+SIDE = 400
+SETTINGS = PredictSettings(tile_size=96, overlap=32, batch_size=2)
+TILES = 6 * 6
+
+Save = Callable[..., Path]
+Pixels = np.ndarray
+
+
+class Counting:
+    """The toy detector, which counts its tiles and may die."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.seen = 0
+        self.dies_after = dies_after
+
+    def __call__(self, image: Pixels) -> tuple[object, object, object]:
+        if self.seen == self.dies_after:
+            raise KeyboardInterrupt
+        self.seen += 1
+        return read_colours(image)
+
+
+def detector(fn: Counting, identity: str = "toy 1") -> CallableDetector:
+    return CallableDetector(fn, identity=identity)
+
+
+@pytest.fixture
+def scene(save: Save) -> Path:
+    return save(mixed(SIDE, seed=5, largest=30).pixels)
+
+
+def died(scene: Path, path: Path, after: int = 20) -> Counting:
+    """A run that is interrupted."""
+    fn = Counting(after)
+    with pytest.raises(KeyboardInterrupt), Journal(path) as journal:
+        geodetect.predict(scene, detector(fn), settings=SETTINGS, journal=journal)
+    return fn
+
+
+# Going on
+
+
+def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
+    scene: Path, tmp_path: Path
+) -> None:
+    whole, whole_tally = Counting(), Tally()
+    expected = geodetect.predict(scene, detector(whole), settings=SETTINGS, tally=whole_tally)
+    assert whole.seen == TILES
+    path = tmp_path / "run.journal"
+    died(scene, path, after=20)
+    fn, tally = Counting(), Tally()
+    with Journal(path) as journal:
+        found = geodetect.predict(
+            scene, detector(fn), settings=SETTINGS, journal=journal, tally=tally
+        )
+        journal.discard()
+    assert found.equals(expected)
+    assert fn.seen == TILES - 3 * 6  # three rows were whole
+    assert (tally.resumed_tiles, tally.tiles) == (18, TILES)
+    assert tally.coverage == whole_tally.coverage
+    assert list(tmp_path.glob("run*")) == []
+
+
+def test_a_finished_journal_gives_the_table_without_the_detector(
+    scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    with Journal(path) as journal:
+        expected = geodetect.predict(
+            scene, detector(Counting()), settings=SETTINGS, journal=journal
+        )
+    with Journal(path) as journal:
+        found = geodetect.predict(
+            scene, detector(Counting(dies_after=0)), settings=SETTINGS, journal=journal
+        )
+    assert found.equals(expected)
+
+
+def test_batches_and_threads_may_change_between_the_runs(scene: Path, tmp_path: Path) -> None:
+    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS)
+    died(scene, tmp_path / "run.journal")
+    others = SETTINGS.model_copy(update={"batch_size": 5, "workers": 3})
+    with Journal(tmp_path / "run.journal") as journal:
+        found = geodetect.predict(scene, detector(Counting()), settings=others, journal=journal)
+    assert found.equals(expected)
+
+
+def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) -> None:
+    pixels = mixed(SIDE, seed=5, largest=30).pixels
+    pixels[:, :, :200] = 0
+    scene = save(pixels, nodata=0)
+    whole, tally = Tally(), Tally()
+    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS, tally=whole)
+    died(scene, tmp_path / "run.journal", after=12)
+    with Journal(tmp_path / "run.journal") as journal:
+        found = geodetect.predict(
+            scene, detector(Counting()), settings=SETTINGS, journal=journal, tally=tally
+        )
+    assert found.equals(expected)
+    assert tally.empty_tiles == whole.empty_tiles > 0
+    assert tally.coverage == whole.coverage
+
+
+def test_a_short_run_does_without_when_it_may(scene: Path, tmp_path: Path) -> None:
+    with Journal(tmp_path / "run.journal", least_tiles=TILES + 1) as journal:
+        geodetect.predict(scene, CallableDetector(Counting()), settings=SETTINGS, journal=journal)
+    assert list(tmp_path.glob("run*")) == []
+
+
+# Never with the work of another run
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"conf": 0.5}, "settings"),
+        ({"overlap": 33}, "settings"),
+        ({"classes": ("thing",)}, "settings"),
+        ({"bbox": (0.0, 0.0, 1e7, 1e7)}, "raster 1"),
+    ],
+)
+def test_other_settings_are_refused(
+    change: dict[str, object], named: str, scene: Path, tmp_path: Path
+) -> None:
+    died(scene, tmp_path / "run.journal")
+    before = (tmp_path / "run.journal").read_bytes()
+    other = PredictSettings.model_validate(SETTINGS.model_dump() | change)
+    with (
+        pytest.raises(InputError, match=rf"not the same: {named}.*--restart"),
+        Journal(tmp_path / "run.journal") as journal,
+    ):
+        geodetect.predict(scene, detector(Counting()), settings=other, journal=journal)
+    assert (tmp_path / "run.journal").read_bytes() == before
+
+
+def test_another_model_is_refused(scene: Path, tmp_path: Path) -> None:
+    died(scene, tmp_path / "run.journal")
+    with (
+        pytest.raises(InputError, match="not the same: model"),
+        Journal(tmp_path / "run.journal") as journal,
+    ):
+        geodetect.predict(scene, detector(Counting(), "2"), settings=SETTINGS, journal=journal)
+
+
+def test_a_raster_that_was_changed_is_refused(scene: Path, tmp_path: Path) -> None:
+    died(scene, tmp_path / "run.journal")
+    os.utime(scene, (1, 1))
+    with (
+        pytest.raises(InputError, match=r"not the same: raster 1, scene\.tif"),
+        Journal(tmp_path / "run.journal") as journal,
+    ):
+        geodetect.predict(scene, detector(Counting()), settings=SETTINGS, journal=journal)
+
+
+def test_a_detector_without_identity_is_refused(scene: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="give CallableDetector an identity="),
+        Journal(tmp_path / "run.journal") as journal,
+    ):
+        geodetect.predict(scene, CallableDetector(Counting()), settings=SETTINGS, journal=journal)
+
+
+def test_two_runs_at_once_are_refused(scene: Path, tmp_path: Path) -> None:
+    with Journal(tmp_path / "run.journal") as first:
+        first.open({"model": "a"})
+        with pytest.raises(InputError, match="in use by another run"):
+            Journal(tmp_path / "run.journal").open({"model": "a"})
+    Journal(tmp_path / "run.journal").open({"model": "a"})
+
+
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    path.write_text("a diary")
+    with pytest.raises(InputError, match="no journal of geodetect"):
+        Journal(path).open({"model": "a"})
+    assert path.read_text() == "a diary"
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"the folder does not exist; .*--work-dir"):
+        Journal(tmp_path / "nowhere" / "run.journal").open({"model": "a"})
+
+
+# Damage
+
+
+def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path: Path) -> None:
+    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS)
+    died(scene, tmp_path / "whole.journal", after=33)
+    data = (tmp_path / "whole.journal").read_bytes()
+    rng = np.random.default_rng(0)
+    for i, end in enumerate([*rng.integers(0, len(data), 11), len(MAGIC)]):
+        path = tmp_path / f"{i}.journal"
+        damaged = bytearray(data if i % 3 == 0 else data[:end])
+        if i % 3 == 0:
+            damaged[max(end, len(MAGIC))] ^= 0x55
+        elif i % 3 == 2:  # as a loss of power leaves files on some systems
+            damaged += bytes(1000)
+        path.write_bytes(damaged)
+        with Journal(path) as journal:
+            found = geodetect.predict(
+                scene, detector(Counting()), settings=SETTINGS, journal=journal
+            )
+        assert found.equals(expected)
+
+
+def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
+    """In a process of its own, which may write files of 3,000 bytes only."""
+    pytest.importorskip("resource")
+    script = tmp_path / "fill.py"
+    script.write_text(
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import numpy as np\n"
+        "from geodetect.detection.detections import Detections\n"
+        "from geodetect.detection.run.journal import Journal, files_left_by\n"
+        "from geodetect.detection.run.tile_pipeline import TileResult\n"
+        "from geodetect.errors import OutputError\n"
+        "from geodetect.geo.tiles import TileScheme\n"
+        "scheme = TileScheme(100, 1000, 100, 0)\n"
+        "found = Detections.of(np.ones((20, 4)), np.ones(20))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "with Journal(sys.argv[1]) as journal:\n"
+        "    journal.open({'model': 'a'})\n"
+        "    try:\n"
+        "        for tile in scheme:\n"
+        "            journal.add(0, [TileResult(tile, found, np.ones((16, 16), bool))])\n"
+        "    except OutputError as error:\n"
+        "        print(len(journal), error)\n"
+    )
+    path = tmp_path / "run.journal"
+    run = subprocess.run(
+        [sys.executable, str(script), str(path)], capture_output=True, text=True, check=True
+    )
+    count, message = run.stdout.split(maxsplit=1)
+    assert int(count) >= 1
+    assert "--work-dir" in message
+    with Journal(path) as journal:
+        journal.open({"model": "a"})
+        assert len(journal) == int(count)
+
+
+# What is written is what is read
+
+
+@given(
+    counts=st.lists(st.integers(-1, 4), min_size=1, max_size=5),
+    cells=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    data=st.data(),
+)
+def test_results_are_read_back_to_the_bit(
+    counts: list[int],
+    cells: tuple[int, int],
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tiles = list(TileScheme(10 * len(counts), 10, 10, 0))
+    results = [
+        TileResult(
+            tile,
+            None
+            if n < 0
+            else Detections.of(
+                data.draw(arrays(np.float64, (n, 4))),
+                data.draw(arrays(np.float32, n)),
+                data.draw(arrays(np.int16, n)),
+                truncated=data.draw(arrays(bool, n)),
+            ),
+            data.draw(arrays(bool, cells)),
+        )
+        for tile, n in zip(tiles, counts, strict=True)
+    ]
+    path = tmp_path_factory.mktemp("journal") / "run.journal"
+    with Journal(path) as journal:
+        journal.open({})
+        journal.add(3, results)
+    with Journal(path) as journal:
+        journal.open({})
+        read = journal.get(3, tiles)
+    for got, put in zip(read, results, strict=True):
+        assert got.tile == put.tile
+        np.testing.assert_array_equal(got.imagery, put.imagery)
+        assert (got.detections is None) == (put.detections is None)
+        if got.detections is not None and put.detections is not None:
+            for name in ("boxes", "scores", "labels", "truncated"):
+                wanted = getattr(put.detections, name)
+                assert getattr(got.detections, name).tobytes() == wanted.tobytes()
+
+
+def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(
+    scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    died(scene, path)
+    before = path.read_bytes()
+    with Journal(path, least_tiles=TILES + 1) as journal:
+        geodetect.predict(scene, detector(Counting(), "toy 2"), settings=SETTINGS, journal=journal)
+        journal.discard()
+    assert path.read_bytes() == before
+
+
+def test_a_run_may_give_up_the_work_of_another_but_not_while_that_is_running(
+    scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.journal"
+    died(scene, path)
+    before = path.read_bytes()
+    with Journal(path) as running:
+        running.open(run_identity_of(scene, detector(Counting())))
+        with Journal(path, restart=True) as other, pytest.raises(InputError, match="in use"):
+            other.open({"model": "another"})
+    assert path.read_bytes() == before
+    fn = Counting()
+    with Journal(path, restart=True) as journal:
+        geodetect.predict(scene, detector(fn, "toy 2"), settings=SETTINGS, journal=journal)
+    assert fn.seen == TILES
+    with Journal(path) as journal:
+        geodetect.predict(scene, detector(fn, "toy 2"), settings=SETTINGS, journal=journal)
+    assert fn.seen == TILES
+
+
+def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: Path) -> None:
+    source = save(mixed(SIDE, seed=5, largest=30).pixels)
+    vrt = tmp_path / "mosaic.vrt"
+    with rasterio.open(source) as opened, WarpedVRT(opened) as warped:
+        copy(warped, vrt, driver="VRT")
+    path = tmp_path / "run.journal"
+    died(vrt, path)
+    os.utime(source, ns=(1, 1))
+    with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
+        geodetect.predict(vrt, detector(Counting()), settings=SETTINGS, journal=journal)
+
+
+def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
+    save: Save, tmp_path: Path
+) -> None:
+    source, inner, outer = save(mixed(SIDE, seed=5, largest=30).pixels), *vrts(tmp_path)
+    for target, path in ((inner, source), (outer, inner)):
+        with rasterio.open(path) as opened, WarpedVRT(opened) as warped:
+            copy(warped, target, driver="VRT")
+    before = run_identity_of(outer, detector(Counting()))
+    assert run_identity_of(outer, detector(Counting())) == before
+    os.utime(source, ns=(1, 1))
+    assert run_identity_of(outer, detector(Counting())) != before
+
+
+def vrts(folder: Path) -> tuple[Path, Path]:
+    return folder / "inner.vrt", folder / "outer.vrt"
+
+
+def test_where_nobody_tells_of_a_change_pixels_do(save: Save) -> None:
+    path = save(mixed(SIDE, seed=5, largest=30).pixels)
+    with rasterio.MemoryFile(path.read_bytes()) as memory:
+        before = run_identity_of(memory.name, detector(Counting()))
+        assert run_identity_of(memory.name, detector(Counting())) == before
+        with rasterio.open(memory.name, "r+") as dataset:
+            dataset.write(255 - dataset.read())
+        assert run_identity_of(memory.name, detector(Counting())) != before
+
+
+def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
+    save: Save, tmp_path: Path
+) -> None:
+    source, vrt = save(mixed(SIDE, seed=5, largest=30).pixels), tmp_path / "mosaic.vrt"
+    copy(source, vrt, driver="VRT")
+    source.unlink()
+    assert "pixels" in str(run_identity_of(vrt, detector(Counting())))
+
+
+def test_the_batch_matters_to_detectors_that_say_so(scene: Path) -> None:
+    toy = detector(Counting())
+    plans = geodetect.plan(scene, toy, settings=SETTINGS)
+    with plans[0].raster:
+        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert one == other
+        toy.depends_on_batch = True  # type: ignore[attr-defined]
+        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert one != other
+
+
+def test_files_of_a_run_that_died_are_its_own_until_they_change(tmp_path: Path) -> None:
+    path, file, other = tmp_path / "run.journal", tmp_path / "a.txt", tmp_path / "b.txt"
+    file.write_text("result")
+    other.write_text("result")
+    with Journal(path) as journal:
+        journal.open({"model": "toy"})
+        journal.add(0, [TileResult(Tile(0, 0, 0, 0, 0, 9, 9), None, np.zeros((1, 1), bool))])
+        assert not journal.is_own(file)
+        journal.note_files({file: identity_of(file)})
+        assert not journal.is_own(file)  # of this run, which has not died
+    is_own = files_left_by(path)
+    assert (is_own(file), is_own(other), is_own(tmp_path / "none")) == (True, False, False)
+    with Journal(path) as journal:
+        journal.open({"model": "toy"})
+        assert len(journal) == 1
+        assert journal.is_own(file)
+        file.write_text("edited")
+        assert not journal.is_own(file)
+    assert not files_left_by(tmp_path / "none")(file)
+
+
+def run_identity_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
+    plans = geodetect.plan(scene, toy, settings=SETTINGS)
+    try:
+        return run_identity(toy, SETTINGS, plans)
+    finally:
+        for one in plans:
+            one.raster.close()

@@ -1,0 +1,68 @@
+"""Suppression of duplicates."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torchvision.ops import nms
+
+from geodetect.detection import nms as suppression
+from geodetect.detection.nms import suppress
+from geodetect.geo import boxes as bx
+
+Box = tuple[int, int, int, int]
+places = st.tuples(
+    st.integers(0, 12), st.integers(0, 12), st.integers(1, 9), st.integers(1, 9)
+).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+found = st.lists(st.tuples(places, st.integers(0, 3), st.integers(0, 2)), max_size=40)
+
+
+def one_by_one(
+    boxes: NDArray[np.float64], scores: NDArray[np.float32], labels: NDArray[np.int64], iou: float
+) -> list[int]:
+    """As the words say it."""
+    kept: list[int] = []
+    for row in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
+        rivals = [k for k in kept if labels[k] == labels[row]]
+        if all(bx.iou(boxes[[row]], boxes[[k]])[0] <= iou for k in rivals):
+            kept.append(row)
+    return kept
+
+
+@given(
+    found,
+    st.sampled_from([0.0, 0.2, 0.5, 1.0]),
+    st.sampled_from([(1, 1), (1, 4), (3, 3), (256, 4096)]),
+)
+def test_it_does_what_going_through_all_boxes_does(
+    rows: list[tuple[Box, int, int]], iou: float, blocks: tuple[int, int]
+) -> None:
+    boxes = np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4)
+    scores = np.array([score for _, score, _ in rows], np.float32)
+    labels = np.array([label for _, _, label in rows], np.int64)
+    first, largest = blocks
+    with patch.multiple(suppression, FIRST_BLOCK=first, LARGEST_BLOCK=largest):
+        kept = suppress(boxes, scores, labels, iou=iou)
+    assert kept.tolist() == one_by_one(boxes, scores, labels, iou)
+
+
+def test_it_keeps_what_torchvision_keeps() -> None:
+    generator = np.random.default_rng(5)
+    centre = generator.uniform(0, 300, (2000, 2))
+    half = generator.uniform(5, 30, (2000, 2))
+    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    scores = generator.permutation(2000).astype(np.float32)
+    kept = suppress(boxes, scores, np.zeros(2000, np.int64), iou=0.4)
+    wanted = nms(torch.from_numpy(boxes), torch.from_numpy(scores).double(), 0.4)
+    assert kept.tolist() == wanted.tolist()
+    assert 50 < len(kept) < 1900
+
+
+def test_nothing_leaves_nothing() -> None:
+    kept = suppress(np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.int64), iou=0.5)
+    assert kept.shape == (0,)

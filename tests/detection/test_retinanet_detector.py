@@ -1,0 +1,202 @@
+"""A network as a detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from geodetect.detection.retinanet_detector import NetworkDetector, load_detector
+from geodetect.errors import ModelFileError
+from geodetect.model.card import Calibration, ModelCard
+from geodetect.model.network.anchors_torch import anchors_of_image, encode
+from geodetect.model.runtimes.open import Output
+from geodetect.model.runtimes.torch import TorchRuntime
+from tests.helpers.tiny import (
+    SQUARE_PX,
+    save_tiny_model,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+)
+
+CORNERS = [(4, 4), (36, 20), (100, 100), (20, 76), (108, 4)]
+
+
+@pytest.fixture(scope="module")
+def detector() -> NetworkDetector:
+    card = tiny_card()
+    return NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+
+
+def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.ones((len(pixels), *pixels.shape[2:]), bool)
+
+
+class Says(TorchRuntime):
+    """A runtime that finds what it is told: boxes with scores and labels."""
+
+    def __init__(self, card: ModelCard, found: list[tuple[list[float], float, int]]) -> None:
+        self.card = card
+        self._found = found
+
+    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+        assert self.card.network is not None
+        height, width = (-(-n // 8) * 8 for n in pixels.shape[2:])
+        anchors = anchors_of_image(self.card.network, height, width)
+        logits = torch.full((len(pixels), len(anchors), len(self.card.classes)), -20.0)
+        deltas = torch.zeros(len(pixels), len(anchors), 4)
+        for row, (box, score, label) in enumerate(self._found):
+            logits[:, row, label] = torch.logit(torch.tensor(score))
+            deltas[:, row] = encode(torch.tensor([box]), anchors[row : row + 1])[0]
+        return logits.numpy(), deltas.numpy(), (height, width)
+
+
+def told(
+    found: list[tuple[list[float], float, int]],
+    side: int = 64,
+    calibration: Calibration | None = None,
+    **options: float,
+) -> list:
+    card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
+    detector = NetworkDetector(Says(card, found), **options)
+    pixels = np.zeros((1, 3, side, side), np.uint8)
+    one = detector(pixels, everywhere(pixels))[0]
+    rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
+    return [(box, round(float(score), 3), int(label)) for box, score, label in rows]
+
+
+def test_every_square_is_found_once_at_its_place(detector: NetworkDetector) -> None:
+    image = squares_image(128, CORNERS)[None]
+    found = detector(image, everywhere(image))[0]
+    expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS)
+    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
+    assert (found.scores > 0.9).all()
+
+
+def test_an_image_without_squares_has_no_detections(detector: NetworkDetector) -> None:
+    image = squares_image(128, [])[None]
+    assert [len(one) for one in detector(image, everywhere(image))] == [0]
+
+
+def test_the_batch_does_not_matter(detector: NetworkDetector) -> None:
+    images = np.stack([squares_image(128, CORNERS[i:]) for i in range(4)])
+    together = detector(images, everywhere(images))
+    for image, found in zip(images, together, strict=True):
+        alone = detector(image[None], everywhere(image[None]))[0]
+        assert len(alone) == len(found) > 0
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-4)
+        np.testing.assert_allclose(alone.scores, found.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 93), (30, 30), (21, 128), (5, 5), (1, 1)])
+def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
+    height: int, width: int
+) -> None:
+    card = tiny_card(conf=0.0)
+    every_anchor = NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+    image = squares_image(128, CORNERS)[None, :, :height, :width]
+    boxes = every_anchor(image, everywhere(image))[0].boxes
+    assert len(boxes)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] <= [width, height]).all()
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_padding_finds_what_is_there_and_no_more(detector: NetworkDetector) -> None:
+    image = squares_image(128, [(4, 4), (36, 20)])[None, :, :37, :53]
+    found = detector(image, everywhere(image))[0]
+    assert sorted(found.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
+
+
+def test_pixels_outside_the_imagery_hold_no_objects(detector: NetworkDetector) -> None:
+    image = squares_image(128, CORNERS)[None]
+    valid = everywhere(image)
+    valid[:, :, 64:] = False
+    found = detector(image, valid)[0]
+    expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS if x < 64)
+    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
+
+
+def test_of_too_many_boxes_the_best_are_looked_at() -> None:
+    apart = [([float(x), 4.0, x + 8.0, 12.0], 0.9 - x / 100, 0) for x in range(0, 50, 10)]
+    assert told(apart, conf=0.1) == [(box, round(score, 3), 0) for box, score, _ in apart]
+    limited = told(apart, conf=0.1, most_per_px=3 / 64**2)
+    assert [score for _, score, _ in limited] == [0.9, 0.8, 0.7]
+
+
+def test_of_two_boxes_of_a_class_that_overlap_the_better_one_stays() -> None:
+    found = told([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
+    assert found == [([5, 4, 21, 20], 0.9, 0)]
+
+
+def test_boxes_of_different_classes_never_suppress_each_other() -> None:
+    found = told([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
+    assert sorted(label for _, _, label in found) == [0, 1]
+
+
+def test_boxes_that_overlap_less_than_the_threshold_both_stay() -> None:
+    pair = [([4.0, 4, 20, 20], 0.7, 0), ([12.0, 4, 28, 20], 0.9, 0)]
+    assert len(told(pair)) == 2
+    assert len(told(pair, iou=0.3)) == 1
+
+
+def test_detections_below_the_threshold_are_dropped() -> None:
+    pair = [([4.0, 4, 20, 20], 0.6, 0), ([40.0, 4, 56, 20], 0.4, 0)]
+    assert len(told(pair)) == 1
+    assert len(told(pair, conf=0.3)) == 2
+    assert told(pair, conf=0.9) == []
+
+
+def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
+    four = [
+        ([4.0, 4, 20, 20], 0.6, 0),  # logit 0.405: becomes 0.453
+        ([24.0, 4, 40, 20], 0.7, 0),  # logit 0.847: becomes 0.667
+        ([4.0, 40, 20, 56], 0.3, 1),  # logit -0.847: becomes 0.538
+        ([24.0, 40, 40, 56], 0.2, 1),  # logit -1.386: becomes 0.405
+    ]
+    shifted = Calibration(slope=(2.0, 1.0), intercept=(-1.0, 1.0))
+    found = [([24, 4, 40, 20], 0.667, 0), ([4, 40, 20, 56], 0.538, 1)]
+    assert told(four, calibration=shifted) == found  # 0.5 or more, by the card
+    assert [score for _, score, _ in told(four, calibration=shifted, conf=0.4)] == [
+        0.667,
+        0.538,
+        0.453,
+        0.405,
+    ]
+
+
+def test_calibration_does_not_change_which_of_two_boxes_stays() -> None:
+    pair = [([4.0, 4, 20, 20], 0.7, 0), ([5.0, 4, 21, 20], 0.9, 0)]
+    flat = Calibration(slope=(0.1, 0.1), intercept=(1.0, 1.0))
+    (found,) = told(pair, calibration=flat)
+    assert found[0] == [5, 4, 21, 20]
+
+
+def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:
+    pair = [([-8.0, 4, 20, 20], 0.9, 0), ([70.0, 4, 90, 20], 0.9, 0)]
+    assert told(pair) == [([0, 4, 20, 20], 0.9, 0)]
+
+
+def test_there_is_no_cap_on_the_number_of_detections() -> None:
+    side = 384
+    cells = [(x, y) for y in range(0, side, 8) for x in range(0, side, 8)]
+    found = told([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
+    assert len(found) == len(cells) == 2304
+
+
+def test_a_model_file_becomes_a_detector(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    image = squares_image(128, CORNERS)[None]
+    assert len(load_detector(path, device="cpu")(image, everywhere(image))[0]) == len(CORNERS)
+    strict = load_detector(path, device="cpu", conf=1.0)
+    assert len(strict(image, everywhere(image))[0]) == 0
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    with pytest.raises(ModelFileError, match="giraffes"):
+        load_detector("giraffes")

@@ -1,0 +1,77 @@
+"""Areas on the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import Geod
+
+from geodetect.geo.areas import ground_areas_m2
+from geodetect.geo.bounds import densified
+from geodetect.geo.grid import parse_crs
+from geodetect.geo.reproject import reproject
+
+WGS84 = parse_crs("EPSG:4326")
+
+
+def geodesic_area_m2(lonlat: shapely.Polygon) -> float:
+    """By an independent method: the area under geodesics (Karney 2013)."""
+    fine = shapely.segmentize(lonlat, 0.001)
+    return abs(Geod(ellps="WGS84").geometry_area_perimeter(fine)[0])
+
+
+@settings(max_examples=25)
+@given(
+    lon=st.floats(-179, 179), lat=st.floats(-80, 80), size=st.floats(1e-4, 0.2),
+    hole=st.booleans(),
+)  # fmt: skip
+def test_areas_are_those_on_the_ellipsoid(lon: float, lat: float, size: float, hole: bool) -> None:
+    square = shapely.box(lon, lat, lon + size, lat + size)
+    if hole:
+        third = size / 3
+        square = shapely.difference(
+            square, shapely.box(lon + third, lat + third, lon + 2 * third, lat + 2 * third)
+        )
+    measured = ground_areas_m2(np.array([square]), WGS84)[0]
+    assert measured == pytest.approx(geodesic_area_m2(square), rel=1e-6, abs=1e-3)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32632", "EPSG:3035", "EPSG:2154", "EPSG:2062"])
+def test_the_map_does_not_change_the_ground(crs: str) -> None:
+    square = np.array([shapely.box(5.0, 45.0, 5.1, 45.1)])
+    wkt = parse_crs(crs)
+    try:
+        moved = reproject(densified(square, WGS84), WGS84, wkt)
+    except ValueError:
+        pytest.skip(f"{crs} does not reach France")
+    expected = ground_areas_m2(square, WGS84)
+    if crs not in ("EPSG:2154", "EPSG:2062"):  # other ellipsoids
+        np.testing.assert_allclose(ground_areas_m2(moved, wkt), expected, rtol=1e-7)
+    np.testing.assert_allclose(ground_areas_m2(moved, wkt), expected, rtol=1e-3)
+
+
+def test_the_antimeridian_cuts_nothing() -> None:
+    across, elsewhere = shapely.box(179.9, 10, 180.1, 10.1), shapely.box(9.9, 10, 10.1, 10.1)
+    first, second = (
+        ground_areas_m2(np.array([square]), WGS84)[0] for square in (across, elsewhere)
+    )
+    assert first == pytest.approx(second, rel=1e-9)
+
+
+def test_feet_and_plain_coordinates() -> None:
+    acre = np.array([shapely.box(6_000_000, 2_000_000, 6_000_100, 2_000_435.6)])
+    feet = ground_areas_m2(acre, parse_crs("EPSG:2229"))[0]
+    assert feet == pytest.approx(4046.87, rel=2e-3)
+    local = parse_crs('ENGCRS["site",EDATUM["site"],CS[Cartesian,2],AXIS["x",east],'
+                      'AXIS["y",north],LENGTHUNIT["foot",0.3048]]')  # fmt: skip
+    assert ground_areas_m2(acre, local)[0] == pytest.approx(43_560 * 0.3048**2)
+    assert np.isnan(ground_areas_m2(acre, None)).all()
+
+
+def test_what_has_no_extent_has_no_area() -> None:
+    shapes = np.array([shapely.Point(1, 2), shapely.Polygon()], dtype=object)
+    assert ground_areas_m2(shapes, WGS84).tolist() == [0, 0]
+    assert len(ground_areas_m2(np.empty(0, dtype=object), WGS84)) == 0

@@ -1,0 +1,226 @@
+"""What two processes that train together do; ``tests/training/test_distributed.py`` looks at it.
+
+Each is started with a folder as its argument, and leaves ``RANK.json`` there: what each scenario
+gave in this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+
+from geodetect.errors import GeodetectError, OutputError, RasterError
+from geodetect.progress import Progress, silent
+from geodetect.training import loop as loop_module
+from geodetect.training import lr_finder as lr_range
+from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.data.prefetch import draw_batch
+from geodetect.training.distributed import ALONE, Processes, joined
+from geodetect.training.learner import Learner
+from geodetect.training.loop import Loop
+from tests.helpers.tiny import SQUARE_PX, squares_image
+from tests.training.test_loop import (
+    CARD,
+    CHIP_PX,
+    Finder,
+    Scripted,
+    Squares,
+    make,
+    new_learner,
+    weights,
+)
+
+COUNTS = (3, 0, 1, 2, 0)  # squares on a chip
+OPTIONS = {"val_every": 2, "steps": 5, "batch_size": 3}
+Found = dict[str, object]
+
+
+class Uneven:
+    """Chips with different numbers of squares."""
+
+    def __getitem__(self, number: int) -> Chip:
+        rng = np.random.default_rng(number)
+        places = rng.permutation(9)[: COUNTS[number % len(COUNTS)]]
+        corners = [(int(p % 3) * 20 + 3, int(p // 3) * 20 + 1) for p in places]
+        boxes = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
+        target = visible_objects(
+            boxes.reshape(-1, 4),
+            np.zeros(len(boxes), np.int64),
+            np.array([0.0, 0, CHIP_PX, CHIP_PX]),
+        )
+        return Chip(squares_image(CHIP_PX, corners), np.ones((CHIP_PX, CHIP_PX), bool), target)
+
+
+def bits(loop: Loop) -> str:
+    """A checksum of all weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights(loop).items()):
+        if not name.startswith("best."):
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def outcome(loop: Loop, run: Callable[[], None]) -> Found:
+    try:
+        run()
+        error = ""
+    except GeodetectError as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    return {"error": error, "step": loop.step, "bits": bits(loop)}
+
+
+def gradients(learner: Learner) -> torch.Tensor:
+    kept = [p.grad.reshape(-1) for p in learner.network.parameters() if p.grad is not None]
+    return torch.cat(kept).clone()
+
+
+def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[float]]:
+    """Gradients and losses of a step."""
+    torch.manual_seed(0)
+    learner = new_learner(make().settings, processes=processes, in_bf16=False)
+    chips = draw_batch(Uneven(), 0, batch_size=batch_size, processes=processes)  # type: ignore[arg-type]
+    losses = learner.learn(chips, 1.0)
+    return gradients(learner), [losses.classes, losses.boxes]
+
+
+def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
+    """How far a step of two processes is from that of one, with chips that are unlike."""
+    found: Found = {}
+    for batch_size in (2, 5):  # of two chips the second has no object
+        (alone, losses), (both, shared) = (
+            one_step(them, batch_size) for them in (ALONE, processes)
+        )
+        found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
+        found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
+    return found
+
+
+def several_steps(processes: Processes, folder: Path) -> Found:
+    """A whole training, with measurements and mining by the first process alone."""
+    validator, calls = Scripted(0.5, 0.3, 0.4), []
+    own = folder / "whole" if processes.is_first else None
+    loop = make(own, validator, Finder(), processes=processes, **OPTIONS)
+    found = outcome(loop, lambda: loop.run(lambda done, total, /, **_: calls.append(done)))
+    return found | {
+        "measured": validator.count,
+        "calls": calls,
+        "best_step": loop.selection.best_step,
+        "negatives": [place.x for place in loop.sampler.negatives],
+    }
+
+
+def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
+    """The same training, cut off by a full disk that only the first process sees."""
+
+    def fill(done: int, total: int, /, **figures: float) -> None:
+        if done == 4:
+            raise OutputError("the disk is full")
+
+    progress: Progress = fill if processes.is_first else silent
+    own = folder / "cut" if processes.is_first else None
+    options = {"processes": processes, **OPTIONS}
+    with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
+        loop = make(own, Scripted(0.5, 0.3, 0.4), Finder(), **options)
+        first = outcome(loop, lambda: loop.run(progress))
+    again = make(own, Scripted(0.3, 0.4), Finder(), **options)
+    again.resume()
+    since = again.step
+    return outcome(again, lambda: again.run(silent)) | {"cut": first["error"], "since": since}
+
+
+def out_of_patience(processes: Processes, folder: Path) -> Found:
+    loop = make(None, Scripted(0.5, 0.3), processes=processes, val_every=1, steps=40, patience=2)
+    return outcome(loop, lambda: loop.run(silent))
+
+
+def by_the_clock(processes: Processes, folder: Path) -> Found:
+    """Minutes, while the clock of the second process stands still."""
+    loop = make(None, Scripted(0.5), processes=processes, steps=10**6, minutes=0.02)
+    if processes.is_first:
+        return outcome(loop, lambda: loop.run(silent))
+    with mock.patch.object(loop_module.time, "monotonic", return_value=0.0):
+        return outcome(loop, lambda: loop.run(silent))
+
+
+def damaged_for_one(processes: Processes, folder: Path) -> Found:
+    """Chips that the second process cannot read."""
+
+    class Damaged(Squares):
+        def __getitem__(self, number: int) -> Chip:
+            if number >= 5 and not processes.is_first:
+                raise RasterError(f"chip {number} cannot be read")
+            return super().__getitem__(number)
+
+    loop = make(None, processes=processes, steps=9)
+    loop.sampler = Damaged()  # type: ignore[assignment]
+    return outcome(loop, lambda: loop.run(silent))
+
+
+def diverging(processes: Processes, folder: Path) -> Found:
+    """A loss that is no number in the second process only."""
+    loop = make(None, processes=processes)
+    if not processes.is_first:
+        loop.learner.network.classification.output.weight.data.mul_(float("inf"))
+    found = outcome(loop, lambda: loop.run(silent))
+    return found | {"bits": ""}
+
+
+def range_test(processes: Processes, folder: Path) -> Found:
+    """A learning rate that all find."""
+    torch.manual_seed(0)
+    network = new_learner(make().settings).network
+    options = {
+        "device": "cpu",
+        "chip_px": CHIP_PX,
+        "batch_size": 2,
+        "assignment": "atss",
+        "processes": processes,
+    }
+    with mock.patch.object(lr_range, "STEPS", 6):
+        seen = lr_range.run_range_test(network, CARD, Squares(), **options)  # type: ignore[arg-type]
+    return {"losses": seen.losses.tolist(), "lr": seen.lr}
+
+
+def left_alone(processes: Processes, folder: Path) -> Found:
+    """The second process ends without a word."""
+    if not processes.is_first:
+        os._exit(0)
+    try:
+        processes.gathered(1)
+    except GeodetectError as problem:
+        return {"error": f"{type(problem).__name__}: {problem}"}
+    return {"error": ""}
+
+
+SCENARIOS = (
+    steps_in_single_precision,
+    several_steps,
+    cut_off_and_resumed,
+    out_of_patience,
+    by_the_clock,
+    damaged_for_one,
+    diverging,
+    range_test,
+    left_alone,
+)
+
+
+def main(folder: Path) -> None:
+    found: dict[str, Found] = {}
+    with joined("cpu") as processes:
+        for scenario in SCENARIOS:
+            (folder / f"{processes.rank}.json").write_text(json.dumps(found))
+            found[scenario.__name__] = scenario(processes, folder)
+        (folder / f"{processes.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from geodetect.errors import OutputError
+from geodetect.io.atomic import check_folder, staged
+from geodetect.io.vector.write import check_target, write
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import resource, signal, sys
+import geopandas, numpy, shapely
+from geodetect.errors import OutputError
+from geodetect.io.vector.write import write
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
+path, rows, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+x = numpy.arange(rows) * 2.0
+table = geopandas.GeoDataFrame(
+    {"id": numpy.arange(rows), "raster": ["scene.tif"] * rows},
+    geometry=shapely.box(x, x, x + 1, x + 1), crs="EPSG:2056")
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+print("ready", flush=True)
+try:
+    write(table, path, overwrite=True, style=path.endswith("gpkg"))
+except OutputError as error:
+    print(error)
+    sys.exit(3)
+"""
+
+
+def square(count: int = 3) -> gpd.GeoDataFrame:
+    boxes = shapely.box(*(np.arange(count) * 2.0 + offset for offset in (0, 0, 1, 1)))
+    return gpd.GeoDataFrame({"id": range(1, count + 1)}, geometry=boxes, crs="EPSG:2056")
+
+
+def start(path: Path, rows: int, limit: int = 0) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(path), str(rows), str(limit)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in folder.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "gpkg", "fgb", "parquet", "shp", "csv"])
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, suffix: str, share: float):
+    with start(tmp_path / f"whole.{suffix}", 3000) as whole:
+        assert whole.wait() == 0
+    limit = int(share * max(sizes(tmp_path).values()))
+    target = tmp_path / "disk" / f"out.{suffix}"
+    target.parent.mkdir()
+    target.write_text("mine")
+    with start(target, 3000, limit) as process:
+        ready, message = process.stdout.read().split("\n", maxsplit=1)
+        assert (process.wait(), ready) == (3, "ready")
+    assert message.startswith(f"cannot write {target}: ")
+    assert message.count("\n") == 1
+    assert "--output" in message
+    assert sizes(target.parent) == {target.name: 4}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg"])
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, suffix: str):
+    with start(tmp_path / f"out.{suffix}", 400_000) as process:
+        assert process.stdout.readline() == "ready\n"
+        while not any(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() not in (0, 3)
+    assert sizes(tmp_path) == {}
+
+
+def test_nothing_appears_before_the_end(tmp_path: Path):
+    with staged(tmp_path / "a.txt", overwrite=False) as path:
+        path.write_text("half")
+        assert not (tmp_path / "a.txt").exists()
+        path.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failing_block_leaves_the_old_file(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), staged(tmp_path / "a.txt", overwrite=True) as path:
+        path.write_text(str(1 / 0))
+    assert sizes(tmp_path) == {"a.txt": 3}
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path):
+    def write_late() -> None:
+        with staged(tmp_path / "a.txt", overwrite=False) as path:
+            path.write_text("ours")
+            (tmp_path / "a.txt").write_text("theirs")
+
+    with pytest.raises(OutputError, match="--overwrite"):
+        write_late()
+    assert (tmp_path / "a.txt").read_text() == "theirs"
+    assert len(sizes(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("a.shp", "a.dbf"), ("a.shp", "a.qix"), ("a.gpkg", "a.gpkg-journal")]
+)
+def test_a_left_over_part_is_refused_early_and_late(tmp_path: Path, name: str, part: str):
+    (tmp_path / part).write_text("mine")
+    with pytest.raises(OutputError, match=f"{part} already exists"):
+        check_target(tmp_path / name)
+    with pytest.raises(OutputError, match=f"{part} already exists"):
+        write(square(), tmp_path / name)
+    assert sizes(tmp_path) == {part: 4}
+    assert len(gpd.read_file(write(square(), tmp_path / name, overwrite=True))) == 3
+
+
+def test_a_link_is_followed(tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.gpkg").write_text("old")
+    link = tmp_path / "link.gpkg"
+    link.symlink_to(tmp_path / "real" / "a.gpkg")
+    write(square(), link, overwrite=True)
+    assert link.is_symlink()
+    assert len(gpd.read_file(tmp_path / "real" / "a.gpkg")) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "old", "kept"),
+    [
+        ("gpkg", ["a.gpkg-wal", "a.gpkg-shm", "a.gpkg-journal"], ["b.gpkg-wal"]),
+        ("shp", ["a.qix", "a.sbn", "a.shp.xml", "a.SHX"], ["ab.shx", "a.tif"]),
+        ("geojson", [], ["a.qml", "a.geojson-wal"]),
+    ],
+)
+def test_parts_of_a_replaced_file_go_with_it(
+    tmp_path: Path, suffix: str, old: list[str], kept: list[str]
+):
+    for name in (f"a.{suffix}", *old, *kept):
+        (tmp_path / name).write_text("old")
+    path = write(square(), tmp_path / f"a.{suffix}", overwrite=True)
+    left = {name for name, size in sizes(tmp_path).items() if size == 3}
+    assert left == set(kept)
+    assert len(gpd.read_file(path)) == 3
+
+
+def test_parts_of_a_file_whose_name_differs_in_case_stay(tmp_path: Path):
+    write(square(3), tmp_path / "pools.shp")
+    if (tmp_path / "POOLS.SHP").exists():
+        pytest.skip("these are one file on this disk")
+    write(square(2), tmp_path / "Pools.shp")
+    write(square(1), tmp_path / "Pools.shp", overwrite=True)
+    assert len(gpd.read_file(tmp_path / "pools.shp")) == 3
+    assert len(gpd.read_file(tmp_path / "Pools.shp")) == 1
+
+
+@pytest.mark.parametrize("held", ["a.shp", "a.shx", "a.dbf", "a.qix"])
+def test_a_file_that_others_hold_open_leaves_all_as_it_was(
+    tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As Windows does with files that a GIS holds open, which no other system does."""
+    write(square(3), tmp_path / "a.shp")
+    (tmp_path / "a.qix").write_text("an index")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    replace = Path.replace
+
+    def refused(file: Path, target: Path) -> Path:
+        if tmp_path / held in (file, target):
+            raise PermissionError(13, "in use by another program", str(file))
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OutputError, match="in use by another program"):
+        write(square(5), tmp_path / "a.shp", overwrite=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_folder_where_nothing_can_be_made_is_refused(tmp_path: Path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):  # a superuser may write everywhere but here
+        folder = Path("/proc")
+        if not folder.is_dir():
+            pytest.skip("this user may write to every folder")
+    with pytest.raises(OutputError, match=f"no files can be made in {folder}"):
+        check_folder(folder / "out.gpkg")
+    with pytest.raises(OutputError, match=f"no files can be made in {folder}"):
+        check_target(folder / "out.gpkg")

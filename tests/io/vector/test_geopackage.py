@@ -1,0 +1,149 @@
+"""Several layers in one file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio
+import pytest
+import shapely
+
+from geodetect.errors import InputError, OutputError
+from geodetect.io.vector import geopackage
+from geodetect.io.vector.chunks import ChangedPieces, TablePieces
+from geodetect.io.vector.gdal import check_geopackage
+from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
+from geodetect.io.vector.qgis_categories import ORANGE, Category, single_qml
+from tests.helpers.tiny import program_environment
+
+SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
+
+
+def table(*shapes: shapely.Geometry, crs: str = "EPSG:2154") -> gpd.GeoDataFrame:
+    numbers = list(range(len(shapes)))
+    return gpd.GeoDataFrame({"number": numbers}, geometry=list(shapes), crs=crs)
+
+
+def two_layers() -> list[Layer]:
+    style = single_qml(Category("", ORANGE))
+    other = table(SQUARE, SQUARE, crs="EPSG:4326")
+    return [Layer("first", table(SQUARE), style), Layer("second", other)]
+
+
+def styled_layers(path: Path) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT f_table_name, useAsDefault FROM layer_styles").fetchall()
+
+
+def test_layers_are_read_back_in_their_crs_with_their_styles(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg")
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["first", "second", "layer_styles"]
+    first, second = (gpd.read_file(path, layer=name) for name in ("first", "second"))
+    assert (len(first), first.crs.to_epsg()) == (1, 2154)
+    assert (len(second), second.crs.to_epsg()) == (2, 4326)
+    assert styled_layers(path) == [("first", 1)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_layers_can_be_brought_to_one_crs(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg", crs="EPSG:3035")
+    for name in ("first", "second"):
+        assert gpd.read_file(path, layer=name).crs.to_epsg() == 3035
+
+
+def test_simple_and_multiple_geometries_become_multiple_ones(tmp_path: Path) -> None:
+    path = write_layers([Layer("mixed", table(SQUARE, PARTS))], tmp_path / "out.gpkg")
+    assert pyogrio.read_info(path, layer="mixed")["geometry_type"] == "MultiPolygon"
+    read = gpd.read_file(path, layer="mixed")
+    assert shapely.equals(read.geometry.to_numpy(), [SQUARE, PARTS]).all()
+
+
+def test_an_empty_layer_is_written(tmp_path: Path) -> None:
+    path = write_layers([Layer("none", table())], tmp_path / "out.gpkg")
+    assert len(gpd.read_file(path, layer="none")) == 0
+
+
+def test_another_format_holds_one_layer(tmp_path: Path) -> None:
+    path = write_layers([Layer("only", table(SQUARE))], tmp_path / "out.fgb")
+    assert len(gpd.read_file(path)) == 1
+    with pytest.raises(InputError, match=r"out\.fgb: flatgeobuf holds one layer.*2 to write.*gpkg"):
+        write_layers(two_layers(), tmp_path / "out.fgb", overwrite=True)
+    with pytest.raises(InputError, match="holds one layer"):
+        check_layers("changes.geojson", 2)
+
+
+def test_nothing_is_replaced_unless_asked(tmp_path: Path) -> None:
+    path = write_layers(two_layers(), tmp_path / "out.gpkg")
+    with pytest.raises(OutputError, match="already exists"):
+        write_layers(two_layers(), path)
+    write_layers([Layer("third", table(SQUARE))], path, overwrite=True)
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["third"]
+
+
+FULL = """
+import resource, sys
+import geopandas, shapely
+from geodetect.errors import OutputError
+from geodetect.io.vector.gdal import check_geopackage
+from geodetect.io.vector.geopackage import Layer, write_layers
+squares = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)] * 2000, crs="EPSG:2154")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    write_layers([Layer("first", squares), Layer("second", squares)], sys.argv[1])
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX systems do")
+@pytest.mark.parametrize("limit", [1000, 100_000, 300_000])
+def test_a_full_disk_is_one_line_without_sql_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "out.gpkg"), str(limit)],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert done.stdout.startswith("cannot write ")
+    assert done.stdout.count("\n") == 1
+    assert "INSERT" not in done.stdout
+    assert "CREATE" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_did_not_arrive_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the disk fills up, of which GDAL says nothing."""
+    write = geopackage.write_layer
+
+    def lose_rows(rows: TablePieces, *args: object, **options: object) -> None:
+        write(ChangedPieces(rows, lambda piece: piece.iloc[:1], rows.crs), *args, **options)
+
+    monkeypatch.setattr(geopackage, "write_layer", lose_rows)
+    with pytest.raises(OutputError, match=r"out\.gpkg: only 1 of 2 rows were written"):
+        write_layers(two_layers(), tmp_path / "out.gpkg")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["rows", "entries of the index"])
+def test_a_geopackage_that_is_not_whole_is_noticed(tmp_path: Path, lost: str) -> None:
+    shapes = [SQUARE, SQUARE, shapely.Polygon(), None]
+    path = write_layers([Layer("some", table(*shapes))], tmp_path / "out.gpkg")
+    check_geopackage(path, {"some": 4})  # what is empty or missing is in no index
+    statement = {
+        "rows": "DROP TRIGGER rtree_some_geom_delete; DELETE FROM some WHERE fid = 1",
+        "entries of the index": "DELETE FROM rtree_some_geom WHERE id = 1",
+    }
+    with closing(sqlite3.connect(path)) as database:
+        database.create_function("ST_IsEmpty", 1, lambda _: 0)
+        database.executescript(statement[lost])
+    with pytest.raises(OSError, match="only"):
+        check_geopackage(path, {"some": 4})

@@ -1,0 +1,114 @@
+"""What a training starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from geodetect.errors import ModelFileError
+from geodetect.model.checkpoints.initialization import initialise
+from geodetect.model.file import save_bundle
+from geodetect.model.network.retinanet import RetinaNet
+from tests.helpers.tiny import save_tiny_model, tiny_card
+
+
+def new_network(classes: int = 1) -> RetinaNet:
+    config = tiny_card().network
+    assert config is not None
+    return RetinaNet(config, classes)
+
+
+def test_none_leaves_the_network_as_it_is() -> None:
+    network = new_network()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert initialise(network, "none") == "random weights"
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_a_model_gives_all_its_parameters(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    network = new_network()
+    told = initialise(network, str(path))
+    assert told.startswith("model squares")
+    assert network.trunk.conv1.weight[0, 0, 0, 0].item() == pytest.approx(1 / 147, rel=1e-3)
+    assert network.trunk.conv1.weight.dtype == torch.float32
+
+
+def test_a_model_of_other_classes_gives_all_but_its_output_layer(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    network = new_network(classes=5)
+    count = len(network.state_dict())
+    assert f"({count - 2} of {count} parameters)" in initialise(network, str(path))
+
+
+def test_a_model_with_another_trunk_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_bundle(path, tiny_card(), {"other.weight": np.zeros(3)})
+    with pytest.raises(ModelFileError, match="of another kind"):
+        initialise(new_network(), str(path))
+
+
+def test_a_trunk_in_the_names_of_torchvision_fits(tmp_path: Path) -> None:
+    full = torchvision.models.resnet18(weights=None)
+    save_file(full.state_dict(), tmp_path / "resnet.safetensors")
+    network = new_network()
+    assert initialise(network, str(tmp_path / "resnet.safetensors")) == (
+        "resnet18 trunk from resnet.safetensors"
+    )
+    torch.testing.assert_close(network.trunk.conv1.weight, full.conv1.weight)
+
+
+def test_a_trunk_that_lacks_parameters_is_refused(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "part.safetensors")
+    with pytest.raises(ModelFileError, match=r"holds no bn1\.bias and .* more"):
+        initialise(new_network(), str(tmp_path / "part.safetensors"))
+
+
+def test_a_trunk_of_another_shape_is_refused(tmp_path: Path) -> None:
+    state = dict(torchvision.models.resnet18(weights=None).state_dict())
+    state["conv1.weight"] = torch.zeros(64, 4, 7, 7)
+    save_file(state, tmp_path / "four.safetensors")
+    with pytest.raises(ModelFileError, match=r"--init four\.safetensors"):
+        initialise(new_network(), str(tmp_path / "four.safetensors"))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pth").write_bytes(b"\x80\x02")
+    with pytest.raises(ModelFileError, match="not a safetensors file"):
+        initialise(new_network(), str(tmp_path / "model.pth"))
+
+
+def test_an_unknown_name_tells_what_there_is() -> None:
+    with pytest.raises(ModelFileError, match="expected imagenet, none"):
+        initialise(new_network(), "giraffes")
+
+
+def test_imagenet_without_a_network_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(ModelFileError, match=r"cannot be downloaded.*--init none") as caught:
+        initialise(new_network(), "imagenet")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_with_another_backbone_is_refused(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    config = tiny_card().network
+    assert config is not None
+    network = RetinaNet(config.model_copy(update={"backbone": "resnet34"}), 1)
+    with pytest.raises(
+        ModelFileError, match=r"backbone resnet18, wanted resnet34.*--init imagenet"
+    ):
+        initialise(network, str(path))

@@ -1,0 +1,91 @@
+"""The residual networks and the pyramid are those of torchvision, to the last bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+from geodetect.model.network.backbones import RESNETS, ResNetTrunk, fold_norms
+from geodetect.model.network.retinanet import FeaturePyramid
+from tests.helpers.tiny import modules_after
+
+
+@pytest.fixture(scope="module", params=sorted(RESNETS))
+def pair(request: pytest.FixtureRequest) -> tuple[ResNetTrunk, torch.nn.Module]:
+    """A trunk, and torchvision's network with the same weights and lively norms."""
+    generator = torch.Generator().manual_seed(0)
+    theirs = torchvision.models.get_model(
+        request.param, weights=None, norm_layer=FrozenBatchNorm2d
+    ).eval()
+    for buffer in theirs.buffers():
+        buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    ours = ResNetTrunk(request.param, 4).eval()
+    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")})
+    return ours, theirs
+
+
+def test_the_stages_give_what_torchvision_gives(
+    pair: tuple[ResNetTrunk, torch.nn.Module],
+) -> None:
+    ours, theirs = pair
+    image = torch.rand(2, 3, 70, 97, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
+        wanted = []
+        for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
+            x = stage(x)
+            wanted.append(x)
+        found = ours(image)
+    assert [feature.shape[1] for feature in found] == list(ours.channels)
+    for one, two in zip(found, wanted[1:], strict=True):
+        assert torch.equal(one, two)
+
+
+def test_folded_norms_change_nothing_but_the_rounding() -> None:
+    trunk = ResNetTrunk("resnet18", 3).eval()
+    for buffer in trunk.buffers():
+        buffer.copy_(torch.rand(buffer.shape) + 0.5)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        before = trunk(image)
+        fold_norms(trunk)
+        after = trunk(image)
+    assert not list(trunk.buffers())
+    for one, two in zip(before, after, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * float(one.detach().abs().max()))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_in_training_norms_scale_the_kernels_and_results_and_gradients_are_the_same(
+    name: str,
+) -> None:
+    trunk = ResNetTrunk(name, 3).double()
+    for buffer in trunk.buffers():
+        buffer.copy_(torch.rand(buffer.shape, dtype=torch.float64) + 0.5)
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    found = []
+    for training in (False, True):
+        trunk.train(training).zero_grad()
+        features = trunk(image)
+        sum(feature.square().mean() for feature in features).backward()
+        gradients = [parameter.grad.clone() for parameter in trunk.parameters()]
+        found.append([*features, *gradients])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9 * float(one.detach().abs().max()))
+
+
+def test_the_pyramid_gives_what_torchvision_gives() -> None:
+    theirs, ours = FeaturePyramidNetwork([8, 16, 32], 12), FeaturePyramid((8, 16, 32), 12)
+    ours.load_state_dict(theirs.state_dict())
+    sizes = ((8, 17, 23), (16, 9, 12), (32, 5, 6))
+    features = [torch.rand(2, *size) for size in sizes]
+    wanted = theirs({str(number): one for number, one in enumerate(features)}).values()
+    for one, two in zip(ours(features), wanted, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_network_is_built_without_torchvision() -> None:
+    assert "torchvision" not in modules_after("import geodetect.model.runtimes.export")

@@ -1,0 +1,94 @@
+"""What is kept for the next run."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodetect.model.runtimes.cache import FOLDER_VARIABLE, KEPT, cache_folder, cached, digest
+
+ENTRY = {"model": b"<net/>", "weights": bytes(range(256)) * 64, "empty": b""}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def file_of(folder: Path) -> Path:
+    (file,) = folder.rglob("*.safetensors")
+    return file
+
+
+def never() -> dict[str, bytes]:
+    raise AssertionError("made although it was there")
+
+
+def test_what_was_made_once_is_read_afterwards(folder: Path) -> None:
+    assert cached("kind", "key", lambda: ENTRY) == ENTRY
+    assert cached("kind", "key", never) == ENTRY
+    assert file_of(folder) == folder / "kind" / "key.safetensors"
+
+
+def test_another_key_or_kind_is_another_entry(folder: Path) -> None:
+    cached("kind", "key", lambda: ENTRY)
+    assert cached("kind", "other", lambda: {"a": b"1"}) == {"a": b"1"}
+    assert cached("other", "key", lambda: {"a": b"2"}) == {"a": b"2"}
+    assert cached("kind", "key", never) == ENTRY
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_a_damaged_entry_is_made_again(folder: Path, damage: str) -> None:
+    cached("kind", "key", lambda: ENTRY)
+    file = file_of(folder)
+    data = bytearray(file.read_bytes())
+    if damage == "flip":
+        data[-100] ^= 1
+    file.write_bytes({"cut": data[:-10], "flip": data, "empty": b"", "text": b"no"}[damage])
+    assert cached("kind", "key", lambda: {**ENTRY, "model": b"new"})["model"] == b"new"
+    assert cached("kind", "key", never)["model"] == b"new"
+
+
+def test_a_folder_that_cannot_be_used_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(file / "cache"))
+    assert cached("kind", "key", lambda: ENTRY) == ENTRY
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_many_at_once_leave_one_whole_entry(folder: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: cached("kind", "key", lambda: ENTRY), range(32)))
+    assert found == [ENTRY] * 32
+    assert list(folder.rglob("*.*")) == [file_of(folder)]
+    assert cached("kind", "key", never) == ENTRY
+
+
+def test_what_was_not_used_for_longest_goes_first(folder: Path) -> None:
+    for i in range(KEPT):
+        cached("kind", f"{i}", lambda: ENTRY)
+        os.utime(folder / "kind" / f"{i}.safetensors", (i, i))
+    cached("kind", "0", never)
+    cached("kind", "new", lambda: ENTRY)
+    left = {file.stem for file in (folder / "kind").iterdir()}
+    assert left == {"new", "0", *map(str, range(2, KEPT))}
+
+
+def test_without_a_choice_it_is_a_folder_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    assert cache_folder().is_absolute()
+    assert "geodetect" in cache_folder().parts[-2:] or cache_folder().name == "geodetect"
+
+
+@given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))
+def test_keys_are_equal_for_equal_parts_only(a: list[bytes], b: list[bytes]) -> None:
+    assert (digest(*a) == digest(*b)) == (a == b)

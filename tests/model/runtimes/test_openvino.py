@@ -1,0 +1,206 @@
+"""Networks run by OpenVINO, against the same by PyTorch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geodetect.detection.retinanet_detector import load_detector
+from geodetect.errors import InputError, MissingDependencyError, ModelFileError
+from geodetect.model.card import ModelCard
+from geodetect.model.runtimes.cache import FOLDER_VARIABLE
+from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
+from geodetect.model.runtimes.torch import TorchRuntime
+from tests.helpers.tiny import (
+    ROOT,
+    grid_corners,
+    modules_after,
+    save_tiny_model,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+)
+
+CARD = tiny_card(mean=(0.2, 0.1, 0.0), std=(0.9, 1.1, 1.0))
+SCALED = tiny_card(input_scale=1.25)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv(FOLDER_VARIABLE, str(folder))
+        yield folder
+
+
+def opened(card: ModelCard = CARD, precision: str = "fp32") -> OpenVinoRuntime:
+    return OpenVinoRuntime(card, weights_of(tiny_network(card)), precision=precision)
+
+
+@pytest.fixture(scope="module")
+def runtime(cache: Path) -> OpenVinoRuntime:
+    return opened()
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
+
+
+def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    valid = np.ones((len(pixels), *pixels.shape[2:]), bool)
+    valid[:, : pixels.shape[2] // 4] = False
+    return valid
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 57), (1, 1), (8, 9), (128, 40)])
+@pytest.mark.parametrize("card", [CARD, SCALED], ids=["as it is", "scaled"])
+def test_single_precision_gives_what_pytorch_gives(card: ModelCard, size: tuple[int, int]) -> None:
+    pixels = noise(2, 3, *size)
+    valid = everywhere(pixels)
+    wanted = TorchRuntime(card, weights_of(tiny_network(card)), "cpu", precision="fp32")
+    logits, deltas, padded = opened(card).forward(pixels, valid)
+    expected = wanted.forward(pixels, valid)
+    assert padded == expected[2]
+    assert logits.dtype == deltas.dtype == np.float32
+    np.testing.assert_allclose(logits, expected[0], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(deltas, expected[1], atol=1e-3)
+
+
+def test_the_built_in_model_finds_the_same_pools_as_with_pytorch() -> None:
+    with rasterio.open(ROOT / "sample_data/neighbourhood.tif") as scene:
+        pixels = scene.read([1, 2, 3], window=Window(1820, 200, 320, 250))[None]
+    valid = np.ones((1, 250, 320), bool)
+    ours, theirs = (
+        load_detector("pools", device="cpu", runtime=name, precision="fp32")(pixels, valid)[0]
+        for name in ("openvino", "torch")
+    )
+    assert len(ours) == len(theirs) >= 3
+    np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=0.05)
+    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-3)
+
+
+def test_half_precision_finds_the_same_squares(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "squares.safetensors")
+    image = squares_image(128, grid_corners(128))[None]
+    detector = load_detector(path, device="cpu", runtime="openvino")
+    found = detector(image, np.ones((1, 128, 128), bool))[0]
+    corners = sorted(map(tuple, found.boxes[:, :2].round().astype(int).tolist()))
+    assert corners == sorted(grid_corners(128))
+
+
+def test_results_do_not_depend_on_the_batch(runtime: OpenVinoRuntime) -> None:
+    pixels = noise(5, 3, 40, 48)
+    together = runtime.forward(pixels, everywhere(pixels))
+    for i in range(5):
+        alone = runtime.forward(pixels[i : i + 1], everywhere(pixels)[i : i + 1])
+        np.testing.assert_array_equal(alone[0][0], together[0][i])
+        np.testing.assert_array_equal(alone[1][0], together[1][i])
+
+
+def test_several_threads_may_use_it_at_once(runtime: OpenVinoRuntime) -> None:
+    batches = [noise(3, 3, 16 + 8 * i, 24) for i in range(12)]
+    expected = [runtime.forward(batch, everywhere(batch))[0] for batch in batches]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda b: runtime.forward(b, everywhere(b))[0], batches))
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, wanted)
+
+
+def test_one_thread_alone_runs_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO's Python module hangs now and then when two threads are the first to call it."""
+    run, threads = OpenVinoRuntime._run, list[str]()
+
+    def noted(self: OpenVinoRuntime, *image: NDArray[np.generic]) -> object:
+        threads.append(threading.current_thread().name)
+        return run(self, *image)
+
+    monkeypatch.setattr(OpenVinoRuntime, "_run", noted)
+    opened()
+    assert threads == [threading.current_thread().name]
+
+
+def test_pixels_outside_the_imagery_change_nothing(runtime: OpenVinoRuntime) -> None:
+    pixels = noise(1, 3, 32, 32)
+    valid = everywhere(pixels)
+    other = np.where(valid[:, None], pixels, 255 - pixels).astype(np.uint8)
+    np.testing.assert_array_equal(
+        runtime.forward(pixels, valid)[0], runtime.forward(other, valid)[0]
+    )
+
+
+def test_it_says_what_it_is(runtime: OpenVinoRuntime) -> None:
+    assert runtime.title == "OpenVINO fp32 on cpu"
+    assert runtime.streams >= 1
+
+
+def test_auto_is_half_precision_where_the_processor_has_it() -> None:
+    import openvino
+
+    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert opened(precision="auto").precision == ("bf16" if "BF16" in capable else "fp32")
+    missing = [name for name, capability in CAPABILITIES.items() if capability not in capable]
+    for name in missing:
+        with pytest.raises(InputError, match=rf"--precision {name}: not .* expected auto .*fp32"):
+            opened(precision=name)
+
+
+def test_weights_that_do_not_fit_the_card_are_refused() -> None:
+    with pytest.raises(ModelFileError, match="do not agree"):
+        OpenVinoRuntime(tiny_card(classes=("a", "b")), weights_of(tiny_network(CARD)))
+
+
+def test_a_kept_conversion_gives_the_same_bytes_as_a_new_one(
+    runtime: OpenVinoRuntime, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = noise(1, 3, 64, 64)
+    expected = runtime.forward(pixels, everywhere(pixels))[0]
+    assert any((cache / "openvino").iterdir())
+    assert "openvino_telemetry" not in sys.modules  # it reports over the network
+    for folder in (cache, tmp_path / "new", tmp_path / "file" / "in the way"):
+        monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+        (tmp_path / "file").touch()
+        found = opened().forward(pixels, everywhere(pixels))[0]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_conversion_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        opened()
+    assert [str(warning.message) for warning in said] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_run_needs_no_pytorch_and_reports_nothing_over_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    path = save_tiny_model(tmp_path / "squares.safetensors")
+    load_detector(path, device="cpu")
+    modules = modules_after(
+        "import numpy as np\n"
+        "from geodetect.detection.retinanet_detector import load_detector\n"
+        f"detector = load_detector({str(path)!r}, device='cpu')\n"
+        "detector(np.zeros((1, 3, 64, 64), np.uint8), np.ones((1, 64, 64), bool))"
+    )
+    assert "openvino" in modules
+    assert not modules & {"torch", "torchvision", "openvino_telemetry"}
+
+
+def test_without_openvino_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependencyError, match="pip install openvino"):
+        opened()

@@ -1,0 +1,203 @@
+"""Model files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from geodetect.errors import ModelFileError, OutputError
+from geodetect.model.card import ModelCard
+from geodetect.model.file import (
+    list_models,
+    load_bundle,
+    load_card,
+    model_path,
+    save_bundle,
+)
+
+CARD = ModelCard(name="toy", classes=("pool", "car"), gsd_m=0.2, metrics={"ap50": 0.5})
+WEIGHTS = {
+    "a": np.arange(12, dtype=np.float16).reshape(3, 4),
+    "b.c": np.array([1.5, -2.0], np.float32),
+    "n": np.array(7, np.int64),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.safetensors"
+    save_bundle(path, CARD, WEIGHTS)
+    return path
+
+
+def test_a_model_comes_back_as_it_was_saved(file: Path) -> None:
+    card, weights = load_bundle(file)
+    assert card == CARD == load_card(file)
+    assert weights.keys() == WEIGHTS.keys()
+    for key, value in WEIGHTS.items():
+        assert weights[key].dtype == value.dtype
+        assert np.array_equal(weights[key], value)
+
+
+def test_weights_in_any_memory_layout_come_back(tmp_path: Path) -> None:
+    turned = np.asfortranarray(np.arange(12.0).reshape(3, 4))[:, ::-1]
+    save_bundle(tmp_path / "m.safetensors", CARD, {"w": turned})
+    assert np.array_equal(load_bundle(tmp_path / "m.safetensors")[1]["w"], turned)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_file_changed_in_any_byte_is_refused_or_means_the_same(
+    file: Path, data: st.DataObject
+) -> None:
+    content = bytearray(file.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    changed = file.with_name("changed.safetensors")
+    changed.write_bytes(content)
+    try:
+        card, weights = load_bundle(changed)
+    except ModelFileError as error:
+        assert "\n" not in str(error)  # noqa: PT017 (either outcome is right)
+    else:
+        assert card == CARD
+        assert all(np.array_equal(weights[key], WEIGHTS[key]) for key in WEIGHTS)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(share=st.floats(0, 0.999))
+def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
+    cut = file.with_name("cut.safetensors")
+    content = file.read_bytes()
+    cut.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelFileError, match="not a model file"):
+        load_bundle(cut)
+
+
+def test_a_changed_weight_is_found_by_the_checksum(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 0x40
+    file.write_bytes(content)
+    assert load_card(file) == CARD, "the header is unharmed"
+    with pytest.raises(ModelFileError, match="checksum does not match"):
+        load_bundle(file)
+
+
+def test_a_changed_card_is_found_by_the_checksum(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b'\\"conf\\":0.5', b'\\"conf\\":0.1'))
+    assert load_card(file).conf == 0.1
+    with pytest.raises(ModelFileError, match="checksum does not match"):
+        load_bundle(file)
+
+
+def test_weights_of_another_program_are_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.numpy.save_file(WEIGHTS, path, metadata={"format": "pt"})
+    with pytest.raises(ModelFileError, match="no geodetect model card"):
+        load_card(path)
+
+
+def header_of(file: Path) -> dict[str, str]:
+    with safetensors.safe_open(file, framework="numpy") as opened:
+        return dict(opened.metadata())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": "99"}, "format version 99, this program reads 1"),
+        ({"card": "{"}, "card cannot be read"),
+        ({"card": json.dumps({"name": "x"})}, "card cannot be read: .*classes"),
+        ({"card": CARD.model_dump_json().replace("0.5", "7", 1)}, "card cannot be read"),
+    ],
+)
+def test_a_header_that_cannot_be_used_is_one_line(
+    file: Path, changes: dict[str, str], message: str
+) -> None:
+    safetensors.numpy.save_file(WEIGHTS, file, metadata=header_of(file) | changes)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load_card(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_card_or_checksum_is_refused(file: Path) -> None:
+    header = header_of(file)
+    for missing in ("card", "sha256"):
+        less = {key: value for key, value in header.items() if key != missing}
+        safetensors.numpy.save_file(WEIGHTS, file, metadata=less)
+        with pytest.raises(ModelFileError):
+            load_bundle(file)
+
+
+def test_a_pickle_is_refused_without_running_it(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (tmp_path / "sprung",)
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ModelFileError, match="not a model file"):
+        load_bundle(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_mode_of_a_file_follows_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        save_bundle(tmp_path / "m.safetensors", CARD, WEIGHTS)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o640
+
+
+def test_saving_replaces_a_model_and_leaves_nothing_else(file: Path) -> None:
+    save_bundle(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+    assert load_card(file).name == "second"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_model_that_cannot_be_written_leaves_the_old_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_bundle(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+    assert load_card(file).name == "toy"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist"):
+        save_bundle(tmp_path / "no" / "m.safetensors", CARD, WEIGHTS)
+
+
+def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    broken = CARD.model_copy(update={"metrics": {"precision": float("nan")}})
+    with pytest.raises(OutputError, match=r"card is not valid: .*precision"):
+        save_bundle(tmp_path / "m.safetensors", broken, WEIGHTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(ModelFileError, match=r"no model 'giraffes'.*--model"):
+        model_path("giraffes")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_built_in_model_is_whole(name: str) -> None:
+    card, weights = load_bundle(name)
+    assert card.name == name
+    assert weights

@@ -1,0 +1,164 @@
+"""Model files with a network in 8 bit: calibrated, checked, written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geodetect
+from geodetect.detection.plan import plan_raster
+from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
+from geodetect.model.card import ModelCard
+from geodetect.model.file import load_bundle, load_card
+from geodetect.model.runtimes.int8 import without_int8
+from geodetect.quantization.quantize import draw_samples, quantize
+from geodetect.settings import PredictSettings, QuantizeSettings
+from tests.helpers.plain_squares import CORNERS, PLAIN, need_nncf, save_plain_model, write_squares
+from tests.helpers.tiny import save_tiny_model, write_raster
+
+FEW = QuantizeSettings(tiles=12)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("quantized")
+    save_plain_model(path / "full.safetensors", metrics={"ap50": 0.5})
+    write_squares(path / "scene.tif")
+    return path
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[int, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def card(folder: Path, told: list[tuple[int, int]]) -> ModelCard:
+    need_nncf()
+    return quantize(
+        folder / "full.safetensors",
+        folder / "scene.tif",
+        folder / "both.safetensors",
+        settings=FEW,
+        progress=lambda done, total: told.append((done, total)),
+    )
+
+
+def test_the_card_states_how_close_the_network_in_8_bit_is(card: ModelCard, folder: Path) -> None:
+    assert card == load_card(folder / "both.safetensors")
+    assert card.int8 is not None
+    assert (card.int8.calibration_tiles, card.int8.checked_tiles) == (6, 6)
+    assert card.int8.objects >= 20
+    assert card.int8.ap50 >= card.int8.ap75 > 0.97
+    assert "nncf" in card.int8.made_with
+
+
+def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: Path) -> None:
+    before, weights = load_bundle(folder / "full.safetensors")
+    _, after = load_bundle(folder / "both.safetensors")
+    assert card.model_copy(update={"int8": None}) == before
+    kept = without_int8(after)
+    assert kept.keys() == weights.keys()
+    assert all(np.array_equal(kept[name], weights[name]) for name in weights)
+
+
+def test_predict_in_8_bit_finds_the_same_squares(card: ModelCard, folder: Path) -> None:
+    scene, model = folder / "scene.tif", folder / "both.safetensors"
+    small, full = (
+        geodetect.predict(scene, model, settings=PredictSettings(device="cpu", precision=name))
+        for name in ("int8", "fp32")
+    )
+    assert len(small) == len(full) == len(CORNERS)
+    assert small.geometry.distance(full.geometry).max() == 0
+    assert (small["score"] != full["score"]).any(), "another network did it"
+
+
+def test_every_tile_is_told_once(card: ModelCard, told: list[tuple[int, int]]) -> None:
+    assert told == [(done, 12) for done in range(1, 13)]
+
+
+def test_a_model_may_be_replaced_by_itself_with_both_networks(
+    card: ModelCard, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes((folder / "both.safetensors").read_bytes())
+    again = quantize(path, folder / "scene.tif", path, settings=FEW, overwrite=True)
+    assert again == card == load_card(path)
+
+
+def test_a_network_that_comes_out_far_off_is_refused_unless_accepted(
+    folder: Path, tmp_path: Path
+) -> None:
+    need_nncf()
+    wide = save_tiny_model(tmp_path / "wide.safetensors")  # brightness beside constants of 100
+    target = tmp_path / "both.safetensors"
+    with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*--least-ap"):
+        quantize(wide, folder / "scene.tif", target, settings=FEW)
+    assert not target.exists()
+    accepted = quantize(
+        wide,
+        folder / "scene.tif",
+        target,
+        settings=FEW.model_copy(update={"least_ap": 0.0}),
+    )
+    assert accepted.int8 is not None
+    assert accepted.int8.ap50 < 0.97
+
+
+def test_imagery_without_objects_cannot_check_anything(folder: Path, tmp_path: Path) -> None:
+    need_nncf()
+    noise = np.random.default_rng(3).integers(40, 80, (3, 256, 256), dtype=np.uint8)
+    empty = write_raster(tmp_path / "empty.tif", noise)
+    with pytest.raises(InputError, match=r"finds nothing in 2 tiles .* --rasters"):
+        quantize(folder / "full.safetensors", empty, tmp_path / "m.safetensors", settings=FEW)
+
+
+def test_samples_are_drawn_without_repeating_and_the_same_again(folder: Path) -> None:
+    settings = PredictSettings(overlap=0)
+    plans = [plan_raster(folder / "scene.tif", PLAIN, settings) for _ in range(2)]
+    drawn = draw_samples(plans, 20, seed=4)
+    places = [(plans.index(one.plan), one.tile.index) for one in drawn]
+    assert len(set(places)) == 20
+    assert {raster for raster, _ in places} == {0, 1}
+    assert drawn == draw_samples(plans, 20, seed=4) != draw_samples(plans, 20, seed=5)
+    everything = draw_samples(plans, 1000, seed=0)
+    tiles = [one.tile for one in everything if one.plan is plans[1]]
+    assert sorted(tiles, key=lambda tile: tile.index) == list(plans[1].scheme)
+
+
+def test_tiles_that_are_mostly_without_imagery_are_not_drawn(tmp_path: Path) -> None:
+    pixels = np.full((3, 256, 256), 90, np.uint8)
+    pixels[:, :, 128:] = 0
+    pixels[:, 128:, 100:] = 0
+    path = write_raster(tmp_path / "half.tif", pixels, nodata=0)
+    plans = [plan_raster(path, PLAIN, PredictSettings(overlap=0))]
+    assert sorted(one.tile.index for one in draw_samples(plans, 9, seed=0)) == [0, 2]
+    path = write_raster(tmp_path / "none.tif", np.zeros((3, 256, 256), np.uint8), nodata=0)
+    with pytest.raises(InputError, match="imagery for the most part"):
+        draw_samples([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
+
+
+def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
+    model, scene = folder / "full.safetensors", folder / "scene.tif"
+    with pytest.raises(OutputError, match=r"ends in \.safetensors"):
+        quantize(model, scene, tmp_path / "m.xml")
+    with pytest.raises(OutputError, match="already exists; replace it with --overwrite"):
+        quantize(model, scene, model)
+    with pytest.raises(OutputError, match="does not exist"):
+        quantize(model, scene, tmp_path / "no" / "m.safetensors")
+
+
+def test_a_missing_model_or_extra_is_told_before_any_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "m.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "nncf", None)
+        with pytest.raises(MissingDependencyError, match=r"geodetect\[int8\]"):
+            quantize(folder / "full.safetensors", folder / "scene.tif", target)
+    need_nncf()
+    with pytest.raises(ModelFileError, match="no model 'giraffes'"):
+        quantize("giraffes", folder / "scene.tif", target)

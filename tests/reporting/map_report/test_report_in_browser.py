@@ -1,0 +1,369 @@
+"""The report in Chromium, from a file, without any network: what a person does and sees."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from PIL import Image
+
+import geodetect
+from geodetect.geo.grid import Grid, parse_crs
+from geodetect.reporting.drawing import marks
+from geodetect.settings import ReportSettings
+from tests.helpers.tiny import write_raster
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (extra: test)")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+PATIENCE_S = 60  # a busy machine is no failure
+WIDTH, HEIGHT = 1300, 900
+HOSTILE = "</script><b>&amp;"
+CLASSES = ("pool", HOSTILE)
+COLOURS = {"pool": (30, 200, 220), HOSTILE: (220, 60, 40)}
+GROUND = (96, 120, 84)
+
+
+def spaced_boxes() -> Any:
+    x, y = np.meshgrid(np.arange(60, WIDTH - 60, 120), np.arange(60, HEIGHT - 60, 120))
+    corner = np.stack([x.ravel(), y.ravel()], axis=1)
+    return np.concatenate([corner, corner + np.array([40, 30])], axis=1).astype(np.float64)
+
+
+BOXES = spaced_boxes()
+COUNT = len(BOXES)
+SCORES = np.round(np.linspace(0.05, 0.98, COUNT)[np.random.default_rng(5).permutation(COUNT)], 3)
+NAMES = [CLASSES[row % 2] for row in range(COUNT)]
+RIGHT = SCORES > 0.3  # these are in the truth; and one more object is, that nothing finds
+
+
+def layer(boxes: Any, **columns: Any) -> gpd.GeoDataFrame:
+    grid = Grid(
+        parse_crs("EPSG:32632"), Affine(0.25, 0, 5e5, 0, -0.25, 5.2e6), WIDTH, HEIGHT
+    )  # that of `write_raster`
+    return gpd.GeoDataFrame(
+        columns, geometry=shapely.polygons(grid.boxes_to_map(boxes)), crs="EPSG:32632"
+    )
+
+
+def painted() -> Any:
+    image = np.empty((3, HEIGHT, WIDTH), np.uint8)
+    image[:] = np.array(GROUND, np.uint8)[:, None, None]
+    for (x1, y1, x2, y2), name in zip(BOXES.astype(int), NAMES, strict=True):
+        image[:, y1:y2, x1:x2] = np.array(COLOURS[name], np.uint8)[:, None, None]
+    return image
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Reports of one scene: with truth, with imagery beside, plain, and without scores."""
+    folder = tmp_path_factory.mktemp("reports with a space")
+    raster = write_raster(folder / "scene.tif", painted())
+    found = layer(BOXES, **{"id": np.arange(1, COUNT + 1), "class": NAMES, "score": SCORES})
+    missed = np.array([[725.0, 480, 755, 510]])
+    names = [name for name, right in zip(NAMES, RIGHT, strict=True) if right]
+    truth = layer(np.concatenate([BOXES[RIGHT], missed]), **{"class": [*names, "pool"]})
+    kinds: dict[str, dict[str, Any]] = {
+        "truth": {"raster": raster, "truth": truth, "settings": ReportSettings(note=HOSTILE)},
+        "beside": {"raster": raster, "settings": ReportSettings(imagery="beside", conf=0.5)},
+        "plain": {},
+        "coarse": {"raster": raster, "settings": ReportSettings(gsd=1.0)},
+    }
+    for name, options in kinds.items():
+        geodetect.report(found, folder / f"{name}.html", **options)
+    geodetect.report(found.drop(columns="score"), folder / "unscored.html", raster=raster)
+    return {path.stem: path for path in folder.glob("*.html")}
+
+
+@pytest.fixture(scope="module", params=[1280, 390])
+def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    arguments = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+    arguments += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={request.param},900"]
+    for argument in arguments + (["--no-sandbox"] if os.geteuid() == 0 else []):
+        options.add_argument(argument)
+    if request.param < 500:
+        phone = {"deviceMetrics": {"width": request.param, "height": 844, "pixelRatio": 2}}
+        options.add_experimental_option("mobileEmulation", phone)
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    chrome.set_page_load_timeout(PATIENCE_S)
+    chrome.set_script_timeout(PATIENCE_S)
+    yield chrome
+    chrome.quit()
+
+
+@dataclass
+class Report:
+    """A page as a person uses it."""
+
+    chrome: Any
+
+    def find(self, selector: str) -> Any:
+        return self.chrome.find_element("css selector", selector)
+
+    def texts(self, selector: str) -> list[str]:
+        return [found.text for found in self.chrome.find_elements("css selector", selector)]
+
+    def wait(self, condition: Any) -> None:
+        WebDriverWait(self.chrome, PATIENCE_S).until(lambda _: condition())
+
+    @property
+    def shown(self) -> int:
+        return int(self.find("#figures b").text.replace(",", ""))
+
+    @property
+    def view(self) -> list[float]:
+        return [float(part) for part in self.find("#view").get_attribute("data-view").split()]
+
+    def settle(self) -> None:
+        """Wait until what was asked for is drawn: the next two frames."""
+        next_frame = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 50))"
+        self.chrome.execute_async_script(next_frame)
+
+    def place(self, x: float, y: float) -> tuple[int, int]:
+        """Where a place of the raster is on the canvas, from its middle."""
+        cx, cy, zoom = self.view
+        return round((x - cx) * zoom), round((y - cy) * zoom)
+
+    def click_map(self, x: float, y: float) -> None:
+        canvas = self.find("#view")
+        self.chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        self.settle()
+        ActionChains(self.chrome).move_to_element_with_offset(
+            canvas, *self.place(x, y)
+        ).click().perform()
+
+    def attributes(self) -> dict[str, str]:
+        rows = self.chrome.find_elements("css selector", "#attributes tr")
+        cells = [row.find_elements("css selector", "td") for row in rows]
+        return {name.text: value.text for name, value in cells}
+
+    def picture(self, selector: str) -> Any:
+        """What an element looks like, ``uint8[H, W, 3]``."""
+        png = self.find(selector).screenshot_as_png
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    def problems(self) -> list[Any]:
+        return self.chrome.get_log("browser")
+
+    def addresses(self) -> list[str]:
+        """Everything that was asked for since the last call."""
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.chrome.get_log("performance")
+        ]
+        asked = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in asked]
+
+
+def opened(browser: Any, page: Path) -> Report:
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    report = Report(browser)
+    report.wait(lambda: report.find("#view").get_attribute("data-view"))
+    report.settle()
+    return report
+
+
+def shows(image: Any, colour: tuple[int, int, int], *, tolerance: int = 14) -> int:
+    """How many pixels have about this colour."""
+    return int((np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).sum())
+
+
+@pytest.mark.parametrize("kind", ["truth", "beside", "plain", "coarse", "unscored"])
+def test_a_report_opens_without_errors_and_without_a_network(
+    browser: Any, pages: dict[str, Path], kind: str
+):
+    report = opened(browser, pages[kind])
+    report.wait(lambda: report.shown > 0)
+    assert report.problems() == []
+    asked = report.addresses()
+    assert asked
+    assert all(url.startswith(("file://", "data:")) for url in asked)
+    assert browser.execute_script(
+        "return document.documentElement.scrollWidth"
+    ) <= browser.execute_script("return window.innerWidth")
+
+
+@pytest.mark.parametrize("kind", ["truth", "beside"])
+def test_the_imagery_is_seen_below_the_boxes(browser: Any, pages: dict[str, Path], kind: str):
+    report = opened(browser, pages[kind])
+    report.wait(lambda: shows(report.picture("#map"), GROUND) > 10_000)
+    outlines = [marks.FOUND] if kind == "truth" else marks.STEPS[2:]
+    assert sum(shows(report.picture("#map"), colour) for colour in outlines) > 100
+    assert report.problems() == []
+
+
+def test_on_plain_ground_there_are_boxes_and_a_scale_bar(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["plain"])
+    assert shows(report.picture("#map"), (251, 251, 250)) > 10_000
+    assert report.find("#scale").text.endswith(" m")
+
+
+def test_the_scale_bar_is_as_long_as_it_says(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["truth"])
+    for _ in range(3):
+        number, unit = report.find("#scale").text.split()
+        metres = float(number) * {"m": 1, "cm": 0.01, "km": 1000}[unit]
+        width_px = browser.execute_script(
+            "return document.querySelector('#scale span').getBoundingClientRect().width"
+        )
+        assert width_px / report.view[2] * 0.25 == pytest.approx(metres, rel=0.02)
+        report.find("[data-zoom=in]").click()
+        report.settle()
+
+
+def test_the_slider_changes_what_is_counted(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["truth"])
+    slider = report.find("#score")
+    assert report.shown == COUNT
+    for _ in range(4):
+        slider.send_keys(Keys.PAGE_UP)
+    threshold = float(slider.get_attribute("value"))
+    assert 0.2 < threshold < 0.9
+    kept = threshold - 1e-9 <= SCORES
+    assert report.shown == kept.sum()
+    precision, recall = (RIGHT & kept).sum() / kept.sum(), (RIGHT & kept).sum() / (RIGHT.sum() + 1)
+    assert report.texts("#figures b")[1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
+    slider.send_keys(Keys.END)
+    assert report.shown == 0
+    assert report.problems() == []
+
+
+def test_the_slider_starts_where_it_was_asked_to(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["beside"])
+    assert report.find("#score-value").text == "0.50"
+    assert report.shown == (SCORES >= 0.5).sum()
+
+
+def test_the_best_f1_can_be_set(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["truth"])
+    button = report.find("#best")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    assert report.shown == RIGHT.sum()
+    assert report.texts("#figures b")[1] == "1.000"
+
+
+def test_without_scores_there_is_no_slider(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["unscored"])
+    assert not report.find("#threshold").is_displayed()
+    assert report.shown == COUNT
+
+
+def test_classes_can_be_switched_off_and_hostile_names_are_only_text(
+    browser: Any, pages: dict[str, Path]
+):
+    report = opened(browser, pages["truth"])
+    assert report.texts("#classes td:first-child") == sorted(CLASSES)
+    assert report.find("#note").text == HOSTILE
+    assert not browser.find_elements("css selector", "b b, td b")
+    report.find("#classes input").click()
+    off = sorted(CLASSES)[0]
+    assert report.shown == sum(name != off for name in NAMES)
+    report.find("#classes input").click()
+    assert report.shown == COUNT
+
+
+@pytest.mark.parametrize("kind", ["truth", "beside", "coarse"])
+def test_a_click_on_a_box_opens_its_attributes_and_a_chip_of_it(
+    browser: Any, pages: dict[str, Path], kind: str
+):
+    report = opened(browser, pages[kind])
+    row = int(np.argmax(SCORES))
+    x1, y1, x2, y2 = BOXES[row]
+    report.click_map((x1 + x2) / 2, (y1 + y2) / 2)
+    report.wait(lambda: report.find("#details").is_displayed())
+    attributes = report.attributes()
+    assert attributes["id"] == str(row + 1)
+    assert attributes["Score"] == f"{SCORES[row]:g}"
+    assert attributes["Class"] == NAMES[row]
+    assert attributes["Box"] == "10.0 x 7.5 m"
+    report.wait(
+        lambda: shows(report.picture("#chip-zoom"), COLOURS[NAMES[row]], tolerance=25) > 900
+    )
+    report.click_map(WIDTH - 20, HEIGHT - 20)  # far from any box, for fingers too
+    report.wait(lambda: not report.find("#details").is_displayed())
+    assert report.problems() == []
+
+
+def test_a_missed_object_is_drawn_and_can_be_clicked(browser: Any, pages: dict[str, Path]):
+    report = opened(browser, pages["truth"])
+    report.click_map(740, 495)
+    report.wait(lambda: report.find("#details").is_displayed())
+    assert report.attributes() == {"Result": "missed", "Class": "pool", "Box": "7.5 x 7.5 m"}
+
+
+def test_the_map_zooms_by_button_wheel_and_key_and_moves_by_dragging(
+    browser: Any, pages: dict[str, Path]
+):
+    report = opened(browser, pages["truth"])
+    canvas, first = report.find("#view"), report.view
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    report.find("[data-zoom=in]").click()
+    report.wait(lambda: report.view[2] == pytest.approx(first[2] * 1.6))
+    ActionChains(browser).drag_and_drop_by_offset(canvas, -60, -40).perform()
+    moved = report.view
+    assert moved[0] - first[0] == pytest.approx(60 / moved[2], abs=2)
+    assert moved[1] - first[1] == pytest.approx(40 / moved[2], abs=2)
+    wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -100, cancelable: true}))"
+    browser.execute_script(wheel, canvas)
+    report.wait(lambda: report.view[2] > moved[2] * 1.1)
+    canvas.send_keys("0")
+    report.wait(lambda: report.view == pytest.approx(first))
+
+
+def test_an_error_in_the_gallery_leads_to_its_place_on_the_map(
+    browser: Any, pages: dict[str, Path]
+):
+    report = opened(browser, pages["truth"])
+    chips = browser.find_elements("css selector", "#false-chips button")
+    assert len(chips) == min(24, (~RIGHT).sum())
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chips[0])
+    chips[0].click()
+    worst = int(np.flatnonzero(~RIGHT)[np.argmax(SCORES[~RIGHT])])
+    report.wait(lambda: report.find("#details").is_displayed())
+    assert report.attributes()["id"] == str(worst + 1)
+    x1, y1, x2, y2 = BOXES[worst]
+    assert report.view[:2] == pytest.approx([(x1 + x2) / 2, (y1 + y2) / 2])
+
+
+def test_imagery_that_was_left_behind_is_said_to_be_missing(
+    browser: Any, pages: dict[str, Path], tmp_path: Path
+):
+    alone = tmp_path / "alone.html"
+    alone.write_bytes(pages["beside"].read_bytes())
+    report = opened(browser, alone)
+    report.wait(lambda: report.find("#lost").is_displayed())
+    assert "beside_files" in report.find("#lost").text
+    assert report.shown > 0
+
+
+def test_pages_are_drawn_as_pictures_for_people_to_look_at(
+    browser: Any, pages: dict[str, Path], tmp_path: Path
+):
+    report = opened(browser, pages["truth"])
+    report.wait(lambda: shows(report.picture("#map"), GROUND) > 10_000)
+    browser.save_screenshot(str(tmp_path / "report.png"))
+    image = np.asarray(Image.open(tmp_path / "report.png").convert("RGB"))
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+    assert (image == (244, 245, 247)).all(axis=2).mean() > 0.05  # the page's own ground

@@ -1,0 +1,321 @@
+"""The page of a training: what is there of a run folder, and what is missing, said in words."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from PIL import Image
+
+from geodetect.errors import InputError, ModelFileError, OutputError
+from geodetect.geo.grid import Grid, parse_crs
+from geodetect.io.vector.geopackage import Layer, write_layers
+from geodetect.model.card import Calibration, ModelCard, TrainingRecord
+from geodetect.model.file import save_bundle
+from geodetect.reporting.drawing import marks
+from geodetect.reporting.training_report.page import write_training_page
+from geodetect.reporting.training_report.run import model_file, read_run
+from geodetect.reporting.training_report.worst_errors import (
+    error_chips,
+    worst_false_alarms,
+    worst_misses,
+)
+from tests.helpers.tiny import grid_corners, squares_image, write_raster
+
+SIDE = 320
+CORNERS = grid_corners(SIDE)
+GRID = Grid(parse_crs("EPSG:32632"), Affine(0.25, 0, 5e5, 0, -0.25, 5.2e6), SIDE, SIDE)
+HOSTILE = "</style><script>alert(1)</script>"
+PLOTS = {"loss.png", "validation.png", "precision-recall.png", "f1.png", "reliability.png"}
+SHEETS = {"misses.png", "false-alarms.png"}
+CARD = ModelCard(
+    name="pools",
+    description=HOSTILE,
+    classes=("pool",),
+    gsd_m=0.25,
+    conf=0.4,
+    calibration=Calibration(slope=(2.0,), intercept=(-0.5,)),
+    training=TrainingRecord(objects=321, steps=600, data=("a drawing",), settings={"seed": 7}),
+    metrics={"objects": 36, "ap50": 0.912, "f1": 0.876, "ece": 0.031},
+)
+
+
+def table(corners: list[tuple[int, int]], **columns: object) -> gpd.GeoDataFrame:
+    low = np.array(corners, np.float64).reshape(-1, 2)
+    boxes = np.concatenate([low, low + 16], axis=1)
+    return gpd.GeoDataFrame(
+        columns, geometry=shapely.polygons(GRID.boxes_to_map(boxes)), crs="EPSG:32632"
+    )
+
+
+def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
+    """On every square, the surest first; every fifth is wrong."""
+    scores = np.linspace(0.98, 0.1, len(CORNERS)).round(3)[:count]
+    return table(
+        CORNERS[:count],
+        **{"class": ["pool"] * count, "score": scores, "raw_score": scores / 2},
+        correct=np.arange(count) % 5 != 0,
+        raster=[raster.name] * count,
+        source=[str(raster)] * count,
+    )
+
+
+def truth(raster: Path) -> gpd.GeoDataFrame:
+    """What the right detections found, and two that nothing found, one of them larger."""
+    found = detections(raster).query("correct")
+    both = [found.geometry.iloc[i].buffer(grow) for i, grow in ((3, 0.5), (4, 2))]
+    return gpd.GeoDataFrame(
+        {
+            "class": ["pool"] * (len(found) + 2),
+            "found_score": [*found["score"], np.nan, np.nan],
+            "raster": [raster.name] * (len(found) + 2),
+            "source": [str(raster)] * (len(found) + 2),
+        },
+        geometry=[*found.geometry, *both],
+        crs=found.crs,
+    )
+
+
+def write_history(path: Path) -> None:
+    names = "step,seconds,lr,loss,class_loss,box_loss,chips_per_s,val_ap50,val_f1"
+    rows = [
+        f"{step},{step * 2.0},{1e-3 / step},{1 / step},{0.4 / step},{0.6 / step},11.5,"
+        + (f"{0.9 - 1 / step},{0.85 - 1 / step}" if step % 100 == 0 else ",")
+        for step in range(10, 601, 10)
+    ]
+    path.write_text("\n".join([names, *rows]) + "\n")
+
+
+def write_validation(folder: Path, raster: Path, *, count: int = len(CORNERS)) -> None:
+    layers = [Layer("detections", detections(raster, count)), Layer("truth", truth(raster))]
+    write_layers(layers, folder / "validation.gpkg", overwrite=True)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with everything in it, and its page."""
+    folder = tmp_path_factory.mktemp("runs") / "pools_run"
+    folder.mkdir()
+    raster = write_raster(folder.parent / "scene.tif", squares_image(SIDE, CORNERS))
+    write_validation(folder, raster)
+    write_history(folder / "metrics.csv")
+    split = table([(0, 0), (64, 0)], raster=["scene.tif"] * 2, role=["train", "validation"],
+                  area_m2=[2e6, 1e6], objects=[300, 36])  # fmt: skip
+    split.to_crs("EPSG:4326").to_file(folder / "split.geojson")
+    labels = {
+        "rasters": 1, "labels": 40, "objects": 38, "area_km2": 3.2,
+        "findings": [{"severity": "warning", "topic": "shift", "text": "labels lie 2 m east"}],
+        "sizes": [{"name": "pool", "objects": 38, "width_m": [3, 4, 5], "length_m": [4, 6, 9],
+                   "width_px": [12, 16, 20], "length_px": [16, 24, 36]}],
+        "recall": [{"low_px": 12, "high_px": 16, "objects": 30, "recall": 0.987},
+                   {"low_px": 0, "high_px": None, "objects": 38, "recall": 0.99}],
+    }  # fmt: skip
+    (folder / "labels.json").write_text(json.dumps(labels))
+    save_bundle(folder.parent / "pools.safetensors", CARD, {"w": np.zeros(1, np.float16)})
+    write_training_page(folder)
+    return folder
+
+
+@pytest.fixture
+def run(full: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    shutil.copytree(full, tmp_path / "pools_run")
+    shutil.copy(full.parent / "pools.safetensors", tmp_path)
+    return tmp_path / "pools_run"
+
+
+class Reader(HTMLParser):
+    """What a page says and shows."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + "\n"
+
+
+def remade(run: Path) -> str:
+    """The texts of the page, made anew."""
+    return Reader(write_training_page(run, overwrite=True)).text
+
+
+def test_the_page_shows_card_figures_labels_and_split(full: Path) -> None:
+    text = Reader(full / "index.html").text
+    for expected in (
+        "Training of pools", "0.912", "0.876", "0.031", "321 objects", "600", "20 min",
+        "sigmoid(2 * logit -0.5)", "a drawing", "seed", "38 of 40 labels lie on the imagery of 1",
+        "Shift: labels lie 2 m east", "3 / 4 / 5", "0.987", "2.000", "validation",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_the_page_holds_all_its_pictures_and_no_program(full: Path) -> None:
+    page = Reader(full / "index.html")
+    assert all(source.startswith("data:") for source in page.sources)
+    assert sum(source.startswith("data:image/png") for source in page.sources) == len(PLOTS)
+    assert sum(source.startswith("data:image/webp") for source in page.sources) > 8
+    assert "script" not in page.tags
+    assert HOSTILE in page.text
+    assert not re.findall(r"https?://", (full / "index.html").read_text(encoding="utf-8"))
+
+
+def test_plots_and_contact_sheets_lie_beside_the_page(full: Path) -> None:
+    assert {path.name for path in full.glob("*.png")} == PLOTS | SHEETS
+    for name in PLOTS | SHEETS:
+        with Image.open(full / name) as image:
+            assert len(np.unique(np.asarray(image.convert("L")))) > 20
+
+
+def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
+    run = read_run(full)
+    assert run.detections is not None
+    sure = run.detections["score"] >= 0.4
+    right = int((sure & run.detections["correct"]).sum())
+    (figures,) = run.class_figures()
+    assert (figures.at_threshold.true_positives, figures.at_threshold.score_threshold) == (
+        right,
+        0.4,
+    )
+    text = Reader(full / "index.html").text
+    assert f"{right} of {figures.n_truth} objects are found, with {sure.sum() - right}" in text
+
+
+def test_without_a_validation_the_page_says_that_nothing_was_measured(run: Path) -> None:
+    (run / "validation.gpkg").unlink()
+    text = remade(run)
+    assert "no ground with objects was held out" in text
+    assert "Missed objects" not in text
+    assert "Course of the training" in text
+
+
+def test_an_empty_folder_still_makes_a_page(tmp_path: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    text = remade(folder)
+    assert "Training of bare" in text
+    for missing in ("metrics.csv", "validation.gpkg", "labels.json", "split.geojson", "No model"):
+        assert missing in text
+    assert [path.name for path in folder.iterdir()] == ["index.html"]
+
+
+def test_without_a_card_the_threshold_is_that_of_the_highest_f1(run: Path) -> None:
+    (run.parent / "pools.safetensors").unlink()
+    found = read_run(run)
+    (figures,) = found.class_figures()
+    assert found.conf == figures.best_f1.score_threshold
+    assert f"{figures.best_f1.f1:.3f}" in remade(run)
+
+
+def test_missing_rasters_are_named_and_do_no_harm(run: Path) -> None:
+    write_validation(run, run.parent / "gone.tif")
+    text = remade(run)
+    assert "gone.tif cannot be shown" in text
+    assert "shown: 0" in text
+
+
+def test_a_validation_without_detections_has_misses_only(run: Path, full: Path) -> None:
+    write_validation(run, full.parent / "scene.tif", count=0)
+    text = remade(run)
+    assert "not found" in text
+    assert "False alarms\nNone." in text.replace("\n\n", "\n")
+
+
+def test_several_classes_have_a_row_each(run: Path, full: Path) -> None:
+    raster = full.parent / "scene.tif"
+    names = np.where(np.arange(len(CORNERS)) % 2, "pool", "tank")
+    found = detections(raster).assign(**{"class": names})
+    layers = [Layer("detections", found), Layer("truth", truth(raster))]
+    write_layers(layers, run / "validation.gpkg", overwrite=True)
+    figures = read_run(run).class_figures()
+    assert [one.class_name for one in figures] == ["pool", "tank", "all classes"]
+    assert figures[2].n_predicted == figures[0].n_predicted + figures[1].n_predicted
+    assert "score 0.980   tank" in remade(run)
+
+
+def test_a_page_is_replaced_only_on_request(run: Path) -> None:
+    before = (run / "index.html").read_bytes()
+    with pytest.raises(OutputError, match="already exists"):
+        write_training_page(run)
+    assert (run / "index.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metrics.csv", "", "metrics.csv is not a table"),
+        ("metrics.csv", "loss,lr\n1,2\n", "no column 'step'"),
+        ("labels.json", "{", "labels.json is no JSON"),
+        ("labels.json", "[]", "no report of a label check"),
+        ("split.geojson", "{}", "split.geojson"),
+        ("validation.gpkg", "nothing", "validation.gpkg"),
+    ],
+)
+def test_a_damaged_file_is_named(run: Path, name: str, content: str, message: str) -> None:
+    (run / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        write_training_page(run, overwrite=True)
+
+
+def test_no_folder_and_no_model_are_errors(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run folder of a training"):
+        write_training_page(tmp_path / "none")
+    with pytest.raises(ModelFileError, match="no model"):
+        write_training_page(run, model=tmp_path / "none.safetensors", overwrite=True)
+
+
+def test_the_model_of_a_folder_is_in_it_or_has_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "pools_run"
+    folder.mkdir()
+    for name in ("pool", "pools", "pools_b"):
+        (tmp_path / f"{name}.safetensors").touch()
+    assert model_file(folder) == tmp_path / "pools.safetensors"
+    (folder / "last.safetensors").touch()
+    assert model_file(folder) == folder / "last.safetensors"
+    (folder / "best.safetensors").touch()
+    (folder / "last.safetensors").touch()
+    assert model_file(folder) == folder / "best.safetensors"
+
+
+def test_the_worst_misses_are_those_nothing_found_the_largest_first(full: Path) -> None:
+    objects = truth(full.parent / "scene.tif")
+    rows = worst_misses(objects, 0.4)
+    assert rows[:2].tolist() == [len(objects) - 1, len(objects) - 2]
+    scores = objects["found_score"].to_numpy()[rows[2:]]
+    assert (np.diff(scores) >= 0).all()
+    assert (scores < 0.4).all()
+    assert len(rows) == 2 + (objects["found_score"] < 0.4).sum()
+
+
+def test_the_worst_false_alarms_are_the_surest(full: Path) -> None:
+    found = detections(full.parent / "scene.tif")
+    scores = found["score"].to_numpy()[worst_false_alarms(found, 0.4)]
+    assert scores.tolist() == sorted(scores, reverse=True)
+    assert len(scores) == ((found["score"] >= 0.4) & ~found["correct"]).sum() > 2
+
+
+def test_chips_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
+    raster = full.parent / "scene.tif"
+    misses, alarms = error_chips(detections(raster), truth(raster), conf=0.4, count=3)
+    assert (len(misses.chips), len(alarms.chips)) == (3, 3)
+    for kind, colour in ((misses, marks.MISSED), (alarms, marks.FALSE_ALARM)):
+        for image, _ in kind.chips:
+            pixels = np.asarray(image)
+            assert (pixels == colour).all(axis=2).any()
+    assert [caption for _, caption in misses.chips[:2]] == ["not found", "not found"]
+    assert alarms.chips[0][1] == "score 0.980"

@@ -1,0 +1,160 @@
+"""Several processes that train one network together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodetect.errors import InputError
+from geodetect.settings import TrainSettings
+from geodetect.training.distributed import Processes, is_first_process, joined
+from geodetect.training.run.folder import RunFolder
+from geodetect.training.train import _check_batch
+from tests.helpers.tiny import program_environment
+
+PATIENCE_S = 240
+Found = list[dict[str, Any]]  # what a scenario gave, by rank
+
+
+def launched(rank: int, port: int, count: int = 2) -> dict[str, str]:
+    """What ``torchrun`` tells a process."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes left what they found."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.helpers.two_processes", str(folder)]
+    started = [
+        subprocess.Popen(
+            command, env=program_environment(**launched(rank, port)), stderr=subprocess.PIPE
+        )
+        for rank in range(2)
+    ]
+    try:
+        told = [process.communicate(timeout=PATIENCE_S)[1].decode() for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenarios(folder: Path) -> dict[str, Found]:
+    both = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return {name: [one.get(name, {}) for one in both] for name in both[0]}
+
+
+def same(found: Found, *names: str) -> bool:
+    return all(found[0][name] == found[1][name] for name in names)
+
+
+def test_a_step_of_two_processes_is_that_of_one_with_the_whole_batch(
+    scenarios: dict[str, Found],
+) -> None:
+    for found in scenarios["steps_in_single_precision"]:
+        assert found["gradient 2"] < 1e-5, "though one of them has no object"
+        assert found["gradient 5"] < 1e-5, "though they have unlike numbers of chips and objects"
+        assert max(found["loss 2"], found["loss 5"]) < 1e-5
+
+
+def test_the_first_measures_and_reports_and_all_stay_equal_to_the_bit(
+    scenarios: dict[str, Found], folder: Path
+) -> None:
+    first, second = found = scenarios["several_steps"]
+    assert same(found, "bits", "step", "best_step", "negatives")
+    assert (first["error"], first["step"], first["best_step"]) == ("", 5, 2)
+    assert (first["measured"], second["measured"]) == (3, 0)
+    assert len(first["negatives"]) == 2, "mined twice, not after the last step"
+    rows = RunFolder(folder / "whole").metrics.rows()
+    assert [row["step"] for row in rows] == first["calls"] == [1, 2, 3, 4, 5]
+
+
+def test_an_error_of_the_first_ends_all_and_a_resumed_training_equals_a_whole_one_to_the_bit(
+    scenarios: dict[str, Found],
+) -> None:
+    for found, whole in zip(
+        scenarios["cut_off_and_resumed"], scenarios["several_steps"], strict=True
+    ):
+        assert found["cut"] == "OutputError: the disk is full"
+        assert (found["since"], found["step"]) == (3, 5)
+        assert found["bits"] == whole["bits"]
+
+
+def test_patience_and_minutes_end_all_at_the_same_step(scenarios: dict[str, Found]) -> None:
+    patient, timed = scenarios["out_of_patience"], scenarios["by_the_clock"]
+    assert [one["step"] for one in patient] == [3, 3]
+    assert same(timed, "step", "bits")
+    assert timed[0]["step"] > 0
+
+
+def test_a_chip_that_one_cannot_read_is_the_error_of_all(scenarios: dict[str, Found]) -> None:
+    found = scenarios["damaged_for_one"]
+    assert [one["error"] for one in found] == ["RasterError: chip 5 cannot be read"] * 2
+    assert same(found, "step", "bits")
+
+
+def test_a_loss_that_is_no_number_for_one_ends_all(scenarios: dict[str, Found]) -> None:
+    for found in scenarios["diverging"]:
+        assert found["error"].startswith("DivergenceError: the loss is no longer a number at step")
+        assert found["step"] == 0
+
+
+def test_all_find_the_same_learning_rate(scenarios: dict[str, Found]) -> None:
+    assert same(scenarios["range_test"], "losses", "lr")
+    assert len(scenarios["range_test"][0]["losses"]) > 1
+
+
+def test_a_process_that_is_gone_is_one_line(scenarios: dict[str, Found]) -> None:
+    error = scenarios["left_alone"][0]["error"]
+    assert error.startswith("LostProcessError: another process of the training has ended")
+    assert "--resume" in error
+    assert "\n" not in error
+
+
+def test_every_row_of_a_batch_is_looked_at_once() -> None:
+    shares = [Processes(rank, 3).share(8) for rank in range(3)]
+    assert sorted(row for share in shares for row in share) == list(range(8))
+    assert list(Processes().share(8)) == list(range(8))
+
+
+def test_fewer_chips_than_processes_are_refused() -> None:
+    with pytest.raises(InputError, match="--batch-size 2: expected at least 3"):
+        _check_batch(TrainSettings(batch_size=2), Processes(1, 3))
+    _check_batch(TrainSettings(batch_size=3), Processes(1, 3))
+
+
+def test_one_process_is_alone_and_first() -> None:
+    with joined("mps") as processes:
+        assert processes == Processes(0, 1, "mps")
+    assert is_first_process()
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda:0", "cuda", "giraffe"])
+def test_devices_that_several_processes_cannot_have_are_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    for name, value in launched(1, 1, count=99).items():
+        monkeypatch.setitem(os.environ, name, value)
+    assert not is_first_process()
+    with pytest.raises(InputError, match=rf"--device {device}: .*99 processes"), joined(device):
+        pass

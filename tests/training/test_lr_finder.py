@@ -1,0 +1,89 @@
+"""A learning rate found by a range test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from geodetect.model.card import NetworkConfig
+from geodetect.model.network.retinanet import RetinaNet
+from geodetect.training import lr_finder as lr_range
+from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.lr_finder import RangeTest, run_range_test
+from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
+
+CHIP_PX = 64
+RATES = np.geomspace(1e-5, 1e-1, 48)
+
+
+def curve(rates: NDArray[np.float64], *, edge: float, floor: float) -> NDArray[np.float64]:
+    """A loss that falls a little and rises steeply beyond a rate."""
+    return floor + 0.2 * np.exp(-rates / edge * 8) + np.maximum(rates / edge - 1, 0) ** 2
+
+
+@given(
+    edge=st.sampled_from([1e-3, 4e-3, 1.5e-2]),
+    floor=st.sampled_from([0.2, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_the_rate_is_about_a_tenth_of_where_the_loss_begins_to_rise(
+    edge: float, floor: float, seed: int
+) -> None:
+    noise = np.random.default_rng(seed).normal(0, 0.05 * floor, len(RATES))
+    found = RangeTest(RATES, curve(RATES, edge=edge, floor=floor) + noise).lr
+    assert 0.3 * edge / 10 <= found <= 3 * edge / 10
+
+
+def test_the_rate_has_two_digits() -> None:
+    found = RangeTest(RATES, curve(RATES, edge=3e-3, floor=0.3)).lr
+    assert found == float(f"{found:.1e}")
+
+
+def test_the_running_mean_starts_at_the_first_loss() -> None:
+    seen = RangeTest(RATES[:3], np.array([1.0, 1.0, 2.0])).smoothed
+    assert seen[:2] == pytest.approx([1, 1])
+    assert 1 < seen[2] < 2
+
+
+class Squares:
+    """Chips of one square each."""
+
+    def __getitem__(self, number: int) -> Chip:
+        x, y = (int(v) for v in np.random.default_rng(number).integers(0, CHIP_PX - SQUARE_PX, 2))
+        box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
+        shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
+        target = visible_objects(box, np.zeros(1, np.int64), shown)
+        return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
+
+
+def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lr_range, "HIGHEST_LR", 1e4)
+    config = NetworkConfig(
+        trunk_stages=2,
+        fpn_channels=16,
+        strides=(8,),
+        head_convs=1,
+        anchor_sizes_px=((16.0,),),
+        anchor_ratios=(1.0,),
+    )
+    torch.manual_seed(0)
+    network = RetinaNet(config, 1)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    options = {"device": "cpu", "chip_px": CHIP_PX, "batch_size": 2, "assignment": "atss"}
+    card = tiny_card(network=config)
+    seen, again = (
+        run_range_test(network, card, Squares(), **options)  # type: ignore[arg-type]
+        for _ in range(2)
+    )
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert len(seen.losses) == len(seen.rates) < lr_range.STEPS
+    assert np.isfinite(seen.losses).all()
+    assert (np.diff(seen.rates) > 0).all()
+    assert seen.losses.tolist() == again.losses.tolist()
+    assert seen.lr < 1

@@ -1,0 +1,65 @@
+"""Which state of a training is the best so far."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodetect.training.model_selection import Selection, Weights
+
+
+def weights(step: int) -> Weights:
+    return {"a": np.full(3, step, np.float16)}
+
+
+def after(figures: list[float]) -> Selection:
+    selection = Selection()
+    for step, ap50 in enumerate(figures, start=1):
+        selection = selection.after(step, ap50, weights(step))
+    return selection
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), min_size=1, max_size=12))
+def test_the_best_figure_is_kept_with_its_weights_and_of_equal_ones_the_last(
+    figures: list[float],
+) -> None:
+    found = after(figures)
+    best = max(figures)
+    expected = len(figures) - figures[::-1].index(best)
+    assert (found.best_ap50, found.best_step) == (best, expected)
+    assert found.best is not None
+    assert found.best["a"].tolist() == [expected] * 3
+    assert (found.validations, found.last_step) == (len(figures), len(figures))
+    assert found.waited == len(figures) - 1 - figures.index(best), "equal is not better"
+
+
+@pytest.mark.parametrize(
+    ("figures", "patience", "stalled"),
+    [
+        ([0.5, 0.4], 1, True),
+        ([0.5, 0.4], 2, False),
+        ([0.5, 0.4, 0.5], 2, True),
+        ([0.5, 0.4, 0.6], 2, False),
+        ([0.5, 0.4, 0.3, 0.2], None, False),
+        ([0.5, 0.4, 0.3, 0.2], 0, False),
+        ([], 1, False),
+    ],
+)
+def test_patience_counts_validations_without_anything_better(
+    figures: list[float], patience: int | None, stalled: bool
+) -> None:
+    assert after(figures).is_stalled(patience) is stalled
+
+
+@pytest.mark.parametrize("figures", [[], [0.2, 0.6, 0.3]])
+def test_a_selection_survives_a_checkpoint(figures: list[float]) -> None:
+    before = after(figures)
+    again = Selection.of_state(before.state())
+    for selection in (before, again):
+        assert selection.validations == len(figures)
+    assert (again.best is None) == (not figures)
+    if again.best is not None and before.best is not None:
+        assert again.best["a"].tolist() == before.best["a"].tolist()
+        assert (again.best_step, again.waited) == (2, 1)

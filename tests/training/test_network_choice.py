@@ -1,0 +1,80 @@
+"""Training networks other than the usual one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.errors import InputError
+from geodetect.model.card import ModelCard
+from geodetect.model.file import load_bundle, save_bundle
+from geodetect.model.network.presets import network_config
+from geodetect.model.network.retinanet import RetinaNet
+from geodetect.model.runtimes.torch import TorchRuntime
+from geodetect.settings import TrainSettings
+from geodetect.training.train import train
+from tests.helpers.tiny import (
+    grid_corners,
+    square_boxes,
+    squares_image,
+    weights_of,
+    write_labels,
+    write_raster,
+)
+
+SIDE = 160
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("choice")
+    corners = grid_corners(SIDE)
+    boxes = square_boxes(corners).tolist()
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
+    return raster, write_labels(folder / "labels.geojson", boxes)
+
+
+def settings(**changes: object) -> TrainSettings:
+    values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 128, "device": "cpu"}
+    values |= {"val_share": 0, "check": False}  # nine objects are too few for it
+    return TrainSettings.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("name", ["paper", "torchvision"])
+def test_a_network_by_name_is_trained_and_can_be_used(
+    scene: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    card = train([scene[0]], [scene[1]], path, settings=settings(network=name, backbone="resnet18"))
+    assert card.network == network_config(name, backbone="resnet18")
+    assert card.training.settings["network"] == name
+    image = squares_image(SIDE, [])[None]
+    detector = NetworkDetector(TorchRuntime(*load_bundle(path), "cpu"), conf=0.0)
+    assert len(detector(image, np.ones((1, SIDE, SIDE), bool))[0]) > 0
+
+
+@pytest.mark.parametrize("anchors", ["auto", "default"])
+def test_a_model_to_start_from_loses_none_of_its_heads(
+    scene: tuple[Path, Path], tmp_path: Path, anchors: str
+) -> None:
+    longer = network_config("geodetect").model_copy(update={"head_convs": 2})
+    network, start = RetinaNet(longer, 1), tmp_path / "start.safetensors"
+    save_bundle(
+        start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)
+    )
+    options = settings(init=str(start), anchors=anchors)
+    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=options)
+    assert card.network == longer
+    count = len(network.state_dict())
+    assert f"({count} of {count} parameters)" in card.training.initial_weights
+
+
+def test_an_unknown_network_is_refused_before_the_training(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for options in ({"network": "yolo"}, {"backbone": "vgg16"}):
+        with pytest.raises(InputError, match="unknown; expected one of"):
+            train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(**options))

@@ -1,0 +1,464 @@
+"""From rasters and labels to a model file, and how good it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from geodetect.detection.detections import Detections
+from geodetect.detection.detector import Detector
+from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.errors import (
+    AnnotationError,
+    DivergenceError,
+    GeoreferenceError,
+    InputError,
+    OutputError,
+)
+from geodetect.io.raster.reader import open_raster
+from geodetect.model.card import ModelCard
+from geodetect.model.file import load_bundle, load_card
+from geodetect.model.runtimes.torch import TorchRuntime
+from geodetect.settings import TrainSettings
+from geodetect.training import loop as loop_module
+from geodetect.training import lr_finder as lr_range
+from geodetect.training.data.chip_sampler import Chip, Ground
+from geodetect.training.learner import Learner, Losses
+from geodetect.training.lr_schedule import learning_rate
+from geodetect.training.run.folder import RunFolder
+from geodetect.training.run.summary import TrainingTally
+from geodetect.training.train import train
+from geodetect.training.validation import validator as heldout
+from geodetect.training.validation.metrics import LEAST_CONF, Validation, validate
+from geodetect.training.validation.resolution_range import CoarserImagery
+from tests.helpers.tiny import (
+    GSD_M,
+    SQUARE_PX,
+    grid_corners,
+    square_boxes,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+    write_labels,
+    write_raster,
+)
+
+SIDE = 384
+CORNERS = grid_corners(SIDE)
+BOXES = square_boxes(CORNERS)
+HELD = np.array([[0.0, 0, 150, 384]])
+Settings = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("training")
+    raster = write_raster(folder / "scene.tif", squares_image(SIDE, CORNERS))
+    return raster, write_labels(folder / "labels.geojson", BOXES.tolist())
+
+
+def settings(**changes: object) -> TrainSettings:
+    values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 64, "device": "cpu"}
+    return TrainSettings.model_validate(values | changes)
+
+
+def ground(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> Ground:
+    return Ground(open_raster(scene[0]), BOXES, np.zeros(len(BOXES), np.int64), held, GSD_M)
+
+
+def perfect() -> NetworkDetector:
+    card = tiny_card()
+    return NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"), conf=0.05)
+
+
+class Blind:
+    """A detector that finds nothing."""
+
+    card: ModelCard = tiny_card(conf=0.4)
+
+    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
+        empty = Detections.of(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
+        return [empty for _ in pixels]
+
+
+def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None:
+    measured = validate(perfect(), [ground(scene)])
+    assert measured is not None
+    held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
+    expected = {"objects": held, "ap50": 1, "ap50_95": 1, "f1": 1, "precision": 1, "recall": 1}
+    assert measured.metrics.items() >= expected.items()
+    assert LEAST_CONF <= measured.conf <= 0.9902
+
+
+def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
+    scene: tuple[Path, Path],
+) -> None:
+    measured = validate(perfect(), [ground(scene)])
+    assert measured is not None
+    again = perfect()
+    image = squares_image(128, [(4, 4)])[None]
+    found = again(image, np.ones((1, 128, 128), bool))[0]
+    assert found.scores.max() >= measured.conf
+
+
+def test_missing_half_of_the_labels_costs_precision_and_not_recall(
+    scene: tuple[Path, Path],
+) -> None:
+    half = ground(scene)
+    fewer = Ground(half.raster, half.boxes[::2], half.labels[::2], half.held_out, GSD_M)
+    measured = validate(perfect(), [fewer])
+    assert measured is not None
+    assert measured.metrics["recall"] == 1
+    labelled, held = (sum(b[:, 0] + SQUARE_PX / 2 <= 150) for b in (fewer.boxes, BOXES))
+    assert measured.metrics["precision"] == pytest.approx(labelled / held, abs=1e-4)
+
+
+def test_a_detector_that_finds_nothing_has_no_precision_and_keeps_its_threshold(
+    scene: tuple[Path, Path],
+) -> None:
+    measured = validate(Blind(), [ground(scene)])
+    assert measured is not None
+    assert measured.metrics["recall"] == measured.metrics["ap50"] == 0
+    assert "precision" not in measured.metrics
+    assert measured.conf == 0.4
+
+
+def test_nothing_is_measured_without_held_out_ground(scene: tuple[Path, Path]) -> None:
+    assert validate(perfect(), [ground(scene, np.empty((0, 4)))]) is None
+
+
+def test_two_rasters_are_measured_together(scene: tuple[Path, Path]) -> None:
+    once, twice = (validate(perfect(), [ground(scene)] * n) for n in (1, 2))
+    assert once is not None
+    assert twice is not None
+    assert twice.metrics["objects"] == 2 * once.metrics["objects"]
+    assert twice.metrics["ap50"] == 1
+
+
+def test_train_gives_a_card_that_says_what_was_done(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "squares.safetensors"
+    chosen = settings(
+        val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
+    )
+    card = train(scene[0], scene[1], output, settings=chosen)
+    assert card == load_card(output) == load_bundle(output)[0]
+    assert card.classes == ("square",)
+    assert card.object_size_m == pytest.approx((4, 4, 4), rel=0.01)
+    assert card.gsd_m == pytest.approx(GSD_M, rel=0.01)
+    assert card.training.objects == len(CORNERS)
+    assert (card.training.licence, card.training.data) == ("CC0-1.0", ("a drawing",))
+    assert card.training.settings["seed"] == 4
+    assert {a.dtype for a in load_bundle(output)[1].values()} == {np.dtype(np.float16)}
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert names == {
+        "squares.safetensors",
+        "squares_run",
+        "squares_run/labels.json",
+        "squares_run/metrics.csv",
+        "squares_run/split.geojson",
+    }
+
+
+def test_held_out_ground_can_be_named(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    area = write_labels(tmp_path / "area.geojson", HELD.tolist())
+    chosen = settings(val_area=area, gsd=0.5, check=False)  # at which the squares are too small
+    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=chosen)
+    held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
+    assert card.metrics["objects"] == held
+    assert card.training.objects == len(CORNERS) - held
+    assert card.training.settings["val_area"] == "area.geojson", "not where it lay"
+    assert card.gsd_m == 0.5
+
+
+def test_labels_of_several_files_give_several_classes(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = write_labels(tmp_path / "other.geojson", [(100, 100, 130, 130)], name="barn")
+    output = tmp_path / "m.safetensors"
+    chosen = settings(val_share=0, check=False)  # one barn is too few for it
+    card = train([scene[0]], [scene[1], other], output, settings=chosen)
+    assert card.classes == ("barn", "square")
+    assert load_bundle(output)[1]["classification.output.bias"].shape == (2 * 9,)
+
+
+def refused(
+    scene: tuple[Path, Path], output: Path, error: type[Exception], **changes: object
+) -> str:
+    with pytest.raises(error) as caught:
+        train([scene[0]], [scene[1]], output, settings=settings(**changes))
+    assert "\n" not in str(caught.value)
+    assert not output.exists()
+    assert not output.with_name(f"{output.stem}_run").exists()
+    return str(caught.value)
+
+
+def test_a_raster_without_crs_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    plain = write_raster(tmp_path / "plain.tif", squares_image(64, []), crs=None)
+    with pytest.raises(GeoreferenceError, match="--src-crs"):
+        train([plain], [scene[1]], tmp_path / "m.safetensors", settings=settings())
+
+
+def test_labels_beside_the_rasters_are_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    far = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
+    with pytest.raises(AnnotationError, match="none of the 1 labels"):
+        train([scene[0]], [far], tmp_path / "m.safetensors", settings=settings())
+
+
+def test_an_unknown_start_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "--init" in refused(scene, tmp_path / "m.safetensors", InputError, init="giraffe")
+
+
+def test_an_output_without_the_suffix_of_a_model_is_refused(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert ".safetensors" in refused(scene, tmp_path / "m.pth", OutputError)
+
+
+def test_a_missing_folder_is_refused_before_any_work(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "does not exist" in refused(scene, tmp_path / "no" / "m.safetensors", OutputError)
+
+
+def test_an_area_that_holds_out_everything_is_refused(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    area = write_labels(tmp_path / "area.geojson", [(-50, -50, SIDE + 50, SIDE + 50)])
+    message = refused(scene, tmp_path / "m.safetensors", AnnotationError, val_area=area)
+    assert "--val-area" in message
+
+
+def test_an_area_beside_the_rasters_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    area = write_labels(tmp_path / "area.geojson", [(-900, -900, -800, -800)])
+    message = refused(scene, tmp_path / "m.safetensors", InputError, val_area=area)
+    assert "touches none of the 1 rasters" in message
+
+
+def folder_of(output: Path) -> RunFolder:
+    return RunFolder.beside(output)
+
+
+class Found(NamedTuple):
+    """The figures of a validation."""
+
+    card: ModelCard
+    tally: TrainingTally
+
+
+def measured_train(
+    scene: tuple[Path, Path], output: Path, figures: list[float], **changes: object
+) -> Found:
+    """Train with a validation after every step whose AP50 is given."""
+    tally = TrainingTally()
+    chosen = settings(val_area=held_area(output.parent), val_every=1, **changes)
+    card = train([scene[0]], [scene[1]], output, settings=chosen, tally=tally)
+    assert [row["val_ap50"] for row in folder_of(output).metrics.rows()] == figures
+    return Found(card, tally)
+
+
+def held_area(folder: Path) -> Path:
+    path = folder / "held.geojson"
+    return path if path.exists() else write_labels(path, HELD.tolist())
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Average precisions that the validations of a training will find, one after the other."""
+    planned: list[float] = []
+    real, count = heldout.validate, iter(range(100))
+
+    def measure(detector: Detector, grounds: list[Ground]) -> Validation | None:
+        found = real(detector, grounds)
+        assert found is not None
+        if isinstance(detector, CoarserImagery):  # for the card, at the end
+            return found
+        return replace(found, metrics=found.metrics | {"ap50": planned[next(count)]})
+
+    monkeypatch.setattr(heldout, "validate", measure)
+    return planned
+
+
+def test_the_best_state_is_written_or_the_last_if_asked_for(
+    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+) -> None:
+    figures += [0.1, 0.7, 0.4, 0.1, 0.7, 0.4]
+    best, last = tmp_path / "best.safetensors", tmp_path / "last.safetensors"
+    card, tally = measured_train(scene, best, figures[:3], steps=3)
+    assert (card.metrics["ap50"], card.training.steps) == (0.7, 2)
+    assert (tally.kept, tally.kept_step, tally.best_ap50, tally.steps) == ("best", 2, 0.7, 3)
+    assert tally.validations == 3
+    other, tally = measured_train(scene, last, figures[3:], steps=3, keep="last")
+    assert (other.metrics["ap50"], other.training.steps) == (0.4, 3)
+    assert (tally.kept, tally.kept_step) == ("last", 3)
+    key = "classification.output.weight"
+    assert (load_bundle(best)[1][key] != load_bundle(last)[1][key]).any()
+    layers = gpd.list_layers(folder_of(best).path / "validation.gpkg")
+    assert set(layers["name"]) >= {"detections", "truth"}
+
+
+def test_patience_ends_a_training_early(
+    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+) -> None:
+    figures += [0.3, 0.2, 0.1]
+    output = tmp_path / "m.safetensors"
+    card, tally = measured_train(scene, output, figures, steps=50, patience=2)
+    assert (tally.steps, tally.stopped_early, card.training.steps) == (3, True, 1)
+
+
+def spoil_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the weights become infinite before a step."""
+    real = Learner.learn
+
+    def learn(self: Learner, chips: list[Chip], rate: float) -> Losses:
+        if self.steps == step:
+            self.network.classification.output.weight.data.mul_(float("inf"))
+        return real(self, chips, rate)
+
+    monkeypatch.setattr(Learner, "learn", learn)
+
+
+def test_a_loss_that_is_no_number_leaves_the_best_model(
+    scene: tuple[Path, Path],
+    tmp_path: Path,
+    figures: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    figures += [0.6, 0.2]
+    spoil_at(monkeypatch, 2)
+    output = tmp_path / "m.safetensors"
+    with pytest.raises(DivergenceError, match=r"at step 2; .*--lr.*step 1, AP50 0\.600.*written"):
+        measured_train(scene, output, [], steps=9)
+    card, weights = load_bundle(output)
+    assert (card.training.steps, card.metrics["ap50"]) == (1, 0.6)
+    assert all(np.isfinite(array).all() for array in weights.values())
+    assert folder_of(output).checkpoint.exists()
+
+
+def test_a_loss_that_is_no_number_before_any_validation_leaves_the_checkpoint(
+    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "m.safetensors"
+    spoil_at(monkeypatch, 1)
+    with pytest.raises(DivergenceError, match="no checkpoint was written yet"):
+        train([scene[0]], [scene[1]], output, settings=settings(steps=9, val_share=0))
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(DivergenceError, match=r"good checkpoint is .*checkpoint\.pt"):
+        train(
+            [scene[0]], [scene[1]], output, settings=settings(steps=9, val_share=0), overwrite=True
+        )
+    assert not output.exists()
+    assert folder_of(output).checkpoint.exists()
+
+
+def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
+    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+) -> None:
+    figures += [0.8, 0.1, 0.8]
+    output = tmp_path / "m.safetensors"
+    chosen = settings(val_area=held_area(tmp_path), val_every=1, steps=2)
+    labels = [scene[1]]
+
+    def stop(done: int, total: int, /, **values: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"--resume"):
+        train([scene[0]], labels, output, settings=chosen, progress=stop)
+    figures[1:1] = [0.1]  # step 2 is done again
+    card = train([scene[0]], labels, output, settings=chosen, resume=True)
+    assert (card.metrics["ap50"], card.training.steps) == (0.8, 1)
+    assert (folder_of(output).path / "validation.gpkg").exists()
+
+
+@pytest.mark.filterwarnings("ignore:rasters show the same ground")
+@pytest.mark.parametrize("change", ["a raster more", "a label less", "other ground held out"])
+def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
+    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    sheets, area = tmp_path / "sheets", held_area(tmp_path)
+    sheets.mkdir()
+    shutil.copy(scene[0], sheets / "a.tif")
+    labels, output = shutil.copy(scene[1], tmp_path / "labels.geojson"), tmp_path / "m.safetensors"
+    chosen = settings(val_area=area, steps=2)
+
+    def stop(done: int, total: int, /, **values: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"--resume"):
+        train(sheets, labels, output, settings=chosen, progress=stop)
+    if change == "a raster more":
+        shutil.copy(scene[0], sheets / "b.tif")
+    elif change == "a label less":
+        gpd.read_file(labels)[1:].to_file(labels)
+    else:
+        gpd.read_file(area).scale(0.7, 0.7).to_file(area)
+    with pytest.raises(InputError, match="on other rasters, labels or held-out ground"):
+        train(sheets, labels, output, settings=chosen, resume=True)
+    assert folder_of(output).checkpoint.exists()
+
+
+def test_the_learned_ground_and_the_label_check_are_in_the_run_folder(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "elsewhere"
+    train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(), run_dir=folder)
+    split = gpd.read_file(folder / "split.geojson")
+    assert set(split.role) == {"train", "validation"}
+    assert split.objects.sum() == len(CORNERS)
+    assert json.loads((folder / "labels.json").read_text())["objects"] == len(CORNERS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "m.safetensors"]
+
+
+def test_a_run_folder_with_something_in_it_is_not_used_unasked(
+    scene: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--run-dir"):
+        train(
+            [scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(), run_dir=folder
+        )
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
+    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lr_range, "STEPS", 4)
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    output = tmp_path / "m.safetensors"
+    chosen = settings(lr="auto", steps=3, val_share=0)
+    rates: list[float] = []
+
+    def stop(done: int, total: int, /, **values: float) -> None:
+        rates.append(values["lr"])
+        if done == 2 and len(rates) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train([scene[0]], [scene[1]], output, settings=chosen, progress=stop)
+    tally = TrainingTally()
+    labels = [scene[1]]
+    card = train(
+        [scene[0]], labels, output, settings=chosen, resume=True, progress=stop, tally=tally
+    )
+    lr = card.training.settings["lr"]
+    assert isinstance(lr, float)
+    assert lr == tally.lr
+    assert 1e-6 <= lr <= 1e-2
+    assert rates[1] == rates[2], "step 2 is done again, at the same rate"
+    assert rates[2] == pytest.approx(lr * learning_rate(2 / 3))

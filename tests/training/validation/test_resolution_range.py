@@ -1,0 +1,94 @@
+"""How coarse imagery may be for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geodetect.assessment.matching.greedy_matching import Matches
+from geodetect.detection.detections import Detections
+from geodetect.io.raster.reader import open_raster
+from geodetect.model.card import ModelCard
+from geodetect.training.data.chip_sampler import Ground
+from geodetect.training.validation.metrics import Validation
+from geodetect.training.validation.resolution_range import FACTORS, CoarserImagery, coarsest_factor
+from geodetect.training.validation.validator import HeldOut
+from tests.helpers.tiny import (
+    GSD_M,
+    grid_corners,
+    square_boxes,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+    write_raster,
+)
+
+SIDE = 256
+
+
+class Onlooker:
+    """A detector that keeps what it sees."""
+
+    card = ModelCard(name="onlooker", classes=("thing",))
+
+    def __call__(self, pixels: np.ndarray, valid: np.ndarray) -> list[Detections]:
+        self.pixels = pixels
+        return [Detections.empty() for _ in pixels]
+
+
+def validation(found: int, *, of: int = 100) -> Validation:
+    """All that is found is right, with a score of 0.9."""
+    matches = Matches(np.arange(found), np.ones(found), np.full(found, 0.9, np.float32), of, 0.5)
+    return Validation(0.5, {}, None, (), (), matches)
+
+
+def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() -> None:
+    board = np.indices((64, 64)).sum(axis=0) % 2
+    image = np.broadcast_to(board * 200, (2, 3, 64, 64)).astype(np.uint8)
+    valid = np.ones((2, 64, 64), bool)
+    valid[1, :, :20] = False
+    seen = Onlooker()
+    CoarserImagery(seen, 3.0)(image, valid)
+    assert seen.pixels.shape == image.shape
+    assert seen.pixels.dtype == np.uint8
+    assert np.ptp(seen.pixels[0, :, 8:-8, 8:-8].astype(int)) < 30
+    assert (seen.pixels[1, :, :, :20] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("good", "expected"), [(0, 1.0), (2, FACTORS[1]), (len(FACTORS), FACTORS[-1])]
+)
+def test_it_ends_where_f1_falls_by_more_than_a_twentieth(good: int, expected: float) -> None:
+    asked = []
+
+    def measure(factor: float) -> Validation:
+        asked.append(factor)
+        return validation(86 if len(asked) <= good else 70)  # F1 of 90 of 100: 0.947; 86: 0.925
+
+    assert coarsest_factor(validation(90), measure) == expected
+    assert asked == list(FACTORS[: good + 1])
+
+
+def test_ground_that_cannot_be_read_any_more_ends_it() -> None:
+    assert coarsest_factor(validation(90), lambda _: None) == 1.0
+
+
+def test_the_range_begins_at_the_finest_pixels_and_ends_where_squares_are_blurred(
+    tmp_path: Path,
+) -> None:
+    corners = grid_corners(SIDE)
+    raster = open_raster(write_raster(tmp_path / "a.tif", squares_image(SIDE, corners)))
+    boxes = square_boxes(corners)
+    held = np.array([[0.0, 0, SIDE, SIDE]])
+    ground = Ground(raster, boxes, np.zeros(len(boxes), np.int64), held, GSD_M)
+    card = tiny_card()
+    weights = weights_of(tiny_network(card))
+    held_out = HeldOut([ground], card, device="cpu")
+    measured = held_out.measure(weights)
+    assert measured is not None
+    finest, coarsest = held_out.gsd_range_m(weights, measured)
+    assert finest == GSD_M
+    assert GSD_M <= coarsest <= GSD_M * FACTORS[-1]

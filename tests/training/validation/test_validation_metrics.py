@@ -1,0 +1,209 @@
+"""What a validation finds out, keeps and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+from numpy.typing import NDArray
+
+from geodetect.detection.detector import CallableDetector
+from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.errors import OutputError
+from geodetect.io.raster.reader import open_raster
+from geodetect.model.card import Calibration, ModelCard
+from geodetect.model.runtimes.torch import TorchRuntime
+from geodetect.training.data.chip_sampler import Ground
+from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
+from tests.helpers.tiny import (
+    GSD_M,
+    SQUARE_PX,
+    grid_corners,
+    square_boxes,
+    squares_image,
+    tiny_card,
+    tiny_network,
+    weights_of,
+    write_raster,
+)
+
+SIDE = 512
+CORNERS = grid_corners(SIDE)
+BOXES = square_boxes(CORNERS)
+COUNT = len(BOXES)
+EVERYTHING = np.array([[0.0, 0, SIDE, SIDE]])
+Boxes = NDArray[np.float64]
+NewGround = Callable[..., Ground]
+
+
+@pytest.fixture
+def new_ground(tmp_path: Path) -> NewGround:
+    def make(
+        boxes: Boxes = BOXES,
+        labels: NDArray[np.int64] | None = None,
+        *,
+        name: str = "scene.tif",
+        crs: str = "EPSG:32632",
+    ) -> Ground:
+        raster = open_raster(write_raster(tmp_path / name, squares_image(SIDE, CORNERS), crs=crs))
+        label = np.zeros(len(boxes), np.int64) if labels is None else labels
+        return Ground(raster, boxes, label, EVERYTHING, GSD_M)
+
+    return make
+
+
+def network(card: ModelCard, conf: float | None = LEAST_CONF) -> NetworkDetector:
+    weights = weights_of(tiny_network(tiny_card()))
+    return NetworkDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
+
+
+def told(
+    boxes: Boxes, scores: object, labels: object, classes: tuple[str, ...] = ("a",)
+) -> CallableDetector:
+    """A detector that finds what it is told, in one tile."""
+    return CallableDetector(lambda _: (boxes, scores, labels), classes, tile_px=SIDE)
+
+
+def doubtful(new_ground: NewGround) -> Validation:
+    """Of two detections with the same score one is right."""
+    measured = validate(network(tiny_card()), [new_ground(BOXES[::2])])
+    assert measured is not None
+    return measured
+
+
+def test_calibrated_scores_are_the_share_of_right_detections(new_ground: NewGround) -> None:
+    measured = doubtful(new_ground)
+    right = (COUNT + 1) // 2 / COUNT
+    assert measured.detections["score"].to_numpy() == pytest.approx(np.full(COUNT, right), abs=0.01)
+    assert (measured.detections["raw_score"] > 0.95).all()
+    assert measured.metrics["ece"] < 0.01
+    assert measured.metrics["ece_uncalibrated"] > 0.45
+    assert LEAST_CONF < measured.conf <= measured.detections["score"].max()
+
+
+def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
+    new_ground: NewGround,
+) -> None:
+    measured = doubtful(new_ground)
+    card = calibrated(tiny_card(), measured)
+    assert card.calibration == measured.calibration is not None
+    assert (card.conf, card.metrics) == (measured.conf, measured.metrics)
+    again = validate(network(card, conf=None), [new_ground(BOXES[::2])])
+    assert again is not None
+    scores = again.detections["score"].to_numpy()
+    assert scores == pytest.approx(measured.detections["score"].to_numpy(), abs=1e-4)
+    assert again.metrics.items() <= measured.metrics.items()
+    assert again.conf == measured.conf
+
+
+def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_ground: NewGround) -> None:
+    own = Calibration(slope=(1.0,), intercept=(-3.0,))
+    measured = validate(network(tiny_card(calibration=own)), [new_ground(BOXES[::2])])
+    assert measured is not None
+    assert measured.calibration == own
+    assert "ece_uncalibrated" not in measured.metrics
+    score = measured.detections["score"].mean()
+    assert measured.metrics["ece"] == pytest.approx(score - 0.5, abs=0.01)
+
+
+def test_few_detections_leave_scores_as_they_are(new_ground: NewGround) -> None:
+    measured = validate(network(tiny_card()), [new_ground()])  # none is wrong
+    assert measured is not None
+    assert measured.calibration is None
+    assert "ece_uncalibrated" not in measured.metrics
+    assert calibrated(tiny_card(), measured).calibration is None
+    assert measured.detections["score"].equals(measured.detections["raw_score"])
+
+
+def test_the_tables_say_what_found_what(new_ground: NewGround) -> None:
+    found = told(np.concatenate([BOXES[:3], BOXES[[3]] + 200.5]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
+    ground = new_ground(BOXES[[2, 0, 5]])
+    measured = validate(found, [ground])
+    assert measured is not None
+    detections = measured.detections.set_index("score")
+    assert detections["correct"].to_dict() == {0.9: True, 0.8: False, 0.7: True, 0.6: False}
+    assert measured.truth["found_score"].round(3).tolist()[:2] == [0.9, 0.7]
+    assert np.isnan(measured.truth["found_score"][2])
+    assert set(measured.truth["raster"]) == set(measured.detections["raster"]) == {"scene.tif"}
+    assert set(measured.truth["source"]) == {str(Path(ground.raster.path).resolve())}
+    assert measured.truth.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
+
+
+def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
+    new_ground: NewGround,
+) -> None:
+    """A raster shows 2 of 20 px of one object; another detector sees it all the same."""
+    cut = [[SIDE - 2.0, 100, SIDE + 18, 120]]
+    seen = [[SIDE - 2.0, 100, SIDE, 120]]
+    alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
+    found = told(np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
+    measured = validate(found, [new_ground(np.concatenate([BOXES[:2], cut]))])
+    assert measured is not None
+    assert measured.metrics["objects"] == 2
+    assert measured.detections["score"].tolist() == [0.9, 0.8, 0.6]
+    assert measured.detections["correct"].tolist() == [True, True, False]
+
+
+def test_several_classes_have_an_average_precision_each(new_ground: NewGround) -> None:
+    truth = np.tile([0, 1], COUNT)[:COUNT]
+    said = np.where(np.arange(COUNT) % 4 == 1, 0, truth)  # every other "b" is called "a"
+    measured = validate(
+        told(BOXES, np.linspace(0.9, 0.3, COUNT), said, ("a", "b")), [new_ground(labels=truth)]
+    )
+    assert measured is not None
+    assert measured.metrics["ap50 b"] == pytest.approx(0.5, abs=0.02)
+    assert 0.5 < measured.metrics["ap50 a"] < 1
+    assert set(measured.truth["class"]) == {"a", "b"}
+    assert measured.truth["found_score"].isna().sum() == (said != truth).sum()
+
+
+def test_one_class_needs_no_figures_of_its_own(new_ground: NewGround) -> None:
+    assert not [name for name in doubtful(new_ground).metrics if name.startswith("ap50 ")]
+
+
+def test_a_validation_is_written_as_layers_for_a_gis(new_ground: NewGround, tmp_path: Path) -> None:
+    measured = doubtful(new_ground)
+    path = measured.save(tmp_path)
+    assert path == tmp_path / "validation.gpkg"
+    assert {name for name, _ in pyogrio.list_layers(path)} >= {"detections", "truth"}
+    for name, table in (("detections", measured.detections), ("truth", measured.truth)):
+        again = gpd.read_file(path, layer=name)
+        assert len(again) == len(table)
+        assert set(table.columns) <= set(again.columns)
+        assert again.crs == "EPSG:32632"
+    assert gpd.read_file(path, layer="detections")["correct"].sum() == (COUNT + 1) // 2
+
+
+def test_a_validation_is_written_again_only_if_it_may(
+    new_ground: NewGround, tmp_path: Path
+) -> None:
+    measured = doubtful(new_ground)
+    measured.save(tmp_path)
+    measured.save(tmp_path)
+    with pytest.raises(OutputError, match="already exists"):
+        measured.save(tmp_path, overwrite=False)
+
+
+def test_a_validation_without_detections_is_written_too(
+    new_ground: NewGround, tmp_path: Path
+) -> None:
+    measured = validate(told(np.empty((0, 4)), [], []), [new_ground()])
+    assert measured is not None
+    path = measured.save(tmp_path)
+    assert len(gpd.read_file(path, layer="detections")) == 0
+    assert gpd.read_file(path, layer="truth")["found_score"].isna().all()
+
+
+def test_rasters_on_several_maps_come_together_on_the_first(new_ground: NewGround) -> None:
+    grounds = [new_ground(name="a.tif"), new_ground(name="b.tif", crs="EPSG:32633")]
+    measured = validate(network(tiny_card()), grounds)
+    assert measured is not None
+    assert measured.detections.crs == measured.truth.crs == "EPSG:32632"
+    assert measured.truth["raster"].value_counts().to_dict() == {"a.tif": COUNT, "b.tif": COUNT}
+    assert measured.truth["found_score"].notna().all()
+    middles = measured.truth.centroid.x.groupby(measured.truth["raster"]).mean()
+    assert middles["b.tif"] - middles["a.tif"] > 300_000  # a zone further east
