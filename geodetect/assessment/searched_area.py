@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.spatial_join import with_valid_polygons
 from geodetect.detection.coverage import LAYER, LOOKED_AT, STATUSES
@@ -16,7 +15,8 @@ from geodetect.errors import InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.features import Role, box_centres, named_column, read_features
-from geodetect.io.vector.read import OF_PREDICT, Source, has_layer
+from geodetect.io.vector.read import OF_PREDICT, has_layer
+from geodetect.types import BoolArray, ObjectArray, PathLike
 
 COVERAGE = Role("the coverage", "--coverage", layers=(LAYER,), points=False)
 
@@ -30,10 +30,10 @@ class SeenGround:
         crs: WKT of their CRS.
     """
 
-    polygons: NDArray[np.object_]
+    polygons: ObjectArray
     crs: str
 
-    def holds(self, features: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    def holds(self, features: gpd.GeoDataFrame) -> BoolArray:
         """Whether the centre of each feature was looked at, ``bool[M]``."""
         centres = box_centres(features, self.crs)
         inside = np.zeros(len(features), dtype=bool)
@@ -42,12 +42,12 @@ class SeenGround:
             inside[tree.query(self.polygons, predicate="intersects")[1]] = True
         return inside
 
-    def polygons_in(self, crs: str) -> NDArray[np.object_]:
+    def polygons_in(self, crs: str) -> ObjectArray:
         """The polygons on another map."""
         return reproject(densified(self.polygons, self.crs), self.crs, crs)
 
 
-def own_coverage(found: Source | gpd.GeoDataFrame) -> str | None:
+def own_coverage(found: PathLike | gpd.GeoDataFrame) -> str | None:
     """The ground that ``predict`` wrote beside detections into one GeoPackage; None: there is none.
 
     Args:
@@ -62,7 +62,7 @@ def own_coverage(found: Source | gpd.GeoDataFrame) -> str | None:
     return f"{file}|layername={LAYER}"
 
 
-def read_coverage(source: Source | gpd.GeoDataFrame) -> SeenGround:
+def read_coverage(source: PathLike | gpd.GeoDataFrame) -> SeenGround:
     """Read the ground that was looked at.
 
     Args:

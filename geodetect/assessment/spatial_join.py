@@ -7,12 +7,9 @@ import warnings
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 
 def with_valid_polygons(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
@@ -40,7 +37,7 @@ def with_valid_polygons(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
     return table.set_geometry(gpd.array.from_shapely(repaired, crs=table.crs))
 
 
-def places_in(points: Float, polygons: NDArray[np.object_]) -> Int:
+def places_in(points: FloatArray, polygons: ObjectArray) -> IntArray:
     """Which points lie in or on which polygons.
 
     Args:

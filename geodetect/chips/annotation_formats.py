@@ -15,9 +15,9 @@ from types import MappingProxyType
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.geo.grid import Grid
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 DECIMALS = 3
 
@@ -45,10 +45,10 @@ class LabelledChip:
     y0: int
     grid: Grid
     bands: int
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    truncated: NDArray[np.bool_]
-    rows: NDArray[np.int64]
+    boxes: FloatArray
+    labels: IntArray
+    truncated: BoolArray
+    rows: IntArray
 
 
 def write_coco(folder: Path, chips: Sequence[LabelledChip], classes: Sequence[str]) -> None:

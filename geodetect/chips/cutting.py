@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.images import IMAGE_FORMATS, chip_grid, write_image
@@ -22,11 +20,7 @@ from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.placement import PlacedLabels, match_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.progress import Progress
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
-Source = str | os.PathLike[str]
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
 SEED = 0  # of the choice of chips without objects
 
@@ -76,9 +70,9 @@ class Sheet:
     raster: Raster
     stem: str
     grid: Grid
-    boxes: Float
-    names: Objects
-    rows: Int
+    boxes: FloatArray
+    names: ObjectArray
+    rows: IntArray
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ class Place:
 
     sheet: Sheet
     tile: Tile
-    touched: Int
+    touched: IntArray
 
 
 @dataclass(frozen=True)
@@ -137,7 +131,7 @@ class Cutter:
         )
 
 
-def _valid_shares(boxes: Float, valid: NDArray[np.bool_]) -> Float:
+def _valid_shares(boxes: FloatArray, valid: BoolArray) -> FloatArray:
     """Share of the pixels under each box that are valid, ``float64[K]``."""
     if valid.all():
         return np.ones(len(boxes))
@@ -146,7 +140,7 @@ def _valid_shares(boxes: Float, valid: NDArray[np.bool_]) -> Float:
 
 
 def open_sheets(
-    paths: Source | Sequence[Source],
+    paths: PathLike | Sequence[PathLike],
     labels: LabelSet,
     options: ChipOptions,
     raster_options: RasterOptions | None,
@@ -182,7 +176,9 @@ def open_sheets(
     return sheets
 
 
-def _resampled(found: PlacedLabels, own: Grid, grid: Grid) -> tuple[Float, Objects, Int]:
+def _resampled(
+    found: PlacedLabels, own: Grid, grid: Grid
+) -> tuple[FloatArray, ObjectArray, IntArray]:
     """Labels of a raster in the pixels of its resampled grid."""
     ratio = np.array([grid.width / own.width, grid.height / own.height] * 2)
     return found.boxes * ratio, found.names, found.numbers

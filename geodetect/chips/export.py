@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
@@ -29,9 +27,7 @@ from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geojson import WGS84
 from geodetect.progress import Progress, silent
-
-Float = NDArray[np.float64]
-Source = str | os.PathLike[str]
+from geodetect.types import FloatArray, PathLike
 
 INDEX = "chips.geojson"
 
@@ -64,9 +60,9 @@ class ExportSummary:
 
 
 def export_chips(
-    rasters: Source | Sequence[Source],
-    labels: Source | Sequence[Source] | gpd.GeoDataFrame,
-    output: Source,
+    rasters: PathLike | Sequence[PathLike],
+    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame,
+    output: PathLike,
     *,
     format: str = "coco",  # noqa: A002 (the option is called --format)
     chip_px: int = 512,
@@ -141,7 +137,7 @@ def export_chips(
 
 
 def _label_set(
-    labels: Source | Sequence[Source] | gpd.GeoDataFrame, options: LabelOptions
+    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame, options: LabelOptions
 ) -> LabelSet:
     if not isinstance(labels, gpd.GeoDataFrame):
         found = read_labels(labels, options)
@@ -194,7 +190,7 @@ def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) ->
     vector.write(table, folder / INDEX)
 
 
-def _ring(grid: Grid) -> Float:
+def _ring(grid: Grid) -> FloatArray:
     """The outline of a grid, ``float64[1, 5, 2]``."""
     return grid.boxes_to_map(np.array([[0, 0, grid.width, grid.height]], dtype=np.float64))
 

@@ -12,7 +12,6 @@ import pandas as pd
 import rasterio.features
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeoreferenceError
@@ -29,6 +28,7 @@ from geodetect.io.vector.qgis_categories import (
     Category,
     categorised_qml,
 )
+from geodetect.types import BoolArray, IntArray, ObjectArray
 
 LOOKED_AT = "looked at"
 NO_IMAGERY = "no imagery"
@@ -42,7 +42,7 @@ MOST_CELLS = 4_000_000  # of one raster, a byte each
 SEEN = 0.5  # share of a cell that holds imagery from which on it was looked at
 _UNKNOWN, _EMPTY, _IMAGERY = 0, 1, 2
 
-Span = tuple[slice, NDArray[np.int64], NDArray[np.bool_]]
+Span = tuple[slice, IntArray, BoolArray]
 
 _DTYPES: dict[str, type] = {
     "raster": str,
@@ -113,7 +113,7 @@ class CoverageCells:
         shape = len(self._edges_y) - 1, len(self._edges_x) - 1
         self._state = np.full(shape, _UNKNOWN, np.uint8)
 
-    def imagery(self, tile: Tile, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def imagery(self, tile: Tile, valid: BoolArray) -> BoolArray:
         """Which cells of a tile hold imagery, ``bool[rows, columns]``, from its ``bool[H, W]``."""
         (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         if valid.all():
@@ -126,12 +126,12 @@ class CoverageCells:
         )
         return np.asarray(count >= SEEN * np.outer(heights, widths))
 
-    def no_imagery(self, tile: Tile) -> NDArray[np.bool_]:
+    def no_imagery(self, tile: Tile) -> BoolArray:
         """The same of a tile without imagery."""
         (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         return np.zeros((len(starts_y), len(starts_x)), bool)
 
-    def note(self, tile: Tile, imagery: NDArray[np.bool_]) -> None:
+    def note(self, tile: Tile, imagery: BoolArray) -> None:
         """Take what ``imagery`` found of a tile.
 
         A cell that several tiles see is decided by the last one that sees its centre.
@@ -221,12 +221,12 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: str | None = None) -
     return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=target))
 
 
-def _edges(length: int, cell_px: int) -> NDArray[np.int64]:
+def _edges(length: int, cell_px: int) -> IntArray:
     """Edges of the cells along one axis; the last cell may be smaller."""
     return np.append(np.arange(0, length, cell_px), length)
 
 
-def _span(edges: NDArray[np.int64], start: int, length: int) -> Span:
+def _span(edges: IntArray, start: int, length: int) -> Span:
     """The cells that a tile sees along one axis.
 
     Returns:
@@ -262,7 +262,7 @@ def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all(pieces[shapely.get_dimensions(pieces) == 2])
 
 
-def _on_map(one: RasterCoverage, target: str | None) -> NDArray[np.object_]:
+def _on_map(one: RasterCoverage, target: str | None) -> ObjectArray:
     pixels = np.array([part.geometry for part in one.parts], dtype=object)
     on_map = np.asarray(shapely.transform(pixels, one.grid.to_map), dtype=object)
     if one.grid.crs is None or target is None:

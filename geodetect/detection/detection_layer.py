@@ -11,7 +11,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.detection.detections import Detections
@@ -19,6 +18,7 @@ from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs
 from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.vector.chunks import row_slices
+from geodetect.types import AnyArray, FloatArray, IntArray
 
 DTYPES: dict[str, type] = {
     "id": np.int64,
@@ -50,7 +50,7 @@ class RasterObjects:
     """
 
     detections: Detections
-    sizes: NDArray[np.float64]
+    sizes: FloatArray
     grid: Grid
     classes: tuple[str, ...]
     raster: str
@@ -225,7 +225,7 @@ class FoundObjects:
         return None if self.rasters and own is None else self.wkt or own
 
 
-def canonical_order(detections: Detections) -> NDArray[np.int64]:
+def canonical_order(detections: Detections) -> IntArray:
     """Row numbers ``int64[N]``: top to bottom, left to right, ties broken by all the rest."""
     x1, y1, x2, y2 = detections.boxes.T
     rest = (detections.truncated, -detections.scores, detections.labels)
@@ -243,6 +243,6 @@ def _moved(table: gpd.GeoDataFrame, wkt: str) -> gpd.GeoDataFrame:
     return table.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
 
 
-def _table(columns: dict[str, Any], geometry: NDArray[Any], crs: str | None) -> gpd.GeoDataFrame:
+def _table(columns: dict[str, Any], geometry: AnyArray, crs: str | None) -> gpd.GeoDataFrame:
     typed = {name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()}
     return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=crs))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -21,10 +23,10 @@ class Detections:
         truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
     """
 
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float32]
+    boxes: FloatArray
+    scores: Float32Array
     labels: NDArray[np.int16]
-    truncated: NDArray[np.bool_]
+    truncated: BoolArray
 
     @classmethod
     def of(
@@ -61,7 +63,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+    def __getitem__(self, rows: slice | IntArray | BoolArray) -> Detections:
         """The rows picked by a slice, a mask or row numbers."""
         return Detections(
             self.boxes[rows], self.scores[rows], self.labels[rows], self.truncated[rows]

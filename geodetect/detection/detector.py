@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
+from geodetect.types import BoolArray, UInt8Array
 
 SCORE_ROUNDING = 1e-5  # what a sum of float32 may exceed 1 by
-TileFunction = Callable[[NDArray[np.uint8]], tuple[Any, Any, Any]]
+TileFunction = Callable[[UInt8Array], tuple[Any, Any, Any]]
 
 
 class Detector(Protocol):
@@ -29,7 +29,7 @@ class Detector(Protocol):
     def card(self) -> ModelCard:
         """What it finds, at which ground resolution, and its default thresholds."""
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Sequence[Detections]:
+    def __call__(self, pixels: UInt8Array, valid: BoolArray) -> Sequence[Detections]:
         """Find the objects in a batch of tiles.
 
         Args:
@@ -83,7 +83,7 @@ class CallableDetector:
             conf=0.0,
         )
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
+    def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``; the function is called once for each tile."""
         return [self._check(self._fn(image)) for image in pixels]
 

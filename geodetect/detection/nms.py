@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.geo import boxes as bx
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 FIRST_BLOCK = 256  # the best boxes first: what they remove need not be compared with each other
 LARGEST_BLOCK = 4096  # boxes decided at once, so that pairs of overlapping boxes fit into memory
 
-Int = NDArray[np.int64]
-
 
 def suppress(
-    boxes: NDArray[np.float64],
-    scores: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    boxes: FloatArray,
+    scores: Float32Array,
+    labels: IntArray,
     *,
     iou: float,
-) -> Int:
+) -> IntArray:
     """Greedy non-maximum suppression: a box goes if a better one of its class overlaps it.
 
     Args:
@@ -47,18 +45,18 @@ def suppress(
     return np.concatenate(kept)
 
 
-def _extent(boxes: NDArray[np.float64]) -> float:
+def _extent(boxes: FloatArray) -> float:
     return float(np.ptp(boxes)) + 1 if len(boxes) else 0.0
 
 
-def _overlaps(a: NDArray[np.float64], b: NDArray[np.float64], *, iou: float) -> tuple[Int, Int]:
+def _overlaps(a: FloatArray, b: FloatArray, *, iou: float) -> tuple[IntArray, IntArray]:
     """Rows of ``a`` and of ``b`` that overlap by more than ``iou``."""
     i, j = bx.overlap_pairs(a, b).T
     much = bx.iou(a[i], b[j]) > iou
     return i[much], j[much]
 
 
-def _undominated(count: int, better: Int, worse: Int) -> NDArray[np.bool_]:
+def _undominated(count: int, better: IntArray, worse: IntArray) -> BoolArray:
     """Those that stay when each that stays removes those it is better than, best first."""
     stays, open_ = np.zeros(count, bool), np.ones(count, bool)
     while open_.any():

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.bounds import densified
@@ -22,14 +21,13 @@ from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings
+from geodetect.types import IntArray, PathLike
 
 SAME_GSD = 0.05  # a raster this close to the model's resolution is not resampled
 COARSEST = 4.0  # a raster this many times coarser than the model is refused
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
 TILE_RANGE = (0.75, 1.25)  # sides of tiles over the model's own
-
-Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class RasterPlan:
     grid: Grid
     scheme: TileScheme
     area: shapely.Geometry | None
-    tiles: NDArray[np.int64]
+    tiles: IntArray
 
     @property
     def gsd_ratio(self) -> tuple[float, float]:
@@ -67,7 +65,7 @@ class RasterPlan:
 
 
 def plan_rasters(
-    rasters: Source | Sequence[Source], card: ModelCard, settings: PredictSettings
+    rasters: PathLike | Sequence[PathLike], card: ModelCard, settings: PredictSettings
 ) -> list[RasterPlan]:
     """Open rasters and decide how to look at them, reading only their headers.
 
@@ -260,7 +258,7 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
     return shapely.transform(shapely.intersection_all(parts), grid.to_px)
 
 
-def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> NDArray[np.int64]:
+def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> IntArray:
     if area is None:
         return np.arange(len(scheme))
     shapely.prepare(area)

@@ -14,13 +14,12 @@ from itertools import chain
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.detection.coverage import CoverageCells, RasterCoverage, not_read
 from geodetect.detection.detection_layer import FoundObjects, RasterObjects
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import RasterPlan, Source, plan_rasters
+from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.run.concurrency import Capacity, fitting_capacity, wanted_capacity
 from geodetect.detection.run.fingerprint import run_identity
 from geodetect.detection.run.journal import Journal
@@ -31,6 +30,7 @@ from geodetect.geo.grid import horizontal_crs
 from geodetect.geo.tiles import Tile
 from geodetect.progress import Progress, silent
 from geodetect.settings import PredictSettings
+from geodetect.types import IntArray, PathLike
 
 
 @dataclass
@@ -72,8 +72,8 @@ class Tally:
 
 
 def predict(
-    rasters: Source | Sequence[Source],
-    model: Source | Detector = "pools",
+    rasters: PathLike | Sequence[PathLike],
+    model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | None = None,
     progress: Progress = silent,
@@ -109,8 +109,8 @@ def predict(
 
 
 def find_objects(
-    rasters: Source | Sequence[Source],
-    model: Source | Detector = "pools",
+    rasters: PathLike | Sequence[PathLike],
+    model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | None = None,
     progress: Progress = silent,
@@ -173,8 +173,8 @@ def find_objects(
 
 
 def plan(
-    rasters: Source | Sequence[Source],
-    model: Source | Detector = "pools",
+    rasters: PathLike | Sequence[PathLike],
+    model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | None = None,
 ) -> list[RasterPlan]:
@@ -195,7 +195,7 @@ def plan(
     return plan_rasters(rasters, as_detector(model, settings).card, settings)
 
 
-def as_detector(model: Source | Detector, settings: PredictSettings) -> Detector:
+def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detector:
     """A detector from a name, a path, or a detector."""
     if not isinstance(model, str | os.PathLike):
         if not (callable(model) and hasattr(model, "card")):
@@ -223,7 +223,7 @@ def detect_raster(
     detector: Detector,
     *,
     settings: PredictSettings,
-    keep: NDArray[np.int64] | None,
+    keep: IntArray | None,
     tally: Tally,
     capacity: Capacity | None = None,
     progress: Progress = silent,
@@ -342,7 +342,7 @@ def _in_area(found: Detections, area: shapely.Geometry | None) -> Detections:
     return found[np.asarray(shapely.intersects_xy(area, *centres.T))]
 
 
-def _labels_to_keep(detector: Detector, settings: PredictSettings) -> NDArray[np.int64] | None:
+def _labels_to_keep(detector: Detector, settings: PredictSettings) -> IntArray | None:
     if settings.classes is None:
         return None
     names = detector.card.classes

@@ -6,7 +6,6 @@ import math
 import os
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.nms import suppress
@@ -19,9 +18,7 @@ from geodetect.model.file import checksum, load_bundle
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.open import Runtime, open_runtime
-
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
+from geodetect.types import BoolArray, Float32Array, IntArray, UInt8Array
 
 
 class NetworkDetector:
@@ -54,7 +51,7 @@ class NetworkDetector:
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
         self._iou = self.card.iou if iou is None else iou
-        self._anchors: dict[Size, Float] = {}
+        self._anchors: dict[Size, Float32Array] = {}
 
     @property
     def runs_on(self) -> str:
@@ -81,7 +78,7 @@ class NetworkDetector:
         """Memory of this machine that a tile takes while it is looked at, for each pixel."""
         return self._runtime.bytes_per_px * self.card.input_scale**2
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
+    def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``."""
         logits, deltas, padded = self._runtime.forward(pixels, valid)
         anchors = self._anchors_of(padded)
@@ -91,14 +88,16 @@ class NetworkDetector:
             for image_logits, image_deltas in zip(logits, deltas, strict=True)
         ]
 
-    def _anchors_of(self, padded: Size) -> Float:
+    def _anchors_of(self, padded: Size) -> Float32Array:
         if padded not in self._anchors:
             if self.card.network is None:
                 raise ModelFileError(f"model {self.card.name}: its card describes no network")
             self._anchors[padded] = anchors_of_image(self.card.network, *padded)
         return self._anchors[padded]
 
-    def _decode(self, logits: Float, deltas: Float, *, anchors: Float, size: Size) -> Detections:
+    def _decode(
+        self, logits: Float32Array, deltas: Float32Array, *, anchors: Float32Array, size: Size
+    ) -> Detections:
         """Scores over the threshold as boxes of one image, without duplicates and without a cap."""
         anchor, label, scores = _over(logits, self._conf, self.card.calibration)
         if self._most_per_px is not None:
@@ -114,7 +113,9 @@ class NetworkDetector:
         return Detections.of(boxes[kept] * shrink, scores[kept], label[kept])
 
 
-def _over(logits: Float, conf: float, calibration: Calibration | None) -> tuple[Int, Int, Float]:
+def _over(
+    logits: Float32Array, conf: float, calibration: Calibration | None
+) -> tuple[IntArray, IntArray, Float32Array]:
     """Row, class and score of every score of at least ``conf``."""
     least = least_logits(conf, calibration)
     row, label = np.nonzero(logits >= least)  # few are left to compute a score for
@@ -123,7 +124,7 @@ def _over(logits: Float, conf: float, calibration: Calibration | None) -> tuple[
     return row[sure], label[sure], scores[sure]
 
 
-def _best(scores: Float, most: int) -> Int:
+def _best(scores: Float32Array, most: int) -> IntArray:
     """Rows of the highest scores, in order of the rows."""
     if len(scores) <= most:
         return np.arange(len(scores))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import Transformer
 
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import horizontal_crs, transformer_between
-
-Float = NDArray[np.float64]
-Objects = NDArray[np.object_]
+from geodetect.types import FloatArray, ObjectArray
 
 
-def ground_areas_m2(geometries: Objects, crs: str | None) -> Float:
+def ground_areas_m2(geometries: ObjectArray, crs: str | None) -> FloatArray:
     """Areas of polygons on the ellipsoid of their CRS.
 
     Measured in the cylindrical equal-area projection of the ellipsoid (Snyder 1987, equations 10-15
@@ -41,7 +38,7 @@ def ground_areas_m2(geometries: Objects, crs: str | None) -> Float:
     radians = geodetic.axis_info[0].unit_conversion_factor
     axes = f"+a={ellipsoid.semi_major_metre!r} +b={ellipsoid.semi_minor_metre!r}"
 
-    def equal_area(points: Float) -> Float:
+    def equal_area(points: FloatArray) -> FloatArray:
         lon, lat = radians * np.array(to_geodetic.transform(points[:, 0], points[:, 1]))
         known = lon[np.isfinite(lon)]
         centre_deg = float(np.degrees(np.median(known))) if len(known) else 0.0

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.grid import Grid, horizontal_crs, transformer_between
 from geodetect.geo.reproject import same_crs
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 _EDGE_M = 100.0  # an edge this long bends by 0.2 mm between projections: L^2 / (8 R)
 _MOST_STEPS = 1000
 _EARTH_RADIUS_M = 6_371_000.0
 
 
-def projected_bounds(geometries: Objects, source: str | None, target: str | None) -> Float:
+def projected_bounds(geometries: ObjectArray, source: str | None, target: str | None) -> FloatArray:
     """Bounding boxes of geometries on another map.
 
     Args:
@@ -39,7 +35,7 @@ def projected_bounds(geometries: Objects, source: str | None, target: str | None
     return _extremes(points, rows, len(geometries))
 
 
-def bounds_px(geometries: Objects, source: str, grid: Grid) -> Float:
+def bounds_px(geometries: ObjectArray, source: str, grid: Grid) -> FloatArray:
     """Bounding boxes of geometries in the pixels of a grid that has a CRS.
 
     Returns:
@@ -50,7 +46,7 @@ def bounds_px(geometries: Objects, source: str, grid: Grid) -> Float:
     return _extremes(grid.to_px(points), rows, len(geometries))
 
 
-def densified(geometries: Objects, source: str) -> Objects:
+def densified(geometries: ObjectArray, source: str) -> ObjectArray:
     """Geometries with vertices along their long edges, which other projections bend.
 
     Args:
@@ -70,7 +66,9 @@ def densified(geometries: Objects, source: str) -> Objects:
     return dense
 
 
-def _projected_points(geometries: Objects, source: str, target: str) -> tuple[Float, Int]:
+def _projected_points(
+    geometries: ObjectArray, source: str, target: str
+) -> tuple[FloatArray, IntArray]:
     """Vertices ``[P, 2]`` on the target map (NaN beyond its reach) and the rows they belong to."""
     same = same_crs(source, target)
     ready = geometries if same else densified(geometries, source)
@@ -81,7 +79,7 @@ def _projected_points(geometries: Objects, source: str, target: str) -> tuple[Fl
     return points, rows
 
 
-def _extremes(points: Float, rows: Int, count: int) -> Float:
+def _extremes(points: FloatArray, rows: IntArray, count: int) -> FloatArray:
     """Lowest and highest coordinates by row; NaN for rows that have no points."""
     boxes = np.full((count, 4), np.nan)
     if len(rows) == 0:
@@ -92,7 +90,7 @@ def _extremes(points: Float, rows: Int, count: int) -> Float:
     return boxes
 
 
-def _project(points: Float, source: str, target: str) -> Float:
+def _project(points: FloatArray, source: str, target: str) -> FloatArray:
     """Points ``[P, 2]`` on another map; infinite beyond its reach."""
     transformer = transformer_between(
         str(horizontal_crs(source).to_wkt()), str(horizontal_crs(target).to_wkt())

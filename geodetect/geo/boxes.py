@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray
 
 
-def area(boxes: Float) -> Float:
+def area(boxes: FloatArray) -> FloatArray:
     """Areas ``float64[N]`` in square pixels; empty boxes have none."""
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
-def clip(boxes: Float, frame: Float) -> Float:
+def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     """The part of each box inside ``frame`` (one box ``[4]``, or one per box ``[N, 4]``).
 
     A box that lies outside comes back with no area.
@@ -26,26 +24,26 @@ def clip(boxes: Float, frame: Float) -> Float:
     return np.concatenate([upper_left, lower_right], axis=1)
 
 
-def share_inside(boxes: Float, frame: Float) -> Float:
+def share_inside(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     """Share of each box's area that lies in a frame, ``float64[N]`` in 0..1; 0 without an area."""
     return np.asarray(area(clip(boxes, frame)) / np.maximum(area(boxes), 1e-12))
 
 
-def intersection(a: Float, b: Float) -> Float:
+def intersection(a: FloatArray, b: FloatArray) -> FloatArray:
     """Shared areas of corresponding boxes, ``float64[N]``."""
     upper_left = np.maximum(a[:, :2], b[:, :2])
     lower_right = np.minimum(a[:, 2:], b[:, 2:])
     return np.prod(np.maximum(lower_right - upper_left, 0), axis=1)
 
 
-def iou(a: Float, b: Float) -> Float:
+def iou(a: FloatArray, b: FloatArray) -> FloatArray:
     """Intersection over union of corresponding boxes, ``float64[N]`` in 0..1."""
     shared = intersection(a, b)
     union = area(a) + area(b) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def overlap_pairs(a: Float, b: Float) -> Int:
+def overlap_pairs(a: FloatArray, b: FloatArray) -> IntArray:
     """All pairs of boxes that touch or overlap.
 
     Args:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.grid import ground_distances_m, horizontal_crs
-
-Float = NDArray[np.float64]
-Objects = NDArray[np.object_]
+from geodetect.types import FloatArray, ObjectArray
 
 _CORNERS = 48  # the polygon's width is at most 0.2 % below the disc's, whatever the direction
 _STEP_M = 1.0
 _EARTH_RADIUS_M = 6_371_000.0
 
 
-def discs(points: Float, diameter_m: float, crs: str) -> Objects:
+def discs(points: FloatArray, diameter_m: float, crs: str) -> ObjectArray:
     """Discs on the ground around points, as polygons on their map.
 
     The bounding box of a disc is as wide and high as the disc in every pixel grid, rotated or
@@ -41,7 +38,7 @@ def discs(points: Float, diameter_m: float, crs: str) -> Objects:
     return np.asarray(shapely.polygons(points[:, None] + offsets), dtype=object)
 
 
-def _map_units_per_metre(points: Float, crs: str) -> Float:
+def _map_units_per_metre(points: FloatArray, crs: str) -> FloatArray:
     """For each point the matrix ``[N, 2, 2]`` that takes metres on the ground to the map.
 
     It is the inverse square root of the metric tensor G, of which the lengths of three short

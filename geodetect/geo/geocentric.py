@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import Transformer
 
 from geodetect.geo.grid import horizontal_crs, transformer_between
+from geodetect.types import FloatArray
 
-Float = NDArray[np.float64]
 
-
-def ground_points(points: Float, crs: str) -> Float:
+def ground_points(points: FloatArray, crs: str) -> FloatArray:
     """Map points in a frame where straight lines are distances in metres.
 
     Points on the Earth become geocentric coordinates on the ellipsoid of their CRS, at height 0.

@@ -12,13 +12,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import CRSError
 
 from geodetect.errors import GeoreferenceError, InputError
-
-Float = NDArray[np.float64]
+from geodetect.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,15 @@ class Grid:
         """Ground size of the central pixel in metres: the geometric mean of both directions."""
         return None if self.gsd_xy_m is None else float(np.sqrt(np.prod(self.gsd_xy_m)))
 
-    def to_map(self, points_px: Float) -> Float:
+    def to_map(self, points_px: FloatArray) -> FloatArray:
         """Pixel coordinates to map coordinates, ``[..., 2]`` to ``[..., 2]``."""
         return apply_affine(self.transform, points_px)
 
-    def to_px(self, points_map: Float) -> Float:
+    def to_px(self, points_map: FloatArray) -> FloatArray:
         """Map coordinates to pixel coordinates, ``[..., 2]`` to ``[..., 2]``."""
         return apply_affine(~self.transform, points_map)
 
-    def boxes_to_map(self, boxes: Float) -> Float:
+    def boxes_to_map(self, boxes: FloatArray) -> FloatArray:
         """Boxes to closed rings on the map.
 
         Args:
@@ -97,14 +95,14 @@ class Grid:
         return replace(self, transform=transform, width=width, height=height)
 
 
-def apply_affine(transform: Affine, points: Float) -> Float:
+def apply_affine(transform: Affine, points: FloatArray) -> FloatArray:
     """Apply an affine to points ``[..., 2]``."""
     x, y = points[..., 0], points[..., 1]
     t = transform
     return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=-1)
 
 
-def ground_distances_m(start: Float, end: Float, crs: str) -> Float:
+def ground_distances_m(start: FloatArray, end: FloatArray, crs: str) -> FloatArray:
     """Distances on the ground between map points.
 
     Args:
@@ -129,7 +127,7 @@ def ground_distances_m(start: Float, end: Float, crs: str) -> Float:
     return distance
 
 
-def ground_sizes(rings: Float, crs: str | None) -> tuple[Float, Float, Float]:
+def ground_sizes(rings: FloatArray, crs: str | None) -> tuple[FloatArray, FloatArray, FloatArray]:
     """True width, length and area of four-cornered rings.
 
     The quadrilateral is measured by its geodesic sides and one diagonal: two triangles by Heron's
@@ -152,7 +150,7 @@ def ground_sizes(rings: Float, crs: str | None) -> tuple[Float, Float, Float]:
     return sides.min(axis=0), sides.max(axis=0), _heron(a, b, diagonal) + _heron(c, d, diagonal)
 
 
-def _heron(a: Float, b: Float, c: Float) -> Float:
+def _heron(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
     """Area of triangles from their sides, in Kahan's numerically stable form."""
     z, y, x = np.sort(np.stack([a, b, c]), axis=0)
     product = (x + (y + z)) * (z - (x - y)) * (z + (x - y)) * (x + (y - z))

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject_each, same_crs
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 LEAST_SHARE = 1e-9  # more than what rounding makes of rasters that only touch
 LEAST_PX = 1.0  # ground narrower than that shows nothing
-
-Boxes = NDArray[np.float64]
-Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def overlaps(grids: Sequence[Grid]) -> list[Overlap]:
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
-def boxes_over(areas: Objects, crs: str, grid: Grid) -> Boxes:
+def boxes_over(areas: ObjectArray, crs: str, grid: Grid) -> FloatArray:
     """Rectangles in the pixels of a grid that cover what areas have of its ground.
 
     Each connected part is covered by its bounding box: never less ground, sometimes more. Parts
@@ -94,7 +91,7 @@ def boxes_over(areas: Objects, crs: str, grid: Grid) -> Boxes:
     return boxes[(boxes[:, 2:] - boxes[:, :2] >= LEAST_PX).all(axis=1)]
 
 
-def frame(grid: Grid) -> Boxes:
+def frame(grid: Grid) -> FloatArray:
     """A raster as a box in its own pixels, ``float64[4]``."""
     return np.array([0, 0, grid.width, grid.height], dtype=np.float64)
 
@@ -104,7 +101,7 @@ def outline(grid: Grid) -> shapely.Geometry:
     return shapely.polygons(grid.boxes_to_map(frame(grid)))[0]
 
 
-def _pairs(outlines: Objects, numbers: NDArray[np.int64], *, own: int) -> Iterator[Overlap]:
+def _pairs(outlines: ObjectArray, numbers: IntArray, *, own: int) -> Iterator[Overlap]:
     """Pairs with at least one of the first ``own`` outlines on one map, None where there is none.
 
     Args:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.grid import horizontal_crs, transformer_between
-
-Geometries = NDArray[Any]
-Float = NDArray[np.float64]
+from geodetect.types import AnyArray, FloatArray
 
 
-def reproject(geometries: Geometries, source: str, target: str) -> Geometries:
+def reproject(geometries: AnyArray, source: str, target: str) -> AnyArray:
     """Geometries in another CRS, vertex by vertex, x before y whatever the axes say.
 
     Args:
@@ -43,7 +39,7 @@ def reproject(geometries: Geometries, source: str, target: str) -> Geometries:
     return moved
 
 
-def reproject_each(geometries: Geometries, source: str, target: str) -> Geometries:
+def reproject_each(geometries: AnyArray, source: str, target: str) -> AnyArray:
     """Like ``reproject``, with None for the geometries that have no place in ``target``.
 
     Args:
@@ -79,11 +75,11 @@ def _horizontal_wkt(crs: str) -> str:
     return str(horizontal_crs(crs).to_wkt())
 
 
-def _moved(geometries: Geometries, source: str, target: str) -> Geometries:
+def _moved(geometries: AnyArray, source: str, target: str) -> AnyArray:
     """Geometries in another CRS; infinite coordinates where it is not defined."""
     transformer = transformer_between(_horizontal_wkt(source), _horizontal_wkt(target))
 
-    def to_target(points: Float) -> Float:
+    def to_target(points: FloatArray) -> FloatArray:
         return np.stack(transformer.transform(points[:, 0], points[:, 1]), axis=1)
 
     return np.asarray(shapely.transform(geometries, to_target))

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import InputError
+from geodetect.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Tile:
     height: int
 
     @property
-    def box(self) -> NDArray[np.float64]:
+    def box(self) -> FloatArray:
         """x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
         return np.array(
             [self.x0, self.y0, self.x0 + self.width, self.y0 + self.height], dtype=np.float64
@@ -89,7 +89,7 @@ class TileScheme:
         for row in range(len(self.rows)):
             yield from self.row(row)
 
-    def count_on(self, extent: NDArray[np.float64]) -> int:
+    def count_on(self, extent: FloatArray) -> int:
         """How many tiles touch a rectangle, ``float64[4]`` in pixel edges; its border counts."""
         counts = [
             sum(start <= most and start + self.tile_px >= least for start in starts)

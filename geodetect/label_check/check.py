@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
@@ -25,9 +23,7 @@ from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import ClassSizes, LabelReport, SharedGround
 from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
-
-Float = NDArray[np.float64]
-Source = str | os.PathLike[str]
+from geodetect.types import FloatArray, PathLike
 
 ALL_CLASSES = "all"
 PERCENTILES = (5, 50, 95)
@@ -35,8 +31,8 @@ LEAST_SHARED = 0.01  # of the smaller raster; the margins of neighbouring sheets
 
 
 def check(
-    rasters: Source | Sequence[Source],
-    labels: Source | Sequence[Source],
+    rasters: PathLike | Sequence[PathLike],
+    labels: PathLike | Sequence[PathLike],
     *,
     settings: CheckSettings | None = None,
 ) -> LabelReport:
@@ -166,10 +162,10 @@ def _problems(labels: LabelSet, sheets: Sequence[LabelledRaster], ground: Ground
 
 def _objects(
     labels: LabelSet, sheets: Sequence[LabelledRaster], problems: Sequence[Problem]
-) -> tuple[list[str], Float]:
+) -> tuple[list[str], FloatArray]:
     """Classes and true sizes ``float64[N, 2]`` of the labels on imagery, each once."""
     useless = {p.number for p in problems if p.reason in ("off the imagery", "on nodata")}
-    sizes: dict[int, Float] = {}
+    sizes: dict[int, FloatArray] = {}
     for sheet in sheets:
         for number, size in zip(sheet.numbers.tolist(), sheet.sizes_m, strict=True):
             if number not in useless:

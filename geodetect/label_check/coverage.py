@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as bx
@@ -18,9 +17,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import Raster
 from geodetect.label_check.labelled_rasters import LabelledRaster
-
-Float = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from geodetect.types import BoolArray, FloatArray
 
 LONGEST_PX = 1024  # of the coarse picture of a raster
 MOST_PIXELS = 5e8  # that are decoded to find nodata; overviews and rasters without any cost none
@@ -86,7 +83,7 @@ class _Coarse:
 
     sheet: LabelledRaster
     grid: Grid
-    valid: Bools
+    valid: BoolArray
 
     @property
     def pixel_m(self) -> tuple[float, float]:
@@ -95,7 +92,7 @@ class _Coarse:
         return along_column, along_row
 
     @property
-    def ratio(self) -> Float:
+    def ratio(self) -> FloatArray:
         """Its pixels per pixel of the raster: x, y, x, y."""
         own = self.sheet.grid
         return np.array([self.grid.width / own.width, self.grid.height / own.height] * 2)
@@ -164,7 +161,7 @@ def _seen(sheet: LabelledRaster, damaged: dict[str, str]) -> _Coarse | None:
     return _Coarse(sheet, grid, valid)
 
 
-def _area_km2(coarse: _Coarse, ground: Bools) -> float:
+def _area_km2(coarse: _Coarse, ground: BoolArray) -> float:
     height, width = coarse.pixel_m
     return float(ground.sum()) * height * width / 1e6
 
@@ -198,14 +195,14 @@ def _hidden_everywhere(
     return tuple(sorted({number for numbers in hidden.values() for number in numbers} - seen))
 
 
-def _is_nodata(raster: Raster, box: Float) -> bool:
+def _is_nodata(raster: Raster, box: FloatArray) -> bool:
     x1, y1 = np.floor(box[:2]).astype(int).tolist()
     x2, y2 = np.ceil(box[2:]).astype(int).tolist()
     valid = raster.read_valid(Tile(0, 0, 0, x1, y1, x2 - x1, y2 - y1))
     return bool(valid.mean() < LEAST_VALID)
 
 
-def _valid_shares(boxes: Float, valid: Bools) -> Float:
+def _valid_shares(boxes: FloatArray, valid: BoolArray) -> FloatArray:
     """Share of the coarse pixels each box touches that are valid, ``float64[K]``."""
     low = np.floor(boxes[:, :2]).astype(int)
     high = np.maximum(np.ceil(boxes[:, 2:]).astype(int), low + 1)
@@ -233,13 +230,13 @@ def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
 
 def _far(
     coarse: Sequence[_Coarse], sheets: Sequence[LabelledRaster], far_m: float
-) -> list[tuple[_Coarse, Bools]]:
+) -> list[tuple[_Coarse, BoolArray]]:
     """The ground of each raster that is far from the labels of all."""
     points = {crs: _label_points(sheets, crs) for crs in {one.grid.crs for one in coarse}}
     return [(one, _far_from_labels(one, points[one.grid.crs], far_m)) for one in coarse]
 
 
-def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> Float:
+def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> FloatArray:
     """Centres of the labels of all rasters on one map, ``float64[N, 2]``, if they lie on it."""
     found = [np.empty((0, 2))]
     for sheet in sheets:
@@ -250,7 +247,7 @@ def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> Float:
     return np.concatenate(found)
 
 
-def _far_from_labels(coarse: _Coarse, points: Float, far_m: float) -> Bools:
+def _far_from_labels(coarse: _Coarse, points: FloatArray, far_m: float) -> BoolArray:
     """Valid ground farther than ``far_m`` from any label, ``bool[H, W]``.
 
     Distances from labels beyond the edge are those of places at most ``LATTICE`` a side.
@@ -286,13 +283,13 @@ def _far_from_labels(coarse: _Coarse, points: Float, far_m: float) -> Bools:
     return np.asarray(far & np.isinf(distances)[np.ix_(rows, columns)])
 
 
-def _lattice(side: int) -> Float:
+def _lattice(side: int) -> FloatArray:
     """Middles of the places that a side is cut into, in its pixels."""
     count = min(side, LATTICE)
     return (np.arange(count) + 0.5) * side / count
 
 
-def _blocks(coarse: _Coarse, ground: Bools, least_km2: float) -> list[EmptyBlock]:
+def _blocks(coarse: _Coarse, ground: BoolArray, least_km2: float) -> list[EmptyBlock]:
     """Connected pieces of ground of at least some area."""
     from rasterio.features import shapes
     from scipy import ndimage

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.io.labels.label_set import LabelSet, MapLabels
@@ -18,8 +17,7 @@ from geodetect.label_check.problems import Problem
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.label_check.report import Finding, SharedGround
 from geodetect.model.network.anchor_fit import RecallBin
-
-Float = NDArray[np.float64]
+from geodetect.types import FloatArray
 
 SEVERITIES = ("error", "warning", "note")
 TINY_PX = 4.0
@@ -62,7 +60,7 @@ class Evidence:
     shifts: Sequence[ShiftEstimate]
     shared: Sequence[SharedGround]
     names: Sequence[str]
-    sizes_m: Float
+    sizes_m: FloatArray
     recall: Sequence[RecallBin]
     fitted_recall: Sequence[RecallBin]
     gsd_m: float

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import InputError, RasterError
 from geodetect.geo import boxes as bx
@@ -16,10 +15,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.placement import match_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 BANDS = 3  # that a network takes
 MOST_PROBED = 100
@@ -38,9 +34,9 @@ class LabelledRaster:
     """
 
     raster: Raster
-    boxes: Float
-    names: Objects
-    numbers: Int
+    boxes: FloatArray
+    names: ObjectArray
+    numbers: IntArray
 
     @property
     def grid(self) -> Grid:
@@ -53,17 +49,17 @@ class LabelledRaster:
         return float(self.grid.gsd_m or 1.0)
 
     @property
-    def frame(self) -> Float:
+    def frame(self) -> FloatArray:
         """The raster as a box, ``float64[4]``."""
         return frame(self.grid)
 
     @property
-    def visible(self) -> Float:
+    def visible(self) -> FloatArray:
         """Share of each label's box that lies on the raster, ``float64[K]`` in 0..1."""
         return bx.share_inside(self.boxes, self.frame)
 
     @property
-    def sizes_m(self) -> Float:
+    def sizes_m(self) -> FloatArray:
         """True widths and heights of the boxes along rows and columns, ``float64[K, 2]``."""
         return (self.boxes[:, 2:] - self.boxes[:, :2]) * np.array(self.grid.gsd_xy_m)
 

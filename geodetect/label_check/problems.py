@@ -13,7 +13,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import densified
@@ -35,10 +34,7 @@ from geodetect.io.vector.qgis_categories import (
 )
 from geodetect.label_check.coverage import EmptyBlock
 from geodetect.label_check.labelled_rasters import LabelledRaster
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
+from geodetect.types import ObjectArray
 
 DUPLICATE_IOU = 0.9
 LEAST_VISIBLE = 0.3  # of a box; training ignores objects of which less is seen
@@ -228,7 +224,7 @@ def _of_block(block: EmptyBlock) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, str | None]]) -> Objects:
+def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, str | None]]) -> ObjectArray:
     """Geometries of several CRS on WGS 84; None where they have no place there."""
     moved = np.full(len(placed), None, object)
     for crs in {crs for _, crs in placed if crs is not None}:

@@ -17,17 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import RasterError
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
 from geodetect.label_check.labelled_rasters import LabelledRaster
-
-Float = NDArray[np.float64]
-Maps = NDArray[np.float32]
-Int = NDArray[np.int64]
+from geodetect.types import Float32Array, FloatArray, IntArray
 
 REACH_M = 8.0
 MOST_REACH_PX = 40
@@ -122,7 +118,7 @@ def _estimate(
     gsd_m = max(raster_gsd_m, side_m / SIDE_PX)
     reach_px = min(MOST_REACH_PX, math.ceil(REACH_M / gsd_m))
     patch_px = 2 * reach_px + math.ceil(SIZE_RANGE[1] * side_m / gsd_m * max(SCALES)) + 4
-    maps: list[Maps] = []
+    maps: list[Float32Array] = []
     for sheet, rows in _sample(group, side_m, rng):
         with sheet.raster:  # reads open it, this closes it
             patches = _patches(sheet, rows, gsd_m=gsd_m, patch_px=patch_px)
@@ -144,7 +140,7 @@ def _estimate(
 
 def _sample(
     group: Sequence[LabelledRaster], side_m: float, rng: np.random.Generator
-) -> Iterator[tuple[LabelledRaster, Int]]:
+) -> Iterator[tuple[LabelledRaster, IntArray]]:
     """Rows of labels of about the usual size, in the order of the raster, which reads fastest."""
     usable = []
     for number, sheet in enumerate(group):
@@ -161,8 +157,8 @@ def _sample(
 
 
 def _patches(
-    sheet: LabelledRaster, rows: Int, *, gsd_m: float, patch_px: int
-) -> Iterator[tuple[Pixels, Float]]:
+    sheet: LabelledRaster, rows: IntArray, *, gsd_m: float, patch_px: int
+) -> Iterator[tuple[Pixels, FloatArray]]:
     """Square pieces of imagery around labels, with the label's box in their pixels."""
     along_row, along_column = sheet.grid.gsd_xy_m or (gsd_m, gsd_m)
     grid = sheet.grid.resampled(along_row / gsd_m, along_column / gsd_m)
@@ -178,12 +174,12 @@ def _patches(
             yield pixels, box - np.array([x0, y0, x0, y0])
 
 
-def _ratio(grid: Grid, own: Grid) -> Float:
+def _ratio(grid: Grid, own: Grid) -> FloatArray:
     """Pixels of a resampled grid per pixel of the raster's own: x, y, x, y."""
     return np.array([grid.width / own.width, grid.height / own.height] * 2)
 
 
-def _fit(pixels: Pixels, box: Float, reach_px: int) -> Maps:
+def _fit(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Array:
     """How well a box fits at each offset, ``float32[D, D]`` with mean 0 and spread 1.
 
     D is 2 * reach + 1. The square root of the squared contrasts of all bands, at the best scale.
@@ -206,7 +202,7 @@ def _fit(pixels: Pixels, box: Float, reach_px: int) -> Maps:
     return _standardised(np.max(at_scales, axis=0))
 
 
-def _colour_and_light(pixels: Pixels) -> Maps:
+def _colour_and_light(pixels: Pixels) -> Float32Array:
     """Colour of each band, whatever the light, and the light itself, ``float32[C + 1, H, W]``.
 
     Shadows lie beside their objects all in one direction, have sharp borders and the objects'
@@ -219,11 +215,11 @@ def _colour_and_light(pixels: Pixels) -> Maps:
     return np.asarray(layers * pixels.valid, np.float32)
 
 
-def _standardised(values: Maps) -> Maps:
+def _standardised(values: Float32Array) -> Float32Array:
     return (values - values.mean()) / (values.std() + np.float32(1e-6))
 
 
-def _border(box: Float, scale: float, side_px: int) -> Maps:
+def _border(box: FloatArray, scale: float, side_px: int) -> Float32Array:
     """Mean just inside the border of a box minus mean just outside, as weights of pixels."""
     outer, middle, inner = (
         _mask(box, scale, grow, side_px=side_px) for grow in (RING_PX, 0, -RING_PX)
@@ -232,7 +228,7 @@ def _border(box: Float, scale: float, side_px: int) -> Maps:
     return inside / max(float(inside.sum()), 1e-6) - outside / max(float(outside.sum()), 1e-6)
 
 
-def _mask(box: Float, scale: float, grow: float, *, side_px: int) -> Maps:
+def _mask(box: FloatArray, scale: float, grow: float, *, side_px: int) -> Float32Array:
     """Share of each pixel under a box that is scaled and grown, ``float32[S, S]``."""
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * scale + grow
     low, high = centre - np.maximum(half, 0), centre + np.maximum(half, 0)
@@ -263,7 +259,7 @@ class _Peak:
     fit_at_zero: float
 
 
-def _judge(maps: Maps, reach_px: int) -> _Peak:
+def _judge(maps: Float32Array, reach_px: int) -> _Peak:
     """The peak of the mean of ``float32[N, D, D]`` maps."""
     steps = np.arange(-reach_px, reach_px + 1) / reach_px
     penalty = FAR_PENALTY * (steps[:, None] ** 2 + steps**2)
@@ -286,12 +282,12 @@ def _judge(maps: Maps, reach_px: int) -> _Peak:
     )
 
 
-def _argmax(values: Maps) -> tuple[int, int]:
+def _argmax(values: Float32Array) -> tuple[int, int]:
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return int(row), int(column)
 
 
-def _sub_pixel(line: Maps, peak: int) -> float:
+def _sub_pixel(line: Float32Array, peak: int) -> float:
     """How far the top of the parabola through a peak and its neighbours lies beside it."""
     if not 0 < peak < len(line) - 1:
         return 0.0

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.model.card import Calibration
+from geodetect.types import Float32Array, FloatArray
 
-Float = NDArray[np.float64]
-Logits = NDArray[np.float32] | NDArray[np.float64]
+Logits = Float32Array | FloatArray
 
 ROUNDING = 1e-6  # more than that of a score in single precision
 LARGEST = 700.0  # exponentials of more overflow
@@ -18,7 +18,7 @@ LARGEST = 700.0  # exponentials of more overflow
 
 def calibrated_scores(
     logits: Logits, labels: NDArray[np.integer], calibration: Calibration | None
-) -> Float:
+) -> FloatArray:
     """Scores of single detections, ``float64[N]`` in 0..1.
 
     Args:
@@ -47,7 +47,7 @@ def calibrated_score(score: float, calibration: Calibration | None) -> float:
     return float(calibrated_scores(logits, labels, calibration).min())
 
 
-def least_logits(conf: float, calibration: Calibration | None) -> NDArray[np.float32]:
+def least_logits(conf: float, calibration: Calibration | None) -> Float32Array:
     """Logits that no score of at least ``conf`` is below, to sort out most of the others early.
 
     Args:

@@ -8,18 +8,16 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from geodetect.errors import MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry
 from geodetect.model.runtimes.exported import prepare
 from geodetect.model.runtimes.openvino import import_openvino, load, no_reports, representation
+from geodetect.types import BoolArray, UInt8Array
 
 T = TypeVar("T")
-Image = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Image = tuple[UInt8Array, BoolArray]
 
 # Few numbers wide, and next to what goes in and comes out: in 8 bit they cost most and gain least.
 FULL_LAYERS = (

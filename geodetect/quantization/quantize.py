@@ -15,7 +15,7 @@ import numpy as np
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import boxes_apart, match_boxes_at
 from geodetect.detection.detections import Detections
-from geodetect.detection.plan import RasterPlan, Source, plan_rasters
+from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import NetworkDetector
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile, TileScheme
@@ -26,6 +26,7 @@ from geodetect.model.runtimes.open import open_runtime
 from geodetect.progress import Progress, silent
 from geodetect.quantization.nncf import Image, import_nncf, quantize_network, versions
 from geodetect.settings import PredictSettings, QuantizeSettings
+from geodetect.types import PathLike
 
 LEAST_CONF = 0.05
 IOUS = (0.5, 0.75)
@@ -68,8 +69,8 @@ class Closeness:
 
 
 def quantize(
-    model: Source,
-    rasters: Source | Sequence[Source],
+    model: PathLike,
+    rasters: PathLike | Sequence[PathLike],
     output: str | os.PathLike[str],
     *,
     settings: QuantizeSettings | None = None,

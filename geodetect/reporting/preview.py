@@ -13,14 +13,15 @@ from geodetect.io.atomic import check_folder, check_vacant
 from geodetect.reporting.drawing.canvas import open_to_show, raster_frame
 from geodetect.reporting.drawing.contact_sheet import draw_sheet
 from geodetect.reporting.drawing.images import FORMATS, write_picture
-from geodetect.reporting.drawing.layers import Source, place, read_detections
+from geodetect.reporting.drawing.layers import place, read_detections
 from geodetect.reporting.drawing.overview import draw_overview
 from geodetect.settings import PreviewSettings
+from geodetect.types import PathLike
 
 
 def preview(
     scene: str | os.PathLike[str],
-    predicted: Source | gpd.GeoDataFrame | None = None,
+    predicted: PathLike | gpd.GeoDataFrame | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
     settings: PreviewSettings | None = None,

@@ -10,7 +10,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import DivergenceError
 from geodetect.model.card import ModelCard
@@ -19,6 +18,7 @@ from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.prefetch import draw_batch
 from geodetect.training.distributed import ALONE, Processes
 from geodetect.training.learner import Learner
+from geodetect.types import FloatArray
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1e-1
 STEPS = 48
@@ -26,8 +26,6 @@ SMOOTHING = 0.8
 HOPELESS = 4.0  # times the lowest loss: no higher rate will do better
 TOLERANCE = 1.1
 MARGIN = 10.0
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +37,11 @@ class RangeTest:
         losses: ``float64[N]`` loss of the step with this rate.
     """
 
-    rates: Float
-    losses: Float
+    rates: FloatArray
+    losses: FloatArray
 
     @property
-    def smoothed(self) -> Float:
+    def smoothed(self) -> FloatArray:
         """Running mean of the losses, ``float64[N]``, corrected for its start at nothing."""
         mean, means = 0.0, []
         for number, loss in enumerate(self.losses.tolist(), start=1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -33,19 +32,18 @@ from geodetect.training.run.folder import LABELS, SPLIT, RunFolder, write_json
 from geodetect.training.run.summary import TrainingTally
 from geodetect.training.run.tensorboard import TensorBoardLog, load_writer
 from geodetect.training.validation.validator import HeldOut
+from geodetect.types import PathLike
 
 TILE_PX = 1024  # larger than a chip: less overlap is computed twice
 
-Source = str | os.PathLike[str]
-
 
 def train(
-    rasters: Source | Sequence[Source],
-    labels: Source | Sequence[Source],
-    output: Source,
+    rasters: PathLike | Sequence[PathLike],
+    labels: PathLike | Sequence[PathLike],
+    output: PathLike,
     *,
     settings: TrainSettings | None = None,
-    run_dir: Source | None = None,
+    run_dir: PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,

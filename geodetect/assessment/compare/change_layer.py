@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
@@ -26,10 +25,7 @@ from geodetect.io.vector.qgis_categories import (
     GeometryKind,
     categorised_qml,
 )
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 CONFIRMED, MOVED, NOT_LOOKED_AT = "confirmed", "moved", "not looked at"
 LAYER = "changes"
@@ -72,8 +68,8 @@ class Side:
     """
 
     table: gpd.GeoDataFrame
-    places: Float
-    names: Objects
+    places: FloatArray
+    names: ObjectArray
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,8 @@ class Pairs:
         by_class: Whether only features of one class could be the same object.
     """
 
-    rows: Int
-    distances_m: Float
+    rows: IntArray
+    distances_m: FloatArray
     by_class: bool
 
 
@@ -97,7 +93,7 @@ def change_table(
     pairs: Pairs,
     *,
     moved_from: float,
-    unseen: NDArray[np.bool_],
+    unseen: BoolArray,
     words: Words,
 ) -> gpd.GeoDataFrame:
     """One row per feature: all detections, then what no detection shows.
@@ -163,8 +159,8 @@ def change_style(changes: gpd.GeoDataFrame, words: Words) -> str:
 
 
 def _statuses(
-    distance: Float, found: Int, unseen: NDArray[np.bool_], *, moved_from: float, words: Words
-) -> Objects:
+    distance: FloatArray, found: IntArray, unseen: BoolArray, *, moved_from: float, words: Words
+) -> ObjectArray:
     status = np.full(len(found), words.found, dtype=object)
     status[distance < moved_from] = CONFIRMED
     status[distance >= moved_from] = MOVED
@@ -173,7 +169,9 @@ def _statuses(
     return status
 
 
-def _classes(sides: tuple[Side, Side], rows: tuple[Int, Int], *, by_class: bool) -> Objects:
+def _classes(
+    sides: tuple[Side, Side], rows: tuple[IntArray, IntArray], *, by_class: bool
+) -> ObjectArray:
     """The class of the detection, else, if they mean the same, of the other layer, else None."""
     names, other = (np.append(side.names, "")[row] for side, row in zip(sides, rows, strict=True))
     if by_class:
@@ -183,11 +181,13 @@ def _classes(sides: tuple[Side, Side], rows: tuple[Int, Int], *, by_class: bool)
     return known
 
 
-def _scores(ours: Side, found: Int) -> Float:
+def _scores(ours: Side, found: IntArray) -> FloatArray:
     return np.append(scores_of(ours.table, PREDICTIONS), np.nan)[found]
 
 
-def _attributes(sides: tuple[Side, Side], rows: tuple[Int, Int], prefix: str) -> pd.DataFrame:
+def _attributes(
+    sides: tuple[Side, Side], rows: tuple[IntArray, IntArray], prefix: str
+) -> pd.DataFrame:
     """The columns of both layers side by side."""
     ours, theirs = sides
     shown = [named_column(ours.table, "class"), score_column(ours.table)]
@@ -197,7 +197,7 @@ def _attributes(sides: tuple[Side, Side], rows: tuple[Int, Int], prefix: str) ->
     return pd.concat([_rows(first, rows[0]), _rows(second, rows[1])], axis=1)
 
 
-def _rows(table: gpd.GeoDataFrame, rows: Int) -> pd.DataFrame:
+def _rows(table: gpd.GeoDataFrame, rows: IntArray) -> pd.DataFrame:
     """Attributes of some rows; those of row -1 are missing."""
     columns = pd.DataFrame(table.drop(columns=table.geometry.name))
     kinds = {n: getattr(d, "kind", "O") for n, d in columns.dtypes.items()}
@@ -205,7 +205,7 @@ def _rows(table: gpd.GeoDataFrame, rows: Int) -> pd.DataFrame:
     return columns.astype(types).reindex(rows).reset_index(drop=True)
 
 
-def _geometry(table: gpd.GeoDataFrame, crs: str) -> Objects:
+def _geometry(table: gpd.GeoDataFrame, crs: str) -> ObjectArray:
     own = str(table.crs.to_wkt())
     geometry = np.asarray(table.geometry.array, dtype=object)
     return reproject(densified(geometry, own), own, crs)

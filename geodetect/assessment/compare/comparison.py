@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.compare.change_layer import (
     NOT_LOOKED_AT,
@@ -26,12 +25,10 @@ from geodetect.geo.grid import ground_distances_m
 from geodetect.io.labels.class_column import class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import PREDICTIONS, Role, box_centres, read_features, sure_enough
-from geodetect.io.vector.read import Source
 from geodetect.settings import CompareSettings
+from geodetect.types import ObjectArray, PathLike
 
-Bool = NDArray[np.bool_]
-Objects = NDArray[np.object_]
-Table: TypeAlias = Source | gpd.GeoDataFrame
+Table: TypeAlias = PathLike | gpd.GeoDataFrame
 
 REGISTER = Words(
     Role("the register", "--register", "--register-crs"),
@@ -159,7 +156,7 @@ def _their_side(source: Table | None, words: Words, ours: Side, settings: Compar
     return Side(table, places[reached], _names(table, words.role, settings.class_field))
 
 
-def _names(table: gpd.GeoDataFrame, role: Role, field: str | None = None) -> Objects:
+def _names(table: gpd.GeoDataFrame, role: Role, field: str | None = None) -> ObjectArray:
     """The class of each row, ``object[N]``; blank where there is none."""
     names = class_names(table, role.name, LabelOptions(class_field=field, default_class=""))
     return np.full(len(table), "", dtype=object) if names is None else names

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from geodetect.assessment.spatial_join import places_in, with_valid_polygons
 from geodetect.errors import InputError
@@ -20,7 +19,7 @@ from geodetect.io.vector.features import (
     without_collisions,
 )
 from geodetect.io.vector.qgis_categories import GREY, Category, single_qml
-from geodetect.io.vector.read import Source
+from geodetect.types import IntArray, ObjectArray, PathLike
 
 PARCELS = Role("the parcels", "--parcels", layers=("parcels",), points=False)
 LAYER = "parcels"
@@ -45,7 +44,7 @@ class ParcelCounts:
 
 def count_by_parcel(
     changes: gpd.GeoDataFrame,
-    parcels: Source | gpd.GeoDataFrame,
+    parcels: PathLike | gpd.GeoDataFrame,
     *,
     statuses: Sequence[str],
     parcel_id: str | None = None,
@@ -95,16 +94,16 @@ def _names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
     return table[column].astype("Int64") if whole else table[column]
 
 
-def _at(names: pd.Series, rows: NDArray[np.int64]) -> pd.Series:
+def _at(names: pd.Series, rows: IntArray) -> pd.Series:
     return names.reindex(rows).reset_index(drop=True)
 
 
 def _counts(
     table: gpd.GeoDataFrame,
     names: pd.Series,
-    home: NDArray[np.int64],
+    home: IntArray,
     *,
-    status: NDArray[np.object_],
+    status: ObjectArray,
     statuses: Sequence[str],
 ) -> gpd.GeoDataFrame:
     own: dict[str, object] = {"parcel": names}

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.precision_recall import COCO_RECALLS
 from geodetect.assessment.matching.alignment import Sides
@@ -26,10 +25,7 @@ from geodetect.assessment.matching.class_matching import ClassPairing, Pairing
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
 from geodetect.geo.grid import ground_distances_m
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 BLOCK_M = 250.0  # unless that makes too few blocks, or too many
 FEWEST_BLOCKS, MOST_BLOCKS = 25, 2500
@@ -51,7 +47,7 @@ class Interval:
     high: float
 
     @classmethod
-    def of(cls, draws: Float) -> Interval:
+    def of(cls, draws: FloatArray) -> Interval:
         """The interval of a figure in many draws, without those in which it is not defined.
 
         There is none if the draws all agree, as where every object is found: that is no certainty.
@@ -106,10 +102,10 @@ class Blocks:
 
     side_m: float
     count: int
-    of_predicted: Int
-    of_truth: Int
+    of_predicted: IntArray
+    of_truth: IntArray
 
-    def drawn(self, resamples: int, seed: int) -> Float:
+    def drawn(self, resamples: int, seed: int) -> FloatArray:
         """How often each block is drawn, ``float64[resamples, count]``."""
         shares = np.full(self.count, 1 / self.count)
         rng = np.random.default_rng(seed)
@@ -154,7 +150,7 @@ def _good_side(extent_m2: float) -> float:
     return float(max(min(BLOCK_M, longest), shortest)) if extent_m2 > 0 else BLOCK_M
 
 
-def _metres_per_unit(sides: Sides, at: Float) -> Float:
+def _metres_per_unit(sides: Sides, at: FloatArray) -> FloatArray:
     """Ground metres per unit along both axes of the frame, ``float64[2]``."""
     if sides.grid.crs is None:
         return np.ones(2)
@@ -174,24 +170,24 @@ class ClassDraws:
         of_truth: ``int64[M]`` block of each object.
     """
 
-    weights: Float
-    of_predicted: Int
-    of_truth: Int
+    weights: FloatArray
+    of_predicted: IntArray
+    of_truth: IntArray
 
     @classmethod
-    def of(cls, one: ClassPairing, blocks: Blocks, weights: Float) -> ClassDraws:
+    def of(cls, one: ClassPairing, blocks: Blocks, weights: FloatArray) -> ClassDraws:
         """The draws of one class."""
         return cls(weights, blocks.of_predicted[one.predicted], blocks.of_truth[one.truth])
 
-    def predictions(self, chosen: Bool) -> Float:
+    def predictions(self, chosen: BoolArray) -> FloatArray:
         """How many of the chosen detections are drawn, ``float64[B]``."""
         return self._sums(self.of_predicted[chosen])
 
-    def objects(self, chosen: Bool) -> Float:
+    def objects(self, chosen: BoolArray) -> FloatArray:
         """How many of the chosen objects are drawn, ``float64[B]``."""
         return self._sums(self.of_truth[chosen])
 
-    def _sums(self, blocks: Int) -> Float:
+    def _sums(self, blocks: IntArray) -> FloatArray:
         return self.weights @ np.bincount(blocks, minlength=self.weights.shape[1])
 
     def point(self, matches: Matches, score_threshold: float) -> PointIntervals:
@@ -206,11 +202,11 @@ class ClassDraws:
             Interval.of(_shares(found, objects) - 1),
         )
 
-    def recall(self, objects: Bool, found: Bool) -> Interval:
+    def recall(self, objects: BoolArray, found: BoolArray) -> Interval:
         """Interval of the share of some objects that are found."""
         return Interval.of(_shares(self.objects(objects & found), self.objects(objects)))
 
-    def average_precision(self, matches: Matches, value: float) -> Float:
+    def average_precision(self, matches: Matches, value: float) -> FloatArray:
         """Average precision in each draw, ``float64[B]``; NaN in draws without objects.
 
         Curves with many right detections are followed in ``STEPS`` steps; what that costs in
@@ -234,7 +230,7 @@ class ClassDraws:
         )
         return np.clip(draws + (value - whole[0]), 0, 1)
 
-    def _by_step(self, step: Int, block: Int, count: int) -> Any:
+    def _by_step(self, step: IntArray, block: IntArray, count: int) -> Any:
         """Number of detections by step and block, sparse ``[count, K]``."""
         from scipy.sparse import csr_array
 
@@ -242,7 +238,7 @@ class ClassDraws:
         return csr_array((np.ones(len(step)), (step, block)), shape=shape)
 
 
-def _steps(matches: Matches) -> tuple[Int, int]:
+def _steps(matches: Matches) -> tuple[IntArray, int]:
     """The step of each detection, in descending score order, and their number.
 
     Steps end with a right detection, where precision is highest, so up to ``STEPS`` of them the
@@ -250,14 +246,14 @@ def _steps(matches: Matches) -> tuple[Int, int]:
     """
     order = np.argsort(-matches.scores, kind="stable")
     right = matches.correct[order]
-    before: Int = np.cumsum(right) - right
+    before: IntArray = np.cumsum(right) - right
     size = max(1, -(-int(right.sum()) // STEPS))
     step = np.empty(len(order), dtype=np.int64)
     step[order] = before // size
     return step, int(before.max(initial=0)) // size + 1
 
 
-def _precisions(found: Float, right: Float, objects: Float) -> Float:
+def _precisions(found: FloatArray, right: FloatArray, objects: FloatArray) -> FloatArray:
     """Average precision (see ``average_precision``) of each column of counts by step."""
     found, right = np.cumsum(found, axis=0), np.cumsum(right, axis=0)
     precision = np.divide(right, found, out=np.zeros_like(right), where=found > 0)
@@ -270,5 +266,5 @@ def _precisions(found: Float, right: Float, objects: Float) -> Float:
     return result
 
 
-def _shares(part: Float, whole: Float) -> Float:
+def _shares(part: FloatArray, whole: FloatArray) -> FloatArray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

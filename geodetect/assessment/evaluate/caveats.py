@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
 from geodetect.assessment.matching.alignment import Side
 from geodetect.assessment.matching.class_matching import NO_NAMES, Pairing
-
-Objects = NDArray[np.object_]
+from geodetect.types import ObjectArray
 
 MANY_BEYOND = 0.1  # share of detections outside the extent of the truth that is worth a note
 
@@ -53,7 +51,7 @@ def _sides(pairing: Pairing) -> tuple[tuple[str, Side], ...]:
     return ("detections", pairing.sides.predicted), ("objects", pairing.sides.truth)
 
 
-def _said(names: Objects) -> set[str]:
+def _said(names: ObjectArray) -> set[str]:
     """The classes a layer names."""
     return {name.lower() for name in names} - set(NO_NAMES)
 

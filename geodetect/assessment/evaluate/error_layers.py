@@ -19,13 +19,11 @@ from geodetect.geo import boxes as box_math
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
 from geodetect.io.vector.qgis_categories import Category, GeometryKind, single_qml
 from geodetect.io.vector.write import check_target
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 if TYPE_CHECKING:
     from geodetect.assessment.evaluate.evaluation import Evaluation
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
 
 LOOKS = {  # bright, so that they show on imagery; the same as in reports
     "true": Category("true", "64,224,190"),
@@ -130,13 +128,15 @@ def _layer(rows: gpd.GeoDataFrame, columns: dict[str, NDArray[np.generic]]) -> g
     return gpd.GeoDataFrame(typed, geometry=rows.geometry).reset_index(drop=True)
 
 
-def _names(side: Side, evaluation: Evaluation) -> Objects:
+def _names(side: Side, evaluation: Evaluation) -> ObjectArray:
     """Classes; in layers that state none, that of the figures."""
     silent = np.isin(side.names.astype(str), NO_NAMES)
     return np.where(silent, evaluation.metrics.classes[0].class_name, side.names)
 
 
-def _best_overlaps(evaluation: Evaluation) -> tuple[tuple[Float, Int], tuple[Float, Int]]:
+def _best_overlaps(
+    evaluation: Evaluation,
+) -> tuple[tuple[FloatArray, IntArray], tuple[FloatArray, IntArray]]:
     """The highest IoU of each detection and of each object, and with which one; -1 for none."""
     found, wanted = evaluation.pairing.sides.predicted, evaluation.pairing.sides.truth
     pairs = box_math.overlap_pairs(found.boxes, wanted.boxes)
@@ -147,7 +147,9 @@ def _best_overlaps(evaluation: Evaluation) -> tuple[tuple[Float, Int], tuple[Flo
     )
 
 
-def _best(rows: Int, others: Int, overlap: Float, count: int) -> tuple[Float, Int]:
+def _best(
+    rows: IntArray, others: IntArray, overlap: FloatArray, count: int
+) -> tuple[FloatArray, IntArray]:
     """Of each row the highest overlap, and the other one it is with."""
     highest, which = np.zeros(count), np.full(count, -1, dtype=np.int64)
     order = np.argsort(overlap, kind="stable")  # the last one written, the highest, stays
@@ -155,11 +157,11 @@ def _best(rows: Int, others: Int, overlap: Float, count: int) -> tuple[Float, In
     return highest, which
 
 
-def _iou(a: Float, b: Float) -> Float:
+def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.round(box_math.iou(a, b), 4)
 
 
-def _distances(evaluation: Evaluation, detections: Int, objects: Int) -> Float:
+def _distances(evaluation: Evaluation, detections: IntArray, objects: IntArray) -> FloatArray:
     """Metres between the centres of pairs, to the centimetre; NaN without a CRS."""
     if evaluation.pairing.sides.grid.crs is None:
         return np.full(len(detections), np.nan)

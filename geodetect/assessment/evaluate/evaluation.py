@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.bootstrap import ground_blocks
 from geodetect.assessment.evaluate.caveats import notes_on
@@ -32,12 +31,11 @@ from geodetect.errors import InputError
 from geodetect.io.labels.on_map import read_area
 from geodetect.progress import Progress, silent
 from geodetect.settings import EvaluateSettings, PredictSettings
+from geodetect.types import BoolArray, PathLike
 
 if TYPE_CHECKING:
     from geodetect.detection.detector import Detector
 
-Bool = NDArray[np.bool_]
-Source = str | os.PathLike[str]
 
 # of a model's detections before calibration, so that curves reach below its own threshold
 LEAST_CONF = 0.05
@@ -85,13 +83,13 @@ class Evaluation:
 
         return error_tables(self)
 
-    def write_errors(self, path: Source, *, overwrite: bool = False) -> Path:
+    def write_errors(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write these layers, with styles, to a GeoPackage."""
         from geodetect.assessment.evaluate.error_layers import write_errors
 
         return write_errors(self, path, overwrite=overwrite)
 
-    def write_plots(self, folder: Source, *, overwrite: bool = False) -> list[Path]:
+    def write_plots(self, folder: PathLike, *, overwrite: bool = False) -> list[Path]:
         """Write curves of precision, recall and F1 of each class as PNG."""
         from geodetect.assessment.evaluate.plots import write_plots
 
@@ -132,8 +130,8 @@ def evaluate(
 
 
 def evaluate_model(
-    model: Source | Detector,
-    rasters: Source | Sequence[Source],
+    model: PathLike | Detector,
+    rasters: PathLike | Sequence[PathLike],
     labels: Layer | Sequence[Layer],
     settings: EvaluateSettings | None = None,
     *,
@@ -246,7 +244,7 @@ def _inside(
     settings: EvaluateSettings,
     found: gpd.GeoDataFrame,
     seen: shapely.Geometry | None,
-) -> tuple[Bool, Bool] | None:
+) -> tuple[BoolArray, BoolArray] | None:
     """Whose centres are where the truth is known and the model looked; None: there is no limit."""
     limits = []
     if settings.area is not None:

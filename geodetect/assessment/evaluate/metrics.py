@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.bootstrap import Blocks, ClassDraws, ClassIntervals, Interval
 from geodetect.assessment.evaluate.precision_recall import (
@@ -26,6 +25,7 @@ from geodetect.assessment.matching.class_matching import (
     Pairing,
     pair,
 )
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "COCO_IOUS",
@@ -39,9 +39,6 @@ __all__ = [
     "precision_recall_curve",
 ]
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 OUTSIDE = -2
 COCO_75 = COCO_IOUS.index(0.75)
@@ -103,8 +100,8 @@ class DetectionMetrics:
     criterion: Criterion
     score_threshold: float
     size_edges_m: tuple[float, ...]
-    truth_of: Int
-    truth_inside: Bool
+    truth_of: IntArray
+    truth_inside: BoolArray
 
     @property
     def iou(self) -> float:
@@ -218,9 +215,9 @@ class _Rules:
 
     threshold: float
     edges: tuple[float, ...]
-    bins: Int  # of all objects
+    bins: IntArray  # of all objects
     blocks: Blocks | None
-    weights: Float | None  # how often blocks are drawn
+    weights: FloatArray | None  # how often blocks are drawn
 
     @classmethod
     def of(
@@ -274,7 +271,7 @@ def _coco_precisions(one: ClassPairing) -> list[float]:
     return [average_precision(matches) for matches in one.coco] or [float("nan")] * len(COCO_IOUS)
 
 
-def _drawn_precisions(one: ClassPairing, rules: _Rules) -> dict[str, Float]:
+def _drawn_precisions(one: ClassPairing, rules: _Rules) -> dict[str, FloatArray]:
     """Average precisions in each draw of blocks, by name of the figure."""
     draws = rules.draws(one)
     ap = draws.average_precision(one.chosen, average_precision(one.chosen))
@@ -286,7 +283,7 @@ def _drawn_precisions(one: ClassPairing, rules: _Rules) -> dict[str, Float]:
 
 
 def _with_intervals(
-    figures: ClassMetrics, one: ClassPairing, rules: _Rules, drawn: dict[str, Float]
+    figures: ClassMetrics, one: ClassPairing, rules: _Rules, drawn: dict[str, FloatArray]
 ) -> ClassMetrics:
     """The same figures with intervals."""
     draws, bins = rules.draws(one), rules.bins[one.truth]
@@ -300,7 +297,7 @@ def _with_intervals(
     return replace(figures, intervals=intervals)
 
 
-def _in_table_rows(pairing: Pairing, count: int) -> Int:
+def _in_table_rows(pairing: Pairing, count: int) -> IntArray:
     """Matches as rows of the two whole layers."""
     sides = pairing.sides
     rows = np.full(count, OUTSIDE, dtype=np.int64)
@@ -315,7 +312,7 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
-def _mean_of_draws(values: Sequence[Float]) -> Float:
+def _mean_of_draws(values: Sequence[FloatArray]) -> FloatArray:
     """Mean over classes in each draw; NaN in draws where a class has no objects."""
     known = [one for one in values if not np.isnan(one).all()]
     return np.mean(known, axis=0) if known else values[0]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from geodetect.assessment.evaluate.evaluation import Evaluation
 
-Float = NDArray[np.float64]
 Draw = Callable[["Axes"], None]
 
 NAMES = ("precision-recall", "f1")  # what file names begin with

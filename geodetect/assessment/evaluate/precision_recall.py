@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.matching.greedy_matching import Matches
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray
 
 COCO_RECALLS = np.linspace(0.0, 1.0, 101)
 
@@ -65,17 +62,17 @@ class PrecisionRecallCurve:
         n_truth: Number of objects.
     """
 
-    scores: Float
-    true_positives: Int
+    scores: FloatArray
+    true_positives: IntArray
     n_truth: int
 
     @property
-    def precision(self) -> Float:
+    def precision(self) -> FloatArray:
         """``float64[N]`` share of detections up to here that are right."""
         return self.true_positives / np.arange(1, len(self.scores) + 1)
 
     @property
-    def recall(self) -> Float:
+    def recall(self) -> FloatArray:
         """``float64[N]`` share of objects found up to here; NaN without objects."""
         return (
             self.true_positives / self.n_truth
@@ -90,7 +87,7 @@ class PrecisionRecallCurve:
         return OperatingPoint(float(score_threshold), right, count - right, self.n_truth - right)
 
     @cached_property
-    def counts(self) -> Int:
+    def counts(self) -> IntArray:
         """How many detections each distinct score lets through, ``int64[T]`` ascending."""
         last_of_ties = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)]
         return np.flatnonzero(last_of_ties) + 1

@@ -11,19 +11,18 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError, GeodetectWarning, InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.labels.class_column import class_names
-from geodetect.io.labels.label_set import DEFAULT_CLASS, AnnotationReport, LabelOptions, Source
+from geodetect.io.labels.label_set import DEFAULT_CLASS, AnnotationReport, LabelOptions
 from geodetect.io.labels.vector import connected_parts, valid_geometries
 from geodetect.io.vector.read import Wording, read_layer
+from geodetect.types import PathLike
 
-Bool = NDArray[np.bool_]
-Layer: TypeAlias = Source | gpd.GeoDataFrame
+Layer: TypeAlias = PathLike | gpd.GeoDataFrame
 
 PREDICTIONS = Wording(InputError, "name it with --pred-crs")
 TRUTH = Wording(AnnotationError, "name it with --truth-crs")

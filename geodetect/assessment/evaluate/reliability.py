@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from geodetect.model.calibration import calibrated_scores
 from geodetect.model.card import Calibration
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 BINS = 10
 # ten of the rarer kind per parameter: Peduzzi et al. (1996), "A simulation study of the number of
@@ -33,9 +30,9 @@ class Reliability:
         right: ``float64[B]`` share of them that are right; NaN in empty bins.
     """
 
-    counts: Int
-    scores: Float
-    right: Float
+    counts: IntArray
+    scores: FloatArray
+    right: FloatArray
 
     @property
     def expected_error(self) -> float:
@@ -50,7 +47,7 @@ class Reliability:
 
 
 def reliability(
-    scores: Float, correct: Bool, *, least: float = 0.0, bins: int = BINS
+    scores: FloatArray, correct: BoolArray, *, least: float = 0.0, bins: int = BINS
 ) -> Reliability:
     """Compare scores with shares of right detections.
 
@@ -73,7 +70,7 @@ def reliability(
 
 
 def fit_calibration(
-    scores: Float, labels: NDArray[np.integer], correct: Bool, *, classes: int
+    scores: FloatArray, labels: NDArray[np.integer], correct: BoolArray, *, classes: int
 ) -> Calibration | None:
     """What makes scores shares of right detections.
 
@@ -101,8 +98,8 @@ def fit_calibration(
 
 
 def apply_calibration(
-    scores: Float, labels: NDArray[np.integer], calibration: Calibration | None
-) -> Float:
+    scores: FloatArray, labels: NDArray[np.integer], calibration: Calibration | None
+) -> FloatArray:
     """Calibrated scores, ``float64[N]``, from those that a network gives.
 
     Args:
@@ -115,16 +112,16 @@ def apply_calibration(
     )
 
 
-def _logits(scores: Float) -> Float:
+def _logits(scores: FloatArray) -> FloatArray:
     inner = np.clip(scores, *SCORE_LIMITS)
     return np.asarray(np.log(inner / (1 - inner)))
 
 
-def _is_enough(correct: Bool) -> bool:
+def _is_enough(correct: BoolArray) -> bool:
     return bool(min(correct.sum(), (~correct).sum()) >= LEAST_OF_EACH_KIND)
 
 
-def _platt(logits: Float, correct: Bool) -> tuple[float, float]:
+def _platt(logits: FloatArray, correct: BoolArray) -> tuple[float, float]:
     """Slope and intercept with the highest likelihood.
 
     Platt (1999), with his targets, which are a little less than 1 and more than 0, and the loss in
@@ -137,7 +134,7 @@ def _platt(logits: Float, correct: Bool) -> tuple[float, float]:
     right, wrong = int(correct.sum()), int((~correct).sum())
     target = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
 
-    def loss(line: Float) -> tuple[float, Float]:
+    def loss(line: FloatArray) -> tuple[float, FloatArray]:
         values = line[0] * logits + line[1]
         surplus = expit(values) - target
         likelihood = np.logaddexp(0, values) - target * values

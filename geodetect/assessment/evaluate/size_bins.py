@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.matching.greedy_matching import Matches
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 MOST_BINS = 8
 POWERS = (-16, 48)  # of two, for any size there is
@@ -40,7 +36,7 @@ class SizeBin:
         return self.n_found / self.n_truth if self.n_truth else float("nan")
 
 
-def size_edges(sizes_m: Float) -> tuple[float, ...]:
+def size_edges(sizes_m: FloatArray) -> tuple[float, ...]:
     """Limits of bins from the smallest to the largest object, ascending.
 
     They are 1, 1.5, 2, 3, 4, 6, 8, 12, ... m, or every second of these where that would make more
@@ -60,13 +56,13 @@ def size_edges(sizes_m: Float) -> tuple[float, ...]:
     return tuple(coarse[max(first, 0) : last + 1].tolist())
 
 
-def bin_of(sizes_m: Float, edges: Sequence[float]) -> Int:
+def bin_of(sizes_m: FloatArray, edges: Sequence[float]) -> IntArray:
     """The bin of each object between ascending edges, ``int64[M]``; -1 outside all."""
     number = np.searchsorted(np.asarray(edges), sizes_m, side="right") - 1  # NaN comes last
     return np.where(number < len(edges) - 1, number, -1)
 
 
-def size_bins(bins: Int, found: Bool, edges: Sequence[float]) -> tuple[SizeBin, ...]:
+def size_bins(bins: IntArray, found: BoolArray, edges: Sequence[float]) -> tuple[SizeBin, ...]:
     """Count objects by bin.
 
     Args:
@@ -83,7 +79,7 @@ def size_bins(bins: Int, found: Bool, edges: Sequence[float]) -> tuple[SizeBin, 
     )
 
 
-def found_at(matches: Matches, score_threshold: float) -> Bool:
+def found_at(matches: Matches, score_threshold: float) -> BoolArray:
     """Which objects a detection with at least this score shows, ``bool[M]``."""
     by = matches.prediction_of
     scores = np.append(matches.scores, -np.inf)  # -1, not found, picks the last

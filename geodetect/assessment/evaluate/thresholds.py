@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint, PrecisionRecallCurve
 from geodetect.errors import InputError
+from geodetect.types import FloatArray
 
 MOST_DECIMALS = 12
 RESAMPLES = 100
@@ -90,7 +90,7 @@ def steady_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
     return float(np.clip(np.mean(found), min(found), max(found)))  # a mean of equals may be rounded
 
 
-def _best(rate: NDArray[np.float64], least: float, *, by: NDArray[np.float64], name: str) -> int:
+def _best(rate: FloatArray, least: float, *, by: FloatArray, name: str) -> int:
     """The threshold with the highest ``by`` among those with enough of a rate."""
     enough = rate >= least
     if not enough.any():

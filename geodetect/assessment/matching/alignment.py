@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, plain_grid
 from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError, InputError
@@ -23,11 +22,7 @@ from geodetect.geo.grid import (
     transformer_between,
 )
 from geodetect.geo.reproject import reproject
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
-Objects = NDArray[np.object_]
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 NO_CLASS = "all"
 FAR_M = 1000.0  # layers further apart than this do not show the same ground
@@ -44,25 +39,25 @@ class Side:
         names: ``object[N]`` class names.
     """
 
-    rows: Int
-    boxes: Float
-    scores: Float
-    names: Objects
+    rows: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+    names: ObjectArray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, keep: Bool | Int) -> Side:
+    def __getitem__(self, keep: BoolArray | IntArray) -> Side:
         """Some of its rows."""
         return Side(self.rows[keep], self.boxes[keep], self.scores[keep], self.names[keep])
 
     @property
-    def centres(self) -> Float:
+    def centres(self) -> FloatArray:
         """``float64[N, 2]`` of the boxes, in the frame."""
         return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
 
     @property
-    def flat(self) -> Bool:
+    def flat(self) -> BoolArray:
         """``bool[N]`` which rows have no extent."""
         return ~np.asarray((self.boxes[:, :2] < self.boxes[:, 2:]).all(axis=1))
 
@@ -86,7 +81,7 @@ class Sides:
         """Whether something has no extent, so that boxes cannot be compared."""
         return bool(self.predicted.flat.any() or self.truth.flat.any())
 
-    def ground_centres(self) -> tuple[Float, Float]:
+    def ground_centres(self) -> tuple[FloatArray, FloatArray]:
         """Centres of detections and objects where straight lines are metres.
 
         Raises:
@@ -100,7 +95,7 @@ class Sides:
             ground_points(self.grid.to_map(self.truth.centres), crs),
         )
 
-    def truth_sizes_m(self) -> Float:
+    def truth_sizes_m(self) -> FloatArray:
         """Side of the square with the area of each object's box, ``float64[M]`` true metres.
 
         The object size of COCO (Lin et al. 2014) is the area in pixels; NaN without a CRS.
@@ -182,7 +177,7 @@ def _side(table: gpd.GeoDataFrame, which: str, *, grid: Grid, by_centre: bool) -
     return side[~unusable]
 
 
-def limited(sides: Sides, truth_of: Int, *, inside: tuple[Bool, Bool]) -> Sides:
+def limited(sides: Sides, truth_of: IntArray, *, inside: tuple[BoolArray, BoolArray]) -> Sides:
     """What concerns the ground where the truth is known.
 
     Objects count when their centre is on that ground. Detections count when they match such an
@@ -200,7 +195,9 @@ def limited(sides: Sides, truth_of: Int, *, inside: tuple[Bool, Bool]) -> Sides:
     return replace(sides, predicted=sides.predicted[keep], truth=sides.truth[wanted])
 
 
-def centres_in(sides: Sides, area: shapely.Geometry, crs: str | None) -> tuple[Bool, Bool]:
+def centres_in(
+    sides: Sides, area: shapely.Geometry, crs: str | None
+) -> tuple[BoolArray, BoolArray]:
     """Whose centres are in or on a polygon: ``bool[N]`` detections, ``bool[M]`` objects.
 
     Args:

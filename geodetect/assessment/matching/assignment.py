@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import InputError
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray
 
 MOST_PAIRS = 20_000_000  # candidate pairs: about 0.5 GB
 DENSE = 40_000  # entries up to which a full cost matrix is fastest
 
 
-def near_pairs(a: Float, b: Float, distance: float) -> tuple[Int, Float]:
+def near_pairs(a: FloatArray, b: FloatArray, distance: float) -> tuple[IntArray, FloatArray]:
     """All pairs of points within a distance, found with two k-d trees.
 
     Args:
@@ -46,7 +43,7 @@ def near_pairs(a: Float, b: Float, distance: float) -> tuple[Int, Float]:
     return pairs, np.asarray(near["v"], dtype=np.float64)[order]
 
 
-def assign(pairs: Int, costs: Float) -> Int:
+def assign(pairs: IntArray, costs: FloatArray) -> IntArray:
     """Choose pairs so that nothing is in two of them: the most pairs, of these the least cost.
 
     The graph of all pairs falls into connected components, each of which is solved by itself: by
@@ -74,7 +71,7 @@ def assign(pairs: Int, costs: Float) -> Int:
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _components(pairs: Int) -> Int:
+def _components(pairs: IntArray) -> IntArray:
     """The connected component of each pair, ``int64[P]``."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -85,7 +82,7 @@ def _components(pairs: Int) -> Int:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)[rows]
 
 
-def _assign_component(pairs: Int, costs: Float) -> Int:
+def _assign_component(pairs: IntArray, costs: FloatArray) -> IntArray:
     """Numbers of the chosen pairs of one connected component."""
     rows, row = np.unique(pairs[:, 0], return_inverse=True)
     columns, column = np.unique(pairs[:, 1], return_inverse=True)
@@ -98,7 +95,7 @@ def _assign_component(pairs: Int, costs: Float) -> Int:
     return solve(np.stack([row, column]), costs + offset, forbidden)
 
 
-def _dense(places: Int, costs: Float, forbidden: float) -> Int:
+def _dense(places: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
     """Solve on a full matrix; ``places`` ``[2, P]`` are row and column of each pair, from 0."""
     from scipy.optimize import linear_sum_assignment
 
@@ -110,7 +107,7 @@ def _dense(places: Int, costs: Float, forbidden: float) -> Int:
     return np.asarray(found[found >= 0])
 
 
-def _sparse(places: Int, costs: Float, forbidden: float) -> Int:
+def _sparse(places: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
     """As ``_dense``; each row may also take a column of its own, which stands for none."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching

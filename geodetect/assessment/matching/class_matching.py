@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.matching.alignment import NO_CLASS, Side, Sides
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, match_points
 from geodetect.errors import AnnotationError
 from geodetect.io.labels.label_set import DEFAULT_CLASS
+from geodetect.types import IntArray, ObjectArray
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
-Groups = dict[str, tuple[Int, Int]]
+Groups = dict[str, tuple[IntArray, IntArray]]
 
 NO_NAMES = (NO_CLASS, DEFAULT_CLASS)  # of layers that state no class
 COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
@@ -49,8 +46,8 @@ class ClassPairing:
     """
 
     name: str
-    predicted: Int
-    truth: Int
+    predicted: IntArray
+    truth: IntArray
     chosen: Matches
     coco: tuple[Matches, ...]
 
@@ -151,7 +148,7 @@ def _groups(found: Side, wanted: Side) -> Groups:
     }
 
 
-def _is_by_class(found: Objects, wanted: Objects, by_class: bool | None) -> bool:
+def _is_by_class(found: ObjectArray, wanted: ObjectArray, by_class: bool | None) -> bool:
     """The rule of ``pair``."""
     ours, theirs = ({name.lower() for name in names} for names in (found, wanted))
     if by_class is not None:

@@ -11,22 +11,19 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj.crs import CRS, ProjectedCRS
 from pyproj.crs.coordinate_operation import TransverseMercatorConversion
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.grid import Grid, horizontal_crs, transformer_between
 from geodetect.geo.reproject import reproject
-
-Float = NDArray[np.float64]
-Objects = NDArray[np.object_]
+from geodetect.types import ObjectArray
 
 SAMPLE = 500  # predictions that are looked at
 UPRIGHT = 0.995  # share of its bounding box that a box fills; a square turned by 0.15 degrees
 
 
-def comparison_grid(predicted: Objects, predicted_crs: str, truth_crs: str) -> Grid:
+def comparison_grid(predicted: ObjectArray, predicted_crs: str, truth_crs: str) -> Grid:
     """The frame along whose axes the predictions lie.
 
     It is the CRS of the predictions or, if they are not upright there, that of the truth. If they
@@ -69,7 +66,7 @@ def frame_name(grid: Grid) -> str:
     return f"the sides of the predictions, {abs(turn_deg):.1f}° off north"
 
 
-def _fills(outlines: Objects, crs: str, grid: Grid) -> bool:
+def _fills(outlines: ObjectArray, crs: str, grid: Grid) -> bool:
     """Whether outlines, as a rule, fill their bounding boxes in a frame."""
     try:
         moved = shapely.transform(reproject(outlines, crs, grid.crs or crs), grid.to_px)
@@ -79,7 +76,7 @@ def _fills(outlines: Objects, crs: str, grid: Grid) -> bool:
     return bool(np.median(shapely.area(moved) / shapely.area(shapely.box(*bounds.T))) >= UPRIGHT)
 
 
-def _turned(outlines: Objects, crs: str) -> Grid | None:
+def _turned(outlines: ObjectArray, crs: str) -> Grid | None:
     """A local map turned as the smallest rectangles around outlines are."""
     local = _local_crs(outlines, crs)
     if local is None:
@@ -91,7 +88,7 @@ def _turned(outlines: Objects, crs: str) -> Grid | None:
     return Grid(local, Affine.rotation(float(np.degrees(turn))), 1, 1)
 
 
-def _local_crs(outlines: Objects, crs: str) -> str | None:
+def _local_crs(outlines: ObjectArray, crs: str) -> str | None:
     """WKT of a conformal map in metres around outlines; None for a CRS not tied to the Earth.
 
     Conformal as nearly all CRS of rasters are: rectangles stay rectangles.

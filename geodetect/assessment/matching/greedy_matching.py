@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_math
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
-Float = NDArray[np.float64]
-Scores = NDArray[np.float32] | NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+Scores = Float32Array | FloatArray
 
 MOST_PAIRS = 10_000_000  # of a detection and an object nearby: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
@@ -34,19 +32,19 @@ class Matches:
         threshold: Least IoU of a match, or its greatest distance.
     """
 
-    truth_of: Int
-    iou: Float
-    scores: Float
+    truth_of: IntArray
+    iou: FloatArray
+    scores: FloatArray
     n_truth: int
     threshold: float
 
     @property
-    def correct(self) -> Bool:
+    def correct(self) -> BoolArray:
         """``bool[N]`` whether a detection is a true positive."""
         return self.truth_of >= 0
 
     @property
-    def prediction_of(self) -> Int:
+    def prediction_of(self) -> IntArray:
         """``int64[M]`` row of the detection that found each truth box; -1 for a missed one."""
         found = np.full(self.n_truth, -1, dtype=np.int64)
         rows = np.flatnonzero(self.correct)
@@ -54,7 +52,9 @@ class Matches:
         return found
 
 
-def match_boxes(predicted: Float, scores: Scores, truth: Float, *, iou: float = 0.5) -> Matches:
+def match_boxes(
+    predicted: FloatArray, scores: Scores, truth: FloatArray, *, iou: float = 0.5
+) -> Matches:
     """Match detections to truth, the surest first.
 
     In descending score (then row) order each detection takes the free truth box with the highest
@@ -75,7 +75,7 @@ def match_boxes(predicted: Float, scores: Scores, truth: Float, *, iou: float = 
 
 
 def match_boxes_at(
-    predicted: Float, scores: Scores, truth: Float, *, ious: Sequence[float]
+    predicted: FloatArray, scores: Scores, truth: FloatArray, *, ious: Sequence[float]
 ) -> tuple[Matches, ...]:
     """``match_boxes`` at several IoU thresholds, finding the overlaps once."""
     if not ious or not all(0 < threshold <= 1 for threshold in ious):
@@ -88,7 +88,7 @@ def match_boxes_at(
     )
 
 
-def boxes_apart(boxes: Float, labels: NDArray[np.integer[Any]], *, scene: int) -> Float:
+def boxes_apart(boxes: FloatArray, labels: NDArray[np.integer[Any]], *, scene: int) -> FloatArray:
     """Boxes moved so that those of different scenes or classes never overlap.
 
     So the detections of several rasters or tiles are matched at once, each with its own truth.
@@ -105,7 +105,9 @@ def boxes_apart(boxes: Float, labels: NDArray[np.integer[Any]], *, scene: int) -
     return boxes + np.tile(place, 2) * FAR_APART_PX
 
 
-def match_points(predicted: Float, scores: Scores, truth: Float, *, distance: float) -> Matches:
+def match_points(
+    predicted: FloatArray, scores: Scores, truth: FloatArray, *, distance: float
+) -> Matches:
     """Match detections to truth by the distance of their centres, the surest first.
 
     In descending score (then row) order each detection takes the nearest free object that is at
@@ -145,8 +147,8 @@ def match_points(predicted: Float, scores: Scores, truth: Float, *, distance: fl
 
 
 def _ranked_pairs(
-    predicted: Float, scores: Float, truth: Float, *, least: float
-) -> tuple[Int, Float]:
+    predicted: FloatArray, scores: FloatArray, truth: FloatArray, *, least: float
+) -> tuple[IntArray, FloatArray]:
     """Pairs that overlap enough, in the order in which they are considered, and their IoU."""
     pairs = box_math.overlap_pairs(predicted, truth)
     overlap = box_math.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
@@ -156,7 +158,7 @@ def _ranked_pairs(
     return pairs[order], overlap[order]
 
 
-def _order(pairs: Int, closeness: Float, scores: Float) -> Int:
+def _order(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> IntArray:
     """The order in which pairs are considered: by score, then by closeness, then last row first."""
     rank = np.empty(len(scores), dtype=np.int64)
     rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
@@ -164,7 +166,7 @@ def _order(pairs: Int, closeness: Float, scores: Float) -> Int:
 
 
 def _matches_at(
-    pairs: Int, overlap: Float, scores: Float, *, n_truth: int, threshold: float
+    pairs: IntArray, overlap: FloatArray, scores: FloatArray, *, n_truth: int, threshold: float
 ) -> Matches:
     """The matches among ranked pairs with at least this IoU."""
     near = overlap >= _attainable(threshold)
@@ -175,7 +177,7 @@ def _matches_at(
     return Matches(truth_of, iou, scores, n_truth, threshold)
 
 
-def _greedy(pairs: Int, *, n_predicted: int, n_truth: int) -> Int:
+def _greedy(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:
     """Accept each pair whose detection and truth are both still free."""
     truth_of, taken = [-1] * n_predicted, [False] * n_truth
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
@@ -187,7 +189,7 @@ def _greedy(pairs: Int, *, n_predicted: int, n_truth: int) -> Int:
     return np.array(truth_of, dtype=np.int64)
 
 
-def _checked_scores(scores: Scores, count: int) -> Float:
+def _checked_scores(scores: Scores, count: int) -> FloatArray:
     if len(scores) != count:
         raise InputError(f"found {len(scores)} scores for {count} detections")
     return np.asarray(scores, dtype=np.float64)

@@ -34,12 +34,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import InputError
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray
 
 DRAWS = 20_000
 PERCENTILES = (2.5, 97.5)
@@ -151,12 +148,12 @@ class CorrectedCounts:
         high: ``float64[N]`` upper end.
     """
 
-    estimate: Float
-    low: Float
-    high: Float
+    estimate: FloatArray
+    low: FloatArray
+    high: FloatArray
 
 
-def corrected_counts(counts: Int, rates: ErrorRates, *, seed: int = 0) -> CorrectedCounts:
+def corrected_counts(counts: IntArray, rates: ErrorRates, *, seed: int = 0) -> CorrectedCounts:
     """Correct counts of detections; see the module for the formulas.
 
     Args:

@@ -12,11 +12,10 @@ from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
+from geodetect.types import PathLike
 
-Source = str | os.PathLike[str]
 
-
-def rates_of_model(model: Source | ModelCard) -> ErrorRates:
+def rates_of_model(model: PathLike | ModelCard) -> ErrorRates:
     """Error rates from the card of a model.
 
     Args:
@@ -52,7 +51,7 @@ def rates_of_model(model: Source | ModelCard) -> ErrorRates:
 
 
 def rates_of_metrics(
-    metrics: Source | Mapping[str, Any], *, class_name: str | None = None
+    metrics: PathLike | Mapping[str, Any], *, class_name: str | None = None
 ) -> ErrorRates:
     """Error rates from an evaluation.
 

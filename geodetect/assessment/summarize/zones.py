@@ -10,7 +10,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.searched_area import own_coverage, read_coverage
 from geodetect.assessment.spatial_join import places_in, with_valid_polygons
@@ -30,13 +29,10 @@ from geodetect.io.vector.features import (
     without_collisions,
 )
 from geodetect.io.vector.qgis_categories import graduated_qml
-from geodetect.io.vector.read import Source
 from geodetect.settings import SummarizeSettings
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
-Table: TypeAlias = Source | gpd.GeoDataFrame
+Table: TypeAlias = PathLike | gpd.GeoDataFrame
 Columns = dict[str, Any]  # of a table, in order
 
 ZONES = Role("the zones", "--zones", "--zones-crs", ("zones",), points=False)
@@ -92,8 +88,8 @@ def summarize(
         zones: Polygons.
         coverage: The ground that was looked at (see ``read_coverage``); None: what ``predict``
             wrote into the GeoPackage of the detections, else all of it.
-        rates: How the detector errs (see ``geodetect.assessment.summarize.count_correction``); None: counts are not
-            corrected.
+        rates: Error rates of the detector (see ``geodetect.assessment.summarize.error_rates``);
+            None: counts are not corrected.
         settings: See ``SummarizeSettings``.
 
     Returns:
@@ -162,7 +158,7 @@ def _counted(
     return table[np.isin(present.astype(str), settings.classes)].reset_index(drop=True), conf
 
 
-def _ground(polygons: Objects, crs: str, coverage: Table | None) -> Columns:
+def _ground(polygons: ObjectArray, crs: str, coverage: Table | None) -> Columns:
     """How large zones are, and how much of them was looked at."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2
     covered, word = area, np.full(len(polygons), ASSUMED, dtype=object)
@@ -179,7 +175,7 @@ def _ground(polygons: Objects, crs: str, coverage: Table | None) -> Columns:
     }
 
 
-def _covered_m2(polygons: Objects, crs: str, coverage: Table) -> Float:
+def _covered_m2(polygons: ObjectArray, crs: str, coverage: Table) -> FloatArray:
     """True area of each zone that was looked at."""
     seen = read_coverage(coverage).polygons_in(crs)
     tree = shapely.STRtree(polygons)
@@ -194,7 +190,7 @@ def _covered_m2(polygons: Objects, crs: str, coverage: Table) -> Float:
 
 
 def _figures(
-    table: gpd.GeoDataFrame, pairs: Int, ground: Columns, *, rates: ErrorRates | None
+    table: gpd.GeoDataFrame, pairs: IntArray, ground: Columns, *, rates: ErrorRates | None
 ) -> Columns:
     """What was found in each zone; where nothing was looked at and found, nothing is known."""
     rows, zone = pairs.T
@@ -217,7 +213,7 @@ def _figures(
     }
 
 
-def _areas(table: gpd.GeoDataFrame, rows: Int, zone: Int, *, n_zones: int) -> Float:
+def _areas(table: gpd.GeoDataFrame, rows: IntArray, zone: IntArray, *, n_zones: int) -> FloatArray:
     """Sum of the true areas of the detections in each zone; NaN for points."""
     geometry = np.asarray(table.geometry.array, dtype=object)
     if len(geometry) and (shapely.get_dimensions(geometry) < 2).all():
@@ -226,19 +222,19 @@ def _areas(table: gpd.GeoDataFrame, rows: Int, zone: Int, *, n_zones: int) -> Fl
     return np.round(np.bincount(zone, areas[rows], minlength=n_zones), 1)
 
 
-def _means(values: Float, zone: Int, n_zones: int) -> Float:
+def _means(values: FloatArray, zone: IntArray, n_zones: int) -> FloatArray:
     """Mean of the numbers among the values of each zone; NaN without any."""
     known = np.isfinite(values)
     total = np.bincount(zone[known], values[known], minlength=n_zones)
     return np.round(_ratio(total, np.bincount(zone[known], minlength=n_zones)), 4)
 
 
-def _ratio(part: Float | Int, whole: Float | Int) -> Float:
+def _ratio(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatArray:
     """Quotients, NaN where there is nothing to divide by."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=np.asarray(whole) > 0)
 
 
-def _whole(numbers: Float | Int, missing: NDArray[np.bool_]) -> pd.Series[int]:
+def _whole(numbers: FloatArray | IntArray, missing: BoolArray) -> pd.Series[int]:
     """Whole numbers with gaps."""
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(missing))
 
@@ -264,7 +260,7 @@ def _total(inside: int, rates: ErrorRates) -> tuple[float, float, float]:
     return float(total.estimate[0]), float(total.low[0]), float(total.high[0])
 
 
-def _overlapping_pairs(polygons: Objects) -> int:
+def _overlapping_pairs(polygons: ObjectArray) -> int:
     """How many pairs of zones share more than slivers along their borders."""
     a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     a, b = a[a < b], b[a < b]

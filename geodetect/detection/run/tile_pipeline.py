@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.coverage import CoverageCells
 from geodetect.detection.detections import Detections
@@ -23,6 +22,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import Pixels
 from geodetect.settings import PredictSettings
+from geodetect.types import BoolArray, IntArray
 
 View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
 
@@ -122,7 +122,7 @@ class TileResult:
 
     tile: Tile
     detections: Detections | None
-    imagery: NDArray[np.bool_]
+    imagery: BoolArray
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class RowDetector:
     detector: Detector
     cells: CoverageCells
     settings: PredictSettings
-    keep: NDArray[np.int64] | None
+    keep: IntArray | None
     capacity: Capacity
 
     def run(

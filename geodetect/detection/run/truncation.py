@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 EDGE_PX = 1.5  # a box this close to the edge of the imagery is cut by it
 
@@ -34,16 +34,14 @@ def on_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) 
     )
 
 
-def _at_raster_edge(boxes: NDArray[np.float64], tile: Tile, plan: RasterPlan) -> NDArray[np.bool_]:
+def _at_raster_edge(boxes: FloatArray, tile: Tile, plan: RasterPlan) -> BoolArray:
     """Which boxes of a tile end where the raster ends."""
     size = np.array([plan.grid.width, plan.grid.height] * 2) * [0, 0, 1, 1]
     offset = np.array([tile.x0, tile.y0] * 2)
     return np.asarray((np.abs(boxes + offset - size) < EDGE_PX).any(axis=1))
 
 
-def _beside_nodata(
-    boxes: NDArray[np.float64], frame: NDArray[np.float64], sums: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _beside_nodata(boxes: FloatArray, frame: FloatArray, sums: IntArray) -> BoolArray:
     """Which boxes of a tile have a side along which there is mostly no imagery."""
     x1, y1, x2, y2 = boxes.T
     strips = [
@@ -60,12 +58,12 @@ def _beside_nodata(
     return cut
 
 
-def _summed_area(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _summed_area(valid: BoolArray) -> IntArray:
     """Valid pixels above and left of each corner of a pixel, ``int64[H + 1, W + 1]``."""
     return np.pad(valid.cumsum(0, np.int64).cumsum(1), ((1, 0), (1, 0)))
 
 
-def _valid_share(sums: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _valid_share(sums: IntArray, boxes: FloatArray) -> FloatArray:
     """Share of valid pixels among those that each box touches, from a summed-area table."""
     height, width = (n - 1 for n in sums.shape)
     x1, y1 = (

@@ -13,12 +13,13 @@ from geodetect.detection.seam_merge.pair_relations import (
     PIECE,
     Relations,
 )
-from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Bool, Float, Int, Views
+from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Views
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 DROPPED = -1
 
 
-def components(count: int, a: Int, b: Int) -> Int:
+def components(count: int, a: IntArray, b: IntArray) -> IntArray:
     """The smallest member of the connected component of each node, ``int64[count]``.
 
     Args:
@@ -46,7 +47,7 @@ def components(count: int, a: Int, b: Int) -> Int:
     return root
 
 
-def group(views: Views, relations: Relations, cluster: Int) -> Int:
+def group(views: Views, relations: Relations, cluster: IntArray) -> IntArray:
     """The group of each view: the number of one of its views, or DROPPED.
 
     Args:
@@ -65,7 +66,7 @@ def group(views: Views, relations: Relations, cluster: Int) -> Int:
     return groups
 
 
-def _simple(views: Views, relations: Relations, cluster: Int) -> Bool:
+def _simple(views: Views, relations: Relations, cluster: IntArray) -> BoolArray:
     """Views in components that are one group without any choice to make.
 
     No tile has two views, and all lie on each other or there are only two.
@@ -84,8 +85,8 @@ def _simple(views: Views, relations: Relations, cluster: Int) -> Bool:
 class _Groups:
     """Groups of views that grow by joining."""
 
-    def __init__(self, views: Views, rows: Int) -> None:
-        outwards: Float = views.found.boxes[rows] * SIDES_OUTWARDS
+    def __init__(self, views: Views, rows: IntArray) -> None:
+        outwards: FloatArray = views.found.boxes[rows] * SIDES_OUTWARDS
         sure = np.where(views.cut[rows], -np.inf, outwards)
         tiles = views.tile[rows].tolist()
         self.root = {row: row for row in rows.tolist()}
@@ -118,16 +119,18 @@ class _Groups:
 class _Explanations:
     """Pieces that the view of another tile makes superfluous, strongest relations first."""
 
-    piece: Int
-    whole: Int
-    seen: Bool  # all ground of the piece lies in the tile of the whole
-    certain: Bool  # it is a piece of this whole and of nothing else
+    piece: IntArray
+    whole: IntArray
+    seen: BoolArray  # all ground of the piece lies in the tile of the whole
+    certain: BoolArray  # it is a piece of this whole and of nothing else
 
-    def __getitem__(self, rows: Int | Bool) -> _Explanations:
+    def __getitem__(self, rows: IntArray | BoolArray) -> _Explanations:
         return _Explanations(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-def _greedy(views: Views, relations: Relations, groups: Int, *, explanations: _Explanations) -> Int:
+def _greedy(
+    views: Views, relations: Relations, groups: IntArray, *, explanations: _Explanations
+) -> IntArray:
     """Join the strongest relations first, then drop the groups that are explained."""
     rows = np.unique(np.r_[relations.a, relations.b])
     seen_better = _seen_better(explanations)

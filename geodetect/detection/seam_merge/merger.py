@@ -25,10 +25,11 @@ import numpy as np
 from geodetect.detection.detections import Detections
 from geodetect.detection.seam_merge.clustering import components, group
 from geodetect.detection.seam_merge.pair_relations import relate
-from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Int, Views, left_to_right
+from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Views, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.types import IntArray
 
 WHOLE_SHARE = 0.75  # a view that covers less of its group's union is no whole one, only inexact
 
@@ -155,7 +156,7 @@ def _lanes(starts: tuple[int, ...], tile_px: int) -> list[tuple[float, float]]:
     return list(zip(ends, [*map(float, starts[1:]), np.inf], strict=True))
 
 
-def _resolve(views: Views, groups: Int) -> Detections:
+def _resolve(views: Views, groups: IntArray) -> Detections:
     """One detection per group; group -1 is left out."""
     order = np.argsort(groups, kind="stable")
     order = order[np.searchsorted(groups[order], 0) :]
@@ -175,7 +176,7 @@ def _resolve(views: Views, groups: Int) -> Detections:
     return Detections.concatenate([stitched[pieced], views.found[ranked[place]]])
 
 
-def _stitch(views: Views, first: Int, member: Int) -> Detections:
+def _stitch(views: Views, first: IntArray, member: IntArray) -> Detections:
     """The union of each group of pieces; scores are means weighted by the pieces' areas."""
     found = views.found
     low = np.minimum.reduceat(found.boxes[:, :2], first, axis=0)

@@ -7,16 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import shapely
 
-from geodetect.detection.seam_merge.tile_detections import (
-    SIDES_OUTWARDS,
-    TOUCH_PX,
-    Bool,
-    Float,
-    Int,
-    Views,
-    extents,
-)
+from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, TOUCH_PX, Views, extents
 from geodetect.geo import boxes as bx
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 SPANNED = 0.95  # share of the common ground that says nothing about an object's edges
 CONTAINED = 0.6  # share of a piece that lies in a view which goes on where the piece is cut
@@ -50,22 +43,22 @@ class Relations:
         a_sees_b: ``bool[P]`` the same the other way round.
     """
 
-    a: Int
-    b: Int
-    rank: Int
-    evidence: Int
-    agreement: Float
-    a_open: Bool
-    b_open: Bool
-    b_explains_a: Bool
-    a_explains_b: Bool
-    b_sees_a: Bool
-    a_sees_b: Bool
+    a: IntArray
+    b: IntArray
+    rank: IntArray
+    evidence: IntArray
+    agreement: FloatArray
+    a_open: BoolArray
+    b_open: BoolArray
+    b_explains_a: BoolArray
+    a_explains_b: BoolArray
+    b_sees_a: BoolArray
+    a_sees_b: BoolArray
 
     def __len__(self) -> int:
         return len(self.a)
 
-    def __getitem__(self, rows: Int | Bool) -> Relations:
+    def __getitem__(self, rows: IntArray | BoolArray) -> Relations:
         """The pairs picked by a mask or row numbers."""
         return Relations(*(getattr(self, f.name)[rows] for f in fields(self)))
 
@@ -85,14 +78,14 @@ def relate(views: Views, *, iou: float) -> Relations:
     return relations[_by_strength(relations)]
 
 
-def _by_strength(relations: Relations) -> Int:
+def _by_strength(relations: Relations) -> IntArray:
     """Row numbers, strongest relation first; ties by the order of the views."""
     r = relations
     certain = np.where(r.evidence >= CERTAIN, r.evidence, 0)
     return np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == LOOSE))
 
 
-def _neighbours(views: Views) -> Int:
+def _neighbours(views: Views) -> IntArray:
     """Pairs whose objects may meet, seen by different tiles and of one class, ``int64[P, 2]``."""
     reach = shapely.box(*views.reach.T)
     a, b = shapely.STRtree(reach).query(reach)
@@ -102,14 +95,14 @@ def _neighbours(views: Views) -> Int:
     return np.stack([a[same_class], b[same_class]], axis=1).astype(np.int64, copy=False)
 
 
-def _judge(views: Views, pairs: Int, iou: float) -> tuple[Relations, Relations]:
+def _judge(views: Views, pairs: IntArray, iou: float) -> tuple[Relations, Relations]:
     """The relations among some pairs of views."""
-    cut: Bool = np.any(views.cut, axis=1)
+    cut: BoolArray = np.any(views.cut, axis=1)
     either = cut[pairs[:, 0]] | cut[pairs[:, 1]]
     return _judge_whole(views, pairs[~either], iou), _judge_cut(views, pairs[either], iou)
 
 
-def _judge_whole(views: Views, pairs: Int, iou: float) -> Relations:
+def _judge_whole(views: Views, pairs: IntArray, iou: float) -> Relations:
     """The relations among views that no tile edge can have cut: far the most, and simple."""
     boxes, (a, b) = views.found.boxes, pairs.T
     apart = (boxes[a, 2] <= boxes[b, 0]) | (boxes[a, 3] <= boxes[b, 1])  # b is never left of a
@@ -122,7 +115,7 @@ def _judge_whole(views: Views, pairs: Int, iou: float) -> Relations:
     return Relations(a, b, rank, evidence, agreement, none, none, no, no, no, no)
 
 
-def _judge_cut(views: Views, pairs: Int, iou: float) -> Relations:
+def _judge_cut(views: Views, pairs: IntArray, iou: float) -> Relations:
     """The relations among views of which one or both may be cut."""
     a, b = pairs.T
     one, two = views[a], views[b]
@@ -158,7 +151,7 @@ def _judge_cut(views: Views, pairs: Int, iou: float) -> Relations:
     return found[rank < NONE]
 
 
-def _agreement(one: Views, two: Views) -> Float:
+def _agreement(one: Views, two: Views) -> FloatArray:
     """Intersection over union of corresponding views, where both can speak."""
     a = bx.clip(one.found.boxes, two.trusted)
     b = bx.clip(two.found.boxes, one.trusted)
@@ -166,17 +159,17 @@ def _agreement(one: Views, two: Views) -> Float:
     return bx.iou(_along_seam(a, seam), _along_seam(b, seam))
 
 
-def _span(one: Views, two: Views) -> Bool:
+def _span(one: Views, two: Views) -> BoolArray:
     """Whether two views both fill the ground that both tiles see, so that it tells nothing."""
     common = bx.clip(one.frame, two.frame)
     least = np.minimum(
         bx.intersection(one.found.boxes, common), bx.intersection(two.found.boxes, common)
     )
-    spans: Bool = least >= SPANNED * bx.area(common)
+    spans: BoolArray = least >= SPANNED * bx.area(common)
     return spans & (least > 0)
 
 
-def _loose_agreement(one: Views, two: Views) -> Float:
+def _loose_agreement(one: Views, two: Views) -> FloatArray:
     """The same if both views reach the edges that may cut them; 0 if one misses the other's tile.
 
     Two objects can lie near opposite edges of the ground that both tiles see without touching it.
@@ -187,14 +180,14 @@ def _loose_agreement(one: Views, two: Views) -> Float:
     return np.where(reaches & reached, loose, 0)
 
 
-def _contained(piece: Views, whole: Views, goes_on: Bool) -> Float:
+def _contained(piece: Views, whole: Views, goes_on: BoolArray) -> FloatArray:
     """Share of the piece that lies in the whole, where the whole can speak; 0 if not cut."""
     seam = _meet_at_seam(piece, whole)
     part = _along_seam(bx.clip(piece.found.boxes, whole.trusted), seam)
     return np.where(goes_on.any(1), _share(part, _along_seam(whole.found.boxes, seam)), 0)
 
 
-def _explained(piece: Views, whole: Views, goes_on: Bool) -> Bool:
+def _explained(piece: Views, whole: Views, goes_on: BoolArray) -> BoolArray:
     """Whether pieces are superfluous beside the wholes, which may stop short by their error."""
     cut_axis = np.tile(goes_on[:, :2] | goes_on[:, 2:], (1, 2))
     across = np.minimum(whole.slack, ACROSS * extents(piece.found.boxes)) * SIDES_OUTWARDS
@@ -204,13 +197,13 @@ def _explained(piece: Views, whole: Views, goes_on: Bool) -> Bool:
     return goes_on.any(1) & larger & (share >= EXPLAINED)
 
 
-def _sees(one: Views, two: Views) -> Bool:
+def _sees(one: Views, two: Views) -> BoolArray:
     """Whether the other view lies all in a view's tile."""
-    inside: Bool = np.all((two.found.boxes - one.frame) * SIDES_OUTWARDS <= TOUCH_PX, axis=1)
+    inside: BoolArray = np.all((two.found.boxes - one.frame) * SIDES_OUTWARDS <= TOUCH_PX, axis=1)
     return inside
 
 
-def _evidence(one: Views, two: Views) -> Int:
+def _evidence(one: Views, two: Views) -> IntArray:
     """Number of sides on which two views end at the same place that is not a tile edge."""
     distance = np.abs(one.found.boxes - two.found.boxes)
     smaller = np.minimum(extents(one.found.boxes), extents(two.found.boxes))
@@ -218,13 +211,13 @@ def _evidence(one: Views, two: Views) -> Int:
     return np.count_nonzero(near & ~(one.touching | two.touching), axis=1)
 
 
-def _goes_on(piece: Views, whole: Views) -> Bool:
+def _goes_on(piece: Views, whole: Views) -> BoolArray:
     """Sides where a piece may be cut and the other view lies beyond the cutting edge."""
     beyond = (whole.found.boxes - piece.frame) * SIDES_OUTWARDS > 0
     return piece.cut & beyond
 
 
-def _meet_at_seam(one: Views, two: Views) -> Bool:
+def _meet_at_seam(one: Views, two: Views) -> BoolArray:
     """Axes (x, y) along which tiles without overlap meet and both views touch their seam."""
     right = (one.frame[:, 2:] == two.frame[:, :2]) & one.touching[:, 2:] & two.touching[:, :2]
     left = (one.frame[:, :2] == two.frame[:, 2:]) & one.touching[:, :2] & two.touching[:, 2:]
@@ -232,13 +225,13 @@ def _meet_at_seam(one: Views, two: Views) -> Bool:
     return across & ~across.all(1, keepdims=True)  # a common corner alone joins nothing
 
 
-def _along_seam(boxes: Float, seam: Bool) -> Float:
+def _along_seam(boxes: FloatArray, seam: BoolArray) -> FloatArray:
     """Boxes with unit width across a seam, so that only their extents along it count."""
     unit = np.repeat([0.0, 1.0], 2)
     return np.where(np.tile(seam, (1, 2)), unit, boxes)
 
 
-def _share(part: Float, whole: Float) -> Float:
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Share of each part's area that lies in the corresponding whole."""
     size = bx.area(part)
     return np.divide(bx.intersection(part, whole), size, out=np.zeros(len(part)), where=size > 0)

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.geo import boxes as bx
 from geodetect.geo.tiles import TileScheme
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 SIDES_OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2: which way is out of the box
 CUT_PX = 1.5  # a box this near to an inner tile edge may be cut by it, ...
@@ -35,13 +31,13 @@ class Views:
     """
 
     found: Detections
-    tile: Int
-    frame: Float
-    cut: Bool
-    touching: Bool
+    tile: IntArray
+    frame: FloatArray
+    cut: BoolArray
+    touching: BoolArray
 
     @classmethod
-    def of(cls, found: Detections, tile: Int, frame: Float, scheme: TileScheme) -> Views:
+    def of(cls, found: Detections, tile: IntArray, frame: FloatArray, scheme: TileScheme) -> Views:
         """Views of any tiles, boxes clipped to theirs."""
         boxes = bx.clip(found.boxes, frame)
         found = Detections(boxes, found.scores, found.labels, found.truncated)
@@ -68,7 +64,7 @@ class Views:
     def __len__(self) -> int:
         return len(self.tile)
 
-    def __getitem__(self, rows: Int | Bool) -> Views:
+    def __getitem__(self, rows: IntArray | BoolArray) -> Views:
         """The views picked by a mask or row numbers."""
         return Views(
             self.found[rows],
@@ -79,28 +75,28 @@ class Views:
         )
 
     @property
-    def snapped(self) -> Float:
+    def snapped(self) -> FloatArray:
         """Boxes whose sides reach the tile edge wherever they may be cut by it."""
         return np.where(self.cut, self.frame, self.found.boxes)
 
     @property
-    def reach(self) -> Float:
+    def reach(self) -> FloatArray:
         """The largest box that each object can have inside its tile, ``float64[N, 4]``."""
         return bx.clip(self.snapped + self.slack * SIDES_OUTWARDS, self.frame)
 
     @property
-    def slack(self) -> Float:
+    def slack(self) -> FloatArray:
         """How wrong each side may be, ``float64[N, 4]`` in pixels."""
-        slack: Float = np.maximum(1.0, CUT_SHARE * extents(self.found.boxes))
+        slack: FloatArray = np.maximum(1.0, CUT_SHARE * extents(self.found.boxes))
         return slack
 
     @property
-    def trusted(self) -> Float:
+    def trusted(self) -> FloatArray:
         """Where each view speaks: everywhere, but not beyond edges that may cut it."""
         return np.where(self.cut, self.frame, SIDES_OUTWARDS * np.inf)
 
 
-def left_to_right(found: Detections, tile: Int | None = None) -> Int:
+def left_to_right(found: Detections, tile: IntArray | None = None) -> IntArray:
     """Row numbers sorted by coordinates, label, score, truncated and tile."""
     x1, y1, x2, y2 = found.boxes.T
     keys = [found.truncated, found.scores, found.labels, y2, x2, y1, x1]
@@ -115,6 +111,6 @@ def left_to_right(found: Detections, tile: Int | None = None) -> Int:
     return order
 
 
-def extents(boxes: Float) -> Float:
+def extents(boxes: FloatArray) -> FloatArray:
     """Width and height of each box, once for each of its sides: ``float64[N, 4]``."""
     return np.tile(boxes[:, 2:] - boxes[:, :2], (1, 2))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError
-from geodetect.io.labels.label_set import LabelOptions, Source
-
-Objects = NDArray[np.object_]
+from geodetect.io.labels.label_set import LabelOptions
+from geodetect.types import ObjectArray, PathLike
 
 CLASS_FIELDS = (
     *("class", "class_name", "classname", "class_label", "object_class"),
@@ -20,7 +18,9 @@ CLASS_FIELDS = (
 VAGUE_CLASS_FIELDS = ("type", "kind", "name")
 
 
-def class_names(table: gpd.GeoDataFrame, path: Source, options: LabelOptions) -> Objects | None:
+def class_names(
+    table: gpd.GeoDataFrame, path: PathLike, options: LabelOptions
+) -> ObjectArray | None:
     """The class of each row; None where the table has no class column.
 
     Args:
@@ -50,7 +50,7 @@ def class_names(table: gpd.GeoDataFrame, path: Source, options: LabelOptions) ->
     )
 
 
-def filled(names: Objects, message: str, *, default: str | None) -> Objects:
+def filled(names: ObjectArray, message: str, *, default: str | None) -> ObjectArray:
     """Class names with gaps filled.
 
     Args:

@@ -21,7 +21,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError
 from geodetect.io.labels.class_column import as_name, filled
@@ -32,8 +31,6 @@ from geodetect.io.labels.label_set import (
     LabelledImage,
     LabelOptions,
 )
-
-Float = NDArray[np.float64]
 
 DEEPFOREST_COLUMNS = ("image_path", "xmin", "ymin", "xmax", "ymax", "label")
 _VOC_CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,18 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError, GeodetectWarning
 from geodetect.geo.grid import Grid
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
-Source = str | os.PathLike[str]
 
 DEFAULT_CLASS = "object"
 
@@ -114,9 +109,9 @@ class MapLabels:
     """
 
     source: str
-    geometries: Objects
-    names: Objects
-    rows: Int
+    geometries: ObjectArray
+    names: ObjectArray
+    rows: IntArray
     crs: str
     has_classes: bool = True
     report: AnnotationReport = AnnotationReport()
@@ -142,13 +137,13 @@ class LabelledImage:
     """
 
     name: str
-    boxes: Float
-    names: Objects
-    rows: Int
+    boxes: FloatArray
+    names: ObjectArray
+    rows: IntArray
     size: tuple[int, int] | None = None
     as_shares: bool = False
 
-    def boxes_on(self, grid: Grid, path: str) -> Float:
+    def boxes_on(self, grid: Grid, path: str) -> FloatArray:
         """Boxes ``float64[N, 4]`` in pixels of the raster that is this image.
 
         Raises:
@@ -183,12 +178,12 @@ class ImageLabels:
     faults: tuple[Fault, ...] = ()
 
     @cached_property
-    def names(self) -> Objects:
+    def names(self) -> ObjectArray:
         """``object[N]`` the classes of all objects, image after image."""
         return np.concatenate([np.empty(0, object), *(image.names for image in self.images)])
 
     @cached_property
-    def rows(self) -> Int:
+    def rows(self) -> IntArray:
         """``int64[N]`` the numbers of all objects in the data set, image after image."""
         return np.concatenate([np.empty(0, np.int64), *(image.rows for image in self.images)])
 
@@ -210,12 +205,12 @@ class LabelSet:
         return int(self.starts[-1])
 
     @cached_property
-    def starts(self) -> Int:
+    def starts(self) -> IntArray:
         """``int64[S + 1]`` the number of the first label of each source, and of all labels."""
         return np.cumsum([0, *(len(source) for source in self.sources)], dtype=np.int64)
 
     @cached_property
-    def names(self) -> Objects:
+    def names(self) -> ObjectArray:
         """``object[N]`` the classes of all labels."""
         return np.concatenate([np.empty(0, object), *(source.names for source in self.sources)])
 

@@ -9,26 +9,22 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.geo.reproject import reproject, same_crs
-from geodetect.io.labels.label_set import AnnotationReport, LabelOptions, MapLabels, Source
+from geodetect.io.labels.label_set import AnnotationReport, LabelOptions, MapLabels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.labels.vector import connected_parts, valid_geometries
 from geodetect.io.vector.read import AREA, read_layer
+from geodetect.types import FloatArray, IntArray, ObjectArray, PathLike
 
 __all__ = ["AnnotationReport", "annotations_on", "boxes_on_grid", "read_annotations", "read_area"]
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
-
 
 def read_annotations(
-    path: Source | Sequence[Source],
+    path: PathLike | Sequence[PathLike],
     *,
     class_field: str | None = None,
     default_class: str | None = None,
@@ -81,7 +77,7 @@ def read_annotations(
     return table
 
 
-def read_area(path: Source, *, crs: str | None = None) -> tuple[shapely.Geometry, str]:
+def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geometry, str]:
     """Read an area of interest: the union of the polygons of a vector file.
 
     Args:
@@ -101,7 +97,7 @@ def read_area(path: Source, *, crs: str | None = None) -> tuple[shapely.Geometry
     return shapely.union_all(objects), wkt
 
 
-def boxes_on_grid(annotations: gpd.GeoDataFrame, grid: Grid) -> Float:
+def boxes_on_grid(annotations: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
     """Bounding boxes of map geometries in the pixels of a grid.
 
     Args:
@@ -122,7 +118,9 @@ def boxes_on_grid(annotations: gpd.GeoDataFrame, grid: Grid) -> Float:
     return bounds_px(np.asarray(annotations.geometry), annotations.crs.to_wkt(), grid)
 
 
-def annotations_on(annotations: gpd.GeoDataFrame, grid: Grid) -> tuple[Float, Objects, Int]:
+def annotations_on(
+    annotations: gpd.GeoDataFrame, grid: Grid
+) -> tuple[FloatArray, ObjectArray, IntArray]:
     """The labels of a table whose boxes share ground with a grid.
 
     Returns:
@@ -136,7 +134,7 @@ def annotations_on(annotations: gpd.GeoDataFrame, grid: Grid) -> tuple[Float, Ob
     return boxes[rows], np.asarray(annotations["class"], dtype=object)[rows], rows
 
 
-def _geometries_in(layer: MapLabels, crs: str) -> Objects:
+def _geometries_in(layer: MapLabels, crs: str) -> ObjectArray:
     if same_crs(layer.crs, crs):
         return layer.geometries
     return reproject(densified(layer.geometries, layer.crs), layer.crs, crs)

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError
@@ -18,10 +17,8 @@ from geodetect.geo import boxes as bx
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
+from geodetect.types import FloatArray, IntArray, ObjectArray
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Objects = NDArray[np.object_]
 Sheets = Sequence[tuple[str, Grid]]
 
 _NAMED = 3  # how many of a list a message names
@@ -38,9 +35,9 @@ class PlacedLabels:
         numbers: ``int64[K]`` their numbers in the ``LabelSet``, ascending.
     """
 
-    boxes: Float
-    names: Objects
-    numbers: Int
+    boxes: FloatArray
+    names: ObjectArray
+    numbers: IntArray
 
 
 def place_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
@@ -73,8 +70,8 @@ def place_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
 
 def match_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
     """Like ``place_labels``, without complaints about labels that lie nowhere."""
-    boxes: list[list[Float]] = [[np.empty((0, 4))] for _ in rasters]
-    numbers: list[list[Int]] = [[np.empty(0, np.int64)] for _ in rasters]
+    boxes: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in rasters]
+    numbers: list[list[IntArray]] = [[np.empty(0, np.int64)] for _ in rasters]
     for source, start in zip(labels.sources, labels.starts, strict=False):
         if isinstance(source, MapLabels):
             parts = _place_map(source, rasters)
@@ -105,7 +102,7 @@ def nothing_placed(labels: LabelSet, rasters: Sheets) -> str:
     return f"none of the {len(labels)} labels lies on any of the {len(rasters)} rasters; {hint}"
 
 
-def unplaced_sources(labels: LabelSet, rasters: Sheets, used: Int) -> list[str]:
+def unplaced_sources(labels: LabelSet, rasters: Sheets, used: IntArray) -> list[str]:
     """A line for each label file, and for the images of each data set, that no raster takes.
 
     Args:
@@ -129,7 +126,7 @@ def unplaced_sources(labels: LabelSet, rasters: Sheets, used: Int) -> list[str]:
     return lines
 
 
-def _place_map(source: MapLabels, rasters: Sheets) -> list[tuple[int, Float, Int]]:
+def _place_map(source: MapLabels, rasters: Sheets) -> list[tuple[int, FloatArray, IntArray]]:
     """Boxes and positions of the objects that touch each raster."""
     found = []
     for which, near in _near_rasters(source, rasters):
@@ -140,7 +137,7 @@ def _place_map(source: MapLabels, rasters: Sheets) -> list[tuple[int, Float, Int
     return found
 
 
-def _near_rasters(source: MapLabels, rasters: Sheets) -> Iterator[tuple[int, Int]]:
+def _near_rasters(source: MapLabels, rasters: Sheets) -> Iterator[tuple[int, IntArray]]:
     """The objects whose bounds on the map touch those of each raster that any does.
 
     Bounds are projected once for each CRS, and searched with a tree, so many sheets cost little.
@@ -161,7 +158,7 @@ def _near_rasters(source: MapLabels, rasters: Sheets) -> Iterator[tuple[int, Int
                 yield which, reached[rows]
 
 
-def _place_images(source: ImageLabels, rasters: Sheets) -> list[tuple[int, Float, Int]]:
+def _place_images(source: ImageLabels, rasters: Sheets) -> list[tuple[int, FloatArray, IntArray]]:
     """Boxes and positions of the objects of the image that each raster is."""
     starts = np.cumsum([0, *(len(image.rows) for image in source.images)])
     found = []
@@ -221,14 +218,14 @@ def _folders(path: str) -> set[str]:
     return set(PurePosixPath(path.replace("\\", "/")).parts[:-1]) - {".", "..", "/"}
 
 
-def _map_frame(grid: Grid) -> Float:
+def _map_frame(grid: Grid) -> FloatArray:
     """Lowest and highest map coordinates of a grid, ``float64[4]``."""
     w, h = grid.width, grid.height
     corners = grid.to_map(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
-def _touching(boxes: Float, frame: Float) -> Int:
+def _touching(boxes: FloatArray, frame: FloatArray) -> IntArray:
     """Rows of the boxes that share ground with a frame; NaN shares none."""
     inside = (boxes[:, :2] < frame[2:]).all(axis=1) & (boxes[:, 2:] > frame[:2]).all(axis=1)
     return np.flatnonzero(inside)
@@ -252,7 +249,7 @@ def _mistaken(source: MapLabels, rasters: Sheets) -> str:
     return ""
 
 
-def _swapped(geometries: Objects) -> Objects:
+def _swapped(geometries: ObjectArray) -> ObjectArray:
     return np.asarray(shapely.transform(geometries, lambda xy: xy[:, ::-1]), dtype=object)
 
 

@@ -16,8 +16,9 @@ from geodetect.io.labels.datasets import (
     read_voc,
     read_yolo,
 )
-from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet, MapLabels, Source
+from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.vector import read_map_labels
+from geodetect.types import PathLike
 
 VECTOR_SUFFIXES = (
     *(".geojson", ".json", ".geojsonl", ".geojsons", ".ndjson", ".gpkg", ".shp", ".fgb"),
@@ -28,7 +29,9 @@ _YOLO_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.name
 _NOT_YOLO = ("classes.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt")
 
 
-def read_labels(paths: Source | Sequence[Source], options: LabelOptions | None = None) -> LabelSet:
+def read_labels(
+    paths: PathLike | Sequence[PathLike], options: LabelOptions | None = None
+) -> LabelSet:
     """Read labels of any kind.
 
     A file or folder is recognised by its content, not its name:
@@ -58,7 +61,7 @@ def read_labels(paths: Source | Sequence[Source], options: LabelOptions | None =
     return LabelSet(tuple(sources))
 
 
-def _read(given: Source, options: LabelOptions) -> list[MapLabels | ImageLabels]:
+def _read(given: PathLike, options: LabelOptions) -> list[MapLabels | ImageLabels]:
     path = Path(given)
     if path.is_dir() and path.suffix.lower() != ".gdb":
         return _read_folder(path, options)

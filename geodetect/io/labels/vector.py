@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError
 from geodetect.geo.discs import discs
@@ -18,18 +17,14 @@ from geodetect.io.labels.label_set import (
     Fault,
     LabelOptions,
     MapLabels,
-    Source,
 )
 from geodetect.io.vector.read import LABELS, read_layer
-
-Int = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Objects = NDArray[np.object_]
+from geodetect.types import BoolArray, IntArray, PathLike
 
 _MISSING, _POINT, _POLYGON, _MULTIPOINT, _MULTIPOLYGON, _COLLECTION = -1, 0, 3, 4, 6, 7  # GEOS
 
 
-def read_map_labels(path: Source, options: LabelOptions) -> MapLabels:
+def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
     """Read the objects of one vector file.
 
     Polygons are repaired and taken apart: an object is what hangs together. Points become discs of
@@ -70,7 +65,7 @@ def read_map_labels(path: Source, options: LabelOptions) -> MapLabels:
     )
 
 
-def _points(geometries: Objects, path: Source, options: LabelOptions) -> Bools:
+def _points(geometries: ObjectArray, path: PathLike, options: LabelOptions) -> BoolArray:
     """Which geometries are points with a size; what cannot be an object is an error."""
     types, empty = shapely.get_type_id(geometries), shapely.is_empty(geometries)
     points = np.isin(types, [_POINT, _MULTIPOINT]) & ~empty
@@ -90,8 +85,8 @@ def _points(geometries: Objects, path: Source, options: LabelOptions) -> Bools:
 
 
 def _discs_at(
-    geometries: Objects, points: Bools, size_m: float | None, *, crs: str
-) -> tuple[Objects, Int]:
+    geometries: ObjectArray, points: BoolArray, size_m: float | None, *, crs: str
+) -> tuple[ObjectArray, IntArray]:
     """A disc for each point, and the row it comes from (ascending)."""
     which = np.flatnonzero(points)
     if size_m is None or not len(which):
@@ -100,7 +95,7 @@ def _discs_at(
     return discs(coordinates, size_m, crs), which[owner].astype(np.int64)
 
 
-def _in_order(*parts: tuple[Objects, Int]) -> tuple[Objects, Int]:
+def _in_order(*parts: tuple[ObjectArray, IntArray]) -> tuple[ObjectArray, IntArray]:
     """Objects of several kinds in the order of their rows."""
     objects = np.concatenate([part[0] for part in parts])
     rows = np.concatenate([part[1] for part in parts])
@@ -108,7 +103,7 @@ def _in_order(*parts: tuple[Objects, Int]) -> tuple[Objects, Int]:
     return objects[order], rows[order]
 
 
-def _faults(drawn: Objects, repaired: Bools, rows: Int) -> tuple[Fault, ...]:
+def _faults(drawn: ObjectArray, repaired: BoolArray, rows: IntArray) -> tuple[Fault, ...]:
     """What is wrong with rows: those that gave no object, and those that were repaired."""
     without = np.ones(len(drawn), bool)
     without[rows] = False
@@ -125,7 +120,7 @@ def _faults(drawn: Objects, repaired: Bools, rows: Int) -> tuple[Fault, ...]:
     )
 
 
-def valid_geometries(geometries: Objects) -> tuple[Objects, Bools]:
+def valid_geometries(geometries: ObjectArray) -> tuple[ObjectArray, BoolArray]:
     """Valid geometries, and which had to be repaired, ``bool[N]``."""
     invalid = ~(shapely.is_valid(geometries) | shapely.is_missing(geometries))
     repaired = geometries.copy()
@@ -135,7 +130,7 @@ def valid_geometries(geometries: Objects) -> tuple[Objects, Bools]:
     return repaired, invalid
 
 
-def connected_parts(geometries: Objects) -> tuple[Objects, Int]:
+def connected_parts(geometries: ObjectArray) -> tuple[ObjectArray, IntArray]:
     """Polygonal objects that hang together, and the row each comes from (ascending).
 
     Parts of a multipolygon that touch are one object, disjoint parts are several.
@@ -159,7 +154,7 @@ def connected_parts(geometries: Objects) -> tuple[Objects, Int]:
     return objects, rows[np.unique(first)]
 
 
-def _components(count: int, pairs: Int) -> Int:
+def _components(count: int, pairs: IntArray) -> IntArray:
     """Lowest member of each item's connected component; ``pairs`` ``[2, P]`` in both directions."""
     label = np.arange(count)
     while True:

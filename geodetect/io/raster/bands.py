@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from geodetect.errors import BandError, InputError
 from geodetect.io.raster.georeference import RESAMPLING
+from geodetect.types import AnyArray, BoolArray, UInt8Array
 
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 PLANE = "EPSG:3857"  # any projected CRS: pixels are only resampled, not moved
@@ -42,7 +43,7 @@ class Stretch:
                 f"{self.low:g},{self.high:g}"
             )
 
-    def __call__(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    def __call__(self, values: NDArray[np.generic]) -> UInt8Array:
         """Values of any real dtype to bytes, rounded and clipped; NaN becomes 0."""
         clipped = np.clip(values.astype(np.float64), self.low, self.high)
         scaled = np.rint((clipped - self.low) * (255 / (self.high - self.low)))
@@ -116,7 +117,7 @@ def _shorten(text: str, limit: int = 120) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def colour_table(dataset: Any) -> NDArray[np.uint8] | None:
+def colour_table(dataset: Any) -> UInt8Array | None:
     """Colour table as ``uint8[3, values]``, or None."""
     if dataset.colorinterp[0] != ColorInterp.palette or dataset.dtypes[0] not in (
         "uint8",
@@ -129,7 +130,7 @@ def colour_table(dataset: Any) -> NDArray[np.uint8] | None:
     return table
 
 
-def holds_value(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+def holds_value(values: AnyArray, nodata: float | None) -> BoolArray:
     """Where values are not the nodata value, which is compared in the data type of the file."""
     if nodata is None:
         return np.ones(values.shape, bool)
@@ -145,8 +146,8 @@ def holds_value(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]
 
 
 def read_palette(
-    handle: Any, palette: NDArray[np.uint8], window: Window, shape: tuple[int, int]
-) -> NDArray[np.uint8]:
+    handle: Any, palette: UInt8Array, window: Window, shape: tuple[int, int]
+) -> UInt8Array:
     """Colours of a palette raster, ``uint8[3, H, W]``: colours are interpolated, never indices."""
     if (window.height, window.width) == shape:  # not resampled, so the window is whole pixels
         return palette[:, handle.read(1, window=window)]

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -34,6 +33,7 @@ from geodetect.io.raster.value_sample import (
     values_in,
     whole_window,
 )
+from geodetect.types import AnyArray, BoolArray, UInt8Array
 
 SHRUNK = 1.5  # from this ratio on GDAL may read from an overview of half the size
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
@@ -48,8 +48,8 @@ class Pixels:
         valid: ``bool[H, W]`` False outside the imagery: nodata, masked or transparent.
     """
 
-    values: NDArray[np.uint8]
-    valid: NDArray[np.bool_]
+    values: UInt8Array
+    valid: BoolArray
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Raster:
     block_width: int = 1
     bytes_per_px: int = 1
     _warp: dict[str, Any] | None = None
-    _palette: NDArray[np.uint8] | None = None
+    _palette: UInt8Array | None = None
     _alpha: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _handles: list[Any] = field(default_factory=list)
@@ -171,7 +171,7 @@ class Raster:
         data = data.astype(np.uint8, copy=False)
         return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid)
 
-    def read_valid(self, tile: Tile, grid: Grid | None = None) -> NDArray[np.bool_]:
+    def read_valid(self, tile: Tile, grid: Grid | None = None) -> BoolArray:
         """Only the valid mask of a tile, ``bool[H, W]``, for estimates: overviews are good enough.
 
         Numbers that are not finite count as valid unless they are the nodata value.
@@ -208,7 +208,7 @@ class Raster:
         )
         return window, (tile.height, tile.width)
 
-    def _values(self, handle: Any, window: Window, shape: tuple[int, int]) -> NDArray[Any]:
+    def _values(self, handle: Any, window: Window, shape: tuple[int, int]) -> AnyArray:
         if self._palette is not None:
             return read_palette(handle, self._palette, window, shape)
         options: dict[str, Any] = {"window": window, "resampling": RESAMPLING}
@@ -217,7 +217,7 @@ class Raster:
             return np.stack(bands).astype(self.dtype, copy=False)
         return np.asarray(handle.read(self.bands, out_shape=(len(self.bands), *shape), **options))
 
-    def _valid(self, handle: Any, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def _valid(self, handle: Any, window: Window, shape: tuple[int, int]) -> BoolArray:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
         if self._alpha is not None:
@@ -234,7 +234,7 @@ class Raster:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
 
-    def _sample(self) -> NDArray[Any]:
+    def _sample(self) -> AnyArray:
         """Values spread over the raster, of all bands that are read.
 
         Where the places that are looked at first lie beside the imagery, as where sheets have wide
@@ -248,7 +248,7 @@ class Raster:
             return self._values_in([whole_window(handle)])
         return values
 
-    def _values_in(self, windows: Sequence[tuple[Window, tuple[int, int]]]) -> NDArray[Any]:
+    def _values_in(self, windows: Sequence[tuple[Window, tuple[int, int]]]) -> AnyArray:
         """Values of all bands that are read, in windows with the shape to read them in."""
         handle, parts = self._handle(), []
         for window, shape in windows:

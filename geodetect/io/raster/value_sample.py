@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from geodetect.io.raster.bands import holds_value
+from geodetect.types import AnyArray, BoolArray, FloatArray
 
 SAMPLE_PX = 1024
 LEAST_VALID = 0.01  # of the pixels of a sample
@@ -40,7 +40,7 @@ def whole_window(handle: Any) -> tuple[Window, tuple[int, int]]:
     return Window(0, 0, width, height), shape
 
 
-def values_in(values: NDArray[Any], valid: NDArray[np.bool_], nodata: float | None) -> NDArray[Any]:
+def values_in(values: AnyArray, valid: BoolArray, nodata: float | None) -> AnyArray:
     """The values of one band ``[H, W]`` where it holds some."""
     return values[valid & holds_value(values, nodata)]
 
@@ -87,7 +87,7 @@ def _scaled(window: Window, full: Any, overview: Any) -> tuple[float, float, flo
     return window.col_off * x, window.row_off * y, window.width * x, window.height * y
 
 
-def _picked(full: Any, overview: Any, window: Window) -> NDArray[np.float64]:
+def _picked(full: Any, overview: Any, window: Window) -> FloatArray:
     """What nearest-neighbour resampling, as GDAL does it for overviews, would have taken."""
     scale_x, scale_y = full.width / overview.width, full.height / overview.height
     x = (np.arange(window.col_off, window.col_off + window.width) * scale_x + 0.5).astype(int)

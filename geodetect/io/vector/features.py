@@ -9,14 +9,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import projected_bounds
 from geodetect.geo.grid import horizontal_crs, parse_crs
-from geodetect.io.vector.read import Source, Wording, read_layer
-
-Float = NDArray[np.float64]
+from geodetect.io.vector.read import Wording, read_layer
+from geodetect.types import FloatArray, ObjectArray, PathLike
 
 SCORE_COLUMNS = ("score", "scores", "confidence", "conf", "probability")
 # what a GeoPackage keeps for itself
@@ -55,7 +53,7 @@ PREDICTIONS = Role("the detections", "PRED", "--pred-crs", ("detections",))
 
 
 def read_features(
-    source: Source | gpd.GeoDataFrame, role: Role, *, crs: str | None = None
+    source: PathLike | gpd.GeoDataFrame, role: Role, *, crs: str | None = None
 ) -> gpd.GeoDataFrame:
     """Read a layer with all its columns.
 
@@ -95,7 +93,7 @@ def read_features(
     return table[there].reset_index(drop=True)
 
 
-def box_centres(table: gpd.GeoDataFrame, crs: str | None = None) -> Float:
+def box_centres(table: gpd.GeoDataFrame, crs: str | None = None) -> FloatArray:
     """Centres of the bounding boxes of features.
 
     Args:
@@ -116,7 +114,7 @@ def score_column(table: gpd.GeoDataFrame) -> str | None:
     return next((name for name in found if name is not None), None)
 
 
-def scores_of(table: gpd.GeoDataFrame, role: Role) -> Float:
+def scores_of(table: gpd.GeoDataFrame, role: Role) -> FloatArray:
     """Scores as ``float64[N]``, NaN where there is none.
 
     Raises:
@@ -192,7 +190,7 @@ def _of_table(source: gpd.GeoDataFrame, wkt: str | None, role: Role) -> gpd.GeoD
     return gpd.GeoDataFrame(columns, geometry=geometry)
 
 
-def _check_kinds(geometry: NDArray[np.object_], name: str, role: Role) -> None:
+def _check_kinds(geometry: ObjectArray, name: str, role: Role) -> None:
     kinds = [_MISSING, *_POLYGONS, _COLLECTION, *(_POINTS if role.points else ())]
     strange = ~np.isin(shapely.get_type_id(geometry), kinds)
     if strange.any():

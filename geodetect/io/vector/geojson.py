@@ -10,17 +10,15 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import Table, in_pieces
+from geodetect.types import AnyArray
 
 WGS84 = "EPSG:4326"
 LINES = (".geojsonl", ".geojsons", ".ndjson")  # endings of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
 
-Geometries = NDArray[Any]
-Float = NDArray[np.float64]
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
@@ -92,11 +90,11 @@ def _values(column: pd.Series[Any]) -> list[Any]:
     return list(column.astype(object).where(column.notna(), None))
 
 
-def _rounded(geometry: Geometries) -> Geometries:
+def _rounded(geometry: AnyArray) -> AnyArray:
     return np.asarray(shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0))
 
 
-def counter_clockwise(geometry: Geometries) -> Geometries:
+def counter_clockwise(geometry: AnyArray) -> AnyArray:
     """Polygons with outer rings counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
 
     Polygons that are so already keep their first vertex.
@@ -109,7 +107,7 @@ def counter_clockwise(geometry: Geometries) -> Geometries:
     return turned
 
 
-def cut_at_antimeridian(geometry: Geometries) -> Geometries:
+def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
     """Geometries in degrees brought to longitudes -180..180, in two where they cross the edge.
 
     One that spans more than half the globe is taken to cross the antimeridian, as everything here
@@ -142,7 +140,7 @@ def cut_at_antimeridian(geometry: Geometries) -> Geometries:
     return cut
 
 
-def _turned(geometry: Geometries, turns: float) -> Geometries:
+def _turned(geometry: AnyArray, turns: float) -> AnyArray:
     return np.asarray(shapely.transform(geometry, lambda xy: xy - (360.0 * turns, 0.0)))
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.io.vector.qgis_style import CASING, CASING_MM, LINE_MM
+from geodetect.types import FloatArray
 
 GeometryKind = Literal["point", "line", "polygon"]
 
@@ -76,7 +76,7 @@ def categorised_qml(
     return _document(renderer, geometry)
 
 
-def graduated_qml(attribute: str, values: NDArray[np.float64]) -> str:
+def graduated_qml(attribute: str, values: FloatArray) -> str:
     """A QGIS layer style for polygons: five shades with about as many features each.
 
     Features without a value are not filled, but outlined.

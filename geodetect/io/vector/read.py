@@ -11,15 +11,12 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.errors import AnnotationError, InputError
 from geodetect.geo.grid import horizontal_crs
 from geodetect.io.vector.geojson import LINES, WGS84
-
-Float = NDArray[np.float64]
-Source = str | os.PathLike[str]
+from geodetect.types import FloatArray, PathLike
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ OF_PREDICT = ("detections", "coverage")  # layers that ``predict`` writes to one
 
 
 def read_layer(
-    path: Source, crs: str | None, wording: Wording, *, preferred: Sequence[str] = ()
+    path: PathLike, crs: str | None, wording: Wording, *, preferred: Sequence[str] = ()
 ) -> tuple[gpd.GeoDataFrame, str]:
     """Read one layer.
 
@@ -84,7 +81,7 @@ def read_layer(
     return gpd.GeoDataFrame(columns, geometry=flat, crs=wkt), wkt
 
 
-def has_layer(path: Source, name: str) -> bool:
+def has_layer(path: PathLike, name: str) -> bool:
     """Whether a file that can hold several layers has one of this name."""
     try:
         return name in {str(layer) for layer, _ in pyogrio.list_layers(os.fspath(path))}
@@ -122,7 +119,7 @@ def _stated_crs(table: gpd.GeoDataFrame) -> str | None:
     return str(table.crs.to_wkt())
 
 
-def _check_range(bounds: Float, wkt: str, path: str, wording: Wording) -> None:
+def _check_range(bounds: FloatArray, wkt: str, path: str, wording: Wording) -> None:
     """Metres read as degrees are the commonest mistake in GeoJSON: find it at once."""
     crs = CRS(wkt)
     if not crs.is_geographic:

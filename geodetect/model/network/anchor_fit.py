@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.model.card import NetworkConfig
+from geodetect.types import FloatArray
 
-Float = NDArray[np.float64]
 Sizes = tuple[tuple[float, ...], ...]
 
 POSITIVE_IOU = 0.5
@@ -70,7 +69,7 @@ class RecallBin:
 
 
 def recall_by_size(
-    sizes_px: Float, anchors: Anchors, *, iou: float = POSITIVE_IOU
+    sizes_px: FloatArray, anchors: Anchors, *, iou: float = POSITIVE_IOU
 ) -> tuple[RecallBin, ...]:
     """Best-possible recall of objects, by their size.
 
@@ -93,7 +92,7 @@ def recall_by_size(
     return tuple(bins)
 
 
-def best_ious(sizes_px: Float, anchors: Anchors) -> Float:
+def best_ious(sizes_px: FloatArray, anchors: Anchors) -> FloatArray:
     """The IoU of boxes with their best anchor, at positions spread over the coarsest cell.
 
     Args:
@@ -115,7 +114,7 @@ def best_ious(sizes_px: Float, anchors: Anchors) -> Float:
 
 
 def fit_anchors(
-    sizes_px: Float, start: Anchors, *, zoom_range: tuple[float, float] = (1.0, 1.0)
+    sizes_px: FloatArray, start: Anchors, *, zoom_range: tuple[float, float] = (1.0, 1.0)
 ) -> Anchors:
     """Anchors of the same number that suit objects better.
 
@@ -149,7 +148,7 @@ class _Search:
     The best IoUs of each size are kept, so trying another size costs one size, not all.
     """
 
-    def __init__(self, sizes_px: Float, start: Anchors) -> None:
+    def __init__(self, sizes_px: FloatArray, start: Anchors) -> None:
         self._objects = sizes_px
         self._strides = start.strides
         self._sizes = [list(sizes) for sizes in start.sizes_px]
@@ -195,23 +194,23 @@ class _Search:
         self._best, self._score = best, score
         return True
 
-    def _rated(self, best: Iterable[Float]) -> float:
+    def _rated(self, best: Iterable[FloatArray]) -> float:
         highest = np.maximum.reduce(list(best))
         value = highest.mean(axis=1) + RECALL_WEIGHT * (highest >= POSITIVE_IOU).mean(axis=1)
         return float(value @ self._weights)
 
-    def _all(self) -> dict[tuple[int, int], Float]:
+    def _all(self) -> dict[tuple[int, int], FloatArray]:
         return {
             (level, number): self._of_size(level, size)
             for level, sizes in enumerate(self._sizes)
             for number, size in enumerate(sizes)
         }
 
-    def _of_size(self, level: int, size: float) -> Float:
+    def _of_size(self, level: int, size: float) -> FloatArray:
         return _best_of_size(self._objects, self._offsets[level], size, ratios=self._ratios)
 
 
-def _weights(sizes_px: Float) -> Float:
+def _weights(sizes_px: FloatArray) -> FloatArray:
     """Weights of objects, ``float64[N]`` with a sum of 1: each size bin counts by the root."""
     bins = np.digitize(np.sqrt(sizes_px.prod(axis=1)), SIZE_BINS_PX)
     weights = 1 / np.sqrt(np.bincount(bins)[bins])
@@ -228,8 +227,8 @@ def _reciprocal(widest: float, count: int) -> tuple[float, ...]:
 
 
 def _best_of_size(
-    sizes_px: Float, offsets: Float, size: float, *, ratios: Sequence[float]
-) -> Float:
+    sizes_px: FloatArray, offsets: FloatArray, size: float, *, ratios: Sequence[float]
+) -> FloatArray:
     """Highest IoU over anchors of one size and all ratios, ``float64[N, P]``."""
     best = np.zeros((len(sizes_px), len(offsets)))
     for ratio in ratios:
@@ -242,7 +241,7 @@ def _best_of_size(
     return best
 
 
-def _positions(side_px: int) -> Float:
+def _positions(side_px: int) -> FloatArray:
     """``float64[POSITIONS, 2]`` points spread evenly over a cell, the same every time.
 
     The R2 sequence (Roberts 2018): multiples of the powers of 1 / 1.3247, the plastic number.
@@ -251,12 +250,12 @@ def _positions(side_px: int) -> Float:
     return np.asarray((0.5 + steps) % 1 * side_px)
 
 
-def _to_cell_centre(positions: Float, stride: int) -> Float:
+def _to_cell_centre(positions: FloatArray, stride: int) -> FloatArray:
     """Distances in x and y to the centre of the cell that a point lies in, ``float64[P, 2]``."""
     return np.asarray(np.abs(positions % stride - stride / 2))
 
 
-def _spread(sizes_px: Float) -> Float:
+def _spread(sizes_px: FloatArray) -> FloatArray:
     """At most ``MOST_OBJECTS`` objects of all sizes, the same every time."""
     if len(sizes_px) <= MOST_OBJECTS:
         return sizes_px
@@ -264,13 +263,13 @@ def _spread(sizes_px: Float) -> Float:
     return sizes_px[order[np.linspace(0, len(order) - 1, MOST_OBJECTS).astype(int)]]
 
 
-def _zoomed(sizes_px: Float, zoom_range: tuple[float, float]) -> Float:
+def _zoomed(sizes_px: FloatArray, zoom_range: tuple[float, float]) -> FloatArray:
     """Objects at the scales of training, each at one, spread evenly by their logarithm."""
     low, high = np.log(zoom_range)
     shares = np.arange(len(sizes_px)) * 0.6180339887 % 1  # golden ratio: even for any count
     return np.asarray(sizes_px * np.exp(low + (high - low) * shares)[:, None])
 
 
-def _turned(sizes_px: Float) -> Float:
+def _turned(sizes_px: FloatArray) -> FloatArray:
     """Objects as they are and turned by a quarter."""
     return np.concatenate([sizes_px, sizes_px[:, ::-1]])

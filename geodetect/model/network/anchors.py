@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.model.card import NetworkConfig
-
-Float = NDArray[np.float32]
+from geodetect.types import Float32Array
 
 MAX_LOG_SCALE = math.log(1000 / 16)  # bound of exp(), as in Detectron
 
 
 def anchors_of_level(
     sizes_px: tuple[float, ...], ratios: tuple[float, ...], *, stride: int, shape: tuple[int, int]
-) -> Float:
+) -> Float32Array:
     """Anchors of one pyramid level, centred on its cells.
 
     Args:
@@ -41,7 +39,7 @@ def corner_anchors_of_level(
     *,
     image: tuple[int, int],
     shape: tuple[int, int],
-) -> Float:
+) -> Float32Array:
     """Anchors of one pyramid level as torchvision's ``AnchorGenerator`` lays them.
 
     They have whole pixels and lie around the upper left corners of cells. The cells are taken to
@@ -63,7 +61,7 @@ def corner_anchors_of_level(
     return _around(x, y, half_sizes=_half_sizes(sizes_px, ratios).round())
 
 
-def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Float:
+def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Float32Array:
     """All anchors for an input of ``height`` x ``width`` pixels, level after level.
 
     Returns:
@@ -73,7 +71,7 @@ def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Float:
     return np.concatenate([level.reshape(-1, 4) for level in levels])
 
 
-def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Float]:
+def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Float32Array]:
     """The same, apart for each pyramid level.
 
     Returns:
@@ -91,7 +89,7 @@ def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Fl
     return levels
 
 
-def decode(deltas: Float, anchors: Float) -> Float:
+def decode(deltas: Float32Array, anchors: Float32Array) -> Float32Array:
     """Offsets from anchors to boxes (Girshick et al. 2014, appendix C).
 
     Args:
@@ -107,12 +105,12 @@ def decode(deltas: Float, anchors: Float) -> Float:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def _half_sizes(sizes_px: tuple[float, ...], ratios: tuple[float, ...]) -> Float:
+def _half_sizes(sizes_px: tuple[float, ...], ratios: tuple[float, ...]) -> Float32Array:
     size = np.array(sizes_px, np.float32)[:, None]
     root = np.sqrt(np.array(ratios, np.float32))[None]
     return np.stack([size / root, size * root], axis=-1).reshape(-1, 2) * np.float32(0.5)
 
 
-def _around(x: Float, y: Float, *, half_sizes: Float) -> Float:
+def _around(x: Float32Array, y: Float32Array, *, half_sizes: Float32Array) -> Float32Array:
     centre = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
     return np.concatenate([centre - half_sizes, centre + half_sizes], axis=-1).reshape(-1, 4)

@@ -12,6 +12,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size, scaled_size
 from geodetect.model.runtimes.cache import digest
+from geodetect.types import BoolArray, UInt8Array
 from geodetect.version import __version__
 
 ARCHITECTURE = (
@@ -25,7 +26,7 @@ ARCHITECTURE = (
 
 
 def prepare(
-    card: ModelCard, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+    card: ModelCard, pixels: UInt8Array, valid: BoolArray
 ) -> dict[str, NDArray[np.generic]]:
     """One image as an exported network takes it.
 

@@ -13,6 +13,7 @@ from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry, digest
+from geodetect.types import UInt8Array
 
 PREFIX = "int8/"
 PARTS = ("model", "weights")
@@ -60,7 +61,7 @@ def int8_network(card: ModelCard, weights: Weights) -> Entry:
     return {part: weights[PREFIX + part].tobytes() for part in PARTS}
 
 
-def _source(card: ModelCard, weights: Weights) -> NDArray[np.uint8]:
+def _source(card: ModelCard, weights: Weights) -> UInt8Array:
     """SHA-256 of what a network in 8 bit is made from: the parameters, and what enters them."""
     own = without_int8(weights)
     names = [f"{name} {own[name].dtype} {own[name].shape}" for name in sorted(own)]

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError
 from geodetect.hardware.cpu import processor, usable_cores
@@ -19,6 +18,7 @@ from geodetect.model.network.input_size import padded_size
 from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
 from geodetect.model.runtimes.open import Output, pick_precision
+from geodetect.types import BoolArray, UInt8Array
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -82,14 +82,14 @@ class OnnxRuntime:
         """See ``Runtime``."""
         return network_bytes_per_px(self.card.network, self.precision)
 
-    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         """See ``Runtime``."""
         size = padded_size(self.card, *pixels.shape[2:])
         found = [self._run(*one) for one in zip(pixels, valid, strict=True)]
         logits, deltas = map(np.concatenate, zip(*found, strict=True))
         return logits, deltas, size
 
-    def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Any:
+    def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
         with _shortages_as_in_python():
             return self._session.run(["logits", "deltas"], prepare(self.card, pixels, valid))
 

@@ -14,15 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from geodetect.errors import GeodetectWarning, InputError, MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import Size
+from geodetect.types import BoolArray, Float32Array, UInt8Array
 
-Output = tuple[NDArray[np.float32], NDArray[np.float32], Size]
+Output = tuple[Float32Array, Float32Array, Size]
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
@@ -61,7 +59,7 @@ class Runtime(Protocol):
         For each pixel of the network's input; 0 where the memory of an accelerator matters.
         """
 
-    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         """Run a batch.
 
         Args:

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, said
 from geodetect.hardware.cpu import processor, usable_cores
@@ -26,6 +25,7 @@ from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
 from geodetect.model.runtimes.int8 import int8_network, without_int8
 from geodetect.model.runtimes.open import Output, pick_precision
+from geodetect.types import BoolArray, UInt8Array
 
 if TYPE_CHECKING:
     import openvino
@@ -100,7 +100,7 @@ class OpenVinoRuntime:
         """See ``Runtime``."""
         return network_bytes_per_px(self.card.network, self._floats)
 
-    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         """See ``Runtime``."""
         size = padded_size(self.card, *pixels.shape[2:])
         side_by_side = map if len(pixels) == 1 else self._threads.map
@@ -118,7 +118,7 @@ class OpenVinoRuntime:
         bands = len(self.card.mean)
         self._run(np.zeros((bands, side, side), np.uint8), np.ones((side, side), np.bool_))
 
-    def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Any:
+    def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
         """Logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
         request = self._idle.get()
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from geodetect.errors import GeodetectWarning, InputError, ModelFileError, OutOfMemoryError
@@ -24,6 +23,7 @@ from geodetect.model.network.input_size import fit_input
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.int8 import without_int8
 from geodetect.model.runtimes.open import Output, pick_precision
+from geodetect.types import BoolArray, UInt8Array
 
 ACCELERATOR_BATCH = 4  # where its memory is not known
 MOST_AT_ONCE = 32
@@ -158,7 +158,7 @@ class TorchRuntime:
         return network_bytes_per_px(self.card.network, self.precision)
 
     @torch.inference_mode()
-    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         """See ``Runtime``."""
         parts: list[Output] = []
         done = 0
@@ -170,7 +170,7 @@ class TorchRuntime:
         logits, deltas, sizes = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(deltas), sizes[0]
 
-    def _fitting(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def _fitting(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         """Run a batch, or the first half of it where the device has too little memory for all."""
         while True:
             try:
@@ -197,11 +197,11 @@ class TorchRuntime:
                     )
                 self._at_once = fewer
 
-    def _run(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def _run(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         with self._alone:
             return self._run_network(pixels, valid)
 
-    def _run_network(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def _run_network(self, pixels: UInt8Array, valid: BoolArray) -> Output:
         images = normalise(
             torch.from_numpy(pixels).to(self.device),
             torch.from_numpy(valid).to(self.device),

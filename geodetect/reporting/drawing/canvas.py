@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.errors import InputError
 from geodetect.geo.grid import Grid, ground_distances_m
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from geodetect.settings import PictureSettings
-
-Float = NDArray[np.float64]
+from geodetect.types import FloatArray
 
 SQUARE = 1.02  # pixels whose sides differ by less are drawn as squares
 MARGIN = 0.04  # of the extent, around objects without imagery
@@ -38,11 +36,11 @@ class Frame:
     raster: Raster | None = None
 
     @property
-    def size(self) -> Float:
+    def size(self) -> FloatArray:
         """Columns and rows, ``float64[2]``."""
         return np.array([self.grid.width, self.grid.height], dtype=np.float64)
 
-    def gsd_lattice_m(self, count: int) -> Float | None:
+    def gsd_lattice_m(self, count: int) -> FloatArray | None:
         """Ground size of a pixel at ``count`` x ``count`` places from corner to corner.
 
         Returns:
@@ -73,7 +71,7 @@ def raster_frame(raster: Raster) -> RasterFrame:
     return RasterFrame(square_pixels(raster.grid), raster)
 
 
-def plain_frame(bounds: Float, crs: str | None) -> Frame:
+def plain_frame(bounds: FloatArray, crs: str | None) -> Frame:
     """North-up ground around boxes.
 
     Args:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from geodetect.errors import InputError
@@ -15,8 +14,7 @@ from geodetect.reporting.drawing.canvas import RasterFrame
 from geodetect.reporting.drawing.layers import Objects
 from geodetect.reporting.drawing.object_images import chip
 from geodetect.settings import PreviewSettings
-
-Int = NDArray[np.int64]
+from geodetect.types import IntArray
 
 CHIP_PX, CAPTION_PX, GAP_PX, HEAD_PX = 192, 24, 14, 46
 WIDE = 1.5  # columns per row, about
@@ -65,7 +63,7 @@ def arrange(title: str, chips: Sequence[tuple[Image.Image, str]]) -> Image.Image
     return image
 
 
-def choose(found: Objects, settings: PreviewSettings) -> Int:
+def choose(found: Objects, settings: PreviewSettings) -> IntArray:
     """Rows of the detections that a sheet shows, in its order.
 
     Raises:

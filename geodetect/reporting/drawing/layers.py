@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass, field
 
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.read_layers import read_predictions, read_truth
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
@@ -18,9 +16,7 @@ from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.reporting.drawing.canvas import Frame, plain_frame
 from geodetect.settings import PictureSettings, ReportSettings
-
-Float = NDArray[np.float64]
-Source = str | os.PathLike[str]
+from geodetect.types import FloatArray, PathLike
 
 PIXELS = (  # stands for pixel columns and rows where a CRS has to be named
     'ENGCRS["pixels",EDATUM["raster"],CS[Cartesian,2],AXIS["column",east],AXIS["row",south],'
@@ -39,7 +35,7 @@ class Objects:
     """
 
     table: gpd.GeoDataFrame
-    boxes: Float
+    boxes: FloatArray
     left_out: int = 0
     classes: tuple[str, ...] = field(init=False)
 
@@ -48,7 +44,7 @@ class Objects:
         object.__setattr__(self, "classes", tuple(sorted(map(str, names.index))))
 
     @property
-    def scores(self) -> Float | None:
+    def scores(self) -> FloatArray | None:
         """``float64[N]``, or None if the layer has none."""
         return np.asarray(self.table["score"], float) if "score" in self.table else None
 
@@ -63,7 +59,7 @@ class Objects:
 
 
 def read_detections(
-    source: Source | gpd.GeoDataFrame, settings: PictureSettings
+    source: PathLike | gpd.GeoDataFrame, settings: PictureSettings
 ) -> gpd.GeoDataFrame:
     """Detections of any program, the surest first.
 
@@ -89,7 +85,7 @@ def read_detections(
     return table.reset_index(drop=True)
 
 
-def read_objects(source: Source | gpd.GeoDataFrame, settings: ReportSettings) -> gpd.GeoDataFrame:
+def read_objects(source: PathLike | gpd.GeoDataFrame, settings: ReportSettings) -> gpd.GeoDataFrame:
     """The truth, with ``class`` (str; "object" if there is none) and ``geometry``.
 
     Raises:
@@ -164,7 +160,7 @@ def _wkt(table: gpd.GeoDataFrame) -> str | None:
     return None if table.crs is None else str(table.crs.to_wkt())
 
 
-def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> Float:
+def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
     """Bounding boxes in pixels, ``float64[N, 4]``."""
     geometries, source = np.asarray(table.geometry), _wkt(table)
     if (source is None) != (grid.crs is None):

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics, evaluate_tables
 from geodetect.geo import boxes as box_math
 from geodetect.reporting.drawing.layers import Objects
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from geodetect.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Judgement:
     """
 
     truth: Objects
-    truth_of: Int
-    found_by: Int
+    truth_of: IntArray
+    found_by: IntArray
     metrics: DetectionMetrics
 
     @property
@@ -36,7 +33,7 @@ class Judgement:
         """Whether a detection must have the class of the object."""
         return len(self.metrics.classes) > 1
 
-    def worst_false_alarms(self, sure: int, count: int) -> Int:
+    def worst_false_alarms(self, sure: int, count: int) -> IntArray:
         """Rows of false alarms, the surest first.
 
         Args:
@@ -45,7 +42,7 @@ class Judgement:
         """
         return np.flatnonzero(self.truth_of[:sure] < 0)[:count]
 
-    def worst_misses(self, sure: int, count: int) -> Int:
+    def worst_misses(self, sure: int, count: int) -> IntArray:
         """Rows of objects that none of the first ``sure`` detections found.
 
         See `rank_misses` for their order.
@@ -54,7 +51,7 @@ class Judgement:
         return rank_misses(surest_first, self.truth.boxes, least=1 - sure)[:count]
 
 
-def rank_misses(scores: Float, boxes: Float, *, least: float) -> Int:
+def rank_misses(scores: FloatArray, boxes: FloatArray, *, least: float) -> IntArray:
     """Rows of objects that no detection of at least some score found, the worst first.
 
     First those that no detection at all found, the largest first; then those found by the least

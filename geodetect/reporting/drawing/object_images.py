@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from geodetect.geo.tiles import Tile
 from geodetect.reporting.drawing.canvas import Frame, RasterFrame
 from geodetect.reporting.drawing.images import rgba
 from geodetect.reporting.drawing.marks import PAPER, Colour, draw_outline
+from geodetect.types import FloatArray
 
-Float = NDArray[np.float64]
-Outline = tuple[Float, Colour]
+Outline = tuple[FloatArray, Colour]
 
 SURROUNDINGS = 2.4  # side of a chip in longest sides of its object
 LEAST_PX = 48  # side of a chip in pixels of the raster
 LEAST_M = 12.0  # and on the ground
 
 
-def chip_window(frame: Frame, box: Float) -> Float:
+def chip_window(frame: Frame, box: FloatArray) -> FloatArray:
     """The square around an object that its chip shows, ``float64[4]`` in pixels of the frame."""
     longest = float(max(box[2] - box[0], box[3] - box[1]))
     least_ground_px = LEAST_M / (frame.grid.gsd_m or LEAST_M / LEAST_PX)
@@ -31,7 +30,7 @@ def chip_window(frame: Frame, box: Float) -> Float:
 
 
 def chip(
-    frame: RasterFrame, box: Float, *, side_px: int, outlines: Sequence[Outline] = ()
+    frame: RasterFrame, box: FloatArray, *, side_px: int, outlines: Sequence[Outline] = ()
 ) -> Image.Image:
     """A square picture with an object in its middle.
 
@@ -67,7 +66,7 @@ def chip(
 
 
 def outlines_near(
-    frame: Frame, box: Float, layers: Sequence[tuple[Float, Colour]]
+    frame: Frame, box: FloatArray, layers: Sequence[tuple[FloatArray, Colour]]
 ) -> list[Outline]:
     """The boxes that reach onto the chip of an object.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from geodetect.io.vector.qgis_style import BREAKS
@@ -14,8 +13,7 @@ from geodetect.reporting.drawing.canvas import RasterFrame
 from geodetect.reporting.drawing.images import picture
 from geodetect.reporting.drawing.layers import Objects
 from geodetect.settings import PreviewSettings
-
-Float = NDArray[np.float64]
+from geodetect.types import FloatArray
 
 NO_IMAGERY = (227, 230, 234)
 MOST_ENLARGED = 4.0  # how much small rasters are enlarged at most
@@ -57,7 +55,7 @@ def draw_overview(
     return image
 
 
-def _draw_boxes(image: Image.Image, found: Objects, count: int, scale_xy: Float) -> None:
+def _draw_boxes(image: Image.Image, found: Objects, count: int, scale_xy: FloatArray) -> None:
     """The first ``count`` boxes, the surest on top."""
     canvas, boxes = ImageDraw.Draw(image), found.boxes[:count] * np.tile(scale_xy, 2)
     scores = [None] * count if found.scores is None else found.scores[:count].tolist()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from geodetect.types import FloatArray
 
 DIGITS = 6  # significant ones of numbers that are shown
 
@@ -23,7 +24,7 @@ def encode_columns(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"name": str(name), **_encode(column)} for name, column in table.items()]
 
 
-def tenths(values: NDArray[np.float64]) -> list[int]:
+def tenths(values: FloatArray) -> list[int]:
     """Numbers as whole tenths."""
     return np.rint(values * 10).astype(np.int64).tolist()
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from geodetect.reporting.drawing import marks
 from geodetect.reporting.drawing.canvas import RasterFrame
 from geodetect.reporting.drawing.images import encoded
 from geodetect.reporting.drawing.object_images import Outline, chip, outlines_near
 from geodetect.reporting.map_report.imagery_store import data_uri
 from geodetect.reporting.map_report.scene import Scene
-
-Float = NDArray[np.float64]
+from geodetect.types import FloatArray
 
 CHIP_PX = 176
 MOST_CHIPS = 1000
@@ -57,12 +53,12 @@ def object_chips(scene: Scene) -> list[str]:
     ]
 
 
-def _source(frame: RasterFrame, box: Float, outlines: list[Outline]) -> str:
+def _source(frame: RasterFrame, box: FloatArray, outlines: list[Outline]) -> str:
     image = chip(frame, box, side_px=CHIP_PX, outlines=outlines)
     return data_uri(encoded(image.convert("RGBA")))
 
 
-def _neighbours(scene: Scene, box: Float, sure: int) -> list[Outline]:
+def _neighbours(scene: Scene, box: FloatArray, sure: int) -> list[Outline]:
     """All detections and missed objects on the chip of a box, with their colours."""
     judgement = scene.judgement
     if judgement is None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodetect.geo.reproject import reproject
@@ -20,8 +19,7 @@ from geodetect.reporting.drawing.layers import Objects
 from geodetect.reporting.drawing.match_result import Judgement
 from geodetect.reporting.map_report.column_encoding import encode_columns, tenths
 from geodetect.reporting.map_report.scene import Scene
-
-Int = NDArray[np.int64]
+from geodetect.types import IntArray
 
 LATTICE = 9  # places along each side where the size of a pixel is known
 DEGREE_DECIMALS = 6  # 0.1 m
@@ -86,7 +84,7 @@ def _classes(scene: Scene) -> dict[str, str]:
     return {name.lower(): name for name in sorted((*truth, *scene.found.classes), key=str.lower)}
 
 
-def _class_numbers(objects: Objects, classes: Mapping[str, str]) -> Int:
+def _class_numbers(objects: Objects, classes: Mapping[str, str]) -> IntArray:
     numbers = {name: number for number, name in enumerate(classes)}
     return objects.table["class"].str.lower().map(numbers).to_numpy(np.int64)
 

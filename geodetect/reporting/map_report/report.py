@@ -12,7 +12,6 @@ import geopandas as gpd
 
 from geodetect.progress import Progress, silent
 from geodetect.reporting.drawing.canvas import open_to_show
-from geodetect.reporting.drawing.layers import Source
 from geodetect.reporting.html.output_folder import check_page, files_folder, staged_page
 from geodetect.reporting.map_report.gallery import error_gallery, object_chips
 from geodetect.reporting.map_report.image_pyramid import plan_imagery
@@ -21,6 +20,7 @@ from geodetect.reporting.map_report.page import page_html
 from geodetect.reporting.map_report.payload import facts, scene_content
 from geodetect.reporting.map_report.scene import Scene, load
 from geodetect.settings import ReportSettings
+from geodetect.types import PathLike
 
 COARSE = 1.5  # from this ratio on, objects in coarser imagery come with chips of their own
 
@@ -51,11 +51,11 @@ class ReportSummary:
 
 
 def report(
-    predicted: Source | gpd.GeoDataFrame,
+    predicted: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
     raster: str | os.PathLike[str] | None = None,
-    truth: Source | gpd.GeoDataFrame | None = None,
+    truth: PathLike | gpd.GeoDataFrame | None = None,
     settings: ReportSettings | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -133,5 +133,5 @@ def _data(
     }
 
 
-def _name(source: Source | gpd.GeoDataFrame) -> str:
+def _name(source: PathLike | gpd.GeoDataFrame) -> str:
     return "" if isinstance(source, gpd.GeoDataFrame) else Path(source).name

@@ -10,7 +10,6 @@ from geodetect.io.raster.reader import Raster
 from geodetect.reporting.drawing.canvas import Frame, raster_frame
 from geodetect.reporting.drawing.layers import (
     Objects,
-    Source,
     frame_around,
     place,
     read_detections,
@@ -18,6 +17,7 @@ from geodetect.reporting.drawing.layers import (
 )
 from geodetect.reporting.drawing.match_result import Judgement, judge
 from geodetect.settings import ReportSettings
+from geodetect.types import PathLike
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Scene:
 
 
 def load(
-    predicted: Source | gpd.GeoDataFrame,
+    predicted: PathLike | gpd.GeoDataFrame,
     raster: Raster | None,
-    truth: Source | gpd.GeoDataFrame | None,
+    truth: PathLike | gpd.GeoDataFrame | None,
     settings: ReportSettings,
 ) -> Scene:
     """Read everything and place it on the raster or, without one, on plain ground.

@@ -22,8 +22,9 @@ from geodetect.reporting.training_report.facts import (
     split_table,
 )
 from geodetect.reporting.training_report.plots import write_training_plots
-from geodetect.reporting.training_report.run import SPLIT, VALIDATION, Source, TrainingRun, read_run
+from geodetect.reporting.training_report.run import SPLIT, VALIDATION, TrainingRun, read_run
 from geodetect.reporting.training_report.worst_errors import ErrorChips, error_chips
+from geodetect.types import PathLike
 
 PAGE = "index.html"
 CHIPS = 24  # of each kind of error
@@ -38,7 +39,7 @@ COLOURS = (("missed", marks.MISSED), ("found", marks.FOUND), ("false alarm", mar
 
 
 def write_training_page(
-    run_dir: Source, *, model: Source | None = None, overwrite: bool = False
+    run_dir: PathLike, *, model: PathLike | None = None, overwrite: bool = False
 ) -> Path:
     """Sum up a training on one page, with plots and the worst errors as files beside it.
 

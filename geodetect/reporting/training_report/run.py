@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from geodetect.errors import InputError
 from geodetect.io.vector.features import Role, read_features
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
-
-Source = str | os.PathLike[str]
+from geodetect.types import PathLike
 
 HISTORY, VALIDATION, SPLIT, LABELS = (
     "metrics.csv",
@@ -109,7 +107,7 @@ class TrainingRun:
         )
 
 
-def read_run(folder: Source, model: Source | None = None) -> TrainingRun:
+def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
     """Read what is there of a run folder.
 
     Args:

@@ -8,7 +8,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from geodetect.errors import InputError, RasterError
@@ -19,8 +18,8 @@ from geodetect.reporting.drawing.layers import Objects, place
 from geodetect.reporting.drawing.match_result import rank_misses
 from geodetect.reporting.drawing.object_images import chip, outlines_near
 from geodetect.settings import PictureSettings
+from geodetect.types import IntArray
 
-Int = NDArray[np.int64]
 Pictures = dict[Any, Image.Image]  # by row
 
 
@@ -39,13 +38,13 @@ class ErrorChips:
     unread: dict[str, str]
 
 
-def worst_misses(truth: gpd.GeoDataFrame, conf: float) -> Int:
+def worst_misses(truth: gpd.GeoDataFrame, conf: float) -> IntArray:
     """Rows of objects that no detection of at least this score found, as `rank_misses` has them."""
     scores = truth["found_score"].to_numpy(np.float64)
     return rank_misses(scores, truth.bounds.to_numpy(), least=conf)
 
 
-def worst_false_alarms(detections: gpd.GeoDataFrame, conf: float) -> Int:
+def worst_false_alarms(detections: gpd.GeoDataFrame, conf: float) -> IntArray:
     """Rows of detections of at least this score that show no object, the surest first."""
     scores = detections["score"].to_numpy(np.float64)
     wrong = np.flatnonzero((scores >= conf) & ~detections["correct"].to_numpy(bool))

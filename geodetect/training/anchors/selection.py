@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.label_check.findings import LEAST_RECALL, poor_anchors
@@ -15,6 +14,7 @@ from geodetect.model.checkpoints.initialization import card_of
 from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import SCALE_RANGE, Ground
+from geodetect.types import FloatArray
 
 OURS = "geodetect"  # the network whose anchors may be changed; others are as published
 LEAST_GAIN = 0.02  # of the best-possible recall, for anchors to be fitted without being asked
@@ -72,13 +72,13 @@ def with_anchors(
     return NetworkConfig.model_validate(config.model_dump() | changes)
 
 
-def _recall(sizes_px: NDArray[np.float64], anchors: Anchors) -> float:
+def _recall(sizes_px: FloatArray, anchors: Anchors) -> float:
     """Best-possible recall of all objects, 0..1; 1 if there are none."""
     bins = recall_by_size(sizes_px, anchors)
     return bins[-1].recall if bins else 1.0
 
 
-def _sizes_px(grounds: Sequence[Ground], gsd_m: float) -> NDArray[np.float64]:
+def _sizes_px(grounds: Sequence[Ground], gsd_m: float) -> FloatArray:
     """``float64[N, 2]`` widths and heights of the objects to train on, in pixels there."""
     once = {ground.raster.path: ground for ground in grounds}.values()
     return np.concatenate(

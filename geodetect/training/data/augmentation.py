@@ -10,20 +10,19 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-Boxes = NDArray[np.float64]
+from geodetect.types import FloatArray, UInt8Array
 
 LEAST_RECOLOURED_PX = 6  # side of an object, below which its middle is hardly its own colour
 ALIKE = 40.0  # difference of two colours, 0..255 in each band, that counts as about the same
 
 
 def turn(
-    image: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], Boxes]:
+    image: UInt8Array, boxes: FloatArray, rng: np.random.Generator
+) -> tuple[UInt8Array, FloatArray]:
     """One of the eight orientations of a square, at random.
 
     Args:
@@ -45,9 +44,7 @@ def turn(
     return np.ascontiguousarray(image), boxes
 
 
-def recolour(
-    image: NDArray[np.uint8], rng: np.random.Generator, *, strength: float = 1.0
-) -> NDArray[np.uint8]:
+def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1.0) -> UInt8Array:
     """Another light, season, camera and compression.
 
     Args:
@@ -86,8 +83,8 @@ def recolour(
 
 
 def recolour_objects(
-    image: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator, *, strength: float = 1.0
-) -> NDArray[np.uint8]:
+    image: UInt8Array, boxes: FloatArray, rng: np.random.Generator, *, strength: float = 1.0
+) -> UInt8Array:
     """Some of the objects in another colour: dark or green water, faded paint.
 
     What is as the middle of a box is changed, and the less the more it differs, so that no edges
@@ -119,7 +116,7 @@ def recolour_objects(
     return changed
 
 
-def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _another_colour(colour: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Mostly darker, half of the time faded towards a grey with a slight tint."""
     light = np.exp(rng.uniform(-1.4, 0.2))
     faded = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0
@@ -166,7 +163,7 @@ def _shrunk(image: Tensor, factor: float) -> list[int]:
     return [max(min(2, side), round(side / factor)) for side in image.shape[1:]]
 
 
-def _as_jpeg(x: Tensor, quality: int) -> NDArray[np.uint8]:
+def _as_jpeg(x: Tensor, quality: int) -> UInt8Array:
     """What is left of an image after JPEG compression."""
     memory = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
@@ -212,7 +209,7 @@ def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
     return mixed
 
 
-def _mirror(boxes: Boxes, axis: int, size: int) -> Boxes:
+def _mirror(boxes: FloatArray, axis: int, size: int) -> FloatArray:
     mirrored = boxes.copy()
     mirrored[:, axis] = size - boxes[:, axis + 2]
     mirrored[:, axis + 2] = size - boxes[:, axis]

@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from geodetect.errors import AnnotationError, GeodetectWarning, RasterError
 from geodetect.geo import boxes as bx
@@ -20,6 +19,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Raster
 from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.augmentation import recolour, recolour_objects, turn
+from geodetect.types import BoolArray, FloatArray, IntArray, UInt8Array
 
 SCALE_RANGE = (0.6, 1.6)
 VISIBLE_SHARE = 0.3  # a cut object counts from here on; below, its place is ignored
@@ -41,39 +41,39 @@ class Ground:
     """
 
     raster: Raster
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    held_out: NDArray[np.float64]
+    boxes: FloatArray
+    labels: IntArray
+    held_out: FloatArray
     gsd_m: float
-    excluded: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
+    excluded: FloatArray = field(default_factory=lambda: np.empty((0, 4)))
 
     @property
-    def forbidden(self) -> NDArray[np.float64]:
+    def forbidden(self) -> FloatArray:
         """All rectangles that no chip touches, ``float64[M + K, 4]``."""
         return np.concatenate([self.held_out, self.excluded])
 
     @cached_property
-    def shown(self) -> NDArray[np.float64]:
+    def shown(self) -> FloatArray:
         """What the raster shows of its objects, ``float64[N, 4]``."""
         return bx.clip(self.boxes, frame(self.raster.grid))
 
     @cached_property
-    def is_seen(self) -> NDArray[np.bool_]:
+    def is_seen(self) -> BoolArray:
         """Objects of which the raster shows enough, ``bool[N]``."""
         return bx.share_inside(self.boxes, frame(self.raster.grid)) >= VISIBLE_SHARE
 
     @property
-    def measured(self) -> NDArray[np.bool_]:
+    def measured(self) -> BoolArray:
         """Objects whose centre is held out, ``bool[N]``: the centre of what is shown."""
         return self.is_seen & self._on(self.held_out)
 
     @property
-    def trainable(self) -> NDArray[np.bool_]:
+    def trainable(self) -> BoolArray:
         """Objects whose centre chips may show, ``bool[N]``."""
         return self.is_seen & ~self._on(self.forbidden)
 
     @property
-    def sides_m(self) -> NDArray[np.float64]:
+    def sides_m(self) -> FloatArray:
         """Width and height of whole objects on the ground, along the raster's axes: ``[N, 2]``."""
         return (self.boxes[:, 2:] - self.boxes[:, :2]) * self._pixel_m
 
@@ -83,10 +83,10 @@ class Ground:
         return self.raster.grid.resampled(x, y)
 
     @property
-    def _pixel_m(self) -> NDArray[np.float64]:
+    def _pixel_m(self) -> FloatArray:
         return np.array(self.raster.grid.gsd_xy_m or (self.gsd_m, self.gsd_m))
 
-    def _on(self, rectangles: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def _on(self, rectangles: FloatArray) -> BoolArray:
         centres = (self.shown[:, :2] + self.shown[:, 2:]) / 2
         points = np.concatenate([centres, centres], axis=1)
         on = np.zeros(len(self.boxes), bool)
@@ -121,8 +121,8 @@ class Chip:
         target: Its objects.
     """
 
-    image: NDArray[np.uint8]
-    valid: NDArray[np.bool_]
+    image: UInt8Array
+    valid: BoolArray
     target: Target
 
 
@@ -242,7 +242,7 @@ class ChipSampler:
         touched = bx.overlap_pairs(tile.box[None] / size, ground.forbidden)
         return ground, None if len(touched) else tile, grid
 
-    def _target(self, rng: np.random.Generator) -> tuple[int, NDArray[np.float64] | None]:
+    def _target(self, rng: np.random.Generator) -> tuple[int, FloatArray | None]:
         """A random raster, and the point in its own pixels that is to be seen; None: any."""
         drawn = rng.random()
         if drawn < self.object_share:
@@ -258,9 +258,9 @@ class ChipSampler:
         self,
         ground: Ground,
         tile: Tile,
-        size: NDArray[np.float64],
-        values: NDArray[np.uint8],
-        valid: NDArray[np.bool_],
+        size: FloatArray,
+        values: UInt8Array,
+        valid: BoolArray,
         rng: np.random.Generator,
     ) -> Chip:
         whole = ground.boxes * size - np.array([tile.x0, tile.y0] * 2)
@@ -278,20 +278,18 @@ class ChipSampler:
         return Chip(layers[:-1] * valid, valid, visible_objects(whole, ground.labels, shown))
 
 
-def area_shares(grounds: Sequence[Ground]) -> NDArray[np.float64]:
+def area_shares(grounds: Sequence[Ground]) -> FloatArray:
     """Each raster's share of the ground that all cover, ``float64[N]``."""
     areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
     return areas / areas.sum()
 
 
-def resampling(own: Grid, grid: Grid) -> NDArray[np.float64]:
+def resampling(own: Grid, grid: Grid) -> FloatArray:
     """Pixels of a resampled grid per pixel of the raster's own: x, y, x, y."""
     return np.array([grid.width / own.width, grid.height / own.height] * 2)
 
 
-def visible_objects(
-    boxes: NDArray[np.float64], labels: NDArray[np.int64], shown: NDArray[np.float64]
-) -> Target:
+def visible_objects(boxes: FloatArray, labels: IntArray, shown: FloatArray) -> Target:
     """The objects of a chip: clipped to it, and ignored where too little is left to see.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.retinanet_detector import NetworkDetector
@@ -22,6 +21,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
 from geodetect.training.data.chip_sampler import Ground, Place, area_shares, resampling
+from geodetect.types import FloatArray
 
 BLOCK_PX = 512
 BLOCKS = 48  # looked at each time
@@ -105,7 +105,7 @@ def _block(grid: Grid, rng: np.random.Generator) -> Tile:
 
 
 def _false_alarms(
-    seen: Detections, ground: Ground, number: int, *, ratio: NDArray[np.float64]
+    seen: Detections, ground: Ground, number: int, *, ratio: FloatArray
 ) -> list[Place]:
     boxes = seen.boxes / ratio
     false = np.ones(len(boxes), bool)

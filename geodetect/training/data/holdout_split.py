@@ -13,7 +13,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import Geod
 
 from geodetect.geo import boxes as bx
@@ -23,15 +22,14 @@ from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, frame, overlaps
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geojson import WGS84
+from geodetect.types import BoolArray, FloatArray
 
 BLOCKS_PER_SIDE = 5
 
-Boxes = NDArray[np.float64]
-
 
 def hold_out_blocks(
-    grids: Sequence[Grid], boxes: Sequence[Boxes], *, share: float, seed: int, least_px: int
-) -> list[Boxes]:
+    grids: Sequence[Grid], boxes: Sequence[FloatArray], *, share: float, seed: int, least_px: int
+) -> list[FloatArray]:
     """Cut each raster into blocks and hold out random ones until they have their share of objects.
 
     Rasters with the same grid, such as images of several years, are held out alike. An object is
@@ -51,7 +49,7 @@ def hold_out_blocks(
     blocks = [(grid, block) for grid in dict.fromkeys(grids) for block in _blocks(grid, least_px)]
     seen_by = _sight(grids)
     lost = [np.zeros(len(objects), bool) for objects in boxes]
-    held: dict[Grid, list[Boxes]] = {grid: [] for grid in grids}
+    held: dict[Grid, list[FloatArray]] = {grid: [] for grid in grids}
     total = sum(int(_inside(b, frame(g)).sum()) for g, b in zip(grids, boxes, strict=True))
     taken = 0
     for i in np.random.default_rng(seed).permutation(len(blocks)):
@@ -69,7 +67,7 @@ def hold_out_blocks(
     return [np.array(held[grid], dtype=np.float64).reshape(-1, 4) for grid in grids]
 
 
-def held_elsewhere(grids: Sequence[Grid], held_out: Sequence[Boxes]) -> list[Boxes]:
+def held_elsewhere(grids: Sequence[Grid], held_out: Sequence[FloatArray]) -> list[FloatArray]:
     """The ground of each raster that is held out of another one.
 
     Args:
@@ -80,7 +78,7 @@ def held_elsewhere(grids: Sequence[Grid], held_out: Sequence[Boxes]) -> list[Box
         For each raster ``float64[K, 4]`` rectangles in its own pixels that cover all that is held
         out of rasters it overlaps on the map; strips narrower than a pixel are left out.
     """
-    found: list[list[Boxes]] = [[np.empty((0, 4))] for _ in grids]
+    found: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in grids]
     for pair in overlaps(grids):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             held = held_out[one]
@@ -92,11 +90,11 @@ def held_elsewhere(grids: Sequence[Grid], held_out: Sequence[Boxes]) -> list[Box
 
 def split_table(
     grids: Sequence[Grid],
-    held_out: Sequence[Boxes],
+    held_out: Sequence[FloatArray],
     *,
     names: Sequence[str],
-    boxes: Sequence[Boxes],
-    excluded: Sequence[Boxes] | None = None,
+    boxes: Sequence[FloatArray],
+    excluded: Sequence[FloatArray] | None = None,
 ) -> gpd.GeoDataFrame:
     """Which ground a training learns from and which it is measured on, as features.
 
@@ -135,12 +133,12 @@ def split_table(
 
 def save_split(
     grids: Sequence[Grid],
-    held_out: Sequence[Boxes],
+    held_out: Sequence[FloatArray],
     path: str | os.PathLike[str],
     *,
     names: Sequence[str],
-    boxes: Sequence[Boxes],
-    excluded: Sequence[Boxes] | None = None,
+    boxes: Sequence[FloatArray],
+    excluded: Sequence[FloatArray] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write ``split_table`` to a vector file, such as a GeoJSON.
@@ -153,7 +151,9 @@ def save_split(
     return vector.write(table, Path(path), overwrite=overwrite)
 
 
-def _roles(grid: Grid, held: Boxes, other: Boxes) -> Iterator[tuple[str, shapely.Geometry]]:
+def _roles(
+    grid: Grid, held: FloatArray, other: FloatArray
+) -> Iterator[tuple[str, shapely.Geometry]]:
     """The ground of a raster in pieces with their roles; objects belong to the first below."""
     whole = shapely.box(*frame(grid))
     out, beside = (
@@ -183,7 +183,7 @@ def _area_m2(piece: shapely.Geometry) -> float:
     return round(abs(float(Geod(ellps="WGS84").geometry_area_perimeter(piece)[0])), 1)
 
 
-def _blocks(grid: Grid, least_px: int) -> list[Boxes]:
+def _blocks(grid: Grid, least_px: int) -> list[FloatArray]:
     side = max(least_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
     return [
         np.array([x, y, min(x + side, grid.width), min(y + side, grid.height)], dtype=np.float64)
@@ -192,19 +192,19 @@ def _blocks(grid: Grid, least_px: int) -> list[Boxes]:
     ]
 
 
-def _sight(grids: Sequence[Grid]) -> Callable[[Grid, Boxes], list[tuple[int, Boxes]]]:
+def _sight(grids: Sequence[Grid]) -> Callable[[Grid, FloatArray], list[tuple[int, FloatArray]]]:
     """What tells which rasters show a block of a grid, and where in their own pixels."""
     alike: dict[Grid, list[int]] = defaultdict(list)
     for number, grid in enumerate(grids):
         alike[grid].append(number)
-    near: dict[Grid, list[tuple[int, Boxes]]] = defaultdict(list)  # with the ground they share
+    near: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)  # with the ground they share
     for pair in overlaps(grids):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             if grids[one] != grids[other] and one == alike[grids[one]][0]:
                 shared = _moved(frame(grids[other])[None], grids[other], grids[one])
                 near[grids[one]] += [(other, part) for part in shared]
 
-    def seen_by(grid: Grid, block: Boxes) -> list[tuple[int, Boxes]]:
+    def seen_by(grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
         touched = [n for n, part in near[grid] if bx.intersection(part[None], block[None])[0] > 0]
         parts = ((n, part) for n in touched for part in _moved(block[None], grid, grids[n]))
         return [*((n, block) for n in alike[grid]), *parts]
@@ -212,12 +212,12 @@ def _sight(grids: Sequence[Grid]) -> Callable[[Grid, Boxes], list[tuple[int, Box
     return seen_by
 
 
-def _moved(boxes: Boxes, source: Grid, target: Grid) -> Boxes:
+def _moved(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
     """Rectangles of one grid on another one with a CRS, see ``boxes_over``."""
     return boxes_over(shapely.polygons(source.boxes_to_map(boxes)), source.crs or "", target)
 
 
-def _inside(boxes: Boxes, block: Boxes) -> NDArray[np.bool_]:
+def _inside(boxes: FloatArray, block: FloatArray) -> BoolArray:
     """Objects whose centre lies in a block, ``bool[N]``."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     return np.asarray(((centres >= block[:2]) & (centres < block[2:])).all(axis=1))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.errors import (
     AnnotationError,
@@ -34,13 +32,11 @@ from geodetect.model.network.anchor_fit import Anchors
 from geodetect.settings import CheckSettings, TrainSettings
 from geodetect.training.data.chip_sampler import Ground
 from geodetect.training.data.holdout_split import held_elsewhere, hold_out_blocks
+from geodetect.types import FloatArray, PathLike
 
 BOX_DECIMALS = 2  # of pixels, in a fingerprint: PROJ's last digits differ between machines
 MOST_NAMED = 5  # rasters that cannot be read, each with a warning of its own
 _NOTHING = np.empty((0, 4))
-
-Boxes = NDArray[np.float64]
-Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +77,8 @@ class TrainingGround:
 
 
 def read_grounds(
-    rasters: Source | Sequence[Source],
-    labels: Source | Sequence[Source],
+    rasters: PathLike | Sequence[PathLike],
+    labels: PathLike | Sequence[PathLike],
     settings: TrainSettings,
     *,
     anchors: Anchors,
@@ -132,7 +128,7 @@ def read_grounds(
     return TrainingGround(trained, others or list(own.values()), classes, left_out, report)
 
 
-def _read_labels(labels: Source | Sequence[Source], settings: TrainSettings) -> LabelSet:
+def _read_labels(labels: PathLike | Sequence[PathLike], settings: TrainSettings) -> LabelSet:
     return read_labels(
         labels,
         LabelOptions(
@@ -240,7 +236,7 @@ def _named_ground(
 
 def _held_out(
     grounds: Sequence[Ground], settings: TrainSettings, *, others: Sequence[Ground]
-) -> list[Boxes]:
+) -> list[FloatArray]:
     """The ground of each raster that no chip may show, ``float64[M, 4]`` in its own pixels."""
     grids = [ground.raster.grid for ground in grounds]
     if settings.val_area is not None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.metrics import COCO_IOUS
 from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
@@ -38,15 +37,12 @@ from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.training.data.chip_sampler import Ground, resampling
+from geodetect.types import BoolArray, FloatArray, IntArray
 
 LEAST_CONF = 0.05
 FILE_NAME = "validation.gpkg"
 SCORE_DECIMALS = 4
 IGNORED_SHARE = 0.5
-
-Boxes = NDArray[np.float64]
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +139,7 @@ class Sheet:
         """Objects of a ground, put in order."""
         return cls(ground.raster, grid, objects[canonical_order(objects)], card.classes)
 
-    def apart(self, number: int) -> Boxes:
+    def apart(self, number: int) -> FloatArray:
         """Boxes in the raster's own pixels, moved to a place that only their class has."""
         own = self.raster.grid
         scale = [own.width / self.grid.width, own.height / self.grid.height]
@@ -245,7 +241,7 @@ def _found(ground: Ground, detector: Detector) -> Sheet:
     return Sheet.of(ground, plan.grid, found, detector.card)
 
 
-def _are_on_cut_objects(boxes: Boxes, ground: Ground) -> NDArray[np.bool_]:
+def _are_on_cut_objects(boxes: FloatArray, ground: Ground) -> BoolArray:
     """Whether at least half of each lies on an object of which the raster shows too little.
 
     They are neither right nor wrong, as COCO counts what lies on regions that are to be ignored.
@@ -256,11 +252,11 @@ def _are_on_cut_objects(boxes: Boxes, ground: Ground) -> NDArray[np.bool_]:
     return np.bincount(rows[covered], minlength=len(boxes)) > 0
 
 
-def _expected_error(scores: Float, correct: NDArray[np.bool_]) -> float:
+def _expected_error(scores: FloatArray, correct: BoolArray) -> float:
     return reliability(scores, correct, least=LEAST_CONF).expected_error
 
 
-def _by_class(matches: Matches, labels: Int, wanted: Sequence[Sheet]) -> dict[str, float]:
+def _by_class(matches: Matches, labels: IntArray, wanted: Sequence[Sheet]) -> dict[str, float]:
     """The average precision of each class; nothing where there is only one."""
     classes = wanted[0].classes
     if len(classes) == 1:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.training.data.augmentation import coarsen
 from geodetect.training.validation.metrics import Validation
+from geodetect.types import BoolArray, UInt8Array
 
 FACTORS = (1.5, 2.0, 2.5, 3.0)  # of the pixel size; further is what ``predict`` refuses
 LEAST_SHARE = 0.95  # of the F1 on imagery as it is
@@ -35,7 +35,7 @@ class CoarserImagery:
         self._detector = detector
         self._factor = factor
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Sequence[Detections]:
+    def __call__(self, pixels: UInt8Array, valid: BoolArray) -> Sequence[Detections]:
         """See ``Detector``."""
         blurred = [coarsen(torch.from_numpy(image), self._factor).numpy() for image in pixels]
         return self._detector(np.stack(blurred) * valid[:, None], valid)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.retinanet_detector import NetworkDetector
@@ -19,6 +18,7 @@ from geodetect.model.runtimes.torch import training_runtime
 from geodetect.training.data.chip_sampler import Ground
 from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
 from geodetect.training.validation.resolution_range import CoarserImagery, coarsest_factor
+from geodetect.types import FloatArray
 
 MOST_PER_PX = 1 / 64  # one box for each cell of 8 px: a network that knows nothing sees hundreds
 PIECE_PX = 2048  # side of the pieces in which a raster is read to see whether it is whole
@@ -130,7 +130,7 @@ def _fault(ground: Ground, reach_m: float) -> str | None:
     return None
 
 
-def _pieces(boxes: NDArray[np.float64]) -> Iterator[Tile]:
+def _pieces(boxes: FloatArray) -> Iterator[Tile]:
     for x1, y1, x2, y2 in boxes.astype(int).tolist():
         for y in range(y1, y2, PIECE_PX):
             for x in range(x1, x2, PIECE_PX):
