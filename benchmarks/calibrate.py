@@ -18,11 +18,11 @@ from accuracy import ROOT, Place, places
 from report import machine, save_table
 
 from geodetect.assessment.evaluate.reliability import apply_calibration, reliability
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.geo.bounds import bounds_px
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from geodetect.model.card import Calibration
-from geodetect.model.file import load_bundle, save_bundle
+from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.training.data.chip_sampler import Ground
 from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
@@ -65,9 +65,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    card, weights = load_bundle(options.model)
+    card, weights = read_model_file(options.model)
     bare = card.model_copy(update={"calibration": None})
-    detector = NetworkDetector(open_runtime(bare, weights), conf=LEAST_CONF)
+    detector = RetinaNetDetector(open_runtime(bare, weights), conf=LEAST_CONF)
     known = [place for place in places(options.data) if place.truth.parent == options.data]
     measured = {place.name: validate(detector, [ground_of(place)]) for place in known}
     fitted = measured.get(FITTED_ON)
@@ -79,7 +79,7 @@ def main() -> None:
     if options.output is not None:
         metrics = card.metrics | fitted.metrics
         new = calibrated(bare, fitted).model_copy(update={"metrics": metrics})
-        save_bundle(options.output, new, weights)
+        write_model_file(options.output, new, weights)
 
 
 if __name__ == "__main__":

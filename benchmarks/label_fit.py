@@ -33,7 +33,7 @@ from report import machine, save_table
 
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.io.raster.reader import open_raster
 
 OUTWARDS_M = (-0.5, -0.25, 0.0, 0.25, 0.5, 1.0)
@@ -66,7 +66,7 @@ def fit(
     boxes: Boxes, scores: NDArray[np.float32], objects: Boxes, *, metres_per_unit: float
 ) -> dict[str, str]:
     """Average precision of boxes that are moved outwards by some metres."""
-    side_m = np.sqrt(bx.area(objects)) * metres_per_unit
+    side_m = np.sqrt(box_ops.area(objects)) * metres_per_unit
     row = {"objects": f"{len(objects)}", "median side": f"{np.median(side_m):.1f} m"}
     row["AP30"] = f"{average_precision(match_boxes(boxes, scores, objects, iou=0.3)):.3f}"
     for metres in OUTWARDS_M:

@@ -5,7 +5,7 @@
 
 A toy detector reports boxes on a lattice of every tile, close together, so that the same raster
 holds any number of objects: what grows is what becomes of them. Each run is a process of its own:
-``find_objects``, then ``write``; for comparison ``predict``, which makes a table of all of them.
+``predict_layer``, then ``write``; for comparison ``predict``, which makes a table of all of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def work(raster: Path, output: Path | None, spacing_px: float) -> int:
     settings = geodetect.PredictSettings(tile_size=TILE_PX, overlap=0)
     if output is None:
         return len(geodetect.predict(raster, detector, settings=settings))
-    found = geodetect.find_objects(raster, detector, settings=settings)
+    found = geodetect.predict_layer(raster, detector, settings=settings)
     geodetect.write(found, output)
     return len(found)
 

@@ -34,20 +34,20 @@ DIGEST = 32  # characters of an MD5
 
 def run_counted(log: Path, arguments: list[str]) -> None:
     """Be the program, and write down a digest of every tile that goes through the network."""
-    from geodetect.detection.retinanet_detector import NetworkDetector
+    from geodetect.detection.retinanet_detector import RetinaNetDetector
     from geodetect_cli.app import main as program
 
-    detect = NetworkDetector.__call__
+    detect = RetinaNetDetector.__call__
 
     def counted(
-        self: NetworkDetector, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+        self: RetinaNetDetector, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
     ) -> list[Detections]:
         digests = "".join(f"{hashlib.md5(image.tobytes()).hexdigest()}\n" for image in pixels)
         with log.open("a") as stream:
             stream.write(digests)
         return detect(self, pixels, valid)
 
-    NetworkDetector.__call__ = counted  # type: ignore[method-assign]
+    RetinaNetDetector.__call__ = counted  # type: ignore[method-assign]
     sys.argv = ["geodetect", *arguments]
     program()
 

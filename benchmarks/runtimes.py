@@ -22,7 +22,7 @@ from report import machine, save_table
 import geodetect
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.detection.retinanet_detector import NetworkDetector, load_detector
+from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"
@@ -42,7 +42,7 @@ IOUS = (0.5, 0.75)
 Tile = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
-def tiles_of(raster: Path, detector: NetworkDetector) -> list[Tile]:
+def tiles_of(raster: Path, detector: RetinaNetDetector) -> list[Tile]:
     """Pixels and mask of every tile."""
     (one,) = geodetect.plan(raster, detector)
     with one.raster:
@@ -50,7 +50,7 @@ def tiles_of(raster: Path, detector: NetworkDetector) -> list[Tile]:
     return [(pixels.values[None], pixels.valid[None]) for pixels in read]
 
 
-def run(detector: NetworkDetector, tiles: list[Tile]) -> tuple[float, float]:
+def run(detector: RetinaNetDetector, tiles: list[Tile]) -> tuple[float, float]:
     """Seconds by the clock and of all processors for all tiles, after one batch to warm up."""
     step = detector.streams
     batches = [
@@ -77,7 +77,7 @@ class Result:
         scores: ``float32[N]``.
     """
 
-    detector: NetworkDetector
+    detector: RetinaNetDetector
     megapixels: float
     seconds: float
     processor_seconds: float

@@ -95,7 +95,7 @@ def train_ours(settings: geodetect.TrainSettings, folder: Path) -> Trained:
     """``geodetect train``, without validations on the way."""
     settings = settings.model_copy(update={"val_every": 10**9})
     target = folder / "ours.safetensors"
-    tally = geodetect.TrainingTally()
+    tally = geodetect.TrainingSummary()
     with TqdmProgress("ours", unit="s") as progress:
         geodetect.train(
             [CANNES],

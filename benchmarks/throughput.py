@@ -41,9 +41,9 @@ from report import machine, save_table
 import geodetect
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.io.vector.write import write
-from geodetect.model.file import load_bundle
+from geodetect.model.file import read_model_file
 from geodetect.model.runtimes.open import open_runtime
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"
@@ -162,9 +162,9 @@ def pipeline(source: Path, model: Path | str, folder: Path, *, repeats: int) -> 
         repeats: How often.
     """
     rasters = sorted(source.iterdir()) if source.is_dir() else [source]
-    card, weights = load_bundle(model)
+    card, weights = read_model_file(model)
     runtime = open_runtime(card, weights, device="cpu")
-    detector = NetworkDetector(runtime)
+    detector = RetinaNetDetector(runtime)
     settings = geodetect.PredictSettings(**(STOCK_TILES if isinstance(model, Path) else {}))
     tiles = []
     for plan in geodetect.plan(rasters, detector, settings=settings):
@@ -175,7 +175,7 @@ def pipeline(source: Path, model: Path | str, folder: Path, *, repeats: int) -> 
 
     def whole() -> None:
         before = bytes_read()
-        write(geodetect.find_objects(rasters, detector, settings=settings), folder / "found.gpkg")
+        write(geodetect.predict_layer(rasters, detector, settings=settings), folder / "found.gpkg")
         (folder / "found.gpkg").unlink()
         reads.append((bytes_read() - before) / bytes_of_all)
 

@@ -47,7 +47,7 @@ import rasterio
 from accuracy import HELD_OUT, detect, place_called, write_held_out
 
 import geodetect
-from geodetect.model.file import load_bundle, load_card, save_bundle
+from geodetect.model.file import load_card, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import without_int8
 from geodetect.progress import TqdmProgress
 from geodetect.training.anchors.assignment import ASSIGNMENTS
@@ -118,7 +118,7 @@ def draw_gardens(gardens: Path) -> None:
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
     """Write the mean of the weights of models that were trained one from the other."""
-    models = [(card, without_int8(weights)) for card, weights in map(load_bundle, files)]
+    models = [(card, without_int8(weights)) for card, weights in map(read_model_file, files)]
     weights = {
         name: np.mean([w[name] for _, w in models], axis=0, dtype=np.float32).astype(np.float16)
         for name in models[0][1]
@@ -140,8 +140,8 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
             "gsd_range_m": TESTED_GSD_M,
         }
     )
-    save_bundle(output, card, weights)
-    save_bundle(output, card.model_copy(update={"metrics": measure(output)}), weights)
+    write_model_file(output, card, weights)
+    write_model_file(output, card.model_copy(update={"metrics": measure(output)}), weights)
 
 
 def measure(model: Path) -> dict[str, float]:
@@ -216,9 +216,9 @@ def train(options: argparse.Namespace) -> None:
             overwrite=True,
             progress=progress,
         )
-    _, weights = load_bundle(options.output)
+    _, weights = read_model_file(options.output)
     card = card.model_copy(update={"iou": IOU})
-    save_bundle(options.output, card, weights)
+    write_model_file(options.output, card, weights)
     print(card.model_dump_json(indent=2))
 
 

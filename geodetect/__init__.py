@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from geodetect.assessment.summarize.zones import summarize
     from geodetect.chips.export import export_chips
     from geodetect.detection.coverage import coverage_table
-    from geodetect.detection.detection_layer import FoundObjects
+    from geodetect.detection.detection_layer import DetectionLayer
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
     from geodetect.detection.estimate import Estimate, estimate
-    from geodetect.detection.predict import Tally, find_objects, plan, predict
+    from geodetect.detection.predict import RunSummary, plan, predict, predict_layer
     from geodetect.detection.run.journal import Journal
     from geodetect.errors import GeodetectError
     from geodetect.io.raster.info import inspect_raster
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         SummarizeSettings,
         TrainSettings,
     )
-    from geodetect.training.run.summary import TrainingTally
+    from geodetect.training.run.summary import TrainingSummary
     from geodetect.training.train import train
 
 _HOMES = {
@@ -56,7 +56,7 @@ _HOMES = {
     "ErrorRates": "geodetect.assessment.summarize.count_correction",
     "Estimate": "geodetect.detection.estimate",
     "EvaluateSettings": "geodetect.settings",
-    "FoundObjects": "geodetect.detection.detection_layer",
+    "DetectionLayer": "geodetect.detection.detection_layer",
     "GeodetectError": "geodetect.errors",
     "Journal": "geodetect.detection.run.journal",
     "LabelReport": "geodetect.label_check.report",
@@ -67,9 +67,9 @@ _HOMES = {
     "ReportSettings": "geodetect.settings",
     "ReportSummary": "geodetect.reporting.map_report.report",
     "SummarizeSettings": "geodetect.settings",
-    "Tally": "geodetect.detection.predict",
+    "RunSummary": "geodetect.detection.predict",
     "TrainSettings": "geodetect.settings",
-    "TrainingTally": "geodetect.training.run.summary",
+    "TrainingSummary": "geodetect.training.run.summary",
     "check": "geodetect.label_check.check",
     "compare": "geodetect.assessment.compare.comparison",
     "convert": "geodetect.model.checkpoints.convert",
@@ -78,7 +78,7 @@ _HOMES = {
     "evaluate": "geodetect.assessment.evaluate.evaluation",
     "evaluate_model": "geodetect.assessment.evaluate.evaluation",
     "export_chips": "geodetect.chips.export",
-    "find_objects": "geodetect.detection.predict",
+    "predict_layer": "geodetect.detection.predict",
     "inspect_raster": "geodetect.io.raster.info",
     "list_models": "geodetect.model.file",
     "load_card": "geodetect.model.file",
@@ -99,12 +99,12 @@ __all__ = [
     "CallableDetector",
     "CheckSettings",
     "CompareSettings",
+    "DetectionLayer",
     "Detections",
     "Detector",
     "ErrorRates",
     "Estimate",
     "EvaluateSettings",
-    "FoundObjects",
     "GeodetectError",
     "Journal",
     "LabelReport",
@@ -114,10 +114,10 @@ __all__ = [
     "QuantizeSettings",
     "ReportSettings",
     "ReportSummary",
+    "RunSummary",
     "SummarizeSettings",
-    "Tally",
     "TrainSettings",
-    "TrainingTally",
+    "TrainingSummary",
     "__version__",
     "check",
     "compare",
@@ -127,12 +127,12 @@ __all__ = [
     "evaluate",
     "evaluate_model",
     "export_chips",
-    "find_objects",
     "inspect_raster",
     "list_models",
     "load_card",
     "plan",
     "predict",
+    "predict_layer",
     "preview",
     "quantize",
     "rates_of_metrics",

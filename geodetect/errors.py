@@ -6,7 +6,7 @@
     ├── InputError            (ValueError)   a value, option or file content that cannot be used
     │   ├── BandError                        bands that the raster does not have
     │   ├── GeoreferenceError                no CRS, or one that cannot be used
-    │   ├── AnnotationError                  labels that cannot be used
+    │   ├── LabelError                  labels that cannot be used
     │   ├── ModelFileError                   a model file that is damaged or of another kind
     │   └── DivergenceError                  a training whose loss is no longer a number
     ├── RasterError           (OSError)      a raster that cannot be opened or read
@@ -37,7 +37,7 @@ class GeoreferenceError(InputError):
     """A raster or layer has no coordinate reference system, or one that cannot be used."""
 
 
-class AnnotationError(InputError):
+class LabelError(InputError):
     """Labels cannot be used."""
 
 
@@ -73,6 +73,6 @@ class GeodetectWarning(UserWarning):
     """Something the user should know that does not stop the work."""
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an error says, as part of one line; its class if it says nothing."""
     return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__

@@ -14,7 +14,7 @@ class Progress(Protocol):
         """Take note."""
 
 
-def silent(done: int, total: int, /, **figures: float) -> None:
+def no_progress(done: int, total: int, /, **figures: float) -> None:
     """Progress that nobody watches."""
 
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from geodetect.errors import GeodetectError, GeodetectWarning
 from geodetect.progress import Progress as ProgressCall
-from geodetect.progress import silent
+from geodetect.progress import no_progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +119,7 @@ def json_stream() -> TextIO:
 def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
     """A bar with what is done, figures and the time left; only on a terminal, and not if quiet."""
     if quiet or not people.is_terminal:
-        yield silent
+        yield no_progress
         return
     columns = (
         BarColumn(),

@@ -14,7 +14,7 @@ from geodetect_cli.layer_output import write_stream
 
 if TYPE_CHECKING:
     from geodetect.detection.coverage import RasterCoverage
-    from geodetect.detection.detection_layer import FoundObjects
+    from geodetect.detection.detection_layer import DetectionLayer
     from geodetect.detection.run.journal import Journal
     from geodetect.io.vector.geopackage import Layer
 
@@ -121,7 +121,7 @@ class PredictTarget:
 
     def write(
         self,
-        objects: FoundObjects,
+        objects: DetectionLayer,
         coverage: Sequence[RasterCoverage],
         *,
         journal: Journal | None = None,

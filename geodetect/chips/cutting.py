@@ -13,7 +13,7 @@ import numpy as np
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.images import IMAGE_FORMATS, chip_grid, write_image
 from geodetect.errors import InputError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.labels.label_set import LabelSet
@@ -111,8 +111,8 @@ class Cutter:
         if not pixels.valid.any():
             return None
         whole = sheet.boxes[rows]
-        boxes = bx.clip(whole, tile.box)
-        inside = bx.area(boxes) / bx.area(whole)
+        boxes = box_ops.clip(whole, tile.box)
+        inside = box_ops.area(boxes) / box_ops.area(whole)
         boxes = boxes - np.tile(tile.box[:2], 2)
         kept = inside * _valid_shares(boxes, pixels.valid) >= self.options.min_visible - 1e-9
         if len(rows) and not kept.any():
@@ -154,7 +154,7 @@ def open_sheets(
         raster_options: Bands, values and CRS of the rasters.
 
     Raises:
-        AnnotationError: It is not plain which raster an image of a data set is.
+        LabelError: It is not plain which raster an image of a data set is.
         InputError: The image format cannot hold the bands of a raster.
     """
     rasters = [open_raster(path, raster_options) for path in find_rasters(paths)]
@@ -195,8 +195,8 @@ def _places(sheet: Sheet, options: ChipOptions) -> list[Place]:
     size = sheet.grid.width, sheet.grid.height
     tiles = list(TileScheme(*size, options.chip_px, options.overlap_px))
     frames = np.array([tile.box for tile in tiles])
-    pairs = bx.overlap_pairs(frames, sheet.boxes)
-    pairs = pairs[bx.intersection(frames[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > 0]
+    pairs = box_ops.overlap_pairs(frames, sheet.boxes)
+    pairs = pairs[box_ops.intersection(frames[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > 0]
     ends = np.searchsorted(pairs[:, 0], np.arange(1, len(tiles)))
     by_tile = np.split(pairs[:, 1], ends)
     return [Place(sheet, tile, touched) for tile, touched in zip(tiles, by_tile, strict=True)]

@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
-from geodetect.errors import AnnotationError, GeodetectError, GeoreferenceError, OutputError
+from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
@@ -26,7 +26,7 @@ from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geojson import WGS84
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.types import FloatArray, PathLike
 
 INDEX = "chips.geojson"
@@ -76,7 +76,7 @@ def export_chips(
     image_format: str = "png",
     raster_options: RasterOptions | None = None,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> ExportSummary:
     """Cut rasters and their labels into a data set of chips.
 
@@ -150,22 +150,22 @@ def _label_set(
     return LabelSet((MapLabels("table", geometries, names, rows, labels.crs.to_wkt()),))
 
 
-def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> AnnotationError:
+def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> LabelError:
     near = len({row for sheet in sheets for row in sheet.rows.tolist()})
     if not len(labels):
         first, *others = [source.source for source in labels.sources]
         more = f" and {len(others)} more label files hold" if others else " holds"
-        return AnnotationError(
+        return LabelError(
             f"{first}{more} no objects, so no chip has any; name another file with --labels, or "
             f"cut all chips without objects with --empty inf"
         )
     if not near:
-        return AnnotationError(
+        return LabelError(
             f"none of the {len(labels)} labels lies on the rasters; see that both show the same "
             f"place, and name the CRS of the labels with --labels-crs if their file states a wrong "
             f"one"
         )
-    return AnnotationError(
+    return LabelError(
         f"{near} of {len(labels)} labels lie on the rasters and none of them is visible enough for "
         f"a chip; lower --min-visible, or keep chips without objects with --empty inf"
     )

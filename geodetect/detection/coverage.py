@@ -179,7 +179,7 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: str | None = None) -
     """The ground of all rasters as a layer.
 
     Args:
-        coverage: As ``predict`` leaves it in its ``Tally``.
+        coverage: As ``predict`` leaves it in its ``RunSummary``.
         crs: WKT of the layer; by default the CRS of the first raster.
 
     Returns:

@@ -37,7 +37,7 @@ METRE_DECIMALS = 2  # a centimetre: finer than any pixel the boxes come from
 
 
 @dataclass(frozen=True)
-class RasterObjects:
+class RasterDetections:
     """Objects on one raster, some 60 bytes each.
 
     Args:
@@ -58,7 +58,7 @@ class RasterObjects:
     @classmethod
     def of(
         cls, detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
-    ) -> RasterObjects:
+    ) -> RasterDetections:
         """Put detections in order and measure them.
 
         Raises:
@@ -122,7 +122,7 @@ class RasterObjects:
 
 
 @dataclass(frozen=True)
-class FoundObjects:
+class DetectionLayer:
     """Objects on any number of rasters, as one layer.
 
     ``geodetect.write`` takes them in place of a table, and then never holds more than a few
@@ -136,7 +136,7 @@ class FoundObjects:
         GeoreferenceError: Some rasters have a CRS and others none.
     """
 
-    rasters: tuple[RasterObjects, ...]
+    rasters: tuple[RasterDetections, ...]
     wkt: str | None = None
 
     def __post_init__(self) -> None:
@@ -207,7 +207,7 @@ class FoundObjects:
                     _moved(one.table(rows), wkt)
 
     def table(self) -> gpd.GeoDataFrame:
-        """The detection table of all objects, see ``RasterObjects.table``.
+        """The detection table of all objects, see ``RasterDetections.table``.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.

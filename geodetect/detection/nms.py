@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 FIRST_BLOCK = 256  # the best boxes first: what they remove need not be compared with each other
@@ -51,8 +51,8 @@ def _extent(boxes: FloatArray) -> float:
 
 def _overlaps(a: FloatArray, b: FloatArray, *, iou: float) -> tuple[IntArray, IntArray]:
     """Rows of ``a`` and of ``b`` that overlap by more than ``iou``."""
-    i, j = bx.overlap_pairs(a, b).T
-    much = bx.iou(a[i], b[j]) > iou
+    i, j = box_ops.overlap_pairs(a, b).T
+    much = box_ops.iou(a[i], b[j]) > iou
     return i[much], j[much]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 
 from geodetect.detection.coverage import CoverageCells, RasterCoverage, not_read
-from geodetect.detection.detection_layer import FoundObjects, RasterObjects
+from geodetect.detection.detection_layer import DetectionLayer, RasterDetections
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan, plan_rasters
@@ -28,13 +28,13 @@ from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo.grid import horizontal_crs
 from geodetect.geo.tiles import Tile
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
 from geodetect.types import IntArray, PathLike
 
 
 @dataclass
-class Tally:
+class RunSummary:
     """What a run did.
 
     Args:
@@ -76,8 +76,8 @@ def predict(
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | None = None,
-    progress: Progress = silent,
-    tally: Tally | None = None,
+    progress: Progress = no_progress,
+    tally: RunSummary | None = None,
     journal: Journal | None = None,
 ) -> gpd.GeoDataFrame:
     """Find objects in rasters.
@@ -91,8 +91,8 @@ def predict(
         journal: Where the work is written down; what it already holds is not done again.
 
     Returns:
-        The detection table (see ``RasterObjects.table``) in the CRS of the first raster, some 900
-        bytes an object: where there are millions, take ``find_objects``.
+        The detection table (see ``RasterDetections.table``) in the CRS of the first raster, some
+        900 bytes an object: where there are millions, take ``predict_layer``.
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read. Of several rasters, one that
@@ -102,24 +102,24 @@ def predict(
         OutputError: The journal cannot be written.
         OutOfMemoryError: There is too little memory for a tile.
     """
-    found = find_objects(
+    found = predict_layer(
         rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
     )
     return found.table()
 
 
-def find_objects(
+def predict_layer(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | None = None,
-    progress: Progress = silent,
-    tally: Tally | None = None,
+    progress: Progress = no_progress,
+    tally: RunSummary | None = None,
     journal: Journal | None = None,
-) -> FoundObjects:
+) -> DetectionLayer:
     """Like ``predict``, with objects in a tenth of the memory, of which ``write`` makes a file."""
     settings = settings or PredictSettings()
-    tally = tally if tally is not None else Tally()
+    tally = tally if tally is not None else RunSummary()
     start = time.monotonic()
     detector = as_detector(model, settings)
     keep = _labels_to_keep(detector, settings)
@@ -163,10 +163,10 @@ def find_objects(
                 one.raster.close()
             classes = detector.card.classes
             found.append(
-                RasterObjects.of(detections, one.grid, classes=classes, raster=one.raster.name)
+                RasterDetections.of(detections, one.grid, classes=classes, raster=one.raster.name)
             )
     crs = plans[0].grid.crs
-    all_found = FoundObjects(tuple(found), None if crs is None else horizontal_crs(crs).to_wkt())
+    all_found = DetectionLayer(tuple(found), None if crs is None else horizontal_crs(crs).to_wkt())
     all_found.check()  # before anything is written
     tally.seconds = time.monotonic() - start
     return all_found
@@ -224,9 +224,9 @@ def detect_raster(
     *,
     settings: PredictSettings,
     keep: IntArray | None,
-    tally: Tally,
+    tally: RunSummary,
     capacity: Capacity | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     total: int = 0,
     journal: Journal | None = None,
     number: int = 0,
@@ -356,7 +356,7 @@ def _labels_to_keep(detector: Detector, settings: PredictSettings) -> IntArray |
 
 
 def _note_failure(
-    one: RasterPlan, error: RasterError, plans: Sequence[RasterPlan], tally: Tally
+    one: RasterPlan, error: RasterError, plans: Sequence[RasterPlan], tally: RunSummary
 ) -> None:
     """Go on without a raster, unless nothing is left."""
     tally.failed[one.raster.path] = str(error)

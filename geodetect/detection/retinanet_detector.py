@@ -9,19 +9,19 @@ import numpy as np
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.nms import suppress
-from geodetect.errors import ModelFileError, OutOfMemoryError, said
-from geodetect.geo import boxes as bx
+from geodetect.errors import ModelFileError, OutOfMemoryError, error_text
+from geodetect.geo import boxes as box_ops
 from geodetect.hardware.memory import is_shortage
 from geodetect.model.calibration import calibrated_scores, least_logits
 from geodetect.model.card import Calibration, ModelCard
-from geodetect.model.file import checksum, load_bundle
+from geodetect.model.file import checksum, read_model_file
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.open import Runtime, open_runtime
 from geodetect.types import BoolArray, Float32Array, IntArray, UInt8Array
 
 
-class NetworkDetector:
+class RetinaNetDetector:
     """A trained network: normalise, forward, decode, suppress duplicates within the tile.
 
     Scores are calibrated if the card says how, before anything is compared with ``conf``.
@@ -105,8 +105,8 @@ class NetworkDetector:
             anchor, label, scores = anchor[best], label[best], scores[best]
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
         frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
-        boxes = bx.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
-        inside = bx.area(boxes) > 0  # not in the padding of small images
+        boxes = box_ops.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
+        inside = box_ops.area(boxes) > 0  # not in the padding of small images
         boxes, scores, label = boxes[inside], scores[inside], label[inside]
         kept = suppress(boxes, scores, label, iou=self._iou)
         shrink = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
@@ -139,7 +139,7 @@ def load_detector(
     iou: float | None = None,
     runtime: str = "auto",
     precision: str = "auto",
-) -> NetworkDetector:
+) -> RetinaNetDetector:
     """A model by name or path, ready to detect.
 
     Args:
@@ -157,15 +157,15 @@ def load_detector(
         OutOfMemoryError: There is too little memory for the network.
     """
     try:
-        card, weights = load_bundle(model)
+        card, weights = read_model_file(model)
         opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
     except (MemoryError, RuntimeError, ImportError) as error:
         if not is_shortage(error):
             raise
         raise OutOfMemoryError(
             f"model {os.fspath(model)}: too little memory to load it "
-            f"({said(error)}); give this program "
+            f"({error_text(error)}); give this program "
             f"more, or choose a smaller --model or another --runtime"
         ) from error
     identity = f"{checksum(model)} {opened.identity}"
-    return NetworkDetector(opened, conf=conf, iou=iou, identity=identity)
+    return RetinaNetDetector(opened, conf=conf, iou=iou, identity=identity)

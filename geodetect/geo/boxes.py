@@ -24,7 +24,7 @@ def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     return np.concatenate([upper_left, lower_right], axis=1)
 
 
-def share_inside(boxes: FloatArray, frame: FloatArray) -> FloatArray:
+def fraction_inside(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     """Share of each box's area that lies in a frame, ``float64[N]`` in 0..1; 0 without an area."""
     return np.asarray(area(clip(boxes, frame)) / np.maximum(area(boxes), 1e-12))
 

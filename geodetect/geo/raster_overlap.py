@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject_each, same_crs
@@ -87,7 +87,7 @@ def boxes_over(areas: ObjectArray, crs: str, grid: Grid) -> FloatArray:
     if on_map is None:  # too far away to have a place on that map
         return np.empty((0, 4))
     parts = shapely.get_parts(shapely.intersection(areas, on_map))
-    boxes = bx.clip(bounds_px(parts[shapely.area(parts) > 0], crs, grid), frame(grid))
+    boxes = box_ops.clip(bounds_px(parts[shapely.area(parts) > 0], crs, grid), frame(grid))
     return boxes[(boxes[:, 2:] - boxes[:, :2] >= LEAST_PX).all(axis=1)]
 
 

@@ -1,4 +1,4 @@
-"""Memory that this process may still take, and what networks take of it."""
+"""Memory that this process may still take."""
 
 from __future__ import annotations
 
@@ -10,29 +10,13 @@ from pathlib import Path
 import psutil
 
 from geodetect.hardware.cpu import control_groups
-from geodetect.model.card import NetworkConfig
 
-# Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
-# built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
-BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
 SHORTAGES = re.compile(
     r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
     r"|can't start new thread|failed to map segment|failed to allocate|bad allocation"
     r"|_STATUS_ALLOC_FAILED|invalid buffer size",
     re.IGNORECASE,
 )
-
-
-def network_bytes_per_px(config: NetworkConfig | None, precision: str) -> int:
-    """About how much memory an image takes while a network runs, for each pixel of its input.
-
-    Args:
-        config: How the network is built.
-        precision: What it computes in: ``fp32``, or half of that and less.
-    """
-    basic = config is not None and config.backbone in ("resnet18", "resnet34")
-    single = BYTES_PER_PX if basic else BOTTLENECK_BYTES_PER_PX
-    return single if precision == "fp32" else single // 2
 
 
 def free_bytes(groups: Sequence[Path] | None = None) -> int:

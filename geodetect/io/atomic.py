@@ -42,7 +42,9 @@ def check_folder(target: Path) -> None:
         ) from error
 
 
-def check_vacant(target: Path, *, overwrite: Replace, belongs: Belongs = lambda _: False) -> None:
+def check_overwrite(
+    target: Path, *, overwrite: Replace, belongs: Belongs = lambda _: False
+) -> None:
     """See whether ``target`` may be written.
 
     Args:
@@ -63,7 +65,7 @@ def check_vacant(target: Path, *, overwrite: Replace, belongs: Belongs = lambda 
 
 
 @contextmanager
-def staged(
+def write_atomically(
     target: Path,
     *,
     overwrite: Replace,
@@ -88,7 +90,7 @@ def staged(
     """
     final = target.resolve()
     check_folder(final)
-    check_vacant(final, overwrite=overwrite, belongs=belongs)
+    check_overwrite(final, overwrite=overwrite, belongs=belongs)
     _tidy(final)
     folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix_of(final)}{os.getpid()}-", final.parent))
     try:
@@ -143,9 +145,9 @@ def _publish(
 ) -> None:
     """Move all files of ``folder`` beside ``final``, that one last."""
     files = sorted(folder.iterdir(), key=lambda file: (file.name == final.name, file.name))
-    check_vacant(final, overwrite=overwrite, belongs=belongs)
+    check_overwrite(final, overwrite=overwrite, belongs=belongs)
     for file in files:
-        check_vacant(final.with_name(file.name), overwrite=overwrite)
+        check_overwrite(final.with_name(file.name), overwrite=overwrite)
         _flush(file)
     if publishing is not None:
         publishing({final.with_name(file.name): identity_of(file) for file in files})

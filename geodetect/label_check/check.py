@@ -50,7 +50,7 @@ def check(
         Figures, findings in words, and the labels in question as features.
 
     Raises:
-        AnnotationError: A label file cannot be read or used.
+        LabelError: A label file cannot be read or used.
         GeoreferenceError: No raster has a CRS that can be used.
         RasterError: No raster can be read.
     """
@@ -89,7 +89,7 @@ def check_labels(
         Figures, findings in words, and the labels in question as features.
 
     Raises:
-        AnnotationError: It is not plain which raster an image of a data set is.
+        LabelError: It is not plain which raster an image of a data set is.
         GeoreferenceError: A raster has no CRS.
     """
     settings = settings or CheckSettings()

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from geodetect.errors import RasterError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import frame
 from geodetect.geo.reproject import reproject_each
@@ -171,9 +171,9 @@ def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
     if coarse.valid.all():
         return ()
     sheet = coarse.sheet
-    boxes = bx.clip(sheet.boxes, sheet.frame)
+    boxes = box_ops.clip(sheet.boxes, sheet.frame)
     suspects = np.flatnonzero(
-        (bx.area(boxes) > 0) & (_valid_shares(boxes * coarse.ratio, coarse.valid) < 0.9)
+        (box_ops.area(boxes) > 0) & (_valid_shares(boxes * coarse.ratio, coarse.valid) < 0.9)
     )
     try:
         with sheet.raster:
@@ -261,8 +261,8 @@ def _far_from_labels(coarse: _Coarse, points: FloatArray, far_m: float) -> BoolA
     from scipy.spatial import KDTree
 
     free = np.ones(coarse.valid.shape, bool)
-    boxes = bx.clip(coarse.sheet.boxes * coarse.ratio, frame(coarse.grid))
-    for x1, y1, x2, y2 in boxes[bx.area(boxes) > 0]:
+    boxes = box_ops.clip(coarse.sheet.boxes * coarse.ratio, frame(coarse.grid))
+    for x1, y1, x2, y2 in boxes[box_ops.area(boxes) > 0]:
         free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
     far = coarse.valid
     if not free.all():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.errors import InputError, RasterError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import frame
 from geodetect.geo.tiles import Tile
@@ -56,7 +56,7 @@ class LabelledRaster:
     @property
     def visible(self) -> FloatArray:
         """Share of each label's box that lies on the raster, ``float64[K]`` in 0..1."""
-        return bx.share_inside(self.boxes, self.frame)
+        return box_ops.fraction_inside(self.boxes, self.frame)
 
     @property
     def sizes_m(self) -> FloatArray:
@@ -112,7 +112,7 @@ def with_labels(rasters: Sequence[Raster], labels: LabelSet) -> list[LabelledRas
     """The rasters with the labels that touch them.
 
     Raises:
-        AnnotationError: It is not plain which raster an image of a data set is.
+        LabelError: It is not plain which raster an image of a data set is.
     """
     placed = match_labels(labels, [(raster.path, raster.grid) for raster in rasters])
     return [

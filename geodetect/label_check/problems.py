@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject_each
 from geodetect.io.labels.label_set import Fault, ImageLabels, LabelSet, MapLabels
@@ -88,9 +88,9 @@ def duplicates(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Probl
     """The later ones of labels that lie on each other, with an IoU above 0.9 of their boxes."""
     found: dict[int, Problem] = {}
     for sheet in sheets:
-        pairs = bx.overlap_pairs(sheet.boxes, sheet.boxes)
+        pairs = box_ops.overlap_pairs(sheet.boxes, sheet.boxes)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        same = bx.iou(sheet.boxes[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > DUPLICATE_IOU
+        same = box_ops.iou(sheet.boxes[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > DUPLICATE_IOU
         for first, second in np.sort(sheet.numbers[pairs[same]], axis=1).tolist():
             found.setdefault(second, _duplicate(labels, first, second))
     return [found[number] for number in sorted(found)]

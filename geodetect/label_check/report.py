@@ -8,7 +8,7 @@ from typing import Any, Literal
 import geopandas as gpd
 import numpy as np
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.model.network.anchor_fit import Anchors, RecallBin
 
@@ -129,11 +129,11 @@ class LabelReport:
         """Stop where a training would be pointless.
 
         Raises:
-            AnnotationError: There are errors; the message is that of the first.
+            LabelError: There are errors; the message is that of the first.
         """
         if self.errors:
             more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-            raise AnnotationError(self.errors[0].text + more)
+            raise LabelError(self.errors[0].text + more)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; of the problems, how many of each reason."""

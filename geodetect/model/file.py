@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from geodetect.errors import ModelFileError, OutputError, said
-from geodetect.io.atomic import check_folder, check_vacant, staged
+from geodetect.errors import ModelFileError, OutputError, error_text
+from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
 from geodetect.model.card import ModelCard
 
 FORMAT = "geodetect"
@@ -79,7 +79,9 @@ def checksum(name: str | os.PathLike[str]) -> str:
     return _read_header(model_path(name))[2]
 
 
-def load_bundle(name: str | os.PathLike[str]) -> tuple[ModelCard, dict[str, NDArray[np.generic]]]:
+def read_model_file(
+    name: str | os.PathLike[str],
+) -> tuple[ModelCard, dict[str, NDArray[np.generic]]]:
     """Card and weights of a model, checked against the checksum in its header.
 
     Raises:
@@ -111,10 +113,10 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     if target.suffix != SUFFIX:
         raise OutputError(f"{target}: the name of a model file ends in {SUFFIX}")
     check_folder(target)
-    check_vacant(target, overwrite=overwrite)
+    check_overwrite(target, overwrite=overwrite)
 
 
-def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:
+def write_model_file(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:
     """Write a model file, replacing one of that name; it appears whole or not at all.
 
     Args:
@@ -130,7 +132,7 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
     try:
         ModelCard.model_validate_json(text)
     except ValidationError as error:
-        raise OutputError(f"{target}: the model card is not valid: {said(error)}") from error
+        raise OutputError(f"{target}: the model card is not valid: {error_text(error)}") from error
     arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
     header = {
         "format": FORMAT,
@@ -139,7 +141,7 @@ def save_bundle(path: str | os.PathLike[str], card: ModelCard, weights: Weights)
         "sha256": _checksum(text, arrays),
     }
     try:
-        with staged(target, overwrite=True) as path:
+        with write_atomically(target, overwrite=True) as path:
             path.write_bytes(save(arrays, metadata=header))
     except OutputError:
         raise
@@ -171,7 +173,9 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
         text = header["card"]
         return ModelCard.model_validate_json(text), text, header.get("sha256", "")
     except (ValidationError, KeyError) as error:
-        raise ModelFileError(f"{path}: the model card cannot be read: {said(error)}") from error
+        raise ModelFileError(
+            f"{path}: the model card cannot be read: {error_text(error)}"
+        ) from error
 
 
 def _checksum(card: str, weights: Weights) -> str:

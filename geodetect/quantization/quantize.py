@@ -16,14 +16,14 @@ from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import boxes_apart, match_boxes_at
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan, plan_rasters
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.model.card import Int8Record, ModelCard
-from geodetect.model.file import Weights, check_target, load_bundle, save_bundle
+from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import with_int8, without_int8
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.quantization.nncf import Image, import_nncf, quantize_network, versions
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.types import PathLike
@@ -75,7 +75,7 @@ def quantize(
     *,
     settings: QuantizeSettings | None = None,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> ModelCard:
     """Write a model file that holds the network in 8 bit too, for ``precision="int8"``.
 
@@ -100,7 +100,7 @@ def quantize(
     settings, target = settings or QuantizeSettings(), Path(output)
     check_target(target, overwrite=overwrite)
     import_nncf()  # if it is missing, say so before any work
-    card, arrays = load_bundle(model)
+    card, arrays = read_model_file(model)
     weights = without_int8(arrays)
     with ExitStack() as stack:
         plans = plan_rasters(rasters, card, _looking(settings))
@@ -125,7 +125,7 @@ def quantize(
         **asdict(closeness),
     )
     new = card.model_copy(update={"int8": record})
-    save_bundle(target, new, both)
+    write_model_file(target, new, both)
     return new
 
 
@@ -234,6 +234,8 @@ def _tile(scheme: TileScheme, index: int) -> Tile:
     return next(islice(scheme.row(row), column, None))
 
 
-def _detector(card: ModelCard, weights: Weights, precision: str, *, conf: float) -> NetworkDetector:
+def _detector(
+    card: ModelCard, weights: Weights, precision: str, *, conf: float
+) -> RetinaNetDetector:
     runtime = open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu")
-    return NetworkDetector(runtime, conf=conf)
+    return RetinaNetDetector(runtime, conf=conf)

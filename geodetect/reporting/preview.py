@@ -9,7 +9,7 @@ import geopandas as gpd
 from PIL import Image
 
 from geodetect.errors import InputError
-from geodetect.io.atomic import check_folder, check_vacant
+from geodetect.io.atomic import check_folder, check_overwrite
 from geodetect.reporting.drawing.canvas import open_to_show, raster_frame
 from geodetect.reporting.drawing.contact_sheet import draw_sheet
 from geodetect.reporting.drawing.images import FORMATS, write_picture
@@ -73,4 +73,4 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
             f"{target.name}: a picture is one of {', '.join(FORMATS)}; call --output overview.png"
         )
     check_folder(target.resolve())
-    check_vacant(target.resolve(), overwrite=overwrite)
+    check_overwrite(target.resolve(), overwrite=overwrite)

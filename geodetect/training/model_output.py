@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geodetect.model.card import ModelCard, TrainingRecord
-from geodetect.model.file import Weights, save_bundle
+from geodetect.model.file import Weights, write_model_file
 from geodetect.settings import TrainSettings
 from geodetect.training.data.training_data import TrainingGround
 from geodetect.training.distributed import Processes
 from geodetect.training.loop import Loop
 from geodetect.training.run.folder import RunFolder
-from geodetect.training.run.summary import TrainingTally
+from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.validation.metrics import Validation, calibrated
 from geodetect.training.validation.validator import HeldOut
 
@@ -44,7 +44,7 @@ class Plan:
     processes: Processes
 
 
-def write_model(loop: Loop, plan: Plan, tally: TrainingTally) -> ModelCard:
+def write_model(loop: Loop, plan: Plan, tally: TrainingSummary) -> ModelCard:
     """Write the model that is kept, and what was measured of it.
 
     Returns:
@@ -59,7 +59,7 @@ def write_model(loop: Loop, plan: Plan, tally: TrainingTally) -> ModelCard:
         gsd_range_m = plan.held_out.gsd_range_m(weights, measured)
         card = calibrated(card, measured).model_copy(update={"gsd_range_m": gsd_range_m})
         measured.save(plan.folder.path)
-    save_bundle(plan.target, card, weights)
+    write_model_file(plan.target, card, weights)
     tally.kept_step = step
     tally.kept = "last" if step == loop.step else "best"
     return card
@@ -80,7 +80,7 @@ def _kept(loop: Loop, plan: Plan) -> tuple[int, Weights, Validation | None]:
     return step, best, measured
 
 
-def save_best(loop: Loop, plan: Plan, tally: TrainingTally) -> str:
+def save_best(loop: Loop, plan: Plan, tally: TrainingSummary) -> str:
     """Keep what a training that went wrong has brought.
 
     Returns:

@@ -16,7 +16,7 @@ from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import Anchors
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.settings import TrainSettings
 from geodetect.training.anchors.selection import OURS, with_anchors
 from geodetect.training.data.chip_sampler import ChipSampler
@@ -29,7 +29,7 @@ from geodetect.training.loop import Loop
 from geodetect.training.lr_finder import run_range_test
 from geodetect.training.model_output import Plan, save_best, write_model
 from geodetect.training.run.folder import LABELS, SPLIT, RunFolder, write_json
-from geodetect.training.run.summary import TrainingTally
+from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.run.tensorboard import TensorBoardLog, load_writer
 from geodetect.training.validation.validator import HeldOut
 from geodetect.types import PathLike
@@ -47,8 +47,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
-    progress: Progress = silent,
-    tally: TrainingTally | None = None,
+    progress: Progress = no_progress,
+    tally: TrainingSummary | None = None,
 ) -> ModelCard:
     """Train a model on labelled rasters and write it to a file.
 
@@ -81,7 +81,7 @@ def train(
         The card of the model.
 
     Raises:
-        AnnotationError: The labels cannot be used.
+        LabelError: The labels cannot be used.
         DivergenceError: The loss is no longer a number. The best model so far is written; if none
             was measured yet, the last checkpoint stays.
         InputError: Settings, rasters and labels do not go together.
@@ -91,7 +91,7 @@ def train(
         OutputError: The model or the run folder cannot be written.
     """
     settings = settings or TrainSettings()
-    tally = tally if tally is not None else TrainingTally()
+    tally = tally if tally is not None else TrainingSummary()
     target = Path(output)
     folder = RunFolder.beside(target) if run_dir is None else RunFolder(Path(run_dir))
     tally.run_dir = str(folder.path)
@@ -128,7 +128,7 @@ def train(
             if processes.is_first and tensorboard:
                 board = TensorBoardLog(folder.path, step=loop.step)
                 loop.board = stack.enter_context(closing(board))
-        _run(loop, plan, tally, progress=progress if processes.is_first else silent)
+        _run(loop, plan, tally, progress=progress if processes.is_first else no_progress)
         with processes.together():
             if processes.is_first:
                 card = write_model(loop, plan, tally)
@@ -175,7 +175,7 @@ def sampler_of(grounds: TrainingGround, settings: TrainSettings, *, gsd_m: float
     """What draws the chips of a training.
 
     Raises:
-        AnnotationError: No object is left to learn from.
+        LabelError: No object is left to learn from.
     """
     return ChipSampler(
         grounds.trained,
@@ -262,7 +262,7 @@ def _make_folder(folder: RunFolder, grounds: TrainingGround) -> None:
         RunFolder(path).metrics.start()
 
 
-def _run(loop: Loop, plan: Plan, tally: TrainingTally, *, progress: Progress) -> None:
+def _run(loop: Loop, plan: Plan, tally: TrainingSummary, *, progress: Progress) -> None:
     """Train, and say what is left of a training that does not come to its end."""
     damaged = [loop.sampler.damaged, plan.held_out.damaged]
     try:
@@ -284,7 +284,7 @@ def _interrupted(loop: Loop, folder: RunFolder) -> str:
     return f"interrupted at step {loop.step}, before the first checkpoint; no result was written"
 
 
-def _count(tally: TrainingTally, loop: Loop, damaged: Sequence[dict[str, str]]) -> None:
+def _count(tally: TrainingSummary, loop: Loop, damaged: Sequence[dict[str, str]]) -> None:
     tally.steps, tally.seconds, tally.lr = loop.step, loop.seconds, loop.learner.lr
     tally.validations = loop.selection.validations
     tally.stopped_early = loop.stalled

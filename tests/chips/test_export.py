@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geodetect.chips.export import ExportSummary, export_chips
-from geodetect.errors import AnnotationError, InputError, OutputError
+from geodetect.errors import InputError, LabelError, OutputError
 from geodetect.geo.grid import Grid, apply_affine
 
 Float = NDArray[np.float64]
@@ -341,14 +341,14 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
 def test_labels_elsewhere_are_an_error_and_leave_nothing(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif")
     far = labels(BOXES + 1e5)
-    with pytest.raises(AnnotationError, match="none of the 4 labels lies on the rasters"):
+    with pytest.raises(LabelError, match="none of the 4 labels lies on the rasters"):
         export_chips(sheet, far, tmp_path / "chips")
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.tif"]
 
 
 def test_nothing_visible_enough_is_an_error(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=64, height=64)
-    with pytest.raises(AnnotationError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
         export_chips(sheet, labels(np.array([[60.0, 0, 80, 10]]), ["pool"]), tmp_path / "chips")
 
 
@@ -382,7 +382,7 @@ def test_a_failed_export_leaves_the_old_one(tmp_path: Path) -> None:
     sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
     export_chips(sheet, labels(), out)
     before = (out / "annotations.json").read_text()
-    with pytest.raises(AnnotationError):
+    with pytest.raises(LabelError):
         export_chips(sheet, labels(BOXES + 1e5), out, overwrite=True)
     assert (out / "annotations.json").read_text() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["chips", "sheet.tif"]
@@ -418,9 +418,9 @@ def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
     files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
     for file in files:
         file.write_text('{"type": "FeatureCollection", "features": []}')
-    with pytest.raises(AnnotationError, match=r"a\.geojson holds no objects.*--empty inf"):
+    with pytest.raises(LabelError, match=r"a\.geojson holds no objects.*--empty inf"):
         export_chips(sheet, files[0], out, chip_px=64)
-    with pytest.raises(AnnotationError, match=r"a\.geojson and 1 more label files hold no objects"):
+    with pytest.raises(LabelError, match=r"a\.geojson and 1 more label files hold no objects"):
         export_chips(sheet, files, out, chip_px=64, empty=1.0)
     assert not out.exists()
     assert export_chips(sheet, files, out, chip_px=64, empty=True).empty_chips == 12
@@ -429,7 +429,7 @@ def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
 def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) -> None:
     sheets = [raster(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
     four = labels(BOXES[3:], ["pool"])  # each chip sees 36 % at most
-    with pytest.raises(AnnotationError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
         export_chips(sheets, four, tmp_path / "chips", chip_px=64)
 
 

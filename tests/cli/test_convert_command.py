@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from geodetect.model.file import load_bundle
+from geodetect.model.file import read_model_file
 from geodetect_cli.app import app
 from tests.helpers.stock_networks import small_network
 
@@ -34,7 +34,7 @@ def test_the_card_of_the_new_model_is_printed_as_json(weights: Path, tmp_path: P
     options = ("--classes", "car, bus", "--gsd", "25cm", "--name", "cars", "--json")
     code, out, err = run(weights, "-o", path, *options)
     assert (code, err) == (0, "")
-    assert json.loads(out) == load_bundle(path)[0].model_dump(mode="json")
+    assert json.loads(out) == read_model_file(path)[0].model_dump(mode="json")
     values = json.loads(out)
     assert (values["name"], values["classes"], values["gsd_m"]) == ("cars", ["car", "bus"], 0.25)
     assert (values["tile_px"], values["input_scale"]) == (512, 800 / 512)
@@ -117,6 +117,6 @@ def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
 def test_converting_twice_gives_the_same_weights(weights: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         run(weights, "-o", tmp_path / f"{name}.safetensors", "--classes", "x,y")
-    first, second = (load_bundle(tmp_path / f"{name}.safetensors")[1] for name in ("a", "b"))
+    first, second = (read_model_file(tmp_path / f"{name}.safetensors")[1] for name in ("a", "b"))
     for key, value in first.items():
         np.testing.assert_array_equal(value, second[key])

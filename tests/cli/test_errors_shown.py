@@ -445,5 +445,5 @@ def test_a_bug_shows_its_traceback(ready: Ready, monkeypatch: pytest.MonkeyPatch
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(inference, "find_objects", broken)
+    monkeypatch.setattr(inference, "predict_layer", broken)
     assert isinstance(ready.predict().exception, ZeroDivisionError)

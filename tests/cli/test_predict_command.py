@@ -341,14 +341,14 @@ def test_a_file_that_somebody_makes_meanwhile_is_never_replaced(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "found.geojson"
-    find = inference.find_objects
+    find = inference.predict_layer
 
     def finding(*arguments: object, **options: object) -> object:
         found = find(*arguments, **options)
         target.write_text("mine")
         return found
 
-    monkeypatch.setattr(inference, "find_objects", finding)
+    monkeypatch.setattr(inference, "predict_layer", finding)
     for _ in range(2):
         result = predict(scene, "-o", target, *LONG)
         assert result.exit_code == 1

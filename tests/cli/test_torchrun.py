@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from geodetect.model.card import ModelCard
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from tests.helpers.tiny import (
     SQUARE_PX,
     grid_corners,
@@ -86,7 +86,7 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
     assert len(told[0]) == 1
     one, two = (sorted(path.relative_to(o.parent) for path in o.parent.rglob("*")) for o in outputs)
     assert one == two
-    (card, alone), (shared, both) = (load_bundle(output) for output in outputs)
+    (card, alone), (shared, both) = (read_model_file(output) for output in outputs)
     assert shared.metrics["ap50"] == pytest.approx(card.metrics["ap50"], abs=1e-3)
     assert shared.training == card.training
     for key, weights in alone.items():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from geodetect_cli.app import app
 from tests.helpers.tiny import (
     SQUARE_PX,
@@ -123,8 +123,8 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     assert not output.exists()
     done = run_program(*command, "--resume", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    card, weights = load_bundle(output)
-    expected_card, expected = load_bundle(trained)
+    card, weights = read_model_file(output)
+    expected_card, expected = read_model_file(trained)
     assert card == expected_card
     assert weights.keys() == expected.keys()
     assert all(np.array_equal(weights[key], expected[key]) for key in expected)

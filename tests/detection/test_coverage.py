@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import geodetect
-from geodetect import CallableDetector, PredictSettings, Tally
+from geodetect import CallableDetector, PredictSettings, RunSummary
 from geodetect.detection import coverage
 from geodetect.detection.coverage import (
     LOOKED_AT,
@@ -37,7 +37,7 @@ def nothing(image: Any) -> Any:
 
 
 def looked(paths: Any, *, gsd_m: float | None = None, **options: Any) -> gpd.GeoDataFrame:
-    tally = Tally()
+    tally = RunSummary()
     detector = CallableDetector(nothing, tile_px=64, gsd_m=gsd_m)
     geodetect.predict(paths, detector, settings=PredictSettings(**options), tally=tally)
     return coverage_table(tally.coverage)
@@ -187,5 +187,5 @@ def test_predictions_are_the_same_whatever_is_noted(save: Save) -> None:
     def find(image: NDArray[np.uint8]) -> Any:
         return [[3, 3, 20, 20]], [0.9], [0]
 
-    with_tally = geodetect.predict(path, CallableDetector(find, tile_px=64), tally=Tally())
+    with_tally = geodetect.predict(path, CallableDetector(find, tile_px=64), tally=RunSummary())
     assert geodetect.predict(path, CallableDetector(find, tile_px=64)).equals(with_tally)

@@ -13,8 +13,8 @@ from pyproj import CRS, Transformer
 
 from geodetect.detection.detection_layer import (
     COLUMNS,
-    FoundObjects,
-    RasterObjects,
+    DetectionLayer,
+    RasterDetections,
     empty_table,
 )
 from geodetect.detection.detections import Detections
@@ -30,7 +30,7 @@ def table(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> pd.
     count = len(np.reshape(np.asarray(boxes), (-1, 4)))
     scores = options.pop("scores", np.linspace(0.9, 0.5, count))
     found = Detections.of(boxes, scores, options.pop("labels", None), **options)
-    return RasterObjects.of(found, grid, classes=["pool", "pond"], raster="scene.tif").table()
+    return RasterDetections.of(found, grid, classes=["pool", "pond"], raster="scene.tif").table()
 
 
 def kinds(frame: pd.DataFrame) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_scores_have_four_decimals_and_flags_and_classes_follow_their_box():
 
 
 def test_no_detections_make_an_empty_table_with_the_same_types():
-    nothing = RasterObjects.of(
+    nothing = RasterDetections.of(
         Detections.empty(), LAMBERT, classes=["pool"], raster="a.tif"
     ).table()
     assert len(nothing) == 0
@@ -111,20 +111,20 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
     found = Detections.of(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
     one, other = (
-        RasterObjects.of(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
+        RasterDetections.of(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
         for rows in (found, found[np.array(order)])
     )
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
 
 
-def objects(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> RasterObjects:
+def objects(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> RasterDetections:
     found = Detections.of(boxes, np.ones(len(boxes)), **options)
-    return RasterObjects.of(found, grid, classes=["pool", "pond"], raster="scene.tif")
+    return RasterDetections.of(found, grid, classes=["pool", "pond"], raster="scene.tif")
 
 
 def test_objects_of_two_rasters_share_the_first_crs_and_count_on():
     utm = Grid(parse_crs("EPSG:32631"), Affine(0.1, 0, 449000, 0, -0.1, 5411000), 1000, 800)
-    both = FoundObjects((objects(), objects(utm))).table()
+    both = DetectionLayer((objects(), objects(utm))).table()
     assert both["id"].tolist() == [1, 2, 3, 4, 5, 6]
     assert both.crs == CRS("EPSG:2154")
     back = Transformer.from_crs("EPSG:2154", "EPSG:32631", always_xy=True)
@@ -137,19 +137,22 @@ def test_objects_of_two_rasters_share_the_first_crs_and_count_on():
 
 
 def test_objects_can_be_brought_to_a_named_crs():
-    both = FoundObjects((objects(), objects(boxes=[])), parse_crs("EPSG:4326"))
+    both = DetectionLayer((objects(), objects(boxes=[])), parse_crs("EPSG:4326"))
     assert both.crs == both.table().crs == CRS("EPSG:4326")
     assert both.table().total_bounds[:2] == pytest.approx([2.31887, 48.83789], abs=1e-2)
 
 
 def test_objects_without_crs_are_joined_as_they_are():
-    both = FoundObjects((objects(PIXELS), objects(PIXELS))).table()
+    both = DetectionLayer((objects(PIXELS), objects(PIXELS))).table()
     assert both.crs is None
     assert both.geometry[3].equals(both.geometry[0])
 
 
 def test_no_rasters_make_an_empty_table():
-    for nothing in (FoundObjects((), parse_crs("EPSG:2154")), FoundObjects((objects(boxes=[]),))):
+    for nothing in (
+        DetectionLayer((), parse_crs("EPSG:2154")),
+        DetectionLayer((objects(boxes=[]),)),
+    ):
         assert kinds(nothing.table()) == kinds(table())
         assert nothing.table().crs == CRS("EPSG:2154")
         assert (len(nothing), nothing.by_class, nothing.area_m2) == (0, {}, 0)
@@ -157,12 +160,12 @@ def test_no_rasters_make_an_empty_table():
 
 def test_rasters_with_and_without_crs_do_not_mix():
     with pytest.raises(GeoreferenceError, match="--src-crs"):
-        FoundObjects((objects(), objects(PIXELS)))
+        DetectionLayer((objects(), objects(PIXELS)))
 
 
 @given(st.lists(st.integers(0, 7), max_size=4), st.integers(1, 5))
 def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int):
-    found = FoundObjects(tuple(objects(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts))
+    found = DetectionLayer(tuple(objects(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("geodetect.io.vector.chunks.ROWS_AT_ONCE", rows_at_once)
         pieces = list(found.pieces())
@@ -173,18 +176,18 @@ def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int)
 
 def test_sums_are_those_of_the_table():
     labels, truncated = [1, 1, 0], [True, False, True]
-    found = FoundObjects((objects(), objects(labels=labels, truncated=truncated)))
+    found = DetectionLayer((objects(), objects(labels=labels, truncated=truncated)))
     whole = found.table()
     assert found.by_class == dict(whole["class"].value_counts()) == {"pool": 4, "pond": 2}
     assert found.by_raster == {"scene.tif": 6}
     assert found.truncated == whole["truncated"].sum() == 2
     assert found.area_m2 == pytest.approx(whole["area_m2"].sum())
-    assert FoundObjects((objects(PIXELS),)).area_m2 == 0
+    assert DetectionLayer((objects(PIXELS),)).area_m2 == 0
 
 
 def test_the_raster_name_may_have_any_letters():
     name = str(Path("zürich") / "東京 ñandú.tif")
-    frame = RasterObjects.of(
+    frame = RasterDetections.of(
         Detections.of(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
     ).table()
     assert set(frame["raster"]) == {name}

@@ -13,7 +13,7 @@ from torchvision.ops import nms
 
 from geodetect.detection import nms as suppression
 from geodetect.detection.nms import suppress
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 
 Box = tuple[int, int, int, int]
 places = st.tuples(
@@ -29,7 +29,7 @@ def one_by_one(
     kept: list[int] = []
     for row in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
         rivals = [k for k in kept if labels[k] == labels[row]]
-        if all(bx.iou(boxes[[row]], boxes[[k]])[0] <= iou for k in rivals):
+        if all(box_ops.iou(boxes[[row]], boxes[[k]])[0] <= iou for k in rivals):
             kept.append(row)
     return kept
 

@@ -21,7 +21,7 @@ import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detection_layer import COLUMNS
 from geodetect.detection.detections import Detections
-from geodetect.detection.predict import Tally
+from geodetect.detection.predict import RunSummary
 from geodetect.errors import GeodetectError, GeodetectWarning, InputError, RasterError
 from geodetect.io.raster.reader import Raster
 from geodetect.model.card import ModelCard
@@ -64,7 +64,7 @@ class Counting:
 
 
 def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) -> None:
-    count, tally = Counting(), Tally()
+    count, tally = Counting(), RunSummary()
     path = save(np.zeros((3, 200, 200), np.uint8), nodata=0)
     found = geodetect.predict(path, CallableDetector(count, tile_px=64), tally=tally)
     assert len(found) == 0
@@ -231,7 +231,7 @@ def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save:
     paths = [save(good, f"{i}.tif", crs=crs[i]) for i in range(4)]
     paths[place] = damage(save(noise, "bad.tif", crs=crs[place], compress="deflate", tiled=True,
                                blockxsize=64, blockysize=64))  # fmt: skip
-    calls, tally = list[tuple[int, int]](), Tally()
+    calls, tally = list[tuple[int, int]](), RunSummary()
 
     def note(done: int, total: int, /, **figures: float) -> None:
         calls.append((done, total))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from geodetect.detection.retinanet_detector import NetworkDetector, load_detector
+from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import ModelFileError
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.network.anchors_torch import anchors_of_image, encode
@@ -28,9 +28,9 @@ CORNERS = [(4, 4), (36, 20), (100, 100), (20, 76), (108, 4)]
 
 
 @pytest.fixture(scope="module")
-def detector() -> NetworkDetector:
+def detector() -> RetinaNetDetector:
     card = tiny_card()
-    return NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+    return RetinaNetDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
 
 
 def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -63,14 +63,14 @@ def told(
     **options: float,
 ) -> list:
     card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
-    detector = NetworkDetector(Says(card, found), **options)
+    detector = RetinaNetDetector(Says(card, found), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
     one = detector(pixels, everywhere(pixels))[0]
     rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
     return [(box, round(float(score), 3), int(label)) for box, score, label in rows]
 
 
-def test_every_square_is_found_once_at_its_place(detector: NetworkDetector) -> None:
+def test_every_square_is_found_once_at_its_place(detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
     found = detector(image, everywhere(image))[0]
     expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS)
@@ -78,12 +78,12 @@ def test_every_square_is_found_once_at_its_place(detector: NetworkDetector) -> N
     assert (found.scores > 0.9).all()
 
 
-def test_an_image_without_squares_has_no_detections(detector: NetworkDetector) -> None:
+def test_an_image_without_squares_has_no_detections(detector: RetinaNetDetector) -> None:
     image = squares_image(128, [])[None]
     assert [len(one) for one in detector(image, everywhere(image))] == [0]
 
 
-def test_the_batch_does_not_matter(detector: NetworkDetector) -> None:
+def test_the_batch_does_not_matter(detector: RetinaNetDetector) -> None:
     images = np.stack([squares_image(128, CORNERS[i:]) for i in range(4)])
     together = detector(images, everywhere(images))
     for image, found in zip(images, together, strict=True):
@@ -98,7 +98,7 @@ def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
     height: int, width: int
 ) -> None:
     card = tiny_card(conf=0.0)
-    every_anchor = NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
+    every_anchor = RetinaNetDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
     image = squares_image(128, CORNERS)[None, :, :height, :width]
     boxes = every_anchor(image, everywhere(image))[0].boxes
     assert len(boxes)
@@ -107,13 +107,13 @@ def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
     assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def test_padding_finds_what_is_there_and_no_more(detector: NetworkDetector) -> None:
+def test_padding_finds_what_is_there_and_no_more(detector: RetinaNetDetector) -> None:
     image = squares_image(128, [(4, 4), (36, 20)])[None, :, :37, :53]
     found = detector(image, everywhere(image))[0]
     assert sorted(found.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
 
 
-def test_pixels_outside_the_imagery_hold_no_objects(detector: NetworkDetector) -> None:
+def test_pixels_outside_the_imagery_hold_no_objects(detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
     valid = everywhere(image)
     valid[:, :, 64:] = False

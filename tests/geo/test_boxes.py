@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 
 coordinates = st.floats(-1e6, 1e6, width=32)
 any_boxes = hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(4)), elements=coordinates)
@@ -13,38 +13,42 @@ boxes = any_boxes.map(
 
 
 def test_the_area_of_a_reversed_box_is_zero() -> None:
-    assert bx.area(np.array([[5.0, 5, 2, 9], [5, 5, 2, 2], [0, 0, 2, 3]])).tolist() == [0, 0, 6]
+    assert box_ops.area(np.array([[5.0, 5, 2, 9], [5, 5, 2, 2], [0, 0, 2, 3]])).tolist() == [
+        0,
+        0,
+        6,
+    ]
 
 
 @given(boxes, hnp.arrays(np.float64, 4, elements=coordinates))
 def test_clipping_keeps_exactly_what_is_shared(found: np.ndarray, corners: np.ndarray) -> None:
     frame = np.concatenate([np.minimum(*corners.reshape(2, 2)), np.maximum(*corners.reshape(2, 2))])
-    clipped = bx.clip(found, frame)
+    clipped = box_ops.clip(found, frame)
     np.testing.assert_array_equal(
-        bx.area(clipped), bx.intersection(found, np.broadcast_to(frame, found.shape))
+        box_ops.area(clipped), box_ops.intersection(found, np.broadcast_to(frame, found.shape))
     )
     assert (clipped >= np.tile(frame[:2], 2)).all()
     assert (clipped <= np.tile(frame[2:], 2)).all()
-    np.testing.assert_array_equal(bx.clip(clipped, frame), clipped)
+    np.testing.assert_array_equal(box_ops.clip(clipped, frame), clipped)
 
 
 def test_each_box_can_have_a_frame_of_its_own() -> None:
     found = np.array([[0.0, 0, 10, 10]] * 2)
     frames = np.array([[2.0, 2, 4, 4], [5, 0, 20, 20]])
-    assert bx.clip(found, frames).tolist() == [[2, 2, 4, 4], [5, 0, 10, 10]]
+    assert box_ops.clip(found, frames).tolist() == [[2, 2, 4, 4], [5, 0, 10, 10]]
 
 
 def test_iou_of_known_boxes() -> None:
     a = np.array([[0.0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 2, 2], [1, 1, 1, 1]])
     b = np.array([[1.0, 0, 3, 2], [0, 0, 2, 2], [2, 0, 4, 2], [1, 1, 1, 1]])
-    np.testing.assert_allclose(bx.iou(a, b), [1 / 3, 1, 0, 0])
+    np.testing.assert_allclose(box_ops.iou(a, b), [1 / 3, 1, 0, 0])
 
 
 @given(boxes, boxes)
 def test_iou_is_symmetric_and_a_share(a: np.ndarray, b: np.ndarray) -> None:
     n = min(len(a), len(b))
-    shared = bx.iou(a[:n], b[:n])
-    np.testing.assert_array_equal(shared, bx.iou(b[:n], a[:n]))
+    shared = box_ops.iou(a[:n], b[:n])
+    np.testing.assert_array_equal(shared, box_ops.iou(b[:n], a[:n]))
     assert ((shared >= 0) & (shared <= 1)).all()
 
 
@@ -56,4 +60,4 @@ def test_pairs_are_all_that_touch_in_order(a: np.ndarray, b: np.ndarray) -> None
         for j, q in enumerate(b)
         if (p[:2] <= q[2:]).all() and (q[:2] <= p[2:]).all()
     ]
-    assert bx.overlap_pairs(a, b).tolist() == expected
+    assert box_ops.overlap_pairs(a, b).tolist() == expected

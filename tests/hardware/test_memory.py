@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from geodetect.hardware.memory import free_bytes, is_shortage, network_bytes_per_px
+from geodetect.hardware.memory import free_bytes, is_shortage
+from geodetect.model.network.memory_use import network_bytes_per_px
 from geodetect.model.network.presets import network_config
 from tests.helpers.tiny import program_environment
 

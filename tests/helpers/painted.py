@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
 
 Float = NDArray[np.float64]
@@ -238,7 +238,7 @@ class Jittered:
         boxes = boxes + draw(boxes.shape) * self.share * extents
         if self.clipped:
             frame = np.array([0, 0, pixels.shape[2], pixels.shape[1]], np.float64)
-            boxes = bx.clip(boxes, frame)
+            boxes = box_ops.clip(boxes, frame)
         return boxes, scores, labels
 
 
@@ -254,7 +254,7 @@ def look(
 
 
 @dataclass(frozen=True)
-class Tally:
+class RunSummary:
     """How a result compares with the truth."""
 
     objects: int
@@ -263,10 +263,10 @@ class Tally:
     inexact: int
 
 
-def compare(truth: Float, found: Float) -> Tally:
+def compare(truth: Float, found: Float) -> RunSummary:
     """Match one to one at IoU 0.5, best first, and count what is left."""
-    pairs = bx.overlap_pairs(truth, found)
-    overlap = bx.iou(truth[pairs[:, 0]], found[pairs[:, 1]])
+    pairs = box_ops.overlap_pairs(truth, found)
+    overlap = box_ops.iou(truth[pairs[:, 0]], found[pairs[:, 1]])
     matched_truth, matched_found, exact = set(), set(), 0
     for row in np.argsort(-overlap, kind="stable").tolist():
         a, b = pairs[row].tolist()
@@ -277,4 +277,4 @@ def compare(truth: Float, found: Float) -> Tally:
             matched_found.add(b)
             exact += bool((truth[a] == found[b]).all())
     n = len(matched_truth)
-    return Tally(len(truth), len(truth) - n, len(found) - n, n - exact)
+    return RunSummary(len(truth), len(truth) - n, len(found) - n, n - exact)

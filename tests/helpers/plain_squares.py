@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from geodetect.model.card import ModelCard
-from geodetect.model.file import save_bundle
+from geodetect.model.file import write_model_file
 from tests.helpers.tiny import (
     grid_corners,
     squares_image,
@@ -44,7 +44,7 @@ def plain_weights(card: ModelCard = PLAIN) -> dict[str, NDArray[np.generic]]:
 
 
 def save_plain_model(path: Path, **changes: object) -> Path:
-    save_bundle(path, PLAIN.model_copy(update=changes), plain_weights())
+    write_model_file(path, PLAIN.model_copy(update=changes), plain_weights())
     return path
 
 

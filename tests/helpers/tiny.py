@@ -23,7 +23,7 @@ from rasterio.enums import ColorInterp
 from torch import nn
 
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.file import save_bundle
+from geodetect.model.file import write_model_file
 from geodetect.model.network.retinanet import RetinaNet
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def weights_of(network: nn.Module) -> dict[str, NDArray[np.generic]]:
 
 def save_tiny_model(path: Path, **changes: object) -> Path:
     card = tiny_card(**changes)
-    save_bundle(path, card, weights_of(tiny_network(card)))
+    write_model_file(path, card, weights_of(tiny_network(card)))
     return path
 
 

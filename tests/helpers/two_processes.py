@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from geodetect.errors import GeodetectError, OutputError, RasterError
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.training import loop as loop_module
 from geodetect.training import lr_finder as lr_range
 from geodetect.training.data.chip_sampler import Chip, visible_objects
@@ -124,7 +124,7 @@ def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
         if done == 4:
             raise OutputError("the disk is full")
 
-    progress: Progress = fill if processes.is_first else silent
+    progress: Progress = fill if processes.is_first else no_progress
     own = folder / "cut" if processes.is_first else None
     options = {"processes": processes, **OPTIONS}
     with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
@@ -133,21 +133,21 @@ def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
     again = make(own, Scripted(0.3, 0.4), Finder(), **options)
     again.resume()
     since = again.step
-    return outcome(again, lambda: again.run(silent)) | {"cut": first["error"], "since": since}
+    return outcome(again, lambda: again.run(no_progress)) | {"cut": first["error"], "since": since}
 
 
 def out_of_patience(processes: Processes, folder: Path) -> Found:
     loop = make(None, Scripted(0.5, 0.3), processes=processes, val_every=1, steps=40, patience=2)
-    return outcome(loop, lambda: loop.run(silent))
+    return outcome(loop, lambda: loop.run(no_progress))
 
 
 def by_the_clock(processes: Processes, folder: Path) -> Found:
     """Minutes, while the clock of the second process stands still."""
     loop = make(None, Scripted(0.5), processes=processes, steps=10**6, minutes=0.02)
     if processes.is_first:
-        return outcome(loop, lambda: loop.run(silent))
+        return outcome(loop, lambda: loop.run(no_progress))
     with mock.patch.object(loop_module.time, "monotonic", return_value=0.0):
-        return outcome(loop, lambda: loop.run(silent))
+        return outcome(loop, lambda: loop.run(no_progress))
 
 
 def damaged_for_one(processes: Processes, folder: Path) -> Found:
@@ -161,7 +161,7 @@ def damaged_for_one(processes: Processes, folder: Path) -> Found:
 
     loop = make(None, processes=processes, steps=9)
     loop.sampler = Damaged()  # type: ignore[assignment]
-    return outcome(loop, lambda: loop.run(silent))
+    return outcome(loop, lambda: loop.run(no_progress))
 
 
 def diverging(processes: Processes, folder: Path) -> Found:
@@ -169,7 +169,7 @@ def diverging(processes: Processes, folder: Path) -> Found:
     loop = make(None, processes=processes)
     if not processes.is_first:
         loop.learner.network.classification.output.weight.data.mul_(float("inf"))
-    found = outcome(loop, lambda: loop.run(silent))
+    found = outcome(loop, lambda: loop.run(no_progress))
     return found | {"bits": ""}
 
 

@@ -13,7 +13,7 @@ import pytest
 import shapely
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import check_folder, staged
+from geodetect.io.atomic import check_folder, write_atomically
 from geodetect.io.vector.write import check_target, write
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, suffix: str):
 
 
 def test_nothing_appears_before_the_end(tmp_path: Path):
-    with staged(tmp_path / "a.txt", overwrite=False) as path:
+    with write_atomically(tmp_path / "a.txt", overwrite=False) as path:
         path.write_text("half")
         assert not (tmp_path / "a.txt").exists()
         path.write_text("whole")
@@ -101,14 +101,17 @@ def test_nothing_appears_before_the_end(tmp_path: Path):
 
 def test_a_failing_block_leaves_the_old_file(tmp_path: Path):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(ZeroDivisionError), staged(tmp_path / "a.txt", overwrite=True) as path:
+    with (
+        pytest.raises(ZeroDivisionError),
+        write_atomically(tmp_path / "a.txt", overwrite=True) as path,
+    ):
         path.write_text(str(1 / 0))
     assert sizes(tmp_path) == {"a.txt": 3}
 
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path):
     def write_late() -> None:
-        with staged(tmp_path / "a.txt", overwrite=False) as path:
+        with write_atomically(tmp_path / "a.txt", overwrite=False) as path:
             path.write_text("ours")
             (tmp_path / "a.txt").write_text("theirs")
 

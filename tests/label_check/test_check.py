@@ -15,7 +15,7 @@ import shapely
 from affine import Affine
 
 import geodetect
-from geodetect.errors import AnnotationError, GeoreferenceError, OutputError, RasterError
+from geodetect.errors import GeoreferenceError, LabelError, OutputError, RasterError
 from geodetect.label_check.check import check, check_labels
 from geodetect.label_check.problems import write_problems
 from geodetect.label_check.report import LabelReport
@@ -190,7 +190,7 @@ def test_labels_on_nodata_do_not_count_as_objects(tmp_path: Path) -> None:
 def test_a_raster_that_is_all_nodata_makes_training_pointless(tmp_path: Path) -> None:
     raster = write_raster(tmp_path / "scene.tif", squares_image(SIDE, []) * 0, nodata=0)
     report = check(raster, write_labels(tmp_path / "labels.geojson", SQUARES), settings=QUICK)
-    with pytest.raises(AnnotationError, match=r"all \d+ labels lie off the imagery or on nodata"):
+    with pytest.raises(LabelError, match=r"all \d+ labels lie off the imagery or on nodata"):
         report.raise_errors()
 
 
@@ -200,13 +200,13 @@ def test_labels_that_all_lie_elsewhere_make_training_pointless(
     labels = write_labels(tmp_path / "labels.geojson", [(9000, 9000, 9016, 9016)])
     report = check(raster, labels)
     assert (report.objects, report.sizes, report.shifts) == (0, (), ())
-    with pytest.raises(AnnotationError, match="none of the 1 labels lies on any of the 1 rasters"):
+    with pytest.raises(LabelError, match="none of the 1 labels lies on any of the 1 rasters"):
         report.raise_errors()
 
 
 def test_labels_without_objects_make_training_pointless(raster: Path, tmp_path: Path) -> None:
     report = check(raster, write_labels(tmp_path / "labels.geojson", []), settings=QUICK)
-    with pytest.raises(AnnotationError, match="hold no objects"):
+    with pytest.raises(LabelError, match="hold no objects"):
         report.raise_errors()
 
 
@@ -258,7 +258,7 @@ def test_classes_that_differ_in_spelling_only_are_pointed_out(raster: Path, tmp_
 def test_points_are_checked_at_their_size(raster: Path, tmp_path: Path) -> None:
     points = [(polygon(box).centroid, "square") for box in SQUARES]
     labels = layer(tmp_path / "labels.gpkg", points)
-    with pytest.raises(AnnotationError, match="--point-size"):
+    with pytest.raises(LabelError, match="--point-size"):
         check(raster, labels)
     report = check(raster, labels, settings=CheckSettings(point_size=4.0, shift=False))
     assert report.findings == ()

@@ -18,10 +18,10 @@ from geodetect.errors import ModelFileError, OutputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import (
     list_models,
-    load_bundle,
     load_card,
     model_path,
-    save_bundle,
+    read_model_file,
+    write_model_file,
 )
 
 CARD = ModelCard(name="toy", classes=("pool", "car"), gsd_m=0.2, metrics={"ap50": 0.5})
@@ -35,12 +35,12 @@ WEIGHTS = {
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "toy.safetensors"
-    save_bundle(path, CARD, WEIGHTS)
+    write_model_file(path, CARD, WEIGHTS)
     return path
 
 
 def test_a_model_comes_back_as_it_was_saved(file: Path) -> None:
-    card, weights = load_bundle(file)
+    card, weights = read_model_file(file)
     assert card == CARD == load_card(file)
     assert weights.keys() == WEIGHTS.keys()
     for key, value in WEIGHTS.items():
@@ -50,8 +50,8 @@ def test_a_model_comes_back_as_it_was_saved(file: Path) -> None:
 
 def test_weights_in_any_memory_layout_come_back(tmp_path: Path) -> None:
     turned = np.asfortranarray(np.arange(12.0).reshape(3, 4))[:, ::-1]
-    save_bundle(tmp_path / "m.safetensors", CARD, {"w": turned})
-    assert np.array_equal(load_bundle(tmp_path / "m.safetensors")[1]["w"], turned)
+    write_model_file(tmp_path / "m.safetensors", CARD, {"w": turned})
+    assert np.array_equal(read_model_file(tmp_path / "m.safetensors")[1]["w"], turned)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -65,7 +65,7 @@ def test_a_file_changed_in_any_byte_is_refused_or_means_the_same(
     changed = file.with_name("changed.safetensors")
     changed.write_bytes(content)
     try:
-        card, weights = load_bundle(changed)
+        card, weights = read_model_file(changed)
     except ModelFileError as error:
         assert "\n" not in str(error)  # noqa: PT017 (either outcome is right)
     else:
@@ -80,7 +80,7 @@ def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
     content = file.read_bytes()
     cut.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelFileError, match="not a model file"):
-        load_bundle(cut)
+        read_model_file(cut)
 
 
 def test_a_changed_weight_is_found_by_the_checksum(file: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_changed_weight_is_found_by_the_checksum(file: Path) -> None:
     file.write_bytes(content)
     assert load_card(file) == CARD, "the header is unharmed"
     with pytest.raises(ModelFileError, match="checksum does not match"):
-        load_bundle(file)
+        read_model_file(file)
 
 
 def test_a_changed_card_is_found_by_the_checksum(file: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_changed_card_is_found_by_the_checksum(file: Path) -> None:
     file.write_bytes(content.replace(b'\\"conf\\":0.5', b'\\"conf\\":0.1'))
     assert load_card(file).conf == 0.1
     with pytest.raises(ModelFileError, match="checksum does not match"):
-        load_bundle(file)
+        read_model_file(file)
 
 
 def test_weights_of_another_program_are_no_model(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_file_without_card_or_checksum_is_refused(file: Path) -> None:
         less = {key: value for key, value in header.items() if key != missing}
         safetensors.numpy.save_file(WEIGHTS, file, metadata=less)
         with pytest.raises(ModelFileError):
-            load_bundle(file)
+            read_model_file(file)
 
 
 def test_a_pickle_is_refused_without_running_it(tmp_path: Path) -> None:
@@ -147,21 +147,21 @@ def test_a_pickle_is_refused_without_running_it(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(ModelFileError, match="not a model file"):
-        load_bundle(path)
+        read_model_file(path)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_the_mode_of_a_file_follows_the_umask(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
-        save_bundle(tmp_path / "m.safetensors", CARD, WEIGHTS)
+        write_model_file(tmp_path / "m.safetensors", CARD, WEIGHTS)
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o640
 
 
 def test_saving_replaces_a_model_and_leaves_nothing_else(file: Path) -> None:
-    save_bundle(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+    write_model_file(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
     assert load_card(file).name == "second"
     assert list(file.parent.iterdir()) == [file]
 
@@ -174,20 +174,20 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left"):
-        save_bundle(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+        write_model_file(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
     assert load_card(file).name == "toy"
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
-        save_bundle(tmp_path / "no" / "m.safetensors", CARD, WEIGHTS)
+        write_model_file(tmp_path / "no" / "m.safetensors", CARD, WEIGHTS)
 
 
 def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     broken = CARD.model_copy(update={"metrics": {"precision": float("nan")}})
     with pytest.raises(OutputError, match=r"card is not valid: .*precision"):
-        save_bundle(tmp_path / "m.safetensors", broken, WEIGHTS)
+        write_model_file(tmp_path / "m.safetensors", broken, WEIGHTS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,6 +198,6 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 @pytest.mark.parametrize("name", list_models())
 def test_a_built_in_model_is_whole(name: str) -> None:
-    card, weights = load_bundle(name)
+    card, weights = read_model_file(name)
     assert card.name == name
     assert weights

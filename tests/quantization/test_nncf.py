@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError
-from geodetect.model.file import save_bundle
+from geodetect.model.file import write_model_file
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.int8 import with_int8
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
@@ -96,7 +96,7 @@ def test_inner_convolutions_are_in_8_bit_and_the_outer_ones_are_not(both: Arrays
 
 def test_a_run_in_8_bit_needs_neither_nncf_nor_pytorch(both: Arrays, tmp_path: Path) -> None:
     path = tmp_path / "both.safetensors"
-    save_bundle(path, PLAIN, both)
+    write_model_file(path, PLAIN, both)
     modules = modules_after(
         "import numpy as np\n"
         "from geodetect.detection.retinanet_detector import load_detector\n"

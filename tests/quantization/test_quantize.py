@@ -12,7 +12,7 @@ import geodetect
 from geodetect.detection.plan import plan_raster
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.int8 import without_int8
 from geodetect.quantization.quantize import draw_samples, quantize
 from geodetect.settings import PredictSettings, QuantizeSettings
@@ -57,8 +57,8 @@ def test_the_card_states_how_close_the_network_in_8_bit_is(card: ModelCard, fold
 
 
 def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: Path) -> None:
-    before, weights = load_bundle(folder / "full.safetensors")
-    _, after = load_bundle(folder / "both.safetensors")
+    before, weights = read_model_file(folder / "full.safetensors")
+    _, after = read_model_file(folder / "both.safetensors")
     assert card.model_copy(update={"int8": None}) == before
     kept = without_int8(after)
     assert kept.keys() == weights.keys()

@@ -16,7 +16,7 @@ from geodetect.errors import DivergenceError, InputError, OutputError
 from geodetect.model.card import NetworkConfig
 from geodetect.model.file import Weights
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.progress import silent
+from geodetect.progress import no_progress
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
 from geodetect.training.data.chip_sampler import Chip, Place, visible_objects
@@ -187,8 +187,8 @@ def test_the_loss_falls_on_an_easy_problem() -> None:
 
 def test_two_runs_of_the_same_seed_are_equal_to_the_bit() -> None:
     first, second = make(), make()
-    first.run(silent)
-    second.run(silent)
+    first.run(no_progress)
+    second.run(no_progress)
     assert same(weights(first), weights(second))
     assert first.step == 6
 
@@ -199,7 +199,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     options = {"val_every": 2, "steps": 7}
     figures = (0.5, 0.3, 0.4, 0.2)
     whole = make(tmp_path / "whole", Scripted(*figures), **options)
-    whole.run(silent)
+    whole.run(no_progress)
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     for step in (2, 4, 5):
         folder = tmp_path / f"cut{step}"
@@ -208,7 +208,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
         resumed = make(folder, Scripted(*figures[measured_before:]), **options)
         resumed.resume()
         assert resumed.step == step - 1
-        resumed.run(silent)
+        resumed.run(no_progress)
         assert same(weights(resumed), weights(whole))
         assert (resumed.selection.best_step, resumed.selection.waited) == (2, 3)
         rows = [RunFolder(tmp_path / name).metrics.rows() for name in ("whole", folder.name)]
@@ -221,8 +221,8 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
 ) -> None:
     options = {"val_every": 2, "steps": 7}
     whole, without = make(None, None, Finder(), **options), make(**options)
-    whole.run(silent)
-    without.run(silent)
+    whole.run(no_progress)
+    without.run(no_progress)
     assert [place.x for place in whole.sampler.negatives] == [22, 11, 0], "not after the last"
     assert not same(weights(whole), weights(without))
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
@@ -231,7 +231,7 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
         cut_off(make(folder, None, Finder(), **options), step)
         resumed = make(folder, None, Finder(), **options)
         resumed.resume()
-        resumed.run(silent)
+        resumed.run(no_progress)
         assert same(weights(resumed), weights(whole))
         assert resumed.sampler.negatives == whole.sampler.negatives
 
@@ -245,16 +245,16 @@ def test_patience_ends_a_training_also_one_that_was_resumed(
     cut_off(loop, 3)
     resumed = make(tmp_path / "run", Scripted(0.5, 0.1), **options)
     resumed.resume()
-    resumed.run(silent)
+    resumed.run(no_progress)
     assert resumed.stalled
     assert resumed.step == 4
     assert resumed.selection.best_step == 3, "of equal ones the later"
     again = make(tmp_path / "run", Scripted(0.9), **options)
     again.resume()
-    again.run(silent)
+    again.run(no_progress)
     assert again.step == 4, "it has ended"
     unlimited = make(None, Scripted(0.5), val_every=1, patience=0)
-    unlimited.run(silent)
+    unlimited.run(no_progress)
     assert unlimited.step == 6
 
 
@@ -277,7 +277,7 @@ def test_validations_take_about_a_tenth_of_the_time_of_steps() -> None:
     step_px = 3 * 2 * CHIP_PX**2  # a pass forward, and one backward that costs twice as much
     for cost_steps, expected in ((0.0, 20), (1.0, 4), (2.0, 2), (100.0, 1)):
         validator = Scripted(0.1, pixels=cost_steps * step_px)
-        make(None, validator, steps=40, batch_size=2).run(silent)
+        make(None, validator, steps=40, batch_size=2).run(no_progress)
         assert validator.count == expected
 
 
@@ -288,7 +288,7 @@ def test_validations_of_a_training_by_the_clock_take_a_tenth_of_it(
     loop = make(None, clock.slow(Scripted(0.5), seconds=5.0), minutes=5)
     learn = loop.learner.learn
     loop.learner.learn = lambda *args: (clock.wait(1.0), learn(*args))[1]  # type: ignore[method-assign]
-    loop.run(silent)
+    loop.run(no_progress)
     count = loop.selection.validations
     assert 5 <= count <= 7
     assert loop.step == 300 - 5 * (count - 1), "the clock counts all but the last of them"
@@ -324,7 +324,7 @@ def test_rows_of_a_long_training_are_at_most_50_steps_or_20_seconds_apart() -> N
 def test_the_stem_stays_as_it_was_and_the_rest_learns() -> None:
     loop = make(steps=2)
     before = weights(loop)
-    loop.run(silent)
+    loop.run(no_progress)
     after = weights(loop)
     assert torch.equal(before["net.trunk.conv1.weight"], after["net.trunk.conv1.weight"])
     for key in ("net.trunk.layer2.0.conv1.weight", "net.classification.output.weight"):
@@ -339,7 +339,7 @@ def test_progress_counts_steps() -> None:
 
 def test_minutes_end_a_training() -> None:
     loop = make(steps=10**6, minutes=0.01)
-    loop.run(silent)
+    loop.run(no_progress)
     assert 0 < loop.step < 1000
 
 
@@ -371,7 +371,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", explode)
     before = weights(loop)
     with pytest.raises(DivergenceError, match="no longer a number at step 0"):
-        loop.run(silent)
+        loop.run(no_progress)
     assert same(before, weights(loop))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
-from geodetect.model.file import load_bundle, save_bundle
+from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import TorchRuntime
@@ -52,7 +52,7 @@ def test_a_network_by_name_is_trained_and_can_be_used(
     assert card.network == network_config(name, backbone="resnet18")
     assert card.training.settings["network"] == name
     image = squares_image(SIDE, [])[None]
-    detector = NetworkDetector(TorchRuntime(*load_bundle(path), "cpu"), conf=0.0)
+    detector = RetinaNetDetector(TorchRuntime(*read_model_file(path), "cpu"), conf=0.0)
     assert len(detector(image, np.ones((1, SIDE, SIDE), bool))[0]) > 0
 
 
@@ -62,7 +62,7 @@ def test_a_model_to_start_from_loses_none_of_its_heads(
 ) -> None:
     longer = network_config("geodetect").model_copy(update={"head_convs": 2})
     network, start = RetinaNet(longer, 1), tmp_path / "start.safetensors"
-    save_bundle(
+    write_model_file(
         start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)
     )
     options = settings(init=str(start), anchors=anchors)

@@ -9,7 +9,7 @@ import pytest
 
 from geodetect.detection.predict import predict
 from geodetect.errors import GeodetectError, ModelFileError
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from geodetect.settings import PredictSettings, TrainSettings
 from geodetect.training.train import train
 from tests.helpers.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
@@ -49,12 +49,12 @@ def settings(**changes: object) -> TrainSettings:
 def test_the_card_names_the_backbone_and_its_weights_have_learned(
     model: Path, scene: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    card, weights = load_bundle(model)
+    card, weights = read_model_file(model)
     assert card.network is not None
     assert card.network.backbone == card.training.settings["backbone"] == BACKBONE
     other = tmp_path / "one-step.safetensors"
     train([scene[0]], [scene[1]], other, settings=settings(init="none", steps=1))
-    earlier = load_bundle(other)[1]
+    earlier = read_model_file(other)[1]
     kernel = "trunk.body.conv_stem.weight"  # the same at the start: one seed
     assert not np.array_equal(weights[kernel], earlier[kernel])
     np.testing.assert_allclose(weights[kernel], earlier[kernel], atol=0.02)

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import (
-    AnnotationError,
     DivergenceError,
     GeoreferenceError,
     InputError,
+    LabelError,
     OutputError,
 )
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import ModelCard
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
@@ -34,7 +34,7 @@ from geodetect.training.data.chip_sampler import Chip, Ground
 from geodetect.training.learner import Learner, Losses
 from geodetect.training.lr_schedule import learning_rate
 from geodetect.training.run.folder import RunFolder
-from geodetect.training.run.summary import TrainingTally
+from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.train import train
 from geodetect.training.validation import validator as heldout
 from geodetect.training.validation.metrics import LEAST_CONF, Validation, validate
@@ -75,9 +75,9 @@ def ground(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> Ground
     return Ground(open_raster(scene[0]), BOXES, np.zeros(len(BOXES), np.int64), held, GSD_M)
 
 
-def perfect() -> NetworkDetector:
+def perfect() -> RetinaNetDetector:
     card = tiny_card()
-    return NetworkDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"), conf=0.05)
+    return RetinaNetDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"), conf=0.05)
 
 
 class Blind:
@@ -152,14 +152,14 @@ def test_train_gives_a_card_that_says_what_was_done(
         val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
     )
     card = train(scene[0], scene[1], output, settings=chosen)
-    assert card == load_card(output) == load_bundle(output)[0]
+    assert card == load_card(output) == read_model_file(output)[0]
     assert card.classes == ("square",)
     assert card.object_size_m == pytest.approx((4, 4, 4), rel=0.01)
     assert card.gsd_m == pytest.approx(GSD_M, rel=0.01)
     assert card.training.objects == len(CORNERS)
     assert (card.training.licence, card.training.data) == ("CC0-1.0", ("a drawing",))
     assert card.training.settings["seed"] == 4
-    assert {a.dtype for a in load_bundle(output)[1].values()} == {np.dtype(np.float16)}
+    assert {a.dtype for a in read_model_file(output)[1].values()} == {np.dtype(np.float16)}
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert names == {
         "squares.safetensors",
@@ -189,7 +189,7 @@ def test_labels_of_several_files_give_several_classes(
     chosen = settings(val_share=0, check=False)  # one barn is too few for it
     card = train([scene[0]], [scene[1], other], output, settings=chosen)
     assert card.classes == ("barn", "square")
-    assert load_bundle(output)[1]["classification.output.bias"].shape == (2 * 9,)
+    assert read_model_file(output)[1]["classification.output.bias"].shape == (2 * 9,)
 
 
 def refused(
@@ -211,7 +211,7 @@ def test_a_raster_without_crs_is_refused(scene: tuple[Path, Path], tmp_path: Pat
 
 def test_labels_beside_the_rasters_are_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
     far = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
-    with pytest.raises(AnnotationError, match="none of the 1 labels"):
+    with pytest.raises(LabelError, match="none of the 1 labels"):
         train([scene[0]], [far], tmp_path / "m.safetensors", settings=settings())
 
 
@@ -235,7 +235,7 @@ def test_an_area_that_holds_out_everything_is_refused(
     scene: tuple[Path, Path], tmp_path: Path
 ) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-50, -50, SIDE + 50, SIDE + 50)])
-    message = refused(scene, tmp_path / "m.safetensors", AnnotationError, val_area=area)
+    message = refused(scene, tmp_path / "m.safetensors", LabelError, val_area=area)
     assert "--val-area" in message
 
 
@@ -253,14 +253,14 @@ class Found(NamedTuple):
     """The figures of a validation."""
 
     card: ModelCard
-    tally: TrainingTally
+    tally: TrainingSummary
 
 
 def measured_train(
     scene: tuple[Path, Path], output: Path, figures: list[float], **changes: object
 ) -> Found:
     """Train with a validation after every step whose AP50 is given."""
-    tally = TrainingTally()
+    tally = TrainingSummary()
     chosen = settings(val_area=held_area(output.parent), val_every=1, **changes)
     card = train([scene[0]], [scene[1]], output, settings=chosen, tally=tally)
     assert [row["val_ap50"] for row in folder_of(output).metrics.rows()] == figures
@@ -302,7 +302,7 @@ def test_the_best_state_is_written_or_the_last_if_asked_for(
     assert (other.metrics["ap50"], other.training.steps) == (0.4, 3)
     assert (tally.kept, tally.kept_step) == ("last", 3)
     key = "classification.output.weight"
-    assert (load_bundle(best)[1][key] != load_bundle(last)[1][key]).any()
+    assert (read_model_file(best)[1][key] != read_model_file(last)[1][key]).any()
     layers = gpd.list_layers(folder_of(best).path / "validation.gpkg")
     assert set(layers["name"]) >= {"detections", "truth"}
 
@@ -339,7 +339,7 @@ def test_a_loss_that_is_no_number_leaves_the_best_model(
     output = tmp_path / "m.safetensors"
     with pytest.raises(DivergenceError, match=r"at step 2; .*--lr.*step 1, AP50 0\.600.*written"):
         measured_train(scene, output, [], steps=9)
-    card, weights = load_bundle(output)
+    card, weights = read_model_file(output)
     assert (card.training.steps, card.metrics["ap50"]) == (1, 0.6)
     assert all(np.isfinite(array).all() for array in weights.values())
     assert folder_of(output).checkpoint.exists()
@@ -451,7 +451,7 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
 
     with pytest.raises(KeyboardInterrupt):
         train([scene[0]], [scene[1]], output, settings=chosen, progress=stop)
-    tally = TrainingTally()
+    tally = TrainingSummary()
     labels = [scene[1]]
     card = train(
         [scene[0]], labels, output, settings=chosen, resume=True, progress=stop, tally=tally

@@ -160,10 +160,10 @@ def command(
     if dry_run:
         summaries.show_estimate(estimate.estimate(rasters, model, settings=settings), as_json)
         return
-    tally = inference.Tally()
+    tally = inference.RunSummary()
     journal = None if no_journal else target.journal(restart=restart)
     with console.progress_bar("tiles", quiet=quiet) as progress, targets.kept(journal):
-        found = inference.find_objects(
+        found = inference.predict_layer(
             rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
         )
         target.write(found, tally.coverage, journal=journal)

@@ -180,7 +180,7 @@ def command(
     from geodetect.reporting.training_report.page import write_training_page
     from geodetect.settings import TrainSettings
     from geodetect.training.distributed import is_first_process
-    from geodetect.training.run.summary import TrainingTally
+    from geodetect.training.run.summary import TrainingSummary
     from geodetect.training.train import train
 
     settings = options.parse_settings(
@@ -221,7 +221,7 @@ def command(
             "seed": seed,
         },
     )
-    tally = TrainingTally()
+    tally = TrainingSummary()
     with training_display.shown(by_clock=minutes is not None, quiet=quiet) as progress:
         card = train(
             rasters,

@@ -14,14 +14,14 @@ from geodetect_cli import console
 LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
 
 if TYPE_CHECKING:
-    from geodetect.detection.detection_layer import FoundObjects
+    from geodetect.detection.detection_layer import DetectionLayer
     from geodetect.detection.estimate import Estimate
-    from geodetect.detection.predict import Tally
+    from geodetect.detection.predict import RunSummary
 
 
 def show_run(
-    objects: FoundObjects,
-    tally: Tally,
+    objects: DetectionLayer,
+    tally: RunSummary,
     output: str,
     *,
     coverage: Path | None = None,
@@ -100,7 +100,7 @@ def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
 
 
-def _by_raster(objects: FoundObjects) -> list[tuple[str, str]]:
+def _by_raster(objects: DetectionLayer) -> list[tuple[str, str]]:
     return [(name, f"{n:,}") for name, n in objects.by_raster.items()]
 
 

@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from geodetect.progress import Progress, duration, silent
+from geodetect.progress import Progress, duration, no_progress
 from geodetect_cli import console
 
 if TYPE_CHECKING:
     from geodetect.model.card import ModelCard
-    from geodetect.training.run.summary import TrainingTally
+    from geodetect.training.run.summary import TrainingSummary
 
 LINE_SECONDS = 30.0  # between plain lines
 FRAMES_PER_SECOND = 4.0
@@ -36,7 +36,7 @@ def shown(*, by_clock: bool, quiet: bool, out: Console = console.people) -> Iter
         out: Where to.
     """
     if quiet:
-        yield silent
+        yield no_progress
     elif out.is_terminal:
         with Live(console=out, refresh_per_second=FRAMES_PER_SECOND, transient=True) as live:
             yield TrainingDisplay(out, by_clock=by_clock, live=live)
@@ -120,7 +120,7 @@ def _in_words(name: str, value: str) -> str:
 
 def summarize(
     card: ModelCard,
-    tally: TrainingTally,
+    tally: TrainingSummary,
     output: Path,
     *,
     page: Path | None = None,
@@ -151,7 +151,7 @@ def summarize(
     console.show_table("", rows)
 
 
-def _kept(tally: TrainingTally) -> str:
+def _kept(tally: TrainingSummary) -> str:
     if not tally.validations:
         return "the last; nothing was held out to measure"
     early = ", ended early" if tally.stopped_early else ""

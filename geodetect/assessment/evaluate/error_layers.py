@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geodetect.assessment.evaluate.read_layers import on_map_of
 from geodetect.assessment.matching.alignment import Side
 from geodetect.assessment.matching.class_matching import NO_NAMES
-from geodetect.geo import boxes as box_math
+from geodetect.geo import boxes as box_ops
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
 from geodetect.io.vector.qgis_categories import Category, GeometryKind, single_qml
 from geodetect.io.vector.write import check_target
@@ -139,7 +139,7 @@ def _best_overlaps(
 ) -> tuple[tuple[FloatArray, IntArray], tuple[FloatArray, IntArray]]:
     """The highest IoU of each detection and of each object, and with which one; -1 for none."""
     found, wanted = evaluation.pairing.sides.predicted, evaluation.pairing.sides.truth
-    pairs = box_math.overlap_pairs(found.boxes, wanted.boxes)
+    pairs = box_ops.overlap_pairs(found.boxes, wanted.boxes)
     overlap = _iou(found.boxes[pairs[:, 0]], wanted.boxes[pairs[:, 1]])
     return (
         _best(pairs[:, 0], pairs[:, 1], overlap, len(found)),
@@ -158,7 +158,7 @@ def _best(
 
 
 def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.round(box_math.iou(a, b), 4)
+    return np.round(box_ops.iou(a, b), 4)
 
 
 def _distances(evaluation: Evaluation, detections: IntArray, objects: IntArray) -> FloatArray:

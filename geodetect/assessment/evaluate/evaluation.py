@@ -29,7 +29,7 @@ from geodetect.assessment.matching.class_matching import Criterion, Pairing, pai
 from geodetect.assessment.matching.comparison_grid import frame_name
 from geodetect.errors import InputError
 from geodetect.io.labels.on_map import read_area
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.types import BoolArray, PathLike
 
@@ -136,7 +136,7 @@ def evaluate_model(
     settings: EvaluateSettings | None = None,
     *,
     predict_settings: PredictSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Run a model on rasters and compare what it finds with labels.
 
@@ -160,7 +160,7 @@ def evaluate_model(
         InputError: Settings, model, rasters and labels do not go together.
     """
     from geodetect.detection.coverage import LOOKED_AT, coverage_table
-    from geodetect.detection.predict import Tally, as_detector, predict
+    from geodetect.detection.predict import RunSummary, as_detector, predict
     from geodetect.model.calibration import calibrated_score
     from geodetect.model.file import load_card
 
@@ -171,7 +171,7 @@ def evaluate_model(
     least = calibrated_score(LEAST_CONF, card.calibration)
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
     run = (predict_settings or PredictSettings()).model_copy(update=changes)
-    detector, tally = as_detector(model, run), Tally()
+    detector, tally = as_detector(model, run), RunSummary()
     found = predict(rasters, detector, settings=run, progress=progress, tally=tally)
     ground = coverage_table(tally.coverage)
     seen = shapely.union_all(ground.geometry[ground["status"] == LOOKED_AT])

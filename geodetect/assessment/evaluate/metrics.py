@@ -146,7 +146,7 @@ def evaluate_tables(
         crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
 
     Raises:
-        AnnotationError: A layer has no extent, or the layers share none of their classes.
+        LabelError: A layer has no extent, or the layers share none of their classes.
         GeoreferenceError: Only one of the layers has a CRS.
     """
     criterion = Criterion(iou, distance_m)

@@ -15,7 +15,7 @@ from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.evaluate.reliability import Reliability
 from geodetect.errors import OutputError
-from geodetect.io.atomic import check_folder, staged
+from geodetect.io.atomic import check_folder, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,7 +218,7 @@ def save_plot(
     figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure.add_subplot())
-    with staged(path, overwrite=overwrite) as temporary:
+    with write_atomically(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=dpi, format="png")
     return path
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geodetect.errors import AnnotationError, GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
@@ -25,7 +25,7 @@ from geodetect.types import PathLike
 Layer: TypeAlias = PathLike | gpd.GeoDataFrame
 
 PREDICTIONS = Wording(InputError, "name it with --pred-crs")
-TRUTH = Wording(AnnotationError, "name it with --truth-crs")
+TRUTH = Wording(LabelError, "name it with --truth-crs")
 DETECTION_LAYERS = ("detections",)  # of files that also hold the ground that was covered
 SCORE_FIELDS = ("score", "scores", "confidence", "conf", "probability")
 POINTS = (0, 4)  # GEOS type numbers of points and multipoints
@@ -77,15 +77,15 @@ def read_truth(
         ``truth_row``: which row of its layer an object comes from, counted from 0.
 
     Raises:
-        AnnotationError: No such file, layer or column, no CRS, or nothing but lines.
+        LabelError: No such file, layer or column, no CRS, or nothing but lines.
     """
     layers = _listed(sources)
     if not layers:
-        raise AnnotationError("no truth was given; name a file")
+        raise LabelError("no truth was given; name a file")
     tables = [_objects(layer, crs, class_field) for layer in layers]
     without = [n for n, table in enumerate(tables) if len(table) and "class" not in table]
     if without and any("class" in table for table in tables):
-        raise AnnotationError(
+        raise LabelError(
             f"{_name(layers[without[0]], 'a table of truth')} has no column of classes, but other "
             f"truth has one; name it with --class-field"
         )
@@ -165,7 +165,7 @@ def _objects(source: Layer, crs: str | None, class_field: str | None) -> gpd.Geo
     objects, rows = connected_parts(valid)
     if there.any() and not len(rows):
         kinds = ", ".join(sorted({str(g.geom_type) for g in geometries[there]}))
-        raise AnnotationError(
+        raise LabelError(
             f"{name} holds nothing with an area ({kinds}); expected polygons, or points with "
             f"--distance METRES"
         )

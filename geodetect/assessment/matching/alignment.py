@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, plain_grid
-from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError, InputError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.geocentric import ground_points
 from geodetect.geo.grid import (
@@ -121,7 +121,7 @@ def align(
         by_centre: Only centres matter: what has no extent may stay.
 
     Raises:
-        AnnotationError: A layer has points only, and they cannot stay, or scores are missing.
+        LabelError: A layer has points only, and they cannot stay, or scores are missing.
         GeoreferenceError: Only one of the layers has a CRS.
     """
     grid = _frame(predicted, truth, crs)
@@ -153,7 +153,7 @@ def _side(table: gpd.GeoDataFrame, which: str, *, grid: Grid, by_centre: bool) -
     )
     scores = np.asarray(table["score"], float) if "score" in table else np.ones(len(table))
     if np.isnan(scores).any():
-        raise AnnotationError(
+        raise LabelError(
             f"{np.isnan(scores).sum():,} of {len(scores):,} {which} have no score; fill them, or "
             f"name another column with --score-field"
         )
@@ -163,7 +163,7 @@ def _side(table: gpd.GeoDataFrame, which: str, *, grid: Grid, by_centre: bool) -
     absent = np.isnan(boxes).any(axis=1)
     unusable = np.asarray(absent if by_centre else side.flat, dtype=bool)  # NaN counts as flat
     if not by_centre and len(side) and side.flat.all():
-        raise AnnotationError(
+        raise LabelError(
             f"{len(side):,} of {len(side):,} rows of the {which} have no extent, as points have "
             f"none; compare centres with --distance METRES"
         )

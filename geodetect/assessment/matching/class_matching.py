@@ -10,7 +10,7 @@ import numpy as np
 
 from geodetect.assessment.matching.alignment import NO_CLASS, Side, Sides
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, match_points
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.types import IntArray, ObjectArray
 
@@ -101,7 +101,7 @@ def pair(sides: Sides, criterion: Criterion, *, by_class: bool | None = None) ->
         by_class: Compare classes, or ignore them; None: by the rule above.
 
     Raises:
-        AnnotationError: The layers share none of their classes.
+        LabelError: The layers share none of their classes.
         InputError: A criterion that cannot be used.
         GeoreferenceError: A distance on the ground between layers without CRS.
     """
@@ -155,7 +155,7 @@ def _is_by_class(found: ObjectArray, wanted: ObjectArray, by_class: bool | None)
         return by_class and bool(ours | theirs)
     if ours and theirs and not ours & theirs:
         if len(ours) > 1 and len(theirs) > 1:
-            raise AnnotationError(
+            raise LabelError(
                 f"the predictions ({', '.join(sorted(ours))}) and the truth "
                 f"({', '.join(sorted(theirs))}) have no class in common; rename classes, or "
                 f"ignore them with --ignore-classes"

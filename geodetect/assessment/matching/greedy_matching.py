@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.errors import InputError
-from geodetect.geo import boxes as box_math
+from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 Scores = Float32Array | FloatArray
@@ -150,8 +150,8 @@ def _ranked_pairs(
     predicted: FloatArray, scores: FloatArray, truth: FloatArray, *, least: float
 ) -> tuple[IntArray, FloatArray]:
     """Pairs that overlap enough, in the order in which they are considered, and their IoU."""
-    pairs = box_math.overlap_pairs(predicted, truth)
-    overlap = box_math.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
+    pairs = box_ops.overlap_pairs(predicted, truth)
+    overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
     near = overlap >= _attainable(least)
     pairs, overlap = pairs[near], overlap[near]
     order = _order(pairs, overlap, scores)

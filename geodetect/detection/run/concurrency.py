@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
-from geodetect.errors import GeodetectWarning, OutOfMemoryError, said
+from geodetect.errors import GeodetectWarning, OutOfMemoryError, error_text
 from geodetect.hardware.cpu import usable_cores
 from geodetect.hardware.memory import free_bytes, is_shortage
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
@@ -155,8 +155,8 @@ def shortages_told(plan: RasterPlan, capacity: Capacity) -> Iterator[None]:
         if isinstance(error, OutOfMemoryError) or not is_shortage(error):
             raise
         raise OutOfMemoryError(
-            f"memory is used up by {_named(plan)} ({capacity.in_words()}; {said(error)}): lower "
-            f"--tile-size, --batch-size or --workers"
+            f"memory is used up by {_named(plan)} ({capacity.in_words()}; {error_text(error)}): "
+            f"lower --tile-size, --batch-size or --workers"
         ) from error
 
 

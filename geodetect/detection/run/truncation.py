@@ -6,7 +6,7 @@ import numpy as np
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
 from geodetect.types import BoolArray, FloatArray, IntArray
@@ -20,8 +20,8 @@ def on_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) 
     Boxes are clipped to the tile; ``truncated`` is set where the imagery ends beside a box.
     """
     frame = np.array([0, 0, tile.width, tile.height], np.float64)
-    boxes = bx.clip(found.boxes, frame)
-    seen = bx.area(boxes) > 0
+    boxes = box_ops.clip(found.boxes, frame)
+    seen = box_ops.area(boxes) > 0
     sums = None if pixels.valid.all() else _summed_area(pixels.valid)
     if sums is not None:
         seen &= _valid_share(sums, boxes) > 0
@@ -53,7 +53,7 @@ def _beside_nodata(boxes: FloatArray, frame: FloatArray, sums: IntArray) -> Bool
     cut = np.zeros(len(boxes), bool)
     for strip in strips:
         outside = np.stack(strip, axis=1)
-        inside_tile = bx.area(bx.clip(outside, frame)) > 0
+        inside_tile = box_ops.area(box_ops.clip(outside, frame)) > 0
         cut |= inside_tile & (_valid_share(sums, outside) < 0.5)
     return cut
 

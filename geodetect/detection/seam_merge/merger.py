@@ -27,7 +27,7 @@ from geodetect.detection.seam_merge.clustering import components, group
 from geodetect.detection.seam_merge.pair_relations import relate
 from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Views, left_to_right
 from geodetect.errors import InputError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.types import IntArray
 
@@ -104,7 +104,7 @@ class SeamMerger:
         frame, own = np.hsplit(np.repeat(np.reshape(places, (-1, 8)), counts, axis=0), 2)
         views = Views.of(found, index, frame, self._scheme)
         alone = ((views.reach - own) * SIDES_OUTWARDS < 0).all(axis=1)
-        seen = bx.area(views.found.boxes) > 0
+        seen = box_ops.area(views.found.boxes) > 0
         return views.found[alone & seen], views[~alone & seen]
 
     def _own_ground(self, tile: Tile) -> tuple[float, float, float, float]:
@@ -166,8 +166,8 @@ def _resolve(views: Views, groups: IntArray) -> Detections:
     first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
     member = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(groups)]))
     stitched = _stitch(views, first, member)
-    size = bx.area(views.found.boxes)
-    whole = ~views.cut.any(1) & (size >= WHOLE_SHARE * bx.area(stitched.boxes)[member])
+    size = box_ops.area(views.found.boxes)
+    whole = ~views.cut.any(1) & (size >= WHOLE_SHARE * box_ops.area(stitched.boxes)[member])
     candidates = np.flatnonzero(whole)
     ranked = candidates[np.lexsort((-views.found.scores[candidates], member[candidates]))]
     chosen, place = np.unique(member[ranked], return_index=True)
@@ -181,7 +181,7 @@ def _stitch(views: Views, first: IntArray, member: IntArray) -> Detections:
     found = views.found
     low = np.minimum.reduceat(found.boxes[:, :2], first, axis=0)
     high = np.maximum.reduceat(found.boxes[:, 2:], first, axis=0)
-    size = bx.area(found.boxes)
+    size = box_ops.area(found.boxes)
     scores = np.add.reduceat(size * found.scores, first) / np.add.reduceat(size, first)
     alone = np.bincount(member)[member] == 1
     scores[member[alone]] = found.scores[alone]  # exactly its own

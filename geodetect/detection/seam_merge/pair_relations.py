@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, TOUCH_PX, Views, extents
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 SPANNED = 0.95  # share of the common ground that says nothing about an object's edges
@@ -107,7 +107,7 @@ def _judge_whole(views: Views, pairs: IntArray, iou: float) -> Relations:
     boxes, (a, b) = views.found.boxes, pairs.T
     apart = (boxes[a, 2] <= boxes[b, 0]) | (boxes[a, 3] <= boxes[b, 1])  # b is never left of a
     a, b = a[~apart], b[~apart]
-    agreement = bx.iou(boxes[a], boxes[b])
+    agreement = box_ops.iou(boxes[a], boxes[b])
     same = agreement >= iou
     a, b, agreement = a[same], b[same], agreement[same]
     no, none = np.zeros(len(a), bool), np.zeros((len(a), 4), bool)
@@ -126,7 +126,7 @@ def _judge_cut(views: Views, pairs: IntArray, iou: float) -> Relations:
     b_explains_a, a_explains_b = _explained(one, two, a_open), _explained(two, one, b_open)
     same = agreement >= iou
     ranks = {
-        ALIKE: bx.iou(one.found.boxes, two.found.boxes) >= iou,
+        ALIKE: box_ops.iou(one.found.boxes, two.found.boxes) >= iou,
         SAME: same & ~_span(one, two),
         PIECE: contained >= CONTAINED,
         SPANNING: same,
@@ -153,19 +153,19 @@ def _judge_cut(views: Views, pairs: IntArray, iou: float) -> Relations:
 
 def _agreement(one: Views, two: Views) -> FloatArray:
     """Intersection over union of corresponding views, where both can speak."""
-    a = bx.clip(one.found.boxes, two.trusted)
-    b = bx.clip(two.found.boxes, one.trusted)
+    a = box_ops.clip(one.found.boxes, two.trusted)
+    b = box_ops.clip(two.found.boxes, one.trusted)
     seam = _meet_at_seam(one, two)
-    return bx.iou(_along_seam(a, seam), _along_seam(b, seam))
+    return box_ops.iou(_along_seam(a, seam), _along_seam(b, seam))
 
 
 def _span(one: Views, two: Views) -> BoolArray:
     """Whether two views both fill the ground that both tiles see, so that it tells nothing."""
-    common = bx.clip(one.frame, two.frame)
+    common = box_ops.clip(one.frame, two.frame)
     least = np.minimum(
-        bx.intersection(one.found.boxes, common), bx.intersection(two.found.boxes, common)
+        box_ops.intersection(one.found.boxes, common), box_ops.intersection(two.found.boxes, common)
     )
-    spans: BoolArray = least >= SPANNED * bx.area(common)
+    spans: BoolArray = least >= SPANNED * box_ops.area(common)
     return spans & (least > 0)
 
 
@@ -174,16 +174,18 @@ def _loose_agreement(one: Views, two: Views) -> FloatArray:
 
     Two objects can lie near opposite edges of the ground that both tiles see without touching it.
     """
-    reaches = bx.intersection(one.found.boxes, two.frame) > 0
-    reached = bx.intersection(two.found.boxes, one.frame) > 0
-    loose = bx.iou(bx.clip(one.snapped, two.trusted), bx.clip(two.snapped, one.trusted))
+    reaches = box_ops.intersection(one.found.boxes, two.frame) > 0
+    reached = box_ops.intersection(two.found.boxes, one.frame) > 0
+    loose = box_ops.iou(
+        box_ops.clip(one.snapped, two.trusted), box_ops.clip(two.snapped, one.trusted)
+    )
     return np.where(reaches & reached, loose, 0)
 
 
 def _contained(piece: Views, whole: Views, goes_on: BoolArray) -> FloatArray:
     """Share of the piece that lies in the whole, where the whole can speak; 0 if not cut."""
     seam = _meet_at_seam(piece, whole)
-    part = _along_seam(bx.clip(piece.found.boxes, whole.trusted), seam)
+    part = _along_seam(box_ops.clip(piece.found.boxes, whole.trusted), seam)
     return np.where(goes_on.any(1), _share(part, _along_seam(whole.found.boxes, seam)), 0)
 
 
@@ -192,7 +194,7 @@ def _explained(piece: Views, whole: Views, goes_on: BoolArray) -> BoolArray:
     cut_axis = np.tile(goes_on[:, :2] | goes_on[:, 2:], (1, 2))
     across = np.minimum(whole.slack, ACROSS * extents(piece.found.boxes)) * SIDES_OUTWARDS
     widened = np.where(cut_axis, whole.reach, whole.found.boxes + across)
-    larger = bx.area(whole.found.boxes) > bx.area(piece.found.boxes)
+    larger = box_ops.area(whole.found.boxes) > box_ops.area(piece.found.boxes)
     share = _share(piece.found.boxes, widened)
     return goes_on.any(1) & larger & (share >= EXPLAINED)
 
@@ -233,5 +235,7 @@ def _along_seam(boxes: FloatArray, seam: BoolArray) -> FloatArray:
 
 def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Share of each part's area that lies in the corresponding whole."""
-    size = bx.area(part)
-    return np.divide(bx.intersection(part, whole), size, out=np.zeros(len(part)), where=size > 0)
+    size = box_ops.area(part)
+    return np.divide(
+        box_ops.intersection(part, whole), size, out=np.zeros(len(part)), where=size > 0
+    )

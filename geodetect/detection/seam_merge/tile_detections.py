@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray
 
@@ -39,7 +39,7 @@ class Views:
     @classmethod
     def of(cls, found: Detections, tile: IntArray, frame: FloatArray, scheme: TileScheme) -> Views:
         """Views of any tiles, boxes clipped to theirs."""
-        boxes = bx.clip(found.boxes, frame)
+        boxes = box_ops.clip(found.boxes, frame)
         found = Detections(boxes, found.scores, found.labels, found.truncated)
         distance = np.abs(boxes - frame)
         inner = frame != np.array([0, 0, scheme.width, scheme.height])
@@ -82,7 +82,7 @@ class Views:
     @property
     def reach(self) -> FloatArray:
         """The largest box that each object can have inside its tile, ``float64[N, 4]``."""
-        return bx.clip(self.snapped + self.slack * SIDES_OUTWARDS, self.frame)
+        return box_ops.clip(self.snapped + self.slack * SIDES_OUTWARDS, self.frame)
 
     @property
     def slack(self) -> FloatArray:

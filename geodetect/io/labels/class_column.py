@@ -6,7 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.types import ObjectArray, PathLike
 
@@ -29,14 +29,14 @@ def class_names(
         options: The column and the class of rows that have none, as the user states them.
 
     Raises:
-        AnnotationError: No such column, or rows without a class.
+        LabelError: No such column, or rows without a class.
     """
     columns = pd.DataFrame(table.drop(columns="geometry"))
     wanted = options.class_field
     field = _obvious_field(columns) if wanted is None else _named_field(columns, wanted)
     if field is None and wanted is not None and len(table):
         found = ", ".join(map(str, columns)) or "geometries"
-        raise AnnotationError(
+        raise LabelError(
             f"{path} has no column {wanted!r}, only {found}; "
             f"name the column of classes with --class-field"
         )
@@ -59,13 +59,13 @@ def filled(names: ObjectArray, message: str, *, default: str | None) -> ObjectAr
         default: What to fill them with; None: they are an error.
 
     Raises:
-        AnnotationError: There are gaps and nothing to fill them with.
+        LabelError: There are gaps and nothing to fill them with.
     """
     blank = names == ""
     if not blank.any():
         return names
     if default is None:
-        raise AnnotationError(message.format(f"{blank.sum()} of {len(names)}"))
+        raise LabelError(message.format(f"{blank.sum()} of {len(names)}"))
     return np.where(blank, default, names).astype(object)
 
 

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.io.labels.class_column import as_name, filled
 from geodetect.io.labels.label_set import (
     AnnotationReport,
@@ -68,7 +68,7 @@ def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) ->
         options: What the user says of labels.
 
     Raises:
-        AnnotationError: Parts are missing or refer to what is not there.
+        LabelError: Parts are missing or refer to what is not there.
     """
     try:
         categories = {c["id"]: str(c["name"]) for c in document.get("categories", ())}
@@ -78,7 +78,7 @@ def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) ->
             found[annotation["image_id"]].append((number, annotation))
         listed = [_coco_rows(images[key], found[key], categories) for key in images]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AnnotationError(
+        raise LabelError(
             f"{path} cannot be used as a COCO file: {_reason(error)}; expected images, categories "
             f"and annotations with image_id, category_id and bbox"
         ) from error
@@ -112,14 +112,14 @@ def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
     """A CSV with the columns ``image_path, xmin, ymin, xmax, ymax, label``.
 
     Raises:
-        AnnotationError: It cannot be read as such.
+        LabelError: It cannot be read as such.
     """
     try:
         table = pd.read_csv(path)
         table.columns = table.columns.str.strip()
         corners = table[list(_VOC_CORNERS)].astype(float)
     except (OSError, ValueError, KeyError) as error:
-        raise AnnotationError(
+        raise LabelError(
             f"{path} cannot be used as DeepForest's CSV: {_reason(error)}; expected numbers in "
             f"{', '.join(_VOC_CORNERS)}"
         ) from error
@@ -144,14 +144,14 @@ def read_voc(files: Sequence[Path], source: Path, options: LabelOptions) -> Imag
         options: What the user says of labels.
 
     Raises:
-        AnnotationError: A file cannot be read as such.
+        LabelError: A file cannot be read as such.
     """
     listed = []
     for file in files:
         try:
             listed.append(_voc_rows(file, source, ElementTree.parse(file).getroot()))
         except (OSError, ElementTree.ParseError, ValueError, TypeError) as error:
-            raise AnnotationError(
+            raise LabelError(
                 f"{file} cannot be used as a Pascal VOC file: {_reason(error)}; expected an "
                 f"annotation with objects that have a name and a bndbox"
             ) from error
@@ -190,7 +190,7 @@ def read_yolo(
         classes: Names of the classes by number; where there are none, numbers are the names.
 
     Raises:
-        AnnotationError: A file cannot be read as such, or a class has no name.
+        LabelError: A file cannot be read as such, or a class has no name.
     """
     listed = []
     for file in files:
@@ -200,13 +200,13 @@ def read_yolo(
             boxes = [_yolo_box([float(value) for value in line[1:]]) for line in lines]
             numbers = [int(float(line[0])) for line in lines]
         except (OSError, ValueError) as error:
-            raise AnnotationError(
+            raise LabelError(
                 f"{file} cannot be used as a YOLO file: {_reason(error)}; expected lines with the "
                 f"number of a class and shares of the image between 0 and 1"
             ) from error
         lost = sorted(set(numbers) - set(classes)) if classes else []
         if lost:
-            raise AnnotationError(
+            raise LabelError(
                 f"{file} has class {lost[0]}, but the data set names only {sorted(classes)}; add "
                 f"its name to data.yaml"
             )
@@ -236,7 +236,7 @@ def _collected(
     for rows in listed:
         boxes = np.array(rows.boxes, np.float64).reshape(-1, 4)
         if not np.isfinite(boxes).all():
-            raise AnnotationError(f"{source}: the boxes of {rows.name} are not all numbers")
+            raise LabelError(f"{source}: the boxes of {rows.name} are not all numbers")
         crowd = np.array(rows.crowds or [False] * len(boxes), bool)
         flat = ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         in_order = range(start, start + len(boxes))

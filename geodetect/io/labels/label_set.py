@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from geodetect.errors import AnnotationError, GeodetectWarning
+from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
@@ -147,12 +147,12 @@ class LabelledImage:
         """Boxes ``float64[N, 4]`` in pixels of the raster that is this image.
 
         Raises:
-            AnnotationError: The raster has another size than the image that was labelled.
+            LabelError: The raster has another size than the image that was labelled.
         """
         if self.as_shares:
             return self.boxes * np.array([grid.width, grid.height] * 2, np.float64)
         if self.size is not None and self.size != (grid.width, grid.height):
-            raise AnnotationError(
+            raise LabelError(
                 f"{self.name} was labelled at {self.size[0]} x {self.size[1]} px, but {path} has "
                 f"{grid.width} x {grid.height}; give the raster that was labelled with --rasters"
             )

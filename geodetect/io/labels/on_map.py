@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geodetect.errors import AnnotationError, GeoreferenceError, InputError
+from geodetect.errors import GeoreferenceError, InputError, LabelError
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.geo.reproject import reproject, same_crs
@@ -54,13 +54,13 @@ def read_annotations(
         objects is not that of the rows.
 
     Raises:
-        AnnotationError: No such file, layer or column, no CRS, lines, points without a size,
+        LabelError: No such file, layer or column, no CRS, lines, points without a size,
             missing classes, boxes in pixels.
     """
     labels = read_labels(path, LabelOptions(class_field, default_class, crs, point_size_m))
     layers = [source for source in labels.sources if isinstance(source, MapLabels)]
     for other in set(labels.sources) - set(layers):
-        raise AnnotationError(
+        raise LabelError(
             f"{other.source} is a data set with boxes in pixels of images; expected a map layer"
         )
     target = layers[0].crs

@@ -12,8 +12,8 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError
-from geodetect.geo import boxes as bx
+from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
@@ -55,14 +55,14 @@ def place_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
         ``GeodetectWarning``.
 
     Raises:
-        AnnotationError: No label lies on any raster, it is not plain which raster an image is, or
+        LabelError: No label lies on any raster, it is not plain which raster an image is, or
             a raster has another size than the image that was labelled.
         GeoreferenceError: There are labels on a map, but a raster has no CRS.
     """
     placed = match_labels(labels, rasters)
     used = np.unique(np.concatenate([np.empty(0, np.int64), *(p.numbers for p in placed)]))
     if not len(used):
-        raise AnnotationError(nothing_placed(labels, rasters))
+        raise LabelError(nothing_placed(labels, rasters))
     for message in unplaced_sources(labels, rasters, used):
         warnings.warn(message, GeodetectWarning, stacklevel=2)
     return placed
@@ -151,7 +151,7 @@ def _near_rasters(source: MapLabels, rasters: Sheets) -> Iterator[tuple[int, Int
         bounds = projected_bounds(source.geometries, source.crs, crs)
         reached = np.flatnonzero(np.isfinite(bounds).all(axis=1))
         frames = np.array([_map_frame(rasters[which][1]) for which in members])
-        pairs = bx.overlap_pairs(frames, bounds[reached])
+        pairs = box_ops.overlap_pairs(frames, bounds[reached])
         ends = np.searchsorted(pairs[:, 0], np.arange(1, len(members)))
         for which, rows in zip(members, np.split(pairs[:, 1], ends), strict=True):
             if len(rows):
@@ -173,7 +173,7 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
     """The image that each raster is, by position; rasters that are none are left out.
 
     Raises:
-        AnnotationError: Several images or rasters of one name cannot be told apart.
+        LabelError: Several images or rasters of one name cannot be told apart.
     """
     by_stem: dict[str, list[int]] = defaultdict(list)
     for number, image in enumerate(source.images):
@@ -186,7 +186,7 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
             continue
         number = _nearest(path, same, source=source)
         if owner.get(number, path) != path:  # one raster may be given twice
-            raise AnnotationError(
+            raise LabelError(
                 f"{source.source}: the image {source.images[number].name} may be {owner[number]} "
                 f"or {path}; give one of them with --rasters, or rename them"
             )
@@ -201,7 +201,7 @@ def _nearest(path: str, numbers: Sequence[int], *, source: ImageLabels) -> int:
     shared = [len(folders & _folders(source.images[number].name)) for number in numbers]
     best = [n for n, s in zip(numbers, shared, strict=True) if s == max(shared)]
     if len(best) > 1:
-        raise AnnotationError(
+        raise LabelError(
             f"{source.source}: {path} may be any of the images "
             f"{_some([source.images[number].name for number in best])}; rename them, or give the "
             f"labels of each folder with the rasters of that folder"

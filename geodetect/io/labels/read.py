@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.io.labels.datasets import (
     DEEPFOREST_COLUMNS,
     read_coco,
@@ -49,13 +49,13 @@ def read_labels(
             objects on a map.
 
     Raises:
-        AnnotationError: A file is missing, damaged or of no known kind, or its content cannot be
+        LabelError: A file is missing, damaged or of no known kind, or its content cannot be
             used; some files on a map say classes and others do not.
     """
     options = options or LabelOptions()
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
-        raise AnnotationError("no label file was given; name one with --labels")
+        raise LabelError("no label file was given; name one with --labels")
     sources = [source for path in given for source in _read(path, options)]
     _check_same_schema([s for s in sources if isinstance(s, MapLabels)], options)
     return LabelSet(tuple(sources))
@@ -100,7 +100,7 @@ def _read_folder(folder: Path, options: LabelOptions) -> list[MapLabels | ImageL
         return [*images]
     layers = [p for p in inside if p.suffix.lower() in VECTOR_SUFFIXES]
     if not layers:
-        raise AnnotationError(
+        raise LabelError(
             f"{folder}: no labels in this folder; expected vector files, or a data set in the "
             f"layout of COCO, YOLO, Pascal VOC or DeepForest"
         )
@@ -132,7 +132,7 @@ def _is_yolo_folder(folder: Path) -> bool:
 def _read_yolo_folder(folder: Path, source: Path, options: LabelOptions) -> ImageLabels:
     files = _yolo_files(folder)
     if not files:
-        raise AnnotationError(
+        raise LabelError(
             f"{source}: no label files beside it; expected labels/*.txt in the layout of YOLO"
         )
     named = source if source.is_file() else None
@@ -153,7 +153,7 @@ def _names_in(path: Path) -> dict[int, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except ValueError as error:
-        raise AnnotationError(f"{path} cannot be read: {error}; expected names in UTF-8") from error
+        raise LabelError(f"{path} cannot be read: {error}; expected names in UTF-8") from error
     return {i: line.strip() for i, line in enumerate(lines) if line.strip()}
 
 
@@ -167,7 +167,7 @@ def _names_in_yaml(path: Path) -> dict[int, str]:
         return {int(number): str(name) for number, name in pairs}
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())
-        raise AnnotationError(
+        raise LabelError(
             f"{path} cannot be used as a description of a YOLO data set: {line}; expected names"
         ) from error
 
@@ -217,7 +217,7 @@ def _check_same_schema(layers: Sequence[MapLabels], options: LabelOptions) -> No
     filled = [layer for layer in layers if len(layer)]
     without = [layer for layer in filled if not layer.has_classes]
     if options.default_class is None and without and len(without) < len(filled):
-        raise AnnotationError(
+        raise LabelError(
             f"{without[0].source} has no column of classes, but other label files have one; "
             f"name it with --class-field"
         )

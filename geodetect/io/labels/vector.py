@@ -7,7 +7,7 @@ import os
 import numpy as np
 import shapely
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.geo.discs import discs
 from geodetect.geo.grid import parse_crs
 from geodetect.io.labels.class_column import class_names
@@ -19,7 +19,7 @@ from geodetect.io.labels.label_set import (
     MapLabels,
 )
 from geodetect.io.vector.read import LABELS, read_layer
-from geodetect.types import BoolArray, IntArray, PathLike
+from geodetect.types import BoolArray, IntArray, ObjectArray, PathLike
 
 _MISSING, _POINT, _POLYGON, _MULTIPOINT, _MULTIPOLYGON, _COLLECTION = -1, 0, 3, 4, 6, 7  # GEOS
 
@@ -35,7 +35,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
         options: What the user says of labels.
 
     Raises:
-        AnnotationError: No such file, layer or column, no CRS, lines, points without a size,
+        LabelError: No such file, layer or column, no CRS, lines, points without a size,
             missing classes.
     """
     wkt = parse_crs(options.crs, option="--labels-crs") if options.crs else None
@@ -72,12 +72,12 @@ def _points(geometries: ObjectArray, path: PathLike, options: LabelOptions) -> B
     usable = np.isin(types, [_MISSING, _POLYGON, _MULTIPOLYGON, _COLLECTION]) | points | empty
     if not usable.all():
         found = ", ".join(sorted({str(g.geom_type) for g in geometries[~usable]}))
-        raise AnnotationError(
+        raise LabelError(
             f"{path} holds {found}; expected polygons around the objects, or points with "
             f"--point-size"
         )
     if points.any() and options.point_size_m is None:
-        raise AnnotationError(
+        raise LabelError(
             f"{path} holds {points.sum()} points; say how large the objects are on the ground "
             f"with --point-size METRES, or draw polygons around them"
         )

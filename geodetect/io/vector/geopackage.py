@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from geodetect.errors import InputError
-from geodetect.io.atomic import Publishing, Replace, staged
+from geodetect.io.atomic import Publishing, Replace, write_atomically
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces
 from geodetect.io.vector.gdal import (
@@ -89,7 +89,9 @@ def write_layers(
     belongs = partial(kind.belongs, to=target.resolve())
     with (
         vector.disk_errors(target),
-        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
+        write_atomically(
+            target, overwrite=overwrite, belongs=belongs, publishing=publishing
+        ) as path_staged,
         named_for_gdal(path_staged, ".gpkg") as file,
     ):
         for layer in layers:

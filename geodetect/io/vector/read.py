@@ -13,7 +13,7 @@ import pyogrio
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import AnnotationError, InputError
+from geodetect.errors import InputError, LabelError
 from geodetect.geo.grid import horizontal_crs
 from geodetect.io.vector.geojson import LINES, WGS84
 from geodetect.types import FloatArray, PathLike
@@ -27,7 +27,7 @@ class Wording:
     crs_advice: str
 
 
-LABELS = Wording(AnnotationError, "name it with --labels-crs")
+LABELS = Wording(LabelError, "name it with --labels-crs")
 AREA = Wording(InputError, "save it with one, e.g. as GeoPackage")
 OF_PREDICT = ("detections", "coverage")  # layers that ``predict`` writes to one file
 

@@ -21,7 +21,7 @@ from pyproj import CRS
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
-from geodetect.io.atomic import Publishing, Replace, check_folder, check_vacant, staged
+from geodetect.io.atomic import Publishing, Replace, check_folder, check_overwrite, write_atomically
 from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces, in_pieces
 from geodetect.io.vector.gdal import (
     GEOMETRY_COLUMN,
@@ -97,14 +97,14 @@ def write(
     without CRS.
 
     Args:
-        table: A detection table, the ``FoundObjects`` of ``find_objects``, or any features.
+        table: A detection table, the ``DetectionLayer`` of ``predict_layer``, or any features.
         path: The file. Its suffix chooses the format; see `FORMATS`.
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
         overwrite: Replace the file, with its parts, if it exists; or a function that tells which
             files may be replaced.
         publishing: Told, just before the files appear, which ones, see
-            ``geodetect.io.atomic.staged``.
+            ``geodetect.io.atomic.write_atomically``.
         style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
 
     Returns:
@@ -122,7 +122,9 @@ def write(
     belongs = partial(kind.belongs, to=target.resolve())
     with (
         disk_errors(target),
-        staged(target, overwrite=overwrite, belongs=belongs, publishing=publishing) as path_staged,
+        write_atomically(
+            target, overwrite=overwrite, belongs=belongs, publishing=publishing
+        ) as path_staged,
     ):
         kind.encode(placed, path_staged)
         if style:
@@ -150,9 +152,9 @@ def check_target(
     _check_options(kind, crs=crs, style=style)
     final = target.resolve()
     check_folder(final)
-    check_vacant(final, overwrite=overwrite, belongs=partial(kind.belongs, to=final))
+    check_overwrite(final, overwrite=overwrite, belongs=partial(kind.belongs, to=final))
     if style and kind.name == "geojson":
-        check_vacant(final.with_suffix(".qml"), overwrite=overwrite)
+        check_overwrite(final.with_suffix(".qml"), overwrite=overwrite)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:

@@ -15,7 +15,7 @@ from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard, TrainingRecord
 from geodetect.model.checkpoints.state_dict import Checkpoint, read_checkpoint
 from geodetect.model.checkpoints.torchvision import StockNetwork, configure, recognise, translate
-from geodetect.model.file import check_target, save_bundle
+from geodetect.model.file import check_target, write_model_file
 from geodetect.model.network.presets import PAPER_ANCHORS_PX
 
 NO_CLASS = ("__background__", "N/A")  # in torchvision's list of COCO's categories
@@ -112,7 +112,7 @@ def convert(
         network=config,
         training=_record(checkpoint, kind),
     )
-    save_bundle(target, card, {key: value.numpy() for key, value in state.items()})
+    write_model_file(target, card, {key: value.numpy() for key, value in state.items()})
     return card
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.file import list_models, load_bundle, load_card
+from geodetect.model.file import list_models, load_card, read_model_file
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.network.timm_backbone import TimmTrunk, load_trunk
 
@@ -138,7 +138,7 @@ def _load_trunk(network: RetinaNet, weights: dict[str, torch.Tensor], source: st
 
 def _load_model(network: RetinaNet, name: str) -> str:
     """All parameters of a model that fit: another class list keeps its new output layer."""
-    card, arrays = load_bundle(name)
+    card, arrays = read_model_file(name)
     own = network.state_dict()
     fitting = {
         key: torch.from_numpy(value).float()

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import staged
+from geodetect.io.atomic import write_atomically
 
 FOLDER_VARIABLE = "GEODETECT_CACHE_DIR"
 KEPT = 12  # entries; those not used for longest go first
@@ -75,7 +75,7 @@ def _read(file: Path) -> Entry | None:
 def _write(file: Path, entry: Entry) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.frombuffer(data, np.uint8) for name, data in entry.items()}
-    with staged(file, overwrite=True) as path:
+    with write_atomically(file, overwrite=True) as path:
         path.write_bytes(save(arrays, metadata={"sha256": _checksum(entry)}))
     entries = sorted(file.parent.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)
     for old in entries[:-KEPT]:

@@ -11,10 +11,11 @@ import numpy as np
 
 from geodetect.errors import MissingDependencyError
 from geodetect.hardware.cpu import processor, usable_cores
-from geodetect.hardware.memory import is_shortage, network_bytes_per_px
+from geodetect.hardware.memory import is_shortage
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
+from geodetect.model.network.memory_use import network_bytes_per_px
 from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
 from geodetect.model.runtimes.open import Output, pick_precision

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, said
+from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, error_text
 from geodetect.hardware.cpu import processor, usable_cores
-from geodetect.hardware.memory import network_bytes_per_px
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
+from geodetect.model.network.memory_use import network_bytes_per_px
 from geodetect.model.runtimes.cache import Entry, cached
 from geodetect.model.runtimes.exported import network_key, prepare
 from geodetect.model.runtimes.int8 import int8_network, without_int8
@@ -167,8 +167,8 @@ def _load_int8(core: openvino.Core, card: ModelCard, weights: Weights) -> openvi
     except RuntimeError as error:
         raise ModelFileError(
             f"model {card.name}: its network in 8 bit cannot be read by OpenVINO "
-            f"{import_openvino().get_version()} ({said(error)}); make it again with `geodetect "
-            f"quantize`, or choose another --precision"
+            f"{import_openvino().get_version()} ({error_text(error)}); make it again with "
+            f"`geodetect quantize`, or choose another --precision"
         ) from error
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from geodetect.errors import GeodetectWarning, InputError, ModelFileError, OutOfMemoryError
 from geodetect.hardware.cpu import processor, usable_cores
-from geodetect.hardware.memory import is_shortage, network_bytes_per_px
+from geodetect.hardware.memory import is_shortage
 from geodetect.hardware.torch_device import pick_device
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.backbones import fold_norms
 from geodetect.model.network.input_size import fit_input
+from geodetect.model.network.memory_use import network_bytes_per_px
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.int8 import without_int8
 from geodetect.model.runtimes.open import Output, pick_precision

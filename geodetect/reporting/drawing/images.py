@@ -10,7 +10,7 @@ from PIL import Image
 
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
-from geodetect.io.atomic import staged
+from geodetect.io.atomic import write_atomically
 from geodetect.io.raster.reader import Pixels, Raster
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -79,5 +79,5 @@ def write_picture(image: Image.Image, target: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: The file exists, or cannot be written.
     """
-    with staged(target, overwrite=overwrite) as path:
+    with write_atomically(target, overwrite=overwrite) as path:
         image.save(path, FORMATS[target.suffix.lower()], quality=QUALITY)

@@ -89,7 +89,7 @@ def read_objects(source: PathLike | gpd.GeoDataFrame, settings: ReportSettings) 
     """The truth, with ``class`` (str; "object" if there is none) and ``geometry``.
 
     Raises:
-        AnnotationError: It cannot be read, has no CRS, or holds nothing with an area.
+        LabelError: It cannot be read, has no CRS, or holds nothing with an area.
     """
     crs = PIXELS if settings.pixel_coords else settings.truth_crs
     table = read_truth(source, crs=crs, class_field=settings.class_field)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics, evaluate_tables
-from geodetect.geo import boxes as box_math
+from geodetect.geo import boxes as box_ops
 from geodetect.reporting.drawing.layers import Objects
 from geodetect.types import FloatArray, IntArray
 
@@ -65,7 +65,7 @@ def rank_misses(scores: FloatArray, boxes: FloatArray, *, least: float) -> IntAr
     """
     missed = np.flatnonzero(~(scores >= least))
     found = ~np.isnan(scores[missed])
-    area = box_math.area(boxes[missed])
+    area = box_ops.area(boxes[missed])
     return missed[np.lexsort((-area, np.where(found, scores[missed], 0), found))]
 
 
@@ -79,7 +79,7 @@ def judge(found: Objects, truth: Objects, *, iou: float, by_class: bool | None =
         by_class: Whether classes must agree; None: if the layers share some.
 
     Raises:
-        AnnotationError: A geometry has no extent, or the layers share none of their classes.
+        LabelError: A geometry has no extent, or the layers share none of their classes.
     """
     metrics = evaluate_tables(found.table, truth.table, iou=iou, by_class=by_class)
     found_by = np.full(len(truth), -1, dtype=np.int64)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, check_vacant, staged
+from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, check_overwrite, write_atomically
 
 INDEX = "imagery.json"  # tells our folders from those of others
 SUFFIXES = (".html", ".htm")
@@ -30,7 +30,7 @@ def check_page(page: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{page.name}: a report is an HTML page; call --output report.html")
     final = page.resolve()
     check_folder(final)
-    check_vacant(final, overwrite=overwrite)
+    check_overwrite(final, overwrite=overwrite)
     files = files_folder(final)
     if files.exists() and not (files / INDEX).is_file():
         raise OutputError(
@@ -52,7 +52,7 @@ def staged_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     check_page(page, overwrite=overwrite)
     final = page.resolve()
-    with ExitStack() as after, staged(final, overwrite=overwrite) as path:
+    with ExitStack() as after, write_atomically(final, overwrite=overwrite) as path:
         yield path
         after.enter_context(_out_of_the_way(files_folder(final)))
 

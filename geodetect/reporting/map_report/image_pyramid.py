@@ -11,7 +11,7 @@ from PIL import Image
 
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.images import PIECE_PX, encoded, is_blank, strip
 
 INSIDE_PX = 16_000_000  # about 2 MB of page
@@ -70,7 +70,7 @@ def plan_imagery(
     return Plan(place, grid if scale == 1.0 else grid.resampled(scale, scale))
 
 
-def build(raster: Raster, plan: Plan, save: Save, *, progress: Progress = silent) -> None:
+def build(raster: Raster, plan: Plan, save: Save, *, progress: Progress = no_progress) -> None:
     """Cut a raster into pictures of ``PIECE_PX`` pixels, at all levels.
 
     Every pixel is read once: coarser levels are averages of finer ones, made strip by strip, so

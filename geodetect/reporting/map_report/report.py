@@ -10,7 +10,7 @@ from typing import Any
 
 import geopandas as gpd
 
-from geodetect.progress import Progress, silent
+from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.canvas import open_to_show
 from geodetect.reporting.html.output_folder import check_page, files_folder, staged_page
 from geodetect.reporting.map_report.gallery import error_gallery, object_chips
@@ -58,7 +58,7 @@ def report(
     truth: PathLike | gpd.GeoDataFrame | None = None,
     settings: ReportSettings | None = None,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> ReportSummary:
     """Write a page that shows detections on their imagery; it works without any network.
 

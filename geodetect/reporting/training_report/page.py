@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from geodetect.io.atomic import staged
+from geodetect.io.atomic import write_atomically
 from geodetect.reporting.drawing import marks
 from geodetect.reporting.drawing.contact_sheet import arrange
 from geodetect.reporting.drawing.images import encoded, write_picture
@@ -64,7 +64,7 @@ def write_training_page(
     """
     run = read_run(run_dir, model)
     target = run.folder / PAGE
-    with staged(target, overwrite=overwrite) as page:
+    with write_atomically(target, overwrite=overwrite) as page:
         plots = write_training_plots(run, overwrite=overwrite)
         body = [
             markup.pairs(key_figures(run), kind="figures"),

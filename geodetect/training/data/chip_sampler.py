@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from geodetect.errors import AnnotationError, GeodetectWarning, RasterError
-from geodetect.geo import boxes as bx
+from geodetect.errors import GeodetectWarning, LabelError, RasterError
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import frame
 from geodetect.geo.tiles import Tile
@@ -55,12 +55,12 @@ class Ground:
     @cached_property
     def shown(self) -> FloatArray:
         """What the raster shows of its objects, ``float64[N, 4]``."""
-        return bx.clip(self.boxes, frame(self.raster.grid))
+        return box_ops.clip(self.boxes, frame(self.raster.grid))
 
     @cached_property
     def is_seen(self) -> BoolArray:
         """Objects of which the raster shows enough, ``bool[N]``."""
-        return bx.share_inside(self.boxes, frame(self.raster.grid)) >= VISIBLE_SHARE
+        return box_ops.fraction_inside(self.boxes, frame(self.raster.grid)) >= VISIBLE_SHARE
 
     @property
     def measured(self) -> BoolArray:
@@ -90,7 +90,7 @@ class Ground:
         centres = (self.shown[:, :2] + self.shown[:, 2:]) / 2
         points = np.concatenate([centres, centres], axis=1)
         on = np.zeros(len(self.boxes), bool)
-        on[bx.overlap_pairs(points, rectangles)[:, 0]] = True
+        on[box_ops.overlap_pairs(points, rectangles)[:, 0]] = True
         return on
 
 
@@ -142,7 +142,7 @@ class ChipSampler:
         seed: Start of all randomness.
 
     Raises:
-        AnnotationError: No object is left to learn from.
+        LabelError: No object is left to learn from.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class ChipSampler:
             for row in np.flatnonzero(g.trainable)
         ]
         if not self._objects:
-            raise AnnotationError(
+            raise LabelError(
                 "no labelled object lies on the training ground; check that labels and rasters "
                 "overlap, or hold out less with --val-share or --val-area"
             )
@@ -189,7 +189,7 @@ class ChipSampler:
         Places that cannot be read are passed over; ``damaged`` then holds the reason by path.
 
         Raises:
-            AnnotationError: There is no room for a chip.
+            LabelError: There is no room for a chip.
             RasterError: Nothing can be read.
         """
         rng = np.random.default_rng([self.seed, number])
@@ -209,7 +209,7 @@ class ChipSampler:
                 return self._finish(ground, tile, size, pixels.values, pixels.valid, rng)
         if failure is not None:
             raise failure
-        raise AnnotationError(
+        raise LabelError(
             f"no place for a chip of {self.chip_px} px found in {TRIES} tries; choose a smaller "
             f"--chip-px or hold out less ground with --val-share"
         )
@@ -239,7 +239,7 @@ class ChipSampler:
         x0, y0 = (int(c) for c in corner)
         width, height = (int(min(s, self.chip_px)) for s in shape)
         tile = Tile(0, 0, 0, x0, y0, width, height)
-        touched = bx.overlap_pairs(tile.box[None] / size, ground.forbidden)
+        touched = box_ops.overlap_pairs(tile.box[None] / size, ground.forbidden)
         return ground, None if len(touched) else tile, grid
 
     def _target(self, rng: np.random.Generator) -> tuple[int, FloatArray | None]:
@@ -298,8 +298,8 @@ def visible_objects(boxes: FloatArray, labels: IntArray, shown: FloatArray) -> T
         shown: ``float64[4]`` the part of the chip that shows the raster; all of it but where the
             raster is smaller.
     """
-    inside = bx.clip(boxes, shown)
-    share = bx.share_inside(boxes, shown)
+    inside = box_ops.clip(boxes, shown)
+    share = box_ops.fraction_inside(boxes, shown)
     kept, ignored = share >= VISIBLE_SHARE, (share > 0) & (share < VISIBLE_SHARE)
     return Target(
         torch.from_numpy(inside[kept].astype(np.float32)),

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import RasterError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.model.card import ModelCard
@@ -68,7 +68,7 @@ class NegativeMiner:
         Returns:
             The surest first. Detections that touch a label are none.
         """
-        detector = NetworkDetector(
+        detector = RetinaNetDetector(
             training_runtime(self._card, weights, self._device), conf=LEAST_SCORE
         )
         rng = np.random.default_rng([self._seed, STREAM, turn])
@@ -77,7 +77,7 @@ class NegativeMiner:
         missing = max(self._count - len(found), 0)
         return (*found[: self._count], *known[:missing])
 
-    def _look(self, detector: NetworkDetector, rng: np.random.Generator) -> list[Place]:
+    def _look(self, detector: RetinaNetDetector, rng: np.random.Generator) -> list[Place]:
         """False alarms in one block."""
         for _ in range(TRIES):
             number = int(rng.choice(len(self._grounds), p=self._area_share))
@@ -85,7 +85,7 @@ class NegativeMiner:
             grid = ground.grid_at(float(self._card.gsd_m or 1.0))
             tile = _block(grid, rng)
             ratio = resampling(ground.raster.grid, grid)
-            if len(bx.overlap_pairs(tile.box[None] / ratio, ground.forbidden)):
+            if len(box_ops.overlap_pairs(tile.box[None] / ratio, ground.forbidden)):
                 continue
             try:
                 pixels = ground.raster.read(tile, grid)
@@ -109,7 +109,7 @@ def _false_alarms(
 ) -> list[Place]:
     boxes = seen.boxes / ratio
     false = np.ones(len(boxes), bool)
-    false[bx.overlap_pairs(boxes, ground.boxes)[:, 0]] = False
+    false[box_ops.overlap_pairs(boxes, ground.boxes)[:, 0]] = False
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     return [
         Place(number, float(x), float(y), float(score))

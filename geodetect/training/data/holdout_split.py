@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from pyproj import Geod
 
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, frame, overlaps
@@ -205,7 +205,9 @@ def _sight(grids: Sequence[Grid]) -> Callable[[Grid, FloatArray], list[tuple[int
                 near[grids[one]] += [(other, part) for part in shared]
 
     def seen_by(grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
-        touched = [n for n, part in near[grid] if bx.intersection(part[None], block[None])[0] > 0]
+        touched = [
+            n for n, part in near[grid] if box_ops.intersection(part[None], block[None])[0] > 0
+        ]
         parts = ((n, part) for n in touched for part in _moved(block[None], grid, grids[n]))
         return [*((n, block) for n in alike[grid]), *parts]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geodetect.errors import (
-    AnnotationError,
     GeodetectWarning,
     GeoreferenceError,
     InputError,
+    LabelError,
     RasterError,
 )
 from geodetect.geo.bounds import densified
@@ -94,7 +94,7 @@ def read_grounds(
         stack: Closes the rasters.
 
     Raises:
-        AnnotationError: The labels cannot be used, or training with them would be pointless.
+        LabelError: The labels cannot be used, or training with them would be pointless.
         InputError: A raster has not the bands or no CRS that a training needs.
         RasterError: No raster can be read.
     """
@@ -221,7 +221,7 @@ def _named_ground(
         labels = _read_labels(settings.val_labels, settings)
     unknown = sorted(set(labels.names) - set(classes))
     if unknown:
-        raise AnnotationError(
+        raise LabelError(
             f"--val-labels holds objects of class {unknown[0]}, which --labels does not; expected "
             f"{', '.join(classes)}"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from geodetect.errors import InputError, OutputError
-from geodetect.io.atomic import staged
+from geodetect.io.atomic import write_atomically
 
 # what the unpickler raises on bytes that are no checkpoint
 _UNREADABLE = (
@@ -38,7 +38,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         OutputError: It cannot be written.
     """
     try:
-        with staged(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        with write_atomically(path, overwrite=True) as temporary, temporary.open("wb") as file:
             torch.save(dict(state), file)
     except (OSError, RuntimeError) as error:
         raise OutputError(

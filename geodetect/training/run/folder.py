@@ -17,7 +17,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from geodetect.errors import InputError, OutputError
-from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, release, staged
+from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, release, write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
@@ -86,7 +86,7 @@ class MetricsLog:
         with _writes(self.path):
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
             kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-            with staged(self.path, overwrite=True) as temporary:
+            with write_atomically(self.path, overwrite=True) as temporary:
                 temporary.write_text(_line(COLUMNS) + "".join(kept), encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:

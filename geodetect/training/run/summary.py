@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass
-class TrainingTally:
+class TrainingSummary:
     """What a training did; filled by ``train``.
 
     Args:

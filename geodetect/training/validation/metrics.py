@@ -22,12 +22,12 @@ from geodetect.assessment.evaluate.reliability import (
 )
 from geodetect.assessment.evaluate.thresholds import steady_threshold
 from geodetect.assessment.matching.greedy_matching import Matches, boxes_apart, match_boxes_at
-from geodetect.detection.detection_layer import FoundObjects, RasterObjects, canonical_order
+from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, canonical_order
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import plan_grid
-from geodetect.detection.predict import Tally, detect_raster
-from geodetect.geo import boxes as bx
+from geodetect.detection.predict import RunSummary, detect_raster
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
 from geodetect.io.vector.geopackage import Layer, write_layers
@@ -146,9 +146,9 @@ class Sheet:
         boxes = self.objects.boxes * np.tile(scale, 2)
         return boxes_apart(boxes, self.objects.labels, scene=number)
 
-    def on_map(self) -> RasterObjects:
+    def on_map(self) -> RasterDetections:
         """The same on the map."""
-        return RasterObjects.of(
+        return RasterDetections.of(
             self.objects, self.grid, classes=self.classes, raster=self.raster.name
         )
 
@@ -234,7 +234,7 @@ def _found(ground: Ground, detector: Detector) -> Sheet:
     settings = PredictSettings(conf=LEAST_CONF)
     area = shapely.union_all(shapely.box(*ground.held_out.T))
     plan = plan_grid(ground.raster, detector.card, settings, area=area)
-    found = detect_raster(plan, detector, settings=settings, keep=None, tally=Tally())
+    found = detect_raster(plan, detector, settings=settings, keep=None, tally=RunSummary())
     found = found[
         ~_are_on_cut_objects(found.boxes / resampling(ground.raster.grid, plan.grid), ground)
     ]
@@ -247,8 +247,10 @@ def _are_on_cut_objects(boxes: FloatArray, ground: Ground) -> BoolArray:
     They are neither right nor wrong, as COCO counts what lies on regions that are to be ignored.
     """
     cut = ground.shown[~ground.is_seen]
-    rows, objects = bx.overlap_pairs(boxes, cut).T
-    covered = bx.intersection(boxes[rows], cut[objects]) >= IGNORED_SHARE * bx.area(boxes[rows])
+    rows, objects = box_ops.overlap_pairs(boxes, cut).T
+    covered = box_ops.intersection(boxes[rows], cut[objects]) >= IGNORED_SHARE * box_ops.area(
+        boxes[rows]
+    )
     return np.bincount(rows[covered], minlength=len(boxes)) > 0
 
 
@@ -271,7 +273,7 @@ def _by_class(matches: Matches, labels: IntArray, wanted: Sequence[Sheet]) -> di
 
 
 def _on_one_map(sheets: Sequence[Sheet]) -> gpd.GeoDataFrame:
-    table = FoundObjects(tuple(one.on_map() for one in sheets)).table()
+    table = DetectionLayer(tuple(one.on_map() for one in sheets)).table()
     sources = [_source(one.raster.path) for one in sheets for _ in range(len(one.objects))]
     return table.assign(source=np.array(sources, dtype=str).astype(object))
 

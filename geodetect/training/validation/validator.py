@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from geodetect.detection.detector import Detector
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import GeodetectWarning, RasterError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
@@ -88,9 +88,9 @@ class HeldOut:
 
     def _detector(
         self, card: ModelCard, weights: Weights, *, conf: float = LEAST_CONF
-    ) -> NetworkDetector:
+    ) -> RetinaNetDetector:
         runtime = training_runtime(card, weights, self._device)
-        return NetworkDetector(runtime, conf=conf, most_per_px=MOST_PER_PX)
+        return RetinaNetDetector(runtime, conf=conf, most_per_px=MOST_PER_PX)
 
     def _validated(self, detector: Detector) -> Validation | None:
         while self.objects:
@@ -123,7 +123,7 @@ def _fault(ground: Ground, reach_m: float) -> str | None:
     grid = ground.raster.grid
     frame = np.array([0, 0, grid.width, grid.height], np.float64)
     try:
-        for tile in _pieces(bx.clip(ground.held_out + reach_px, frame)):
+        for tile in _pieces(box_ops.clip(ground.held_out + reach_px, frame)):
             ground.raster.read(tile)
     except RasterError as error:
         return str(error)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import geodetect
 from geodetect import EvaluateSettings, PredictSettings
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
-from geodetect.errors import AnnotationError, GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
 from tests.helpers.tiny import (
     CRS,
@@ -148,7 +148,7 @@ def test_empty_layers_are_compared_and_said_to_be() -> None:
 def test_points_need_a_distance() -> None:
     truth = squares(*row_of(2))
     points = truth.set_geometry(truth.centroid)
-    with pytest.raises(AnnotationError, match=r"no extent, as points have none.*--distance METRES"):
+    with pytest.raises(LabelError, match=r"no extent, as points have none.*--distance METRES"):
         evaluate(truth, points)
     assert evaluate(truth, points, distance=1).metrics.overall.at_threshold.f1 == 1
 

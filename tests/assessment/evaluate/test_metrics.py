@@ -16,7 +16,7 @@ from geodetect.assessment.evaluate.metrics import (
     evaluate_tables,
 )
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError, InputError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.grid import parse_crs
 
 CRS = "EPSG:32632"
@@ -112,7 +112,7 @@ def test_a_single_class_of_another_name_is_compared_without_classes(names: list[
 def test_layers_with_several_classes_but_none_in_common_are_an_error() -> None:
     predicted = squares((0, 0), (50, 0), **{"class": ["a", "b"]})
     truth = squares((0, 0), (50, 0), **{"class": ["c", "d"]})
-    with pytest.raises(AnnotationError, match=r"\(a, b\) and the truth \(c, d\) have no class"):
+    with pytest.raises(LabelError, match=r"\(a, b\) and the truth \(c, d\) have no class"):
         evaluate_tables(predicted, truth)
 
 
@@ -141,12 +141,12 @@ def test_layers_that_cannot_be_compared_are_errors() -> None:
     with pytest.raises(GeoreferenceError, match=r"only the predictions have no CRS.*--pred-crs"):
         evaluate_tables(squares((0, 0), crs=None), squares((0, 0)))
     points = gpd.GeoDataFrame(geometry=[shapely.Point(5e5, 5e6), None], crs=CRS)
-    with pytest.raises(AnnotationError, match=r"2 of 2 rows of the truth.*--distance"):
+    with pytest.raises(LabelError, match=r"2 of 2 rows of the truth.*--distance"):
         evaluate_tables(squares((0, 0)), points)
     with pytest.raises(InputError, match="IoU"):
         evaluate_tables(squares((0, 0)), squares((0, 0)), iou=0)
     unsure = squares((0, 0), (50, 0), score=[0.5, math.nan])
-    with pytest.raises(AnnotationError, match="1 of 2 predictions have no score"):
+    with pytest.raises(LabelError, match="1 of 2 predictions have no score"):
         evaluate_tables(unsure, squares((0, 0)))
 
 

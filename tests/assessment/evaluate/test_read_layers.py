@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from geodetect.assessment.evaluate.read_layers import is_scored, read_predictions, read_truth
-from geodetect.errors import AnnotationError, GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
 
 CRS = "EPSG:32632"
@@ -91,7 +91,7 @@ def test_points_stay_points() -> None:
 
 def test_lines_are_no_objects() -> None:
     lines = squares().set_geometry(squares().boundary)
-    with pytest.raises(AnnotationError, match=r"nothing with an area \(LineString\).*--distance"):
+    with pytest.raises(LabelError, match=r"nothing with an area \(LineString\).*--distance"):
         read_truth(lines)
 
 
@@ -110,7 +110,7 @@ def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path)
 def test_truth_with_and_without_classes_does_not_go_together() -> None:
     named, bare = squares(2, label=["a", "b"]), squares(2).to_crs("EPSG:3857")
     for tables in ([named, bare], [bare, named]):
-        with pytest.raises(AnnotationError, match=r"no column of classes.*--class-field"):
+        with pytest.raises(LabelError, match=r"no column of classes.*--class-field"):
             read_truth(tables)
     assert len(read_truth([named, bare[:0]])) == 2
 
@@ -119,7 +119,7 @@ def test_the_column_of_classes_can_be_named() -> None:
     table = squares(kind=["a", "b", "c"], label=["x", "y", "z"])
     assert read_truth(table)["class"].tolist() == ["x", "y", "z"]
     assert read_truth(table, class_field="kind")["class"].tolist() == ["a", "b", "c"]
-    with pytest.raises(AnnotationError, match=r"no column 'sort'.*--class-field"):
+    with pytest.raises(LabelError, match=r"no column 'sort'.*--class-field"):
         read_truth(table, class_field="sort")
 
 
@@ -127,7 +127,7 @@ def test_a_file_without_crs_needs_one_named(tmp_path: Path) -> None:
     path = write(squares(crs=None, name=list("abc")), tmp_path / "found.gpkg")
     with pytest.raises(InputError, match=r"no coordinate reference system.*--pred-crs"):
         read_predictions(path)
-    with pytest.raises(AnnotationError, match=r"no coordinate reference system.*--truth-crs"):
+    with pytest.raises(LabelError, match=r"no coordinate reference system.*--truth-crs"):
         read_truth(path)
     assert read_predictions(path, crs=CRS).crs == CRS
     assert read_truth(path, crs=CRS).crs == CRS

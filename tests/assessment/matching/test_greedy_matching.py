@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geodetect.assessment.matching.greedy_matching import match_boxes, match_boxes_at, match_points
 from geodetect.errors import InputError
-from geodetect.geo import boxes as box_math
+from geodetect.geo import boxes as box_ops
 
 Float = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ def greedy_reference(predicted: Float, scores: Float, truth: Float, iou: float) 
     for row in np.argsort(-scores, kind="mergesort"):
         best, chosen = min(iou, 1 - 1e-10), -1
         for target in range(len(truth)):
-            overlap = box_math.iou(predicted[row : row + 1], truth[target : target + 1])[0]
+            overlap = box_ops.iou(predicted[row : row + 1], truth[target : target + 1])[0]
             if target not in truth_of and overlap >= best:
                 best, chosen = overlap, target
         truth_of[row] = chosen
@@ -51,7 +51,7 @@ def test_matches_are_those_of_the_plain_greedy_loop(
     matches = match_boxes(predicted, scores, truth, iou=iou)
     assert matches.truth_of.tolist() == greedy_reference(predicted, scores, truth, iou)
     right = matches.correct
-    expected = box_math.iou(predicted[right], truth[matches.truth_of[right]])
+    expected = box_ops.iou(predicted[right], truth[matches.truth_of[right]])
     np.testing.assert_array_equal(matches.iou[right], expected)
     assert (matches.iou[~right] == 0).all()
     found = matches.prediction_of

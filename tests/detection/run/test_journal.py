@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
-from geodetect.detection.predict import Tally
+from geodetect.detection.predict import RunSummary
 from geodetect.detection.run.fingerprint import run_identity
 from geodetect.detection.run.journal import MAGIC, Journal, files_left_by
 from geodetect.detection.run.tile_pipeline import TileResult
@@ -74,12 +74,12 @@ def died(scene: Path, path: Path, after: int = 20) -> Counting:
 def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
     scene: Path, tmp_path: Path
 ) -> None:
-    whole, whole_tally = Counting(), Tally()
+    whole, whole_tally = Counting(), RunSummary()
     expected = geodetect.predict(scene, detector(whole), settings=SETTINGS, tally=whole_tally)
     assert whole.seen == TILES
     path = tmp_path / "run.journal"
     died(scene, path, after=20)
-    fn, tally = Counting(), Tally()
+    fn, tally = Counting(), RunSummary()
     with Journal(path) as journal:
         found = geodetect.predict(
             scene, detector(fn), settings=SETTINGS, journal=journal, tally=tally
@@ -120,7 +120,7 @@ def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) ->
     pixels = mixed(SIDE, seed=5, largest=30).pixels
     pixels[:, :, :200] = 0
     scene = save(pixels, nodata=0)
-    whole, tally = Tally(), Tally()
+    whole, tally = RunSummary(), RunSummary()
     expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS, tally=whole)
     died(scene, tmp_path / "run.journal", after=12)
     with Journal(tmp_path / "run.journal") as journal:

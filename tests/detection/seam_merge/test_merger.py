@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from geodetect.detection.detections import Detections
 from geodetect.detection.seam_merge.merger import SeamMerger, merge
 from geodetect.errors import InputError
-from geodetect.geo import boxes as bx
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
 from tests import painted
 
@@ -18,7 +18,7 @@ SIDE = 96
 PERFECT = (0, 0, 0)
 
 
-def errors(tally: painted.Tally) -> tuple[int, int, int]:
+def errors(tally: painted.RunSummary) -> tuple[int, int, int]:
     return tally.lost, tally.doubled, tally.inexact
 
 
@@ -39,8 +39,8 @@ def clipped_views(boxes, scheme, labels=None, scores=None) -> list[tuple[Tile, D
     scores = np.full(len(boxes), 0.5) if scores is None else np.asarray(scores)
     parts = []
     for tile in scheme:
-        views = bx.clip(boxes, tile.box)
-        seen = bx.area(views) > 0
+        views = box_ops.clip(boxes, tile.box)
+        seen = box_ops.area(views) > 0
         parts.append((tile, Detections.of(views[seen], scores[seen], labels[seen])))
     return parts
 
@@ -288,8 +288,8 @@ class TestProperties:
     def test_what_one_tile_found_survives_if_no_other_tile_found_anything(self, data, scheme):
         parts = data.draw(noisy_parts(scheme))
         tile, found = parts[data.draw(st.integers(0, len(parts) - 1))]
-        kept = bx.clip(found.boxes, tile.box)
-        expected = sorted(kept[bx.area(kept) > 0].tolist())
+        kept = box_ops.clip(found.boxes, tile.box)
+        expected = sorted(kept[box_ops.area(kept) > 0].tolist())
         assert merge([(tile, found)], scheme).boxes.tolist() == expected
 
 

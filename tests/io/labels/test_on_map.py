@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
-from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError, InputError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.labels.on_map import (
     AnnotationReport,
@@ -109,7 +109,7 @@ def test_a_named_class_column_is_used_in_any_case(tmp_path: Path) -> None:
 
 def test_a_missing_class_column_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
     path = saved(layer([POOL], kind=["x"], height=[2]), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match=r"no column 'klass', only kind, height.*class-field"):
+    with pytest.raises(LabelError, match=r"no column 'klass', only kind, height.*class-field"):
         read_annotations(path, class_field="klass")
 
 
@@ -119,13 +119,13 @@ def test_integers_next_to_gaps_stay_integers(tmp_path: Path) -> None:
     assert list(labels["class"]) == ["3", "other"]
     obvious = saved(layer([POOL, TANK], class_id=[3.0, None]), tmp_path / "obvious.gpkg")
     assert list(read_annotations(obvious, default_class="other")["class"]) == ["3", "other"]
-    with pytest.raises(AnnotationError, match="1 of 2 rows without a class in column 'class_id'"):
+    with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'class_id'"):
         read_annotations(obvious)
 
 
 def test_rows_without_a_class_are_an_error_unless_a_default_is_given(tmp_path: Path) -> None:
     path = saved(layer([POOL, TANK], label=["pool", None]), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match="1 of 2 rows without a class in column 'label'"):
+    with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'label'"):
         read_annotations(path)
     assert list(read_annotations(path, default_class="tank")["class"]) == ["pool", "tank"]
 
@@ -133,7 +133,7 @@ def test_rows_without_a_class_are_an_error_unless_a_default_is_given(tmp_path: P
 def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> None:
     with_classes = saved(layer([POOL], label=["pool"]), tmp_path / "a.gpkg")
     without = saved(layer([TANK]), tmp_path / "b.gpkg")
-    with pytest.raises(AnnotationError, match=r"b\.gpkg has no column of classes"):
+    with pytest.raises(LabelError, match=r"b\.gpkg has no column of classes"):
         read_annotations([with_classes, without])
     both = read_annotations([with_classes, without], default_class="tank")
     assert list(both["class"]) == ["pool", "tank"]
@@ -141,14 +141,14 @@ def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> N
 
 def test_a_file_without_crs_is_an_error_until_the_crs_is_named(tmp_path: Path) -> None:
     path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.shp")
-    with pytest.raises(AnnotationError, match=r"no coordinate reference system.*--labels-crs"):
+    with pytest.raises(LabelError, match=r"no coordinate reference system.*--labels-crs"):
         read_annotations(path)
     assert read_annotations(path, crs="EPSG:32632").crs.to_epsg() == 32632
 
 
 def test_an_undefined_crs_of_geopackage_is_none(tmp_path: Path) -> None:
     path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match="no coordinate reference system"):
+    with pytest.raises(LabelError, match="no coordinate reference system"):
         read_annotations(path)
 
 
@@ -156,7 +156,7 @@ def test_metres_in_a_geojson_without_crs_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "labels.geojson"
     feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(POOL)}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(AnnotationError, match=r"5249990.*no degrees.*--labels-crs"):
+    with pytest.raises(LabelError, match=r"5249990.*no degrees.*--labels-crs"):
         read_annotations(path)
     np.testing.assert_allclose(
         boxes_on_grid(read_annotations(path, crs="EPSG:32632"), NORTH_UP), [[20, 20, 36, 40]]
@@ -181,13 +181,13 @@ def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path
 
 def test_lines_are_an_error(tmp_path: Path) -> None:
     path = saved(layer([POOL, shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match=r"holds LineString; expected polygons"):
+    with pytest.raises(LabelError, match=r"holds LineString; expected polygons"):
         read_annotations(path, point_size_m=5)
 
 
 def test_points_are_an_error_that_names_the_option_for_their_size(tmp_path: Path) -> None:
     path = saved(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
-    with pytest.raises(AnnotationError, match=r"holds 1 points; .*--point-size METRES"):
+    with pytest.raises(LabelError, match=r"holds 1 points; .*--point-size METRES"):
         read_annotations(path)
 
 
@@ -273,7 +273,7 @@ def test_a_file_with_several_polygon_layers_asks_which(tmp_path: Path) -> None:
     path = tmp_path / "labels.gpkg"
     saved(layer([POOL]), path, layer="pools")
     saved(layer([TANK, POOL]), path, layer="tanks")
-    with pytest.raises(AnnotationError, match=r"layers pools, tanks; pick one.*layername=pools"):
+    with pytest.raises(LabelError, match=r"layers pools, tanks; pick one.*layername=pools"):
         read_annotations(path)
     assert len(read_annotations(f"{path}|layername=tanks")) == 2
 
@@ -293,7 +293,7 @@ def test_unusable_files_are_named(
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    with pytest.raises(AnnotationError, match=f"{name}.*{message}"):
+    with pytest.raises(LabelError, match=f"{name}.*{message}"):
         read_annotations(path)
 
 
@@ -308,7 +308,7 @@ def test_what_detection_writes_can_be_read_as_labels(tmp_path: Path, suffix: str
 
 
 def test_no_files_at_all_is_an_error() -> None:
-    with pytest.raises(AnnotationError, match="--labels"):
+    with pytest.raises(LabelError, match="--labels"):
         read_annotations([])
 
 

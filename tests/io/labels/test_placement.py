@@ -13,7 +13,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.errors import AnnotationError, GeodetectWarning, GeoreferenceError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.on_map import annotations_on
@@ -106,9 +106,7 @@ def test_yolo_shares_take_the_size_of_the_raster(tmp_path: Path) -> None:
 
 def test_a_raster_of_another_size_than_was_labelled_is_an_error(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["a.png"], size=(800, 600)))
-    with pytest.raises(
-        AnnotationError, match=r"labelled at 800 x 600 px, but a\.tif has 400 x 300"
-    ):
+    with pytest.raises(LabelError, match=r"labelled at 800 x 600 px, but a\.tif has 400 x 300"):
         place_labels(labels, [("a.tif", GRID)])
 
 
@@ -126,7 +124,7 @@ def test_images_that_may_be_several_rasters_are_an_error(
     tmp_path: Path, images: list[str], rasters: list[str]
 ) -> None:
     labels = read_labels(coco(tmp_path / "c.json", images))
-    with pytest.raises(AnnotationError, match=r"1\.\w+ may be"):
+    with pytest.raises(LabelError, match=r"1\.\w+ may be"):
         place_labels(labels, [(path, GRID) for path in rasters])
 
 
@@ -152,20 +150,20 @@ def test_a_file_whose_labels_lie_nowhere_is_named() -> None:
 
 def test_a_data_set_of_other_images_is_an_error_that_shows_both_names(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["a.png", "b.png"]))
-    with pytest.raises(AnnotationError, match=r"images called a\.png, b\.png, the rasters.*c\.tif"):
+    with pytest.raises(LabelError, match=r"images called a\.png, b\.png, the rasters.*c\.tif"):
         place_labels(labels, [("/data/c.tif", GRID)])
 
 
 def test_labels_that_all_lie_elsewhere_are_an_error_with_their_crs() -> None:
     labels = LabelSet((map_labels([[9000, 0, 9009, 9]]),))
-    with pytest.raises(AnnotationError, match=r"none of the 1 labels.*UTM zone 32N\)$"):
+    with pytest.raises(LabelError, match=r"none of the 1 labels.*UTM zone 32N\)$"):
         place_labels(labels, [("a.tif", GRID)])
 
 
 def test_numbers_that_fit_the_raster_in_its_own_crs_are_recognised(tmp_path: Path) -> None:
     wrong = map_labels([[0, 0, 9, 9]])
     wrong = MapLabels("a.shp", wrong.geometries, wrong.names, wrong.rows, parse_crs("EPSG:32633"))
-    with pytest.raises(AnnotationError, match=r"in its own CRS.*--labels-crs EPSG:32632"):
+    with pytest.raises(LabelError, match=r"in its own CRS.*--labels-crs EPSG:32632"):
         place_labels(LabelSet((wrong,)), [("a.tif", GRID)])
 
 
@@ -173,12 +171,12 @@ def test_swapped_coordinates_are_recognised() -> None:
     right = map_labels([[0, 0, 9, 9]], parse_crs("EPSG:4326"))
     swapped = shapely.transform(right.geometries, lambda xy: xy[:, ::-1])
     wrong = MapLabels("a.csv", swapped, right.names, right.rows, right.crs)
-    with pytest.raises(AnnotationError, match="with x and y swapped they would lie there"):
+    with pytest.raises(LabelError, match="with x and y swapped they would lie there"):
         place_labels(LabelSet((wrong,)), [("a.tif", GRID)])
 
 
 def test_no_objects_at_all_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "labels.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}')
-    with pytest.raises(AnnotationError, match=r"labels\.geojson\) hold no objects"):
+    with pytest.raises(LabelError, match=r"labels\.geojson\) hold no objects"):
         place_labels(read_labels(path, LabelOptions()), [("a.tif", GRID)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import shapely
 
-from geodetect.errors import AnnotationError
+from geodetect.errors import LabelError
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions, MapLabels
 from geodetect.io.labels.read import read_labels
 
@@ -120,13 +120,13 @@ def test_rows_keep_their_numbers_where_those_of_images_are_mixed(tmp_path: Path)
 def test_a_coco_file_that_does_not_hold_together_is_one_line(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(AnnotationError, match=rf"labels\.json cannot be used.*{reason}.*expected"):
+    with pytest.raises(LabelError, match=rf"labels\.json cannot be used.*{reason}.*expected"):
         read_labels(coco_file(tmp_path / "labels.json", **changes))
 
 
 def test_boxes_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     bad = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, float("nan"), 4]}]
-    with pytest.raises(AnnotationError, match=r"boxes of images/a\.png are not all numbers"):
+    with pytest.raises(LabelError, match=r"boxes of images/a\.png are not all numbers"):
         read_labels(coco_file(tmp_path / "labels.json", annotations=bad))
 
 
@@ -183,12 +183,12 @@ def test_names_of_yolo_classes_are_in_utf_8(tmp_path: Path) -> None:
     (folder / "classes.txt").write_bytes("\ufeffSchwimmbecken\nBehälter".encode())
     assert set(only_images(folder).names) == {"Schwimmbecken", "Behälter"}
     (folder / "classes.txt").write_bytes("Schwimmbecken\nBehälter".encode("latin-1"))
-    with pytest.raises(AnnotationError, match=r"classes\.txt cannot be read.*in UTF-8"):
+    with pytest.raises(LabelError, match=r"classes\.txt cannot be read.*in UTF-8"):
         read_labels(folder)
 
 
 def test_a_yolo_class_without_a_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"a\.txt has class 1, but .*\[0\]; .*data\.yaml"):
+    with pytest.raises(LabelError, match=r"a\.txt has class 1, but .*\[0\]; .*data\.yaml"):
         read_labels(yolo_folder(tmp_path / "set", names="names: [pool]"))
 
 
@@ -196,7 +196,7 @@ def test_a_yolo_class_without_a_name_is_an_error(tmp_path: Path) -> None:
 def test_yolo_lines_that_are_no_shares_are_an_error(tmp_path: Path, line: str) -> None:
     folder = yolo_folder(tmp_path / "set")
     (folder / "labels" / "b.txt").write_text(line)
-    with pytest.raises(AnnotationError, match=r"b\.txt cannot.*shares of the image"):
+    with pytest.raises(LabelError, match=r"b\.txt cannot.*shares of the image"):
         read_labels(folder)
 
 
@@ -239,7 +239,7 @@ def test_a_voc_folder_is_one_data_set(tmp_path: Path) -> None:
 def test_a_damaged_voc_file_is_named(tmp_path: Path, content: str) -> None:
     voc_file(tmp_path / "a.xml", [[3, 4, 20, 30]])
     (tmp_path / "b.xml").write_text(content)
-    with pytest.raises(AnnotationError, match=r"b\.xml cannot be used as a Pascal VOC file"):
+    with pytest.raises(LabelError, match=r"b\.xml cannot be used as a Pascal VOC file"):
         read_labels(tmp_path)
 
 
@@ -247,7 +247,7 @@ def test_objects_of_a_data_set_without_a_class_are_an_error_unless_there_is_a_de
     tmp_path: Path,
 ) -> None:
     voc_file(tmp_path / "a.xml", [[3, 4, 20, 30]], name="")
-    with pytest.raises(AnnotationError, match=r"1 of 1 objects of a\.xml have no class"):
+    with pytest.raises(LabelError, match=r"1 of 1 objects of a\.xml have no class"):
         read_labels(tmp_path)
     assert list(only_images(tmp_path, default_class="pool").names) == ["pool"]
 
@@ -270,7 +270,7 @@ def test_deepforest_rows_are_grouped_by_image_and_zeros_are_an_image_without_obj
 def test_a_deepforest_file_with_words_for_numbers_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "trees.csv"
     path.write_text("image_path,xmin,ymin,xmax,ymax,label\na.tif,one,2,3,4,Tree\n")
-    with pytest.raises(AnnotationError, match=r"trees\.csv cannot be used as DeepForest's CSV"):
+    with pytest.raises(LabelError, match=r"trees\.csv cannot be used as DeepForest's CSV"):
         read_labels(path)
 
 
@@ -293,7 +293,7 @@ def test_an_empty_text_file_does_not_make_a_folder_a_data_set(tmp_path: Path) ->
 
 def test_a_folder_without_labels_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "readme.md").write_text("nothing here")
-    with pytest.raises(AnnotationError, match="no labels in this folder"):
+    with pytest.raises(LabelError, match="no labels in this folder"):
         read_labels(tmp_path)
 
 
@@ -307,7 +307,7 @@ def test_map_layers_and_data_sets_go_together(tmp_path: Path) -> None:
 
 def test_map_layers_with_and_without_classes_do_not_go_together(tmp_path: Path) -> None:
     paths = [vector(tmp_path / "a.gpkg"), vector(tmp_path / "b.gpkg", label=None)]
-    with pytest.raises(AnnotationError, match=r"b\.gpkg has no column of classes"):
+    with pytest.raises(LabelError, match=r"b\.gpkg has no column of classes"):
         read_labels(paths)
     assert read_labels(paths, LabelOptions(default_class="tank")).classes == ("pool", "tank")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from geodetect.detection.detection_layer import RasterObjects, empty_table
+from geodetect.detection.detection_layer import RasterDetections, empty_table
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.vector.chunks import ROWS_AT_ONCE
@@ -34,7 +34,7 @@ def refuse(constant: str) -> None:
 
 def table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
     found = Detections.of(boxes, np.full(len(boxes), 0.5))
-    return RasterObjects.of(found, grid, classes=["pool"], raster='é "quoted"\n.tif').table()
+    return RasterDetections.of(found, grid, classes=["pool"], raster='é "quoted"\n.tif').table()
 
 
 def signed_area(ring: list[list[float]]) -> float:

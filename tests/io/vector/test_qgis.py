@@ -16,7 +16,7 @@ import pytest
 from affine import Affine
 from pyproj import CRS
 
-from geodetect.detection.detection_layer import COLUMNS, RasterObjects
+from geodetect.detection.detection_layer import COLUMNS, RasterDetections
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.vector.qgis_style import BREAKS
@@ -103,7 +103,7 @@ def qgis(tmp_path: Path) -> Any:
 def table() -> Any:
     x = np.arange(len(SCORES)) * 100.0
     boxes = np.stack([x + 10, x * 0 + 10, x + 90, x * 0 + 90], axis=1)
-    return RasterObjects.of(
+    return RasterDetections.of(
         Detections.of(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
     ).table()
 
@@ -170,7 +170,7 @@ def test_the_metadata_of_a_geoparquet_is_that_of_the_standard(tmp_path: Path):
     assert CRS.from_json_dict(column["crs"]).to_epsg() == 2154
     np.testing.assert_allclose(column["bbox"], table().total_bounds)
     grid = Grid(None, Affine.identity(), 600, 100)
-    pixels = RasterObjects.of(
+    pixels = RasterDetections.of(
         Detections.of([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
     ).table()
     path = write(pixels, tmp_path / "pixels.parquet")

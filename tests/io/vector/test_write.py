@@ -19,7 +19,7 @@ from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS, Transformer
 
-from geodetect.detection.detection_layer import FoundObjects, RasterObjects, empty_table
+from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, empty_table
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
@@ -56,15 +56,17 @@ def detections(count: int = 40) -> Detections:
 
 
 def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
-    return RasterObjects.of(
+    return RasterDetections.of(
         detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
     ).table()
 
 
-def objects(*names: str) -> FoundObjects:
+def objects(*names: str) -> DetectionLayer:
     """The detections on each of some grids."""
     options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
-    return FoundObjects(tuple(RasterObjects.of(detections(), GRIDS[n], **options) for n in names))
+    return DetectionLayer(
+        tuple(RasterDetections.of(detections(), GRIDS[n], **options) for n in names)
+    )
 
 
 def read(path: Path) -> gpd.GeoDataFrame:

@@ -20,7 +20,7 @@ from torchvision.models.detection import RetinaNet
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.model.checkpoints.convert import convert
-from geodetect.model.file import load_bundle, load_card
+from geodetect.model.file import load_card, read_model_file
 from tests.helpers.stock_networks import (
     CONF,
     found_by_torchvision,
@@ -166,8 +166,8 @@ def test_every_container_gives_the_same_model(
     found = tmp_path / "found.safetensors"
     card = convert(weights, found)
     assert card.classes == ("object",)
-    wanted = load_bundle(expected)[1]
-    for key, value in load_bundle(found)[1].items():
+    wanted = read_model_file(expected)[1]
+    for key, value in read_model_file(found)[1].items():
         np.testing.assert_array_equal(value, wanted[key])
 
 
@@ -188,8 +188,8 @@ def test_files_and_names_from_before_torchvision_0_13_are_read(
     new = saved(tmp_path / "new.pth", small_state)
     convert(weights, tmp_path / "old.safetensors")
     convert(new, tmp_path / "new.safetensors")
-    wanted = load_bundle(tmp_path / "new.safetensors")[1]
-    for key, value in load_bundle(tmp_path / "old.safetensors")[1].items():
+    wanted = read_model_file(tmp_path / "new.safetensors")[1]
+    for key, value in read_model_file(tmp_path / "old.safetensors")[1].items():
         np.testing.assert_array_equal(value, wanted[key])
 
 
@@ -249,7 +249,7 @@ def test_the_first_output_is_background_where_a_name_is_missing(
     weights = saved(tmp_path / "w.pth", three_state)
     convert(weights, tmp_path / "two.safetensors", classes=("a", "b"))
     convert(weights, tmp_path / "three.safetensors", classes=("x", "a", "b"))
-    two, three = (load_bundle(tmp_path / f"{n}.safetensors")[1] for n in ("two", "three"))
+    two, three = (read_model_file(tmp_path / f"{n}.safetensors")[1] for n in ("two", "three"))
     key = "classification.output.bias"
     np.testing.assert_array_equal(two[key].reshape(9, 2), three[key].reshape(9, 3)[:, 1:])
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from geodetect.errors import ModelFileError
 from geodetect.model.checkpoints.initialization import initialise
-from geodetect.model.file import save_bundle
+from geodetect.model.file import write_model_file
 from geodetect.model.network.retinanet import RetinaNet
 from tests.helpers.tiny import save_tiny_model, tiny_card
 
@@ -49,7 +49,7 @@ def test_a_model_of_other_classes_gives_all_but_its_output_layer(tmp_path: Path)
 
 def test_a_model_with_another_trunk_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    save_bundle(path, tiny_card(), {"other.weight": np.zeros(3)})
+    write_model_file(path, tiny_card(), {"other.weight": np.zeros(3)})
     with pytest.raises(ModelFileError, match="of another kind"):
         initialise(new_network(), str(path))
 

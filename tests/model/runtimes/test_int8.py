@@ -11,7 +11,7 @@ import safetensors.numpy
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Int8Record
-from geodetect.model.file import load_bundle, save_bundle
+from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import PREFIX, int8_network, with_int8, without_int8
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.torch import TorchRuntime
@@ -28,12 +28,12 @@ WEIGHTS = weights_of(tiny_network(CARD))
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "both.safetensors"
-    save_bundle(path, CARD, with_int8(CARD, WEIGHTS, NETWORK))
+    write_model_file(path, CARD, with_int8(CARD, WEIGHTS, NETWORK))
     return path
 
 
 def test_a_network_in_8_bit_comes_back_from_the_file_as_it_was(file: Path) -> None:
-    card, arrays = load_bundle(file)
+    card, arrays = read_model_file(file)
     assert card.int8 == RECORD
     assert int8_network(card, arrays) == NETWORK
     assert without_int8(arrays).keys() == WEIGHTS.keys()
@@ -41,15 +41,15 @@ def test_a_network_in_8_bit_comes_back_from_the_file_as_it_was(file: Path) -> No
 
 def test_a_file_with_both_networks_still_gives_the_full_one(file: Path) -> None:
     pixels, valid = np.full((1, 3, 32, 32), 90, np.uint8), np.ones((1, 32, 32), bool)
-    found = TorchRuntime(*load_bundle(file), "cpu").forward(pixels, valid)
+    found = TorchRuntime(*read_model_file(file), "cpu").forward(pixels, valid)
     expected = TorchRuntime(CARD, WEIGHTS, "cpu").forward(pixels, valid)
     np.testing.assert_array_equal(found[0], expected[0])
 
 
 def test_saving_a_model_again_with_another_card_keeps_its_network_in_8_bit(file: Path) -> None:
-    card, arrays = load_bundle(file)
-    save_bundle(file, card.model_copy(update={"conf": 0.3, "name": "other"}), arrays)
-    assert int8_network(*load_bundle(file)) == NETWORK
+    card, arrays = read_model_file(file)
+    write_model_file(file, card.model_copy(update={"conf": 0.3, "name": "other"}), arrays)
+    assert int8_network(*read_model_file(file)) == NETWORK
 
 
 def test_a_second_network_in_8_bit_replaces_the_first() -> None:

@@ -18,10 +18,10 @@ from PIL import Image
 
 import geodetect
 from geodetect.errors import (
-    AnnotationError,
     GeodetectWarning,
     GeoreferenceError,
     InputError,
+    LabelError,
     RasterError,
 )
 from geodetect.geo.grid import Grid, parse_crs
@@ -198,7 +198,7 @@ def test_points_are_shown(tmp_path: Path, scene: Path):
     predicted["geometry"] = predicted.centroid
     boxes = boxes_of(report(tmp_path, predicted, raster=scene)["objects"])
     np.testing.assert_allclose(boxes[0], [115, 120, 115, 120], atol=0.06)
-    with pytest.raises(AnnotationError, match="no extent"):
+    with pytest.raises(LabelError, match="no extent"):
         report(tmp_path, predicted, raster=scene, truth=table_of())
 
 

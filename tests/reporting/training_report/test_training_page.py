@@ -19,7 +19,7 @@ from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.model.card import Calibration, ModelCard, TrainingRecord
-from geodetect.model.file import save_bundle
+from geodetect.model.file import write_model_file
 from geodetect.reporting.drawing import marks
 from geodetect.reporting.training_report.page import write_training_page
 from geodetect.reporting.training_report.run import model_file, read_run
@@ -119,7 +119,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
                    {"low_px": 0, "high_px": None, "objects": 38, "recall": 0.99}],
     }  # fmt: skip
     (folder / "labels.json").write_text(json.dumps(labels))
-    save_bundle(folder.parent / "pools.safetensors", CARD, {"w": np.zeros(1, np.float16)})
+    write_model_file(folder.parent / "pools.safetensors", CARD, {"w": np.zeros(1, np.float16)})
     write_training_page(folder)
     return folder
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.file import load_card, save_bundle
+from geodetect.model.file import load_card, write_model_file
 from geodetect.model.network.anchor_fit import Anchors, recall_by_size
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
@@ -91,7 +91,7 @@ def test_a_model_to_start_from_brings_its_anchors(tmp_path: Path) -> None:
     own = OURS.model_copy(update={"anchor_sizes_px": sizes})
     card = ModelCard(name="start", classes=("thing",), network=own)
     torch.manual_seed(0)
-    save_bundle(tmp_path / "start.safetensors", card, weights_of(RetinaNet(own, 1)))
+    write_model_file(tmp_path / "start.safetensors", card, weights_of(RetinaNet(own, 1)))
     one = ground(tmp_path / "a.tif", side_px=COMMON)
     assert chosen(one, init=str(tmp_path / "start.safetensors")) == own
     built_in = load_card("pools").network

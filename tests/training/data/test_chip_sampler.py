@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.errors import AnnotationError, GeodetectWarning, RasterError
+from geodetect.errors import GeodetectWarning, LabelError, RasterError
 from geodetect.io.raster.reader import open_raster
 from geodetect.training.data.chip_sampler import (
     VISIBLE_SHARE,
@@ -170,14 +170,14 @@ def test_without_objects_to_train_on_there_is_a_clear_error(plain: Ground) -> No
     everything = Ground(
         plain.raster, plain.boxes, plain.labels, np.array([[0.0, 0, WIDTH, HEIGHT]]), GSD_M
     )
-    with pytest.raises(AnnotationError, match="--val-share"):
+    with pytest.raises(LabelError, match="--val-share"):
         sampler(everything)
 
 
 def test_ground_without_room_for_a_chip_is_a_clear_error(plain: Ground) -> None:
     stripes = np.array([[x, 0.0, x + 10, HEIGHT] for x in range(30, WIDTH, 40)])
     striped = Ground(plain.raster, plain.boxes, plain.labels, stripes, GSD_M)
-    with pytest.raises(AnnotationError, match="--chip-px"):
+    with pytest.raises(LabelError, match="--chip-px"):
         _ = sampler(striped)[0]
 
 

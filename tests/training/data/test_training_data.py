@@ -16,12 +16,12 @@ from affine import Affine
 from pydantic import ValidationError
 
 from geodetect.errors import (
-    AnnotationError,
     BandError,
     GeodetectError,
     GeodetectWarning,
     GeoreferenceError,
     InputError,
+    LabelError,
     RasterError,
 )
 from geodetect.label_check.check import default_anchors
@@ -175,26 +175,26 @@ def test_labels_without_crs_are_refused(raster: Path, tmp_path: Path) -> None:
     table = gpd.GeoDataFrame({"class": ["a"]}, geometry=[shapely.box(*ORIGIN_M, 500100, 5200100)])
     table.to_file(path)
     assert "--labels-crs" in refused(GeodetectError, [raster], [path])
-    assert refused(AnnotationError, [raster], [path], labels_crs="EPSG:32632", check=False)
+    assert refused(LabelError, [raster], [path], labels_crs="EPSG:32632", check=False)
 
 
 def test_empty_labels_are_refused(raster: Path, labels: Path) -> None:
     for check in (True, False):
-        message = refused(AnnotationError, [raster], [edit(labels, features=[])], check=check)
+        message = refused(LabelError, [raster], [edit(labels, features=[])], check=check)
         assert "no objects" in message
 
 
 def test_labels_that_lie_elsewhere_are_refused(raster: Path, tmp_path: Path) -> None:
     far = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
     for check in (True, False):
-        message = refused(AnnotationError, [raster], [far], check=check)
+        message = refused(LabelError, [raster], [far], check=check)
         assert "none of the 1 labels" in message
 
 
 def test_lines_are_refused(raster: Path, labels: Path) -> None:
     line = {"type": "LineString", "coordinates": [[500010, 5199990], [500020, 5199980]]}
     features = [{"type": "Feature", "properties": {}, "geometry": line}]
-    assert "LineString" in refused(AnnotationError, [raster], [edit(labels, features=features)])
+    assert "LineString" in refused(LabelError, [raster], [edit(labels, features=features)])
 
 
 def test_an_unknown_class_field_is_refused(raster: Path, labels: Path) -> None:
@@ -203,7 +203,7 @@ def test_an_unknown_class_field_is_refused(raster: Path, labels: Path) -> None:
 
 def test_labels_on_nodata_are_refused(labels: Path, tmp_path: Path) -> None:
     empty = write_raster(tmp_path / "e.tif", np.zeros((3, SIDE, SIDE), np.uint8), nodata=0)
-    assert "nodata" in refused(AnnotationError, [empty], [labels])
+    assert "nodata" in refused(LabelError, [empty], [labels])
 
 
 def shifted(path: Path, right_px: int) -> Path:
@@ -284,7 +284,7 @@ def test_named_rasters_with_classes_nobody_trains_are_refused(
 ) -> None:
     barns = write_labels(tmp_path / "barns.geojson", BOXES, name="barn")
     named = {"val_rasters": [str(raster)], "val_labels": [str(barns)]}
-    message = refused(AnnotationError, [raster], [labels], **named)
+    message = refused(LabelError, [raster], [labels], **named)
     assert "barn" in message
     assert "square" in message
 

@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from geodetect.errors import MissingDependencyError
-from geodetect.progress import silent
+from geodetect.progress import no_progress
 from geodetect.training.run.folder import TENSORBOARD, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.train import train
@@ -41,7 +41,7 @@ def expected(folder: Path) -> Curves:
 def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
     loop = make(tmp_path / "run", Scripted(0.25, 0.5), steps=4, val_every=2)
     loop.board = TensorBoardLog(tmp_path / "run")
-    loop.run(silent)
+    loop.run(no_progress)
     found = curves(tmp_path / "run")
     assert found == expected(tmp_path / "run")
     assert found["val_ap50"] == {2: 0.25, 4: 0.5}

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.detection.detector import CallableDetector
-from geodetect.detection.retinanet_detector import NetworkDetector
+from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import OutputError
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import Calibration, ModelCard
@@ -56,9 +56,9 @@ def new_ground(tmp_path: Path) -> NewGround:
     return make
 
 
-def network(card: ModelCard, conf: float | None = LEAST_CONF) -> NetworkDetector:
+def network(card: ModelCard, conf: float | None = LEAST_CONF) -> RetinaNetDetector:
     weights = weights_of(tiny_network(tiny_card()))
-    return NetworkDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
+    return RetinaNetDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
 
 
 def told(
