@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from few_anchors import ANCHORS, LEVELS, target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from geodetect.model.network.anchors_torch import encode
 from geodetect.training.anchors.assignment import NOT_COUNTED, Target, assign
 from geodetect.training.losses import BOX_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA, retinanet_loss
+from tests.helpers.few_anchors import ANCHORS, LEVELS, target
 
 
 def loss_of(logits: Tensor, deltas: Tensor, targets: list[Target]) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from geodetect.detection.seam_merge.merger import SeamMerger, merge
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
-from tests import painted
+from tests.helpers import painted
 
 SIDE = 96
 PERFECT = (0, 0, 0)

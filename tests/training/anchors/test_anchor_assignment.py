@@ -7,7 +7,6 @@ import statistics
 
 import pytest
 import torch
-from few_anchors import LEVELS, target
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from geodetect.training.anchors.assignment import (
     assign,
     flat,
 )
+from tests.helpers.few_anchors import LEVELS, target
 
 CONFIG = NetworkConfig(
     strides=(8, 16), anchor_sizes_px=((10.0, 14.0), (24.0, 40.0)), anchor_ratios=(1.0, 2.0)
