@@ -1,0 +1,1 @@
+"""Accuracy of detections, comparisons, counts and checks."""

@@ -1,0 +1,1 @@
+"""Tables, processes and data sets that all benchmarks share."""

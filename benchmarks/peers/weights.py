@@ -1,0 +1,243 @@
+"""Weights of a stock RetinaNet that every program takes, where no trained ones can be had.
+
+The network is torchvision's ``retinanet_resnet50_fpn`` with one class. Its weights are random, the
+same ones on every machine, but for the last layer of the scores: that is fitted to the labelled
+objects of the drawn sample by least squares. So scores are high in some places and low in most, as
+those of a trained network are; a random last layer would make tens of thousands of boxes that all
+score alike.
+
+Such scores lie close together, and rounding to bf16 moves many of them over a threshold. Where the
+agreement of precisions matters, pyramid and heads are trained on the drawn sample, on top of the
+random trunk, with torchvision's own losses:
+
+    python -m benchmarks.peers.weights -o stock.pt
+    python -m benchmarks.speed.predict --weights stock.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import RetinaNet
+from torchvision.ops import box_iou
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from geodetect.model.runtimes.torch import computes_in_bf16
+from tests.helpers.stock_networks import SCENE, scene_tile, stock_network
+
+TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
+ANCHORS_PER_CELL = 9
+KERNEL_PX = 3
+LEAST_IOU = 0.5  # of an anchor with an object, to be one of its own
+OBJECT_WEIGHT = 100.0  # of a cell with an object; nearly all others are empty
+RIDGE = 1e-3  # of the mean square of a feature
+COMMON, RARE = 0.999, 0.9999  # shares of anchors that score below one half, and below SURE
+SURE = 3.0  # as a logit
+SMALL_OFFSETS = 0.3  # boxes stay near their anchors
+OPSET = 17
+CROP_PX, BATCH, LR = 256, 4, 5e-4  # of the training
+LEAST_SIDE_PX = 3.0  # of what is left of an object at the edge of a crop
+
+
+def stock_weights(file: Path) -> None:
+    """Write the state dict."""
+    network = stock_network(1, classes=1, min_size=INPUT_PX)
+    _fit(network)
+    torch.save(network.state_dict(), file)
+
+
+def train_weights(file: Path, *, minutes: float) -> None:
+    """Write the state dict of the network with pyramid and heads trained on the sample."""
+    torch.manual_seed(0)
+    network = stock_network(1, classes=1, min_size=round(CROP_PX * INPUT_PX / TILE_PX))
+    for module in network.head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(torch.as_tensor(module.bias))
+    nn.init.constant_(network.head.classification_head.cls_logits.bias, -math.log(99))
+    network.backbone.body.requires_grad_(False)
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
+    in_bf16 = computes_in_bf16(torch.device("cpu"))
+    began, steps = time.monotonic(), 0
+    crops = _crops(np.random.default_rng(0))
+    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+        optimiser.param_groups[0]["lr"] = LR * min(1, (steps + 1) / 20) * (1 - share)
+        images, targets = zip(*(next(crops) for _ in range(BATCH)), strict=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=in_bf16):
+            losses = network(list(images), list(targets))
+        loss = sum(losses.values())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        steps += 1
+        if steps % 20 == 0:
+            print(f"step {steps}: loss {float(loss.detach()):.3f}", flush=True)
+    torch.save(network.state_dict(), file)
+
+
+def _crops(rng: np.random.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Crops of the sample with their objects, three of four with an object in them."""
+    scene, objects = _scene()
+    high, wide = scene.shape[1:]
+    while True:
+        corner = rng.uniform(0, 1, 2) * (wide - CROP_PX, high - CROP_PX)
+        if rng.random() < 0.75:
+            middle = objects[rng.integers(len(objects))].reshape(2, 2).mean(axis=0)
+            room = np.array([wide, high]) - CROP_PX
+            corner = np.clip(middle - rng.uniform(0, CROP_PX, 2), 0, room)
+        x, y = corner.astype(int)
+        boxes = np.clip(objects - [x, y, x, y], 0, CROP_PX)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        boxes = boxes[(sides > LEAST_SIDE_PX).all(axis=1)]
+        image = torch.from_numpy(scene[:, y : y + CROP_PX, x : x + CROP_PX]).float() / 255
+        target = {
+            "boxes": torch.from_numpy(boxes).float(),
+            "labels": torch.zeros(len(boxes), dtype=torch.int64),
+        }
+        yield image, target
+
+
+@torch.no_grad()
+def _fit(network: RetinaNet) -> None:
+    """Make the scores those of a least-squares fit to the sample's objects."""
+    offsets = network.head.regression_head.bbox_reg
+    offsets.weight.mul_(SMALL_OFFSETS)
+    offsets.bias.mul_(SMALL_OFFSETS)
+    last = network.head.classification_head.cls_logits
+    count = last.weight[0].numel() + 1
+    gram, moments = torch.zeros(count, count), torch.zeros(count, ANCHORS_PER_CELL)
+    kept = []
+    for image, boxes in _tiles():
+        features, anchors = _features(network, image)
+        own = _objects_own(anchors, boxes).reshape(-1, ANCHORS_PER_CELL)
+        weighted = features * (1 + OBJECT_WEIGHT * own.any(dim=1, keepdim=True))
+        gram += weighted.T @ features
+        moments += weighted.T @ own.float()
+        kept.append(features)
+    ridge = RIDGE * gram.diagonal().mean() * torch.eye(count)
+    fitted = torch.linalg.solve((gram + ridge).double(), moments.double()).float()
+    ranked = torch.cat([(features @ fitted).flatten() for features in kept]).sort().values
+    common, rare = (ranked[int(share * len(ranked))] for share in (COMMON, RARE))
+    fitted *= SURE / (rare - common)
+    last.weight.copy_(fitted[:-1].T.reshape(last.weight.shape))
+    last.bias.copy_(fitted[-1] - common * SURE / (rare - common))
+
+
+def _scene() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The sample, ``uint8[3, H, W]``, and the boxes of its objects in pixels, ``float64[N, 4]``."""
+    with rasterio.open(SCENE) as scene:
+        pixels, to_px = scene.read(), ~scene.transform
+    x1, y1, x2, y2 = gpd.read_file(SCENE.with_suffix(".geojson")).to_crs(scene.crs).bounds.T.values
+    return pixels, np.stack((*(to_px * (x1, y2)), *(to_px * (x2, y1))), axis=1)
+
+
+def _tiles() -> Iterator[tuple[Tensor, Tensor]]:
+    """Tiles of the sample, ``float[3, H, W]``, and the boxes of objects in them, in pixels."""
+    pixels, objects = _scene()
+    side, boxes = min(pixels.shape[1:]), torch.from_numpy(objects).float()
+    starts = range(0, side - TILE_PX + 1, STEP_PX)
+    for x, y in product(starts, starts):
+        image = torch.from_numpy(scene_tile(TILE_PX, x=x, y=y)).float() / 255
+        yield image, boxes - torch.tensor([x, y, x, y])
+
+
+def _features(network: RetinaNet, image: Tensor) -> tuple[Tensor, Tensor]:
+    """What the last layer takes of each cell, with a 1, and the anchors in pixels of the tile."""
+    images, _ = network.transform([image])
+    levels = list(network.backbone(images.tensors).values())
+    tower = network.head.classification_head.conv
+    cells = [F.unfold(tower(level), KERNEL_PX, padding=1)[0].T for level in levels]
+    features = F.pad(torch.cat(cells), (0, 1), value=1.0)
+    (anchors,) = network.anchor_generator(images, levels)
+    return features, anchors * (TILE_PX / INPUT_PX)
+
+
+def _objects_own(anchors: Tensor, boxes: Tensor) -> Tensor:
+    """``bool[anchors]`` which anchors lie on an object."""
+    return (box_iou(anchors, boxes) >= LEAST_IOU).any(dim=1)
+
+
+class _OneImage(nn.Module):
+    """A network of torchvision that takes a batch of one, as GeoDeep hands it over."""
+
+    def __init__(self, network: RetinaNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (found,) = self.network([images[0]])
+        return found["boxes"], found["scores"], found["labels"]
+
+
+def geodeep_model(weights: Path, file: Path, *, conf: float, iou: float, overlap: float) -> None:
+    """Write the network as an ONNX model with the properties that GeoDeep reads.
+
+    Args:
+        weights: State dict.
+        file: To write.
+        conf: Least score.
+        iou: Overlap from which two boxes are the same object.
+        overlap: Of tiles, as a share.
+    """
+    import onnx
+
+    network = stock_network(1, classes=1, min_size=INPUT_PX)
+    network.score_thresh, network.nms_thresh = conf, iou
+    network.topk_candidates, network.detections_per_img = 1000, 300  # torchvision's own
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    example = torch.rand(1, 3, TILE_PX, TILE_PX)
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
+        torch.onnx.export(
+            _OneImage(network).eval(),
+            (example,),
+            file,
+            input_names=["images"],
+            output_names=["boxes", "scores", "labels"],
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(file)
+    properties = {
+        "model_type": json.dumps("Detector"),
+        "det_type": json.dumps("retinanet"),
+        "class_names": json.dumps({"0": "object"}),
+        "det_conf": str(conf),
+        "det_iou_thresh": str(iou),
+        "resolution": "1",  # finer than any raster: read as it is
+        "tiles_overlap": str(100 * overlap),
+    }
+    for key, value in properties.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, file)
+
+
+def main() -> None:
+    """Train and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=5)
+    options = parser.parse_args()
+    train_weights(options.output, minutes=options.minutes)
+
+
+if __name__ == "__main__":
+    main()

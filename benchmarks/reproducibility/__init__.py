@@ -1,0 +1,1 @@
+"""Equal bytes: across interruptions, batches, threads and revisions."""

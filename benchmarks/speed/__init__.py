@@ -1,0 +1,1 @@
+"""Time that commands and steps take."""

@@ -1,0 +1,94 @@
+"""How long a step of a training takes, in bf16 and in single precision.
+
+    python -m benchmarks.speed.training_step
+    python -m benchmarks.speed.training_step --rounds 10 --device cuda
+
+The built-in network, 8 chips of 384 px a step. The precisions take turns, so that a busy machine
+slows both. Drawing chips is not timed; noise with six objects on each does for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from benchmarks.harness.tables import machine, save_table
+
+from geodetect import TrainSettings
+from geodetect.hardware.torch_device import pick_device
+from geodetect.model.checkpoints.initialization import initialise
+from geodetect.model.file import load_card
+from geodetect.model.network.retinanet import RetinaNet
+from geodetect.model.runtimes.torch import computes_in_bf16
+from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.learner import Learner
+
+OBJECTS, SIDE_PX = 6, 40
+NAMES = {True: "bf16", False: "fp32"}
+
+
+def noise(count: int, side: int) -> list[Chip]:
+    """Chips that show nothing."""
+    rng = np.random.default_rng(0)
+    chips = []
+    for _ in range(count):
+        corner = rng.uniform(0, side - SIDE_PX, (OBJECTS, 2))
+        boxes = np.concatenate([corner, corner + SIDE_PX], axis=1)
+        image = rng.integers(0, 256, (3, side, side), dtype=np.uint8)
+        target = visible_objects(boxes, np.zeros(OBJECTS, np.int64), np.array([0.0, 0, side, side]))
+        chips.append(Chip(image, np.ones((side, side), bool), target))
+    return chips
+
+
+def new_learner(settings: TrainSettings, device: str, *, in_bf16: bool) -> Learner:
+    """A training from the built-in model, before its first step."""
+    card = load_card("pools")
+    assert card.network is not None
+    network = RetinaNet(card.network, len(card.classes))
+    initialise(network, "pools")
+    return Learner(
+        network,
+        card,
+        device=device,
+        lr=8e-4,
+        chip_px=settings.chip_px,
+        assignment=settings.assignment,
+        in_bf16=in_bf16,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each precision")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    settings = TrainSettings()
+    chips = noise(settings.batch_size, settings.chip_px)
+    learners = {
+        name: new_learner(settings, options.device, in_bf16=which) for which, name in NAMES.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in learners}
+    for turn in range(1 + options.rounds):
+        for name, learner in learners.items():
+            start = time.perf_counter()
+            learner.learn(chips, 1.0)  # hands out its losses, so all work is done by then
+            if turn:  # the first one prepares
+                seconds[name].append(time.perf_counter() - start)
+    middle = {name: float(np.median(taken)) for name, taken in seconds.items()}
+    chosen = NAMES[computes_in_bf16(pick_device(options.device))]
+    rows = [
+        {
+            "precision": name + (" (geodetect train)" if name == chosen else ""),
+            "s/step": f"{taken:.2f}",
+            "chips/s": f"{settings.batch_size / taken:.1f}",
+            "of fp32": f"{taken / middle['fp32']:.2f}",
+        }
+        for name, taken in middle.items()
+    ]
+    save_table("training_steps", f"A step of training on {machine()}", rows)
+
+
+if __name__ == "__main__":
+    main()

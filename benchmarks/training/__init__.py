@@ -1,0 +1,1 @@
+"""Trainings and the accuracy of the models that they make."""
