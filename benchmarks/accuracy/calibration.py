@@ -1,6 +1,6 @@
 """How true the scores of a model are, before and after calibration on the ground held out.
 
-    python -m benchmarks.accuracy.calibration                        # the built-in model
+    python -m benchmarks.accuracy.calibration  # the built-in model
     python -m benchmarks.accuracy.calibration --model my.safetensors -o calibrated.safetensors
 
 The calibration is fitted on the part of Cannes that the built-in model was not trained on, and
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-from benchmarks.accuracy.detection import ROOT, Place, places
-from benchmarks.harness.tables import machine, save_table
 
+from benchmarks.harness.datasets import ROOT, Dataset, datasets
+from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.reliability import apply_calibration, reliability
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.geo.bounds import bounds_px
@@ -31,21 +31,21 @@ FITTED_ON = "Cannes, held out"
 SURE = 0.5
 
 
-def ground_of(place: Place) -> Ground:
-    """A place with all its objects, held out where it is looked at."""
-    raster = open_raster(str(place.raster), RasterOptions(), needed_bands=3)
-    truth = gpd.read_file(place.truth)
+def ground_of(dataset: Dataset) -> Ground:
+    """A dataset with all its objects, held out where it is looked at."""
+    raster = open_raster(str(dataset.raster), RasterOptions(), needed_bands=3)
+    truth = gpd.read_file(dataset.truth)
     boxes = bounds_px(np.asarray(truth.geometry), truth.crs.to_wkt(), raster.grid)
     held_out = np.array([[0.0, 0, raster.grid.width, raster.grid.height]])
-    if place.bbox is not None:
-        x1, y1, x2, y2 = place.bbox
+    if dataset.bbox is not None:
+        x1, y1, x2, y2 = dataset.bbox
         corners = raster.grid.to_px(np.array([[x1, y2], [x2, y1]]))
         held_out = np.clip(corners.reshape(1, 4), 0, held_out[:, [2, 3, 2, 3]])
     return Ground(raster, boxes, np.zeros(len(boxes), np.int64), held_out, raster.grid.gsd_m or 1.0)
 
 
 def row(name: str, measured: Validation, calibration: Calibration | None) -> dict[str, str]:
-    """Expected calibration errors of a place."""
+    """Expected calibration errors of a dataset."""
     raw = measured.detections["raw_score"].to_numpy()
     correct = measured.detections["correct"].to_numpy(bool)
     better = apply_calibration(raw, np.zeros(len(raw), np.int64), calibration)
@@ -68,14 +68,14 @@ def main() -> None:
     card, weights = read_model_file(options.model)
     bare = card.model_copy(update={"calibration": None})
     detector = RetinaNetDetector(open_runtime(bare, weights), conf=LEAST_CONF)
-    known = [place for place in places(options.data) if place.truth.parent == options.data]
-    measured = {place.name: validate(detector, [ground_of(place)]) for place in known}
+    known = [dataset for dataset in datasets(options.data) if dataset.truth.parent == options.data]
+    measured = {dataset.name: validate(detector, [ground_of(dataset)]) for dataset in known}
     fitted = measured.get(FITTED_ON)
     if fitted is None:
         parser.error(f"{options.data} does not hold the ground that calibration is fitted on")
     rows = [row(name, one, fitted.calibration) for name, one in measured.items() if one]
     title = f"Calibration of {Path(options.model).name}, {fitted.calibration} on {machine()}"
-    save_table("calibration", title, rows)
+    save_table("accuracy/calibration", title, rows)
     if options.output is not None:
         metrics = card.metrics | fitted.metrics
         new = calibrated(bare, fitted).model_copy(update={"metrics": metrics})

@@ -1,6 +1,6 @@
 """How well ``compare`` tells what changed, and what 100,000 against 100,000 features take.
 
-    python -m benchmarks.accuracy.compare                         # made-up ground, and California if there
+    python -m benchmarks.accuracy.compare  # made-up ground, and California if there
     python -m benchmarks.accuracy.compare --predictions pools.parquet
     python -m benchmarks.accuracy.compare --count 20000
 
@@ -18,10 +18,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from benchmarks.harness.processes import run_program
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.processes import run_program
+from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.matching.greedy_matching import match_boxes
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--conf", type=float, default=0.47)
     parser.add_argument("--count", type=int, default=100_000)
     options = parser.parse_args()
-    save_table("register_scale", f"compare on {machine()}", [scale(options.count)])
+    save_table("accuracy/compare_scale", f"compare on {machine()}", [scale(options.count)])
     raster = options.data / "california_west.tif"
     if not raster.exists():
         return
@@ -150,14 +150,14 @@ def main() -> None:
     shares = [accuracy(labels, altered(labels, seed, unit_m))[0] for seed in range(20)]
     title = "compare, the labels themselves as detections, 20 registers"
     row = {"mean accuracy": f"{np.mean(shares):.4f}", "worst": f"{min(shares):.4f}"}
-    save_table("register", title, [{"features": f"{len(labels)}"} | row])
+    save_table("accuracy/compare", title, [{"features": f"{len(labels)}"} | row])
     if options.predictions:
         found = gpd.read_parquet(options.predictions)
     else:
         found = geodetect.predict(raster)
     found = found[found["score"] >= options.conf].reset_index(drop=True)
     rows = with_detections(found, labels, altered(labels, 0, unit_m))
-    save_table("register_detections", f"compare, {len(found)} real detections", rows)
+    save_table("accuracy/compare_detections", f"compare, {len(found)} real detections", rows)
 
 
 if __name__ == "__main__":

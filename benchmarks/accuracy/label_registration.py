@@ -1,6 +1,6 @@
 """How often a shift of labels is suspected, of good labels and of labels that were moved.
 
-python -m benchmarks.accuracy.label_registration              # the drawn sample, and the real grounds if there
+python -m benchmarks.accuracy.label_registration  # the drawn sample, and the real grounds if there
 python -m benchmarks.accuracy.label_registration --draws 20
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from benchmarks.harness.tables import machine, save_table
 
+from benchmarks.harness.tables import machine, save_table
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import open_raster
 from geodetect.label_check.labelled_rasters import LabelledRaster, with_labels
@@ -67,7 +67,7 @@ def main() -> None:
             (sheet,) = with_labels([open_raster(path)], labels)
             rows += list(rates(sheet, draws))
     title = f"Share of draws in which a shift is suspected, by its length, on {machine()}"
-    save_table("label_shift", title, rows)
+    save_table("accuracy/label_registration", title, rows)
 
 
 if __name__ == "__main__":

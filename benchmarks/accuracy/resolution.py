@@ -15,24 +15,31 @@ import tempfile
 from pathlib import Path
 
 import rasterio
-from benchmarks.accuracy.detection import CALIFORNIA, HELD_OUT, ROOT, Place, measure, place_called
 from affine import Affine
 from rasterio.enums import Resampling
-from benchmarks.harness.tables import machine, save_table
 
+from benchmarks.accuracy.detection import measure
+from benchmarks.harness.datasets import (
+    CALIFORNIA,
+    CANNES_HOLDOUT,
+    ROOT,
+    Dataset,
+    dataset_named,
+)
+from benchmarks.harness.tables import machine, save_table
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.file import load_card
 
-GROUNDS = {"california": CALIFORNIA, "cannes": HELD_OUT}
+GROUNDS = {"california": CALIFORNIA, "cannes": CANNES_HOLDOUT}
 GSDS_M = (0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.50, 0.60)
 
 
-def resampled(place: Place, gsd_m: float, folder: Path) -> Path:
+def resampled(dataset: Dataset, gsd_m: float, folder: Path) -> Path:
     """The raster at another true ground resolution."""
-    with open_raster(place.raster) as opened:
+    with open_raster(dataset.raster) as opened:
         scale = float(opened.grid.gsd_m or gsd_m) / gsd_m
-    target = folder / f"{place.raster.stem}_{gsd_m:g}.tif"
-    with rasterio.open(place.raster) as source:
+    target = folder / f"{dataset.raster.stem}_{gsd_m:g}.tif"
+    with rasterio.open(dataset.raster) as source:
         shape = round(source.height * scale), round(source.width * scale)
         kernel = Resampling.cubic if scale >= 1 else Resampling.average
         pixels = source.read(out_shape=(source.count, *shape), resampling=kernel)
@@ -59,17 +66,17 @@ def main() -> None:
     parser.add_argument("--ground", choices=GROUNDS, default="california")
     options = parser.parse_args()
     conf = load_card(options.model).conf
-    place, rows = place_called(GROUNDS[options.ground], options.data), []
+    dataset, rows = dataset_named(GROUNDS[options.ground], options.data), []
     for gsd_m in options.gsd or GSDS_M:
         with tempfile.TemporaryDirectory() as folder:
-            raster = resampled(place, gsd_m, Path(folder))
+            raster = resampled(dataset, gsd_m, Path(folder))
             row = measure(
-                Place(place.name, raster, place.truth, place.bbox), options.model, conf=conf
+                Dataset(dataset.name, raster, dataset.truth, dataset.bbox), options.model, conf=conf
             )
         shown = ("objects", "AP@0.3", "F1@0.3", "P@0.3", "R@0.3", "AP@0.5", "F1@0.5", "seconds")
         rows.append({"GSD (m)": f"{gsd_m:g}", **{name: row[name] for name in shown}})
     title = f"{options.ground.title()} resampled, {Path(options.model).name} at conf {conf:g}"
-    save_table(f"resolution_{options.ground}", f"{title} on {machine()}", rows)
+    save_table(f"accuracy/resolution_{options.ground}", f"{title} on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ boxes that differ from the truth are inexact.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +24,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests/helpers"))
-
-import painted
-
 from geodetect import CallableDetector, PredictSettings, predict
 from geodetect.geo.tiles import TileScheme
+from tests.helpers import painted
 
 WEST_M, NORTH_M = 400_000, 5_200_000
 TILES_PX = (256, 512, 1000)

@@ -17,12 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from benchmarks.accuracy.detection import CALIFORNIA, HELD_OUT, ROOT, Place, detect, place_called
-from benchmarks.harness.tables import machine, save_table
-from benchmarks.accuracy.resolution import resampled
 from scipy import ndimage
 
 import geodetect
+from benchmarks.accuracy.resolution import resampled
+from benchmarks.harness.datasets import (
+    CALIFORNIA,
+    CANNES_HOLDOUT,
+    ROOT,
+    Dataset,
+    dataset_named,
+    predict_with_truth,
+)
+from benchmarks.harness.tables import machine, save_table
 from geodetect.model.file import load_card
 
 SIZES_M = (5.0, 6.0, 8.0, 11.0)
@@ -52,9 +59,9 @@ GRADES = {
 }
 
 
-def softened(place: Place, softness: Softness, folder: Path) -> Place:
-    """The place with soft imagery."""
-    sharp, soft = resampled(place, softness.gsd_m, folder), folder / "soft.tif"
+def softened(dataset: Dataset, softness: Softness, folder: Path) -> Dataset:
+    """The dataset with soft imagery."""
+    sharp, soft = resampled(dataset, softness.gsd_m, folder), folder / "soft.tif"
     with rasterio.open(sharp) as source:
         pixels, valid = source.read().astype(np.float32), source.dataset_mask()
         sigma = softness.blur_m / softness.gsd_m
@@ -71,12 +78,12 @@ def softened(place: Place, softness: Softness, folder: Path) -> Place:
         ):
             new.write(np.clip(pixels, 0, 255).astype(np.uint8))
             new.write_mask(valid)
-    return replace(place, raster=soft)
+    return replace(dataset, raster=soft)
 
 
-def figures(place: Place, model: str, imagery: str) -> dict[str, str]:
+def figures(dataset: Dataset, model: str, imagery: str) -> dict[str, str]:
     """One row of the table."""
-    found, truth = detect(place, model)
+    found, truth = predict_with_truth(dataset, model)
     settings = geodetect.EvaluateSettings(
         conf=load_card(model).conf,
         iou=0.3,
@@ -86,7 +93,7 @@ def figures(place: Place, model: str, imagery: str) -> dict[str, str]:
     )
     overall = geodetect.evaluate(found, truth, settings).metrics.overall
     row = {
-        "ground": place.name,
+        "ground": dataset.name,
         "imagery": imagery,
         "AP@0.3": f"{overall.ap:.3f}",
         "AP@0.5": f"{overall.ap50:.3f}",
@@ -109,15 +116,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     options = parser.parse_args()
     rows = []
-    for name in (HELD_OUT, CALIFORNIA):
-        place = place_called(name, options.data)
-        rows.append(figures(place, options.model, "as it is"))
+    for name in (CANNES_HOLDOUT, CALIFORNIA):
+        dataset = dataset_named(name, options.data)
+        rows.append(figures(dataset, options.model, "as it is"))
         for grade, softness in GRADES.items():
             with tempfile.TemporaryDirectory() as folder:
-                soft = softened(place, softness, Path(folder))
+                soft = softened(dataset, softness, Path(folder))
                 rows.append(figures(soft, options.model, grade))
     title = f"Soft imagery, {Path(options.model).name} at conf {load_card(options.model).conf:g}"
-    save_table("soft_imagery", f"{title} on {machine()}", rows)
+    save_table("accuracy/soft_imagery", f"{title} on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How often the interval of a corrected count covers the truth, and how wide it is.
 
-    python -m benchmarks.accuracy.summarize                            # California, the built-in model
+    python -m benchmarks.accuracy.summarize  # California, the built-in model
     python -m benchmarks.accuracy.summarize --predictions pools.parquet --splits 200
 
 The ground is cut into 20 rectangles at random places. On ten of them, drawn at random, the
@@ -19,9 +19,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.tables import machine, save_table
 from geodetect.errors import GeodetectWarning
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def main() -> None:
     with np.errstate(invalid="ignore"):
         rows = [row for iou in (0.3, 0.5) for row in trial(found, labels, iou, options.splits)]
     title = f"summarize on {options.raster}, {options.splits} splits of {ZONES} zones"
-    save_table("zones", f"{title}, {machine()}", rows)
+    save_table("accuracy/summarize", f"{title}, {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from geodetect.hardware.cpu import processor
 
 LIBRARIES = ("torch", "openvino", "rasterio")
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def machine() -> str:
@@ -36,11 +36,18 @@ def markdown(title: str, rows: Sequence[dict[str, str]]) -> str:
 
 
 def save_table(name: str, title: str, rows: Sequence[dict[str, str]]) -> None:
-    """Print a table and keep it."""
+    """Print a table and save it.
+
+    Args:
+        name: ``PACKAGE/MODULE`` of the benchmark, the path of the file under ``results``.
+        title: Heading.
+        rows: One dict of texts per row, all with the same keys.
+    """
     text = markdown(title, rows)
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    file = RESULTS / f"{name}.md"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
 
 
 def _memory() -> str:

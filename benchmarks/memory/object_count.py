@@ -1,6 +1,6 @@
 """Peak memory of finding and writing as the number of objects grows.
 
-    python -m benchmarks.memory.object_count                          # 10^4 to 10^6, GeoPackage
+    python -m benchmarks.memory.object_count  # 10^4 to 10^6, GeoPackage
     python -m benchmarks.memory.object_count --formats gpkg geojson fgb parquet shp csv
 
 A toy detector reports boxes on a lattice of every tile, close together, so that the same raster
@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import rasterio
 from affine import Affine
-from benchmarks.harness.processes import run_python
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.processes import run_python
+from benchmarks.harness.tables import machine, save_table
 
 SIDE_PX, TILE_PX, GSD_M = 4096, 512, 0.2
 SPACINGS_PX = (41.0, 13.0, 4.1)  # about 10^4, 10^5 and 10^6 objects
@@ -60,7 +60,7 @@ def measure(raster: Path, folder: Path, kind: str, spacing_px: float) -> dict[st
     stem = f"{kind}-{str(spacing_px).replace('.', '_')}"
     output = "" if kind == "table" else str(folder / f"{stem}.{kind}")
     job = json.dumps([str(raster), output, spacing_px])
-    used = run_python([__file__, "--job", job])
+    used = run_python(["-m", __spec__.name, "--job", job])
     return {
         "objects": int(used.output),
         "seconds": used.seconds,
@@ -97,7 +97,7 @@ def main() -> None:
                     "bytes an object, over the first row": f"{share:,.0f}" if more else "-",
                 })  # fmt: skip
                 print(*rows[-1].values(), flush=True)
-    save_table("many_objects", f"Memory of many objects on {machine()}", rows)
+    save_table("memory/object_count", f"Memory of many objects on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Peak memory of ``geodetect predict`` as a whole process.
 
-python -m benchmarks.memory.predict                   # the drawn sample, and the real grounds if there
+python -m benchmarks.memory.predict  # the drawn sample, and the real grounds if there
 python -m benchmarks.memory.predict scene.tif
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     rasters = parser.parse_args().rasters or [path for path in known if path.exists()]
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(path, Path(folder)) for path in rasters]
-    save_table("memory", f"Memory of predict on {machine()}", rows)
+    save_table("memory/predict", f"Memory of predict on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time and peak memory of ``geodetect predict`` as the raster grows.
 
-    python -m benchmarks.memory.raster_size                        # 0.1 to 50 Gpx
+    python -m benchmarks.memory.raster_size  # 0.1 to 50 Gpx
     python -m benchmarks.memory.raster_size --gpx 0.5 50
 
 Rasters are tiled GeoTIFFs at 0.20 m with patches of the drawn sample, spread evenly; their other
@@ -22,8 +22,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import rasterio
-from benchmarks.harness.processes import Used, run_program
 from rasterio.windows import Window
+
+from benchmarks.harness.processes import Used, run_program
 from benchmarks.harness.tables import machine, save_table
 
 SAMPLE = Path(__file__).parents[2] / "sample_data/neighbourhood.tif"
@@ -122,7 +123,7 @@ def main() -> None:
         f"Rasters of growing size (wanted: peak of {LARGEST_GPX:g} Gpx up to {WANTED_SHARE:g} x "
         f"that of {REFERENCE_GPX:g} Gpx and {WANTED_BYTES / 1e9:g} GB) on {machine()}{load}"
     )
-    save_table("scaling", title, [row_of(one, reference) for one in results])
+    save_table("memory/raster_size", title, [row_of(one, reference) for one in results])
 
 
 if __name__ == "__main__":

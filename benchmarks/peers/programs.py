@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WORKER = Path(__file__).with_name("peers_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 TITLES = {"deepforest": "DeepForest", "sahi": "SAHI", "geodeep": "GeoDeep"}
 HELP = """\
 Python of a virtual environment with other programs, which are no dependencies of geodetect; may be
@@ -63,7 +63,7 @@ def run_program(name: str, task: Mapping[str, Any], *, python: str = sys.executa
 
     Args:
         name: One of ``TITLES``, or ``geodetect``.
-        task: See `peers_worker`.
+        task: See ``benchmarks.peers.worker``.
         python: The Python it is installed in.
     """
     with TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def run_program(name: str, task: Mapping[str, Any], *, python: str = sys.executa
 
 
 def run_sahi_merge(task: Mapping[str, Any], *, python: str) -> dict[str, float]:
-    """SAHI's suppression alone, see `peers_worker`."""
+    """SAHI's suppression alone, see ``benchmarks.peers.worker``."""
     with TemporaryDirectory() as folder:
         target = Path(folder, "result.json")
         _work("merge_with_sahi", task, target, python=python)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -35,8 +34,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.ops import box_iou
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from geodetect.model.runtimes.torch import computes_in_bf16
 from tests.helpers.stock_networks import SCENE, scene_tile, stock_network

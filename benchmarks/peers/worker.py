@@ -1,6 +1,6 @@
 """One program on one raster, in a process and a Python of its own; `peers` starts it.
 
-    PYTHON peers_worker.py deepforest task.json result.npz
+    PYTHON worker.py deepforest task.json result.npz
 
 It needs nothing of geodetect unless geodetect is the program to run, so any virtual environment
 that holds the program will do. Only public interfaces of the programs are called. The clock runs

@@ -1,6 +1,6 @@
 """See whether ``geodetect predict`` writes the same bytes whatever number of threads and batches.
 
-python -m benchmarks.reproducibility.determinism                           # Californian imagery, if it is there
+python -m benchmarks.reproducibility.determinism  # Californian imagery, if it is there
 python -m benchmarks.reproducibility.determinism scene.tif --model m.safetensors
 
 Predicts once for each number of reading threads and each batch size, each time in a process of its
@@ -85,7 +85,7 @@ def main() -> None:
                 }
             )
     title = f"Bytes of predict with runtime {options.runtime}, precision {options.precision}"
-    save_table("determinism", f"{title}, on {machine()}", rows)
+    save_table("reproducibility/determinism", f"{title}, on {machine()}", rows)
     if any(row["same bytes"] == "NO" for row in rows):
         raise SystemExit("the results differ")
 

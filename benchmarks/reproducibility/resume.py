@@ -1,7 +1,7 @@
 """Kill ``geodetect predict`` at random moments and see whether it goes on where it stopped.
 
-    python -m benchmarks.reproducibility.resume                        # the sample scene
-    python -m benchmarks.reproducibility.resume --cannes --kills 20    # the held-out part of Cannes
+    python -m benchmarks.reproducibility.resume  # the sample scene
+    python -m benchmarks.reproducibility.resume --cannes --kills 20  # the held-out part of Cannes
 
 Runs once without interruption, then again, killed (SIGKILL) ``--kills`` times, each time after a
 row of tiles and a random time more, then left to its end. The two files must be the same to the
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.tables import machine, save_table
 from geodetect import Detections
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,15 @@ def tiles_in(log: Path) -> set[str]:
 
 def start(options: argparse.Namespace, output: Path, log: Path) -> subprocess.Popen[str]:
     """The program on the raster."""
-    command = [sys.executable, __file__, "--log", str(log), "predict", str(options.raster)]
+    command = [
+        sys.executable,
+        "-m",
+        __spec__.name,
+        "--log",
+        str(log),
+        "predict",
+        str(options.raster),
+    ]
     limits = ["--bbox", options.bbox] if options.bbox else []
     tiles = ["--tile-size", str(options.tile_size), "--work-dir", str(output.parent), "--json"]
     return subprocess.Popen(
@@ -152,7 +160,7 @@ def main() -> None:
         "same bytes": "yes" if same else "NO",
         "left behind": ", ".join(name for name in rest if name not in expected) or "nothing",
     }
-    save_table("resume", f"Resume after SIGKILL on {machine()}", [row])
+    save_table("reproducibility/resume", f"Resume after SIGKILL on {machine()}", [row])
     if not same:
         raise SystemExit("the results differ")
 

@@ -1,6 +1,6 @@
 """Time and peak memory of ``geodetect evaluate`` on two large layers, as a whole process.
 
-    python -m benchmarks.speed.evaluate                    # 100,000 detections against 100,000 objects
+    python -m benchmarks.speed.evaluate  # 100,000 detections against 100,000 objects
     python -m benchmarks.speed.evaluate --objects 1000000
 
 The layers are drawn: objects of 4 to 16 m anywhere on square ground with one on 4,000 m2, nine in
@@ -19,10 +19,10 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from benchmarks.harness.processes import run_program
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.processes import run_program
+from benchmarks.harness.tables import machine, save_table
 
 CRS = "EPSG:2154"
 ORIGIN_M = (650_000.0, 6_860_000.0)
@@ -90,7 +90,7 @@ def main() -> None:
             measure("GeoJSON", [*geojson]),
             measure("GeoPackage, within 5 m", [*gpkg, "--distance", "5"]),
         ]
-    save_table("evaluation", f"Evaluation on {machine()}", rows)
+    save_table("speed/evaluate", f"Evaluation on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.predict --part pipeline
     python -m benchmarks.speed.predict --part peers --peers-python peers/bin/python
-    python -m benchmarks.speed.predict --raster scene.tif       # instead of the repeated sample
+    python -m benchmarks.speed.predict --raster scene.tif  # instead of the repeated sample
 
 pipeline: ``predict`` end to end, the written layer included, over the bare forward passes of the
 same tiles, read before, in the same runtime; the built-in model and a stock ResNet-50 RetinaNet.
@@ -34,11 +34,11 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from benchmarks.peers.programs import HELP, TITLES, Run, find_peers, run_program
 from rasterio.windows import Window
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.tables import machine, save_table
+from benchmarks.peers.programs import HELP, TITLES, Run, find_peers, run_program
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector
@@ -77,7 +77,7 @@ class Setup:
 
 def prepare(folder: Path, weights: Path | None = None) -> Setup:
     """Write the stock weights, or those given, in the formats of all."""
-    from peers_weights import geodeep_model, stock_weights
+    from benchmarks.peers.weights import geodeep_model, stock_weights
 
     names = ("stock.pt", "stock.safetensors", "stock.onnx")
     setup = Setup(*(folder.absolute() / name for name in names))
@@ -297,7 +297,7 @@ def main() -> None:
                 works[1:1] = [(striped, "pools"), (sheets_of(raster, folder / "sheets"), "pools")]
             rows = [pipeline(*work, folder, repeats=options.repeats) for work in works]
             title = f"End to end over bare forward, {_size(raster)} px, {machine()}, {load}"
-            save_table("throughput_pipeline", title, rows)
+            save_table("speed/predict_pipeline", title, rows)
         if options.part != "pipeline":
             side = options.side or 4096
             raster = given or repeated_sample(folder / "raster.tif", side)
@@ -306,7 +306,7 @@ def main() -> None:
                 print(f"{TITLES[missing]} left out. --peers-python: {HELP}")
             runs = measure_peers(raster, setup, pythons, repeats=options.repeats)
             title = f"Programs on one raster, {_size(raster)} px, {machine()}, {load}"
-            save_table("throughput_peers", title, peers_rows(runs))
+            save_table("speed/predict_peers", title, peers_rows(runs))
 
 
 def _size(raster: Path) -> str:

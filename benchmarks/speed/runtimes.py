@@ -1,6 +1,6 @@
 """Runtimes and precisions of the network: how fast, and how close to PyTorch in single precision.
 
-    python -m benchmarks.speed.runtimes                       # the built-in model on the drawn sample
+    python -m benchmarks.speed.runtimes  # the built-in model on the drawn sample
     python -m benchmarks.speed.runtimes scene.tif --model my.safetensors
 
 Megapixels are those of the tiles that go through the network, not of the raster; reading is not
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
@@ -129,7 +129,7 @@ def main() -> None:
         except (InputError, MissingDependencyError) as error:
             print(f"{' '.join(choice)}: left out: {error}")
     title = f"{Path(options.model).stem} on {options.raster.name}, {machine()}"
-    save_table("runtimes", title, [result.row(results[0]) for result in results])
+    save_table("speed/runtimes", title, [result.row(results[0]) for result in results])
 
 
 if __name__ == "__main__":

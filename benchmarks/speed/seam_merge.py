@@ -30,10 +30,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.harness.tables import machine, save_table
 from benchmarks.peers.programs import HELP, find_peers, run_sahi_merge
 from benchmarks.peers.worker import peak_bytes
-from benchmarks.harness.tables import machine, save_table
-
 from geodetect.detection.detections import Detections
 from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.geo.tiles import Tile, TileScheme
@@ -210,7 +210,7 @@ def measure(way: str, views: int, python: str) -> dict[str, float]:
         if way == "SAHI":
             runs.append(sahi(Field.of(views), python))
         else:
-            command = [sys.executable, __file__, "--one", way, "--most", str(views)]
+            command = [sys.executable, "-m", __spec__.name, "--one", way, "--most", str(views)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             runs.append(json.loads(done.stdout))
     return min(runs, key=lambda run: run["seconds"])
@@ -262,7 +262,7 @@ def main() -> None:
         f"Merging (wanted: 1,000,000 in {WANTED_SECONDS:g} s and {WANTED_BYTES / 1e9:g} GB, "
         f"exponent up to {WANTED_EXPONENT:g}) on {machine()}{load}"
     )
-    save_table("merge", title, table)
+    save_table("speed/seam_merge", title, table)
 
 
 if __name__ == "__main__":

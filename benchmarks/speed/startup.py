@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 
 import rasterio
 from rasterio.windows import Window
-from benchmarks.harness.tables import machine, save_table
 
+from benchmarks.harness.tables import machine, save_table
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 
 SAMPLE = Path(__file__).parents[2] / "sample_data/neighbourhood.tif"
@@ -113,7 +113,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         scene = cut_scene(Path(folder))
         rows = [measure(case, runs, Path(folder)) for case in cases(scene)]
-    save_table("startup", f"Start of the program on {machine()}", rows)
+    save_table("speed/startup", f"Start of the program on {machine()}", rows)
 
 
 if __name__ == "__main__":

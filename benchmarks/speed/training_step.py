@@ -13,8 +13,8 @@ import argparse
 import time
 
 import numpy as np
-from benchmarks.harness.tables import machine, save_table
 
+from benchmarks.harness.tables import machine, save_table
 from geodetect import TrainSettings
 from geodetect.hardware.torch_device import pick_device
 from geodetect.model.checkpoints.initialization import initialise
@@ -87,7 +87,7 @@ def main() -> None:
         }
         for name, taken in middle.items()
     ]
-    save_table("training_steps", f"A step of training on {machine()}", rows)
+    save_table("speed/training_step", f"A step of training on {machine()}", rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """``geodetect train`` with one thing changed at a time: what each choice is worth.
 
-    python -m benchmarks.training.ablation                         # 5 minutes each: two hours
+    python -m benchmarks.training.ablation  # 5 minutes each: two hours
     python -m benchmarks.training.ablation --rows geodetect no-average --minutes 15 --seeds 2
 
 A change is a setting, a field of the network, or a constant that is no option. All trainings start
 from the same ImageNet trunk unless the row says so, learn from Cannes for the same time on this
-machine, and are measured as in ``benchmarks.training.torchvision``, so rows of both compare; and in California,
-which none of them saw.
+machine, and are measured as in ``benchmarks.training.torchvision``, so rows of both compare; and in
+California, which none of them saw.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from benchmarks.accuracy.detection import CALIFORNIA, measure, place_called, write_held_out
+
+from benchmarks.accuracy.detection import measure
+from benchmarks.harness.datasets import CALIFORNIA, dataset_named, write_holdout_area
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.training.torchvision import OURS, SHARED, figures, settings_of, train_ours
-
 from geodetect.model.file import load_card
 from geodetect.model.network import presets
 from geodetect.model.network.presets import network_config
@@ -96,8 +97,8 @@ CHANGES = {
 
 def elsewhere(model: Path) -> dict[str, str]:
     """How good a model is in a country that it never saw."""
-    place = place_called(CALIFORNIA, SHARED / "data/pools")
-    row = measure(place, str(model), conf=load_card(model).conf)
+    dataset = dataset_named(CALIFORNIA, SHARED / "data/pools")
+    row = measure(dataset, str(model), conf=load_card(model).conf)
     return {f"{CALIFORNIA} {name}": row[name] for name in ("AP@0.3", "best F1@0.3")}
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        area = write_held_out(folder / "held_out.gpkg")
+        area = write_holdout_area(folder / "held_out.gpkg")
         for name in options.rows:
             change = CHANGES[name]
             for seed in range(options.seeds):
@@ -122,7 +123,7 @@ def main() -> None:
                     trained = train_ours(settings.model_copy(update=change.settings), folder)
                 row = {"change": name, "seed": f"{seed}", **figures(trained, options.gsd)}
                 rows.append(row | elsewhere(trained.model))
-                save_table("ablation", title, rows)  # after each: a row takes long
+                save_table("training/ablation", title, rows)  # after each: a row takes long
 
 
 if __name__ == "__main__":

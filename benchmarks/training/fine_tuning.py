@@ -17,12 +17,12 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
-from benchmarks.accuracy.detection import CALIFORNIA, ROOT, Place, detect, place_called
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from benchmarks.harness.tables import machine, save_table
 
 import geodetect
+from benchmarks.harness.datasets import CALIFORNIA, ROOT, Dataset, dataset_named, predict_with_truth
+from benchmarks.harness.tables import machine, save_table
 from geodetect.model.file import load_card
 from geodetect.progress import TqdmProgress
 
@@ -30,16 +30,16 @@ SHEET_M = 300.0  # in units of the map
 
 
 def split(
-    place: Place, share: float, *, seed: int
+    dataset: Dataset, share: float, *, seed: int
 ) -> tuple[NDArray[np.object_], gpd.GeoDataFrame, int]:
     """Sheets to train on, as rectangles of the map; the other ground; the labels on the sheets."""
-    with rasterio.open(place.raster) as raster:
+    with rasterio.open(dataset.raster) as raster:
         left, bottom, right, top = raster.bounds
         crs = raster.crs
     columns, rows = (np.arange(a, b, SHEET_M) for a, b in ((left, right), (bottom, top)))
     corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     sheets = shapely.box(*corners.T, *(corners + SHEET_M).T)
-    centres = gpd.read_file(place.truth).to_crs(crs).centroid.to_numpy()
+    centres = gpd.read_file(dataset.truth).to_crs(crs).centroid.to_numpy()
     sheet_of = shapely.STRtree(sheets).query(centres, "intersects")[1]
     counts = np.bincount(sheet_of, minlength=len(sheets))
     order = np.random.default_rng(seed).permutation(len(sheets))
@@ -48,10 +48,10 @@ def split(
     return sheets[order[:taken]], rest, int(counts[order[:taken]].sum())
 
 
-def cut(place: Place, sheets: NDArray[np.object_], folder: Path) -> Path:
+def cut(dataset: Dataset, sheets: NDArray[np.object_], folder: Path) -> Path:
     """Write each sheet as a raster of its own."""
     folder.mkdir()
-    with rasterio.open(place.raster) as raster:
+    with rasterio.open(dataset.raster) as raster:
         for number, sheet in enumerate(sheets):
             window = raster.window(*sheet.bounds).round_offsets().round_lengths()
             window = window.intersection(Window(0, 0, raster.width, raster.height))
@@ -64,9 +64,9 @@ def cut(place: Place, sheets: NDArray[np.object_], folder: Path) -> Path:
     return folder
 
 
-def measure(place: Place, model: str, area: Path) -> dict[str, str]:
+def measure(dataset: Dataset, model: str, area: Path) -> dict[str, str]:
     """The figures of a model on the test ground."""
-    detections, truth = detect(place, model)
+    detections, truth = predict_with_truth(dataset, model)
     common = {"conf": load_card(model).conf, "area": area, "resamples": 0, "ignore_classes": True}
     found = {
         iou: geodetect.evaluate(
@@ -92,20 +92,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    place = place_called(CALIFORNIA, options.data)
-    sheets, rest, labels = split(place, options.share, seed=options.seed)
+    dataset = dataset_named(CALIFORNIA, options.data)
+    sheets, rest, labels = split(dataset, options.share, seed=options.seed)
     with tempfile.TemporaryDirectory() as name, TqdmProgress("training", unit="s") as progress:
         area, model = Path(name, "test.gpkg"), Path(name, "tuned.safetensors")
         rest.to_file(area)
-        rasters = cut(place, sheets, Path(name, "sheets"))
+        rasters = cut(dataset, sheets, Path(name, "sheets"))
         settings = geodetect.TrainSettings(minutes=options.minutes, seed=options.seed)
-        geodetect.train(rasters, place.truth, model, settings=settings, progress=progress)
+        geodetect.train(rasters, dataset.truth, model, settings=settings, progress=progress)
         rows = [
-            {"model": title, **measure(place, path, area)}
+            {"model": title, **measure(dataset, path, area)}
             for title, path in (("built-in", "pools"), ("trained further", str(model)))
         ]
     title = f"{options.minutes:g} minutes on {labels} labels of California, {machine()}"
-    save_table("fine_tuning", title, rows)
+    save_table("training/fine_tuning", title, rows)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness.tables import machine, save_table
-
 import geodetect
+from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.progress import TqdmProgress
 
@@ -75,7 +74,9 @@ def main() -> None:
             predict_settings=geodetect.PredictSettings(conf=LEAST_CONF),
         ).metrics
     title = f"Trained for {options.minutes:g} minutes from --init {options.init}, {machine()}"
-    save_table("new_classes", title, [row(one) for one in (*metrics.classes, metrics.overall)])
+    save_table(
+        "training/new_classes", title, [row(one) for one in (*metrics.classes, metrics.overall)]
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Train the built-in model ``pools`` again, from the same data with the same settings.
 
     python -m benchmarks.training.pools -o first.safetensors --minutes 60 --augment 0.3 --lr 8e-4
-    python -m benchmarks.training.pools -o second.safetensors --minutes 25 --init first.safetensors \
-        --augment 0.7 --lr 5e-4 --seed 3
-    python -m benchmarks.training.pools -o third.safetensors --minutes 64 --init second.safetensors \
-        --augment 1 --lr 6e-4 --seed 5
+    python -m benchmarks.training.pools -o second.safetensors --minutes 25 \
+        --init first.safetensors --augment 0.7 --lr 5e-4 --seed 3
+    python -m benchmarks.training.pools -o third.safetensors --minutes 64 \
+        --init second.safetensors --augment 1 --lr 6e-4 --seed 5
     python -m benchmarks.training.pools -o mean.safetensors --average second.safetensors \
         third.safetensors
     python -m benchmarks.training.pools -o fourth.safetensors --minutes 60 --init mean.safetensors \
@@ -13,13 +13,14 @@
         mean.safetensors fourth.safetensors --conf 0.51
     python -m benchmarks.training.pools -o fifth.safetensors --minutes 14 --augment 0.5 --lr 4e-4 \
         --init second_mean.safetensors --seed 21 --shares 1 0 0 0 --as-labelled --no-turn
-    python -m benchmarks.training.pools -o third_mean.safetensors --average second_mean.safetensors \
-        fifth.safetensors
+    python -m benchmarks.training.pools -o third_mean.safetensors \
+        --average second_mean.safetensors fifth.safetensors
     python -m benchmarks.training.pools -o sixth.safetensors --steps 1300 --augment 0.8 --lr 6e-4 \
         --init third_mean.safetensors --seed 51 --as-labelled --least-scale 0.45 --keep last
-    python -m benchmarks.training.pools -o fourth_mean.safetensors --average third_mean.safetensors \
-        sixth.safetensors
-    python -m benchmarks.accuracy.calibration --model fourth_mean.safetensors -o calibrated.safetensors
+    python -m benchmarks.training.pools -o fourth_mean.safetensors \
+        --average third_mean.safetensors sixth.safetensors
+    python -m benchmarks.accuracy.calibration \
+        --model fourth_mean.safetensors -o calibrated.safetensors
     geodetect quantize calibrated.safetensors -o pools.safetensors \
         --rasters ../shared/data/pools/cannes_north.tif --rasters runs/pools/saopaulo
 
@@ -30,7 +31,8 @@ model worse on California, which is never touched. The sixth is for soft imagery
 The mean of the weights of models that were trained one from the other is better than either
 (Wortsman et al. 2022, "Model soups"); one named twice counts twice. The heads of the built-in model
 have three convolutions, the default when it was first trained; a training from a trunk makes one
-now. Interrupted, a run goes on with ``--resume``. Measure with ``python -m benchmarks.accuracy.detection``.
+now. Interrupted, a run goes on with ``--resume``. Measure with
+``python -m benchmarks.accuracy.detection``.
 """
 
 from __future__ import annotations
@@ -44,9 +46,14 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-from benchmarks.accuracy.detection import HELD_OUT, detect, place_called, write_held_out
 
 import geodetect
+from benchmarks.harness.datasets import (
+    CANNES_HOLDOUT,
+    dataset_named,
+    predict_with_truth,
+    write_holdout_area,
+)
 from geodetect.model.file import load_card, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import without_int8
 from geodetect.progress import TqdmProgress
@@ -146,7 +153,7 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
 
 def measure(model: Path) -> dict[str, float]:
     """What the card says of a model, on the ground held out, its own threshold for counts."""
-    found, truth = detect(place_called(HELD_OUT, SHARED / "data/pools"), model)
+    found, truth = predict_with_truth(dataset_named(CANNES_HOLDOUT, SHARED / "data/pools"), model)
     counted = geodetect.EvaluateSettings(
         conf=load_card(model).conf, resamples=0, ignore_classes=True
     )
@@ -167,7 +174,7 @@ def prepare(folder: Path) -> None:
     gardens = folder / "gardens.tif"
     if not gardens.exists():
         draw_gardens(gardens)
-    write_held_out(folder / "held_out.gpkg")
+    write_holdout_area(folder / "held_out.gpkg")
     cannes = gpd.read_file(pools / "cannes_north.geojson").to_crs("EPSG:2154")
     moved = cannes.set_geometry(cannes.translate(*CANNES_LABELS_OFF_M))
     moved.to_file(folder / "cannes.gpkg")

@@ -1,6 +1,6 @@
 """Ours against torchvision's RetinaNet as it comes, trained alike.
 
-    python -m benchmarks.training.torchvision               # 15 minutes each, two seeds: 70 minutes
+    python -m benchmarks.training.torchvision  # 15 minutes each, two seeds: 70 minutes
     python -m benchmarks.training.torchvision --gsd 0.2 --minutes 30
 
 Both start from the same ImageNet weights of a ResNet-18, learn from the same chips of Cannes for
@@ -30,9 +30,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 import torch
-from benchmarks.accuracy.detection import CANNES_HELD_OUT, HELD_OUT, ROOT, place_called, write_held_out
 from numpy.typing import NDArray
-from benchmarks.harness.tables import machine, save_table
 from safetensors.torch import load_file
 from torchvision.models import resnet18
 from torchvision.models.detection import RetinaNet
@@ -41,6 +39,14 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 import geodetect
+from benchmarks.harness.datasets import (
+    CANNES_HOLDOUT,
+    CANNES_HOLDOUT_BOUNDS,
+    ROOT,
+    dataset_named,
+    write_holdout_area,
+)
+from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
 from geodetect.label_check.check import default_anchors
@@ -183,11 +189,11 @@ TRAININGS = {STOCK: train_stock, OURS: train_ours}
 
 def figures(trained: Trained, gsd_m: float) -> dict[str, str]:
     """One row of the table."""
-    place = place_called(HELD_OUT, SHARED / "data/pools")
-    settings = geodetect.PredictSettings(conf=CONF, iou=trained.iou, bbox=place.bbox)
-    found = geodetect.predict(place.raster, trained.model, settings=settings)
-    truth = gpd.read_file(place.truth).to_crs(found.crs)
-    truth = truth[truth.centroid.within(shapely.box(*CANNES_HELD_OUT))]
+    dataset = dataset_named(CANNES_HOLDOUT, SHARED / "data/pools")
+    settings = geodetect.PredictSettings(conf=CONF, iou=trained.iou, bbox=dataset.bbox)
+    found = geodetect.predict(dataset.raster, trained.model, settings=settings)
+    truth = gpd.read_file(dataset.truth).to_crs(found.crs)
+    truth = truth[truth.centroid.within(shapely.box(*CANNES_HOLDOUT_BOUNDS))]
     boxes, scores = found.bounds.to_numpy(), found["score"].to_numpy(np.float32)
     objects = truth.bounds.to_numpy()
     at_50, at_75 = (match_boxes(boxes, scores, objects, iou=iou) for iou in (0.5, 0.75))
@@ -237,7 +243,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.models or Path(temporary)
         folder.mkdir(exist_ok=True)
-        area = write_held_out(folder / "held_out.gpkg")
+        area = write_holdout_area(folder / "held_out.gpkg")
         for seed in range(options.seeds):
             settings = settings_of(area, options.gsd, options.minutes, seed)
             for name in options.rows:
@@ -245,7 +251,7 @@ def main() -> None:
                 row = {"training": name, "seed": f"{seed}", **figures(trained, options.gsd)}
                 trained.model.rename(folder / f"{name}-{seed}.safetensors")
                 rows.append(row)
-                save_table("stock_training", title, rows)  # after each: a row takes long
+                save_table("training/torchvision", title, rows)  # after each: a row takes long
 
 
 if __name__ == "__main__":

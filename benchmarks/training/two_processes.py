@@ -17,9 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.training.new_classes import CLASSES, draw, labels_of
 from benchmarks.harness.tables import machine, save_table
-
+from benchmarks.training.new_classes import CLASSES, draw, labels_of
 from geodetect.model.file import load_card
 
 SCENES, HELD_OUT = 5, 2
@@ -65,7 +64,7 @@ def main() -> None:
                 row = {"processes": f"{processes}", "seed": f"{seed}"}
                 rows.append(row | {name: f"{metrics[name]:.3f}" for name in FIGURES})
     title = f"{options.steps} steps on drawn scenes, {machine()}"
-    save_table("two_processes", title, rows)
+    save_table("training/two_processes", title, rows)
 
 
 if __name__ == "__main__":

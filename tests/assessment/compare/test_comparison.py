@@ -257,8 +257,7 @@ def test_the_order_of_rows_changes_no_counts(seed: int) -> None:
 
 @pytest.fixture
 def registers(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("register")
+    return importlib.import_module("benchmarks.accuracy.compare")
 
 
 def test_an_altered_register_of_the_sample_is_read_back(registers: Any) -> None:

@@ -16,7 +16,6 @@ import geodetect
 from geodetect import ErrorRates, SummarizeSettings
 from geodetect.assessment.summarize.zones import summarize
 from geodetect.errors import GeodetectWarning, InputError
-from tests.helpers.tiny import ROOT
 
 METRES = "EPSG:25832"  # true metres, but for 0.04 %
 ORIGIN = np.array([500_000.0, 5_400_000.0])
@@ -188,8 +187,7 @@ def test_intervals_cover_the_truth_on_real_ground(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels that are dropped, doubled and added in clusters stand for a detector."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    benchmark = importlib.import_module("zones")
+    benchmark = importlib.import_module("benchmarks.accuracy.summarize")
     labels = gpd.read_file(shared_data / "pools/california_west.geojson")
     rng = np.random.default_rng(0)
     centres = labels.geometry.centroid
