@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.harness.tables import machine, save_table
+from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import open_raster
-from geodetect.label_check.labelled_rasters import LabelledRaster, with_labels
 from geodetect.label_check.registration import estimate_shifts
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,7 @@ def drawn(sheet: LabelledRaster, count: int, offset_m: float, *, seed: int) -> f
     offset = offset_m * np.array([np.cos(angle), np.sin(angle)])
     rows = rng.permutation(len(sheet.boxes))[:count]
     boxes = sheet.boxes[rows] + np.tile(offset / sheet.gsd_m, 2)
-    moved = LabelledRaster(sheet.raster, boxes, sheet.names[rows], sheet.numbers[rows])
+    moved = replace(sheet.select(rows), boxes=boxes)
     for estimate in estimate_shifts([moved], seed=seed):
         if estimate.suspected:
             shift = np.array([estimate.right_m, estimate.down_m])
@@ -64,7 +66,7 @@ def main() -> None:
     for path in known:
         if path.exists():
             labels = read_labels(path.with_suffix(".geojson"))
-            (sheet,) = with_labels([open_raster(path)], labels)
+            (sheet,) = place_labels(labels, [open_raster(path)])
             rows += list(rates(sheet, draws))
     title = f"Share of draws in which a shift is suspected, by its length, on {machine()}"
     save_table("accuracy/label_registration", title, rows)

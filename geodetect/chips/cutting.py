@@ -17,7 +17,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.labels.label_set import LabelSet
-from geodetect.io.labels.placement import PlacedLabels, match_labels
+from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.progress import Progress
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
@@ -158,9 +158,9 @@ def open_sheets(
         InputError: The image format cannot hold the bands of a raster.
     """
     rasters = [open_raster(path, raster_options) for path in find_rasters(paths)]
-    placed = match_labels(labels, [(raster.path, raster.grid) for raster in rasters])
     sheets: list[Sheet] = []
-    for raster, found in zip(rasters, placed, strict=True):
+    for labelled in place_labels(labels, rasters):
+        raster = labelled.raster
         if options.image_format != "tif" and raster.band_count not in (1, 3):
             raise InputError(
                 f"{raster.path} gives {raster.band_count} bands, but {options.image_format} takes "
@@ -172,16 +172,10 @@ def open_sheets(
             grid = grid.resampled(along_row / options.gsd_m, along_column / options.gsd_m)
         stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
         stem = _free_name(stem, {sheet.stem for sheet in sheets})
-        sheets.append(Sheet(raster, stem, grid, *_resampled(found, raster.grid, grid)))
+        ratio = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height] * 2)
+        boxes = labelled.boxes * ratio
+        sheets.append(Sheet(raster, stem, grid, boxes, labelled.class_names, labelled.ids))
     return sheets
-
-
-def _resampled(
-    found: PlacedLabels, own: Grid, grid: Grid
-) -> tuple[FloatArray, ObjectArray, IntArray]:
-    """Labels of a raster in the pixels of its resampled grid."""
-    ratio = np.array([grid.width / own.width, grid.height / own.height] * 2)
-    return found.boxes * ratio, found.names, found.numbers
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

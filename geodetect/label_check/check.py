@@ -9,18 +9,19 @@ from contextlib import ExitStack
 import numpy as np
 from pyproj import CRS
 
-from geodetect.errors import GeoreferenceError
 from geodetect.geo.raster_overlap import overlaps
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
+from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
+from geodetect.io.raster.reader import RasterOptions, find_rasters
 from geodetect.label_check import problems as label_problems
 from geodetect.label_check.coverage import Ground, look_at_ground
 from geodetect.label_check.findings import Evidence, findings_of
-from geodetect.label_check.labelled_rasters import LabelledRaster, open_rasters, with_labels
 from geodetect.label_check.problems import Problem, problem_table
 from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import ClassSizes, LabelReport, SharedGround
+from geodetect.label_check.usable_rasters import open_rasters
 from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
 from geodetect.types import FloatArray, PathLike
@@ -65,22 +66,23 @@ def check(
     with ExitStack() as stack:
         for raster in opened:
             stack.enter_context(raster)
-        return check_labels(opened, label_set, settings=settings, left_out=left_out)
+        labelled = place_labels(label_set, opened)
+        return check_labels(labelled, label_set, settings=settings, left_out=left_out)
 
 
 def check_labels(
-    rasters: Sequence[Raster],
+    rasters: Sequence[LabelledRaster],
     labels: LabelSet,
     *,
     settings: CheckSettings | None = None,
     left_out: Mapping[str, str] | None = None,
     anchors: Anchors | None = None,
 ) -> LabelReport:
-    """Check labels on rasters that are open already; ``check`` in pieces.
+    """Check labels on rasters that are open already.
 
     Args:
-        rasters: Rasters; one that is there several times is looked at once.
-        labels: Labels of any kind.
+        rasters: Rasters with the labels on them; one that is there several times is checked once.
+        labels: All labels, also those on no raster.
         settings: See ``CheckSettings``; how labels and rasters are read is settled already.
         left_out: Rasters that cannot be used, with the reason, by path.
         anchors: Those of the network; None: the default network's.
@@ -89,12 +91,11 @@ def check_labels(
         Figures, findings in words, and the labels in question as features.
 
     Raises:
-        LabelError: It is not plain which raster an image of a data set is.
         GeoreferenceError: A raster has no CRS.
     """
     settings = settings or CheckSettings()
-    sheets = with_labels(list({raster.path: raster for raster in rasters}.values()), labels)
-    gsd_m = settings.gsd or round(float(np.median([_gsd_m(sheet) for sheet in sheets])), 3)
+    sheets = list({raster.raster.path: raster for raster in rasters}.values())
+    gsd_m = settings.gsd or round(float(np.median([sheet.gsd_m for sheet in sheets])), 3)
     ground = look_at_ground(sheets, far_m=settings.far, seed=settings.seed)
     problems = _problems(labels, sheets, ground)
     names, sizes_m = _objects(labels, sheets, problems)
@@ -167,7 +168,7 @@ def _objects(
     useless = {p.number for p in problems if p.reason in ("off the imagery", "on nodata")}
     sizes: dict[int, FloatArray] = {}
     for sheet in sheets:
-        for number, size in zip(sheet.numbers.tolist(), sheet.sizes_m, strict=True):
+        for number, size in zip(sheet.ids.tolist(), sheet.sizes_m, strict=True):
             if number not in useless:
                 sizes.setdefault(number, size)
     numbers = sorted(sizes)
@@ -199,14 +200,6 @@ def _class_sizes(evidence: Evidence) -> Iterator[ClassSizes]:
         in_px = np.percentile(sides / evidence.gsd_m, PERCENTILES, axis=0).round(1).T.tolist()
         width_m, length_m, width_px, length_px = (tuple(side) for side in (*in_m, *in_px))
         yield ClassSizes(name, int(rows.sum()), width_m, length_m, width_px, length_px)
-
-
-def _gsd_m(sheet: LabelledRaster) -> float:
-    if sheet.grid.crs is None:
-        raise GeoreferenceError(
-            f"{sheet.raster.path}: training needs a CRS; name it with --src-crs"
-        )
-    return sheet.gsd_m
 
 
 def _crs_names(systems: Sequence[str | None]) -> tuple[str, ...]:

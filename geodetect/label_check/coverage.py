@@ -14,9 +14,9 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import frame
 from geodetect.geo.reproject import reproject_each
 from geodetect.geo.tiles import Tile
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import Raster
-from geodetect.label_check.labelled_rasters import LabelledRaster
 from geodetect.types import BoolArray, FloatArray
 
 LONGEST_PX = 1024  # of the coarse picture of a raster
@@ -171,7 +171,7 @@ def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
     if coarse.valid.all():
         return ()
     sheet = coarse.sheet
-    boxes = box_ops.clip(sheet.boxes, sheet.frame)
+    boxes = box_ops.clip(sheet.boxes, frame(sheet.grid))
     suspects = np.flatnonzero(
         (box_ops.area(boxes) > 0) & (_valid_shares(boxes * coarse.ratio, coarse.valid) < 0.9)
     )
@@ -181,7 +181,7 @@ def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
     except RasterError as error:
         damaged[sheet.raster.path] = str(error)
         return ()
-    return tuple(sheet.numbers[rows].tolist())
+    return tuple(sheet.ids[rows].tolist())
 
 
 def _hidden_everywhere(
@@ -190,7 +190,7 @@ def _hidden_everywhere(
     """Numbers of labels that lie on nodata of every raster on whose ground they lie."""
     seen: set[int] = set()
     for sheet in sheets:
-        enough = sheet.numbers[sheet.visible >= LEAST_VALID].tolist()
+        enough = sheet.ids[sheet.visible_fraction >= LEAST_VALID].tolist()
         seen.update(set(enough).difference(hidden.get(sheet.raster.path, ())))
     return tuple(sorted({number for numbers in hidden.values() for number in numbers} - seen))
 

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pyproj import CRS
 
 from geodetect.io.labels.label_set import LabelSet, MapLabels
-from geodetect.io.labels.placement import nothing_placed, unplaced_sources
+from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
 from geodetect.label_check.coverage import Ground
-from geodetect.label_check.labelled_rasters import LabelledRaster
 from geodetect.label_check.problems import Problem
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.label_check.report import Finding, SharedGround
@@ -84,12 +83,10 @@ def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _placement(evidence: Evidence) -> Iterator[Finding]:
     labels, sheets = evidence.labels, evidence.sheets
-    rasters = [(sheet.raster.path, sheet.grid) for sheet in sheets]
-    used = np.unique(np.concatenate([np.empty(0, np.int64), *(s.numbers for s in sheets)]))
-    if not len(used):
-        yield Finding("error", "place", nothing_placed(labels, rasters))
+    if not any(len(sheet.ids) for sheet in sheets):
+        yield Finding("error", "place", explain_no_placement(labels, sheets))
         return
-    for text in unplaced_sources(labels, rasters, used):
+    for text in describe_unplaced_sources(labels, sheets):
         yield Finding("warning", "place", text)
     counts = Counter(problem.reason for problem in evidence.problems)
     off, nodata = counts["off the imagery"], counts["on nodata"]

@@ -18,6 +18,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject_each
 from geodetect.io.labels.label_set import Fault, ImageLabels, LabelSet, MapLabels
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector.geojson import WGS84
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_categories import (
@@ -33,7 +34,6 @@ from geodetect.io.vector.qgis_categories import (
     categorised_qml,
 )
 from geodetect.label_check.coverage import EmptyBlock
-from geodetect.label_check.labelled_rasters import LabelledRaster
 from geodetect.types import ObjectArray
 
 DUPLICATE_IOU = 0.9
@@ -75,7 +75,7 @@ def off_imagery(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Prob
     """Labels that no raster shows, and those of which the best one shows too little."""
     visible = np.zeros(len(labels))
     for sheet in sheets:
-        np.maximum.at(visible, sheet.numbers, sheet.visible)
+        np.maximum.at(visible, sheet.ids, sheet.visible_fraction)
     off = [Problem("off the imagery", int(n)) for n in np.flatnonzero(visible <= 0)]
     cut = np.flatnonzero((visible > 0) & (visible < LEAST_VISIBLE))
     return off + [
@@ -91,7 +91,7 @@ def duplicates(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Probl
         pairs = box_ops.overlap_pairs(sheet.boxes, sheet.boxes)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         same = box_ops.iou(sheet.boxes[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > DUPLICATE_IOU
-        for first, second in np.sort(sheet.numbers[pairs[same]], axis=1).tolist():
+        for first, second in np.sort(sheet.ids[pairs[same]], axis=1).tolist():
             found.setdefault(second, _duplicate(labels, first, second))
     return [found[number] for number in sorted(found)]
 
@@ -109,7 +109,7 @@ def odd_sizes(sheets: Sequence[LabelledRaster]) -> list[Problem]:
     sides: dict[str, dict[int, float]] = defaultdict(dict)
     for sheet in sheets:
         longest = sheet.sizes_m.max(axis=1).tolist()
-        for name, number, side in zip(sheet.names, sheet.numbers.tolist(), longest, strict=True):
+        for name, number, side in zip(sheet.class_names, sheet.ids.tolist(), longest, strict=True):
             sides[name][number] = side
     found = []
     for name, by_number in sides.items():
@@ -181,7 +181,7 @@ def _places(sheets: Sequence[LabelledRaster]) -> dict[int, tuple[LabelledRaster,
     """The first raster each label lies on, and its row there."""
     places: dict[int, tuple[LabelledRaster, int]] = {}
     for sheet in sheets:
-        for row, number in enumerate(sheet.numbers.tolist()):
+        for row, number in enumerate(sheet.ids.tolist()):
             places.setdefault(number, (sheet, row))
     return places
 

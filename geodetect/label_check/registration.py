@@ -21,8 +21,8 @@ import numpy as np
 from geodetect.errors import RasterError
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Pixels
-from geodetect.label_check.labelled_rasters import LabelledRaster
 from geodetect.types import Float32Array, FloatArray, IntArray
 
 REACH_M = 8.0

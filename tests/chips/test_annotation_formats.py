@@ -14,9 +14,9 @@ from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.export import export_chips
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.on_map import annotations_on, read_annotations
-from geodetect.io.labels.placement import match_labels, place_labels
+from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import find_rasters, open_raster
+from geodetect.io.raster.reader import Raster, find_rasters, open_raster
 from tests.helpers.tiny import (
     CRS,
     SQUARE_PX,
@@ -61,12 +61,12 @@ def test_boxes_and_classes_are_read_back_as_they_were_written(
 ) -> None:
     folder = tmp_path_factory.mktemp(name)
     LABEL_FORMATS[name].write(folder, written, CLASSES)
-    sheets = [(f"/elsewhere/{chip.image}", chip.grid) for chip in written]
-    for chip, read in zip(written, match_labels(read_labels(folder), sheets), strict=True):
+    rasters = [Raster(f"/elsewhere/{chip.image}", chip.grid, (1,), "uint8") for chip in written]
+    for chip, read in zip(written, place_labels(read_labels(folder), rasters), strict=True):
         largest = max(chip.grid.width, chip.grid.height)
         tolerance = 2 * YOLO_STEP * largest if name == "yolo" else 1e-9
         np.testing.assert_allclose(read.boxes, chip.boxes, rtol=0, atol=tolerance)
-        assert list(read.names) == [CLASSES[label] for label in chip.labels]
+        assert list(read.class_names) == [CLASSES[label] for label in chip.labels]
 
 
 @pytest.mark.parametrize("name", LABEL_FORMATS)
@@ -81,10 +81,9 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
     export_chips(raster, labels, folder, format=name, chip_px=64, empty=True, image_format="tif")
     table = read_annotations(labels)
     images = find_rasters([folder / LABEL_FORMATS[name].images])
-    grids = [open_raster(image).grid for image in images]
-    placed = place_labels(read_labels(folder), list(zip(images, grids, strict=True)))
+    placed = place_labels(read_labels(folder), [open_raster(image) for image in images])
     assert sum(len(one.boxes) for one in placed) >= len(corners)
-    for one, grid in zip(placed, grids, strict=True):
-        expected = np.clip(annotations_on(table, grid)[0], 0, 64)
+    for one in placed:
+        expected = np.clip(annotations_on(table, one.grid)[0], 0, 64)
         visible = (expected[:, 2:] - expected[:, :2]).prod(axis=1) >= 0.5 * 15.75 * 17.25
         np.testing.assert_allclose(one.boxes, expected[visible], atol=6e-4)

@@ -315,10 +315,11 @@ def test_no_problems_are_written_as_an_empty_layer(raster: Path, tmp_path: Path)
 
 
 def test_the_same_can_be_asked_of_open_rasters(raster: Path, tmp_path: Path) -> None:
+    from geodetect.io.labels.placement import place_labels
     from geodetect.io.labels.read import read_labels
     from geodetect.io.raster.reader import open_raster
 
     labels = read_labels(write_labels(tmp_path / "labels.geojson", SQUARES))
     with open_raster(raster) as opened:
-        report = check_labels([opened, opened], labels, settings=QUICK)
+        report = check_labels(place_labels(labels, [opened] * 2), labels, settings=QUICK)
     assert (report.rasters, report.objects) == (1, len(SQUARES))

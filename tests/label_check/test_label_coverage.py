@@ -10,9 +10,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import open_raster
 from geodetect.label_check.coverage import look_at_ground
-from geodetect.label_check.labelled_rasters import LabelledRaster
 from tests.conftest import METRES, Save
 
 Float = NDArray[np.float64]
@@ -22,8 +22,8 @@ GSD_M = 0.2  # of the rasters that the fixture writes
 
 def sheet(path: Path, boxes: list[list[float]]) -> LabelledRaster:
     stacked = np.array(boxes, np.float64).reshape(-1, 4)
-    names = np.full(len(stacked), "pool", object)
-    return LabelledRaster(open_raster(path), stacked, names, np.arange(10, 10 + len(stacked)))
+    class_ids, ids = np.zeros(len(stacked), np.int64), np.arange(10, 10 + len(stacked))
+    return LabelledRaster(open_raster(path), stacked, class_ids, ids, ("pool",))
 
 
 def grey(side: int) -> NDArray[np.uint8]:

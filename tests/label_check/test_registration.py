@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import open_raster
-from geodetect.label_check.labelled_rasters import LabelledRaster, with_labels
 from geodetect.label_check.registration import LEAST_LABELS, estimate_shifts
 from tests.helpers.tiny import GSD_M, ROOT, write_raster
 
@@ -24,7 +25,7 @@ SAMPLE = ROOT / "sample_data" / "neighbourhood.tif"
 @pytest.fixture(scope="module")
 def sample() -> LabelledRaster:
     raster = open_raster(SAMPLE)
-    (sheet,) = with_labels([raster], read_labels(SAMPLE.with_suffix(".geojson")))
+    (sheet,) = place_labels(read_labels(SAMPLE.with_suffix(".geojson")), [raster])
     return sheet
 
 
@@ -62,9 +63,7 @@ def test_labels_that_lie_beside_in_all_directions_are_not_taken_for_shifted(
 
 
 def test_few_labels_give_no_estimate(sample: LabelledRaster) -> None:
-    few = np.arange(LEAST_LABELS - 1)
-    sheet = LabelledRaster(sample.raster, sample.boxes[few], sample.names[few], sample.numbers[few])
-    assert estimate_shifts([sheet]) == []
+    assert estimate_shifts([sample.select(np.arange(LEAST_LABELS - 1))]) == []
     assert estimate_shifts([]) == []
 
 
@@ -91,7 +90,8 @@ def with_shadows(path: Path) -> LabelledRaster:
     ground = ndimage.gaussian_filter(ground, (0, 0.7, 0.7))
     raster = open_raster(write_raster(path, np.clip(ground, 0, 255).astype(np.uint8)))
     boxes = np.concatenate([corners, corners + square], axis=1).astype(np.float64)
-    return LabelledRaster(raster, boxes, np.full(len(boxes), "tree", object), np.arange(len(boxes)))
+    class_ids, ids = np.zeros(len(boxes), np.int64), np.arange(len(boxes))
+    return LabelledRaster(raster, boxes, class_ids, ids, ("tree",))
 
 
 def test_shadows_that_all_lie_on_one_side_are_not_taken_for_the_objects(tmp_path: Path) -> None:
@@ -108,12 +108,10 @@ def test_rasters_with_few_labels_are_looked_at_together(
     sample: LabelledRaster, tmp_path: Path
 ) -> None:
     halves = []
-    for number, rows in enumerate((slice(0, 30), slice(30, None))):
+    for number, rows in enumerate((sample.ids < 30, sample.ids >= 30)):
         raster = replace(sample.raster, path=str(tmp_path / f"{number}.tif"))
         (tmp_path / f"{number}.tif").symlink_to(SAMPLE)
-        boxes, names = sample.boxes[rows], sample.names[rows]
-        sheet = LabelledRaster(raster, boxes, names, sample.numbers[rows])
-        halves.append(moved(sheet, 3.0, 0.0))
+        halves.append(moved(replace(sample.select(rows), raster=raster), 3.0, 0.0))
     (estimate,) = estimate_shifts(halves)
     assert estimate.raster == "2 rasters together"
     assert estimate.suspected
@@ -122,7 +120,7 @@ def test_rasters_with_few_labels_are_looked_at_together(
 
 def test_real_labels_are_not_suspected_until_they_are_moved(shared_data: Path) -> None:
     path = shared_data / "pools" / "cannes_north.tif"
-    (sheet,) = with_labels([open_raster(path)], read_labels(path.with_suffix(".geojson")))
+    (sheet,) = place_labels(read_labels(path.with_suffix(".geojson")), [open_raster(path)])
     (estimate,) = estimate_shifts([sheet])
     assert not estimate.suspected
     (estimate,) = estimate_shifts([moved(sheet, 2.1, -2.1)])

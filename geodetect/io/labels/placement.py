@@ -1,11 +1,11 @@
-"""Which labels lie on which raster."""
+"""Placement of labels on rasters: objects on a map by their place, labelled images by name."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -16,195 +16,191 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
+from geodetect.geo.raster_overlap import frame
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
-from geodetect.types import FloatArray, IntArray, ObjectArray
+from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.raster.reader import Raster
+from geodetect.types import FloatArray, IntArray
 
-Sheets = Sequence[tuple[str, Grid]]
-
-_NAMED = 3  # how many of a list a message names
-
-
-@dataclass(frozen=True, eq=False)
-class PlacedLabels:
-    """The labels on one raster.
-
-    Args:
-        boxes: ``float64[K, 4]`` x1, y1, x2, y2 in pixel edges of the raster, not cut at its
-            border.
-        names: ``object[K]`` their classes.
-        numbers: ``int64[K]`` their numbers in the ``LabelSet``, ascending.
-    """
-
-    boxes: FloatArray
-    names: ObjectArray
-    numbers: IntArray
+MOST_NAMED = 3  # names of a long list in a message
 
 
-def place_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
-    """Which labels lie on which raster, with complaints about those that lie on none.
+def place_labels(
+    labels: LabelSet, rasters: Sequence[Raster], *, classes: Sequence[str] | None = None
+) -> list[LabelledRaster]:
+    """Find the labels on each raster.
 
-    Objects on a map lie on every raster whose ground their box touches. Images are matched with
+    Objects on a map lie on every raster that their bounding box overlaps. Images are matched with
     rasters by their file names without suffix; folders tell images of the same name apart.
 
     Args:
         labels: Labels of any kind.
-        rasters: Path and grid of each raster.
+        rasters: Open rasters; one may be there several times.
+        classes: Class names, in the order of the class ids; None: those of the labels.
 
     Returns:
-        The labels on each raster. A file or an image without any raster gives a
-        ``GeodetectWarning``.
+        One for each raster, with or without labels.
 
     Raises:
-        LabelError: No label lies on any raster, it is not plain which raster an image is, or
-            a raster has another size than the image that was labelled.
+        LabelError: An image may be several rasters or a raster several images, or a raster has
+            another size than the image that was labelled.
         GeoreferenceError: There are labels on a map, but a raster has no CRS.
     """
-    placed = match_labels(labels, rasters)
-    used = np.unique(np.concatenate([np.empty(0, np.int64), *(p.numbers for p in placed)]))
-    if not len(used):
-        raise LabelError(nothing_placed(labels, rasters))
-    for message in unplaced_sources(labels, rasters, used):
-        warnings.warn(message, GeodetectWarning, stacklevel=2)
-    return placed
-
-
-def match_labels(labels: LabelSet, rasters: Sheets) -> list[PlacedLabels]:
-    """Like ``place_labels``, without complaints about labels that lie nowhere."""
+    classes = tuple(labels.classes if classes is None else classes)
+    class_id = {name: number for number, name in enumerate(classes)}
+    class_ids = np.array([class_id[name] for name in labels.names], np.int64)
     boxes: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in rasters]
-    numbers: list[list[IntArray]] = [[np.empty(0, np.int64)] for _ in rasters]
+    ids: list[list[IntArray]] = [[np.empty(0, np.int64)] for _ in rasters]
     for source, start in zip(labels.sources, labels.starts, strict=False):
         if isinstance(source, MapLabels):
             parts = _place_map(source, rasters)
         else:
             parts = _place_images(source, rasters)
-        for which, found, positions in parts:
-            boxes[which].append(found)
-            numbers[which].append(positions + start)
-    joined = [(np.concatenate(b), np.concatenate(n)) for b, n in zip(boxes, numbers, strict=True)]
-    return [PlacedLabels(box, labels.names[number], number) for box, number in joined]
-
-
-def nothing_placed(labels: LabelSet, rasters: Sheets) -> str:
-    """What to say when no label lies on any raster."""
-    if not len(labels):
-        return (
-            f"the labels ({_some([s.source for s in labels.sources])}) hold no objects; a training "
-            f"needs some"
+        for number, source_boxes, positions in parts:
+            boxes[number].append(source_boxes)
+            ids[number].append(positions + start)
+    labelled = []
+    for raster, raster_boxes, raster_ids in zip(rasters, boxes, ids, strict=True):
+        joined = np.concatenate(raster_ids)
+        labelled.append(
+            LabelledRaster(raster, np.concatenate(raster_boxes), class_ids[joined], joined, classes)
         )
-    first = labels.sources[int(np.searchsorted(labels.starts, 0, side="right")) - 1]
-    if isinstance(first, ImageLabels):
-        hint = (
-            f"{first.source} has images called {_some([i.name for i in first.images])}, the "
-            f"rasters are called {_some([PurePosixPath(path).name for path, _ in rasters])}"
-        )
-    else:
-        hint = f"check their CRS (first labels: {CRS(first.crs).name})" + _mistaken(first, rasters)
-    return f"none of the {len(labels)} labels lies on any of the {len(rasters)} rasters; {hint}"
+    return labelled
 
 
-def unplaced_sources(labels: LabelSet, rasters: Sheets, used: IntArray) -> list[str]:
-    """A line for each label file, and for the images of each data set, that no raster takes.
+def check_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> None:
+    """Warn of label files and images that no raster takes.
 
     Args:
         labels: Labels of any kind.
-        rasters: Path and grid of each raster.
-        used: ``int64[U]`` numbers of the labels that lie on a raster, ascending.
+        rasters: All rasters with these labels.
+
+    Raises:
+        LabelError: No label lies on any raster.
     """
+    if not any(len(raster.ids) for raster in rasters):
+        raise LabelError(explain_no_placement(labels, rasters))
+    for message in describe_unplaced_sources(labels, rasters):
+        warnings.warn(message, GeodetectWarning, stacklevel=2)
+
+
+def explain_no_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> str:
+    """Return the message for labels of which none lies on any raster, with the likely cause."""
+    if not len(labels):
+        sources = _first_few([source.source for source in labels.sources])
+        return f"the labels ({sources}) hold no objects; a training needs some"
+    first, _ = labels.origin(0)
+    if isinstance(first, ImageLabels):
+        hint = (
+            f"{first.source} has images called {_first_few([i.name for i in first.images])}, the "
+            f"rasters are called {_first_few([PurePosixPath(r.raster.path).name for r in rasters])}"
+        )
+    else:
+        crs = f"check their CRS (first labels: {CRS(first.crs).name})"
+        hint = crs + _describe_mistake(first, [raster.raster for raster in rasters])
+    return f"none of the {len(labels)} labels lies on any of the {len(rasters)} rasters; {hint}"
+
+
+def describe_unplaced_sources(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list[str]:
+    """Return a line for each label file, and for the images of each data set, without a raster."""
     lines = []
-    edges = np.searchsorted(used, labels.starts)
-    for source, count in zip(labels.sources, np.diff(edges), strict=True):
+    placed_ids = np.unique(np.concatenate([np.empty(0, np.int64), *(r.ids for r in rasters)]))
+    counts = np.diff(np.searchsorted(placed_ids, labels.starts))
+    for source, count in zip(labels.sources, counts, strict=True):
         if isinstance(source, ImageLabels):
-            taken = set(_match_images(source, [path for path, _ in rasters]).values())
-            lost = [image.name for i, image in enumerate(source.images) if i not in taken]
-            if lost:
+            matched = set(_match_images(source, [r.raster.path for r in rasters]).values())
+            unmatched = [image.name for i, image in enumerate(source.images) if i not in matched]
+            if unmatched:
                 lines.append(
-                    f"{source.source}: {len(lost)} of {len(source.images)} labelled images match "
-                    f"no raster by name ({_some(lost)})"
+                    f"{source.source}: {len(unmatched)} of {len(source.images)} labelled images "
+                    f"match no raster by name ({_first_few(unmatched)})"
                 )
         elif len(source) and not count:
             lines.append(f"{source.source}: none of its {len(source)} labels lies on a raster")
     return lines
 
 
-def _place_map(source: MapLabels, rasters: Sheets) -> list[tuple[int, FloatArray, IntArray]]:
-    """Boxes and positions of the objects that touch each raster."""
-    found = []
-    for which, near in _near_rasters(source, rasters):
-        grid = rasters[which][1]
-        boxes = bounds_px(source.geometries[near], source.crs, grid)
-        on = _touching(boxes, np.array([0, 0, grid.width, grid.height], np.float64))
-        found.append((which, boxes[on], near[on]))
-    return found
+def _place_map(
+    source: MapLabels, rasters: Sequence[Raster]
+) -> Iterator[tuple[int, FloatArray, IntArray]]:
+    """Yield the position of each raster with labels, their boxes and positions in the file."""
+    for number, candidates in _find_candidates(source, rasters):
+        grid = rasters[number].grid
+        boxes = bounds_px(source.geometries[candidates], source.crs, grid)
+        overlapping = _overlapping(boxes, frame(grid))
+        yield number, boxes[overlapping], candidates[overlapping]
 
 
-def _near_rasters(source: MapLabels, rasters: Sheets) -> Iterator[tuple[int, IntArray]]:
-    """The objects whose bounds on the map touch those of each raster that any does.
+def _find_candidates(
+    source: MapLabels, rasters: Sequence[Raster]
+) -> Iterator[tuple[int, IntArray]]:
+    """Yield the objects whose bounds on the map overlap those of a raster.
 
-    Bounds are projected once for each CRS, and searched with a tree, so many sheets cost little.
+    Bounds are projected once for each CRS and searched with a tree, so many rasters cost little.
     """
     by_crs: dict[str, list[int]] = defaultdict(list)
-    for which, (path, grid) in enumerate(rasters):
-        if grid.crs is None:
-            raise GeoreferenceError(f"{path} has no CRS to place labels on; name it with --src-crs")
-        by_crs[grid.crs].append(which)
-    for crs, members in by_crs.items():
+    for number, raster in enumerate(rasters):
+        if raster.grid.crs is None:
+            raise GeoreferenceError(f"{raster.path} has no CRS to place labels on; set `src_crs`")
+        by_crs[raster.grid.crs].append(number)
+    for crs, numbers in by_crs.items():
         bounds = projected_bounds(source.geometries, source.crs, crs)
-        reached = np.flatnonzero(np.isfinite(bounds).all(axis=1))
-        frames = np.array([_map_frame(rasters[which][1]) for which in members])
-        pairs = box_ops.overlap_pairs(frames, bounds[reached])
-        ends = np.searchsorted(pairs[:, 0], np.arange(1, len(members)))
-        for which, rows in zip(members, np.split(pairs[:, 1], ends), strict=True):
+        projectable = np.flatnonzero(np.isfinite(bounds).all(axis=1))
+        extents = np.array([_map_extent(rasters[number].grid) for number in numbers])
+        pairs = box_ops.overlap_pairs(extents, bounds[projectable])
+        ends = np.searchsorted(pairs[:, 0], np.arange(1, len(numbers)))
+        for number, rows in zip(numbers, np.split(pairs[:, 1], ends), strict=True):
             if len(rows):
-                yield which, reached[rows]
+                yield number, projectable[rows]
 
 
-def _place_images(source: ImageLabels, rasters: Sheets) -> list[tuple[int, FloatArray, IntArray]]:
-    """Boxes and positions of the objects of the image that each raster is."""
+def _place_images(
+    source: ImageLabels, rasters: Sequence[Raster]
+) -> Iterator[tuple[int, FloatArray, IntArray]]:
+    """Yield the position of each labelled raster, its boxes and their positions in the data set."""
     starts = np.cumsum([0, *(len(image.rows) for image in source.images)])
-    found = []
-    for which, number in _match_images(source, [path for path, _ in rasters]).items():
-        path, grid = rasters[which]
-        boxes = source.images[number].boxes_on(grid, path)
-        found.append((which, boxes, np.arange(starts[number], starts[number + 1])))
-    return found
+    for number, image in _match_images(source, [raster.path for raster in rasters]).items():
+        raster = rasters[number]
+        boxes = source.images[image].boxes_on(raster.grid, raster.path)
+        yield number, boxes, np.arange(starts[image], starts[image + 1])
 
 
 def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
-    """The image that each raster is, by position; rasters that are none are left out.
+    """Return the position of the image that each raster is; other rasters are left out.
 
     Raises:
         LabelError: Several images or rasters of one name cannot be told apart.
     """
     by_stem: dict[str, list[int]] = defaultdict(list)
-    for number, image in enumerate(source.images):
-        by_stem[_stem(image.name)].append(number)
-    matched: dict[int, int] = {}
-    owner: dict[int, str] = {}
-    for which, path in enumerate(paths):
-        same = by_stem.get(_stem(path), [])
-        if not same:
+    for position, image in enumerate(source.images):
+        by_stem[_stem(image.name)].append(position)
+    image_of: dict[int, int] = {}
+    path_of: dict[int, str] = {}
+    for number, path in enumerate(paths):
+        candidates = by_stem.get(_stem(path), [])
+        if not candidates:
             continue
-        number = _nearest(path, same, source=source)
-        if owner.get(number, path) != path:  # one raster may be given twice
+        position = _choose_by_folders(path, candidates, source=source)
+        if path_of.get(position, path) != path:  # one raster may be given twice
             raise LabelError(
-                f"{source.source}: the image {source.images[number].name} may be {owner[number]} "
-                f"or {path}; give one of them with --rasters, or rename them"
+                f"{source.source}: the image {source.images[position].name} may be "
+                f"{path_of[position]} or {path}; leave one of them out of `rasters`, or rename them"
             )
-        owner[number] = path
-        matched[which] = number
-    return matched
+        path_of[position] = path
+        image_of[number] = position
+    return image_of
 
 
-def _nearest(path: str, numbers: Sequence[int], *, source: ImageLabels) -> int:
-    """Of images with the file name of a raster, the one that shares most folders with it."""
+def _choose_by_folders(path: str, candidates: Sequence[int], *, source: ImageLabels) -> int:
+    """Of images with the file name of a raster, choose the one with most folders in common."""
     folders = _folders(path)
-    shared = [len(folders & _folders(source.images[number].name)) for number in numbers]
-    best = [n for n, s in zip(numbers, shared, strict=True) if s == max(shared)]
+    common = [len(folders & _folders(source.images[i].name)) for i in candidates]
+    best = [i for i, count in zip(candidates, common, strict=True) if count == max(common)]
     if len(best) > 1:
         raise LabelError(
             f"{source.source}: {path} may be any of the images "
-            f"{_some([source.images[number].name for number in best])}; rename them, or give the "
-            f"labels of each folder with the rasters of that folder"
+            f"{_first_few([source.images[i].name for i in best])}; rename them, or give the labels "
+            f"of each folder with the rasters of that folder"
         )
     return best[0]
 
@@ -218,42 +214,38 @@ def _folders(path: str) -> set[str]:
     return set(PurePosixPath(path.replace("\\", "/")).parts[:-1]) - {".", "..", "/"}
 
 
-def _map_frame(grid: Grid) -> FloatArray:
+def _map_extent(grid: Grid) -> FloatArray:
     """Lowest and highest map coordinates of a grid, ``float64[4]``."""
     w, h = grid.width, grid.height
     corners = grid.to_map(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
-def _touching(boxes: FloatArray, frame: FloatArray) -> IntArray:
-    """Rows of the boxes that share ground with a frame; NaN shares none."""
-    inside = (boxes[:, :2] < frame[2:]).all(axis=1) & (boxes[:, 2:] > frame[:2]).all(axis=1)
-    return np.flatnonzero(inside)
+def _overlapping(boxes: FloatArray, extent: FloatArray) -> IntArray:
+    """Rows of the boxes that overlap an extent; boxes of NaN overlap none."""
+    is_inside = (boxes[:, :2] < extent[2:]).all(axis=1) & (boxes[:, 2:] > extent[:2]).all(axis=1)
+    return np.flatnonzero(is_inside)
 
 
-def _mistaken(source: MapLabels, rasters: Sheets) -> str:
-    """What would bring labels onto the rasters, if a common mistake is the cause."""
+def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
+    """Return the remedy if labels lie beside all rasters by a common mistake, else nothing."""
     bounds = projected_bounds(source.geometries, None, None)
-    for path, grid in rasters:
-        frame = _map_frame(grid)
-        if len(_touching(bounds, frame)) and grid.crs is not None:
-            authority = CRS(grid.crs).to_authority()
-            name = ":".join(authority) if authority else CRS(grid.crs).name
+    for raster in rasters:
+        crs = raster.grid.crs
+        if crs is not None and len(_overlapping(bounds, _map_extent(raster.grid))):
+            authority = CRS(crs).to_authority()
+            name = ":".join(authority) if authority else CRS(crs).name
             return (
-                f"; their numbers would lie on {path} in its own CRS: name it with "
-                f"--labels-crs {name}"
+                f"; their numbers would lie on {raster.path} in its own CRS: set `labels_crs` to "
+                f"{name}"
             )
-    swapped = replace(source, geometries=_swapped(source.geometries))
+    flipped = shapely.transform(source.geometries, lambda xy: xy[:, ::-1])
+    swapped = replace(source, geometries=np.asarray(flipped, dtype=object))
     if any(len(positions) for _, _, positions in _place_map(swapped, rasters)):
         return "; with x and y swapped they would lie there: save them again in the right order"
     return ""
 
 
-def _swapped(geometries: ObjectArray) -> ObjectArray:
-    return np.asarray(shapely.transform(geometries, lambda xy: xy[:, ::-1]), dtype=object)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = ", ..." if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _first_few(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

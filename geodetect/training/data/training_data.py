@@ -20,14 +20,15 @@ from geodetect.errors import (
 from geodetect.geo.bounds import densified
 from geodetect.geo.raster_overlap import boxes_over, frame
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.on_map import read_area
-from geodetect.io.labels.placement import PlacedLabels, match_labels, place_labels
+from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
-from geodetect.label_check.labelled_rasters import BANDS, MOST_PROBED, open_rasters
 from geodetect.label_check.report import LabelReport
+from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
 from geodetect.model.network.anchor_fit import Anchors
 from geodetect.settings import CheckSettings, TrainSettings
 from geodetect.training.data.chip_sampler import Ground
@@ -101,25 +102,25 @@ def read_grounds(
     label_set = _read_labels(labels, settings)
     paths = find_rasters(rasters)
     opened, left_out = _open(paths, settings, stack)
+    labelled = place_labels(label_set, opened)
+    report = None
     if settings.check:
-        report = _checked(opened, label_set, settings, left_out=left_out, anchors=anchors)
+        report = _checked(labelled, label_set, settings, left_out=left_out, anchors=anchors)
         left_out |= report.left_out
-        opened = [raster for raster in opened if raster.path not in left_out]
-        sheets = [(raster.path, raster.grid) for raster in opened]
-        placed = [
-            _without(one, report.hidden.get(path, ()))
-            for one, (path, _) in zip(match_labels(label_set, sheets), sheets, strict=True)
+        labelled = [
+            raster.select(~np.isin(raster.ids, report.hidden.get(raster.raster.path, ())))
+            for raster in labelled
+            if raster.raster.path not in left_out
         ]
     else:
-        report = None
         label_set.warn_of_changes()
-        placed = place_labels(label_set, [(raster.path, raster.grid) for raster in opened])
+        check_placement(label_set, labelled)
     classes = label_set.classes
     others = _named_ground(classes, label_set, settings, left_out=left_out, stack=stack)
-    bare = [_ground(raster, one, classes) for raster, one in zip(opened, placed, strict=True)]
+    bare = [_ground(raster) for raster in labelled]
     held = _held_out(bare, settings, others=others)
-    grids = [raster.grid for raster in opened]
-    excluded = [_NOTHING] * len(opened) if others else held_elsewhere(grids, held)
+    grids = [raster.grid for raster in labelled]
+    excluded = [_NOTHING] * len(labelled) if others else held_elsewhere(grids, held)
     own = {
         ground.raster.path: replace(ground, held_out=out, excluded=elsewhere)
         for ground, out, elsewhere in zip(bare, held, excluded, strict=True)
@@ -152,10 +153,7 @@ def _open(
     failure: RasterError | None = None
     for number, path in enumerate(dict.fromkeys(paths)):
         try:
-            if number < MOST_PROBED:
-                raster = open_rasters([path], options)[0][0]
-            else:
-                raster = open_raster(path, options, needed_bands=BANDS)
+            raster = open_usable(path, options, probe=number < MOST_PROBED)
         except RasterError as error:
             failure, left_out[path] = error, str(error)
             continue
@@ -172,7 +170,7 @@ def _open(
 
 
 def _checked(
-    rasters: Sequence[Raster],
+    rasters: Sequence[LabelledRaster],
     labels: LabelSet,
     settings: TrainSettings,
     *,
@@ -227,11 +225,9 @@ def _named_ground(
         )
     opened, failed = _open(find_rasters(settings.val_rasters), settings, stack)
     left_out |= failed
-    placed = place_labels(labels, [(raster.path, raster.grid) for raster in opened])
-    return [
-        replace(_ground(raster, one, classes), held_out=frame(raster.grid)[None])
-        for raster, one in zip(opened, placed, strict=True)
-    ]
+    labelled = place_labels(labels, opened, classes=classes)
+    check_placement(labels, labelled)
+    return [replace(_ground(raster), held_out=frame(raster.grid)[None]) for raster in labelled]
 
 
 def _held_out(
@@ -259,16 +255,9 @@ def _held_out(
     )
 
 
-def _without(placed: PlacedLabels, numbers: Sequence[int]) -> PlacedLabels:
-    """The labels on a raster but some of these numbers."""
-    kept = ~np.isin(placed.numbers, numbers)
-    return PlacedLabels(placed.boxes[kept], placed.names[kept], placed.numbers[kept])
-
-
-def _ground(raster: Raster, placed: PlacedLabels, classes: tuple[str, ...]) -> Ground:
+def _ground(raster: LabelledRaster) -> Ground:
     """A raster with its objects, nothing of it held out."""
-    labels = np.array([classes.index(name) for name in placed.names], np.int64)
-    return Ground(raster, placed.boxes, labels, _NOTHING, _gsd_m(raster))
+    return Ground(raster.raster, raster.boxes, raster.class_ids, _NOTHING, raster.gsd_m)
 
 
 def _gsd_m(raster: Raster) -> float:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.on_map import annotations_on
-from geodetect.io.labels.placement import PlacedLabels, match_labels, place_labels
+from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
+from geodetect.io.raster.reader import Raster
 
 UTM, LAEA = parse_crs("EPSG:32632"), parse_crs("EPSG:3035")
 GRID = Grid(UTM, Affine(0.5, 0, 500_000, 0, -0.5, 5_250_000), 400, 300)
@@ -50,8 +52,17 @@ def coco(path: Path, names: list[str], *, size: tuple[int, int] | None = None) -
     return path
 
 
-def lefts(placed: list[PlacedLabels]) -> list[list[float]]:
-    return [p.boxes[:, 0].tolist() for p in placed]
+def raster(path: str, grid: Grid = GRID) -> Raster:
+    """A raster of which only path and grid are asked for: there is no such file."""
+    return Raster(path, grid, (1, 2, 3), "uint8")
+
+
+def lefts(labelled: list[LabelledRaster]) -> list[list[float]]:
+    return [one.boxes[:, 0].tolist() for one in labelled]
+
+
+def complain(labels: LabelSet, path: str = "a.tif") -> None:
+    check_placement(labels, place_labels(labels, [raster(path)]))
 
 
 @given(
@@ -65,54 +76,56 @@ def test_each_raster_takes_what_touches_it_and_nothing_else(
     source = map_labels([[x, y, x + 20, y + 10] for x, y in corners], crs)
     turned = Grid(UTM, GRID.transform @ Affine.rotation(angle), 400, 300)
     grids = [GRID, neighbour(1), turned, Grid(LAEA, Affine(1, 0, 4e6, 0, -1, 3e6), 50, 50)]
-    placed = match_labels(LabelSet((source,)), [(f"{i}.tif", g) for i, g in enumerate(grids)])
+    placed = place_labels(LabelSet((source,)), [raster(f"{i}.tif", g) for i, g in enumerate(grids)])
     table = gpd.GeoDataFrame({"class": source.names}, geometry=source.geometries, crs=crs)
     for one, grid in zip(placed, grids, strict=True):
         boxes, names, rows = annotations_on(table, grid)
         outline = shapely.polygons(grid.boxes_to_map(np.array([[0, 0, grid.width, grid.height]])))
         lie_on_it = table.to_crs(grid.crs).geometry.intersects(outline[0])
         # where the grid is turned, a box may touch the raster though its object does not
-        taken = np.isin(rows, one.numbers)
-        assert list(one.numbers) == list(rows[taken])
+        taken = np.isin(rows, one.ids)
+        assert list(one.ids) == list(rows[taken])
         assert not lie_on_it[rows[~taken]].any()
         np.testing.assert_allclose(one.boxes, boxes[taken], atol=1e-6)
-        assert list(one.names) == list(names[taken])
+        assert list(one.class_names) == list(names[taken])
 
 
 def test_labels_of_several_files_are_numbered_through() -> None:
     first, second = map_labels([[0, 0, 9, 9]]), map_labels([[450, 0, 459, 9], [20, 0, 29, 9]])
-    placed = place_labels(LabelSet((first, second)), [("a.tif", GRID), ("b.tif", neighbour(1))])
-    assert [p.numbers.tolist() for p in placed] == [[0, 2], [1]]
-    assert [list(p.names) for p in placed] == [["class 0", "class 1"], ["class 0"]]
+    placed = place_labels(
+        LabelSet((first, second)), [raster("a.tif"), raster("b.tif", neighbour(1))]
+    )
+    assert [p.ids.tolist() for p in placed] == [[0, 2], [1]]
+    assert [list(p.class_names) for p in placed] == [["class 0", "class 1"], ["class 0"]]
 
 
 def test_images_are_matched_by_name_whatever_folder_case_and_suffix(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["images/Scene_1.PNG", "scene_2.jpg"]))
-    sheets = [("/data/scene_2.tif", GRID), ("C:\\data\\scene_1.tif", GRID)]
+    sheets = [raster("/data/scene_2.tif"), raster("C:\\data\\scene_1.tif")]
     assert lefts(place_labels(labels, sheets)) == [[10], [0]]
 
 
 def test_an_image_needs_no_crs() -> None:
     bare = Grid(None, Affine.identity(), 10, 10)
-    with pytest.raises(GeoreferenceError, match=r"a\.tif has no CRS.*--src-crs"):
-        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [("a.tif", bare)])
+    with pytest.raises(GeoreferenceError, match=r"a\.tif has no CRS.*`src_crs`"):
+        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [raster("a.tif", bare)])
 
 
 def test_yolo_shares_take_the_size_of_the_raster(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.5\n")
-    placed = place_labels(read_labels(tmp_path / "a.txt"), [("a.tif", GRID)])
+    placed = place_labels(read_labels(tmp_path / "a.txt"), [raster("a.tif")])
     assert placed[0].boxes.tolist() == [[150, 75, 250, 225]]
 
 
 def test_a_raster_of_another_size_than_was_labelled_is_an_error(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["a.png"], size=(800, 600)))
     with pytest.raises(LabelError, match=r"labelled at 800 x 600 px, but a\.tif has 400 x 300"):
-        place_labels(labels, [("a.tif", GRID)])
+        place_labels(labels, [raster("a.tif")])
 
 
 def test_folders_tell_images_of_one_name_apart(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["train/images/1.png", "val/images/1.png"]))
-    sheets = [("set/val/tifs/1.tif", GRID), ("set/train/tifs/1.tif", GRID)]
+    sheets = [raster("set/val/tifs/1.tif"), raster("set/train/tifs/1.tif")]
     assert lefts(place_labels(labels, sheets)) == [[10], [0]]
 
 
@@ -125,12 +138,12 @@ def test_images_that_may_be_several_rasters_are_an_error(
 ) -> None:
     labels = read_labels(coco(tmp_path / "c.json", images))
     with pytest.raises(LabelError, match=r"1\.\w+ may be"):
-        place_labels(labels, [(path, GRID) for path in rasters])
+        place_labels(labels, [raster(path) for path in rasters])
 
 
 def test_a_raster_that_is_given_twice_has_its_labels_twice(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["a.png"]))
-    assert lefts(place_labels(labels, [("a.tif", GRID), ("a.tif", GRID)])) == [[0], [0]]
+    assert lefts(place_labels(labels, [raster("a.tif"), raster("a.tif")])) == [[0], [0]]
 
 
 def test_images_without_a_raster_are_named(tmp_path: Path) -> None:
@@ -138,33 +151,33 @@ def test_images_without_a_raster_are_named(tmp_path: Path) -> None:
     with pytest.warns(
         GeodetectWarning, match=r"1 of 2 labelled images match no raster.*\(b\.png\)"
     ):
-        place_labels(labels, [("a.tif", GRID)])
+        complain(labels)
 
 
 def test_a_file_whose_labels_lie_nowhere_is_named() -> None:
     far = map_labels([[9000, 0, 9009, 9]], source="far.gpkg")
     labels = LabelSet((far, map_labels([[0, 0, 9, 9]])))
     with pytest.warns(GeodetectWarning, match=r"far\.gpkg: none of its 1 labels"):
-        place_labels(labels, [("a.tif", GRID)])
+        complain(labels)
 
 
 def test_a_data_set_of_other_images_is_an_error_that_shows_both_names(tmp_path: Path) -> None:
     labels = read_labels(coco(tmp_path / "c.json", ["a.png", "b.png"]))
     with pytest.raises(LabelError, match=r"images called a\.png, b\.png, the rasters.*c\.tif"):
-        place_labels(labels, [("/data/c.tif", GRID)])
+        complain(labels, "/data/c.tif")
 
 
 def test_labels_that_all_lie_elsewhere_are_an_error_with_their_crs() -> None:
     labels = LabelSet((map_labels([[9000, 0, 9009, 9]]),))
     with pytest.raises(LabelError, match=r"none of the 1 labels.*UTM zone 32N\)$"):
-        place_labels(labels, [("a.tif", GRID)])
+        complain(labels)
 
 
 def test_numbers_that_fit_the_raster_in_its_own_crs_are_recognised(tmp_path: Path) -> None:
     wrong = map_labels([[0, 0, 9, 9]])
     wrong = MapLabels("a.shp", wrong.geometries, wrong.names, wrong.rows, parse_crs("EPSG:32633"))
-    with pytest.raises(LabelError, match=r"in its own CRS.*--labels-crs EPSG:32632"):
-        place_labels(LabelSet((wrong,)), [("a.tif", GRID)])
+    with pytest.raises(LabelError, match=r"in its own CRS.*`labels_crs` to EPSG:32632"):
+        complain(LabelSet((wrong,)))
 
 
 def test_swapped_coordinates_are_recognised() -> None:
@@ -172,11 +185,11 @@ def test_swapped_coordinates_are_recognised() -> None:
     swapped = shapely.transform(right.geometries, lambda xy: xy[:, ::-1])
     wrong = MapLabels("a.csv", swapped, right.names, right.rows, right.crs)
     with pytest.raises(LabelError, match="with x and y swapped they would lie there"):
-        place_labels(LabelSet((wrong,)), [("a.tif", GRID)])
+        complain(LabelSet((wrong,)))
 
 
 def test_no_objects_at_all_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "labels.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(LabelError, match=r"labels\.geojson\) hold no objects"):
-        place_labels(read_labels(path, LabelOptions()), [("a.tif", GRID)])
+        complain(read_labels(path, LabelOptions()))
