@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.ops import box_iou
 
-from geodetect.model.runtimes.torch import computes_in_bf16
+from geodetect.model.runtimes.torch import has_bf16_units
 from tests.helpers.stock_networks import SCENE, scene_tile, stock_network
 
 TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
@@ -71,7 +71,7 @@ def train_weights(file: Path, *, minutes: float) -> None:
     network.backbone.body.requires_grad_(False)
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
-    in_bf16 = computes_in_bf16(torch.device("cpu"))
+    in_bf16 = has_bf16_units(torch.device("cpu"))
     began, steps = time.monotonic(), 0
     crops = _crops(np.random.default_rng(0))
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:

@@ -20,7 +20,7 @@ from geodetect.hardware.torch_device import pick_device
 from geodetect.model.checkpoints.initialization import initialise
 from geodetect.model.file import load_card
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.torch import computes_in_bf16
+from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.training.data.chip_sampler import Chip, visible_objects
 from geodetect.training.learner import Learner
 
@@ -77,7 +77,7 @@ def main() -> None:
             if turn:  # the first one prepares
                 seconds[name].append(time.perf_counter() - start)
     middle = {name: float(np.median(taken)) for name, taken in seconds.items()}
-    chosen = NAMES[computes_in_bf16(pick_device(options.device))]
+    chosen = NAMES[has_bf16_units(pick_device(options.device))]
     rows = [
         {
             "precision": name + (" (geodetect train)" if name == chosen else ""),

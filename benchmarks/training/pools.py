@@ -55,7 +55,7 @@ from benchmarks.harness.datasets import (
     write_holdout_area,
 )
 from geodetect.model.file import load_card, read_model_file, write_model_file
-from geodetect.model.runtimes.int8 import without_int8
+from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.progress import TqdmProgress
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler as chips
@@ -125,7 +125,7 @@ def draw_gardens(gardens: Path) -> None:
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
     """Write the mean of the weights of models that were trained one from the other."""
-    models = [(card, without_int8(weights)) for card, weights in map(read_model_file, files)]
+    models = [(card, drop_int8_network(weights)) for card, weights in map(read_model_file, files)]
     weights = {
         name: np.mean([w[name] for _, w in models], axis=0, dtype=np.float32).astype(np.float16)
         for name in models[0][1]

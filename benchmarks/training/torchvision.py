@@ -50,7 +50,7 @@ from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.metrics import average_precision
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
 from geodetect.label_check.check import default_anchors
-from geodetect.model.runtimes.torch import computes_in_bf16
+from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.progress import TqdmProgress
 from geodetect.training.data.chip_sampler import Chip
 from geodetect.training.data.prefetch import drawn_ahead
@@ -174,7 +174,7 @@ def train_stock(settings: geodetect.TrainSettings, folder: Path) -> Trained:
 def _step(network: RetinaNet, chips: list[Chip], optimiser: torch.optim.Optimizer) -> float:
     images = [torch.from_numpy(chip.image).float() / 255 for chip in chips]
     targets = [{"boxes": c.target.boxes, "labels": c.target.labels} for c in chips]
-    with torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=computes_in_bf16(CPU)):
+    with torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=has_bf16_units(CPU)):
         losses = network(images, targets)
     loss = sum(losses.values())
     optimiser.zero_grad(set_to_none=True)

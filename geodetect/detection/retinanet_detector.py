@@ -17,7 +17,8 @@ from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.file import checksum, read_model_file
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
-from geodetect.model.runtimes.open import Runtime, open_runtime
+from geodetect.model.runtimes.base import Runtime
+from geodetect.model.runtimes.open import open_runtime
 from geodetect.types import BoolArray, Float32Array, IntArray, UInt8Array
 
 

@@ -12,8 +12,8 @@ from geodetect.errors import MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.exported import prepare
-from geodetect.model.runtimes.openvino import import_openvino, load, no_reports, representation
+from geodetect.model.runtimes.inputs import exported_inputs
+from geodetect.model.runtimes.openvino import import_openvino, load_network, no_telemetry, serialize
 from geodetect.types import BoolArray, UInt8Array
 
 T = TypeVar("T")
@@ -50,9 +50,9 @@ def quantize_network(
         ModelFileError: The weights do not fit the card.
     """
     nncf = import_nncf()
-    images = nncf.Dataset(samples, lambda one: tuple(prepare(card, *read(one)).values()))
+    images = nncf.Dataset(samples, lambda one: tuple(exported_inputs(card, *read(one)).values()))
     with _silence():
-        network = load(import_openvino().Core(), card, weights)
+        network = load_network(import_openvino().Core(), card, weights)
         quantized = nncf.quantize(
             network,
             images,
@@ -61,7 +61,7 @@ def quantize_network(
             # the first layers of other trunks have other names
             ignored_scope=nncf.IgnoredScope(patterns=list(FULL_LAYERS), validate=False),
         )
-    return representation(quantized)
+    return serialize(quantized)
 
 
 def versions() -> str:
@@ -93,7 +93,7 @@ def _silence() -> Iterator[None]:
     logging.disable(logging.ERROR)
     try:
         # the error stream is left to whoever watches progress
-        with no_reports(), redirect_stdout(StringIO()):
+        with no_telemetry(), redirect_stdout(StringIO()):
             yield
     finally:
         logging.disable(before)

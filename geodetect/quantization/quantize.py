@@ -21,7 +21,7 @@ from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
-from geodetect.model.runtimes.int8 import with_int8, without_int8
+from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.progress import Progress, no_progress
 from geodetect.quantization.nncf import Image, import_nncf, quantize_network, versions
@@ -101,7 +101,7 @@ def quantize(
     check_target(target, overwrite=overwrite)
     import_nncf()  # if it is missing, say so before any work
     card, arrays = read_model_file(model)
-    weights = without_int8(arrays)
+    weights = drop_int8_network(arrays)
     with ExitStack() as stack:
         plans = plan_rasters(rasters, card, _looking(settings))
         for one in plans:
@@ -115,7 +115,7 @@ def quantize(
             return sample.read()
 
         network = quantize_network(card, weights, calibration, read=read)
-        both = with_int8(card, weights, network)
+        both = add_int8_network(card, weights, network)
         closeness = compare_int8(card, both, check, tell=tell)
     _check_closeness(card, closeness, settings.least_ap)
     record = Int8Record(

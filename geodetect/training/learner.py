@@ -16,8 +16,9 @@ from geodetect.hardware.torch_device import pick_device
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.anchors_torch import anchors_of_levels
+from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.torch import computes_in_bf16, normalise
+from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.chip_sampler import Chip
 from geodetect.training.distributed import ALONE, Processes
@@ -80,7 +81,7 @@ class Learner:
         self.lr = lr
         self.device = pick_device(device)
         self.steps = 0
-        self._in_bf16 = computes_in_bf16(self.device) if in_bf16 is None else in_bf16
+        self._in_bf16 = has_bf16_units(self.device) if in_bf16 is None else in_bf16
         self._processes = processes
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():

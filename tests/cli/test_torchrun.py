@@ -33,7 +33,7 @@ PROGRAM = ("-m", "geodetect_cli")
 IN_SINGLE_PRECISION = """
 from geodetect.training import learner
 from geodetect_cli.app import main
-learner.computes_in_bf16 = lambda device: False
+learner.has_bf16_units = lambda device: False
 main()
 """
 OPTIONS = [

@@ -13,7 +13,7 @@ from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detec
 from geodetect.errors import ModelFileError
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.network.anchors_torch import anchors_of_image, encode
-from geodetect.model.runtimes.open import Output
+from geodetect.model.runtimes.base import NetworkOutput
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.tiny import (
     SQUARE_PX,
@@ -44,7 +44,7 @@ class Says(TorchRuntime):
         self.card = card
         self._found = found
 
-    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NetworkOutput:
         assert self.card.network is not None
         height, width = (-(-n // 8) * 8 for n in pixels.shape[2:])
         anchors = anchors_of_image(self.card.network, height, width)

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from geodetect.hardware.memory import free_bytes, is_shortage
-from geodetect.model.network.memory_use import network_bytes_per_px
 from geodetect.model.network.presets import network_config
+from geodetect.model.runtimes.base import network_bytes_per_px
 from tests.helpers.tiny import program_environment
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geodetect.errors import MissingDependencyError
 from geodetect.model.file import write_model_file
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
-from geodetect.model.runtimes.int8 import with_int8
+from geodetect.model.runtimes.int8 import add_int8_network
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
 from geodetect.quantization.nncf import Image, quantize_network, versions
 from tests.helpers.plain_squares import PLAIN, need_nncf, plain_weights
@@ -37,7 +37,7 @@ def image(seed: int) -> Image:
 def both() -> Arrays:
     """The arrays of a file with both networks, made without a word."""
     need_nncf()
-    return with_int8(PLAIN, WEIGHTS, quantize_network(PLAIN, WEIGHTS, range(6), read=image))
+    return add_int8_network(PLAIN, WEIGHTS, quantize_network(PLAIN, WEIGHTS, range(6), read=image))
 
 
 def test_it_gives_nearly_what_the_full_network_gives(both: Arrays) -> None:

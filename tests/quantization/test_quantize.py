@@ -13,7 +13,7 @@ from geodetect.detection.plan import plan_raster
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
-from geodetect.model.runtimes.int8 import without_int8
+from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.quantization.quantize import draw_samples, quantize
 from geodetect.settings import PredictSettings, QuantizeSettings
 from tests.helpers.plain_squares import CORNERS, PLAIN, need_nncf, save_plain_model, write_squares
@@ -60,7 +60,7 @@ def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: P
     before, weights = read_model_file(folder / "full.safetensors")
     _, after = read_model_file(folder / "both.safetensors")
     assert card.model_copy(update={"int8": None}) == before
-    kept = without_int8(after)
+    kept = drop_int8_network(after)
     assert kept.keys() == weights.keys()
     assert all(np.array_equal(kept[name], weights[name]) for name in weights)
 

@@ -1,4 +1,4 @@
-"""The size at which an image enters a network."""
+"""Size of a network's input: the image scaled, then padded to multiples of the strides."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ Size = tuple[int, int]
 
 
 def scaled_size(card: ModelCard, height: int, width: int) -> Size:
-    """Height and width of an image after ``card.input_scale``, in input pixels."""
-    return _scaled(height, card.input_scale), _scaled(width, card.input_scale)
+    """Return height and width of an image after ``card.input_scale``, in input pixels."""
+    # 600 * (800 / 600) may come out a hair below 800
+    high, wide = (max(1, math.floor(n * card.input_scale + 1e-6)) for n in (height, width))
+    return high, wide
 
 
 def padded_size(card: ModelCard, height: int, width: int) -> Size:
-    """Height and width of the network's input: scaled, then filled up to whole multiples.
+    """Return height and width of the network's input: scaled, then padded to whole multiples.
 
     Args:
-        card: Its scale, strides and ``multiple_px``.
-        height: Of the image, in its pixels.
-        width: Of the image, in its pixels.
+        card: The model's card: scale, strides and ``multiple_px``.
+        height: Height of the image in its own pixels.
+        width: Width of the image in its own pixels.
 
     Raises:
         ModelFileError: The card describes no network.
@@ -37,19 +39,19 @@ def padded_size(card: ModelCard, height: int, width: int) -> Size:
     return high, wide
 
 
-def fit_input(images: Tensor, card: ModelCard) -> Tensor:
-    """Normalised images as the network takes them: scaled, then padded on the right and below.
+def resize_and_pad(images: Tensor, card: ModelCard) -> Tensor:
+    """Resize normalised images to the network's input size and pad them below and on the right.
 
-    Scaling is bilinear without antialiasing, as in torchvision's ``GeneralizedRCNNTransform``.
+    Resizing is bilinear without antialiasing, as in torchvision's ``GeneralizedRCNNTransform``.
 
     Args:
         images: ``float[B, C, H, W]``, normalised.
-        card: Its scale, strides and ``multiple_px``.
+        card: The model's card: scale, strides and ``multiple_px``.
 
     Returns:
-        ``float[B, C, H', W']`` with H' and W' as ``padded_size`` gives them.
+        ``float[B, C, H', W']`` with H' and W' as in ``padded_size``.
     """
-    import torch.nn.functional as F  # sizes are needed where PyTorch is not
+    import torch.nn.functional as F  # not at the top: OpenVINO needs only the sizes
 
     height, width = images.shape[2:]
     scaled = scaled_size(card, height, width)
@@ -57,8 +59,3 @@ def fit_input(images: Tensor, card: ModelCard) -> Tensor:
         images = F.interpolate(images, size=scaled, mode="bilinear", align_corners=False)
     high, wide = padded_size(card, height, width)
     return F.pad(images, (0, wide - scaled[1], 0, high - scaled[0]))
-
-
-def _scaled(side_px: int, scale: float) -> int:
-    # 600 * (800 / 600) may come out a hair below 800
-    return max(1, math.floor(side_px * scale + 1e-6))

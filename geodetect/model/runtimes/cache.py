@@ -1,7 +1,7 @@
-"""What takes long to make and is needed again, in a folder of the user's.
+"""On-disk cache of converted networks, shared by all processes of a user.
 
-An entry is one file with a checksum. It appears whole or not at all, so processes may share the
-folder. A damaged entry counts as missing, and a folder that cannot be used is done without.
+An entry is one safetensors file with a checksum. It is written atomically; a damaged entry counts
+as missing, and without a usable folder everything works, only slower.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -19,39 +20,76 @@ from safetensors.numpy import save
 
 from geodetect.errors import OutputError
 from geodetect.io.atomic import write_atomically
+from geodetect.model.card import ModelCard
+from geodetect.model.file import Weights
+from geodetect.version import __version__
 
 FOLDER_VARIABLE = "GEODETECT_CACHE_DIR"
-KEPT = 12  # entries; those not used for longest go first
+MAX_ENTRIES = 12  # the least recently used are deleted first
+ARCHITECTURE = (  # all modules that determine the graph of a converted network
+    "network/retinanet.py",
+    "network/backbones.py",
+    "network/resnet.py",
+    "network/timm_backbone.py",
+    "network/input_size.py",
+    "network/loading.py",
+    "runtimes/inputs.py",
+    "runtimes/export.py",
+    "runtimes/onnx.py",
+    "runtimes/openvino.py",
+)
 
 Entry = Mapping[str, bytes]
 
 
 def cache_folder() -> Path:
-    """The folder: what GEODETECT_CACHE_DIR says, else where the system keeps such things."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen) if chosen else user_cache_path("geodetect", appauthor=False)
+    """Return the folder named by GEODETECT_CACHE_DIR, or the user's cache folder of the system."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder) if folder else user_cache_path("geodetect", appauthor=False)
 
 
 def cached(kind: str, key: str, make: Callable[[], Entry]) -> Entry:
-    """An entry, made if there is none.
+    """Return an entry of the cache; make it if there is none.
 
     Args:
-        kind: Folder of entries of a kind.
-        key: Tells what it was made from; a file name.
-        make: Makes it.
+        kind: Subfolder, such as the name of the runtime.
+        key: Name of the file, derived from everything that the entry depends on.
+        make: Makes the entry.
     """
     file = cache_folder() / kind / f"{key}.safetensors"
-    known = _read(file)
-    if known is not None:
-        return known
-    entry = make()
-    with suppress(OutputError, OSError):
-        _write(file, entry)
+    entry = _read(file)
+    if entry is None:
+        entry = make()
+        with suppress(OutputError, OSError):
+            _write(file, entry)
     return entry
 
 
+def network_key(card: ModelCard, weights: Weights, *versions: str) -> str:
+    """Return the key of a converted network: a digest of weights, card, code and versions.
+
+    Args:
+        card: The model's card.
+        weights: Arrays by parameter name.
+        versions: Versions of the libraries that convert it.
+    """
+    folder = Path(__file__).parents[1]
+    code = [(folder / module).read_bytes() for module in ARCHITECTURE]
+    if card.network is not None and card.network.backbone.startswith("timm:"):
+        with suppress(PackageNotFoundError):  # the conversion says so
+            versions = (*versions, version("timm"))
+    return digest(__version__, *versions, card.model_dump_json(), *code, *array_parts(weights))
+
+
+def array_parts(arrays: Weights) -> list[str | memoryview]:
+    """Return names, types and shapes, then contents, of arrays, as parts of a ``digest``."""
+    names = sorted(arrays)
+    headers = [f"{name} {arrays[name].dtype} {arrays[name].shape}" for name in names]
+    return [*headers, *(np.ascontiguousarray(arrays[name]).data for name in names)]
+
+
 def digest(*parts: str | bytes | memoryview) -> str:
-    """A key that differs when any of the parts does."""
+    """Return a SHA-256 that depends on every part and on the boundaries between them."""
     total = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -60,16 +98,16 @@ def digest(*parts: str | bytes | memoryview) -> str:
 
 
 def _read(file: Path) -> Entry | None:
+    """Return the entry of a file; None if it is missing or damaged."""
     try:
         with safe_open(file, framework="numpy") as opened:
-            names = opened.keys()
-            entry = {name: opened.get_tensor(name).tobytes() for name in names}
-            written = (opened.metadata() or {}).get("sha256")
+            entry = {name: opened.get_tensor(name).tobytes() for name in opened.keys()}  # noqa: SIM118
+            checksum = (opened.metadata() or {}).get("sha256")
     except (OSError, SafetensorError, ValueError):
         return None
-    with suppress(OSError):  # a folder that is filled once for all may be read-only
+    with suppress(OSError):  # a cache on a read-only disk keeps its times
         os.utime(file)
-    return entry if _checksum(entry) == written else None
+    return entry if _checksum(entry) == checksum else None
 
 
 def _write(file: Path, entry: Entry) -> None:
@@ -77,8 +115,8 @@ def _write(file: Path, entry: Entry) -> None:
     arrays = {name: np.frombuffer(data, np.uint8) for name, data in entry.items()}
     with write_atomically(file, overwrite=True) as path:
         path.write_bytes(save(arrays, metadata={"sha256": _checksum(entry)}))
-    entries = sorted(file.parent.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)
-    for old in entries[:-KEPT]:
+    entries = sorted(file.parent.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+    for old in entries[:-MAX_ENTRIES]:
         old.unlink(missing_ok=True)
 
 

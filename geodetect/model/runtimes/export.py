@@ -1,4 +1,4 @@
-"""Networks in the formats of other libraries."""
+"""Export of a network from PyTorch, for conversion by OpenVINO and as ONNX."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor, nn
 
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
+from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.exported import prepare
-from geodetect.model.runtimes.torch import load_network, normalise
+from geodetect.model.runtimes.inputs import exported_inputs
 
-EXAMPLE_PX = 64  # the least to run the network on while its graph is recorded
+EXAMPLE_PX = 64  # side of the image that is run while the graph is traced; small, so fast
 OPSET = 17  # of ONNX: the first one with everything that is used
 SPATIAL_AXES = {"pixels": {2: "height", 3: "width"}, "valid": {1: "height", 2: "width"}}
 
 
-class BytesNetwork(nn.Module):
-    """A network with all that is done to its input in front of it.
+class ExportedNetwork(nn.Module):
+    """A network with the normalisation, resizing and padding of its input as part of the graph.
 
-    Bytes go in: a quarter of the memory to move, and the work is done where the network runs.
+    So it takes bytes: a quarter of the memory to move, and the runtime does all arithmetic.
 
     Args:
-        card: Its card.
+        card: The model's card.
         network: The network.
     """
 
@@ -40,57 +40,76 @@ class BytesNetwork(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor, valid: Tensor, *sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """``uint8[B, C, H, W]``, ``bool[B, H, W]`` and sizes (see ``prepare``) to its output."""
+        """Run the network on the inputs that ``exported_inputs`` describes.
+
+        Args:
+            pixels: ``uint8[B, C, H, W]``.
+            valid: ``bool[B, H, W]``.
+            sizes: None, or ``int64[2]`` twice: heights and widths to resize and to pad to.
+
+        Returns:
+            Logits and offsets, see ``RetinaNet.forward``.
+        """
         images = normalise(pixels, valid, self._card)
         if sizes:
             scaled, padded = sizes
             images = F.interpolate(images, size=tuple(scaled), mode="bilinear", align_corners=False)
-            below, beside = padded - scaled
-            images = F.pad(images, (0, beside, 0, below))
+            below, right = padded - scaled
+            images = F.pad(images, (0, right, 0, below))
         logits, deltas = self.network(images)
         return logits, deltas
 
 
-def traceable(card: ModelCard, weights: Weights) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A network whose graph can be recorded, and an example of its inputs by name.
+def exported_network(
+    card: ModelCard, parameters: Weights
+) -> tuple[ExportedNetwork, dict[str, Tensor]]:
+    """Return a network whose graph can be traced, and an example of its inputs by name.
+
+    Args:
+        card: The model's card.
+        parameters: Arrays by parameter name.
 
     Raises:
-        ModelFileError: The weights do not fit the card.
+        ModelFileError: The parameters do not fit the card.
     """
-    network = load_network(card, weights)
+    network = load_network(card, parameters)
     shape = (len(card.mean), EXAMPLE_PX, EXAMPLE_PX)
-    example = prepare(card, np.zeros(shape, np.uint8), np.ones(shape[1:], bool))
-    named = {name: torch.from_numpy(array) for name, array in example.items()}
-    return BytesNetwork(card, network).eval(), named
+    inputs = exported_inputs(card, np.zeros(shape, np.uint8), np.ones(shape[1:], bool))
+    example = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    return ExportedNetwork(card, network).eval(), example
 
 
-def to_onnx(card: ModelCard, weights: Weights) -> bytes:
-    """A network as an ONNX model for images of any size, one at a time.
+def to_onnx(card: ModelCard, parameters: Weights) -> bytes:
+    """Return a network as an ONNX model for single images of any size.
 
-    Inputs are those of ``prepare``; outputs are ``logits`` and ``deltas``, as of
+    Its inputs are those of ``exported_inputs``, its outputs ``logits`` and ``deltas`` of
     ``RetinaNet.forward``.
 
+    Args:
+        card: The model's card.
+        parameters: Arrays by parameter name.
+
     Raises:
-        ModelFileError: The weights do not fit the card.
+        ModelFileError: The parameters do not fit the card.
     """
-    module, example = traceable(card, weights)
-    with recording(), TemporaryDirectory() as folder:
+    network, example = exported_network(card, parameters)
+    with tracing(), TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         torch.onnx.export(
-            module,
+            network,
             tuple(example.values()),
             file,
             input_names=tuple(example),
             output_names=("logits", "deltas"),
             dynamic_axes=SPATIAL_AXES,
             opset_version=OPSET,
-            dynamo=False,  # the other way needs a further library
+            dynamo=False,  # the newer exporter needs onnxscript as well
         )
         return file.read_bytes()
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Record graphs without what PyTorch says of it; the networks have no branches to lose."""
+def tracing() -> Iterator[None]:
+    """Silence PyTorch's warnings about data-dependent branches: the networks have none."""
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         yield

@@ -1,10 +1,9 @@
-"""Networks run by ONNX Runtime, an extra."""
+"""Networks run by ONNX Runtime, an optional dependency."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from geodetect.hardware.memory import is_shortage
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
-from geodetect.model.network.memory_use import network_bytes_per_px
-from geodetect.model.runtimes.cache import Entry, cached
-from geodetect.model.runtimes.exported import network_key, prepare
-from geodetect.model.runtimes.open import Output, pick_precision
+from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
+from geodetect.model.runtimes.cache import Entry, cached, network_key
+from geodetect.model.runtimes.inputs import exported_inputs
+from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.types import BoolArray, UInt8Array
 
 PROVIDER = "CPUExecutionProvider"
@@ -28,28 +27,33 @@ class OnnxRuntime:
     """A network run by ONNX Runtime on the processor, in single precision, image by image.
 
     Args:
-        card: Its card.
-        weights: Arrays by parameter name.
+        card: The model's card.
+        weights: All arrays of the model file, by name.
         precision: ``auto`` or ``fp32``.
 
     Raises:
         MissingDependencyError: The extra ``onnx`` is not installed.
         ModelFileError: The weights do not fit the card.
-        InputError: There is no such precision.
+        InputError: The precision is not available.
     """
+
+    streams = 1
+    batch_size = 1
+    depends_on_batch = False
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
         library = _import_onnxruntime()
-        self.precision = pick_precision(precision, ["fp32"], where="onnx")
+        self.precision = pick_precision(precision, ["fp32"], runtime="onnx")
         self._version = str(library.__version__)
-        key = network_key(card, weights)
-        entry = cached("onnx", key, partial(_convert, card, weights))
+        parameters = drop_int8_network(weights)
+        key = network_key(card, parameters)
+        entry = cached("onnx", key, lambda: _convert(card, parameters))
         options = library.SessionOptions()
         options.intra_op_num_threads = usable_cores()
-        # threads that wait in a loop would take their core from those that read
+        # idle threads that spin would take cores from the threads that read rasters
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with _shortages_as_in_python():
+        with _memory_errors():
             self._session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
 
     @property
@@ -59,45 +63,29 @@ class OnnxRuntime:
 
     @property
     def identity(self) -> str:
-        """See ``Runtime``. Sums are split among threads, and so rounded."""
-        where = f"{usable_cores()} threads, {processor()}"
-        return f"{self.title}, {where}, onnxruntime {self._version}"
-
-    @property
-    def streams(self) -> int:
-        """See ``Runtime``."""
-        return 1
-
-    @property
-    def batch_size(self) -> int:
-        """See ``Runtime``: images are run one by one."""
-        return 1
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """See ``Runtime``."""
-        return False
+        """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
+        threads = f"{usable_cores()} threads, {processor()}"
+        return f"{self.title}, {threads}, onnxruntime {self._version}"
 
     @property
     def bytes_per_px(self) -> int:
         """See ``Runtime``."""
         return network_bytes_per_px(self.card.network, self.precision)
 
-    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
-        size = padded_size(self.card, *pixels.shape[2:])
-        found = [self._run(*one) for one in zip(pixels, valid, strict=True)]
-        logits, deltas = map(np.concatenate, zip(*found, strict=True))
-        return logits, deltas, size
-
-    def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
-        with _shortages_as_in_python():
-            return self._session.run(["logits", "deltas"], prepare(self.card, pixels, valid))
+        outputs = []
+        for image, mask in zip(pixels, valid, strict=True):
+            with _memory_errors():
+                inputs = exported_inputs(self.card, image, mask)
+                outputs.append(self._session.run(["logits", "deltas"], inputs))
+        logits, deltas = map(np.concatenate, zip(*outputs, strict=True))
+        return logits, deltas, padded_size(self.card, *pixels.shape[2:])
 
 
 @contextmanager
-def _shortages_as_in_python() -> Iterator[None]:
-    """ONNX Runtime's errors are of no class that those of other libraries have.
+def _memory_errors() -> Iterator[None]:
+    """Raise ``MemoryError`` for ONNX Runtime's, which derive from ``Exception`` only.
 
     Raises:
         MemoryError: Memory is used up.
@@ -110,14 +98,14 @@ def _shortages_as_in_python() -> Iterator[None]:
         raise
 
 
-def _convert(card: ModelCard, weights: Weights) -> Entry:
+def _convert(card: ModelCard, parameters: Weights) -> Entry:
     try:
-        import onnx  # noqa: F401, PyTorch asks for it when all is done
+        import onnx  # noqa: F401, PyTorch imports it at the end of an export
     except ImportError as error:
         raise _missing(error) from error
-    from geodetect.model.runtimes import export  # PyTorch, which is not needed any more afterwards
+    from geodetect.model.runtimes.export import to_onnx  # imports PyTorch
 
-    return {"model": export.to_onnx(card, weights)}
+    return {"model": to_onnx(card, parameters)}
 
 
 def _import_onnxruntime() -> Any:
@@ -131,6 +119,6 @@ def _import_onnxruntime() -> Any:
 
 def _missing(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(
-        f"--runtime onnx is not installed ({error}); install it with: "
-        f"pip install 'geodetect[onnx]', or choose another --runtime"
+        f"`runtime` onnx is not installed ({error}); install it with: "
+        f"pip install 'geodetect[onnx]', or choose another `runtime`"
     )

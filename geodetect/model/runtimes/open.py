@@ -1,8 +1,7 @@
-"""Running a network: pixels in, logits and offsets out.
+"""Choice of a runtime and device for a model.
 
-A runtime does nothing else. Whatever runs the network, boxes are made of its output by the same
-code. Runtimes load their library when they are opened; PyTorch only has to be there to run a
-network itself or to convert one for the first time.
+Each runtime imports its library when it is opened. OpenVINO and ONNX Runtime need PyTorch only to
+convert a network for the first time, and importing it takes seconds: it is imported late.
 """
 
 from __future__ import annotations
@@ -10,66 +9,16 @@ from __future__ import annotations
 import ctypes
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from geodetect.errors import GeodetectWarning, InputError, MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
-from geodetect.model.network.input_size import Size
-from geodetect.types import BoolArray, Float32Array, UInt8Array
-
-Output = tuple[Float32Array, Float32Array, Size]
+from geodetect.model.runtimes.base import Runtime
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 ROCM_DRIVER = Path("/dev/kfd")
-
-
-class Runtime(Protocol):
-    """A network, ready to run. Several threads may call ``forward`` at once."""
-
-    card: ModelCard
-
-    @property
-    def title(self) -> str:
-        """What runs the network where, for people: ``OpenVINO bf16 on cpu``."""
-
-    @property
-    def identity(self) -> str:
-        """Text that changes with whatever about it changes results."""
-
-    @property
-    def streams(self) -> int:
-        """Batches that are worked on side by side; fewer leave processors idle."""
-
-    @property
-    def batch_size(self) -> int:
-        """Images of the card's tile size that are best run at once."""
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """Whether other images of its batch change an image's result, if only by rounding."""
-
-    @property
-    def bytes_per_px(self) -> int:
-        """Memory of this machine that an image takes while it is run.
-
-        For each pixel of the network's input; 0 where the memory of an accelerator matters.
-        """
-
-    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
-        """Run a batch.
-
-        Args:
-            pixels: ``uint8[B, C, H, W]``.
-            valid: ``bool[B, H, W]``.
-
-        Returns:
-            Logits ``float32[B, N, classes]``, offsets ``float32[B, N, 4]``, and the height and
-            width of the network's input (see ``padded_size``), which the anchors belong to.
-        """
 
 
 def open_runtime(
@@ -80,31 +29,31 @@ def open_runtime(
     precision: str = "auto",
     device: str = "auto",
 ) -> Runtime:
-    """A network on the fastest runtime there is, or on the one asked for.
+    """Open a network on the requested runtime, or on the fastest one available.
 
     Args:
-        card: Its card.
-        weights: Arrays by parameter name.
-        runtime: ``auto`` takes PyTorch on CUDA and MPS, else OpenVINO, and PyTorch, with a
-            warning, where that is missing; ``torch``, ``openvino``, ``onnx``.
-        precision: ``auto`` takes bf16 or fp16 where the runtime is faster in it on this device,
-            else fp32; ``fp32``, ``bf16``, ``fp16``; ``int8`` with OpenVINO, on the processor unless
-            a device is named, and a model that holds such a network.
+        card: The model's card.
+        weights: All arrays of the model file, by name.
+        runtime: ``torch``, ``openvino`` or ``onnx``; ``auto``: PyTorch on CUDA and MPS, else
+            OpenVINO, or PyTorch with a warning if OpenVINO is not installed.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``int8`` (OpenVINO, with an int8-quantized
+            model, on the processor unless a device is named); ``auto``: bf16 or fp16 where they
+            are faster on the device, else fp32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises:
-        InputError: There is no such runtime, precision or device here, or the model holds no
-            network in this precision.
+        InputError: The runtime, precision or device is not available, or the model has no
+            int8-quantized network.
         MissingDependencyError: The runtime is not installed.
         ModelFileError: The weights do not fit the card.
     """
     if runtime not in RUNTIMES:
-        raise InputError(f"--runtime {runtime}: unknown; expected {', '.join(RUNTIMES)}")
-    if runtime == "auto" and ((precision == "int8" and device == "auto") or _on_cpu(device)):
+        raise InputError(f"`runtime` {runtime}: unknown; expected {', '.join(RUNTIMES)}")
+    if runtime == "auto" and ((precision == "int8" and device == "auto") or _is_cpu(device)):
         try:
             return _open_openvino(card, weights, precision)
-        except MissingDependencyError as error:  # then PyTorch, which is always there
-            if precision == "int8":  # but does not compute in it
+        except MissingDependencyError as error:
+            if precision == "int8":  # PyTorch cannot run it
                 raise
             warnings.warn(f"slower with PyTorch: {error}", GeodetectWarning, stacklevel=2)
     if runtime in ("auto", "torch"):
@@ -113,8 +62,8 @@ def open_runtime(
         return TorchRuntime(card, weights, device, precision=precision)
     if device not in ("auto", "cpu"):
         raise InputError(
-            f"--device {device}: not available with --runtime {runtime}, which runs on cpu; "
-            f"expected cpu, or --runtime torch"
+            f"`device` {device}: not available with `runtime` {runtime}, which runs on cpu; "
+            f"expected cpu, or `runtime` torch"
         )
     if runtime == "openvino":
         return _open_openvino(card, weights, precision)
@@ -129,28 +78,8 @@ def _open_openvino(card: ModelCard, weights: Weights, precision: str) -> Runtime
     return OpenVinoRuntime(card, weights, precision=precision)
 
 
-def pick_precision(name: str, available: Sequence[str], *, where: str) -> str:
-    """The precision of this name; ``auto`` takes the first one.
-
-    Args:
-        name: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``.
-        available: What there is, best first.
-        where: What computes in it, for the message.
-
-    Raises:
-        InputError: It is not available.
-    """
-    if name == "auto":
-        return available[0]
-    if name not in available:
-        raise InputError(
-            f"--precision {name}: not available with {where}; expected auto or "
-            f"{' or '.join(available)}, or another --runtime or --device"
-        )
-    return name
-
-
-def _on_cpu(device: str) -> bool:
+def _is_cpu(device: str) -> bool:
+    """Return True if the device is, or ``auto`` becomes, the processor."""
     if device == "cpu" or (device == "auto" and not _may_have_accelerator()):
         return True
     from geodetect.hardware.torch_device import pick_device
@@ -159,15 +88,13 @@ def _on_cpu(device: str) -> bool:
 
 
 def _may_have_accelerator() -> bool:
-    """Whether it is worth asking PyTorch, which takes seconds to load: is there any driver?"""
+    """Return False if no driver of an accelerator is installed, without importing PyTorch."""
     if sys.platform == "darwin" or "torch" in sys.modules or ROCM_DRIVER.exists():
         return True
-    return any(_can_load(name) for name in CUDA_DRIVERS)
-
-
-def _can_load(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+    for driver in CUDA_DRIVERS:
+        try:
+            ctypes.CDLL(driver)
+        except OSError:
+            continue
+        return True
+    return False

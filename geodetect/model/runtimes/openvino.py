@@ -1,13 +1,12 @@
-"""Networks run by OpenVINO, the fastest way on processors."""
+"""Networks run by OpenVINO, the fastest runtime on processors."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -20,57 +19,63 @@ from geodetect.hardware.cpu import processor, usable_cores
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
-from geodetect.model.network.memory_use import network_bytes_per_px
-from geodetect.model.runtimes.cache import Entry, cached
-from geodetect.model.runtimes.exported import network_key, prepare
-from geodetect.model.runtimes.int8 import int8_network, without_int8
-from geodetect.model.runtimes.open import Output, pick_precision
+from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
+from geodetect.model.runtimes.cache import Entry, cached, network_key
+from geodetect.model.runtimes.inputs import exported_inputs
+from geodetect.model.runtimes.int8 import drop_int8_network, int8_network
 from geodetect.types import BoolArray, UInt8Array
 
 if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
-MOST_STREAMS = 16  # each holds the features of a tile: 50 MB of a built-in model's in bf16
+MAX_STREAMS = 16  # each holds the features of a tile: 50 MB of the built-in model's in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
-CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # best first
-REPORTER = "openvino_telemetry"
+CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
+TELEMETRY = "openvino_telemetry"
 
 
 class OpenVinoRuntime:
     """A network run by OpenVINO on the processor.
 
-    Each image is a request of its own, and as many run side by side as there are streams. With one
-    or a few threads each they hardly wait for each other, and results do not depend on the batch.
+    Each image is an inference request of its own, and as many run concurrently as there are
+    streams. With one or a few threads each, requests hardly wait for each other, and results do
+    not depend on the batch.
 
     Args:
-        card: Its card.
-        weights: Arrays by parameter name.
-        precision: ``auto`` (bf16 where the processor computes in it, else fp32), ``fp32``,
-            ``bf16``, ``fp16``; ``int8`` if the weights hold a network in it (see ``int8``), with
-            what is not in 8 bit as ``auto`` takes it.
+        card: The model's card.
+        weights: All arrays of the model file, by name.
+        precision: ``auto`` (bf16 if the processor supports it, else fp32), ``fp32``, ``bf16``,
+            ``fp16``, or ``int8`` if the file holds an int8-quantized network (see ``int8``); its
+            layers that are not quantized then run as with ``auto``.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
-        ModelFileError: The weights do not fit the card, or the network in 8 bit is damaged.
-        InputError: The processor does not compute in this precision, or the weights hold no
-            network in it.
+        ModelFileError: The weights do not fit the card, or the int8-quantized network is damaged.
+        InputError: The processor does not support the precision, or the file holds no
+            int8-quantized network.
     """
+
+    batch_size = 1
+    depends_on_batch = False
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
         core = import_openvino().Core()
-        available = _precisions(core)
-        self.precision = pick_precision(precision, available, where="openvino on this processor")
+        capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+        available = [name for name, code in CAPABILITIES.items() if code in capabilities]
+        self.precision = pick_precision(precision, available, runtime="openvino on this processor")
         is_int8 = self.precision == "int8"
-        network = _load_int8(core, card, weights) if is_int8 else load(core, card, weights)
-        self._floats = available[0] if is_int8 else self.precision
-        self._compiled = core.compile_model(network, DEVICE, _options(self._floats))
+        self._float_precision = available[0] if is_int8 else self.precision
+        load = load_int8_network if is_int8 else load_network
+        self._compiled = core.compile_model(
+            load(core, card, weights), DEVICE, _compile_options(self._float_precision)
+        )
         self.streams = int(self._compiled.get_property("NUM_STREAMS"))
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
-            self._idle.put(self._compiled.create_infer_request())
-        self._first_pass()
+            self._requests.put(self._compiled.create_infer_request())
+        self._run_first_image()
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
 
     @property
@@ -80,116 +85,106 @@ class OpenVinoRuntime:
 
     @property
     def identity(self) -> str:
-        """See ``Runtime``. Sums are split among the threads of a stream, and so rounded."""
+        """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
         threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
-        share = f"{self._floats}, {threads} threads in {self.streams} streams"
-        return f"{self.title}, {share}, {processor()}, openvino {import_openvino().get_version()}"
-
-    @property
-    def batch_size(self) -> int:
-        """See ``Runtime``: each image is a request of its own."""
-        return 1
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """See ``Runtime``."""
-        return False
+        layout = f"{self._float_precision}, {threads} threads in {self.streams} streams"
+        return f"{self.title}, {layout}, {processor()}, openvino {import_openvino().get_version()}"
 
     @property
     def bytes_per_px(self) -> int:
         """See ``Runtime``."""
-        return network_bytes_per_px(self.card.network, self._floats)
+        return network_bytes_per_px(self.card.network, self._float_precision)
 
-    def forward(self, pixels: UInt8Array, valid: BoolArray) -> Output:
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
-        size = padded_size(self.card, *pixels.shape[2:])
-        side_by_side = map if len(pixels) == 1 else self._threads.map
-        logits, deltas = zip(*side_by_side(self._run, pixels, valid), strict=True)
-        return np.stack(logits), np.stack(deltas), size
+        run_all = map if len(pixels) == 1 else self._threads.map
+        logits, deltas = zip(*run_all(self._run, pixels, valid), strict=True)
+        return np.stack(logits), np.stack(deltas), padded_size(self.card, *pixels.shape[2:])
 
-    def _first_pass(self) -> None:
-        """Run a tiny image while there is one thread.
+    def _run_first_image(self) -> None:
+        """Run a tiny image while there is only one thread, to prevent a deadlock.
 
-        OpenVINO's Python module sets up its use of numpy when it is first called. Two threads that
-        call it first at once wait for each other for ever: one holds the interpreter lock and
-        waits for the set-up, the other holds the set-up and waits for the interpreter lock.
+        OpenVINO's Python module sets up its use of numpy when it is first called. If two threads
+        make that first call at once, one holds the interpreter lock and waits for the set-up, the
+        other holds the set-up and waits for the interpreter lock.
         """
         side = self.card.network.strides[-1] if self.card.network else 1
         bands = len(self.card.mean)
         self._run(np.zeros((bands, side, side), np.uint8), np.ones((side, side), np.bool_))
 
     def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
-        """Logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
-        request = self._idle.get()
+        """Return logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
+        request = self._requests.get()
         try:
-            inputs = tuple(prepare(self.card, pixels, valid).values())
-            found = request.infer(inputs, share_inputs=True)
-            return found[0][0], found[1][0]
+            inputs = tuple(exported_inputs(self.card, pixels, valid).values())
+            outputs = request.infer(inputs, share_inputs=True)
+            return outputs[0][0], outputs[1][0]
         finally:
-            self._idle.put(request)
+            self._requests.put(request)
 
 
-def _options(precision: str) -> dict[str, Any]:
+def _compile_options(precision: str) -> dict[str, Any]:
     cores = usable_cores()
     options = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "NUM_STREAMS": min(cores, MOST_STREAMS),
-        # threads that stay where they are get in each other's way when two runs share a machine
+        "NUM_STREAMS": min(cores, MAX_STREAMS),
+        # pinned threads of two runs on one machine compete for the same cores
         "ENABLE_CPU_PINNING": False,
     }
-    if cores < (os.cpu_count() or 1):  # OpenVINO does not see the quota of a container
+    if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
         options["INFERENCE_NUM_THREADS"] = cores
     return options
 
 
-def _precisions(core: openvino.Core) -> list[str]:
-    """What the processor computes in, best first."""
-    capable = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    return [name for name, capability in CAPABILITIES.items() if capability in capable]
-
-
-def load(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
-    """The converted network, from the cache if it is there.
+def load_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+    """Return the network of a model in OpenVINO's representation, converted or from the cache.
 
     Raises:
         ModelFileError: The weights do not fit the card.
     """
-    parameters = without_int8(weights)
+    parameters = drop_int8_network(weights)
     key = network_key(card, parameters, import_openvino().get_version())
-    entry = cached("openvino", key, partial(_convert, card, parameters))
+    entry = cached("openvino", key, lambda: _convert(card, parameters))
     return core.read_model(model=entry["model"], weights=entry["weights"])
 
 
-def _load_int8(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+def load_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+    """Return the int8-quantized network of a model file.
+
+    Raises:
+        InputError: The file holds none.
+        ModelFileError: It was made from other parameters, or OpenVINO cannot read it.
+    """
     entry = int8_network(card, weights)
     try:
         return core.read_model(model=entry["model"], weights=entry["weights"])
     except RuntimeError as error:
         raise ModelFileError(
-            f"model {card.name}: its network in 8 bit cannot be read by OpenVINO "
+            f"model {card.name}: its int8-quantized network cannot be read by OpenVINO "
             f"{import_openvino().get_version()} ({error_text(error)}); make it again with "
-            f"`geodetect quantize`, or choose another --precision"
+            f"`geodetect quantize`, or choose another `precision`"
         ) from error
 
 
-def _convert(card: ModelCard, weights: Weights) -> Entry:
-    """The network as OpenVINO's intermediate representation, for single images of any size."""
-    import torch  # which is not needed any more afterwards
+def _convert(card: ModelCard, parameters: Weights) -> Entry:
+    """Return a network as OpenVINO's representation, for single images of any size."""
+    import torch  # only when a network is converted: importing it takes seconds
 
-    from geodetect.model.runtimes import export
+    from geodetect.model.runtimes.export import exported_network, tracing
 
     ov = import_openvino()
-    module, named = export.traceable(card, weights)
-    example = tuple(named.values())
-    shapes = [ov.PartialShape(_any_size(one.shape)) for one in example]
-    with export.recording(), no_reports():
-        graph = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
-        model = ov.convert_model(graph, example_input=example, input=shapes)
-    return representation(model)
+    network, inputs = exported_network(card, parameters)
+    example = tuple(inputs.values())
+    shapes = [  # images have any height and width, their sizes do not
+        ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1]) for x in example
+    ]
+    with tracing(), no_telemetry():
+        graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        return serialize(ov.convert_model(graph, example_input=example, input=shapes))
 
 
-def representation(network: openvino.Model) -> Entry:
-    """A network as OpenVINO's intermediate representation: ``model`` and ``weights``.
+def serialize(network: openvino.Model) -> Entry:
+    """Return a network as OpenVINO's intermediate representation: ``model`` and ``weights``.
 
     Raises:
         OutputError: The folder for temporary files is full.
@@ -200,46 +195,41 @@ def representation(network: openvino.Model) -> Entry:
             import_openvino().serialize(network, file)
         except RuntimeError as error:
             raise OutputError(
-                f"{folder}: the converted network cannot be written there ({error}); make room, "
-                f"or name another folder for temporary files with the variable TMPDIR"
+                f"{folder}: the converted network cannot be written there ({error}); free some "
+                f"space, or name another folder for temporary files with the variable TMPDIR"
             ) from error
         return {"model": file.read_bytes(), "weights": file.with_suffix(".bin").read_bytes()}
 
 
-def _any_size(shape: Sequence[int]) -> list[int]:
-    """The shape of an input; images have any height and width."""
-    return list(shape) if len(shape) == 1 else [*shape[:-2], -1, -1]
-
-
 def import_openvino() -> Any:
-    """The module, which then sends no reports.
+    """Import OpenVINO without its telemetry.
 
     Raises:
         MissingDependencyError: It is not installed.
     """
     try:
-        with no_reports():
+        with no_telemetry():
             import openvino
     except ImportError as error:
         raise MissingDependencyError(
-            f"--runtime openvino needs OpenVINO ({error}); install it with: pip install openvino, "
-            f"or choose --runtime torch"
+            f"`runtime` openvino needs OpenVINO ({error}); install it with: pip install openvino, "
+            f"or choose `runtime` torch"
         ) from error
     return openvino
 
 
 @contextmanager
-def no_reports() -> Iterator[None]:
-    """Keep OpenVINO from sending reports of its use over the network.
+def no_telemetry() -> Iterator[None]:
+    """Keep OpenVINO from sending usage data over the network.
 
-    It does so on import and conversion unless its reporting library is missing. A program that has
-    loaded that library itself decides for itself.
+    It does so on import and conversion unless its telemetry library is missing, so imports of that
+    fail meanwhile. A program that has imported the library itself is left to decide.
     """
-    if REPORTER in sys.modules:
+    if TELEMETRY in sys.modules:
         yield
         return
-    sys.modules[REPORTER] = None  # type: ignore[assignment]  # imports of it fail
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # makes imports of it fail
     try:
         yield
     finally:
-        sys.modules.pop(REPORTER, None)
+        sys.modules.pop(TELEMETRY, None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.network.input_size import fit_input, padded_size, scaled_size
+from geodetect.model.network.input_size import padded_size, resize_and_pad, scaled_size
 from tests.helpers.tiny import tiny_card
 
 sides = st.integers(1, 300)
@@ -43,7 +43,7 @@ def test_inputs_are_whole_multiples_that_hold_the_scaled_image(
 @given(height=sides, width=sides)
 def test_an_image_at_its_own_size_is_only_padded(height: int, width: int) -> None:
     image = torch.rand(1, 2, height, width)
-    found = fit_input(image, card())
+    found = resize_and_pad(image, card())
     assert found.shape[2:] == padded_size(card(), height, width)
     assert torch.equal(found[:, :, :height, :width], image)
     assert found[:, :, height:].abs().sum() == found[..., width:].abs().sum() == 0
@@ -51,14 +51,14 @@ def test_an_image_at_its_own_size_is_only_padded(height: int, width: int) -> Non
 
 def test_scaling_is_bilinear_between_pixel_centres() -> None:
     image = torch.tensor([[[[0.0, 4.0]]]])
-    found = fit_input(image, card(2.0, multiple_px=1))
+    found = resize_and_pad(image, card(2.0, multiple_px=1))
     torch.testing.assert_close(found, torch.tensor([0.0, 1, 3, 4]).expand(1, 1, 2, 4))
 
 
 def test_scaling_down_does_not_blur_first() -> None:
     image = torch.rand(1, 1, 64, 64)
     expected = F.interpolate(image, scale_factor=0.25, mode="bilinear", antialias=False)
-    torch.testing.assert_close(fit_input(image, card(0.25)), expected)
+    torch.testing.assert_close(resize_and_pad(image, card(0.25)), expected)
 
 
 def test_a_card_without_network_has_no_input() -> None:

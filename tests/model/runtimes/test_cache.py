@@ -1,7 +1,8 @@
-"""What is kept for the next run."""
+"""Cache of converted networks."""
 
 from __future__ import annotations
 
+import ast
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE, KEPT, cache_folder, cached, digest
+from geodetect.model.runtimes.cache import (
+    ARCHITECTURE,
+    FOLDER_VARIABLE,
+    MAX_ENTRIES,
+    cache_folder,
+    cached,
+    digest,
+    network_key,
+)
+from tests.helpers.tiny import ROOT, tiny_card, tiny_network, weights_of
 
 ENTRY = {"model": b"<net/>", "weights": bytes(range(256)) * 64, "empty": b""}
 
@@ -74,13 +84,13 @@ def test_many_at_once_leave_one_whole_entry(folder: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first(folder: Path) -> None:
-    for i in range(KEPT):
+    for i in range(MAX_ENTRIES):
         cached("kind", f"{i}", lambda: ENTRY)
         os.utime(folder / "kind" / f"{i}.safetensors", (i, i))
     cached("kind", "0", never)
     cached("kind", "new", lambda: ENTRY)
     left = {file.stem for file in (folder / "kind").iterdir()}
-    assert left == {"new", "0", *map(str, range(2, KEPT))}
+    assert left == {"new", "0", *map(str, range(2, MAX_ENTRIES))}
 
 
 def test_without_a_choice_it_is_a_folder_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +102,44 @@ def test_without_a_choice_it_is_a_folder_of_the_users(monkeypatch: pytest.Monkey
 @given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))
 def test_keys_are_equal_for_equal_parts_only(a: list[bytes], b: list[bytes]) -> None:
     assert (digest(*a) == digest(*b)) == (a == b)
+
+
+def test_the_key_of_a_network_changes_with_all_it_depends_on() -> None:
+    card = tiny_card()
+    weights = weights_of(tiny_network(card))
+    other = {key: value.copy() for key, value in weights.items()}
+    other["trunk.conv1.weight"].flat[0] += 1
+    keys = [
+        network_key(card, weights, "1"),
+        network_key(card, weights, "2"),
+        network_key(tiny_card(mean=(0.1, 0.0, 0.0)), weights, "1"),
+        network_key(card, other, "1"),
+        network_key(card, dict(list(weights.items())[1:]), "1"),
+    ]
+    assert len(set(keys)) == len(keys)
+    same = {key: value.copy() for key, value in reversed(weights.items())}
+    assert network_key(tiny_card(), same, "1") == keys[0]
+
+
+def imported_modules(module: str) -> set[str]:
+    """Modules of networks and runtimes that a module imports, as paths below geodetect/model."""
+    tree = ast.parse((ROOT / "geodetect/model" / module).read_text(encoding="utf-8"))
+    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    below = {name.removeprefix("geodetect.model.") for name in names}
+    return {
+        f"{name.replace('.', '/')}.py"
+        for name in below
+        if name.startswith(("network.", "runtimes."))
+    }
+
+
+def test_every_module_that_determines_a_graph_is_part_of_the_key() -> None:
+    assert all((ROOT / "geodetect/model" / module).is_file() for module in ARCHITECTURE)
+    graph, queue = set[str](), ["runtimes/export.py"]
+    while queue:
+        module = queue.pop()
+        graph.add(module)
+        queue += imported_modules(module) - graph
+    converters = {"runtimes/openvino.py", "runtimes/onnx.py"}
+    assert all("runtimes/export.py" in imported_modules(module) for module in converters)
+    assert set(ARCHITECTURE) == graph | converters

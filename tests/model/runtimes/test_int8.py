@@ -1,4 +1,4 @@
-"""Networks in 8 bit as parts of model files."""
+"""int8-quantized networks as parts of model files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Int8Record
 from geodetect.model.file import read_model_file, write_model_file
-from geodetect.model.runtimes.int8 import PREFIX, int8_network, with_int8, without_int8
+from geodetect.model.runtimes.int8 import PREFIX, add_int8_network, drop_int8_network, int8_network
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.tiny import save_tiny_model, tiny_card, tiny_network, weights_of
@@ -28,15 +28,15 @@ WEIGHTS = weights_of(tiny_network(CARD))
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "both.safetensors"
-    write_model_file(path, CARD, with_int8(CARD, WEIGHTS, NETWORK))
+    write_model_file(path, CARD, add_int8_network(CARD, WEIGHTS, NETWORK))
     return path
 
 
-def test_a_network_in_8_bit_comes_back_from_the_file_as_it_was(file: Path) -> None:
+def test_an_int8_network_comes_back_from_the_file_as_it_was(file: Path) -> None:
     card, arrays = read_model_file(file)
     assert card.int8 == RECORD
     assert int8_network(card, arrays) == NETWORK
-    assert without_int8(arrays).keys() == WEIGHTS.keys()
+    assert drop_int8_network(arrays).keys() == WEIGHTS.keys()
 
 
 def test_a_file_with_both_networks_still_gives_the_full_one(file: Path) -> None:
@@ -46,15 +46,15 @@ def test_a_file_with_both_networks_still_gives_the_full_one(file: Path) -> None:
     np.testing.assert_array_equal(found[0], expected[0])
 
 
-def test_saving_a_model_again_with_another_card_keeps_its_network_in_8_bit(file: Path) -> None:
+def test_saving_a_model_again_with_another_card_keeps_its_int8_network(file: Path) -> None:
     card, arrays = read_model_file(file)
     write_model_file(file, card.model_copy(update={"conf": 0.3, "name": "other"}), arrays)
     assert int8_network(*read_model_file(file)) == NETWORK
 
 
-def test_a_second_network_in_8_bit_replaces_the_first() -> None:
-    first = with_int8(CARD, WEIGHTS, NETWORK)
-    second = with_int8(CARD, first, {"model": b"second", "weights": b""})
+def test_a_second_int8_network_replaces_the_first() -> None:
+    first = add_int8_network(CARD, WEIGHTS, NETWORK)
+    second = add_int8_network(CARD, first, {"model": b"second", "weights": b""})
     assert second.keys() == first.keys()
     assert int8_network(CARD, second) == {"model": b"second", "weights": b""}
 
@@ -70,8 +70,8 @@ def test_a_changed_byte_of_it_is_found_by_the_checksum(file: Path, part: str) ->
         load_detector(file, runtime="openvino", precision="int8")
 
 
-def test_a_network_in_8_bit_of_other_weights_is_refused() -> None:
-    arrays = with_int8(CARD, WEIGHTS, NETWORK)
+def test_an_int8_network_of_other_weights_is_refused() -> None:
+    arrays = add_int8_network(CARD, WEIGHTS, NETWORK)
     changed = arrays | {"trunk.conv1.weight": arrays["trunk.conv1.weight"] + np.float16(0.5)}
     with pytest.raises(ModelFileError, match=r"made from other weights .*`geodetect quantize`"):
         int8_network(CARD, changed)
@@ -81,21 +81,23 @@ def test_a_network_in_8_bit_of_other_weights_is_refused() -> None:
 
 def test_a_model_without_it_says_how_to_make_one(tmp_path: Path) -> None:
     path = save_tiny_model(tmp_path / "full.safetensors")
-    message = "--precision int8: model squares holds no network in 8 bit; .*`geodetect quantize`"
+    message = (
+        "`precision` int8: model squares holds no int8-quantized network; .*`geodetect quantize`"
+    )
     for runtime in ("auto", "openvino"):
         with pytest.raises(InputError, match=message):
             load_detector(path, device="cpu", runtime=runtime, precision="int8")
 
 
 def test_a_network_that_openvino_cannot_read_is_one_line() -> None:
-    arrays = with_int8(CARD, WEIGHTS, NETWORK)
+    arrays = add_int8_network(CARD, WEIGHTS, NETWORK)
     with pytest.raises(ModelFileError, match="cannot be read by OpenVINO") as caught:
         open_runtime(CARD, arrays, runtime="openvino", precision="int8")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
-def test_other_runtimes_say_that_they_have_no_8_bit(runtime: str) -> None:
-    arrays = with_int8(CARD, WEIGHTS, NETWORK)
-    with pytest.raises(InputError, match=rf"--precision int8: not available with {runtime}.*fp32"):
+def test_other_runtimes_say_that_they_have_no_int8(runtime: str) -> None:
+    arrays = add_int8_network(CARD, WEIGHTS, NETWORK)
+    with pytest.raises(InputError, match=rf"`precision` int8: not available with {runtime}.*fp32"):
         open_runtime(CARD, arrays, runtime=runtime, precision="int8", device="cpu")

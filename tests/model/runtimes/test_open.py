@@ -19,15 +19,12 @@ from geodetect.errors import (
     OutOfMemoryError,
 )
 from geodetect.hardware.torch_device import pick_device
+from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
+from geodetect.model.runtimes.base import NetworkOutput, Runtime, pick_precision
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
-from geodetect.model.runtimes.open import Output, Runtime, open_runtime, pick_precision
-from geodetect.model.runtimes.torch import (
-    TorchRuntime,
-    _torch_precisions,
-    normalise,
-    training_runtime,
-)
+from geodetect.model.runtimes.open import open_runtime
+from geodetect.model.runtimes.torch import TorchRuntime, device_precisions, training_runtime
 from tests.helpers.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
 
 CARD = tiny_card()
@@ -147,7 +144,7 @@ def test_half_precision_is_close_to_single() -> None:
 def test_a_network_in_training_is_run_in_bf16_where_the_processor_computes_in_it(
     has_units: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if precision not in _torch_precisions(torch.device("cpu")):
+    if precision not in device_precisions(torch.device("cpu")):
         pytest.skip("PyTorch knows no bf16 on this processor")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
@@ -182,7 +179,7 @@ class Small:
         self.fits = fits
         self.sizes: list[int] = []
 
-    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Output:
+    def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NetworkOutput:
         self.sizes.append(len(pixels))
         if len(pixels) > self.fits:
             raise RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)")
@@ -192,7 +189,7 @@ class Small:
 
 def on_accelerator(monkeypatch: pytest.MonkeyPatch, fits: int) -> tuple[Runtime, Small]:
     runtime, network = open_tiny(runtime="torch", device="cpu"), Small(fits)
-    for name, value in {"device": torch.device("mps"), "_at_once": 32, "_run": network}.items():
+    for name, value in {"device": torch.device("mps"), "_max_batch": 32, "_run": network}.items():
         monkeypatch.setattr(runtime, name, value)
     return runtime, network
 
@@ -203,7 +200,7 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
     runtime, network = on_accelerator(monkeypatch, fits=2)
     pixels = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 32, 32), np.uint8)
     valid = np.ones((7, 32, 32), bool)
-    with pytest.warns(GeodetectWarning, match="--batch-size") as told:
+    with pytest.warns(GeodetectWarning, match="`batch_size`") as told:
         logits, _, _ = runtime.forward(pixels, valid)
     assert logits[:, 0, 0].tolist() == list(range(7))
     assert network.sizes == [7, 4, 2, 2, 2, 1]
@@ -229,7 +226,7 @@ def test_half_precision_is_for_gpus_that_are_fast_and_right_in_it(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
-    assert _torch_precisions(torch.device("cuda", 0))[0] == best
+    assert device_precisions(torch.device("cuda", 0))[0] == best
 
 
 def test_a_gpu_that_cannot_be_used_is_passed_over_with_a_warning(
@@ -243,27 +240,27 @@ def test_a_gpu_that_cannot_be_used_is_passed_over_with_a_warning(
 
 def test_an_accelerator_too_small_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, _ = on_accelerator(monkeypatch, fits=0)
-    with pytest.raises(OutOfMemoryError, match=r"one tile of 32 x 32 px; .*--tile-size.*--device"):
+    with pytest.raises(OutOfMemoryError, match=r"one tile of 32 x 32 px; .*`tile_size`.*`device`"):
         runtime.forward(np.zeros((1, 3, 32, 32), np.uint8), np.ones((1, 32, 32), bool))
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])
 def test_a_runtime_without_the_device_says_which_has_it(name: str) -> None:
-    with pytest.raises(InputError, match=f"--device cuda: .*--runtime {name}.* --runtime torch$"):
+    with pytest.raises(InputError, match=f"`device` cuda: .*`runtime` {name}.* `runtime` torch$"):
         open_tiny(runtime=name, device="cuda")
 
 
 def test_an_unknown_runtime_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="--runtime tpu: unknown; expected auto, torch, openvino"):
+    with pytest.raises(InputError, match="`runtime` tpu: unknown; expected auto, torch, openvino"):
         open_tiny(runtime="tpu")
 
 
 def test_a_precision_that_is_not_there_is_an_input_error_with_those_that_are() -> None:
-    assert pick_precision("auto", ["bf16", "fp32"], where="x") == "bf16"
-    assert pick_precision("fp32", ["bf16", "fp32"], where="x") == "fp32"
+    assert pick_precision("auto", ["bf16", "fp32"], runtime="x") == "bf16"
+    assert pick_precision("fp32", ["bf16", "fp32"], runtime="x") == "fp32"
     with pytest.raises(InputError, match="fp16: not available with x; expected auto or bf16 or"):
-        pick_precision("fp16", ["bf16", "fp32"], where="x")
-    with pytest.raises(InputError, match="--precision fp16: not available with torch on cpu"):
+        pick_precision("fp16", ["bf16", "fp32"], runtime="x")
+    with pytest.raises(InputError, match="`precision` fp16: not available with torch on cpu"):
         open_tiny(runtime="torch", device="cpu", precision="fp16")
 
 

@@ -150,7 +150,7 @@ def test_auto_is_half_precision_where_the_processor_has_it() -> None:
     assert opened(precision="auto").precision == ("bf16" if "BF16" in capable else "fp32")
     missing = [name for name, capability in CAPABILITIES.items() if capability not in capable]
     for name in missing:
-        with pytest.raises(InputError, match=rf"--precision {name}: not .* expected auto .*fp32"):
+        with pytest.raises(InputError, match=rf"`precision` {name}: not .* expected auto .*fp32"):
             opened(precision=name)
 
 

@@ -1,0 +1,99 @@
+"""Runtime protocol: pixels in, logits and box offsets out.
+
+A runtime only runs the network. Boxes are decoded from its output by the same code for every
+runtime (see ``geodetect.detection.retinanet_detector``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from geodetect.errors import InputError
+from geodetect.model.card import ModelCard, NetworkConfig
+from geodetect.model.network.input_size import Size
+from geodetect.types import BoolArray, Float32Array, UInt8Array
+
+NetworkOutput = tuple[Float32Array, Float32Array, Size]
+
+# Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
+# built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
+BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
+
+
+class Runtime(Protocol):
+    """A network, ready to run. Several threads may call ``forward`` at once."""
+
+    card: ModelCard
+
+    @property
+    def title(self) -> str:
+        """Library, precision and device for display, such as ``OpenVINO bf16 on cpu``."""
+
+    @property
+    def identity(self) -> str:
+        """Text that differs between runtimes that may give different results."""
+
+    @property
+    def streams(self) -> int:
+        """Batches to run concurrently; with fewer, processor cores are idle."""
+
+    @property
+    def batch_size(self) -> int:
+        """Batch size that is fastest for images of the card's tile size."""
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """True if an image's result depends on the rest of its batch, if only by rounding."""
+
+    @property
+    def bytes_per_px(self) -> int:
+        """Main memory in use while an image is run, in bytes per pixel of the network's input.
+
+        0 where the network uses the memory of an accelerator instead.
+        """
+
+    def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
+        """Run a batch.
+
+        Args:
+            pixels: ``uint8[B, C, H, W]``.
+            valid: ``bool[B, H, W]``.
+
+        Returns:
+            Logits ``float32[B, N, classes]``, offsets ``float32[B, N, 4]``, and the height and
+            width of the network's input (see ``padded_size``), which its anchors are laid on.
+        """
+
+
+def pick_precision(precision: str, available: Sequence[str], *, runtime: str) -> str:
+    """Return the requested precision if it is available; ``auto`` is the first one available.
+
+    Args:
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``.
+        available: Precisions of the runtime, fastest first.
+        runtime: Runtime and device, for the error message.
+
+    Raises:
+        InputError: It is not available.
+    """
+    if precision == "auto":
+        return available[0]
+    if precision not in available:
+        raise InputError(
+            f"`precision` {precision}: not available with {runtime}; expected auto or "
+            f"{' or '.join(available)}, or another `runtime` or `device`"
+        )
+    return precision
+
+
+def network_bytes_per_px(config: NetworkConfig | None, precision: str) -> int:
+    """Return the approximate memory of a running network, in bytes per pixel of its input.
+
+    Args:
+        config: Architecture of the network; None: unknown, counted as one of the larger ones.
+        precision: Precision of its features: ``fp32``, or a shorter one that takes half of that.
+    """
+    has_basic_blocks = config is not None and config.backbone in ("resnet18", "resnet34")
+    bytes_per_px = BYTES_PER_PX if has_basic_blocks else BOTTLENECK_BYTES_PER_PX
+    return bytes_per_px if precision == "fp32" else bytes_per_px // 2
