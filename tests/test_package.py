@@ -22,7 +22,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         "geodetect.settings",
         "geodetect.io.raster.reader",
         "geodetect.io.vector.write",
-        "geodetect.io.labels.on_map",
+        "geodetect.io.labels.read",
         "geodetect.io.raster.info",
         "geodetect.assessment.evaluate.metrics",
     ],

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.export import export_chips
 from geodetect.geo.grid import Grid
-from geodetect.io.labels.on_map import annotations_on, read_annotations
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, find_rasters, open_raster
@@ -79,11 +78,11 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
     labels = write_labels(tmp_path / "labels.geojson", boxes)
     folder = tmp_path / "chips"
     export_chips(raster, labels, folder, format=name, chip_px=64, empty=True, image_format="tif")
-    table = read_annotations(labels)
+    label_set = read_labels(labels)
     images = find_rasters([folder / LABEL_FORMATS[name].images])
     placed = place_labels(read_labels(folder), [open_raster(image) for image in images])
     assert sum(len(one.boxes) for one in placed) >= len(corners)
     for one in placed:
-        expected = np.clip(annotations_on(table, one.grid)[0], 0, 64)
+        expected = np.clip(place_labels(label_set, [one.raster])[0].boxes, 0, 64)
         visible = (expected[:, 2:] - expected[:, :2]).prod(axis=1) >= 0.5 * 15.75 * 17.25
         np.testing.assert_allclose(one.boxes, expected[visible], atol=6e-4)

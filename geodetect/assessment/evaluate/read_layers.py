@@ -15,10 +15,10 @@ import shapely
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.bounds import densified
 from geodetect.geo.grid import parse_crs
+from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.labels.class_column import class_names
 from geodetect.io.labels.label_set import DEFAULT_CLASS, AnnotationReport, LabelOptions
-from geodetect.io.labels.vector import connected_parts, valid_geometries
 from geodetect.io.vector.read import Wording, read_layer
 from geodetect.types import PathLike
 
@@ -62,7 +62,7 @@ def read_predictions(
 def read_truth(
     sources: Layer | Sequence[Layer], *, crs: str | None = None, class_field: str | None = None
 ) -> gpd.GeoDataFrame:
-    """Objects from one layer or several, as ``read_annotations`` takes them apart.
+    """Objects from one layer or several, as ``read_labels`` splits them.
 
     Polygons that cross themselves are repaired; disjoint parts of a multipolygon are objects of
     their own; rows without an area are left out. A layer of points stays one.
@@ -161,7 +161,7 @@ def _objects(source: Layer, crs: str | None, class_field: str | None) -> gpd.Geo
     points = np.isin(shapely.get_type_id(geometries), POINTS) & there
     if points.any() and points.sum() == there.sum():
         return _points(table[points])
-    valid, repaired = valid_geometries(geometries)
+    valid, repaired = repair_polygons(geometries)
     objects, rows = connected_parts(valid)
     if there.any() and not len(rows):
         kinds = ", ".join(sorted({str(g.geom_type) for g in geometries[there]}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geodetect.errors import InputError
+from geodetect.geo.components import connected_components
 from geodetect.types import FloatArray, IntArray
 
 MOST_PAIRS = 20_000_000  # candidate pairs: about 0.5 GB
@@ -60,7 +61,8 @@ def assign(pairs: IntArray, costs: FloatArray) -> IntArray:
     """
     if len(pairs) == 0:
         return np.empty(0, np.int64)
-    component = _components(pairs)
+    rows, columns = pairs[:, 0], pairs[:, 1] + pairs[:, 0].max() + 1
+    component = connected_components(int(columns.max()) + 1, rows, columns)[rows]
     order = np.argsort(component, kind="stable")
     starts = np.flatnonzero(np.diff(component[order], prepend=-1))
     sizes = np.diff(np.append(starts, len(order)))
@@ -69,17 +71,6 @@ def assign(pairs: IntArray, costs: FloatArray) -> IntArray:
         members = order[start : start + size]
         chosen.append(members[_assign_component(pairs[members], costs[members])])
     return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def _components(pairs: IntArray) -> IntArray:
-    """The connected component of each pair, ``int64[P]``."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    rows, columns = pairs[:, 0], pairs[:, 1] + pairs[:, 0].max() + 1
-    count = int(columns.max()) + 1
-    graph = coo_array((np.ones(len(pairs), np.int8), (rows, columns)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)[rows]
 
 
 def _assign_component(pairs: IntArray, costs: FloatArray) -> IntArray:

@@ -19,34 +19,6 @@ from geodetect.types import BoolArray, FloatArray, IntArray
 DROPPED = -1
 
 
-def components(count: int, a: IntArray, b: IntArray) -> IntArray:
-    """The smallest member of the connected component of each node, ``int64[count]``.
-
-    Args:
-        count: Number of nodes.
-        a: ``int64[E]`` one end of each edge.
-        b: ``int64[E]`` the other.
-
-    Returns:
-        Found by hooking the larger root under the smaller one and halving paths until nothing
-        changes (Shiloach and Vishkin 1982), so it takes about log(count) passes over the edges.
-    """
-    root = np.arange(count)
-    while len(a):
-        low, high = np.minimum(root[a], root[b]), np.maximum(root[a], root[b])
-        apart = low != high
-        if not apart.any():
-            break
-        a, b = a[apart], b[apart]
-        np.minimum.at(root, high[apart], low[apart])
-        while True:
-            shorter = root[root]
-            if np.array_equal(shorter, root):
-                break
-            root = shorter
-    return root
-
-
 def group(views: Views, relations: Relations, cluster: IntArray) -> IntArray:
     """The group of each view: the number of one of its views, or DROPPED.
 

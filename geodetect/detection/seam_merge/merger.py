@@ -23,11 +23,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.seam_merge.clustering import components, group
+from geodetect.detection.seam_merge.clustering import group
 from geodetect.detection.seam_merge.pair_relations import relate
 from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Views, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.components import connected_components
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.types import IntArray
 
@@ -118,7 +119,7 @@ class SeamMerger:
         views = Views.concatenate([self._waiting, views])
         views = views[left_to_right(views.found, views.tile)]
         relations = relate(views, iou=self._iou)
-        cluster = components(len(views), relations.a, relations.b)
+        cluster = connected_components(len(views), relations.a, relations.b)
         waits = np.zeros(len(views), bool)
         waits[cluster[views.reach[:, 3] >= to_come_y]] = True
         waits = waits[cluster]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -13,10 +12,6 @@ import shapely
 from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
 from geodetect.types import FloatArray, IntArray, ObjectArray
-
-if TYPE_CHECKING:
-    import geopandas as gpd
-
 
 DEFAULT_CLASS = "object"
 
@@ -56,11 +51,6 @@ class AnnotationReport:
     repaired: int = 0
     split: int = 0
     crowds: int = 0
-
-    @classmethod
-    def of(cls, annotations: gpd.GeoDataFrame) -> AnnotationReport:
-        """The report that ``read_annotations`` left on its table."""
-        return cls(**annotations.attrs.get("report", {"rows": len(annotations)}))
 
     def __add__(self, other: AnnotationReport) -> AnnotationReport:
         mine, theirs = asdict(self), asdict(other)

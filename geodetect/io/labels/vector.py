@@ -10,6 +10,7 @@ import shapely
 from geodetect.errors import LabelError
 from geodetect.geo.discs import discs
 from geodetect.geo.grid import parse_crs
+from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import class_names
 from geodetect.io.labels.label_set import (
     DEFAULT_CLASS,
@@ -44,7 +45,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
     points = _points(drawn, path, options)
     areas = drawn.copy()
     areas[points] = None
-    valid, repaired = valid_geometries(areas)
+    valid, repaired = repair_polygons(areas)
     objects, rows = _in_order(
         connected_parts(valid), _discs_at(drawn, points, options.point_size_m, crs=wkt)
     )
@@ -118,49 +119,3 @@ def _faults(drawn: ObjectArray, repaired: BoolArray, rows: IntArray) -> tuple[Fa
         for chosen, reason in reasons
         for row in np.flatnonzero(chosen)
     )
-
-
-def valid_geometries(geometries: ObjectArray) -> tuple[ObjectArray, BoolArray]:
-    """Valid geometries, and which had to be repaired, ``bool[N]``."""
-    invalid = ~(shapely.is_valid(geometries) | shapely.is_missing(geometries))
-    repaired = geometries.copy()
-    repaired[invalid] = shapely.make_valid(
-        geometries[invalid], method="structure", keep_collapsed=False
-    )
-    return repaired, invalid
-
-
-def connected_parts(geometries: ObjectArray) -> tuple[ObjectArray, IntArray]:
-    """Polygonal objects that hang together, and the row each comes from (ascending).
-
-    Parts of a multipolygon that touch are one object, disjoint parts are several.
-
-    Args:
-        geometries: ``object[N]`` valid geometries; only their polygons with an area count.
-    """
-    outer, row_of_outer = shapely.get_parts(geometries, return_index=True)
-    parts, outer_of = shapely.get_parts(outer, return_index=True)  # multis within collections
-    solid = (shapely.get_type_id(parts) == _POLYGON) & (shapely.area(parts) > 0)
-    parts, rows = parts[solid], row_of_outer[outer_of][solid].astype(np.int64)
-    if len(parts) == len(np.unique(rows)):
-        return parts, rows
-    pairs = shapely.STRtree(parts).query(parts, predicate="intersects")
-    first = _components(len(parts), pairs[:, rows[pairs[0]] == rows[pairs[1]]])
-    _, group, size = np.unique(first, return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    objects = np.asarray(shapely.multipolygons(parts[order], indices=group[order]))
-    single = size == 1
-    objects[single] = shapely.get_geometry(objects[single], 0)
-    return objects, rows[np.unique(first)]
-
-
-def _components(count: int, pairs: IntArray) -> IntArray:
-    """Lowest member of each item's connected component; ``pairs`` ``[2, P]`` in both directions."""
-    label = np.arange(count)
-    while True:
-        lowest = label.copy()
-        np.minimum.at(lowest, pairs[0], label[pairs[1]])
-        lowest = lowest[lowest]
-        if np.array_equal(lowest, label):
-            return label
-        label = lowest

@@ -21,10 +21,10 @@ from geodetect.geo.bounds import densified
 from geodetect.geo.raster_overlap import boxes_over, frame
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
-from geodetect.io.labels.on_map import read_area
 from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
+from geodetect.io.vector.area import read_area
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
 from geodetect.label_check.report import LabelReport

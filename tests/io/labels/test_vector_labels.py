@@ -1,8 +1,11 @@
+"""Labels on a map, read from vector files of any kind."""
+
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
-from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
+from geodetect.errors import GeodetectWarning, LabelError
+from geodetect.geo.bounds import bounds_px
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.io.labels.on_map import (
-    AnnotationReport,
-    annotations_on,
-    boxes_on_grid,
-    read_annotations,
-    read_area,
-)
+from geodetect.io.labels.label_set import LabelOptions
+from geodetect.io.labels.placement import place_labels
+from geodetect.io.labels.read import read_labels
+from geodetect.io.raster.reader import Raster
 from geodetect.io.vector import write as vector
+from geodetect.types import FloatArray, PathLike
 
 UTM = parse_crs("EPSG:32632")
 NORTH_UP = Grid(UTM, Affine(0.5, 0, 500_000, 0, -0.5, 5_250_000), 400, 300)
+NORTH_UP_RASTER = Raster("absent.tif", NORTH_UP, (1, 2, 3), "uint8")
 POOL = shapely.box(500_010, 5_249_980, 500_018, 5_249_990)
 TANK = shapely.box(500_050, 5_249_900, 500_060, 5_249_905)
 
@@ -44,10 +47,22 @@ def saved(table: gpd.GeoDataFrame, path: Path, **options: object) -> Path:
     return path
 
 
+def read(paths: PathLike | list[PathLike], **options: Any) -> gpd.GeoDataFrame:
+    """Labels as a table, with the warning that a training gives."""
+    labels = read_labels(paths, LabelOptions(**options))
+    labels.warn_of_changes()
+    geometries = np.concatenate([source.geometries for source in labels.sources])
+    return gpd.GeoDataFrame({"class": labels.names}, geometry=geometries, crs=labels.sources[0].crs)
+
+
+def boxes_on(grid: Grid, labels: gpd.GeoDataFrame) -> FloatArray:
+    return bounds_px(np.asarray(labels.geometry), labels.crs.to_wkt(), grid)
+
+
 def test_detections_are_labels_whatever_ground_lies_beside_them(tmp_path: Path) -> None:
     path = saved(layer([POOL, TANK]), tmp_path / "found.gpkg", layer="detections")
     saved(layer([shapely.box(500_000, 5_249_850, 500_200, 5_250_000)]), path, layer="coverage")
-    assert len(read_annotations(path)) == 2
+    assert len(read(path)) == 2
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".shp", ".fgb", ".parquet"])
@@ -55,28 +70,18 @@ def test_every_vector_format_gives_the_same_boxes(tmp_path: Path, suffix: str) -
     table = layer([POOL, TANK], kind_of=["a", "b"], **{"class": ["pool", "tank"]})
     if suffix == ".geojson":
         table = table.to_crs("OGC:CRS84")
-    labels = read_annotations(saved(table, tmp_path / f"labels{suffix}"))
+    labels = read(saved(table, tmp_path / f"labels{suffix}"))
     order = np.argsort(labels["class"])  # FlatGeobuf sorts rows by place
     assert list(labels["class"].iloc[order]) == ["pool", "tank"]
     expected = [[20, 20, 36, 40], [100, 190, 120, 200]]
-    boxes = boxes_on_grid(labels, NORTH_UP)[order]
+    boxes = boxes_on(NORTH_UP, labels)[order]
     np.testing.assert_allclose(boxes, expected, atol=0.05 if suffix == ".geojson" else 1e-6)
 
 
 def test_the_crs_of_the_file_is_kept(tmp_path: Path) -> None:
-    labels = read_annotations(saved(layer([POOL]), tmp_path / "labels.gpkg"))
+    labels = read(saved(layer([POOL]), tmp_path / "labels.gpkg"))
     assert labels.crs.to_epsg() == 32632
     assert labels.geometry.iloc[0].equals(POOL)
-
-
-def test_files_in_other_crs_are_brought_to_that_of_the_first(tmp_path: Path) -> None:
-    first = saved(layer([POOL]), tmp_path / "a.gpkg")
-    second = saved(layer([TANK]).to_crs("EPSG:2056"), tmp_path / "b.gpkg")
-    labels = read_annotations([first, second])
-    assert labels.crs.to_epsg() == 32632
-    np.testing.assert_allclose(labels.geometry.iloc[1].bounds, TANK.bounds, atol=1e-3)
-    assert list(labels.index) == [0, 1]
-    assert AnnotationReport.of(labels) == AnnotationReport(rows=2)
 
 
 @pytest.mark.parametrize(
@@ -99,57 +104,57 @@ def test_the_class_column_is_the_obvious_one(
     tmp_path: Path, columns: dict[str, list[object]], expected: list[str]
 ) -> None:
     path = saved(layer([POOL, TANK], **columns), tmp_path / "labels.gpkg")
-    assert list(read_annotations(path)["class"]) == expected
+    assert list(read(path)["class"]) == expected
 
 
 def test_a_named_class_column_is_used_in_any_case(tmp_path: Path) -> None:
     path = saved(layer([POOL], Objekt=["  pool "], label=["x"]), tmp_path / "labels.gpkg")
-    assert list(read_annotations(path, class_field="OBJEKT")["class"]) == ["pool"]
+    assert list(read(path, class_field="OBJEKT")["class"]) == ["pool"]
 
 
 def test_a_missing_class_column_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
     path = saved(layer([POOL], kind=["x"], height=[2]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"no column 'klass', only kind, height.*class-field"):
-        read_annotations(path, class_field="klass")
+        read(path, class_field="klass")
 
 
 def test_integers_next_to_gaps_stay_integers(tmp_path: Path) -> None:
     path = saved(layer([POOL, TANK], code=[3.0, None]), tmp_path / "labels.gpkg")
-    labels = read_annotations(path, class_field="code", default_class="other")
+    labels = read(path, class_field="code", default_class="other")
     assert list(labels["class"]) == ["3", "other"]
     obvious = saved(layer([POOL, TANK], class_id=[3.0, None]), tmp_path / "obvious.gpkg")
-    assert list(read_annotations(obvious, default_class="other")["class"]) == ["3", "other"]
+    assert list(read(obvious, default_class="other")["class"]) == ["3", "other"]
     with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'class_id'"):
-        read_annotations(obvious)
+        read(obvious)
 
 
 def test_rows_without_a_class_are_an_error_unless_a_default_is_given(tmp_path: Path) -> None:
     path = saved(layer([POOL, TANK], label=["pool", None]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'label'"):
-        read_annotations(path)
-    assert list(read_annotations(path, default_class="tank")["class"]) == ["pool", "tank"]
+        read(path)
+    assert list(read(path, default_class="tank")["class"]) == ["pool", "tank"]
 
 
 def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> None:
     with_classes = saved(layer([POOL], label=["pool"]), tmp_path / "a.gpkg")
     without = saved(layer([TANK]), tmp_path / "b.gpkg")
     with pytest.raises(LabelError, match=r"b\.gpkg has no column of classes"):
-        read_annotations([with_classes, without])
-    both = read_annotations([with_classes, without], default_class="tank")
+        read([with_classes, without])
+    both = read([with_classes, without], default_class="tank")
     assert list(both["class"]) == ["pool", "tank"]
 
 
 def test_a_file_without_crs_is_an_error_until_the_crs_is_named(tmp_path: Path) -> None:
     path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.shp")
     with pytest.raises(LabelError, match=r"no coordinate reference system.*--labels-crs"):
-        read_annotations(path)
-    assert read_annotations(path, crs="EPSG:32632").crs.to_epsg() == 32632
+        read(path)
+    assert read(path, crs="EPSG:32632").crs.to_epsg() == 32632
 
 
 def test_an_undefined_crs_of_geopackage_is_none(tmp_path: Path) -> None:
     path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match="no coordinate reference system"):
-        read_annotations(path)
+        read(path)
 
 
 def test_metres_in_a_geojson_without_crs_are_noticed(tmp_path: Path) -> None:
@@ -157,10 +162,8 @@ def test_metres_in_a_geojson_without_crs_are_noticed(tmp_path: Path) -> None:
     feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(POOL)}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     with pytest.raises(LabelError, match=r"5249990.*no degrees.*--labels-crs"):
-        read_annotations(path)
-    np.testing.assert_allclose(
-        boxes_on_grid(read_annotations(path, crs="EPSG:32632"), NORTH_UP), [[20, 20, 36, 40]]
-    )
+        read(path)
+    np.testing.assert_allclose(boxes_on(NORTH_UP, read(path, crs="EPSG:32632")), [[20, 20, 36, 40]])
 
 
 def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path: Path) -> None:
@@ -170,25 +173,25 @@ def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path
     apart = shapely.MultiPolygon([*chain, shapely.box(50, 0, 52, 2)])
     path = saved(layer([apart, touching], label=["a", "b"]), tmp_path / "labels.gpkg")
     with pytest.warns(GeodetectWarning, match="1 added from disjoint parts"):
-        labels = read_annotations(path)
+        labels = read(path)
     assert sorted((c, g.bounds) for c, g in zip(labels["class"], labels.geometry, strict=True)) == [
         ("a", (10, 0, 19, 2)),
         ("a", (50, 0, 52, 2)),
         ("b", (0, 0, 4, 4)),
     ]
-    assert AnnotationReport.of(labels).split == 1
+    assert read_labels(path).report.split == 1
 
 
 def test_lines_are_an_error(tmp_path: Path) -> None:
     path = saved(layer([POOL, shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"holds LineString; expected polygons"):
-        read_annotations(path, point_size_m=5)
+        read(path, point_size_m=5)
 
 
 def test_points_are_an_error_that_names_the_option_for_their_size(tmp_path: Path) -> None:
     path = saved(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"holds 1 points; .*--point-size METRES"):
-        read_annotations(path)
+        read(path)
 
 
 @settings(max_examples=30, deadline=None)
@@ -205,8 +208,8 @@ def test_a_point_with_a_size_is_a_box_of_true_size_on_any_grid(
     centre = grid.to_map(np.array([200.0, 150.0]))
     points = gpd.GeoSeries([shapely.Point(centre)], crs=UTM).to_crs(epsg)
     path = tmp_path_factory.mktemp("points") / "points.gpkg"
-    labels = read_annotations(saved(gpd.GeoDataFrame(geometry=points), path), point_size_m=size_m)
-    box = boxes_on_grid(labels, grid)[0]
+    labels = read(saved(gpd.GeoDataFrame(geometry=points), path), point_size_m=size_m)
+    box = boxes_on(grid, labels)[0]
     width_px, height_px = size_m / np.array(grid.gsd_xy_m)
     np.testing.assert_allclose(box[2:] - box[:2], [width_px, height_px], rtol=0.003)
     np.testing.assert_allclose((box[2:] + box[:2]) / 2, [200, 150], atol=1e-3 + 1e-3 * width_px)
@@ -218,25 +221,27 @@ def test_each_point_of_a_multipoint_is_an_object_and_polygons_stay_as_they_are(
     pair = shapely.MultiPoint([(500_050, 5_249_950), (500_051, 5_249_950)])
     table = layer([pair, POOL, shapely.Point(500_080, 5_249_900)], label=["car", "pool", "car"])
     with pytest.warns(GeodetectWarning, match="1 added from disjoint parts"):
-        labels = read_annotations(saved(table, tmp_path / "labels.gpkg"), point_size_m=4)
+        labels = read(saved(table, tmp_path / "labels.gpkg"), point_size_m=4)
     assert list(labels["class"]) == ["car", "car", "pool", "car"]
     assert labels.geometry.iloc[2].equals(POOL)
-    np.testing.assert_allclose(boxes_on_grid(labels, NORTH_UP)[0], [96, 96, 104, 104], atol=0.02)
+    np.testing.assert_allclose(boxes_on(NORTH_UP, labels)[0], [96, 96, 104, 104], atol=0.02)
 
 
 def test_rows_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
     flat = shapely.Polygon([(0, 0), (1, 0), (0, 0)])
     table = layer([None, POOL, shapely.Polygon(), flat], label=["a", "pool", "c", "d"])
+    path = saved(table, tmp_path / "labels.gpkg")
     with pytest.warns(GeodetectWarning, match="4 rows of labels: 3 without an area left out"):
-        labels = read_annotations(saved(table, tmp_path / "labels.gpkg"))
+        labels = read(path)
     assert list(labels["class"]) == ["pool"]
-    assert AnnotationReport.of(labels).dropped == 3
+    assert read_labels(path).report.dropped == 3
 
 
 def test_polygons_that_cross_themselves_are_repaired(tmp_path: Path) -> None:
     bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2), (0, 0)])
-    labels = read_annotations(saved(layer([bow_tie]), tmp_path / "labels.gpkg"))
-    assert str(AnnotationReport.of(labels)) == "1 rows of labels: 1 crossing itself repaired"
+    path = saved(layer([bow_tie]), tmp_path / "labels.gpkg")
+    labels = read(path)
+    assert str(read_labels(path).report) == "1 rows of labels: 1 crossing itself repaired"
     assert len(labels) == 1
     assert labels.is_valid.all()
     assert labels.geometry.iloc[0].bounds == (0, 0, 2, 2)
@@ -245,28 +250,30 @@ def test_polygons_that_cross_themselves_are_repaired(tmp_path: Path) -> None:
 def test_heights_are_flattened_and_compound_crs_reduced(tmp_path: Path) -> None:
     table = layer([shapely.force_3d(POOL, 431.5)])
     table = table.set_crs("EPSG:25832+7837", allow_override=True)
-    labels = read_annotations(saved(table, tmp_path / "labels.gpkg"))
+    labels = read(saved(table, tmp_path / "labels.gpkg"))
     assert not labels.geometry.has_z.any()
     assert not CRS(labels.crs).is_compound
     grid = Grid(parse_crs("EPSG:25832"), NORTH_UP.transform, 400, 300)
-    np.testing.assert_allclose(boxes_on_grid(labels, grid), [[20, 20, 36, 40]], atol=1e-6)
+    np.testing.assert_allclose(boxes_on(grid, labels), [[20, 20, 36, 40]], atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".shp"])
 def test_an_empty_layer_is_ground_without_objects(tmp_path: Path, suffix: str) -> None:
     table = layer([POOL], label=["pool"]).iloc[:0]
     options = {} if suffix == ".parquet" else {"geometry_type": "Polygon"}
-    labels = read_annotations(saved(table, tmp_path / f"labels{suffix}", **options))
+    path = saved(table, tmp_path / f"labels{suffix}", **options)
+    labels = read(path)
     assert len(labels) == 0
     assert labels.crs.to_epsg() == 32632
-    boxes, names, rows = annotations_on(labels, NORTH_UP)
-    assert (boxes.shape, names.shape, rows.shape) == ((0, 4), (0,), (0,))
+    (labelled,) = place_labels(read_labels(path), [NORTH_UP_RASTER])
+    shapes = (labelled.boxes.shape, labelled.class_names.shape, labelled.ids.shape)
+    assert shapes == ((0, 4), (0,), (0,))
 
 
 def test_an_empty_geojson_is_ground_without_objects(tmp_path: Path) -> None:
     path = tmp_path / "labels.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}')
-    assert len(read_annotations(path)) == 0
+    assert len(read(path)) == 0
 
 
 def test_a_file_with_several_polygon_layers_asks_which(tmp_path: Path) -> None:
@@ -274,8 +281,8 @@ def test_a_file_with_several_polygon_layers_asks_which(tmp_path: Path) -> None:
     saved(layer([POOL]), path, layer="pools")
     saved(layer([TANK, POOL]), path, layer="tanks")
     with pytest.raises(LabelError, match=r"layers pools, tanks; pick one.*layername=pools"):
-        read_annotations(path)
-    assert len(read_annotations(f"{path}|layername=tanks")) == 2
+        read(path)
+    assert len(read(f"{path}|layername=tanks")) == 2
 
 
 @pytest.mark.parametrize(
@@ -294,7 +301,7 @@ def test_unusable_files_are_named(
     if content is not None:
         path.write_text(content)
     with pytest.raises(LabelError, match=f"{name}.*{message}"):
-        read_annotations(path)
+        read(path)
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet", ".shp"])
@@ -302,14 +309,14 @@ def test_what_detection_writes_can_be_read_as_labels(tmp_path: Path, suffix: str
     table = layer([POOL], id=[1], score=[0.9], **{"class": ["pool"]})
     path = tmp_path / f"found{suffix}"
     vector.write(table, path, style=suffix == ".gpkg")
-    labels = read_annotations(path)
+    labels = read(path)
     assert list(labels["class"]) == ["pool"]
-    np.testing.assert_allclose(boxes_on_grid(labels, NORTH_UP), [[20, 20, 36, 40]], atol=0.01)
+    np.testing.assert_allclose(boxes_on(NORTH_UP, labels), [[20, 20, 36, 40]], atol=0.01)
 
 
 def test_no_files_at_all_is_an_error() -> None:
     with pytest.raises(LabelError, match="--labels"):
-        read_annotations([])
+        read([])
 
 
 @settings(max_examples=50, deadline=None)
@@ -331,7 +338,7 @@ def test_boxes_survive_the_way_to_the_map_and_back_on_any_grid(
     grid = Grid(UTM, transform, 400, 300)
     box = np.array([[x, y, x + width, y + height]])
     labels = gpd.GeoDataFrame(geometry=shapely.polygons(grid.boxes_to_map(box)), crs=UTM)
-    np.testing.assert_allclose(boxes_on_grid(labels, grid), box, atol=1e-5)
+    np.testing.assert_allclose(boxes_on(grid, labels), box, atol=1e-5)
 
 
 def test_long_edges_are_bent_by_the_projection_not_cut_short() -> None:
@@ -342,56 +349,28 @@ def test_long_edges_are_bent_by_the_projection_not_cut_short() -> None:
     lon = np.linspace(7, 11, 20_001)
     lowest = np.min(to_utm.transform(lon, np.full_like(lon, 47.0))[1])
     assert to_utm.transform(7, 47)[1] - lowest > 1000
-    assert boxes_on_grid(labels, grid)[0, 3] == pytest.approx(6_000_000 - lowest, abs=0.01)
+    assert boxes_on(grid, labels)[0, 3] == pytest.approx(6_000_000 - lowest, abs=0.01)
 
 
-def test_only_labels_that_share_ground_with_the_raster_are_on_it() -> None:
+def test_only_labels_that_share_ground_with_the_raster_are_on_it(tmp_path: Path) -> None:
     inside, across = (
         shapely.box(500_010, 5_249_980, 500_018, 5_249_990),
         shapely.box(499_990, 5_249_995, 500_002, 5_250_005),
     )
     beside = shapely.box(500_200, 5_249_980, 500_210, 5_249_990)  # touches the right edge only
     other_side = shapely.box(-3e7, -5e6, -2.9e7, -4e6)
-    labels = layer([beside, inside, other_side, across], **{"class": ["a", "b", "c", "d"]})
-    boxes, names, rows = annotations_on(labels, NORTH_UP)
-    assert list(names) == ["b", "d"]
-    assert list(rows) == [1, 3]
-    np.testing.assert_allclose(boxes, [[20, 20, 36, 40], [-20, -10, 4, 10]])
+    table = layer([beside, inside, other_side, across], **{"class": ["a", "b", "c", "d"]})
+    labels = read_labels(saved(table, tmp_path / "labels.gpkg"))
+    (labelled,) = place_labels(labels, [NORTH_UP_RASTER])
+    assert list(labelled.class_names) == ["b", "d"]
+    assert list(labelled.ids) == [1, 3]
+    np.testing.assert_allclose(labelled.boxes, [[20, 20, 36, 40], [-20, -10, 4, 10]])
 
 
 def test_labels_beyond_the_reach_of_the_grid_have_no_box() -> None:
     labels = gpd.GeoDataFrame(geometry=[shapely.box(99, -5, 100, -4), None], crs="OGC:CRS84")
     polar = Grid(parse_crs("EPSG:3031"), NORTH_UP.transform, 10, 10)
     gnomonic = Grid(parse_crs("+proj=gnom +lat_0=60 +lon_0=-80"), NORTH_UP.transform, 10, 10)
-    assert np.isfinite(boxes_on_grid(labels, polar)[0]).all()
-    assert np.isnan(boxes_on_grid(labels, polar)[1]).all()
-    assert np.isnan(boxes_on_grid(labels, gnomonic)).all()
-
-
-def test_a_raster_without_crs_takes_no_map_labels() -> None:
-    with pytest.raises(GeoreferenceError, match="--src-crs"):
-        boxes_on_grid(layer([POOL]), Grid(None, Affine.identity(), 10, 10))
-
-
-def test_labels_without_crs_go_on_no_raster() -> None:
-    with pytest.raises(GeoreferenceError, match="--labels-crs"):
-        boxes_on_grid(gpd.GeoDataFrame(geometry=[POOL]), NORTH_UP)
-
-
-def test_an_area_is_the_union_of_its_polygons(tmp_path: Path) -> None:
-    squares = [shapely.box(0, 0, 10, 10), shapely.box(5, 0, 15, 10), shapely.box(20, 0, 21, 1)]
-    area, wkt = read_area(saved(layer([*squares, None]), tmp_path / "area.gpkg"))
-    assert area.area == 151
-    assert CRS(wkt).to_epsg() == 32632
-
-
-def test_an_area_without_crs_or_polygons_is_an_error(tmp_path: Path) -> None:
-    bare = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "bare.shp")
-    lines = saved(layer([shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "lines.gpkg")
-    with pytest.raises(InputError, match=r"bare\.shp has no coordinate.*save it with one"):
-        read_area(bare)
-    with pytest.raises(InputError, match=r"lines\.gpkg holds no polygons"):
-        read_area(lines)
-    with pytest.raises(InputError, match=r"absent\.gpkg does not exist"):
-        read_area(tmp_path / "absent.gpkg")
-    assert read_area(bare, crs="EPSG:32632")[0].equals(POOL)
+    assert np.isfinite(boxes_on(polar, labels)[0]).all()
+    assert np.isnan(boxes_on(polar, labels)[1]).all()
+    assert np.isnan(boxes_on(gnomonic, labels)).all()
