@@ -136,14 +136,14 @@ class PredictTarget:
         """
         from geodetect.io.vector import write as vector
         from geodetect.io.vector.geopackage import Layer, write_layers
-        from geodetect.io.vector.qgis_style import qml
+        from geodetect.io.vector.qgis_style import score_qml
 
         options = self._options
         if journal is not None:
             options["overwrite"] = self.overwrite or journal.is_own
             options["publishing"] = journal.note_files
         if self._in_one_file:
-            found = Layer(vector.LAYER, objects, qml() if self.style else None)
+            found = Layer(vector.LAYER, objects, score_qml() if self.style else None)
             ground = _ground(coverage, styled=self.style or self.coverage is not None)
             write_layers([found, ground], self.output, **options)
             return

@@ -20,12 +20,12 @@ from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid, horizontal_crs
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.vector.qgis_categories import (
+from geodetect.io.vector.qgis_style import (
     GREEN,
     GREY,
     ORANGE,
     VERMILLION,
-    Category,
+    Symbol,
     categorised_qml,
 )
 from geodetect.types import BoolArray, IntArray, ObjectArray
@@ -54,12 +54,12 @@ _DTYPES: dict[str, type] = {
 }
 STYLE = categorised_qml(
     "status",
-    (
-        Category(OUTSIDE, GREY, line="dot", fill=0.15, rim=False),
-        Category(NO_IMAGERY, ORANGE, line="dash", fill=0.25, rim=False),
-        Category(NOT_READ, VERMILLION, line="dash", fill=0.4, rim=False),
-        Category(LOOKED_AT, GREEN, fill=0.08),
-    ),
+    {
+        OUTSIDE: Symbol(GREY, line="dot", fill=0.15, casing=False),
+        NO_IMAGERY: Symbol(ORANGE, line="dash", fill=0.25, casing=False),
+        NOT_READ: Symbol(VERMILLION, line="dash", fill=0.4, casing=False),
+        LOOKED_AT: Symbol(GREEN, fill=0.08),
+    },
 )
 
 

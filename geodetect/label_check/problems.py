@@ -21,7 +21,7 @@ from geodetect.io.labels.label_set import Fault, ImageLabels, LabelSet, MapLabel
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector.geojson import WGS84
 from geodetect.io.vector.geopackage import Layer, write_layers
-from geodetect.io.vector.qgis_categories import (
+from geodetect.io.vector.qgis_style import (
     BLUE,
     GREEN,
     GREY,
@@ -30,7 +30,7 @@ from geodetect.io.vector.qgis_categories import (
     SKY_BLUE,
     VERMILLION,
     YELLOW,
-    Category,
+    Symbol,
     categorised_qml,
 )
 from geodetect.label_check.coverage import EmptyBlock
@@ -172,9 +172,10 @@ def write_problems(
         InputError: An unknown format.
         OutputError: The file exists, or it cannot be written.
     """
-    present = [Category(reason, colour) for reason, colour in COLOURS.items()]
-    style = categorised_qml("reason", [c for c in present if c.value in set(problems["reason"])])
-    return write_layers([Layer(LAYER, problems, style)], path, overwrite=overwrite)
+    reasons = set(problems["reason"])
+    symbols = {name: Symbol(colour) for name, colour in COLOURS.items() if name in reasons}
+    layer = Layer(LAYER, problems, categorised_qml("reason", symbols))
+    return write_layers([layer], path, overwrite=overwrite)
 
 
 def _places(sheets: Sequence[LabelledRaster]) -> dict[int, tuple[LabelledRaster, int]]:

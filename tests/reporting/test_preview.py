@@ -14,9 +14,10 @@ from PIL import Image
 import geodetect
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
+from geodetect.io.vector.qgis_style import SCORE_COLOURS
 from geodetect.reporting.drawing.contact_sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
 from geodetect.reporting.drawing.layers import Objects
-from geodetect.reporting.drawing.marks import STEPS, score_colour
+from geodetect.reporting.drawing.marks import score_colour
 from geodetect.reporting.drawing.overview import FOOTER_PX
 from geodetect.settings import PreviewSettings
 from tests.conftest import METRES, Save
@@ -60,8 +61,8 @@ def test_boxes_are_where_they_are_on_the_ground_in_the_colour_of_their_score(
 
 def test_only_sure_detections_are_drawn(scene: Path):
     image = draw(scene, detections(), conf=0.5)[:-FOOTER_PX]
-    assert (image == STEPS[4]).all(axis=2).any()
-    assert not (image == STEPS[0]).all(axis=2).any()
+    assert (image == SCORE_COLOURS[4]).all(axis=2).any()
+    assert not (image == SCORE_COLOURS[0]).all(axis=2).any()
 
 
 def test_without_detections_the_scene_is_drawn(scene: Path):

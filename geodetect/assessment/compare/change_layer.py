@@ -18,11 +18,14 @@ from geodetect.io.vector.features import (
     scores_of,
     without_collisions,
 )
-from geodetect.io.vector.qgis_categories import (
+from geodetect.io.vector.qgis_style import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
     GREY,
+    TRUE_POSITIVE,
     YELLOW,
-    Category,
     GeometryKind,
+    Symbol,
     categorised_qml,
 )
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
@@ -146,16 +149,16 @@ def change_table(
 
 def change_style(changes: gpd.GeoDataFrame, words: Words) -> str:
     """How QGIS draws the layer: a colour for each status, what is not there dashed."""
-    categories = (
-        Category(NOT_LOOKED_AT, GREY, line="dot", rim=False),
-        Category(CONFIRMED, "64,224,190"),
-        Category(MOVED, YELLOW),
-        Category(words.gone, "255,64,160", line="dash", width_mm=0.7),
-        Category(words.found, "255,140,60", width_mm=0.7),
-    )
+    symbols = {
+        NOT_LOOKED_AT: Symbol(GREY, line="dot", casing=False),
+        CONFIRMED: Symbol(TRUE_POSITIVE),
+        MOVED: Symbol(YELLOW),
+        words.gone: Symbol(FALSE_NEGATIVE, line="dash", width_mm=0.7),
+        words.found: Symbol(FALSE_POSITIVE, width_mm=0.7),
+    }
     points = np.asarray(changes.geom_type.isin(("Point", "MultiPoint")))
     kind: GeometryKind = "point" if len(points) and points.all() else "polygon"
-    return categorised_qml("status", categories, geometry=kind)
+    return categorised_qml("status", symbols, geometry=kind)
 
 
 def _statuses(

@@ -18,12 +18,12 @@ from geodetect.io.vector.features import (
     read_features,
     without_collisions,
 )
-from geodetect.io.vector.qgis_categories import GREY, Category, single_qml
+from geodetect.io.vector.qgis_style import GREY, Symbol, single_qml
 from geodetect.types import IntArray, ObjectArray, PathLike
 
 PARCELS = Role("the parcels", "--parcels", layers=("parcels",), points=False)
 LAYER = "parcels"
-PARCEL_STYLE = single_qml(Category("", GREY, width_mm=0.3, rim=False))
+PARCEL_STYLE = single_qml(Symbol(GREY, width_mm=0.3, casing=False))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,14 @@ from geodetect.assessment.matching.alignment import Side
 from geodetect.assessment.matching.class_matching import NO_NAMES
 from geodetect.geo import boxes as box_ops
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
-from geodetect.io.vector.qgis_categories import Category, GeometryKind, single_qml
+from geodetect.io.vector.qgis_style import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    GeometryKind,
+    Symbol,
+    single_qml,
+)
 from geodetect.io.vector.write import check_target
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
@@ -25,10 +32,10 @@ if TYPE_CHECKING:
     from geodetect.assessment.evaluate.evaluation import Evaluation
 
 
-LOOKS = {  # bright, so that they show on imagery; the same as in reports
-    "true": Category("true", "64,224,190"),
-    "false": Category("false", "255,140,60", width_mm=0.7),
-    "missed": Category("missed", "255,64,160", width_mm=0.7),
+LOOKS = {
+    "true": Symbol(TRUE_POSITIVE),
+    "false": Symbol(FALSE_POSITIVE, width_mm=0.7),
+    "missed": Symbol(FALSE_NEGATIVE, width_mm=0.7),
 }
 RESERVED = ("fid", "geom", "geometry")  # names that a GeoPackage uses itself
 

@@ -16,6 +16,7 @@ from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.evaluate.reliability import Reliability
 from geodetect.errors import OutputError
 from geodetect.io.atomic import check_folder, write_atomically
+from geodetect.io.vector import qgis_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +27,10 @@ Draw = Callable[["Axes"], None]
 
 NAMES = ("precision-recall", "f1")  # what file names begin with
 INCHES, DPI = (6.0, 5.0), 150
-# Okabe and Ito (2008), "Color Universal Design"
-BLUE, GREEN, VERMILLION, GREY = "#0072b2", "#009e73", "#d55e00", "#999999"
+BLUE = qgis_style.hex_colour(qgis_style.BLUE)
+GREEN = qgis_style.hex_colour(qgis_style.GREEN)
+VERMILLION = qgis_style.hex_colour(qgis_style.VERMILLION)
+GREY = qgis_style.hex_colour(qgis_style.GREY)
 EQUAL_F1 = (0.2, 0.4, 0.6, 0.8)
 
 

@@ -28,7 +28,7 @@ from geodetect.io.vector.features import (
     sure_enough,
     without_collisions,
 )
-from geodetect.io.vector.qgis_categories import graduated_qml
+from geodetect.io.vector.qgis_style import graduated_qml
 from geodetect.settings import SummarizeSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 

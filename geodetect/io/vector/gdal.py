@@ -24,15 +24,16 @@ from geopandas.array import GeometryDtype
 
 from geodetect.errors import InputError
 from geodetect.io.vector.chunks import ROWS_AT_ONCE, TablePieces
-from geodetect.io.vector.timestamp import STAMP
+from geodetect.version import __version__
 
 GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
+FIXED_TIMESTAMP = "2000-01-01T00:00:00.000Z"  # of writing: the same table makes the same bytes
 _OPTIONS: dict[str, dict[str, Any]] = {
     "GPKG": {
         "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
         "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
     },
-    "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": STAMP[:10]}},
+    "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": FIXED_TIMESTAMP[:10]}},
 }
 
 
@@ -41,6 +42,16 @@ _PLACED = (
     f'SELECT count(*) FROM "{{}}" WHERE {GEOMETRY_COLUMN} IS NOT NULL AND '
     f"instr('13579BDF', substr(hex(substr({GEOMETRY_COLUMN}, 4, 1)), 1, 1)) = 0"
 )
+
+# as QGIS creates it, so that it finds the style by itself
+_STYLE_TABLE = """
+CREATE TABLE IF NOT EXISTS layer_styles (
+  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256),
+  f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+  update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))
+"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ def write_layer(
         raise failures[0]
     if driver == "GPKG":
         with closing(sqlite3.connect(target)) as database, database:
-            database.execute("UPDATE gpkg_contents SET last_change = ?", (STAMP,))
+            database.execute("UPDATE gpkg_contents SET last_change = ?", (FIXED_TIMESTAMP,))
 
 
 def _options(driver: str, known: Survey) -> dict[str, Any]:
@@ -250,3 +261,35 @@ def _check_size(part: Path, expected: int) -> None:
     found = part.stat().st_size
     if found < expected:
         raise OSError(f"only {found} of {expected} bytes of {part.suffix} were written")
+
+
+def embed_style(path: Path, layer: str, *, style: str, name: str) -> None:
+    """Put a style into a GeoPackage as the default of one of its layers.
+
+    Args:
+        path: The GeoPackage.
+        layer: The layer drawn so.
+        style: QML.
+        name: What the list of styles calls it; at most 30 characters.
+
+    Raises:
+        sqlite3.Error: The file cannot be written.
+    """
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(_STYLE_TABLE)
+        database.execute(
+            "INSERT OR IGNORE INTO gpkg_contents"
+            " (table_name, data_type, identifier, description, last_change)"
+            " VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?)",
+            (FIXED_TIMESTAMP,),
+        )
+        database.execute(
+            "DELETE FROM layer_styles WHERE f_table_name = ? AND styleName = ?",
+            (layer, name),
+        )
+        database.execute(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
+            " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner,"
+            " update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', ?)",
+            (layer, GEOMETRY_COLUMN, name, style, f"geodetect {__version__}", FIXED_TIMESTAMP),
+        )

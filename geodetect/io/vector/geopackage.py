@@ -17,14 +17,13 @@ from geodetect.io.atomic import Publishing, Replace, write_atomically
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces
 from geodetect.io.vector.gdal import (
-    GEOMETRY_COLUMN,
     Survey,
     check_geopackage,
+    embed_style,
     named_for_gdal,
     survey,
     write_layer,
 )
-from geodetect.io.vector.qgis_style import embed_style
 
 _MULTI_OF = {"Polygon": "MultiPolygon", "LineString": "MultiLineString", "Point": "MultiPoint"}
 _TO_MULTI = {
@@ -99,7 +98,7 @@ def write_layers(
             write_layer(table, file, driver="GPKG", layer=layer.name, known=known)
         for layer in layers:
             if layer.style is not None:
-                _embed(file, layer)
+                embed_style(file, layer.name, style=layer.style, name=layer.name[:30])
         check_geopackage(file, {layer.name: len(layer.table) for layer in layers})
     return target
 
@@ -138,8 +137,3 @@ def _to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
     geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
     return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))
-
-
-def _embed(path: Path, layer: Layer) -> None:
-    names = {"geometry_column": GEOMETRY_COLUMN, "name": layer.name[:30]}
-    embed_style(path, layer.name, style=layer.style or "", **names)

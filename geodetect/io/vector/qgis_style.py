@@ -1,106 +1,216 @@
-"""How QGIS shall draw detections: outlined boxes, coloured by score."""
+"""QGIS layer styles (QML), and the colours that maps, reports and plots share."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from typing import Literal, TypeAlias
 from xml.etree import ElementTree as ET
 
-from geodetect.io.vector.timestamp import STAMP
-from geodetect.version import __version__
+import numpy as np
 
-STYLE_NAME = "detections by score"
-BREAKS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)  # fixed, so that maps can be compared
+from geodetect.types import FloatArray
+
+Colour: TypeAlias = tuple[int, int, int]  # red, green, blue, 0..255
+GeometryKind: TypeAlias = Literal["point", "line", "polygon"]
+
+# bright, so that they show on imagery
+TRUE_POSITIVE: Colour = (64, 224, 190)
+FALSE_POSITIVE: Colour = (255, 140, 60)
+FALSE_NEGATIVE: Colour = (255, 64, 160)
+
+# Okabe and Ito (2008), "Color Universal Design": eight colours that colour-blind eyes tell apart
+ORANGE: Colour = (230, 159, 0)
+SKY_BLUE: Colour = (86, 180, 233)
+GREEN: Colour = (0, 158, 115)
+YELLOW: Colour = (240, 228, 66)
+BLUE: Colour = (0, 114, 178)
+VERMILLION: Colour = (213, 94, 0)
+PURPLE: Colour = (204, 121, 167)
+GREY: Colour = (153, 153, 153)
+
+SCORE_BREAKS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)  # fixed, so that maps can be compared
 # five steps of the upper two thirds of "plasma" (Smith and van der Walt 2015): brighter with the
 # score, so colour-blind eyes tell them apart too, and none is a colour of water or grass
-COLOURS = ("156,23,158", "204,71,120", "237,121,83", "253,180,47", "240,249,33")
-CASING = "0,0,0,140"  # a dark rim, so that each colour shows on bright and dark ground
-LINE_MM, CASING_MM = 0.5, 0.9
+SCORE_COLOURS: tuple[Colour, ...] = (
+    *((156, 23, 158), (204, 71, 120), (237, 121, 83), (253, 180, 47), (240, 249, 33)),
+)
+# "viridis" in five steps (Smith and van der Walt 2015), dark for high values
+QUANTILE_COLOURS: tuple[Colour, ...] = (
+    *((253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (68, 1, 84)),
+)
 
-# as QGIS creates it, so that it finds the style by itself
-_TABLE = """
-CREATE TABLE IF NOT EXISTS layer_styles (
-  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256),
-  f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
-  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
-  update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))
-"""
+CASING = "0,0,0,140"  # of lines: dark, so that each colour shows on bright and dark ground
+LINE_MM, CASING_EXTRA_MM, MARKER_MM = 0.5, 0.4, 2.4
+_LAYER_TYPES = {"point": "0", "line": "1", "polygon": "2"}
+_SYMBOL_TYPES = {"point": "marker", "line": "line", "polygon": "fill"}
 
 
-def qml(attribute: str = "score") -> str:
-    """A QGIS layer style: outlines without fill, graduated by a column with values in 0..1."""
-    root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
-    renderer = ET.SubElement(
-        root,
+def hex_colour(colour: Colour) -> str:
+    """Return a colour as CSS and matplotlib take it, ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Symbol of a feature: a line with a darker casing below, as outline of polygons.
+
+    Args:
+        colour: Colour of the line.
+        label: Text in the legend; empty: the value that has this symbol.
+        line: Pattern of the line.
+        fill: Opacity of the inside of polygons, 0..1, in the same colour.
+        width_mm: Width of the line.
+        casing: Draw the casing.
+    """
+
+    colour: Colour
+    label: str = ""
+    line: Literal["solid", "dash", "dot"] = "solid"
+    fill: float = 0.0
+    width_mm: float = LINE_MM
+    casing: bool = True
+
+
+def score_qml(attribute: str = "score") -> str:
+    """Return a style of polygons: outlines, coloured by a column with values in 0..1."""
+    renderer = ET.Element(
         "renderer-v2",
         {"type": "graduatedSymbol", "attr": attribute, "graduatedMethod": "GraduatedColor"},
     )
     ranges, symbols = ET.SubElement(renderer, "ranges"), ET.SubElement(renderer, "symbols")
-    for number, (lower, upper) in enumerate(pairwise(BREAKS)):
+    for number, (lower, upper) in enumerate(pairwise(SCORE_BREAKS)):
         limits = {"lower": f"{lower:.6f}", "upper": f"{upper:.6f}", "symbol": str(number)}
         ET.SubElement(ranges, "range", limits, label=f"{lower:.1f} to {upper:.1f}", render="true")
-        symbols.append(_outline(str(number), COLOURS[number]))
+        symbols.append(_symbol_element(Symbol(SCORE_COLOURS[number]), number))
     ET.SubElement(renderer, "classificationMethod", id="Custom")
-    ET.SubElement(root, "layerGeometryType").text = "2"  # polygons
+    return _document(renderer, "polygon")
+
+
+def categorised_qml(
+    attribute: str, symbols: Mapping[str, Symbol], *, geometry: GeometryKind = "polygon"
+) -> str:
+    """Return a style with one entry in the legend for each value of a column.
+
+    Features with other values are not drawn.
+
+    Args:
+        attribute: Name of the column.
+        symbols: Symbol of each value, in the order of the legend; later ones are drawn above
+            earlier ones.
+        geometry: Geometry type of the layer.
+
+    Returns:
+        QML.
+    """
+    renderer = ET.Element(
+        "renderer-v2", {"type": "categorizedSymbol", "attr": attribute, "symbollevels": "1"}
+    )
+    entries, elements = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for number, (value, symbol) in enumerate(symbols.items()):
+        entry = {"value": value, "symbol": str(number), "render": "true"}
+        ET.SubElement(entries, "category", entry, label=symbol.label or value)
+        elements.append(_symbol_element(symbol, number, geometry=geometry, level=number))
+    return _document(renderer, geometry)
+
+
+def graduated_qml(attribute: str, values: FloatArray) -> str:
+    """Return a style of polygons: five shades with about as many features each.
+
+    Features without a value are not filled, but outlined.
+
+    Args:
+        attribute: Name of the column.
+        values: ``float64[N]`` its values; NaN where there is none.
+
+    Returns:
+        QML.
+    """
+    finite = values[np.isfinite(values)]
+    steps = np.linspace(0, 1, len(QUANTILE_COLOURS) + 1)
+    edges: list[float] = np.unique(np.quantile(finite, steps)).tolist() if len(finite) else []
+    name = f'"{attribute}"'
+    rules = [(f"{name} IS NULL", Symbol(GREY, "not known", line="dash", casing=False))]
+    for number, (low, high) in enumerate(pairwise(edges if len(edges) > 1 else 2 * edges)):
+        is_last = number == max(len(edges) - 2, 0)
+        condition = f"{name} >= {low!r} AND {name} {'<=' if is_last else '<'} {high!r}"
+        label, colour = f"{low:.4g} to {high:.4g}", QUANTILE_COLOURS[number]
+        rules.append((condition, Symbol(colour, label, fill=0.55, width_mm=0.2, casing=False)))
+    renderer = ET.Element("renderer-v2", {"type": "RuleRenderer"})
+    entries, elements = ET.SubElement(renderer, "rules"), ET.SubElement(renderer, "symbols")
+    for number, (condition, symbol) in enumerate(rules):
+        ET.SubElement(entries, "rule", filter=condition, label=symbol.label, symbol=str(number))
+        elements.append(_symbol_element(symbol, number))
+    return _document(renderer, "polygon")
+
+
+def single_qml(symbol: Symbol, *, geometry: GeometryKind = "polygon") -> str:
+    """Return a style that draws all features alike."""
+    renderer = ET.Element("renderer-v2", {"type": "singleSymbol"})
+    ET.SubElement(renderer, "symbols").append(_symbol_element(symbol, 0, geometry=geometry))
+    return _document(renderer, geometry)
+
+
+def _document(renderer: ET.Element, geometry: GeometryKind) -> str:
+    root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
+    root.append(renderer)
+    ET.SubElement(root, "layerGeometryType").text = _LAYER_TYPES[geometry]
     ET.indent(root)
     doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
     return f"{doctype}\n{ET.tostring(root, encoding='unicode')}\n"
 
 
-def _outline(name: str, colour: str) -> ET.Element:
-    """A polygon symbol of two lines, the rim below the colour."""
-    symbol = ET.Element("symbol", {"type": "fill", "name": name, "alpha": "1"})
-    for width_mm, rgb in ((CASING_MM, CASING), (LINE_MM, f"{colour},255")):
-        layer = ET.SubElement(
-            symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"}
+def _symbol_element(
+    symbol: Symbol, number: int, *, geometry: GeometryKind = "polygon", level: int = 0
+) -> ET.Element:
+    """Return the XML of a symbol; symbols of higher levels are drawn above others."""
+    kind = {"point": "SimpleMarker", "line": "SimpleLine", "polygon": "SimpleFill"}[geometry]
+    colour = "{},{},{}".format(*symbol.colour)
+    if geometry == "point":
+        layers = [_marker_options(symbol, colour)]
+    else:
+        layers = [_line_options(geometry, f"{colour},255", symbol.width_mm, line=symbol.line)]
+        if geometry == "polygon" and symbol.fill > 0:
+            layers[0] |= {"style": "solid", "color": f"{colour},{round(symbol.fill * 255)}"}
+        if symbol.casing:
+            width_mm = symbol.width_mm + CASING_EXTRA_MM
+            layers.insert(0, _line_options(geometry, CASING, width_mm, line="solid"))
+    element = ET.Element(
+        "symbol", {"type": _SYMBOL_TYPES[geometry], "name": str(number), "alpha": "1"}
+    )
+    for options in layers:
+        attributes = {"class": kind, "enabled": "1", "locked": "0", "pass": str(level)}
+        option_map = ET.SubElement(
+            ET.SubElement(element, "layer", attributes), "Option", type="Map"
         )
-        options = ET.SubElement(layer, "Option", type="Map")
-        values = {
-            "style": "no",
-            "outline_style": "solid",
-            "outline_color": rgb,
-            "outline_width": str(width_mm),
-            "outline_width_unit": "MM",
-            "joinstyle": "miter",
-        }
-        for key, value in values.items():
-            ET.SubElement(options, "Option", type="QString", name=key, value=value)
-    return symbol
+        for key, value in options.items():
+            ET.SubElement(option_map, "Option", type="QString", name=key, value=value)
+    return element
 
 
-def embed_style(
-    path: Path, layer: str, *, geometry_column: str, style: str, name: str = STYLE_NAME
-) -> None:
-    """Put a style into a GeoPackage as the default of one of its layers.
+def _line_options(
+    geometry: GeometryKind, colour: str, width_mm: float, *, line: str
+) -> dict[str, str]:
+    prefix = "line" if geometry == "line" else "outline"
+    options = {
+        f"{prefix}_style": line,
+        f"{prefix}_color": colour,
+        f"{prefix}_width": f"{width_mm:g}",
+        f"{prefix}_width_unit": "MM",
+        "joinstyle": "miter",
+    }
+    return options if geometry == "line" else {"style": "no"} | options
 
-    Args:
-        path: The GeoPackage.
-        layer: The layer drawn so.
-        geometry_column: Its geometry column.
-        style: QML.
-        name: What the list of styles calls it; at most 30 characters.
 
-    Raises:
-        sqlite3.Error: The file cannot be written.
-    """
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute(_TABLE)
-        database.execute(
-            "INSERT OR IGNORE INTO gpkg_contents"
-            " (table_name, data_type, identifier, description, last_change)"
-            " VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?)",
-            (STAMP,),
-        )
-        database.execute(
-            "DELETE FROM layer_styles WHERE f_table_name = ? AND styleName = ?",
-            (layer, name),
-        )
-        database.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
-            " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner,"
-            " update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', ?)",
-            (layer, geometry_column, name, style, f"geodetect {__version__}", STAMP),
-        )
+def _marker_options(symbol: Symbol, colour: str) -> dict[str, str]:
+    is_solid = symbol.line == "solid"  # features that are not there have crosses, not dashes
+    return {
+        "name": "circle" if is_solid else "cross2",
+        "color": f"{colour},255",
+        "outline_color": CASING if is_solid else f"{colour},255",
+        "outline_width": "0.2" if is_solid else f"{symbol.width_mm:g}",
+        "outline_width_unit": "MM",
+        "size": f"{MARKER_MM:g}",
+        "size_unit": "MM",
+    }

@@ -24,10 +24,10 @@ from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.atomic import Publishing, Replace, check_folder, check_overwrite, write_atomically
 from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces, in_pieces
 from geodetect.io.vector.gdal import (
-    GEOMETRY_COLUMN,
     check_flatgeobuf,
     check_geopackage,
     check_shapefile,
+    embed_style,
     named_for_gdal,
     write_layer,
 )
@@ -39,7 +39,7 @@ from geodetect.io.vector.geojson import (
     to_geojson_lines,
 )
 from geodetect.io.vector.geoparquet import write_parquet
-from geodetect.io.vector.qgis_style import embed_style, qml
+from geodetect.io.vector.qgis_style import score_qml
 
 __all__ = ["FORMATS", "Format", "check_target", "format_of", "to_geojson", "write"]
 
@@ -249,9 +249,9 @@ def _reason(error: Exception) -> str:
 
 def _add_style(kind: Format, path: Path) -> None:
     if kind.name == "gpkg":
-        embed_style(path, LAYER, geometry_column=GEOMETRY_COLUMN, style=qml())
+        embed_style(path, LAYER, style=score_qml(), name="detections by score")
     else:
-        path.with_suffix(".qml").write_text(qml(), encoding="utf-8")
+        path.with_suffix(".qml").write_text(score_qml(), encoding="utf-8")
 
 
 def _encode_text(

@@ -9,16 +9,8 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from geodetect.io.vector.qgis_style import BREAKS, COLOURS
+from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, TRUE_POSITIVE, Colour
 
-Colour = tuple[int, int, int]
-
-STEPS: tuple[Colour, ...] = tuple(
-    (int(r), int(g), int(b)) for r, g, b in (text.split(",") for text in COLOURS)
-)
-FALSE_ALARM: Colour = (255, 140, 60)
-MISSED: Colour = (255, 64, 160)
-FOUND: Colour = (64, 224, 190)
 CASING: Colour = (0, 0, 0)
 INK, FAINT, PAPER = (27, 35, 48), (91, 101, 115), (255, 255, 255)
 SMALL_PX = 9.0  # smaller boxes are drawn as dots
@@ -28,9 +20,9 @@ DOT_PX = 5.0  # least size of dots and outlines
 def score_colour(score: float | None) -> Colour:
     """The colour of a score, as in the QGIS style; of no score the colour of a sure detection."""
     if score is None:
-        return FOUND
-    step = bisect_right(BREAKS, score) - 1
-    return STEPS[min(max(step, 0), len(STEPS) - 1)]
+        return TRUE_POSITIVE
+    step = bisect_right(SCORE_BREAKS, score) - 1
+    return SCORE_COLOURS[min(max(step, 0), len(SCORE_COLOURS) - 1)]
 
 
 def draw_box(canvas: ImageDraw.ImageDraw, box: Sequence[float], colour: Colour) -> None:

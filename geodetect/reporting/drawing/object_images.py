@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from geodetect.geo.tiles import Tile
+from geodetect.io.vector.qgis_style import Colour
 from geodetect.reporting.drawing.canvas import Frame, RasterFrame
 from geodetect.reporting.drawing.images import rgba
-from geodetect.reporting.drawing.marks import PAPER, Colour, draw_outline
+from geodetect.reporting.drawing.marks import PAPER, draw_outline
 from geodetect.types import FloatArray
 
 Outline = tuple[FloatArray, Colour]

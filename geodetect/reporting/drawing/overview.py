@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageDraw
 
-from geodetect.io.vector.qgis_style import BREAKS
+from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS
 from geodetect.reporting.drawing import marks
 from geodetect.reporting.drawing.canvas import RasterFrame
 from geodetect.reporting.drawing.images import picture
@@ -80,7 +80,7 @@ def _draw_text(image: Image.Image, x: int, y: int, text: str) -> None:
 def _draw_legend(canvas: ImageDraw.ImageDraw, x: int, y: int) -> None:
     """A swatch and its range of scores for each colour."""
     face = marks.font(13)
-    for (low, high), colour in zip(pairwise(BREAKS), marks.STEPS, strict=True):
+    for (low, high), colour in zip(pairwise(SCORE_BREAKS), SCORE_COLOURS, strict=True):
         top = y - SWATCH_PX // 2
         canvas.rectangle((x, top, x + SWATCH_PX, top + SWATCH_PX), colour, marks.CASING)
         text = f"{low:.1f} to {high:.1f}"

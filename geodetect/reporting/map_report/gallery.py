@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 from geodetect.reporting.drawing import marks
 from geodetect.reporting.drawing.canvas import RasterFrame
 from geodetect.reporting.drawing.images import encoded
@@ -67,8 +68,8 @@ def _neighbours(scene: Scene, box: FloatArray, sure: int) -> list[Outline]:
     right = judgement.truth_of[:sure] >= 0
     missed = (judgement.found_by < 0) | (judgement.found_by >= sure)
     layers = [
-        (judgement.truth.boxes[missed], marks.MISSED),
-        (found[right], marks.FOUND),
-        (found[~right], marks.FALSE_ALARM),
+        (judgement.truth.boxes[missed], FALSE_NEGATIVE),
+        (found[right], TRUE_POSITIVE),
+        (found[~right], FALSE_POSITIVE),
     ]
     return outlines_near(scene.frame, box, layers)

@@ -12,8 +12,14 @@ from pyproj import CRS
 
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.geojson import WGS84
-from geodetect.io.vector.qgis_style import BREAKS
-from geodetect.reporting.drawing import marks
+from geodetect.io.vector.qgis_style import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    SCORE_BREAKS,
+    SCORE_COLOURS,
+    TRUE_POSITIVE,
+    hex_colour,
+)
 from geodetect.reporting.drawing.canvas import Frame
 from geodetect.reporting.drawing.layers import Objects
 from geodetect.reporting.drawing.match_result import Judgement
@@ -40,11 +46,11 @@ def scene_content(scene: Scene) -> dict[str, Any]:
 def palette() -> dict[str, Any]:
     """Colours, the same as in the QGIS style and in pictures."""
     return {
-        "breaks": list(BREAKS),
-        "scores": [_css(colour) for colour in marks.STEPS],
-        "found": _css(marks.FOUND),
-        "false": _css(marks.FALSE_ALARM),
-        "missed": _css(marks.MISSED),
+        "breaks": list(SCORE_BREAKS),
+        "scores": [hex_colour(colour) for colour in SCORE_COLOURS],
+        "found": hex_colour(TRUE_POSITIVE),
+        "false": hex_colour(FALSE_POSITIVE),
+        "missed": hex_colour(FALSE_NEGATIVE),
     }
 
 
@@ -132,10 +138,6 @@ def _centres(objects: Objects) -> pd.DataFrame:
     return pd.DataFrame(
         {"centre": [f"{y:.6f}, {x:.6f}" for x, y in zip(lon, lat, strict=True)]}, index=table.index
     )
-
-
-def _css(colour: marks.Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _finite(value: float) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geodetect.io.atomic import write_atomically
-from geodetect.reporting.drawing import marks
+from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 from geodetect.reporting.drawing.contact_sheet import arrange
 from geodetect.reporting.drawing.images import encoded, write_picture
 from geodetect.reporting.html import markup
@@ -35,7 +35,11 @@ PLOT_TEXTS = {
     "f1": "Precision, recall and F1 over the score threshold",
     "reliability": "Share of right detections over their score",
 }
-COLOURS = (("missed", marks.MISSED), ("found", marks.FOUND), ("false alarm", marks.FALSE_ALARM))
+COLOURS = (
+    ("missed", FALSE_NEGATIVE),
+    ("found", TRUE_POSITIVE),
+    ("false alarm", FALSE_POSITIVE),
+)
 
 
 def write_training_page(

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from geodetect.errors import InputError, RasterError
-from geodetect.reporting.drawing import marks
+from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 from geodetect.reporting.drawing.canvas import RasterFrame, open_to_show, raster_frame
 from geodetect.reporting.drawing.contact_sheet import CHIP_PX
 from geodetect.reporting.drawing.layers import Objects, place
@@ -107,9 +107,9 @@ def _on_one_raster(
         found = sure.table["correct"].to_numpy(bool)
         missed = ~(truth.table["found_score"].to_numpy(np.float64) >= conf)
         layers = [
-            (truth.boxes[missed], marks.MISSED),
-            (sure.boxes[found], marks.FOUND),
-            (sure.boxes[~found], marks.FALSE_ALARM),
+            (truth.boxes[missed], FALSE_NEGATIVE),
+            (sure.boxes[found], TRUE_POSITIVE),
+            (sure.boxes[~found], FALSE_POSITIVE),
         ]
         return [
             {

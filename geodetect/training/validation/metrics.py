@@ -31,8 +31,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
 from geodetect.io.vector.geopackage import Layer, write_layers
-from geodetect.io.vector.qgis_categories import Category, single_qml
-from geodetect.io.vector.qgis_style import qml
+from geodetect.io.vector.qgis_style import TRUE_POSITIVE, Symbol, score_qml, single_qml
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
@@ -112,8 +111,8 @@ class Validation:
             OutputError: It cannot be written.
         """
         layers = [
-            Layer("detections", self.detections, qml()),
-            Layer("truth", self.truth, single_qml(Category("truth", "64,224,190"))),
+            Layer("detections", self.detections, score_qml()),
+            Layer("truth", self.truth, single_qml(Symbol(TRUE_POSITIVE))),
         ]
         return write_layers(layers, Path(run_dir) / FILE_NAME, overwrite=overwrite)
 

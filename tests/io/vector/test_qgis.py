@@ -19,7 +19,7 @@ from pyproj import CRS
 from geodetect.detection.detection_layer import COLUMNS, RasterDetections
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.io.vector.qgis_style import BREAKS
+from geodetect.io.vector.qgis_style import SCORE_BREAKS
 from geodetect.io.vector.write import write
 
 SCORES = np.array([0.1, 0.4, 0.6, 0.8, 0.95, 1.0])
@@ -132,7 +132,7 @@ def assert_styled(facts: dict[str, Any]) -> None:
     """Unfilled boxes in five colours by score, and all of them on the map."""
     assert facts["renderer"] == "graduatedSymbol"
     assert facts["attribute"] == "score"
-    assert facts["ranges"] == [list(pair) for pair in pairwise(BREAKS)]
+    assert facts["ranges"] == [list(pair) for pair in pairwise(SCORE_BREAKS)]
     assert set(facts["brushes"]) == {0}  # Qt.NoBrush
     assert len(set(facts["strokes"])) == 5
     assert set(facts["strokes"]) <= set(facts["painted"])

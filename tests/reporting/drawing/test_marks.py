@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from geodetect.io.vector.qgis_style import BREAKS
+from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, TRUE_POSITIVE
 from geodetect.reporting.drawing import marks
 
 GREEN = (0, 255, 0)
@@ -67,11 +67,11 @@ def test_a_box_too_small_for_an_outline_is_a_visible_dot():
 
 
 def test_colours_change_at_the_breaks_of_the_qgis_style():
-    just_below = [marks.score_colour(edge - 1e-6) for edge in BREAKS[1:]]
-    assert tuple(just_below) == marks.STEPS
-    assert tuple(marks.score_colour(edge) for edge in BREAKS[:-1]) == marks.STEPS
-    assert marks.score_colour(1.0) == marks.score_colour(7.0) == marks.STEPS[-1]
-    assert marks.score_colour(None) == marks.FOUND
+    just_below = [marks.score_colour(edge - 1e-6) for edge in SCORE_BREAKS[1:]]
+    assert tuple(just_below) == SCORE_COLOURS
+    assert tuple(marks.score_colour(edge) for edge in SCORE_BREAKS[:-1]) == SCORE_COLOURS
+    assert marks.score_colour(1.0) == marks.score_colour(7.0) == SCORE_COLOURS[-1]
+    assert marks.score_colour(None) == TRUE_POSITIVE
 
 
 @given(st.text(max_size=80), st.integers(20, 400))

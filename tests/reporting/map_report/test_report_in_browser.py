@@ -20,7 +20,7 @@ from PIL import Image
 
 import geodetect
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.reporting.drawing import marks
+from geodetect.io.vector.qgis_style import SCORE_COLOURS, TRUE_POSITIVE
 from geodetect.settings import ReportSettings
 from tests.helpers.tiny import write_raster
 
@@ -208,7 +208,7 @@ def test_a_report_opens_without_errors_and_without_a_network(
 def test_the_imagery_is_seen_below_the_boxes(browser: Any, pages: dict[str, Path], kind: str):
     report = opened(browser, pages[kind])
     report.wait(lambda: shows(report.picture("#map"), GROUND) > 10_000)
-    outlines = [marks.FOUND] if kind == "truth" else marks.STEPS[2:]
+    outlines = [TRUE_POSITIVE] if kind == "truth" else SCORE_COLOURS[2:]
     assert sum(shows(report.picture("#map"), colour) for colour in outlines) > 100
     assert report.problems() == []
 

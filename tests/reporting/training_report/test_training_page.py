@@ -18,9 +18,9 @@ from PIL import Image
 from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.geo.grid import Grid, parse_crs
 from geodetect.io.vector.geopackage import Layer, write_layers
+from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE
 from geodetect.model.card import Calibration, ModelCard, TrainingRecord
 from geodetect.model.file import write_model_file
-from geodetect.reporting.drawing import marks
 from geodetect.reporting.training_report.page import write_training_page
 from geodetect.reporting.training_report.run import model_file, read_run
 from geodetect.reporting.training_report.worst_errors import (
@@ -313,7 +313,7 @@ def test_chips_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
     raster = full.parent / "scene.tif"
     misses, alarms = error_chips(detections(raster), truth(raster), conf=0.4, count=3)
     assert (len(misses.chips), len(alarms.chips)) == (3, 3)
-    for kind, colour in ((misses, marks.MISSED), (alarms, marks.FALSE_ALARM)):
+    for kind, colour in ((misses, FALSE_NEGATIVE), (alarms, FALSE_POSITIVE)):
         for image, _ in kind.chips:
             pixels = np.asarray(image)
             assert (pixels == colour).all(axis=2).any()

@@ -13,18 +13,19 @@ import pytest
 import shapely
 
 from geodetect.io.vector.geopackage import Layer, write_layers
-from geodetect.io.vector.qgis_categories import (
+from geodetect.io.vector.qgis_style import (
     GREEN,
     ORANGE,
-    Category,
     GeometryKind,
+    Symbol,
     categorised_qml,
     graduated_qml,
     single_qml,
 )
 from tests.io.vector.test_qgis import interpreter, run_clean
 
-NEW, SEEN = Category("new", ORANGE, line="dash", fill=0.5), Category("seen", GREEN, label="known")
+NEW, SEEN = Symbol(ORANGE, line="dash", fill=0.5), Symbol(GREEN, label="known")
+STATUS = {"new": NEW, "seen": SEEN}
 SCRIPT = """
 import json, os, sys
 from qgis.core import QgsApplication, QgsVectorLayer
@@ -56,7 +57,7 @@ def options_of(symbol: ET.Element) -> list[dict[str, str]]:
 
 
 def test_each_category_has_its_symbol() -> None:
-    root = parsed(categorised_qml("status", [NEW, SEEN]))
+    root = parsed(categorised_qml("status", STATUS))
     renderer = root.find("renderer-v2")
     assert renderer is not None
     assert renderer.attrib["attr"] == "status"
@@ -64,8 +65,8 @@ def test_each_category_has_its_symbol() -> None:
     assert entries == [("new", "new"), ("seen", "known")]
     rim, line = options_of(next(renderer.iter("symbol")))
     assert line["outline_style"] == "dash"
-    assert line["outline_color"] == f"{ORANGE},255"
-    assert line["color"] == f"{ORANGE},128"
+    assert line["outline_color"] == "230,159,0,255"
+    assert line["color"] == "230,159,0,128"
     assert float(rim["outline_width"]) > float(line["outline_width"])
 
 
@@ -84,7 +85,7 @@ def test_symbols_suit_the_geometry(
 
 
 def test_a_symbol_without_rim_has_one_line() -> None:
-    (symbol,) = parsed(single_qml(Category("", GREEN, rim=False))).iter("symbol")
+    (symbol,) = parsed(single_qml(Symbol(GREEN, casing=False))).iter("symbol")
     (line,) = options_of(symbol)
     assert line["style"] == "no"
 
@@ -116,7 +117,7 @@ def test_qgis_reads_the_styles(tmp_path: Path) -> None:
         crs="EPSG:2154",
     )
     layers = [
-        Layer("changes", table, categorised_qml("status", [NEW, SEEN])),
+        Layer("changes", table, categorised_qml("status", STATUS)),
         Layer("zones", table, graduated_qml("density", table["density"].to_numpy())),
         Layer("plain", table, single_qml(SEEN)),
     ]
