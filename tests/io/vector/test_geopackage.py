@@ -19,7 +19,7 @@ from geodetect.io.vector import geopackage
 from geodetect.io.vector.chunks import ChangedPieces, TablePieces
 from geodetect.io.vector.gdal import check_geopackage
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
-from geodetect.io.vector.qgis_categories import ORANGE, Category, single_qml
+from geodetect.io.vector.qgis_style import ORANGE, Symbol, single_qml
 from tests.helpers.tiny import program_environment
 
 SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
@@ -31,7 +31,7 @@ def table(*shapes: shapely.Geometry, crs: str = "EPSG:2154") -> gpd.GeoDataFrame
 
 
 def two_layers() -> list[Layer]:
-    style = single_qml(Category("", ORANGE))
+    style = single_qml(Symbol(ORANGE))
     other = table(SQUARE, SQUARE, crs="EPSG:4326")
     return [Layer("first", table(SQUARE), style), Layer("second", other)]
 
