@@ -1,4 +1,4 @@
-"""What was found: compact columns, made into tables as a whole or piece by piece."""
+"""What was found: compact columns, made into tables as a whole or chunk by chunk."""
 
 from __future__ import annotations
 
@@ -183,8 +183,8 @@ class DetectionLayer:
     def __len__(self) -> int:
         return sum(map(len, self.rasters))
 
-    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
-        """The detection table in pieces; without objects one that is empty."""
+    def chunks(self) -> Iterator[gpd.GeoDataFrame]:
+        """The detection table in chunks; without objects one that is empty."""
         wkt, first_id = self._target, 1
         if not len(self):
             yield empty_table(wkt)
@@ -212,7 +212,7 @@ class DetectionLayer:
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
         """
-        pieces = list(self.pieces())
+        pieces = list(self.chunks())
         columns = {
             name: np.concatenate([piece[name].to_numpy() for piece in pieces]) for name in DTYPES
         }

@@ -167,11 +167,11 @@ def test_rasters_with_and_without_crs_do_not_mix():
 def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int):
     found = DetectionLayer(tuple(objects(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geodetect.io.vector.chunks.ROWS_AT_ONCE", rows_at_once)
-        pieces = list(found.pieces())
-    assert max(map(len, pieces)) <= rows_at_once
-    assert len(found) == sum(map(len, pieces)) == sum(counts)
-    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), found.table())
+        patch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", rows_at_once)
+        chunks = list(found.chunks())
+    assert max(map(len, chunks)) <= rows_at_once
+    assert len(found) == sum(map(len, chunks)) == sum(counts)
+    pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), found.table())
 
 
 def test_sums_are_those_of_the_table():

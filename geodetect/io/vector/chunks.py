@@ -1,4 +1,4 @@
-"""Tables in pieces, so that those of millions of rows need not be there as a whole."""
+"""Tables in chunks, so that those of millions of rows need not be there as a whole."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any, Protocol, TypeAlias
 
 import geopandas as gpd
 
-ROWS_AT_ONCE = 10_000
+CHUNK_ROWS = 10_000
 
 
-class TablePieces(Protocol):
+class TableChunks(Protocol):
     """Features that are handed out as tables of few rows."""
 
     @property
     def crs(self) -> Any:
-        """CRS of all pieces, as in geopandas; None: there is none."""
+        """CRS of all chunks, as in geopandas; None: there is none."""
         ...
 
     def __len__(self) -> int:
-        """Rows of all pieces together."""
+        """Rows of all chunks together."""
         ...
 
-    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+    def chunks(self) -> Iterator[gpd.GeoDataFrame]:
         """All rows in order, as often as asked; without rows one empty table."""
         ...
 
 
 def row_slices(count: int) -> Iterator[slice]:
     """Some rows as slices of few rows."""
-    return (slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE))
+    return (slice(start, start + CHUNK_ROWS) for start in range(0, count, CHUNK_ROWS))
 
 
-Table: TypeAlias = gpd.GeoDataFrame | TablePieces
+Table: TypeAlias = gpd.GeoDataFrame | TableChunks
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class WholeTable:
     def __len__(self) -> int:
         return len(self.table)
 
-    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+    def chunks(self) -> Iterator[gpd.GeoDataFrame]:
         """Slices of it."""
         for rows in row_slices(max(1, len(self.table))):
             yield self.table.iloc[rows]
 
 
 @dataclass(frozen=True)
-class ChangedPieces:
+class MappedChunks:
     """Pieces of which each is changed when it is asked for.
 
     Args:
@@ -70,18 +70,18 @@ class ChangedPieces:
         crs: CRS of what it gives.
     """
 
-    source: TablePieces
+    source: TableChunks
     change: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
     crs: Any
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def pieces(self) -> Iterator[gpd.GeoDataFrame]:
-        """The changed pieces."""
-        return map(self.change, self.source.pieces())
+    def chunks(self) -> Iterator[gpd.GeoDataFrame]:
+        """The changed chunks."""
+        return map(self.change, self.source.chunks())
 
 
-def in_pieces(table: Table) -> TablePieces:
-    """A table, or what is in pieces already, as pieces."""
+def as_chunks(table: Table) -> TableChunks:
+    """A table, or what is in chunks already, as chunks."""
     return WholeTable(table) if isinstance(table, gpd.GeoDataFrame) else table

@@ -1,4 +1,4 @@
-"""Layers that GDAL writes, piece by piece, and whether all of them arrived.
+"""Layers that GDAL writes, chunk by chunk, and whether all of them arrived.
 
 GDAL says nothing of a disk that fills up when it closes a file, so each file is looked over.
 """
@@ -23,7 +23,7 @@ import shapely
 from geopandas.array import GeometryDtype
 
 from geodetect.errors import InputError
-from geodetect.io.vector.chunks import ROWS_AT_ONCE, TablePieces
+from geodetect.io.vector.chunks import CHUNK_ROWS, TableChunks
 from geodetect.version import __version__
 
 GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
@@ -70,7 +70,7 @@ class Survey:
     all_placed: bool
 
 
-def survey(table: TablePieces) -> Survey:
+def survey(table: TableChunks) -> Survey:
     """Look through a table.
 
     Raises:
@@ -78,17 +78,17 @@ def survey(table: TablePieces) -> Survey:
     """
     kinds: set[str] = set()
     schemas, all_placed = [], True
-    for piece in table.pieces():
-        kinds.update(piece.geom_type.dropna().unique())
-        all_placed &= not (piece.geometry.isna() | piece.geometry.is_empty).any()
-        schemas.append(pa.Schema.from_pandas(_attributes(piece), preserve_index=False))
+    for chunk in table.chunks():
+        kinds.update(chunk.geom_type.dropna().unique())
+        all_placed &= not (chunk.geometry.isna() | chunk.geometry.is_empty).any()
+        schemas.append(pa.Schema.from_pandas(_attributes(chunk), preserve_index=False))
     whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
     fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
     return Survey(frozenset(kinds), pa.schema(fields), all_placed=all_placed)
 
 
 def write_layer(
-    table: TablePieces, target: Path, *, driver: str, layer: str, known: Survey | None = None
+    table: TableChunks, target: Path, *, driver: str, layer: str, known: Survey | None = None
 ) -> None:
     """Write a table as a layer; into a GeoPackage that is there, as a further one.
 
@@ -126,7 +126,7 @@ def write_layer(
         except Exception:
             if not failures:
                 raise
-    if failures:  # what went wrong in a piece reaches GDAL as a text only
+    if failures:  # what went wrong in a chunk reaches GDAL as a text only
         raise failures[0]
     if driver == "GPKG":
         with closing(sqlite3.connect(target)) as database, database:
@@ -161,13 +161,13 @@ def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
     own.rename(path)
 
 
-def _attributes(piece: gpd.GeoDataFrame) -> pd.DataFrame:
+def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
     """All columns but the geometry, under names that are texts."""
-    columns = pd.DataFrame(piece.drop(columns=piece.geometry.name))
+    columns = pd.DataFrame(chunk.drop(columns=chunk.geometry.name))
     others = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
     if others:
         raise InputError(
-            f"the table has several columns of geometries ({piece.geometry.name}, "
+            f"the table has several columns of geometries ({chunk.geometry.name}, "
             f"{', '.join(map(str, others))}), of which this format holds one; leave the others "
             f"away, or write GeoParquet"
         )
@@ -179,13 +179,13 @@ def _attributes(piece: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def _batches(
-    table: TablePieces, schema: pa.Schema, failures: list[BaseException]
+    table: TableChunks, schema: pa.Schema, failures: list[BaseException]
 ) -> Iterator[pa.RecordBatch]:
     """The rows as GDAL takes them; what goes wrong is kept."""
     try:
-        for piece in table.pieces():
-            columns = _attributes(piece)
-            wkb = shapely.to_wkb(np.asarray(piece.geometry.array))
+        for chunk in table.chunks():
+            columns = _attributes(chunk)
+            wkb = shapely.to_wkb(np.asarray(chunk.geometry.array))
             arrays = [
                 pa.Array.from_pandas(columns[field.name], type=field.type)
                 for field in schema.remove(len(schema) - 1)
@@ -229,7 +229,7 @@ def check_flatgeobuf(path: Path, rows: int) -> None:
         OSError: It has not.
         pyogrio.errors.DataSourceError: As other errors of pyogrio, it cannot be read.
     """
-    with pyogrio.open_arrow(path, batch_size=ROWS_AT_ONCE, use_pyarrow=True) as (_, batches):
+    with pyogrio.open_arrow(path, batch_size=CHUNK_ROWS, use_pyarrow=True) as (_, batches):
         _check_rows(sum(len(batch) for batch in batches), rows)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 
 from geodetect.geo.reproject import reproject
-from geodetect.io.vector.chunks import Table, in_pieces
+from geodetect.io.vector.chunks import Table, as_chunks
 from geodetect.types import AnyArray
 
 WGS84 = "EPSG:4326"
@@ -64,8 +64,8 @@ def to_geojson_lines(table: Table, stream: TextIO) -> None:
 
 def features(table: Table) -> Iterator[str]:
     """The rows of a table as GeoJSON features, each a text without line breaks."""
-    for piece in in_pieces(table).pieces():
-        yield from _features(piece)
+    for chunk in as_chunks(table).chunks():
+        yield from _features(chunk)
 
 
 def _features(table: gpd.GeoDataFrame) -> Iterator[str]:

@@ -15,7 +15,7 @@ import shapely
 from geodetect.errors import InputError
 from geodetect.io.atomic import Publishing, Replace, write_atomically
 from geodetect.io.vector import write as vector
-from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces
+from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks
 from geodetect.io.vector.gdal import (
     Survey,
     check_geopackage,
@@ -122,12 +122,12 @@ def check_layers(
         )
 
 
-def _one_kind(table: TablePieces) -> tuple[TablePieces, Survey]:
+def _one_kind(table: TableChunks) -> tuple[TableChunks, Survey]:
     """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
     known = survey(table)
     for simple, multi in _MULTI_OF.items():
         if known.kinds == {simple, multi}:
-            one_kind = ChangedPieces(table, partial(_to_multi, simple), table.crs)
+            one_kind = MappedChunks(table, partial(_to_multi, simple), table.crs)
             return one_kind, replace(known, kinds=frozenset({multi}))
     return table, known
 

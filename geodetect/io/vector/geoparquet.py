@@ -12,15 +12,15 @@ import geopandas as gpd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geodetect.io.vector.chunks import TablePieces
+from geodetect.io.vector.chunks import TableChunks
 
-PIECES_PER_GROUP = 10  # readers like groups of a hundred thousand rows
+CHUNKS_PER_GROUP = 10  # readers like groups of a hundred thousand rows
 _GEO = b"geo"  # of the metadata, https://geoparquet.org/releases/v1.1.0
 _PANDAS = b"pandas"
 _FIELD_ID = b"PARQUET:field_id"  # the reader's, not the table's
 
 
-def write_parquet(table: TablePieces, path: Path) -> None:
+def write_parquet(table: TableChunks, path: Path) -> None:
     """Write a table.
 
     Args:
@@ -30,29 +30,29 @@ def write_parquet(table: TablePieces, path: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    schema = _schema_of_all([_as_geopandas_writes(piece).schema for piece in table.pieces()])
+    schema = _schema_of_all([_as_geopandas_writes(chunk).schema for chunk in table.chunks()])
     with path.open("wb") as stream, pq.ParquetWriter(stream, schema) as writer:
-        rows = (_as_geopandas_writes(piece).cast(schema) for piece in table.pieces())
+        rows = (_as_geopandas_writes(chunk).cast(schema) for chunk in table.chunks())
         for group in _groups(rows):
             writer.write_table(group)
 
 
-def _as_geopandas_writes(piece: gpd.GeoDataFrame) -> pa.Table:
+def _as_geopandas_writes(chunk: gpd.GeoDataFrame) -> pa.Table:
     # Memory of Arrow's own: its threads let go of it at some time after the reading, and abort the
     # process where that is Python's and the interpreter is just ending.
     memory = pa.BufferOutputStream()
-    piece.to_parquet(memory, index=False, compression=None)
+    chunk.to_parquet(memory, index=False, compression=None)
     return pq.read_table(pa.BufferReader(memory.getvalue()))
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     rest = iter(tables)
-    while group := list(islice(rest, PIECES_PER_GROUP)):
+    while group := list(islice(rest, CHUNKS_PER_GROUP)):
         yield pa.concat_tables(group)
 
 
 def _schema_of_all(schemas: list[pa.Schema]) -> pa.Schema:
-    """Types and metadata that are true of all pieces."""
+    """Types and metadata that are true of all chunks."""
     whole = pa.unify_schemas(schemas, promote_options="permissive")
     fields = [field.with_metadata(_own(field.metadata)) for field in whole]
     geo: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def _schema_of_all(schemas: list[pa.Schema]) -> pa.Schema:
         geo = _joined(geo, json.loads(schema.metadata[_GEO]))
     metadata = {**schemas[0].metadata, _GEO: json.dumps(geo)}
     if len({schema.metadata.get(_PANDAS) for schema in schemas}) > 1:
-        metadata.pop(_PANDAS, None)  # the types of one piece are not those of all
+        metadata.pop(_PANDAS, None)  # the types of one chunk are not those of all
     return pa.schema(fields, metadata)
 
 
@@ -69,7 +69,7 @@ def _own(metadata: Mapping[bytes, bytes] | None) -> dict[bytes, bytes]:
 
 
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What the metadata of two pieces say of both."""
+    """What the metadata of two chunks say of both."""
     if not one:
         return other
     columns = {

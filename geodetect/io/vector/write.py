@@ -22,7 +22,7 @@ from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.grid import parse_crs
 from geodetect.geo.reproject import reproject, same_crs
 from geodetect.io.atomic import Publishing, Replace, check_folder, check_overwrite, write_atomically
-from geodetect.io.vector.chunks import ChangedPieces, Table, TablePieces, in_pieces
+from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
 from geodetect.io.vector.gdal import (
     check_flatgeobuf,
     check_geopackage,
@@ -61,7 +61,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    encode: Callable[[TablePieces, Path], None]
+    encode: Callable[[TableChunks, Path], None]
     any_crs: bool = True
     parts: tuple[str, ...] = ()
 
@@ -118,7 +118,7 @@ def write(
     target = Path(path)
     kind = format_of(target, format)
     _check_options(kind, crs=crs, style=style)
-    placed = in_crs(table, crs) if kind.any_crs else in_pieces(table)
+    placed = in_crs(table, crs) if kind.any_crs else as_chunks(table)
     belongs = partial(kind.belongs, to=target.resolve())
     with (
         disk_errors(target),
@@ -196,32 +196,32 @@ def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
         )
 
 
-def in_crs(table: Table, crs: str | None) -> TablePieces:
+def in_crs(table: Table, crs: str | None) -> TableChunks:
     """A table in the CRS that ``--crs`` names; as it is if none is named.
 
     On longitudes and latitudes, geometries are cut at the antimeridian.
 
     Raises:
         GeoreferenceError: The table has no CRS, or the other one cannot be used: some of it only
-            when a piece is made that has no place there.
+            when a chunk is made that has no place there.
     """
-    pieces = in_pieces(table)
+    chunks = as_chunks(table)
     if crs is None:
-        return pieces
-    if pieces.crs is None:
+        return chunks
+    if chunks.crs is None:
         raise GeoreferenceError(
             f"the detections have no CRS, so they cannot be written in {crs}; "
             f"name the raster's CRS with --src-crs, or leave --crs away"
         )
-    own, wkt = pieces.crs.to_wkt(), parse_crs(crs, option="--crs")
+    own, wkt = chunks.crs.to_wkt(), parse_crs(crs, option="--crs")
     in_degrees = CRS(wkt).is_geographic
 
-    def moved(piece: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        geometry = reproject(np.asarray(piece.geometry.array), own, wkt)
+    def moved(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        geometry = reproject(np.asarray(chunk.geometry.array), own, wkt)
         geometry = cut_at_antimeridian(geometry) if in_degrees else geometry
-        return piece.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+        return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
 
-    return ChangedPieces(pieces, moved, CRS(wkt))
+    return MappedChunks(chunks, moved, CRS(wkt))
 
 
 @contextmanager
@@ -255,32 +255,32 @@ def _add_style(kind: Format, path: Path) -> None:
 
 
 def _encode_text(
-    to_text: Callable[[TablePieces, TextIO], None], table: TablePieces, path: Path
+    to_text: Callable[[TableChunks, TextIO], None], table: TableChunks, path: Path
 ) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         to_text(table, stream)
 
 
-def _encode_geopackage(table: TablePieces, path: Path) -> None:
+def _encode_geopackage(table: TableChunks, path: Path) -> None:
     with named_for_gdal(path, ".gpkg") as own:
         write_layer(table, own, driver="GPKG", layer=LAYER)
     check_geopackage(path, {LAYER: len(table)})
 
 
-def _encode_flatgeobuf(table: TablePieces, path: Path) -> None:
+def _encode_flatgeobuf(table: TableChunks, path: Path) -> None:
     with named_for_gdal(path, ".fgb") as own:
         write_layer(table, own, driver="FlatGeobuf", layer=path.stem)
         check_flatgeobuf(own, len(table))
 
 
-def _encode_shapefile(table: TablePieces, path: Path) -> None:
+def _encode_shapefile(table: TableChunks, path: Path) -> None:
     with named_for_gdal(path, ".shp") as own:
         write_layer(table, own, driver="ESRI Shapefile", layer=path.stem)
     check_shapefile(path, len(table))
 
 
-def _csv(table: TablePieces, stream: TextIO) -> None:
-    for number, rows in enumerate(table.pieces()):
+def _csv(table: TableChunks, stream: TextIO) -> None:
+    for number, rows in enumerate(table.chunks()):
         geometry = np.asarray(rows.geometry.array)
         columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
         flags = columns.select_dtypes(bool)

@@ -15,7 +15,7 @@ from pyproj import Transformer
 from geodetect.detection.detection_layer import RasterDetections, empty_table
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid, parse_crs
-from geodetect.io.vector.chunks import ROWS_AT_ONCE
+from geodetect.io.vector.chunks import CHUNK_ROWS
 from geodetect.io.vector.geojson import cut_at_antimeridian, to_geojson, to_geojson_lines
 
 UTM = Grid(parse_crs("EPSG:32632"), Affine(0.1, 0, 450000, 0, -0.1, 5300000), 4000, 3000)
@@ -129,7 +129,7 @@ def test_features_without_columns_have_empty_properties():
 
 
 def test_rows_beyond_one_batch_are_all_written():
-    count = ROWS_AT_ONCE + 1
+    count = CHUNK_ROWS + 1
     frame = gpd.GeoDataFrame(
         {"id": range(count)}, geometry=shapely.points(np.zeros((count, 2))), crs="EPSG:4326"
     )

@@ -16,7 +16,7 @@ import shapely
 
 from geodetect.errors import InputError, OutputError
 from geodetect.io.vector import geopackage
-from geodetect.io.vector.chunks import ChangedPieces, TablePieces
+from geodetect.io.vector.chunks import MappedChunks, TableChunks
 from geodetect.io.vector.gdal import check_geopackage
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
 from geodetect.io.vector.qgis_style import ORANGE, Symbol, single_qml
@@ -124,8 +124,8 @@ def test_rows_that_did_not_arrive_are_an_error(
     """As when the disk fills up, of which GDAL says nothing."""
     write = geopackage.write_layer
 
-    def lose_rows(rows: TablePieces, *args: object, **options: object) -> None:
-        write(ChangedPieces(rows, lambda piece: piece.iloc[:1], rows.crs), *args, **options)
+    def lose_rows(rows: TableChunks, *args: object, **options: object) -> None:
+        write(MappedChunks(rows, lambda chunk: chunk.iloc[:1], rows.crs), *args, **options)
 
     monkeypatch.setattr(geopackage, "write_layer", lose_rows)
     with pytest.raises(OutputError, match=r"out\.gpkg: only 1 of 2 rows were written"):

@@ -17,7 +17,7 @@ from geodetect.io.vector.geoparquet import write_parquet
 class Stopped:
     crs = "EPSG:2056"
 
-    def pieces(self):
+    def chunks(self):
         yield geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=self.crs)
         sys.exit(3)
 

@@ -297,7 +297,7 @@ def test_columns_may_be_numbered(tmp_path: Path, suffix: str):
 
 
 def test_categories_fit_a_geoparquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("geodetect.io.vector.chunks.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 2)
     kinds = {"number": pd.Categorical([3, 1, 3]), "text": pd.Categorical(["a", None, "b"])}
     found = gpd.read_parquet(write(table(count=3).assign(**kinds), tmp_path / "out.parquet"))
     assert found["number"].tolist() == [3, 1, 3]
@@ -318,7 +318,7 @@ def test_pieces_make_the_file_of_the_whole_table(
 ):
     found = objects("north-up", "rotated")
     whole = read_any(write(found.table(), tmp_path / f"whole.{suffix}", crs=crs))
-    monkeypatch.setattr("geodetect.io.vector.chunks.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 7)
     for number, rows in enumerate((found, found.table())):
         cut = read_any(write(rows, tmp_path / f"cut{number}.{suffix}", crs=crs))
         assert_geodataframe_equal(cut, whole)
@@ -331,8 +331,8 @@ def read_any(path: Path) -> gpd.GeoDataFrame:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_types_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str):
-    """The first piece of a table may hold nothing where a later one holds text."""
-    monkeypatch.setattr("geodetect.io.vector.chunks.ROWS_AT_ONCE", 2)
+    """The first chunk of a table may hold nothing where a later one holds text."""
+    monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 2)
     notes = pd.Series([None, None, None, "late", None], dtype=object)
     sizes = pd.Series([1, 2, 3, 4, 5.5], dtype=object)
     frame = gpd.GeoDataFrame(
@@ -349,18 +349,18 @@ def test_types_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_goes_wrong_in_a_piece_comes_through(
     tmp_path: Path, suffix: str, error: type[BaseException]
 ):
-    """Also where GDAL asks for the pieces, which knows texts of errors only."""
+    """Also where GDAL asks for the chunks, which knows texts of errors only."""
 
     class Broken(WholeTable):
         asked = 0
 
-        def pieces(self) -> Iterator[gpd.GeoDataFrame]:
+        def chunks(self) -> Iterator[gpd.GeoDataFrame]:
             self.__class__.asked += 1
             yield self.table
             if suffix in ("geojson", "geojsonl", "csv") or self.asked == 2:
-                raise error("in a piece")
+                raise error("in a chunk")
 
-    with pytest.raises(error, match="in a piece"):
+    with pytest.raises(error, match="in a chunk"):
         write(Broken(table()), tmp_path / f"out.{suffix}")
     assert list(tmp_path.iterdir()) == []
 
