@@ -86,7 +86,7 @@ def prepare(folder: Path, weights: Path | None = None) -> Setup:
     else:
         shutil.copyfile(weights, setup.weights)
     geodeep_model(setup.weights, setup.onnx, conf=CONF, iou=IOU, overlap=OVERLAP)
-    geodetect.convert(setup.weights, setup.stock, tile_px=TILE_PX, resize_px=INPUT_PX)
+    geodetect.convert(setup.weights, setup.stock, tile_size=TILE_PX, resize=INPUT_PX)
     if weights is None:
         return setup
     int8 = folder.absolute() / "int8.safetensors"

@@ -52,7 +52,7 @@ class Change:
     def made(self) -> Iterator[None]:
         """Change network and constants for a while."""
         config = network_config(OURS).model_copy(update=self.network)
-        networks = {**presets.NETWORKS, OURS: lambda: config}
+        networks = {**presets.NETWORKS, OURS: config}
         with ExitStack() as stack:
             stack.enter_context(patch.object(presets, "NETWORKS", networks))
             for name, value in self.constants.items():

@@ -163,9 +163,9 @@ def train_stock(settings: geodetect.TrainSettings, folder: Path) -> Trained:
     geodetect.convert(
         weights,
         target,
-        gsd_m=settings.gsd,
-        tile_px=settings.chip_px,
-        resize_px=INPUT_PX,
+        gsd=settings.gsd,
+        tile_size=settings.chip_px,
+        resize=INPUT_PX,
         overwrite=True,
     )
     return Trained(target, steps * settings.batch_size / passed, steps, STOCK_IOU)

@@ -11,7 +11,7 @@ import torch
 
 from geodetect.errors import DivergenceError, InputError
 from geodetect.model.card import ModelCard, NetworkConfig
-from geodetect.model.checkpoints.initialization import initialise, with_heads_of
+from geodetect.model.checkpoints.initialization import initialise, match_head_depth
 from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import Anchors
 from geodetect.model.network.presets import network_config
@@ -106,7 +106,7 @@ def train(
             _check_batch(settings, processes)
             config = network_config(settings.network, backbone=settings.backbone)
             if settings.network == OURS:
-                config = with_heads_of(config, settings.init)
+                config = match_head_depth(config, settings.init)
             anchors = Anchors.of(config)
             grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
             gsd_m = settings.gsd or _median_gsd_m(grounds)

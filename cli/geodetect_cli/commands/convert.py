@@ -93,12 +93,12 @@ def command(
         weights,
         output,
         classes=options.parse_names(classes),
-        gsd_m=gsd,
+        gsd=gsd,
         name=name,
-        tile_px=tile_size,
-        resize_px=None if no_resize else resize,
+        tile_size=tile_size,
+        resize=None if no_resize else resize,
         norm_eps=norm_eps,
-        anchors_px=sizes or PAPER_ANCHORS_PX,
+        anchor_sizes=sizes or PAPER_ANCHORS_PX,
         overwrite=overwrite,
     )
     if as_json:

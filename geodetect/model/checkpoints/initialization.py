@@ -1,4 +1,4 @@
-"""What a training starts from."""
+"""Initial weights of a training: random, pretrained on ImageNet, or those of a model."""
 
 from __future__ import annotations
 
@@ -16,52 +16,56 @@ from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import list_models, load_card, read_model_file
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.network.timm_backbone import TimmTrunk, load_trunk
+from geodetect.model.network.timm_backbone import TimmBackbone, load_timm_weights
 
-IMAGENET, NOTHING = "imagenet", "none"
-TRUNK = "trunk."  # what the names of its parameters begin with in a model
+IMAGENET, RANDOM = "imagenet", "none"
+BACKBONE_PREFIX = "trunk."  # of parameter names in model files
 
 
 def initialise(network: RetinaNet, init: str) -> str:
-    """Load weights into a new network and say in words which.
+    """Load initial weights into a new network and return a description of them.
 
     Args:
         network: Changed in place.
         init: ``none``, ``imagenet`` (downloaded by torchvision or timm), the name or path of a
-            model, or a safetensors file that holds a trunk under torchvision's or timm's names.
+            model, or a safetensors file of a backbone with torchvision's or timm's parameter names.
 
     Raises:
-        ModelFileError: The weights cannot be had or do not fit.
+        ModelFileError: The weights cannot be downloaded or read, or do not fit.
     """
-    if init == NOTHING:
+    if init == RANDOM:
         return "random weights"
+    backbone = network.config.backbone
     if init == IMAGENET:
-        return _load_imagenet(network)
+        if isinstance(network.trunk, TimmBackbone):
+            load_timm_weights(network.trunk, init)
+            return f"{backbone} backbone with the weights of timm"
+        return _load_backbone(network, _download_imagenet(backbone), init)
     if _is_model(init):
         return _load_model(network, init)
     path = Path(init).expanduser()
     if not path.is_file():
-        known = ", ".join([IMAGENET, NOTHING, *list_models()])
+        names = ", ".join([IMAGENET, RANDOM, *list_models()])
         raise ModelFileError(
-            f"--init {init}: no such file or built-in model; expected {known} or the path of a "
+            f"`init` {init}: no such file or built-in model; expected {names} or the path of a "
             f"safetensors file"
         )
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"--init {init}: not a safetensors file ({error})") from error
-    if isinstance(network.trunk, TimmTrunk):
-        load_trunk(network.trunk, init, path)
-        return f"{network.config.backbone} trunk from {path.name}"
+        raise ModelFileError(f"`init` {init}: not a safetensors file ({error})") from error
+    if isinstance(network.trunk, TimmBackbone):
+        load_timm_weights(network.trunk, init, path)
+        return f"{backbone} backbone from {path.name}"
     if "conv1.weight" in weights:
-        return _load_trunk(network, weights, path.name)
+        return _load_backbone(network, weights, path.name)
     return _load_model(network, init)
 
 
-def card_of(init: str) -> ModelCard | None:
-    """The card of the model that a training starts from; None: it starts from no model.
+def initial_model_card(init: str) -> ModelCard | None:
+    """Return the card of the model that a training starts from; None if it starts from no model.
 
-    What is wrong with ``init``, ``initialise`` says.
+    Files that are damaged or missing are no models here; ``initialise`` raises their errors.
 
     Raises:
         ModelFileError: The model's card is damaged.
@@ -69,88 +73,79 @@ def card_of(init: str) -> ModelCard | None:
     return load_card(init) if _is_model(init) else None
 
 
-def with_heads_of(config: NetworkConfig, init: str) -> NetworkConfig:
-    """The network with heads as long as those of the model that a training starts from.
+def match_head_depth(config: NetworkConfig, init: str) -> NetworkConfig:
+    """Return the architecture with heads as deep as those of the model that a training starts from.
 
-    So none of the model's convolutions is dropped. Without such a model it stays as it is.
+    So none of the model's convolutions is dropped. Without such a model it is returned unchanged.
 
     Raises:
         ModelFileError: The model's card is damaged.
     """
-    start = card_of(init)
-    if start is None or start.network is None:
+    card = initial_model_card(init)
+    if card is None or card.network is None:
         return config
-    return config.model_copy(update={"head_convs": start.network.head_convs})
+    return config.model_copy(update={"head_convs": card.network.head_convs})
 
 
 def _is_model(init: str) -> bool:
-    """Whether it names a built-in model or a file of one; damaged and missing files are none."""
-    if init in (IMAGENET, NOTHING):
+    """Return True for a built-in model or a model file; False if it is damaged or missing."""
+    if init in (IMAGENET, RANDOM):
         return False
     if init in list_models():
         return True
     try:
         with safe_open(Path(init).expanduser(), "numpy") as file:
-            return any(key.startswith(TRUNK) for key in file.keys())  # noqa: SIM118
+            return any(key.startswith(BACKBONE_PREFIX) for key in file.keys())  # noqa: SIM118
     except (SafetensorError, OSError):
         return False
 
 
-def _load_imagenet(network: RetinaNet) -> str:
-    backbone = network.config.backbone
-    if isinstance(network.trunk, TimmTrunk):
-        load_trunk(network.trunk, IMAGENET)
-        return f"{backbone} trunk with the weights of timm"
-    return _load_trunk(network, _imagenet_trunk(backbone), IMAGENET)
-
-
-def _imagenet_trunk(backbone: str) -> dict[str, torch.Tensor]:
+def _download_imagenet(backbone: str) -> dict[str, torch.Tensor]:
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # torch announces it there
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # PyTorch prints the URL
             state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise ModelFileError(
-            f"--init imagenet: the weights of {backbone} cannot be downloaded ({error}); download "
-            f"them elsewhere and give the file with --init FILE, start from a built-in model with "
-            f"--init NAME, or from random weights with --init none"
+            f"`init` imagenet: the weights of {backbone} cannot be downloaded ({error}); download "
+            f"them elsewhere and give the file as `init`, or start from a built-in model, or from "
+            f"random weights with `init` none"
         ) from error
     return state
 
 
-def _load_trunk(network: RetinaNet, weights: dict[str, torch.Tensor], source: str) -> str:
-    wanted = network.trunk.state_dict().keys()
-    missing = sorted(wanted - weights.keys())
+def _load_backbone(network: RetinaNet, weights: dict[str, torch.Tensor], source: str) -> str:
+    config, names = network.config, network.trunk.state_dict().keys()
+    missing = sorted(names - weights.keys())
     if missing:
         raise ModelFileError(
-            f"--init {source}: holds no {missing[0]} and {len(missing) - 1} more of the parameters "
-            f"of a {network.config.backbone} with {network.config.trunk_stages} stages"
+            f"`init` {source}: holds no {missing[0]} and {len(missing) - 1} more of the parameters "
+            f"of a {config.backbone} with {config.trunk_stages} stages"
         )
     try:
-        network.trunk.load_state_dict({key: weights[key] for key in wanted})
+        network.trunk.load_state_dict({name: weights[name] for name in names})
     except RuntimeError as error:
         raise ModelFileError(
-            f"--init {source}: its parameters have other shapes than those of a "
-            f"{network.config.backbone}"
+            f"`init` {source}: its parameters have other shapes than those of a {config.backbone}"
         ) from error
-    return f"{network.config.backbone} trunk from {source}"
+    return f"{config.backbone} backbone from {source}"
 
 
 def _load_model(network: RetinaNet, name: str) -> str:
-    """All parameters of a model that fit: another class list keeps its new output layer."""
+    """Load all parameters that fit: with other classes the output layer stays a new one."""
     card, arrays = read_model_file(name)
-    own = network.state_dict()
+    state = network.state_dict()
     fitting = {
         key: torch.from_numpy(value).float()
         for key, value in arrays.items()
-        if key in own and own[key].shape == value.shape
+        if key in state and state[key].shape == value.shape
     }
-    wanted = network.config.backbone
-    found = wanted if card.network is None else card.network.backbone
-    if found != wanted or not any(key.startswith(TRUNK) for key in fitting):
+    expected = network.config.backbone
+    backbone = expected if card.network is None else card.network.backbone
+    if backbone != expected or not any(key.startswith(BACKBONE_PREFIX) for key in fitting):
         raise ModelFileError(
-            f"--init {name}: its network is of another kind than the one to train (backbone "
-            f"{found}, wanted {wanted}); start with --init {IMAGENET} or --init {NOTHING}"
+            f"`init` {name}: its network is of another kind than the one to train (backbone "
+            f"{backbone}, expected {expected}); start with `init` {IMAGENET} or `init` {RANDOM}"
         )
-    network.load_state_dict(own | fitting)
-    return f"model {card.name} ({len(fitting)} of {len(own)} parameters)"
+    network.load_state_dict(state | fitting)
+    return f"model {card.name} ({len(fitting)} of {len(state)} parameters)"

@@ -1,8 +1,7 @@
-"""RetinaNets of torchvision, and of DeepForest, which builds on them, as networks of ours.
+"""RetinaNets of torchvision, and of DeepForest, which builds on them, from their state dicts.
 
-A state dict says nearly everything of its network by the names and shapes of its parameters. What
-it does not say are the anchors (here torchvision's, unless stated), and the constant of the frozen
-batch norms.
+The names and shapes of parameters state nearly all of an architecture. Missing are the anchors
+(torchvision's, unless stated) and the constant of the frozen batch norms.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from torch import Tensor
 
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network.presets import PAPER_ANCHORS_PX, network_config, whole_octave
+from geodetect.model.network.presets import PAPER_ANCHORS_PX, network_config, whole_px_sizes
 from geodetect.model.network.retinanet import RetinaNet
 
 LOGITS = "head.classification_head.cls_logits.weight"
 BOXES = "head.regression_head.bbox_reg.weight"
 P6 = "backbone.fpn.extra_blocks.p6.weight"
 STEM = "backbone.body.conv1.weight"
-NORMED = "head.classification_head.conv.0.1.weight"  # group norm of version 2
-COUNTED = "backbone.body.bn1.num_batches_tracked"  # of a batch norm that was not frozen
+GROUP_NORM = "head.classification_head.conv.0.1.weight"  # of version 2
+BATCH_COUNT = "backbone.body.bn1.num_batches_tracked"  # of a batch norm that was not frozen
 ANCHORS_PER_CELL = 9
 BOX_VALUES = 4
 BACKBONES: dict[tuple[tuple[int, ...], int], str] = {  # blocks of each stage, convolutions of one
@@ -50,152 +49,159 @@ TOWER = r"head\.(\w+)_head\.conv\.(\d+)\.(\d+)\.(\w+)"
 
 
 @dataclass(frozen=True)
-class StockNetwork:
-    """A network of torchvision's kind.
+class TorchvisionRetinaNet:
+    """State dict of a RetinaNet of torchvision.
 
     Args:
-        tensors: Its parameters and buffers under torchvision's names.
-        prefix: What stood before the names.
-        version: torchvision's: 1, or 2 with group norm.
+        source: Its file, for error messages.
+        tensors: Parameters and buffers by torchvision's names.
+        prefix: Prefix of these names in the file.
+        version: Version of torchvision's architecture: 1, or 2 with group norm.
         outputs: Outputs of the classification head for each anchor.
-        trunk_was_frozen: Whether the batch norms kept no count, as frozen ones do not.
+        has_frozen_norms: True if its batch norms have no count of batches, as frozen ones.
     """
 
+    source: Path
     tensors: Mapping[str, Tensor]
     prefix: str
     version: int
     outputs: int
-    trunk_was_frozen: bool
+    has_frozen_norms: bool
 
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor], source: Path) -> TorchvisionRetinaNet:
+        """Find a RetinaNet in a state dict.
 
-def recognise(tensors: Mapping[str, Tensor], source: Path) -> StockNetwork:
-    """Find a RetinaNet in a state dict.
+        Args:
+            tensors: Parameters and buffers by name, perhaps all with a prefix such as ``model.``.
+            source: Its file, for error messages.
 
-    Args:
-        tensors: Parameters and buffers by name, perhaps all under a prefix such as ``model.``.
-        source: Named in errors.
-
-    Raises:
-        ModelFileError: It holds none that torchvision would build.
-    """
-    heads = sorted((key for key in tensors if key.endswith(LOGITS)), key=len)
-    if not heads:
-        raise ModelFileError(_unknown(tensors, source, missing=LOGITS))
-    prefix = heads[0].removesuffix(LOGITS)
-    own = {key.removeprefix(prefix): v for key, v in tensors.items() if key.startswith(prefix)}
-    for needed in (STEM, P6, BOXES):
-        if needed not in own or own[needed].ndim != len("OIHW"):
-            raise ModelFileError(_unknown(tensors, source, missing=prefix + needed))
-    anchors = len(own[BOXES]) // BOX_VALUES
-    if anchors != ANCHORS_PER_CELL:
-        raise ModelFileError(
-            f"{source}: its head has {anchors} anchors per cell; expected torchvision's "
-            f"{ANCHORS_PER_CELL} (three sizes, three ratios)"
+        Raises:
+            ModelFileError: It holds no RetinaNet that torchvision can build.
+        """
+        heads = sorted((key for key in tensors if key.endswith(LOGITS)), key=len)
+        prefix = heads[0].removesuffix(LOGITS) if heads else ""
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        for key in (LOGITS, STEM, P6, BOXES):
+            if key not in state or state[key].ndim != len("OIHW"):
+                raise ModelFileError(
+                    f"{source}: not a RetinaNet of torchvision or DeepForest: {prefix + key} is "
+                    f"missing; found {len(tensors)} tensors such as "
+                    f"{', '.join(list(tensors)[:3])}; expected the state dict of "
+                    f"retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2 or a DeepForest model"
+                )
+        anchors = len(state[BOXES]) // BOX_VALUES
+        if anchors != ANCHORS_PER_CELL:
+            raise ModelFileError(
+                f"{source}: its head has {anchors} anchors per cell; expected torchvision's "
+                f"{ANCHORS_PER_CELL} (three sizes, three ratios)"
+            )
+        return cls(
+            source=source,
+            tensors=state,
+            prefix=prefix,
+            version=2 if GROUP_NORM in state else 1,
+            outputs=len(state[LOGITS]) // anchors,
+            has_frozen_norms=BATCH_COUNT not in state,
         )
-    return StockNetwork(
-        tensors=own,
-        prefix=prefix,
-        version=2 if NORMED in own else 1,
-        outputs=len(own[LOGITS]) // anchors,
-        trunk_was_frozen=COUNTED not in own,
-    )
 
+    def architecture(
+        self, *, norm_eps: float, anchor_sizes: Sequence[float] = PAPER_ANCHORS_PX
+    ) -> NetworkConfig:
+        """Return the architecture.
 
-def configure(
-    stock: StockNetwork,
-    source: Path,
-    *,
-    norm_eps: float,
-    anchors_px: Sequence[float] = PAPER_ANCHORS_PX,
-) -> NetworkConfig:
-    """How the network is built.
+        Args:
+            norm_eps: Added to the variances of the batch norms.
+            anchor_sizes: Smallest anchor size of each of the five levels.
 
-    Args:
-        stock: The network.
-        source: Named in errors.
-        norm_eps: Added to the variances of the batch norms.
-        anchors_px: Smallest anchor size of each of its five levels.
+        Raises:
+            ModelFileError: The backbone is unknown.
+            InputError: The anchor sizes do not fit the levels.
+        """
+        preset = network_config("torchvision" if self.version == 1 else "torchvision-v2")
+        channels, inputs = self.tensors[P6].shape[:2]
+        if len(anchor_sizes) != len(preset.strides) or min(anchor_sizes) < 1:
+            raise InputError(
+                f"`anchor_sizes` takes {len(preset.strides)} sizes of at least 1 px, one for each "
+                f"level; found {', '.join(f'{size:g}' for size in anchor_sizes) or 'none'}"
+            )
+        changes = {
+            "backbone": self._backbone(),
+            "fpn_channels": channels,
+            "coarser_from": "pyramid" if inputs == channels else "trunk",
+            "norm_eps": norm_eps,
+            "anchor_sizes_px": tuple(whole_px_sizes(size) for size in anchor_sizes),
+        }
+        return preset.model_copy(update=changes)
 
-    Raises:
-        ModelFileError: Its trunk is none that is known.
-        InputError: The anchor sizes do not fit its levels.
-    """
-    preset = network_config("torchvision" if stock.version == 1 else "torchvision-v2")
-    width = stock.tensors[P6].shape
-    if len(anchors_px) != len(preset.strides) or min(anchors_px) < 1:
-        raise InputError(
-            f"--anchor-sizes takes {len(preset.strides)} sizes of at least 1 px, one for each "
-            f"level; found {', '.join(f'{size:g}' for size in anchors_px) or 'none'}"
+    def convert_parameters(
+        self, config: NetworkConfig, outputs: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """Return the parameters by geodetect's names, in the order of its anchors.
+
+        Args:
+            config: Architecture, see ``architecture``.
+            outputs: Outputs of the classification head to take, in the order of the class list.
+
+        Returns:
+            ``float32`` tensors, the state dict of ``RetinaNet(config, len(outputs))``.
+
+        Raises:
+            ModelFileError: Parameters are missing, of other shapes, or not finite.
+        """
+        state = {
+            _rename(key, self.version): value.float()
+            for key, value in self.tensors.items()
+            if not key.endswith("num_batches_tracked")
+        }
+        for kind in ("weight", "bias"):
+            for head, count, selection in (
+                ("classification", self.outputs, outputs),
+                ("regression", BOX_VALUES, range(BOX_VALUES)),
+            ):
+                key = f"{head}.output.{kind}"
+                if key in state and len(state[key]) == ANCHORS_PER_CELL * count:
+                    state[key] = _reorder_outputs(state[key], len(config.anchor_ratios), selection)
+        self._check_parameters(state, config, len(outputs))
+        return state
+
+    def _backbone(self) -> str:
+        names = "\n".join(self.tensors)
+        blocks = tuple(
+            len(set(re.findall(rf"^backbone\.body\.layer{i}\.(\d+)\.", names, re.MULTILINE)))
+            for i in range(1, 5)
         )
-    changes = {
-        "backbone": _backbone(stock, source),
-        "fpn_channels": width[0],
-        "coarser_from": "pyramid" if width[1] == width[0] else "trunk",
-        "norm_eps": norm_eps,
-        "anchor_sizes_px": tuple(whole_octave(size) for size in anchors_px),
-    }
-    return preset.model_copy(update=changes)
+        convs = 3 if "backbone.body.layer1.0.conv3.weight" in self.tensors else 2
+        if (blocks, convs) not in BACKBONES:
+            raise ModelFileError(
+                f"{self.source}: its backbone has stages of {', '.join(map(str, blocks))} blocks "
+                f"of {convs} convolutions; expected one of {', '.join(BACKBONES.values())}"
+            )
+        return BACKBONES[blocks, convs]
 
-
-def translate(
-    stock: StockNetwork, config: NetworkConfig, outputs: Sequence[int], source: Path
-) -> dict[str, Tensor]:
-    """The parameters under our names, in the order of our anchors, for some of the classes.
-
-    Args:
-        stock: The network.
-        config: How it is built.
-        outputs: The outputs that are classes, in the order of the class list; others are dropped.
-        source: Named in errors.
-
-    Returns:
-        ``float32`` tensors that ``RetinaNet(config, len(outputs))`` takes as its state.
-
-    Raises:
-        ModelFileError: Parameters are missing, of other shapes, or no numbers.
-    """
-    state = {
-        _renamed(key, stock.version): value.float()
-        for key, value in stock.tensors.items()
-        if not key.endswith("num_batches_tracked")
-    }
-    for kind in ("weight", "bias"):
-        for head, per_anchor in (("classification", stock.outputs), ("regression", BOX_VALUES)):
-            kept = outputs if head == "classification" else range(BOX_VALUES)
-            key = f"{head}.output.{kind}"
-            if key in state and len(state[key]) == ANCHORS_PER_CELL * per_anchor:
-                state[key] = _reordered(state[key], len(config.anchor_ratios), kept)
-    _check(state, config, len(outputs), source)
-    return state
-
-
-def _unknown(tensors: Mapping[str, Tensor], source: Path, *, missing: str) -> str:
-    some = ", ".join(list(tensors)[:3])
-    return (
-        f"{source}: not a RetinaNet of torchvision or DeepForest: {missing} is missing; found "
-        f"{len(tensors)} tensors such as {some}; expected the state dict of "
-        f"retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2 or a DeepForest model"
-    )
-
-
-def _backbone(stock: StockNetwork, source: Path) -> str:
-    names = "\n".join(stock.tensors)
-    blocks = tuple(
-        len(set(re.findall(rf"^backbone\.body\.layer{i}\.(\d+)\.", names, re.MULTILINE)))
-        for i in range(1, 5)
-    )
-    convs = 3 if "backbone.body.layer1.0.conv3.weight" in stock.tensors else 2
-    if (blocks, convs) not in BACKBONES:
-        raise ModelFileError(
-            f"{source}: its trunk has stages of {', '.join(map(str, blocks))} blocks of {convs} "
-            f"convolutions; expected one of {', '.join(BACKBONES.values())}"
+    def _check_parameters(
+        self, state: Mapping[str, Tensor], config: NetworkConfig, classes: int
+    ) -> None:
+        with torch.device("meta"):  # names and shapes only
+            expected = RetinaNet(config, classes).state_dict()
+        shapes, expected_shapes = (
+            {(key, value.shape) for key, value in tensors.items()} for tensors in (state, expected)
         )
-    return BACKBONES[blocks, convs]
+        wrong = sorted({key for key, _ in shapes ^ expected_shapes})
+        if wrong:
+            raise ModelFileError(
+                f"{self.source}: its parameters are not those of a {config.backbone} RetinaNet of "
+                f"torchvision; {len(wrong)} are missing, too many or of another shape, first "
+                f"{wrong[0]}"
+            )
+        if not all(value.isfinite().all() for value in state.values()):
+            raise ModelFileError(f"{self.source}: some of its weights are not finite numbers")
 
 
-def _renamed(key: str, version: int) -> str:
+def _rename(key: str, version: int) -> str:
+    """Return geodetect's name of a parameter of torchvision."""
     match = re.fullmatch(TOWER, key)
-    if match is not None:  # convolution, perhaps norm, ReLU: one after the other in ours
+    if match is not None:  # torchvision nests convolution, norm and ReLU, geodetect has them flat
         index = int(match[2]) * (version + 1) + int(match[3])
         return f"{match[1]}.tower.{index}.{match[4]}"
     for pattern, replacement in RENAMES:
@@ -204,23 +210,7 @@ def _renamed(key: str, version: int) -> str:
     return key
 
 
-def _reordered(values: Tensor, ratios: int, kept: Sequence[int]) -> Tensor:
-    """Output channels by size, then ratio, as ours, and not by ratio, then size."""
+def _reorder_outputs(values: Tensor, ratios: int, outputs: Sequence[int]) -> Tensor:
+    """Order output channels by anchor size, then ratio; torchvision's are by ratio, then size."""
     by_anchor = values.reshape(ratios, ANCHORS_PER_CELL // ratios, -1, *values.shape[1:])
-    return by_anchor.transpose(0, 1)[:, :, list(kept)].flatten(0, 2).contiguous()
-
-
-def _check(state: Mapping[str, Tensor], config: NetworkConfig, classes: int, source: Path) -> None:
-    with torch.device("meta"):  # names and shapes only
-        wanted = RetinaNet(config, classes).state_dict()
-    wrong = sorted(
-        {key for key in wanted if key not in state or state[key].shape != wanted[key].shape}
-        | (state.keys() - wanted.keys())
-    )
-    if wrong:
-        raise ModelFileError(
-            f"{source}: its parameters are not those of a {config.backbone} RetinaNet of "
-            f"torchvision; {len(wrong)} are missing, too many or of another shape, first {wrong[0]}"
-        )
-    if not all(value.isfinite().all() for value in state.values()):
-        raise ModelFileError(f"{source}: some of its weights are not numbers")
+    return by_anchor.transpose(0, 1)[:, :, list(outputs)].flatten(0, 2).contiguous()

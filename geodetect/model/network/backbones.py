@@ -1,4 +1,4 @@
-"""Trunks: the first stages of a residual network, or of a network of timm."""
+"""Backbones: the first stages of a ResNet, or of a network of the library timm."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geodetect.model.network.resnet import (
     BASIC,
     BOTTLENECK,
     FrozenBatchNorm,
-    block_outputs,
     convolution,
     convolve,
+    output_channels,
     residual_stage,
 )
-from geodetect.model.network.timm_backbone import PREFIX, TimmTrunk, check_trunk
+from geodetect.model.network.timm_backbone import PREFIX, TimmBackbone, check_timm_backbone
 
 # kernels of a block, and blocks per stage: table 1 of He et al. 2015
 RESNETS = {
@@ -33,46 +33,46 @@ STAGE_STRIDES = (4, 8, 16, 32)
 
 
 def check_backbone(name: str, *, stages: int) -> None:
-    """See whether there is such a backbone, and whether it gives the features it has to.
+    """Raise an error if there is no backbone of this name, or if it lacks the required features.
 
     Args:
-        name: One of ``RESNETS``, or ``timm:`` and the name of a network of timm.
-        stages: Stages kept, 2..4.
+        name: A key of ``RESNETS``, or ``timm:`` and the name of a network of timm.
+        stages: Number of stages, 2..4.
 
     Raises:
-        InputError: There is none of this name, or it gives no such features.
-        MissingDependencyError: It is one of timm, which is not installed.
+        InputError: There is no such backbone, or it does not give features of every stage.
+        MissingDependencyError: It is a network of timm, which is not installed.
     """
     if name.startswith(PREFIX):
-        check_trunk(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
+        check_timm_backbone(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
     elif name not in RESNETS:
         raise InputError(
-            f"--backbone {name}: unknown; expected one of {', '.join(RESNETS)}, or {PREFIX}NAME"
+            f"`backbone` {name}: unknown; expected one of {', '.join(RESNETS)}, or {PREFIX}NAME"
         )
 
 
-def build_trunk(config: NetworkConfig) -> ResNetTrunk | TimmTrunk:
-    """The trunk of a network.
+def build_backbone(config: NetworkConfig) -> ResNetBackbone | TimmBackbone:
+    """Return the backbone of a network, with random weights.
 
     Raises:
         InputError: There is no such backbone.
-        MissingDependencyError: It is one of timm, which is not installed.
+        MissingDependencyError: It is a network of timm, which is not installed.
     """
     name, stages = config.backbone, config.trunk_stages
     if name.startswith(PREFIX):
-        return TimmTrunk(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
-    return ResNetTrunk(name, stages, norm_eps=config.norm_eps)
+        return TimmBackbone(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
+    return ResNetBackbone(name, stages, norm_eps=config.norm_eps)
 
 
-class ResNetTrunk(nn.Module):
-    """The stages of a ResNet up to ``stages``, giving the output of each from stride 8 on.
+class ResNetBackbone(nn.Module):
+    """The first stages of a ResNet; its features are those of the stages from stride 8 on.
 
     Parameter names are torchvision's, so its checkpoints load. Batch norms are frozen: batches of
     a few large tiles are too small to estimate statistics.
 
     Args:
-        name: One of ``RESNETS``.
-        stages: Residual stages kept, 2..4.
+        name: A key of ``RESNETS``.
+        stages: Number of stages, 2..4.
         norm_eps: Added to the variances of the batch norms.
     """
 
@@ -92,12 +92,12 @@ class ResNetTrunk(nn.Module):
                 channels[-1], width, depth=depths[i], kernels=kernels, stride=stride, norm=norm
             )
             self.add_module(layer, blocks)
-            channels.append(block_outputs(width, kernels))
+            channels.append(output_channels(width, kernels))
         self.channels = tuple(channels[2:])
         self.strides = STAGE_STRIDES[1:stages]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """``float[B, 3, H, W]`` to one ``float[B, C, H / stride, W / stride]`` per stage."""
+        """Return the features ``float[B, C, H / stride, W / stride]`` of ``float[B, 3, H, W]``."""
         x = self.maxpool(self.relu(convolve(self.conv1, self.bn1, image)))
         features = []
         for layer in self._layers:
@@ -106,26 +106,22 @@ class ResNetTrunk(nn.Module):
         return features[1:]
 
 
-def fold_norms(trunk: ResNetTrunk | TimmTrunk) -> None:
-    """Fold the frozen batch norms of a trunk into its convolutions, in place, for inference.
+def fold_norms(backbone: ResNetBackbone | TimmBackbone) -> None:
+    """Fold the frozen batch norms of a backbone into its convolutions, in place, for inference.
 
     The results are the same up to rounding; half of the memory and much of the time of the first
-    stages goes into norms otherwise. In networks of timm norms stay: names do not tell what they
-    follow.
+    stages goes into norms otherwise. Norms of timm's networks stay: their names do not say which
+    convolution they follow.
     """
-    if not isinstance(trunk, ResNetTrunk):
+    if not isinstance(backbone, ResNetBackbone):
         return
-    for parent in trunk.modules():
+    for parent in backbone.modules():
         pairs = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")]
         for conv_name, norm_name in pairs:
             conv, norm = getattr(parent, conv_name, None), getattr(parent, norm_name, None)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm):
-                setattr(parent, conv_name, _folded(conv, norm))
+                fused = copy.deepcopy(conv)
+                statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+                fused.weight, fused.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+                setattr(parent, conv_name, fused)
                 setattr(parent, norm_name, nn.Identity())
-
-
-def _folded(conv: nn.Conv2d, norm: FrozenBatchNorm) -> nn.Conv2d:
-    fused = copy.deepcopy(conv)
-    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-    fused.weight, fused.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
-    return fused

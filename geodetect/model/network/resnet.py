@@ -1,7 +1,7 @@
-"""What residual networks (He et al. 2015) are made of, with batch norms that stay as they are.
+"""Building blocks of residual networks (He et al. 2015), with frozen batch norms.
 
-Parameters have the names that torchvision gives them, so its weights load. They are built here
-because importing torchvision takes as long as importing PyTorch.
+Parameter names are torchvision's, so its weights load. torchvision's own blocks are not used
+because importing it takes as long as importing PyTorch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-BASIC = (3, 3)  # sides of a block's convolutions
+BASIC = (3, 3)  # kernel sizes of a block's convolutions
 BOTTLENECK = (1, 3, 1)
 EXPANSION = 4  # of the channels, in the last convolution of a bottleneck
 
@@ -21,10 +21,10 @@ Norm = Callable[[int], nn.Module]
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm whose statistics, scale and offset do not change.
+    """Batch norm whose statistics, scale and offset are constant.
 
     Args:
-        channels: Channels.
+        channels: Number of channels.
         eps: Added to the variances.
     """
 
@@ -40,25 +40,25 @@ class FrozenBatchNorm(nn.Module):
             self.register_buffer(name, torch.full((channels,), float(value)))
 
     def forward(self, feature: Tensor) -> Tensor:
-        """``float[B, C, H, W]``, scaled and shifted per channel."""
+        """Return ``float[B, C, H, W]``, scaled and shifted per channel."""
         scale, offset = self.scale_and_offset()
         return feature * scale[:, None, None] + offset[:, None, None]
 
     def scale_and_offset(self) -> tuple[Tensor, Tensor]:
-        """What it does to each channel, ``float[C]`` twice."""
+        """Return scale and offset of each channel, ``float[C]`` each."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
 
 def convolve(conv: nn.Module, norm: nn.Module, feature: Tensor) -> Tensor:
-    """A convolution and the norm after it.
+    """Apply a convolution and the norm after it.
 
     In training a frozen norm scales the kernels instead of their results: the same up to rounding,
-    and a sixth of the time of a step, since kernels are small and features are not.
+    and it saves a sixth of the time of a step, since kernels are small and features are not.
 
     Args:
-        conv: Without bias, if the norm is frozen.
-        norm: What follows it.
+        conv: Convolution, without bias if the norm is frozen.
+        norm: The norm after it.
         feature: ``float[B, inputs, H, W]``.
 
     Returns:
@@ -72,35 +72,34 @@ def convolve(conv: nn.Module, norm: nn.Module, feature: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Convolutions with norms, and a shortcut round all of them.
+    """Convolutions with norms, and a shortcut around all of them.
 
     Args:
-        inputs: Channels that come in.
-        width: Channels of the convolutions, but for the last one of a bottleneck.
+        inputs: Input channels.
+        width: Channels of the convolutions, except the last one of a bottleneck.
         kernels: ``BASIC`` or ``BOTTLENECK``.
         stride: 2 to halve the resolution, in the first convolution of 3 x 3.
-        norm: Makes a norm of so many channels.
+        norm: Makes a norm for a number of channels.
     """
 
     def __init__(
         self, inputs: int, width: int, *, kernels: tuple[int, ...], stride: int, norm: Norm
     ) -> None:
         super().__init__()
-        outputs = block_outputs(width, kernels)
+        outputs = output_channels(width, kernels)
         channels = (inputs, *[width] * (len(kernels) - 1), outputs)
-        strided = kernels.index(3)
         self._names = [(f"conv{i}", f"bn{i}") for i in range(1, len(kernels) + 1)]
         for i, (conv, bn) in enumerate(self._names):
-            step = stride if i == strided else 1
+            step = stride if i == kernels.index(3) else 1
             self.add_module(conv, convolution(channels[i], channels[i + 1], kernels[i], step))
             self.add_module(bn, norm(channels[i + 1]))
-        is_same = stride == 1 and inputs == outputs
-        fit = nn.Sequential(convolution(inputs, outputs, 1, stride), norm(outputs))
-        self.downsample = None if is_same else fit  # a convolution and its norm
+        has_same_shape = stride == 1 and inputs == outputs
+        projection = nn.Sequential(convolution(inputs, outputs, 1, stride), norm(outputs))
+        self.downsample = None if has_same_shape else projection
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``float[B, inputs, H, W]`` to ``float[B, outputs, H / stride, W / stride]``."""
+        """Return ``float[B, outputs, H / stride, W / stride]`` of ``float[B, inputs, H, W]``."""
         shortcut = (
             x if self.downsample is None else convolve(self.downsample[0], self.downsample[1], x)
         )
@@ -114,27 +113,27 @@ class ResidualBlock(nn.Module):
 def residual_stage(
     inputs: int, width: int, *, depth: int, kernels: tuple[int, ...], stride: int, norm: Norm
 ) -> nn.Sequential:
-    """``depth`` blocks, see ``ResidualBlock``; the first one takes the stride."""
-    outputs = block_outputs(width, kernels)
+    """Return a stage of ``depth`` blocks, see ``ResidualBlock``; the first one has the stride."""
+    outputs = output_channels(width, kernels)
     shapes = [(inputs, stride), *[(outputs, 1)] * (depth - 1)]
     return nn.Sequential(
         *(ResidualBlock(n, width, kernels=kernels, stride=step, norm=norm) for n, step in shapes)
     )
 
 
-def block_outputs(width: int, kernels: tuple[int, ...]) -> int:
-    """Channels that a block gives."""
+def output_channels(width: int, kernels: tuple[int, ...]) -> int:
+    """Return the number of output channels of a block."""
     return width * (EXPANSION if kernels == BOTTLENECK else 1)
 
 
-def convolution(inputs: int, outputs: int, side: int, stride: int) -> nn.Conv2d:
-    """A convolution that keeps the resolution but for its stride; a norm follows, so no bias."""
-    conv = nn.Conv2d(inputs, outputs, side, stride=stride, padding=side // 2, bias=False)
-    draw_normal(conv.weight, std=math.sqrt(2 / (outputs * side**2)))  # He et al. 2015, for ReLU
+def convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Conv2d:
+    """Return a convolution with "same" padding and without bias, since a norm follows."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    init_normal(conv.weight, std=math.sqrt(2 / (outputs * kernel**2)))  # He et al. 2015, for ReLU
     return conv
 
 
-def draw_normal(weight: Tensor, *, std: float) -> None:
-    """Fill with random numbers about 0, but on the meta device: it takes PyTorch a second there."""
+def init_normal(weight: Tensor, *, std: float) -> None:
+    """Draw weights from a normal distribution, except on the meta device, where it takes 1 s."""
     if not weight.is_meta:
         nn.init.normal_(weight, std=std)

@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 from geodetect.errors import InputError
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network.backbones import ResNetTrunk, build_trunk
-from geodetect.model.network.resnet import draw_normal
-from geodetect.model.network.timm_backbone import TimmTrunk
+from geodetect.model.network.backbones import ResNetBackbone, build_backbone
+from geodetect.model.network.resnet import init_normal
+from geodetect.model.network.timm_backbone import TimmBackbone
 
-CLASSIFICATION_PRIOR = 0.01  # score of every anchor at the start, section 4.1 of the paper
+CLASSIFICATION_PRIOR = 0.01  # initial score of every anchor, section 4.1 of the paper
 
 
 class FeaturePyramid(nn.Module):
-    """Features of all strides with the same channels, each with what coarser ones see.
+    """Feature pyramid network: features of all strides, each enriched by the coarser ones.
 
     After Lin et al. 2017, "Feature Pyramid Networks for Object Detection". Parameter names are
-    torchvision's.
+    torchvision's; its own class is not used because importing it takes seconds.
 
     Args:
-        inputs: Channels of the features, finest first.
-        channels: Channels of the levels.
+        inputs: Channels of each backbone feature, finest first.
+        channels: Channels of all levels.
     """
 
     def __init__(self, inputs: Sequence[int], channels: int) -> None:
@@ -40,38 +40,38 @@ class FeaturePyramid(nn.Module):
         self.layer_blocks = nn.ModuleList(nn.Sequential(conv) for conv in smooth)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """``float[B, C, H / stride, W / stride]`` to ``float[B, channels, ...]`` likewise."""
-        levels = [inner(one) for inner, one in zip(self.inner_blocks, features, strict=True)]
+        """Return one ``float[B, channels, h, w]`` for each feature ``float[B, C, h, w]``."""
+        levels = [block(x) for block, x in zip(self.inner_blocks, features, strict=True)]
         for finer in range(len(levels) - 2, -1, -1):
             size = levels[finer].shape[-2:]
             levels[finer] = levels[finer] + F.interpolate(levels[finer + 1], size=size)
-        return [layer(one) for layer, one in zip(self.layer_blocks, levels, strict=True)]
+        return [block(x) for block, x in zip(self.layer_blocks, levels, strict=True)]
 
 
 class Pyramid(nn.Module):
-    """Feature pyramid on the trunk, with further levels halved from its coarsest one."""
+    """Feature pyramid on the backbone, and coarser levels by strided convolutions (P6, P7)."""
 
-    def __init__(self, trunk: ResNetTrunk | TimmTrunk, config: NetworkConfig) -> None:
+    def __init__(self, backbone: ResNetBackbone | TimmBackbone, config: NetworkConfig) -> None:
         super().__init__()
         strides, channels = config.strides, config.fpn_channels
-        own = len(trunk.strides)
-        expected = tuple(trunk.strides[0] * 2**i for i in range(len(strides)))
-        if strides != expected or len(strides) < own:
+        count = len(backbone.strides)
+        expected = tuple(backbone.strides[0] * 2**i for i in range(len(strides)))
+        if strides != expected or len(strides) < count:
             raise InputError(
-                f"a trunk with strides {trunk.strides} carries pyramid levels {expected[:own]} and "
+                f"a backbone with strides {backbone.strides} gives levels {expected[:count]} and "
                 f"coarser ones; found {strides}"
             )
-        self.fpn = FeaturePyramid(trunk.channels, channels)
+        self.fpn = FeaturePyramid(backbone.channels, channels)
         self._coarser_from = config.coarser_from
-        first = trunk.channels[-1] if config.coarser_from == "trunk" else channels
+        first = backbone.channels[-1] if config.coarser_from == "trunk" else channels
         inputs = [first, *[channels] * len(strides)]
         self.coarser = nn.ModuleList(
             nn.Conv2d(inputs[i], channels, 3, stride=2, padding=1)
-            for i in range(len(strides) - own)
+            for i in range(len(strides) - count)
         )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Trunk features to one ``float[B, channels, H / stride, W / stride]`` per level."""
+        """Return ``float[B, channels, H / stride, W / stride]`` per level, of backbone features."""
         levels = self.fpn(features)
         coarsest = features[-1] if self._coarser_from == "trunk" else levels[-1]
         if self._coarser_from == "pyramid_relu":
@@ -83,18 +83,18 @@ class Pyramid(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm that takes a single cell too, the coarsest level of a very small image.
+    """Group norm that accepts a single cell, the coarsest level of a very small image.
 
-    PyTorch's own refuses it, though a group has several channels to normalise over.
+    PyTorch's own raises an error, though a group has several channels to normalise over.
     """
 
     def forward(self, feature: Tensor) -> Tensor:
-        """``float[B, C, H, W]``, normalised over each group of channels."""
+        """Return ``float[B, C, H, W]``, normalised over each group of channels."""
         return torch.group_norm(feature, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class Head(nn.Module):
-    """Convolutions, with group norm if the network has it, then ``outputs`` values per cell."""
+    """Classification or regression head: convolutions, then ``outputs`` values per cell."""
 
     def __init__(self, config: NetworkConfig, outputs: int) -> None:
         super().__init__()
@@ -110,18 +110,18 @@ class Head(nn.Module):
         self.output = nn.Conv2d(channels, outputs, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                draw_normal(module.weight, std=0.01)
+                init_normal(module.weight, std=0.01)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """``float[B, channels, H, W]`` to ``float[B, outputs, H, W]``."""
+        """Return ``float[B, outputs, H, W]`` of ``float[B, channels, H, W]``."""
         return torch.as_tensor(self.output(self.tower(feature)))
 
 
 class RetinaNet(nn.Module):
-    """The network: normalised images in, logits and offsets of every anchor out.
+    """RetinaNet: normalised images in, logits and box offsets of every anchor out.
 
     Args:
-        config: How it is built.
+        config: Its architecture.
         classes: Number of classes, at least 1.
     """
 
@@ -132,7 +132,7 @@ class RetinaNet(nn.Module):
         anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
         if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
             raise InputError("every pyramid level needs the same number of anchor sizes")
-        self.trunk = build_trunk(config)
+        self.trunk = build_backbone(config)  # "trunk." is its prefix in model files
         self.pyramid = Pyramid(self.trunk, config)
         self.classification = Head(config, anchors * classes)
         self.regression = Head(config, anchors * 4)
@@ -150,11 +150,11 @@ class RetinaNet(nn.Module):
             ``anchors_of_image``.
         """
         levels = self.pyramid(self.trunk(images))
-        logits = [_per_anchor(self.classification(level), self.classes) for level in levels]
-        deltas = [_per_anchor(self.regression(level), 4) for level in levels]
+        logits = [_split_anchors(self.classification(level), self.classes) for level in levels]
+        deltas = [_split_anchors(self.regression(level), 4) for level in levels]
         return torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
 
 
-def _per_anchor(output: Tensor, values: int) -> Tensor:
-    """``[B, A * values, H, W]`` to ``[B, H * W * A, values]``."""
+def _split_anchors(output: Tensor, values: int) -> Tensor:
+    """Reshape ``[B, A * values, H, W]`` to ``[B, H * W * A, values]``."""
     return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, values)

@@ -10,7 +10,7 @@ import numpy as np
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.label_check.findings import LEAST_RECALL, poor_anchors
 from geodetect.model.card import NetworkConfig
-from geodetect.model.checkpoints.initialization import card_of
+from geodetect.model.checkpoints.initialization import initial_model_card
 from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import SCALE_RANGE, Ground
@@ -58,7 +58,7 @@ def with_anchors(
     if choice == "fitted":
         chosen = fitted
     elif choice == "auto" and settings.network == OURS:
-        start = card_of(settings.init)
+        start = initial_model_card(settings.init)
         taken = None if start is None or start.network is None else Anchors.of(start.network)
         if taken is not None and taken.strides == own.strides:
             chosen = taken

@@ -94,8 +94,8 @@ def test_a_converted_network_finds_what_torchvision_finds(
         weights,
         path,
         classes=("a", "b"),
-        tile_px=tile_px,
-        resize_px=None if resize_px == tile_px else resize_px,
+        tile_size=tile_px,
+        resize=None if resize_px == tile_px else resize_px,
     )
     assert card.input_scale == resize_px / tile_px
     assert_same_detections(network, path, scene_tile(tile_px))
@@ -105,7 +105,7 @@ def test_a_tile_that_is_not_square_is_enlarged_by_the_same_scale(tmp_path: Path)
     network = small_network(classes=2)
     weights = saved(tmp_path / "stock.pth", network.state_dict())
     path = tmp_path / "converted.safetensors"
-    convert(weights, path, classes=("a", "b"), tile_px=100, resize_px=160)
+    convert(weights, path, classes=("a", "b"), tile_size=100, resize=160)
     network.transform.min_size = (96,)
     assert_same_detections(network, path, scene_tile(150, height=60))
 
@@ -117,7 +117,7 @@ def test_constant_zero_of_the_batch_norms_is_kept(tmp_path: Path) -> None:
             module.running_var.mul_(1e-4)  # so that the constant matters
             module.weight.mul_(1e-2)
     weights = saved(tmp_path / "stock.pth", network.state_dict())
-    options: dict[str, Any] = {"classes": ("a", "b"), "tile_px": 128, "resize_px": None}
+    options: dict[str, Any] = {"classes": ("a", "b"), "tile_size": 128, "resize": None}
     convert(weights, tmp_path / "zero.safetensors", norm_eps=0.0, **options)
     convert(weights, tmp_path / "usual.safetensors", **options)
     network.transform.min_size = (128,)
@@ -197,7 +197,7 @@ def test_files_and_names_from_before_torchvision_0_13_are_read(
     ("version", "backbone"),
     [(1, "resnet18"), (1, "resnet34"), (2, "resnet18"), (1, "resnet50"), (2, "resnet101")],
 )
-def test_trunk_and_pyramid_are_read_from_the_shapes(
+def test_backbone_and_pyramid_are_read_from_the_shapes(
     tmp_path: Path, version: int, backbone: str
 ) -> None:
     network = small_network(version, classes=3, backbone=backbone)
@@ -220,7 +220,7 @@ def test_a_head_of_91_outputs_has_the_80_classes_of_coco(tmp_path: Path) -> None
     output.bias.detach().view(9, 91)[:, others] = -30
     weights = saved(tmp_path / "coco.pth", network.state_dict())
     path = tmp_path / "coco.safetensors"
-    card = convert(weights, path, tile_px=128, resize_px=None)
+    card = convert(weights, path, tile_size=128, resize=None)
     assert len(card.classes) == 80
     assert (card.classes[0], card.classes[2], card.classes[-1]) == ("person", "car", "toothbrush")
     assert (card.conf, card.iou) == (0.05, 0.5)
@@ -259,7 +259,7 @@ def test_names_that_do_not_fit_the_head_are_refused(
     tmp_path: Path, three_state: State, names: tuple[str, ...] | None
 ) -> None:
     weights = saved(tmp_path / "w.pth", three_state)
-    with pytest.raises(InputError, match=r"head has 3 outputs, found .*--classes: 2 names"):
+    with pytest.raises(InputError, match=r"head has 3 outputs, found .*`classes`: 2 names"):
         convert(weights, tmp_path / "m.safetensors", classes=names)
 
 
@@ -321,11 +321,11 @@ def test_what_is_stated_goes_before_what_the_checkpoint_says(
         saved(tmp_path / "trees.ckpt", content),
         tmp_path / "m.safetensors",
         classes=("palm",),
-        gsd_m=0.1,
+        gsd=0.1,
         name="palms",
-        tile_px=320,
+        tile_size=320,
         norm_eps=1e-3,
-        anchors_px=(16, 32, 64, 128, 256),
+        anchor_sizes=(16, 32, 64, 128, 256),
     )
     assert (card.classes, card.gsd_m, card.name) == (("palm",), 0.1, "palms")
     assert (card.tile_px, card.input_scale) == (320, 2.5)
@@ -370,7 +370,7 @@ def without(state: State, *parts: str) -> State:
         (lambda s: s | {"extra": torch.zeros(1)}, r"1 are missing, too many .* first extra"),
         (lambda s: s | {BOXES: torch.zeros(15 * 4, 32, 3, 3)}, r"15 anchors per cell"),
         (lambda s: s | {BOXES: torch.zeros(9 * 4, 32, 1, 1)}, r"first regression\.output\.weight"),
-        (lambda s: s | {BOXES: torch.full((9 * 4, 32, 3, 3), torch.nan)}, r"not numbers"),
+        (lambda s: s | {BOXES: torch.full((9 * 4, 32, 3, 3), torch.nan)}, r"not finite numbers"),
     ],
 )
 def test_networks_of_another_kind_are_told_by_their_parameters(
@@ -402,11 +402,11 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile_px": 0}, "--tile-size"),
-        ({"resize_px": 0}, "--resize"),
-        ({"anchors_px": (32, 64)}, "--anchor-sizes takes 5 sizes"),
-        ({"anchors_px": (0, 64, 128, 256, 512)}, "--anchor-sizes"),
-        ({"anchors_px": ()}, "--anchor-sizes"),
+        ({"tile_size": 0}, "`tile_size`"),
+        ({"resize": 0}, "`resize`"),
+        ({"anchor_sizes": (32, 64)}, "`anchor_sizes` takes 5 sizes"),
+        ({"anchor_sizes": (0, 64, 128, 256, 512)}, "`anchor_sizes`"),
+        ({"anchor_sizes": ()}, "`anchor_sizes`"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(

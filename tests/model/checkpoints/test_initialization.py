@@ -47,34 +47,34 @@ def test_a_model_of_other_classes_gives_all_but_its_output_layer(tmp_path: Path)
     assert f"({count - 2} of {count} parameters)" in initialise(network, str(path))
 
 
-def test_a_model_with_another_trunk_is_refused(tmp_path: Path) -> None:
+def test_a_model_whose_backbone_has_other_parameters_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     write_model_file(path, tiny_card(), {"other.weight": np.zeros(3)})
     with pytest.raises(ModelFileError, match="of another kind"):
         initialise(new_network(), str(path))
 
 
-def test_a_trunk_in_the_names_of_torchvision_fits(tmp_path: Path) -> None:
+def test_a_backbone_in_the_names_of_torchvision_fits(tmp_path: Path) -> None:
     full = torchvision.models.resnet18(weights=None)
     save_file(full.state_dict(), tmp_path / "resnet.safetensors")
     network = new_network()
     assert initialise(network, str(tmp_path / "resnet.safetensors")) == (
-        "resnet18 trunk from resnet.safetensors"
+        "resnet18 backbone from resnet.safetensors"
     )
     torch.testing.assert_close(network.trunk.conv1.weight, full.conv1.weight)
 
 
-def test_a_trunk_that_lacks_parameters_is_refused(tmp_path: Path) -> None:
+def test_a_backbone_that_lacks_parameters_is_refused(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "part.safetensors")
     with pytest.raises(ModelFileError, match=r"holds no bn1\.bias and .* more"):
         initialise(new_network(), str(tmp_path / "part.safetensors"))
 
 
-def test_a_trunk_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_a_backbone_of_another_shape_is_refused(tmp_path: Path) -> None:
     state = dict(torchvision.models.resnet18(weights=None).state_dict())
     state["conv1.weight"] = torch.zeros(64, 4, 7, 7)
     save_file(state, tmp_path / "four.safetensors")
-    with pytest.raises(ModelFileError, match=r"--init four\.safetensors"):
+    with pytest.raises(ModelFileError, match=r"`init` four\.safetensors"):
         initialise(new_network(), str(tmp_path / "four.safetensors"))
 
 
@@ -97,7 +97,7 @@ def test_imagenet_without_a_network_is_one_clear_error(
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    with pytest.raises(ModelFileError, match=r"cannot be downloaded.*--init none") as caught:
+    with pytest.raises(ModelFileError, match=r"cannot be downloaded.*`init` none") as caught:
         initialise(new_network(), "imagenet")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -108,7 +108,6 @@ def test_a_model_with_another_backbone_is_refused(tmp_path: Path) -> None:
     config = tiny_card().network
     assert config is not None
     network = RetinaNet(config.model_copy(update={"backbone": "resnet34"}), 1)
-    with pytest.raises(
-        ModelFileError, match=r"backbone resnet18, wanted resnet34.*--init imagenet"
-    ):
+    message = "backbone resnet18, expected resnet34.*`init` imagenet"
+    with pytest.raises(ModelFileError, match=message):
         initialise(network, str(path))

@@ -80,8 +80,8 @@ def test_the_backbone_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("name", "backbone", "message"),
     [
-        ("yolo", None, "--network yolo: unknown; expected one of geodetect, paper, torchvision"),
-        ("paper", "vgg16", "--backbone vgg16: unknown; expected one of resnet18"),
+        ("yolo", None, "`network` yolo: unknown; expected one of geodetect, paper, torchvision"),
+        ("paper", "vgg16", "`backbone` vgg16: unknown; expected one of resnet18"),
     ],
 )
 def test_unknown_names_list_what_there_is(name: str, backbone: str | None, message: str) -> None:

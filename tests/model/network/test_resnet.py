@@ -8,27 +8,27 @@ import torchvision
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from geodetect.model.network.backbones import RESNETS, ResNetTrunk, fold_norms
+from geodetect.model.network.backbones import RESNETS, ResNetBackbone, fold_norms
 from geodetect.model.network.retinanet import FeaturePyramid
 from tests.helpers.tiny import modules_after
 
 
 @pytest.fixture(scope="module", params=sorted(RESNETS))
-def pair(request: pytest.FixtureRequest) -> tuple[ResNetTrunk, torch.nn.Module]:
-    """A trunk, and torchvision's network with the same weights and lively norms."""
+def pair(request: pytest.FixtureRequest) -> tuple[ResNetBackbone, torch.nn.Module]:
+    """A backbone, and torchvision's network with the same weights and lively norms."""
     generator = torch.Generator().manual_seed(0)
     theirs = torchvision.models.get_model(
         request.param, weights=None, norm_layer=FrozenBatchNorm2d
     ).eval()
     for buffer in theirs.buffers():
         buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    ours = ResNetTrunk(request.param, 4).eval()
+    ours = ResNetBackbone(request.param, 4).eval()
     ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")})
     return ours, theirs
 
 
 def test_the_stages_give_what_torchvision_gives(
-    pair: tuple[ResNetTrunk, torch.nn.Module],
+    pair: tuple[ResNetBackbone, torch.nn.Module],
 ) -> None:
     ours, theirs = pair
     image = torch.rand(2, 3, 70, 97, generator=torch.Generator().manual_seed(1))
@@ -45,15 +45,15 @@ def test_the_stages_give_what_torchvision_gives(
 
 
 def test_folded_norms_change_nothing_but_the_rounding() -> None:
-    trunk = ResNetTrunk("resnet18", 3).eval()
-    for buffer in trunk.buffers():
+    backbone = ResNetBackbone("resnet18", 3).eval()
+    for buffer in backbone.buffers():
         buffer.copy_(torch.rand(buffer.shape) + 0.5)
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        before = trunk(image)
-        fold_norms(trunk)
-        after = trunk(image)
-    assert not list(trunk.buffers())
+        before = backbone(image)
+        fold_norms(backbone)
+        after = backbone(image)
+    assert not list(backbone.buffers())
     for one, two in zip(before, after, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * float(one.detach().abs().max()))
 
@@ -62,16 +62,16 @@ def test_folded_norms_change_nothing_but_the_rounding() -> None:
 def test_in_training_norms_scale_the_kernels_and_results_and_gradients_are_the_same(
     name: str,
 ) -> None:
-    trunk = ResNetTrunk(name, 3).double()
-    for buffer in trunk.buffers():
+    backbone = ResNetBackbone(name, 3).double()
+    for buffer in backbone.buffers():
         buffer.copy_(torch.rand(buffer.shape, dtype=torch.float64) + 0.5)
     image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     found = []
     for training in (False, True):
-        trunk.train(training).zero_grad()
-        features = trunk(image)
+        backbone.train(training).zero_grad()
+        features = backbone(image)
         sum(feature.square().mean() for feature in features).backward()
-        gradients = [parameter.grad.clone() for parameter in trunk.parameters()]
+        gradients = [parameter.grad.clone() for parameter in backbone.parameters()]
         found.append([*features, *gradients])
     for one, two in zip(*found, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9 * float(one.detach().abs().max()))

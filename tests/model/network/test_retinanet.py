@@ -1,4 +1,4 @@
-"""The network and its trunk."""
+"""The network and its backbone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from geodetect.errors import InputError
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.anchors_torch import anchors_of_image
-from geodetect.model.network.backbones import ResNetTrunk
+from geodetect.model.network.backbones import ResNetBackbone
 from geodetect.model.network.retinanet import CLASSIFICATION_PRIOR, RetinaNet
 
-SHARED_TRUNK = Path(__file__).parents[4] / "shared/weights/resnet18_imagenet_to_layer3.safetensors"
+SHARED_RESNET = Path(__file__).parents[4] / "shared/weights/resnet18_imagenet_to_layer3.safetensors"
 CONFIG = NetworkConfig(
     trunk_stages=3,
     fpn_channels=16,
@@ -89,33 +89,35 @@ def test_a_network_that_cannot_be_built_is_an_input_error(
 
 
 @pytest.mark.parametrize(("name", "stages"), [("resnet18", 2), ("resnet34", 4), ("resnet50", 3)])
-def test_a_trunk_gives_one_feature_map_for_each_stage(name: str, stages: int) -> None:
-    trunk = ResNetTrunk(name, stages).eval()
+def test_a_backbone_gives_one_feature_map_for_each_stage(name: str, stages: int) -> None:
+    backbone = ResNetBackbone(name, stages).eval()
     with torch.inference_mode():
-        features = trunk(torch.zeros(1, 3, 64, 96))
-    assert len(features) == len(trunk.strides) == len(trunk.channels) == stages - 1
-    for feature, stride, channels in zip(features, trunk.strides, trunk.channels, strict=True):
+        features = backbone(torch.zeros(1, 3, 64, 96))
+    assert len(features) == len(backbone.strides) == len(backbone.channels) == stages - 1
+    for feature, stride, channels in zip(
+        features, backbone.strides, backbone.channels, strict=True
+    ):
         assert feature.shape == (1, channels, 64 // stride, 96 // stride)
 
 
-def test_a_trunk_computes_what_torchvision_computes() -> None:
+def test_a_backbone_computes_what_torchvision_computes() -> None:
     torch.manual_seed(1)
     full = torchvision.models.resnet18(weights=None).eval()
-    trunk = ResNetTrunk("resnet18", 3).eval()
-    names = trunk.state_dict().keys()
-    trunk.load_state_dict({k: v for k, v in full.state_dict().items() if k in names})
+    backbone = ResNetBackbone("resnet18", 3).eval()
+    names = backbone.state_dict().keys()
+    backbone.load_state_dict({k: v for k, v in full.state_dict().items() if k in names})
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         stem = full.layer1(full.maxpool(full.relu(full.bn1(full.conv1(image)))))
         expected = full.layer3(full.layer2(stem))
-        torch.testing.assert_close(trunk(image)[-1], expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(backbone(image)[-1], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_trunk_weights_under_the_names_of_torchvision_fit() -> None:
-    if not SHARED_TRUNK.is_file():
+def test_backbone_weights_under_the_names_of_torchvision_fit() -> None:
+    if not SHARED_RESNET.is_file():
         pytest.skip("needs ../shared/weights, which is not part of the repository")
-    weights = load_file(SHARED_TRUNK)
-    trunk = ResNetTrunk("resnet18", 3)
-    names = trunk.state_dict().keys()
+    weights = load_file(SHARED_RESNET)
+    backbone = ResNetBackbone("resnet18", 3)
+    names = backbone.state_dict().keys()
     assert names <= weights.keys()
-    trunk.load_state_dict({name: weights[name] for name in names})
+    backbone.load_state_dict({name: weights[name] for name in names})

@@ -1,4 +1,4 @@
-"""Trunks of timm."""
+"""Backbones of timm."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError
 from geodetect.model.card import NetworkConfig
 from geodetect.model.checkpoints.initialization import initialise
-from geodetect.model.network.backbones import build_trunk, check_backbone
+from geodetect.model.network.backbones import build_backbone, check_backbone
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.network.timm_backbone import TimmTrunk
+from geodetect.model.network.timm_backbone import TimmBackbone
 from geodetect.model.runtimes.open import open_runtime
 from tests.helpers.tiny import squares_image, tiny_card, weights_of
 
@@ -39,40 +39,40 @@ def config_of(backbone: str) -> NetworkConfig:
     ("name", "stages"),
     [(SMALL, 2), (SMALL, 4), ("timm:convnext_atto", 3), ("timm:dla34", 3), ("timm:resnet10t", 3)],
 )
-def test_a_trunk_gives_one_feature_for_each_stride(name: str, stages: int) -> None:
+def test_a_backbone_gives_one_feature_for_each_stride(name: str, stages: int) -> None:
     config = network_config("paper").model_copy(update={"backbone": name, "trunk_stages": stages})
-    trunk = build_trunk(config).eval()
-    assert trunk.strides == (8, 16, 32)[: stages - 1]
+    backbone = build_backbone(config).eval()
+    assert backbone.strides == (8, 16, 32)[: stages - 1]
     with torch.inference_mode():
-        features = trunk(torch.rand(2, 3, 96, 160))
+        features = backbone(torch.rand(2, 3, 96, 160))
     shapes = [tuple(feature.shape) for feature in features]
-    wanted = zip(trunk.channels, trunk.strides, strict=True)
+    wanted = zip(backbone.channels, backbone.strides, strict=True)
     assert shapes == [(2, channels, 96 // s, 160 // s) for channels, s in wanted]
 
 
 def test_a_network_whose_features_end_in_channels_is_turned_around() -> None:
-    trunk = TimmTrunk("swin_tiny_patch4_window7_224", (8, 16)).eval()
+    backbone = TimmBackbone("swin_tiny_patch4_window7_224", (8, 16)).eval()
     with torch.inference_mode():
-        features = trunk(torch.rand(1, 3, 64, 96))
+        features = backbone(torch.rand(1, 3, 64, 96))
     assert [tuple(f.shape) for f in features] == [(1, 192, 8, 12), (1, 384, 4, 6)]
 
 
 def test_batch_norms_are_frozen() -> None:
-    trunk = TimmTrunk("mobilenetv3_small_050", (8,)).train()
-    before = {key: value.clone() for key, value in trunk.state_dict().items()}
+    backbone = TimmBackbone("mobilenetv3_small_050", (8,)).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
     images = torch.rand(2, 3, 64, 64)
-    together = trunk(images)[0]
-    torch.testing.assert_close(together[:1], trunk(images[:1])[0])
-    assert all(torch.equal(value, before[key]) for key, value in trunk.state_dict().items())
-    assert not [m for m in trunk.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    together = backbone(images)[0]
+    torch.testing.assert_close(together[:1], backbone(images[:1])[0])
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    assert not [m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
 
 
 def test_images_are_normalised_as_the_network_was_pretrained() -> None:
-    trunk = TimmTrunk(SHIFTED.removeprefix("timm:"), (8,))
+    backbone = TimmBackbone(SHIFTED.removeprefix("timm:"), (8,))
     mean, std = (torch.tensor(v)[:, None, None] for v in (tiny_means(), tiny_deviations()))
     values = torch.rand(1, 3, 8, 8)
-    torch.testing.assert_close(trunk.adapt((values - mean) / std), values * 2 - 1)
-    assert isinstance(TimmTrunk("resnet10t", (8,)).adapt, torch.nn.Identity)
+    torch.testing.assert_close(backbone.adapt((values - mean) / std), values * 2 - 1)
+    assert isinstance(TimmBackbone("resnet10t", (8,)).adapt, torch.nn.Identity)
 
 
 def tiny_means() -> tuple[float, ...]:
@@ -105,13 +105,13 @@ def test_a_network_on_it_gives_the_same_in_every_runtime_at_any_size(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm:convnext_tny", r"knows no network of this name; .* such as timm:convnext_tiny"),
+        ("timm:convnext_tny", r"has no network of this name; .* such as timm:convnext_tiny"),
         ("timm:resnet10t.other", r"gives no features of its stages \(Invalid pretrained tag"),
         ("timm:vit_tiny_patch16_224", "of strides 16, 16, 16, expected 8, 16 among them"),
         ("timm:mobilevit_xxs", "takes images of one size only"),
     ],
 )
-def test_networks_that_cannot_be_trunks_are_refused(name: str, message: str) -> None:
+def test_networks_that_cannot_be_backbones_are_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_backbone(name, stages=3)
 
@@ -120,7 +120,7 @@ def test_without_timm_the_line_that_installs_it_is_told(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'geodetect\[timm\]'"):
         network_config("geodetect", backbone="timm:convnext_tiny")
-    with pytest.raises(MissingDependencyError, match="--backbone"):
+    with pytest.raises(MissingDependencyError, match="`backbone`"):
         RetinaNet(config_of(SMALL), 1)
 
 
@@ -131,7 +131,7 @@ def test_without_a_connection_it_is_told_what_to_do_instead(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     network = RetinaNet(config_of(SMALL), 1)
-    with pytest.raises(ModelFileError, match=r"cannot be downloaded .*--init FILE.*--init none"):
+    with pytest.raises(ModelFileError, match=r"cannot be downloaded .* as `init`.*`init` none"):
         initialise(network, "imagenet")
 
 
@@ -141,7 +141,7 @@ def test_weights_as_published_are_taken_from_a_file(timm, tmp_path: Path) -> Non
     save_file(full.state_dict(), tmp_path / "published.safetensors")
     network = RetinaNet(config_of(SMALL), 1)
     told = initialise(network, str(tmp_path / "published.safetensors"))
-    assert told == f"{SMALL} trunk from published.safetensors"
+    assert told == f"{SMALL} backbone from published.safetensors"
     found = network.trunk.body.state_dict()
     assert torch.equal(found["conv_stem.weight"], full.conv_stem.weight)
     last = full.blocks[1][0].conv_pw.weight
