@@ -5,17 +5,17 @@ Everything for people goes to the error stream; the output stream is for results
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, ParamSpec, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -25,50 +25,61 @@ from rich.table import Table
 from geodetect.errors import GeodetectError, GeodetectWarning
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
+from geodetect_cli.usage_error import UsageError
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-FAILURE = 1
+FAILURE, USAGE = 1, 2  # exit codes
 UNWRAPPED = 10_000  # columns: in pipes and files most tables are not broken into lines
 NARROWEST, WIDEST = 80, 120  # columns of those that are
 people = Console(stderr=True)
 
 
-def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn every error raised on purpose into one line and an exit code; bugs show themselves."""
+@contextmanager
+def errors_shown(flags: Mapping[str, str]) -> Iterator[None]:
+    """Show each error raised on purpose as one line and exit; bugs show their traceback.
 
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        signal.signal(signal.SIGTERM, _interrupt)
-        quiet_libraries()
-        if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
-            sys.stdout.reconfigure(errors="backslashreplace")
-        try:
-            result = command(*args, **kwargs)
-            sys.stdout.flush()
-            return result
-        except GeodetectError as error:
-            _fail(str(error))
-        except KeyboardInterrupt as error:
-            _fail(str(error) or "interrupted; no result was written")
-        except BrokenPipeError:  # who reads our output has seen enough
-            _drop_output()
-            raise typer.Exit(FAILURE) from None
-        except OSError as error:  # the system's, such as a full disk
-            _drop_output()
-            _fail(str(error))
+    Args:
+        flags: Options of the running command by the parameters of the library that they set.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    quiet_libraries(flags)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        sys.stdout.flush()
+    except UsageError as error:
+        _fail(str(error), code=USAGE)
+    except GeodetectError as error:
+        _fail(name_options(str(error), flags))
+    except KeyboardInterrupt as error:
+        _fail(name_options(str(error), flags) or "interrupted; no result was written")
+    except BrokenPipeError:  # the reader of the output has closed it
+        _drop_output()
+        raise typer.Exit(FAILURE) from None
+    except OSError as error:  # the system's, such as a full disk
+        _drop_output()
+        _fail(str(error))
 
-    return wrapped
 
-
-def quiet_libraries() -> None:
-    """Only our own warnings, one line each; GDAL's chatter is in our error messages already."""
+def quiet_libraries(flags: Mapping[str, str]) -> None:
+    """Show our own warnings only, one line each; GDAL's are in our error messages already."""
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GeodetectWarning)
-    warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}", style="yellow")
+    warnings.showwarning = lambda message, *_, **__: say(
+        f"Warning: {name_options(str(message), flags)}", style="yellow"
+    )
+
+
+def name_options(text: str, flags: Mapping[str, str]) -> str:
+    """Replace parameters of the library in backticks by the options that set them.
+
+    Args:
+        text: Message or description: "`tile_size` must be positive".
+        flags: Options by parameter; other words in backticks stay as they are.
+    """
+    return re.sub(r"`([a-z]\w*)`", lambda match: flags.get(match[1], match[0]), text)
 
 
 def say(text: str, *, style: str = "") -> None:
@@ -138,9 +149,9 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
         yield advance
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, *, code: int = FAILURE) -> NoReturn:
     say(f"Error: {' '.join(message.splitlines())}", style="red")
-    raise typer.Exit(FAILURE)
+    raise typer.Exit(code)
 
 
 def _drop_output() -> None:

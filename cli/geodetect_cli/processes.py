@@ -1,4 +1,4 @@
-"""Of the processes that ``torchrun`` starts, the first speaks for all."""
+"""Messages of the processes that ``torchrun`` starts: those of rank 0 only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 
 from geodetect.training.distributed import is_first_process
 
-LONGEST_WAIT_S = 30.0
+MAX_WAIT_S = 30.0
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
-    """Have all processes but the first say nothing; only bugs show themselves.
+def silence_other_ranks() -> Iterator[None]:
+    """Discard the output of all ranks but rank 0; only bugs show their traceback.
 
-    As soon as one process fails, ``torchrun`` stops the others. One that has failed, unless it was
-    stopped, therefore waits to be, so that the first can finish what it writes and say what is
-    wrong.
+    As soon as one process fails, ``torchrun`` stops the others. A rank that has failed therefore
+    waits until ``torchrun`` stops it, so that rank 0 can finish its files and show the error.
     """
     if is_first_process():
         yield
@@ -28,14 +27,14 @@ def one_voice() -> Iterator[None]:
             with redirect_stdout(nowhere), redirect_stderr(nowhere):
                 yield
         except SystemExit as end:
-            if end.code and not _was_stopped(end):
+            if end.code and not _is_from_signal(end):
                 with suppress(KeyboardInterrupt):
-                    time.sleep(LONGEST_WAIT_S)
+                    time.sleep(MAX_WAIT_S)
             raise
 
 
-def _was_stopped(error: BaseException | None) -> bool:
-    """Whether an error goes back to a signal."""
+def _is_from_signal(error: BaseException | None) -> bool:
+    """Return True if an error goes back to an interrupt."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None

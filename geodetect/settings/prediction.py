@@ -1,67 +1,96 @@
-"""What can be set of finding objects, with its defaults."""
+"""Settings of running a model on rasters."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from geodetect.settings.inputs import StretchSettings
+from geodetect.settings.value_types import (
+    Count,
+    FilePath,
+    Iou,
+    Name,
+    Names,
+    Overlap,
+    Pixels,
+    Rectangle,
+    Resolution,
+    Score,
+)
 
 
-class PredictSettings(BaseModel):
-    """Settings of ``predict``. None means: what the model's card or the raster says.
+class ModelSettings(StretchSettings):
+    """Settings of every command that runs a model. None: the card's, or the raster's."""
 
-    Args:
-        tile_size: Side of a tile in pixels of the working resolution; by default the one near the
-            model's own with which the network computes the fewest pixels.
-        overlap: Least overlap of neighbouring tiles: a fraction of the tile below 1, else pixels.
-            By default it follows from the largest object that the model expects.
-        conf: Least score of a detection.
-        iou: Overlap (IoU) from which two boxes are the same object.
-        gsd: Ground resolution to work at, in metres per pixel.
-        bands: Bands to read, counted from 1.
-        value_range: Values that become 0 and 255 in rasters that are not 8-bit.
-        classes: Names of the classes to keep.
-        aoi: Vector file whose polygons limit the search; objects are kept by their centre.
-        bbox: Limits as min x, min y, max x, max y in the raster's CRS.
-        src_crs: CRS of the rasters, instead of their own.
-        pixel_coords: Work without georeference, in pixel columns and rows.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
-        runtime: What runs the network. ``auto``: PyTorch on CUDA and MPS, else OpenVINO.
-        precision: What the network computes in. ``auto``: bf16 or fp16 where the device does it
-            in hardware, else fp32. ``int8``: OpenVINO, with a model that ``quantize`` made.
-        batch_size: Tiles that go through the network at once.
-        workers: Threads that read.
-    """
+    section: ClassVar[str] = "Model"
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    conf: Score | None = Field(
+        None, description="Score threshold of the detections. Default: the model's."
+    )
+    iou: Iou | None = Field(
+        None,
+        description="IoU from which two boxes are the same object (non-maximum suppression, "
+        "merging of tiles). Default: the model's.",
+    )
+    tile_size: Pixels | None = Field(
+        None,
+        description="Side of a tile in pixels of the working resolution. Default: the one near "
+        "the model's own with which the network computes the fewest pixels.",
+    )
+    overlap: Overlap | None = Field(
+        None,
+        description="Minimum overlap of neighbouring tiles: a fraction of the tile below 1 (0.2, "
+        "20%), else pixels. Default: the largest object that the model expects.",
+    )
+    gsd: Resolution | None = Field(
+        None,
+        description="Ground resolution to work at, in metres per pixel, e.g. 0.25 or 25cm. "
+        "Default: the model's.",
+    )
+    device: Name = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    runtime: Literal["auto", "torch", "openvino", "onnx"] = Field(
+        "auto",
+        description="Library that runs the network; auto: PyTorch on CUDA and MPS, else OpenVINO.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto",
+        description="Number format of the network; auto: bf16 or fp16 where the device has it in "
+        "hardware, else fp32; int8: OpenVINO, with a model from `geodetect quantize`.",
+    )
+    batch_size: Count | None = Field(
+        None, description="Tiles that go through the network at once. Default: by the device."
+    )
+    workers: Count | None = Field(
+        None, description="Threads that read the raster. Default: by the processor."
+    )
 
-    tile_size: int | None = Field(None, ge=1)
-    overlap: float | None = Field(None, ge=0)
-    conf: float | None = Field(None, ge=0, le=1)
-    iou: float | None = Field(None, gt=0, le=1)
-    gsd: float | None = Field(None, gt=0)
-    bands: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    classes: tuple[str, ...] | None = None
-    aoi: Path | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    src_crs: str | None = None
-    pixel_coords: bool = False
-    device: str = "auto"
-    runtime: Literal["auto", "torch", "openvino", "onnx"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    batch_size: int | None = Field(None, ge=1)
-    workers: int | None = Field(None, ge=1)
+
+class PredictSettings(ModelSettings):
+    """Settings of ``predict``. None: the card's, or the raster's."""
+
+    section: ClassVar[str] = "Search"
+
+    classes: Names | None = Field(None, description="Names of the classes to keep. Default: all.")
+    aoi: FilePath | None = Field(
+        None,
+        description="Vector file, of any CRS, with polygons that limit the search; objects are "
+        "kept by their centre.",
+    )
+    bbox: Rectangle | None = Field(
+        None, description="Rectangle that limits the search, in the raster's CRS."
+    )
+    pixel_coords: bool = Field(
+        False, description="Ignore the georeference: coordinates are pixel columns and rows."
+    )
 
     @field_validator("bbox")
     @classmethod
-    def _box_is_ordered(
-        cls, box: tuple[float, float, float, float] | None
-    ) -> tuple[float, float, float, float] | None:
-        if box is not None and not (
-            all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+    def _check_order(cls, bbox: Rectangle | None) -> Rectangle | None:
+        if bbox is not None and not (
+            all(map(math.isfinite, bbox)) and bbox[0] < bbox[2] and bbox[1] < bbox[3]
         ):
             raise ValueError("expected min x, min y, max x, max y")
-        return box
+        return bbox

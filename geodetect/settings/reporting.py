@@ -1,72 +1,71 @@
-"""What can be set of pages and pictures, with its defaults."""
+"""Settings of reports, overview images and contact sheets."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class PictureSettings(BaseModel):
-    """How rasters and detections are read for pictures of them.
-
-    Args:
-        bands: Bands to show, counted from 1.
-        value_range: Values that become 0 and 255 in rasters that are not 8-bit.
-        src_crs: CRS of the raster, instead of its own.
-        pred_crs: CRS of the detections, instead of their file's.
-        score_field: Column of the detections that holds the score.
-        pixel_coords: Everything is in pixel columns and rows of the raster.
-        conf: Least score; None: all detections.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bands: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    src_crs: str | None = None
-    pred_crs: str | None = None
-    score_field: str | None = None
-    pixel_coords: bool = False
-    conf: float | None = Field(None, allow_inf_nan=False)
+from geodetect.settings.base import CommandLine
+from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, StretchSettings
+from geodetect.settings.value_types import CountOrZero, Crs, Iou, Resolution, Text, UnboundedScore
 
 
-class ReportSettings(PictureSettings):
-    """Settings of ``report``. ``conf`` is where the score threshold stands at first.
+class PictureSettings(LayerSettings, StretchSettings):
+    """Reading of a raster and of detections to draw on it."""
 
-    Args:
-        title: Heading of the page; None: the name of the raster.
-        note: A line below the heading, such as date and source of the imagery.
-        imagery: Pictures ``inside`` the page or ``beside`` it; ``auto``: by size.
-        gsd: Finest ground resolution of the imagery shown, in metres.
-        iou: Least overlap (IoU) of a detection with the object it found.
-        chips: How many false alarms, and how many misses, are shown.
-        ignore_classes: A detection may show an object of any class.
-        truth_crs: CRS of the truth, instead of its file's.
-        class_field: Column of the truth that holds the class.
-    """
+    conf: UnboundedScore | None = Field(
+        None, description="Score threshold of the detections. Default: all."
+    )
+    pixel_coords: bool = Field(
+        False, description="All layers are in pixel columns and rows of the raster."
+    )
 
-    title: str | None = None
-    note: str | None = None
-    imagery: Literal["auto", "inside", "beside"] = "auto"
-    gsd: float | None = Field(None, gt=0)
-    iou: float = Field(0.5, gt=0, le=1)
-    chips: int = Field(24, ge=0)
-    ignore_classes: bool = False
-    truth_crs: str | None = None
-    class_field: str | None = None
+
+class ReportSettings(MatchedLayerSettings, PictureSettings):
+    """Settings of ``report``."""
+
+    section: ClassVar[str] = "Report"
+
+    conf: UnboundedScore | None = Field(
+        None, description="Score threshold that the page starts with. Default: all."
+    )
+    iou: Iou = Field(
+        0.5, description="Minimum IoU of a true positive with its ground truth object."
+    )
+    title: Text | None = Field(None, description="Heading. Default: the name of the raster.")
+    note: Text | None = Field(
+        None, description="Line below the heading, e.g. date and source of the imagery."
+    )
+    imagery: Literal["auto", "inside", "beside"] = Field(
+        "auto",
+        description="Place of the images: inside the page, beside it in a folder, or auto: inside "
+        "up to 16 megapixels, beside it up to 400; beyond that coarser.",
+    )
+    gsd: Resolution | None = Field(
+        None,
+        description="Finest ground resolution of the imagery shown, in metres per pixel, e.g. 0.5 "
+        "or 50cm. Default: the raster's.",
+    )
+    chips: CountOrZero = Field(
+        24, description="Number of false positives, and of false negatives, that are shown."
+    )
+    truth_crs: Crs | None = Field(None, description="CRS of the ground truth, instead of its own.")
 
 
 class PreviewSettings(PictureSettings):
-    """Settings of ``preview``.
+    """Settings of ``preview``."""
 
-    Args:
-        size: Longest side of the overview in pixels.
-        sheet: Contact sheet to draw instead of the overview: the ``best`` or ``worst`` scores, or
-            the most ``uncertain`` ones, nearest to ``conf`` or 0.5.
-        count: Chips on a contact sheet.
-    """
+    section: ClassVar[str] = "Image"
 
-    size: int = Field(1600, ge=64, le=20_000)
-    sheet: Literal["best", "worst", "uncertain"] | None = None
-    count: int = Field(24, ge=1, le=1000)
+    size: Annotated[int, Field(ge=64, le=20_000), CommandLine("PX")] = Field(
+        1600, description="Longest side of the overview."
+    )
+    sheet: Literal["best", "worst", "uncertain"] | None = Field(
+        None,
+        description="Contact sheet to draw instead of the overview: chips of the best or worst "
+        "scores, or of the most uncertain ones, nearest to `conf` or 0.5.",
+    )
+    count: Annotated[int, Field(ge=1, le=1000), CommandLine("N")] = Field(
+        24, description="Chips on the contact sheet."
+    )

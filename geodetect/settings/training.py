@@ -1,180 +1,293 @@
-"""What can be set of making models, with its defaults."""
+"""Settings of making models: training, label check, chips, conversion, quantization."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.inputs import LabelSettings, RasterSettings, StretchSettings
+from geodetect.settings.value_types import (
+    Count,
+    CountOrZero,
+    FilePath,
+    Fraction,
+    Metres,
+    Name,
+    Names,
+    Pixels,
+    Resolution,
+    Sources,
+    Text,
+    number_list,
+)
+
+ChipPixels = Annotated[int, Field(ge=64), CommandLine("PX")]
+AnchorSizes = Annotated[
+    tuple[float, float, float, float, float],
+    BeforeValidator(number_list(float, "5 numbers", count=5)),
+    CommandLine("PX,PX,..."),
+]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE")]
 
 
-class TrainSettings(BaseModel):
-    """Settings of ``train``.
+class NetworkSettings(Settings):
+    """Architecture of the network, and its initial weights."""
 
-    Args:
-        name: Name of the model, written into its card; None: the name of the file.
-        gsd: Ground resolution to train at, in metres; None: the rasters' own median.
-        network: How the network is built: ``geodetect``, ``paper`` (Lin et al. 2017),
-            ``torchvision`` or ``torchvision-v2``.
-        backbone: Trunk to take instead of the network's usual one: ``resnet18``, ``resnet34``,
-            ``resnet50``, ``resnet101``, or ``timm:`` and the name of a network of timm.
-        anchors: ``default``, ``fitted`` to the objects, or ``auto``: those of the model that the
-            training starts from, else fitted ones where the default ones can find few objects;
-            see ``geodetect.training.anchors.selection``.
-        assignment: Which anchors answer for an object: ``atss`` (Zhang et al. 2020), or those that
-            ``overlap`` it by half (Lin et al. 2017).
-        init: ``imagenet`` (weights of torchvision or timm), ``none``, the name or path of a model,
-            or a safetensors file with a trunk in the names of torchvision or timm.
-        steps: Optimiser steps; used when ``minutes`` is None.
-        minutes: Time to train, instead of ``steps``: from the first step to the last, with
-            checkpoints and the validations between them. Reading the labels, their check, the
-            search for a learning rate and the last validation come on top.
-        batch_size: Chips per step, of all processes together.
-        chip_px: Side of a chip in pixels.
-        lr: Peak learning rate of the heads; the trunk learns at a quarter of it. ``auto``: found
-            by a range test of a few dozen steps, see ``geodetect.training.lr_finder``.
-        augment: How often chips are recoloured, shaded or blurred, 0..1.
-        turn: Show chips in all eight orientations. Without it they stay as the imagery lies, where
-            the side of the shadows, or an edge that labels keep to, is the same everywhere.
-        object_share: Share of chips placed on an object; the others lie anywhere.
-        val_share: Share of the objects held out, in blocks of ground, when the ground to hold out
-            is not named.
-        val_area: Vector file with the ground that is held out.
-        val_rasters: Rasters that are held out, instead of ``val_area``; ground that they share
-            with the others is not trained on.
-        val_labels: Labels of ``val_rasters``; None: those of the others.
-        val_every: Steps between validations; None: so that they take at most about a tenth of
-            the time, and are no more than 20.
-        patience: Validations without a better average precision (AP50) after which the training
-            ends; None or 0: it runs to its end.
-        keep: The model written: the ``best`` one by AP50 on the ground held out, or the ``last``.
-            Without objects held out it is the last.
-        mine_negatives: How many of the surest false alarms of the current model, on ground that
-            is trained on, some of the chips are placed on. They are looked for whenever the model
-            is measured. 0: none. They may be objects that nobody has labelled.
-        check: Look over the labels before the first step.
-        bands: Bands to read, counted from 1.
-        src_crs: CRS of the rasters, instead of their own.
-        class_field: Column of the labels that holds the class.
-        labels_crs: CRS of labels on a map, instead of their files'.
-        point_size: Diameter on the ground of objects that are given as points, in metres.
-        device: ``auto``, ``cpu``, ``cuda``, ``mps``. Several processes: ``auto``, ``cpu`` or
-            ``cuda``, where each has a GPU of its own.
-        seed: Start of all randomness.
-        licence: Terms of the weights, for the card.
-        data: What the imagery and labels are, for the card.
-        description: One sentence for the card.
-    """
+    section: ClassVar[str] = "Network"
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    init: Annotated[str, CommandLine("NAME|FILE")] = Field(
+        "pools",
+        description="Initial weights: imagenet (of torchvision or timm), none, the name or file of "
+        "a model, or a safetensors file with a backbone in the names of torchvision or timm.",
+    )
+    network: Name = Field(
+        "geodetect",
+        description="Architecture: geodetect, paper (Lin et al. 2017), torchvision or "
+        "torchvision-v2.",
+    )
+    backbone: Name | None = Field(
+        None,
+        description="resnet18, resnet34, resnet50, resnet101, or timm: and the name of a network "
+        "of timm, such as timm:convnext_tiny. Default: the network's.",
+    )
+    anchors: Literal["auto", "default", "fitted"] = Field(
+        "auto",
+        description="Anchor boxes: default, fitted to the objects, or auto: those of the model to "
+        "start from, else fitted ones where the default ones match few objects.",
+    )
+    assignment: Literal["atss", "overlap"] = Field(
+        "atss",
+        description="Assignment of anchors to objects: atss (Zhang et al. 2020), or an overlap of "
+        "at least half (Lin et al. 2017).",
+    )
 
-    name: str | None = None
-    gsd: float | None = Field(None, gt=0)
-    network: str = "geodetect"
-    backbone: str | None = None
-    anchors: Literal["auto", "default", "fitted"] = "auto"
-    assignment: Literal["atss", "overlap"] = "atss"
-    init: str = "pools"
-    steps: int = Field(2000, ge=1)
-    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
-    batch_size: int = Field(8, ge=1)
-    chip_px: int = Field(384, ge=64)
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 8e-4
-    augment: float = Field(0.3, ge=0, le=1)
-    turn: bool = True
-    object_share: float = Field(0.7, ge=0, le=1)
-    val_share: float = Field(0.2, ge=0, lt=1)
-    val_area: Path | None = None
-    val_rasters: tuple[str, ...] | None = None
-    val_labels: tuple[str, ...] | None = None
-    val_every: int | None = Field(None, ge=1)
-    patience: int | None = Field(None, ge=0)
-    keep: Literal["best", "last"] = "best"
-    mine_negatives: int = Field(0, ge=0)
-    check: bool = True
-    bands: tuple[int, ...] | None = None
-    src_crs: str | None = None
-    class_field: str | None = None
-    labels_crs: str | None = None
-    point_size: float | None = Field(None, gt=0, allow_inf_nan=False)
-    device: str = "auto"
-    seed: int = Field(0, ge=0)
-    licence: str = ""
-    data: tuple[str, ...] = ()
-    description: str = ""
+
+class ScheduleSettings(Settings):
+    """Length of a training, its chips, and its learning rate."""
+
+    section: ClassVar[str] = "Training"
+
+    steps: Count = Field(2000, description="Optimizer steps.")
+    minutes: Annotated[Metres, CommandLine("N")] | None = Field(
+        None,
+        description="Time to train, instead of `steps`: from the first step to the last, with the "
+        "checkpoints and validations between; the check of the labels, the search for a learning "
+        "rate and the last validation come on top.",
+    )
+    batch_size: Count = Field(8, description="Chips per step, of all processes together.")
+    chip_px: ChipPixels = Field(384, description="Side of a chip in pixels.")
+    gsd: Resolution | None = Field(
+        None,
+        description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm. "
+        "Default: the median of the rasters.",
+    )
+    lr: LearningRate | Literal["auto"] = Field(
+        8e-4,
+        description="Peak learning rate of the heads (a quarter of it for the backbone), or auto: "
+        "found by a range test of a few dozen steps.",
+    )
+    augment: Fraction = Field(
+        0.3, description="Fraction of chips whose colours change, or that are shaded or blurred."
+    )
+    turn: bool = Field(
+        True,
+        description="Show chips in all eight orientations. Without it they stay as the imagery "
+        "lies, where shadows fall to the same side everywhere.",
+    )
+    object_share: Fraction = Field(
+        0.7, description="Fraction of chips placed on an object; the others lie anywhere."
+    )
+    mine_negatives: CountOrZero = Field(
+        0,
+        description="Hard negative mining: place some of the chips on the N false positives with "
+        "the highest scores of the latest validation. They may be objects without a label.",
+    )
+    device: Name = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:N or mps; auto, cpu or cuda for several processes.",
+    )
+    seed: CountOrZero = Field(0, description="Random seed.")
+
+
+class HoldoutSettings(Settings):
+    """Objects and ground that are held out, and validation on them."""
+
+    section: ClassVar[str] = "Validation"
+
+    val_share: Annotated[float, Field(ge=0, lt=1), CommandLine("FRACTION")] = Field(
+        0.2, description="Fraction of the objects to hold out, in blocks of ground."
+    )
+    val_area: FilePath | None = Field(
+        None, description="Vector file with the polygons to hold out, instead of `val_share`."
+    )
+    val_rasters: Sources | None = Field(
+        None,
+        description="Rasters to hold out, instead of `val_share`; ground that they share with "
+        "`rasters` is not trained on. Repeatable.",
+    )
+    val_labels: Sources | None = Field(
+        None, description="Labels of `val_rasters`. Repeatable. Default: those of `labels`."
+    )
+    val_every: Count | None = Field(
+        None,
+        description="Steps between validations. Default: at most 20 validations that take about a "
+        "tenth of the time.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Weights to write: the best by AP50 on the holdout, or the last; without a "
+        "holdout the last.",
+    )
+    patience: CountOrZero | None = Field(
+        None,
+        description="Validations without a better AP50 after which the training ends. Default, "
+        "and 0: never.",
+    )
 
     @field_validator("val_rasters")
     @classmethod
-    def _held_out_in_one_way(
+    def _check_one_holdout(
         cls, rasters: tuple[str, ...] | None, info: ValidationInfo
     ) -> tuple[str, ...] | None:
         if rasters is not None and info.data.get("val_area") is not None:
-            raise ValueError("expected either --val-area or --val-rasters, not both")
+            raise ValueError("expected either `val_area` or `val_rasters`, not both")
         return rasters
 
     @field_validator("val_labels")
     @classmethod
-    def _labels_have_rasters(
+    def _check_labels_have_rasters(
         cls, labels: tuple[str, ...] | None, info: ValidationInfo
     ) -> tuple[str, ...] | None:
         if labels is not None and info.data.get("val_rasters") is None:
-            raise ValueError("expected --val-rasters with it: the rasters that these labels are of")
+            raise ValueError("expected `val_rasters` with it: the rasters that these labels are of")
         return labels
 
 
-class CheckSettings(BaseModel):
-    """Settings of ``check``.
+class CardSettings(Settings):
+    """Entries of the model card."""
 
-    Args:
-        gsd: Ground resolution of the training, in metres; None: the rasters' own median.
-        chip_px: Side of the chips of the training, in pixels.
-        bands: Bands to read, counted from 1.
-        value_range: Values that become 0 and 255 in rasters that are not 8-bit.
-        src_crs: CRS of the rasters, instead of their own.
-        labels_crs: CRS of labels on a map, instead of their files'.
-        class_field: Column of the labels that holds the class.
-        point_size: Diameter on the ground of objects that are given as points, in metres.
-        far: Distance in metres from which ground is far from a label; None: ten times the
-            typical distance between neighbouring labels.
-        shift: Estimate the offset between labels and imagery, which takes longest.
-        seed: Start of the randomness of samples.
-    """
+    section: ClassVar[str] = "Model card"
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    gsd: float | None = Field(None, gt=0, allow_inf_nan=False)
-    chip_px: int = Field(384, ge=64)
-    bands: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    src_crs: str | None = None
-    labels_crs: str | None = None
-    class_field: str | None = None
-    point_size: float | None = Field(None, gt=0, allow_inf_nan=False)
-    far: float | None = Field(None, gt=0, allow_inf_nan=False)
-    shift: bool = True
-    seed: int = Field(0, ge=0)
+    name: Name | None = Field(None, description="Name of the model. Default: the file's.")
+    description: Text = Field("", description="Description of the model in one sentence.")
+    licence: Text = Field("", description="Licence of the weights.")
+    data: Annotated[tuple[str, ...], CommandLine("TEXT", repeatable=True)] = Field(
+        (), description="Source of the imagery and of the labels. Repeatable."
+    )
 
 
-class QuantizeSettings(BaseModel):
-    """Settings of ``quantize``.
+class TrainSettings(
+    ScheduleSettings, NetworkSettings, HoldoutSettings, LabelSettings, RasterSettings, CardSettings
+):
+    """Settings of ``train``."""
 
-    Args:
-        tiles: Tiles drawn from all over the rasters; half of them calibrate, the others check.
-        least_ap: Least average precision, at an overlap (IoU) of 0.5, of what the network in 8 bit
-            finds, taking what the full network finds as the truth.
-        aoi: Vector file whose polygons limit where tiles are drawn.
-        bands: Bands to read, counted from 1.
-        value_range: Values that become 0 and 255 in rasters that are not 8-bit.
-        src_crs: CRS of the rasters, instead of their own.
-        seed: Start of the randomness.
-    """
+    section: ClassVar[str] = "Labels"
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    check: bool = Field(True, description="Check the labels before the first step.")
 
-    tiles: int = Field(128, ge=2)
-    least_ap: float = Field(0.97, ge=0, le=1)
-    aoi: Path | None = None
-    bands: tuple[int, ...] | None = None
-    value_range: tuple[float, float] | None = None
-    src_crs: str | None = None
-    seed: int = Field(0, ge=0)
+
+class CheckSettings(LabelSettings, StretchSettings):
+    """Settings of ``check``."""
+
+    section: ClassVar[str] = "Check"
+
+    gsd: Resolution | None = Field(
+        None,
+        description="Ground resolution of the training, in metres per pixel, e.g. 0.25 or 25cm. "
+        "Default: the median of the rasters.",
+    )
+    chip_px: ChipPixels = Field(384, description="Side of the chips of the training, in pixels.")
+    far: Metres | None = Field(
+        None,
+        description="Distance from labels from which on ground counts as empty. Default: ten times "
+        "the usual distance between neighbouring labels.",
+    )
+    shift: bool = Field(
+        True, description="Estimate the offset between labels and imagery (slowest)."
+    )
+    seed: CountOrZero = Field(0, description="Random seed.")
+
+
+class QuantizeSettings(StretchSettings):
+    """Settings of ``quantize``."""
+
+    section: ClassVar[str] = "Quantization"
+
+    tiles: Annotated[int, Field(ge=2), CommandLine("N")] = Field(
+        128, description="Tiles drawn from the rasters: half calibrate, the others check."
+    )
+    least_ap: Annotated[Fraction, CommandLine("AP")] = Field(
+        0.97,
+        description="Minimum average precision (IoU 0.5) of the int8-quantized network, with the "
+        "detections of the full network as ground truth.",
+    )
+    aoi: FilePath | None = Field(
+        None, description="Vector file, of any CRS, with the polygons that tiles are drawn in."
+    )
+    seed: CountOrZero = Field(0, description="Random seed.")
+
+
+class ChipSettings(LabelSettings, StretchSettings):
+    """Settings of ``tile``."""
+
+    section: ClassVar[str] = "Chips"
+
+    format: Literal["coco", "yolo", "voc"] = Field("coco", description="Format of the data set.")
+    chip_px: Pixels = Field(512, description="Side of a chip in pixels.")
+    overlap_px: Annotated[int, Field(ge=0), CommandLine("PX")] = Field(
+        0, description="Minimum overlap of neighbouring chips in pixels."
+    )
+    gsd: Resolution | None = Field(
+        None,
+        description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm. "
+        "Default: that of each raster.",
+    )
+    empty: Annotated[float, Field(ge=0), CommandLine("N")] = Field(
+        0, description="Chips without objects for each chip with objects; inf: all."
+    )
+    min_visible: Annotated[float, Field(gt=0, le=1), CommandLine("FRACTION")] = Field(
+        0.5,
+        description="Minimum visible fraction of a box that an edge of a chip cuts; the box is "
+        "clipped.",
+    )
+    image_format: Literal["png", "jpg", "tif"] = Field("png", description="Format of the images.")
+
+
+class ConvertSettings(Settings):
+    """Settings of ``convert``."""
+
+    section: ClassVar[str] = "Model"
+
+    classes: Names | None = Field(
+        None,
+        description="Class names, without the background. Default: the checkpoint's, or COCO's.",
+    )
+    gsd: Resolution | None = Field(
+        None,
+        description="Ground resolution of its training, in metres per pixel, e.g. 0.1 or 10cm. "
+        "Default: unknown; rasters are read at their own.",
+    )
+    name: Name | None = Field(None, description="Name of the model. Default: the file's.")
+    tile_size: Pixels | None = Field(
+        None, description="Side of a tile in pixels. Default: 512; 400 for DeepForest."
+    )
+    resize: Pixels = Field(
+        800,
+        description="Side in pixels that tiles are enlarged to before the network, as in "
+        "torchvision.",
+    )
+    no_resize: bool = Field(
+        False, description="Give tiles to the network as they are, which is faster."
+    )
+    anchor_sizes: AnchorSizes | None = Field(
+        None,
+        description="Smallest anchor of each of the five levels, where changed from "
+        "32,64,128,256,512.",
+    )
+    norm_eps: Annotated[float, Field(ge=0), CommandLine("NUMBER")] | None = Field(
+        None,
+        description="Constant added to the variances of the batch norms. Default: 1e-5; 0 for "
+        "weights from COCO.",
+    )

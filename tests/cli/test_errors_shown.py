@@ -141,10 +141,11 @@ def test_a_wrong_command_or_no_raster_is_a_usage_error(arguments: list[str]) -> 
     check_one_line(result.stderr)
 
 
-def test_an_output_must_be_named(ready: Ready) -> None:
-    result = runner.invoke(app, ["predict", str(ready.raster), "-m", str(ready.model)])
+def test_an_output_must_be_named_for_several_rasters(ready: Ready) -> None:
+    rasters = [str(ready.raster), str(ready.raster)]
+    result = runner.invoke(app, ["predict", *rasters, "-m", str(ready.model)])
     assert result.exit_code == USAGE
-    check_one_line(result.stderr, "--output", "--dry-run")
+    check_one_line(result.stderr, "--output", "found 2 of them")
 
 
 def test_a_missing_raster(ready: Ready) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from pydantic import Field
 
-import typer
-
-from geodetect_cli import options
-from geodetect_cli.tables import label_check as check_tables
+from geodetect.settings import CheckSettings
+from geodetect.settings.base import Settings
+from geodetect_cli.options import ConsoleOptions, LabelledRasters, Output, ResultOptions
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables import label_check as tables
 
 EXAMPLES = """\b
 Examples:
@@ -18,75 +18,33 @@ Examples:
   geodetect check --rasters tiles/ --labels coco/annotations.json --json"""
 
 
+class CheckOutput(Settings):
+    """Output of ``check``."""
+
+    output: Output | None = Field(
+        None,
+        description="File for the labels with problems, and reasons: .gpkg .geojson .fgb "
+        ".parquet ...",
+    )
+
+
+@settings_command
 def command(
-    rasters: Annotated[
-        list[str], typer.Option(metavar="PATH", help="Rasters or folders of them. Repeatable.")
-    ],
-    labels: options.Labels,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write the labels in question, with reasons: .gpkg .geojson .fgb .parquet ...",
-        ),
-    ] = None,
-    class_field: options.ClassField = None,
-    point_size: options.PointSize = None,
-    labels_crs: options.LabelsCrs = None,
-    gsd: options.ChipGsd = None,
-    chip_px: Annotated[
-        int, typer.Option(min=64, metavar="PX", help="Side of the chips of the training.")
-    ] = 384,
-    bands: options.Bands = None,
-    value_range: options.ValueRange = None,
-    src_crs: options.SrcCrs = None,
-    far: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES",
-            help="Distance from labels from which ground counts as empty. Default: ten times "
-            "their usual distance from each other.",
-        ),
-    ] = None,
-    shift: Annotated[
-        bool,
-        typer.Option(
-            "--shift/--no-shift", help="Look for a shift between labels and imagery (slowest)."
-        ),
-    ] = True,
-    seed: Annotated[int, typer.Option(metavar="N", help="Start of all randomness.")] = 0,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
+    data: LabelledRasters,
+    files: CheckOutput,
+    settings: CheckSettings,
+    result: ResultOptions,
+    messages: ConsoleOptions,
 ) -> None:
     """Check labels and rasters before a training."""
     from geodetect.io.vector import write as vector
     from geodetect.label_check.check import check
     from geodetect.label_check.problems import write_problems
-    from geodetect.settings import CheckSettings
 
-    settings = options.parse_settings(
-        CheckSettings,
-        {
-            "gsd": gsd,
-            "chip_px": chip_px,
-            "bands": options.parse_bands(bands),
-            "value_range": options.parse_numbers(value_range, "--value-range", 2),
-            "src_crs": src_crs,
-            "labels_crs": labels_crs,
-            "class_field": class_field,
-            "point_size": point_size,
-            "far": far,
-            "shift": shift,
-            "seed": seed,
-        },
-    )
-    if output is not None:
-        vector.check_target(output, overwrite=overwrite)
-    report = check(rasters, [str(path) for path in labels], settings=settings)
-    if output is not None:
-        write_problems(report.problems, output, overwrite=overwrite)
-    check_tables.show(report, output, as_json=as_json, quiet=quiet)
+    if files.output is not None:
+        vector.check_target(files.output, overwrite=result.overwrite)
+    report = check(data.rasters, data.labels, settings=settings)
+    if files.output is not None:
+        write_problems(report.problems, files.output, overwrite=result.overwrite)
+    tables.show(report, files.output, as_json=result.as_json, quiet=messages.quiet)
     report.raise_errors()

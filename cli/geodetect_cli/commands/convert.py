@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from pydantic import Field
 
+from geodetect.settings import ConvertSettings
+from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
+from geodetect_cli.options import ConsoleOptions, ResultOptions
+from geodetect_cli.settings_command import settings_command
 
 if TYPE_CHECKING:
     from geodetect.model.card import ModelCard
@@ -19,103 +23,51 @@ Examples:
   geodetect convert cars.pt -o cars.safetensors --classes car --no-resize"""
 
 
+class ConvertFiles(Settings):
+    """Input and output of ``convert``."""
+
+    weights: Annotated[Path, CommandLine("WEIGHTS", positional=True)] = Field(
+        description="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in "
+        "it is run."
+    )
+    output: options.Output = Field(description="Model file, .safetensors.")
+
+
+@settings_command
 def command(
-    weights: Annotated[
-        Path,
-        typer.Argument(
-            metavar="WEIGHTS",
-            help="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in it "
-            "is run.",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Model file, .safetensors.")
-    ],
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME",
-            help="Class names, without the background. Default: the checkpoint's, or COCO's.",
-        ),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES",
-            parser=options.parse_gsd,
-            help="Ground resolution it was trained at, e.g. 0.1 or 10cm. Default: rasters are "
-            "taken as they are.",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the model. Default: the file's.")
-    ] = None,
-    tile_size: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="PX", help="Side of a tile. Default: 512; DeepForest's 400."),
-    ] = None,
-    resize: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="PX",
-            help="Enlarge tiles to this side before the network, as torchvision.",
-        ),
-    ] = 800,
-    no_resize: Annotated[
-        bool, typer.Option("--no-resize", help="Give tiles to the network as they are: faster.")
-    ] = False,
-    anchor_sizes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PX,PX,...",
-            help="Smallest anchor of each of the five levels, if changed from 32,64,128,256,512.",
-        ),
-    ] = None,
-    norm_eps: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="NUMBER",
-            help="Constant of the batch norms. Default: 1e-5; 0 for weights from COCO.",
-        ),
-    ] = None,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
+    files: ConvertFiles, settings: ConvertSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
-    """Make a model file of a RetinaNet of torchvision or DeepForest."""
+    """Convert a RetinaNet of torchvision or DeepForest to a model."""
     from geodetect.model.checkpoints.convert import convert
     from geodetect.model.network.presets import PAPER_ANCHORS_PX
 
-    sizes = options.parse_numbers(anchor_sizes, "--anchor-sizes", len(PAPER_ANCHORS_PX))
     card = convert(
-        weights,
-        output,
-        classes=options.parse_names(classes),
-        gsd=gsd,
-        name=name,
-        tile_size=tile_size,
-        resize=None if no_resize else resize,
-        norm_eps=norm_eps,
-        anchor_sizes=sizes or PAPER_ANCHORS_PX,
-        overwrite=overwrite,
+        files.weights,
+        files.output,
+        classes=settings.classes,
+        gsd=settings.gsd,
+        name=settings.name,
+        tile_size=settings.tile_size,
+        resize=None if settings.no_resize else settings.resize,
+        norm_eps=settings.norm_eps,
+        anchor_sizes=settings.anchor_sizes or PAPER_ANCHORS_PX,
+        overwrite=result.overwrite,
     )
-    if as_json:
+    if result.as_json:
         console.print_json(card.model_dump(mode="json"))
-    elif not quiet:
-        console.show_table("", _rows(card, output))
+    elif not messages.quiet:
+        console.show_table("", _rows(card, files.output))
 
 
 def _rows(card: ModelCard, output: Path) -> list[tuple[str, str]]:
-    shown = ", ".join(card.classes[:8]) + (" ..." if len(card.classes) > 8 else "")
+    names = ", ".join(card.classes[:8]) + (" ..." if len(card.classes) > 8 else "")
     size = f"{card.tile_px} px"
     if card.input_scale != 1:
         size += f", enlarged to {round(card.tile_px * card.input_scale)} px for the network"
     return [
         ("Model", str(output)),
         ("Converted", card.training.initial_weights),
-        ("Classes", f"{len(card.classes)}: {shown}"),
+        ("Classes", f"{len(card.classes)}: {names}"),
         ("Resolution", "the rasters' own" if card.gsd_m is None else f"{card.gsd_m:g} m per pixel"),
         ("Tiles", size),
         ("Default --conf", f"{card.conf:g}"),

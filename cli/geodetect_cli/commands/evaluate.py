@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
+from geodetect.settings import EvaluateSettings, ModelSettings, PredictSettings
+from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.value_types import FolderPath, Sources
 from geodetect_cli import console, options
-from geodetect_cli.evaluation_sources import EvaluationFiles, EvaluationSources, parse_list
-from geodetect_cli.tables import evaluation as evaluation_tables
+from geodetect_cli.options import ConsoleOptions, ResultOptions
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables import evaluation as tables
+from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -20,151 +24,84 @@ Examples:
   geodetect evaluate --model pools --rasters scene.tif --labels truth.geojson"""
 
 
-def command(
-    predictions: Annotated[
-        str | None, typer.Argument(metavar="PRED", help="Detections, any vector format and CRS.")
-    ] = None,
-    truth: Annotated[
-        str | None, typer.Argument(metavar="TRUTH", help="True objects: polygons or points.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", metavar="NAME|FILE", help="Instead of PRED: run this model ..."
-        ),
-    ] = None,
-    rasters: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH", help="... on these rasters or folders. Repeatable."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="With --model, the true objects. Repeatable."),
-    ] = None,
-    iou: Annotated[
-        float,
-        typer.Option(
-            metavar="IOU", help="Overlap of boxes from which a detection shows an object."
-        ),
-    ] = 0.5,
-    distance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES", help="Greatest distance of centres, instead of --iou; for points."
-        ),
-    ] = None,
-    conf: Annotated[
-        float | None,
-        typer.Option(
-            "--conf",
-            "-c",
-            metavar="SCORE",
-            help="Least score that counts. Default: the model's, or all detections.",
-        ),
-    ] = None,
-    pick_threshold: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="Find --conf: f1, precision=0.95, recall=0.9, or count (as many as there are).",
-        ),
-    ] = None,
-    area: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Polygons of the ground where the truth is known."),
-    ] = None,
-    ignore_classes: Annotated[
-        bool, typer.Option("--ignore-classes", help="Compare whatever the class.")
-    ] = False,
-    class_field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the truth that holds the class.")
-    ] = None,
-    score_field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of PRED that holds the score.")
-    ] = None,
-    pred_crs: Annotated[
-        str | None, typer.Option(metavar="CRS", help="CRS of PRED, instead of its own.")
-    ] = None,
-    truth_crs: Annotated[
-        str | None, typer.Option(metavar="CRS", help="CRS of the truth, instead of its own.")
-    ] = None,
-    crs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CRS", help="Draw boxes along its axes. Default: along the predictions."
-        ),
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(metavar="M,M,...", help="Limits of size bins in metres, e.g. 4,8,16."),
-    ] = None,
-    block: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES", help="Blocks of ground drawn for the intervals. Default: about 250."
-        ),
-    ] = None,
-    resamples: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How often they are drawn; 0: no intervals.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Start of all randomness.")] = 0,
-    gsd: options.Gsd = None,
-    bands: options.Bands = None,
-    value_range: options.ValueRange = None,
-    src_crs: options.SrcCrs = None,
-    device: options.Device = "auto",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="GeoPackage with what is true, false and missed, styled for QGIS.",
-        ),
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to draw curves as PNG.")
-    ] = None,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Measure how good detections, or a model, are."""
-    sources = EvaluationSources(
-        predictions, truth, model, tuple(rasters or ()), tuple(labels or ())
-    )
-    sources.check()
-    from geodetect.settings import EvaluateSettings, PredictSettings
+class EvaluateFiles(Settings):
+    """Two layers, or a model with rasters and labels; and the output."""
 
-    given = {
-        "iou": iou,
-        "distance": distance,
-        "conf": conf,
-        "pick_threshold": pick_threshold,
-        "area": area,
-        "ignore_classes": ignore_classes,
-        "class_field": class_field,
-        "score_field": score_field,
-        "pred_crs": pred_crs,
-        "truth_crs": truth_crs,
-        "crs": crs,
-        "sizes": parse_list(sizes, "--sizes"),
-        "block": block,
-        "resamples": resamples,
-        "seed": seed,
-    }
-    run = {
-        "gsd": gsd,
-        "bands": options.parse_bands(bands),
-        "value_range": options.parse_numbers(value_range, "--value-range", 2),
-        "src_crs": src_crs,
-        "device": device,
-    }
-    settings = options.parse_settings(EvaluateSettings, given)
-    predict_settings = options.parse_settings(PredictSettings, run)
-    files = EvaluationFiles(output, plots, overwrite)
-    files.check()
-    with console.progress_bar("tiles", quiet=quiet or model is None) as progress:
-        result = sources.evaluate(settings, predict_settings, progress)
-    files.write(result)
-    evaluation_tables.show(result, files, as_json=as_json, quiet=quiet)
+    predictions: options.Predictions | None = Field(None, description=options.PREDICTIONS)
+    truth: Annotated[str, CommandLine("TRUTH", positional=True)] | None = Field(
+        None, description="Ground truth: polygons or points."
+    )
+    model: options.Model | None = Field(
+        None, description="Model to run on `rasters`, instead of PRED."
+    )
+    rasters: Sources | None = Field(
+        None, description="With `model`: rasters, or folders of them. Repeatable."
+    )
+    labels: Annotated[Sources, CommandLine("FILE", repeatable=True)] | None = Field(
+        None, description="With `model`: ground truth. Repeatable."
+    )
+    output: options.Output | None = Field(
+        None,
+        description="GeoPackage for true positives, false positives and false negatives, styled "
+        "for QGIS.",
+    )
+    plots: FolderPath | None = Field(None, description="Folder for plots of the curves, as PNG.")
+
+    def check_input(self) -> None:
+        """Raise a usage error unless there are two layers, or a model with rasters and labels."""
+        if self.model is None and (self.rasters or self.labels):
+            raise UsageError("--rasters and --labels need --model; without it name PRED and TRUTH")
+        if self.model is not None and self.predictions is not None:
+            raise UsageError(
+                "with --model, rasters and ground truth are named with --rasters and --labels; "
+                "found PRED"
+            )
+        if self.model is not None and not (self.rasters and self.labels):
+            raise UsageError(f"--model needs {'--labels' if self.rasters else '--rasters'} too")
+        if self.model is None and (self.predictions is None or self.truth is None):
+            raise UsageError(
+                f"{'TRUTH' if self.predictions else 'PRED'} is missing: name a file of detections "
+                f"and one of ground truth, or use --model"
+            )
+
+
+@settings_command
+def command(
+    files: EvaluateFiles,
+    settings: EvaluateSettings,
+    model_settings: ModelSettings,
+    result: ResultOptions,
+    messages: ConsoleOptions,
+) -> None:
+    """Measure the accuracy of detections, or of a model."""
+    files.check_input()
+    from geodetect.assessment.evaluate import error_layers, plots
+    from geodetect.assessment.evaluate.evaluation import evaluate, evaluate_model
+
+    if files.output is not None:
+        error_layers.check_errors(files.output, overwrite=result.overwrite)
+    if files.plots is not None:
+        plots.check_plots(files.plots, overwrite=result.overwrite)
+    if files.model is None:
+        evaluation = evaluate(files.predictions or "", files.truth or "", settings)
+    else:
+        with console.progress_bar("tiles", quiet=messages.quiet) as progress:
+            evaluation = evaluate_model(
+                files.model,
+                files.rasters or (),
+                files.labels or (),
+                settings,
+                predict_settings=PredictSettings.model_validate(dict(model_settings)),
+                progress=progress,
+            )
+    if files.output is not None:
+        evaluation.write_errors(files.output, overwrite=result.overwrite)
+    if files.plots is not None:
+        evaluation.write_plots(files.plots, overwrite=result.overwrite)
+    tables.show(
+        evaluation,
+        errors=files.output,
+        plots=files.plots,
+        as_json=result.as_json,
+        quiet=messages.quiet,
+    )

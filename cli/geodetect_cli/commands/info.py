@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import typer
+from pydantic import Field
 
-from geodetect_cli import console, options
-from geodetect_cli.tables import run as summaries
+from geodetect.settings.base import CommandLine, Settings
+from geodetect_cli import console
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables.values import show_values, without_wkt
 
 EXAMPLES = """\b
 Examples:
@@ -17,17 +19,25 @@ Examples:
   geodetect info scene.tif --json"""
 
 
-def command(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A raster, a model file or a model's name.")
-    ],
-    as_json: options.AsJson = False,
-) -> None:
-    """Show what a raster or a model is."""
+class InfoOptions(Settings):
+    """Options of ``info``."""
+
+    section: ClassVar[str] = "General"
+
+    file: Annotated[str, CommandLine("FILE", positional=True)] = Field(
+        description="A raster, a model file or the name of a model."
+    )
+    as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+
+
+@settings_command
+def command(options: InfoOptions) -> None:
+    """Show the properties of a raster or a model."""
     from geodetect.errors import InputError
     from geodetect.io.raster.info import inspect_raster
     from geodetect.model.file import list_models, load_card
 
+    file = options.file
     is_model = file in list_models() or file.endswith(".safetensors")
     is_word = file.replace("-", "").replace("_", "").isalnum()  # no path, address or suffix
     if is_word and not is_model and not Path(file).exists():
@@ -35,7 +45,7 @@ def command(
             f"{file}: neither a file nor a built-in model ({', '.join(list_models()) or 'none'})"
         )
     values = load_card(file).model_dump(mode="json") if is_model else inspect_raster(file)
-    if as_json:
+    if options.as_json:
         console.print_json(values)
     else:
-        summaries.show_values(file, summaries.without_wkt(values))
+        show_values(file, without_wkt(values))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from geodetect_cli import console, options
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from geodetect.settings.base import CommandLine, Settings
+from geodetect_cli import console
+from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
 Examples:
@@ -10,14 +16,23 @@ Examples:
   geodetect models --json"""
 
 
-def command(as_json: options.AsJson = False) -> None:
+class ModelsOptions(Settings):
+    """Options of ``models``."""
+
+    section: ClassVar[str] = "General"
+
+    as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+
+
+@settings_command
+def command(options: ModelsOptions) -> None:
     """List the built-in models."""
     from rich.console import Console
 
     from geodetect.model.file import list_models, load_card
 
     cards = [load_card(name) for name in list_models()]
-    if as_json:
+    if options.as_json:
         console.print_json([card.model_dump(mode="json") for card in cards])
         return
     if not cards:

@@ -3,176 +3,141 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import typer
+from pydantic import Field
 
+from geodetect.settings import PredictSettings
+from geodetect.settings.base import Settings
+from geodetect.settings.value_types import Crs, FilePath, FolderPath, Name
 from geodetect_cli import console, options
-from geodetect_cli.tables import run as summaries
+from geodetect_cli.options import ConsoleOptions, ResultOptions
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables import run as tables
+from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:
-  geodetect predict scene.tif -o pools.geojson
+  geodetect predict scene.tif
   geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
-  geodetect predict scene.tif -o - --conf 0.7 > sure.geojson
+  geodetect predict scene.tif -o - --conf 0.7 > pools.geojson
   geodetect predict scene.tif -o pools.geojson --coverage ground.geojson
   geodetect predict scene.tif --dry-run"""
 
 
+class PredictFiles(Settings):
+    """Input and output of ``predict``."""
+
+    rasters: options.RasterArguments = Field(description=options.RASTERS)
+    output: Annotated[options.LayerOutput, Field(min_length=1)] | None = Field(
+        None,
+        description="File to write: .geojson .geojsonl .gpkg .fgb .parquet .shp .csv, or - for "
+        "GeoJSON on the output stream. Default: GeoJSON named as the raster, in the current "
+        "folder.",
+    )
+    model: options.Model = Field(
+        "pools", description="Built-in model or model file. See `geodetect models`."
+    )
+    coverage: FilePath | None = Field(
+        None,
+        description="File, of any vector format, for the ground that was searched or skipped, and "
+        "why. Default: layer coverage of the output, if that is a .gpkg.",
+    )
+    crs: Crs | None = Field(None, description="CRS of the output. Default: the raster's.")
+    format: Name | None = Field(None, description="Format of the output, whatever its suffix.")
+    style: bool = Field(False, description="Have QGIS colour boxes by score (.gpkg, .geojson).")
+    dry_run: bool = Field(
+        False, description="Only show tiles, resolution, time and memory of the run."
+    )
+
+
+class JournalOptions(Settings):
+    """The journal, from which a run that was interrupted continues."""
+
+    section: ClassVar[str] = "Journal"
+
+    work_dir: FolderPath | None = Field(
+        None,
+        description="Folder of the journal from which a run that was interrupted continues. "
+        "Default: beside the output, for runs of 100 tiles and more.",
+    )
+    restart: bool = Field(False, description="Discard the earlier run's journal and start over.")
+    no_journal: bool = Field(
+        False, description="Keep no journal: a run that is interrupted starts over."
+    )
+
+
+@settings_command
 def command(
-    rasters: options.Rasters,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to write: .geojson .geojsonl .gpkg .fgb .parquet .shp .csv, or - for "
-            "GeoJSON on the output stream.",
-        ),
-    ] = "",
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FILE", help="See `geodetect models`.")
-    ] = "pools",
-    conf: Annotated[
-        float | None,
-        typer.Option(
-            "--conf", "-c", min=0, max=1, metavar="SCORE", help="Least score. Default: the model's."
-        ),
-    ] = None,
-    iou: Annotated[
-        float | None,
-        typer.Option(
-            metavar="IOU", help="Overlap from which two boxes are one object. Default: the model's."
-        ),
-    ] = None,
-    tile_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PX", help="Side of a tile. Default: near the model's, to fit the raster."
-        ),
-    ] = None,
-    overlap: options.Overlap = None,
-    gsd: options.Gsd = None,
-    bands: options.Bands = None,
-    value_range: options.ValueRange = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Keep only these classes.")
-    ] = None,
-    aoi: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Polygons to search in, any CRS.")
-    ] = None,
-    bbox: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,X,Y", help="Rectangle to search in, in the raster's CRS."),
-    ] = None,
-    coverage: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where to write the ground that was looked at, skipped and why: any vector "
-            "format. Default: layer coverage of the output, if that is a .gpkg.",
-        ),
-    ] = None,
-    src_crs: options.SrcCrs = None,
-    pixel_coords: Annotated[
-        bool, typer.Option("--pixel-coords", help="Ignore georeference: columns and rows.")
-    ] = False,
-    crs: Annotated[
-        str | None, typer.Option(metavar="CRS", help="CRS of the output. Default: the raster's.")
-    ] = None,
-    format: Annotated[  # noqa: A002 (the option is called --format)
-        str | None, typer.Option(metavar="NAME", help="Format of the output, whatever its suffix.")
-    ] = None,
-    style: Annotated[
-        bool, typer.Option("--style", help="Have QGIS colour boxes by score (.gpkg, .geojson).")
-    ] = False,
-    device: options.Device = "auto",
-    runtime: options.Runtime = "auto",
-    precision: options.Precision = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Tiles run at once.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads that read.")
-    ] = None,
-    work_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where to keep the journal from which a run that died goes on. Default: beside "
-            "the output, for runs of 100 tiles and more.",
-        ),
-    ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Give up what an earlier run of this output did.")
-    ] = False,
-    no_journal: Annotated[
-        bool, typer.Option("--no-journal", help="Keep none: a run that dies starts again.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show tiles, resolution, time and memory; no output.")
-    ] = False,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    files: PredictFiles,
+    settings: PredictSettings,
+    journaling: JournalOptions,
+    result: ResultOptions,
+    messages: ConsoleOptions,
 ) -> None:
-    """Find objects in rasters and write them as a map layer."""
-    to_stream = output == "-"
-    if not output and not dry_run:
-        raise typer.BadParameter("name a file with -o, or use --dry-run", param_hint="--output")
-    plain = (format or "geojson").lower().lstrip(".") in ("geojson", "json")
-    if to_stream and (as_json or not plain or crs or style):
-        raise typer.BadParameter(
-            "-o - writes plain GeoJSON; it goes without --json, --format, --crs and --style",
-            param_hint="--output",
+    """Detect objects in rasters and write them as a map layer."""
+    is_geojson = (files.format or "geojson").lower().lstrip(".") in ("geojson", "json")
+    if files.output == "-" and (result.as_json or not is_geojson or files.crs or files.style):
+        raise UsageError(
+            "--output - writes plain GeoJSON; it goes without --json, --format, --crs and --style"
         )
     from geodetect.detection import estimate
     from geodetect.detection import predict as inference
-    from geodetect.settings import PredictSettings
     from geodetect_cli import targets
 
-    settings = options.parse_settings(
-        PredictSettings,
-        {
-            "tile_size": tile_size,
-            "overlap": overlap,
-            "conf": conf,
-            "iou": iou,
-            "gsd": gsd,
-            "bands": options.parse_bands(bands),
-            "value_range": options.parse_numbers(value_range, "--value-range", 2),
-            "classes": options.parse_names(classes),
-            "aoi": aoi,
-            "bbox": options.parse_numbers(bbox, "--bbox", 4),
-            "src_crs": src_crs,
-            "pixel_coords": pixel_coords,
-            "device": device,
-            "runtime": runtime,
-            "precision": precision,
-            "batch_size": batch_size,
-            "workers": workers,
-        },
+    output = files.output or ""
+    if not output and not files.dry_run:
+        output = _default_output(files)
+        if not messages.quiet:
+            console.say(f"Detections are written to {output}")
+    target = targets.PredictTarget(
+        output,
+        files.coverage,
+        files.format,
+        files.crs,
+        result.overwrite,
+        files.style,
+        journaling.work_dir,
     )
-    target = targets.PredictTarget(output, coverage, format, crs, overwrite, style, work_dir)
-    target.check(restart=restart or no_journal)
-    if dry_run:
-        summaries.show_estimate(estimate.estimate(rasters, model, settings=settings), as_json)
+    target.check(restart=journaling.restart or journaling.no_journal)
+    if files.dry_run:
+        plan = estimate.estimate(files.rasters, files.model, settings=settings)
+        tables.show_estimate(plan, result.as_json)
         return
     tally = inference.RunSummary()
-    journal = None if no_journal else target.journal(restart=restart)
-    with console.progress_bar("tiles", quiet=quiet) as progress, targets.kept(journal):
-        found = inference.predict_layer(
-            rasters, model, settings=settings, progress=progress, tally=tally, journal=journal
+    journal = None if journaling.no_journal else target.journal(restart=journaling.restart)
+    with console.progress_bar("tiles", quiet=messages.quiet) as progress, targets.kept(journal):
+        detections = inference.predict_layer(
+            files.rasters,
+            files.model,
+            settings=settings,
+            progress=progress,
+            tally=tally,
+            journal=journal,
         )
-        target.write(found, tally.coverage, journal=journal)
-    summaries.show_run(
-        found,
+        target.write(detections, tally.coverage, journal=journal)
+    tables.show_run(
+        detections,
         tally,
         output,
         coverage=target.coverage_file,
-        as_json=as_json,
-        quiet=quiet,
-        verbose=verbose,
+        settings=files.stated_values() | {"output": output} | settings.stated_values(),
+        as_json=result.as_json,
+        quiet=messages.quiet,
+        verbose=messages.verbose,
     )
+
+
+def _default_output(files: PredictFiles) -> str:
+    """Return the name of the output of a run on one raster or folder."""
+    from geodetect.io.vector.write import FORMATS, format_of
+
+    if len(files.rasters) > 1:
+        raise UsageError(
+            f"--output is missing: one raster or folder gives the output its name, found "
+            f"{len(files.rasters)} of them"
+        )
+    kind = FORMATS[0]
+    if files.format is not None:
+        kind = format_of(Path("layer.shp"), files.format)
+    return f"{options.stem_of(files.rasters[0])}{kind.suffixes[0]}"

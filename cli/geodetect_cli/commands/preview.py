@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
-from geodetect_cli import console, options, pictures
+from geodetect.settings import PreviewSettings
+from geodetect.settings.base import CommandLine, Settings
+from geodetect_cli import console, options
+from geodetect_cli.options import ConsoleOptions
+from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
 Examples:
@@ -17,57 +20,30 @@ Examples:
   geodetect preview scene.tif pools.geojson -o best.png --sheet best --count 60"""
 
 
-def command(
-    scene: Annotated[str, typer.Argument(metavar="RASTER", help="File or URL that GDAL opens.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The picture, .png .jpg .webp.")
-    ],
-    predictions: Annotated[
-        str | None, typer.Argument(metavar="PRED", help="Detections to draw, any vector format.")
-    ] = None,
-    size: Annotated[
-        int, typer.Option(min=64, max=20_000, metavar="PX", help="Longest side of the overview.")
-    ] = 1600,
-    conf: Annotated[
-        float | None,
-        typer.Option("--conf", "-c", metavar="SCORE", help="Least score. Default: all."),
-    ] = None,
-    sheet: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="Chips instead of the overview: of the best or worst scores, or the most "
-            "uncertain ones, nearest to --conf or 0.5.",
-        ),
-    ] = None,
-    count: Annotated[
-        int, typer.Option(min=1, max=1000, metavar="N", help="Chips on the sheet.")
-    ] = 24,
-    score_field: pictures.ScoreField = None,
-    pred_crs: pictures.PredCrs = None,
-    bands: options.Bands = None,
-    value_range: options.ValueRange = None,
-    src_crs: pictures.RasterCrs = None,
-    pixel_coords: pictures.PixelCoords = False,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-) -> None:
+class PreviewFiles(Settings):
+    """Input and output of ``preview``."""
+
+    raster: Annotated[str, CommandLine("RASTER", positional=True)] = Field(
+        description="File or URL that GDAL opens."
+    )
+    predictions: options.Predictions | None = Field(
+        None, description="Detections to draw: vector file of any format and CRS."
+    )
+    output: options.Output = Field(description="The image, .png .jpg .webp.")
+    overwrite: bool = Field(False, description="Replace existing files.")
+
+
+@settings_command
+def command(files: PreviewFiles, settings: PreviewSettings, messages: ConsoleOptions) -> None:
     """Draw a raster with its detections, or chips of them."""
     from geodetect.reporting.preview import preview
-    from geodetect.settings import PreviewSettings
 
-    settings = options.parse_settings(
-        PreviewSettings,
-        {
-            "size": size,
-            "conf": conf,
-            "sheet": sheet,
-            "count": count,
-            **pictures.reading(bands, value_range, pred_crs, score_field=score_field),
-            "src_crs": src_crs,
-            "pixel_coords": pixel_coords,
-        },
+    image = preview(
+        files.raster,
+        files.predictions,
+        output=files.output,
+        settings=settings,
+        overwrite=files.overwrite,
     )
-    image = preview(scene, predictions, output=output, settings=settings, overwrite=overwrite)
-    if not quiet:
-        console.say(f"{output}: {image.width} x {image.height} px")
+    if not messages.quiet:
+        console.say(f"{files.output}: {image.width} x {image.height} px")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import typer
+from pydantic import Field
 
+from geodetect.settings import SummarizeSettings
+from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.value_types import Count, Crs, File, FilePath, Fraction
 from geodetect_cli import options
 from geodetect_cli.layer_output import LayerOutput
-from geodetect_cli.tables import zones as zone_tables
+from geodetect_cli.options import ConsoleOptions, ResultOptions
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables import zones as tables
+from geodetect_cli.usage_error import UsageError
+
+if TYPE_CHECKING:
+    from geodetect.assessment.summarize.count_correction import ErrorRates
 
 EXAMPLES = """\b
 Examples:
@@ -20,110 +28,90 @@ Examples:
   geodetect summarize pools.gpkg --zones communes.gpkg --json"""
 
 
+class SummarizeFiles(Settings):
+    """Layers that ``summarize`` reads and writes."""
+
+    predictions: options.Predictions = Field(description=options.PREDICTIONS)
+    zones: File = Field(description="Polygons to count by, any vector format and CRS.")
+    output: options.LayerOutput = Field(
+        "",
+        description="File to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv, or - for "
+        "GeoJSON on the output stream. Default: none; zones are only listed.",
+    )
+    coverage: File | None = Field(
+        None,
+        description=f"{options.COVERAGE} Default: layer coverage of PRED, if it has one.",
+    )
+    crs: Crs | None = Field(None, description="CRS of the output. Default: that of the zones.")
+
+
+class CorrectionOptions(Settings):
+    """Error rates of the detector, from one of three sources."""
+
+    section: ClassVar[str] = "Correction of counts"
+
+    model: options.Model | None = Field(
+        None, description="Model with the precision and recall on its card."
+    )
+    metrics: FilePath | None = Field(
+        None, description="Output of `geodetect evaluate --json` with the precision and recall."
+    )
+    precision: Annotated[Fraction, CommandLine("P")] | None = Field(
+        None, description="Precision, with `recall` and `support`."
+    )
+    recall: Annotated[Fraction, CommandLine("R")] | None = Field(None, description="Recall.")
+    support: Count | None = Field(
+        None, description="Number of ground truth objects that these two were measured on."
+    )
+
+    def read_rates(self, classes: tuple[str, ...] | None) -> ErrorRates | None:
+        """Return the error rates; None without a source.
+
+        Args:
+            classes: Names of the classes to count; of a single one, ``metrics`` of that class
+                count.
+        """
+        rates = (self.precision, self.recall, self.support)
+        has_rates = rates != (None, None, None)
+        if (self.model is not None) + (self.metrics is not None) + has_rates > 1:
+            raise UsageError("name one of --model, --metrics, or --precision and --recall")
+        from geodetect.assessment.summarize.count_correction import ErrorRates
+        from geodetect.assessment.summarize.error_rates import rates_of_metrics, rates_of_model
+
+        if self.model is not None:
+            return rates_of_model(self.model)
+        if self.metrics is not None:
+            only = classes[0] if classes is not None and len(classes) == 1 else None
+            return rates_of_metrics(self.metrics, class_name=only)
+        if not has_rates:
+            return None
+        if self.precision is None or self.recall is None or self.support is None:
+            raise UsageError(
+                "--precision, --recall and --support go together: the fraction of detections that "
+                "is right, the fraction of objects that is detected, and the number of objects"
+            )
+        return ErrorRates.of_rates(
+            self.precision, self.recall, self.support, source="--precision and --recall"
+        )
+
+
+@settings_command
 def command(
-    predictions: Annotated[
-        str, typer.Argument(metavar="PRED", help="Detections, any vector format and CRS.")
-    ],
-    zones: Annotated[
-        str, typer.Option(metavar="FILE", help="Polygons to count by, any vector format and CRS.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv, or - for "
-            "GeoJSON on the output stream. Default: zones are only listed.",
-        ),
-    ] = "",
-    coverage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Ground that was looked at: what predict --coverage wrote, or any polygons. "
-            "Default: layer coverage of PRED, if it has one.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|FILE",
-            help="Correct counts by the precision and recall on this model's card.",
-        ),
-    ] = None,
-    metrics: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Correct counts by the output of `geodetect evaluate --json`."
-        ),
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="P", help="Correct counts by this precision, with --recall."
-        ),
-    ] = None,
-    recall: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="R", help="Share of objects found.")
-    ] = None,
-    support: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="True objects these two were measured on."),
-    ] = None,
-    conf: Annotated[
-        float | None,
-        typer.Option(
-            "--conf",
-            "-c",
-            min=0,
-            max=1,
-            metavar="SCORE",
-            help="Least score. Default: that of the precision and recall, or all.",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Count only these classes.")
-    ] = None,
-    pred_crs: Annotated[
-        str | None,
-        typer.Option(metavar="CRS", help="CRS of the detections, instead of their file's."),
-    ] = None,
-    zones_crs: Annotated[
-        str | None, typer.Option(metavar="CRS", help="CRS of the zones, instead of their file's.")
-    ] = None,
-    crs: Annotated[
-        str | None, typer.Option(metavar="CRS", help="CRS of the output. Default: the zones'.")
-    ] = None,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
+    files: SummarizeFiles,
+    correction: CorrectionOptions,
+    settings: SummarizeSettings,
+    result: ResultOptions,
+    messages: ConsoleOptions,
 ) -> None:
     """Count detections by zone, corrected for known errors."""
     from geodetect.assessment.summarize.zones import LAYER, summarize, zone_style
     from geodetect.io.vector.geopackage import Layer
-    from geodetect.settings import SummarizeSettings
-    from geodetect_cli import error_rates
 
-    settings = options.parse_settings(
-        SummarizeSettings,
-        {
-            "conf": conf,
-            "classes": options.parse_names(classes),
-            "pred_crs": pred_crs,
-            "zones_crs": zones_crs,
-        },
+    target = LayerOutput(files.output, files.crs, result.overwrite)
+    target.check(as_json=result.as_json)
+    rates = correction.read_rates(settings.classes)
+    summary = summarize(
+        files.predictions, files.zones, coverage=files.coverage, rates=rates, settings=settings
     )
-    target = LayerOutput(output, crs, overwrite)
-    target.check(as_json=as_json)
-    rates = error_rates.chosen_rates(
-        model=model,
-        metrics=metrics,
-        numbers=(precision, recall, support),
-        classes=settings.classes,
-    )
-    result = summarize(predictions, zones, coverage=coverage, rates=rates, settings=settings)
-    target.write([Layer(LAYER, result.zones, zone_style(result.zones))])
-    zone_tables.show_zones(result, target, as_json=as_json, quiet=quiet)
+    target.write([Layer(LAYER, summary.zones, zone_style(summary.zones))])
+    tables.show_zones(summary, target, as_json=result.as_json, quiet=messages.quiet)

@@ -6,10 +6,16 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
+from geodetect.settings import ChipSettings
+from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.value_types import Sources
 from geodetect_cli import console, options
-from geodetect_cli.tables import run as summaries
+from geodetect_cli.options import ConsoleOptions, ResultOptions
+from geodetect_cli.settings_command import settings_command
+from geodetect_cli.tables.values import show_values
+from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -18,76 +24,48 @@ Examples:
   geodetect tile sheets/*.tif --labels trees.gpkg -o voc/ --format voc --image-format tif"""
 
 
+class TileFiles(Settings):
+    """Input and output of ``tile``."""
+
+    rasters: options.RasterArguments = Field(description=options.RASTERS)
+    labels: Sources = Field(description=options.LABELS)
+    output: Annotated[Path, CommandLine("FOLDER", short="o")] = Field(description="Folder to make.")
+
+
+@settings_command
 def command(
-    rasters: options.Rasters,
-    labels: options.Labels,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to make.")
-    ],
-    format: Annotated[  # noqa: A002 (the option is called --format)
-        str, typer.Option(metavar="NAME", help="coco, yolo or voc.")
-    ] = "coco",
-    chip_px: Annotated[int, typer.Option(min=1, metavar="PX", help="Side of a chip.")] = 512,
-    overlap_px: Annotated[int, typer.Option(min=0, metavar="PX", help="Overlap of chips.")] = 0,
-    gsd: options.ChipGsd = None,
-    empty: Annotated[
-        float,
-        typer.Option(metavar="N", help="Chips without objects for each chip with; inf: all."),
-    ] = 0,
-    min_visible: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            help="A box cut by a chip's edge is clipped and kept from this share on.",
-        ),
-    ] = 0.5,
-    image_format: Annotated[str, typer.Option(metavar="NAME", help="png, jpg or tif.")] = "png",
-    class_field: options.ClassField = None,
-    point_size: options.PointSize = None,
-    labels_crs: options.LabelsCrs = None,
-    bands: options.Bands = None,
-    value_range: options.ValueRange = None,
-    src_crs: options.SrcCrs = None,
-    overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
+    files: TileFiles, settings: ChipSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
     """Cut rasters and labels into chips for training elsewhere."""
     from geodetect.chips.export import export_chips
     from geodetect.io.raster.reader import RasterOptions
 
-    if overlap_px >= chip_px:
-        raise typer.BadParameter(
-            f"expected less than the {chip_px} px of --chip-px; found {overlap_px}",
-            param_hint="--overlap-px",
+    if settings.overlap_px >= settings.chip_px:
+        raise UsageError(
+            f"Invalid value for --overlap-px: expected less than the {settings.chip_px} px of "
+            f"--chip-px; found {settings.overlap_px}"
         )
-    value_limits = options.parse_numbers(value_range, "--value-range", 2)
-    raster_options = RasterOptions(
-        bands=options.parse_bands(bands),
-        value_range=None if value_limits is None else (value_limits[0], value_limits[1]),
-        src_crs=src_crs,
-    )
-    with console.progress_bar("chips", quiet=quiet) as progress:
+    with console.progress_bar("chips", quiet=messages.quiet) as progress:
         summary = export_chips(
-            rasters,
-            labels,
-            output,
-            format=format,
-            chip_px=chip_px,
-            overlap_px=overlap_px,
-            gsd_m=gsd,
-            empty=empty,
-            min_visible=min_visible,
-            class_field=class_field,
-            labels_crs=labels_crs,
-            point_size_m=point_size,
-            image_format=image_format,
-            raster_options=raster_options,
-            overwrite=overwrite,
+            files.rasters,
+            files.labels,
+            files.output,
+            format=settings.format,
+            chip_px=settings.chip_px,
+            overlap_px=settings.overlap_px,
+            gsd_m=settings.gsd,
+            empty=settings.empty,
+            min_visible=settings.min_visible,
+            class_field=settings.class_field,
+            labels_crs=settings.labels_crs,
+            point_size_m=settings.point_size,
+            image_format=settings.image_format,
+            raster_options=RasterOptions(settings.bands, settings.value_range, settings.src_crs),
+            overwrite=result.overwrite,
             progress=progress,
         )
     values = dataclasses.asdict(summary) | {"output": str(summary.output)}
-    if as_json:
+    if result.as_json:
         console.print_json(values)
-    elif not quiet:
-        summaries.show_values(f"Chips in {output}", values, out=console.people)
+    elif not messages.quiet:
+        show_values(f"Chips in {files.output}", values, out=console.people)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,17 +17,26 @@ if TYPE_CHECKING:
     from geodetect.assessment.evaluate.evaluation import Evaluation
     from geodetect.assessment.evaluate.metrics import ClassMetrics
     from geodetect.assessment.evaluate.precision_recall import OperatingPoint
-    from geodetect_cli.evaluation_sources import EvaluationFiles
 
 NOTHING = "-"
 TWO_APS = (0.5, 0.75)  # average precisions that have a column anyway
 
 
-def show(result: Evaluation, files: EvaluationFiles, *, as_json: bool, quiet: bool) -> None:
-    """What was found, on the output stream."""
+def show(
+    result: Evaluation, *, errors: Path | None, plots: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Show the figures of an evaluation on the output stream.
+
+    Args:
+        result: The evaluation.
+        errors: GeoPackage that was written; None: none.
+        plots: Folder of plots that was written; None: none.
+        as_json: Print JSON instead of tables.
+        quiet: Show nothing.
+    """
     if as_json:
-        written = {"errors": files.errors, "plots": files.plots}
-        paths = {name: None if path is None else str(path) for name, path in written.items()}
+        files = {"errors": errors, "plots": plots}
+        paths = {name: None if path is None else str(path) for name, path in files.items()}
         console.print_json(result.as_dict() | paths)
     if as_json or quiet:
         return
@@ -38,7 +48,7 @@ def show(result: Evaluation, files: EvaluationFiles, *, as_json: bool, quiet: bo
             out.print()
             out.print(table)
     out.print()
-    for name, text in _remarks(result, files):
+    for name, text in _remarks(result, errors, plots):
         out.print(Text.assemble((f"{name}: ", "bold"), text), soft_wrap=False)
 
 
@@ -115,7 +125,7 @@ def _matching(result: Evaluation) -> str:
     return f"IoU {result.settings.iou:g} or more of boxes along {result.frame}"
 
 
-def _remarks(result: Evaluation, files: EvaluationFiles) -> list[tuple[str, str]]:
+def _remarks(result: Evaluation, errors: Path | None, plots: Path | None) -> list[tuple[str, str]]:
     remarks = []
     if result.picked is not None:
         remarks.append(("Threshold", picked_text(result, result.picked)))
@@ -124,10 +134,10 @@ def _remarks(result: Evaluation, files: EvaluationFiles) -> list[tuple[str, str]
         blocks = f"{result.blocks:,} blocks of ground of {result.block_m:.0f} m"
         remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
     remarks += [("Note", note) for note in result.notes]
-    if files.errors is not None:
-        remarks.append(("Layers", f"true, false and missed in {files.errors}"))
-    if files.plots is not None:
-        remarks.append(("Plots", f"in {files.plots}"))
+    if errors is not None:
+        remarks.append(("Layers", f"true, false and missed in {errors}"))
+    if plots is not None:
+        remarks.append(("Plots", f"in {plots}"))
     return remarks
 
 

@@ -11,8 +11,6 @@ from rich.console import Console
 from geodetect.progress import duration
 from geodetect_cli import console
 
-LONGEST_CODE = 30  # characters of a CRS such as EPSG:2154; WKT is longer
-
 if TYPE_CHECKING:
     from geodetect.detection.detection_layer import DetectionLayer
     from geodetect.detection.estimate import Estimate
@@ -25,6 +23,7 @@ def show_run(
     output: str,
     *,
     coverage: Path | None = None,
+    settings: Mapping[str, Any],
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -44,7 +43,7 @@ def show_run(
     if coverage is not None:
         values["coverage"] = str(coverage)
     if as_json:
-        console.print_json(values)
+        console.print_json(values | {"settings": settings})
     if as_json or quiet:
         return
     found = ", ".join(f"{n:,} {name}" for name, n in objects.by_class.items()) or "nothing"
@@ -83,43 +82,5 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
 
 
-def show_values(title: str, values: Mapping[str, Any], *, out: Console | None = None) -> None:
-    """Names and values, nested ones on their own lines.
-
-    Args:
-        title: Above them.
-        values: Plain values, and mappings and lists of them.
-        out: Where they go, never broken into lines in pipes and files; None: the output stream,
-            where long ones are broken.
-    """
-    console.show_table(title, _flat(values), out=out or Console(), wrap=out is None)
-
-
-def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without a CRS that only programs can read."""
-    return {k: v for k, v in values.items() if k != "crs" or v is None or len(v) < LONGEST_CODE}
-
-
 def _by_raster(objects: DetectionLayer) -> list[tuple[str, str]]:
     return [(name, f"{n:,}") for name, n in objects.by_raster.items()]
-
-
-def _in_words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            rows += _flat(value, f"{name}.")
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
-            rows.append((name, "\n".join(map(_in_words, value))))
-        elif isinstance(value, list | tuple):
-            items = list(map(str, value))
-            between = "\n" if any("," in item for item in items) else ", "
-            rows.append((name, between.join(items) or "-"))
-        else:
-            rows.append((name, "-" if value is None or value == {} or value == "" else str(value)))
-    return rows

@@ -1,0 +1,177 @@
+"""Options of commands, derived from the fields of settings classes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+from typer.core import TyperArgument, TyperCommand
+
+from geodetect.settings.base import CommandLine, Settings
+from geodetect_cli.console import name_options
+
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option, or argument, of a command.
+
+    Args:
+        field_name: Name of the settings field.
+        field: The field.
+        section: Heading in the help.
+    """
+
+    field_name: str
+    field: FieldInfo
+    section: str
+
+    @cached_property
+    def metadata(self) -> list[Any]:
+        """Metadata of the field's type, outermost last."""
+        return [*_nested_metadata(self.field.annotation), *self.field.metadata]
+
+    @cached_property
+    def form(self) -> CommandLine:
+        """Form on the command line."""
+        forms = [item for item in self.metadata if isinstance(item, CommandLine)]
+        return forms[-1] if forms else CommandLine()
+
+    @property
+    def key(self) -> str:
+        """Name in settings files."""
+        return self.form.name or self.field_name
+
+    @property
+    def flag(self) -> str:
+        """Name on the command line: ``--tile-size``, or the placeholder of an argument."""
+        return self.metavar if self.form.positional else f"--{self.key.replace('_', '-')}"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Values of a ``Literal``."""
+        kinds = [kind for kind in _alternatives(self.field.annotation) if kind is not type(None)]
+        return get_args(kinds[0]) if [get_origin(kind) for kind in kinds] == [Literal] else ()
+
+    @property
+    def metavar(self) -> str:
+        """Placeholder of the value."""
+        return self.form.metavar or "|".join(self.choices)
+
+    @property
+    def is_switch(self) -> bool:
+        """True for a Boolean."""
+        return self.field.annotation is bool
+
+    def description(self, flags: Mapping[str, str]) -> str:
+        """Return the description of the field, in which other fields are options."""
+        return name_options(self.field.description or "", flags)
+
+    def parameter(self, flags: Mapping[str, str]) -> inspect.Parameter:
+        """Return the parameter that Typer makes an option of.
+
+        It has no default, so that what the user states can be told from the rest, and no type, so
+        that options and settings files are read by one set of rules: those of the field.
+        """
+        text = self.description(flags)
+        if self.details:
+            text += f"  [{'; '.join(self.details)}]"
+        if self.form.positional:
+            info = typer.Argument(metavar=self.metavar, help=text, show_default=False)
+        else:
+            names = [self.flag, *([f"-{self.form.short}"] if self.form.short else [])]
+            if self.is_switch and self.field.default is True:
+                names[0] += f"/--no-{self.flag[2:]}"
+            info = typer.Option(
+                *names,
+                metavar=self.metavar or None,
+                help=text,
+                show_default=False,
+                rich_help_panel=self.section,
+            )
+        kind: Any = bool if self.is_switch else list[str] if self.form.repeatable else str
+        return inspect.Parameter(
+            self.field_name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, info],
+        )
+
+    @property
+    def details(self) -> list[str]:
+        """Default and range for the help."""
+        default = self.field.default
+        if self.field.is_required():
+            return ["required"]
+        details = []
+        if self.is_switch:
+            details += [f"default: {self.flag[2:]}"] if default else []
+        elif default not in (None, "", ()):
+            text = f"{default:g}" if isinstance(default, float) else str(default)
+            details.append(f"default: {text}")
+        bounds = {
+            sign: getattr(item, name)
+            for item in self.metadata
+            for name, sign in BOUNDS.items()
+            if hasattr(item, name)
+        }
+        if bounds:
+            low = next((f"{v:g}{s.replace('>', '<')}" for s, v in bounds.items() if ">" in s), "")
+            high = next((f"{s}{v:g}" for s, v in bounds.items() if "<" in s), "")
+            one_sided = "".join(f"x{sign}{value:g}" for sign, value in bounds.items())
+            details.append(f"{low}x{high}" if low and high else one_sided)
+        return details
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help lists options under the headings of their settings."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write all sections; arguments first."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, TyperArgument):
+                sections["Arguments"].append((parameter.metavar or "", parameter.help or ""))
+            elif record is not None:
+                section = getattr(parameter, "rich_help_panel", None) or "General"
+                sections.setdefault(section, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def list_options(*groups: type[Settings]) -> dict[str, Option]:
+    """Return the options of settings classes by field name, fields of base classes last."""
+    options: dict[str, Option] = {}
+    for group in groups:
+        for base in group.__mro__:
+            if issubclass(base, Settings):
+                for name in base.__annotations__:
+                    if name in group.model_fields and name not in options:
+                        options[name] = Option(name, group.model_fields[name], base.section)
+    return options
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, without their metadata; a type alone is its only member."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    return tuple(get_args(m)[0] if get_origin(m) is Annotated else m for m in members)
+
+
+def _nested_metadata(annotation: Any) -> Iterator[Any]:
+    """Yield the metadata of a type and of the members of a union."""
+    if get_origin(annotation) is Annotated:
+        for item in annotation.__metadata__:
+            yield from item.metadata if isinstance(item, FieldInfo) else [item]
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _nested_metadata(member)

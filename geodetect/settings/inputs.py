@@ -1,0 +1,66 @@
+"""Settings that several commands share: reading of rasters, labels and vector layers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from geodetect.settings.base import Settings
+from geodetect.settings.value_types import Bands, Crs, Metres, Name, ValueRange
+
+
+class RasterSettings(Settings):
+    """Reading of rasters."""
+
+    section: ClassVar[str] = "Rasters"
+
+    bands: Bands | None = Field(
+        None, description="Bands to read, counted from 1. Default: red, green, blue."
+    )
+    src_crs: Crs | None = Field(None, description="CRS of the rasters, instead of their own.")
+
+
+class StretchSettings(RasterSettings):
+    """Reading of rasters that need not be 8-bit."""
+
+    value_range: ValueRange | None = Field(
+        None,
+        description="Pixel values that are mapped to 0 and 255, for rasters that are not 8-bit. "
+        "Default: estimated from the raster.",
+    )
+
+
+class LabelSettings(Settings):
+    """Reading of labels."""
+
+    section: ClassVar[str] = "Labels"
+
+    class_field: Name | None = Field(
+        None, description="Column of the labels that holds the class. Default: the obvious one."
+    )
+    point_size: Metres | None = Field(
+        None, description="Diameter on the ground of objects that are labelled as points."
+    )
+    labels_crs: Crs | None = Field(None, description="CRS of the labels, instead of their files'.")
+
+
+class LayerSettings(Settings):
+    """Reading of a layer of detections."""
+
+    section: ClassVar[str] = "Layers"
+
+    score_field: Name | None = Field(
+        None, description="Column of the detections that holds the score. Default: `score`."
+    )
+    pred_crs: Crs | None = Field(None, description="CRS of the detections, instead of their own.")
+
+
+class MatchedLayerSettings(LayerSettings):
+    """Reading of a layer of detections and of a reference layer to match them with."""
+
+    class_field: Name | None = Field(
+        None,
+        description="Column of the reference layer that holds the class. Default: the obvious one.",
+    )
+    ignore_classes: bool = Field(False, description="Match features of different classes, too.")

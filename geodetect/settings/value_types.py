@@ -1,0 +1,107 @@
+"""Types of settings: units, ranges, and the texts that are accepted for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from geodetect.settings.base import CommandLine
+
+LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+
+def parse_resolution(value: Any) -> Any:
+    """Convert ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres; other types pass."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*", value)
+    if match is None or float(match[1]) <= 0:
+        raise ValueError("expected metres per pixel, e.g. 0.25 or 25cm")
+    return round(float(match[1]) * LENGTHS_M[match[2] or "m"], 6)
+
+
+def parse_overlap(value: Any) -> Any:
+    """Convert ``"64"`` or ``"64px"`` to pixels, ``"0.2"`` or ``"20%"`` to a fraction of a tile."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(?:(\d+)\s*px|(\d*\.?\d+)\s*(%?))\s*", value)
+    if match is None or (match[3] and float(match[2]) >= 100):
+        raise ValueError("expected pixels (64), a fraction (0.2) or a percentage (20%) of a tile")
+    return float(match[1] or match[2]) / (100 if match[3] else 1)
+
+
+def split_names(value: Any) -> Any:
+    """Split ``"car,plane"`` at its commas; other types pass."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def number_list(
+    number: type[int] | type[float], expected: str, *, count: int | None = None
+) -> Callable[[Any], Any]:
+    """Return a validator that converts ``"1,2,3"`` to numbers; other types pass.
+
+    Args:
+        number: Type of each number.
+        expected: Description of the list for error messages.
+        count: Required length; None: any.
+    """
+
+    def parse(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = [number(text) for text in value.split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or len(numbers) != (count or len(numbers)):
+            raise ValueError(f"expected {expected} with commas between")
+        return numbers
+
+    return parse
+
+
+Metres = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("METRES")]
+Resolution = Annotated[
+    float,
+    BeforeValidator(parse_resolution),
+    Field(gt=0, allow_inf_nan=False),
+    CommandLine("METRES"),
+]
+Overlap = Annotated[float, BeforeValidator(parse_overlap), Field(ge=0), CommandLine("PX|FRACTION")]
+Score = Annotated[float, Field(ge=0, le=1), CommandLine("SCORE", short="c")]
+UnboundedScore = Annotated[float, Field(allow_inf_nan=False), CommandLine("SCORE", short="c")]
+Iou = Annotated[float, Field(gt=0, le=1), CommandLine("IOU")]
+Fraction = Annotated[float, Field(ge=0, le=1), CommandLine("FRACTION")]
+Pixels = Annotated[int, Field(ge=1), CommandLine("PX")]
+Count = Annotated[int, Field(ge=1), CommandLine("N")]
+CountOrZero = Annotated[int, Field(ge=0), CommandLine("N")]
+Bands = Annotated[
+    tuple[int, ...],
+    BeforeValidator(number_list(int, "band numbers, counted from 1,")),
+    CommandLine("N,N,N"),
+]
+ValueRange = Annotated[
+    tuple[float, float],
+    BeforeValidator(number_list(float, "2 numbers", count=2)),
+    CommandLine("LOW,HIGH"),
+]
+Rectangle = Annotated[
+    tuple[float, float, float, float],
+    BeforeValidator(number_list(float, "4 numbers", count=4)),
+    CommandLine("X,Y,X,Y"),
+]
+Lengths = Annotated[
+    tuple[float, ...], BeforeValidator(number_list(float, "numbers")), CommandLine("M,M,...")
+]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names), CommandLine("NAME,NAME")]
+Name = Annotated[str, CommandLine("NAME")]
+Text = Annotated[str, CommandLine("TEXT")]
+Crs = Annotated[str, CommandLine("CRS")]
+File = Annotated[str, CommandLine("FILE")]
+FilePath = Annotated[Path, CommandLine("FILE")]
+FolderPath = Annotated[Path, CommandLine("FOLDER")]
+Sources = Annotated[tuple[str, ...], CommandLine("PATH", repeatable=True)]
