@@ -35,7 +35,7 @@ def ground_of(dataset: Dataset) -> Ground:
     """A dataset with all its objects, held out where it is looked at."""
     raster = open_raster(str(dataset.raster), RasterOptions(), needed_bands=3)
     truth = gpd.read_file(dataset.truth)
-    boxes = bounds_px(np.asarray(truth.geometry), truth.crs.to_wkt(), raster.grid)
+    boxes = bounds_px(np.asarray(truth.geometry), truth.crs, raster.grid)
     held_out = np.array([[0.0, 0, raster.grid.width, raster.grid.height]])
     if dataset.bbox is not None:
         x1, y1, x2, y2 = dataset.bbox

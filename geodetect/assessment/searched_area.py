@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.assessment.spatial_join import with_valid_polygons
 from geodetect.detection.coverage import LAYER, LOOKED_AT, STATUSES
@@ -27,11 +28,11 @@ class SeenGround:
 
     Args:
         polygons: ``object[N]`` valid polygons without holes between them, which do not overlap.
-        crs: WKT of their CRS.
+        crs: Their CRS.
     """
 
     polygons: ObjectArray
-    crs: str
+    crs: CRS
 
     def holds(self, features: gpd.GeoDataFrame) -> BoolArray:
         """Whether the centre of each feature was looked at, ``bool[M]``."""
@@ -42,7 +43,7 @@ class SeenGround:
             inside[tree.query(self.polygons, predicate="intersects")[1]] = True
         return inside
 
-    def polygons_in(self, crs: str) -> ObjectArray:
+    def polygons_in(self, crs: CRS) -> ObjectArray:
         """The polygons on another map."""
         return reproject(densified(self.polygons, self.crs), self.crs, crs)
 
@@ -84,4 +85,4 @@ def read_coverage(source: PathLike | gpd.GeoDataFrame) -> SeenGround:
         table = table[np.asarray(table[status] == LOOKED_AT)]
     valid = with_valid_polygons(table.reset_index(drop=True), COVERAGE.name)
     whole = shapely.union_all(np.asarray(valid.geometry.array))
-    return SeenGround(np.asarray(shapely.get_parts(whole)), str(table.crs.to_wkt()))
+    return SeenGround(np.asarray(shapely.get_parts(whole)), table.crs)

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
 from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError
+from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
@@ -25,7 +26,6 @@ from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector import write as vector
-from geodetect.io.vector.geojson import WGS84
 from geodetect.progress import Progress, no_progress
 from geodetect.types import FloatArray, PathLike
 
@@ -147,7 +147,7 @@ def _label_set(
         raise GeoreferenceError("the labels have no CRS; name it with --labels-crs")
     names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
     geometries = np.asarray(labels.geometry, dtype=object)
-    return LabelSet((MapLabels("table", geometries, names, rows, labels.crs.to_wkt()),))
+    return LabelSet((MapLabels("table", geometries, names, rows, labels.crs),))
 
 
 def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> LabelError:

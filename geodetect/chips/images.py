@@ -64,7 +64,7 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
     """
     image = IMAGE_FORMATS[path.suffix[1:]]
     profile = {"count": len(pixels.values), "height": grid.height, "width": grid.width}
-    place = {"crs": grid.crs, "transform": grid.transform}
+    place = {"crs": grid.crs_wkt, "transform": grid.transform}
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform may be 1:1
         with rasterio.open(

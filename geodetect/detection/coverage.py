@@ -12,12 +12,14 @@ import pandas as pd
 import rasterio.features
 import shapely
 from affine import Affine
+from pyproj import CRS
 
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.areas import ground_areas_m2
 from geodetect.geo.bounds import densified
-from geodetect.geo.grid import Grid, horizontal_crs
+from geodetect.geo.crs import horizontal_crs
+from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.vector.qgis_style import (
@@ -175,12 +177,12 @@ def not_read(plan: RasterPlan, reason: str) -> RasterCoverage:
     )
 
 
-def coverage_table(coverage: Sequence[RasterCoverage], crs: str | None = None) -> gpd.GeoDataFrame:
+def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -> gpd.GeoDataFrame:
     """The ground of all rasters as a layer.
 
     Args:
         coverage: As ``predict`` leaves it in its ``RunSummary``.
-        crs: WKT of the layer; by default the CRS of the first raster.
+        crs: CRS of the layer; by default the CRS of the first raster.
 
     Returns:
         For each raster one row per status that occurs, with
@@ -204,7 +206,7 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: str | None = None) -
             "name the missing one with --src-crs, or run them apart"
         )
     first = coverage[0].grid.crs if coverage else None
-    target = None if first is None else str(horizontal_crs(crs or first).to_wkt())
+    target = None if first is None else horizontal_crs(crs or first)
     rows = [(one, part) for one in coverage for part in one.parts]
     geometry = np.concatenate(
         [np.empty(0, dtype=object), *(_on_map(one, target) for one in coverage)]
@@ -262,7 +264,7 @@ def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all(pieces[shapely.get_dimensions(pieces) == 2])
 
 
-def _on_map(one: RasterCoverage, target: str | None) -> ObjectArray:
+def _on_map(one: RasterCoverage, target: CRS | None) -> ObjectArray:
     pixels = np.array([part.geometry for part in one.parts], dtype=object)
     on_map = np.asarray(shapely.transform(pixels, one.grid.to_map), dtype=object)
     if one.grid.crs is None or target is None:

@@ -15,8 +15,9 @@ from pyproj import CRS
 
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError
-from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs
-from geodetect.geo.reproject import reproject, same_crs
+from geodetect.geo.crs import horizontal_crs, same_crs
+from geodetect.geo.grid import Grid, ground_sizes
+from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
 from geodetect.types import AnyArray, FloatArray, IntArray
 
@@ -80,9 +81,9 @@ class RasterDetections:
         return cls(found, sizes, grid, tuple(classes), raster)
 
     @property
-    def crs(self) -> str | None:
-        """WKT of the horizontal part of the raster's CRS."""
-        return None if self.grid.crs is None else str(horizontal_crs(self.grid.crs).to_wkt())
+    def crs(self) -> CRS | None:
+        """Horizontal part of the raster's CRS."""
+        return None if self.grid.crs is None else horizontal_crs(self.grid.crs)
 
     def __len__(self) -> int:
         return len(self.detections)
@@ -130,14 +131,14 @@ class DetectionLayer:
 
     Args:
         rasters: The objects of each raster.
-        wkt: CRS of the layer; None: that of the first raster.
+        crs: CRS of the layer; None: that of the first raster.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.
     """
 
     rasters: tuple[RasterDetections, ...]
-    wkt: str | None = None
+    crs: CRS | None = None
 
     def __post_init__(self) -> None:
         if len({one.crs is None for one in self.rasters}) > 1:
@@ -145,12 +146,9 @@ class DetectionLayer:
                 "some rasters have a CRS and others have none, so they share no map; "
                 "name the missing one with --src-crs, or run them apart"
             )
-
-    @property
-    def crs(self) -> CRS | None:
-        """CRS of the layer."""
-        wkt = self._target
-        return None if wkt is None else CRS(wkt)
+        if self.rasters:
+            first = self.rasters[0].crs
+            object.__setattr__(self, "crs", first and (self.crs or first))
 
     @property
     def by_class(self) -> dict[str, int]:
@@ -185,13 +183,13 @@ class DetectionLayer:
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
         """The detection table in chunks; without objects one that is empty."""
-        wkt, first_id = self._target, 1
+        first_id = 1
         if not len(self):
-            yield empty_table(wkt)
+            yield empty_table(self.crs)
         for one in self.rasters:
             for rows in row_slices(len(one)):
                 piece = one.table(rows, first_id=first_id)
-                yield piece if wkt is None else _moved(piece, wkt)
+                yield piece if self.crs is None else _moved(piece, self.crs)
             first_id += len(one)
 
     def check(self) -> None:
@@ -200,11 +198,10 @@ class DetectionLayer:
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
         """
-        wkt = self._target
         for one in self.rasters:
-            if wkt is not None and one.crs is not None and not same_crs(one.crs, wkt):
+            if self.crs and one.crs and not same_crs(one.crs, self.crs):
                 for rows in row_slices(len(one)):
-                    _moved(one.table(rows), wkt)
+                    _moved(one.table(rows), self.crs)
 
     def table(self) -> gpd.GeoDataFrame:
         """The detection table of all objects, see ``RasterDetections.table``.
@@ -217,12 +214,7 @@ class DetectionLayer:
             name: np.concatenate([piece[name].to_numpy() for piece in pieces]) for name in DTYPES
         }
         geometry = np.concatenate([np.asarray(piece.geometry.array) for piece in pieces])
-        return _table(columns, geometry, self._target)
-
-    @property
-    def _target(self) -> str | None:
-        own = self.rasters[0].crs if self.rasters else None
-        return None if self.rasters and own is None else self.wkt or own
+        return _table(columns, geometry, self.crs)
 
 
 def canonical_order(detections: Detections) -> IntArray:
@@ -232,17 +224,17 @@ def canonical_order(detections: Detections) -> IntArray:
     return np.lexsort((*rest, x2, y2, x1, y1))
 
 
-def empty_table(crs: str | None = None) -> gpd.GeoDataFrame:
+def empty_table(crs: CRS | None = None) -> gpd.GeoDataFrame:
     """A table without rows, with all columns and their types."""
     return _table({name: [] for name in DTYPES}, np.empty(0, dtype=object), crs)
 
 
-def _moved(table: gpd.GeoDataFrame, wkt: str) -> gpd.GeoDataFrame:
+def _moved(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
     """A table in another CRS; sizes stay as they were measured in its own."""
-    geometry = reproject(np.asarray(table.geometry.array), table.crs.to_wkt(), wkt)
-    return table.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+    geometry = reproject(np.asarray(table.geometry.array), table.crs, crs)
+    return table.set_geometry(gpd.array.from_shapely(geometry, crs=crs))
 
 
-def _table(columns: dict[str, Any], geometry: AnyArray, crs: str | None) -> gpd.GeoDataFrame:
+def _table(columns: dict[str, Any], geometry: AnyArray, crs: CRS | None) -> gpd.GeoDataFrame:
     typed = {name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()}
     return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=crs))

@@ -26,7 +26,7 @@ from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_pipeline import ReadAhead, RowDetector, TileResult
 from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import GeodetectWarning, InputError, RasterError
-from geodetect.geo.grid import horizontal_crs
+from geodetect.geo.crs import horizontal_crs
 from geodetect.geo.tiles import Tile
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
@@ -166,7 +166,7 @@ def predict_layer(
                 RasterDetections.of(detections, one.grid, classes=classes, raster=one.raster.name)
             )
     crs = plans[0].grid.crs
-    all_found = DetectionLayer(tuple(found), None if crs is None else horizontal_crs(crs).to_wkt())
+    all_found = DetectionLayer(tuple(found), crs and horizontal_crs(crs))
     all_found.check()  # before anything is written
     tally.seconds = time.monotonic() - start
     return all_found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from geodetect.geo.bounds import densified
-from geodetect.geo.grid import horizontal_crs, transformer_between
+from geodetect.geo.crs import horizontal_crs, transformer_between, unit_factor
 from geodetect.types import FloatArray, ObjectArray
 
 
-def ground_areas_m2(geometries: ObjectArray, crs: str | None) -> FloatArray:
+def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
     """Areas of polygons on the ellipsoid of their CRS.
 
     Measured in the cylindrical equal-area projection of the ellipsoid (Snyder 1987, equations 10-15
@@ -20,7 +20,7 @@ def ground_areas_m2(geometries: ObjectArray, crs: str | None) -> FloatArray:
 
     Args:
         geometries: ``object[N]``; what has no extent has no area.
-        crs: WKT of their coordinates, or None: then nothing is known of the ground.
+        crs: CRS of their coordinates, or None: then nothing is known of the ground.
 
     Returns:
         ``float64[N]`` square metres. Planar for a CRS that is not tied to the Earth; NaN without a
@@ -31,11 +31,10 @@ def ground_areas_m2(geometries: ObjectArray, crs: str | None) -> FloatArray:
     horizontal = horizontal_crs(crs)
     geodetic, ellipsoid = horizontal.geodetic_crs, horizontal.ellipsoid
     if geodetic is None or ellipsoid is None:
-        unit = horizontal.axis_info[0].unit_conversion_factor if horizontal.axis_info else 1.0
-        return np.asarray(shapely.area(geometries) * unit**2)
+        return np.asarray(shapely.area(geometries) * unit_factor(horizontal) ** 2)
     geodetic = geodetic.to_2d()
-    to_geodetic = transformer_between(str(horizontal.to_wkt()), str(geodetic.to_wkt()))
-    radians = geodetic.axis_info[0].unit_conversion_factor
+    to_geodetic = transformer_between(horizontal, geodetic)
+    radians = unit_factor(geodetic)
     axes = f"+a={ellipsoid.semi_major_metre!r} +b={ellipsoid.semi_minor_metre!r}"
 
     def equal_area(points: FloatArray) -> FloatArray:

@@ -8,22 +8,21 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import Grid, horizontal_crs, transformer_between
-from geodetect.geo.reproject import same_crs
+from geodetect.geo.crs import horizontal_crs, metres_per_unit, same_crs, transformer_between
+from geodetect.geo.grid import Grid
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
 _EDGE_M = 100.0  # an edge this long bends by 0.2 mm between projections: L^2 / (8 R)
 _MOST_STEPS = 1000
-_EARTH_RADIUS_M = 6_371_000.0
 
 
-def projected_bounds(geometries: ObjectArray, source: str | None, target: str | None) -> FloatArray:
+def projected_bounds(geometries: ObjectArray, source: CRS | None, target: CRS | None) -> FloatArray:
     """Bounding boxes of geometries on another map.
 
     Args:
         geometries: ``object[N]`` of shapely geometries.
-        source: WKT of their CRS.
-        target: WKT of the map. Unless both are given the coordinates are taken as they are.
+        source: Their CRS.
+        target: CRS of the map. Unless both are given the coordinates are taken as they are.
 
     Returns:
         ``float64[N, 4]`` x1, y1, x2, y2 (lowest, then highest map coordinates); NaN where there
@@ -35,7 +34,7 @@ def projected_bounds(geometries: ObjectArray, source: str | None, target: str | 
     return _extremes(points, rows, len(geometries))
 
 
-def bounds_px(geometries: ObjectArray, source: str, grid: Grid) -> FloatArray:
+def bounds_px(geometries: ObjectArray, source: CRS, grid: Grid) -> FloatArray:
     """Bounding boxes of geometries in the pixels of a grid that has a CRS.
 
     Returns:
@@ -46,18 +45,16 @@ def bounds_px(geometries: ObjectArray, source: str, grid: Grid) -> FloatArray:
     return _extremes(grid.to_px(points), rows, len(geometries))
 
 
-def densified(geometries: ObjectArray, source: str) -> ObjectArray:
+def densified(geometries: ObjectArray, source: CRS) -> ObjectArray:
     """Geometries with vertices along their long edges, which other projections bend.
 
     Args:
         geometries: ``object[N]`` of shapely geometries.
-        source: WKT of their CRS.
+        source: Their CRS.
     """
     bounds = np.asarray(shapely.bounds(geometries), dtype=np.float64).reshape(-1, 4)
     extent = (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
-    crs = horizontal_crs(source)
-    unit = crs.axis_info[0].unit_conversion_factor  # metres, or radians of a geographic CRS
-    longest = _EDGE_M / (unit * (_EARTH_RADIUS_M if crs.is_geographic else 1.0))
+    longest = _EDGE_M / metres_per_unit(horizontal_crs(source))
     long = extent > longest  # NaN of an empty geometry compares false
     dense = geometries.copy()
     dense[long] = shapely.segmentize(
@@ -67,7 +64,7 @@ def densified(geometries: ObjectArray, source: str) -> ObjectArray:
 
 
 def _projected_points(
-    geometries: ObjectArray, source: str, target: str
+    geometries: ObjectArray, source: CRS, target: CRS
 ) -> tuple[FloatArray, IntArray]:
     """Vertices ``[P, 2]`` on the target map (NaN beyond its reach) and the rows they belong to."""
     same = same_crs(source, target)
@@ -90,14 +87,12 @@ def _extremes(points: FloatArray, rows: IntArray, count: int) -> FloatArray:
     return boxes
 
 
-def _project(points: FloatArray, source: str, target: str) -> FloatArray:
+def _project(points: FloatArray, source: CRS, target: CRS) -> FloatArray:
     """Points ``[P, 2]`` on another map; infinite beyond its reach."""
-    transformer = transformer_between(
-        str(horizontal_crs(source).to_wkt()), str(horizontal_crs(target).to_wkt())
-    )
+    transformer = transformer_between(horizontal_crs(source), horizontal_crs(target))
     try:
         return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
     except ProjError as error:
         raise GeoreferenceError(
-            f"{CRS(source).name} cannot be projected to {CRS(target).name}: {error}"
+            f"{source.name} cannot be projected to {target.name}: {error}"
         ) from error

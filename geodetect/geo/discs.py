@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import ground_distances_m, horizontal_crs
+from geodetect.geo.crs import horizontal_crs, metres_per_unit
+from geodetect.geo.grid import ground_distances_m
 from geodetect.types import FloatArray, ObjectArray
 
 _CORNERS = 48  # the polygon's width is at most 0.2 % below the disc's, whatever the direction
 _STEP_M = 1.0
-_EARTH_RADIUS_M = 6_371_000.0
 
 
-def discs(points: FloatArray, diameter_m: float, crs: str) -> ObjectArray:
+def discs(points: FloatArray, diameter_m: float, crs: CRS) -> ObjectArray:
     """Discs on the ground around points, as polygons on their map.
 
     The bounding box of a disc is as wide and high as the disc in every pixel grid, rotated or
@@ -24,7 +25,7 @@ def discs(points: FloatArray, diameter_m: float, crs: str) -> ObjectArray:
     Args:
         points: ``float64[N, 2]`` in map coordinates.
         diameter_m: On the ground, in metres.
-        crs: WKT of the map.
+        crs: CRS of the map.
 
     Returns:
         ``object[N]`` polygons of 48 corners.
@@ -38,15 +39,14 @@ def discs(points: FloatArray, diameter_m: float, crs: str) -> ObjectArray:
     return np.asarray(shapely.polygons(points[:, None] + offsets), dtype=object)
 
 
-def _map_units_per_metre(points: FloatArray, crs: str) -> FloatArray:
+def _map_units_per_metre(points: FloatArray, crs: CRS) -> FloatArray:
     """For each point the matrix ``[N, 2, 2]`` that takes metres on the ground to the map.
 
     It is the inverse square root of the metric tensor G, of which the lengths of three short
     steps tell all: |u|^2 = u^T G u.
     """
     horizontal = horizontal_crs(crs)
-    unit = horizontal.axis_info[0].unit_conversion_factor if horizontal.axis_info else 1.0
-    step = _STEP_M / (unit * (_EARTH_RADIUS_M if horizontal.is_geographic else 1.0))
+    step = _STEP_M / metres_per_unit(horizontal)
     along_x, along_y, across = (
         (ground_distances_m(points, points + step * np.array(way), crs) / step) ** 2
         for way in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
-from geodetect.geo.grid import horizontal_crs, transformer_between
+from geodetect.geo.crs import horizontal_crs, transformer_between, unit_factor
 from geodetect.types import FloatArray
 
 
-def ground_points(points: FloatArray, crs: str) -> FloatArray:
+def ground_points(points: FloatArray, crs: CRS) -> FloatArray:
     """Map points in a frame where straight lines are distances in metres.
 
     Points on the Earth become geocentric coordinates on the ellipsoid of their CRS, at height 0.
@@ -18,7 +18,7 @@ def ground_points(points: FloatArray, crs: str) -> FloatArray:
 
     Args:
         points: ``float64[N, 2]`` map coordinates, x before y.
-        crs: WKT.
+        crs: Their CRS.
 
     Returns:
         ``float64[N, 3]`` metres, or ``float64[N, 2]`` for a CRS that is not tied to the Earth.
@@ -26,11 +26,10 @@ def ground_points(points: FloatArray, crs: str) -> FloatArray:
     horizontal = horizontal_crs(crs)
     geodetic, ellipsoid = horizontal.geodetic_crs, horizontal.ellipsoid
     if geodetic is None or ellipsoid is None:
-        unit = horizontal.axis_info[0].unit_conversion_factor if horizontal.axis_info else 1.0
-        return points * unit
+        return points * unit_factor(horizontal)
     geodetic = geodetic.to_2d()
-    to_geodetic = transformer_between(str(horizontal.to_wkt()), str(geodetic.to_wkt()))
-    radians = geodetic.axis_info[0].unit_conversion_factor
+    to_geodetic = transformer_between(horizontal, geodetic)
+    radians = unit_factor(geodetic)
     lon, lat = radians * np.array(to_geodetic.transform(points[:, 0], points[:, 1]))
     a, b = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
     to_geocentric = Transformer.from_pipeline(f"+proj=cart +a={a!r} +b={b!r}")

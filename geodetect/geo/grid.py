@@ -13,27 +13,43 @@ from functools import cached_property, lru_cache
 import numpy as np
 from affine import Affine
 from pyproj import CRS, Geod, Transformer
-from pyproj.exceptions import CRSError
 
 from geodetect.errors import GeoreferenceError, InputError
+from geodetect.geo.crs import horizontal_crs, transformer_between, unit_factor
 from geodetect.types import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """The pixels of a raster, laid on the map.
 
     Args:
-        crs: Coordinate reference system as WKT, or None for plain pixel coordinates.
+        crs: Coordinate reference system, or None for plain pixel coordinates.
         transform: Affine from pixel edges (x, y) to map coordinates (x, y order, always).
         width: Columns.
         height: Rows.
     """
 
-    crs: str | None
+    crs: CRS | None
     transform: Affine
     width: int
     height: int
+
+    def __eq__(self, other: object) -> bool:
+        # CRS of the same meaning are equal in pyproj, but hash by their WKT: compare that
+        return isinstance(other, Grid) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str | None, Affine, int, int]:
+        return self.crs_wkt, self.transform, self.width, self.height
+
+    @cached_property
+    def crs_wkt(self) -> str | None:
+        """The CRS as text, for files and fingerprints; None without one."""
+        return None if self.crs is None else self.crs.to_wkt()
 
     @cached_property
     def gsd_xy_m(self) -> tuple[float, float] | None:
@@ -52,7 +68,7 @@ class Grid:
             centre = self.to_map(np.array([x, y])).tolist()
             raise GeoreferenceError(
                 f"the raster's centre {centre} lies outside the area where its CRS "
-                f"({CRS(self.crs).name}) is defined; name the right one with --src-crs"
+                f"({self.crs.name}) is defined; name the right one with --src-crs"
             )
         return float(along_row), float(along_column)
 
@@ -102,13 +118,13 @@ def apply_affine(transform: Affine, points: FloatArray) -> FloatArray:
     return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=-1)
 
 
-def ground_distances_m(start: FloatArray, end: FloatArray, crs: str) -> FloatArray:
+def ground_distances_m(start: FloatArray, end: FloatArray, crs: CRS) -> FloatArray:
     """Distances on the ground between map points.
 
     Args:
         start: ``float64[N, 2]`` map coordinates.
         end: ``float64[N, 2]`` map coordinates.
-        crs: WKT of both.
+        crs: CRS of both.
 
     Returns:
         ``float64[N]`` metres along the geodesic (Karney 2013, as in pyproj), or planar distance
@@ -127,7 +143,7 @@ def ground_distances_m(start: FloatArray, end: FloatArray, crs: str) -> FloatArr
     return distance
 
 
-def ground_sizes(rings: FloatArray, crs: str | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+def ground_sizes(rings: FloatArray, crs: CRS | None) -> tuple[FloatArray, FloatArray, FloatArray]:
     """True width, length and area of four-cornered rings.
 
     The quadrilateral is measured by its geodesic sides and one diagonal: two triangles by Heron's
@@ -135,7 +151,7 @@ def ground_sizes(rings: FloatArray, crs: str | None) -> tuple[FloatArray, FloatA
 
     Args:
         rings: ``float64[N, 5, 2]`` closed rings in map coordinates.
-        crs: WKT, or None: then nothing is known of the ground.
+        crs: Their CRS, or None: then nothing is known of the ground.
 
     Returns:
         ``width_m`` (short side), ``length_m`` (long side) and ``area_m2``, each ``float64[N]``;
@@ -157,49 +173,15 @@ def _heron(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.maximum(product, 0)) / 4)
 
 
-def parse_crs(text: str, *, option: str = "") -> str:
-    """Anything PROJ understands (``EPSG:2154``, WKT, PROJ string) to WKT.
-
-    Args:
-        text: What names the CRS.
-        option: The option it came from, for the error.
-
-    Raises:
-        GeoreferenceError: PROJ does not understand it.
-    """
-    try:
-        return str(CRS.from_user_input(text).to_wkt())
-    except CRSError as error:
-        raise GeoreferenceError(
-            f"{f'{option}: ' if option else ''}{text!r} is no coordinate reference system; "
-            f"expected e.g. EPSG:2154 or WKT"
-        ) from error
-
-
 @lru_cache(maxsize=32)
-def transformer_between(source: str, target: str) -> Transformer:
-    """A transformer between two CRS given as WKT, x before y whatever their axes say."""
-    return Transformer.from_crs(CRS(source), CRS(target), always_xy=True)
-
-
-@lru_cache(maxsize=32)
-def _ground_frame(wkt: str) -> tuple[Transformer, Geod, float] | float:
+def _ground_frame(crs: CRS) -> tuple[Transformer, Geod, float] | float:
     """How to measure on the ground: via longitude and latitude, or by the unit of a local CRS.
 
     Longitude and latitude come with their unit in degrees: some CRS count in grads.
     """
-    crs = horizontal_crs(wkt)
+    crs = horizontal_crs(crs)
     geodetic, geod = crs.geodetic_crs, crs.get_geod()
     if geodetic is None or geod is None:
-        return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+        return unit_factor(crs)
     geodetic = geodetic.to_2d()
-    unit_deg = float(np.rad2deg(geodetic.axis_info[0].unit_conversion_factor))
-    return Transformer.from_crs(crs, geodetic, always_xy=True), geod, unit_deg
-
-
-def horizontal_crs(wkt: str) -> CRS:
-    """The horizontal part of a CRS: compound and 3D ones lose their height."""
-    crs = CRS(wkt)
-    if crs.is_compound:
-        crs = crs.sub_crs_list[0]
-    return crs.to_2d() if len(crs.axis_info) == 3 else crs
+    return transformer_between(crs, geodetic), geod, float(np.rad2deg(unit_factor(geodetic)))

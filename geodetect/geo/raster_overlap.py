@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, densified
+from geodetect.geo.crs import same_crs
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject_each, same_crs
+from geodetect.geo.reproject import reproject_each
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
 LEAST_SHARE = 1e-9  # more than what rounding makes of rasters that only touch
@@ -46,7 +48,7 @@ def overlaps(grids: Sequence[Grid]) -> list[Overlap]:
     Returns:
         Each pair once, in ascending order.
     """
-    by_crs: dict[str, list[int]] = defaultdict(list)
+    by_crs: dict[CRS, list[int]] = defaultdict(list)
     for number, grid in enumerate(grids):
         if grid.crs is not None:
             by_crs[grid.crs].append(number)
@@ -55,17 +57,16 @@ def overlaps(grids: Sequence[Grid]) -> list[Overlap]:
         for crs, members in by_crs.items()
     }
     found: list[Overlap] = []
-    done: set[str] = set()
-    for crs, members in by_crs.items():
-        others = [(other, by_crs[other]) for other in by_crs if other not in done and other != crs]
-        numbers = np.array([*members, *(n for _, which in others for n in which)])
-        moved = [reproject_each(outlines[other], other, crs) for other, _ in others]
-        found += _pairs(np.concatenate([outlines[crs], *moved]), numbers, own=len(members))
-        done.add(crs)
+    systems = list(by_crs)
+    for i, crs in enumerate(systems):
+        later = systems[i + 1 :]
+        numbers = np.array([n for system in systems[i:] for n in by_crs[system]])
+        moved = [reproject_each(outlines[other], other, crs) for other in later]
+        found += _pairs(np.concatenate([outlines[crs], *moved]), numbers, own=len(by_crs[crs]))
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
-def boxes_over(areas: ObjectArray, crs: str, grid: Grid) -> FloatArray:
+def boxes_over(areas: ObjectArray, crs: CRS, grid: Grid) -> FloatArray:
     """Rectangles in the pixels of a grid that cover what areas have of its ground.
 
     Each connected part is covered by its bounding box: never less ground, sometimes more. Parts
@@ -73,7 +74,7 @@ def boxes_over(areas: ObjectArray, crs: str, grid: Grid) -> FloatArray:
 
     Args:
         areas: ``object[N]`` polygons.
-        crs: WKT of their coordinates.
+        crs: CRS of their coordinates.
         grid: A raster's own grid.
 
     Returns:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import shapely
+from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import horizontal_crs, transformer_between
+from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.types import AnyArray, FloatArray
 
 
-def reproject(geometries: AnyArray, source: str, target: str) -> AnyArray:
+def reproject(geometries: AnyArray, source: CRS, target: CRS) -> AnyArray:
     """Geometries in another CRS, vertex by vertex, x before y whatever the axes say.
 
     Args:
         geometries: ``object[N]`` shapely geometries in ``source``.
-        source: WKT, or anything PROJ understands; of a compound or 3D CRS the horizontal part.
+        source: Their CRS; of a compound or 3D one the horizontal part.
         target: Likewise.
 
     Returns:
@@ -39,12 +38,12 @@ def reproject(geometries: AnyArray, source: str, target: str) -> AnyArray:
     return moved
 
 
-def reproject_each(geometries: AnyArray, source: str, target: str) -> AnyArray:
+def reproject_each(geometries: AnyArray, source: CRS, target: CRS) -> AnyArray:
     """Like ``reproject``, with None for the geometries that have no place in ``target``.
 
     Args:
         geometries: ``object[N]`` shapely geometries in ``source``.
-        source: WKT, or anything PROJ understands; of a compound or 3D CRS the horizontal part.
+        source: Their CRS; of a compound or 3D one the horizontal part.
         target: Likewise.
 
     Returns:
@@ -63,21 +62,9 @@ def reproject_each(geometries: AnyArray, source: str, target: str) -> AnyArray:
     return moved
 
 
-@lru_cache(maxsize=64)
-def same_crs(a: str, b: str) -> bool:
-    """Whether two CRS mean the same horizontal coordinates, the order of their axes aside."""
-    first, second = horizontal_crs(a), horizontal_crs(b)
-    return bool(first.equals(second, ignore_axis_order=True))
-
-
-@lru_cache(maxsize=64)
-def _horizontal_wkt(crs: str) -> str:
-    return str(horizontal_crs(crs).to_wkt())
-
-
-def _moved(geometries: AnyArray, source: str, target: str) -> AnyArray:
+def _moved(geometries: AnyArray, source: CRS, target: CRS) -> AnyArray:
     """Geometries in another CRS; infinite coordinates where it is not defined."""
-    transformer = transformer_between(_horizontal_wkt(source), _horizontal_wkt(target))
+    transformer = transformer_between(horizontal_crs(source), horizontal_crs(target))
 
     def to_target(points: FloatArray) -> FloatArray:
         return np.stack(transformer.transform(points[:, 0], points[:, 1]), axis=1)

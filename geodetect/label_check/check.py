@@ -202,5 +202,5 @@ def _class_sizes(evidence: Evidence) -> Iterator[ClassSizes]:
         yield ClassSizes(name, int(rows.sum()), width_m, length_m, width_px, length_px)
 
 
-def _crs_names(systems: Sequence[str | None]) -> tuple[str, ...]:
-    return tuple(sorted({CRS(crs).name if crs else "pixels" for crs in systems}))
+def _crs_names(systems: Sequence[CRS | None]) -> tuple[str, ...]:
+    return tuple(sorted({crs.name if crs else "pixels" for crs in systems}))

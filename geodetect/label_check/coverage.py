@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
@@ -236,7 +237,7 @@ def _far(
     return [(one, _far_from_labels(one, points[one.grid.crs], far_m)) for one in coarse]
 
 
-def _label_points(sheets: Sequence[LabelledRaster], crs: str | None) -> FloatArray:
+def _label_points(sheets: Sequence[LabelledRaster], crs: CRS | None) -> FloatArray:
     """Centres of the labels of all rasters on one map, ``float64[N, 2]``, if they lie on it."""
     found = [np.empty((0, 2))]
     for sheet in sheets:

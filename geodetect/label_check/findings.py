@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyproj import CRS
-
 from geodetect.io.labels.label_set import LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
@@ -148,7 +146,7 @@ def _files(labels: LabelSet) -> Iterator[Finding]:
         yield Finding("warning", "geometry", str(report))
     elif report.repaired or report.split:
         yield Finding("note", "geometry", str(report))
-    systems = {CRS(s.crs).name for s in labels.sources if isinstance(s, MapLabels)}
+    systems = {s.crs.name for s in labels.sources if isinstance(s, MapLabels)}
     if len(systems) > 1:
         yield Finding("note", "CRS", f"the labels are in {len(systems)} CRS: {_listed(systems)}")
 

@@ -13,13 +13,14 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj import CRS
 
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
+from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject_each
 from geodetect.io.labels.label_set import Fault, ImageLabels, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
-from geodetect.io.vector.geojson import WGS84
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import (
     BLUE,
@@ -225,11 +226,14 @@ def _of_block(block: EmptyBlock) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, str | None]]) -> ObjectArray:
+def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, CRS | None]]) -> ObjectArray:
     """Geometries of several CRS on WGS 84; None where they have no place there."""
     moved = np.full(len(placed), None, object)
-    for crs in {crs for _, crs in placed if crs is not None}:
-        rows = [i for i, (shape, own) in enumerate(placed) if own == crs and shape is not None]
+    by_crs: dict[CRS, list[int]] = defaultdict(list)
+    for row, (shape, crs) in enumerate(placed):
+        if crs is not None and shape is not None:
+            by_crs[crs].append(row)
+    for crs, rows in by_crs.items():
         shapes = np.array([placed[i][0] for i in rows], dtype=object)
         moved[rows] = reproject_each(densified(shapes, crs), crs, WGS84)
     return moved

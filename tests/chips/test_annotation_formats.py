@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.export import export_chips
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
@@ -43,7 +44,7 @@ def chips(draw: st.DrawFn) -> LabelledChip:
     count = len(boxes)
     return LabelledChip(
         *(f"chip_{draw(st.uuids())}.tif", "scene.tif", 0, 0),
-        grid=Grid(CRS, Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height),
+        grid=Grid(parse_crs(CRS), Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height),
         bands=3,
         boxes=np.array(boxes, np.float64).reshape(-1, 4) / 1000,
         labels=draw(st.lists(st.integers(0, 2), min_size=count, max_size=count).map(np.array)),

@@ -19,7 +19,8 @@ from geodetect.detection.detection_layer import (
 )
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 
 LAMBERT = Grid(parse_crs("EPSG:2154"), Affine(0.1, 0.0, 650000.0, 0.0, -0.1, 6860000.0), 1000, 800)
 PIXELS = Grid(None, Affine.identity(), 1000, 800)

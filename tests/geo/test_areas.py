@@ -11,7 +11,7 @@ from pyproj import Geod
 
 from geodetect.geo.areas import ground_areas_m2
 from geodetect.geo.bounds import densified
-from geodetect.geo.grid import parse_crs
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.reproject import reproject
 
 WGS84 = parse_crs("EPSG:4326")

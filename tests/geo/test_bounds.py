@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geodetect.geo.bounds import bounds_px, densified, projected_bounds
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 
 UTM, LONLAT, FEET = parse_crs("EPSG:32632"), parse_crs("OGC:CRS84"), parse_crs("EPSG:2263")

@@ -8,8 +8,9 @@ import shapely
 from pyproj import Transformer
 
 from geodetect.errors import GeoreferenceError
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.discs import discs
-from geodetect.geo.grid import ground_distances_m, parse_crs
+from geodetect.geo.grid import ground_distances_m
 
 
 @pytest.mark.parametrize(

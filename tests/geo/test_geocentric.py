@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.geocentric import ground_points
-from geodetect.geo.grid import ground_distances_m, parse_crs
+from geodetect.geo.grid import ground_distances_m
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -8,7 +11,8 @@ from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
 from geodetect.errors import GeoreferenceError, InputError
-from geodetect.geo.grid import Grid, ground_sizes, horizontal_crs, parse_crs
+from geodetect.geo.crs import horizontal_crs, parse_crs
+from geodetect.geo.grid import Grid, ground_sizes
 
 WGS84 = Geod(ellps="WGS84")
 ONE_METRE = Affine(1, 0, 700_000, 0, -1, 6_600_000)
@@ -202,5 +206,22 @@ def test_the_californian_orthophoto_has_quarter_metre_pixels(shared_data) -> Non
     if not path.exists():
         pytest.skip("needs ../shared/data/pools/california_west.tif")
     with rasterio.open(path) as dataset:
-        found = Grid(dataset.crs.to_wkt(), dataset.transform, dataset.width, dataset.height)
+        found = Grid(parse_crs(dataset.crs), dataset.transform, dataset.width, dataset.height)
     assert found.gsd_m == pytest.approx(0.2475, abs=5e-4)  # 0.2986 on the map
+
+
+def test_a_grid_survives_pickling_with_its_crs() -> None:
+    original = grid("EPSG:2056+5728", ONE_METRE)
+    copy = pickle.loads(pickle.dumps(original))
+    assert copy == original
+    assert hash(copy) == hash(original)
+    assert copy.crs_wkt == original.crs_wkt
+
+
+def test_grids_are_equal_only_if_their_crs_have_the_same_text() -> None:
+    """As their hashes are: two CRS may mean the same and be written in different ways."""
+    one = grid("EPSG:3857", ONE_METRE)
+    other = replace(one, crs=CRS(CRS("EPSG:3857").to_wkt("WKT1_GDAL")))
+    assert one.crs == other.crs
+    assert one != other
+    assert len({one, other, one}) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import CRS
 
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import boxes_over, frame, outline, overlaps
 from geodetect.geo.reproject import reproject
 
@@ -72,7 +75,7 @@ def test_sheets_are_compared_across_crs() -> None:
 def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
     far = Grid(NEW_ZEALAND, Affine(1, 0, 1_600_000, 0, -1, 5_400_000), 100, 100)
     pixels = Grid(None, Affine.identity(), 100, 100)
-    plan = 'LOCAL_CS["plan",UNIT["metre",1]]'
+    plan = parse_crs('LOCAL_CS["plan",UNIT["metre",1]]')
     local = Grid(plan, Affine(1, 0, 500_000, 0, -1, 5_200_000), 100, 100)
     assert pairs([sheet(0, 0), far, pixels, local, local]) == [(3, 4)]
 
@@ -119,3 +122,10 @@ def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> No
     np.testing.assert_allclose(
         boxes_over(np.array([both]), DEGREES, grid), [frame(grid)], atol=1e-2
     )
+
+
+def test_rasters_overlap_whichever_way_their_crs_is_written() -> None:
+    other = replace(sheet(0, 0), crs=CRS(UTM.to_wkt("WKT1_GDAL")))
+    assert other.crs == UTM
+    assert other.crs_wkt != UTM.to_wkt()
+    assert pairs([sheet(0, 0), other]) == [(0, 1)]

@@ -3,30 +3,32 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.reproject import reproject, same_crs
+from geodetect.geo.crs import same_crs
+from geodetect.geo.reproject import reproject
 
 
 def test_the_same_crs_leaves_geometries_untouched():
     points = shapely.points([[7.0, 47.0]])
-    assert reproject(points, "EPSG:4326", "OGC:CRS84") is points
+    assert reproject(points, CRS("EPSG:4326"), CRS("OGC:CRS84")) is points
 
 
 def test_x_comes_first_whatever_the_axes_of_the_crs_say():
-    moved = reproject(shapely.points([[7.438632, 46.951083]]), "EPSG:4326", "EPSG:2056")
+    moved = reproject(shapely.points([[7.438632, 46.951083]]), CRS("EPSG:4326"), CRS("EPSG:2056"))
     np.testing.assert_allclose(shapely.get_coordinates(moved), [[2600000, 1200000]], atol=2)
 
 
 def test_a_compound_crs_is_used_by_its_horizontal_part():
-    assert same_crs("EPSG:2056+5728", "EPSG:2056")
-    assert not same_crs("EPSG:2056", "EPSG:21781")
+    assert same_crs(CRS("EPSG:2056+5728"), CRS("EPSG:2056"))
+    assert not same_crs(CRS("EPSG:2056"), CRS("EPSG:21781"))
 
 
 def test_coordinates_without_a_place_in_the_target_are_refused():
     with pytest.raises(GeoreferenceError, match=r"WGS 84.*--src-crs"):
-        reproject(shapely.points([[1e9, 1e9]]), "EPSG:32632", "EPSG:4326")
+        reproject(shapely.points([[1e9, 1e9]]), CRS("EPSG:32632"), CRS("EPSG:4326"))
 
 
 def test_no_geometries_stay_none():
-    assert len(reproject(np.empty(0, dtype=object), "EPSG:4326", "EPSG:2056")) == 0
+    assert len(reproject(np.empty(0, dtype=object), CRS("EPSG:4326"), CRS("EPSG:2056"))) == 0

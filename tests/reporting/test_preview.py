@@ -13,7 +13,8 @@ from PIL import Image
 
 import geodetect
 from geodetect.errors import InputError, OutputError
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_COLOURS
 from geodetect.reporting.drawing.contact_sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
 from geodetect.reporting.drawing.layers import Objects

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pyproj import CRS
 
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
@@ -139,7 +140,7 @@ def change_table(
         "distance_m": distance,
     }
     attributes = _attributes(sides, rows, words.prefix)
-    crs = str(ours.table.crs.to_wkt())
+    crs = ours.table.crs
     geometry = np.concatenate([_geometry(ours.table, crs), _geometry(theirs.table, crs)[alone]])
     return gpd.GeoDataFrame(
         pd.concat([pd.DataFrame(own), attributes], axis=1),
@@ -208,7 +209,6 @@ def _rows(table: gpd.GeoDataFrame, rows: IntArray) -> pd.DataFrame:
     return columns.astype(types).reindex(rows).reset_index(drop=True)
 
 
-def _geometry(table: gpd.GeoDataFrame, crs: str) -> ObjectArray:
-    own = str(table.crs.to_wkt())
+def _geometry(table: gpd.GeoDataFrame, crs: CRS) -> ObjectArray:
     geometry = np.asarray(table.geometry.array, dtype=object)
-    return reproject(densified(geometry, own), own, crs)
+    return reproject(densified(geometry, table.crs), table.crs, crs)

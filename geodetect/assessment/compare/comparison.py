@@ -143,7 +143,7 @@ def _their_side(source: Table | None, words: Words, ours: Side, settings: Compar
     """The other layer, as far as the CRS of the detections reaches."""
     assert source is not None
     table = read_features(source, words.role, crs=settings.register_crs)
-    places = box_centres(table, str(ours.table.crs.to_wkt()))
+    places = box_centres(table, ours.table.crs)
     reached = np.asarray(np.isfinite(places).all(axis=1))
     if not reached.all():
         warnings.warn(
@@ -169,7 +169,7 @@ def _say_if_far(ours: Side, theirs: Side, words: Words) -> None:
     here, there = ((side.places.min(axis=0), side.places.max(axis=0)) for side in (ours, theirs))
     start = np.clip(np.clip(np.mean(here, axis=0), *there), *here)  # as near as they come
     ends = np.stack([start, np.clip(start, *there)])
-    gap_m = float(ground_distances_m(ends[:1], ends[1:], str(ours.table.crs.to_wkt()))[0])
+    gap_m = float(ground_distances_m(ends[:1], ends[1:], ours.table.crs)[0])
     if gap_m > FAR_M:
         warnings.warn(
             f"{words.role.name} and the detections lie {gap_m / 1000:,.0f} km apart; check the "
@@ -197,7 +197,7 @@ def _comparable(ours: Side, theirs: Side, words: Words) -> bool:
 
 def _pairs(ours: Side, theirs: Side, tolerance_m: float, *, by_class: bool) -> Pairs:
     """Which features are the same object."""
-    crs = str(ours.table.crs.to_wkt())
+    crs = ours.table.crs
     points = ground_points(ours.places, crs), ground_points(theirs.places, crs)
     rows, distances = near_pairs(*points, tolerance_m + _ROUNDING_M)
     if by_class:

@@ -66,7 +66,7 @@ def count_by_parcel(
     """
     table = with_valid_polygons(read_features(parcels, PARCELS), PARCELS.name)
     names = _names(table, parcel_id)
-    centres = box_centres(changes, str(table.crs.to_wkt()))
+    centres = box_centres(changes, table.crs)
     pairs = places_in(centres, np.asarray(table.geometry.array, dtype=object))
     rows, first, times = np.unique(pairs[:, 0], return_index=True, return_counts=True)
     home = np.full(len(changes), -1)

@@ -250,8 +250,7 @@ def _inside(
     if settings.area is not None:
         limits.append(centres_in(sides, *read_area(settings.area)))
     if seen is not None:
-        crs = None if found.crs is None else str(found.crs.to_wkt())
-        limits.append(centres_in(sides, seen, crs))
+        limits.append(centres_in(sides, seen, found.crs))
     if not limits:
         return None
     detections, objects = (np.logical_and.reduce(masks) for masks in zip(*limits, strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import geopandas as gpd
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.assessment.evaluate.bootstrap import Blocks, ClassDraws, ClassIntervals, Interval
 from geodetect.assessment.evaluate.precision_recall import (
@@ -127,7 +128,7 @@ def evaluate_tables(
     distance_m: float | None = None,
     conf: float | None = None,
     area: shapely.Geometry | None = None,
-    area_crs: str | None = None,
+    area_crs: CRS | None = None,
     by_class: bool | None = None,
     crs: str | None = None,
 ) -> DetectionMetrics:
@@ -141,7 +142,7 @@ def evaluate_tables(
         distance_m: Greatest distance of centres of a match on the ground, instead of ``iou``.
         conf: Score threshold of the counts; None: all detections.
         area: Count only what has its centre in or on this polygon.
-        area_crs: WKT of the area's CRS; None: that of the predictions.
+        area_crs: CRS of the area; None: that of the predictions.
         by_class: Compare classes, or ignore them; None: by the rule of ``pair``.
         crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
 
@@ -152,8 +153,7 @@ def evaluate_tables(
     criterion = Criterion(iou, distance_m)
     sides = align(predicted, truth, crs=crs, by_centre=distance_m is not None)
     if area is not None:
-        own_crs = None if predicted.crs is None else str(predicted.crs.to_wkt())
-        inside = centres_in(sides, area, area_crs or own_crs)
+        inside = centres_in(sides, area, area_crs or predicted.crs)
         everything = pair(sides, criterion, by_class=by_class).pooled.chosen
         sides = limited(sides, everything.truth_of, inside=inside)
     pairing = pair(sides, criterion, by_class=by_class)

@@ -14,9 +14,9 @@ import shapely
 
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.bounds import densified
-from geodetect.geo.grid import parse_crs
+from geodetect.geo.crs import normalize_crs, parse_crs, same_crs
 from geodetect.geo.polygons import connected_parts, repair_polygons
-from geodetect.geo.reproject import reproject, same_crs
+from geodetect.geo.reproject import reproject
 from geodetect.io.labels.class_column import class_names
 from geodetect.io.labels.label_set import DEFAULT_CLASS, AnnotationReport, LabelOptions
 from geodetect.io.vector.read import Wording, read_layer
@@ -106,12 +106,12 @@ def _listed(sources: Any) -> list[Layer]:
 
 def _opened(source: Layer, crs: str | None, wording: Wording, *, option: str) -> gpd.GeoDataFrame:
     """A table of its own with a column ``geometry``, without heights."""
-    wkt = parse_crs(crs, option=option) if crs else None
+    stated = normalize_crs(parse_crs(crs, option=option)) if crs else None
     if not isinstance(source, gpd.GeoDataFrame):
-        return read_layer(source, wkt, wording, preferred=DETECTION_LAYERS)[0]
+        return read_layer(source, stated, wording, preferred=DETECTION_LAYERS)
     columns = pd.DataFrame(source.drop(columns=source.geometry.name)).reset_index(drop=True)
     flat = shapely.force_2d(np.asarray(source.geometry))
-    return gpd.GeoDataFrame(columns, geometry=flat, crs=wkt or source.crs)
+    return gpd.GeoDataFrame(columns, geometry=flat, crs=stated or source.crs)
 
 
 def _name(source: Layer, otherwise: str) -> str:
@@ -189,7 +189,7 @@ def on_map_of(table: gpd.GeoDataFrame, other: gpd.GeoDataFrame) -> gpd.GeoDataFr
     """A table in the CRS of another one, if both have one."""
     if table.crs is None or other.crs is None:
         return table
-    source, target = str(table.crs.to_wkt()), str(other.crs.to_wkt())
+    source, target = table.crs, other.crs
     if same_crs(source, target):
         return table.set_crs(target, allow_override=True)
     moved = reproject(densified(np.asarray(table.geometry), source), source, target)

@@ -8,19 +8,14 @@ from dataclasses import dataclass, replace
 import geopandas as gpd
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, plain_grid
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.bounds import bounds_px, densified
+from geodetect.geo.crs import horizontal_crs, parse_crs, transformer_between
 from geodetect.geo.geocentric import ground_points
-from geodetect.geo.grid import (
-    Grid,
-    ground_distances_m,
-    ground_sizes,
-    horizontal_crs,
-    parse_crs,
-    transformer_between,
-)
+from geodetect.geo.grid import Grid, ground_distances_m, ground_sizes
 from geodetect.geo.reproject import reproject
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
@@ -140,11 +135,11 @@ def _frame(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, crs: str | None
         return plain_grid(parse_crs(crs, option="--crs"))
     outlines = np.asarray(predicted.geometry)
     outlines = outlines[~(shapely.is_missing(outlines) | shapely.is_empty(outlines))]
-    return comparison_grid(outlines, predicted.crs.to_wkt(), truth.crs.to_wkt())
+    return comparison_grid(outlines, predicted.crs, truth.crs)
 
 
 def _side(table: gpd.GeoDataFrame, which: str, *, grid: Grid, by_centre: bool) -> Side:
-    source = None if table.crs is None else str(table.crs.to_wkt())
+    source = table.crs
     geometries = np.asarray(table.geometry)
     boxes = (
         np.asarray(shapely.bounds(geometries), dtype=np.float64).reshape(-1, 4)
@@ -196,14 +191,14 @@ def limited(sides: Sides, truth_of: IntArray, *, inside: tuple[BoolArray, BoolAr
 
 
 def centres_in(
-    sides: Sides, area: shapely.Geometry, crs: str | None
+    sides: Sides, area: shapely.Geometry, crs: CRS | None
 ) -> tuple[BoolArray, BoolArray]:
     """Whose centres are in or on a polygon: ``bool[N]`` detections, ``bool[M]`` objects.
 
     Args:
         sides: Detections and objects.
         area: A polygon or multipolygon.
-        crs: WKT of its CRS; None: it is in the coordinates of the frame.
+        crs: Its CRS; None: it is in the coordinates of the frame.
     """
     if crs is not None and sides.grid.crs is not None:
         outline = densified(np.array([area], dtype=object), crs)
@@ -241,10 +236,9 @@ def check_nearness(sides: Sides) -> float:
 
 def _place(extent: shapely.Geometry, grid: Grid) -> str:
     """Where the centre of an extent is, in degrees if that is known."""
-    crs = horizontal_crs(grid.crs or "")
     point = grid.to_map(shapely.get_coordinates(extent.centroid))[0]
-    if crs.geodetic_crs is None:
+    crs = grid.crs and horizontal_crs(grid.crs)
+    if crs is None or crs.geodetic_crs is None:
         return f"around {point[0]:.0f}, {point[1]:.0f}"
-    target = str(crs.geodetic_crs.to_2d().to_wkt())
-    lon, lat = transformer_between(str(crs.to_wkt()), target).transform(*point)
+    lon, lat = transformer_between(crs, crs.geodetic_crs.to_2d()).transform(*point)
     return f"around lon {lon:.3f}, lat {lat:.3f}"

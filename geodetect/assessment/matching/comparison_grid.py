@@ -15,7 +15,8 @@ from pyproj.crs import CRS, ProjectedCRS
 from pyproj.crs.coordinate_operation import TransverseMercatorConversion
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import Grid, horizontal_crs, transformer_between
+from geodetect.geo.crs import horizontal_crs, transformer_between, unit_factor
+from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.types import ObjectArray
 
@@ -23,7 +24,7 @@ SAMPLE = 500  # predictions that are looked at
 UPRIGHT = 0.995  # share of its bounding box that a box fills; a square turned by 0.15 degrees
 
 
-def comparison_grid(predicted: ObjectArray, predicted_crs: str, truth_crs: str) -> Grid:
+def comparison_grid(predicted: ObjectArray, predicted_crs: CRS, truth_crs: CRS) -> Grid:
     """The frame along whose axes the predictions lie.
 
     It is the CRS of the predictions or, if they are not upright there, that of the truth. If they
@@ -32,8 +33,8 @@ def comparison_grid(predicted: ObjectArray, predicted_crs: str, truth_crs: str) 
 
     Args:
         predicted: ``object[N]`` outlines of the predictions.
-        predicted_crs: WKT of their CRS.
-        truth_crs: WKT of the CRS of the truth.
+        predicted_crs: Their CRS.
+        truth_crs: CRS of the truth.
 
     Returns:
         A grid whose "pixels" are the units of the frame.
@@ -50,10 +51,9 @@ def comparison_grid(predicted: ObjectArray, predicted_crs: str, truth_crs: str) 
     return turned if turned is not None and _fills(sample, predicted_crs, turned) else plain
 
 
-def plain_grid(crs: str | None) -> Grid:
+def plain_grid(crs: CRS | None) -> Grid:
     """The coordinates of a CRS as they are."""
-    wkt = None if crs is None else str(horizontal_crs(crs).to_wkt())
-    return Grid(wkt, Affine.identity(), 1, 1)
+    return Grid(crs and horizontal_crs(crs), Affine.identity(), 1, 1)
 
 
 def frame_name(grid: Grid) -> str:
@@ -61,12 +61,12 @@ def frame_name(grid: Grid) -> str:
     if grid.crs is None:
         return "plain coordinates"
     if grid.transform == Affine.identity():
-        return str(CRS(grid.crs).name)
+        return grid.crs.name
     turn_deg = float(np.degrees(np.arctan2(grid.transform.d, grid.transform.a)))
     return f"the sides of the predictions, {abs(turn_deg):.1f}° off north"
 
 
-def _fills(outlines: ObjectArray, crs: str, grid: Grid) -> bool:
+def _fills(outlines: ObjectArray, crs: CRS, grid: Grid) -> bool:
     """Whether outlines, as a rule, fill their bounding boxes in a frame."""
     try:
         moved = shapely.transform(reproject(outlines, crs, grid.crs or crs), grid.to_px)
@@ -76,7 +76,7 @@ def _fills(outlines: ObjectArray, crs: str, grid: Grid) -> bool:
     return bool(np.median(shapely.area(moved) / shapely.area(shapely.box(*bounds.T))) >= UPRIGHT)
 
 
-def _turned(outlines: ObjectArray, crs: str) -> Grid | None:
+def _turned(outlines: ObjectArray, crs: CRS) -> Grid | None:
     """A local map turned as the smallest rectangles around outlines are."""
     local = _local_crs(outlines, crs)
     if local is None:
@@ -88,17 +88,18 @@ def _turned(outlines: ObjectArray, crs: str) -> Grid | None:
     return Grid(local, Affine.rotation(float(np.degrees(turn))), 1, 1)
 
 
-def _local_crs(outlines: ObjectArray, crs: str) -> str | None:
-    """WKT of a conformal map in metres around outlines; None for a CRS not tied to the Earth.
+def _local_crs(outlines: ObjectArray, crs: CRS) -> CRS | None:
+    """A conformal map in metres around outlines; None for a CRS not tied to the Earth.
 
     Conformal as nearly all CRS of rasters are: rectangles stay rectangles.
     """
-    geodetic = horizontal_crs(crs).geodetic_crs
+    horizontal = horizontal_crs(crs)
+    geodetic = horizontal.geodetic_crs
     if geodetic is None:
         return None
     geodetic = geodetic.to_2d()
-    to_geodetic = transformer_between(str(horizontal_crs(crs).to_wkt()), str(geodetic.to_wkt()))
+    to_geodetic = transformer_between(horizontal, geodetic)
     lon, lat = to_geodetic.transform(*np.median(shapely.get_coordinates(outlines), axis=0))
-    degrees = float(np.degrees(geodetic.axis_info[0].unit_conversion_factor))
+    degrees = float(np.degrees(unit_factor(geodetic)))
     conversion = TransverseMercatorConversion(float(lat) * degrees, float(lon) * degrees)
-    return str(ProjectedCRS(conversion, geodetic_crs=geodetic).to_wkt())
+    return ProjectedCRS(conversion, geodetic_crs=geodetic)

@@ -10,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj import CRS
 
 from geodetect.assessment.searched_area import own_coverage, read_coverage
 from geodetect.assessment.spatial_join import places_in, with_valid_polygons
@@ -113,7 +114,7 @@ def summarize(
     table, conf = _counted(found, rates, settings)
     areas = with_valid_polygons(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
     polygons = np.asarray(areas.geometry.array, dtype=object)
-    crs = str(areas.crs.to_wkt())
+    crs = areas.crs
     pairs = places_in(box_centres(table, crs), polygons)
     ground = _ground(polygons, crs, coverage)
     inside, times = np.unique(pairs[:, 0], return_counts=True)
@@ -158,7 +159,7 @@ def _counted(
     return table[np.isin(present.astype(str), settings.classes)].reset_index(drop=True), conf
 
 
-def _ground(polygons: ObjectArray, crs: str, coverage: Table | None) -> Columns:
+def _ground(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> Columns:
     """How large zones are, and how much of them was looked at."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2
     covered, word = area, np.full(len(polygons), ASSUMED, dtype=object)
@@ -175,7 +176,7 @@ def _ground(polygons: ObjectArray, crs: str, coverage: Table | None) -> Columns:
     }
 
 
-def _covered_m2(polygons: ObjectArray, crs: str, coverage: Table) -> FloatArray:
+def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: Table) -> FloatArray:
     """True area of each zone that was looked at."""
     seen = read_coverage(coverage).polygons_in(crs)
     tree = shapely.STRtree(polygons)
@@ -218,7 +219,7 @@ def _areas(table: gpd.GeoDataFrame, rows: IntArray, zone: IntArray, *, n_zones: 
     geometry = np.asarray(table.geometry.array, dtype=object)
     if len(geometry) and (shapely.get_dimensions(geometry) < 2).all():
         return np.full(n_zones, np.nan)
-    areas = ground_areas_m2(geometry, str(table.crs.to_wkt()))
+    areas = ground_areas_m2(geometry, table.crs)
     return np.round(np.bincount(zone, areas[rows], minlength=n_zones), 1)
 
 
@@ -243,8 +244,7 @@ def _say_if_apart(table: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> None:
     """Warn if the extents of both layers are disjoint, so that nothing could be counted."""
     if not (len(table) and len(areas)):
         return
-    crs = str(areas.crs.to_wkt())
-    places, zones = box_centres(table, crs), areas.total_bounds
+    places, zones = box_centres(table, areas.crs), areas.total_bounds
     low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
     if (low > zones[2:]).any() or (high < zones[:2]).any():
         warnings.warn(

@@ -76,7 +76,7 @@ def run_identity(
 
 def _of_plan(one: RasterPlan) -> str:
     area = "everywhere" if one.area is None else _digest(one.area.wkb)
-    grids = f"{one.raster.grid!r} {one.grid!r} {one.scheme!r} {one.raster.bands}"
+    grids = f"{one.grid.crs_wkt} {one.raster.grid!r} {one.grid!r} {one.scheme!r} {one.raster.bands}"
     return f"{_of_file(one.raster)} {_digest(grids)} {area}"
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
@@ -102,7 +103,7 @@ class MapLabels:
     geometries: ObjectArray
     names: ObjectArray
     rows: IntArray
-    crs: str
+    crs: CRS
     has_classes: bool = True
     report: AnnotationReport = AnnotationReport()
     faults: tuple[Fault, ...] = ()

@@ -96,7 +96,7 @@ def explain_no_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) ->
             f"rasters are called {_first_few([PurePosixPath(r.raster.path).name for r in rasters])}"
         )
     else:
-        crs = f"check their CRS (first labels: {CRS(first.crs).name})"
+        crs = f"check their CRS (first labels: {first.crs.name})"
         hint = crs + _describe_mistake(first, [raster.raster for raster in rasters])
     return f"none of the {len(labels)} labels lies on any of the {len(rasters)} rasters; {hint}"
 
@@ -138,7 +138,7 @@ def _find_candidates(
 
     Bounds are projected once for each CRS and searched with a tree, so many rasters cost little.
     """
-    by_crs: dict[str, list[int]] = defaultdict(list)
+    by_crs: dict[CRS, list[int]] = defaultdict(list)
     for number, raster in enumerate(rasters):
         if raster.grid.crs is None:
             raise GeoreferenceError(f"{raster.path} has no CRS to place labels on; set `src_crs`")
@@ -233,8 +233,8 @@ def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
     for raster in rasters:
         crs = raster.grid.crs
         if crs is not None and len(_overlapping(bounds, _map_extent(raster.grid))):
-            authority = CRS(crs).to_authority()
-            name = ":".join(authority) if authority else CRS(crs).name
+            authority = crs.to_authority()
+            name = ":".join(authority) if authority else crs.name
             return (
                 f"; their numbers would lie on {raster.path} in its own CRS: set `labels_crs` to "
                 f"{name}"

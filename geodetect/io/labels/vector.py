@@ -6,10 +6,11 @@ import os
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import LabelError
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.discs import discs
-from geodetect.geo.grid import parse_crs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import class_names
 from geodetect.io.labels.label_set import (
@@ -39,15 +40,15 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
         LabelError: No such file, layer or column, no CRS, lines, points without a size,
             missing classes.
     """
-    wkt = parse_crs(options.crs, option="--labels-crs") if options.crs else None
-    table, wkt = read_layer(path, wkt, LABELS)
+    stated = parse_crs(options.crs, option="--labels-crs") if options.crs else None
+    table = read_layer(path, stated, LABELS)
     drawn = np.asarray(table.geometry, dtype=object)
     points = _points(drawn, path, options)
     areas = drawn.copy()
     areas[points] = None
     valid, repaired = repair_polygons(areas)
     objects, rows = _in_order(
-        connected_parts(valid), _discs_at(drawn, points, options.point_size_m, crs=wkt)
+        connected_parts(valid), _discs_at(drawn, points, options.point_size_m, crs=table.crs)
     )
     kept = len(np.unique(rows))
     names = class_names(table, path, options)
@@ -57,7 +58,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
         geometries=objects,
         names=(blank if names is None else names)[rows],
         rows=rows,
-        crs=wkt,
+        crs=table.crs,
         has_classes=names is not None,
         report=AnnotationReport(
             len(table), len(table) - kept, int(repaired.sum()), len(rows) - kept
@@ -86,7 +87,7 @@ def _points(geometries: ObjectArray, path: PathLike, options: LabelOptions) -> B
 
 
 def _discs_at(
-    geometries: ObjectArray, points: BoolArray, size_m: float | None, *, crs: str
+    geometries: ObjectArray, points: BoolArray, size_m: float | None, *, crs: CRS
 ) -> tuple[ObjectArray, IntArray]:
     """A disc for each point, and the row it comes from (ascending)."""
     which = np.flatnonzero(points)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from pyproj import CRS
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -14,7 +15,8 @@ from rasterio.transform import from_gcps
 from rasterio.vrt import WarpedVRT
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 
 GCP_AFFINE_TOLERANCE_PX = 0.05
 WARP_TOLERANCE_PX = 0.01
@@ -47,12 +49,13 @@ def locate(
     gcps, gcps_crs = dataset.gcps
     crs = src_crs or (dataset.crs or gcps_crs)
     if not dataset.transform.is_identity:
-        return Grid(_wkt(crs), _invertible(dataset.transform), width, height), None
+        return Grid(_parse(crs), _invertible(dataset.transform), width, height), None
     if gcps:
         transform = _affine_through(gcps)
         if _gcp_error_px(gcps, transform) < GCP_AFFINE_TOLERANCE_PX:
-            return Grid(_wkt(crs), transform, width, height), None
-        return _warped(dataset, {"src_crs": _wkt(crs), "crs": _wkt(crs)})
+            return Grid(_parse(crs), transform, width, height), None
+        wkt = _parse(crs).to_wkt()
+        return _warped(dataset, {"src_crs": wkt, "crs": wkt})
     if dataset.rpcs:
         return _warped(dataset, {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"})
     raise GeoreferenceError(
@@ -65,7 +68,7 @@ def _warped(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
     warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
     try:
         with WarpedVRT(dataset, **warp) as vrt:
-            return Grid(_wkt(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+            return Grid(_parse(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
     except GDAL_ERRORS as error:
         raise GeoreferenceError(
             f"its ground control points or RPCs cannot be used ({error}); use --pixel-coords for "
@@ -93,14 +96,14 @@ def _affine_through(gcps: Sequence[Any]) -> Affine:
     return from_gcps(gcps)
 
 
-def _wkt(crs: Any) -> str:
-    """A CRS as GDAL or the user gives it to WKT that pyproj reads."""
+def _parse(crs: Any) -> CRS:
+    """Read a CRS as GDAL or the user gives it."""
     if not crs:
         raise GeoreferenceError(
             "no coordinate reference system found; name it with --src-crs (e.g. --src-crs "
             "EPSG:2154), or use --pixel-coords for results in pixel columns and rows"
         )
-    return parse_crs(crs, option="--src-crs") if isinstance(crs, str) else parse_crs(crs.to_wkt())
+    return parse_crs(crs, option="--src-crs" if isinstance(crs, str) else "")
 
 
 def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:

@@ -80,13 +80,12 @@ def _location(dataset: Any) -> dict[str, Any]:
     }
 
 
-def _crs(wkt: str | None) -> dict[str, str | None]:
+def _crs(crs: CRS | None) -> dict[str, str | None]:
     """A CRS for programs and its name for people."""
-    if wkt is None:
+    if crs is None:
         return {"crs": None, "crs_name": None}
-    crs = CRS(wkt)
     authority = crs.to_authority()
-    return {"crs": ":".join(authority) if authority else wkt, "crs_name": str(crs.name)}
+    return {"crs": ":".join(authority) if authority else crs.to_wkt(), "crs_name": crs.name}
 
 
 def _plain(value: float | None) -> float | str | None:

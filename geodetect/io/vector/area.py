@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import InputError
-from geodetect.geo.grid import parse_crs
+from geodetect.geo.crs import parse_crs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.vector.read import AREA, read_layer
 from geodetect.types import PathLike
 
 
-def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geometry, str]:
+def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geometry, CRS]:
     """Read an area of interest: the union of the polygons of a vector file.
 
     Args:
@@ -20,13 +21,13 @@ def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geomet
         crs: CRS of the coordinates, whatever the file says.
 
     Returns:
-        A polygon or multipolygon, and the WKT of its CRS.
+        A polygon or multipolygon, and its CRS.
 
     Raises:
         InputError: No such file, no CRS, or no polygons.
     """
-    table, wkt = read_layer(path, parse_crs(crs) if crs else None, AREA)
+    table = read_layer(path, parse_crs(crs) if crs else None, AREA)
     polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry))[0])
     if len(polygons) == 0:
         raise InputError(f"{path} holds no polygons; an area of interest needs at least one")
-    return shapely.union_all(polygons), wkt
+    return shapely.union_all(polygons), table.crs

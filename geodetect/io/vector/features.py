@@ -9,10 +9,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import projected_bounds
-from geodetect.geo.grid import horizontal_crs, parse_crs
+from geodetect.geo.crs import horizontal_crs, parse_crs
 from geodetect.io.vector.read import Wording, read_layer
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
@@ -71,12 +72,12 @@ def read_features(
     Raises:
         InputError: It cannot be read, has no CRS, or holds other geometries.
     """
-    wkt = parse_crs(crs, option=role.crs_option) if crs else None
+    stated = parse_crs(crs, option=role.crs_option) if crs else None
     if isinstance(source, gpd.GeoDataFrame):
-        table, name = _of_table(source, wkt, role), role.name
+        table, name = _of_table(source, stated, role), role.name
     else:
-        table, _ = read_layer(
-            source, wkt, Wording(InputError, role.crs_advice), preferred=role.layers
+        table = read_layer(
+            source, stated, Wording(InputError, role.crs_advice), preferred=role.layers
         )
         name = str(source)
     others = table.select_dtypes("geometry").columns.drop(table.geometry.name)
@@ -93,18 +94,18 @@ def read_features(
     return table[there].reset_index(drop=True)
 
 
-def box_centres(table: gpd.GeoDataFrame, crs: str | None = None) -> FloatArray:
+def box_centres(table: gpd.GeoDataFrame, crs: CRS | None = None) -> FloatArray:
     """Centres of the bounding boxes of features.
 
     Args:
         table: Features with a CRS.
-        crs: WKT of the map on which boxes are drawn; None: that of the table.
+        crs: CRS of the map on which boxes are drawn; None: that of the table.
 
     Returns:
         ``float64[N, 2]`` map coordinates; NaN where the CRS does not reach.
     """
-    own = str(table.crs.to_wkt())
-    boxes = projected_bounds(np.asarray(table.geometry.array, dtype=object), own, crs or own)
+    geometries = np.asarray(table.geometry.array, dtype=object)
+    boxes = projected_bounds(geometries, table.crs, crs or table.crs)
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
@@ -176,9 +177,8 @@ def without_collisions(
     return table.rename(columns=renamed)
 
 
-def _of_table(source: gpd.GeoDataFrame, wkt: str | None, role: Role) -> gpd.GeoDataFrame:
-    stated = None if source.crs is None else str(source.crs.to_wkt())
-    crs = wkt or stated
+def _of_table(source: gpd.GeoDataFrame, stated: CRS | None, role: Role) -> gpd.GeoDataFrame:
+    crs = stated or source.crs
     if crs is None:
         raise GeoreferenceError(
             f"{role.name} ({role.option}) has no coordinate reference system; {role.crs_advice}"
@@ -186,7 +186,7 @@ def _of_table(source: gpd.GeoDataFrame, wkt: str | None, role: Role) -> gpd.GeoD
     flat = shapely.force_2d(np.asarray(source.geometry.array))
     columns = pd.DataFrame(source.drop(columns=source.geometry.name)).reset_index(drop=True)
     columns = columns.drop(columns="geometry", errors="ignore")
-    geometry = gpd.array.from_shapely(flat, crs=str(horizontal_crs(crs).to_wkt()))
+    geometry = gpd.array.from_shapely(flat, crs=horizontal_crs(crs))
     return gpd.GeoDataFrame(columns, geometry=geometry)
 
 

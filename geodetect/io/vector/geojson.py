@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import Table, as_chunks
 from geodetect.types import AnyArray
 
-WGS84 = "EPSG:4326"
 LINES = (".geojsonl", ".geojsons", ".ndjson")  # endings of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
 
@@ -71,7 +71,7 @@ def features(table: Table) -> Iterator[str]:
 def _features(table: gpd.GeoDataFrame) -> Iterator[str]:
     geometry = np.asarray(table.geometry.array)
     if table.crs is not None:
-        geometry = cut_at_antimeridian(reproject(geometry, table.crs.to_wkt(), WGS84))
+        geometry = cut_at_antimeridian(reproject(geometry, table.crs, WGS84))
     texts = shapely.to_geojson(counter_clockwise(_rounded(geometry)))
     properties = table.drop(columns=table.geometry.name)
     names = list(properties.columns)

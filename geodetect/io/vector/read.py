@@ -14,8 +14,8 @@ import shapely
 from pyproj import CRS
 
 from geodetect.errors import InputError, LabelError
-from geodetect.geo.grid import horizontal_crs
-from geodetect.io.vector.geojson import LINES, WGS84
+from geodetect.geo.crs import WGS84, horizontal_crs, unit_factor
+from geodetect.io.vector.geojson import LINES
 from geodetect.types import FloatArray, PathLike
 
 
@@ -33,19 +33,19 @@ OF_PREDICT = ("detections", "coverage")  # layers that ``predict`` writes to one
 
 
 def read_layer(
-    path: PathLike, crs: str | None, wording: Wording, *, preferred: Sequence[str] = ()
-) -> tuple[gpd.GeoDataFrame, str]:
+    path: PathLike, crs: CRS | None, wording: Wording, *, preferred: Sequence[str] = ()
+) -> gpd.GeoDataFrame:
     """Read one layer.
 
     Args:
         path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
-        crs: WKT of its coordinates, whatever the file says.
+        crs: CRS of its coordinates, whatever the file says.
         wording: How to complain.
         preferred: Names of layers, the first of which is read where a file has several. Of a
             file of ``predict`` it is the detections unless one of these is there.
 
     Returns:
-        The layer, without heights, and the WKT of its horizontal CRS. What is no geometry in spite
+        The layer, without heights, in the horizontal part of its CRS. What is no geometry in spite
         of all is missing.
 
     Raises:
@@ -71,14 +71,14 @@ def read_layer(
         raise wording.error(f"{file} cannot be read as a vector file: {error}") from error
     if not isinstance(table, gpd.GeoDataFrame):
         raise wording.error(f"{path} has no geometries; expected polygons")
-    wkt = crs or _stated_crs(table)
-    if wkt is None:
+    crs = crs or _stated_crs(table)
+    if crs is None:
         raise wording.error(f"{path} has no coordinate reference system; {wording.crs_advice}")
-    wkt = str(horizontal_crs(wkt).to_wkt())
+    crs = horizontal_crs(crs)
     flat = shapely.force_2d(np.asarray(table.geometry))
-    _check_range(shapely.bounds(flat), wkt, f"{path}", wording)
+    _check_range(shapely.bounds(flat), crs, f"{path}", wording)
     columns = table.drop(columns=table.geometry.name)
-    return gpd.GeoDataFrame(columns, geometry=flat, crs=wkt), wkt
+    return gpd.GeoDataFrame(columns, geometry=flat, crs=crs)
 
 
 def has_layer(path: PathLike, name: str) -> bool:
@@ -112,20 +112,18 @@ def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | 
     return candidates[0] if candidates else None
 
 
-def _stated_crs(table: gpd.GeoDataFrame) -> str | None:
+def _stated_crs(table: gpd.GeoDataFrame) -> CRS | None:
     """The CRS of a table; GeoPackage's "Undefined Cartesian SRS" is none."""
     if table.crs is None or table.crs.name.lower().startswith("undefined"):
         return None
-    return str(table.crs.to_wkt())
+    return table.crs
 
 
-def _check_range(bounds: FloatArray, wkt: str, path: str, wording: Wording) -> None:
+def _check_range(bounds: FloatArray, crs: CRS, path: str, wording: Wording) -> None:
     """Metres read as degrees are the commonest mistake in GeoJSON: find it at once."""
-    crs = CRS(wkt)
     if not crs.is_geographic:
         return
-    unit = crs.axis_info[0].unit_conversion_factor  # radians
-    limit = np.array([2 * np.pi, np.pi / 2]) / unit * 1.0001
+    limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(crs) * 1.0001
     if (np.abs(bounds.reshape(-1, 2, 2)) > limit).any():
         raise wording.error(
             f"{path} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no degrees "

@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
-from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError, InputError, OutputError
-from geodetect.geo.grid import parse_crs
-from geodetect.geo.reproject import reproject, same_crs
+from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
+from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import Publishing, Replace, check_folder, check_overwrite, write_atomically
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
 from geodetect.io.vector.gdal import (
@@ -33,7 +32,6 @@ from geodetect.io.vector.gdal import (
 )
 from geodetect.io.vector.geojson import (
     LINES,
-    WGS84,
     cut_at_antimeridian,
     to_geojson,
     to_geojson_lines,
@@ -213,15 +211,14 @@ def in_crs(table: Table, crs: str | None) -> TableChunks:
             f"the detections have no CRS, so they cannot be written in {crs}; "
             f"name the raster's CRS with --src-crs, or leave --crs away"
         )
-    own, wkt = chunks.crs.to_wkt(), parse_crs(crs, option="--crs")
-    in_degrees = CRS(wkt).is_geographic
+    source, target = chunks.crs, normalize_crs(parse_crs(crs, option="--crs"))
 
     def moved(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        geometry = reproject(np.asarray(chunk.geometry.array), own, wkt)
-        geometry = cut_at_antimeridian(geometry) if in_degrees else geometry
-        return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=wkt))
+        geometry = reproject(np.asarray(chunk.geometry.array), source, target)
+        geometry = cut_at_antimeridian(geometry) if target.is_geographic else geometry
+        return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=target))
 
-    return MappedChunks(chunks, moved, CRS(wkt))
+    return MappedChunks(chunks, moved, target)
 
 
 @contextmanager
@@ -293,7 +290,7 @@ def _csv(table: TableChunks, stream: TextIO) -> None:
 def _centroids_lonlat(geometry: Any, crs: Any) -> Any:
     if crs is None:
         return np.full((len(geometry), 2), np.nan)
-    points = reproject(shapely.centroid(geometry), crs.to_wkt(), WGS84)
+    points = reproject(shapely.centroid(geometry), crs, WGS84)
     return np.round(shapely.bounds(points)[:, :2], 8)  # NaN where there is no geometry
 
 

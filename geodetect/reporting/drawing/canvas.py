@@ -71,13 +71,13 @@ def raster_frame(raster: Raster) -> RasterFrame:
     return RasterFrame(square_pixels(raster.grid), raster)
 
 
-def plain_frame(bounds: FloatArray, crs: str | None) -> Frame:
+def plain_frame(bounds: FloatArray, crs: CRS | None) -> Frame:
     """North-up ground around boxes.
 
     Args:
         bounds: ``float64[N, 4]`` x1, y1, x2, y2 on the map; without a CRS in pixel columns and
             rows, y down.
-        crs: WKT of the map, or None.
+        crs: CRS of the map, or None.
 
     Raises:
         InputError: There are no boxes.
@@ -87,7 +87,7 @@ def plain_frame(bounds: FloatArray, crs: str | None) -> Frame:
     low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
     typical = float(np.median((bounds[:, 2:] - bounds[:, :2]).max(axis=1)))
     extent = float((high - low).max())
-    metre = METRE_DEG if crs and CRS(crs).is_geographic else 1.0
+    metre = METRE_DEG if crs and crs.is_geographic else 1.0
     wanted = max(extent / MOST_PX, typical / OBJECT_PX if typical else extent / POINTS_PX)
     pixel = max(wanted or metre, FINEST_M * metre)
     border = max(extent * MARGIN, 2 * typical, OBJECT_PX * pixel)

@@ -105,8 +105,8 @@ def frame_around(*tables: gpd.GeoDataFrame) -> Frame:
         InputError: There are none.
         GeoreferenceError: Only some tables have a CRS.
     """
-    crs = _wkt(tables[0])
-    bounds = [projected_bounds(np.asarray(t.geometry), _wkt(t), crs) for t in tables]
+    crs = tables[0].crs
+    bounds = [projected_bounds(np.asarray(t.geometry), t.crs, crs) for t in tables]
     every = np.concatenate(bounds)
     return plain_frame(every[np.isfinite(every).all(axis=1)], crs)
 
@@ -156,13 +156,9 @@ def _placed(
     return table
 
 
-def _wkt(table: gpd.GeoDataFrame) -> str | None:
-    return None if table.crs is None else str(table.crs.to_wkt())
-
-
 def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
     """Bounding boxes in pixels, ``float64[N, 4]``."""
-    geometries, source = np.asarray(table.geometry), _wkt(table)
+    geometries, source = np.asarray(table.geometry), table.crs
     if (source is None) != (grid.crs is None):
         which, other = ("objects", "map") if source is None else ("raster", "objects")
         raise GeoreferenceError(
@@ -178,7 +174,7 @@ def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
 
 def _whereabouts(table: gpd.GeoDataFrame, frame: Frame) -> str:
     """Where objects and raster are, in the CRS of the raster."""
-    bounds = projected_bounds(np.asarray(table.geometry), _wkt(table), frame.grid.crs)
+    bounds = projected_bounds(np.asarray(table.geometry), table.crs, frame.grid.crs)
     bounds = bounds[np.isfinite(bounds).all(axis=1)]
     if len(bounds) == 0:
         return "its CRS does not reach them"

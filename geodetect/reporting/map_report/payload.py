@@ -10,8 +10,8 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
+from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
-from geodetect.io.vector.geojson import WGS84
 from geodetect.io.vector.qgis_style import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
@@ -132,7 +132,7 @@ def _centres(objects: Objects) -> pd.DataFrame:
     table = objects.table
     if table.crs is None or len(table) == 0:
         return pd.DataFrame(index=table.index)
-    middles = reproject(shapely.centroid(np.asarray(table.geometry)), table.crs.to_wkt(), WGS84)
+    middles = reproject(shapely.centroid(np.asarray(table.geometry)), table.crs, WGS84)
     lon, lat = np.round(shapely.get_coordinates(middles), DEGREE_DECIMALS).T
     # as text, so that all decimals are kept
     return pd.DataFrame(
@@ -150,7 +150,6 @@ def _length(metres: float) -> str:
     return f"{metres:.3g} m" if metres < 100 else f"{metres:.0f} m"
 
 
-def _crs_name(wkt: str) -> str:
-    crs = CRS(wkt)
+def _crs_name(crs: CRS) -> str:
     authority = crs.to_authority()
     return f"{crs.name} ({':'.join(authority)})" if authority else str(crs.name)

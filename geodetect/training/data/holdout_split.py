@@ -17,11 +17,11 @@ from pyproj import Geod
 
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
+from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, frame, overlaps
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector import write as vector
-from geodetect.io.vector.geojson import WGS84
 from geodetect.types import BoolArray, FloatArray
 
 BLOCKS_PER_SIDE = 5
@@ -216,7 +216,7 @@ def _sight(grids: Sequence[Grid]) -> Callable[[Grid, FloatArray], list[tuple[int
 
 def _moved(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
     """Rectangles of one grid on another one with a CRS, see ``boxes_over``."""
-    return boxes_over(shapely.polygons(source.boxes_to_map(boxes)), source.crs or "", target)
+    return boxes_over(shapely.polygons(source.boxes_to_map(boxes)), source.crs or WGS84, target)
 
 
 def _inside(boxes: FloatArray, block: FloatArray) -> BoolArray:

@@ -64,7 +64,7 @@ class TrainingGround:
         digest = hashlib.sha256(repr(self.classes).encode())
         for ground in (*self.trained, *self.measured):
             grid = ground.raster.grid
-            digest.update(repr((ground.raster.name, grid.crs, tuple(grid.transform))).encode())
+            digest.update(repr((ground.raster.name, grid.crs_wkt, tuple(grid.transform))).encode())
             digest.update(repr((grid.width, grid.height)).encode())
             digest.update(ground.labels.tobytes())
             for boxes in (ground.boxes, ground.held_out, ground.excluded):

@@ -17,7 +17,7 @@ from geodetect.assessment.evaluate.metrics import (
 )
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
-from geodetect.geo.grid import parse_crs
+from geodetect.geo.crs import parse_crs
 
 CRS = "EPSG:32632"
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, frame_name
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 
 LAMBERT, LONLAT, UTM = (parse_crs(name) for name in ("EPSG:2154", "OGC:CRS84", "EPSG:32632"))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo.bounds import bounds_px
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels

@@ -18,7 +18,8 @@ from pyproj import CRS, Transformer
 
 from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.bounds import bounds_px
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
@@ -56,7 +57,7 @@ def read(paths: PathLike | list[PathLike], **options: Any) -> gpd.GeoDataFrame:
 
 
 def boxes_on(grid: Grid, labels: gpd.GeoDataFrame) -> FloatArray:
-    return bounds_px(np.asarray(labels.geometry), labels.crs.to_wkt(), grid)
+    return bounds_px(np.asarray(labels.geometry), labels.crs, grid)
 
 
 def test_detections_are_labels_whatever_ground_lies_beside_them(tmp_path: Path) -> None:

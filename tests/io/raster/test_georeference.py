@@ -9,7 +9,7 @@ from pyproj import Transformer
 from rasterio.control import GroundControlPoint as Gcp
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.grid import horizontal_crs, parse_crs
+from geodetect.geo.crs import horizontal_crs, parse_crs
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from tests.conftest import METRES, Save
 
@@ -33,7 +33,7 @@ def test_a_transform_is_taken_as_it_is(transform: Affine, save: Save) -> None:
     grid = open_raster(save(BLANK, transform=transform)).grid
     assert grid.transform.almost_equals(transform, 1e-9)
     assert (grid.width, grid.height) == (60, 50)
-    assert horizontal_crs(grid.crs or "").to_epsg() == 2154
+    assert horizontal_crs(grid.crs).to_epsg() == 2154
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_any_crs_that_a_file_holds_is_understood(crs: str, save: Save) -> None:
 def test_the_users_crs_comes_before_the_files(save: Save) -> None:
     path = save(BLANK, crs="EPSG:4326")
     grid = open_raster(path, RasterOptions(src_crs="EPSG:2154")).grid
-    assert horizontal_crs(grid.crs or "").to_epsg() == 2154
+    assert horizontal_crs(grid.crs).to_epsg() == 2154
     assert grid.gsd_m == pytest.approx(0.2, rel=2e-3)
 
 

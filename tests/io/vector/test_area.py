@@ -7,7 +7,6 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 import shapely
-from pyproj import CRS
 
 from geodetect.errors import InputError
 from geodetect.io.vector.area import read_area
@@ -22,9 +21,9 @@ def saved(path: Path, *geometries: shapely.Geometry | None, crs: str | None = "E
 
 def test_an_area_is_the_union_of_its_polygons(tmp_path: Path) -> None:
     squares = [shapely.box(0, 0, 10, 10), shapely.box(5, 0, 15, 10), shapely.box(20, 0, 21, 1)]
-    area, wkt = read_area(saved(tmp_path / "area.gpkg", *squares, None))
+    area, crs = read_area(saved(tmp_path / "area.gpkg", *squares, None))
     assert area.area == 151
-    assert CRS(wkt).to_epsg() == 32632
+    assert crs.to_epsg() == 32632
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")

@@ -14,7 +14,8 @@ from pyproj import Transformer
 
 from geodetect.detection.detection_layer import RasterDetections, empty_table
 from geodetect.detection.detections import Detections
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.chunks import CHUNK_ROWS
 from geodetect.io.vector.geojson import cut_at_antimeridian, to_geojson, to_geojson_lines
 

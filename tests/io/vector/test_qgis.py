@@ -18,7 +18,8 @@ from pyproj import CRS
 
 from geodetect.detection.detection_layer import COLUMNS, RasterDetections
 from geodetect.detection.detections import Detections
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_BREAKS
 from geodetect.io.vector.write import write
 

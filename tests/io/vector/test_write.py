@@ -22,7 +22,8 @@ from pyproj import CRS, Transformer
 from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, empty_table
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError, OutputError
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.chunks import WholeTable
 from geodetect.io.vector.write import FORMATS, LAYER, check_target, write
 

@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from geodetect.errors import BandError, InputError
-from geodetect.geo.grid import Grid, ground_distances_m, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid, ground_distances_m
 from geodetect.reporting.drawing.canvas import (
     Frame,
     open_to_show,

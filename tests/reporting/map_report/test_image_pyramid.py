@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import open_raster
 from geodetect.reporting.map_report.image_pyramid import (
     BESIDE_PX,

@@ -24,7 +24,8 @@ from geodetect.errors import (
     LabelError,
     RasterError,
 )
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from geodetect.settings import ReportSettings

@@ -19,7 +19,8 @@ from affine import Affine
 from PIL import Image
 
 import geodetect
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_COLOURS, TRUE_POSITIVE
 from geodetect.settings import ReportSettings
 from tests.helpers.tiny import write_raster

@@ -16,7 +16,8 @@ from affine import Affine
 from PIL import Image
 
 from geodetect.errors import InputError, ModelFileError, OutputError
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE
 from geodetect.model.card import Calibration, ModelCard, TrainingRecord

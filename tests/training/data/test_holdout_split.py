@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from geodetect.errors import OutputError
 from geodetect.geo.boxes import clip, overlap_pairs
-from geodetect.geo.grid import Grid, parse_crs
+from geodetect.geo.crs import parse_crs
+from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import frame
 from geodetect.geo.reproject import reproject
 from geodetect.training.data.holdout_split import (
@@ -35,7 +36,7 @@ PLACES = {  # one point in three CRS
 
 
 def grid(width: int, height: int) -> Grid:
-    return Grid(CRS, Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height)
+    return Grid(parse_crs(CRS), Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height)
 
 
 def scattered(width: int, height: int, *, count: int, seed: int) -> Boxes:
