@@ -1,4 +1,4 @@
-"""Networks in 8 bit by post-training quantization, with NNCF, an extra."""
+"""Post-training quantization to int8 with NNCF, an optional dependency."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from geodetect.types import BoolArray, UInt8Array
 T = TypeVar("T")
 Image = tuple[UInt8Array, BoolArray]
 
-# Few numbers wide, and next to what goes in and comes out: in 8 bit they cost most and gain least.
-FULL_LAYERS = (
+# Layers kept in float: they are small, and rounding input and output costs most accuracy
+FLOAT_LAYERS = (
     r".*network\.trunk\.conv1/.*",
     r".*network\.(classification|regression)\.output/.*",
 )
@@ -29,49 +29,50 @@ FULL_LAYERS = (
 def quantize_network(
     card: ModelCard, weights: Weights, samples: Sequence[T], *, read: Callable[[T], Image]
 ) -> Entry:
-    """A network with its inner convolutions in 8 bit.
+    """Return a network with its inner convolutions quantized to int8.
 
-    Weights get one scale for each output channel, what flows between layers one scale and offset
-    for each layer, from the range it has on the samples. Biases are corrected for the mean error
-    this makes (Nagel et al. 2019, "Data-free quantization through weight equalization and bias
-    correction").
+    Weights get one scale for each output channel, activations one scale and offset for each layer,
+    from their range on the samples. Biases are corrected for the mean quantization error (Nagel et
+    al. 2019, "Data-free quantization through weight equalization and bias correction").
 
     Args:
-        card: Its card.
+        card: The model's card.
         weights: Arrays by parameter name.
-        samples: Places like those it is going to see.
-        read: Makes ``uint8[C, H, W]`` and ``bool[H, W]`` of one, when its turn comes.
+        samples: Calibration samples, like the imagery that the model will be used on.
+        read: Reads ``uint8[C, H, W]`` and ``bool[H, W]`` of a sample when it is needed.
 
     Returns:
-        OpenVINO's intermediate representation, as ``int8.with_int8`` takes it.
+        OpenVINO's intermediate representation, as ``int8.add_int8_network`` takes it.
 
     Raises:
         MissingDependencyError: OpenVINO or NNCF is not installed.
         ModelFileError: The weights do not fit the card.
     """
     nncf = import_nncf()
-    images = nncf.Dataset(samples, lambda one: tuple(exported_inputs(card, *read(one)).values()))
+    inputs = nncf.Dataset(
+        samples, lambda sample: tuple(exported_inputs(card, *read(sample)).values())
+    )
     with _silence():
         network = load_network(import_openvino().Core(), card, weights)
         quantized = nncf.quantize(
             network,
-            images,
+            inputs,
             subset_size=len(samples),
             preset=nncf.QuantizationPreset.MIXED,
-            # the first layers of other trunks have other names
-            ignored_scope=nncf.IgnoredScope(patterns=list(FULL_LAYERS), validate=False),
+            # no validation: the first layers of other backbones have other names
+            ignored_scope=nncf.IgnoredScope(patterns=list(FLOAT_LAYERS), validate=False),
         )
     return serialize(quantized)
 
 
-def versions() -> str:
-    """The programs that quantize, with their versions."""
+def library_versions() -> str:
+    """Return NNCF and OpenVINO with their versions."""
     openvino, _, _ = import_openvino().get_version().partition("-")  # without its build
     return f"nncf {import_nncf().__version__}, openvino {openvino}"
 
 
 def import_nncf() -> Any:
-    """NNCF's module, which then sends no reports.
+    """Import NNCF without its telemetry.
 
     Raises:
         MissingDependencyError: It is not installed.
@@ -88,12 +89,12 @@ def import_nncf() -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep NNCF from drawing bars of its own, telling of each layer and reporting its use."""
-    before = logging.root.manager.disable
+    """Suppress NNCF's progress bars, log messages and telemetry."""
+    level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        # the error stream is left to whoever watches progress
+        # not stderr, where the caller may show progress
         with no_telemetry(), redirect_stdout(StringIO()):
             yield
     finally:
-        logging.disable(before)
+        logging.disable(level)

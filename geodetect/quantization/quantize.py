@@ -1,13 +1,12 @@
-"""A network in 8 bit for a model file: calibrated on tiles of rasters, checked on others."""
+"""Quantization of a model to int8: calibrated on tiles of rasters, checked on other tiles."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,49 +17,47 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import Tile
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.progress import Progress, no_progress
-from geodetect.quantization.nncf import Image, import_nncf, quantize_network, versions
+from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.types import PathLike
 
-LEAST_CONF = 0.05
+MAX_CHECK_CONF = 0.05  # average precision needs detections far below the model's threshold
 IOUS = (0.5, 0.75)
-LEAST_IMAGERY = 0.5  # share of a tile: the rest of it is flat, which tells of no range
-
-Tell = Callable[[], None]
+MIN_VALID_FRACTION = 0.5  # of a tile: areas without data are constant and say nothing of ranges
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A tile that has not been read yet.
+class SampledTile:
+    """A tile of a raster, to be read when it is needed.
 
     Args:
-        plan: How its raster is looked at.
-        tile: In pixels of the working grid.
+        plan: The raster and its working grid.
+        tile: Its window, in pixels of the working grid.
     """
 
     plan: RasterPlan
     tile: Tile
 
     def read(self) -> Image:
-        """``uint8[C, H, W]`` and ``bool[H, W]``."""
+        """Read pixels ``uint8[C, H, W]`` and their validity ``bool[H, W]``."""
         pixels = self.plan.raster.read(self.tile, self.plan.grid)
         return pixels.values, pixels.valid
 
 
 @dataclass(frozen=True)
-class Closeness:
-    """How close two networks are, see ``Int8Record``.
+class Int8Accuracy:
+    """Agreement of the int8-quantized network with the full-precision one, see ``Int8Record``.
 
     Args:
-        objects: What the full network finds, the truth of the average precisions.
-        ap50: Of the network in 8 bit, at an overlap (IoU) of 0.5.
-        ap75: The same at 0.75.
+        objects: Detections of the full-precision network, the ground truth of the comparison.
+        ap50: Average precision of the int8-quantized network at an IoU of 0.5.
+        ap75: The same at an IoU of 0.75.
     """
 
     objects: int
@@ -71,13 +68,15 @@ class Closeness:
 def quantize(
     model: PathLike,
     rasters: PathLike | Sequence[PathLike],
-    output: str | os.PathLike[str],
+    output: PathLike,
     *,
     settings: QuantizeSettings | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> ModelCard:
-    """Write a model file that holds the network in 8 bit too, for ``precision="int8"``.
+    """Write a model file with an int8-quantized network beside the full-precision one.
+
+    ``predict`` runs it with ``precision="int8"``.
 
     Args:
         model: Name of a built-in model or path of a model file.
@@ -85,157 +84,145 @@ def quantize(
         output: Model file to write, ``.safetensors``; with ``overwrite`` it may be ``model``.
         settings: See ``QuantizeSettings``.
         overwrite: Replace ``output`` if it exists.
-        progress: Told of every tile.
+        progress: Called after every tile.
 
     Returns:
-        The card of the new file; ``int8`` states how close the two networks are.
+        The card of the new file; its ``int8`` states how well the two networks agree.
 
     Raises:
         MissingDependencyError: NNCF is not installed.
         ModelFileError: There is no such model or its file is damaged.
         RasterError: A raster cannot be opened or read.
-        InputError: The rasters show no objects, or the network in 8 bit is not close enough.
+        InputError: The rasters show no objects, or the int8-quantized network is too inaccurate.
         OutputError: The model cannot be written.
     """
     settings, target = settings or QuantizeSettings(), Path(output)
     check_target(target, overwrite=overwrite)
-    import_nncf()  # if it is missing, say so before any work
+    import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)
-    weights = drop_int8_network(arrays)
-    with ExitStack() as stack:
-        plans = plan_rasters(rasters, card, _looking(settings))
-        for one in plans:
-            stack.enter_context(one.raster)
-        samples = draw_samples(plans, settings.tiles, seed=settings.seed)
-        calibration, check = samples[::2], samples[1::2] or samples
-        tell = _teller(progress, len(calibration) + len(check))
-
-        def read(sample: Sample) -> Image:
-            tell()
-            return sample.read()
-
-        network = quantize_network(card, weights, calibration, read=read)
-        both = add_int8_network(card, weights, network)
-        closeness = compare_int8(card, both, check, tell=tell)
-    _check_closeness(card, closeness, settings.least_ap)
-    record = Int8Record(
-        calibration_tiles=len(calibration),
-        checked_tiles=len(check),
-        made_with=versions(),
-        **asdict(closeness),
-    )
-    new = card.model_copy(update={"int8": record})
-    write_model_file(target, new, both)
-    return new
-
-
-def draw_samples(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[Sample]:
-    """Tiles from all over the rasters, in random order, that are imagery for the most part.
-
-    Args:
-        plans: Rasters, open.
-        count: How many; fewer if there are fewer.
-        seed: Start of the randomness.
-
-    Raises:
-        InputError: There are none.
-    """
-    sizes = [len(one.tiles) for one in plans]
-    first = np.cumsum([0, *sizes])
-    chosen: list[Sample] = []
-    for number in np.random.default_rng(seed).permutation(first[-1]):
-        raster = int(np.searchsorted(first, number, side="right")) - 1
-        one = plans[raster]
-        tile = _tile(one.scheme, int(one.tiles[number - first[raster]]))
-        if one.raster.read_valid(tile, one.grid).mean() >= LEAST_IMAGERY:
-            chosen.append(Sample(one, tile))
-        if len(chosen) == count:
-            break
-    if not chosen:
-        raise InputError(
-            f"{plans[0].raster.path}: no tile of it, or of other --rasters, is imagery for the "
-            f"most part; calibrate on --rasters with more imagery"
-        )
-    return chosen
-
-
-def compare_int8(
-    card: ModelCard, weights: Weights, samples: Sequence[Sample], *, tell: Tell
-) -> Closeness:
-    """Look at tiles with both networks.
-
-    Args:
-        card: The model's card.
-        weights: All arrays of its file.
-        samples: The tiles.
-        tell: Told of every tile.
-
-    Raises:
-        InputError: The full network finds nothing.
-    """
-    least = min(LEAST_CONF, card.conf / 2)
-    full, small = (_detector(card, weights, name, conf=least) for name in ("fp32", "int8"))
-
-    def look(sample: Sample) -> tuple[Detections, Detections]:
-        pixels, valid = sample.read()
-        return full(pixels[None], valid[None])[0], small(pixels[None], valid[None])[0]
-
-    truth, boxes, scores = [], [], []
-    with ThreadPoolExecutor(full.streams) as pool:
-        for number, (wanted, found) in enumerate(pool.map(look, samples)):
-            sure = wanted[wanted.scores >= card.conf]
-            truth.append(boxes_apart(sure.boxes, sure.labels, scene=number))
-            boxes.append(boxes_apart(found.boxes, found.labels, scene=number))
-            scores.append(found.scores)
-            tell()
-    objects = sum(map(len, truth))
-    if not objects:
-        raise InputError(
-            f"model {card.name} finds nothing in {len(samples):,} tiles at its threshold of "
-            f"{card.conf:g}, so its network in 8 bit cannot be checked; give --rasters that show "
-            f"objects, or more --tiles"
-        )
-    matches = match_boxes_at(
-        np.concatenate(boxes), np.concatenate(scores), np.concatenate(truth), ious=IOUS
-    )
-    ap50, ap75 = map(average_precision, matches)
-    return Closeness(objects, round(ap50, 4), round(ap75, 4))
-
-
-def _teller(progress: Progress, total: int) -> Tell:
-    """Tells of one tile after the other."""
-    done = count(1)
-    return lambda: progress(next(done), total)
-
-
-def _check_closeness(card: ModelCard, closeness: Closeness, least_ap: float) -> None:
-    if closeness.ap50 < least_ap:
-        raise InputError(
-            f"model {card.name}: in 8 bit its average precision against the full network is only "
-            f"{closeness.ap50:.3f} ({closeness.objects:,} objects), expected at least "
-            f"{least_ap:g}; calibrate on other --rasters or more --tiles, or accept it with "
-            f"--least-ap"
-        )
-
-
-def _looking(settings: QuantizeSettings) -> PredictSettings:
-    """How the rasters are looked at."""
-    return PredictSettings(
+    parameters = drop_int8_network(arrays)
+    reading = PredictSettings(
         overlap=0,
         bands=settings.bands,
         value_range=settings.value_range,
         src_crs=settings.src_crs,
         aoi=settings.aoi,
     )
+    with ExitStack() as stack:
+        plans = plan_rasters(rasters, card, reading)
+        for plan in plans:
+            stack.enter_context(plan.raster)
+        tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
+        calibration, check = tiles[::2], tiles[1::2] or tiles
+        completed, total = count(1), len(calibration) + len(check)
+
+        def advance() -> None:
+            progress(next(completed), total)
+
+        def read(tile: SampledTile) -> Image:
+            advance()
+            return tile.read()
+
+        network = quantize_network(card, parameters, calibration, read=read)
+        weights = add_int8_network(card, parameters, network)
+        accuracy = measure_accuracy(card, weights, check, advance=advance)
+    if accuracy.ap50 < settings.least_ap:
+        raise InputError(
+            f"model {card.name}: int8-quantized, its average precision against the full network is "
+            f"only {accuracy.ap50:.3f} ({accuracy.objects:,} objects), expected at least "
+            f"{settings.least_ap:g}; calibrate on other `rasters` or more `tiles`, or accept it "
+            f"with a lower `least_ap`"
+        )
+    record = Int8Record(
+        calibration_tiles=len(calibration),
+        checked_tiles=len(check),
+        made_with=library_versions(),
+        **asdict(accuracy),
+    )
+    card = card.model_copy(update={"int8": record})
+    write_model_file(target, card, weights)
+    return card
 
 
-def _tile(scheme: TileScheme, index: int) -> Tile:
-    row, column = divmod(index, len(scheme.columns))
-    return next(islice(scheme.row(row), column, None))
+def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[SampledTile]:
+    """Draw tiles from all rasters, in random order, of which at least half is imagery.
+
+    Args:
+        plans: Rasters, open.
+        count: Number of tiles; all there are, if they are fewer.
+        seed: Random seed.
+
+    Raises:
+        InputError: There are none.
+    """
+    first = np.cumsum([0, *(len(plan.tiles) for plan in plans)])
+    samples: list[SampledTile] = []
+    for number in np.random.default_rng(seed).permutation(first[-1]):
+        raster = int(np.searchsorted(first, number, side="right")) - 1
+        plan = plans[raster]
+        index = int(plan.tiles[number - first[raster]])
+        row, column = divmod(index, len(plan.scheme.columns))
+        tile = list(plan.scheme.row(row))[column]
+        if plan.raster.read_valid(tile, plan.grid).mean() >= MIN_VALID_FRACTION:
+            samples.append(SampledTile(plan, tile))
+        if len(samples) == count:
+            break
+    if not samples:
+        raise InputError(
+            f"{plans[0].raster.path}: no tile of it, or of other `rasters`, is imagery for the "
+            f"most part; calibrate on `rasters` with more imagery"
+        )
+    return samples
 
 
-def _detector(
-    card: ModelCard, weights: Weights, precision: str, *, conf: float
-) -> RetinaNetDetector:
-    runtime = open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu")
-    return RetinaNetDetector(runtime, conf=conf)
+def measure_accuracy(
+    card: ModelCard,
+    weights: Weights,
+    tiles: Sequence[SampledTile],
+    *,
+    advance: Callable[[], None],
+) -> Int8Accuracy:
+    """Compare the detections of both networks on tiles.
+
+    Args:
+        card: The model's card.
+        weights: All arrays of its file.
+        tiles: The tiles.
+        advance: Called after every tile.
+
+    Raises:
+        InputError: The full-precision network detects nothing.
+    """
+    conf = min(MAX_CHECK_CONF, card.conf / 2)
+    full, quantized = (
+        RetinaNetDetector(
+            open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu"),
+            conf=conf,
+        )
+        for precision in ("fp32", "int8")
+    )
+
+    def detect(tile: SampledTile) -> tuple[Detections, Detections]:
+        pixels, valid = tile.read()
+        return full(pixels[None], valid[None])[0], quantized(pixels[None], valid[None])[0]
+
+    truth, boxes, scores = [], [], []
+    with ThreadPoolExecutor(full.streams) as pool:
+        for number, (expected, predicted) in enumerate(pool.map(detect, tiles)):
+            expected = expected[expected.scores >= card.conf]
+            truth.append(boxes_apart(expected.boxes, expected.labels, scene=number))
+            boxes.append(boxes_apart(predicted.boxes, predicted.labels, scene=number))
+            scores.append(predicted.scores)
+            advance()
+    objects = sum(map(len, truth))
+    if not objects:
+        raise InputError(
+            f"model {card.name} finds nothing in {len(tiles):,} tiles at its threshold of "
+            f"{card.conf:g}, so its int8-quantized network cannot be checked; give `rasters` that "
+            f"show objects, or more `tiles`"
+        )
+    matches = match_boxes_at(
+        np.concatenate(boxes), np.concatenate(scores), np.concatenate(truth), ious=IOUS
+    )
+    ap50, ap75 = map(average_precision, matches)
+    return Int8Accuracy(objects, round(ap50, 4), round(ap75, 4))

@@ -79,7 +79,7 @@ def test_a_model_without_8_bit_is_one_line_that_names_the_command(folder: Path) 
         *("-m", folder / "full.safetensors", "--precision", "int8"),
     )
     assert (code, out) == (1, "")
-    assert err.startswith("Error: --precision int8: model squares holds no network in 8 bit")
+    assert err.startswith("Error: --precision int8: model squares holds no int8-quantized network")
     assert "`geodetect quantize`" in err
     assert err.count("\n") == 1
 

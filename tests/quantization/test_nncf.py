@@ -1,4 +1,4 @@
-"""Networks in 8 bit, made by NNCF, against the full ones."""
+"""int8-quantized networks, made by NNCF, against the full-precision ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from geodetect.model.file import write_model_file
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.int8 import add_int8_network
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
-from geodetect.quantization.nncf import Image, quantize_network, versions
+from geodetect.quantization.nncf import Image, library_versions, quantize_network
 from tests.helpers.plain_squares import PLAIN, need_nncf, plain_weights
 from tests.helpers.tiny import modules_after, squares_image
 
@@ -50,7 +50,7 @@ def test_it_gives_nearly_what_the_full_network_gives(both: Arrays) -> None:
     np.testing.assert_allclose(deltas, expected[1], atol=0.01)
 
 
-def test_results_in_8_bit_do_not_depend_on_the_batch(both: Arrays) -> None:
+def test_results_in_int8_do_not_depend_on_the_batch(both: Arrays) -> None:
     pixels, valid = (np.stack(part) for part in zip(*map(image, range(3)), strict=True))
     runtime = OpenVinoRuntime(PLAIN, both, precision="int8")
     together = runtime.forward(pixels, valid)[0]
@@ -67,7 +67,7 @@ def test_images_of_any_size_go_through_it(both: Arrays) -> None:
     assert logits.shape == (1, 48 * 136 // 64, 1)
 
 
-def test_it_says_that_it_is_in_8_bit(both: Arrays) -> None:
+def test_it_says_that_it_is_int8(both: Arrays) -> None:
     runtime = OpenVinoRuntime(PLAIN, both, precision="int8")
     assert runtime.title == "OpenVINO int8 on cpu"
     full = OpenVinoRuntime(PLAIN, both)
@@ -75,7 +75,7 @@ def test_it_says_that_it_is_in_8_bit(both: Arrays) -> None:
     assert full.identity != runtime.identity
 
 
-def test_inner_convolutions_are_in_8_bit_and_the_outer_ones_are_not(both: Arrays) -> None:
+def test_inner_convolutions_are_in_int8_and_the_outer_ones_are_not(both: Arrays) -> None:
     import openvino
 
     network = openvino.Core().read_model(
@@ -94,7 +94,7 @@ def test_inner_convolutions_are_in_8_bit_and_the_outer_ones_are_not(both: Arrays
     assert len(quantized) >= 8
 
 
-def test_a_run_in_8_bit_needs_neither_nncf_nor_pytorch(both: Arrays, tmp_path: Path) -> None:
+def test_a_run_in_int8_needs_neither_nncf_nor_pytorch(both: Arrays, tmp_path: Path) -> None:
     path = tmp_path / "both.safetensors"
     write_model_file(path, PLAIN, both)
     modules = modules_after(
@@ -132,7 +132,7 @@ def test_each_sample_is_read_once_and_in_order() -> None:
 
 def test_versions_are_short() -> None:
     need_nncf()
-    names = versions().split(", ")
+    names = library_versions().split(", ")
     assert [name.split()[0] for name in names] == ["nncf", "openvino"]
     assert all(part.isdigit() for name in names for part in name.split()[1].split("."))
 

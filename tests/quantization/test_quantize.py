@@ -1,4 +1,4 @@
-"""Model files with a network in 8 bit: calibrated, checked, written."""
+"""Model files with an int8-quantized network: calibrated, checked, written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geodetect.errors import InputError, MissingDependencyError, ModelFileError,
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.int8 import drop_int8_network
-from geodetect.quantization.quantize import draw_samples, quantize
+from geodetect.quantization.quantize import quantize, sample_tiles
 from geodetect.settings import PredictSettings, QuantizeSettings
 from tests.helpers.plain_squares import CORNERS, PLAIN, need_nncf, save_plain_model, write_squares
 from tests.helpers.tiny import save_tiny_model, write_raster
@@ -47,7 +47,7 @@ def card(folder: Path, told: list[tuple[int, int]]) -> ModelCard:
     )
 
 
-def test_the_card_states_how_close_the_network_in_8_bit_is(card: ModelCard, folder: Path) -> None:
+def test_the_card_states_how_close_the_int8_network_is(card: ModelCard, folder: Path) -> None:
     assert card == load_card(folder / "both.safetensors")
     assert card.int8 is not None
     assert (card.int8.calibration_tiles, card.int8.checked_tiles) == (6, 6)
@@ -65,7 +65,7 @@ def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: P
     assert all(np.array_equal(kept[name], weights[name]) for name in weights)
 
 
-def test_predict_in_8_bit_finds_the_same_squares(card: ModelCard, folder: Path) -> None:
+def test_predict_in_int8_finds_the_same_squares(card: ModelCard, folder: Path) -> None:
     scene, model = folder / "scene.tif", folder / "both.safetensors"
     small, full = (
         geodetect.predict(scene, model, settings=PredictSettings(device="cpu", precision=name))
@@ -95,7 +95,7 @@ def test_a_network_that_comes_out_far_off_is_refused_unless_accepted(
     need_nncf()
     wide = save_tiny_model(tmp_path / "wide.safetensors")  # brightness beside constants of 100
     target = tmp_path / "both.safetensors"
-    with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*--least-ap"):
+    with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*`least_ap`"):
         quantize(wide, folder / "scene.tif", target, settings=FEW)
     assert not target.exists()
     accepted = quantize(
@@ -112,19 +112,19 @@ def test_imagery_without_objects_cannot_check_anything(folder: Path, tmp_path: P
     need_nncf()
     noise = np.random.default_rng(3).integers(40, 80, (3, 256, 256), dtype=np.uint8)
     empty = write_raster(tmp_path / "empty.tif", noise)
-    with pytest.raises(InputError, match=r"finds nothing in 2 tiles .* --rasters"):
+    with pytest.raises(InputError, match=r"finds nothing in 2 tiles .* `rasters`"):
         quantize(folder / "full.safetensors", empty, tmp_path / "m.safetensors", settings=FEW)
 
 
 def test_samples_are_drawn_without_repeating_and_the_same_again(folder: Path) -> None:
     settings = PredictSettings(overlap=0)
     plans = [plan_raster(folder / "scene.tif", PLAIN, settings) for _ in range(2)]
-    drawn = draw_samples(plans, 20, seed=4)
+    drawn = sample_tiles(plans, 20, seed=4)
     places = [(plans.index(one.plan), one.tile.index) for one in drawn]
     assert len(set(places)) == 20
     assert {raster for raster, _ in places} == {0, 1}
-    assert drawn == draw_samples(plans, 20, seed=4) != draw_samples(plans, 20, seed=5)
-    everything = draw_samples(plans, 1000, seed=0)
+    assert drawn == sample_tiles(plans, 20, seed=4) != sample_tiles(plans, 20, seed=5)
+    everything = sample_tiles(plans, 1000, seed=0)
     tiles = [one.tile for one in everything if one.plan is plans[1]]
     assert sorted(tiles, key=lambda tile: tile.index) == list(plans[1].scheme)
 
@@ -135,10 +135,10 @@ def test_tiles_that_are_mostly_without_imagery_are_not_drawn(tmp_path: Path) -> 
     pixels[:, 128:, 100:] = 0
     path = write_raster(tmp_path / "half.tif", pixels, nodata=0)
     plans = [plan_raster(path, PLAIN, PredictSettings(overlap=0))]
-    assert sorted(one.tile.index for one in draw_samples(plans, 9, seed=0)) == [0, 2]
+    assert sorted(one.tile.index for one in sample_tiles(plans, 9, seed=0)) == [0, 2]
     path = write_raster(tmp_path / "none.tif", np.zeros((3, 256, 256), np.uint8), nodata=0)
     with pytest.raises(InputError, match="imagery for the most part"):
-        draw_samples([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
+        sample_tiles([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
 
 
 def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
