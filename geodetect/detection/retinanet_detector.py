@@ -12,7 +12,7 @@ from geodetect.detection.nms import suppress
 from geodetect.errors import ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
 from geodetect.hardware.memory import is_shortage
-from geodetect.model.calibration import calibrated_scores, least_logits
+from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.file import checksum, read_model_file
 from geodetect.model.network.anchors import anchors_of_image, decode
@@ -118,7 +118,7 @@ def _over(
     logits: Float32Array, conf: float, calibration: Calibration | None
 ) -> tuple[IntArray, IntArray, Float32Array]:
     """Row, class and score of every score of at least ``conf``."""
-    least = least_logits(conf, calibration)
+    least = logit_thresholds(conf, calibration)
     row, label = np.nonzero(logits >= least)  # few are left to compute a score for
     scores = calibrated_scores(logits[row, label], label, calibration).astype(np.float32)
     sure = scores >= conf

@@ -22,7 +22,7 @@ from geodetect.label_check.problems import Problem, problem_table
 from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import ClassSizes, LabelReport, SharedGround
 from geodetect.label_check.usable_rasters import open_rasters
-from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
+from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
 from geodetect.types import FloatArray, PathLike
 
@@ -76,7 +76,7 @@ def check_labels(
     *,
     settings: CheckSettings | None = None,
     left_out: Mapping[str, str] | None = None,
-    anchors: Anchors | None = None,
+    anchors: AnchorShapes | None = None,
 ) -> LabelReport:
     """Check labels on rasters that are open already.
 
@@ -119,7 +119,7 @@ def check_labels(
     return _report(evidence, fitted)
 
 
-def _report(evidence: Evidence, fitted: Anchors) -> LabelReport:
+def _report(evidence: Evidence, fitted: AnchorShapes) -> LabelReport:
     labels, sheets, ground = evidence.labels, evidence.sheets, evidence.ground
     return LabelReport(
         rasters=len(sheets),
@@ -145,11 +145,11 @@ def _report(evidence: Evidence, fitted: Anchors) -> LabelReport:
     )
 
 
-def default_anchors() -> Anchors:
+def default_anchors() -> AnchorShapes:
     """The anchors of the network that ``train`` makes if nothing else is said."""
     from geodetect.model.network.presets import network_config
 
-    return Anchors.of(network_config("geodetect"))
+    return AnchorShapes.from_config(network_config("geodetect"))
 
 
 def _problems(labels: LabelSet, sheets: Sequence[LabelledRaster], ground: Ground) -> list[Problem]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from geodetect.errors import LabelError
 from geodetect.label_check.registration import ShiftEstimate
-from geodetect.model.network.anchor_fit import Anchors, RecallBin
+from geodetect.model.network.anchor_fit import AnchorShapes, RecallBin
 
 Severity = Literal["error", "warning", "note"]
 Percentiles = tuple[float, float, float]
@@ -105,7 +105,7 @@ class LabelReport:
     sizes: tuple[ClassSizes, ...]
     recall: tuple[RecallBin, ...]
     fitted_recall: tuple[RecallBin, ...]
-    fitted: Anchors
+    fitted: AnchorShapes
     shifts: tuple[ShiftEstimate, ...]
     area_km2: float
     far_m: float | None

@@ -1,4 +1,4 @@
-"""From the logits of a network to calibrated scores."""
+"""Calibrated scores from the logits of a network."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from numpy.typing import NDArray
 from geodetect.model.card import Calibration
 from geodetect.types import Float32Array, FloatArray
 
-Logits = Float32Array | FloatArray
-
-ROUNDING = 1e-6  # more than that of a score in single precision
-LARGEST = 700.0  # exponentials of more overflow
+ROUNDING = 1e-6  # above the rounding error of a score in single precision
+MAX_EXPONENT = 700.0  # exp() of more overflows
 
 
 def calibrated_scores(
-    logits: Logits, labels: NDArray[np.integer], calibration: Calibration | None
+    logits: Float32Array | FloatArray,
+    labels: NDArray[np.integer],
+    calibration: Calibration | None,
 ) -> FloatArray:
-    """Scores of single detections, ``float64[N]`` in 0..1.
+    """Return the scores of detections, ``float64[N]`` in 0..1.
 
     Args:
-        logits: ``float[N]`` of the network.
-        labels: ``int[N]`` their classes.
-        calibration: Of the card; None: the sigmoid of the logits.
+        logits: ``float[N]`` logits of the network.
+        labels: ``int[N]`` classes.
+        calibration: Calibration of the card; None: scores are the sigmoid of the logits.
     """
     values = logits.astype(np.float64)
     if calibration is not None:
         slope, intercept = np.array(calibration.slope), np.array(calibration.intercept)
         values = slope[labels] * values + intercept[labels]
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -LARGEST, LARGEST))))
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -MAX_EXPONENT, MAX_EXPONENT))))
 
 
 def calibrated_score(score: float, calibration: Calibration | None) -> float:
-    """What calibration makes of a score of the network; the least of all classes.
+    """Return an uncalibrated score after calibration, the lowest over all classes.
 
     Args:
-        score: Above 0 and below 1.
-        calibration: Of the card; None: the score itself.
+        score: Uncalibrated score, above 0 and below 1.
+        calibration: Calibration of the card; None: the score is returned unchanged.
     """
     if calibration is None:
         return score
@@ -47,18 +47,18 @@ def calibrated_score(score: float, calibration: Calibration | None) -> float:
     return float(calibrated_scores(logits, labels, calibration).min())
 
 
-def least_logits(conf: float, calibration: Calibration | None) -> Float32Array:
-    """Logits that no score of at least ``conf`` is below, to sort out most of the others early.
+def logit_thresholds(conf: float, calibration: Calibration | None) -> Float32Array:
+    """Return logits slightly below a score threshold, to discard most detections early.
 
     Args:
-        conf: Least score, after calibration, 0..1.
-        calibration: Of the card.
+        conf: Score threshold after calibration, 0..1.
+        calibration: Calibration of the card.
 
     Returns:
-        ``float32[classes]``; without a calibration ``float32[1]``, for all classes.
+        ``float32[classes]``, or ``float32[1]`` for all classes if there is no calibration.
     """
-    safe = min(conf, 1 - ROUNDING) - ROUNDING
-    least = np.array([math.log(safe / (1 - safe)) if safe > 0 else -math.inf])
+    score = min(conf, 1 - ROUNDING) - ROUNDING
+    logits = np.array([math.log(score / (1 - score)) if score > 0 else -math.inf])
     if calibration is not None:
-        least = (least - np.array(calibration.intercept)) / np.array(calibration.slope)
-    return np.nextafter(least.astype(np.float32), np.float32(-np.inf))
+        logits = (logits - np.array(calibration.intercept)) / np.array(calibration.slope)
+    return np.nextafter(logits.astype(np.float32), np.float32(-np.inf))

@@ -1,4 +1,4 @@
-"""What a model says of itself, written into its file."""
+"""Model card: metadata of a model, stored in its file."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from pydantic import (
 
 
 class NetworkConfig(BaseModel):
-    """How the RetinaNet is built.
+    """Architecture of a RetinaNet.
 
     Args:
-        backbone: Network whose first stages are the trunk: a ResNet of torchvision, or ``timm:``
-            and the name of a network of timm.
-        trunk_stages: Stages kept, 2..4; the last one has stride 8, 16 or 32.
+        backbone: Network whose first stages are the backbone: a ResNet of torchvision, or
+            ``timm:`` and the name of a network of timm.
+        trunk_stages: Number of stages of the backbone, 2..4; the last one has stride 8, 16 or 32.
         fpn_channels: Channels of the feature pyramid and the heads.
-        strides: Strides of the pyramid levels, in pixels, each twice the one before.
+        strides: Strides of the pyramid levels, in pixels, each twice the previous one.
         head_convs: 3x3 convolutions in each of the two heads before the output.
         head_norm_groups: Groups of the group norm after each of them; 0: no norm.
-        coarser_from: What the first level beyond the trunk's is computed from: the pyramid's
-            coarsest level after a ReLU, that level as it is, or the trunk's last stage.
+        coarser_from: Input of the first level beyond the backbone's (P6): ``pyramid_relu``, the
+            pyramid's coarsest level after a ReLU; ``pyramid``, that level itself; ``trunk``, the
+            backbone's last stage.
         norm_eps: Added to the variances of the frozen batch norms of a ResNet.
-        anchor_sizes_px: For each level the square roots of the anchors' areas, in pixels.
+        anchor_sizes_px: Square roots of the anchors' areas of each level, in pixels.
         anchor_ratios: Height over width of the anchors.
-        anchor_grid: ``centred`` on the cells; or as ``torchvision`` lays anchors: whole pixels,
-            around the upper left corners of cells that are image size // cells pixels apart.
+        anchor_grid: Position of the anchors: ``centred`` on the cells; or ``torchvision``, in
+            whole pixels around the upper left corners of cells, image size // cells pixels apart.
         multiple_px: Images are padded to multiples of this; None: of the coarsest stride.
     """
 
@@ -58,14 +59,14 @@ class NetworkConfig(BaseModel):
 
 
 class Calibration(BaseModel):
-    """What makes scores shares of right detections: sigmoid(slope * logit + intercept).
+    """Platt scaling of scores to fractions of true positives: sigmoid(slope * logit + intercept).
 
     Platt (1999), "Probabilistic outputs for support vector machines". The order of the scores of a
-    class stays as it is.
+    class is preserved.
 
     Args:
-        slope: For each class, above 0.
-        intercept: For each class.
+        slope: Slope of each class, above 0.
+        intercept: Intercept of each class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,15 +82,15 @@ class Calibration(BaseModel):
 
 
 class TrainingRecord(BaseModel):
-    """Where a model comes from.
+    """Provenance of a model.
 
     Args:
-        data: The imagery and labels it learned from, with their origin.
-        licence: Terms of the weights.
-        initial_weights: What the training started from.
-        objects: Labelled objects seen in training.
+        data: Imagery and labels it was trained on, with their source.
+        licence: Licence of the weights.
+        initial_weights: Weights that the training started from.
+        objects: Number of labelled objects trained on.
         steps: Optimiser steps.
-        settings: The settings of the training, as given.
+        settings: Settings of the training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,16 +104,16 @@ class TrainingRecord(BaseModel):
 
 
 class Int8Record(BaseModel):
-    """The network in 8 bit that a model file holds beside its weights, and how close it comes.
+    """The int8-quantized network of a model file, compared with the full-precision one.
 
     Args:
-        calibration_tiles: Tiles its ranges of numbers were found on.
+        calibration_tiles: Tiles that the ranges of its activations were measured on.
         checked_tiles: Other tiles, on which both networks were compared.
-        objects: What the full network finds there at the model's threshold: the truth of the
-            average precisions.
-        ap50: Average precision of what it finds itself, at an overlap (IoU) of 0.5.
-        ap75: The same at an overlap of 0.75.
-        made_with: Programs that made it, with their versions.
+        objects: Detections of the full-precision network on these at the model's score threshold:
+            the ground truth of the average precisions.
+        ap50: Average precision of the int8-quantized network at an IoU of 0.5.
+        ap75: The same at an IoU of 0.75.
+        made_with: Libraries that made it, with their versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,31 +127,30 @@ class Int8Record(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """Everything needed to use a model well.
+    """Metadata of a model: input, classes, thresholds, architecture and provenance.
 
     Args:
         name: Name of the model.
-        description: One sentence for people.
+        description: Description in one sentence.
         classes: Class names; a label is an index into them.
-        gsd_m: Ground size of a pixel the model was trained at, in metres; None: any raster is
-            taken as it is.
-        gsd_range_m: Finest and coarsest pixel size of rasters it is known to work on, in metres:
-            at the coarsest, F1 is still 95 % of what it is on the held-out rasters.
-        bands: What the input channels are; None: any number of bands.
+        gsd_m: Ground resolution the model was trained at, in metres per pixel; None: rasters are
+            not resampled.
+        gsd_range_m: Finest and coarsest ground resolution at which it was validated, in metres
+            per pixel: at the coarsest, F1 is still 95 % of F1 on the holdout at ``gsd_m``.
+        bands: Names of the input bands; None: any number of bands.
         mean: Mean of each band in 0..1, subtracted first.
-        std: Standard deviation of each band in 0..1, divided by.
+        std: Standard deviation of each band in 0..1, by which the difference is divided.
         object_size_m: Long sides of labelled objects in metres: 1st, 50th and 99th percentile.
-        tile_px: Side of the tiles it works on best, in pixels of ``gsd_m``.
-        input_scale: How much larger a tile is made before it enters the network; torchvision's
-            detectors make tiles of 512 px 800 px large, a scale of 1.5625.
-        calibration: How the network's scores become shares of right detections; None: they are
-            taken as they are.
-        conf: Score from which a detection counts, after calibration.
-        iou: Overlap (IoU) from which two boxes are the same object.
-        network: How the network is built; None for detectors that are not ours.
-        training: Where it comes from.
-        metrics: What was measured on ground not trained on, by name.
-        int8: Its network in 8 bit; None: its file holds none.
+        tile_px: Side of the tiles it was tuned for, in pixels of ``gsd_m``.
+        input_scale: Factor by which a tile is enlarged before it enters the network; torchvision's
+            detectors enlarge 512 px to 800 px, a factor of 1.5625.
+        calibration: Calibration of the scores; None: they are used uncalibrated.
+        conf: Default score threshold, after calibration.
+        iou: Default IoU threshold of the non-maximum suppression.
+        network: Architecture of the network; None: a detector other than geodetect's RetinaNet.
+        training: Provenance.
+        metrics: Results on the holdout, by name.
+        int8: Its int8-quantized network; None: its file holds none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

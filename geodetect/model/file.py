@@ -1,6 +1,6 @@
-"""One file per model: weights as safetensors, the card as JSON in its header.
+"""Model files: weights as safetensors, with the model card as JSON in the header.
 
-A safetensors file holds numbers and text only: loading one can never run code.
+Safetensors files hold numbers and text only: unlike a pickle, loading one cannot run code.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from geodetect.errors import ModelFileError, OutputError, error_text
 from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
 from geodetect.model.card import ModelCard
+from geodetect.types import PathLike
 
 FORMAT = "geodetect"
 FORMAT_VERSION = "1"
@@ -29,21 +30,20 @@ Weights = Mapping[str, NDArray[np.generic]]
 
 
 def list_models() -> list[str]:
-    """Names of the built-in models.
+    """Return the names of the built-in models, in alphabetical order.
 
-    Returns:
-        In alphabetical order; each can be given wherever a model file can.
+    Each can be given in place of the path of a model file.
     """
     return sorted(path.stem for path in BUILT_IN.glob(f"*{SUFFIX}"))
 
 
-def model_path(name: str | os.PathLike[str]) -> Path:
-    """The file of a built-in model or the path of a model file.
+def model_path(model: PathLike) -> Path:
+    """Return the path of a built-in model or a model file.
 
     Raises:
         ModelFileError: There is neither.
     """
-    text = os.fspath(name)
+    text = os.fspath(model)
     if text in list_models():
         return BUILT_IN / f"{text}{SUFFIX}"
     path = Path(text).expanduser()
@@ -51,63 +51,63 @@ def model_path(name: str | os.PathLike[str]) -> Path:
         return path
     raise ModelFileError(
         f"no model {text!r}: it is neither a file nor a built-in model "
-        f"({', '.join(list_models()) or 'none'}); choose with --model"
+        f"({', '.join(list_models()) or 'none'}); choose another `model`"
     )
 
 
-def load_card(name: str | os.PathLike[str]) -> ModelCard:
-    """The card of a model, without its weights.
+def load_card(model: PathLike) -> ModelCard:
+    """Read the card of a model, without its weights.
 
     Args:
-        name: A built-in model or a model file.
+        model: Name of a built-in model or path of a model file.
 
     Returns:
-        What the model says of itself: classes, resolution, threshold, how it was trained.
+        Its metadata: classes, resolution, score threshold, provenance.
 
     Raises:
         ModelFileError: There is no such model, or the file is damaged or of another kind.
     """
-    return _read_header(model_path(name))[0]
+    return _read_header(model_path(model))[0]
 
 
-def checksum(name: str | os.PathLike[str]) -> str:
-    """SHA-256 of the card and weights of a model, as its header states it.
+def checksum(model: PathLike) -> str:
+    """Return the SHA-256 of card and weights that the header of a model file states.
 
     Raises:
         ModelFileError: There is no such model, or the file is damaged or of another kind.
     """
-    return _read_header(model_path(name))[2]
+    return _read_header(model_path(model))[2]
 
 
 def read_model_file(
-    name: str | os.PathLike[str],
+    model: PathLike,
 ) -> tuple[ModelCard, dict[str, NDArray[np.generic]]]:
-    """Card and weights of a model, checked against the checksum in its header.
+    """Read card and weights of a model, and check them against the checksum in its header.
 
     Raises:
         ModelFileError: There is no such model, or the file is damaged, changed or of another kind.
     """
-    path = model_path(name)
+    path = model_path(model)
     card, text, expected = _read_header(path)
     with safe_open(path, framework="numpy") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
     if _checksum(text, weights) != expected:
         raise ModelFileError(
             f"{path}: the checksum does not match: the file was changed or damaged after it was "
-            f"written; fetch it again or choose another with --model"
+            f"written; fetch it again or choose another `model`"
         )
     return card, weights
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """See whether a model file can be written, before the work that makes the model.
+def check_target(path: PathLike, *, overwrite: bool) -> None:
+    """Raise an error if a model file cannot be written, before the work that makes the model.
 
     Args:
-        path: The file, ``.safetensors``.
-        overwrite: It may exist.
+        path: Path of the file, ``.safetensors``.
+        overwrite: Accept an existing file.
 
     Raises:
-        OutputError: Its name ends in something else, it exists, or its folder cannot be written.
+        OutputError: It has another suffix, it exists, or its folder cannot be written.
     """
     target = Path(path)
     if target.suffix != SUFFIX:
@@ -116,11 +116,11 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     check_overwrite(target, overwrite=overwrite)
 
 
-def write_model_file(path: str | os.PathLike[str], card: ModelCard, weights: Weights) -> None:
-    """Write a model file, replacing one of that name; it appears whole or not at all.
+def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
+    """Write a model file atomically, replacing an existing one.
 
     Args:
-        path: Usually ends in ``.safetensors``.
+        path: Path of the file, usually ``.safetensors``.
         card: The model's card.
         weights: Arrays by parameter name.
 
@@ -150,7 +150,7 @@ def write_model_file(path: str | os.PathLike[str], card: ModelCard, weights: Wei
 
 
 def _read_header(path: Path) -> tuple[ModelCard, str, str]:
-    """The card, its text and the checksum."""
+    """Return the card, its JSON and the checksum."""
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -179,7 +179,7 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
 
 
 def _checksum(card: str, weights: Weights) -> str:
-    """Of the card as written: one with fewer fields than cards have now still has its own."""
+    """Return the SHA-256 of weights and the card's JSON, as written: it may lack newer fields."""
     digest = hashlib.sha256(card.encode())
     for key in sorted(weights):
         value = weights[key]

@@ -15,7 +15,7 @@ from geodetect.errors import DivergenceError
 from geodetect.hardware.torch_device import pick_device
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
-from geodetect.model.network.anchors_torch import anchors_of_levels
+from geodetect.model.network.anchors import anchors_of_levels
 from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
@@ -89,7 +89,7 @@ class Learner:
         self._optimiser = torch.optim.AdamW(self._groups(), weight_decay=WEIGHT_DECAY)
         self._average = AveragedModel(network, multi_avg_fn=_move_average)
         levels = anchors_of_levels(network.config, chip_px, chip_px)
-        self._levels = [anchors.to(self.device) for anchors in levels]
+        self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
         self._assignment = assignment
         network.train()
 

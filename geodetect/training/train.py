@@ -13,7 +13,7 @@ from geodetect.errors import DivergenceError, InputError
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
 from geodetect.model.file import check_target
-from geodetect.model.network.anchor_fit import Anchors
+from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.progress import Progress, no_progress
@@ -107,7 +107,7 @@ def train(
             config = network_config(settings.network, backbone=settings.backbone)
             if settings.network == OURS:
                 config = match_head_depth(config, settings.init)
-            anchors = Anchors.of(config)
+            anchors = AnchorShapes.from_config(config)
             grounds = read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
             gsd_m = settings.gsd or _median_gsd_m(grounds)
             config = with_anchors(config, grounds.trained, settings, gsd_m=gsd_m)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import ModelFileError
 from geodetect.model.card import Calibration, ModelCard
-from geodetect.model.network.anchors_torch import anchors_of_image, encode
+from geodetect.model.network.anchors import anchors_of_image
+from geodetect.model.network.anchors_torch import encode
 from geodetect.model.runtimes.base import NetworkOutput
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.tiny import (
@@ -47,7 +48,7 @@ class Says(TorchRuntime):
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NetworkOutput:
         assert self.card.network is not None
         height, width = (-(-n // 8) * 8 for n in pixels.shape[2:])
-        anchors = anchors_of_image(self.card.network, height, width)
+        anchors = torch.from_numpy(anchors_of_image(self.card.network, height, width))
         logits = torch.full((len(pixels), len(anchors), len(self.card.classes)), -20.0)
         deltas = torch.zeros(len(pixels), len(anchors), 4)
         for row, (box, score, label) in enumerate(self._found):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.model.calibration import calibrated_score, calibrated_scores, least_logits
+from geodetect.model.calibration import calibrated_score, calibrated_scores, logit_thresholds
 from geodetect.model.card import Calibration
 
 LINE = st.tuples(st.floats(0.05, 10), st.floats(-8, 8))
@@ -46,13 +46,13 @@ def test_no_score_that_is_high_enough_is_sorted_out(
     chosen = None if line is None else calibration(line)
     values = np.array(logits, np.float32)
     scores = calibrated_scores(values, np.zeros(len(values), int), chosen).astype(np.float32)
-    assert (values >= least_logits(conf, chosen))[scores >= conf].all()
+    assert (values >= logit_thresholds(conf, chosen))[scores >= conf].all()
 
 
 def test_low_logits_are_sorted_out_by_class() -> None:
-    least = least_logits(0.5, calibration((1.0, 0.0), (2.0, -4.0)))
+    least = logit_thresholds(0.5, calibration((1.0, 0.0), (2.0, -4.0)))
     assert least == pytest.approx([0.0, 2.0], abs=1e-5)
-    assert least_logits(0.0, None) == -np.inf
+    assert logit_thresholds(0.0, None) == -np.inf
 
 
 def test_a_score_after_calibration_is_the_least_of_all_classes() -> None:

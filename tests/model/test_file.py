@@ -192,7 +192,7 @@ def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> N
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(ModelFileError, match=r"no model 'giraffes'.*--model"):
+    with pytest.raises(ModelFileError, match=r"no model 'giraffes'.*`model`"):
         model_path("giraffes")
 
 

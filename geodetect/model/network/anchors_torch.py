@@ -1,35 +1,18 @@
-"""Anchors: the boxes that the network shifts and scales onto objects."""
+"""Encoding of boxes as offsets from anchors, and decoding, in PyTorch: training needs gradients.
+
+Detection decodes with ``anchors``, in numpy.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from geodetect.model.card import NetworkConfig
-from geodetect.model.network import anchors as anchor_grid
 from geodetect.model.network.anchors import MAX_LOG_SCALE
 
 
-def anchors_of_image(config: NetworkConfig, height: int, width: int) -> Tensor:
-    """All anchors for an input of ``height`` x ``width`` pixels, level after level.
-
-    Returns:
-        ``float32[N, 4]`` boxes in pixels.
-    """
-    return torch.from_numpy(anchor_grid.anchors_of_image(config, height, width))
-
-
-def anchors_of_levels(config: NetworkConfig, height: int, width: int) -> list[Tensor]:
-    """The same, apart for each pyramid level.
-
-    Returns:
-        ``float32[cells, A, 4]`` boxes in pixels for each level.
-    """
-    return [torch.from_numpy(x) for x in anchor_grid.anchors_of_levels(config, height, width)]
-
-
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes as offsets from anchors (Girshick et al. 2014, appendix C).
+    """Encode boxes as offsets from anchors (Girshick et al. 2014, appendix C).
 
     Args:
         boxes: ``float32[N, 4]`` in pixels.
@@ -44,7 +27,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Offsets from anchors to boxes ``float32[..., 4]`` in pixels: the inverse of ``encode``."""
+    """Decode offsets from anchors to boxes ``float32[..., 4]`` in pixels: inverse of ``encode``."""
     size, centre = _size_and_centre(anchors)
     box_centre = centre + deltas[..., :2] * size
     half = size * deltas[..., 2:].clamp(max=MAX_LOG_SCALE).exp() / 2

@@ -11,7 +11,7 @@ from geodetect.errors import GeodetectWarning, InputError
 from geodetect.label_check.findings import LEAST_RECALL, poor_anchors
 from geodetect.model.card import NetworkConfig
 from geodetect.model.checkpoints.initialization import initial_model_card
-from geodetect.model.network.anchor_fit import Anchors, fit_anchors, recall_by_size
+from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import SCALE_RANGE, Ground
 from geodetect.types import FloatArray
@@ -49,7 +49,7 @@ def with_anchors(
             f"--anchors fitted: network {settings.network} has the anchors it was published with; "
             f"expected auto, or --network {OURS}"
         )
-    own, sizes_px = Anchors.of(config), _sizes_px(grounds, gsd_m)
+    own, sizes_px = AnchorShapes.from_config(config), _sizes_px(grounds, gsd_m)
     fitted = chosen = own
     own_recall = fitted_recall = _recall(sizes_px, own)
     if own_recall < LEAST_RECALL or choice == "fitted":  # takes seconds
@@ -59,7 +59,11 @@ def with_anchors(
         chosen = fitted
     elif choice == "auto" and settings.network == OURS:
         start = initial_model_card(settings.init)
-        taken = None if start is None or start.network is None else Anchors.of(start.network)
+        taken = (
+            None
+            if start is None or start.network is None
+            else AnchorShapes.from_config(start.network)
+        )
         if taken is not None and taken.strides == own.strides:
             chosen = taken
         elif taken is None and fitted_recall - own_recall >= LEAST_GAIN:
@@ -72,7 +76,7 @@ def with_anchors(
     return NetworkConfig.model_validate(config.model_dump() | changes)
 
 
-def _recall(sizes_px: FloatArray, anchors: Anchors) -> float:
+def _recall(sizes_px: FloatArray, anchors: AnchorShapes) -> float:
     """Best-possible recall of all objects, 0..1; 1 if there are none."""
     bins = recall_by_size(sizes_px, anchors)
     return bins[-1].recall if bins else 1.0

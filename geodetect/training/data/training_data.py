@@ -29,7 +29,7 @@ from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
 from geodetect.label_check.report import LabelReport
 from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
-from geodetect.model.network.anchor_fit import Anchors
+from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.settings import CheckSettings, TrainSettings
 from geodetect.training.data.chip_sampler import Ground
 from geodetect.training.data.holdout_split import held_elsewhere, hold_out_blocks
@@ -82,7 +82,7 @@ def read_grounds(
     labels: PathLike | Sequence[PathLike],
     settings: TrainSettings,
     *,
-    anchors: Anchors,
+    anchors: AnchorShapes,
     stack: ExitStack,
 ) -> TrainingGround:
     """Open rasters, read and check labels, and decide what is held out.
@@ -175,7 +175,7 @@ def _checked(
     settings: TrainSettings,
     *,
     left_out: Mapping[str, str],
-    anchors: Anchors,
+    anchors: AnchorShapes,
 ) -> LabelReport:
     """The label check: errors stop, warnings are told."""
     report = check_labels(

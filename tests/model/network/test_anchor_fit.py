@@ -11,26 +11,26 @@ from torchvision.ops import box_iou
 
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network import anchor_fit
-from geodetect.model.network.anchor_fit import Anchors, best_ious, fit_anchors, recall_by_size
-from geodetect.model.network.anchors_torch import anchors_of_image
+from geodetect.model.network.anchor_fit import AnchorShapes, best_ious, fit_anchors, recall_by_size
+from geodetect.model.network.anchors import anchors_of_image
 
-SMALL = Anchors((8, 16), ((16.0, 20.0), (32.0, 40.0)), (0.5, 1.0, 2.0))
+SMALL = AnchorShapes((8, 16), ((16.0, 20.0), (32.0, 40.0)), (0.5, 1.0, 2.0))
 SIDE = 256
 sides = st.floats(2, 90)
 
 
-def true_anchors(anchors: Anchors) -> torch.Tensor:
+def true_anchors(anchors: AnchorShapes) -> torch.Tensor:
     config = NetworkConfig(
         strides=anchors.strides, anchor_sizes_px=anchors.sizes_px, anchor_ratios=anchors.ratios
     )
-    return anchors_of_image(config, SIDE, SIDE)
+    return torch.from_numpy(anchors_of_image(config, SIDE, SIDE))
 
 
 @settings(max_examples=40)
 @given(width=sides, height=sides)
 def test_the_best_iou_is_that_with_the_anchors_of_the_network(width: float, height: float) -> None:
     expected = []
-    for x, y in anchor_fit._positions(16) + SIDE / 2:
+    for x, y in anchor_fit.cell_positions(16) + SIDE / 2:
         box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
         expected.append(float(box_iou(torch.tensor([box]), true_anchors(SMALL)).max()))
     found = best_ious(np.array([[width, height]]), SMALL)[0]
@@ -38,7 +38,7 @@ def test_the_best_iou_is_that_with_the_anchors_of_the_network(width: float, heig
 
 
 def test_positions_are_spread_evenly_over_the_cell() -> None:
-    positions = anchor_fit._positions(64)
+    positions = anchor_fit.cell_positions(64)
     assert ((positions >= 0) & (positions < 64)).all()
     quarters = (positions // 32).astype(int)
     counts = np.bincount(quarters[:, 0] * 2 + quarters[:, 1], minlength=4)
@@ -79,7 +79,7 @@ def test_many_objects_are_measured_by_a_sample_of_all_sizes() -> None:
     assert overall.recall == pytest.approx((whole >= 0.5).mean(), abs=0.01)
 
 
-def rated(sizes: np.ndarray, anchors: Anchors) -> float:
+def rated(sizes: np.ndarray, anchors: AnchorShapes) -> float:
     best = best_ious(sizes, anchors)
     return float(best.mean() + 0.5 * (best >= 0.5).mean())
 
@@ -111,9 +111,9 @@ def test_a_fit_never_makes_things_worse_and_stays_within_its_levels(
     objects = np.array(sizes)
     fitted = fit_anchors(objects, SMALL)
     turned = np.concatenate([objects, objects[:, ::-1]])
-    weights = anchor_fit._weights(turned)
+    weights = anchor_fit.object_weights(turned)
 
-    def weighted(anchors: Anchors) -> float:
+    def weighted(anchors: AnchorShapes) -> float:
         best = best_ious(turned, anchors)
         return float((best.mean(axis=1) + 0.5 * (best >= 0.5).mean(axis=1)) @ weights)
 

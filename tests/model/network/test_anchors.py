@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network import anchors as anchor_grid
-from geodetect.model.network.anchors_torch import (
-    MAX_LOG_SCALE,
-    anchors_of_image,
-    decode,
-    encode,
-)
+from geodetect.model.network import anchors as numpy_anchors
+from geodetect.model.network.anchors import MAX_LOG_SCALE, anchors_of_image, centred_anchors
+from geodetect.model.network.anchors_torch import decode, encode
 
 CONFIG = NetworkConfig(
     strides=(8, 16, 32), anchor_sizes_px=((20, 25), (40, 50), (80, 100)), anchor_ratios=(0.5, 1, 2)
@@ -39,25 +36,25 @@ def test_decoding_undoes_encoding(pairs: list[tuple[Box, Box]]) -> None:
 def test_finding_decodes_as_training_does(pairs: list[tuple[Box, Box]], gain: float) -> None:
     anchors = torch.tensor([b for _, b in pairs])
     deltas = encode(torch.tensor([a for a, _ in pairs]), anchors) * gain
-    found = anchor_grid.decode(deltas.numpy(), anchors.numpy())
+    found = numpy_anchors.decode(deltas.numpy(), anchors.numpy())
     torch.testing.assert_close(
         torch.from_numpy(found), decode(deltas, anchors), rtol=1e-4, atol=1e-2
     )
 
 
 def test_no_offset_gives_the_anchor_itself() -> None:
-    anchors = anchors_of_image(CONFIG, 64, 64)
+    anchors = torch.from_numpy(anchors_of_image(CONFIG, 64, 64))
     torch.testing.assert_close(decode(torch.zeros_like(anchors), anchors), anchors)
 
 
 def test_a_wild_offset_gives_a_finite_box() -> None:
-    anchors = anchors_of_image(CONFIG, 32, 32)
+    anchors = torch.from_numpy(anchors_of_image(CONFIG, 32, 32))
     assert decode(torch.full_like(anchors, 1e4), anchors).isfinite().all()
 
 
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
-    level = anchor_grid.anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(rows, columns))
+    level = centred_anchors((20.0, 30.0), (0.5, 2.0), stride=8, shape=(rows, columns))
     anchors = torch.from_numpy(level)
     centres = ((anchors[:, :2] + anchors[:, 2:]) / 2).reshape(rows, columns, 4, 2)
     for row in range(rows):
@@ -67,7 +64,7 @@ def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
 
 
 def test_anchors_have_their_area_and_ratio_sizes_before_ratios() -> None:
-    level = anchor_grid.anchors_of_level((20.0, 30.0), (0.5, 2.0), stride=8, shape=(1, 1))
+    level = centred_anchors((20.0, 30.0), (0.5, 2.0), stride=8, shape=(1, 1))
     anchors = torch.from_numpy(level)
     width, height = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
     torch.testing.assert_close((width * height).sqrt(), torch.tensor([20.0, 20, 30, 30]))
@@ -79,4 +76,4 @@ def test_an_image_has_anchors_on_every_cell_of_every_level(height: int, width: i
     cells = sum(math.ceil(height / s) * math.ceil(width / s) for s in CONFIG.strides)
     anchors = anchors_of_image(CONFIG, height, width)
     assert anchors.shape == (cells * 6, 4)
-    assert anchors.dtype == torch.float32
+    assert anchors.dtype == np.float32

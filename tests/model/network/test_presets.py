@@ -8,7 +8,7 @@ from torchvision.models.detection import retinanet_resnet50_fpn, retinanet_resne
 from torchvision.models.detection.image_list import ImageList
 
 from geodetect.errors import InputError
-from geodetect.model.network.anchors_torch import anchors_of_image
+from geodetect.model.network.anchors import anchors_of_image
 from geodetect.model.network.presets import NETWORKS, network_config
 from geodetect.model.network.retinanet import RetinaNet
 
@@ -55,9 +55,9 @@ def test_torchvisions_anchors_are_laid_as_torchvision_lays_them(height: int, wid
     ]
     features = [torch.zeros(1, 1, -(-height // s), -(-width // s)) for s in config.strides]
     images = ImageList(torch.zeros(1, 3, height, width), [(height, width)])
-    wanted = generator(images, features)[0].reshape(-1, 3, 3, 4)  # by ratio, then size
-    found = anchors_of_image(config, height, width).reshape(-1, 3, 3, 4)
-    torch.testing.assert_close(found.transpose(1, 2), wanted, rtol=0, atol=0)
+    expected = generator(images, features)[0].reshape(-1, 3, 3, 4)  # by ratio, then size
+    anchors = torch.from_numpy(anchors_of_image(config, height, width)).reshape(-1, 3, 3, 4)
+    torch.testing.assert_close(anchors.transpose(1, 2), expected, rtol=0, atol=0)
 
 
 def test_the_papers_network_takes_p6_from_c5_and_has_no_norm_in_its_heads() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from geodetect.errors import InputError
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network.anchors_torch import anchors_of_image
+from geodetect.model.network.anchors import anchors_of_image
 from geodetect.model.network.backbones import ResNetBackbone
 from geodetect.model.network.retinanet import CLASSIFICATION_PRIOR, RetinaNet
 

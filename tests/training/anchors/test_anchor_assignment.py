@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network.anchors_torch import anchors_of_levels
+from geodetect.model.network.anchors import anchors_of_levels
 from geodetect.training.anchors.assignment import (
     ASSIGNMENTS,
     BACKGROUND,
@@ -128,7 +128,7 @@ def suitable(one: list[float], levels: list[torch.Tensor]) -> set[int]:
 @given(st.lists(rectangles, min_size=1, max_size=5))
 def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
     objects = [[x0 + 0.37, y0 + 0.21, x1 + 0.37, y1 + 0.21] for x0, y0, x1, y1 in whole]
-    levels = anchors_of_levels(CONFIG, SIDE, SIDE)
+    levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     owner = assign(target(objects), levels, "atss").tolist()
     suits = [suitable(one, levels) for one in objects]
     anchors = flat(levels).tolist()
@@ -144,13 +144,13 @@ def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
 
 @pytest.mark.parametrize("side", [1.0, 3.0, 60.0])
 def test_by_statistics_an_object_of_any_size_is_answered_for(side: float) -> None:
-    levels = anchors_of_levels(CONFIG, SIDE, SIDE)
+    levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     one = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
     assert 0 in assign(target([one]), levels, "atss").tolist()
 
 
 def test_by_statistics_a_small_object_has_more_anchors_than_by_overlap() -> None:
-    levels = anchors_of_levels(CONFIG, SIDE, SIDE)
+    levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     small = target([[32, 32, 39, 39]])
     by_statistics, by_overlap = (
         int((assign(small, levels, assignment) == 0).sum()) for assignment in ("atss", "overlap")

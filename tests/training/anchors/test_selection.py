@@ -13,7 +13,7 @@ from geodetect.errors import GeodetectWarning, InputError
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import load_card, write_model_file
-from geodetect.model.network.anchor_fit import Anchors, recall_by_size
+from geodetect.model.network.anchor_fit import AnchorShapes, recall_by_size
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
@@ -40,7 +40,7 @@ def chosen(one: Ground, *, gsd_m: float = GSD_M, **settings: object) -> NetworkC
 
 
 def recall(config: NetworkConfig, side_px: float) -> float:
-    return recall_by_size(np.full((1, 2), side_px), Anchors.of(config))[-1].recall
+    return recall_by_size(np.full((1, 2), side_px), AnchorShapes.from_config(config))[-1].recall
 
 
 def test_common_sizes_keep_the_default_anchors(tmp_path: Path) -> None:
