@@ -1,4 +1,4 @@
-"""``geodetect preview``: a scene, its detections, and chips of some of them as one picture."""
+"""``geodetect preview``: a raster and its predictions, or some predictions, as one image."""
 
 from __future__ import annotations
 
@@ -10,67 +10,65 @@ from PIL import Image
 
 from geodetect.errors import InputError
 from geodetect.io.atomic import check_folder, check_overwrite
-from geodetect.reporting.drawing.canvas import open_to_show, raster_frame
-from geodetect.reporting.drawing.contact_sheet import draw_sheet
-from geodetect.reporting.drawing.images import FORMATS, write_picture
-from geodetect.reporting.drawing.layers import place, read_detections
+from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.contact_sheet import draw_contact_sheet
+from geodetect.reporting.drawing.images import FORMATS, write_image
+from geodetect.reporting.drawing.layers import place_on_canvas, read_prediction_table
 from geodetect.reporting.drawing.overview import draw_overview
 from geodetect.settings import PreviewSettings
 from geodetect.types import PathLike
 
 
 def preview(
-    scene: str | os.PathLike[str],
-    predicted: PathLike | gpd.GeoDataFrame | None = None,
+    raster: str | os.PathLike[str],
+    predictions: PathLike | gpd.GeoDataFrame | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
     settings: PreviewSettings | None = None,
     overwrite: bool = False,
 ) -> Image.Image:
-    """Draw a raster with its detections, or a contact sheet of some of them.
+    """Draw a raster with its predictions, or a contact sheet of some of them.
 
     The overview shows the whole raster, boxes coloured by score, a legend and a scale bar. Contact
-    sheets show chips of the ``best`` or ``worst`` scores, or of the most ``uncertain`` ones: those
-    nearest to ``conf`` (0.5 without it), on either side. Memory does not grow with the raster.
+    sheets show thumbnails of the ``best`` or ``worst`` scores, or of the most ``uncertain`` ones:
+    those nearest to ``conf`` (0.5 without it), above or below. Memory does not grow with the
+    raster.
 
     Args:
-        scene: The raster.
-        predicted: Vector file of any format and CRS, or a table; None: only the raster.
-        output: Where to write the picture: ``*.png``, ``*.jpg`` or ``*.webp``.
-        settings: What is drawn, and how.
+        raster: The raster.
+        predictions: Vector file of any format and CRS, or a table; None: only the raster.
+        output: Image file to write: ``*.png``, ``*.jpg`` or ``*.webp``; None: no file.
+        settings: Kind of image, size and score threshold.
         overwrite: Replace the file.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
-        InputError: Files or options that cannot be used, or that show different places.
+        InputError: Files or settings that cannot be used, or files of different areas.
         RasterError: The raster cannot be read.
         OutputError: The file exists, or cannot be written.
     """
     settings = settings or PreviewSettings()
-    if output is not None:
-        _check_target(Path(output), overwrite=overwrite)
-    if settings.sheet is not None and predicted is None:
-        raise InputError("a contact sheet shows detections; name their file after the scene")
-    with open_to_show(scene, settings) as raster:
-        frame = raster_frame(raster)
-        table = None if predicted is None else read_detections(predicted, settings)
-        found = None if table is None else place(table, frame, what="detections")
-        if found is not None and settings.sheet is not None:
-            image = draw_sheet(frame, found, settings)
+    target = None if output is None else Path(output)
+    if target is not None:  # before the work, not only after it
+        if target.suffix.lower() not in FORMATS:
+            raise InputError(
+                f"{target.name} is no image file; end `output` in one of {', '.join(FORMATS)}"
+            )
+        check_folder(target.resolve())
+        check_overwrite(target.resolve(), overwrite=overwrite)
+    if settings.sheet is not None and predictions is None:
+        raise InputError("a contact sheet shows predictions; name their file after the raster")
+    with open_for_display(raster, settings) as opened:
+        canvas, layer = RasterCanvas.from_raster(opened), None
+        if predictions is not None:
+            table = read_prediction_table(predictions, settings)
+            layer = place_on_canvas(table, canvas, name="predictions")
+        if layer is not None and settings.sheet is not None:
+            image = draw_contact_sheet(canvas, layer, settings)
         else:
-            image = draw_overview(frame, found, settings)
-    if output is not None:
-        write_picture(image, Path(output), overwrite=overwrite)
+            image = draw_overview(canvas, layer, settings)
+    if target is not None:
+        write_image(image, target, overwrite=overwrite)
     return image
-
-
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    """Raise now what `write_picture` would raise later."""
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(
-            f"{target.name}: a picture is one of {', '.join(FORMATS)}; call --output overview.png"
-        )
-    check_folder(target.resolve())
-    check_overwrite(target.resolve(), overwrite=overwrite)

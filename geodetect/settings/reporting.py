@@ -12,10 +12,10 @@ from geodetect.settings.value_types import CountOrZero, Crs, Iou, Resolution, Te
 
 
 class PictureSettings(LayerSettings, StretchSettings):
-    """Reading of a raster and of detections to draw on it."""
+    """Reading of a raster and of predictions to draw on it."""
 
     conf: UnboundedScore | None = Field(
-        None, description="Score threshold of the detections. Default: all."
+        None, description="Score threshold of the predictions. Default: all."
     )
     pixel_coords: bool = Field(
         False, description="All layers are in pixel columns and rows of the raster."
@@ -39,7 +39,7 @@ class ReportSettings(MatchedLayerSettings, PictureSettings):
     )
     imagery: Literal["auto", "inside", "beside"] = Field(
         "auto",
-        description="Place of the images: inside the page, beside it in a folder, or auto: inside "
+        description="Place of the image tiles: inside the page, beside it in a folder, or auto: inside "
         "up to 16 megapixels, beside it up to 400; beyond that coarser.",
     )
     gsd: Resolution | None = Field(
@@ -63,9 +63,9 @@ class PreviewSettings(PictureSettings):
     )
     sheet: Literal["best", "worst", "uncertain"] | None = Field(
         None,
-        description="Contact sheet to draw instead of the overview: chips of the best or worst "
+        description="Contact sheet to draw instead of the overview: thumbnails of the best or worst "
         "scores, or of the most uncertain ones, nearest to `conf` or 0.5.",
     )
     count: Annotated[int, Field(ge=1, le=1000), CommandLine("N")] = Field(
-        24, description="Chips on the contact sheet."
+        24, description="Thumbnails on the contact sheet."
     )

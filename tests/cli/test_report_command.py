@@ -32,7 +32,7 @@ def test_a_report_is_summed_up_in_a_table(folder: Path):
     page = folder / "report.html"
     code, out, err = run("report", folder / "found.geojson", "-r", folder / "scene.tif", "-o", page)
     assert (code, out) == (0, "")
-    assert "Detections" in err
+    assert "Predictions" in err
     assert "inside the page" in err
     assert page.stat().st_size > 10_000
 
@@ -45,19 +45,19 @@ def test_a_report_is_summed_up_as_json(folder: Path):
     )
     values = json.loads(out)
     assert (code, err) == (0, "")
-    assert values["objects"] == 2
-    assert values["files"] == str(folder / "report_files")
+    assert values["predictions"] == 2
+    assert values["folder"] == str(folder / "report_files")
     assert values["page_bytes"] == page.stat().st_size
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["-o", "page.txt"], "call --output report.html"),
+        (["-o", "page.txt"], "end `output` in .html"),
         (["-r", "nothing.tif"], "nothing.tif: no such file"),
         (["-t", "nothing.gpkg"], "nothing.gpkg does not exist"),
         (["--pred-crs", "EPSG:99"], "--pred-crs"),
-        (["--pred-crs", "EPSG:2154"], "none of the 2 detections lies on scene.tif"),
+        (["--pred-crs", "EPSG:2154"], "none of the 2 predictions lies on scene.tif"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(
@@ -109,7 +109,7 @@ def test_a_contact_sheet_of_detections_without_scores_is_refused(folder: Path):
     command = ["preview", folder / "scene.tif", folder / "found.geojson", "--sheet", "best"]
     code, _, err = run(*command, "-o", folder / "sheet.png")
     assert code == 1
-    assert "--score-field" in err
+    assert "`score_field`" in err
 
 
 def test_reports_are_made_without_torch():

@@ -159,12 +159,12 @@ def test_overwrite_replaces_a_model(scene: list[str], tmp_path: Path) -> None:
     output.write_text("old")
     (tmp_path / "m_run").mkdir()
     (tmp_path / "m_run/metrics.csv").write_text("old")
-    (tmp_path / "m_run/misses.png").write_text("old")
+    (tmp_path / "m_run/false-negatives.png").write_text("old")
     options = [*scene, *OPTIONS, "--steps", "1", "-o", str(output), "--val-share", "0"]
     assert runner.invoke(app, ["train", *options, "--overwrite", "-q"]).output == ""
     assert load_card(output).metrics == {}
     assert (tmp_path / "m_run/metrics.csv").read_text().startswith("step,seconds")
-    assert not (tmp_path / "m_run/misses.png").exists()
+    assert not (tmp_path / "m_run/false-negatives.png").exists()
     if os.name == "posix":
         assert output.stat().st_mode & 0o777 == 0o666 & ~_umask()
 

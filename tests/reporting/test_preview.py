@@ -1,4 +1,4 @@
-"""Overviews and contact sheets show what they should, where it is."""
+"""Overviews and contact sheets show the right predictions at their positions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from geodetect.errors import InputError, OutputError
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_COLOURS
-from geodetect.reporting.drawing.contact_sheet import CHIP_PX, GAP_PX, HEAD_PX, choose
-from geodetect.reporting.drawing.layers import Objects
-from geodetect.reporting.drawing.marks import score_colour
+from geodetect.reporting.drawing.contact_sheet import GAP_PX, THUMBNAIL_PX, TITLE_PX, select_rows
+from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.overview import FOOTER_PX
+from geodetect.reporting.drawing.primitives import score_colour
 from geodetect.settings import PreviewSettings
 from tests.conftest import METRES, Save
 
@@ -32,14 +32,14 @@ def scene(save: Save) -> Path:
     return save(np.full((3, 400, 800), 60, np.uint8))
 
 
-def detections(scores: Any = SCORES) -> gpd.GeoDataFrame:
+def predictions(scores: Any = SCORES) -> gpd.GeoDataFrame:
     rings = Grid(parse_crs("EPSG:2154"), METRES, 800, 400).boxes_to_map(np.array(BOXES, float))
     columns = {"id": [7, 8, 9]} | ({} if scores is None else {"score": scores})
     return gpd.GeoDataFrame(columns, geometry=shapely.polygons(rings), crs="EPSG:2154")
 
 
-def draw(scene: Path, predicted: Any = None, **settings: Any) -> Any:
-    image = geodetect.preview(scene, predicted, settings=PreviewSettings.model_validate(settings))
+def draw(scene: Path, table: Any = None, **settings: Any) -> Any:
+    image = geodetect.preview(scene, table, settings=PreviewSettings.model_validate(settings))
     return np.asarray(image)
 
 
@@ -49,29 +49,27 @@ def extent(image: Any, colour: tuple[int, int, int]) -> tuple[int, int, int, int
 
 
 @pytest.mark.parametrize("size", [400, 800, 1600])
-def test_boxes_are_where_they_are_on_the_ground_in_the_colour_of_their_score(
-    scene: Path, size: int
-):
-    image = draw(scene, detections(), size=size)
+def test_boxes_are_at_their_position_in_the_colour_of_their_score(scene: Path, size: int):
+    image = draw(scene, predictions(), size=size)
     assert image.shape[:2] == (size // 2 + FOOTER_PX, max(size, 560))
     left = (image.shape[1] - size) // 2
     for box, score in zip(BOXES, SCORES, strict=True):
-        seen = np.array(extent(image, score_colour(score))) - [left, 0, left, 0]
-        assert seen == pytest.approx(np.array(box) * size / 800, abs=1)
+        drawn = np.array(extent(image, score_colour(score))) - [left, 0, left, 0]
+        assert drawn == pytest.approx(np.array(box) * size / 800, abs=1)
 
 
-def test_only_sure_detections_are_drawn(scene: Path):
-    image = draw(scene, detections(), conf=0.5)[:-FOOTER_PX]
+def test_predictions_below_the_score_threshold_are_not_drawn(scene: Path):
+    image = draw(scene, predictions(), conf=0.5)[:-FOOTER_PX]
     assert (image == SCORE_COLOURS[4]).all(axis=2).any()
     assert not (image == SCORE_COLOURS[0]).all(axis=2).any()
 
 
-def test_without_detections_the_scene_is_drawn(scene: Path):
+def test_without_predictions_the_raster_is_drawn(scene: Path):
     image = draw(scene)[:-FOOTER_PX]
     assert np.abs(image.astype(int) - 60).max() <= 1
 
 
-def test_ground_without_imagery_is_light(save: Save):
+def test_nodata_is_light(save: Save):
     mask = np.zeros((400, 800), np.uint8)
     mask[:, 400:] = 255
     image = draw(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), size=800)
@@ -79,39 +77,41 @@ def test_ground_without_imagery_is_light(save: Save):
     assert abs(int(image[100, 700, 0]) - 60) <= 1
 
 
-def test_a_picture_is_written_whole_and_not_over_another(scene: Path, tmp_path: Path):
+def test_an_image_is_written_in_the_format_of_its_name_and_not_over_another(
+    scene: Path, tmp_path: Path
+):
     for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.webp", "WEBP")):
-        image = geodetect.preview(scene, detections(), output=tmp_path / name)
+        image = geodetect.preview(scene, predictions(), output=tmp_path / name)
         with Image.open(tmp_path / name) as written:
             assert (written.format, written.size) == (kind, image.size)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite"):
         geodetect.preview(scene, output=tmp_path / "a.png")
     with pytest.raises(InputError, match=r"\.png, \.jpg"):
         geodetect.preview(scene, output=tmp_path / "a.bmp")
 
 
-def test_a_contact_sheet_has_a_chip_for_each_detection(scene: Path):
-    image = draw(scene, detections(), sheet="best")
-    assert image.shape[1] == 3 * (CHIP_PX + GAP_PX) + GAP_PX
-    for place, score in enumerate(SCORES):
-        x = GAP_PX + place * (CHIP_PX + GAP_PX)
-        part = image[HEAD_PX : HEAD_PX + CHIP_PX, x : x + CHIP_PX]
+def test_a_contact_sheet_has_a_thumbnail_for_each_prediction(scene: Path):
+    image = draw(scene, predictions(), sheet="best")
+    assert image.shape[1] == 3 * (THUMBNAIL_PX + GAP_PX) + GAP_PX
+    for index, score in enumerate(SCORES):
+        x = GAP_PX + index * (THUMBNAIL_PX + GAP_PX)
+        part = image[TITLE_PX : TITLE_PX + THUMBNAIL_PX, x : x + THUMBNAIL_PX]
         assert (part == score_colour(score)).all(axis=2).sum() > 200
 
 
-def numbered(scores: Any) -> Objects:
+def layer_of(scores: Any) -> CanvasLayer:
     table = gpd.GeoDataFrame({"class": "pool", "score": scores}, geometry=[None] * len(scores))
-    return Objects(table, np.zeros((len(scores), 4)))
+    return CanvasLayer(table, np.zeros((len(scores), 4)))
 
 
-def test_sheets_choose_by_score():
-    found = numbered([0.9, 0.8, 0.55, 0.5, 0.3, 0.1])
-    chosen = {
-        (kind, conf): choose(found, PreviewSettings(sheet=kind, conf=conf, count=2)).tolist()
+def test_contact_sheets_select_by_score():
+    layer = layer_of([0.9, 0.8, 0.55, 0.5, 0.3, 0.1])
+    selected = {
+        (kind, conf): select_rows(layer, PreviewSettings(sheet=kind, conf=conf, count=2)).tolist()
         for kind in ("best", "worst", "uncertain")
         for conf in (None, 0.35)
     }
-    assert chosen == {
+    assert selected == {
         ("best", None): [0, 1],
         ("best", 0.35): [0, 1],
         ("worst", None): [5, 4],
@@ -121,10 +121,10 @@ def test_sheets_choose_by_score():
     }
 
 
-def test_a_sheet_needs_detections_and_scores(scene: Path):
+def test_a_contact_sheet_needs_predictions_and_scores(scene: Path):
     with pytest.raises(InputError, match="name their file"):
         draw(scene, sheet="best")
-    with pytest.raises(InputError, match="--score-field"):
-        draw(scene, detections(None), sheet="best")
-    with pytest.raises(InputError, match="lower --conf"):
-        draw(scene, detections(), sheet="worst", conf=0.99)
+    with pytest.raises(InputError, match="`score_field`"):
+        draw(scene, predictions(None), sheet="best")
+    with pytest.raises(InputError, match="lower `conf`"):
+        draw(scene, predictions(), sheet="worst", conf=0.99)

@@ -27,7 +27,7 @@ class PreviewFiles(Settings):
         description="File or URL that GDAL opens."
     )
     predictions: options.Predictions | None = Field(
-        None, description="Detections to draw: vector file of any format and CRS."
+        None, description="Predictions to draw: vector file of any format and CRS."
     )
     output: options.Output = Field(description="The image, .png .jpg .webp.")
     overwrite: bool = Field(False, description="Replace existing files.")
@@ -35,7 +35,7 @@ class PreviewFiles(Settings):
 
 @settings_command
 def command(files: PreviewFiles, settings: PreviewSettings, messages: ConsoleOptions) -> None:
-    """Draw a raster with its detections, or chips of them."""
+    """Draw a raster with its predictions, or thumbnails of some of them."""
     from geodetect.reporting.preview import preview
 
     image = preview(

@@ -30,7 +30,7 @@ class ReportFiles(Settings):
         None, description="Imagery to show below the boxes."
     )
     truth: Annotated[str, CommandLine("FILE", short="t")] | None = Field(
-        None, description="Ground truth to match the detections with."
+        None, description="Ground truth to compare the predictions with."
     )
 
 
@@ -38,10 +38,10 @@ class ReportFiles(Settings):
 def command(
     files: ReportFiles, settings: ReportSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
-    """Show detections on their imagery in a page that works offline."""
+    """Show predictions on their imagery in a page that works offline."""
     from geodetect.reporting.map_report.report import report
 
-    with console.progress_bar("images", quiet=messages.quiet) as progress:
+    with console.progress_bar("tiles", quiet=messages.quiet) as progress:
         summary = report(
             files.predictions,
             files.output,

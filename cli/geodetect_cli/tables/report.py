@@ -15,18 +15,18 @@ def show_report(summary: ReportSummary, *, as_json: bool, quiet: bool) -> None:
     """Show the files of a report and their sizes."""
     if as_json:
         values = dataclasses.asdict(summary)
-        files = None if summary.files is None else str(summary.files)
-        console.print_json(values | {"output": str(summary.output), "files": files})
+        folder = None if summary.folder is None else str(summary.folder)
+        console.print_json(values | {"output": str(summary.output), "folder": folder})
     if as_json or quiet:
         return
     rows = [
         ("Report", f"{summary.output} ({_size(summary.page_bytes)})"),
-        ("Detections", f"{summary.objects:,}"),
+        ("Predictions", f"{summary.predictions:,}"),
     ]
-    if summary.pictures:
-        place = "inside the page" if summary.files is None else f"in {summary.files}, keep it there"
-        rows.append(("Imagery", f"{summary.pictures:,} pictures, {_size(summary.picture_bytes)}"))
-        rows.append(("", place))
+    if summary.image_tiles:
+        rows.append(("Imagery", f"{summary.image_tiles:,} tiles, {_size(summary.image_bytes)}"))
+        inside = summary.folder is None
+        rows.append(("", "inside the page" if inside else f"in {summary.folder}, keep it there"))
     if summary.imagery_gsd_m is not None:
         rows.append(("Finest resolution", f"{summary.imagery_gsd_m:.3g} m per pixel"))
     console.show_table("", rows)

@@ -1,4 +1,4 @@
-"""Contact sheets: chips of detections side by side, with score and id."""
+"""Contact sheets: thumbnails of predictions side by side, with score and id."""
 
 from __future__ import annotations
 
@@ -9,101 +9,98 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from geodetect.errors import InputError
-from geodetect.reporting.drawing import marks
-from geodetect.reporting.drawing.canvas import RasterFrame
-from geodetect.reporting.drawing.layers import Objects
-from geodetect.reporting.drawing.object_images import chip
+from geodetect.reporting.drawing.canvas import RasterCanvas
+from geodetect.reporting.drawing.layers import CanvasLayer
+from geodetect.reporting.drawing.primitives import WHITE, draw_text, score_colour
+from geodetect.reporting.drawing.thumbnails import draw_thumbnail
 from geodetect.settings import PreviewSettings
 from geodetect.types import IntArray
 
-CHIP_PX, CAPTION_PX, GAP_PX, HEAD_PX = 192, 24, 14, 46
-WIDE = 1.5  # columns per row, about
-MIDDLE_SCORE = 0.5
+THUMBNAIL_PX, CAPTION_PX, GAP_PX, TITLE_PX = 192, 24, 14, 46
+COLUMNS_PER_ROW = 1.5  # about
+DEFAULT_UNCERTAIN = 0.5
 TITLES = {"best": "highest scores", "worst": "lowest scores", "uncertain": "scores nearest to"}
 
+Captioned = tuple[Image.Image, str]
 
-def draw_sheet(frame: RasterFrame, found: Objects, settings: PreviewSettings) -> Image.Image:
-    """Chips of some detections.
+
+def draw_contact_sheet(
+    canvas: RasterCanvas, predictions: CanvasLayer, settings: PreviewSettings
+) -> Image.Image:
+    """Draw thumbnails of some predictions.
 
     Args:
-        frame: The raster.
-        found: The detections on it.
-        settings: Which detections, and how many.
+        canvas: The raster.
+        predictions: The predictions on it.
+        settings: Which predictions, and how many.
 
     Raises:
-        InputError: There are no detections, or they have no scores.
+        InputError: There are no predictions, or they have no scores.
         RasterError: The pixels cannot be read.
     """
-    rows = choose(found, settings)
-    chips = [(_chip(frame, found, row), _caption(found, row)) for row in rows.tolist()]
-    return arrange(_title(frame, len(rows), settings), chips)
+    if predictions.scores is None:
+        raise InputError(
+            "a contact sheet needs scores, and the predictions have none; set `score_field` to "
+            "name the column that holds them"
+        )
+    thumbnails = []
+    for row in select_rows(predictions, settings).tolist():
+        box, record = predictions.boxes[row], predictions.table.iloc[row]
+        outlines = [(box, score_colour(float(record["score"])))]
+        image = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
+        caption = [f"{record['score']:.3f}"]
+        if "id" in predictions.table:
+            caption.append(f"id {record['id']}")
+        if len(predictions.classes) > 1:
+            caption.append(str(record["class"]))
+        thumbnails.append((image, "   ".join(caption)))
+    kind = settings.sheet or "best"
+    title = f"{len(thumbnails):,} predictions in {canvas.raster.name}: {TITLES[kind]}"
+    if kind == "uncertain":
+        title += f" {DEFAULT_UNCERTAIN if settings.conf is None else settings.conf:g}"
+    return arrange_thumbnails(title, thumbnails)
 
 
-def arrange(title: str, chips: Sequence[tuple[Image.Image, str]]) -> Image.Image:
-    """Chips side by side.
+def arrange_thumbnails(title: str, thumbnails: Sequence[Captioned]) -> Image.Image:
+    """Draw captioned thumbnails in rows and columns below a title.
 
     Args:
-        title: Above them.
-        chips: Pictures of ``CHIP_PX`` x ``CHIP_PX``, at least one, with their captions.
+        title: The title.
+        thumbnails: Images of ``THUMBNAIL_PX`` x ``THUMBNAIL_PX``, at least one, with captions.
     """
-    columns = min(len(chips), math.ceil(math.sqrt(len(chips) * WIDE)))
-    lines = math.ceil(len(chips) / columns)
-    step_x, step_y = CHIP_PX + GAP_PX, CHIP_PX + CAPTION_PX + GAP_PX
-    size = columns * step_x + GAP_PX, HEAD_PX + lines * step_y
-    image = Image.new("RGB", size, marks.PAPER)
-    canvas = ImageDraw.Draw(image)
-    text = marks.shortened(title, 16, size[0] - 2 * GAP_PX)
-    canvas.text((GAP_PX, HEAD_PX / 2), text, marks.INK, marks.font(16), anchor="lm")
-    for place, (picture, caption) in enumerate(chips):
-        x, y = GAP_PX + place % columns * step_x, HEAD_PX + place // columns * step_y
-        image.paste(picture, (x, y))
-        below = x, y + CHIP_PX + CAPTION_PX / 2
-        text = marks.shortened(caption, 13, CHIP_PX)
-        canvas.text(below, text, marks.INK, marks.font(13), anchor="lm")
-    return image
+    n_columns = min(len(thumbnails), math.ceil(math.sqrt(len(thumbnails) * COLUMNS_PER_ROW)))
+    n_rows = math.ceil(len(thumbnails) / n_columns)
+    step_x, step_y = THUMBNAIL_PX + GAP_PX, THUMBNAIL_PX + CAPTION_PX + GAP_PX
+    width = n_columns * step_x + GAP_PX
+    sheet = Image.new("RGB", (width, TITLE_PX + n_rows * step_y), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    draw_text(draw, (GAP_PX, TITLE_PX / 2), title, size_px=16, width_px=width - 2 * GAP_PX)
+    for index, (image, caption) in enumerate(thumbnails):
+        row, column = divmod(index, n_columns)
+        x, y = GAP_PX + column * step_x, TITLE_PX + row * step_y
+        sheet.paste(image, (x, y))
+        below = x, y + THUMBNAIL_PX + CAPTION_PX / 2
+        draw_text(draw, below, caption, size_px=13, width_px=THUMBNAIL_PX)
+    return sheet
 
 
-def choose(found: Objects, settings: PreviewSettings) -> IntArray:
-    """Rows of the detections that a sheet shows, in its order.
+def select_rows(predictions: CanvasLayer, settings: PreviewSettings) -> IntArray:
+    """Return rows of the predictions on a contact sheet, in its order.
+
+    Args:
+        predictions: Predictions with scores, in descending order.
+        settings: Which predictions, and how many.
 
     Raises:
-        InputError: There are none, or they have no scores.
+        InputError: There are none.
     """
-    if found.scores is None:
-        raise InputError(
-            "the detections have no scores to choose them by; name the column that holds them "
-            "with --score-field"
-        )
-    middle = MIDDLE_SCORE if settings.conf is None else settings.conf
-    sure = np.arange(found.sure(settings.conf))
-    by_doubt = np.argsort(np.abs(found.scores - middle), kind="stable")
-    rows = {"best": sure, "worst": sure[::-1], "uncertain": by_doubt}[settings.sheet or "best"]
+    rows = np.arange(predictions.count_at(settings.conf))
+    if settings.sheet == "worst":
+        rows = rows[::-1]
+    elif settings.sheet == "uncertain":
+        centre = DEFAULT_UNCERTAIN if settings.conf is None else settings.conf
+        rows = np.argsort(np.abs(predictions.table["score"].to_numpy() - centre), kind="stable")
     if len(rows) == 0:
-        least = "" if settings.conf is None else f" with a score of {settings.conf:g} or more"
-        raise InputError(f"there are no detections{least} for a contact sheet; lower --conf")
+        limit = "" if settings.conf is None else f" with a score of at least {settings.conf:g}"
+        raise InputError(f"there are no predictions{limit} for a contact sheet; lower `conf`")
     return np.asarray(rows[: settings.count])
-
-
-def _title(frame: RasterFrame, count: int, settings: PreviewSettings) -> str:
-    what = TITLES[settings.sheet or "best"]
-    if settings.sheet == "uncertain":
-        what += f" {MIDDLE_SCORE if settings.conf is None else settings.conf:g}"
-    return f"{count:,} detections in {frame.raster.name}: {what}"
-
-
-def _chip(frame: RasterFrame, found: Objects, row: int) -> Image.Image:
-    scores = found.scores
-    score = None if scores is None else float(scores[row])
-    outline = (found.boxes[row], marks.score_colour(score))
-    return chip(frame, found.boxes[row], side_px=CHIP_PX, outlines=[outline])
-
-
-def _caption(found: Objects, row: int) -> str:
-    """Score, id and, if there are several, the class."""
-    record = found.table.iloc[row]
-    parts = [f"{record['score']:.3f}"]
-    if "id" in found.table:
-        parts.append(f"id {record['id']}")
-    if len(found.classes) > 1:
-        parts.append(str(record["class"]))
-    return "   ".join(parts)

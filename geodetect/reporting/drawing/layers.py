@@ -1,9 +1,9 @@
-"""Detections and truth as they are drawn: boxes in the pixels of a frame."""
+"""Predictions and ground truth as boxes in the pixels of a canvas."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -14,54 +14,57 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import DEFAULT_CLASS
-from geodetect.reporting.drawing.canvas import Frame, plain_frame
+from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.settings import PictureSettings, ReportSettings
 from geodetect.types import FloatArray, PathLike
 
-PIXELS = (  # stands for pixel columns and rows where a CRS has to be named
+PIXEL_CRS = (  # stands for pixel columns and rows, where the readers ask for a CRS
     'ENGCRS["pixels",EDATUM["raster"],CS[Cartesian,2],AXIS["column",east],AXIS["row",south],'
     'LENGTHUNIT["pixel",1]]'
 )
 
 
 @dataclass(frozen=True)
-class Objects:
-    """Objects on a frame.
+class CanvasLayer:
+    """Objects with their boxes on a canvas.
 
     Args:
-        table: Their attributes: ``class``, of detections ``score``, and the rest.
-        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges of the frame.
-        left_out: Objects that are not on the frame.
+        table: ``class``, for predictions ``score``, and all other attributes.
+        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges of the canvas.
+        n_outside: Objects that were left out because they are not on the canvas.
     """
 
     table: gpd.GeoDataFrame
     boxes: FloatArray
-    left_out: int = 0
-    classes: tuple[str, ...] = field(init=False)
+    n_outside: int = 0
 
-    def __post_init__(self) -> None:
-        names = self.table["class"].value_counts()
-        object.__setattr__(self, "classes", tuple(sorted(map(str, names.index))))
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes in alphabetical order."""
+        return sorted(map(str, self.table["class"].unique()))
 
     @property
     def scores(self) -> FloatArray | None:
-        """``float64[N]``, or None if the layer has none."""
+        """``float64[N]`` in descending order, or None if the layer has none."""
         return np.asarray(self.table["score"], float) if "score" in self.table else None
 
-    def sure(self, conf: float | None) -> int:
-        """How many of the first rows have at least this score; all if there are no scores."""
-        if conf is None or self.scores is None:
+    def count_at(self, threshold: float | None) -> int:
+        """Return the number of objects, from the first on, that reach a score threshold.
+
+        Without a threshold, or without scores, all objects count.
+        """
+        if threshold is None or self.scores is None:
             return len(self)
-        return int(np.sum(self.scores >= conf))
+        return int(np.sum(self.scores >= threshold))
 
     def __len__(self) -> int:
         return len(self.boxes)
 
 
-def read_detections(
+def read_prediction_table(
     source: PathLike | gpd.GeoDataFrame, settings: PictureSettings
 ) -> gpd.GeoDataFrame:
-    """Detections of any program, the surest first.
+    """Read predictions of any program, in descending order of their scores.
 
     Args:
         source: Vector file of any format, or a table.
@@ -74,96 +77,97 @@ def read_detections(
     Raises:
         InputError: It cannot be read, has no CRS, or its scores are no numbers.
     """
-    crs = PIXELS if settings.pixel_coords else settings.pred_crs
+    crs = PIXEL_CRS if settings.pixel_coords else settings.pred_crs
     table = read_predictions(source, crs=crs, score_field=settings.score_field)
-    table = _placed(table, settings, "the detections", "--pred-crs")
-    there = ~(shapely.is_missing(table.geometry) | shapely.is_empty(table.geometry))
-    table = table[np.asarray(there)]
+    table = _drop_pixel_crs(table, settings, "the predictions have", parameter="pred_crs")
+    is_missing = shapely.is_missing(table.geometry) | shapely.is_empty(table.geometry)
+    table = table[~np.asarray(is_missing)]
     table["class"] = table["class"].astype(str) if "class" in table else DEFAULT_CLASS
     if "score" in table:
         table = table.sort_values("score", ascending=False, kind="stable")
     return table.reset_index(drop=True)
 
 
-def read_objects(source: PathLike | gpd.GeoDataFrame, settings: ReportSettings) -> gpd.GeoDataFrame:
-    """The truth, with ``class`` (str; "object" if there is none) and ``geometry``.
+def read_truth_table(
+    source: PathLike | gpd.GeoDataFrame, settings: ReportSettings
+) -> gpd.GeoDataFrame:
+    """Read the ground truth, with ``class`` (str; "object" if there is none) and ``geometry``.
 
     Raises:
         LabelError: It cannot be read, has no CRS, or holds nothing with an area.
     """
-    crs = PIXELS if settings.pixel_coords else settings.truth_crs
+    crs = PIXEL_CRS if settings.pixel_coords else settings.truth_crs
     table = read_truth(source, crs=crs, class_field=settings.class_field)
-    table = _placed(table, settings, "the truth", "--truth-crs")
+    table = _drop_pixel_crs(table, settings, "the ground truth has", parameter="truth_crs")
     table["class"] = table["class"].astype(str) if "class" in table else DEFAULT_CLASS
     return table
 
 
-def frame_around(*tables: gpd.GeoDataFrame) -> Frame:
-    """Plain ground around all objects, in the CRS of the first table.
-
-    Raises:
-        InputError: There are none.
-        GeoreferenceError: Only some tables have a CRS.
-    """
-    crs = tables[0].crs
-    bounds = [projected_bounds(np.asarray(t.geometry), t.crs, crs) for t in tables]
-    every = np.concatenate(bounds)
-    return plain_frame(every[np.isfinite(every).all(axis=1)], crs)
-
-
-def place(table: gpd.GeoDataFrame, frame: Frame, *, what: str) -> Objects:
-    """Objects in the pixels of a frame; those beyond its edge are left out, with a warning.
-
-    Args:
-        table: Objects, with a CRS unless the frame has none.
-        frame: Where they are drawn.
-        what: How to call them in messages.
-
-    Raises:
-        InputError: None of them is on the raster.
-        GeoreferenceError: Only one of the two has a CRS.
-    """
-    boxes = _boxes_on(table, frame.grid)
-    touching = (boxes[:, :2] <= frame.size).all(axis=1)  # NaN compares false
-    touching &= (boxes[:, 2:] >= 0).all(axis=1)
-    outside = int((~touching).sum())
-    name = frame.raster.name if frame.raster else "the map"
-    if outside and not touching.any():
-        raise InputError(
-            f"none of the {len(table):,} {what} lies on {name}: {_whereabouts(table, frame)}; see "
-            f"that both show the same place, and name a wrong CRS right with --pred-crs, "
-            f"--truth-crs or --src-crs"
-        )
-    if outside:
-        warnings.warn(
-            f"{outside:,} of {len(table):,} {what} lie outside {name} and are left out",
-            GeodetectWarning,
-            stacklevel=2,
-        )
-    return Objects(table[touching].reset_index(drop=True), boxes[touching], outside)
-
-
-def _placed(
-    table: gpd.GeoDataFrame, settings: PictureSettings, what: str, option: str
+def _drop_pixel_crs(
+    table: gpd.GeoDataFrame, settings: PictureSettings, subject: str, *, parameter: str
 ) -> gpd.GeoDataFrame:
-    """The table with the CRS that counts: none if everything is in pixels."""
+    """Remove the CRS that stands for pixels; without pixels, require a CRS."""
     if settings.pixel_coords:
         return table.set_crs(None, allow_override=True)
     if table.crs is None:
         raise GeoreferenceError(
-            f"{what} have no coordinate reference system; name it with {option}"
+            f"{subject} no coordinate reference system; set `{parameter}` to name it"
         )
     return table
 
 
-def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
-    """Bounding boxes in pixels, ``float64[N, 4]``."""
+def blank_canvas(*tables: gpd.GeoDataFrame) -> Canvas:
+    """Return a canvas around all objects, in the CRS of the first table.
+
+    Raises:
+        InputError: There are no objects.
+        GeoreferenceError: Only some tables have a CRS.
+    """
+    crs = tables[0].crs
+    bounds = np.concatenate([projected_bounds(np.asarray(t.geometry), t.crs, crs) for t in tables])
+    return Canvas.from_bounds(bounds[np.isfinite(bounds).all(axis=1)], crs)
+
+
+def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> CanvasLayer:
+    """Transform objects to the pixels of a canvas; leave out those beyond its edge, with a warning.
+
+    Args:
+        table: Objects, with a CRS unless the canvas has none.
+        canvas: The canvas.
+        name: What messages call the objects, in the plural.
+
+    Raises:
+        InputError: None of the objects is on the canvas.
+        GeoreferenceError: Only one of the two has a CRS.
+    """
+    boxes = _boxes_px(table, canvas.grid)
+    is_inside = (boxes[:, :2] <= canvas.size).all(axis=1)  # False for NaN
+    is_inside &= (boxes[:, 2:] >= 0).all(axis=1)
+    n_outside = int((~is_inside).sum())
+    canvas_name = canvas.raster.name if canvas.raster else "the map"
+    if n_outside and not is_inside.any():
+        raise InputError(
+            f"none of the {len(table):,} {name} lies on {canvas_name}: "
+            f"{_describe_extents(table, canvas)}; check that both show the same area, and correct "
+            f"a wrong CRS with `pred_crs`, `truth_crs` or `src_crs`"
+        )
+    if n_outside:
+        warnings.warn(
+            f"{n_outside:,} of {len(table):,} {name} lie outside {canvas_name} and are left out",
+            GeodetectWarning,
+            stacklevel=2,
+        )
+    return CanvasLayer(table[is_inside].reset_index(drop=True), boxes[is_inside], n_outside)
+
+
+def _boxes_px(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
+    """Return bounding boxes in pixels, ``float64[N, 4]``."""
     geometries, source = np.asarray(table.geometry), table.crs
     if (source is None) != (grid.crs is None):
-        which, other = ("objects", "map") if source is None else ("raster", "objects")
+        without, other = ("objects", "map") if source is None else ("raster", "objects")
         raise GeoreferenceError(
-            f"the {which} have no CRS and the {other} have one; name it with --pred-crs or "
-            f"--src-crs, or use --pixel-coords for both"
+            f"the {without} have no CRS and the {other} have one; set `pred_crs` or `src_crs` to "
+            f"name it, or `pixel_coords` if both are in pixels"
         )
     if source is not None:
         return bounds_px(geometries, source, grid)
@@ -172,18 +176,17 @@ def _boxes_on(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def _whereabouts(table: gpd.GeoDataFrame, frame: Frame) -> str:
-    """Where objects and raster are, in the CRS of the raster."""
-    bounds = projected_bounds(np.asarray(table.geometry), table.crs, frame.grid.crs)
+def _describe_extents(table: gpd.GeoDataFrame, canvas: Canvas) -> str:
+    """Return the extents of objects and canvas in words, in the CRS of the canvas."""
+    bounds = projected_bounds(np.asarray(table.geometry), table.crs, canvas.grid.crs)
     bounds = bounds[np.isfinite(bounds).all(axis=1)]
     if len(bounds) == 0:
         return "its CRS does not reach them"
-    corners = frame.grid.to_map(np.array([[0.0, 0.0], [1, 0], [0, 1], [1, 1]]) * frame.size)
-    here = [*corners.min(axis=0), *corners.max(axis=0)]
-    there = [*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)]
-    return f"they are at {_area(there)}, it is at {_area(here)}"
-
-
-def _area(bounds: list[float]) -> str:
-    x1, y1, x2, y2 = (f"{value:.7g}" for value in bounds)
-    return f"x {x1} to {x2}, y {y1} to {y2}"
+    corners = canvas.grid.to_map(np.array([[0.0, 0.0], [1, 0], [0, 1], [1, 1]]) * canvas.size)
+    extents = (
+        (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)),
+        (*corners.min(axis=0), *corners.max(axis=0)),
+    )
+    objects, raster = (f"x {x1:.7g} to {x2:.7g}, y {y1:.7g} to {y2:.7g}"
+                       for x1, y1, x2, y2 in extents)  # fmt: skip
+    return f"they are at {objects}, it is at {raster}"

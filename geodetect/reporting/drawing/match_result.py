@@ -1,4 +1,4 @@
-"""Which detections are right and which objects are missed."""
+"""True positives, false positives and false negatives of the predictions on a canvas."""
 
 from __future__ import annotations
 
@@ -8,81 +8,94 @@ import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics, evaluate_tables
 from geodetect.geo import boxes as box_ops
-from geodetect.reporting.drawing.layers import Objects
+from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Colour
+from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Detections matched with the truth.
+class MatchResult:
+    """Predictions matched with the ground truth.
 
     Args:
-        truth: The objects.
-        truth_of: ``int64[N]`` for each detection the object it found; -1 for a false alarm.
-        found_by: ``int64[M]`` for each object the detection that found it; -1 if none did.
-        metrics: The figures.
+        predictions: Predictions in descending order of their scores.
+        truth: Objects of the ground truth.
+        truth_rows: ``int64[N]`` row of the object that each prediction matches; -1: a false
+            positive.
+        prediction_rows: ``int64[M]`` row of the prediction that matches each object; -1: none.
+        metrics: The metrics of all predictions.
     """
 
-    truth: Objects
-    truth_of: IntArray
-    found_by: IntArray
+    predictions: CanvasLayer
+    truth: CanvasLayer
+    truth_rows: IntArray
+    prediction_rows: IntArray
     metrics: DetectionMetrics
 
     @property
     def by_class(self) -> bool:
-        """Whether a detection must have the class of the object."""
+        """True if predictions match objects of their own class only."""
         return len(self.metrics.classes) > 1
 
-    def worst_false_alarms(self, sure: int, count: int) -> IntArray:
-        """Rows of false alarms, the surest first.
+    def false_positives(self, count: int) -> IntArray:
+        """Return rows of the false positives among the first ``count`` predictions."""
+        return np.flatnonzero(self.truth_rows[:count] < 0)
+
+    def false_negatives(self, count: int) -> IntArray:
+        """Return rows of the objects that none of the first ``count`` predictions matches.
+
+        See `rank_false_negatives` for their order.
+        """
+        ranks = np.where(self.prediction_rows < 0, np.nan, -self.prediction_rows)
+        return rank_false_negatives(ranks, self.truth.boxes, threshold=1 - count)
+
+    def outline_layers(self, count: int) -> list[tuple[FloatArray, Colour]]:
+        """Return boxes and colour of the objects in each part of the confusion matrix.
 
         Args:
-            sure: How many detections, from the first on, count as such.
-            count: How many rows are wanted.
+            count: Number of predictions, from the first on, that reach the score threshold.
         """
-        return np.flatnonzero(self.truth_of[:sure] < 0)[:count]
-
-    def worst_misses(self, sure: int, count: int) -> IntArray:
-        """Rows of objects that none of the first ``sure`` detections found.
-
-        See `rank_misses` for their order.
-        """
-        surest_first = np.where(self.found_by < 0, np.nan, -self.found_by)
-        return rank_misses(surest_first, self.truth.boxes, least=1 - sure)[:count]
+        boxes, is_correct = self.predictions.boxes[:count], self.truth_rows[:count] >= 0
+        return [
+            (self.truth.boxes[np.sort(self.false_negatives(count))], FALSE_NEGATIVE),
+            (boxes[is_correct], TRUE_POSITIVE),
+            (boxes[~is_correct], FALSE_POSITIVE),
+        ]
 
 
-def rank_misses(scores: FloatArray, boxes: FloatArray, *, least: float) -> IntArray:
-    """Rows of objects that no detection of at least some score found, the worst first.
+def rank_false_negatives(scores: FloatArray, boxes: FloatArray, *, threshold: float) -> IntArray:
+    """Return rows of the objects without a prediction at a score threshold, the worst first.
 
-    First those that no detection at all found, the largest first; then those found by the least
-    sure ones.
+    Objects without any prediction come first, the largest of them before the others; then those
+    with a prediction of a lower score, the lowest first.
 
     Args:
-        scores: ``float64[M]`` of the detection that found each object, higher where it is surer;
-            NaN: none did.
+        scores: ``float64[M]`` score of the prediction that matches each object; NaN: none does.
         boxes: ``float64[M, 4]`` of the objects.
-        least: Score from which detections count.
+        threshold: The score threshold.
     """
-    missed = np.flatnonzero(~(scores >= least))
-    found = ~np.isnan(scores[missed])
-    area = box_ops.area(boxes[missed])
-    return missed[np.lexsort((-area, np.where(found, scores[missed], 0), found))]
+    rows = np.flatnonzero(~(scores >= threshold))
+    has_prediction = ~np.isnan(scores[rows])
+    area = box_ops.area(boxes[rows])
+    return rows[np.lexsort((-area, np.where(has_prediction, scores[rows], 0), has_prediction))]
 
 
-def judge(found: Objects, truth: Objects, *, iou: float, by_class: bool | None = None) -> Judgement:
-    """Match detections, the surest first, with the truth.
+def match_layers(
+    predictions: CanvasLayer, truth: CanvasLayer, *, iou: float, by_class: bool | None = None
+) -> MatchResult:
+    """Match predictions, those of higher scores first, with the ground truth.
 
     Args:
-        found: Detections in descending order of their scores.
-        truth: Objects on the same frame.
+        predictions: Predictions in descending order of their scores.
+        truth: Objects on the same canvas.
         iou: Least intersection over union of a match.
-        by_class: Whether classes must agree; None: if the layers share some.
+        by_class: Match within classes only; None: if the layers share some.
 
     Raises:
         LabelError: A geometry has no extent, or the layers share none of their classes.
     """
-    metrics = evaluate_tables(found.table, truth.table, iou=iou, by_class=by_class)
-    found_by = np.full(len(truth), -1, dtype=np.int64)
-    rows = np.flatnonzero(metrics.truth_of >= 0)
-    found_by[metrics.truth_of[rows]] = rows
-    return Judgement(truth, metrics.truth_of, found_by, metrics)
+    metrics = evaluate_tables(predictions.table, truth.table, iou=iou, by_class=by_class)
+    prediction_rows = np.full(len(truth), -1, dtype=np.int64)
+    matched = np.flatnonzero(metrics.truth_of >= 0)
+    prediction_rows[metrics.truth_of[matched]] = matched
+    return MatchResult(predictions, truth, metrics.truth_of, prediction_rows, metrics)

@@ -1,4 +1,4 @@
-"""A page and the folder of its pictures, which appear together or not at all."""
+"""A page and the folder of its image tiles, which appear together or not at all."""
 
 from __future__ import annotations
 
@@ -11,55 +11,56 @@ from pathlib import Path
 from geodetect.errors import OutputError
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, check_overwrite, write_atomically
 
-INDEX = "imagery.json"  # tells our folders from those of others
+INDEX = "imagery.json"  # a folder that holds this file was made by an earlier report
 SUFFIXES = (".html", ".htm")
 
 
 def files_folder(page: Path) -> Path:
-    """The folder with the pictures of a page: ``report_files`` of ``report.html``."""
+    """Return the folder with the image tiles of a page: ``report_files`` of ``report.html``."""
     return page.with_name(f"{page.stem}_files")
 
 
 def check_page(page: Path, *, overwrite: bool) -> None:
-    """Raise now what `staged_page` would raise later.
+    """Check before the work that `write_page` will be able to write.
 
     Raises:
-        OutputError: No HTML file, it or its folder exists, or they cannot be made.
+        OutputError: The page is no HTML file, it or its folder exists, or they cannot be made.
     """
     if page.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{page.name}: a report is an HTML page; call --output report.html")
+        raise OutputError(f"{page.name} is no HTML file; end `output` in .html")
     final = page.resolve()
     check_folder(final)
     check_overwrite(final, overwrite=overwrite)
-    files = files_folder(final)
-    if files.exists() and not (files / INDEX).is_file():
+    folder = files_folder(final)
+    if folder.exists() and not (folder / INDEX).is_file():
         raise OutputError(
-            f"{files} exists and was not made by this command, so it is not replaced; choose "
-            f"another --output"
+            f"{folder} exists and was not made by this command, so it is not replaced; choose "
+            f"another `output`"
         )
-    if files.exists() and not overwrite:
-        raise OutputError(f"{files} already exists; replace it with --overwrite")
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder} already exists; set `overwrite` to replace it")
 
 
 @contextmanager
-def staged_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A path to write a page to; its ``files_folder`` there may be made too.
+def write_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path for a page; its ``files_folder`` may be made too.
 
-    When the block ends well, both take their final places; an older folder goes.
+    When the block ends without an error, both move to their final paths, and an older folder is
+    removed.
 
     Raises:
         OutputError: See `check_page`.
     """
     check_page(page, overwrite=overwrite)
     final = page.resolve()
-    with ExitStack() as after, write_atomically(final, overwrite=overwrite) as path:
+    with ExitStack() as on_success, write_atomically(final, overwrite=overwrite) as path:
         yield path
-        after.enter_context(_out_of_the_way(files_folder(final)))
+        on_success.enter_context(_moved_aside(files_folder(final)))
 
 
 @contextmanager
-def _out_of_the_way(folder: Path) -> Iterator[None]:
-    """Move a folder aside for the time of the block: back if it fails, away if it ends well."""
+def _moved_aside(folder: Path) -> Iterator[None]:
+    """Move a folder aside during the block; then remove it, or move it back after an error."""
     if not folder.exists():
         yield
         return

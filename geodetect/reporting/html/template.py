@@ -1,39 +1,40 @@
-"""Pages from templates: one HTML file that needs nothing else."""
+"""HTML pages from the jinja2 templates in the folder ``templates``."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Mapping
-from importlib.resources import files
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from geodetect.version import __version__
 
+if TYPE_CHECKING:
+    import jinja2
 
-def filled_page(name: str, title: str, *, style: str, sources: str, **parts: str) -> str:
-    """A page as text.
+
+def render(name: str, **values: Any) -> str:
+    """Return a page as HTML.
 
     Args:
-        name: Template of its body.
-        title: Plain text.
-        style: Template of its style sheet.
-        sources: What the page may load besides nothing, as directives of a content security policy.
-        parts: HTML for the other places of the template, by name.
+        name: The template.
+        values: Variables of the template. Texts are escaped.
     """
-    shared = {
-        "title": html.escape(title),
-        "version": html.escape(__version__),
-        "style": template(style),
-        "sources": sources,
-    }
-    return _filled(name, parts | shared | {"head": _filled("head.html", shared).rstrip()})
+    return _load_environment().get_template(name).render(version=__version__, **values)
 
 
-def template(name: str) -> str:
-    """A file of the folder ``templates``."""
-    return (files("geodetect.reporting.html") / "templates" / name).read_text(encoding="utf-8")
+@cache
+def _load_environment() -> jinja2.Environment:
+    import jinja2  # takes a tenth of a second, and only few commands make pages
+    from markupsafe import Markup
 
+    loader = jinja2.PackageLoader("geodetect.reporting.html")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
 
-def _filled(name: str, parts: Mapping[str, str]) -> str:
-    """A template with its places filled, in one pass: nothing in the parts is taken for a place."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template(name))
+    def read_source(name: str) -> Markup:
+        """Return a style sheet or script as it is: its braces are no jinja2 syntax."""
+        return Markup(loader.get_source(environment, name)[0])
+
+    environment.globals["source"] = read_source
+    return environment

@@ -1,4 +1,7 @@
-"""Imagery as a pyramid of small pictures, of which a page loads those in sight."""
+"""Image pyramid: a raster as small image tiles at several resolutions.
+
+A page loads the tiles in view only, at the resolution of the screen.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,23 @@ from PIL import Image
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
 from geodetect.progress import Progress, no_progress
-from geodetect.reporting.drawing.images import PIECE_PX, encoded, is_blank, strip
+from geodetect.reporting.drawing.images import BLOCK_PX, encode_webp, is_transparent, read_strip
 
-INSIDE_PX = 16_000_000  # about 2 MB of page
-BESIDE_PX = 400_000_000  # about 80 MB of files
+TILE_PX = BLOCK_PX  # a strip that is read at once is a row of tiles
+MAX_INSIDE_PX = 16_000_000  # about 2 MB of page
+MAX_BESIDE_PX = 400_000_000  # about 80 MB of files
 
 Placement = Literal["inside", "beside"]
-Save = Callable[[str, bytes], None]
+SaveTile = Callable[[str, bytes], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How imagery is shown.
+class PyramidPlan:
+    """Location and resolution of an image pyramid.
 
     Args:
         placement: ``inside`` the page, or in files ``beside`` it.
-        grid: The pixels of the finest level.
+        grid: The pixels of level 0, the finest.
     """
 
     placement: Placement
@@ -35,91 +39,93 @@ class Plan:
 
     @property
     def levels(self) -> int:
-        """Levels until one picture holds everything; each has half the resolution."""
-        side = max(self.grid.width, self.grid.height)
-        return 1 + max(0, math.ceil(math.log2(side / PIECE_PX)))
+        """Number of levels, of half the resolution each, until one tile holds the raster."""
+        longer_side = max(self.grid.width, self.grid.height)
+        return 1 + max(0, math.ceil(math.log2(longer_side / TILE_PX)))
 
     @property
-    def pieces(self) -> int:
-        """Pictures of the finest level."""
-        across, down = math.ceil(self.grid.width / PIECE_PX), math.ceil(self.grid.height / PIECE_PX)
-        return across * down
+    def finest_tiles(self) -> int:
+        """Number of tiles at level 0."""
+        return math.ceil(self.grid.width / TILE_PX) * math.ceil(self.grid.height / TILE_PX)
 
 
-def plan_imagery(
+def plan_pyramid(
     grid: Grid, *, placement: Literal["auto", "inside", "beside"], gsd_m: float | None = None
-) -> Plan:
-    """Decide where pictures go and how fine they are.
+) -> PyramidPlan:
+    """Decide where the tiles go, and their finest resolution.
 
-    By size: up to ``INSIDE_PX`` pixels go inside the page, more beside it. What exceeds the limit
-    of its place (``INSIDE_PX``, ``BESIDE_PX``) is shown coarser, unless a resolution is given.
+    Rasters of up to ``MAX_INSIDE_PX`` pixels go inside the page, larger ones beside it. The
+    resolution is reduced to stay below ``MAX_INSIDE_PX`` or ``MAX_BESIDE_PX``, unless ``gsd_m``
+    states it.
 
     Args:
         grid: The pixels of the raster.
-        placement: Where; ``auto`` by size.
-        gsd_m: Finest ground resolution in metres; the raster's own is never exceeded.
+        placement: Location of the tiles; ``auto``: by size.
+        gsd_m: Finest ground sampling distance in metres; that of the raster is the limit.
     """
     scale = 1.0 if gsd_m is None or grid.gsd_m is None else min(1.0, grid.gsd_m / gsd_m)
     pixels = grid.width * grid.height * scale**2
-    place: Placement = "inside" if placement == "inside" or (
-        placement == "auto" and pixels <= INSIDE_PX
-    ) else "beside"  # fmt: skip
-    limit = INSIDE_PX if place == "inside" else BESIDE_PX
+    if placement == "auto":
+        placement = "inside" if pixels <= MAX_INSIDE_PX else "beside"
+    limit = MAX_INSIDE_PX if placement == "inside" else MAX_BESIDE_PX
     if gsd_m is None and pixels > limit:
         scale = math.sqrt(limit / pixels)
-    return Plan(place, grid if scale == 1.0 else grid.resampled(scale, scale))
+    return PyramidPlan(placement, grid if scale == 1.0 else grid.resampled(scale, scale))
 
 
-def build(raster: Raster, plan: Plan, save: Save, *, progress: Progress = no_progress) -> None:
-    """Cut a raster into pictures of ``PIECE_PX`` pixels, at all levels.
+def build_pyramid(
+    raster: Raster, plan: PyramidPlan, save: SaveTile, *, progress: Progress = no_progress
+) -> None:
+    """Cut a raster into tiles of ``TILE_PX`` pixels at all levels.
 
     Every pixel is read once: coarser levels are averages of finer ones, made strip by strip, so
-    memory grows with the width of the raster but not with its height. Pictures without any valid
+    memory grows with the width of the raster but not with its height. Tiles without any valid
     pixel are left out.
 
     Args:
         raster: An open raster.
         plan: Resolution and levels.
-        save: Takes ``LEVEL/COLUMN_ROW``, level 0 being the finest, and the WebP file.
-        progress: Told how many pictures of the finest level are done.
+        save: Called with ``LEVEL/COLUMN_ROW`` and the WebP file of each tile.
+        progress: Called with the number of finished tiles at level 0.
 
     Raises:
         RasterError: The pixels cannot be read.
     """
-    strips: Iterator[Image.Image] = _read(raster, plan, progress)
-    strips = _saved(strips, 0, save)
+    strips = _save_strips(_read_strips(raster, plan, progress), 0, save)
     for level in range(1, plan.levels):
-        strips = _saved(_halved(strips), level, save)
+        strips = _save_strips(_halve_strips(strips), level, save)
     for _ in strips:  # each level draws on the one below it
         pass
 
 
-def _read(raster: Raster, plan: Plan, progress: Progress) -> Iterator[Image.Image]:
-    rows = range(0, plan.grid.height, PIECE_PX)
-    for done, y0 in enumerate(rows, start=1):
-        yield strip(raster, plan.grid, y0)
-        progress(plan.pieces * done // len(rows), plan.pieces)
+def _read_strips(raster: Raster, plan: PyramidPlan, progress: Progress) -> Iterator[Image.Image]:
+    starts = range(0, plan.grid.height, TILE_PX)
+    for completed, y0 in enumerate(starts, start=1):
+        yield read_strip(raster, plan.grid, y0)
+        progress(plan.finest_tiles * completed // len(starts), plan.finest_tiles)
 
 
-def _saved(strips: Iterator[Image.Image], level: int, save: Save) -> Iterator[Image.Image]:
-    """Pass strips on, and save their pictures."""
-    for row, image in enumerate(strips):
-        for column, x0 in enumerate(range(0, image.width, PIECE_PX)):
-            piece = image.crop((x0, 0, min(x0 + PIECE_PX, image.width), image.height))
-            if not is_blank(piece):
-                save(f"{level}/{column}_{row}", encoded(piece))
-        yield image
+def _save_strips(
+    strips: Iterator[Image.Image], level: int, save: SaveTile
+) -> Iterator[Image.Image]:
+    """Save the tiles of each strip, and pass the strip on."""
+    for row, strip in enumerate(strips):
+        for column, x0 in enumerate(range(0, strip.width, TILE_PX)):
+            tile = strip.crop((x0, 0, min(x0 + TILE_PX, strip.width), strip.height))
+            if not is_transparent(tile):
+                save(f"{level}/{column}_{row}", encode_webp(tile))
+        yield strip
 
 
-def _halved(strips: Iterator[Image.Image]) -> Iterator[Image.Image]:
-    """Strips of half the resolution, each of two; odd edges keep a pixel of half the weight."""
-    halves = (image.reduce(2) for image in strips)
+def _halve_strips(strips: Iterator[Image.Image]) -> Iterator[Image.Image]:
+    """Join two strips each at half their resolution; odd edges keep a pixel of half the weight."""
+    halves = (strip.reduce(2) for strip in strips)
     for upper in halves:
         lower = next(halves, None)
         if lower is None:
             yield upper
             return
-        both = Image.new("RGBA", (upper.width, upper.height + lower.height))
-        both.paste(upper, (0, 0))
-        both.paste(lower, (0, upper.height))
-        yield both
+        joined = Image.new("RGBA", (upper.width, upper.height + lower.height))
+        joined.paste(upper, (0, 0))
+        joined.paste(lower, (0, upper.height))
+        yield joined

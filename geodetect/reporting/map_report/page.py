@@ -1,37 +1,37 @@
-"""The report page: data, style and program in one HTML file that needs nothing else."""
+"""The report page: one HTML file with data, style and script, which needs no other file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from geodetect.reporting.html.template import filled_page, template
+from geodetect.reporting.html.template import render
 
-# What would end the element that holds the data, or a line of a program, is written as \uXXXX.
+# characters that end a script element, or a line of a script, are written as \uXXXX
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-_SCRIPTS = ("viewer.js", "charts.js", "page.js")
-_SOURCES = "img-src data: file: 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def page_html(title: str, data: Mapping[str, Any]) -> str:
-    """The page as text.
+def render_report(
+    title: str,
+    payload: Mapping[str, Any],
+    *,
+    note: str | None = None,
+    facts: Iterable[tuple[str, str]] = (),
+) -> str:
+    """Return the page as HTML.
 
     Args:
-        title: Of the page, plain text.
-        data: What `geodetect.reporting.map_report.report` gathers, as plain values.
+        title: Heading of the page.
+        payload: Data for the script of the page, as plain values.
+        note: A line below the heading.
+        facts: Names and values below it.
     """
-    return filled_page(
-        "page.html",
-        title,
-        style="page.css",
-        sources=_SOURCES,
-        program="\n".join(map(template, _SCRIPTS)),
-        data=embedded_json(data),
-    )
+    data = embed_json(payload)
+    return render("map_report.html", title=title, note=note, facts=facts, data=data)
 
 
-def embedded_json(data: Mapping[str, Any]) -> str:
-    """Compact JSON that is safe inside a ``script`` element, whatever texts it holds."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def embed_json(values: Mapping[str, Any]) -> str:
+    """Return compact JSON that is safe inside a ``script`` element, whatever texts it holds."""
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.translate(_UNSAFE)

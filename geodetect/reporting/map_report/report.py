@@ -1,4 +1,4 @@
-"""``geodetect report``: detections on their imagery as a page that works offline."""
+"""``geodetect report``: predictions on their imagery as a page that works offline."""
 
 from __future__ import annotations
 
@@ -6,52 +6,58 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 
 from geodetect.progress import Progress, no_progress
-from geodetect.reporting.drawing.canvas import open_to_show
-from geodetect.reporting.html.output_folder import check_page, files_folder, staged_page
-from geodetect.reporting.map_report.gallery import error_gallery, object_chips
-from geodetect.reporting.map_report.image_pyramid import plan_imagery
-from geodetect.reporting.map_report.imagery_store import Imagery, store
-from geodetect.reporting.map_report.page import page_html
-from geodetect.reporting.map_report.payload import facts, scene_content
-from geodetect.reporting.map_report.scene import Scene, load
+from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.layers import (
+    blank_canvas,
+    place_on_canvas,
+    read_prediction_table,
+    read_truth_table,
+)
+from geodetect.reporting.drawing.match_result import match_layers
+from geodetect.reporting.html.output_folder import check_page, files_folder, write_page
+from geodetect.reporting.map_report.gallery import error_thumbnails, prediction_thumbnails
+from geodetect.reporting.map_report.image_pyramid import plan_pyramid
+from geodetect.reporting.map_report.imagery import write_imagery
+from geodetect.reporting.map_report.page import render_report
+from geodetect.reporting.map_report.payload import imagery_facts, map_payload
 from geodetect.settings import ReportSettings
 from geodetect.types import PathLike
 
-COARSE = 1.5  # from this ratio on, objects in coarser imagery come with chips of their own
+COARSER = 1.5  # in imagery that is coarser than the raster by this ratio, objects get thumbnails
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report holds.
+    """Content and size of a report.
 
     Args:
         output: The page.
-        objects: Detections on it.
-        left_out: Detections that are not on the raster.
+        predictions: Number of predictions on it.
+        outside: Number of predictions that are not on the raster and were left out.
         page_bytes: Size of the page.
-        files: Folder of the pictures beside it; None if they are inside, or there are none.
-        pictures: How many pictures the imagery was cut into.
-        picture_bytes: Their size together.
+        folder: Folder of the image tiles beside the page; None if they are inside, or there is no
+            imagery.
+        image_tiles: Number of image tiles.
+        image_bytes: Size of all image tiles.
         imagery_gsd_m: Ground size of the finest pixels shown; None without imagery or CRS.
     """
 
     output: Path
-    objects: int
-    left_out: int
+    predictions: int
+    outside: int
     page_bytes: int
-    files: Path | None
-    pictures: int
-    picture_bytes: int
+    folder: Path | None
+    image_tiles: int
+    image_bytes: int
     imagery_gsd_m: float | None
 
 
 def report(
-    predicted: PathLike | gpd.GeoDataFrame,
+    predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
     raster: str | os.PathLike[str] | None = None,
@@ -60,78 +66,77 @@ def report(
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> ReportSummary:
-    """Write a page that shows detections on their imagery; it works without any network.
+    """Write a page that shows predictions on their imagery; it works without any network.
 
-    The page has a map with boxes over the imagery, a score threshold, a class filter, counts,
-    histograms, and, with truth, precision, recall, their curve and the worst errors. Everything is
-    drawn in the pixels of the raster, so any georeference will do. Small rasters are inside the
-    page; large ones are cut into pictures in a folder beside it, ``report_files``. The same input
-    gives the same files.
+    The page has a map with boxes over the imagery, a score threshold, a class filter, counts and
+    histograms, and with ground truth also precision, recall, their curve and the worst errors.
+    Boxes are drawn in the pixels of the raster, whatever its georeference. Small rasters are
+    embedded in the page; large ones are cut into image tiles in a folder beside it,
+    ``report_files``. The same input gives the same files.
 
     Args:
-        predicted: Vector file of any format and CRS, or a table.
+        predictions: Vector file of any format and CRS, or a table.
         output: The page, ``*.html``.
-        raster: The imagery below; without it boxes are drawn on plain ground.
-        truth: What should have been found, to see what is right.
-        settings: How it is shown.
+        raster: The imagery; None: boxes on a blank map.
+        truth: Ground truth to compare with.
+        settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
-        progress: Told how many pictures of the imagery are done.
+        progress: Called with the number of finished image tiles.
 
     Returns:
-        What was written.
+        Content and size of the report.
 
     Raises:
-        InputError: Files that cannot be used, or that show different places.
+        InputError: Files that cannot be used, or that are of different areas.
         RasterError: The imagery cannot be read.
         OutputError: The page exists, or cannot be written.
     """
     settings, target = settings or ReportSettings(), Path(output)
     check_page(target, overwrite=overwrite)
-    with nullcontext() if raster is None else open_to_show(raster, settings) as image:
-        scene = load(predicted, image, truth, settings)
-        with staged_page(target, overwrite=overwrite) as page:
-            imagery = _imagery(scene, settings, files_folder(page), progress)
-            data = _data(scene, settings, imagery, source=_name(predicted))
-            page.write_text(page_html(data["title"], data), encoding="utf-8")
+    with nullcontext() if raster is None else open_for_display(raster, settings) as opened:
+        tables = [read_prediction_table(predictions, settings)]
+        if truth is not None:
+            tables.append(read_truth_table(truth, settings))
+        canvas = blank_canvas(*tables) if opened is None else RasterCanvas.from_raster(opened)
+        layer = place_on_canvas(tables[0], canvas, name="predictions")
+        default_title = "Predictions"
+        if canvas.raster is not None:
+            default_title += f" in {canvas.raster.name}"
+        elif not isinstance(predictions, gpd.GeoDataFrame):
+            default_title += f" in {Path(predictions).name}"
+        matches = imagery = None
+        if truth is not None:
+            objects = place_on_canvas(tables[1], canvas, name="objects of the ground truth")
+            by_class = False if settings.ignore_classes else None
+            matches = match_layers(layer, objects, iou=settings.iou, by_class=by_class)
+        payload = map_payload(canvas, layer, matches)
+        payload |= {"score_threshold": settings.conf, "errors": None, "thumbnails": []}
+        with write_page(target, overwrite=overwrite) as page:
+            if isinstance(canvas, RasterCanvas):
+                plan = plan_pyramid(canvas.grid, placement=settings.imagery, gsd_m=settings.gsd)
+                imagery = write_imagery(canvas.raster, plan, files_folder(page), progress)
+                if matches is not None:
+                    payload["errors"] = error_thumbnails(
+                        canvas, matches, score_threshold=settings.conf, count=settings.chips
+                    )
+                if canvas.grid.width > COARSER * imagery.grid.width:
+                    payload["thumbnails"] = prediction_thumbnails(canvas, layer)
+            payload["imagery"] = imagery.payload if imagery else None
+            html = render_report(
+                settings.title or default_title,
+                payload,
+                note=settings.note,
+                facts=imagery_facts(canvas),
+            )
+            page.write_text(html, encoding="utf-8")
             page_bytes = page.stat().st_size
     return ReportSummary(
-        target,
-        len(scene.found),
-        scene.found.left_out,
-        page_bytes,
-        files_folder(target) if imagery and imagery.folder else None,
-        imagery.pictures if imagery else 0,
-        imagery.picture_bytes if imagery else 0,
-        imagery.grid.gsd_m if imagery else None,
+        output=target,
+        predictions=len(layer),
+        outside=layer.n_outside,
+        page_bytes=page_bytes,
+        folder=files_folder(target) if imagery and imagery.folder else None,
+        image_tiles=imagery.tiles if imagery else 0,
+        image_bytes=imagery.size_bytes if imagery else 0,
+        imagery_gsd_m=imagery.grid.gsd_m if imagery else None,
     )
-
-
-def _imagery(
-    scene: Scene, settings: ReportSettings, folder: Path, progress: Progress
-) -> Imagery | None:
-    if scene.frame.raster is None:
-        return None
-    plan = plan_imagery(scene.frame.grid, placement=settings.imagery, gsd_m=settings.gsd)
-    return store(scene.frame.raster, plan, folder, progress)
-
-
-def _data(
-    scene: Scene, settings: ReportSettings, imagery: Imagery | None, *, source: str
-) -> dict[str, Any]:
-    """All that the page is made of, as plain values."""
-    subject = scene.frame.raster.name if scene.frame.raster else source
-    coarse = imagery is not None and scene.frame.grid.width > COARSE * imagery.grid.width
-    return {
-        "title": settings.title or (f"Detections in {subject}" if subject else "Detections"),
-        "note": settings.note or "",
-        "facts": facts(scene),
-        "conf": settings.conf,
-        **scene_content(scene),
-        "gallery": error_gallery(scene, conf=settings.conf, count=settings.chips),
-        "chips": object_chips(scene) if coarse else [],
-        "imagery": imagery.content if imagery else None,
-    }
-
-
-def _name(source: PathLike | gpd.GeoDataFrame) -> str:
-    return "" if isinstance(source, gpd.GeoDataFrame) else Path(source).name

@@ -1,77 +1,72 @@
-"""What the page of a training says in numbers: key figures, card, labels and split."""
+"""Tables of a training report: key figures, model card, labels and split, as texts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import geopandas as gpd
 
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.progress import duration
-from geodetect.reporting.html import markup
 from geodetect.reporting.training_report.run import TrainingRun
 
-NAMES = {
+METRIC_NAMES = {
     "ap50": "AP50",
     "f1": "F1",
     "precision": "Precision",
     "recall": "Recall",
     "ap50_95": "AP50:95",
     "ece": "Calibration error",
-    "objects": "Objects held out",
+    "objects": "Holdout objects",
 }
-MOST_RASTERS = 30  # rows of a table
+MAX_RASTERS = 30  # rows of a table
+
+Facts = list[tuple[str, str]]
+Rows = list[tuple[str, ...]]
 
 
-def key_figures(run: TrainingRun) -> list[tuple[str, str]]:
-    """The figures at the top of the page, as names and values."""
-    metrics = run.card.metrics if run.card is not None else {}
-    figures = run.class_figures()
-    if not metrics and figures:
-        at = figures[-1].at_threshold
-        rates = {"f1": at.f1, "precision": at.precision, "recall": at.recall}
-        metrics = {"ap50": figures[-1].ap50, **rates, "objects": figures[-1].n_truth}
-    rows = [
-        (name, f"{metrics[key]:,.0f}" if key == "objects" else share(metrics[key]))
-        for key, name in NAMES.items()
+def key_figures(run: TrainingRun) -> Facts:
+    """Return names and values of the key figures: accuracy, score threshold, steps and time."""
+    card, log = run.card, run.log
+    metrics = card.metrics if card is not None else {}
+    classes = run.class_metrics()
+    if not metrics and classes:
+        overall, point = classes[-1], classes[-1].at_threshold
+        metrics = {"ap50": overall.ap50, "f1": point.f1, "precision": point.precision}
+        metrics |= {"recall": point.recall, "objects": overall.n_truth}
+    facts = [
+        (name, f"{metrics[key]:,.0f}" if key == "objects" else format_fraction(metrics[key]))
+        for key, name in METRIC_NAMES.items()
         if key in metrics
     ]
-    if run.card is not None or figures:
-        rows.append(("Score threshold", f"{run.conf:.2f}"))
-    return rows + _effort(run)
+    if card is not None or classes:
+        facts.append(("Score threshold", f"{run.score_threshold:.2f}"))
+    if card is not None and card.training.steps:
+        facts.append(("Steps", f"{card.training.steps:,}"))
+    elif log is not None and len(log):
+        facts.append(("Steps", f"{log['step'].max():,.0f}"))
+    if log is not None and "seconds" in log and math.isfinite(log["seconds"].max()):
+        facts.append(("Time", duration(log["seconds"].max())))
+    return facts
 
 
-def _effort(run: TrainingRun) -> list[tuple[str, str]]:
-    """Steps and time."""
-    rows = []
-    if run.card is not None and run.card.training.steps:
-        rows.append(("Steps", f"{run.card.training.steps:,}"))
-    elif run.history is not None and len(run.history):
-        rows.append(("Steps", f"{run.history['step'].max():,.0f}"))
-    if run.history is not None and "seconds" in run.history and len(run.history):
-        seconds = run.history["seconds"].max()
-        if math.isfinite(seconds):
-            rows.append(("Time", duration(seconds)))
-    return rows
-
-
-def card_facts(card: ModelCard) -> list[tuple[str, str]]:
-    """What the model says of itself, as names and values; what it does not say is left out."""
+def card_facts(card: ModelCard) -> Facts:
+    """Return names and values of a model card, without those that it does not state."""
     training, network = card.training, card.network
-    rows = [
+    facts = [
         ("Classes", ", ".join(card.classes)),
         ("Resolution", f"{card.gsd_m:g} m per pixel" if card.gsd_m else "any"),
-        ("Works on", _range(card.gsd_range_m)),
-        ("Object size", _sizes(card.object_size_m)),
+        ("Resolution range", _format_gsd_range(card.gsd_range_m)),
+        ("Object size", _format_object_sizes(card.object_size_m)),
         ("Bands", ", ".join(card.bands or ())),
-        ("Tile", f"{card.tile_px} px"),
+        ("Tile size", f"{card.tile_px} px"),
         ("Score threshold", f"{card.conf:g}"),
-        ("Calibration", _calibration(card.calibration, card.classes)),
-        ("Duplicates", f"from an IoU of {card.iou:g}"),
-        ("Learned from", f"{training.objects:,} objects" if training.objects else ""),
-        ("Started from", training.initial_weights),
+        ("Calibration", _format_calibration(card.calibration, card.classes)),
+        ("NMS threshold", f"IoU {card.iou:g}"),
+        ("Training objects", f"{training.objects:,}" if training.objects else ""),
+        ("Initial weights", training.initial_weights),
         ("Licence", training.licence),
     ]
     if network is not None:
@@ -79,104 +74,99 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
             f"{stride} px: {', '.join(f'{size:g}' for size in sizes)}"
             for stride, sizes in zip(network.strides, network.anchor_sizes_px, strict=True)
         )
-        rows += [
+        facts += [
             ("Backbone", f"{network.backbone}, {network.trunk_stages} stages"),
-            ("Pyramid", f"{network.fpn_channels} channels"),
-            ("Convolutions of a head", f"{network.head_convs}"),
+            ("Feature pyramid", f"{network.fpn_channels} channels"),
+            ("Convolutions per head", f"{network.head_convs}"),
             ("Anchor sizes", f"{anchors} (px, by stride)"),
             ("Anchor ratios", ", ".join(f"{ratio:g}" for ratio in network.anchor_ratios)),
         ]
-    return [(name, value) for name, value in rows if value]
+    return [(name, value) for name, value in facts if value]
 
 
-def settings_table(card: ModelCard) -> str:
-    """The settings of the training, as a table."""
-    rows = [(name, "" if v is None else str(v)) for name, v in card.training.settings.items()]
-    return markup.table(("Setting", "Value"), rows)
+def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of a label check, from its JSON.
 
-
-def label_parts(labels: Mapping[str, Any]) -> Iterator[str]:
-    """Findings and sizes of a label check."""
-    rasters = labels.get("rasters", 0)
-    yield markup.paragraph(
-        f"{labels.get('objects', 0):,} of {labels.get('labels', 0):,} labels lie on the imagery of "
+    Returns:
+        ``summary``, a sentence; ``findings``, style and text of each; ``sizes`` of the objects and
+        ``recall`` of the anchors, rows of tables.
+    """
+    rasters = report.get("rasters", 0)
+    summary = (
+        f"{report.get('objects', 0):,} of {report.get('labels', 0):,} labels lie on the imagery of "
         f"{rasters:,} {'raster' if rasters == 1 else 'rasters'}, "
-        f"{labels.get('area_km2', 0.0):,.3g} km²."
+        f"{report.get('area_km2', 0.0):,.3g} km²."
     )
-    for finding in labels.get("findings", ()):
+    findings = []
+    for finding in report.get("findings", ()):
         severity = finding.get("severity", "note")
-        kind = {"error": "error", "warning": "warning"}.get(severity, "soft")
         text = f"{finding.get('topic', '')}: {finding.get('text', '')}"
-        yield markup.paragraph(text[:1].upper() + text[1:], kind=kind)
+        style = severity if severity in ("error", "warning") else "muted"
+        findings.append((style, text[:1].upper() + text[1:]))
+    percentiles = ("width_m", "length_m", "width_px", "length_px")
     sizes = [
         (
-            one["name"],
-            f"{one['objects']:,}",
-            *(_percentiles(one[key]) for key in ("width_m", "length_m", "width_px", "length_px")),
+            row["name"],
+            f"{row['objects']:,}",
+            *(" / ".join(f"{value:g}" for value in row[key]) for key in percentiles),
         )
-        for one in labels.get("sizes", ())
+        for row in report.get("sizes", ())
     ]
-    if sizes:
-        yield markup.heading("Sizes (5th, 50th and 95th percentile)")
-        yield markup.table(
-            ("Class", "Objects", "Width m", "Length m", "Width px", "Length px"), sizes
-        )
     recall = [
-        (_size_range(one["low_px"], one["high_px"]), f"{one['objects']:,}", share(one["recall"]))
-        for one in labels.get("recall", ())
-        if one["objects"]
+        (
+            _format_size_range(row["low_px"], row["high_px"]),
+            f"{row['objects']:,}",
+            format_fraction(row["recall"]),
+        )
+        for row in report.get("recall", ())
+        if row["objects"]
     ]
-    if recall:
-        yield markup.heading("Best-possible recall of the anchors")
-        yield markup.table(("Size", "Objects", "Recall"), recall)
+    return {"summary": summary, "findings": findings, "sizes": sizes, "recall": recall}
 
 
-def split_table(split: gpd.GeoDataFrame) -> str:
-    """Ground and objects of each raster by role, as a table."""
-    sums = split.groupby("role")[["area_m2", "objects"]].sum()
-    rows = [("All", role, *_ground(one)) for role, one in sums.iterrows()]
-    by_raster = split.groupby(["raster", "role"], sort=False)[["area_m2", "objects"]].sum()
+def split_rows(split: gpd.GeoDataFrame) -> Rows:
+    """Return area and objects of each raster by role, as rows of a table."""
+    columns = ["area_m2", "objects"]
+    sums = split.groupby("role")[columns].sum()
+    rows: Rows = [("All", role, *_format_area_and_objects(row)) for role, row in sums.iterrows()]
+    by_raster = split.groupby(["raster", "role"], sort=False)[columns].sum()
     if split["raster"].nunique() > 1:
-        chosen = by_raster.iloc[:MOST_RASTERS]
-        rows += [(name, role, *_ground(one)) for (name, role), one in chosen.iterrows()]
-        if len(by_raster) > MOST_RASTERS:
-            rows.append((f"and {len(by_raster) - MOST_RASTERS:,} more", "", "", ""))
-    return markup.table(("Raster", "Role", "Area km²", "Objects"), rows)
+        for (raster, role), row in by_raster.iloc[:MAX_RASTERS].iterrows():
+            rows.append((raster, role, *_format_area_and_objects(row)))
+        if len(by_raster) > MAX_RASTERS:
+            rows.append((f"and {len(by_raster) - MAX_RASTERS:,} more", "", "", ""))
+    return rows
 
 
-def share(value: float) -> str:
-    """Three decimals, or a dash where a figure is not defined."""
+def format_fraction(value: float) -> str:
+    """Return three decimals, or a dash for NaN."""
     return f"{value:.3f}" if math.isfinite(value) else "-"
 
 
-def _ground(row: Any) -> tuple[str, str]:
+def _format_area_and_objects(row: Any) -> tuple[str, str]:
     return f"{row['area_m2'] / 1e6:.3f}", f"{row['objects']:,.0f}"
 
 
-def _percentiles(values: Sequence[float]) -> str:
-    return " / ".join(f"{value:g}" for value in values)
-
-
-def _size_range(low: float, high: float | None) -> str:
+def _format_size_range(low: float, high: float | None) -> str:
     if high is None:
         return f"from {low:g} px" if low else "all"
     return f"{low:g} to {high:g} px"
 
 
-def _range(gsd_m: tuple[float, float] | None) -> str:
+def _format_gsd_range(gsd_m: tuple[float, float] | None) -> str:
     return "" if gsd_m is None else f"{gsd_m[0]:g} to {gsd_m[1]:g} m per pixel"
 
 
-def _sizes(sizes_m: tuple[float, float, float] | None) -> str:
+def _format_object_sizes(sizes_m: tuple[float, float, float] | None) -> str:
     if sizes_m is None:
         return ""
-    small, middle, large = sizes_m
-    return f"{small:g} to {large:g} m, mostly about {middle:g} m"
+    small, median, large = sizes_m
+    return f"{small:g} to {large:g} m, mostly about {median:g} m"
 
 
-def _calibration(calibration: Calibration | None, classes: Sequence[str]) -> str:
+def _format_calibration(calibration: Calibration | None, classes: Sequence[str]) -> str:
     if calibration is None:
-        return "none: scores as the network gives them"
+        return "none: scores are those of the network"
     lines = zip(classes, calibration.slope, calibration.intercept, strict=True)
     texts = [(name, f"sigmoid({a:.3g} * logit {b:+.3g})") for name, a, b in lines]
     return texts[0][1] if len(texts) == 1 else "; ".join(f"{n}: {text}" for n, text in texts)

@@ -1,4 +1,4 @@
-"""What a training left in its run folder."""
+"""Run folder of a training, as far as its files exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
 from geodetect.types import PathLike
 
-HISTORY, VALIDATION, SPLIT, LABELS = (
+METRICS, VALIDATION, SPLIT, LABELS = (
     "metrics.csv",
     "validation.gpkg",
     "split.geojson",
@@ -28,7 +28,7 @@ HISTORY, VALIDATION, SPLIT, LABELS = (
 )
 BEST_MODEL = "best.safetensors"
 ALL_CLASSES = "all classes"
-IOU = 0.5  # of the matches in the file
+IOU = 0.5  # of the matches in validation.gpkg
 COLUMNS = {
     "detections": ("class", "score", "correct", "raw_score", "raster"),
     "truth": ("class", "found_score", "raster"),
@@ -38,82 +38,93 @@ COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """A run folder, as far as it is filled.
+    """Content of a run folder; None for files that do not exist.
 
     Args:
-        folder: Where it is.
+        folder: The run folder.
         card: The card of the model.
-        history: One row per log entry: ``step`` and what was measured there.
-        detections: Detections on held-out ground, the surest first, with ``correct``,
-            ``raw_score``, ``source``.
-        truth: Objects on held-out ground with ``found_score``, ``source``.
-        split: Ground that was learned from and held out.
-        labels: What the label check found.
+        log: ``metrics.csv``: one row per log entry, with ``step`` and the values at that step.
+        detections: Detections on the holdout in descending order of their scores, with
+            ``correct``, ``raw_score``, ``source``.
+        truth: Objects of the ground truth on the holdout, with ``found_score``, ``source``.
+        split: Areas of training and holdout.
+        labels: Report of the label check.
     """
 
     folder: Path
     card: ModelCard | None
-    history: pd.DataFrame | None
+    log: pd.DataFrame | None
     detections: gpd.GeoDataFrame | None
     truth: gpd.GeoDataFrame | None
     split: gpd.GeoDataFrame | None
     labels: dict[str, Any] | None
 
     @property
-    def conf(self) -> float:
-        """The threshold of the model; without its card, that of the highest F1."""
+    def name(self) -> str:
+        """Name of the model or, without its card, of the folder."""
+        return self.card.name if self.card is not None else self.folder.resolve().name
+
+    @property
+    def score_threshold(self) -> float:
+        """Score threshold of the model or, without its card, that of the highest F1."""
         if self.card is not None:
             return self.card.conf
-        figures = self.class_figures(threshold=1.0)
-        return figures[-1].best_f1.score_threshold if figures else 1.0
+        metrics = self.class_metrics(score_threshold=1.0)
+        return metrics[-1].best_f1.score_threshold if metrics else 1.0
 
-    def class_figures(self, *, threshold: float | None = None) -> list[ClassMetrics]:
-        """Figures of each class on held-out ground; last of all if there are several.
+    def class_metrics(self, *, score_threshold: float | None = None) -> list[ClassMetrics]:
+        """Compute the metrics of each class on the holdout, and last of all if there are several.
 
         Args:
-            threshold: Score from which detections count; None: ``conf``.
+            score_threshold: Of the counts; None: that of the model.
         """
         if self.detections is None or self.truth is None:
             return []
-        conf = self.conf if threshold is None else threshold
+        threshold = self.score_threshold if score_threshold is None else score_threshold
         names = sorted({*self.truth["class"], *self.detections["class"]})
-        figures = [self._figures(name, conf) for name in names]
+        metrics = [
+            _class_metrics(
+                name,
+                self.detections[self.detections["class"] == name],
+                self.truth[self.truth["class"] == name],
+                threshold,
+            )
+            for name in names
+        ]
         if len(names) > 1:
-            figures.append(self._figures(None, conf))
-        return figures
+            metrics.append(_class_metrics(ALL_CLASSES, self.detections, self.truth, threshold))
+        return metrics
 
-    def _figures(self, name: str | None, conf: float) -> ClassMetrics:
-        assert self.detections is not None
-        assert self.truth is not None
-        found, truth = self.detections, self.truth
-        if name is not None:
-            found, truth = found[found["class"] == name], truth[truth["class"] == name]
-        correct = found["correct"].to_numpy(bool)
-        truth_of = np.where(correct, 0, -1)  # which object it was plays no role here
-        scores = found["score"].to_numpy(np.float64)
-        matches = Matches(truth_of, np.zeros(len(found)), scores, len(truth), IOU)
-        curve, ap = precision_recall_curve(matches), average_precision(matches)
-        return ClassMetrics(
-            class_name=ALL_CLASSES if name is None else name,
-            n_predicted=len(found),
-            n_truth=len(truth),
-            ap=ap,
-            ap50=ap,
-            ap75=float("nan"),
-            ap50_95=float("nan"),
-            at_threshold=curve.at(conf),
-            best_f1=curve.best_f1(),
-            curve=curve,
-        )
+
+def _class_metrics(
+    name: str, detections: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, score_threshold: float
+) -> ClassMetrics:
+    # precision and recall depend on whether a detection matches an object, not on which one
+    truth_rows = np.where(detections["correct"].to_numpy(bool), 0, -1)
+    scores = detections["score"].to_numpy(np.float64)
+    matches = Matches(truth_rows, np.zeros(len(detections)), scores, len(truth), IOU)
+    curve, ap = precision_recall_curve(matches), average_precision(matches)
+    return ClassMetrics(
+        class_name=name,
+        n_predicted=len(detections),
+        n_truth=len(truth),
+        ap=ap,
+        ap50=ap,
+        ap75=float("nan"),
+        ap50_95=float("nan"),
+        at_threshold=curve.at(score_threshold),
+        best_f1=curve.best_f1(),
+        curve=curve,
+    )
 
 
 def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
-    """Read what is there of a run folder.
+    """Read a run folder.
 
     Args:
         folder: The run folder.
-        model: File of the model; None: ``best.safetensors`` or the latest one in the folder, else
-            the one beside it that the folder is named after.
+        model: The model file; None: ``best.safetensors`` or the latest one in the folder, else the
+            one beside it that has the name of the folder.
 
     Raises:
         InputError: There is no such folder, or a file in it is damaged.
@@ -121,24 +132,24 @@ def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; expected the run folder of a training")
-    file = model if model is not None else model_file(path)
-    detections, truth = (_layer(path / VALIDATION, name) for name in ("detections", "truth"))
+    file = model if model is not None else find_model(path)
+    detections, truth = (_read_layer(path / VALIDATION, name) for name in ("detections", "truth"))
     if detections is not None:
         detections = detections.sort_values("score", ascending=False, kind="stable")
         detections = detections.reset_index(drop=True)
     return TrainingRun(
         path,
         None if file is None else load_card(file),
-        _history(path / HISTORY),
+        _read_log(path / METRICS),
         detections,
         truth,
-        _layer(path / SPLIT, "split"),
-        _labels(path / LABELS),
+        _read_layer(path / SPLIT, "split"),
+        _read_labels(path / LABELS),
     )
 
 
-def model_file(folder: Path) -> Path | None:
-    """The model of a run folder such as ``NAME_run``: in it, or ``NAME.safetensors`` beside it."""
+def find_model(folder: Path) -> Path | None:
+    """Return the model of a run folder ``NAME_run``: in it, or ``NAME.safetensors`` beside it."""
     inside = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
     if inside:
         return folder / BEST_MODEL if (folder / BEST_MODEL) in inside else inside[-1]
@@ -148,18 +159,18 @@ def model_file(folder: Path) -> Path | None:
     return max(named, key=lambda f: len(f.stem), default=None)
 
 
-def _layer(path: Path, name: str) -> gpd.GeoDataFrame | None:
+def _read_layer(path: Path, name: str) -> gpd.GeoDataFrame | None:
     if not path.exists():
         return None
     source = f"{path}|layername={name}" if path.suffix == ".gpkg" else path
     table = read_features(source, Role(f"the {name}", ""))
-    lacking = [column for column in COLUMNS[name] if column not in table]
-    if lacking:
-        raise InputError(f"{path}: the layer {name} has no column {lacking[0]!r}")
+    missing = [column for column in COLUMNS[name] if column not in table]
+    if missing:
+        raise InputError(f"{path}: the layer {name} has no column {missing[0]!r}")
     return table if "source" in table else table.assign(source=table["raster"])
 
 
-def _history(path: Path) -> pd.DataFrame | None:
+def _read_log(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
@@ -172,7 +183,7 @@ def _history(path: Path) -> pd.DataFrame | None:
     return numbers[numbers["step"].notna()].sort_values("step", kind="stable")
 
 
-def _labels(path: Path) -> dict[str, Any] | None:
+def _read_labels(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:

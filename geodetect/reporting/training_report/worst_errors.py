@@ -1,10 +1,8 @@
-"""The worst errors of a model on held-out ground, as chips and as contact sheets."""
+"""The worst errors of a model on the holdout, as thumbnails."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,121 +10,113 @@ from PIL import Image
 
 from geodetect.errors import InputError, RasterError
 from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
-from geodetect.reporting.drawing.canvas import RasterFrame, open_to_show, raster_frame
-from geodetect.reporting.drawing.contact_sheet import CHIP_PX
-from geodetect.reporting.drawing.layers import Objects, place
-from geodetect.reporting.drawing.match_result import rank_misses
-from geodetect.reporting.drawing.object_images import chip, outlines_near
+from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.contact_sheet import THUMBNAIL_PX, Captioned
+from geodetect.reporting.drawing.layers import place_on_canvas
+from geodetect.reporting.drawing.match_result import rank_false_negatives
+from geodetect.reporting.drawing.thumbnails import draw_thumbnail, outlines_near
 from geodetect.settings import PictureSettings
 from geodetect.types import IntArray
 
-Pictures = dict[Any, Image.Image]  # by row
-
 
 @dataclass(frozen=True)
-class ErrorChips:
-    """The worst errors of a kind.
+class WorstErrors:
+    """The worst errors of one kind.
 
     Args:
-        total: How many errors of the kind there are.
-        chips: Pictures of the worst, with captions, the worst first.
-        unread: Why rasters could not be shown, by name.
+        total: Number of errors of the kind.
+        thumbnails: The worst errors with captions, the worst first.
+        unreadable: Names of rasters that could not be read, with the reason.
     """
 
     total: int
-    chips: tuple[tuple[Image.Image, str], ...]
-    unread: dict[str, str]
+    thumbnails: tuple[Captioned, ...]
+    unreadable: dict[str, str]
 
 
-def worst_misses(truth: gpd.GeoDataFrame, conf: float) -> IntArray:
-    """Rows of objects that no detection of at least this score found, as `rank_misses` has them."""
+def worst_false_negatives(truth: gpd.GeoDataFrame, score_threshold: float) -> IntArray:
+    """Return rows of the objects without a prediction, in the order of `rank_false_negatives`."""
     scores = truth["found_score"].to_numpy(np.float64)
-    return rank_misses(scores, truth.bounds.to_numpy(), least=conf)
+    return rank_false_negatives(scores, truth.bounds.to_numpy(), threshold=score_threshold)
 
 
-def worst_false_alarms(detections: gpd.GeoDataFrame, conf: float) -> IntArray:
-    """Rows of detections of at least this score that show no object, the surest first."""
+def worst_false_positives(detections: gpd.GeoDataFrame, score_threshold: float) -> IntArray:
+    """Return rows of the false positives, the highest scores first."""
     scores = detections["score"].to_numpy(np.float64)
-    wrong = np.flatnonzero((scores >= conf) & ~detections["correct"].to_numpy(bool))
-    return wrong[np.argsort(-scores[wrong], kind="stable")]
+    rows = np.flatnonzero((scores >= score_threshold) & ~detections["correct"].to_numpy(bool))
+    return rows[np.argsort(-scores[rows], kind="stable")]
 
 
-def error_chips(
-    detections: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, *, conf: float, count: int
-) -> tuple[ErrorChips, ErrorChips]:
-    """Chips of the worst misses and of the worst false alarms.
+def draw_worst_errors(
+    detections: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, *, score_threshold: float, count: int
+) -> tuple[WorstErrors, WorstErrors]:
+    """Draw the worst false negatives and the worst false positives.
 
     Args:
         detections: With ``class, score, correct, raster, source``.
         truth: With ``class, found_score, raster, source``, in the same CRS.
-        conf: Score from which detections count.
-        count: Most chips of a kind.
+        score_threshold: The score threshold.
+        count: Greatest number of thumbnails of each kind.
     """
-    missed, wrong = worst_misses(truth, conf), worst_false_alarms(detections, conf)
-    shown = truth.iloc[missed[:count]], detections.iloc[wrong[:count]]
-    sure = detections[detections["score"] >= conf]
-    several = len({*truth["class"], *detections["class"]}) > 1
-    pictures: tuple[Pictures, Pictures] = ({}, {})
-    unread: dict[str, str] = {}
-    for source in dict.fromkeys([*shown[0]["source"], *shown[1]["source"]]):
-        own = [table[table["source"] == source] for table in shown]
-        others = [table[table["source"] == source] for table in (truth, sure)]
-        try:
-            drawn = _on_one_raster(source, own, others, conf)
-        except (RasterError, InputError) as error:
-            unread[source] = str(error)
-            continue
-        for kept, new in zip(pictures, drawn, strict=True):
-            kept.update(new)
-    misses, alarms = (
-        ErrorChips(
-            total,
-            tuple(
-                (images[row], _caption(record, is_class_shown=several))
-                for row, record in table.iterrows()
-                if row in images
-            ),
-            {
-                name: unread[source]
-                for name, source in zip(table["raster"], table["source"], strict=True)
-                if source in unread
-            },
-        )
-        for total, table, images in zip((len(missed), len(wrong)), shown, pictures, strict=True)
+    false_negatives = truth.iloc[worst_false_negatives(truth, score_threshold)]
+    false_positives = detections.iloc[worst_false_positives(detections, score_threshold)]
+    above = detections[detections["score"] >= score_threshold]
+    with_class = len({*truth["class"], *detections["class"]}) > 1
+    negatives, positives = (
+        _draw_errors(errors.iloc[:count], len(errors), truth, above, score_threshold, with_class)
+        for errors in (false_negatives, false_positives)
     )
-    return misses, alarms
+    return negatives, positives
 
 
-def _on_one_raster(
-    source: str, shown: Sequence[gpd.GeoDataFrame], others: Sequence[gpd.GeoDataFrame], conf: float
-) -> list[Pictures]:
-    """Chips of some misses and false alarms by their row, drawn with all that is near them."""
-    with open_to_show(source, PictureSettings()) as raster:
-        frame = raster_frame(raster)
-        truth, sure = (_placed(table, frame) for table in others)
-        found = sure.table["correct"].to_numpy(bool)
-        missed = ~(truth.table["found_score"].to_numpy(np.float64) >= conf)
-        layers = [
-            (truth.boxes[missed], FALSE_NEGATIVE),
-            (sure.boxes[found], TRUE_POSITIVE),
-            (sure.boxes[~found], FALSE_POSITIVE),
-        ]
-        return [
-            {
-                row: chip(frame, box, side_px=CHIP_PX, outlines=outlines_near(frame, box, layers))
-                for row, box in zip(placed.table["row"], placed.boxes, strict=True)
-            }
-            for placed in (_placed(table, frame) for table in shown)
-        ]
+def _draw_errors(
+    errors: gpd.GeoDataFrame,
+    total: int,
+    truth: gpd.GeoDataFrame,
+    detections: gpd.GeoDataFrame,
+    score_threshold: float,
+    with_class: bool,
+) -> WorstErrors:
+    """Draw errors of one kind, raster by raster, with the objects and detections near them."""
+    images: dict[int, Image.Image] = {}  # by row
+    reasons: dict[str, str] = {}  # by the source of the raster
+    for source, table in errors.groupby("source", sort=False):
+        try:
+            with open_for_display(source, PictureSettings()) as raster:
+                canvas = RasterCanvas.from_raster(raster)
+                placed, objects, predictions = (
+                    place_on_canvas(layer[layer["source"] == source], canvas, name="objects")
+                    for layer in (table.assign(row=table.index), truth, detections)
+                )
+                is_correct = predictions.table["correct"].to_numpy(bool)
+                is_missed = ~(objects.table["found_score"].to_numpy(np.float64) >= score_threshold)
+                layers = [
+                    (objects.boxes[is_missed], FALSE_NEGATIVE),
+                    (predictions.boxes[is_correct], TRUE_POSITIVE),
+                    (predictions.boxes[~is_correct], FALSE_POSITIVE),
+                ]
+                images |= {
+                    row: draw_thumbnail(
+                        canvas,
+                        box,
+                        size_px=THUMBNAIL_PX,
+                        outlines=outlines_near(canvas, box, layers),
+                    )
+                    for row, box in zip(placed.table["row"], placed.boxes, strict=True)
+                }
+        except (RasterError, InputError) as error:
+            reasons[source] = str(error)
+    names = dict(zip(errors["source"], errors["raster"], strict=True))
+    thumbnails = tuple(
+        (images[row], _caption(record, with_class=with_class))
+        for row, record in errors.iterrows()
+        if row in images
+    )
+    return WorstErrors(total, thumbnails, {names[s]: reason for s, reason in reasons.items()})
 
 
-def _placed(table: gpd.GeoDataFrame, frame: RasterFrame) -> Objects:
-    """Objects on the raster, with their ``row`` in the whole table."""
-    return place(table.assign(row=table.index), frame, what="objects")
-
-
-def _caption(record: gpd.GeoSeries, *, is_class_shown: bool) -> str:
-    """Score, and class if there are several."""
+def _caption(record: gpd.GeoSeries, *, with_class: bool) -> str:
+    """Return the score, and with several classes the class."""
     score = record["score"] if "score" in record else record["found_score"]
-    text = "not found" if np.isnan(score) else f"score {score:.3f}"
-    return f"{text}   {record['class']}" if is_class_shown else text
+    text = "no prediction" if np.isnan(score) else f"score {score:.3f}"
+    return f"{text}   {record['class']}" if with_class else text

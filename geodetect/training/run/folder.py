@@ -43,8 +43,8 @@ PAGE_FILES = (  # that ``reporting.training_page`` adds
     "precision-recall.png",
     "f1.png",
     "reliability.png",
-    "misses.png",
-    "false-alarms.png",
+    "false-negatives.png",
+    "false-positives.png",
 )
 TENSORBOARD = "events.out.tfevents.*"
 # what a new training in place of another removes; all else in a folder stays

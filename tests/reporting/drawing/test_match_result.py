@@ -1,4 +1,4 @@
-"""Which errors are the worst."""
+"""Matches of predictions and ground truth, and the order of the errors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from geodetect.reporting.drawing.layers import Objects
-from geodetect.reporting.drawing.match_result import Judgement, judge
+from geodetect.reporting.drawing.layers import CanvasLayer
+from geodetect.reporting.drawing.match_result import MatchResult, match_layers
 
 
-def objects(boxes: Sequence[Sequence[float]], scores: Sequence[float] | None = None) -> Objects:
+def objects(boxes: Sequence[Sequence[float]], scores: Sequence[float] | None = None) -> CanvasLayer:
     array = np.array(boxes, float).reshape(-1, 4)
     columns = {"class": ["pool"] * len(array)} | ({} if scores is None else {"score": scores})
-    return Objects(
+    return CanvasLayer(
         gpd.GeoDataFrame(columns, geometry=shapely.box(*array.T), crs="EPSG:2154"), array
     )
 
@@ -24,33 +24,33 @@ def square(x: float, side: float = 10) -> list[float]:
     return [x, 0, x + side, side]
 
 
-def example() -> Judgement:
+def example() -> MatchResult:
     truth = objects([square(0), square(100, 20), square(200), square(300, 40), square(400)])
-    found = objects([square(0), square(50), square(401), square(200), square(60)],
+    predictions = objects([square(0), square(50), square(401), square(200), square(60)],
                     [0.9, 0.8, 0.7, 0.4, 0.3])  # fmt: skip
-    return judge(found, truth, iou=0.5)
+    return match_layers(predictions, truth, iou=0.5)
 
 
-def test_each_detection_knows_its_object_and_each_object_its_detection():
-    judgement = example()
-    assert judgement.truth_of.tolist() == [0, -1, 4, 2, -1]
-    assert judgement.found_by.tolist() == [0, -1, 3, -1, 2]
+def test_each_prediction_has_the_row_of_its_object_and_each_object_that_of_its_prediction():
+    matches = example()
+    assert matches.truth_rows.tolist() == [0, -1, 4, 2, -1]
+    assert matches.prediction_rows.tolist() == [0, -1, 3, -1, 2]
 
 
-def test_false_alarms_come_the_surest_first():
-    assert example().worst_false_alarms(5, 10).tolist() == [1, 4]
-    assert example().worst_false_alarms(5, 1).tolist() == [1]
-    assert example().worst_false_alarms(1, 10).tolist() == []
+def test_false_positives_come_in_descending_order_of_their_scores():
+    assert example().false_positives(5).tolist() == [1, 4]
+    assert example().false_positives(1).tolist() == []
 
 
-def test_misses_come_the_largest_first_and_those_found_unsurely_last():
-    assert example().worst_misses(5, 10).tolist() == [3, 1]
-    assert example().worst_misses(3, 10).tolist() == [3, 1, 2]
-    assert example().worst_misses(0, 10).tolist() == [3, 1, 2, 4, 0]
-    assert example().worst_misses(0, 2).tolist() == [3, 1]
+def test_misses_come_the_largest_first_and_those_with_a_prediction_below_the_threshold_last():
+    assert example().false_negatives(5).tolist() == [3, 1]
+    assert example().false_negatives(3).tolist() == [3, 1, 2]
+    assert example().false_negatives(0).tolist() == [3, 1, 2, 4, 0]
 
 
-def test_layers_without_objects_can_be_judged():
-    nothing = objects([], [])
-    assert judge(nothing, objects([square(0)]), iou=0.5).worst_misses(0, 9).tolist() == [0]
-    assert judge(objects([square(0)], [0.5]), objects([]), iou=0.5).truth_of.tolist() == [-1]
+def test_layers_without_objects_can_be_matched():
+    empty = objects([], [])
+    assert match_layers(empty, objects([square(0)]), iou=0.5).false_negatives(0).tolist() == [0]
+    assert match_layers(objects([square(0)], [0.5]), objects([]), iou=0.5).truth_rows.tolist() == [
+        -1
+    ]

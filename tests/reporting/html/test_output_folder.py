@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from geodetect.errors import OutputError
-from geodetect.reporting.html.output_folder import INDEX, check_page, files_folder, staged_page
+from geodetect.reporting.html.output_folder import INDEX, check_page, files_folder, write_page
 
 
 def write(page: Path, text: str, *, overwrite: bool = False, beside: bool = True) -> None:
-    with staged_page(page, overwrite=overwrite) as path:
+    with write_page(page, overwrite=overwrite) as path:
         path.write_text(text)
         if beside:
             folder = files_folder(path)
@@ -41,10 +41,10 @@ def test_a_new_page_replaces_the_old_one_with_all_its_pictures(tmp_path: Path):
 def test_without_overwrite_nothing_is_touched(tmp_path: Path):
     write(tmp_path / "a.html", "one")
     before = content(tmp_path)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite"):
         write(tmp_path / "a.html", "two")
     (tmp_path / "a.html").unlink()
-    with pytest.raises(OutputError, match="a_files already exists; replace it with --overwrite"):
+    with pytest.raises(OutputError, match="a_files already exists; set `overwrite` to replace it"):
         write(tmp_path / "a.html", "two")
     assert content(tmp_path) == before - {"a.html"}
 
@@ -54,7 +54,7 @@ def test_a_failure_leaves_the_old_page_and_no_traces(tmp_path: Path):
     before = content(tmp_path)
 
     def fail() -> None:
-        with staged_page(tmp_path / "a.html", overwrite=True) as path:
+        with write_page(tmp_path / "a.html", overwrite=True) as path:
             files_folder(path).mkdir()
             raise KeyboardInterrupt
 
@@ -74,7 +74,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("a.pdf", "call --output report.html"), ("missing/a.html", "does not exist")],
+    [("a.pdf", "end `output` in .html"), ("missing/a.html", "does not exist")],
 )
 def test_a_place_that_cannot_be_used_is_found_early(tmp_path: Path, name: str, problem: str):
     with pytest.raises(OutputError, match=problem):

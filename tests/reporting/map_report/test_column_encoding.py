@@ -1,4 +1,4 @@
-"""Columns come back from JSON as they went in, rounded for people."""
+"""Columns come back from JSON as they went in, numbers with six digits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.reporting.map_report.column_encoding import encode_columns, tenths
+from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
 
 
 def decoded(column: dict[str, Any], row: int) -> Any:
-    """As the program of the page reads it."""
+    """The value of a row, as the script of the page decodes it."""
     if "codes" in column:
-        return column["texts"][column["codes"][row]]
-    return column["values"][row] if "values" in column else column["same"]
+        return column["categories"][column["codes"][row]]
+    return column["values"][row] if "values" in column else column["constant"]
 
 
 def through_json(table: pd.DataFrame) -> dict[str, list[Any]]:
@@ -40,14 +40,14 @@ def test_whole_numbers_come_back_exactly(values: list[int]):
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30))
 def test_fractions_come_back_with_six_digits_and_gaps_as_none(values: list[float]):
     back = through_json(pd.DataFrame({"size": values}))["size"]
-    for value, seen in zip(values, back, strict=True):
+    for value, decoded_value in zip(values, back, strict=True):
         if np.isfinite(value):
-            assert seen == pytest.approx(value, rel=1e-5)
+            assert decoded_value == pytest.approx(value, rel=1e-5)
         else:
-            assert seen is None
+            assert decoded_value is None
 
 
-def test_truth_values_stay_truth_values():
+def test_booleans_stay_booleans():
     table = pd.DataFrame({"cut": [True, False], "seen": pd.array([True, None], "boolean")})
     assert through_json(table) == {"cut": [True, False], "seen": [True, None]}
 
@@ -57,20 +57,20 @@ def test_dates_and_lists_are_shown_as_text():
     assert through_json(table) == {"day": ["2026-01-02 00:00:00"], "tags": ["['a', 'b']"]}
 
 
-def test_what_repeats_is_written_once():
+def test_repeated_values_are_written_once():
     table = pd.DataFrame({"raster": ["scene.tif"] * 1000, "kind": ["pool", "car"] * 500})
-    constant, repeated = encode_columns(table)
-    assert constant == {"name": "raster", "same": "scene.tif"}
-    assert repeated["texts"] == ["pool", "car"]
-    assert len(json.dumps(repeated, separators=(",", ":"))) < 2100
+    constant, categorical = encode_columns(table)
+    assert constant == {"name": "raster", "constant": "scene.tif"}
+    assert categorical["categories"] == ["pool", "car"]
+    assert len(json.dumps(categorical, separators=(",", ":"))) < 2100
 
 
 def test_columns_of_the_same_name_are_both_kept():
     table = pd.concat([pd.DataFrame({"centre": [1]}), pd.DataFrame({"centre": ["x"]})], axis=1)
-    assert [column["same"] for column in encode_columns(table)] == [1, "x"]
+    assert [column["constant"] for column in encode_columns(table)] == [1, "x"]
 
 
-def test_no_rows_are_legal():
+def test_tables_without_rows_are_encoded():
     assert through_json(pd.DataFrame({"a": [], "b": pd.Series([], dtype=object)})) == {
         "a": [],
         "b": [],
@@ -79,5 +79,5 @@ def test_no_rows_are_legal():
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=20))
 def test_tenths_are_within_half_a_tenth(values: list[float]):
-    back = np.array(tenths(np.array(values, np.float64))) / 10
+    back = np.array(to_tenths(np.array(values, np.float64))) / 10
     assert np.abs(back - values).max(initial=0) <= 0.0501

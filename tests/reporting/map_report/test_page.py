@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.reporting.map_report.page import embedded_json, page_html
+from geodetect.reporting.map_report.page import embed_json, render_report
 
 HOSTILE = [
     "</script><b>",
     "<!--<script>",
-    "{{program}}",
-    "{{data}}",
+    "{{ title }}",
+    "{% raw %}",
+    "{# comment",
     "\u2028\u2029",
     'quote " and \\ backslash',
     "&lt;/script&gt;",
@@ -25,7 +26,7 @@ HOSTILE = [
 
 
 class Elements(HTMLParser):
-    """What a browser would make of a page: its elements, and the text of each script."""
+    """The elements of a page as a browser parses them, and the text of each."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -47,26 +48,29 @@ class Elements(HTMLParser):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_neither_add_elements_nor_are_lost(text: str):
-    plain = Elements(page_html("title", {"classes": ["pool"]}))
-    hostile = Elements(page_html(text, {"classes": [text], text: text}))
-    assert hostile.names == plain.names
-    assert json.loads(hostile.text_of("script")[0]) == {"classes": [text], text: text}
+    harmless = Elements(
+        render_report("title", {"classes": ["pool"]}, note="note", facts=[("name", "value")])
+    )
+    payload = {"classes": [text], text: text}
+    hostile = Elements(render_report(text, payload, note=text, facts=[(text, text)]))
+    assert hostile.names == harmless.names
+    assert json.loads(hostile.text_of("script")[0]) == payload
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_any_text_comes_back_from_the_page(value: object):
-    text = embedded_json({"value": value})
+    text = embed_json({"value": value})
     assert not set(text) & set("<>&\u2028\u2029")
     assert json.loads(text)["value"] == value
 
 
 def test_the_title_is_text():
-    page = page_html("Pools & <i>more</i>", {})
+    page = render_report("Pools & <i>more</i>", {})
     assert "<title>Pools &amp; &lt;i&gt;more&lt;/i&gt;</title>" in page
 
 
 def test_the_page_names_nothing_outside_itself():
-    page = page_html("title", {})
+    page = render_report("title", {})
     addresses = [word for word in page.split() if "//" in word and not word.startswith("//")]
     assert all("www.w3.org" in word for word in addresses)  # names of XML kinds are not fetched
     assert "default-src 'none'" in page
@@ -75,4 +79,4 @@ def test_the_page_names_nothing_outside_itself():
 
 def test_numbers_that_json_lacks_are_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        embedded_json({"value": float("nan")})
+        embed_json({"value": float("nan")})

@@ -1,4 +1,4 @@
-"""What a report holds, and what it refuses."""
+"""Content of a report, and the input that it refuses."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def table_of(
         "class": "pool",
         "score": SCORES[: len(array)],
     } | columns
-    kept = {name: value for name, value in columns.items() if value is not None}
-    return gpd.GeoDataFrame(kept, geometry=shapely.polygons(rings), crs=crs)
+    columns = {name: value for name, value in columns.items() if value is not None}
+    return gpd.GeoDataFrame(columns, geometry=shapely.polygons(rings), crs=crs)
 
 
 @pytest.fixture
@@ -69,22 +69,30 @@ def boxes_of(layer: dict[str, Any]) -> Any:
     return np.stack([x, y, x + w, y + h], axis=1)
 
 
-def report(tmp_path: Path, predicted: Any, **options: Any) -> dict[str, Any]:
+def report(tmp_path: Path, predictions: Any, **options: Any) -> dict[str, Any]:
     settings = {k: options.pop(k) for k in list(options) if k in ReportSettings.model_fields}
     page = tmp_path / "report.html"
     summary = geodetect.report(
-        predicted, page, settings=ReportSettings.model_validate(settings), overwrite=True, **options
+        predictions,
+        page,
+        settings=ReportSettings.model_validate(settings),
+        overwrite=True,
+        **options,
     )
     assert summary.page_bytes == page.stat().st_size
     return data_of(page)
 
 
-def test_detections_are_on_the_page_the_surest_first(tmp_path: Path, scene: Path):
+def test_predictions_are_on_the_page_in_descending_order_of_their_scores(
+    tmp_path: Path, scene: Path
+):
     data = report(tmp_path, table_of(), raster=scene)
-    assert data["objects"]["score"] == [0.9, 0.7, 0.4]
-    np.testing.assert_allclose(boxes_of(data["objects"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.06)
-    assert data["frame"]["gsd_m"][0] == pytest.approx(0.2, rel=0.01)
-    ids = next(c for c in data["objects"]["columns"] if c["name"] == "id")
+    assert data["predictions"]["score"] == [0.9, 0.7, 0.4]
+    np.testing.assert_allclose(
+        boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.06
+    )
+    assert data["grid"]["gsd_m"][0] == pytest.approx(0.2, rel=0.01)
+    ids = next(c for c in data["predictions"]["columns"] if c["name"] == "id")
     assert ids["values"] == [2, 3, 1]
 
 
@@ -92,19 +100,23 @@ def test_detections_are_on_the_page_the_surest_first(tmp_path: Path, scene: Path
 def test_every_format_lands_in_the_same_place(tmp_path: Path, scene: Path, suffix: str):
     path = geodetect.write(table_of(), tmp_path / f"pools.{suffix}")
     data = report(tmp_path, path, raster=scene)
-    np.testing.assert_allclose(boxes_of(data["objects"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.2)
+    np.testing.assert_allclose(
+        boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.2
+    )
 
 
-def test_on_a_turned_raster_boxes_are_drawn_along_its_sides(tmp_path: Path, save: Save):
-    turned = Affine.translation(700_000, 6_600_000) @ Affine.rotation(25) @ Affine.scale(0.2, -0.2)
-    path = save(np.full((3, SIDE, SIDE), 90, np.uint8), transform=turned)
-    data = report(tmp_path, table_of(transform=turned), raster=path)
-    np.testing.assert_allclose(boxes_of(data["objects"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.06)
+def test_on_a_rotated_raster_boxes_are_drawn_along_its_sides(tmp_path: Path, save: Save):
+    rotated = Affine.translation(700_000, 6_600_000) @ Affine.rotation(25) @ Affine.scale(0.2, -0.2)
+    path = save(np.full((3, SIDE, SIDE), 90, np.uint8), transform=rotated)
+    data = report(tmp_path, table_of(transform=rotated), raster=path)
+    np.testing.assert_allclose(
+        boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.06
+    )
 
 
-def test_the_centre_of_an_object_is_told_in_latitude_and_longitude(tmp_path: Path, scene: Path):
+def test_the_centre_of_an_object_is_in_latitude_and_longitude(tmp_path: Path, scene: Path):
     data = report(tmp_path, table_of(BOXES[:1]), raster=scene)
-    centre = next(c for c in data["objects"]["columns"] if c["name"] == "centre")["same"]
+    centre = next(c for c in data["predictions"]["columns"] if c["name"] == "centre")["constant"]
     expected = table_of(BOXES[:1]).centroid.to_crs("EPSG:4326").iloc[0]
     latitude, longitude = map(float, centre.split(", "))
     assert (longitude, latitude) == pytest.approx((expected.x, expected.y), abs=1e-6)
@@ -113,28 +125,30 @@ def test_the_centre_of_an_object_is_told_in_latitude_and_longitude(tmp_path: Pat
 def test_small_imagery_is_inside_the_page_and_looks_like_the_raster(tmp_path: Path, scene: Path):
     imagery = report(tmp_path, table_of(), raster=scene)["imagery"]
     assert imagery["folder"] is None
-    prefix, _, text = imagery["pictures"]["0/0_0"].partition(",")
+    prefix, _, text = imagery["tiles"]["0/0_0"].partition(",")
     assert prefix == "data:image/webp;base64"
-    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
-    assert seen.shape == (SIDE, SIDE, 3)
-    assert abs(int(seen[120, 115, 0]) - 200) < 10
-    assert abs(int(seen[180, 30, 0]) - 60) < 10
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+    assert decoded.shape == (SIDE, SIDE, 3)
+    assert abs(int(decoded[120, 115, 0]) - 200) < 10
+    assert abs(int(decoded[180, 30, 0]) - 60) < 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "scene.tif"]
 
 
 def test_imagery_beside_the_page_is_named_relative_to_it(tmp_path: Path, scene: Path):
     imagery = report(tmp_path, table_of(), raster=scene, imagery="beside")["imagery"]
-    assert (imagery["folder"], imagery["pictures"]) == ("report_files", ["0/0_0"])
+    assert (imagery["folder"], imagery["tiles"]) == ("report_files", ["0/0_0"])
     assert Image.open(tmp_path / "report_files" / "0" / "0_0.webp").size == (SIDE, SIDE)
     assert report(tmp_path, table_of(), raster=scene)["imagery"]["folder"] is None
     assert not (tmp_path / "report_files").exists()
 
 
-def test_objects_in_imagery_that_is_coarser_than_the_raster_have_chips(tmp_path: Path, scene: Path):
+def test_objects_in_imagery_that_is_coarser_than_the_raster_have_thumbnails(
+    tmp_path: Path, scene: Path
+):
     data = report(tmp_path, table_of(), raster=scene, gsd=0.8)
     assert data["imagery"]["width"] == SIDE // 4
-    assert len(data["chips"]) == 3
-    assert report(tmp_path, table_of(), raster=scene)["chips"] == []
+    assert len(data["thumbnails"]) == 3
+    assert report(tmp_path, table_of(), raster=scene)["thumbnails"] == []
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, scene: Path):
@@ -145,49 +159,51 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, scene: Path):
     assert pages[0] == pages[1]
 
 
-def test_with_truth_the_page_knows_what_is_right(tmp_path: Path, scene: Path):
+def test_with_truth_the_page_has_matches_and_the_worst_errors(tmp_path: Path, scene: Path):
     truth = table_of([BOXES[1], (10, 200, 30, 220)], score=None)
     data = report(tmp_path, table_of(), raster=scene, truth=truth)
-    assert data["truth"]["truth_of"] == [0, -1, -1]
-    assert data["truth"]["found_by"] == [0, -1]
+    assert data["truth"]["truth_rows"] == [0, -1, -1]
+    assert data["truth"]["prediction_rows"] == [0, -1]
     assert data["truth"]["ap50"] == pytest.approx(0.5, abs=0.01)
-    assert [chip["row"] for chip in data["gallery"]["false"]] == [1, 2]
-    assert [chip["row"] for chip in data["gallery"]["missed"]] == [1]
-    sure = report(tmp_path, table_of(), raster=scene, truth=truth, conf=0.6, chips=1)
-    assert [chip["row"] for chip in sure["gallery"]["false"]] == [1]
+    assert [error["row"] for error in data["errors"]["fp"]] == [1, 2]
+    assert [error["row"] for error in data["errors"]["fn"]] == [1]
+    above = report(tmp_path, table_of(), raster=scene, truth=truth, conf=0.6, chips=1)
+    assert [error["row"] for error in above["errors"]["fp"]] == [1]
 
 
 def test_classes_count_if_both_layers_share_them(tmp_path: Path, scene: Path):
-    predicted = table_of(**{"class": ["Pool", "car", "pool"]})
+    predictions = table_of(**{"class": ["Pool", "car", "pool"]})
     truth = table_of(score=None, **{"class": ["pool", "pool", "tree"]})
-    data = report(tmp_path, predicted, raster=scene, truth=truth)
+    data = report(tmp_path, predictions, raster=scene, truth=truth)
     assert [name.lower() for name in data["classes"]] == ["car", "pool", "tree"]
-    assert data["truth"]["truth_of"] == [-1, -1, 0]
+    assert data["truth"]["truth_rows"] == [-1, -1, 0]
     assert data["truth"]["class"] == [1, 1, 2]
-    ignored = report(tmp_path, predicted, raster=scene, truth=truth, ignore_classes=True)
-    assert ignored["truth"]["truth_of"] == [1, 2, 0]
+    ignored = report(tmp_path, predictions, raster=scene, truth=truth, ignore_classes=True)
+    assert ignored["truth"]["truth_rows"] == [1, 2, 0]
     assert ignored["truth"]["class"] == [-1, -1, -1]
 
 
-def test_without_a_raster_objects_lie_on_plain_ground(tmp_path: Path):
+def test_without_a_raster_objects_lie_on_a_blank_map(tmp_path: Path):
     data = report(tmp_path, table_of())
     assert data["imagery"] is None
-    boxes = boxes_of(data["objects"])
+    boxes = boxes_of(data["predictions"])
     assert (boxes > 0).all()
-    assert (boxes < [data["frame"]["width"], data["frame"]["height"]] * 2).all()
-    side_m = (boxes[0, 2] - boxes[0, 0]) * data["frame"]["gsd_m"][40]
+    assert (boxes < [data["grid"]["width"], data["grid"]["height"]] * 2).all()
+    side_m = (boxes[0, 2] - boxes[0, 0]) * data["grid"]["gsd_m"][40]
     assert side_m == pytest.approx(30 * 0.2, rel=0.02)
 
 
 def test_without_scores_there_are_none(tmp_path: Path, scene: Path):
     data = report(tmp_path, table_of(score=None), raster=scene, conf=0.5)
-    assert data["objects"]["score"] is None
-    assert len(data["objects"]["x"]) == 3
+    assert data["predictions"]["score"] is None
+    assert len(data["predictions"]["x"]) == 3
 
 
 def test_another_column_can_hold_the_score(tmp_path: Path, scene: Path):
-    predicted = table_of(score=None, quality=[1, 3, 2])
-    assert report(tmp_path, predicted, raster=scene, score_field="quality")["objects"]["score"] == [
+    predictions = table_of(score=None, quality=[1, 3, 2])
+    assert report(tmp_path, predictions, raster=scene, score_field="quality")["predictions"][
+        "score"
+    ] == [
         3,
         2,
         1,
@@ -195,60 +211,62 @@ def test_another_column_can_hold_the_score(tmp_path: Path, scene: Path):
 
 
 def test_points_are_shown(tmp_path: Path, scene: Path):
-    predicted = table_of()
-    predicted["geometry"] = predicted.centroid
-    boxes = boxes_of(report(tmp_path, predicted, raster=scene)["objects"])
+    predictions = table_of()
+    predictions["geometry"] = predictions.centroid
+    boxes = boxes_of(report(tmp_path, predictions, raster=scene)["predictions"])
     np.testing.assert_allclose(boxes[0], [115, 120, 115, 120], atol=0.06)
     with pytest.raises(LabelError, match="no extent"):
-        report(tmp_path, predicted, raster=scene, truth=table_of())
+        report(tmp_path, predictions, raster=scene, truth=table_of())
 
 
 def test_pixel_coordinates_need_no_crs(tmp_path: Path, save: Save):
     path = save(np.full((3, SIDE, SIDE), 90, np.uint8), crs=None, transform=None)
-    predicted = gpd.GeoDataFrame({"score": SCORES}, geometry=shapely.box(*np.array(BOXES, float).T))
-    data = report(tmp_path, predicted, raster=path, truth=predicted, pixel_coords=True)
-    np.testing.assert_allclose(boxes_of(data["objects"]), [BOXES[1], BOXES[2], BOXES[0]])
-    assert data["frame"]["gsd_m"] is None
-    assert data["truth"]["truth_of"] == [1, 2, 0]
+    predictions = gpd.GeoDataFrame(
+        {"score": SCORES}, geometry=shapely.box(*np.array(BOXES, float).T)
+    )
+    data = report(tmp_path, predictions, raster=path, truth=predictions, pixel_coords=True)
+    np.testing.assert_allclose(boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]])
+    assert data["grid"]["gsd_m"] is None
+    assert data["truth"]["truth_rows"] == [1, 2, 0]
 
 
-def test_no_detections_on_a_raster_are_a_result(tmp_path: Path, scene: Path):
+def test_no_predictions_on_a_raster_are_a_result(tmp_path: Path, scene: Path):
     data = report(tmp_path, table_of().iloc[:0], raster=scene, truth=table_of())
-    assert data["objects"]["x"] == []
-    assert len(data["gallery"]["missed"]) == 3
+    assert data["predictions"]["x"] == []
+    assert len(data["errors"]["fn"]) == 3
 
 
-def test_no_detections_and_no_raster_are_nothing_to_show(tmp_path: Path):
-    with pytest.raises(InputError, match="without --raster there is nothing to show"):
+def test_no_predictions_and_no_raster_are_nothing_to_show(tmp_path: Path):
+    with pytest.raises(InputError, match="no predictions to show; set `raster`"):
         report(tmp_path, table_of().iloc[:0])
 
 
-def test_detections_beyond_the_raster_are_left_out_with_a_warning(tmp_path: Path, scene: Path):
-    predicted = table_of([*BOXES[:2], (5000, 5000, 5010, 5010)])
-    with pytest.warns(GeodetectWarning, match=r"1 of 3 detections lie outside scene\.tif"):
-        data = report(tmp_path, predicted, raster=scene)
-    assert len(data["objects"]["x"]) == 2
+def test_predictions_beyond_the_raster_are_left_out_with_a_warning(tmp_path: Path, scene: Path):
+    predictions = table_of([*BOXES[:2], (5000, 5000, 5010, 5010)])
+    with pytest.warns(GeodetectWarning, match=r"1 of 3 predictions lie outside scene\.tif"):
+        data = report(tmp_path, predictions, raster=scene)
+    assert len(data["predictions"]["x"]) == 2
 
 
-def test_detections_of_another_place_are_an_error_that_says_where_they_are(
-    tmp_path: Path, scene: Path
-):
+def test_predictions_of_another_area_are_an_error_with_both_extents(tmp_path: Path, scene: Path):
     far = table_of(transform=Affine(0.2, 0, 300_000, 0, -0.2, 6_600_000))
     with pytest.raises(
-        InputError, match=r"none of the 3 detections .* they are at x 30000[0-9.]+ "
+        InputError, match=r"none of the 3 predictions .* they are at x 30000[0-9.]+ "
     ):
         report(tmp_path, far, raster=scene)
-    with pytest.raises(InputError, match="none of the 3 objects of the truth"):
+    with pytest.raises(InputError, match="none of the 3 objects of the ground truth"):
         report(tmp_path, table_of(), raster=scene, truth=far)
     assert not (tmp_path / "report.html").exists()
 
 
-def test_detections_without_a_crs_are_an_error_that_names_the_option(tmp_path: Path, scene: Path):
-    bare = table_of().set_crs(None, allow_override=True)
-    with pytest.raises(GeoreferenceError, match="--pred-crs"):
-        report(tmp_path, bare, raster=scene)
-    data = report(tmp_path, bare, raster=scene, pred_crs="EPSG:2154")
-    np.testing.assert_allclose(boxes_of(data["objects"])[0], BOXES[1], atol=0.06)
+def test_predictions_without_a_crs_are_an_error_that_names_the_parameter(
+    tmp_path: Path, scene: Path
+):
+    without_crs = table_of().set_crs(None, allow_override=True)
+    with pytest.raises(GeoreferenceError, match="`pred_crs`"):
+        report(tmp_path, without_crs, raster=scene)
+    data = report(tmp_path, without_crs, raster=scene, pred_crs="EPSG:2154")
+    np.testing.assert_allclose(boxes_of(data["predictions"])[0], BOXES[1], atol=0.06)
 
 
 def test_a_raster_that_breaks_off_leaves_no_report(tmp_path: Path, scene: Path):
@@ -271,6 +289,6 @@ def test_every_raster_of_the_collection_can_be_shown(tmp_path: Path, shared_data
             corner = gpd.GeoDataFrame(geometry=shapely.polygons(ring), crs=raster.grid.crs)
         options = {"pixel_coords": in_pixels, "imagery": "inside"}
         data = report(tmp_path, corner, raster=path, **options)
-        np.testing.assert_allclose(boxes_of(data["objects"])[0, :2], [0, 0], atol=0.06)
-        with_imagery += bool(data["imagery"]["pictures"])
+        np.testing.assert_allclose(boxes_of(data["predictions"])[0, :2], [0, 0], atol=0.06)
+        with_imagery += bool(data["imagery"]["tiles"])
     assert with_imagery > 40  # some hold nothing but nodata

@@ -1,4 +1,4 @@
-"""The report in Chromium, from a file, without any network: what a person does and sees."""
+"""The report in Chromium, from a file, without any network: its controls and its display."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ WIDTH, HEIGHT = 1300, 900
 HOSTILE = "</script><b>&amp;"
 CLASSES = ("pool", HOSTILE)
 COLOURS = {"pool": (30, 200, 220), HOSTILE: (220, 60, 40)}
-GROUND = (96, 120, 84)
+BACKGROUND = (96, 120, 84)
 
 
-def spaced_boxes() -> Any:
+def boxes_on_grid() -> Any:
     x, y = np.meshgrid(np.arange(60, WIDTH - 60, 120), np.arange(60, HEIGHT - 60, 120))
     corner = np.stack([x.ravel(), y.ravel()], axis=1)
     return np.concatenate([corner, corner + np.array([40, 30])], axis=1).astype(np.float64)
 
 
-BOXES = spaced_boxes()
+BOXES = boxes_on_grid()
 COUNT = len(BOXES)
 SCORES = np.round(np.linspace(0.05, 0.98, COUNT)[np.random.default_rng(5).permutation(COUNT)], 3)
 NAMES = [CLASSES[row % 2] for row in range(COUNT)]
-RIGHT = SCORES > 0.3  # these are in the truth; and one more object is, that nothing finds
+IS_CORRECT = SCORES > 0.3  # these are in the truth, and one more object without a prediction
 
 
 def layer(boxes: Any, **columns: Any) -> gpd.GeoDataFrame:
@@ -61,9 +61,9 @@ def layer(boxes: Any, **columns: Any) -> gpd.GeoDataFrame:
     )
 
 
-def painted() -> Any:
+def scene_pixels() -> Any:
     image = np.empty((3, HEIGHT, WIDTH), np.uint8)
-    image[:] = np.array(GROUND, np.uint8)[:, None, None]
+    image[:] = np.array(BACKGROUND, np.uint8)[:, None, None]
     for (x1, y1, x2, y2), name in zip(BOXES.astype(int), NAMES, strict=True):
         image[:, y1:y2, x1:x2] = np.array(COLOURS[name], np.uint8)[:, None, None]
     return image
@@ -71,22 +71,22 @@ def painted() -> Any:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports of one scene: with truth, with imagery beside, plain, and without scores."""
+    """Reports of one raster: with truth, imagery beside, no imagery, reduced, without scores."""
     folder = tmp_path_factory.mktemp("reports with a space")
-    raster = write_raster(folder / "scene.tif", painted())
-    found = layer(BOXES, **{"id": np.arange(1, COUNT + 1), "class": NAMES, "score": SCORES})
+    raster = write_raster(folder / "scene.tif", scene_pixels())
+    predictions = layer(BOXES, **{"id": np.arange(1, COUNT + 1), "class": NAMES, "score": SCORES})
     missed = np.array([[725.0, 480, 755, 510]])
-    names = [name for name, right in zip(NAMES, RIGHT, strict=True) if right]
-    truth = layer(np.concatenate([BOXES[RIGHT], missed]), **{"class": [*names, "pool"]})
+    names = [name for name, is_correct in zip(NAMES, IS_CORRECT, strict=True) if is_correct]
+    truth = layer(np.concatenate([BOXES[IS_CORRECT], missed]), **{"class": [*names, "pool"]})
     kinds: dict[str, dict[str, Any]] = {
         "truth": {"raster": raster, "truth": truth, "settings": ReportSettings(note=HOSTILE)},
         "beside": {"raster": raster, "settings": ReportSettings(imagery="beside", conf=0.5)},
-        "plain": {},
+        "blank": {},
         "coarse": {"raster": raster, "settings": ReportSettings(gsd=1.0)},
     }
     for name, options in kinds.items():
-        geodetect.report(found, folder / f"{name}.html", **options)
-    geodetect.report(found.drop(columns="score"), folder / "unscored.html", raster=raster)
+        geodetect.report(predictions, folder / f"{name}.html", **options)
+    geodetect.report(predictions.drop(columns="score"), folder / "unscored.html", raster=raster)
     return {path.stem: path for path in folder.glob("*.html")}
 
 
@@ -115,7 +115,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @dataclass
 class Report:
-    """A page as a person uses it."""
+    """A page in a browser, and its controls."""
 
     chrome: Any
 
@@ -123,35 +123,35 @@ class Report:
         return self.chrome.find_element("css selector", selector)
 
     def texts(self, selector: str) -> list[str]:
-        return [found.text for found in self.chrome.find_elements("css selector", selector)]
+        return [element.text for element in self.chrome.find_elements("css selector", selector)]
 
     def wait(self, condition: Any) -> None:
         WebDriverWait(self.chrome, PATIENCE_S).until(lambda _: condition())
 
     @property
     def shown(self) -> int:
-        return int(self.find("#figures b").text.replace(",", ""))
+        return int(self.find("#key-figures dd").text.replace(",", ""))
 
     @property
     def view(self) -> list[float]:
-        return [float(part) for part in self.find("#view").get_attribute("data-view").split()]
+        return [float(part) for part in self.find("#map-canvas").get_attribute("data-view").split()]
 
     def settle(self) -> None:
-        """Wait until what was asked for is drawn: the next two frames."""
+        """Wait until all changes are drawn: the next two frames."""
         next_frame = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 50))"
         self.chrome.execute_async_script(next_frame)
 
-    def place(self, x: float, y: float) -> tuple[int, int]:
-        """Where a place of the raster is on the canvas, from its middle."""
+    def canvas_offset(self, x: float, y: float) -> tuple[int, int]:
+        """Position of a pixel of the raster on the canvas, from its centre."""
         cx, cy, zoom = self.view
         return round((x - cx) * zoom), round((y - cy) * zoom)
 
     def click_map(self, x: float, y: float) -> None:
-        canvas = self.find("#view")
+        canvas = self.find("#map-canvas")
         self.chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
         self.settle()
         ActionChains(self.chrome).move_to_element_with_offset(
-            canvas, *self.place(x, y)
+            canvas, *self.canvas_offset(x, y)
         ).click().perform()
 
     def attributes(self) -> dict[str, str]:
@@ -159,47 +159,47 @@ class Report:
         cells = [row.find_elements("css selector", "td") for row in rows]
         return {name.text: value.text for name, value in cells}
 
-    def picture(self, selector: str) -> Any:
-        """What an element looks like, ``uint8[H, W, 3]``."""
+    def screenshot(self, selector: str) -> Any:
+        """Screenshot of an element, ``uint8[H, W, 3]``."""
         png = self.find(selector).screenshot_as_png
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
-    def problems(self) -> list[Any]:
+    def messages(self) -> list[Any]:
         return self.chrome.get_log("browser")
 
-    def addresses(self) -> list[str]:
-        """Everything that was asked for since the last call."""
+    def requested_urls(self) -> list[str]:
+        """URLs that were requested since the last call."""
         events = [
             json.loads(entry["message"])["message"] for entry in self.chrome.get_log("performance")
         ]
-        asked = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return [params["request"]["url"] for params in asked]
+        requests = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in requests]
 
 
-def opened(browser: Any, page: Path) -> Report:
+def open_report(browser: Any, page: Path) -> Report:
     browser.get_log("browser")
     browser.get(page.as_uri())
     report = Report(browser)
-    report.wait(lambda: report.find("#view").get_attribute("data-view"))
+    report.wait(lambda: report.find("#map-canvas").get_attribute("data-view"))
     report.settle()
     return report
 
 
-def shows(image: Any, colour: tuple[int, int, int], *, tolerance: int = 14) -> int:
-    """How many pixels have about this colour."""
+def count_pixels(image: Any, colour: tuple[int, int, int], *, tolerance: int = 14) -> int:
+    """Number of pixels of about this colour."""
     return int((np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).sum())
 
 
-@pytest.mark.parametrize("kind", ["truth", "beside", "plain", "coarse", "unscored"])
+@pytest.mark.parametrize("kind", ["truth", "beside", "blank", "coarse", "unscored"])
 def test_a_report_opens_without_errors_and_without_a_network(
     browser: Any, pages: dict[str, Path], kind: str
 ):
-    report = opened(browser, pages[kind])
+    report = open_report(browser, pages[kind])
     report.wait(lambda: report.shown > 0)
-    assert report.problems() == []
-    asked = report.addresses()
-    assert asked
-    assert all(url.startswith(("file://", "data:")) for url in asked)
+    assert report.messages() == []
+    urls = report.requested_urls()
+    assert urls
+    assert all(url.startswith(("file://", "data:")) for url in urls)
     assert browser.execute_script(
         "return document.documentElement.scrollWidth"
     ) <= browser.execute_script("return window.innerWidth")
@@ -207,26 +207,26 @@ def test_a_report_opens_without_errors_and_without_a_network(
 
 @pytest.mark.parametrize("kind", ["truth", "beside"])
 def test_the_imagery_is_seen_below_the_boxes(browser: Any, pages: dict[str, Path], kind: str):
-    report = opened(browser, pages[kind])
-    report.wait(lambda: shows(report.picture("#map"), GROUND) > 10_000)
+    report = open_report(browser, pages[kind])
+    report.wait(lambda: count_pixels(report.screenshot("#map"), BACKGROUND) > 10_000)
     outlines = [TRUE_POSITIVE] if kind == "truth" else SCORE_COLOURS[2:]
-    assert sum(shows(report.picture("#map"), colour) for colour in outlines) > 100
-    assert report.problems() == []
+    assert sum(count_pixels(report.screenshot("#map"), colour) for colour in outlines) > 100
+    assert report.messages() == []
 
 
-def test_on_plain_ground_there_are_boxes_and_a_scale_bar(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["plain"])
-    assert shows(report.picture("#map"), (251, 251, 250)) > 10_000
-    assert report.find("#scale").text.endswith(" m")
+def test_on_a_blank_map_there_are_boxes_and_a_scale_bar(browser: Any, pages: dict[str, Path]):
+    report = open_report(browser, pages["blank"])
+    assert count_pixels(report.screenshot("#map"), (251, 251, 250)) > 10_000
+    assert report.find("#scale-bar").text.endswith(" m")
 
 
 def test_the_scale_bar_is_as_long_as_it_says(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["truth"])
+    report = open_report(browser, pages["truth"])
     for _ in range(3):
-        number, unit = report.find("#scale").text.split()
+        number, unit = report.find("#scale-bar").text.split()
         metres = float(number) * {"m": 1, "cm": 0.01, "km": 1000}[unit]
         width_px = browser.execute_script(
-            "return document.querySelector('#scale span').getBoundingClientRect().width"
+            "return document.querySelector('#scale-bar span').getBoundingClientRect().width"
         )
         assert width_px / report.view[2] * 0.25 == pytest.approx(metres, rel=0.02)
         report.find("[data-zoom=in]").click()
@@ -234,39 +234,42 @@ def test_the_scale_bar_is_as_long_as_it_says(browser: Any, pages: dict[str, Path
 
 
 def test_the_slider_changes_what_is_counted(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["truth"])
+    report = open_report(browser, pages["truth"])
     slider = report.find("#score")
     assert report.shown == COUNT
     for _ in range(4):
         slider.send_keys(Keys.PAGE_UP)
     threshold = float(slider.get_attribute("value"))
     assert 0.2 < threshold < 0.9
-    kept = threshold - 1e-9 <= SCORES
-    assert report.shown == kept.sum()
-    precision, recall = (RIGHT & kept).sum() / kept.sum(), (RIGHT & kept).sum() / (RIGHT.sum() + 1)
-    assert report.texts("#figures b")[1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
+    is_visible = threshold - 1e-9 <= SCORES
+    assert report.shown == is_visible.sum()
+    precision, recall = (
+        (IS_CORRECT & is_visible).sum() / is_visible.sum(),
+        (IS_CORRECT & is_visible).sum() / (IS_CORRECT.sum() + 1),
+    )
+    assert report.texts("#key-figures dd")[1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
     slider.send_keys(Keys.END)
     assert report.shown == 0
-    assert report.problems() == []
+    assert report.messages() == []
 
 
 def test_the_slider_starts_where_it_was_asked_to(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["beside"])
+    report = open_report(browser, pages["beside"])
     assert report.find("#score-value").text == "0.50"
     assert report.shown == (SCORES >= 0.5).sum()
 
 
 def test_the_best_f1_can_be_set(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["truth"])
-    button = report.find("#best")
+    report = open_report(browser, pages["truth"])
+    button = report.find("#best-f1")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     button.click()
-    assert report.shown == RIGHT.sum()
-    assert report.texts("#figures b")[1] == "1.000"
+    assert report.shown == IS_CORRECT.sum()
+    assert report.texts("#key-figures dd")[1] == "1.000"
 
 
 def test_without_scores_there_is_no_slider(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["unscored"])
+    report = open_report(browser, pages["unscored"])
     assert not report.find("#threshold").is_displayed()
     assert report.shown == COUNT
 
@@ -274,10 +277,10 @@ def test_without_scores_there_is_no_slider(browser: Any, pages: dict[str, Path])
 def test_classes_can_be_switched_off_and_hostile_names_are_only_text(
     browser: Any, pages: dict[str, Path]
 ):
-    report = opened(browser, pages["truth"])
+    report = open_report(browser, pages["truth"])
     assert report.texts("#classes td:first-child") == sorted(CLASSES)
     assert report.find("#note").text == HOSTILE
-    assert not browser.find_elements("css selector", "b b, td b")
+    assert not browser.find_elements("css selector", "dd b, td b, p b")
     report.find("#classes input").click()
     off = sorted(CLASSES)[0]
     assert report.shown == sum(name != off for name in NAMES)
@@ -286,10 +289,10 @@ def test_classes_can_be_switched_off_and_hostile_names_are_only_text(
 
 
 @pytest.mark.parametrize("kind", ["truth", "beside", "coarse"])
-def test_a_click_on_a_box_opens_its_attributes_and_a_chip_of_it(
+def test_a_click_on_a_box_opens_its_attributes_and_thumbnail(
     browser: Any, pages: dict[str, Path], kind: str
 ):
-    report = opened(browser, pages[kind])
+    report = open_report(browser, pages[kind])
     row = int(np.argmax(SCORES))
     x1, y1, x2, y2 = BOXES[row]
     report.click_map((x1 + x2) / 2, (y1 + y2) / 2)
@@ -300,15 +303,17 @@ def test_a_click_on_a_box_opens_its_attributes_and_a_chip_of_it(
     assert attributes["Class"] == NAMES[row]
     assert attributes["Box"] == "10.0 x 7.5 m"
     report.wait(
-        lambda: shows(report.picture("#chip-zoom"), COLOURS[NAMES[row]], tolerance=25) > 900
+        lambda: (
+            count_pixels(report.screenshot("#thumbnail"), COLOURS[NAMES[row]], tolerance=25) > 900
+        )
     )
     report.click_map(WIDTH - 20, HEIGHT - 20)  # far from any box, for fingers too
     report.wait(lambda: not report.find("#details").is_displayed())
-    assert report.problems() == []
+    assert report.messages() == []
 
 
 def test_a_missed_object_is_drawn_and_can_be_clicked(browser: Any, pages: dict[str, Path]):
-    report = opened(browser, pages["truth"])
+    report = open_report(browser, pages["truth"])
     report.click_map(740, 495)
     report.wait(lambda: report.find("#details").is_displayed())
     assert report.attributes() == {"Result": "missed", "Class": "pool", "Box": "7.5 x 7.5 m"}
@@ -317,8 +322,8 @@ def test_a_missed_object_is_drawn_and_can_be_clicked(browser: Any, pages: dict[s
 def test_the_map_zooms_by_button_wheel_and_key_and_moves_by_dragging(
     browser: Any, pages: dict[str, Path]
 ):
-    report = opened(browser, pages["truth"])
-    canvas, first = report.find("#view"), report.view
+    report = open_report(browser, pages["truth"])
+    canvas, first = report.find("#map-canvas"), report.view
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
     report.find("[data-zoom=in]").click()
     report.wait(lambda: report.view[2] == pytest.approx(first[2] * 1.6))
@@ -333,37 +338,35 @@ def test_the_map_zooms_by_button_wheel_and_key_and_moves_by_dragging(
     report.wait(lambda: report.view == pytest.approx(first))
 
 
-def test_an_error_in_the_gallery_leads_to_its_place_on_the_map(
+def test_a_thumbnail_of_an_error_leads_to_its_position_on_the_map(
     browser: Any, pages: dict[str, Path]
 ):
-    report = opened(browser, pages["truth"])
-    chips = browser.find_elements("css selector", "#false-chips button")
-    assert len(chips) == min(24, (~RIGHT).sum())
+    report = open_report(browser, pages["truth"])
+    chips = browser.find_elements("css selector", "#fp-thumbnails button")
+    assert len(chips) == min(24, (~IS_CORRECT).sum())
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chips[0])
     chips[0].click()
-    worst = int(np.flatnonzero(~RIGHT)[np.argmax(SCORES[~RIGHT])])
+    worst = int(np.flatnonzero(~IS_CORRECT)[np.argmax(SCORES[~IS_CORRECT])])
     report.wait(lambda: report.find("#details").is_displayed())
     assert report.attributes()["id"] == str(worst + 1)
     x1, y1, x2, y2 = BOXES[worst]
     assert report.view[:2] == pytest.approx([(x1 + x2) / 2, (y1 + y2) / 2])
 
 
-def test_imagery_that_was_left_behind_is_said_to_be_missing(
+def test_imagery_that_was_left_behind_is_reported_as_missing(
     browser: Any, pages: dict[str, Path], tmp_path: Path
 ):
     alone = tmp_path / "alone.html"
     alone.write_bytes(pages["beside"].read_bytes())
-    report = opened(browser, alone)
-    report.wait(lambda: report.find("#lost").is_displayed())
-    assert "beside_files" in report.find("#lost").text
+    report = open_report(browser, alone)
+    report.wait(lambda: report.find("#missing-imagery").is_displayed())
+    assert "beside_files" in report.find("#missing-imagery").text
     assert report.shown > 0
 
 
-def test_pages_are_drawn_as_pictures_for_people_to_look_at(
-    browser: Any, pages: dict[str, Path], tmp_path: Path
-):
-    report = opened(browser, pages["truth"])
-    report.wait(lambda: shows(report.picture("#map"), GROUND) > 10_000)
+def test_pages_can_be_saved_as_screenshots(browser: Any, pages: dict[str, Path], tmp_path: Path):
+    report = open_report(browser, pages["truth"])
+    report.wait(lambda: count_pixels(report.screenshot("#map"), BACKGROUND) > 10_000)
     browser.save_screenshot(str(tmp_path / "report.png"))
     image = np.asarray(Image.open(tmp_path / "report.png").convert("RGB"))
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100

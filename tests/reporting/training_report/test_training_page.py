@@ -1,4 +1,4 @@
-"""The page of a training: what is there of a run folder, and what is missing, said in words."""
+"""The page of a training shows the files of a run folder and names those that are missing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE
 from geodetect.model.card import Calibration, ModelCard, TrainingRecord
 from geodetect.model.file import write_model_file
 from geodetect.reporting.training_report.page import write_training_page
-from geodetect.reporting.training_report.run import model_file, read_run
+from geodetect.reporting.training_report.run import find_model, read_run
 from geodetect.reporting.training_report.worst_errors import (
-    error_chips,
-    worst_false_alarms,
-    worst_misses,
+    draw_worst_errors,
+    worst_false_negatives,
+    worst_false_positives,
 )
 from tests.helpers.tiny import grid_corners, squares_image, write_raster
 
@@ -36,7 +36,7 @@ CORNERS = grid_corners(SIDE)
 GRID = Grid(parse_crs("EPSG:32632"), Affine(0.25, 0, 5e5, 0, -0.25, 5.2e6), SIDE, SIDE)
 HOSTILE = "</style><script>alert(1)</script>"
 PLOTS = {"loss.png", "validation.png", "precision-recall.png", "f1.png", "reliability.png"}
-SHEETS = {"misses.png", "false-alarms.png"}
+SHEETS = {"false-negatives.png", "false-positives.png"}
 CARD = ModelCard(
     name="pools",
     description=HOSTILE,
@@ -58,7 +58,7 @@ def table(corners: list[tuple[int, int]], **columns: object) -> gpd.GeoDataFrame
 
 
 def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
-    """On every square, the surest first; every fifth is wrong."""
+    """On every square, in descending order of scores; every fifth is a false positive."""
     scores = np.linspace(0.98, 0.1, len(CORNERS)).round(3)[:count]
     return table(
         CORNERS[:count],
@@ -70,18 +70,18 @@ def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
 
 
 def truth(raster: Path) -> gpd.GeoDataFrame:
-    """What the right detections found, and two that nothing found, one of them larger."""
-    found = detections(raster).query("correct")
-    both = [found.geometry.iloc[i].buffer(grow) for i, grow in ((3, 0.5), (4, 2))]
+    """Objects of the true positives, and two without a detection, one of them larger."""
+    positives = detections(raster).query("correct")
+    missed = [positives.geometry.iloc[i].buffer(grow) for i, grow in ((3, 0.5), (4, 2))]
     return gpd.GeoDataFrame(
         {
-            "class": ["pool"] * (len(found) + 2),
-            "found_score": [*found["score"], np.nan, np.nan],
-            "raster": [raster.name] * (len(found) + 2),
-            "source": [str(raster)] * (len(found) + 2),
+            "class": ["pool"] * (len(positives) + 2),
+            "found_score": [*positives["score"], np.nan, np.nan],
+            "raster": [raster.name] * (len(positives) + 2),
+            "source": [str(raster)] * (len(positives) + 2),
         },
-        geometry=[*found.geometry, *both],
-        crs=found.crs,
+        geometry=[*positives.geometry, *missed],
+        crs=positives.crs,
     )
 
 
@@ -134,7 +134,7 @@ def run(full: Path, tmp_path: Path) -> Path:
 
 
 class Reader(HTMLParser):
-    """What a page says and shows."""
+    """Text, elements and images of a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -151,22 +151,22 @@ class Reader(HTMLParser):
         self.text += data + "\n"
 
 
-def remade(run: Path) -> str:
-    """The texts of the page, made anew."""
+def rewrite_page(run: Path) -> str:
+    """Texts of the page after a new call."""
     return Reader(write_training_page(run, overwrite=True)).text
 
 
 def test_the_page_shows_card_figures_labels_and_split(full: Path) -> None:
     text = Reader(full / "index.html").text
     for expected in (
-        "Training of pools", "0.912", "0.876", "0.031", "321 objects", "600", "20 min",
+        "Training of pools", "0.912", "0.876", "0.031", "321", "600", "20 min",
         "sigmoid(2 * logit -0.5)", "a drawing", "seed", "38 of 40 labels lie on the imagery of 1",
         "Shift: labels lie 2 m east", "3 / 4 / 5", "0.987", "2.000", "validation",
     ):  # fmt: skip
         assert expected in text, expected
 
 
-def test_the_page_holds_all_its_pictures_and_no_program(full: Path) -> None:
+def test_the_page_holds_all_its_images_and_no_script(full: Path) -> None:
     page = Reader(full / "index.html")
     assert all(source.startswith("data:") for source in page.sources)
     assert sum(source.startswith("data:image/png") for source in page.sources) == len(PLOTS)
@@ -188,7 +188,7 @@ def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
     assert run.detections is not None
     sure = run.detections["score"] >= 0.4
     right = int((sure & run.detections["correct"]).sum())
-    (figures,) = run.class_figures()
+    (figures,) = run.class_metrics()
     assert (figures.at_threshold.true_positives, figures.at_threshold.score_threshold) == (
         right,
         0.4,
@@ -199,54 +199,54 @@ def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
 
 def test_without_a_validation_the_page_says_that_nothing_was_measured(run: Path) -> None:
     (run / "validation.gpkg").unlink()
-    text = remade(run)
-    assert "no ground with objects was held out" in text
-    assert "Missed objects" not in text
-    assert "Course of the training" in text
+    text = rewrite_page(run)
+    assert "no area with objects was held out" in text
+    assert "Misses (false negatives)" not in text
+    assert "Training curves" in text
 
 
 def test_an_empty_folder_still_makes_a_page(tmp_path: Path) -> None:
-    folder = tmp_path / "bare"
+    folder = tmp_path / "empty"
     folder.mkdir()
-    text = remade(folder)
-    assert "Training of bare" in text
-    for missing in ("metrics.csv", "validation.gpkg", "labels.json", "split.geojson", "No model"):
+    text = rewrite_page(folder)
+    assert "Training of empty" in text
+    for missing in ("metrics.csv", "validation.gpkg", "labels.json", "split.geojson", "no model"):
         assert missing in text
     assert [path.name for path in folder.iterdir()] == ["index.html"]
 
 
 def test_without_a_card_the_threshold_is_that_of_the_highest_f1(run: Path) -> None:
     (run.parent / "pools.safetensors").unlink()
-    found = read_run(run)
-    (figures,) = found.class_figures()
-    assert found.conf == figures.best_f1.score_threshold
-    assert f"{figures.best_f1.f1:.3f}" in remade(run)
+    run_without_card = read_run(run)
+    (figures,) = run_without_card.class_metrics()
+    assert run_without_card.score_threshold == figures.best_f1.score_threshold
+    assert f"{figures.best_f1.f1:.3f}" in rewrite_page(run)
 
 
 def test_missing_rasters_are_named_and_do_no_harm(run: Path) -> None:
     write_validation(run, run.parent / "gone.tif")
-    text = remade(run)
+    text = rewrite_page(run)
     assert "gone.tif cannot be shown" in text
     assert "shown: 0" in text
 
 
 def test_a_validation_without_detections_has_misses_only(run: Path, full: Path) -> None:
     write_validation(run, full.parent / "scene.tif", count=0)
-    text = remade(run)
-    assert "not found" in text
-    assert "False alarms\nNone." in text.replace("\n\n", "\n")
+    text = rewrite_page(run)
+    assert "no prediction" in text
+    assert "False positives None." in " ".join(text.split())
 
 
 def test_several_classes_have_a_row_each(run: Path, full: Path) -> None:
     raster = full.parent / "scene.tif"
     names = np.where(np.arange(len(CORNERS)) % 2, "pool", "tank")
-    found = detections(raster).assign(**{"class": names})
-    layers = [Layer("detections", found), Layer("truth", truth(raster))]
+    two_classes = detections(raster).assign(**{"class": names})
+    layers = [Layer("detections", two_classes), Layer("truth", truth(raster))]
     write_layers(layers, run / "validation.gpkg", overwrite=True)
-    figures = read_run(run).class_figures()
-    assert [one.class_name for one in figures] == ["pool", "tank", "all classes"]
+    figures = read_run(run).class_metrics()
+    assert [metrics.class_name for metrics in figures] == ["pool", "tank", "all classes"]
     assert figures[2].n_predicted == figures[0].n_predicted + figures[1].n_predicted
-    assert "score 0.980   tank" in remade(run)
+    assert "score 0.980   tank" in rewrite_page(run)
 
 
 def test_a_page_is_replaced_only_on_request(run: Path) -> None:
@@ -285,17 +285,17 @@ def test_the_model_of_a_folder_is_in_it_or_has_its_name(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("pool", "pools", "pools_b"):
         (tmp_path / f"{name}.safetensors").touch()
-    assert model_file(folder) == tmp_path / "pools.safetensors"
+    assert find_model(folder) == tmp_path / "pools.safetensors"
     (folder / "last.safetensors").touch()
-    assert model_file(folder) == folder / "last.safetensors"
+    assert find_model(folder) == folder / "last.safetensors"
     (folder / "best.safetensors").touch()
     (folder / "last.safetensors").touch()
-    assert model_file(folder) == folder / "best.safetensors"
+    assert find_model(folder) == folder / "best.safetensors"
 
 
-def test_the_worst_misses_are_those_nothing_found_the_largest_first(full: Path) -> None:
+def test_the_worst_misses_are_those_without_any_prediction_the_largest_first(full: Path) -> None:
     objects = truth(full.parent / "scene.tif")
-    rows = worst_misses(objects, 0.4)
+    rows = worst_false_negatives(objects, 0.4)
     assert rows[:2].tolist() == [len(objects) - 1, len(objects) - 2]
     scores = objects["found_score"].to_numpy()[rows[2:]]
     assert (np.diff(scores) >= 0).all()
@@ -303,20 +303,28 @@ def test_the_worst_misses_are_those_nothing_found_the_largest_first(full: Path) 
     assert len(rows) == 2 + (objects["found_score"] < 0.4).sum()
 
 
-def test_the_worst_false_alarms_are_the_surest(full: Path) -> None:
+def test_the_worst_false_positives_have_the_highest_scores(full: Path) -> None:
     found = detections(full.parent / "scene.tif")
-    scores = found["score"].to_numpy()[worst_false_alarms(found, 0.4)]
+    scores = found["score"].to_numpy()[worst_false_positives(found, 0.4)]
     assert scores.tolist() == sorted(scores, reverse=True)
     assert len(scores) == ((found["score"] >= 0.4) & ~found["correct"]).sum() > 2
 
 
-def test_chips_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
+def test_thumbnails_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
     raster = full.parent / "scene.tif"
-    misses, alarms = error_chips(detections(raster), truth(raster), conf=0.4, count=3)
-    assert (len(misses.chips), len(alarms.chips)) == (3, 3)
-    for kind, colour in ((misses, FALSE_NEGATIVE), (alarms, FALSE_POSITIVE)):
-        for image, _ in kind.chips:
+    negatives, positives = draw_worst_errors(
+        detections(raster), truth(raster), score_threshold=0.4, count=3
+    )
+    assert (len(negatives.thumbnails), len(positives.thumbnails)) == (3, 3)
+    for kind, colour in (
+        (negatives, FALSE_NEGATIVE),
+        (positives, FALSE_POSITIVE),
+    ):
+        for image, _ in kind.thumbnails:
             pixels = np.asarray(image)
             assert (pixels == colour).all(axis=2).any()
-    assert [caption for _, caption in misses.chips[:2]] == ["not found", "not found"]
-    assert alarms.chips[0][1] == "score 0.980"
+    assert [caption for _, caption in negatives.thumbnails[:2]] == [
+        "no prediction",
+        "no prediction",
+    ]
+    assert positives.thumbnails[0][1] == "score 0.980"
