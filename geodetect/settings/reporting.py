@@ -39,8 +39,8 @@ class ReportSettings(MatchedLayerSettings, PictureSettings):
     )
     imagery: Literal["auto", "inside", "beside"] = Field(
         "auto",
-        description="Place of the image tiles: inside the page, beside it in a folder, or auto: inside "
-        "up to 16 megapixels, beside it up to 400; beyond that coarser.",
+        description="Place of the image tiles: inside the page, beside it in a folder, or auto: "
+        "inside up to 16 megapixels, beside it up to 400; beyond that coarser.",
     )
     gsd: Resolution | None = Field(
         None,
@@ -63,8 +63,8 @@ class PreviewSettings(PictureSettings):
     )
     sheet: Literal["best", "worst", "uncertain"] | None = Field(
         None,
-        description="Contact sheet to draw instead of the overview: thumbnails of the best or worst "
-        "scores, or of the most uncertain ones, nearest to `conf` or 0.5.",
+        description="Contact sheet to draw instead of the overview: thumbnails of the best or "
+        "worst scores, or of the most uncertain ones, nearest to `conf` or 0.5.",
     )
     count: Annotated[int, Field(ge=1, le=1000), CommandLine("N")] = Field(
         24, description="Thumbnails on the contact sheet."

@@ -53,7 +53,7 @@ def test_a_report_is_summed_up_as_json(folder: Path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["-o", "page.txt"], "end `output` in .html"),
+        (["-o", "page.txt"], "end --output in .html"),
         (["-r", "nothing.tif"], "nothing.tif: no such file"),
         (["-t", "nothing.gpkg"], "nothing.gpkg does not exist"),
         (["--pred-crs", "EPSG:99"], "--pred-crs"),
@@ -109,7 +109,7 @@ def test_a_contact_sheet_of_detections_without_scores_is_refused(folder: Path):
     command = ["preview", folder / "scene.tif", folder / "found.geojson", "--sheet", "best"]
     code, _, err = run(*command, "-o", folder / "sheet.png")
     assert code == 1
-    assert "`score_field`" in err
+    assert "--score-field" in err
 
 
 def test_reports_are_made_without_torch():
