@@ -19,7 +19,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject_each
-from geodetect.io.labels.label_set import Fault, ImageLabels, LabelSet, MapLabels
+from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels, RowDefect
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import (
@@ -98,7 +98,7 @@ def duplicates(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Probl
 
 
 def _duplicate(labels: LabelSet, first: int, second: int) -> Problem:
-    source, position = labels.origin(first)
+    source, position = labels.locate(first)
     row = int(source.rows[position])
     detail = f"lies on row {row} of {Path(source.source).name}, class {labels.names[first]}"
     same = labels.names[first] == labels.names[second]
@@ -148,7 +148,7 @@ def problem_table(
     """
     where = _places(sheets)
     rows = [
-        *(_of_fault(fault, source) for source in labels.sources for fault in source.faults),
+        *(_of_fault(fault, source) for source in labels.sources for fault in source.defects),
         *(_of_label(problem, labels, where) for problem in problems),
         *(_of_block(block) for block in blocks),
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def _places(sheets: Sequence[LabelledRaster]) -> dict[int, tuple[LabelledRaster,
 def _of_label(
     problem: Problem, labels: LabelSet, where: dict[int, tuple[LabelledRaster, int]]
 ) -> dict[str, Any]:
-    source, position = labels.origin(problem.number)
+    source, position = labels.locate(problem.number)
     geometry, crs, raster = None, None, ""
     if problem.number in where:
         sheet, row = where[problem.number]
@@ -211,7 +211,7 @@ def _of_label(
     }
 
 
-def _of_fault(fault: Fault, source: MapLabels | ImageLabels) -> dict[str, Any]:
+def _of_fault(fault: RowDefect, source: MapLabels | ImageLabels) -> dict[str, Any]:
     named = {"reason": fault.reason, "detail": "", "class": "", "source": Path(source.source).name}
     crs = source.crs if isinstance(source, MapLabels) else None
     return named | {"row": fault.row, "raster": "", "geometry": fault.geometry, "crs": crs}

@@ -258,7 +258,7 @@ def test_classes_that_differ_in_spelling_only_are_pointed_out(raster: Path, tmp_
 def test_points_are_checked_at_their_size(raster: Path, tmp_path: Path) -> None:
     points = [(polygon(box).centroid, "square") for box in SQUARES]
     labels = layer(tmp_path / "labels.gpkg", points)
-    with pytest.raises(LabelError, match="--point-size"):
+    with pytest.raises(LabelError, match="`point_size`"):
         check(raster, labels)
     report = check(raster, labels, settings=CheckSettings(point_size=4.0, shift=False))
     assert report.findings == ()

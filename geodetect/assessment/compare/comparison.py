@@ -22,7 +22,7 @@ from geodetect.assessment.searched_area import read_coverage
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geocentric import ground_points
 from geodetect.geo.grid import ground_distances_m
-from geodetect.io.labels.class_column import class_names
+from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import PREDICTIONS, Role, box_centres, read_features, sure_enough
 from geodetect.settings import CompareSettings
@@ -158,7 +158,7 @@ def _their_side(source: Table | None, words: Words, ours: Side, settings: Compar
 
 def _names(table: gpd.GeoDataFrame, role: Role, field: str | None = None) -> ObjectArray:
     """The class of each row, ``object[N]``; blank where there is none."""
-    names = class_names(table, role.name, LabelOptions(class_field=field, default_class=""))
+    names = read_class_names(table, role.name, LabelOptions(class_field=field, default_class=""))
     return np.full(len(table), "", dtype=object) if names is None else names
 
 

@@ -17,8 +17,8 @@ from geodetect.geo.bounds import densified
 from geodetect.geo.crs import normalize_crs, parse_crs, same_crs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.geo.reproject import reproject
-from geodetect.io.labels.class_column import class_names
-from geodetect.io.labels.label_set import DEFAULT_CLASS, AnnotationReport, LabelOptions
+from geodetect.io.labels.class_column import read_class_names
+from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.read import Wording, read_layer
 from geodetect.types import PathLike
 
@@ -53,7 +53,7 @@ def read_predictions(
     field = _score_field(table, score_field, name)
     if field is not None:
         table["score"] = _numbers(table[field], name)
-    classes = class_names(table, name, LabelOptions(default_class=DEFAULT_CLASS))
+    classes = read_class_names(table, name, LabelOptions(default_class=DEFAULT_CLASS))
     if classes is not None:
         table["class"] = classes
     return table
@@ -152,7 +152,7 @@ def _objects(source: Layer, crs: str | None, class_field: str | None) -> gpd.Geo
     """The objects of one layer."""
     table = _opened(source, crs, TRUTH, option="--truth-crs")
     name = _name(source, "the truth")
-    classes = class_names(table, name, LabelOptions(class_field))
+    classes = read_class_names(table, name, LabelOptions(class_field))
     if classes is not None:
         table["class"] = classes
     table["truth_row"] = np.arange(len(table))
@@ -170,7 +170,7 @@ def _objects(source: Layer, crs: str | None, class_field: str | None) -> gpd.Geo
             f"--distance METRES"
         )
     kept = len(np.unique(rows))
-    _warn_of(AnnotationReport(len(table), len(table) - kept, int(repaired.sum()), len(rows) - kept))
+    _warn_of(ReadReport(len(table), len(table) - kept, int(repaired.sum()), len(rows) - kept))
     columns = pd.DataFrame(table.drop(columns="geometry")).iloc[rows].reset_index(drop=True)
     return gpd.GeoDataFrame(columns, geometry=objects, crs=table.crs)
 
@@ -180,7 +180,7 @@ def _points(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return table.explode(ignore_index=True)
 
 
-def _warn_of(report: AnnotationReport) -> None:
+def _warn_of(report: ReadReport) -> None:
     if report.dropped or report.split:  # the number of objects is not the number of rows
         warnings.warn(str(report), GeodetectWarning, stacklevel=2)
 

@@ -17,7 +17,7 @@ from geodetect.assessment.spatial_join import places_in, with_valid_polygons
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.areas import ground_areas_m2
-from geodetect.io.labels.class_column import class_names
+from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import (
     PREDICTIONS,
@@ -148,7 +148,7 @@ def _counted(
     table = sure_enough(table, conf, PREDICTIONS)
     if settings.classes is None:
         return table, conf
-    names = class_names(table, PREDICTIONS.name, LabelOptions(default_class=""))
+    names = read_class_names(table, PREDICTIONS.name, LabelOptions(default_class=""))
     present = np.full(len(table), "") if names is None else names
     unknown = [name for name in settings.classes if name not in set(present)]
     if unknown and len(table):

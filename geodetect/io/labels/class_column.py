@@ -1,4 +1,4 @@
-"""Which column of a label file holds the classes, and how its values are named."""
+"""Class names of the rows of a vector layer: choice of the column, gaps, spelling."""
 
 from __future__ import annotations
 
@@ -18,94 +18,95 @@ CLASS_FIELDS = (
 VAGUE_CLASS_FIELDS = ("type", "kind", "name")
 
 
-def class_names(
+def read_class_names(
     table: gpd.GeoDataFrame, path: PathLike, options: LabelOptions
 ) -> ObjectArray | None:
-    """The class of each row; None where the table has no class column.
+    """Return the class name of each row; None if the table has no column of classes.
 
     Args:
         table: A layer with columns besides its geometry.
         path: Its file, for errors.
-        options: The column and the class of rows that have none, as the user states them.
+        options: Column of classes, and class of rows that have none.
 
     Raises:
-        LabelError: No such column, or rows without a class.
+        LabelError: The named column does not exist, or rows have no class.
     """
     columns = pd.DataFrame(table.drop(columns="geometry"))
-    wanted = options.class_field
-    field = _obvious_field(columns) if wanted is None else _named_field(columns, wanted)
-    if field is None and wanted is not None and len(table):
-        found = ", ".join(map(str, columns)) or "geometries"
-        raise LabelError(
-            f"{path} has no column {wanted!r}, only {found}; "
-            f"name the column of classes with --class-field"
-        )
+    if options.class_field is None:
+        field = _guess_class_field(columns)
+    else:
+        field = _find_field(columns, options.class_field)
+        if field is None and len(table):
+            fields = ", ".join(map(str, columns)) or "geometries"
+            raise LabelError(
+                f"{path} has no column {options.class_field!r}, only {fields}; set `class_field` "
+                f"to the column of classes"
+            )
     if field is None:
         return None
-    return filled(
-        np.array([as_name(value) for value in columns[field]], dtype=object),
-        f"{path} has {{}} rows without a class in column {field!r}; "
-        f"fill them, or name another column with --class-field",
-        default=options.default_class,
+    return fill_class_names(
+        np.array([as_class_name(value) for value in columns[field]], dtype=object),
+        options.default_class,
+        f"{path} has {{}} rows without a class in column {field!r}; fill them, or set "
+        f"`class_field` to another column",
     )
 
 
-def filled(names: ObjectArray, message: str, *, default: str | None) -> ObjectArray:
-    """Class names with gaps filled.
+def fill_class_names(names: ObjectArray, default: str | None, message: str) -> ObjectArray:
+    """Replace blank class names by a default.
 
     Args:
         names: ``object[N]``, blank where there is none.
-        message: What to say of gaps, with a place for ``n of N``.
-        default: What to fill them with; None: they are an error.
+        default: Class of blank ones; None: they are an error.
+        message: Message of the error, with ``{}`` for "n of N".
 
     Raises:
-        LabelError: There are gaps and nothing to fill them with.
+        LabelError: There are blank names and no default.
     """
-    blank = names == ""
-    if not blank.any():
-        return names
-    if default is None:
-        raise LabelError(message.format(f"{blank.sum()} of {len(names)}"))
-    return np.where(blank, default, names).astype(object)
+    is_blank = names == ""
+    if default is None and is_blank.any():
+        raise LabelError(message.format(f"{is_blank.sum()} of {len(names)}"))
+    return np.where(is_blank, default or "", names).astype(object)
 
 
-def as_name(value: object) -> str:
-    """A class name; blank for a gap. Integers next to gaps are read as floats: 2.0 is class 2."""
+def as_class_name(value: object) -> str:
+    """Return a value as a class name, blank for a gap.
+
+    pandas reads integers next to gaps as floats: 2.0 is class 2.
+    """
     if value is None or value is pd.NA or value != value:
         return ""
-    return (
-        str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    )
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
-def _named_field(columns: pd.DataFrame, name: str) -> str | None:
-    """The column of this name, in any case if there is none in this case."""
+def _find_field(columns: pd.DataFrame, name: str) -> str | None:
+    """Find the column of this name, in any case if there is none in this case."""
     names = [str(column) for column in columns]
-    in_any_case = [column for column in names if column.lower() == name.lower()]
-    return name if name in names else next(iter(in_any_case), None)
+    matches = [column for column in names if column.lower() == name.lower()]
+    return name if name in names else next(iter(matches), None)
 
 
-def _obvious_field(columns: pd.DataFrame) -> str | None:
-    """The column that plainly holds classes, if there is one."""
+def _guess_class_field(columns: pd.DataFrame) -> str | None:
+    """Find the column that holds classes by its name and values."""
     for name in CLASS_FIELDS:
-        field = _named_field(columns, name)
-        if field and _kind(columns[field]) in ("string", "integer"):
+        field = _find_field(columns, name)
+        if field and _infer_type(columns[field]) in ("string", "integer"):
             return field
     for name in VAGUE_CLASS_FIELDS:
-        field = _named_field(columns, name)
-        if field and _kind(columns[field]) == "string" and _repeats(columns[field]):
-            return field
+        field = _find_field(columns, name)
+        if field and _infer_type(columns[field]) == "string":
+            values = columns[field]
+            if not values.isna().any() and values.nunique() <= max(1, len(values) // 2):
+                return field
     return None
 
 
-def _repeats(values: pd.Series[str]) -> bool:
-    """Whether values stand for kinds rather than for single things, without gaps."""
-    return not values.isna().any() and values.nunique() <= max(1, len(values) // 2)
-
-
-def _kind(values: pd.Series[str]) -> str:
-    """What a column holds besides gaps: "string", "integer", "empty", ..."""
-    known = values.dropna()
-    kind = str(pd.api.types.infer_dtype(known.astype(object), skipna=True))
-    beside_gaps = len(known) < len(values)  # integers are read as floats there
-    return "integer" if kind == "floating" and beside_gaps and (known % 1 == 0).all() else kind
+def _infer_type(values: pd.Series[str]) -> str:
+    """Return the type of a column's values besides gaps: "string", "integer", "empty", ..."""
+    present = values.dropna()
+    inferred = str(pd.api.types.infer_dtype(present.astype(object), skipna=True))
+    has_gaps = len(present) < len(values)  # integers are read as floats there
+    is_integer = inferred == "floating" and has_gaps and (present % 1 == 0).all()
+    return "integer" if is_integer else inferred

@@ -1,9 +1,9 @@
-"""Data sets with boxes in pixels of named images: COCO, YOLO, Pascal VOC, DeepForest.
+"""Readers of image data sets: COCO, YOLO, Pascal VOC, DeepForest.
 
 All boxes become pixel edges counted from 0 at the upper left corner of the image:
 
 - COCO's x, y, width and height are that already.
-- YOLO's are shares of the image.
+- YOLO's are fractions of the image's width and height.
 - Pascal VOC's own files (whose ``database`` begins with "The VOC") count whole pixels from 1, so
   that a box of one pixel has xmin = xmax: 1 is taken from xmin and ymin. All other files in this
   layout are read as edges from 0, which is what labelling tools of today write.
@@ -22,81 +22,82 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from geodetect.errors import LabelError
-from geodetect.io.labels.class_column import as_name, filled
+from geodetect.errors import LabelError, error_text
+from geodetect.io.labels.class_column import as_class_name, fill_class_names
 from geodetect.io.labels.label_set import (
-    AnnotationReport,
-    Fault,
+    CROWD,
+    NO_AREA,
     ImageLabels,
     LabelledImage,
     LabelOptions,
+    ReadReport,
+    RowDefect,
 )
 
 DEEPFOREST_COLUMNS = ("image_path", "xmin", "ymin", "xmax", "ymax", "label")
-_VOC_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _VOC_DATABASE = "the voc"
-_LARGEST_SHARE = 1.5  # a YOLO box may stick out of its image a little; pixels are far above
+_LARGEST_FRACTION = 1.5  # a YOLO box may stick out of its image a little; pixels are far above
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The objects of one image as its file lists them.
+class _Annotations:
+    """Annotations of one image as its file lists them.
 
     Args:
-        name: Of the image.
+        image: Name of the image.
         boxes: Their edges.
         names: Their classes.
-        size: Columns and rows of the image, where the file tells.
-        crowds: Whether each stands for many; empty: none does.
-        numbers: Of each in the file, counted from 0; None: they come image by image.
+        size: Columns and rows of the image, if the file states them.
+        is_crowd: True for each that stands for many objects; empty: none does.
+        rows: Their positions in the file, counted from 0; None: they come image by image.
     """
 
-    name: str
+    image: str
     boxes: Sequence[Sequence[float]]
     names: Sequence[str]
     size: tuple[int, int] | None = None
-    crowds: Sequence[bool] = ()
-    numbers: Sequence[int] | None = None
+    is_crowd: Sequence[bool] = ()
+    rows: Sequence[int] | None = None
 
 
 def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) -> ImageLabels:
-    """A COCO detection file.
+    """Read a COCO detection file.
 
     Args:
         path: The file, for errors.
         document: Its content.
-        options: What the user says of labels.
+        options: Class of annotations that have none.
 
     Raises:
-        LabelError: Parts are missing or refer to what is not there.
+        LabelError: Parts are missing, or refer to others that are missing.
     """
     try:
         categories = {c["id"]: str(c["name"]) for c in document.get("categories", ())}
         images = {image["id"]: image for image in document["images"]}
-        found: dict[Any, list[tuple[int, Any]]] = {key: [] for key in images}
-        for number, annotation in enumerate(document["annotations"]):
-            found[annotation["image_id"]].append((number, annotation))
-        listed = [_coco_rows(images[key], found[key], categories) for key in images]
+        numbered: dict[Any, list[tuple[int, Any]]] = {key: [] for key in images}
+        for row, annotation in enumerate(document["annotations"]):
+            numbered[annotation["image_id"]].append((row, annotation))
+        annotations = [_read_coco_image(images[key], numbered[key], categories) for key in images]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(
-            f"{path} cannot be used as a COCO file: {_reason(error)}; expected images, categories "
-            f"and annotations with image_id, category_id and bbox"
+            f"{path} cannot be used as a COCO file: {_describe(error)}; expected images, "
+            f"categories and annotations with image_id, category_id and bbox"
         ) from error
-    return _collected(path, "COCO", listed, options=options)
+    return _collect(path, "COCO", annotations, options=options)
 
 
-def _coco_rows(
+def _read_coco_image(
     image: Mapping[str, Any], numbered: Sequence[tuple[int, Any]], categories: Mapping[Any, str]
-) -> _Rows:
-    size = (image["width"], image["height"]) if image.get("width") else None
+) -> _Annotations:
     annotations = [annotation for _, annotation in numbered]
-    return _Rows(
+    return _Annotations(
         str(image["file_name"]),
         [_coco_box(annotation) for annotation in annotations],
         [categories[annotation["category_id"]] for annotation in annotations],
-        size and (int(size[0]), int(size[1])),
+        (int(image["width"]), int(image["height"])) if image.get("width") else None,
         [bool(annotation.get("iscrowd")) for annotation in annotations],
-        [number for number, _ in numbered],
+        [row for row, _ in numbered],
     )
 
 
@@ -109,7 +110,7 @@ def _coco_box(annotation: Mapping[str, Any]) -> list[float]:
 
 
 def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
-    """A CSV with the columns ``image_path, xmin, ymin, xmax, ymax, label``.
+    """Read a CSV with the columns ``image_path, xmin, ymin, xmax, ymax, label``.
 
     Raises:
         LabelError: It cannot be read as such.
@@ -117,59 +118,60 @@ def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
     try:
         table = pd.read_csv(path)
         table.columns = table.columns.str.strip()
-        corners = table[list(_VOC_CORNERS)].astype(float)
+        corners = table[list(_CORNERS)].astype(float)
     except (OSError, ValueError, KeyError) as error:
         raise LabelError(
-            f"{path} cannot be used as DeepForest's CSV: {_reason(error)}; expected numbers in "
-            f"{', '.join(_VOC_CORNERS)}"
+            f"{path} cannot be used as DeepForest's CSV: {_describe(error)}; expected numbers in "
+            f"{', '.join(_CORNERS)}"
         ) from error
-    bare = (corners.fillna(0) == 0).all(axis=1)
-    names = table["label"].map(as_name)
-    listed = []
+    is_empty_image = (corners.fillna(0) == 0).all(axis=1)
+    names = table["label"].map(as_class_name)
+    annotations = []
     for image, rows in table.groupby("image_path", sort=False):
-        objects = rows.index[~bare[rows.index]]
+        objects = rows.index[~is_empty_image[rows.index]]
         boxes = corners.loc[objects].to_numpy().tolist()
-        listed.append(
-            _Rows(str(image), boxes, names.loc[objects].tolist(), numbers=objects.tolist())
+        annotations.append(
+            _Annotations(str(image), boxes, names.loc[objects].tolist(), rows=objects.tolist())
         )
-    return _collected(path, "DeepForest", listed, options=options)
+    return _collect(path, "DeepForest", annotations, options=options)
 
 
 def read_voc(files: Sequence[Path], source: Path, options: LabelOptions) -> ImageLabels:
-    """Pascal VOC: one XML file for each image.
+    """Read a Pascal VOC data set: one XML file for each image.
 
     Args:
         files: The XML files.
-        source: What the user named: a file, or the folder they lie in.
-        options: What the user says of labels.
+        source: The file, or the folder they lie in, for errors and names of images.
+        options: Class of objects that have none.
 
     Raises:
         LabelError: A file cannot be read as such.
     """
-    listed = []
+    annotations = []
     for file in files:
         try:
-            listed.append(_voc_rows(file, source, ElementTree.parse(file).getroot()))
+            annotations.append(_read_voc_file(file, source))
         except (OSError, ElementTree.ParseError, ValueError, TypeError) as error:
             raise LabelError(
-                f"{file} cannot be used as a Pascal VOC file: {_reason(error)}; expected an "
+                f"{file} cannot be used as a Pascal VOC file: {_describe(error)}; expected an "
                 f"annotation with objects that have a name and a bndbox"
             ) from error
-    return _collected(source, "Pascal VOC", listed, options=options)
+    return _collect(source, "Pascal VOC", annotations, options=options)
 
 
-def _voc_rows(file: Path, source: Path, root: ElementTree.Element) -> _Rows:
+def _read_voc_file(file: Path, source: Path) -> _Annotations:
+    root = ElementTree.parse(file).getroot()
     database = (root.findtext("source/database") or "").strip().lower()
-    first = 1.0 if database.startswith(_VOC_DATABASE) else 0.0
+    first_px = 1.0 if database.startswith(_VOC_DATABASE) else 0.0
     boxes = []
     for item in root.iterfind("object"):
-        corners = [float(item.findtext(f"bndbox/{corner}", "")) for corner in _VOC_CORNERS]
-        boxes.append([corners[0] - first, corners[1] - first, *corners[2:]])
+        corners = [float(item.findtext(f"bndbox/{corner}", "")) for corner in _CORNERS]
+        boxes.append([corners[0] - first_px, corners[1] - first_px, *corners[2:]])
     width, height = (int(float(root.findtext(f"size/{s}") or 0)) for s in ("width", "height"))
-    return _Rows(
-        _name(file.with_name((root.findtext("filename") or file.name).strip()), source),
+    return _Annotations(
+        _image_name(file.with_name((root.findtext("filename") or file.name).strip()), source),
         boxes,
-        [as_name(item.findtext("name")) for item in root.iterfind("object")],
+        [as_class_name(item.findtext("name")) for item in root.iterfind("object")],
         (width, height) if width and height else None,
     )
 
@@ -177,22 +179,22 @@ def _voc_rows(file: Path, source: Path, root: ElementTree.Element) -> _Rows:
 def read_yolo(
     files: Sequence[Path], source: Path, options: LabelOptions, *, classes: Mapping[int, str]
 ) -> ImageLabels:
-    """YOLO: one text file for each image, a line for each object.
+    """Read a YOLO data set: one text file for each image, a line for each object.
 
-    A line is the number of a class and then centre, width and height as shares of the image; a
+    A line is the number of a class, then centre, width and height as fractions of the image; a
     sixth number is a score and left out. More numbers are the corners of an outline, of which the
     bounding box is taken.
 
     Args:
         files: The text files.
-        source: What the user named: a file, or a folder.
-        options: What the user says of labels.
-        classes: Names of the classes by number; where there are none, numbers are the names.
+        source: The file, or the folder they lie in, for errors and names of images.
+        options: Class of objects that have none.
+        classes: Class names by number; empty: numbers are the names.
 
     Raises:
         LabelError: A file cannot be read as such, or a class has no name.
     """
-    listed = []
+    annotations = []
     for file in files:
         try:
             lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -201,23 +203,23 @@ def read_yolo(
             numbers = [int(float(line[0])) for line in lines]
         except (OSError, ValueError) as error:
             raise LabelError(
-                f"{file} cannot be used as a YOLO file: {_reason(error)}; expected lines with the "
-                f"number of a class and shares of the image between 0 and 1"
+                f"{file} cannot be used as a YOLO file: {_describe(error)}; expected lines with "
+                f"the number of a class and fractions of the image between 0 and 1"
             ) from error
-        lost = sorted(set(numbers) - set(classes)) if classes else []
-        if lost:
+        unknown = sorted(set(numbers) - set(classes)) if classes else []
+        if unknown:
             raise LabelError(
-                f"{file} has class {lost[0]}, but the data set names only {sorted(classes)}; add "
-                f"its name to data.yaml"
+                f"{file} has class {unknown[0]}, but the data set names only {sorted(classes)}; "
+                f"add its name to data.yaml"
             )
         names = [classes.get(number, str(number)) for number in numbers]
-        listed.append(_Rows(_name(file, source), boxes, names))
-    labels = _collected(source, "YOLO", listed, options=options)
-    return replace(labels, images=tuple(replace(i, as_shares=True) for i in labels.images))
+        annotations.append(_Annotations(_image_name(file, source), boxes, names))
+    labels = _collect(source, "YOLO", annotations, options=options)
+    return replace(labels, images=tuple(replace(i, as_fractions=True) for i in labels.images))
 
 
 def _yolo_box(values: Sequence[float]) -> list[float]:
-    if values and max(map(abs, values)) > _LARGEST_SHARE:
+    if values and max(map(abs, values)) > _LARGEST_FRACTION:
         raise ValueError(f"found {max(values, key=abs):g}")
     if len(values) in (4, 5):
         x, y, width, height = values[:4]
@@ -228,41 +230,41 @@ def _yolo_box(values: Sequence[float]) -> list[float]:
     return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
 
 
-def _collected(
-    source: Path, kind: str, listed: Sequence[_Rows], *, options: LabelOptions
+def _collect(
+    source: Path, kind: str, annotations: Sequence[_Annotations], *, options: LabelOptions
 ) -> ImageLabels:
-    """The images with their usable objects, numbered as in the file or through the data set."""
-    images, faults, start = [], [], 0
-    for rows in listed:
-        boxes = np.array(rows.boxes, np.float64).reshape(-1, 4)
+    """Collect the usable objects, numbered as in the file or through the data set."""
+    images, defects, count = [], [], 0
+    for listed in annotations:
+        boxes = np.array(listed.boxes, np.float64).reshape(-1, 4)
         if not np.isfinite(boxes).all():
-            raise LabelError(f"{source}: the boxes of {rows.name} are not all numbers")
-        crowd = np.array(rows.crowds or [False] * len(boxes), bool)
-        flat = ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        in_order = range(start, start + len(boxes))
-        numbers = np.array(in_order if rows.numbers is None else rows.numbers, np.int64)
-        start += len(boxes)
-        faults += [Fault(int(n), "stands for many objects") for n in numbers[crowd]]
-        faults += [Fault(int(n), "no area") for n in numbers[flat & ~crowd]]
-        kept = ~(flat | crowd)
-        names = filled(
-            np.array([*rows.names, ""], dtype=object)[:-1][kept],
-            f"{source}: {{}} objects of {rows.name} have no class; name them",
-            default=options.default_class,
+            raise LabelError(f"{source}: the boxes of {listed.image} are not all numbers")
+        is_crowd = np.array(listed.is_crowd or [False] * len(boxes), bool)
+        is_flat = ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        in_order = range(count, count + len(boxes))
+        rows = np.array(in_order if listed.rows is None else listed.rows, np.int64)
+        count += len(boxes)
+        defects += [RowDefect(int(row), CROWD) for row in rows[is_crowd]]
+        defects += [RowDefect(int(row), NO_AREA) for row in rows[is_flat & ~is_crowd]]
+        is_usable = ~(is_flat | is_crowd)
+        names = fill_class_names(
+            np.array([*listed.names, ""], dtype=object)[:-1][is_usable],
+            options.default_class,
+            f"{source}: {{}} objects of {listed.image} have no class; name them",
         )
-        images.append(LabelledImage(rows.name, boxes[kept], names, numbers[kept], rows.size))
-    crowds = sum(fault.reason == "stands for many objects" for fault in faults)
-    report = AnnotationReport(rows=start, dropped=len(faults) - crowds, crowds=crowds)
-    return ImageLabels(os.fspath(source), kind, tuple(images), report, tuple(faults))
+        images.append(
+            LabelledImage(listed.image, boxes[is_usable], names, rows[is_usable], listed.size)
+        )
+    crowds = sum(defect.reason == CROWD for defect in defects)
+    report = ReadReport(rows=count, dropped=len(defects) - crowds, crowds=crowds)
+    return ImageLabels(os.fspath(source), kind, tuple(images), report, tuple(defects))
 
 
-def _name(file: Path, source: Path) -> str:
-    """The name of an image with the folders that may tell it apart from others."""
+def _image_name(file: Path, source: Path) -> str:
+    """Return the name of an image with its folders, which tell images of the same name apart."""
     root = source if source.is_dir() else source.parent
     return file.relative_to(root).as_posix()
 
 
-def _reason(error: Exception) -> str:
-    """One line of what went wrong."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{text} is missing" if isinstance(error, KeyError) else text
+def _describe(error: Exception) -> str:
+    return f"{error_text(error)} is missing" if isinstance(error, KeyError) else error_text(error)

@@ -1,9 +1,10 @@
-"""Labels as files hold them: objects on a map, or boxes in pixels of named images."""
+"""Labels as files hold them: polygons on a map, or boxes in pixels of named images."""
 
 from __future__ import annotations
 
+import operator
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,19 +15,22 @@ from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
-DEFAULT_CLASS = "object"
+DEFAULT_CLASS = "object"  # of all rows of files without a column of classes
+NO_GEOMETRY, NO_AREA = "no geometry", "no area"
+SELF_INTERSECTION, CROWD = "crosses itself", "stands for many objects"
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """What the user says of labels.
+    """Options for reading labels.
 
     Args:
-        class_field: Column of class names; None: the obvious one.
+        class_field: Column of class names; None: guessed from names and values, see
+            ``class_column``.
         default_class: Class of rows that have none; None: that is an error, except that all rows
             of files without any column of classes are of class "object".
         crs: CRS of the coordinates, whatever the files say.
-        point_size_m: Diameter on the ground, in metres, of objects that are given as points.
+        point_size_m: Diameter on the ground, in metres, of objects drawn as points.
     """
 
     class_field: str | None = None
@@ -36,14 +40,14 @@ class LabelOptions:
 
 
 @dataclass(frozen=True)
-class AnnotationReport:
-    """What reading did to the rows of label files.
+class ReadReport:
+    """Counts of rows that were left out, repaired or split while label files were read.
 
     Args:
         rows: Rows in the files.
         dropped: Rows without geometry, or with one that has no area.
         repaired: Rows whose polygon crossed itself.
-        split: Objects that came from further, disjoint parts of a row.
+        split: Objects that were added because a row had disjoint parts.
         crowds: Rows that stand for many objects at once (COCO's ``iscrowd``), left out.
     """
 
@@ -53,9 +57,8 @@ class AnnotationReport:
     split: int = 0
     crowds: int = 0
 
-    def __add__(self, other: AnnotationReport) -> AnnotationReport:
-        mine, theirs = asdict(self), asdict(other)
-        return AnnotationReport(**{name: mine[name] + theirs[name] for name in mine})
+    def __add__(self, other: ReadReport) -> ReadReport:
+        return ReadReport(*map(operator.add, astuple(self), astuple(other)))
 
     def __str__(self) -> str:
         parts = [
@@ -64,19 +67,19 @@ class AnnotationReport:
             (self.repaired, "crossing itself repaired"),
             (self.split, "added from disjoint parts"),
         ]
-        changes = [f"{count} {what}" for count, what in parts if count]
+        changes = [f"{count} {change}" for count, change in parts if count]
         return f"{self.rows} rows of labels" + (f": {', '.join(changes)}" if changes else "")
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A row that is not an object as it stands.
+class RowDefect:
+    """Defect of a row in a label file.
 
     Args:
-        row: Its number in the file, counted from 0.
-        reason: ``no geometry``, ``no area``, ``crosses itself`` (repaired) or ``stands for many
-            objects``; all but the repaired ones are left out.
-        geometry: On the map of the labels; None where there is none, or it is in pixels.
+        row: Number of the row, counted from 0.
+        reason: ``NO_GEOMETRY``, ``NO_AREA``, ``SELF_INTERSECTION`` or ``CROWD``. Rows that cross
+            themselves are repaired, all others left out.
+        geometry: Geometry of the row in the CRS of the labels; None without one, or in pixels.
     """
 
     row: int
@@ -86,17 +89,17 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class MapLabels:
-    """Objects drawn on a map.
+    """Labels of a vector file.
 
     Args:
         source: The file.
         geometries: ``object[N]`` valid polygons.
-        names: ``object[N]`` their classes.
-        rows: ``int64[N]`` their rows in the file, counted from 0.
+        names: ``object[N]`` class names.
+        rows: ``int64[N]`` rows in the file, counted from 0.
         crs: WKT of the coordinates.
-        has_classes: Whether the file says the classes.
-        report: What reading did to the rows.
-        faults: The rows it did something to.
+        has_classes: The file has a column of classes.
+        report: Counts of rows left out, repaired or split.
+        defects: Rows left out or repaired.
     """
 
     source: str
@@ -105,8 +108,8 @@ class MapLabels:
     rows: IntArray
     crs: CRS
     has_classes: bool = True
-    report: AnnotationReport = AnnotationReport()
-    faults: tuple[Fault, ...] = ()
+    report: ReadReport = ReadReport()
+    defects: tuple[RowDefect, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,17 +117,17 @@ class MapLabels:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """The objects of one image.
+    """Labels of one image.
 
     Args:
         name: File name of the image as the data set states it, maybe with folders.
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges, counted from 0 at the upper left
-            corner; with ``as_shares`` in shares of the image's width and height.
-        names: ``object[N]`` classes.
-        rows: ``int64[N]`` their rows in the file, counted from 0; of a data set of many files their
-            numbers in all of it.
+            corner; with ``as_fractions`` in fractions of the image's width and height.
+        names: ``object[N]`` class names.
+        rows: ``int64[N]`` rows in the file, counted from 0; in a data set of many files positions
+            in all of it.
         size: Width and height of the image in pixels, if the data set states them.
-        as_shares: Boxes are shares of the image, so they fit it at any size.
+        as_fractions: Boxes are fractions of the image, so they fit it at any size.
     """
 
     name: str
@@ -132,50 +135,50 @@ class LabelledImage:
     names: ObjectArray
     rows: IntArray
     size: tuple[int, int] | None = None
-    as_shares: bool = False
+    as_fractions: bool = False
 
     def boxes_on(self, grid: Grid, path: str) -> FloatArray:
-        """Boxes ``float64[N, 4]`` in pixels of the raster that is this image.
+        """Return the boxes in pixels of the raster that is this image, ``float64[N, 4]``.
 
         Raises:
             LabelError: The raster has another size than the image that was labelled.
         """
-        if self.as_shares:
+        if self.as_fractions:
             return self.boxes * np.array([grid.width, grid.height] * 2, np.float64)
         if self.size is not None and self.size != (grid.width, grid.height):
             raise LabelError(
                 f"{self.name} was labelled at {self.size[0]} x {self.size[1]} px, but {path} has "
-                f"{grid.width} x {grid.height}; give the raster that was labelled with --rasters"
+                f"{grid.width} x {grid.height}; give the raster that was labelled as `rasters`"
             )
         return self.boxes
 
 
 @dataclass(frozen=True, eq=False)
 class ImageLabels:
-    """Boxes in pixels of named images: COCO, YOLO, Pascal VOC, DeepForest.
+    """Labels of an image data set: COCO, YOLO, Pascal VOC, DeepForest.
 
     Args:
         source: The file or folder.
         kind: Name of the format.
         images: The images, with or without objects.
-        report: What reading did to the rows.
-        faults: The rows it did something to.
+        report: Counts of rows left out.
+        defects: Rows left out.
     """
 
     source: str
     kind: str
     images: tuple[LabelledImage, ...]
-    report: AnnotationReport = AnnotationReport()
-    faults: tuple[Fault, ...] = ()
+    report: ReadReport = ReadReport()
+    defects: tuple[RowDefect, ...] = ()
 
     @cached_property
     def names(self) -> ObjectArray:
-        """``object[N]`` the classes of all objects, image after image."""
+        """Class names of all labels, image after image, ``object[N]``."""
         return np.concatenate([np.empty(0, object), *(image.names for image in self.images)])
 
     @cached_property
     def rows(self) -> IntArray:
-        """``int64[N]`` the numbers of all objects in the data set, image after image."""
+        """Rows of all labels, image after image, ``int64[N]``."""
         return np.concatenate([np.empty(0, np.int64), *(image.rows for image in self.images)])
 
     def __len__(self) -> int:
@@ -184,7 +187,7 @@ class ImageLabels:
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """All labels of a run, numbered from 0 through its sources.
+    """Labels of several sources; the id of a label is its position among all of them.
 
     Args:
         sources: Files and data sets.
@@ -197,31 +200,31 @@ class LabelSet:
 
     @cached_property
     def starts(self) -> IntArray:
-        """``int64[S + 1]`` the number of the first label of each source, and of all labels."""
+        """Id of the first label of each source, and the number of all labels, ``int64[S + 1]``."""
         return np.cumsum([0, *(len(source) for source in self.sources)], dtype=np.int64)
 
     @cached_property
     def names(self) -> ObjectArray:
-        """``object[N]`` the classes of all labels."""
+        """Class names of all labels, ``object[N]``."""
         return np.concatenate([np.empty(0, object), *(source.names for source in self.sources)])
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes there are, in alphabetical order."""
+        """Class names that occur, in alphabetical order."""
         return tuple(sorted(set(self.names)))
 
     @property
-    def report(self) -> AnnotationReport:
-        """What reading did to the rows of all sources."""
-        return sum((source.report for source in self.sources), AnnotationReport())
+    def report(self) -> ReadReport:
+        """Counts of rows left out, repaired or split in all sources."""
+        return sum((source.report for source in self.sources), ReadReport())
 
     def warn_of_changes(self) -> None:
-        """Give a ``GeodetectWarning`` if the number of objects is not that of the rows."""
+        """Warn if the number of labels is not that of the rows in the files."""
         report = self.report
         if report.dropped or report.crowds or report.split:
             warnings.warn(str(report), GeodetectWarning, stacklevel=3)
 
-    def origin(self, number: int) -> tuple[MapLabels | ImageLabels, int]:
-        """The source of a label, and its position in it."""
-        which = int(np.searchsorted(self.starts, number, side="right")) - 1
-        return self.sources[which], number - int(self.starts[which])
+    def locate(self, label_id: int) -> tuple[MapLabels | ImageLabels, int]:
+        """Return the source of a label, and its position in it."""
+        number = int(np.searchsorted(self.starts, label_id, side="right")) - 1
+        return self.sources[number], label_id - int(self.starts[number])

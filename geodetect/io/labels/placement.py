@@ -89,7 +89,7 @@ def explain_no_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) ->
     if not len(labels):
         sources = _first_few([source.source for source in labels.sources])
         return f"the labels ({sources}) hold no objects; a training needs some"
-    first, _ = labels.origin(0)
+    first, _ = labels.locate(0)
     if isinstance(first, ImageLabels):
         hint = (
             f"{first.source} has images called {_first_few([i.name for i in first.images])}, the "

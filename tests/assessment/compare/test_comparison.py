@@ -209,7 +209,7 @@ def test_the_column_of_classes_can_be_named() -> None:
     register = boxes((0, 0), **{"class": ["pool"], "use": ["tank"]})
     named = CompareSettings(class_field="use")
     assert not compare(found, register, settings=named).by_class
-    with pytest.raises(InputError, match=r"no column 'usage'.*--class-field"):
+    with pytest.raises(InputError, match=r"no column 'usage'.*`class_field`"):
         compare(found, register, settings=CompareSettings(class_field="usage"))
 
 

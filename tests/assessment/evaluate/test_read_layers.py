@@ -119,7 +119,7 @@ def test_the_column_of_classes_can_be_named() -> None:
     table = squares(kind=["a", "b", "c"], label=["x", "y", "z"])
     assert read_truth(table)["class"].tolist() == ["x", "y", "z"]
     assert read_truth(table, class_field="kind")["class"].tolist() == ["a", "b", "c"]
-    with pytest.raises(LabelError, match=r"no column 'sort'.*--class-field"):
+    with pytest.raises(LabelError, match=r"no column 'sort'.*`class_field`"):
         read_truth(table, class_field="sort")
 
 

@@ -79,7 +79,7 @@ def test_what_coco_rows_cannot_be_used_is_counted_with_its_reason(tmp_path: Path
     assert str(found.report) == (
         "5 rows of labels: 1 without an area left out, 1 standing for many objects left out"
     )
-    assert [(fault.row, fault.reason) for fault in found.faults] == [
+    assert [(defect.row, defect.reason) for defect in found.defects] == [
         (2, "stands for many objects"),
         (3, "no area"),
     ]
@@ -104,7 +104,7 @@ def test_rows_keep_their_numbers_where_those_of_images_are_mixed(tmp_path: Path)
     ):
         found = only_images(path)
         assert [image.rows.tolist() for image in found.images] == rows
-        assert [(fault.row, fault.reason) for fault in found.faults] == [(faulty, "no area")]
+        assert [(defect.row, defect.reason) for defect in found.defects] == [(faulty, "no area")]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_yolo_boxes_are_shares_and_its_classes_have_the_names_of_data_yaml(
 ) -> None:
     found = only_images(yolo_folder(tmp_path / "set", names=names))
     assert [image.name for image in found.images] == ["labels/a.txt", "labels/empty.txt"]
-    assert all(image.as_shares for image in found.images)
+    assert all(image.as_fractions for image in found.images)
     expected = [[0.45, 0.15, 0.55, 0.35], [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.8]]
     np.testing.assert_allclose(found.images[0].boxes, expected)
     assert list(found.names) == ["tank", "pool", "pool"]
@@ -193,10 +193,10 @@ def test_a_yolo_class_without_a_name_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["0 120 80 30 20", "0 0.1 0.2 0.3 0.1 0.2 0.3 0.4"])
-def test_yolo_lines_that_are_no_shares_are_an_error(tmp_path: Path, line: str) -> None:
+def test_yolo_lines_that_are_no_fractions_are_an_error(tmp_path: Path, line: str) -> None:
     folder = yolo_folder(tmp_path / "set")
     (folder / "labels" / "b.txt").write_text(line)
-    with pytest.raises(LabelError, match=r"b\.txt cannot.*shares of the image"):
+    with pytest.raises(LabelError, match=r"b\.txt cannot.*fractions of the image"):
         read_labels(folder)
 
 
@@ -281,7 +281,7 @@ def test_a_folder_of_vector_files_is_read_file_by_file(tmp_path: Path) -> None:
     labels = read_labels(tmp_path)
     assert [Path(source.source).name for source in labels.sources] == ["a.gpkg", "b.geojson"]
     assert labels.classes == ("pool", "tank")
-    assert [labels.origin(n)[1] for n in range(len(labels))] == [0, 0]
+    assert [labels.locate(n)[1] for n in range(len(labels))] == [0, 0]
 
 
 def test_an_empty_text_file_does_not_make_a_folder_a_data_set(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_map_layers_and_data_sets_go_together(tmp_path: Path) -> None:
     labels = read_labels([vector(tmp_path / "a.gpkg"), coco_file(tmp_path / "b.json")])
     assert len(labels) == 4
     assert labels.classes == ("pool", "tank")
-    source, position = labels.origin(3)
+    source, position = labels.locate(3)
     assert (source.source, position) == (str(tmp_path / "b.json"), 2)
 
 
@@ -319,6 +319,6 @@ def test_rows_that_give_no_object_are_kept_with_their_reasons(tmp_path: Path) ->
     geometries = [None, POOL, flat, bow_tie]
     gpd.GeoDataFrame(geometry=geometries, crs="EPSG:32632").to_file(path)
     (source,) = read_labels(path).sources
-    faults = [(fault.row, fault.reason, fault.geometry is not None) for fault in source.faults]
-    assert faults == [(0, "no geometry", False), (2, "no area", True), (3, "crosses itself", True)]
+    defects = [(d.row, d.reason, d.geometry is not None) for d in source.defects]
+    assert defects == [(0, "no geometry", False), (2, "no area", True), (3, "crosses itself", True)]
     assert list(source.rows) == [1, 3]

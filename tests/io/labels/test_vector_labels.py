@@ -115,7 +115,7 @@ def test_a_named_class_column_is_used_in_any_case(tmp_path: Path) -> None:
 
 def test_a_missing_class_column_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
     path = saved(layer([POOL], kind=["x"], height=[2]), tmp_path / "labels.gpkg")
-    with pytest.raises(LabelError, match=r"no column 'klass', only kind, height.*class-field"):
+    with pytest.raises(LabelError, match=r"no column 'klass', only kind, height.*`class_field`"):
         read(path, class_field="klass")
 
 
@@ -191,7 +191,7 @@ def test_lines_are_an_error(tmp_path: Path) -> None:
 
 def test_points_are_an_error_that_names_the_option_for_their_size(tmp_path: Path) -> None:
     path = saved(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
-    with pytest.raises(LabelError, match=r"holds 1 points; .*--point-size METRES"):
+    with pytest.raises(LabelError, match=r"holds 1 points; .*`point_size`"):
         read(path)
 
 
