@@ -1,1 +1,1 @@
-"""What a person looks at: the report page, overview pictures and contact sheets."""
+"""HTML reports, overview images and contact sheets."""

@@ -112,6 +112,6 @@ def test_a_contact_sheet_of_detections_without_scores_is_refused(folder: Path):
     assert "--score-field" in err
 
 
-def test_reports_are_made_without_torch():
+def test_reports_are_imported_without_torch_and_templates():
     code = "import geodetect; geodetect.report; geodetect.preview"
-    assert not modules_after(code) & {"torch", "matplotlib", "typer"}
+    assert not modules_after(code) & {"torch", "matplotlib", "jinja2", "typer"}

@@ -164,10 +164,12 @@ def _boxes_px(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
     """Return bounding boxes in pixels, ``float64[N, 4]``."""
     geometries, source = np.asarray(table.geometry), table.crs
     if (source is None) != (grid.crs is None):
-        without, other = ("objects", "map") if source is None else ("raster", "objects")
+        state = "raster has no CRS, but the objects have"
+        if source is None:
+            state = "objects have no CRS, but the map has"
         raise GeoreferenceError(
-            f"the {without} have no CRS and the {other} have one; set `pred_crs` or `src_crs` to "
-            f"name it, or `pixel_coords` if both are in pixels"
+            f"the {state} one; set `pred_crs` or `src_crs` to name it, or `pixel_coords` if both "
+            f"are in pixels"
         )
     if source is not None:
         return bounds_px(geometries, source, grid)

@@ -50,7 +50,7 @@ class MatchResult:
         return rank_false_negatives(ranks, self.truth.boxes, threshold=1 - count)
 
     def outline_layers(self, count: int) -> list[tuple[FloatArray, Colour]]:
-        """Return boxes and colour of the objects in each part of the confusion matrix.
+        """Return boxes and colour of false negatives, true positives and false positives.
 
         Args:
             count: Number of predictions, from the first on, that reach the score threshold.

@@ -52,14 +52,24 @@ def key_figures(run: TrainingRun) -> Facts:
     return facts
 
 
-def card_facts(card: ModelCard) -> Facts:
-    """Return names and values of a model card, without those that it does not state."""
+def card_tables(card: ModelCard) -> dict[str, Any]:
+    """Return the content of a model card.
+
+    Returns:
+        ``facts``, names and values that the card states; ``data``, the training data in words;
+        ``settings`` of the training, rows of a table.
+    """
     training, network = card.training, card.network
+    gsd_range = object_size = ""
+    if card.gsd_range_m is not None:
+        gsd_range = "{:g} to {:g} m per pixel".format(*card.gsd_range_m)
+    if card.object_size_m is not None:
+        object_size = "{0:g} to {2:g} m, mostly about {1:g} m".format(*card.object_size_m)
     facts = [
         ("Classes", ", ".join(card.classes)),
         ("Resolution", f"{card.gsd_m:g} m per pixel" if card.gsd_m else "any"),
-        ("Resolution range", _format_gsd_range(card.gsd_range_m)),
-        ("Object size", _format_object_sizes(card.object_size_m)),
+        ("Resolution range", gsd_range),
+        ("Object size", object_size),
         ("Bands", ", ".join(card.bands or ())),
         ("Tile size", f"{card.tile_px} px"),
         ("Score threshold", f"{card.conf:g}"),
@@ -81,7 +91,11 @@ def card_facts(card: ModelCard) -> Facts:
             ("Anchor sizes", f"{anchors} (px, by stride)"),
             ("Anchor ratios", ", ".join(f"{ratio:g}" for ratio in network.anchor_ratios)),
         ]
-    return [(name, value) for name, value in facts if value]
+    return {
+        "facts": [(name, value) for name, value in facts if value],
+        "data": training.data,
+        "settings": [(k, "" if v is None else str(v)) for k, v in training.settings.items()],
+    }
 
 
 def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,17 +165,6 @@ def _format_size_range(low: float, high: float | None) -> str:
     if high is None:
         return f"from {low:g} px" if low else "all"
     return f"{low:g} to {high:g} px"
-
-
-def _format_gsd_range(gsd_m: tuple[float, float] | None) -> str:
-    return "" if gsd_m is None else f"{gsd_m[0]:g} to {gsd_m[1]:g} m per pixel"
-
-
-def _format_object_sizes(sizes_m: tuple[float, float, float] | None) -> str:
-    if sizes_m is None:
-        return ""
-    small, median, large = sizes_m
-    return f"{small:g} to {large:g} m, mostly about {median:g} m"
 
 
 def _format_calibration(calibration: Calibration | None, classes: Sequence[str]) -> str:

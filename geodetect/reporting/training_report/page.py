@@ -11,7 +11,7 @@ from geodetect.reporting.drawing.contact_sheet import arrange_thumbnails
 from geodetect.reporting.drawing.images import data_uri, encode_webp, write_image
 from geodetect.reporting.html.template import render
 from geodetect.reporting.training_report.facts import (
-    card_facts,
+    card_tables,
     format_fraction,
     key_figures,
     label_tables,
@@ -70,16 +70,7 @@ def write_training_page(
             colours=[(name, hex_colour(colour)) for name, colour in COLOURS],
             labels=None if run.labels is None else label_tables(run.labels),
             split=None if run.split is None else split_rows(run.split),
-            card=None
-            if card is None
-            else {
-                "facts": card_facts(card),
-                "data": card.training.data,
-                "settings": [
-                    (name, "" if value is None else str(value))
-                    for name, value in card.training.settings.items()
-                ],
-            },
+            card=None if card is None else card_tables(card),
         )
         page.write_text(html, encoding="utf-8")
     return target

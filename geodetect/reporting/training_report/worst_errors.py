@@ -58,61 +58,60 @@ def draw_worst_errors(
         score_threshold: The score threshold.
         count: Greatest number of thumbnails of each kind.
     """
-    false_negatives = truth.iloc[worst_false_negatives(truth, score_threshold)]
-    false_positives = detections.iloc[worst_false_positives(detections, score_threshold)]
-    above = detections[detections["score"] >= score_threshold]
-    with_class = len({*truth["class"], *detections["class"]}) > 1
-    negatives, positives = (
-        _draw_errors(errors.iloc[:count], len(errors), truth, above, score_threshold, with_class)
-        for errors in (false_negatives, false_positives)
+    rankings = (
+        truth.iloc[worst_false_negatives(truth, score_threshold)],
+        detections.iloc[worst_false_positives(detections, score_threshold)],
     )
-    return negatives, positives
+    with_class = len({*truth["class"], *detections["class"]}) > 1
+    results = []
+    for ranking in rankings:
+        images: dict[int, Image.Image] = {}  # by row
+        unreadable: dict[str, str] = {}
+        shown = ranking.iloc[:count]
+        for (source, name), errors in shown.groupby(["source", "raster"], sort=False):
+            try:
+                images |= _draw_on_raster(source, errors, truth, detections, score_threshold)
+            except (RasterError, InputError) as error:
+                unreadable[name] = str(error)
+        thumbnails = tuple(
+            (images[row], _caption(record, with_class=with_class))
+            for row, record in shown.iterrows()
+            if row in images
+        )
+        results.append(WorstErrors(len(ranking), thumbnails, unreadable))
+    return results[0], results[1]
 
 
-def _draw_errors(
+def _draw_on_raster(
+    source: str,
     errors: gpd.GeoDataFrame,
-    total: int,
     truth: gpd.GeoDataFrame,
     detections: gpd.GeoDataFrame,
     score_threshold: float,
-    with_class: bool,
-) -> WorstErrors:
-    """Draw errors of one kind, raster by raster, with the objects and detections near them."""
-    images: dict[int, Image.Image] = {}  # by row
-    reasons: dict[str, str] = {}  # by the source of the raster
-    for source, table in errors.groupby("source", sort=False):
-        try:
-            with open_for_display(source, PictureSettings()) as raster:
-                canvas = RasterCanvas.from_raster(raster)
-                placed, objects, predictions = (
-                    place_on_canvas(layer[layer["source"] == source], canvas, name="objects")
-                    for layer in (table.assign(row=table.index), truth, detections)
-                )
-                is_correct = predictions.table["correct"].to_numpy(bool)
-                is_missed = ~(objects.table["found_score"].to_numpy(np.float64) >= score_threshold)
-                layers = [
-                    (objects.boxes[is_missed], FALSE_NEGATIVE),
-                    (predictions.boxes[is_correct], TRUE_POSITIVE),
-                    (predictions.boxes[~is_correct], FALSE_POSITIVE),
-                ]
-                images |= {
-                    row: draw_thumbnail(
-                        canvas,
-                        box,
-                        size_px=THUMBNAIL_PX,
-                        outlines=outlines_near(canvas, box, layers),
-                    )
-                    for row, box in zip(placed.table["row"], placed.boxes, strict=True)
-                }
-        except (RasterError, InputError) as error:
-            reasons[source] = str(error)
-    names = dict(zip(errors["source"], errors["raster"], strict=True))
-    thumbnails = tuple(
-        (images[row], _caption(record, with_class=with_class))
-        for row, record in errors.iterrows()
-        if row in images
-    )
-    return WorstErrors(total, thumbnails, {names[s]: reason for s, reason in reasons.items()})
+) -> dict[int, Image.Image]:
+    """Draw errors on one raster, by row, with the objects and detections near them."""
+    truth = truth[truth["source"] == source]
+    detections = detections[
+        (detections["source"] == source) & (detections["score"] >= score_threshold)
+    ]
+    with open_for_display(source, PictureSettings()) as raster:
+        canvas = RasterCanvas.from_raster(raster)
+        placed, objects, predictions = (
+            place_on_canvas(table, canvas, name="objects")
+            for table in (errors.assign(row=errors.index), truth, detections)
+        )
+        is_correct = predictions.table["correct"].to_numpy(bool)
+        is_missed = ~(objects.table["found_score"].to_numpy(np.float64) >= score_threshold)
+        layers = [
+            (objects.boxes[is_missed], FALSE_NEGATIVE),
+            (predictions.boxes[is_correct], TRUE_POSITIVE),
+            (predictions.boxes[~is_correct], FALSE_POSITIVE),
+        ]
+        images = {}
+        for row, box in zip(placed.table["row"], placed.boxes, strict=True):
+            outlines = outlines_near(canvas, box, layers)
+            images[row] = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
+        return images
 
 
 def _caption(record: gpd.GeoSeries, *, with_class: bool) -> str:

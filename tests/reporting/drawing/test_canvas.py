@@ -48,8 +48,8 @@ def test_the_pixel_size_is_sampled_all_over_the_canvas():
     gsd_m = Canvas(grid).sample_gsd_m(9)
     assert gsd_m is not None
     for row, column in ((0, 0), (4, 4), (8, 8)):
-        place = np.array([column / 8 * 1000, row / 8 * 8000])
-        ends = grid.to_map(place + np.array([[-0.5, 0], [0.5, 0]]))
+        point = np.array([column / 8 * 1000, row / 8 * 8000])
+        ends = grid.to_map(point + np.array([[-0.5, 0], [0.5, 0]]))
         across = ground_distances_m(ends[:1], ends[1:], MERCATOR)[0]
         assert gsd_m[row, column] == pytest.approx(across, rel=0.01)
     assert gsd_m[8, 0] > 2 * gsd_m[0, 0]

@@ -46,8 +46,8 @@ def test_an_object_lies_in_the_middle_of_its_thumbnail(canvas: RasterCanvas, nam
     scale = SIDE / (window[2] - window[0])
     rows, columns = np.nonzero(is_bright(image))
     expected = (box - np.tile(window[:2], 2)) * scale
-    seen = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    assert seen == pytest.approx(expected, abs=2)
+    drawn = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    assert drawn == pytest.approx(expected, abs=2)
     assert image.shape == (SIDE, SIDE, 3)
 
 

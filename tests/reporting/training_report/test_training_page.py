@@ -186,15 +186,15 @@ def test_plots_and_contact_sheets_lie_beside_the_page(full: Path) -> None:
 def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
     run = read_run(full)
     assert run.detections is not None
-    sure = run.detections["score"] >= 0.4
-    right = int((sure & run.detections["correct"]).sum())
+    is_above = run.detections["score"] >= 0.4
+    right = int((is_above & run.detections["correct"]).sum())
     (figures,) = run.class_metrics()
     assert (figures.at_threshold.true_positives, figures.at_threshold.score_threshold) == (
         right,
         0.4,
     )
     text = Reader(full / "index.html").text
-    assert f"{right} of {figures.n_truth} objects are found, with {sure.sum() - right}" in text
+    assert f"{right} of {figures.n_truth} objects are found, with {is_above.sum() - right}" in text
 
 
 def test_without_a_validation_the_page_says_that_nothing_was_measured(run: Path) -> None:
@@ -304,10 +304,10 @@ def test_the_worst_misses_are_those_without_any_prediction_the_largest_first(ful
 
 
 def test_the_worst_false_positives_have_the_highest_scores(full: Path) -> None:
-    found = detections(full.parent / "scene.tif")
-    scores = found["score"].to_numpy()[worst_false_positives(found, 0.4)]
+    table = detections(full.parent / "scene.tif")
+    scores = table["score"].to_numpy()[worst_false_positives(table, 0.4)]
     assert scores.tolist() == sorted(scores, reverse=True)
-    assert len(scores) == ((found["score"] >= 0.4) & ~found["correct"]).sum() > 2
+    assert len(scores) == ((table["score"] >= 0.4) & ~table["correct"]).sum() > 2
 
 
 def test_thumbnails_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
