@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """Frozen settings; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # most programs use one class of many: each is built when it is first used
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     section: ClassVar[str] = "Options"  # heading in help texts of the fields of this class
 

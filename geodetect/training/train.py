@@ -28,7 +28,14 @@ from geodetect.training.learner import Learner
 from geodetect.training.loop import Loop
 from geodetect.training.lr_finder import run_range_test
 from geodetect.training.model_output import Plan, save_best, write_model
-from geodetect.training.run.folder import LABELS, SPLIT, RunFolder, write_json
+from geodetect.training.run.folder import (
+    LABELS,
+    SETTINGS,
+    SPLIT,
+    RunFolder,
+    write_json,
+    write_settings,
+)
 from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.run.tensorboard import TensorBoardLog, load_writer
 from geodetect.training.validation.validator import HeldOut
@@ -55,7 +62,7 @@ def train(
     Labels are looked over first. Some ground is held out, and the averaged weights are measured on
     it now and then; the model written is the best one by that, unless ``settings`` ask for the
     last. How it went is in the run folder: ``metrics.csv``, ``split.geojson``, ``labels.json``,
-    ``validation.gpkg``, and until the end ``checkpoint.pt``.
+    ``settings.toml``, ``validation.gpkg``, and until the end ``checkpoint.pt``.
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
     ``geodetect.training.distributed``; files are written and progress is told by the first. All
@@ -124,7 +131,9 @@ def train(
             loop.resume()
         with processes.together():
             if processes.is_first and not resume:
-                _make_folder(folder, grounds)
+                with folder.made() as path:
+                    _fill_folder(path, grounds)
+                    write_settings(path / SETTINGS, settings, rasters=rasters, labels=labels)
             if processes.is_first and tensorboard:
                 board = TensorBoardLog(folder.path, step=loop.step)
                 loop.board = stack.enter_context(closing(board))
@@ -245,21 +254,20 @@ def _miner(plan: Plan) -> NegativeMiner | None:
     )
 
 
-def _make_folder(folder: RunFolder, grounds: TrainingGround) -> None:
-    """The run folder with all that is known before the first step."""
+def _fill_folder(path: Path, grounds: TrainingGround) -> None:
+    """Write what is known before the first step to the run folder."""
     distinct = grounds.distinct
-    with folder.made() as path:
-        save_split(
-            [ground.raster.grid for ground in distinct],
-            [ground.held_out for ground in distinct],
-            path / SPLIT,
-            names=[ground.raster.name for ground in distinct],
-            boxes=[ground.shown[ground.is_seen] for ground in distinct],
-            excluded=[ground.excluded for ground in distinct],
-        )
-        if grounds.report is not None:
-            write_json(path / LABELS, grounds.report.as_dict())
-        RunFolder(path).metrics.start()
+    save_split(
+        [ground.raster.grid for ground in distinct],
+        [ground.held_out for ground in distinct],
+        path / SPLIT,
+        names=[ground.raster.name for ground in distinct],
+        boxes=[ground.shown[ground.is_seen] for ground in distinct],
+        excluded=[ground.excluded for ground in distinct],
+    )
+    if grounds.report is not None:
+        write_json(path / LABELS, grounds.report.as_dict())
+    RunFolder(path).metrics.start()
 
 
 def _run(loop: Loop, plan: Plan, tally: TrainingSummary, *, progress: Progress) -> None:

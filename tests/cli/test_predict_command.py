@@ -23,8 +23,10 @@ from geodetect.detection import predict as inference
 from geodetect.detection.run.journal import Journal
 from geodetect.io.atomic import SUFFIX, prefix_of
 from geodetect.io.vector import write as vector
+from geodetect.settings.toml import to_toml
 from geodetect_cli.app import app
 from tests.helpers.tiny import (
+    CRS,
     GSD_M,
     ORIGIN_M,
     SQUARE_PX,
@@ -74,6 +76,52 @@ def expected_bounds(corners: list[tuple[int, int]]) -> set[tuple[float, ...]]:
 
 def bounds_of(table: gpd.GeoDataFrame) -> set[tuple[float, ...]]:
     return set(map(tuple, table.geometry.bounds.round(2).to_numpy().tolist()))
+
+
+def test_the_output_is_named_as_the_raster_where_none_is_named(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = predict(scene)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == "Detections are written to scene.geojson"
+    assert bounds_of(gpd.read_file("scene.geojson").to_crs(CRS)) == expected_bounds(CORNERS)
+    result = predict(scene)
+    assert result.exit_code == 1
+    assert "scene.geojson already exists" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert predict(scene, "--overwrite", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((), "sheets.geojson"),
+        (("--format", "gpkg"), "sheets.gpkg"),
+        (("--format", "csv"), "sheets.csv"),
+    ],
+)
+def test_the_output_of_a_folder_has_its_name_and_the_suffix_of_the_format(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str
+) -> None:
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    shutil.copy(scene.raster, folder)
+    monkeypatch.chdir(tmp_path)
+    assert predict(Scene(folder, scene.model), *arguments, "-q").output == ""
+    assert (tmp_path / name).exists()
+
+
+def test_the_summary_holds_the_settings_that_repeat_the_run(scene: Scene, tmp_path: Path) -> None:
+    arguments = ["--conf", "0.25", "--gsd", "25cm", "--bbox", "500000,5199960,500040,5200000"]
+    first = tmp_path / "out.geojson"
+    settings = json.loads(predict(scene, "-o", first, *arguments, "--json").stdout)["settings"]
+    assert (settings["conf"], settings["gsd"], settings["model"]) == (0.25, 0.25, str(scene.model))
+    (tmp_path / "run.toml").write_text(to_toml(settings))
+    second = tmp_path / "again.geojson"
+    command = ["predict", "--config", str(tmp_path / "run.toml"), "-o", str(second), "-q"]
+    assert runner.invoke(app, command).output == ""
+    assert second.read_bytes() == first.read_bytes()
 
 
 def test_predict_writes_every_square_at_its_place(scene: Scene, tmp_path: Path) -> None:

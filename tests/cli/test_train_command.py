@@ -89,6 +89,7 @@ def test_train_writes_a_model_with_its_card(trained: Path) -> None:
     assert sorted(trained.parent.iterdir()) == [trained, trained.parent / "squares_run"]
     names = {file.name for file in (trained.parent / "squares_run").iterdir()}
     assert {"metrics.csv", "split.geojson", "labels.json", "validation.gpkg"} <= names
+    assert "settings.toml" in names
     assert "checkpoint.pt" not in names, "it is removed"
 
 
@@ -123,14 +124,41 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     assert not output.exists()
     done = run_program(*command, "--resume", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    card, weights = read_model_file(output)
-    expected_card, expected = read_model_file(trained)
-    assert card == expected_card
-    assert weights.keys() == expected.keys()
-    assert all(np.array_equal(weights[key], expected[key]) for key in expected)
+    assert_same_model(output, trained)
     logs = [folder / "squares_run/metrics.csv" for folder in (tmp_path, trained.parent)]
     ours, whole = (timeless(log) for log in logs)
     assert ours == whole
+
+
+def assert_same_model(path: Path, expected_path: Path) -> None:
+    card, weights = read_model_file(path)
+    expected_card, expected = read_model_file(expected_path)
+    assert card == expected_card
+    assert weights.keys() == expected.keys()
+    assert all(np.array_equal(weights[key], expected[key]) for key in expected)
+
+
+def test_the_settings_of_a_run_folder_repeat_the_training(trained: Path, tmp_path: Path) -> None:
+    output = tmp_path / "squares.safetensors"
+    settings = trained.parent / "squares_run/settings.toml"
+    done = run_program("train", "--config", settings, "-o", output, "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert_same_model(output, trained)
+    assert (tmp_path / "squares_run/settings.toml").read_bytes() == settings.read_bytes()
+
+
+def test_a_model_is_named_as_the_first_labels_where_no_output_is_named(
+    scene: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", *scene, *OPTIONS, "--steps", "1", "--val-share", "0", "--no-check"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[0] == "The model is written to squares.safetensors"
+    assert load_card(tmp_path / "squares.safetensors").name == "squares"
+    result = runner.invoke(app, command)
+    assert result.exit_code == 1
+    assert "squares.safetensors" in result.stderr.splitlines()[-1]
 
 
 def timeless(log: Path) -> list[dict[str, str]]:
@@ -233,13 +261,12 @@ def test_a_model_file_has_the_suffix_of_one(scene: list[str], tmp_path: Path, na
         ["--val-every", "0"],
         ["--val-area", "a.gpkg", "--val-rasters", "b.tif"],
         ["--val-labels", "a.gpkg"],
-        [],
     ],
 )
 def test_a_usage_error_has_exit_code_2(
     scene: list[str], tmp_path: Path, arguments: list[str]
 ) -> None:
-    output = ["-o", str(tmp_path / "m.safetensors")] if arguments else []
+    output = ["-o", str(tmp_path / "m.safetensors")]
     result = runner.invoke(app, ["train", *scene, *arguments, *output])
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("Error: ")

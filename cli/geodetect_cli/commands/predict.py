@@ -88,8 +88,6 @@ def command(
     output = files.output or ""
     if not output and not files.dry_run:
         output = _default_output(files)
-        if not messages.quiet:
-            console.say(f"Detections are written to {output}")
     target = targets.PredictTarget(
         output,
         files.coverage,
@@ -104,6 +102,8 @@ def command(
         plan = estimate.estimate(files.rasters, files.model, settings=settings)
         tables.show_estimate(plan, result.as_json)
         return
+    if files.output is None and not messages.quiet:
+        console.say(f"Detections are written to {output}")
     tally = inference.RunSummary()
     journal = None if journaling.no_journal else target.journal(restart=journaling.restart)
     with console.progress_bar("tiles", quiet=messages.quiet) as progress, targets.kept(journal):

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import math
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,15 @@ from filelock import FileLock, Timeout
 
 from geodetect.errors import InputError, OutputError
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, release, write_atomically
+from geodetect.settings import TrainSettings
+from geodetect.settings.toml import to_toml
+from geodetect.types import PathLike
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 SPLIT = "split.geojson"
 LABELS = "labels.json"
+SETTINGS = "settings.toml"
 COLUMNS = (
     "step",
     "seconds",
@@ -48,7 +53,16 @@ PAGE_FILES = (  # that ``reporting.training_page`` adds
 )
 TENSORBOARD = "events.out.tfevents.*"
 # what a new training in place of another removes; all else in a folder stays
-OWN_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, "validation.gpkg", TENSORBOARD, *PAGE_FILES)
+OWN_FILES = (
+    CHECKPOINT,
+    METRICS,
+    SPLIT,
+    LABELS,
+    SETTINGS,
+    "validation.gpkg",
+    TENSORBOARD,
+    *PAGE_FILES,
+)
 DIGITS = 6
 
 
@@ -232,6 +246,24 @@ class RunFolder:
                 file.unlink(missing_ok=True)
         for file in temporary.iterdir():
             file.replace(self.path / file.name)
+
+
+def write_settings(
+    path: Path, settings: TrainSettings, **sources: PathLike | Sequence[PathLike]
+) -> None:
+    """Write what repeats a training as TOML.
+
+    Args:
+        path: The file.
+        settings: Settings of the training.
+        sources: Its rasters and labels.
+    """
+    values: dict[str, Any] = {
+        name: [str(paths)] if isinstance(paths, str | os.PathLike) else list(map(str, paths))
+        for name, paths in sources.items()
+    }
+    with _writes(path):
+        path.write_text(to_toml(values | settings.stated_values()), encoding="utf-8")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
