@@ -1,9 +1,8 @@
-"""Weights that other programs have written, read without running any code of theirs.
+"""State dicts in checkpoints of other programs, read without running any code of theirs.
 
-PyTorch's files are pickles, which may name any function to be called. Here they are read by
-PyTorch's restricted unpickler (``weights_only=True``), and every class or function that it does
-not know itself is replaced by one that does nothing: what a checkpoint holds besides tensors and
-plain values comes out empty.
+PyTorch's files are pickles, which may name any function to be called. They are read by PyTorch's
+restricted unpickler (``weights_only=True``), and every class or function that it does not know is
+replaced by one without effect: of a checkpoint, only tensors and built-in types are read.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SUFFIXES = (*PICKLES, SAFETENSORS)
 STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
 DICTIONARIES = ("collections.defaultdict", "AttributeDict")  # the latter is Lightning's
 
-UNREADABLE = (  # what the readers raise at damaged files
+READ_ERRORS = (  # raised by PyTorch at damaged files
     UnpicklingError,
     RuntimeError,
     EOFError,
@@ -45,25 +44,23 @@ UNREADABLE = (  # what the readers raise at damaged files
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file of weights holds.
+    """Content of a checkpoint.
 
     Args:
-        path: The file.
         tensors: Parameters and buffers by name.
-        values: What else stands beside them; objects of other programs are empty.
+        values: Other values stored with them; objects of other programs are empty.
     """
 
-    path: Path
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a state dict, whatever it is wrapped in.
+    """Read a state dict, or the one that a training checkpoint contains.
 
     Args:
         path: A state dict or training checkpoint of PyTorch or Lightning, or a safetensors file;
-            a ``config.json`` beside the latter is taken for its values.
+            the values of the latter are those of a ``config.json`` beside it.
 
     Raises:
         ModelFileError: There is no such file, it is damaged, or it holds no state dict.
@@ -76,63 +73,71 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; expected the weights to convert")
     if path.suffix.lower() == SAFETENSORS:
-        return Checkpoint(path, _read_safetensors(path), _read_config(path))
-    return _unwrapped(path, _read_pickle(path))
+        return _read_safetensors(path)
+    content = _read_pickle(path)
+    if not isinstance(content, Mapping):
+        is_object = isinstance(content, _Placeholder)
+        kind = "a pickled object" if is_object else f"a {type(content).__name__}"
+        raise ModelFileError(
+            f"{path}: holds {kind}, not a state dict; save the network's state_dict() with "
+            f"torch.save and convert that"
+        )
+    candidates = (content, *(content.get(key) for key in STATE_KEYS))
+    state = max(candidates, key=lambda candidate: len(_tensors(candidate)))
+    if not _tensors(state):
+        keys = ", ".join(str(key) for key in list(content)[:6])
+        raise ModelFileError(
+            f"{path}: holds no state dict; found {keys or 'nothing'}, expected tensors by name, at "
+            f"the top or under one of {', '.join(STATE_KEYS)}"
+        )
+    values = {} if state is content else content
+    return Checkpoint(_tensors(state), {str(key): value for key, value in values.items()})
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(
             f"{path}: not a safetensors file, or an incomplete one ({error}); fetch it again"
         ) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Values that the Hugging Face Hub keeps beside the weights."""
-    try:
+    try:  # the Hugging Face Hub stores settings beside the weights
         values = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        values = {}
+    return Checkpoint(tensors, values if isinstance(values, dict) else {})
 
 
 def _read_pickle(path: Path) -> object:
     try:
-        with safe_globals(_stand_ins(path)):
+        with safe_globals(_placeholders(path)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error})") from error
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
+        # the line with the reason, without PyTorch's advice to trust the file
+        reason = str(error).partition("WeightsUnpickler error:")[2] or str(error)
+        lines = [line.strip() for line in reason.splitlines() if line.strip()]
         raise ModelFileError(
             f"{path}: not a checkpoint of PyTorch, an incomplete one, or one that holds more than "
-            f"tensors and plain values ({_reason(error)}); fetch it again, or save the network's "
-            f"state_dict() with torch.save and convert that"
+            f"tensors and built-in types ({lines[0][:150] if lines else type(error).__name__}); "
+            f"fetch it again, or save the network's state_dict() with torch.save and convert that"
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    """The line that says what is wrong, without PyTorch's advice to trust the file."""
-    text = str(error)
-    reason = text.partition("WeightsUnpickler error:")[2] or text
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    return lines[0][:150] if lines else type(error).__name__
-
-
-def _stand_ins(path: Path) -> list[Any]:
-    """For every class or function of the file that PyTorch does not know, one that does nothing."""
+def _placeholders(path: Path) -> list[Any]:
+    """Return a placeholder for every class or function of a file that PyTorch does not know."""
     try:
         names = get_unsafe_globals_in_checkpoint(path)
-    except ValueError:  # written before PyTorch 1.6, with no list of what it names
+    except ValueError:  # written before PyTorch 1.6, without a list of the names it uses
         return []
-    return [(_Dictionary if name.endswith(DICTIONARIES) else _Nothing, name) for name in names]
+    return [(_Dict if name.endswith(DICTIONARIES) else _Placeholder, name) for name in names]
 
 
-class _Nothing:
-    """Stands for an object of another program: takes everything and keeps nothing."""
+class _Placeholder:
+    """Placeholder for an object of another program: accepts any arguments and stores nothing."""
 
-    def __new__(cls, *_: object, **__: object) -> _Nothing:
+    def __new__(cls, *_: object, **__: object) -> _Placeholder:
         return super().__new__(cls)
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -142,36 +147,14 @@ class _Nothing:
         pass
 
 
-class _Dictionary:
-    """Stands for kinds of dictionaries: makes a plain one."""
+class _Dict:
+    """Placeholder for a subclass of dict: creates a dict."""
 
-    def __new__(cls, *_: object) -> dict[Any, Any]:  # type: ignore[misc]  # not one of its own
+    def __new__(cls, *_: object) -> dict[Any, Any]:  # type: ignore[misc]  # not an instance
         return {}
-
-
-def _unwrapped(path: Path, content: object) -> Checkpoint:
-    if not isinstance(content, Mapping):
-        raise ModelFileError(
-            f"{path}: holds {_kind(content)}, not a state dict; save the network's state_dict() "
-            f"with torch.save and convert that"
-        )
-    candidates = (content, *(content.get(key) for key in STATE_KEYS))
-    state = max(candidates, key=lambda candidate: len(_tensors(candidate)))
-    if _tensors(state):
-        values = {} if state is content else content
-        return Checkpoint(path, _tensors(state), {str(k): v for k, v in values.items()})
-    keys = ", ".join(str(key) for key in list(content)[:6])
-    raise ModelFileError(
-        f"{path}: holds no state dict; found {keys or 'nothing'}, expected tensors by name, bare "
-        f"or under one of {', '.join(STATE_KEYS)}"
-    )
 
 
 def _tensors(candidate: object) -> dict[str, Tensor]:
     if not isinstance(candidate, Mapping):
         return {}
     return {key: value for key, value in candidate.items() if isinstance(value, Tensor)}
-
-
-def _kind(content: object) -> str:
-    return "a whole object" if isinstance(content, _Nothing) else f"a {type(content).__name__}"

@@ -91,7 +91,7 @@ def test_a_checkpoint_that_calls_methods_is_refused_without_running_them(tmp_pat
     trace = tmp_path / "trace"
     path = saved(tmp_path / "w.ckpt", {"state_dict": STATE, "x": Touch(trace, Path.touch)})
     with pytest.raises(
-        ModelFileError, match=r"more than tensors and plain values \(Trying to call"
+        ModelFileError, match=r"more than tensors and built-in types \(Trying to call"
     ):
         read_checkpoint(path)
     assert not trace.exists()
@@ -116,7 +116,7 @@ def test_the_content_of_dictionaries_of_other_kinds_is_kept(tmp_path: Path) -> N
     assert type(values["x"]) is type(values["y"]) is dict
 
 
-def test_stand_ins_are_gone_after_reading(tmp_path: Path) -> None:
+def test_placeholders_are_gone_after_reading(tmp_path: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
     read_checkpoint(saved(tmp_path / "w.pt", {"model": STATE, "args": argparse.Namespace()}))
     assert set(torch.serialization.get_safe_globals()) == before
@@ -125,7 +125,7 @@ def test_stand_ins_are_gone_after_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (nn.Linear(2, 3), r"holds a whole object, not a state dict; save .*state_dict\(\)"),
+        (nn.Linear(2, 3), r"holds a pickled object, not a state dict; save .*state_dict\(\)"),
         (torch.zeros(3), "holds a Tensor"),
         ([STATE], "holds a list"),
         ({}, "holds no state dict; found nothing"),
