@@ -81,16 +81,16 @@ def test_inner_convolutions_are_in_int8_and_the_outer_ones_are_not(both: Arrays)
     network = openvino.Core().read_model(
         model=both["int8/model"].tobytes(), weights=both["int8/weights"].tobytes()
     )
-    kept, quantized = [], []
+    in_float, quantized = [], []
     for node in network.get_ordered_ops():
         if node.get_type_name() == "Convolution":
             weights = node.input_value(1).get_node()
             while weights.get_type_name() != "Constant":  # through scales and conversions
                 weights = weights.input_value(0).get_node()
-            names = quantized if weights.get_element_type().get_type_name() == "i8" else kept
+            names = quantized if weights.get_element_type().get_type_name() == "i8" else in_float
             names.append(node.get_friendly_name())
-    assert len(kept) == 3
-    assert all("conv1/" in name or ".output/" in name for name in kept)
+    assert len(in_float) == 3
+    assert all("conv1/" in name or ".output/" in name for name in in_float)
     assert len(quantized) >= 8
 
 
@@ -120,14 +120,14 @@ def test_quantizing_says_nothing_and_reports_nothing_over_the_network(
 
 def test_each_sample_is_read_once_and_in_order() -> None:
     need_nncf()
-    seen: list[int] = []
+    numbers: list[int] = []
 
     def read(number: int) -> Image:
-        seen.append(number)
+        numbers.append(number)
         return image(number)
 
     quantize_network(PLAIN, WEIGHTS, [4, 2, 9], read=read)
-    assert seen == [4, 2, 9]
+    assert numbers == [4, 2, 9]
 
 
 def test_versions_are_short() -> None:

@@ -31,19 +31,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[int, int]]:
+def calls() -> list[tuple[int, int]]:
     return []
 
 
 @pytest.fixture(scope="module")
-def card(folder: Path, told: list[tuple[int, int]]) -> ModelCard:
+def card(folder: Path, calls: list[tuple[int, int]]) -> ModelCard:
     need_nncf()
     return quantize(
         folder / "full.safetensors",
         folder / "scene.tif",
         folder / "both.safetensors",
         settings=FEW,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda completed, total: calls.append((completed, total)),
     )
 
 
@@ -60,9 +60,9 @@ def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: P
     before, weights = read_model_file(folder / "full.safetensors")
     _, after = read_model_file(folder / "both.safetensors")
     assert card.model_copy(update={"int8": None}) == before
-    kept = drop_int8_network(after)
-    assert kept.keys() == weights.keys()
-    assert all(np.array_equal(kept[name], weights[name]) for name in weights)
+    parameters = drop_int8_network(after)
+    assert parameters.keys() == weights.keys()
+    assert all(np.array_equal(parameters[name], weights[name]) for name in weights)
 
 
 def test_predict_in_int8_finds_the_same_squares(card: ModelCard, folder: Path) -> None:
@@ -76,8 +76,10 @@ def test_predict_in_int8_finds_the_same_squares(card: ModelCard, folder: Path) -
     assert (small["score"] != full["score"]).any(), "another network did it"
 
 
-def test_every_tile_is_told_once(card: ModelCard, told: list[tuple[int, int]]) -> None:
-    assert told == [(done, 12) for done in range(1, 13)]
+def test_progress_is_called_once_for_every_tile(
+    card: ModelCard, calls: list[tuple[int, int]]
+) -> None:
+    assert calls == [(completed, 12) for completed in range(1, 13)]
 
 
 def test_a_model_may_be_replaced_by_itself_with_both_networks(
@@ -120,12 +122,12 @@ def test_samples_are_drawn_without_repeating_and_the_same_again(folder: Path) ->
     settings = PredictSettings(overlap=0)
     plans = [plan_raster(folder / "scene.tif", PLAIN, settings) for _ in range(2)]
     drawn = sample_tiles(plans, 20, seed=4)
-    places = [(plans.index(one.plan), one.tile.index) for one in drawn]
+    places = [(plans.index(sample.plan), sample.tile.index) for sample in drawn]
     assert len(set(places)) == 20
     assert {raster for raster, _ in places} == {0, 1}
     assert drawn == sample_tiles(plans, 20, seed=4) != sample_tiles(plans, 20, seed=5)
     everything = sample_tiles(plans, 1000, seed=0)
-    tiles = [one.tile for one in everything if one.plan is plans[1]]
+    tiles = [sample.tile for sample in everything if sample.plan is plans[1]]
     assert sorted(tiles, key=lambda tile: tile.index) == list(plans[1].scheme)
 
 
@@ -135,7 +137,7 @@ def test_tiles_that_are_mostly_without_imagery_are_not_drawn(tmp_path: Path) -> 
     pixels[:, 128:, 100:] = 0
     path = write_raster(tmp_path / "half.tif", pixels, nodata=0)
     plans = [plan_raster(path, PLAIN, PredictSettings(overlap=0))]
-    assert sorted(one.tile.index for one in sample_tiles(plans, 9, seed=0)) == [0, 2]
+    assert sorted(sample.tile.index for sample in sample_tiles(plans, 9, seed=0)) == [0, 2]
     path = write_raster(tmp_path / "none.tif", np.zeros((3, 256, 256), np.uint8), nodata=0)
     with pytest.raises(InputError, match="imagery for the most part"):
         sample_tiles([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
@@ -151,7 +153,7 @@ def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_pa
         quantize(model, scene, tmp_path / "no" / "m.safetensors")
 
 
-def test_a_missing_model_or_extra_is_told_before_any_work(
+def test_a_missing_model_or_extra_is_an_error_before_any_work(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "m.safetensors"

@@ -37,8 +37,8 @@ def initialise(network: RetinaNet, init: str) -> str:
         return "random weights"
     backbone = network.config.backbone
     if init == IMAGENET:
-        if isinstance(network.trunk, TimmBackbone):
-            load_timm_weights(network.trunk, init)
+        if isinstance(network.backbone, TimmBackbone):
+            load_timm_weights(network.backbone, init)
             return f"{backbone} backbone with the weights of timm"
         return _load_backbone(network, _download_imagenet(backbone), init)
     if _is_model(init):
@@ -54,8 +54,8 @@ def initialise(network: RetinaNet, init: str) -> str:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"`init` {init}: not a safetensors file ({error})") from error
-    if isinstance(network.trunk, TimmBackbone):
-        load_timm_weights(network.trunk, init, path)
+    if isinstance(network.backbone, TimmBackbone):
+        load_timm_weights(network.backbone, init, path)
         return f"{backbone} backbone from {path.name}"
     if "conv1.weight" in weights:
         return _load_backbone(network, weights, path.name)
@@ -115,7 +115,7 @@ def _download_imagenet(backbone: str) -> dict[str, torch.Tensor]:
 
 
 def _load_backbone(network: RetinaNet, weights: dict[str, torch.Tensor], source: str) -> str:
-    config, names = network.config, network.trunk.state_dict().keys()
+    config, names = network.config, network.backbone.state_dict().keys()
     missing = sorted(names - weights.keys())
     if missing:
         raise ModelFileError(
@@ -123,7 +123,7 @@ def _load_backbone(network: RetinaNet, weights: dict[str, torch.Tensor], source:
             f"of a {config.backbone} with {config.trunk_stages} stages"
         )
     try:
-        network.trunk.load_state_dict({name: weights[name] for name in names})
+        network.backbone.load_state_dict({name: weights[name] for name in names})
     except RuntimeError as error:
         raise ModelFileError(
             f"`init` {source}: its parameters have other shapes than those of a {config.backbone}"

@@ -32,7 +32,7 @@ def load_network(card: ModelCard, parameters: Weights) -> RetinaNet:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise ModelFileError(f"model {card.name}: weights and card do not agree") from error
-    fold_norms(network.trunk)
+    fold_norms(network.backbone)
     return network.eval()
 
 

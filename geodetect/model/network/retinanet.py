@@ -132,12 +132,17 @@ class RetinaNet(nn.Module):
         anchors = len(config.anchor_sizes_px[0]) * len(config.anchor_ratios)
         if any(len(sizes) != len(config.anchor_sizes_px[0]) for sizes in config.anchor_sizes_px):
             raise InputError("every pyramid level needs the same number of anchor sizes")
-        self.trunk = build_backbone(config)  # "trunk." is its prefix in model files
-        self.pyramid = Pyramid(self.trunk, config)
+        self.trunk = build_backbone(config)
+        self.pyramid = Pyramid(self.backbone, config)
         self.classification = Head(config, anchors * classes)
         self.regression = Head(config, anchors * 4)
         prior = -math.log((1 - CLASSIFICATION_PRIOR) / CLASSIFICATION_PRIOR)
         nn.init.constant_(torch.as_tensor(self.classification.output.bias), prior)
+
+    @property
+    def backbone(self) -> ResNetBackbone | TimmBackbone:
+        """Backbone of the network, whose parameters are named ``trunk.*`` in model files."""
+        return self.trunk
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network.
@@ -149,7 +154,7 @@ class RetinaNet(nn.Module):
             Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of
             ``anchors_of_image``.
         """
-        levels = self.pyramid(self.trunk(images))
+        levels = self.pyramid(self.backbone(images))
         logits = [_split_anchors(self.classification(level), self.classes) for level in levels]
         deltas = [_split_anchors(self.regression(level), 4) for level in levels]
         return torch.cat(logits, dim=1), torch.cat(deltas, dim=1)

@@ -57,16 +57,16 @@ def as_points(
 
 def unmatched(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> int:
     """Detections of either side that the other side has not."""
-    there, back = cKDTree(theirs).query(ours)[0], cKDTree(ours).query(theirs)[0]
-    return int((there > CLOSE_PX).sum() + (back > CLOSE_PX).sum())
+    forward, backward = cKDTree(theirs).query(ours)[0], cKDTree(ours).query(theirs)[0]
+    return int((forward > CLOSE_PX).sum() + (backward > CLOSE_PX).sum())
 
 
 def found_by_us(path: Path, pixels: NDArray[np.uint8], *, iou: float) -> NDArray[np.float64]:
     detector = load_detector(
         path, device="cpu", runtime="torch", precision="fp32", conf=CONF, iou=iou
     )
-    found = detector(pixels[None], np.ones((1, *pixels.shape[1:]), bool))[0]
-    return as_points(found.boxes, found.scores, found.labels)
+    detections = detector(pixels[None], np.ones((1, *pixels.shape[1:]), bool))[0]
+    return as_points(detections.boxes, detections.scores, detections.labels)
 
 
 def assert_same_detections(network: RetinaNet, path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -163,12 +163,12 @@ def test_every_container_gives_the_same_model(
     save_file(small_state, tmp_path / "bare.safetensors")
     convert(tmp_path / "bare.safetensors", expected)
     weights = saved(tmp_path / name, CONTAINERS[name](small_state))
-    found = tmp_path / "found.safetensors"
-    card = convert(weights, found)
+    path = tmp_path / "found.safetensors"
+    card = convert(weights, path)
     assert card.classes == ("object",)
-    wanted = read_model_file(expected)[1]
-    for key, value in read_model_file(found)[1].items():
-        np.testing.assert_array_equal(value, wanted[key])
+    weights_of_bare = read_model_file(expected)[1]
+    for key, value in read_model_file(path)[1].items():
+        np.testing.assert_array_equal(value, weights_of_bare[key])
 
 
 def test_files_and_names_from_before_torchvision_0_13_are_read(
@@ -188,9 +188,9 @@ def test_files_and_names_from_before_torchvision_0_13_are_read(
     new = saved(tmp_path / "new.pth", small_state)
     convert(weights, tmp_path / "old.safetensors")
     convert(new, tmp_path / "new.safetensors")
-    wanted = read_model_file(tmp_path / "new.safetensors")[1]
+    expected = read_model_file(tmp_path / "new.safetensors")[1]
     for key, value in read_model_file(tmp_path / "old.safetensors")[1].items():
-        np.testing.assert_array_equal(value, wanted[key])
+        np.testing.assert_array_equal(value, expected[key])
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ def test_backbone_and_pyramid_are_read_from_the_shapes(
 def test_a_head_of_91_outputs_has_the_80_classes_of_coco(tmp_path: Path) -> None:
     network = small_network(classes=91, norm_eps=0.0)
     car = 3  # in torchvision's list, which begins with the background
-    others = [i for i in range(91) if i != car]
+    unused = [i for i in range(91) if i != car]
     output = network.head.classification_head.cls_logits
-    output.weight.detach().view(9, 91, -1)[:, others] = 0
-    output.bias.detach().view(9, 91)[:, others] = -30
+    output.weight.detach().view(9, 91, -1)[:, unused] = 0
+    output.bias.detach().view(9, 91)[:, unused] = -30
     weights = saved(tmp_path / "coco.pth", network.state_dict())
     path = tmp_path / "coco.safetensors"
     card = convert(weights, path, tile_size=128, resize=None)

@@ -34,8 +34,8 @@ def test_none_leaves_the_network_as_it_is() -> None:
 def test_a_model_gives_all_its_parameters(tmp_path: Path) -> None:
     path = save_tiny_model(tmp_path / "m.safetensors")
     network = new_network()
-    told = initialise(network, str(path))
-    assert told.startswith("model squares")
+    description = initialise(network, str(path))
+    assert description.startswith("model squares")
     assert network.trunk.conv1.weight[0, 0, 0, 0].item() == pytest.approx(1 / 147, rel=1e-3)
     assert network.trunk.conv1.weight.dtype == torch.float32
 

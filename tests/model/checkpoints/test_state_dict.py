@@ -42,9 +42,9 @@ def saved(path: Path, content: object, **options: Any) -> Path:
 
 
 def assert_state(path: Path) -> None:
-    found = read_checkpoint(path).tensors
-    assert found.keys() == STATE.keys()
-    assert all(torch.equal(found[key], value) for key, value in STATE.items())
+    tensors = read_checkpoint(path).tensors
+    assert tensors.keys() == STATE.keys()
+    assert all(torch.equal(tensors[key], value) for key, value in STATE.items())
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".PTH", ".pl", ".ckpt", ".bin"])
@@ -209,8 +209,8 @@ def test_a_damaged_checkpoint_is_read_or_refused(
     damaged[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged)
     try:
-        found = read_checkpoint(path)
+        checkpoint = read_checkpoint(path)
     except ModelFileError as error:
         assert "\n" not in str(error)  # noqa: PT017 (either outcome is right)
     else:
-        assert found.tensors
+        assert checkpoint.tensors

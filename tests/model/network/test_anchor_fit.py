@@ -33,8 +33,8 @@ def test_the_best_iou_is_that_with_the_anchors_of_the_network(width: float, heig
     for x, y in anchor_fit.cell_positions(16) + SIDE / 2:
         box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
         expected.append(float(box_iou(torch.tensor([box]), true_anchors(SMALL)).max()))
-    found = best_ious(np.array([[width, height]]), SMALL)[0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    ious = best_ious(np.array([[width, height]]), SMALL)[0]
+    np.testing.assert_allclose(ious, expected, atol=1e-5)
 
 
 def test_positions_are_spread_evenly_over_the_cell() -> None:

@@ -25,20 +25,20 @@ boxes = st.tuples(
 
 @given(st.lists(st.tuples(boxes, boxes), min_size=1, max_size=20))
 def test_decoding_undoes_encoding(pairs: list[tuple[Box, Box]]) -> None:
-    wanted = torch.tensor([a for a, _ in pairs], dtype=torch.float64)
+    expected = torch.tensor([a for a, _ in pairs], dtype=torch.float64)
     anchors = torch.tensor([b for _, b in pairs], dtype=torch.float64)
-    found = decode(encode(wanted, anchors), anchors)
-    inside = encode(wanted, anchors)[:, 2:].amax(dim=1) < MAX_LOG_SCALE
-    torch.testing.assert_close(found[inside], wanted[inside], rtol=1e-6, atol=1e-6)
+    decoded = decode(encode(expected, anchors), anchors)
+    inside = encode(expected, anchors)[:, 2:].amax(dim=1) < MAX_LOG_SCALE
+    torch.testing.assert_close(decoded[inside], expected[inside], rtol=1e-6, atol=1e-6)
 
 
 @given(st.lists(st.tuples(boxes, boxes), min_size=1, max_size=20), st.floats(0.1, 100))
 def test_finding_decodes_as_training_does(pairs: list[tuple[Box, Box]], gain: float) -> None:
     anchors = torch.tensor([b for _, b in pairs])
     deltas = encode(torch.tensor([a for a, _ in pairs]), anchors) * gain
-    found = numpy_anchors.decode(deltas.numpy(), anchors.numpy())
+    decoded = numpy_anchors.decode(deltas.numpy(), anchors.numpy())
     torch.testing.assert_close(
-        torch.from_numpy(found), decode(deltas, anchors), rtol=1e-4, atol=1e-2
+        torch.from_numpy(decoded), decode(deltas, anchors), rtol=1e-4, atol=1e-2
     )
 
 

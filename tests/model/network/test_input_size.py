@@ -32,8 +32,8 @@ def test_a_tile_of_the_models_size_becomes_exactly_as_large_as_stated(
 def test_inputs_are_whole_multiples_that_hold_the_scaled_image(
     height: int, width: int, scale: float, multiple: int | None
 ) -> None:
-    one = card(scale, multiple)
-    scaled, padded = scaled_size(one, height, width), padded_size(one, height, width)
+    model_card = card(scale, multiple)
+    scaled, padded = scaled_size(model_card, height, width), padded_size(model_card, height, width)
     for inner, outer in zip(scaled, padded, strict=True):
         assert outer % (multiple or 16) == 0
         assert 0 <= outer - inner < (multiple or 16)
@@ -43,16 +43,16 @@ def test_inputs_are_whole_multiples_that_hold_the_scaled_image(
 @given(height=sides, width=sides)
 def test_an_image_at_its_own_size_is_only_padded(height: int, width: int) -> None:
     image = torch.rand(1, 2, height, width)
-    found = resize_and_pad(image, card())
-    assert found.shape[2:] == padded_size(card(), height, width)
-    assert torch.equal(found[:, :, :height, :width], image)
-    assert found[:, :, height:].abs().sum() == found[..., width:].abs().sum() == 0
+    padded = resize_and_pad(image, card())
+    assert padded.shape[2:] == padded_size(card(), height, width)
+    assert torch.equal(padded[:, :, :height, :width], image)
+    assert padded[:, :, height:].abs().sum() == padded[..., width:].abs().sum() == 0
 
 
 def test_scaling_is_bilinear_between_pixel_centres() -> None:
     image = torch.tensor([[[[0.0, 4.0]]]])
-    found = resize_and_pad(image, card(2.0, multiple_px=1))
-    torch.testing.assert_close(found, torch.tensor([0.0, 1, 3, 4]).expand(1, 1, 2, 4))
+    padded = resize_and_pad(image, card(2.0, multiple_px=1))
+    torch.testing.assert_close(padded, torch.tensor([0.0, 1, 3, 4]).expand(1, 1, 2, 4))
 
 
 def test_scaling_down_does_not_blur_first() -> None:

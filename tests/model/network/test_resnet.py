@@ -34,14 +34,14 @@ def test_the_stages_give_what_torchvision_gives(
     image = torch.rand(2, 3, 70, 97, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
-        wanted = []
+        expected = []
         for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
             x = stage(x)
-            wanted.append(x)
-        found = ours(image)
-    assert [feature.shape[1] for feature in found] == list(ours.channels)
-    for one, two in zip(found, wanted[1:], strict=True):
-        assert torch.equal(one, two)
+            expected.append(x)
+        features = ours(image)
+    assert [feature.shape[1] for feature in features] == list(ours.channels)
+    for feature, reference in zip(features, expected[1:], strict=True):
+        assert torch.equal(feature, reference)
 
 
 def test_folded_norms_change_nothing_but_the_rounding() -> None:
@@ -54,8 +54,10 @@ def test_folded_norms_change_nothing_but_the_rounding() -> None:
         fold_norms(backbone)
         after = backbone(image)
     assert not list(backbone.buffers())
-    for one, two in zip(before, after, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * float(one.detach().abs().max()))
+    for feature, folded in zip(before, after, strict=True):
+        torch.testing.assert_close(
+            feature, folded, rtol=1e-4, atol=1e-4 * float(feature.detach().abs().max())
+        )
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -66,15 +68,17 @@ def test_in_training_norms_scale_the_kernels_and_results_and_gradients_are_the_s
     for buffer in backbone.buffers():
         buffer.copy_(torch.rand(buffer.shape, dtype=torch.float64) + 0.5)
     image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
-    found = []
+    results = []
     for training in (False, True):
         backbone.train(training).zero_grad()
         features = backbone(image)
         sum(feature.square().mean() for feature in features).backward()
         gradients = [parameter.grad.clone() for parameter in backbone.parameters()]
-        found.append([*features, *gradients])
-    for one, two in zip(*found, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9 * float(one.detach().abs().max()))
+        results.append([*features, *gradients])
+    for evaluated, trained in zip(*results, strict=True):
+        torch.testing.assert_close(
+            evaluated, trained, rtol=1e-9, atol=1e-9 * float(evaluated.detach().abs().max())
+        )
 
 
 def test_the_pyramid_gives_what_torchvision_gives() -> None:
@@ -82,9 +86,9 @@ def test_the_pyramid_gives_what_torchvision_gives() -> None:
     ours.load_state_dict(theirs.state_dict())
     sizes = ((8, 17, 23), (16, 9, 12), (32, 5, 6))
     features = [torch.rand(2, *size) for size in sizes]
-    wanted = theirs({str(number): one for number, one in enumerate(features)}).values()
-    for one, two in zip(ours(features), wanted, strict=True):
-        assert torch.equal(one, two)
+    expected = theirs({str(number): level for number, level in enumerate(features)}).values()
+    for level, reference in zip(ours(features), expected, strict=True):
+        assert torch.equal(level, reference)
 
 
 def test_a_network_is_built_without_torchvision() -> None:

@@ -30,9 +30,9 @@ def timm() -> object:
 
 
 def config_of(backbone: str) -> NetworkConfig:
-    own = tiny_card().network
-    assert own is not None
-    return own.model_copy(update={"backbone": backbone})
+    network = tiny_card().network
+    assert network is not None
+    return network.model_copy(update={"backbone": backbone})
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_a_backbone_gives_one_feature_for_each_stride(name: str, stages: int) ->
     with torch.inference_mode():
         features = backbone(torch.rand(2, 3, 96, 160))
     shapes = [tuple(feature.shape) for feature in features]
-    wanted = zip(backbone.channels, backbone.strides, strict=True)
-    assert shapes == [(2, channels, 96 // s, 160 // s) for channels, s in wanted]
+    expected = zip(backbone.channels, backbone.strides, strict=True)
+    assert shapes == [(2, channels, 96 // s, 160 // s) for channels, s in expected]
 
 
 def test_a_network_whose_features_end_in_channels_is_turned_around() -> None:
@@ -95,11 +95,11 @@ def test_a_network_on_it_gives_the_same_in_every_runtime_at_any_size(
     image = squares_image(120, [(4, 4), (36, 20)], height=72)[None]
     valid = np.ones((1, 72, 120), bool)
     options = {"precision": "fp32", "device": "cpu"}
-    wanted = open_runtime(card, weights, runtime="torch", **options).forward(image, valid)
-    found = open_runtime(card, weights, runtime=runtime, **options).forward(image, valid)
-    assert np.ptp(wanted[0]) > 0
-    for one, two in zip(found[:2], wanted[:2], strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+    expected = open_runtime(card, weights, runtime="torch", **options).forward(image, valid)
+    outputs = open_runtime(card, weights, runtime=runtime, **options).forward(image, valid)
+    assert np.ptp(expected[0]) > 0
+    for output, reference in zip(outputs[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(output, reference, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_weights_as_published_are_taken_from_a_file(timm, tmp_path: Path) -> Non
     full = timm.create_model("mobilenetv3_small_050", pretrained=False)
     save_file(full.state_dict(), tmp_path / "published.safetensors")
     network = RetinaNet(config_of(SMALL), 1)
-    told = initialise(network, str(tmp_path / "published.safetensors"))
-    assert told == f"{SMALL} backbone from published.safetensors"
-    found = network.trunk.body.state_dict()
-    assert torch.equal(found["conv_stem.weight"], full.conv_stem.weight)
+    description = initialise(network, str(tmp_path / "published.safetensors"))
+    assert description == f"{SMALL} backbone from published.safetensors"
+    state = network.trunk.body.state_dict()
+    assert torch.equal(state["conv_stem.weight"], full.conv_stem.weight)
     last = full.blocks[1][0].conv_pw.weight
-    assert any(torch.equal(value, last) for value in found.values() if value.shape == last.shape)
+    assert any(torch.equal(value, last) for value in state.values() if value.shape == last.shape)
 
 
 def test_weights_of_another_network_are_refused(timm, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def test_a_folder_that_cannot_be_used_is_done_without(
 
 def test_many_at_once_leave_one_whole_entry(folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: cached("kind", "key", lambda: ENTRY), range(32)))
-    assert found == [ENTRY] * 32
+        entries = list(pool.map(lambda _: cached("kind", "key", lambda: ENTRY), range(32)))
+    assert entries == [ENTRY] * 32
     assert list(folder.rglob("*.*")) == [file_of(folder)]
     assert cached("kind", "key", never) == ENTRY
 

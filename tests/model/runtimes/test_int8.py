@@ -41,9 +41,9 @@ def test_an_int8_network_comes_back_from_the_file_as_it_was(file: Path) -> None:
 
 def test_a_file_with_both_networks_still_gives_the_full_one(file: Path) -> None:
     pixels, valid = np.full((1, 3, 32, 32), 90, np.uint8), np.ones((1, 32, 32), bool)
-    found = TorchRuntime(*read_model_file(file), "cpu").forward(pixels, valid)
+    outputs = TorchRuntime(*read_model_file(file), "cpu").forward(pixels, valid)
     expected = TorchRuntime(CARD, WEIGHTS, "cpu").forward(pixels, valid)
-    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(outputs[0], expected[0])
 
 
 def test_saving_a_model_again_with_another_card_keeps_its_int8_network(file: Path) -> None:

@@ -38,17 +38,17 @@ def runtime() -> TorchRuntime:
 def test_normalising_gives_zero_mean_and_unit_deviation() -> None:
     card = tiny_card(mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
     pixels = torch.tensor([102, 153, 255], dtype=torch.uint8)[None, :, None, None]
-    found = normalise(pixels, torch.ones(1, 1, 1, dtype=torch.bool), card)
-    torch.testing.assert_close(found[0, :, 0, 0], torch.tensor([0.0, 0.5, 4 / 3]))
+    images = normalise(pixels, torch.ones(1, 1, 1, dtype=torch.bool), card)
+    torch.testing.assert_close(images[0, :, 0, 0], torch.tensor([0.0, 0.5, 4 / 3]))
 
 
 def test_pixels_outside_the_imagery_are_zero_whatever_they_hold() -> None:
     pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     valid = torch.zeros(2, 8, 8, dtype=torch.bool)
     valid[:, :4] = True
-    found = normalise(pixels, valid, tiny_card(mean=(0.4, 0.5, 0.6)))
-    assert (found[:, :, 4:] == 0).all()
-    assert (found[:, :, :4] != 0).any()
+    images = normalise(pixels, valid, tiny_card(mean=(0.4, 0.5, 0.6)))
+    assert (images[:, :, 4:] == 0).all()
+    assert (images[:, :, :4] != 0).any()
 
 
 def test_half_precision_weights_run_in_single_precision() -> None:
@@ -200,11 +200,11 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
     runtime, network = on_accelerator(monkeypatch, fits=2)
     pixels = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 32, 32), np.uint8)
     valid = np.ones((7, 32, 32), bool)
-    with pytest.warns(GeodetectWarning, match="`batch_size`") as told:
+    with pytest.warns(GeodetectWarning, match="`batch_size`") as caught:
         logits, _, _ = runtime.forward(pixels, valid)
     assert logits[:, 0, 0].tolist() == list(range(7))
     assert network.sizes == [7, 4, 2, 2, 2, 1]
-    assert len(told) == 1
+    assert len(caught) == 1
     network.sizes.clear()
     runtime.forward(pixels, valid)
     assert network.sizes == [2, 2, 2, 1]

@@ -67,9 +67,9 @@ def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def test_single_precision_gives_what_pytorch_gives(card: ModelCard, size: tuple[int, int]) -> None:
     pixels = noise(2, 3, *size)
     valid = everywhere(pixels)
-    wanted = TorchRuntime(card, weights_of(tiny_network(card)), "cpu", precision="fp32")
+    reference = TorchRuntime(card, weights_of(tiny_network(card)), "cpu", precision="fp32")
     logits, deltas, padded = opened(card).forward(pixels, valid)
-    expected = wanted.forward(pixels, valid)
+    expected = reference.forward(pixels, valid)
     assert padded == expected[2]
     assert logits.dtype == deltas.dtype == np.float32
     np.testing.assert_allclose(logits, expected[0], rtol=1e-4, atol=1e-3)
@@ -93,8 +93,8 @@ def test_half_precision_finds_the_same_squares(tmp_path: Path) -> None:
     path = save_tiny_model(tmp_path / "squares.safetensors")
     image = squares_image(128, grid_corners(128))[None]
     detector = load_detector(path, device="cpu", runtime="openvino")
-    found = detector(image, np.ones((1, 128, 128), bool))[0]
-    corners = sorted(map(tuple, found.boxes[:, :2].round().astype(int).tolist()))
+    detections = detector(image, np.ones((1, 128, 128), bool))[0]
+    corners = sorted(map(tuple, detections.boxes[:, :2].round().astype(int).tolist()))
     assert corners == sorted(grid_corners(128))
 
 
@@ -111,20 +111,20 @@ def test_several_threads_may_use_it_at_once(runtime: OpenVinoRuntime) -> None:
     batches = [noise(3, 3, 16 + 8 * i, 24) for i in range(12)]
     expected = [runtime.forward(batch, everywhere(batch))[0] for batch in batches]
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda b: runtime.forward(b, everywhere(b))[0], batches))
-    for one, wanted in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, wanted)
+        results = list(pool.map(lambda b: runtime.forward(b, everywhere(b))[0], batches))
+    for logits, reference in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(logits, reference)
 
 
 def test_one_thread_alone_runs_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO's Python module hangs now and then when two threads are the first to call it."""
     run, threads = OpenVinoRuntime._run, list[str]()
 
-    def noted(self: OpenVinoRuntime, *image: NDArray[np.generic]) -> object:
+    def run_and_record(self: OpenVinoRuntime, *image: NDArray[np.generic]) -> object:
         threads.append(threading.current_thread().name)
         return run(self, *image)
 
-    monkeypatch.setattr(OpenVinoRuntime, "_run", noted)
+    monkeypatch.setattr(OpenVinoRuntime, "_run", run_and_record)
     opened()
     assert threads == [threading.current_thread().name]
 
@@ -169,18 +169,18 @@ def test_a_kept_conversion_gives_the_same_bytes_as_a_new_one(
     for folder in (cache, tmp_path / "new", tmp_path / "file" / "in the way"):
         monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
         (tmp_path / "file").touch()
-        found = opened().forward(pixels, everywhere(pixels))[0]
-        np.testing.assert_array_equal(found, expected)
+        logits = opened().forward(pixels, everywhere(pixels))[0]
+        np.testing.assert_array_equal(logits, expected)
 
 
 def test_conversion_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         opened()
-    assert [str(warning.message) for warning in said] == []
+    assert [str(warning.message) for warning in caught] == []
     assert capfd.readouterr() == ("", "")
 
 
