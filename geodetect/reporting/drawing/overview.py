@@ -47,8 +47,8 @@ def draw_overview(
         caption = f"{count:,} predictions in {caption}"
         if settings.conf is not None and predictions.scores is not None:
             caption += f", score {settings.conf:g} or more"
-    image = Image.new("RGB", (max(grid.width, MIN_WIDTH_PX), grid.height + FOOTER_PX),
-                      primitives.WHITE)  # fmt: skip
+    size = max(grid.width, MIN_WIDTH_PX), grid.height + FOOTER_PX
+    image = Image.new("RGB", size, primitives.WHITE)
     image.paste(imagery, ((image.width - grid.width) // 2, 0))
     scale_bar_xy = (PADDING_PX, grid.height + 46)
     left = 3 * PADDING_PX + primitives.draw_scale_bar(image, scale_bar_xy, gsd_m=grid.gsd_m)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from geodetect.io.raster.reader import Raster
 from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.layers import (
@@ -98,18 +99,15 @@ def report(
         if truth is not None:
             tables.append(read_truth_table(truth, settings))
         canvas = blank_canvas(*tables) if opened is None else RasterCanvas.from_raster(opened)
-        layer = place_on_canvas(tables[0], canvas, name="predictions")
-        default_title = "Predictions"
-        if canvas.raster is not None:
-            default_title += f" in {canvas.raster.name}"
-        elif not isinstance(predictions, gpd.GeoDataFrame):
-            default_title += f" in {Path(predictions).name}"
+        prediction_layer = place_on_canvas(tables[0], canvas, name="predictions")
         matches = imagery = None
         if truth is not None:
-            objects = place_on_canvas(tables[1], canvas, name="objects of the ground truth")
+            truth_layer = place_on_canvas(tables[1], canvas, name="objects of the ground truth")
             by_class = False if settings.ignore_classes else None
-            matches = match_layers(layer, objects, iou=settings.iou, by_class=by_class)
-        payload = map_payload(canvas, layer, matches)
+            matches = match_layers(
+                prediction_layer, truth_layer, iou=settings.iou, by_class=by_class
+            )
+        payload = map_payload(canvas, prediction_layer, matches)
         payload |= {"score_threshold": settings.conf, "errors": None, "thumbnails": []}
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):
@@ -120,23 +118,28 @@ def report(
                         canvas, matches, score_threshold=settings.conf, count=settings.chips
                     )
                 if canvas.grid.width > COARSER * imagery.grid.width:
-                    payload["thumbnails"] = prediction_thumbnails(canvas, layer)
+                    payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)
             payload["imagery"] = imagery.payload if imagery else None
-            html = render_report(
-                settings.title or default_title,
-                payload,
-                note=settings.note,
-                facts=imagery_facts(canvas),
-            )
+            title = settings.title or _default_title(predictions, opened)
+            facts = imagery_facts(canvas)
+            html = render_report(title, payload, note=settings.note, facts=facts)
             page.write_text(html, encoding="utf-8")
             page_bytes = page.stat().st_size
     return ReportSummary(
         output=target,
-        predictions=len(layer),
-        outside=layer.n_outside,
+        predictions=len(prediction_layer),
+        outside=prediction_layer.n_outside,
         page_bytes=page_bytes,
         folder=files_folder(target) if imagery and imagery.folder else None,
         image_tiles=imagery.tiles if imagery else 0,
         image_bytes=imagery.size_bytes if imagery else 0,
         imagery_gsd_m=imagery.grid.gsd_m if imagery else None,
     )
+
+
+def _default_title(predictions: PathLike | gpd.GeoDataFrame, raster: Raster | None) -> str:
+    if raster is not None:
+        return f"Predictions in {raster.name}"
+    if isinstance(predictions, gpd.GeoDataFrame):
+        return "Predictions"
+    return f"Predictions in {Path(predictions).name}"

@@ -9,7 +9,8 @@ const DOT = 3; // CSS pixels of a dot, without its dark casing of 1
 const MAX_INDEX_SIDE = 512; // cells along a side of the spatial index
 const MAX_LOADED_TILES = 256;
 
-// Spatial index: for each cell of a regular grid the rows of the boxes that intersect it.
+// Spatial index: for each cell c of a regular grid the rows of the boxes that intersect it,
+// members[start[c]] to members[start[c + 1] - 1].
 class BoxIndex {
   constructor(boxes, grid) {
     this.boxes = boxes;
@@ -53,7 +54,7 @@ class BoxIndex {
         if (intersectsX && y[row] <= y2 && y[row] + h[row] >= y1) rows.push(row);
       }
     });
-    return Uint32Array.from(rows).sort(); // sorts by number, which arrays do not
+    return Uint32Array.from(rows).sort(); // typed arrays sort as numbers
   }
 }
 
