@@ -20,38 +20,38 @@ def write(page: Path, text: str, *, overwrite: bool = False, beside: bool = True
             (folder / "0" / f"{text}.webp").write_text(text)
 
 
-def content(folder: Path) -> set[str]:
+def files_in(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_page_comes_with_its_folder(tmp_path: Path):
     write(tmp_path / "a.html", "one")
-    assert content(tmp_path) == {"a.html", f"a_files/{INDEX}", "a_files/0/one.webp"}
+    assert files_in(tmp_path) == {"a.html", f"a_files/{INDEX}", "a_files/0/one.webp"}
 
 
-def test_a_new_page_replaces_the_old_one_with_all_its_pictures(tmp_path: Path):
+def test_a_new_page_replaces_the_old_one_with_all_its_tiles(tmp_path: Path):
     write(tmp_path / "a.html", "one")
     write(tmp_path / "a.html", "two", overwrite=True)
-    assert content(tmp_path) == {"a.html", f"a_files/{INDEX}", "a_files/0/two.webp"}
+    assert files_in(tmp_path) == {"a.html", f"a_files/{INDEX}", "a_files/0/two.webp"}
     write(tmp_path / "a.html", "three", overwrite=True, beside=False)
-    assert content(tmp_path) == {"a.html"}
+    assert files_in(tmp_path) == {"a.html"}
     assert (tmp_path / "a.html").read_text() == "three"
 
 
 def test_without_overwrite_nothing_is_touched(tmp_path: Path):
     write(tmp_path / "a.html", "one")
-    before = content(tmp_path)
+    before = files_in(tmp_path)
     with pytest.raises(OutputError, match="overwrite"):
         write(tmp_path / "a.html", "two")
     (tmp_path / "a.html").unlink()
     with pytest.raises(OutputError, match="a_files already exists; set `overwrite` to replace it"):
         write(tmp_path / "a.html", "two")
-    assert content(tmp_path) == before - {"a.html"}
+    assert files_in(tmp_path) == before - {"a.html"}
 
 
 def test_a_failure_leaves_the_old_page_and_no_traces(tmp_path: Path):
     write(tmp_path / "a.html", "one")
-    before = content(tmp_path)
+    before = files_in(tmp_path)
 
     def fail() -> None:
         with write_page(tmp_path / "a.html", overwrite=True) as path:
@@ -60,22 +60,24 @@ def test_a_failure_leaves_the_old_page_and_no_traces(tmp_path: Path):
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert content(tmp_path) == before
+    assert files_in(tmp_path) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "a_files"]
 
 
-def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path):
+def test_a_folder_that_no_report_made_is_never_replaced(tmp_path: Path):
     (tmp_path / "a_files").mkdir()
     (tmp_path / "a_files" / "thesis.doc").write_text("years of work")
     with pytest.raises(OutputError, match="was not made by this command"):
         write(tmp_path / "a.html", "one", overwrite=True)
-    assert content(tmp_path) == {"a_files/thesis.doc"}
+    assert files_in(tmp_path) == {"a_files/thesis.doc"}
 
 
 @pytest.mark.parametrize(
     ("name", "problem"),
     [("a.pdf", "end `output` in .html"), ("missing/a.html", "does not exist")],
 )
-def test_a_place_that_cannot_be_used_is_found_early(tmp_path: Path, name: str, problem: str):
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, name: str, problem: str
+):
     with pytest.raises(OutputError, match=problem):
         check_page(tmp_path / name, overwrite=False)

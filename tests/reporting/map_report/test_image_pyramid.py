@@ -132,7 +132,7 @@ def test_the_size_decides_where_imagery_goes_and_how_fine_it_is(
     assert plan.grid.width * plan.grid.height <= limit
 
 
-def test_a_resolution_can_be_asked_for_but_not_one_finer_than_the_raster():
+def test_a_resolution_can_be_set_but_none_finer_than_that_of_the_raster():
     coarse = plan_pyramid(grid_of(10_000, 10_000), placement="auto", gsd_m=1.0)
     assert coarse.placement == "inside"
     assert coarse.grid.gsd_m == pytest.approx(1.0, rel=1e-3)

@@ -234,6 +234,8 @@ def test_no_predictions_on_a_raster_are_a_result(tmp_path: Path, scene: Path):
     data = report(tmp_path, table_of().iloc[:0], raster=scene, truth=table_of())
     assert data["predictions"]["x"] == []
     assert len(data["errors"]["fn"]) == 3
+    first = report(tmp_path, table_of().iloc[:0], raster=scene, truth=table_of(), chips=2)
+    assert first["errors"]["fn"] == data["errors"]["fn"][:2]
 
 
 def test_no_predictions_and_no_raster_are_nothing_to_show(tmp_path: Path):

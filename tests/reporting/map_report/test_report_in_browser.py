@@ -220,7 +220,7 @@ def test_on_a_blank_map_there_are_boxes_and_a_scale_bar(browser: Any, pages: dic
     assert report.find("#scale-bar").text.endswith(" m")
 
 
-def test_the_scale_bar_is_as_long_as_it_says(browser: Any, pages: dict[str, Path]):
+def test_the_scale_bar_has_the_length_of_its_label(browser: Any, pages: dict[str, Path]):
     report = open_report(browser, pages["truth"])
     for _ in range(3):
         number, unit = report.find("#scale-bar").text.split()
@@ -233,7 +233,7 @@ def test_the_scale_bar_is_as_long_as_it_says(browser: Any, pages: dict[str, Path
         report.settle()
 
 
-def test_the_slider_changes_what_is_counted(browser: Any, pages: dict[str, Path]):
+def test_the_slider_changes_the_counts(browser: Any, pages: dict[str, Path]):
     report = open_report(browser, pages["truth"])
     slider = report.find("#score")
     assert report.shown == COUNT
@@ -253,7 +253,9 @@ def test_the_slider_changes_what_is_counted(browser: Any, pages: dict[str, Path]
     assert report.messages() == []
 
 
-def test_the_slider_starts_where_it_was_asked_to(browser: Any, pages: dict[str, Path]):
+def test_the_slider_starts_at_the_score_threshold_of_the_settings(
+    browser: Any, pages: dict[str, Path]
+):
     report = open_report(browser, pages["beside"])
     assert report.find("#score-value").text == "0.50"
     assert report.shown == (SCORES >= 0.5).sum()
