@@ -1,6 +1,8 @@
 """Image pyramid: a raster as small image tiles at several resolutions.
 
-A page loads the tiles in view only, at the resolution of the screen.
+A page loads the tiles in view only, at the resolution of the screen. GDAL's ``gdal2tiles`` is not
+used: it takes 8-bit rasters only, whereas values are stretched here as for detection, and it writes
+files only, whereas small rasters go inside the page.
 """
 
 from __future__ import annotations

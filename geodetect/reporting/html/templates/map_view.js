@@ -3,6 +3,8 @@
 // raster, x to the right and y down. A view is {cx, cy, zoom, width, height, ratio}: the grid
 // coordinates of its centre, CSS pixels per grid pixel, size in CSS pixels, and device pixels per
 // CSS pixel.
+// No map library such as Leaflet or OpenLayers: the page must be one small file that works offline,
+// draw many thousand boxes, and show rasters in their own pixels, with or without a georeference.
 
 const MIN_OUTLINE = 6; // CSS pixels; smaller boxes are drawn as dots
 const DOT = 3; // CSS pixels of a dot, without its dark casing of 1
