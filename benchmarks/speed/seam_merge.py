@@ -100,8 +100,8 @@ class Field:
             yield [(tile, self._seen(tile)) for tile in self.scheme.row(row)]
 
     def _seen(self, tile: Tile) -> Detections:
-        first, last = (n // SPACING_PX for n in (tile.y0, tile.y0 + tile.height))
-        left, right = (n // SPACING_PX for n in (tile.x0, tile.x0 + tile.width))
+        first, last = (n // SPACING_PX for n in (tile.y, tile.y + tile.height))
+        left, right = (n // SPACING_PX for n in (tile.x, tile.x + tile.width))
         cells = range(max(0, first - 1), min(last + 1, self.scheme.height // SPACING_PX))
         count = self.scheme.width // SPACING_PX
         columns = slice(max(0, left - 1), min(right + 1, count))

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.types import BoolArray, FloatArray, IntArray
 
@@ -87,7 +88,7 @@ def write_yolo(folder: Path, chips: Sequence[LabelledChip], classes: Sequence[st
     labels = folder / "labels"
     labels.mkdir()
     for chip in chips:
-        centres = (chip.boxes[:, :2] + chip.boxes[:, 2:]) / 2
+        centres = box_ops.centres(chip.boxes)
         shares = np.hstack([centres, chip.boxes[:, 2:] - chip.boxes[:, :2]])
         shares /= [chip.grid.width, chip.grid.height] * 2
         lines = [

@@ -15,12 +15,13 @@ from geodetect.chips.images import IMAGE_FORMATS, chip_grid, write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
+from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.progress import Progress
-from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
+from geodetect.types import FloatArray, IntArray, ObjectArray, PathLike
 
 SEED = 0  # of the choice of chips without objects
 
@@ -114,29 +115,24 @@ class Cutter:
         boxes = box_ops.clip(whole, tile.box)
         inside = box_ops.area(boxes) / box_ops.area(whole)
         boxes = boxes - np.tile(tile.box[:2], 2)
-        kept = inside * _valid_shares(boxes, pixels.valid) >= self.options.min_visible - 1e-9
+        kept = (
+            inside * SummedAreaTable(pixels.valid).fractions(boxes)
+            >= self.options.min_visible - 1e-9
+        )
         if len(rows) and not kept.any():
             return None
-        name = f"{sheet.stem}_x{tile.x0:05d}_y{tile.y0:05d}.{self.options.image_format}"
+        name = f"{sheet.stem}_x{tile.x:05d}_y{tile.y:05d}.{self.options.image_format}"
         grid = chip_grid(sheet.grid, tile)
         write_image(self.images / name, pixels, grid)
         return LabelledChip(
             name,
             sheet.raster.name,
-            *(tile.x0, tile.y0, grid, len(pixels.values)),
+            *(tile.x, tile.y, grid, len(pixels.values)),
             boxes=boxes[kept],
             labels=np.array([self.classes.index(sheet.names[r]) for r in rows[kept]], np.int64),
             truncated=(inside < 1 - 1e-9)[kept],
             rows=sheet.rows[rows[kept]],
         )
-
-
-def _valid_shares(boxes: FloatArray, valid: BoolArray) -> FloatArray:
-    """Share of the pixels under each box that are valid, ``float64[K]``."""
-    if valid.all():
-        return np.ones(len(boxes))
-    edges = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
-    return np.array([valid[y1:y2, x1:x2].mean() for x1, y1, x2, y2 in edges])
 
 
 def open_sheets(
@@ -172,8 +168,7 @@ def open_sheets(
             grid = grid.resampled(along_row / options.gsd_m, along_column / options.gsd_m)
         stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
         stem = _free_name(stem, {sheet.stem for sheet in sheets})
-        ratio = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height] * 2)
-        boxes = labelled.boxes * ratio
+        boxes = labelled.boxes * np.tile(raster.grid.scale_to(grid), 2)
         sheets.append(Sheet(raster, stem, grid, boxes, labelled.class_names, labelled.ids))
     return sheets
 

@@ -19,7 +19,6 @@ from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
 from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError
 from geodetect.geo.crs import WGS84
-from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
@@ -27,7 +26,7 @@ from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
-from geodetect.types import FloatArray, PathLike
+from geodetect.types import PathLike
 
 INDEX = "chips.geojson"
 
@@ -174,7 +173,9 @@ def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> LabelError:
 def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) -> None:
     """``chips.geojson``: footprints of all chips on WGS 84."""
     footprints = [
-        reproject(shapely.polygons(_ring(chip.grid)), chip.grid.crs or WGS84, WGS84)[0]
+        reproject(
+            shapely.polygons(chip.grid.boxes_to_map(chip.grid.box)), chip.grid.crs or WGS84, WGS84
+        )[0]
         for chip in chips
     ]
     columns = {
@@ -188,11 +189,6 @@ def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) ->
     }
     table = gpd.GeoDataFrame(pd.DataFrame(columns), geometry=footprints, crs=WGS84)
     vector.write(table, folder / INDEX)
-
-
-def _ring(grid: Grid) -> FloatArray:
-    """The outline of a grid, ``float64[1, 5, 2]``."""
-    return grid.boxes_to_map(np.array([[0, 0, grid.width, grid.height]], dtype=np.float64))
 
 
 def _summary(

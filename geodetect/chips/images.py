@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodetect.geo.grid import Grid
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Pixels
 
 
@@ -42,12 +42,12 @@ IMAGE_FORMATS: Mapping[str, ImageFormat] = MappingProxyType(
 )
 
 
-def chip_grid(grid: Grid, tile: Tile) -> Grid:
-    """The pixels of a tile on the map."""
-    x, y = grid.to_map(np.array([tile.x0, tile.y0], dtype=np.float64))
+def chip_grid(grid: Grid, window: Window) -> Grid:
+    """Return the pixels of a window on the map."""
+    x, y = grid.to_map(np.array([window.x, window.y], dtype=np.float64))
     t = grid.transform
     transform = Affine(t.a, t.b, float(x), t.d, t.e, float(y))
-    return Grid(grid.crs, transform, tile.width, tile.height)
+    return Grid(grid.crs, transform, window.width, window.height)
 
 
 def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:

@@ -156,8 +156,8 @@ class CoverageCells:
     def _spans(self, tile: Tile) -> tuple[Span, Span]:
         """The cells that a tile sees: along the columns of the raster, and along its rows."""
         return (
-            _span(self._edges_y, tile.y0, tile.height),
-            _span(self._edges_x, tile.x0, tile.width),
+            _span(self._edges_y, tile.y, tile.height),
+            _span(self._edges_x, tile.x, tile.width),
         )
 
     def _polygon(self, state: int, frame: shapely.Geometry) -> shapely.Geometry:

@@ -164,8 +164,8 @@ def _tiles_with_imagery(one: RasterPlan, few: int) -> tuple[int, list[Tile], flo
     """How many tiles in the area hold imagery, the first few, and the share of the ground there."""
     scale = min(1.0, MASK_PX / max(one.grid.width, one.grid.height))
     coarse = one.grid.resampled(scale, scale)
-    valid = one.raster.read_valid(Tile(0, 0, 0, 0, 0, coarse.width, coarse.height), coarse)
-    shrink = np.array([coarse.width / one.grid.width, coarse.height / one.grid.height] * 2)
+    valid = one.raster.read_valid(grid=coarse)
+    shrink = np.tile(one.grid.scale_to(coarse), 2)
     count, first = 0, []
     for tile in chain.from_iterable(one.rows()):
         box = tile.box * shrink

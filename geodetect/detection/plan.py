@@ -51,8 +51,8 @@ class RasterPlan:
     @property
     def gsd_ratio(self) -> tuple[float, float]:
         """Pixels of the raster per pixel worked on, along x and y; (1, 1): not resampled."""
-        own = self.raster.grid
-        return own.width / self.grid.width, own.height / self.grid.height
+        x, y = self.grid.scale_to(self.raster.grid).tolist()
+        return x, y
 
     def rows(self) -> Iterator[list[Tile]]:
         """The tiles that touch the area, row by row, without empty rows."""
@@ -135,7 +135,7 @@ def plan_grid(
     """
     grid = working_grid(raster, card, gsd_m=settings.gsd)
     if area is not None:
-        scale = np.array([grid.width / raster.grid.width, grid.height / raster.grid.height])
+        scale = raster.grid.scale_to(grid)
         area = shapely.transform(area, lambda points: points * scale)
     scheme = _scheme(grid, card, settings, area)
     return RasterPlan(raster, grid, scheme, area, _tiles_on(scheme, area))
@@ -209,7 +209,7 @@ def _scheme(
         for side in _sides(card, card.network)
         if overlap_of(side) < side and (share or overlap_of(side) >= own.overlap_px)
     ]
-    extent = np.array([0, 0, grid.width, grid.height] if area is None else area.bounds, np.float64)
+    extent = grid.box if area is None else np.array(area.bounds)
 
     def pixels(scheme: TileScheme) -> int:
         shape = min(scheme.tile_px, grid.height), min(scheme.tile_px, grid.width)

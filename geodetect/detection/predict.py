@@ -26,6 +26,7 @@ from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_pipeline import ReadAhead, RowDetector, TileResult
 from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import GeodetectWarning, InputError, RasterError
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs
 from geodetect.geo.tiles import Tile
 from geodetect.progress import Progress, no_progress
@@ -338,7 +339,7 @@ def _in_area(found: Detections, area: shapely.Geometry | None) -> Detections:
     """Those whose centre lies inside the area, its border included."""
     if area is None:
         return found
-    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    centres = box_ops.centres(found.boxes)
     return found[np.asarray(shapely.intersects_xy(area, *centres.T))]
 
 

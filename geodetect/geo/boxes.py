@@ -13,6 +13,11 @@ def area(boxes: FloatArray) -> FloatArray:
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
+def centres(boxes: FloatArray) -> FloatArray:
+    """Return the centres of boxes: ``[..., 2]`` of ``[..., 4]``."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     """The part of each box inside ``frame`` (one box ``[4]``, or one per box ``[N, 4]``).
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+import shapely
 from affine import Affine
 from pyproj import CRS, Geod, Transformer
 
@@ -73,6 +74,16 @@ class Grid:
         return float(along_row), float(along_column)
 
     @property
+    def box(self) -> FloatArray:
+        """The raster as a box in its own pixels, ``float64[4]``."""
+        return np.array([0, 0, self.width, self.height], dtype=np.float64)
+
+    @property
+    def outline(self) -> shapely.Polygon:
+        """The raster as a polygon in map coordinates."""
+        return shapely.polygons(self.boxes_to_map(self.box))[0]
+
+    @property
     def gsd_m(self) -> float | None:
         """Ground size of the central pixel in metres: the geometric mean of both directions."""
         return None if self.gsd_xy_m is None else float(np.sqrt(np.prod(self.gsd_xy_m)))
@@ -109,6 +120,17 @@ class Grid:
         height = max(1, round(self.height * scale_y))
         transform = self.transform @ Affine.scale(self.width / width, self.height / height)
         return replace(self, transform=transform, width=width, height=height)
+
+    def scale_to(self, other: Grid) -> FloatArray:
+        """Return the pixels of another grid of the same ground per pixel of this one.
+
+        Args:
+            other: A ``resampled`` grid.
+
+        Returns:
+            ``float64[2]`` factors of x and y.
+        """
+        return np.array([other.width / self.width, other.height / self.height])
 
 
 def apply_affine(transform: Affine, points: FloatArray) -> FloatArray:

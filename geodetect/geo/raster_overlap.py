@@ -53,7 +53,7 @@ def overlaps(grids: Sequence[Grid]) -> list[Overlap]:
         if grid.crs is not None:
             by_crs[grid.crs].append(number)
     outlines = {
-        crs: densified(np.array([outline(grids[n]) for n in members], dtype=object), crs)
+        crs: densified(np.array([grids[n].outline for n in members], dtype=object), crs)
         for crs, members in by_crs.items()
     }
     found: list[Overlap] = []
@@ -81,25 +81,15 @@ def boxes_over(areas: ObjectArray, crs: CRS, grid: Grid) -> FloatArray:
         ``float64[M, 4]`` within the grid.
     """
     own = grid.crs or crs
-    whole = np.array([outline(grid)], dtype=object)
+    whole = np.array([grid.outline], dtype=object)
     if not same_crs(own, crs):
         whole = reproject_each(densified(whole, own), own, crs)
     on_map = whole[0]
     if on_map is None:  # too far away to have a place on that map
         return np.empty((0, 4))
     parts = shapely.get_parts(shapely.intersection(areas, on_map))
-    boxes = box_ops.clip(bounds_px(parts[shapely.area(parts) > 0], crs, grid), frame(grid))
+    boxes = box_ops.clip(bounds_px(parts[shapely.area(parts) > 0], crs, grid), grid.box)
     return boxes[(boxes[:, 2:] - boxes[:, :2] >= LEAST_PX).all(axis=1)]
-
-
-def frame(grid: Grid) -> FloatArray:
-    """A raster as a box in its own pixels, ``float64[4]``."""
-    return np.array([0, 0, grid.width, grid.height], dtype=np.float64)
-
-
-def outline(grid: Grid) -> shapely.Geometry:
-    """A raster as a polygon on its own map."""
-    return shapely.polygons(grid.boxes_to_map(frame(grid)))[0]
 
 
 def _pairs(outlines: ObjectArray, numbers: IntArray, *, own: int) -> Iterator[Overlap]:

@@ -1,4 +1,4 @@
-"""How a raster is cut into overlapping tiles."""
+"""Windows of pixels, and the overlapping tiles that a raster is cut into."""
 
 from __future__ import annotations
 
@@ -12,33 +12,42 @@ from geodetect.types import FloatArray
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A rectangle of whole pixels.
+class Window:
+    """Rectangle of whole pixels.
+
+    Unlike ``rasterio.windows.Window`` it has integers only, and compares and hashes as a value.
 
     Args:
-        index: Number in row-major order.
-        row: Row of tiles.
-        col: Column of tiles.
-        x0: Left edge in pixels.
-        y0: Upper edge in pixels.
+        x: Left edge in pixels.
+        y: Upper edge in pixels.
         width: Columns of pixels.
         height: Rows of pixels.
     """
 
-    index: int
-    row: int
-    col: int
-    x0: int
-    y0: int
+    x: int
+    y: int
     width: int
     height: int
 
     @property
     def box(self) -> FloatArray:
-        """x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
-        return np.array(
-            [self.x0, self.y0, self.x0 + self.width, self.y0 + self.height], dtype=np.float64
-        )
+        """Its box x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
+        return np.array([self.x, self.y, self.x + self.width, self.y + self.height], np.float64)
+
+
+@dataclass(frozen=True)
+class Tile(Window):
+    """Window of a ``TileScheme``.
+
+    Args:
+        index: Number in row-major order.
+        row: Row of tiles.
+        col: Column of tiles.
+    """
+
+    index: int
+    row: int
+    col: int
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,10 @@ class TileScheme:
 
     def row(self, row: int) -> Iterator[Tile]:
         """The tiles of one row, from left to right."""
-        columns, y0 = self.columns, self.rows[row]
+        columns, y = self.columns, self.rows[row]
         width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
-        for col, x0 in enumerate(columns):
-            yield Tile(row * len(columns) + col, row, col, x0, y0, width, height)
+        for col, x in enumerate(columns):
+            yield Tile(x, y, width, height, index=row * len(columns) + col, row=row, col=col)
 
 
 def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:

@@ -12,9 +12,9 @@ from pyproj import CRS
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import frame
 from geodetect.geo.reproject import reproject_each
-from geodetect.geo.tiles import Tile
+from geodetect.geo.summed_area import SummedAreaTable
+from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import Raster
@@ -95,8 +95,7 @@ class _Coarse:
     @property
     def ratio(self) -> FloatArray:
         """Its pixels per pixel of the raster: x, y, x, y."""
-        own = self.sheet.grid
-        return np.array([self.grid.width / own.width, self.grid.height / own.height] * 2)
+        return np.tile(self.sheet.grid.scale_to(self.grid), 2)
 
 
 def look_at_ground(
@@ -155,7 +154,7 @@ def _seen(sheet: LabelledRaster, damaged: dict[str, str]) -> _Coarse | None:
     grid = own.resampled(scale, scale)
     try:
         with sheet.raster:  # reads open it, this closes it
-            valid = sheet.raster.read_valid(Tile(0, 0, 0, 0, 0, grid.width, grid.height), grid)
+            valid = sheet.raster.read_valid(grid=grid)
     except RasterError as error:
         damaged[sheet.raster.path] = str(error)
         return None
@@ -172,9 +171,10 @@ def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
     if coarse.valid.all():
         return ()
     sheet = coarse.sheet
-    boxes = box_ops.clip(sheet.boxes, frame(sheet.grid))
+    boxes = box_ops.clip(sheet.boxes, sheet.grid.box)
     suspects = np.flatnonzero(
-        (box_ops.area(boxes) > 0) & (_valid_shares(boxes * coarse.ratio, coarse.valid) < 0.9)
+        (box_ops.area(boxes) > 0)
+        & (SummedAreaTable(coarse.valid).fractions(boxes * coarse.ratio) < 0.9)
     )
     try:
         with sheet.raster:
@@ -199,20 +199,8 @@ def _hidden_everywhere(
 def _is_nodata(raster: Raster, box: FloatArray) -> bool:
     x1, y1 = np.floor(box[:2]).astype(int).tolist()
     x2, y2 = np.ceil(box[2:]).astype(int).tolist()
-    valid = raster.read_valid(Tile(0, 0, 0, x1, y1, x2 - x1, y2 - y1))
+    valid = raster.read_valid(Window(x1, y1, x2 - x1, y2 - y1))
     return bool(valid.mean() < LEAST_VALID)
-
-
-def _valid_shares(boxes: FloatArray, valid: BoolArray) -> FloatArray:
-    """Share of the coarse pixels each box touches that are valid, ``float64[K]``."""
-    low = np.floor(boxes[:, :2]).astype(int)
-    high = np.maximum(np.ceil(boxes[:, 2:]).astype(int), low + 1)
-    total = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1))
-    total[1:, 1:] = valid.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    low, high = (np.clip(edge, 0, valid.shape[::-1]) for edge in (low, high))
-    (x1, y1), (x2, y2) = low.T, high.T
-    inside = total[y2, x2] - total[y1, x2] - total[y2, x1] + total[y1, x1]
-    return np.asarray(inside / np.maximum((high - low).prod(axis=1), 1))
 
 
 def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
@@ -221,7 +209,7 @@ def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
 
     distances = []
     for sheet in sheets:
-        centres = (sheet.boxes[:, :2] + sheet.boxes[:, 2:]) / 2 * np.array(sheet.grid.gsd_xy_m)
+        centres = box_ops.centres(sheet.boxes) * np.array(sheet.grid.gsd_xy_m)
         if len(centres) > 1:
             distances.append(KDTree(centres).query(centres, k=2)[0][:, 1])
     if not distances:
@@ -242,7 +230,7 @@ def _label_points(sheets: Sequence[LabelledRaster], crs: CRS | None) -> FloatArr
     found = [np.empty((0, 2))]
     for sheet in sheets:
         if crs is not None and sheet.grid.crs is not None:
-            centres = sheet.grid.to_map((sheet.boxes[:, :2] + sheet.boxes[:, 2:]) / 2)
+            centres = sheet.grid.to_map(box_ops.centres(sheet.boxes))
             moved = reproject_each(shapely.points(centres), sheet.grid.crs, crs)
             found.append(shapely.get_coordinates(moved[~shapely.is_missing(moved)]))
     return np.concatenate(found)
@@ -262,7 +250,7 @@ def _far_from_labels(coarse: _Coarse, points: FloatArray, far_m: float) -> BoolA
     from scipy.spatial import KDTree
 
     free = np.ones(coarse.valid.shape, bool)
-    boxes = box_ops.clip(coarse.sheet.boxes * coarse.ratio, frame(coarse.grid))
+    boxes = box_ops.clip(coarse.sheet.boxes * coarse.ratio, coarse.grid.box)
     for x1, y1, x2, y2 in boxes[box_ops.area(boxes) > 0]:
         free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
     far = coarse.valid

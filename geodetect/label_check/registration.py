@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.errors import RasterError
-from geodetect.geo.tiles import Tile
+from geodetect.geo import boxes as box_ops
+from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Pixels
 from geodetect.types import Float32Array, FloatArray, IntArray
@@ -157,14 +158,12 @@ def _read_windows(
 ) -> Iterator[tuple[Pixels, FloatArray]]:
     """Yield square windows around labels, with the label's box in their pixels."""
     grid = labelled.grid.resampled(*np.array(labelled.grid.gsd_xy_m) / gsd_m)
-    boxes = labelled.boxes[rows] * np.tile(
-        [grid.width / labelled.grid.width, grid.height / labelled.grid.height], 2
-    )
-    corners = np.round((boxes[:, :2] + boxes[:, 2:]) / 2 - window_px / 2).astype(int)
+    boxes = labelled.boxes[rows] * np.tile(labelled.grid.scale_to(grid), 2)
+    corners = np.round(box_ops.centres(boxes) - window_px / 2).astype(int)
     is_inside = ((corners >= 0) & (corners + window_px <= [grid.width, grid.height])).all(axis=1)
     for box, (x0, y0) in zip(boxes[is_inside], corners[is_inside].tolist(), strict=True):
         try:
-            pixels = labelled.raster.read(Tile(0, 0, 0, x0, y0, window_px, window_px), grid)
+            pixels = labelled.raster.read(Window(x0, y0, window_px, window_px), grid)
         except RasterError:  # the check of the coverage reports which raster is damaged
             return
         if pixels.valid.mean() >= LEAST_VALID:
@@ -228,7 +227,7 @@ def _rasterize_box(box: FloatArray, scale: float, grow_px: float, *, side_px: in
 
     ``rasterio.features.rasterize`` knows pixels that are covered and pixels that are not.
     """
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * scale + grow_px
+    centre, half = box_ops.centres(box), (box[2:] - box[:2]) / 2 * scale + grow_px
     low, high = centre - np.maximum(half, 0), centre + np.maximum(half, 0)
     edges = np.arange(side_px)
     along_x, along_y = (

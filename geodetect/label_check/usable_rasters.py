@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geodetect.errors import InputError, RasterError
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 
 BANDS = 3  # that a network takes
@@ -62,7 +62,7 @@ def open_usable(path: str, options: RasterOptions, *, probe: bool = True) -> Ras
         width, height = min(PROBE_PX, grid.width), min(PROBE_PX, grid.height)
         with raster:  # reads open it, this closes it: a system has only so many open files
             for fraction in (0.5, 1.0):
-                x0 = int((grid.width - width) * fraction)
-                y0 = int((grid.height - height) * fraction)
-                raster.read(Tile(0, 0, 0, x0, y0, width, height))
+                x = int((grid.width - width) * fraction)
+                y = int((grid.height - height) * fraction)
+                raster.read(Window(x, y, width, height))
     return raster

@@ -162,7 +162,7 @@ def test_cells_hold_what_most_of_their_pixels_are(
     scheme = TileScheme(width, height, tile_px, int(overlap * tile_px))
     cells = CoverageCells(scheme)
     for tile in scheme:
-        seen = valid[tile.y0 : tile.y0 + tile.height, tile.x0 : tile.x0 + tile.width]
+        seen = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
         cells.note(tile, cells.imagery(tile, seen))
     step = cells.cell_px
     whole = cells._state[: height // step, : width // step]

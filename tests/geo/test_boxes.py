@@ -61,3 +61,9 @@ def test_pairs_are_all_that_touch_in_order(a: np.ndarray, b: np.ndarray) -> None
         if (p[:2] <= q[2:]).all() and (q[:2] <= p[2:]).all()
     ]
     assert box_ops.overlap_pairs(a, b).tolist() == expected
+
+
+def test_centres_lie_halfway_between_opposite_edges() -> None:
+    boxes = np.array([[0.0, 2, 10, 4], [-3, -3, -1, 5]])
+    assert box_ops.centres(boxes).tolist() == [[5, 3], [-2, 1]]
+    assert box_ops.centres(boxes[0]).tolist() == [5, 3]

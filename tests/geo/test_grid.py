@@ -225,3 +225,12 @@ def test_grids_are_equal_only_if_their_crs_have_the_same_text() -> None:
     assert one.crs == other.crs
     assert one != other
     assert len({one, other, one}) == 2
+
+
+def test_boxes_are_scaled_to_a_resampled_grid_of_the_same_ground() -> None:
+    fine = grid("EPSG:2154", ONE_METRE, 40, 31)
+    coarse = fine.resampled(0.5, 0.5)
+    scaled = fine.box * np.tile(fine.scale_to(coarse), 2)
+    np.testing.assert_allclose(scaled, coarse.box)
+    np.testing.assert_allclose(coarse.boxes_to_map(scaled), fine.boxes_to_map(fine.box))
+    assert fine.outline.area == 40 * 31

@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import boxes_over, frame, outline, overlaps
+from geodetect.geo.raster_overlap import boxes_over, overlaps
 from geodetect.geo.reproject import reproject
 
 UTM, LV95, DEGREES = (parse_crs(crs) for crs in ("EPSG:32632", "EPSG:2056", "EPSG:4326"))
@@ -31,7 +31,7 @@ def sheet(x_px: float, y_px: float, width: int = 100, height: int = 100) -> Grid
 
 def in_degrees(other: Grid) -> Grid:
     """Roughly the same ground in degrees, with a little more around it."""
-    x1, y1, x2, y2 = reproject(np.array([outline(other)]), UTM, DEGREES)[0].bounds
+    x1, y1, x2, y2 = reproject(np.array([other.outline]), UTM, DEGREES)[0].bounds
     pixels = Affine.scale((x2 - x1) / other.width, (y1 - y2) / other.height)
     return Grid(DEGREES, Affine.translation(x1, y2) @ pixels, other.width, other.height)
 
@@ -87,15 +87,15 @@ def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
 def test_boxes_cover_what_a_raster_has_of_an_area(
     corner: tuple[float, float], turn_deg: float
 ) -> None:
-    area = outline(sheet(*corner))
+    area = sheet(*corner).outline
     turned = Affine.translation(2_718_847.4, 1_201_453.9) @ Affine.rotation(turn_deg)
     grid = Grid(LV95, turned @ Affine.scale(GSD_M, -GSD_M), 120, 90)
     boxes = boxes_over(np.array([area]), UTM, grid)
     covered = shapely.union_all(shapely.box(*boxes.T))
     in_px = shapely.transform(reproject(np.array([area]), UTM, LV95)[0], grid.to_px)
-    wanted = shapely.intersection(in_px, shapely.box(*frame(grid)))
+    wanted = shapely.intersection(in_px, shapely.box(*grid.box))
     assert shapely.difference(wanted, covered.buffer(1e-2)).buffer(-0.51).is_empty
-    assert covered.difference(shapely.box(*frame(grid))).is_empty
+    assert covered.difference(shapely.box(*grid.box)).is_empty
     if turn_deg in (0.0, 180.0):  # nearly parallel: hardly more than the area
         assert covered.difference(wanted).buffer(-4).is_empty
 
@@ -110,18 +110,16 @@ def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> 
     area = shapely.transform(shapely.union_all(parts), grid.to_map)
     found = boxes_over(np.array([area]), UTM, grid)
     np.testing.assert_allclose(found[found[:, 0].argsort()], [[10, 20, 40, 30], [90, 90, 100, 100]])
-    assert boxes_over(np.array([outline(sheet(100, 0))]), UTM, grid).shape == (0, 4)
+    assert boxes_over(np.array([sheet(100, 0).outline]), UTM, grid).shape == (0, 4)
 
 
 def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> None:
     grid = sheet(0, 0)
-    here = reproject(np.array([outline(grid)]), UTM, DEGREES)[0]
+    here = reproject(np.array([grid.outline]), UTM, DEGREES)[0]
     both = shapely.union_all(
         [here, shapely.box(174, -41, 175, -40), shapely.box(-180, 89, 180, 90)]
     )
-    np.testing.assert_allclose(
-        boxes_over(np.array([both]), DEGREES, grid), [frame(grid)], atol=1e-2
-    )
+    np.testing.assert_allclose(boxes_over(np.array([both]), DEGREES, grid), [grid.box], atol=1e-2)
 
 
 def test_rasters_overlap_whichever_way_their_crs_is_written() -> None:

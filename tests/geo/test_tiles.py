@@ -48,7 +48,7 @@ def test_tiles_come_row_by_row_and_all_have_the_same_size(scheme: TileScheme) ->
     assert tiles == list(scheme)
     assert len(tiles) == len(scheme)
     assert [tile.index for tile in tiles] == list(range(len(tiles)))
-    assert [(t.y0, t.x0) for t in tiles] == sorted((t.y0, t.x0) for t in tiles)
+    assert [(t.y, t.x) for t in tiles] == sorted((t.y, t.x) for t in tiles)
     assert {(t.width, t.height) for t in tiles} == {
         (min(scheme.tile_px, scheme.width), min(scheme.tile_px, scheme.height))
     }

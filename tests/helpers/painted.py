@@ -248,8 +248,8 @@ def look(
     """What a detector finds in every tile, boxes in pixels of the whole raster."""
     parts = []
     for tile in scheme:
-        window = pixels[:, tile.y0 : tile.y0 + tile.height, tile.x0 : tile.x0 + tile.width]
-        parts.append((tile, Detections.of(*detector(window)).shifted(tile.x0, tile.y0)))
+        window = pixels[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        parts.append((tile, Detections.of(*detector(window)).shifted(tile.x, tile.y)))
     return parts
 
 

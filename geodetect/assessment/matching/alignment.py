@@ -12,6 +12,7 @@ from pyproj import CRS
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, plain_grid
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.crs import horizontal_crs, parse_crs, transformer_between
 from geodetect.geo.geocentric import ground_points
@@ -49,7 +50,7 @@ class Side:
     @property
     def centres(self) -> FloatArray:
         """``float64[N, 2]`` of the boxes, in the frame."""
-        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        return box_ops.centres(self.boxes)
 
     @property
     def flat(self) -> BoolArray:

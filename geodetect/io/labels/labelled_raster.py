@@ -9,7 +9,6 @@ import numpy as np
 from geodetect.errors import GeoreferenceError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import frame
 from geodetect.io.raster.reader import Raster
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
@@ -59,7 +58,7 @@ class LabelledRaster:
     @property
     def visible_fraction(self) -> FloatArray:
         """Fraction of each label's box that lies on the raster, ``float64[K]`` in 0..1."""
-        return box_ops.fraction_inside(self.boxes, frame(self.grid))
+        return box_ops.fraction_inside(self.boxes, self.grid.box)
 
     @property
     def sizes_m(self) -> FloatArray:

@@ -16,7 +16,6 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import frame
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Raster
@@ -127,7 +126,7 @@ def _place_map(
     for number, candidates in _find_candidates(source, rasters):
         grid = rasters[number].grid
         boxes = bounds_px(source.geometries[candidates], source.crs, grid)
-        overlapping = _overlapping(boxes, frame(grid))
+        overlapping = _overlapping(boxes, grid.box)
         yield number, boxes[overlapping], candidates[overlapping]
 
 

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
+from rasterio import windows
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
 from geodetect.errors import BandError, InputError, RasterError
 from geodetect.geo.grid import Grid
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.bands import Stretch, choose_bands, colour_table, holds_value, read_palette
 from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.raster.empty_blocks import EmptyBlocks
@@ -142,27 +142,28 @@ class Raster:
         ):
             return overviews_are_shifted(full, overview)
 
-    def read(self, tile: Tile, grid: Grid | None = None) -> Pixels:
-        """Read one tile.
+    def read(self, window: Window | None = None, grid: Grid | None = None) -> Pixels:
+        """Read the pixels of a window.
 
         Args:
-            tile: Window in pixels of ``grid``.
+            window: In pixels of ``grid``; None: all of it.
             grid: The raster's own grid or a resampled one (``Grid.resampled``); values are then
                 interpolated with a cubic kernel, widened when shrinking, and overviews are used.
 
         Raises:
             RasterError: The pixels cannot be read.
         """
-        window, shape = self._window(tile, grid or self.grid)
-        with self._reading(f"pixels {tile.x0}..{tile.x0 + tile.width} x {tile.y0}.."):
-            handle = self._handle_for(window, shape)
-            if self._empty.cover(handle, window):
+        window, source = self._source_window(window, grid or self.grid)
+        shape = window.height, window.width
+        with self._reading(f"pixels {window.x}..{window.x + window.width} x {window.y}.."):
+            handle = self._handle_for(source, shape)
+            if self._empty.cover(handle, source):
                 return self._nothing(shape)
-            valid = self._valid(handle, window, shape)
+            valid = self._valid(handle, source, shape)
             if not valid.any():
-                self._empty.learn(handle, window)
+                self._empty.learn(handle, source)
                 return self._nothing(shape)
-            values = self._values(handle, window, shape)
+            values = self._values(handle, source, shape)
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
         with self._lock:  # estimated by the first thread that comes, for all
@@ -171,14 +172,14 @@ class Raster:
         data = data.astype(np.uint8, copy=False)
         return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid)
 
-    def read_valid(self, tile: Tile, grid: Grid | None = None) -> BoolArray:
-        """Only the valid mask of a tile, ``bool[H, W]``, for estimates: overviews are good enough.
+    def read_valid(self, window: Window | None = None, grid: Grid | None = None) -> BoolArray:
+        """Read only the valid mask of a window, ``bool[H, W]``, from overviews where there are any.
 
         Numbers that are not finite count as valid unless they are the nodata value.
         """
         with self._reading("the mask"):
-            window, shape = self._window(tile, grid or self.grid)
-            return self._valid(self._handle(), window, shape)
+            window, source = self._source_window(window, grid or self.grid)
+            return self._valid(self._handle(), source, (window.height, window.width))
 
     def close(self) -> None:
         """Close the handles of all threads."""
@@ -201,14 +202,14 @@ class Raster:
         zeros = np.broadcast_to(np.uint8(0), (self.band_count, *shape))  # takes no memory
         return Pixels(zeros, np.broadcast_to(np.False_, shape))
 
-    def _window(self, tile: Tile, grid: Grid) -> tuple[Window, tuple[int, int]]:
-        scale_x, scale_y = self.grid.width / grid.width, self.grid.height / grid.height
-        window = Window(
-            tile.x0 * scale_x, tile.y0 * scale_y, tile.width * scale_x, tile.height * scale_y
-        )
-        return window, (tile.height, tile.width)
+    def _source_window(self, window: Window | None, grid: Grid) -> tuple[Window, windows.Window]:
+        """Return a window of a resampled grid (None: all of it), and the same in the file."""
+        window = window or Window(0, 0, grid.width, grid.height)
+        x, y = grid.scale_to(self.grid).tolist()
+        source = windows.Window(window.x * x, window.y * y, window.width * x, window.height * y)
+        return window, source
 
-    def _values(self, handle: Any, window: Window, shape: tuple[int, int]) -> AnyArray:
+    def _values(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> AnyArray:
         if self._palette is not None:
             return read_palette(handle, self._palette, window, shape)
         options: dict[str, Any] = {"window": window, "resampling": RESAMPLING}
@@ -217,7 +218,7 @@ class Raster:
             return np.stack(bands).astype(self.dtype, copy=False)
         return np.asarray(handle.read(self.bands, out_shape=(len(self.bands), *shape), **options))
 
-    def _valid(self, handle: Any, window: Window, shape: tuple[int, int]) -> BoolArray:
+    def _valid(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> BoolArray:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
         if self._alpha is not None:
@@ -248,7 +249,7 @@ class Raster:
             return self._values_in([whole_window(handle)])
         return values
 
-    def _values_in(self, windows: Sequence[tuple[Window, tuple[int, int]]]) -> AnyArray:
+    def _values_in(self, windows: Sequence[tuple[windows.Window, tuple[int, int]]]) -> AnyArray:
         """Values of all bands that are read, in windows with the shape to read them in."""
         handle, parts = self._handle(), []
         for window, shape in windows:
@@ -258,7 +259,7 @@ class Raster:
                 parts.append(values_in(values, valid, handle.nodatavals[band - 1]))
         return np.concatenate(parts)
 
-    def _handle_for(self, window: Window, shape: tuple[int, int]) -> Any:
+    def _handle_for(self, window: windows.Window, shape: tuple[int, int]) -> Any:
         """The handle of this thread for reading a window in some resolution."""
         if window.width < SHRUNK * shape[1] and window.height < SHRUNK * shape[0]:
             return self._handle()

@@ -12,6 +12,7 @@ import shapely
 from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import projected_bounds
 from geodetect.geo.crs import horizontal_crs, parse_crs
 from geodetect.io.vector.read import Wording, read_layer
@@ -106,7 +107,7 @@ def box_centres(table: gpd.GeoDataFrame, crs: CRS | None = None) -> FloatArray:
     """
     geometries = np.asarray(table.geometry.array, dtype=object)
     boxes = projected_bounds(geometries, table.crs, crs or table.crs)
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+    return box_ops.centres(boxes)
 
 
 def score_column(table: gpd.GeoDataFrame) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from geodetect.geo.grid import Grid
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.atomic import write_atomically
 from geodetect.io.raster.reader import Pixels, Raster
 
@@ -43,7 +43,7 @@ def read_strip(raster: Raster, grid: Grid, y0: int) -> Image.Image:
     strip = Image.new("RGBA", (grid.width, height))
     for x0 in range(0, grid.width, BLOCK_PX):
         width = min(BLOCK_PX, grid.width - x0)
-        pixels = raster.read(Tile(0, 0, 0, x0, y0, width, height), grid)
+        pixels = raster.read(Window(x0, y0, width, height), grid)
         strip.paste(rgba_image(pixels), (x0, 0))
     return strip
 

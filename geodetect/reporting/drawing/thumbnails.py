@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from geodetect.geo.tiles import Tile
+from geodetect.geo import boxes as box_ops
+from geodetect.geo.tiles import Window
 from geodetect.io.vector.qgis_style import Colour
 from geodetect.reporting.drawing.canvas import Canvas, RasterCanvas
 from geodetect.reporting.drawing.images import rgba_image
@@ -26,7 +27,7 @@ def thumbnail_window(canvas: Canvas, box: FloatArray) -> FloatArray:
     longer_side = float(max(box[2] - box[0], box[3] - box[1]))
     min_ground_px = MIN_WINDOW_M / (canvas.grid.gsd_m or MIN_WINDOW_M / MIN_WINDOW_PX)
     half = max(CONTEXT * longer_side, MIN_WINDOW_PX, min_ground_px) / 2
-    centre = (box[:2] + box[2:]) / 2
+    centre = box_ops.centres(box)
     return np.concatenate([centre - half, centre + half])
 
 
@@ -50,14 +51,14 @@ def draw_thumbnail(
     window = thumbnail_window(canvas, box)
     scale = size_px / (window[2] - window[0])
     grid = canvas.grid.resampled(scale, scale)
-    scale_xy = np.array([grid.width, grid.height]) / canvas.size
+    scale_xy = canvas.grid.scale_to(grid)
     corner = np.round(window[:2] * scale_xy).astype(int)
     start = np.maximum(corner, 0)
     stop = np.minimum(corner + size_px, [grid.width, grid.height])
     image = Image.new("RGB", (size_px, size_px), WHITE)
     if (start < stop).all():
-        tile = Tile(0, 0, 0, *start.tolist(), *(stop - start).tolist())
-        pixels = rgba_image(canvas.raster.read(tile, grid))
+        visible = Window(*start.tolist(), *(stop - start).tolist())
+        pixels = rgba_image(canvas.raster.read(visible, grid))
         image.paste(pixels, tuple((start - corner).tolist()), pixels)
     draw = ImageDraw.Draw(image)
     for outline, colour in outlines:

@@ -14,8 +14,7 @@ import torch
 from geodetect.errors import GeodetectWarning, LabelError, RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import frame
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Raster
 from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.augmentation import recolour, recolour_objects, turn
@@ -55,12 +54,12 @@ class Ground:
     @cached_property
     def shown(self) -> FloatArray:
         """What the raster shows of its objects, ``float64[N, 4]``."""
-        return box_ops.clip(self.boxes, frame(self.raster.grid))
+        return box_ops.clip(self.boxes, self.raster.grid.box)
 
     @cached_property
     def is_seen(self) -> BoolArray:
         """Objects of which the raster shows enough, ``bool[N]``."""
-        return box_ops.fraction_inside(self.boxes, frame(self.raster.grid)) >= VISIBLE_SHARE
+        return box_ops.fraction_inside(self.boxes, self.raster.grid.box) >= VISIBLE_SHARE
 
     @property
     def measured(self) -> BoolArray:
@@ -87,7 +86,7 @@ class Ground:
         return np.array(self.raster.grid.gsd_xy_m or (self.gsd_m, self.gsd_m))
 
     def _on(self, rectangles: FloatArray) -> BoolArray:
-        centres = (self.shown[:, :2] + self.shown[:, 2:]) / 2
+        centres = box_ops.centres(self.shown)
         points = np.concatenate([centres, centres], axis=1)
         on = np.zeros(len(self.boxes), bool)
         on[box_ops.overlap_pairs(points, rectangles)[:, 0]] = True
@@ -195,18 +194,18 @@ class ChipSampler:
         rng = np.random.default_rng([self.seed, number])
         failure: RasterError | None = None
         for _ in range(TRIES):
-            ground, tile, grid = self._place(rng)
-            if tile is None:
+            ground, window, grid = self._place(rng)
+            if window is None:
                 continue
             try:
-                pixels = ground.raster.read(tile, grid)
+                pixels = ground.raster.read(window, grid)
             except RasterError as error:
                 failure = error
                 self._note_damage(ground.raster, error)
                 continue
             if pixels.valid.mean() >= VALID_SHARE:
-                size = resampling(ground.raster.grid, grid)
-                return self._finish(ground, tile, size, pixels.values, pixels.valid, rng)
+                size = np.tile(ground.raster.grid.scale_to(grid), 2)
+                return self._finish(ground, window, size, pixels.values, pixels.valid, rng)
         if failure is not None:
             raise failure
         raise LabelError(
@@ -222,25 +221,25 @@ class ChipSampler:
         if is_new:
             warnings.warn(f"chips are drawn elsewhere: {error}", GeodetectWarning, stacklevel=2)
 
-    def _place(self, rng: np.random.Generator) -> tuple[Ground, Tile | None, Grid]:
+    def _place(self, rng: np.random.Generator) -> tuple[Ground, Window | None, Grid]:
         """A random place: its ground, the chip's window (None: held out) and that window's grid."""
         low, high = np.log(SCALE_RANGE)
         zoom = float(np.exp(rng.uniform(low, high)))
         number, centre = self._target(rng)
         ground = self.grounds[number]
         grid = ground.grid_at(self.gsd_m / zoom)
-        size = resampling(ground.raster.grid, grid)
+        size = np.tile(ground.raster.grid.scale_to(grid), 2)
         shape = np.array([grid.width, grid.height])
         room = np.maximum(shape - self.chip_px, 0)
         if centre is not None:
             corner = np.clip(centre * size[:2] - rng.uniform(0, self.chip_px, 2), 0, room)
         else:
             corner = rng.uniform(0, 1, 2) * room
-        x0, y0 = (int(c) for c in corner)
+        x, y = (int(c) for c in corner)
         width, height = (int(min(s, self.chip_px)) for s in shape)
-        tile = Tile(0, 0, 0, x0, y0, width, height)
-        touched = box_ops.overlap_pairs(tile.box[None] / size, ground.forbidden)
-        return ground, None if len(touched) else tile, grid
+        window = Window(x, y, width, height)
+        touched = box_ops.overlap_pairs(window.box[None] / size, ground.forbidden)
+        return ground, None if len(touched) else window, grid
 
     def _target(self, rng: np.random.Generator) -> tuple[int, FloatArray | None]:
         """A random raster, and the point in its own pixels that is to be seen; None: any."""
@@ -248,7 +247,7 @@ class ChipSampler:
         if drawn < self.object_share:
             number, row = self._objects[int(rng.integers(len(self._objects)))]
             box = self.grounds[number].shown[row]
-            return number, (box[:2] + box[2:]) / 2
+            return number, box_ops.centres(box)
         if self.negatives and drawn < self.object_share + (1 - self.object_share) / 2:
             place = self.negatives[int(rng.integers(len(self.negatives)))]
             return place.ground, np.array([place.x, place.y])
@@ -257,20 +256,20 @@ class ChipSampler:
     def _finish(
         self,
         ground: Ground,
-        tile: Tile,
+        window: Window,
         size: FloatArray,
         values: UInt8Array,
         valid: BoolArray,
         rng: np.random.Generator,
     ) -> Chip:
-        whole = ground.boxes * size - np.array([tile.x0, tile.y0] * 2)
-        pad = [(0, self.chip_px - tile.height), (0, self.chip_px - tile.width)]
+        whole = ground.boxes * size - np.array([window.x, window.y] * 2)
+        pad = [(0, self.chip_px - window.height), (0, self.chip_px - window.width)]
         if values.shape[0] == 3:
             values = recolour_objects(values, whole, rng, strength=self.augment)
             values = recolour(values, rng, strength=self.augment)
         layers = np.concatenate([values, valid[None].astype(np.uint8)])
         layers = np.pad(layers, [(0, 0), *pad])
-        shown = np.array([0.0, 0.0, tile.width, tile.height])
+        shown = np.array([0.0, 0.0, window.width, window.height])
         if self.turns:
             layers, turned = turn(layers, np.concatenate([whole, shown[None]]), rng)
             whole, shown = turned[:-1], turned[-1]
@@ -282,11 +281,6 @@ def area_shares(grounds: Sequence[Ground]) -> FloatArray:
     """Each raster's share of the ground that all cover, ``float64[N]``."""
     areas = np.array([g.raster.grid.width * g.raster.grid.height * g.gsd_m**2 for g in grounds])
     return areas / areas.sum()
-
-
-def resampling(own: Grid, grid: Grid) -> FloatArray:
-    """Pixels of a resampled grid per pixel of the raster's own: x, y, x, y."""
-    return np.array([grid.width / own.width, grid.height / own.height] * 2)
 
 
 def visible_objects(boxes: FloatArray, labels: IntArray, shown: FloatArray) -> Target:

@@ -16,11 +16,11 @@ from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
-from geodetect.training.data.chip_sampler import Ground, Place, area_shares, resampling
+from geodetect.training.data.chip_sampler import Ground, Place, area_shares
 from geodetect.types import FloatArray
 
 BLOCK_PX = 512
@@ -83,25 +83,25 @@ class NegativeMiner:
             number = int(rng.choice(len(self._grounds), p=self._area_share))
             ground = self._grounds[number]
             grid = ground.grid_at(float(self._card.gsd_m or 1.0))
-            tile = _block(grid, rng)
-            ratio = resampling(ground.raster.grid, grid)
-            if len(box_ops.overlap_pairs(tile.box[None] / ratio, ground.forbidden)):
+            window = _block(grid, rng)
+            ratio = np.tile(ground.raster.grid.scale_to(grid), 2)
+            if len(box_ops.overlap_pairs(window.box[None] / ratio, ground.forbidden)):
                 continue
             try:
-                pixels = ground.raster.read(tile, grid)
+                pixels = ground.raster.read(window, grid)
             except RasterError:  # the sampler tells of it
                 continue
             if pixels.valid.mean() < LEAST_VALID:
                 continue
             (seen,) = detector(pixels.values[None], pixels.valid[None])
-            return _false_alarms(seen.shifted(tile.x0, tile.y0), ground, number, ratio=ratio)
+            return _false_alarms(seen.shifted(window.x, window.y), ground, number, ratio=ratio)
         return []
 
 
-def _block(grid: Grid, rng: np.random.Generator) -> Tile:
+def _block(grid: Grid, rng: np.random.Generator) -> Window:
     width, height = min(BLOCK_PX, grid.width), min(BLOCK_PX, grid.height)
-    x0, y0 = (int(v) for v in rng.uniform(0, 1, 2) * (grid.width - width, grid.height - height))
-    return Tile(0, 0, 0, x0, y0, width, height)
+    x, y = (int(v) for v in rng.uniform(0, 1, 2) * (grid.width - width, grid.height - height))
+    return Window(x, y, width, height)
 
 
 def _false_alarms(
@@ -110,7 +110,7 @@ def _false_alarms(
     boxes = seen.boxes / ratio
     false = np.ones(len(boxes), bool)
     false[box_ops.overlap_pairs(boxes, ground.boxes)[:, 0]] = False
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres = box_ops.centres(boxes)
     return [
         Place(number, float(x), float(y), float(score))
         for (x, y), score in zip(centres[false], seen.scores[false], strict=True)

@@ -19,7 +19,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, frame, overlaps
+from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, overlaps
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector import write as vector
 from geodetect.types import BoolArray, FloatArray
@@ -50,7 +50,7 @@ def hold_out_blocks(
     seen_by = _sight(grids)
     lost = [np.zeros(len(objects), bool) for objects in boxes]
     held: dict[Grid, list[FloatArray]] = {grid: [] for grid in grids}
-    total = sum(int(_inside(b, frame(g)).sum()) for g, b in zip(grids, boxes, strict=True))
+    total = sum(int(_inside(b, g.box).sum()) for g, b in zip(grids, boxes, strict=True))
     taken = 0
     for i in np.random.default_rng(seed).permutation(len(blocks)):
         if taken >= share * total or share == 0:
@@ -115,7 +115,7 @@ def split_table(
     pieces: list[shapely.Geometry] = []
     others = excluded or [np.empty((0, 4))] * len(grids)
     for grid, held, other, name, objects in zip(grids, held_out, others, names, boxes, strict=True):
-        centres = shapely.points((objects[:, :2] + objects[:, 2:]) / 2)
+        centres = shapely.points(box_ops.centres(objects))
         left = np.ones(len(centres), bool)
         for role, piece in _roles(grid, held, other):
             on = shapely.intersects(piece, centres) & left
@@ -155,7 +155,7 @@ def _roles(
     grid: Grid, held: FloatArray, other: FloatArray
 ) -> Iterator[tuple[str, shapely.Geometry]]:
     """The ground of a raster in pieces with their roles; objects belong to the first below."""
-    whole = shapely.box(*frame(grid))
+    whole = shapely.box(*grid.box)
     out, beside = (
         shapely.intersection(shapely.union_all(shapely.box(*rectangles.T)), whole)
         for rectangles in (held, other)
@@ -201,7 +201,7 @@ def _sight(grids: Sequence[Grid]) -> Callable[[Grid, FloatArray], list[tuple[int
     for pair in overlaps(grids):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             if grids[one] != grids[other] and one == alike[grids[one]][0]:
-                shared = _moved(frame(grids[other])[None], grids[other], grids[one])
+                shared = _moved(grids[other].box[None], grids[other], grids[one])
                 near[grids[one]] += [(other, part) for part in shared]
 
     def seen_by(grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
@@ -221,5 +221,5 @@ def _moved(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
 
 def _inside(boxes: FloatArray, block: FloatArray) -> BoolArray:
     """Objects whose centre lies in a block, ``bool[N]``."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres = box_ops.centres(boxes)
     return np.asarray(((centres >= block[:2]) & (centres < block[2:])).all(axis=1))

@@ -18,7 +18,7 @@ from geodetect.errors import (
     RasterError,
 )
 from geodetect.geo.bounds import densified
-from geodetect.geo.raster_overlap import boxes_over, frame
+from geodetect.geo.raster_overlap import boxes_over
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels
@@ -227,7 +227,7 @@ def _named_ground(
     left_out |= failed
     labelled = place_labels(labels, opened, classes=classes)
     check_placement(labels, labelled)
-    return [replace(_ground(raster), held_out=frame(raster.grid)[None]) for raster in labelled]
+    return [replace(_ground(raster), held_out=raster.grid.box[None]) for raster in labelled]
 
 
 def _held_out(
@@ -247,7 +247,7 @@ def _held_out(
         return held
     if others:
         named = [ground.raster.grid for ground in others]
-        whole = [frame(grid)[None] for grid in named]
+        whole = [grid.box[None] for grid in named]
         return held_elsewhere([*grids, *named], [*[_NOTHING] * len(grids), *whole])[: len(grids)]
     boxes = [ground.shown[ground.is_seen] for ground in grounds]
     return hold_out_blocks(

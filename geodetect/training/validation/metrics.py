@@ -35,7 +35,7 @@ from geodetect.io.vector.qgis_style import TRUE_POSITIVE, Symbol, score_qml, sin
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
-from geodetect.training.data.chip_sampler import Ground, resampling
+from geodetect.training.data.chip_sampler import Ground
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 LEAST_CONF = 0.05
@@ -140,9 +140,7 @@ class Sheet:
 
     def apart(self, number: int) -> FloatArray:
         """Boxes in the raster's own pixels, moved to a place that only their class has."""
-        own = self.raster.grid
-        scale = [own.width / self.grid.width, own.height / self.grid.height]
-        boxes = self.objects.boxes * np.tile(scale, 2)
+        boxes = self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
         return boxes_apart(boxes, self.objects.labels, scene=number)
 
     def on_map(self) -> RasterDetections:
@@ -234,9 +232,8 @@ def _found(ground: Ground, detector: Detector) -> Sheet:
     area = shapely.union_all(shapely.box(*ground.held_out.T))
     plan = plan_grid(ground.raster, detector.card, settings, area=area)
     found = detect_raster(plan, detector, settings=settings, keep=None, tally=RunSummary())
-    found = found[
-        ~_are_on_cut_objects(found.boxes / resampling(ground.raster.grid, plan.grid), ground)
-    ]
+    scale = np.tile(ground.raster.grid.scale_to(plan.grid), 2)
+    found = found[~_are_on_cut_objects(found.boxes / scale, ground)]
     return Sheet.of(ground, plan.grid, found, detector.card)
 
 

@@ -11,7 +11,7 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import GeodetectWarning, RasterError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
@@ -121,17 +121,16 @@ def _fault(ground: Ground, reach_m: float) -> str | None:
     """Why the held-out ground of a raster, and what is near it, cannot be read; None: it can."""
     reach_px = reach_m / ground.gsd_m * np.array([-1, -1, 1, 1])
     grid = ground.raster.grid
-    frame = np.array([0, 0, grid.width, grid.height], np.float64)
     try:
-        for tile in _pieces(box_ops.clip(ground.held_out + reach_px, frame)):
-            ground.raster.read(tile)
+        for window in _pieces(box_ops.clip(ground.held_out + reach_px, grid.box)):
+            ground.raster.read(window)
     except RasterError as error:
         return str(error)
     return None
 
 
-def _pieces(boxes: FloatArray) -> Iterator[Tile]:
+def _pieces(boxes: FloatArray) -> Iterator[Window]:
     for x1, y1, x2, y2 in boxes.astype(int).tolist():
         for y in range(y1, y2, PIECE_PX):
             for x in range(x1, x2, PIECE_PX):
-                yield Tile(0, 0, 0, x, y, min(PIECE_PX, x2 - x), min(PIECE_PX, y2 - y))
+                yield Window(x, y, min(PIECE_PX, x2 - x), min(PIECE_PX, y2 - y))

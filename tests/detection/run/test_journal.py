@@ -415,7 +415,7 @@ def test_files_of_a_run_that_died_are_its_own_until_they_change(tmp_path: Path) 
     other.write_text("result")
     with Journal(path) as journal:
         journal.open({"model": "toy"})
-        journal.add(0, [TileResult(Tile(0, 0, 0, 0, 0, 9, 9), None, np.zeros((1, 1), bool))])
+        journal.add(0, [TileResult(Tile(0, 0, 9, 9, 0, 0, 0), None, np.zeros((1, 1), bool))])
         assert not journal.is_own(file)
         journal.note_files({file: identity_of(file)})
         assert not journal.is_own(file)  # of this run, which has not died

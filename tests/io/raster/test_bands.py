@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from rasterio.enums import ColorInterp as Colour
 
 from geodetect.errors import BandError, GeodetectError, InputError
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.raster.bands import Stretch, choose_bands, holds_value
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from tests.conftest import METRES, Save
@@ -62,7 +62,7 @@ def test_bands_that_do_not_exist_or_fit_are_refused(wanted: tuple[int, ...]) -> 
 def test_one_band_may_be_taken_three_times(save: Save) -> None:
     gray = np.arange(100, dtype=np.uint8).reshape(10, 10)
     with open_raster(save(gray), RasterOptions(bands=(1, 1, 1)), needed_bands=3) as raster:
-        values = raster.read(Tile(0, 0, 0, 0, 0, 10, 10)).values
+        values = raster.read(Window(0, 0, 10, 10)).values
     np.testing.assert_array_equal(values, np.stack([gray] * 3))
 
 
@@ -76,9 +76,9 @@ def test_colours_are_read_in_their_order_wherever_they_lie(order: list[int], sav
         photometric="minisblack",
     )
     with open_raster(path, needed_bands=3) as raster:
-        assert raster.read(Tile(0, 0, 0, 0, 0, 8, 8)).values[:, 0, 0].tolist() == [10, 20, 30]
+        assert raster.read(Window(0, 0, 8, 8)).values[:, 0, 0].tolist() == [10, 20, 30]
     with open_raster(path, needed_bands=4) as raster:
-        assert raster.read(Tile(0, 0, 0, 0, 0, 8, 8)).values[:, 0, 0].tolist() == [10, 20, 30, 99]
+        assert raster.read(Window(0, 0, 8, 8)).values[:, 0, 0].tolist() == [10, 20, 30, 99]
 
 
 def test_gray_is_refused_for_three_bands_with_the_option_and_the_file_named(save: Save) -> None:
@@ -104,7 +104,7 @@ def test_a_palette_becomes_its_colours(dtype: type, tmp_path: Path) -> None:
     table = {i: (i % 256, 255 - i % 256, i // 256, 255) for i in range(count)}
     path = palette_raster(tmp_path / "p.tif", indices, table)
     with open_raster(path, needed_bands=3) as raster:
-        values = raster.read(Tile(0, 0, 0, 5, 7, 20, 30)).values
+        values = raster.read(Window(5, 7, 20, 30)).values
     seen = indices[7:37, 5:25].astype(int)
     np.testing.assert_array_equal(values, [seen % 256, 255 - seen % 256, seen // 256])
 
@@ -146,7 +146,7 @@ def test_a_value_becomes_the_same_byte_in_every_tile(dtype: str, save: Save) -> 
         assert raster.stretch == Stretch(low, high, estimated=True)
         whole = np.zeros(pixels.shape, np.uint8)
         for tile in TileScheme(170, 120, 32, 8):
-            box = np.s_[:, tile.y0 : tile.y0 + tile.height, tile.x0 : tile.x0 + tile.width]
+            box = np.s_[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
             whole[box] = raster.read(tile).values
     expected = np.rint((np.clip(pixels.astype(float), low, high) - low) * 255 / (high - low))
     np.testing.assert_array_equal(whole, expected)
@@ -155,7 +155,7 @@ def test_a_value_becomes_the_same_byte_in_every_tile(dtype: str, save: Save) -> 
 def test_a_stated_value_range_is_taken_as_it_is(save: Save) -> None:
     pixels = np.array([[[0, 100, 140, 200, 60_000]]], np.uint16)
     with open_raster(save(pixels), RasterOptions(value_range=(100, 200))) as raster:
-        assert raster.read(Tile(0, 0, 0, 0, 0, 5, 1)).values.tolist() == [[[0, 0, 102, 255, 255]]]
+        assert raster.read(Window(0, 0, 5, 1)).values.tolist() == [[[0, 0, 102, 255, 255]]]
 
 
 @pytest.mark.parametrize("value_range", [(5, 5), (9, 1), (0, float("nan")), (0, float("inf"))])
@@ -170,7 +170,7 @@ def test_a_value_range_that_is_none_is_refused(
 @pytest.mark.parametrize("value", [0, 7, -3.4e38, 1e20, -1e-30, np.nan, np.inf])
 def test_a_constant_raster_becomes_a_constant(value: float, save: Save) -> None:
     with open_raster(save(np.full((1, 20, 20), value, np.float32))) as raster:
-        pixels = raster.read(Tile(0, 0, 0, 0, 0, 20, 20))
+        pixels = raster.read(Window(0, 0, 20, 20))
     assert len(np.unique(pixels.values)) == 1
     assert pixels.valid.all() == np.isfinite(np.float32(value))
 
@@ -190,7 +190,7 @@ def test_bands_of_different_types_are_read_together(save: Save, tmp_path: Path) 
         f"700000,0.2,0,6600000,0,-0.2</GeoTransform>{bands}</VRTDataset>"
     )
     with open_raster(path, RasterOptions(value_range=(0, 1000))) as raster:
-        values = raster.read(Tile(0, 0, 0, 0, 0, 6, 6)).values
+        values = raster.read(Window(0, 0, 6, 6)).values
     assert values[:, 0, 0].tolist() == [2, 178]
 
 

@@ -9,17 +9,17 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio import windows
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
 from geodetect.errors import GeodetectError
-from geodetect.geo.tiles import Tile
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.empty_blocks import MOST_LOOKED_AT, EmptyBlocks
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from tests.conftest import METRES
 
 SIDE, BLOCK = 300, 64
-WRITTEN = Window(130, 70, 40, 30)
+WRITTEN = windows.Window(130, 70, 40, 30)
 BANDS = (1, 2, 3)
 
 
@@ -94,7 +94,7 @@ def on_blocks(window: Window) -> bool:
 def test_what_was_never_written_is_nodata_and_the_rest_is_looked_at(
     sparse: Any, x: float, y: float, width: float, height: float
 ) -> None:
-    window = Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
+    window = windows.Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
     assert blocks_of(sparse).cover(sparse, window) == (not on_blocks(window))
     if not on_blocks(window):
         assert not sparse.read(window=window).any()
@@ -105,27 +105,28 @@ def test_blocks_that_are_stored_as_an_empty_one_are_empty(
     written: Any, x: float, y: float, width: float, height: float
 ) -> None:
     blocks = blocks_of(written)
-    window = Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
+    window = windows.Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
     assert not blocks.cover(written, window)  # nothing is known yet
-    blocks.learn(written, Window(0, 0, 70, 50))
+    blocks.learn(written, windows.Window(0, 0, 70, 50))
     assert blocks.cover(written, window) == (not on_blocks(window))
-    blocks.learn(written, Window(0, 0, SIDE, SIDE))  # that of WRITTEN turns out not to be empty
+    whole = windows.Window(0, 0, SIDE, SIDE)
+    blocks.learn(written, whole)  # the block of WRITTEN turns out not to be empty
     assert blocks.cover(written, window) == (not on_blocks(window))
 
 
 def test_nothing_is_learned_of_blocks_that_stick_out(written: Any) -> None:
     """What lies beyond the edge of the raster is unknown, and may be imagery elsewhere."""
     blocks, corner = blocks_of(written), (260, 260, 40, 40)
-    blocks.learn(written, Window(*corner))
-    assert not blocks.cover(written, Window(*corner))
+    blocks.learn(written, windows.Window(*corner))
+    assert not blocks.cover(written, windows.Window(*corner))
 
 
 def test_large_blocks_are_not_compared(tmp_path: Path) -> None:
     path = save_sparse(tmp_path / "plain.tif", SPARSE_OK=False, blockxsize=128, blockysize=128)
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset)
-        blocks.learn(dataset, Window(0, 0, 128, 64))
-        assert not blocks.cover(dataset, Window(0, 0, 128, 64))
+        blocks.learn(dataset, windows.Window(0, 0, 128, 64))
+        assert not blocks.cover(dataset, windows.Window(0, 0, 128, 64))
 
 
 def test_few_blocks_are_looked_at_where_none_are_alike(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_few_blocks_are_looked_at_where_none_are_alike(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "noise.tif") as dataset:
         blocks, decoded = blocks_of(dataset), Counted(dataset)
         for _ in range(2):
-            blocks.learn(decoded, Window(0, 0, SIDE, SIDE))
+            blocks.learn(decoded, windows.Window(0, 0, SIDE, SIDE))
     assert decoded.reads == MOST_LOOKED_AT
 
 
@@ -149,8 +150,8 @@ def test_blocks_that_are_transparent_are_empty(
     path = save_sparse(tmp_path / "a.tif", count=4, SPARSE_OK=sparse_ok, **options)
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset, alpha=4)
-        blocks.learn(dataset, Window(0, 0, 64, 64))
-        assert blocks.cover(dataset, Window(200, 200, 50, 50))
+        blocks.learn(dataset, windows.Window(0, 0, 64, 64))
+        assert blocks.cover(dataset, windows.Window(200, 200, 50, 50))
         assert not blocks.cover(dataset, WRITTEN)
 
 
@@ -182,7 +183,7 @@ def test_whatever_makes_a_block_empty_says_nothing_of_others(
         dataset.write(np.concatenate([values, opaque])[:count])
         if mask:
             dataset.write_mask(shown)
-    tiles = [Tile(n, n // 5, n % 5, n % 5 * BLOCK, n // 5 * BLOCK, BLOCK, BLOCK) for n in range(25)]
+    tiles = [Window(n % 5 * BLOCK, n // 5 * BLOCK, BLOCK, BLOCK) for n in range(25)]
     expected = []
     for tile in tiles:
         with open_raster(path) as raster:  # one that knows nothing yet
@@ -207,7 +208,7 @@ def test_strips_of_any_height_hold_what_they_hold(
         dataset.write(np.full((3, 2600, 40), 100, np.uint8))
     with open_raster(path, RasterOptions(src_crs="EPSG:2154")) as raster:
         for y in (0, 1000, 2500):
-            assert raster.read(Tile(0, 0, 0, 0, y, 40, 60)).valid.all()
+            assert raster.read(Window(0, y, 40, 60)).valid.all()
 
 
 def test_an_index_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_an_index_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         path.write_bytes(whole[:end])
         try:
             with open_raster(path) as raster:
-                tile = raster.read(Tile(0, 0, 0, 130, 70, 40, 30))
+                tile = raster.read(Window(130, 70, 40, 30))
         except GeodetectError:
             found += 1
         else:
@@ -229,17 +230,17 @@ def test_an_index_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 def test_one_band_that_was_written_is_enough(tmp_path: Path) -> None:
     path = save_sparse(tmp_path / "one.tif", interleave="band")
     with rasterio.open(path, "r+") as dataset:
-        dataset.write(np.full((5, 5), 9, np.uint8), 3, window=Window(0, 0, 5, 5))
+        dataset.write(np.full((5, 5), 9, np.uint8), 3, window=windows.Window(0, 0, 5, 5))
     with rasterio.open(path) as dataset:
-        assert not blocks_of(dataset).cover(dataset, Window(0, 0, 10, 10))
-        assert blocks_of(dataset, (1, 2)).cover(dataset, Window(0, 0, 10, 10))
+        assert not blocks_of(dataset).cover(dataset, windows.Window(0, 0, 10, 10))
+        assert blocks_of(dataset, (1, 2)).cover(dataset, windows.Window(0, 0, 10, 10))
 
 
 def test_without_a_nodata_value_zeros_are_imagery(tmp_path: Path) -> None:
     with rasterio.open(save_sparse(tmp_path / "plain.tif", nodata=None)) as dataset:
         blocks = blocks_of(dataset)
-        blocks.learn(dataset, Window(0, 0, SIDE, SIDE))
-        assert not blocks.cover(dataset, Window(0, 0, 10, 10))
+        blocks.learn(dataset, windows.Window(0, 0, SIDE, SIDE))
+        assert not blocks.cover(dataset, windows.Window(0, 0, 10, 10))
 
 
 @pytest.mark.parametrize("sparse_ok", [True, False])
@@ -251,8 +252,8 @@ def test_a_tile_on_them_holds_no_imagery(
         for number in range(2):
             if number == 1:  # from now on nothing is looked at twice
                 monkeypatch.setattr(Raster, "_valid", None)
-            empty = raster.read(Tile(0, 0, 0, 0, 0, 64, 50))
+            empty = raster.read(Window(0, 0, 64, 50))
             assert empty.values.shape == (3, 50, 64)
             assert not empty.valid.any()
         monkeypatch.undo()
-        assert raster.read(Tile(0, 0, 0, 120, 60, 64, 50)).valid.sum() == 40 * 30
+        assert raster.read(Window(120, 60, 64, 50)).valid.sum() == 40 * 30

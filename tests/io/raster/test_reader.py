@@ -12,14 +12,14 @@ import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio import windows
 from rasterio.enums import ColorInterp as Colour
 from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
-from rasterio.windows import Window
 
 from geodetect.errors import GeodetectError, InputError, RasterError
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.raster.reader import RasterOptions, find_rasters, open_raster
 from tests.conftest import Save
 
@@ -27,8 +27,8 @@ RGB = [Colour.red, Colour.green, Colour.blue]
 HOLE = np.s_[10:30, 20:50]
 
 
-def whole(side: int = 60) -> Tile:
-    return Tile(0, 0, 0, 0, 0, side, side)
+def whole(side: int = 60) -> Window:
+    return Window(0, 0, side, side)
 
 
 def valid_of(path: Path, options: RasterOptions | None = None) -> NDArray[np.bool_]:
@@ -140,8 +140,8 @@ def test_the_mask_fits_the_pixels_when_resampled(kind: str, ratio: float, save: 
         expected = valid[np.ix_(centres.astype(int), centres.astype(int))]
         for tile in TileScheme(grid.width, grid.height, 16, 3):
             pixels_read = raster.read(tile, grid)
-            rows, columns = (slice(s, s + n) for s, n in ((tile.y0, tile.height),
-                                                          (tile.x0, tile.width)))  # fmt: skip
+            rows, columns = (slice(s, s + n) for s, n in ((tile.y, tile.height),
+                                                          (tile.x, tile.width)))  # fmt: skip
             certain = sure[rows][:, None] & sure[columns][None]
             agrees = pixels_read.valid == expected[rows, columns]
             assert agrees[certain].all()
@@ -169,7 +169,7 @@ def test_windows_are_cut_where_they_should_be(ratio: float, save: Save) -> None:
                 )
                 / 75_000
                 * 255
-                for start, size in ((tile.x0, tile.width), (tile.y0, tile.height))
+                for start, size in ((tile.x, tile.width), (tile.y, tile.height))
             )
             inner = slice(6, -6)  # at the raster's border the kernel bends the slope
             error_x = (values[0].mean(axis=0) - x)[inner]
@@ -203,7 +203,7 @@ def test_overviews_are_read_from_unless_they_are_shifted(method: Resampling, sav
     plain = save(pixels, "plain.tif")
     with open_raster(path) as raster, open_raster(plain) as reference:
         grid = raster.grid.resampled(0.5, 0.5)
-        tile = Tile(0, 0, 0, 20, 30, 100, 100)
+        tile = Window(20, 30, 100, 100)
         same = (raster.read(tile, grid).values == reference.read(tile, grid).values).all()
     assert same == (method == Resampling.nearest)
 
@@ -220,7 +220,7 @@ def test_long_narrow_rasters_are_sampled_from_end_to_end(size: tuple[int, int], 
 def test_imagery_between_the_places_that_are_sampled_is_found(tmp_path: Path) -> None:
     """8 x 8 places are looked at first; here they lie in the margin of the sheet."""
     path, side = tmp_path / "a.tif", 6000
-    sheet = Window(1100, 1100, 500, 500)
+    sheet = windows.Window(1100, 1100, 500, 500)
     storage = {"tiled": True, "compress": "deflate", "sparse_ok": True, "photometric": "rgb"}
     size = {"width": side, "height": side, "count": 3, "dtype": "uint16", "nodata": 0}
     place = {"crs": "EPSG:32631", "transform": Affine(0.2, 0, 500_000, 0, -0.2, 5_000_000)}
@@ -230,7 +230,7 @@ def test_imagery_between_the_places_that_are_sampled_is_found(tmp_path: Path) ->
     with open_raster(path) as raster:
         assert raster.stretch.low == pytest.approx(2000, abs=200)
         assert raster.stretch.high == pytest.approx(9000, abs=200)
-        values = raster.read(Tile(0, 0, 0, 1100, 1100, 500, 500)).values
+        values = raster.read(Window(1100, 1100, 500, 500)).values
     assert np.ptp(values) > 250
 
 
@@ -280,7 +280,7 @@ def test_a_raster_with_rpcs_is_warped_and_read_by_many_threads(save: Save) -> No
         views = list(pool.map(raster.read, tiles * 3))
         seen = np.zeros((grid.height, grid.width), bool)
         for tile, view in zip(tiles * 3, views, strict=True):
-            box = np.s_[tile.y0 : tile.y0 + tile.height, tile.x0 : tile.x0 + tile.width]
+            box = np.s_[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
             seen[box] |= (view.values > 120).all(axis=0) & view.valid
     rows, columns = np.nonzero(seen)
     box = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], float)
@@ -326,7 +326,7 @@ def test_a_file_that_was_cut_short_is_an_error_that_names_it(compress: str, save
     path = save(rng.integers(0, 255, (3, 512, 512)).astype(np.uint8), compress=compress)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RasterError, match=r"scene\.tif: .*") as caught, open_raster(path) as raster:
-        raster.read(Tile(0, 0, 0, 0, 0, 512, 512))
+        raster.read(Window(0, 0, 512, 512))
     assert "\n" not in str(caught.value)
 
 
@@ -364,7 +364,7 @@ def test_every_shared_raster_reads_or_is_refused_in_one_line(shared_data: Path) 
                 with open_raster(path) as raster:
                     grid = raster.grid.resampled(0.43, 0.43)
                     width, height = min(64, grid.width), min(64, grid.height)
-                    raster.read(Tile(0, 0, 0, 0, 0, width, height), grid)
+                    raster.read(Window(0, 0, width, height), grid)
                 read += 1
             except GeodetectError as error:
                 refused.append(str(error))

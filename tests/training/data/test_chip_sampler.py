@@ -288,7 +288,7 @@ def test_half_of_the_chips_off_objects_show_a_negative(plain: Ground) -> None:
     one.negatives = (corner,)
     chips = [one._place(np.random.default_rng([1, number]))[1] for number in range(60)]
     right = sum(
-        tile is not None and tile.y0 == 0 and tile.x0 > WIDTH * 0.6 - CHIP_PX for tile in chips
+        tile is not None and tile.y == 0 and tile.x > WIDTH * 0.6 - CHIP_PX for tile in chips
     )
     assert 18 <= right <= 45
     one.negatives = ()
