@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from geodetect.assessment.compare.comparison import compare
     from geodetect.assessment.evaluate.evaluation import evaluate, evaluate_model
     from geodetect.assessment.summarize.count_correction import ErrorRates
-    from geodetect.assessment.summarize.error_rates import rates_of_metrics, rates_of_model
+    from geodetect.assessment.summarize.error_rates import (
+        error_rates_from_evaluation,
+        error_rates_from_model,
+    )
     from geodetect.assessment.summarize.zones import summarize
     from geodetect.chips.export import export_chips
     from geodetect.detection.coverage import coverage_table
@@ -86,8 +89,8 @@ _HOMES = {
     "predict": "geodetect.detection.predict",
     "preview": "geodetect.reporting.preview",
     "quantize": "geodetect.quantization.quantize",
-    "rates_of_metrics": "geodetect.assessment.summarize.error_rates",
-    "rates_of_model": "geodetect.assessment.summarize.error_rates",
+    "error_rates_from_evaluation": "geodetect.assessment.summarize.error_rates",
+    "error_rates_from_model": "geodetect.assessment.summarize.error_rates",
     "report": "geodetect.reporting.map_report.report",
     "summarize": "geodetect.assessment.summarize.zones",
     "train": "geodetect.training.train",
@@ -123,6 +126,8 @@ __all__ = [
     "compare",
     "convert",
     "coverage_table",
+    "error_rates_from_evaluation",
+    "error_rates_from_model",
     "estimate",
     "evaluate",
     "evaluate_model",
@@ -135,8 +140,6 @@ __all__ = [
     "predict_layer",
     "preview",
     "quantize",
-    "rates_of_metrics",
-    "rates_of_model",
     "report",
     "summarize",
     "train",

@@ -52,7 +52,7 @@ def row(name: str, measured: Validation, calibration: Calibration | None) -> dic
     figures = {"ground": name, "objects": f"{measured.metrics['objects']:,.0f}"}
     for least in (LEAST_CONF, SURE):
         for title, scores in (("before", raw), ("after", better)):
-            error = reliability(scores, correct, least=least).expected_error
+            error = reliability(scores, correct, least=least).expected_calibration_error
             figures[f"ECE {title}, score >= {least:g}"] = f"{error:.3f}"
     near = (better >= 0.75) & (better < 0.85)
     return figures | {"right at 0.75 to 0.85": f"{correct[near].mean():.2f} of {near.sum()}"}

@@ -28,7 +28,7 @@ from benchmarks.harness.datasets import (
 )
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.training.pools import draw_into
-from geodetect.assessment.evaluate.metrics import average_precision, precision_recall_curve
+from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.model.file import load_card
 

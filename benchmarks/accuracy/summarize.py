@@ -67,7 +67,7 @@ def trial(
     settings = geodetect.EvaluateSettings(iou=iou)
     for known, tested in splits(labels.total_bounds, labels.crs, count):
         done = geodetect.evaluate(inside(found, known), inside(labels, known), settings)
-        rates = geodetect.rates_of_metrics(done.as_dict())
+        rates = geodetect.error_rates_from_evaluation(done.as_dict())
         truth = geodetect.summarize(labels, tested).zones["count"].to_numpy(float)
         for name, used in zip(results, (rates, replace(rates, dispersion=1.0)), strict=True):
             zones = geodetect.summarize(found, tested, rates=used).zones

@@ -66,8 +66,8 @@ def measure(what: str, arguments: list[str | Path]) -> dict[str, str]:
     values = json.loads(used.output)
     return {
         "run": what,
-        "detections": f"{values['detections']:,}",
-        "objects": f"{values['objects']:,}",
+        "detections": f"{values['n_predicted']:,}",
+        "objects": f"{values['n_truth']:,}",
         "blocks": f"{values['intervals']['blocks']:,}",
         "seconds": f"{used.seconds:.1f}",
         "processor seconds": f"{used.processor_s:.1f}",

@@ -39,7 +39,7 @@ from rasterio.windows import Window
 import geodetect
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.peers.programs import HELP, TITLES, Run, find_peers, run_program
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.io.vector.write import write

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import geodetect
 from benchmarks.harness.tables import machine, save_table
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError

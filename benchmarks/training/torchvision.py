@@ -47,7 +47,7 @@ from benchmarks.harness.datasets import (
     write_holdout_area,
 )
 from benchmarks.harness.tables import machine, save_table
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
 from geodetect.label_check.check import default_anchors
 from geodetect.model.runtimes.torch import has_bf16_units

@@ -1,8 +1,7 @@
-"""Where ``compare`` and ``summarize`` write their layers, if anywhere."""
+"""Output of the layers of ``compare`` and ``summarize``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +11,19 @@ import typer
 from geodetect_cli.console import json_stream
 
 if TYPE_CHECKING:
+    from geodetect.assessment.compare.comparison import Comparison
+    from geodetect.assessment.summarize.zones import ZoneSummary
     from geodetect.io.vector.chunks import Table
-    from geodetect.io.vector.geopackage import Layer
 
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """A file of one layer or several.
+    """File or output stream for one layer or several.
 
     Args:
         name: The file; ``-``: the first layer as GeoJSON on the output stream; empty: none.
         crs: CRS of the file; None: that of each layer.
-        overwrite: Replace what exists.
+        overwrite: Replace an existing file.
     """
 
     name: str
@@ -32,15 +32,15 @@ class LayerOutput:
 
     @property
     def to_stream(self) -> bool:
-        """Whether the output stream holds the layer."""
+        """True if the layer goes to the output stream."""
         return self.name == "-"
 
     def check(self, *, layers: int = 1, as_json: bool = False) -> None:
-        """Raise now what ``write`` would raise after all the work.
+        """Raise the errors of ``write`` before all the work.
 
         Args:
-            layers: How many there will be.
-            as_json: Whether the output stream is to hold a summary.
+            layers: Number of layers.
+            as_json: The output stream is needed for a summary.
         """
         from geodetect.io.vector import geopackage
         from geodetect.io.vector import write as vector
@@ -55,17 +55,15 @@ class LayerOutput:
             vector.check_target(self.name, crs=self.crs, overwrite=self.overwrite)
             geopackage.check_layers(Path(self.name), layers)
 
-    def write(self, layers: Sequence[Layer]) -> None:
-        """Write the layers."""
-        from geodetect.io.vector import geopackage
-
+    def write(self, result: Comparison | ZoneSummary) -> None:
+        """Write the layers of a result."""
         if self.to_stream:
-            write_stream(layers[0].table)
+            write_stream(result.layers()[0].table)
         elif self.name:
-            geopackage.write_layers(layers, self.name, crs=self.crs, overwrite=self.overwrite)
+            result.write(self.name, crs=self.crs, overwrite=self.overwrite)
 
-    def in_words(self) -> str:
-        """Where the layers went, for people."""
+    def __str__(self) -> str:
+        """Destination of the layers, for tables."""
         if self.to_stream:
             return "output stream"
         return self.name or "nowhere; name a file with -o to have the layer"
@@ -77,4 +75,4 @@ def write_stream(table: Table) -> None:
 
     stream = json_stream()
     vector.to_geojson(table, stream)
-    stream.flush()  # nobody is told of a result that nobody reads
+    stream.flush()  # so that a broken pipe is an error before the summary is printed

@@ -1,4 +1,4 @@
-"""The ground that was looked at, as ``predict`` writes it."""
+"""Area that a detector searched, as ``predict`` writes it into the layer ``coverage``."""
 
 from __future__ import annotations
 
@@ -10,79 +10,79 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.spatial_join import with_valid_polygons
+from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.detection.coverage import LAYER, LOOKED_AT, STATUSES
 from geodetect.errors import InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
-from geodetect.io.vector.features import Role, box_centres, named_column, read_features
-from geodetect.io.vector.read import OF_PREDICT, has_layer
+from geodetect.io.vector.features import box_centres, find_column
+from geodetect.io.vector.read import PREDICTION_LAYERS, LayerRole, has_layer, read_features
 from geodetect.types import BoolArray, ObjectArray, PathLike
 
-COVERAGE = Role("the coverage", "--coverage", layers=(LAYER,), points=False)
+COVERAGE = LayerRole("the coverage", layer_names=(LAYER,), points=False)
 
 
 @dataclass(frozen=True)
-class SeenGround:
-    """Ground that was looked at.
+class SearchedArea:
+    """Area that a detector searched.
 
     Args:
-        polygons: ``object[N]`` valid polygons without holes between them, which do not overlap.
-        crs: Their CRS.
+        polygons: ``object[N]`` valid polygons that do not overlap.
+        crs: CRS of the polygons.
     """
 
     polygons: ObjectArray
     crs: CRS
 
-    def holds(self, features: gpd.GeoDataFrame) -> BoolArray:
-        """Whether the centre of each feature was looked at, ``bool[M]``."""
-        centres = box_centres(features, self.crs)
-        inside = np.zeros(len(features), dtype=bool)
-        if len(self.polygons):
-            tree = shapely.STRtree(shapely.points(np.nan_to_num(centres, nan=np.inf)))
-            inside[tree.query(self.polygons, predicate="intersects")[1]] = True
-        return inside
+    def contains_centres(self, features: gpd.GeoDataFrame) -> BoolArray:
+        """Return True for each feature whose centre lies in the area, ``bool[M]``."""
+        is_inside = np.zeros(len(features), dtype=bool)
+        is_inside[join_points(box_centres(features, self.crs), self.polygons)[:, 0]] = True
+        return is_inside
 
     def polygons_in(self, crs: CRS) -> ObjectArray:
-        """The polygons on another map."""
+        """Return the polygons in another CRS."""
         return reproject(densified(self.polygons, self.crs), self.crs, crs)
 
 
-def own_coverage(found: PathLike | gpd.GeoDataFrame) -> str | None:
-    """The ground that ``predict`` wrote beside detections into one GeoPackage; None: there is none.
+def find_coverage(predictions: PathLike | gpd.GeoDataFrame) -> str | None:
+    """Return the coverage layer that ``predict`` wrote beside predictions into one GeoPackage.
 
     Args:
-        found: Detections: a file, or a table, which has no such thing.
+        predictions: A file, or a table, which has no such layer.
+
+    Returns:
+        ``FILE|layername=coverage``; None if there is no such layer.
     """
-    if isinstance(found, gpd.GeoDataFrame):
+    if isinstance(predictions, gpd.GeoDataFrame):
         return None
-    file, _, layer = os.fspath(found).partition("|layername=")
-    is_of_predict = layer in ("", OF_PREDICT[0]) and file.lower().endswith(".gpkg")
-    if not is_of_predict or not all(has_layer(file, name) for name in OF_PREDICT):
+    file, _, layer = os.fspath(predictions).partition("|layername=")
+    holds_predictions = layer in ("", PREDICTION_LAYERS[0]) and file.lower().endswith(".gpkg")
+    if not holds_predictions or not all(has_layer(file, name) for name in PREDICTION_LAYERS):
         return None
     return f"{file}|layername={LAYER}"
 
 
-def read_coverage(source: PathLike | gpd.GeoDataFrame) -> SeenGround:
-    """Read the ground that was looked at.
+def read_searched_area(source: PathLike | gpd.GeoDataFrame) -> SearchedArea:
+    """Read the area that a detector searched.
 
     Args:
-        source: What ``predict --coverage`` wrote: only polygons whose ``status`` is "looked at"
-            count. In a layer without such a column all do, so any area will do.
+        source: The coverage that ``predict`` writes, of which only polygons with the ``status`` of
+            searched imagery count. In a layer without such a column all polygons do.
 
     Raises:
-        InputError: It cannot be read, has no CRS, or its ``status`` means something else.
+        InputError: The layer cannot be read, has no CRS, or its ``status`` means something else.
     """
     table = read_features(source, COVERAGE)
-    status = named_column(table, "status")
-    if status is not None:
-        words = sorted(set(map(str, table[status])))
-        if words and not set(words) & STATUSES:
+    column = find_column(table, "status")
+    if column is not None:
+        statuses = sorted(set(map(str, table[column])))
+        if statuses and not set(statuses) & STATUSES:
             raise InputError(
-                f"--coverage: column {status!r} holds {', '.join(words[:5])}; expected "
-                f"{', '.join(sorted(STATUSES))}, as predict --coverage writes"
+                f"`coverage`: column {column!r} holds {', '.join(statuses[:5])}; expected "
+                f"{', '.join(sorted(STATUSES))}, as `geodetect predict` writes"
             )
-        table = table[np.asarray(table[status] == LOOKED_AT)]
-    valid = with_valid_polygons(table.reset_index(drop=True), COVERAGE.name)
-    whole = shapely.union_all(np.asarray(valid.geometry.array))
-    return SeenGround(np.asarray(shapely.get_parts(whole)), table.crs)
+        table = table[np.asarray(table[column] == LOOKED_AT)]
+    valid = repair_table(table.reset_index(drop=True), COVERAGE.name)
+    union = shapely.union_all(np.asarray(valid.geometry.array))
+    return SearchedArea(np.asarray(shapely.get_parts(union)), table.crs)

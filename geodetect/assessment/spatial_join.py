@@ -1,4 +1,4 @@
-"""Which places lie in which polygons."""
+"""Spatial join of points with polygons."""
 
 from __future__ import annotations
 
@@ -9,49 +9,47 @@ import numpy as np
 import shapely
 
 from geodetect.errors import GeodetectWarning
+from geodetect.geo.polygons import repair_polygons
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
 
-def with_valid_polygons(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
-    """Polygons that cross themselves repaired, by the rule of GEOS that keeps their structure.
+def repair_table(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
+    """Repair the polygons of a table that cross themselves.
 
-    A ``GeodetectWarning`` tells how many there were.
+    A ``GeodetectWarning`` counts them.
 
     Args:
         table: Polygons.
-        name: What messages call them.
+        name: Noun phrase for the layer in messages.
     """
     geometry = np.asarray(table.geometry.array, dtype=object)
-    invalid = ~shapely.is_valid(geometry)
-    if not invalid.any():
+    repaired, is_invalid = repair_polygons(geometry)
+    if not is_invalid.any():
         return table
     warnings.warn(
-        f"{name}: {invalid.sum():,} of {len(invalid):,} polygons cross themselves; repaired",
+        f"{name}: {is_invalid.sum():,} of {len(is_invalid):,} polygons cross themselves; repaired",
         GeodetectWarning,
         stacklevel=2,
-    )
-    repaired = geometry.copy()
-    repaired[invalid] = shapely.make_valid(
-        geometry[invalid], method="structure", keep_collapsed=False
     )
     return table.set_geometry(gpd.array.from_shapely(repaired, crs=table.crs))
 
 
-def places_in(points: FloatArray, polygons: ObjectArray) -> IntArray:
-    """Which points lie in or on which polygons.
+def join_points(points: FloatArray, polygons: ObjectArray) -> IntArray:
+    """Return the pairs of points and the polygons that they lie in or on.
 
     Args:
         points: ``float64[N, 2]``; NaN lies nowhere.
-        polygons: ``object[M]`` on the same map.
+        polygons: ``object[M]`` in the same CRS.
 
     Returns:
-        ``int64[P, 2]`` rows of points and polygons, in ascending order. Found with a tree of the
-        points, so polygons with many vertices are prepared once each.
+        ``int64[P, 2]`` rows of points and polygons, in ascending order. ``geopandas.sjoin`` builds
+        its tree of the polygons; a tree of the points prepares each polygon only once, which
+        matters where polygons have many vertices.
     """
-    known = np.flatnonzero(np.isfinite(points).all(axis=1))
-    if len(known) == 0 or len(polygons) == 0:
+    rows = np.flatnonzero(np.isfinite(points).all(axis=1))
+    if len(rows) == 0 or len(polygons) == 0:
         return np.empty((0, 2), np.int64)
-    tree = shapely.STRtree(shapely.points(points[known]))
+    tree = shapely.STRtree(shapely.points(points[rows]))
     polygon, point = tree.query(polygons, predicate="intersects")
-    pairs = np.stack([known[point], polygon], axis=1).astype(np.int64)
+    pairs = np.stack([rows[point], polygon], axis=1).astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

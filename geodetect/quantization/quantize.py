@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geodetect.assessment.evaluate.metrics import average_precision
-from geodetect.assessment.matching.greedy_matching import boxes_apart, match_boxes_at
+from geodetect.assessment.evaluate.precision_recall import average_precision
+from geodetect.assessment.matching.greedy_matching import match_boxes_at, offset_boxes
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
@@ -210,8 +210,8 @@ def measure_accuracy(
     with ThreadPoolExecutor(full.streams) as pool:
         for number, (expected, predicted) in enumerate(pool.map(detect, tiles)):
             expected = expected[expected.scores >= card.conf]
-            truth.append(boxes_apart(expected.boxes, expected.labels, scene=number))
-            boxes.append(boxes_apart(predicted.boxes, predicted.labels, scene=number))
+            truth.append(offset_boxes(expected.boxes, expected.labels, scene=number))
+            boxes.append(offset_boxes(predicted.boxes, predicted.labels, scene=number))
             scores.append(predicted.scores)
             advance()
     objects = sum(map(len, truth))

@@ -76,7 +76,7 @@ def test_the_summary_names_counts_and_what_lies_in_no_parcel(folder: Path) -> No
     )
     lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
     for line in (
-        "New 1 only among the detections",
+        "New 1 only in the predictions",
         "Confirmed 1 in both, less than 2 m apart",
         "Moved 1 in both, up to 5 m apart",
         "Missing 1 only in the register",
@@ -107,7 +107,7 @@ def test_two_years_are_compared_in_words_of_their_own(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
     assert changes["status"].tolist() == ["appeared", "confirmed", "appeared", "gone"]
-    assert "only in the earlier detections" in result.stderr
+    assert "only in the earlier predictions" in result.stderr
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "fgb", "parquet", "csv", "shp"])

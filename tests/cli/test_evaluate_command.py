@@ -13,6 +13,7 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
+from geodetect.assessment.evaluate.error_layers import SYMBOLS
 from geodetect.io.vector.write import write
 from geodetect_cli.app import app
 from tests.helpers.tiny import (
@@ -96,22 +97,22 @@ def test_the_summary_is_json_with_the_same_figures(ready: Ready) -> None:
     overall = values["overall"]
     assert overall["ap50"] == pytest.approx(np.mean([one["ap50"] for one in values["classes"]]))
     point = overall["at_threshold"]
-    assert point["right"] + point["missed"] == values["objects"] == 150
+    assert point["tp"] + point["fn"] == values["n_truth"] == 150
     assert values["intervals"] | {"blocks": 0, "block_m": 0} == {
         "level": 0.95, "blocks": 0, "block_m": 0, "resamples": 50, "seed": 3
     }  # fmt: skip
-    assert json.loads(ready.run("--json", "--conf", "0.4", "--seed", "3").stdout)["objects"] == 150
+    assert json.loads(ready.run("--json", "--conf", "0.4", "--seed", "3").stdout)["n_truth"] == 150
 
 
 def test_layers_and_plots_are_written(ready: Ready, tmp_path: Path) -> None:
     errors, plots = tmp_path / "errors.gpkg", tmp_path / "plots"
     result = ready.run("-o", errors, "--plots", plots, "--ignore-classes", "--conf", "0.5")
     assert result.exit_code == 0, result.output
-    assert f"true, false and missed in {errors}" in result.stdout
+    assert f"true_positives, false_positives and false_negatives in {errors}" in result.stdout
     assert {path.name for path in plots.iterdir()} == {"precision-recall-all.png", "f1-all.png"}
     point = json.loads(ready.run("--ignore-classes", "--conf", "0.5", "--json").stdout)["overall"]
-    counts = [len(gpd.read_file(errors, layer=name)) for name in ("true", "false", "missed")]
-    assert counts == [point["at_threshold"][name] for name in ("right", "false", "missed")]
+    counts = [len(gpd.read_file(errors, layer=name)) for name in SYMBOLS]
+    assert counts == [point["at_threshold"][name] for name in ("tp", "fp", "fn")]
 
 
 def test_nothing_is_replaced_without_being_asked(ready: Ready, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_detections_without_scores_are_said_to_be_equally_sure(ready: Ready) -> 
 def test_points_are_matched_by_distance(ready: Ready, tmp_path: Path) -> None:
     truth = gpd.read_file(ready.path("truth.gpkg"))
     path = write(truth.set_geometry(truth.centroid), tmp_path / "points.geojson")
-    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "--distance METRES")
+    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "--distance")
     result = invoke("evaluate", ready.path("found.geojson"), path, "--distance", "3")
     assert result.exit_code == 0, result.output
     assert "Matches: centres within 3 m" in result.stdout
@@ -159,7 +160,7 @@ def test_a_model_is_run_and_measured(tmp_path: Path) -> None:
     values = json.loads(result.stdout)
     point = values["overall"]["at_threshold"]
     assert values["score_threshold"] == 0.5  # the model's own
-    assert (point["right"], point["false"], point["missed"]) == (len(boxes), 1, 0)
+    assert (point["tp"], point["fp"], point["fn"]) == (len(boxes), 1, 0)
     assert json.loads(invoke(*run, "--conf", "0.3").stdout)["score_threshold"] == 0.3
 
 

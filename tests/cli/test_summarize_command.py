@@ -62,13 +62,13 @@ def test_zones_are_written_with_their_counts(folder: Path) -> None:
     np.testing.assert_allclose(table["area_km2"], [1, 1, 2], rtol=2e-3)
     lines = in_lines(result.stderr)
     assert "Detections 3" in lines
-    assert "Ground taken as looked at everywhere (no --coverage)" in lines
+    assert "Ground taken as searched everywhere (no --coverage)" in lines
     assert "Objects expected not corrected; see --metrics and --model" in lines
     assert "Overlaps 2 pairs of zones; 3 detections lie in several and count in each" in lines
 
 
 def metrics(folder: Path) -> Path:
-    point = {"score_threshold": 0.55, "right": 80, "false": 20, "missed": 20}
+    point = {"score_threshold": 0.55, "tp": 80, "fp": 20, "fn": 20}
     path = folder / "metrics.json"
     path.write_text(json.dumps({"overall": {"at_threshold": point}}))
     return path
@@ -98,7 +98,7 @@ def test_counts_are_corrected_by_any_source_of_rates(kind: str, folder: Path) ->
     assert "precision 0.800, recall 0.800" in text
 
 
-def test_zones_that_were_not_looked_at_have_no_count(folder: Path) -> None:
+def test_zones_that_were_not_searched_have_no_count(folder: Path) -> None:
     seen = gpd.GeoDataFrame(
         {"status": ["looked at"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES
     )
@@ -107,7 +107,7 @@ def test_zones_that_were_not_looked_at_have_no_count(folder: Path) -> None:
     squares.to_file(folder / "found.gpkg", layer="detections")
     result = summarize(folder, "--coverage", folder / "seen.gpkg")
     table = written(folder)
-    assert table["looked_at"].tolist() == ["all", "nothing", "part"]
+    assert table["searched"].tolist() == ["all", "none", "part"]
     assert table["count"].isna().tolist() == [False, True, False]
     assert "zones: 1 whole, 1 in part, 1 not at all" in " ".join(result.stderr.split())
 
@@ -116,7 +116,7 @@ def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
     result = summarize(folder, "--json", "--metrics", metrics(folder))
     assert result.stderr == ""
     values = json.loads(result.stdout)
-    assert (values["zones"], values["detections"], values["conf"]) == (3, 2, 0.55)
+    assert (values["zones"], values["predictions"], values["score_threshold"]) == (3, 2, 0.55)
     assert values["corrected"]["count"] == 2
     assert values["corrected"]["low"] <= 2 <= values["corrected"]["high"]
 
@@ -124,7 +124,7 @@ def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
 def test_json_holds_every_zone(folder: Path) -> None:
     values = json.loads(summarize(folder, "--json", "--metrics", metrics(folder)).stdout)
     west = values["by_zone"][0]
-    assert (west["name"], west["count"], west["looked_at"]) == ("west", 2, "assumed")
+    assert (west["name"], west["count"], west["searched"]) == ("west", 2, "assumed")
     assert west["corrected_low"] <= west["corrected_count"] <= west["corrected_high"]
 
 
@@ -139,7 +139,7 @@ def test_without_an_output_zones_are_listed_and_nothing_is_written(folder: Path)
     result = bare(folder, "--precision", "0.8", "--recall", "0.8", "--support", "100")
     assert result.exit_code == 0, result.output
     lines = in_lines(result.stdout)
-    assert lines[0] == "Zone Count per km² Expected (95 %) Looked at"
+    assert lines[0] == "Zone Count per km² Expected (95 %) Searched"
     assert lines[1].startswith("west 2 ")
     assert lines[1].endswith(" assumed")
     assert set(folder.iterdir()) == before
@@ -161,9 +161,9 @@ def test_the_ground_that_predict_wrote_beside_detections_counts(folder: Path) ->
     found.to_file(folder / "found.gpkg", layer="detections")
     seen.to_file(folder / "found.gpkg", layer="coverage")
     assert summarize(folder).exit_code == 0
-    assert written(folder)["looked_at"].tolist() == ["all", "nothing", "part"]
+    assert written(folder)["searched"].tolist() == ["all", "none", "part"]
     listed = in_lines(bare(folder).stdout)
-    assert listed[2].endswith("east - - nothing")
+    assert listed[2].endswith("east - - none")
     assert listed[3].endswith("part (50%)")
 
 
@@ -171,7 +171,7 @@ def test_zones_elsewhere_are_a_warning(folder: Path) -> None:
     zones = gpd.read_file(folder / "zones.geojson").to_crs(METRES)
     zones.assign(geometry=zones.translate(50_000)).to_file(folder / "zones.geojson")
     result = summarize(folder)
-    assert "the zones and the 3 detections share no ground" in result.stderr
+    assert "the zones (around lon 3.665, lat 46.503) lie 49 km apart" in result.stderr
 
 
 def test_quiet_says_nothing(folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_table_without_geometry_is_a_csv_file(folder: Path) -> None:
         (("--precision", "0.9"), 2, "--precision, --recall and --support go together"),
         (("--model", "pools", "--precision", "0.9"), 2, "name one of --model, --metrics"),
         (("--metrics", "absent.json"), 1, "absent.json cannot be read"),
-        (("--classes", "tree"), 1, "the detections have no 'tree', only square"),
+        (("--classes", "tree"), 1, "the predictions have no 'tree', only square"),
         (("--zones-crs", "nowhere"), 1, "--zones-crs: 'nowhere' is no coordinate"),
     ],
 )

@@ -64,11 +64,7 @@ def command(
             f"expected --register or --before, found {'both' if count else 'neither'}; name one "
             f"file"
         )
-    from geodetect.assessment.compare.change_layer import LAYER, change_style
     from geodetect.assessment.compare.comparison import compare
-    from geodetect.assessment.compare.parcels import LAYER as PARCELS
-    from geodetect.assessment.compare.parcels import PARCEL_STYLE
-    from geodetect.io.vector.geopackage import Layer
 
     target = LayerOutput(files.output, files.crs, result.overwrite)
     target.check(layers=1 if files.parcels is None else 2, as_json=result.as_json)
@@ -80,11 +76,7 @@ def command(
         coverage=files.coverage,
         settings=settings,
     )
-    style = change_style(comparison.changes, comparison.words)
-    layers = [Layer(LAYER, comparison.changes, style)]
-    if comparison.parcels is not None:
-        layers.append(Layer(PARCELS, comparison.parcels.table, PARCEL_STYLE))
-    target.write(layers)
+    target.write(comparison)
     tables.show_comparison(
         comparison, settings, target, as_json=result.as_json, quiet=messages.quiet
     )

@@ -76,13 +76,16 @@ class CorrectionOptions(Settings):
         if (self.model is not None) + (self.metrics is not None) + has_rates > 1:
             raise UsageError("name one of --model, --metrics, or --precision and --recall")
         from geodetect.assessment.summarize.count_correction import ErrorRates
-        from geodetect.assessment.summarize.error_rates import rates_of_metrics, rates_of_model
+        from geodetect.assessment.summarize.error_rates import (
+            error_rates_from_evaluation,
+            error_rates_from_model,
+        )
 
         if self.model is not None:
-            return rates_of_model(self.model)
+            return error_rates_from_model(self.model)
         if self.metrics is not None:
-            only = classes[0] if classes is not None and len(classes) == 1 else None
-            return rates_of_metrics(self.metrics, class_name=only)
+            class_name = classes[0] if classes is not None and len(classes) == 1 else None
+            return error_rates_from_evaluation(self.metrics, class_name=class_name)
         if not has_rates:
             return None
         if self.precision is None or self.recall is None or self.support is None:
@@ -90,7 +93,7 @@ class CorrectionOptions(Settings):
                 "--precision, --recall and --support go together: the fraction of detections that "
                 "is right, the fraction of objects that is detected, and the number of objects"
             )
-        return ErrorRates.of_rates(
+        return ErrorRates.from_rates(
             self.precision, self.recall, self.support, source="--precision and --recall"
         )
 
@@ -104,8 +107,7 @@ def command(
     messages: ConsoleOptions,
 ) -> None:
     """Count detections by zone, corrected for known errors."""
-    from geodetect.assessment.summarize.zones import LAYER, summarize, zone_style
-    from geodetect.io.vector.geopackage import Layer
+    from geodetect.assessment.summarize.zones import summarize
 
     target = LayerOutput(files.output, files.crs, result.overwrite)
     target.check(as_json=result.as_json)
@@ -113,5 +115,5 @@ def command(
     summary = summarize(
         files.predictions, files.zones, coverage=files.coverage, rates=rates, settings=settings
     )
-    target.write([Layer(LAYER, summary.zones, zone_style(summary.zones))])
+    target.write(summary)
     tables.show_zones(summary, target, as_json=result.as_json, quiet=messages.quiet)

@@ -1,4 +1,4 @@
-"""The tables of ``evaluate``."""
+"""Tables that ``evaluate`` prints."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from geodetect_cli import console
 
 if TYPE_CHECKING:
     from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
-    from geodetect.assessment.evaluate.evaluation import Evaluation
-    from geodetect.assessment.evaluate.metrics import ClassMetrics
     from geodetect.assessment.evaluate.precision_recall import OperatingPoint
+    from geodetect.assessment.evaluate.result import Evaluation
 
-NOTHING = "-"
-TWO_APS = (0.5, 0.75)  # average precisions that have a column anyway
+UNDEFINED = "-"
+AP_COLUMNS = (0.5, 0.75)  # IoUs whose average precision always has a column
 
 
 def show(
@@ -40,8 +39,9 @@ def show(
         console.print_json(result.as_dict() | paths)
     if as_json or quiet:
         return
-    here = Console()
-    out = here if here.is_terminal else Console(file=here.file, width=console.UNWRAPPED)
+    out = Console()
+    if not out.is_terminal:
+        out = Console(file=out.file, width=console.UNWRAPPED)
     out.print(_heading(result), highlight=False)
     for table in (precision_table(result), point_table(result), size_table(result)):
         if table is not None:
@@ -53,7 +53,7 @@ def show(
 
 
 def precision_table(result: Evaluation) -> Table | None:
-    """Average precision of each class, and its mean; None without objects."""
+    """Return the average precision of each class, and its mean; None without objects."""
     metrics, settings = result.metrics, result.settings
     if metrics.overall.n_truth == 0:
         return None
@@ -61,48 +61,48 @@ def precision_table(result: Evaluation) -> Table | None:
     names = {"ap50": "AP50", "ap75": "AP75", "ap50_95": "AP50:95"} if has_extent else {}
     if settings.distance is not None:
         names = {"ap": f"AP {settings.distance:g} m"} | names
-    elif settings.iou not in TWO_APS:
+    elif settings.iou not in AP_COLUMNS:
         names = {"ap": f"AP at IoU {settings.iou:g}"} | names
     table = _table("Average precision", "Objects", *names.values())
-    shown = _shown(result)
-    for one in shown:
+    for row in metrics.class_rows:
         cells = [
-            _cell(_share(getattr(one, name)), getattr(one.intervals, name, None)) for name in names
+            _cell(_fraction(getattr(row, name)), getattr(row.intervals, name, None))
+            for name in names
         ]
-        is_mean = one is metrics.overall and len(shown) > 1
-        table.add_row("mean" if is_mean else one.class_name, f"{one.n_truth:,}", *cells)
+        is_mean = row is metrics.overall and len(metrics.classes) > 1
+        table.add_row("mean" if is_mean else row.class_name, f"{row.n_truth:,}", *cells)
     return table
 
 
 def point_table(result: Evaluation) -> Table:
-    """Counts and rates at the threshold, and at the one with the highest F1."""
+    """Return counts and rates at the threshold, and at that of the highest F1."""
     rates = ("Precision", "Recall", "F1", "Count\nerror")
-    table = _table("Counts", "Score ≥", "Right", "False", "Missed", *rates)
-    for one in _shown(result):
-        at = getattr(one.intervals, "at_threshold", None)
-        table.add_row(one.class_name, *_point_cells(one.at_threshold, at, result.scored))
-        if result.scored:
-            best = getattr(one.intervals, "best_f1", None)
-            table.add_row("- best F1", *_point_cells(one.best_f1, best, result.scored))
+    table = _table("Counts", "Score ≥", "TP", "FP", "FN", *rates)
+    for row in result.metrics.class_rows:
+        intervals = getattr(row.intervals, "at_threshold", None)
+        table.add_row(row.class_name, *_point_cells(row.at_threshold, intervals, result.has_scores))
+        if result.has_scores:
+            intervals = getattr(row.intervals, "best_f1", None)
+            table.add_row("- best F1", *_point_cells(row.best_f1, intervals, result.has_scores))
     return table
 
 
 def size_table(result: Evaluation) -> Table | None:
-    """Recall by size on the ground."""
+    """Return the recall by size on the ground; None without sizes."""
     metrics = result.metrics
     if not metrics.overall.sizes:
         return None
-    table = _table("Recall by size", "Side on the ground", "Objects", "Found", "Recall", "95 %")
-    for one in metrics.classes:
-        for number, size in enumerate(one.sizes):
+    table = _table("Recall by size", "Side on the ground", "Objects", "TP", "Recall", "95 %")
+    for row in metrics.classes:
+        for number, size in enumerate(row.sizes):
             if size.n_truth:
-                interval = None if one.intervals is None else one.intervals.sizes[number]
+                interval = None if row.intervals is None else row.intervals.sizes[number]
                 table.add_row(
-                    one.class_name,
+                    row.class_name,
                     _range_m(size.low_m, size.high_m),
                     f"{size.n_truth:,}",
-                    f"{size.n_found:,}",
-                    _share(size.recall),
+                    f"{size.tp:,}",
+                    _fraction(size.recall),
                     _interval(interval),
                 )
     return table
@@ -118,31 +118,29 @@ def _heading(result: Evaluation) -> str:
     return text
 
 
-def _matching(result: Evaluation) -> str:
-    distance = result.settings.distance
-    if distance is not None:
-        return f"centres within {distance:g} m, boxes along {result.frame}"
-    return f"IoU {result.settings.iou:g} or more of boxes along {result.frame}"
-
-
 def _remarks(result: Evaluation, errors: Path | None, plots: Path | None) -> list[tuple[str, str]]:
     remarks = []
     if result.picked is not None:
         remarks.append(("Threshold", picked_text(result, result.picked)))
-    remarks.append(("Matches", _matching(result)))
+    matches = f"IoU {result.settings.iou:g} or more of boxes along {result.grid_name}"
+    if result.settings.distance is not None:
+        matches = f"centres within {result.settings.distance:g} m, boxes along {result.grid_name}"
+    remarks.append(("Matches", matches))
     if result.metrics.overall.intervals is not None:
         blocks = f"{result.blocks:,} blocks of ground of {result.block_m:.0f} m"
         remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
-    remarks += [("Note", note) for note in result.notes]
+    remarks += [("Note", caveat) for caveat in result.caveats]
     if errors is not None:
-        remarks.append(("Layers", f"true, false and missed in {errors}"))
+        remarks.append(
+            ("Layers", f"true_positives, false_positives and false_negatives in {errors}")
+        )
     if plots is not None:
         remarks.append(("Plots", f"in {plots}"))
     return remarks
 
 
 def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
-    """The threshold to use, and what it costs."""
+    """Return the option for the picked threshold, and the rates there."""
     counted = picked.true_positives + picked.false_positives
     objects = picked.true_positives + picked.false_negatives
     return (
@@ -153,7 +151,7 @@ def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A table that begins with class names, which alone give way in a narrow window."""
+    """Return a table whose first column, of class names, alone is folded in narrow windows."""
     table = Table(
         title=title,
         title_justify="left",
@@ -169,22 +167,22 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _point_cells(
-    point: OperatingPoint, intervals: PointIntervals | None, is_scored: bool
+    point: OperatingPoint, intervals: PointIntervals | None, has_scores: bool
 ) -> list[str]:
     return [
-        f"{point.score_threshold:.4g}" if is_scored else NOTHING,
+        f"{point.score_threshold:.4g}" if has_scores else UNDEFINED,
         f"{point.true_positives:,}",
         f"{point.false_positives:,}",
         f"{point.false_negatives:,}",
-        _cell(_share(point.precision), getattr(intervals, "precision", None)),
-        _cell(_share(point.recall), getattr(intervals, "recall", None)),
-        _cell(_share(point.f1), getattr(intervals, "f1", None)),
+        _cell(_fraction(point.precision), getattr(intervals, "precision", None)),
+        _cell(_fraction(point.recall), getattr(intervals, "recall", None)),
+        _cell(_fraction(point.f1), getattr(intervals, "f1", None)),
         _cell(_percent(point.count_error), getattr(intervals, "count_error", None), percent=True),
     ]
 
 
 def _cell(value: str, interval: Interval | None, *, percent: bool = False) -> str:
-    """A figure, and its interval below."""
+    """Return a value with its interval below."""
     if interval is None or math.isnan(interval.low):
         return value
     return f"{value}\n{_interval(interval, percent=percent)}"
@@ -192,27 +190,21 @@ def _cell(value: str, interval: Interval | None, *, percent: bool = False) -> st
 
 def _interval(interval: Interval | None, *, percent: bool = False) -> str:
     if interval is None or math.isnan(interval.low):
-        return NOTHING
+        return UNDEFINED
     if percent:
         return f"{100 * interval.low:+.0f}..{100 * interval.high:+.0f}"
     return f"{interval.low:.2f}-{interval.high:.2f}"
 
 
-def _share(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.3f}"
+def _fraction(value: float) -> str:
+    return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{100 * value:+.1f} %"
+    return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f} %"
 
 
 def _range_m(low_m: float, high_m: float) -> str:
     if math.isinf(high_m):
         return f"{low_m:g} m or more"
     return f"{low_m:g} to {high_m:g} m" if low_m else f"below {high_m:g} m"
-
-
-def _shown(result: Evaluation) -> tuple[ClassMetrics, ...]:
-    """All classes, and all together if there are several."""
-    metrics = result.metrics
-    return metrics.classes if len(metrics.classes) == 1 else (*metrics.classes, metrics.overall)

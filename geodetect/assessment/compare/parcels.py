@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from geodetect.assessment.spatial_join import places_in, with_valid_polygons
+from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.errors import InputError
-from geodetect.io.vector.features import (
-    Role,
-    box_centres,
-    named_column,
-    read_features,
-    without_collisions,
-)
+from geodetect.io.vector.features import box_centres, find_column, prefix_collisions
+from geodetect.io.vector.geopackage import Layer
 from geodetect.io.vector.qgis_style import GREY, Symbol, single_qml
-from geodetect.types import IntArray, ObjectArray, PathLike
+from geodetect.io.vector.read import LayerRole, read_features
+from geodetect.types import PathLike
 
-PARCELS = Role("the parcels", "--parcels", layers=("parcels",), points=False)
 LAYER = "parcels"
+PARCELS = LayerRole("the parcels", layer_names=(LAYER,), points=False)
 PARCEL_STYLE = single_qml(Symbol(GREY, width_mm=0.3, casing=False))
 
 
@@ -32,14 +29,26 @@ class ParcelCounts:
 
     Args:
         table: The parcels: ``parcel`` (its number in the file, or its name), one int64 column for
-            each status (with ``_`` for spaces), and their own columns.
+            each status (with ``_`` for spaces), and the columns of the file.
         outside: ``id`` of the features that lie in no parcel.
-        in_several: How many features lie in more than one; the first one in the file has them.
+        in_several: Number of features in more than one parcel; they count in the first of the file.
     """
 
     table: gpd.GeoDataFrame
     outside: tuple[int, ...]
     in_several: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts for JSON."""
+        return {
+            "count": len(self.table),
+            "outside": list(self.outside),
+            "in_several": self.in_several,
+        }
+
+    def layer(self) -> Layer:
+        """Return the parcels as a layer with a QGIS style."""
+        return Layer(LAYER, self.table, PARCEL_STYLE)
 
 
 def count_by_parcel(
@@ -54,7 +63,7 @@ def count_by_parcel(
     Args:
         changes: Features with ``id`` and ``status``.
         parcels: Polygons; those that cross themselves are repaired.
-        statuses: What is counted.
+        statuses: Statuses to count.
         parcel_id: Column of the parcels that names them; None: they are numbered from 1.
 
     Returns:
@@ -64,55 +73,40 @@ def count_by_parcel(
     Raises:
         InputError: The parcels cannot be read, or lack the column.
     """
-    table = with_valid_polygons(read_features(parcels, PARCELS), PARCELS.name)
-    names = _names(table, parcel_id)
+    table = repair_table(read_features(parcels, PARCELS), PARCELS.name)
+    names = _parcel_names(table, parcel_id)
     centres = box_centres(changes, table.crs)
-    pairs = places_in(centres, np.asarray(table.geometry.array, dtype=object))
+    pairs = join_points(centres, np.asarray(table.geometry.array, dtype=object))
     rows, first, times = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-    home = np.full(len(changes), -1)
-    home[rows] = pairs[first, 1]
-    outside = tuple(changes["id"].to_numpy()[home < 0].tolist())
+    parcel = np.full(len(changes), -1)
+    parcel[rows] = pairs[first, 1]
     numbered = changes.copy()
-    numbered.insert(list(changes.columns).index("distance_m") + 1, "parcel", _at(names, home))
-    status = changes["status"].to_numpy()
-    counts = _counts(table, names, home, status=status, statuses=statuses)
-    return numbered, ParcelCounts(counts, outside, int((times > 1).sum()))
+    column = names.reindex(parcel).reset_index(drop=True)
+    numbered.insert(list(changes.columns).index("distance_m") + 1, "parcel", column)
+
+    counts: dict[str, object] = {"parcel": names}
+    for status in statuses:
+        inside = parcel[(parcel >= 0) & (changes["status"].to_numpy() == status)]
+        counts[status.replace(" ", "_")] = np.bincount(inside, minlength=len(table))
+    repeated = [
+        name for name in table if str(name).lower() == "parcel" and table[name].equals(names)
+    ]
+    attributes = prefix_collisions(table.drop(columns=repeated), set(counts), "parcel_")
+    columns = [pd.DataFrame(counts), pd.DataFrame(attributes.drop(columns="geometry"))]
+    counted = gpd.GeoDataFrame(pd.concat(columns, axis=1), geometry=table.geometry.array)
+    outside = tuple(changes["id"].to_numpy()[parcel < 0].tolist())
+    return numbered, ParcelCounts(counted, outside, int((times > 1).sum()))
 
 
-def _names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
-    """What each parcel is called."""
+def _parcel_names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
     if parcel_id is None:
         return pd.Series(np.arange(1, len(table) + 1), dtype="Int64")
-    column = named_column(table, parcel_id)
+    column = find_column(table, parcel_id)
     if column is None:
-        others = ", ".join(str(c) for c in table.columns if c != "geometry")
+        names = ", ".join(str(name) for name in table.columns if name != "geometry")
         raise InputError(
-            f"the parcels have no column {parcel_id!r}, only {others or 'geometries'}; "
-            f"name the one that names them with --parcel-id"
+            f"the parcels have no column {parcel_id!r}, only {names or 'geometries'}; name the "
+            f"column of their names with `parcel_id`"
         )
-    whole = table[column].dtype.kind in "iu"
-    return table[column].astype("Int64") if whole else table[column]
-
-
-def _at(names: pd.Series, rows: IntArray) -> pd.Series:
-    return names.reindex(rows).reset_index(drop=True)
-
-
-def _counts(
-    table: gpd.GeoDataFrame,
-    names: pd.Series,
-    home: IntArray,
-    *,
-    status: ObjectArray,
-    statuses: Sequence[str],
-) -> gpd.GeoDataFrame:
-    own: dict[str, object] = {"parcel": names}
-    for word in statuses:
-        inside = home[(home >= 0) & (status == word)]
-        own[word.replace(" ", "_")] = np.bincount(inside, minlength=len(table))
-    same = [name for name in table if str(name).lower() == "parcel" and table[name].equals(names)]
-    kept = without_collisions(table.drop(columns=same), set(own), "parcel_")
-    columns = pd.DataFrame(kept.drop(columns="geometry"))
-    return gpd.GeoDataFrame(
-        pd.concat([pd.DataFrame(own), columns], axis=1), geometry=table.geometry.array
-    )
+    is_integer = table[column].dtype.kind in "iu"
+    return table[column].astype("Int64") if is_integer else table[column]

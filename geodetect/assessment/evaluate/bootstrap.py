@@ -1,15 +1,16 @@
-"""How far figures may be off by chance: a bootstrap over blocks of ground.
+"""95 % intervals of metrics by a bootstrap over blocks of ground.
 
 Neighbouring objects are alike: a street of pools under trees is missed together. Intervals that
 take each object for an independent draw come out too narrow. So the ground is cut into square
-blocks; blocks are drawn with replacement, as many as there are; the figures are computed from the
-detections and objects of the drawn blocks; and the 2.5th and the 97.5th percentile of many such
-figures make the interval. Score thresholds stay as they are in all draws.
+blocks; blocks are drawn with replacement, as many as there are; the metrics are computed from the
+predictions and objects of the drawn blocks; and the 2.5th and the 97.5th percentile of many such
+values are the ends of the interval. Score thresholds stay as they are in all draws.
 
 Sources: Hall, P. (1985), Resampling a coverage pattern, Stochastic Processes and their
 Applications 20, for blocks of the plane; Künsch, H. R. (1989), The jackknife and the bootstrap for
 general stationary observations, Annals of Statistics 17, for why blocks; Efron, B. and Tibshirani,
-R. J. (1993), An Introduction to the Bootstrap, chapter 13, for percentile intervals.
+R. J. (1993), An Introduction to the Bootstrap, chapter 13, for percentile intervals. Written here
+because ``scipy.stats.bootstrap`` draws single observations.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from geodetect.assessment.evaluate.precision_recall import COCO_RECALLS
-from geodetect.assessment.matching.alignment import Sides
-from geodetect.assessment.matching.class_matching import ClassPairing, Pairing
+from geodetect.assessment.matching.alignment import AlignedLayers
+from geodetect.assessment.matching.class_matching import ClassMatches, LayerMatches
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
 from geodetect.geo.grid import ground_distances_m
@@ -29,14 +30,14 @@ from geodetect.types import BoolArray, FloatArray, IntArray
 
 BLOCK_M = 250.0  # unless that makes too few blocks, or too many
 FEWEST_BLOCKS, MOST_BLOCKS = 25, 2500
-FINEST = 5000  # more blocks than this take too much memory
-STEPS = 1000  # into which curves are cut at most, for speed
+MEMORY_LIMIT = 5000  # more blocks than this take too much memory
+CURVE_STEPS = 1000  # most steps that precision-recall curves are cut into, for speed
 PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval; NaN where there is none.
+    """A 95 % interval; NaN if undefined.
 
     Args:
         low: Lower end.
@@ -47,28 +48,22 @@ class Interval:
     high: float
 
     @classmethod
-    def of(cls, draws: FloatArray) -> Interval:
-        """The interval of a figure in many draws, without those in which it is not defined.
+    def from_draws(cls, draws: FloatArray) -> Interval:
+        """Return the interval of a metric in many draws, without draws in which it is undefined.
 
-        There is none if the draws all agree, as where every object is found: that is no certainty.
+        It is undefined if the draws all agree, as where every object is detected: that is no
+        certainty.
         """
-        known = draws[np.isfinite(draws)]
-        if len(known) < len(draws) / 2 or len(known) == 0 or np.ptp(known) == 0:
+        values = draws[np.isfinite(draws)]
+        if len(values) < len(draws) / 2 or len(values) == 0 or np.ptp(values) == 0:
             return cls(float("nan"), float("nan"))
-        low, high = np.percentile(known, PERCENTILES)
+        low, high = np.percentile(values, PERCENTILES)
         return cls(float(low), float(high))
 
 
 @dataclass(frozen=True)
 class PointIntervals:
-    """Intervals of an operating point.
-
-    Args:
-        precision: Of the share of detections that are right.
-        recall: Of the share of objects that are found.
-        f1: Of their harmonic mean.
-        count_error: Of detections over objects, less 1.
-    """
+    """Intervals of the metrics of an ``OperatingPoint`` with the same names."""
 
     precision: Interval
     recall: Interval
@@ -78,7 +73,7 @@ class PointIntervals:
 
 @dataclass(frozen=True)
 class ClassIntervals:
-    """Intervals of the figures of ``ClassMetrics`` with the same names."""
+    """Intervals of the metrics of ``ClassMetrics`` with the same names."""
 
     ap: Interval
     ap50: Interval
@@ -90,13 +85,13 @@ class ClassIntervals:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BootstrapBlocks:
     """Square blocks of ground.
 
     Args:
-        side_m: Their side.
-        count: How many have detections or objects; the others change nothing.
-        of_predicted: ``int64[N]`` block of each detection: that of its object, or its own.
+        side_m: Side of a block.
+        count: Number of blocks with predictions or objects; empty blocks change nothing.
+        of_predicted: ``int64[N]`` block of each prediction: that of its object if it has one.
         of_truth: ``int64[M]`` block of each object.
     """
 
@@ -105,68 +100,68 @@ class Blocks:
     of_predicted: IntArray
     of_truth: IntArray
 
-    def drawn(self, resamples: int, seed: int) -> FloatArray:
-        """How often each block is drawn, ``float64[resamples, count]``."""
-        shares = np.full(self.count, 1 / self.count)
+    def draw(self, resamples: int, seed: int) -> FloatArray:
+        """Return how often each block is drawn, ``float64[resamples, count]``."""
+        probabilities = np.full(self.count, 1 / self.count)
         rng = np.random.default_rng(seed)
-        return rng.multinomial(self.count, shares, size=resamples).astype(np.float64)
+        return rng.multinomial(self.count, probabilities, size=resamples).astype(np.float64)
 
 
-def ground_blocks(pairing: Pairing, side_m: float | None = None) -> Blocks:
-    """Cut the ground under two layers into blocks.
+def cut_blocks(layer_matches: LayerMatches, side_m: float | None = None) -> BootstrapBlocks:
+    """Cut the ground of two layers into blocks.
 
     Args:
-        pairing: The layers.
-        side_m: Side of a block in metres (in units of the frame without a CRS); None: 250 m, but
-            more or less if there would be more than 2500 or fewer than 25 blocks.
+        layer_matches: Matches of predictions and truth.
+        side_m: Side of a block in metres (in map units without a CRS); None: 250 m, but more or
+            less if there would be more than 2500 or fewer than 25 blocks.
 
     Raises:
         InputError: There would be too many blocks.
     """
-    sides = pairing.sides
-    centres = np.concatenate([sides.predicted.centres, sides.truth.centres])
+    layers = layer_matches.layers
+    centres = np.concatenate([layers.predictions.centres, layers.truth.centres])
     if len(centres) == 0:
-        nothing = np.empty(0, dtype=np.int64)
-        return Blocks(side_m or BLOCK_M, 0, nothing, nothing)
+        empty = np.empty(0, dtype=np.int64)
+        return BootstrapBlocks(side_m or BLOCK_M, 0, empty, empty)
     low, high = centres.min(axis=0), centres.max(axis=0)
-    per_unit = _metres_per_unit(sides, (low + high) / 2)
-    side = side_m or _good_side(float(np.prod((high - low) * per_unit)))
+    per_unit = _metres_per_unit(layers, (low + high) / 2)
+    side = side_m
+    if not side:
+        extent_m2 = float(np.prod((high - low) * per_unit))
+        longest, shortest = (np.sqrt(extent_m2 / count) for count in (FEWEST_BLOCKS, MOST_BLOCKS))
+        side = float(max(min(BLOCK_M, longest), shortest)) if extent_m2 > 0 else BLOCK_M
     cells = np.floor((centres - low) * per_unit / side).astype(np.int64)
     used, block = np.unique(cells, axis=0, return_inverse=True)
-    if len(used) > FINEST:
+    if len(used) > MEMORY_LIMIT:
         raise InputError(
-            f"the ground has {len(used):,} blocks of {side:g} m; expected at most {FINEST:,}: "
-            f"raise --block"
+            f"the ground has {len(used):,} blocks of {side:g} m; expected at most "
+            f"{MEMORY_LIMIT:,}: raise `block`"
         )
-    of_predicted, of_truth = np.split(block.reshape(-1), [len(sides.predicted)])
-    shows = pairing.pooled.chosen.truth_of
-    of_object = np.append(of_truth, -1)[shows]
-    return Blocks(side, len(used), np.where(shows >= 0, of_object, of_predicted), of_truth)
+    of_predicted, of_truth = np.split(block.reshape(-1), [len(layers.predictions)])
+    truth_of = layer_matches.pooled.matches.truth_of
+    of_object = np.append(of_truth, -1)[truth_of]
+    return BootstrapBlocks(
+        side, len(used), np.where(truth_of >= 0, of_object, of_predicted), of_truth
+    )
 
 
-def _good_side(extent_m2: float) -> float:
-    """A side that makes neither too few nor too many blocks."""
-    longest, shortest = (np.sqrt(extent_m2 / count) for count in (FEWEST_BLOCKS, MOST_BLOCKS))
-    return float(max(min(BLOCK_M, longest), shortest)) if extent_m2 > 0 else BLOCK_M
-
-
-def _metres_per_unit(sides: Sides, at: FloatArray) -> FloatArray:
-    """Ground metres per unit along both axes of the frame, ``float64[2]``."""
-    if sides.grid.crs is None:
+def _metres_per_unit(layers: AlignedLayers, at: FloatArray) -> FloatArray:
+    """Return the ground metres per unit along both axes of the comparison grid, ``float64[2]``."""
+    if layers.grid.crs is None:
         return np.ones(2)
-    some = sides.truth if len(sides.truth) else sides.predicted
-    step = float(np.median(some.boxes[:, 2:] - some.boxes[:, :2])) or 1e-5  # about one object
-    ends = sides.grid.to_map(at + np.array([[0, 0], [step, 0], [0, step]]))
-    return ground_distances_m(ends[[0, 0]], ends[1:], sides.grid.crs) / step
+    layer = layers.truth if len(layers.truth) else layers.predictions
+    step = float(np.median(layer.boxes[:, 2:] - layer.boxes[:, :2])) or 1e-5  # about one object
+    ends = layers.grid.to_map(at + np.array([[0, 0], [step, 0], [0, step]]))
+    return ground_distances_m(ends[[0, 0]], ends[1:], layers.grid.crs) / step
 
 
 @dataclass(frozen=True)
 class ClassDraws:
-    """The detections and objects of one class in many draws of blocks.
+    """Predictions and objects of one class in many draws of blocks.
 
     Args:
         weights: ``float64[B, K]`` how often each block is drawn.
-        of_predicted: ``int64[N]`` block of each detection.
+        of_predicted: ``int64[N]`` block of each prediction.
         of_truth: ``int64[M]`` block of each object.
     """
 
@@ -175,96 +170,105 @@ class ClassDraws:
     of_truth: IntArray
 
     @classmethod
-    def of(cls, one: ClassPairing, blocks: Blocks, weights: FloatArray) -> ClassDraws:
-        """The draws of one class."""
-        return cls(weights, blocks.of_predicted[one.predicted], blocks.of_truth[one.truth])
-
-    def predictions(self, chosen: BoolArray) -> FloatArray:
-        """How many of the chosen detections are drawn, ``float64[B]``."""
-        return self._sums(self.of_predicted[chosen])
-
-    def objects(self, chosen: BoolArray) -> FloatArray:
-        """How many of the chosen objects are drawn, ``float64[B]``."""
-        return self._sums(self.of_truth[chosen])
-
-    def _sums(self, blocks: IntArray) -> FloatArray:
-        return self.weights @ np.bincount(blocks, minlength=self.weights.shape[1])
-
-    def point(self, matches: Matches, score_threshold: float) -> PointIntervals:
-        """Intervals of the rates of detections with at least a score."""
-        sure = matches.scores >= score_threshold
-        right = self.predictions(sure & matches.correct)
-        found, objects = self.predictions(sure), self.objects(np.ones(matches.n_truth, bool))
-        return PointIntervals(
-            Interval.of(_shares(right, found)),
-            Interval.of(_shares(right, objects)),
-            Interval.of(_shares(2 * right, found + objects)),
-            Interval.of(_shares(found, objects) - 1),
+    def from_blocks(
+        cls, class_matches: ClassMatches, blocks: BootstrapBlocks, weights: FloatArray
+    ) -> ClassDraws:
+        """Return the draws of one class."""
+        return cls(
+            weights,
+            blocks.of_predicted[class_matches.predicted],
+            blocks.of_truth[class_matches.truth],
         )
 
-    def recall(self, objects: BoolArray, found: BoolArray) -> Interval:
-        """Interval of the share of some objects that are found."""
-        return Interval.of(_shares(self.objects(objects & found), self.objects(objects)))
+    def count_predictions(self, mask: BoolArray) -> FloatArray:
+        """Return the number of masked predictions in each draw, ``float64[B]``."""
+        return self._count(self.of_predicted[mask])
 
-    def average_precision(self, matches: Matches, value: float) -> FloatArray:
-        """Average precision in each draw, ``float64[B]``; NaN in draws without objects.
+    def count_objects(self, mask: BoolArray) -> FloatArray:
+        """Return the number of masked objects in each draw, ``float64[B]``."""
+        return self._count(self.of_truth[mask])
 
-        Curves with many right detections are followed in ``STEPS`` steps; what that costs in
+    def _count(self, blocks: IntArray) -> FloatArray:
+        return self.weights @ np.bincount(blocks, minlength=self.weights.shape[1])
+
+    def point_intervals(self, matches: Matches, score_threshold: float) -> PointIntervals:
+        """Return the intervals of the predictions with at least a score."""
+        counts = matches.scores >= score_threshold
+        tp = self.count_predictions(counts & matches.correct)
+        predictions = self.count_predictions(counts)
+        objects = self.count_objects(np.ones(matches.n_truth, bool))
+        return PointIntervals(
+            Interval.from_draws(_divide(tp, predictions)),
+            Interval.from_draws(_divide(tp, objects)),
+            Interval.from_draws(_divide(2 * tp, predictions + objects)),
+            Interval.from_draws(_divide(predictions, objects) - 1),
+        )
+
+    def recall_interval(self, mask: BoolArray, is_detected: BoolArray) -> Interval:
+        """Return the interval of the recall of masked objects."""
+        detected = self.count_objects(mask & is_detected)
+        return Interval.from_draws(_divide(detected, self.count_objects(mask)))
+
+    def average_precisions(self, matches: Matches, value: float) -> FloatArray:
+        """Return the average precision in each draw, ``float64[B]``; NaN in draws without objects.
+
+        Curves with many true positives are followed in ``CURVE_STEPS`` steps; what that costs in
         the average precision of all blocks is added to each draw.
 
         Args:
             matches: Of the class.
-            value: Its average precision.
+            value: Average precision of the class.
         """
-        objects = self.objects(np.ones(matches.n_truth, bool))
-        step, count = _steps(matches)
-        found, right = (
-            self._by_step(step[rows], self.of_predicted[rows], count)
-            for rows in (np.ones(len(step), bool), matches.correct)
+        objects = self.count_objects(np.ones(matches.n_truth, bool))
+        step, n_steps = _curve_steps(matches)
+        predictions, tp = (
+            self._count_by_step(step[mask], self.of_predicted[mask], n_steps)
+            for mask in (np.ones(len(step), bool), matches.correct)
         )
-        draws = _precisions(found @ self.weights.T, right @ self.weights.T, objects)
-        whole = _precisions(
-            found.sum(axis=1).reshape(-1, 1),
-            right.sum(axis=1).reshape(-1, 1),
+        draws = _average_precisions(predictions @ self.weights.T, tp @ self.weights.T, objects)
+        in_steps = _average_precisions(
+            predictions.sum(axis=1).reshape(-1, 1),
+            tp.sum(axis=1).reshape(-1, 1),
             np.array([float(matches.n_truth)]),
         )
-        return np.clip(draws + (value - whole[0]), 0, 1)
+        return np.clip(draws + (value - in_steps[0]), 0, 1)
 
-    def _by_step(self, step: IntArray, block: IntArray, count: int) -> Any:
-        """Number of detections by step and block, sparse ``[count, K]``."""
+    def _count_by_step(self, step: IntArray, block: IntArray, n_steps: int) -> Any:
+        """Return the number of predictions by step and block, sparse ``[n_steps, K]``."""
         from scipy.sparse import csr_array
 
-        shape = count, self.weights.shape[1]
+        shape = n_steps, self.weights.shape[1]
         return csr_array((np.ones(len(step)), (step, block)), shape=shape)
 
 
-def _steps(matches: Matches) -> tuple[IntArray, int]:
-    """The step of each detection, in descending score order, and their number.
+def _curve_steps(matches: Matches) -> tuple[IntArray, int]:
+    """Return the step of each prediction, in descending score order, and the number of steps.
 
-    Steps end with a right detection, where precision is highest, so up to ``STEPS`` of them the
-    curve loses nothing.
+    Steps end with a true positive, where precision is highest, so with no more true positives than
+    ``CURVE_STEPS`` the curve loses nothing.
     """
     order = np.argsort(-matches.scores, kind="stable")
-    right = matches.correct[order]
-    before: IntArray = np.cumsum(right) - right
-    size = max(1, -(-int(right.sum()) // STEPS))
+    is_tp = matches.correct[order]
+    tp_before: IntArray = np.cumsum(is_tp) - is_tp
+    size = max(1, -(-int(is_tp.sum()) // CURVE_STEPS))
     step = np.empty(len(order), dtype=np.int64)
-    step[order] = before // size
-    return step, int(before.max(initial=0)) // size + 1
+    step[order] = tp_before // size
+    return step, int(tp_before.max(initial=0)) // size + 1
 
 
-def _precisions(found: FloatArray, right: FloatArray, objects: FloatArray) -> FloatArray:
-    """Average precision (see ``average_precision``) of each column of counts by step."""
-    found, right = np.cumsum(found, axis=0), np.cumsum(right, axis=0)
-    precision = np.divide(right, found, out=np.zeros_like(right), where=found > 0)
+def _average_precisions(predictions: FloatArray, tp: FloatArray, objects: FloatArray) -> FloatArray:
+    """Return the average precision (see ``average_precision``) of each column of counts by step."""
+    predictions, tp = np.cumsum(predictions, axis=0), np.cumsum(tp, axis=0)
+    precision = np.divide(tp, predictions, out=np.zeros_like(tp), where=predictions > 0)
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     envelope = np.concatenate([envelope, np.zeros((1, envelope.shape[1]))])
     result = np.full(len(objects), np.nan)
     for column in np.flatnonzero(objects > 0):
-        recall = right[:, column] / objects[column]
+        recall = tp[:, column] / objects[column]
         result[column] = envelope[np.searchsorted(recall, COCO_RECALLS), column].mean()
     return result
 
 
-def _shares(part: FloatArray, whole: FloatArray) -> FloatArray:
+def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return the ratio, NaN where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

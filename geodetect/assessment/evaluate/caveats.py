@@ -1,81 +1,79 @@
-"""What the user should know of an evaluation before believing its figures."""
+"""Caveats of an evaluation: conditions that limit the meaning of its metrics."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
-from geodetect.assessment.matching.alignment import Side
-from geodetect.assessment.matching.class_matching import NO_NAMES, Pairing
-from geodetect.types import ObjectArray
+from geodetect.assessment.matching.class_matching import NO_NAMES, LayerMatches
 
-MANY_BEYOND = 0.1  # share of detections outside the extent of the truth that is worth a note
+MANY_BEYOND = 0.1  # fraction of predictions outside the extent of the truth
 
 
-def notes_on(
-    pairing: Pairing, metrics: DetectionMetrics, *, gap_m: float, is_scored: bool
+def find_caveats(
+    layer_matches: LayerMatches, metrics: DetectionMetrics, *, gap_m: float, has_scores: bool
 ) -> tuple[str, ...]:
-    """Sentences on what limits the meaning of figures.
+    """Return a sentence for each condition that limits the meaning of the metrics.
 
     Args:
-        pairing: What was compared.
-        metrics: The figures.
-        gap_m: How far apart the extents of the two layers are.
-        is_scored: Whether the detections have scores.
+        layer_matches: Matches of predictions and truth.
+        metrics: Their metrics.
+        gap_m: Distance between the extents of the two layers.
+        has_scores: True if the predictions have scores.
     """
-    notes = [] if is_scored else ["the predictions have no scores: all are taken as equally sure"]
-    found, wanted = pairing.sides.predicted, pairing.sides.truth
-    notes += [f"there are no {what}" for what, side in _sides(pairing) if len(side) == 0]
-    ours, theirs = _said(found.names), _said(wanted.names)
-    if not pairing.by_class and ours and theirs and ours != theirs:
-        notes.append(
-            f"classes are not compared: predictions have {', '.join(sorted(ours))}, "
-            f"the truth has {', '.join(sorted(theirs))}"
+    layers = layer_matches.layers
+    predictions, truth = layers.predictions, layers.truth
+    caveats = (
+        [] if has_scores else ["the predictions have no scores: all are taken as equally sure"]
+    )
+    if len(predictions) == 0:
+        caveats.append("there are no detections")
+    if len(truth) == 0:
+        caveats.append("there are no objects")
+    names, truth_names = (
+        {name.lower() for name in layer.class_names} - set(NO_NAMES)
+        for layer in (predictions, truth)
+    )
+    if not layer_matches.by_class and names and truth_names and names != truth_names:
+        caveats.append(
+            f"classes are not compared: predictions have {', '.join(sorted(names))}, "
+            f"the truth has {', '.join(sorted(truth_names))}"
         )
     if gap_m > 0:
-        notes.append(
+        caveats.append(
             f"the predictions and the truth share no ground: they are {gap_m:,.0f} m apart"
         )
-    elif len(found) and len(wanted):
-        notes += _of_places(pairing, metrics)
-    left_out = int((~metrics.truth_inside).sum())
-    if left_out:
-        notes.append(
-            f"{left_out:,} of {len(metrics.truth_inside):,} objects do not count: they lie outside "
-            f"the area or the imagery, or have no extent"
+    elif len(predictions) and len(truth):
+        caveats += _location_caveats(layer_matches, metrics)
+    n_outside = int((~metrics.truth_inside).sum())
+    if n_outside:
+        caveats.append(
+            f"{n_outside:,} of {len(metrics.truth_inside):,} objects do not count: they lie "
+            f"outside the area or the imagery, or have no extent"
         )
-    return tuple(notes)
+    return tuple(caveats)
 
 
-def _sides(pairing: Pairing) -> tuple[tuple[str, Side], ...]:
-    return ("detections", pairing.sides.predicted), ("objects", pairing.sides.truth)
-
-
-def _said(names: ObjectArray) -> set[str]:
-    """The classes a layer names."""
-    return {name.lower() for name in names} - set(NO_NAMES)
-
-
-def _of_places(pairing: Pairing, metrics: DetectionMetrics) -> list[str]:
-    """Detections where there is no truth, or near to it but never on it."""
-    sides = pairing.sides
-    sure = sides.predicted.scores >= metrics.score_threshold
-    low, high = sides.truth.boxes[:, :2].min(axis=0), sides.truth.boxes[:, 2:].max(axis=0)
-    centres = sides.predicted.centres[sure]
-    beyond = int(((centres < low) | (centres > high)).any(axis=1).sum())
-    notes = []
-    if beyond > MANY_BEYOND * len(centres):
-        notes.append(
-            f"{beyond:,} of {len(centres):,} detections lie outside the extent of the truth; if it "
-            f"is not known there, limit the comparison with --area"
+def _location_caveats(layer_matches: LayerMatches, metrics: DetectionMetrics) -> list[str]:
+    """Caveats on predictions beyond the truth, or near to it but never on it."""
+    layers = layer_matches.layers
+    is_counted = layers.predictions.scores >= metrics.score_threshold
+    low, high = layers.truth.boxes[:, :2].min(axis=0), layers.truth.boxes[:, 2:].max(axis=0)
+    centres = layers.predictions.centres[is_counted]
+    n_beyond = int(((centres < low) | (centres > high)).any(axis=1).sum())
+    caveats = []
+    if n_beyond > MANY_BEYOND * len(centres):
+        caveats.append(
+            f"{n_beyond:,} of {len(centres):,} detections lie outside the extent of the truth; if "
+            f"the truth is incomplete there, limit the comparison with `area`"
         )
-    if not pairing.pooled.chosen.correct.any() and sides.grid.crs is not None:
+    if not layer_matches.pooled.matches.correct.any() and layers.grid.crs is not None:
         from scipy.spatial import KDTree
 
-        found, wanted = sides.ground_centres()
-        distance = float(np.median(KDTree(found).query(wanted)[0]))
-        notes.append(
-            f"no detection matches any object; the one nearest to an object is {distance:,.1f} m "
-            f"away (median)"
+        centres, truth_centres = layers.geocentric_centres()
+        distance = float(np.median(KDTree(centres).query(truth_centres)[0]))
+        caveats.append(
+            f"no detection matches any object; the nearest detection to an object is "
+            f"{distance:,.1f} m away (median)"
         )
-    return notes
+    return caveats

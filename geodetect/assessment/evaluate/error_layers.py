@@ -1,10 +1,9 @@
-"""What is right, what is wrong and what is missed, as layers for a GIS."""
+"""True positives, false positives and false negatives as layers for a GIS."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -12,11 +11,10 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.evaluate.read_layers import on_map_of
-from geodetect.assessment.matching.alignment import Side
-from geodetect.assessment.matching.class_matching import NO_NAMES
+from geodetect.assessment.matching.class_matching import NO_NAMES, LayerMatches
 from geodetect.geo import boxes as box_ops
-from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
+from geodetect.io.vector.features import reproject_features
+from geodetect.io.vector.geopackage import Layer, check_layers
 from geodetect.io.vector.qgis_style import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
@@ -26,151 +24,137 @@ from geodetect.io.vector.qgis_style import (
     single_qml,
 )
 from geodetect.io.vector.write import check_target
-from geodetect.types import FloatArray, IntArray, ObjectArray
+from geodetect.types import FloatArray, IntArray
 
-if TYPE_CHECKING:
-    from geodetect.assessment.evaluate.evaluation import Evaluation
-
-
-LOOKS = {
-    "true": Symbol(TRUE_POSITIVE),
-    "false": Symbol(FALSE_POSITIVE, width_mm=0.7),
-    "missed": Symbol(FALSE_NEGATIVE, width_mm=0.7),
+SYMBOLS = {
+    "true_positives": Symbol(TRUE_POSITIVE),
+    "false_positives": Symbol(FALSE_POSITIVE, width_mm=0.7),
+    "false_negatives": Symbol(FALSE_NEGATIVE, width_mm=0.7),
 }
-RESERVED = ("fid", "geom", "geometry")  # names that a GeoPackage uses itself
 
 
-def error_tables(evaluation: Evaluation) -> dict[str, gpd.GeoDataFrame]:
-    """The detections that count and the objects that none of them shows.
+def error_tables(
+    layer_matches: LayerMatches,
+    predictions: gpd.GeoDataFrame,
+    truth: gpd.GeoDataFrame,
+    *,
+    score_threshold: float,
+    default_class: str,
+) -> dict[str, gpd.GeoDataFrame]:
+    """Return the predictions that count, and the objects that none of them matches.
+
+    Args:
+        layer_matches: Matches of predictions and truth.
+        predictions: Table that ``layer_matches`` refers to.
+        truth: Table that ``layer_matches`` refers to, with ``truth_row``.
+        score_threshold: Least score of a prediction that counts.
+        default_class: Class of rows in layers without classes.
 
     Returns:
         In the CRS of the predictions, with the columns of their layers and
 
-        - ``true``: detections that show an object, with ``class``, ``score``, ``iou`` and
-          ``distance_m`` (of the centres, true metres), ``truth_class``, and ``truth_row``, the row
-          of the object in its layer, counted from 0
-        - ``false``: detections that show none, with the highest ``iou`` with any object
-        - ``missed``: objects, with the highest ``iou`` with any detection whatever its score, and
-          the ``score`` of that detection
+        - ``true_positives``: predictions that match an object, with ``class``, ``score``, ``iou``
+          and ``distance_m`` (of the centres, true metres), ``truth_class``, and ``truth_row``, the
+          row of the object in its layer, counted from 0
+        - ``false_positives``: predictions without object, with the highest ``iou`` with any object
+        - ``false_negatives``: objects, with the highest ``iou`` with any prediction whatever its
+          score, and the ``score`` of that prediction
     """
-    sides = evaluation.pairing.sides
-    found, wanted = sides.predicted, sides.truth
-    matches = evaluation.pairing.pooled.chosen
-    sure = found.scores >= evaluation.metrics.score_threshold
-    right, wrong = (np.flatnonzero(sure & kind) for kind in (matches.correct, ~matches.correct))
-    shown = matches.truth_of[right]
-    missed = np.setdiff1d(np.arange(len(wanted)), shown)
-    best_object, best_detection = _best_overlaps(evaluation)
-    scores = found.scores if evaluation.scored else np.full(len(found), np.nan)
-    truth = on_map_of(evaluation.truth, evaluation.predicted)
-    names = [_names(side, evaluation) for side in (found, wanted)]
-    rows_of_truth = evaluation.truth["truth_row"].to_numpy()[wanted.rows]
+    layers = layer_matches.layers
+    predicted, objects = layers.predictions, layers.truth
+    matches = layer_matches.pooled.matches
+    is_counted = predicted.scores >= score_threshold
+    tp = np.flatnonzero(is_counted & matches.correct)
+    fp = np.flatnonzero(is_counted & ~matches.correct)
+    tp_objects = matches.truth_of[tp]
+    fn = np.setdiff1d(np.arange(len(objects)), tp_objects)
+
+    pairs = box_ops.overlap_pairs(predicted.boxes, objects.boxes)
+    overlap = _iou(predicted.boxes[pairs[:, 0]], objects.boxes[pairs[:, 1]])
+    object_iou, _ = _best_overlap(pairs[:, 0], pairs[:, 1], overlap, len(predicted))
+    prediction_iou, best = _best_overlap(pairs[:, 1], pairs[:, 0], overlap, len(objects))
+    scores = predicted.scores if "score" in predictions else np.full(len(predicted), np.nan)
+    class_names, truth_names = (
+        np.where(np.isin(layer.class_names.astype(str), NO_NAMES), default_class, layer.class_names)
+        for layer in (predicted, objects)
+    )
+    distance = np.full(len(tp), np.nan)
+    if layers.grid.crs is not None:
+        centres, truth_centres = layers.geocentric_centres()
+        distance = np.linalg.norm(centres[tp] - truth_centres[tp_objects], axis=1).round(2)
+    truth_row = truth["truth_row"].to_numpy()[objects.rows]
+    if predictions.crs is not None:
+        truth = reproject_features(truth, predictions.crs)
     return {
-        "true": _layer(
-            evaluation.predicted.iloc[found.rows[right]],
+        "true_positives": _with_columns(
+            predictions.iloc[predicted.rows[tp]],
             {
-                "class": names[0][right],
-                "score": scores[right],
-                "iou": _iou(found.boxes[right], wanted.boxes[shown]),
-                "distance_m": _distances(evaluation, right, shown),
-                "truth_class": names[1][shown],
-                "truth_row": rows_of_truth[shown],
+                "class": class_names[tp],
+                "score": scores[tp],
+                "iou": _iou(predicted.boxes[tp], objects.boxes[tp_objects]),
+                "distance_m": distance,
+                "truth_class": truth_names[tp_objects],
+                "truth_row": truth_row[tp_objects],
             },
         ),
-        "false": _layer(
-            evaluation.predicted.iloc[found.rows[wrong]],
-            {"class": names[0][wrong], "score": scores[wrong], "iou": best_object[0][wrong]},
+        "false_positives": _with_columns(
+            predictions.iloc[predicted.rows[fp]],
+            {"class": class_names[fp], "score": scores[fp], "iou": object_iou[fp]},
         ),
-        "missed": _layer(
-            truth.iloc[wanted.rows[missed]],
+        "false_negatives": _with_columns(
+            truth.iloc[objects.rows[fn]],
             {
-                "class": names[1][missed],
-                "score": np.append(scores, np.nan)[best_detection[1][missed]],
-                "iou": best_detection[0][missed],
-                "truth_row": rows_of_truth[missed],
+                "class": truth_names[fn],
+                "score": np.append(scores, np.nan)[best[fn]],  # -1, no overlap, picks the last
+                "iou": prediction_iou[fn],
+                "truth_row": truth_row[fn],
             },
         ),
     }
 
 
+def style_error_tables(tables: dict[str, gpd.GeoDataFrame]) -> list[Layer]:
+    """Return the tables as layers, each with a QGIS style."""
+    layers = []
+    for name, table in tables.items():
+        dimensions = shapely.get_dimensions(np.asarray(table.geometry))
+        geometry: GeometryKind = "point" if len(table) and (dimensions == 0).all() else "polygon"
+        layers.append(Layer(name, table, single_qml(SYMBOLS[name], geometry=geometry)))
+    return layers
+
+
 def check_errors(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise now what `write_errors` would raise later.
+    """Raise the errors of ``Evaluation.write_errors`` before all the work.
 
     Raises:
-        InputError: No GeoPackage.
+        InputError: Not a GeoPackage.
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
-    check_layers(path, len(LOOKS))
+    check_layers(path, len(SYMBOLS))
     check_target(Path(path), overwrite=overwrite)
 
 
-def write_errors(
-    evaluation: Evaluation, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
-    """Write these layers to a GeoPackage, each with a style for QGIS.
-
-    Raises:
-        InputError: No GeoPackage.
-        OutputError: The file exists, or it cannot be written.
-    """
-    tables = error_tables(evaluation)
-    layers = [Layer(name, table, _style(name, table)) for name, table in tables.items()]
-    return write_layers(layers, path, overwrite=overwrite)
-
-
-def _style(name: str, table: gpd.GeoDataFrame) -> str:
-    has_points = len(table) and (shapely.get_dimensions(np.asarray(table.geometry)) == 0).all()
-    geometry: GeometryKind = "point" if has_points else "polygon"
-    return single_qml(LOOKS[name], geometry=geometry)
-
-
-def _layer(rows: gpd.GeoDataFrame, columns: dict[str, NDArray[np.generic]]) -> gpd.GeoDataFrame:
-    """Rows with more columns, which take the place of those with the same names."""
-    taken = {*columns, *RESERVED}  # the names of columns in a GeoPackage have no case
-    kept = [name for name in rows.columns if str(name).lower() not in taken]
-    new = pd.DataFrame(columns, index=rows.index)
-    values = new.join(pd.DataFrame(rows[kept]))
+def _with_columns(
+    rows: gpd.GeoDataFrame, columns: dict[str, NDArray[np.generic]]
+) -> gpd.GeoDataFrame:
+    """Return rows with more columns, which replace those with the same names in any case."""
+    taken = {*columns, "fid", "geom", "geometry"}  # the last three belong to the GeoPackage
+    attributes = [name for name in rows.columns if str(name).lower() not in taken]
+    values = pd.DataFrame(columns, index=rows.index).join(pd.DataFrame(rows[attributes]))
     blank = [name for name in values if values[name].dtype == object and values[name].isna().all()]
-    typed = values.astype(dict.fromkeys(blank, "string"))  # else nothing says that it is text
+    typed = values.astype(dict.fromkeys(blank, "string"))  # else GDAL cannot tell that it is text
     return gpd.GeoDataFrame(typed, geometry=rows.geometry).reset_index(drop=True)
 
 
-def _names(side: Side, evaluation: Evaluation) -> ObjectArray:
-    """Classes; in layers that state none, that of the figures."""
-    silent = np.isin(side.names.astype(str), NO_NAMES)
-    return np.where(silent, evaluation.metrics.classes[0].class_name, side.names)
-
-
-def _best_overlaps(
-    evaluation: Evaluation,
-) -> tuple[tuple[FloatArray, IntArray], tuple[FloatArray, IntArray]]:
-    """The highest IoU of each detection and of each object, and with which one; -1 for none."""
-    found, wanted = evaluation.pairing.sides.predicted, evaluation.pairing.sides.truth
-    pairs = box_ops.overlap_pairs(found.boxes, wanted.boxes)
-    overlap = _iou(found.boxes[pairs[:, 0]], wanted.boxes[pairs[:, 1]])
-    return (
-        _best(pairs[:, 0], pairs[:, 1], overlap, len(found)),
-        _best(pairs[:, 1], pairs[:, 0], overlap, len(wanted)),
-    )
-
-
-def _best(
-    rows: IntArray, others: IntArray, overlap: FloatArray, count: int
+def _best_overlap(
+    rows: IntArray, other_rows: IntArray, overlap: FloatArray, count: int
 ) -> tuple[FloatArray, IntArray]:
-    """Of each row the highest overlap, and the other one it is with."""
-    highest, which = np.zeros(count), np.full(count, -1, dtype=np.int64)
+    """Return the highest overlap of each row, and the other row it is with, -1 for none."""
+    highest, partner = np.zeros(count), np.full(count, -1, dtype=np.int64)
     order = np.argsort(overlap, kind="stable")  # the last one written, the highest, stays
-    highest[rows[order]], which[rows[order]] = overlap[order], others[order]
-    return highest, which
+    highest[rows[order]], partner[rows[order]] = overlap[order], other_rows[order]
+    return highest, partner
 
 
 def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.round(box_ops.iou(a, b), 4)
-
-
-def _distances(evaluation: Evaluation, detections: IntArray, objects: IntArray) -> FloatArray:
-    """Metres between the centres of pairs, to the centimetre; NaN without a CRS."""
-    if evaluation.pairing.sides.grid.crs is None:
-        return np.full(len(detections), np.nan)
-    found, wanted = evaluation.pairing.sides.ground_centres()
-    return np.round(np.linalg.norm(found[detections] - wanted[objects], axis=1), 2)

@@ -1,34 +1,34 @@
-"""``geodetect evaluate``: how good detections, or a model, are."""
+"""Evaluation of predictions, or of a model, against the truth."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
 import shapely
 
-from geodetect.assessment.evaluate.bootstrap import ground_blocks
-from geodetect.assessment.evaluate.caveats import notes_on
-from geodetect.assessment.evaluate.metrics import DetectionMetrics, measure
-from geodetect.assessment.evaluate.precision_recall import OperatingPoint, precision_recall_curve
-from geodetect.assessment.evaluate.read_layers import Layer, is_scored, read_predictions, read_truth
+from geodetect.assessment.evaluate.bootstrap import cut_blocks
+from geodetect.assessment.evaluate.caveats import find_caveats
+from geodetect.assessment.evaluate.metrics import compute_metrics
+from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
+from geodetect.assessment.evaluate.read_layers import TRUTH, Layer, read_predictions, read_truth
+from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
 from geodetect.assessment.matching.alignment import (
-    Sides,
-    align,
-    centres_in,
-    check_nearness,
-    limited,
+    AlignedLayers,
+    align_layers,
+    centres_in_area,
+    check_distance,
+    restrict_layers,
 )
-from geodetect.assessment.matching.class_matching import Criterion, Pairing, pair
-from geodetect.assessment.matching.comparison_grid import frame_name
+from geodetect.assessment.matching.class_matching import MatchCriterion, match_layers
+from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.vector.area import read_area
+from geodetect.io.vector.read import PREDICTIONS
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.types import BoolArray, PathLike
@@ -37,96 +37,40 @@ if TYPE_CHECKING:
     from geodetect.detection.detector import Detector
 
 
-# of a model's detections before calibration, so that curves reach below its own threshold
+# score of a model's predictions before calibration, so that curves reach below its own threshold
 LEAST_CONF = 0.05
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What an evaluation found.
-
-    Args:
-        metrics: The figures, by class and all together.
-        predicted: The detections, as read; ``metrics.truth_of`` refers to its rows.
-        truth: The objects, as read; with ``truth_row``, the row of the file.
-        pairing: Which detection shows which object.
-        picked: The threshold that ``pick_threshold`` found, and the counts there.
-        scored: Whether the detections have scores.
-        frame: Along what boxes were compared, for people.
-        block_m: Side of the blocks of ground behind the intervals.
-        blocks: How many of them there are.
-        notes: What the user should know of this result.
-        settings: The settings.
-    """
-
-    metrics: DetectionMetrics
-    predicted: gpd.GeoDataFrame
-    truth: gpd.GeoDataFrame
-    pairing: Pairing
-    picked: OperatingPoint | None
-    scored: bool
-    frame: str
-    block_m: float
-    blocks: int
-    notes: tuple[str, ...]
-    settings: EvaluateSettings
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not defined is None."""
-        from geodetect.assessment.evaluate.result import evaluation_values
-
-        return evaluation_values(self)
-
-    def error_tables(self) -> dict[str, gpd.GeoDataFrame]:
-        """Layers ``true``, ``false`` and ``missed``; see ``error_layers.error_tables``."""
-        from geodetect.assessment.evaluate.error_layers import error_tables
-
-        return error_tables(self)
-
-    def write_errors(self, path: PathLike, *, overwrite: bool = False) -> Path:
-        """Write these layers, with styles, to a GeoPackage."""
-        from geodetect.assessment.evaluate.error_layers import write_errors
-
-        return write_errors(self, path, overwrite=overwrite)
-
-    def write_plots(self, folder: PathLike, *, overwrite: bool = False) -> list[Path]:
-        """Write curves of precision, recall and F1 of each class as PNG."""
-        from geodetect.assessment.evaluate.plots import write_plots
-
-        return write_plots(self, folder, overwrite=overwrite)
-
-
 def evaluate(
-    predicted: Layer,
+    predictions: Layer,
     truth: Layer | Sequence[Layer],
     settings: EvaluateSettings | None = None,
 ) -> Evaluation:
-    """Compare detections with the truth, object by object, over the whole scene.
+    """Compare predictions with the truth, object by object, over the whole scene.
 
-    In descending score order each detection takes the free object of its class with the highest
+    In descending score order each prediction takes the free object of its class with the highest
     IoU of their bounding boxes, from ``settings.iou`` on, or the nearest one within
-    ``settings.distance``. Objects that are seen twice are found once and give one false alarm.
+    ``settings.distance``. Objects that are detected twice are one true and one false positive.
     Average precisions are those of COCO (Lin et al. 2014), with the scene as one image and no limit
     on detections. Boxes are drawn along the sides of the predictions (``comparison_grid``), and
-    intervals are found by drawing blocks of ground (``geodetect.assessment.evaluate.bootstrap``).
+    intervals are a bootstrap over blocks of ground (``geodetect.assessment.evaluate.bootstrap``).
 
     Args:
-        predicted: Detections: a vector file of any format and CRS, or a table. Without a column of
-            scores all are equally sure; without one of classes, all are of one class.
+        predictions: A vector file of any format and CRS, or a table. Without a column of scores all
+            are equally sure; without one of classes, all are of one class.
         truth: Objects: polygons, or points with ``settings.distance``. One file, table, or several.
         settings: See ``EvaluateSettings``.
 
-    Returns:
-        The figures, and the layers behind them.
-
     Raises:
-        InputError: A layer cannot be used, the layers lie far apart, or the settings ask for
-            something they do not have.
+        InputError: A layer cannot be used, the layers lie far apart, or the settings need scores
+            or classes that the layers lack.
     """
     settings = settings or EvaluateSettings()
-    found = read_predictions(predicted, crs=settings.pred_crs, score_field=settings.score_field)
-    wanted = read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field)
-    return _evaluate(found, wanted, settings)
+    return _evaluate_tables(
+        read_predictions(predictions, crs=settings.pred_crs, score_field=settings.score_field),
+        read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field),
+        settings,
+    )
 
 
 def evaluate_model(
@@ -138,9 +82,9 @@ def evaluate_model(
     predict_settings: PredictSettings | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Run a model on rasters and compare what it finds with labels.
+    """Run a model on rasters and compare its predictions with labels.
 
-    Detections are made down to a score of 0.05, before calibration, for the curves; counts are
+    Predictions are made down to a score of 0.05, before calibration, for the curves; counts are
     those at ``settings.conf``, else at the threshold of the model. Labels count where there is
     imagery.
 
@@ -148,12 +92,9 @@ def evaluate_model(
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         rasters: Files, folders of rasters or URLs; one or several.
         labels: The truth, as for ``evaluate``.
-        settings: See ``EvaluateSettings``. ``area`` also limits where the model looks.
+        settings: See ``EvaluateSettings``. ``area`` also limits the prediction.
         predict_settings: See ``PredictSettings``; ``conf`` and ``aoi`` are set here.
-        progress: Told of every batch.
-
-    Returns:
-        The figures, and the layers behind them, as of ``evaluate``.
+        progress: Called after every batch.
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read.
@@ -165,60 +106,57 @@ def evaluate_model(
     from geodetect.model.file import load_card
 
     settings = settings or EvaluateSettings()
-    wanted = read_truth(labels, crs=settings.truth_crs, class_field=settings.class_field)
+    truth = read_truth(labels, crs=settings.truth_crs, class_field=settings.class_field)
     card = load_card(model) if isinstance(model, str | os.PathLike) else model.card
     conf = card.conf if settings.conf is None else settings.conf
     least = calibrated_score(LEAST_CONF, card.calibration)
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
     run = (predict_settings or PredictSettings()).model_copy(update=changes)
     detector, tally = as_detector(model, run), RunSummary()
-    found = predict(rasters, detector, settings=run, progress=progress, tally=tally)
-    ground = coverage_table(tally.coverage)
-    seen = shapely.union_all(ground.geometry[ground["status"] == LOOKED_AT])
+    predictions = predict(rasters, detector, settings=run, progress=progress, tally=tally)
+    coverage = coverage_table(tally.coverage)
+    searched = shapely.union_all(coverage.geometry[coverage["status"] == LOOKED_AT])
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
-    return _evaluate(found, wanted, settings, seen=seen)
+    return _evaluate_tables(predictions, truth, settings, searched=searched)
 
 
-def _evaluate(
-    found: gpd.GeoDataFrame,
-    wanted: gpd.GeoDataFrame,
+def _evaluate_tables(
+    predictions: gpd.GeoDataFrame,
+    truth: gpd.GeoDataFrame,
     settings: EvaluateSettings,
     *,
-    seen: shapely.Geometry | None = None,
+    searched: shapely.Geometry | None = None,
 ) -> Evaluation:
-    """Compare layers.
-
-    Args:
-        found: Detections.
-        wanted: Objects.
-        settings: The user's wishes.
-        seen: Ground that was looked at, in the CRS of the detections; None: all.
-    """
-    criterion = Criterion(settings.iou, settings.distance)
+    """Compare layers; ``searched`` is the searched area in the CRS of the predictions."""
+    criterion = MatchCriterion(settings.iou, settings.distance)
     by_class = False if settings.ignore_classes else None
-    if settings.pick_threshold and not is_scored(found):
+    has_scores = "score" in predictions
+    if settings.pick_threshold and not has_scores:
         raise InputError(
             "the predictions have no scores, so there is no threshold to pick; name the column of "
-            "scores with --score-field, or leave --pick-threshold away"
+            "scores with `score_field`, or leave `pick_threshold` away"
         )
-    sides = align(found, wanted, crs=settings.crs, by_centre=settings.distance is not None)
-    gap_m = check_nearness(sides)
-    pairing = pair(sides, criterion, by_class=by_class)
-    inside = _inside(sides, settings, found, seen)
-    if inside is not None:
-        sides = limited(sides, pairing.pooled.chosen.truth_of, inside=inside)
-        pairing = pair(sides, criterion, by_class=by_class)
-    picked = None
+    layers = align_layers(
+        predictions, truth, crs=settings.crs, by_centre=settings.distance is not None
+    )
+    gap_m = check_distance(layers, (PREDICTIONS, TRUTH))
+    layer_matches = match_layers(layers, criterion, by_class=by_class)
+    is_inside = _centres_inside(layers, settings, predictions, searched)
+    if is_inside is not None:
+        truth_of = layer_matches.pooled.matches.truth_of
+        layers = restrict_layers(layers, truth_of, is_inside=is_inside)
+        layer_matches = match_layers(layers, criterion, by_class=by_class)
+    picked, conf = None, settings.conf
     if settings.pick_threshold:
-        curve = precision_recall_curve(pairing.pooled.chosen)
+        curve = precision_recall_curve(layer_matches.pooled.matches)
         picked = pick_threshold(curve, settings.pick_threshold)
-    usual = None if picked is None else picked.score_threshold
-    blocks = ground_blocks(pairing, settings.block)
-    metrics = measure(
-        pairing,
-        rows=(len(found), len(wanted)),
-        conf=usual if settings.conf is None else settings.conf,
+        conf = picked.score_threshold if conf is None else conf
+    blocks = cut_blocks(layer_matches, settings.block)
+    metrics = compute_metrics(
+        layer_matches,
+        n_rows=(len(predictions), len(truth)),
+        conf=conf,
         edges_m=settings.sizes,
         blocks=blocks,
         resamples=settings.resamples,
@@ -226,38 +164,40 @@ def _evaluate(
     )
     return Evaluation(
         metrics=metrics,
-        predicted=found,
-        truth=wanted,
-        pairing=pairing,
+        predictions=predictions,
+        truth=truth,
+        layer_matches=layer_matches,
         picked=picked,
-        scored=is_scored(found),
-        frame=frame_name(sides.grid),
+        grid_name=grid_name(layers.grid),
         block_m=blocks.side_m,
         blocks=blocks.count,
-        notes=notes_on(pairing, metrics, gap_m=gap_m, is_scored=is_scored(found)),
+        caveats=find_caveats(layer_matches, metrics, gap_m=gap_m, has_scores=has_scores),
         settings=settings,
     )
 
 
-def _inside(
-    sides: Sides,
+def _centres_inside(
+    layers: AlignedLayers,
     settings: EvaluateSettings,
-    found: gpd.GeoDataFrame,
-    seen: shapely.Geometry | None,
+    predictions: gpd.GeoDataFrame,
+    searched: shapely.Geometry | None,
 ) -> tuple[BoolArray, BoolArray] | None:
-    """Whose centres are where the truth is known and the model looked; None: there is no limit."""
+    """Return True for centres in the area of the truth and in the searched area; None: no limit."""
     limits = []
     if settings.area is not None:
-        limits.append(centres_in(sides, *read_area(settings.area)))
-    if seen is not None:
-        limits.append(centres_in(sides, seen, found.crs))
+        limits.append(centres_in_area(layers, *read_area(settings.area)))
+    if searched is not None:
+        limits.append(centres_in_area(layers, searched, predictions.crs))
     if not limits:
         return None
-    detections, objects = (np.logical_and.reduce(masks) for masks in zip(*limits, strict=True))
-    if (len(detections) or len(objects)) and not (detections.any() or objects.any()):
-        where = "on the imagery" if settings.area is None else f"in --area {settings.area}"
+    is_inside, is_truth_inside = (
+        np.logical_and.reduce(masks) for masks in zip(*limits, strict=True)
+    )
+    n_inside = is_inside.sum() + is_truth_inside.sum()
+    if (len(is_inside) or len(is_truth_inside)) and not n_inside:
+        where = "on the imagery" if settings.area is None else f"in `area` {settings.area}"
         raise InputError(
-            f"none of {len(detections):,} detections and {len(objects):,} objects lies {where}; "
-            f"check that they show the same place"
+            f"none of {len(is_inside):,} detections and {len(is_truth_inside):,} objects lies "
+            f"{where}; check that they show the same place"
         )
-    return detections, objects
+    return is_inside, is_truth_inside

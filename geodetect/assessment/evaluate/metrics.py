@@ -1,4 +1,4 @@
-"""How well a layer of detections agrees with a layer of truth."""
+"""Detection metrics of matched predictions, by class and of all classes together."""
 
 from __future__ import annotations
 
@@ -10,36 +10,34 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.evaluate.bootstrap import Blocks, ClassDraws, ClassIntervals, Interval
+from geodetect.assessment.evaluate.bootstrap import (
+    BootstrapBlocks,
+    ClassDraws,
+    ClassIntervals,
+    Interval,
+)
 from geodetect.assessment.evaluate.precision_recall import (
     OperatingPoint,
     PrecisionRecallCurve,
     average_precision,
     precision_recall_curve,
 )
-from geodetect.assessment.evaluate.size_bins import SizeBin, bin_of, found_at, size_bins, size_edges
-from geodetect.assessment.matching.alignment import align, centres_in, limited
+from geodetect.assessment.evaluate.size_bins import (
+    SizeBin,
+    assign_bins,
+    count_by_size,
+    detected_mask,
+    size_edges,
+)
+from geodetect.assessment.matching.alignment import align_layers, centres_in_area, restrict_layers
 from geodetect.assessment.matching.class_matching import (
     COCO_IOUS,
-    ClassPairing,
-    Criterion,
-    Pairing,
-    pair,
+    ClassMatches,
+    LayerMatches,
+    MatchCriterion,
+    match_layers,
 )
 from geodetect.types import BoolArray, FloatArray, IntArray
-
-__all__ = [
-    "COCO_IOUS",
-    "ClassMetrics",
-    "DetectionMetrics",
-    "OperatingPoint",
-    "PrecisionRecallCurve",
-    "average_precision",
-    "evaluate_tables",
-    "measure",
-    "precision_recall_curve",
-]
-
 
 OUTSIDE = -2
 COCO_75 = COCO_IOUS.index(0.75)
@@ -48,20 +46,20 @@ PRECISIONS = ("ap", "ap50", "ap75", "ap50_95")
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class is detected.
+    """Detection metrics of one class.
 
     Args:
         class_name: Name of the class.
-        n_predicted: Number of detections.
-        n_truth: Number of objects.
+        n_predicted: Number of predictions.
+        n_truth: Number of true objects.
         ap: Average precision by the criterion asked for; NaN without objects.
-        ap50: Average precision at an IoU of 0.5; NaN without objects or where something has no
+        ap50: Average precision at an IoU of 0.5; NaN without objects or where a row has no
             extent. The same holds for the next two.
         ap75: Average precision at an IoU of 0.75.
         ap50_95: Mean of the average precisions at 0.50, 0.55, ... 0.95.
         at_threshold: Counts at the score threshold asked for.
         best_f1: Counts at the score threshold with the highest F1.
-        curve: Precision and recall after each detection, by the criterion asked for.
+        curve: Precision and recall after each prediction, by the criterion asked for.
         sizes: Recall by size at the score threshold asked for.
         intervals: 95 % intervals, if they were asked for.
     """
@@ -82,23 +80,23 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """How well detections agree with truth.
+    """Detection metrics of all classes.
 
     Args:
         classes: Metrics by class, in alphabetical order; one entry if classes were ignored.
-        overall: All classes: counts, rates and sizes of all detections together, matched within
+        overall: All classes: counts, rates and sizes of all predictions together, matched within
             their classes; average precisions as means over the classes that have objects.
-        criterion: When a detection can show an object.
-        score_threshold: Least score of a detection that counts in ``at_threshold``.
+        criterion: Condition for a match.
+        score_threshold: Least score of a prediction that counts in ``at_threshold``.
         size_edges_m: Limits of the size bins.
         truth_of: ``int64[N]`` for each row of the predictions the row of the truth it matches;
-            -1 for a false alarm, -2 for a row that does not count.
-        truth_inside: ``bool[M]`` which rows of the truth count.
+            -1 for a false positive, -2 for a row that does not count.
+        truth_inside: ``bool[M]`` rows of the truth that count.
     """
 
     classes: tuple[ClassMetrics, ...]
     overall: ClassMetrics
-    criterion: Criterion
+    criterion: MatchCriterion
     score_threshold: float
     size_edges_m: tuple[float, ...]
     truth_of: IntArray
@@ -110,18 +108,13 @@ class DetectionMetrics:
         return self.criterion.iou
 
     @property
-    def mean_ap50(self) -> float:
-        """Mean of ``ap50`` over the classes that have objects."""
-        return self.overall.ap50
-
-    @property
-    def mean_ap50_95(self) -> float:
-        """Mean of ``ap50_95`` over the classes that have objects."""
-        return self.overall.ap50_95
+    def class_rows(self) -> tuple[ClassMetrics, ...]:
+        """Rows of tables and plots: all classes, and ``overall`` if there are several."""
+        return self.classes if len(self.classes) == 1 else (*self.classes, self.overall)
 
 
 def evaluate_tables(
-    predicted: gpd.GeoDataFrame,
+    predictions: gpd.GeoDataFrame,
     truth: gpd.GeoDataFrame,
     *,
     iou: float = 0.5,
@@ -132,187 +125,164 @@ def evaluate_tables(
     by_class: bool | None = None,
     crs: str | None = None,
 ) -> DetectionMetrics:
-    """Compare two layers by the bounding boxes of their geometries; see ``evaluate`` for more.
+    """Compare two tables by the bounding boxes of their geometries; see ``evaluate`` for more.
 
     Args:
-        predicted: Detections: geometry and, if present, ``score`` (else all are equally sure) and
-            ``class``.
-        truth: Objects: geometry and, if present, ``class``.
+        predictions: Geometry and, if present, ``score`` (else all are 1) and ``class``.
+        truth: Geometry and, if present, ``class``.
         iou: Least IoU of a match in counts.
         distance_m: Greatest distance of centres of a match on the ground, instead of ``iou``.
-        conf: Score threshold of the counts; None: all detections.
-        area: Count only what has its centre in or on this polygon.
+        conf: Score threshold of the counts; None: all predictions.
+        area: Count only rows with their centre in or on this polygon.
         area_crs: CRS of the area; None: that of the predictions.
-        by_class: Compare classes, or ignore them; None: by the rule of ``pair``.
+        by_class: Compare classes, or ignore them; None: by the rule of ``match_layers``.
         crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
 
     Raises:
         LabelError: A layer has no extent, or the layers share none of their classes.
         GeoreferenceError: Only one of the layers has a CRS.
     """
-    criterion = Criterion(iou, distance_m)
-    sides = align(predicted, truth, crs=crs, by_centre=distance_m is not None)
+    criterion = MatchCriterion(iou, distance_m)
+    layers = align_layers(predictions, truth, crs=crs, by_centre=distance_m is not None)
     if area is not None:
-        inside = centres_in(sides, area, area_crs or predicted.crs)
-        everything = pair(sides, criterion, by_class=by_class).pooled.chosen
-        sides = limited(sides, everything.truth_of, inside=inside)
-    pairing = pair(sides, criterion, by_class=by_class)
-    return measure(pairing, conf=conf, rows=(len(predicted), len(truth)))
+        is_inside = centres_in_area(layers, area, area_crs or predictions.crs)
+        matches = match_layers(layers, criterion, by_class=by_class).pooled.matches
+        layers = restrict_layers(layers, matches.truth_of, is_inside=is_inside)
+    layer_matches = match_layers(layers, criterion, by_class=by_class)
+    return compute_metrics(layer_matches, conf=conf, n_rows=(len(predictions), len(truth)))
 
 
-def measure(
-    pairing: Pairing,
+def compute_metrics(
+    layer_matches: LayerMatches,
     *,
-    rows: tuple[int, int],
+    n_rows: tuple[int, int],
     conf: float | None = None,
     edges_m: Sequence[float] | None = None,
-    blocks: Blocks | None = None,
+    blocks: BootstrapBlocks | None = None,
     resamples: int = 0,
     seed: int = 0,
 ) -> DetectionMetrics:
-    """The figures of matched detections.
+    """Compute the metrics of matched predictions.
 
     Args:
-        pairing: What was matched.
-        rows: Number of rows of the two whole layers.
-        conf: Score threshold of the counts; None: all detections.
+        layer_matches: Matches of predictions and truth.
+        n_rows: Number of rows of the two whole layers.
+        conf: Score threshold of the counts; None: all predictions.
         edges_m: Limits between the size bins; None: see ``size_edges``.
-        blocks: Blocks of ground; with at least two of them figures get intervals.
+        blocks: Blocks of ground; with at least two of them metrics get intervals.
         resamples: How often blocks are drawn for intervals.
-        seed: Start of all randomness.
+        seed: Random seed.
     """
-    rules = _Rules.of(pairing, conf, edges_m, blocks=blocks, resamples=resamples, seed=seed)
-    classes = [_of_class(one, rules) for one in pairing.classes]
+    layers = layer_matches.layers
+    scores = layers.predictions.scores
+    threshold = conf if conf is not None else float(scores.min()) if len(scores) else 0.0
+    sizes_m = np.full(len(layers.truth), np.nan)
+    if layers.grid.crs is not None and not layers.truth.is_flat.any():
+        sizes_m = layers.truth_sizes_m()
+    edges = size_edges(sizes_m) if edges_m is None else (0.0, *edges_m, np.inf)
+    bins = assign_bins(sizes_m, edges)
+
+    entries, pooled = layer_matches.classes, layer_matches.pooled
+    classes = [_class_metrics(entry, threshold, bins, edges) for entry in entries]
     overall = classes[0]
     if len(classes) > 1:
         overall = replace(
-            _of_class(pairing.pooled, rules),
-            ap=_mean([one.ap for one in classes]),
-            ap50=_mean([one.ap50 for one in classes]),
-            ap75=_mean([one.ap75 for one in classes]),
-            ap50_95=_mean([one.ap50_95 for one in classes]),
+            _class_metrics(pooled, threshold, bins, edges),
+            ap=_mean([entry.ap for entry in classes]),
+            ap50=_mean([entry.ap50 for entry in classes]),
+            ap75=_mean([entry.ap75 for entry in classes]),
+            ap50_95=_mean([entry.ap50_95 for entry in classes]),
         )
-    if rules.weights is not None:
-        drawn = [_drawn_precisions(one, rules) for one in pairing.classes]
-        together = {name: _mean_of_draws([one[name] for one in drawn]) for name in PRECISIONS}
-        overall = _with_intervals(overall, pairing.pooled, rules, together)
-        each = zip(classes, pairing.classes, drawn, strict=True)
-        classes = [_with_intervals(c, one, rules, draws) for c, one, draws in each]
+    if blocks is not None and blocks.count > 1 and resamples > 0:
+        weights = blocks.draw(resamples, seed)
+        draws = [ClassDraws.from_blocks(entry, blocks, weights) for entry in entries]
+        drawn = [_drawn_precisions(d, entry) for d, entry in zip(draws, entries, strict=True)]
+        drawn_means = {name: _mean_of_draws([d[name] for d in drawn]) for name in PRECISIONS}
+        pooled_draws = ClassDraws.from_blocks(pooled, blocks, weights)
+        overall = _with_intervals(overall, pooled, pooled_draws, drawn_means, bins)
+        classes = [
+            _with_intervals(*row, bins) for row in zip(classes, entries, draws, drawn, strict=True)
+        ]
+
+    truth_of = np.full(n_rows[0], OUTSIDE, dtype=np.int64)
+    truth_row = np.append(layers.truth.rows, -1)  # -1, no match, picks the last
+    truth_of[layers.predictions.rows] = truth_row[pooled.matches.truth_of]
     return DetectionMetrics(
         tuple(classes),
         overall,
-        pairing.criterion,
-        rules.threshold,
-        rules.edges,
-        _in_table_rows(pairing, rows[0]),
-        np.isin(np.arange(rows[1]), pairing.sides.truth.rows),
+        layer_matches.criterion,
+        threshold,
+        edges,
+        truth_of,
+        np.isin(np.arange(n_rows[1]), layers.truth.rows),
     )
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """What all classes are measured by."""
-
-    threshold: float
-    edges: tuple[float, ...]
-    bins: IntArray  # of all objects
-    blocks: Blocks | None
-    weights: FloatArray | None  # how often blocks are drawn
-
-    @classmethod
-    def of(
-        cls,
-        pairing: Pairing,
-        conf: float | None,
-        edges_m: Sequence[float] | None,
-        *,
-        blocks: Blocks | None,
-        resamples: int,
-        seed: int,
-    ) -> _Rules:
-        sides = pairing.sides
-        scores = sides.predicted.scores
-        threshold = conf if conf is not None else float(scores.min()) if len(scores) else 0.0
-        sizes_m = np.full(len(sides.truth), np.nan)
-        if sides.grid.crs is not None and not sides.truth.flat.any():
-            sizes_m = sides.truth_sizes_m()
-        edges = size_edges(sizes_m) if edges_m is None else (0.0, *edges_m, np.inf)
-        enough = blocks is not None and blocks.count > 1 and resamples > 0
-        weights = blocks.drawn(resamples, seed) if blocks is not None and enough else None
-        return cls(threshold, edges, bin_of(sizes_m, edges), blocks, weights)
-
-    def draws(self, one: ClassPairing) -> ClassDraws:
-        if self.blocks is None or self.weights is None:
-            raise ValueError("there are no blocks to draw")
-        return ClassDraws.of(one, self.blocks, self.weights)
-
-
-def _of_class(one: ClassPairing, rules: _Rules) -> ClassMetrics:
-    """Figures of one class from its matches, without intervals."""
-    coco = _coco_precisions(one)
-    curve = precision_recall_curve(one.chosen)
-    found = found_at(one.chosen, rules.threshold)
+def _class_metrics(
+    entry: ClassMatches, threshold: float, bins: IntArray, edges: tuple[float, ...]
+) -> ClassMetrics:
+    """Return the metrics of one class, without intervals."""
+    coco = _coco_precisions(entry)
+    curve = precision_recall_curve(entry.matches)
     return ClassMetrics(
-        class_name=one.name,
-        n_predicted=len(one.chosen.scores),
-        n_truth=one.chosen.n_truth,
-        ap=average_precision(one.chosen),
+        class_name=entry.name,
+        n_predicted=len(entry.matches.scores),
+        n_truth=entry.matches.n_truth,
+        ap=average_precision(entry.matches),
         ap50=coco[0],
         ap75=coco[COCO_75],
         ap50_95=float(np.mean(coco)),
-        at_threshold=curve.at(rules.threshold),
+        at_threshold=curve.at(threshold),
         best_f1=curve.best_f1(),
         curve=curve,
-        sizes=size_bins(rules.bins[one.truth], found, rules.edges),
+        sizes=count_by_size(bins[entry.truth], detected_mask(entry.matches, threshold), edges),
     )
 
 
-def _coco_precisions(one: ClassPairing) -> list[float]:
-    return [average_precision(matches) for matches in one.coco] or [float("nan")] * len(COCO_IOUS)
+def _coco_precisions(entry: ClassMatches) -> list[float]:
+    """Return the average precision at each of ``COCO_IOUS``; NaN where a row has no extent."""
+    return [average_precision(matches) for matches in entry.coco] or [np.nan] * len(COCO_IOUS)
 
 
-def _drawn_precisions(one: ClassPairing, rules: _Rules) -> dict[str, FloatArray]:
-    """Average precisions in each draw of blocks, by name of the figure."""
-    draws = rules.draws(one)
-    ap = draws.average_precision(one.chosen, average_precision(one.chosen))
+def _drawn_precisions(draws: ClassDraws, entry: ClassMatches) -> dict[str, FloatArray]:
+    """Return the average precisions in each draw of blocks, by name of the metric."""
+    ap = draws.average_precisions(entry.matches, average_precision(entry.matches))
     coco = [
-        draws.average_precision(matches, value)
-        for matches, value in zip(one.coco, _coco_precisions(one), strict=False)
+        draws.average_precisions(matches, value)
+        for matches, value in zip(entry.coco, _coco_precisions(entry), strict=False)
     ] or [np.full(len(ap), np.nan)] * len(COCO_IOUS)
     return {"ap": ap, "ap50": coco[0], "ap75": coco[COCO_75], "ap50_95": np.mean(coco, axis=0)}
 
 
 def _with_intervals(
-    figures: ClassMetrics, one: ClassPairing, rules: _Rules, drawn: dict[str, FloatArray]
+    metrics: ClassMetrics,
+    entry: ClassMatches,
+    draws: ClassDraws,
+    drawn: dict[str, FloatArray],
+    bins: IntArray,
 ) -> ClassMetrics:
-    """The same figures with intervals."""
-    draws, bins = rules.draws(one), rules.bins[one.truth]
-    found = found_at(one.chosen, rules.threshold)
+    """Return the same metrics with intervals."""
+    threshold = metrics.at_threshold.score_threshold
+    is_detected = detected_mask(entry.matches, threshold)
     intervals = ClassIntervals(
-        **{name: Interval.of(values) for name, values in drawn.items()},
-        at_threshold=draws.point(one.chosen, figures.at_threshold.score_threshold),
-        best_f1=draws.point(one.chosen, figures.best_f1.score_threshold),
-        sizes=tuple(draws.recall(bins == i, found) for i in range(len(figures.sizes))),
+        **{name: Interval.from_draws(values) for name, values in drawn.items()},
+        at_threshold=draws.point_intervals(entry.matches, threshold),
+        best_f1=draws.point_intervals(entry.matches, metrics.best_f1.score_threshold),
+        sizes=tuple(
+            draws.recall_interval(bins[entry.truth] == number, is_detected)
+            for number in range(len(metrics.sizes))
+        ),
     )
-    return replace(figures, intervals=intervals)
-
-
-def _in_table_rows(pairing: Pairing, count: int) -> IntArray:
-    """Matches as rows of the two whole layers."""
-    sides = pairing.sides
-    rows = np.full(count, OUTSIDE, dtype=np.int64)
-    table_row = np.append(sides.truth.rows, -1)  # -1, no match, picks the last
-    rows[sides.predicted.rows] = table_row[pairing.pooled.chosen.truth_of]
-    return rows
+    return replace(metrics, intervals=intervals)
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Mean of the values that are numbers; NaN if none is."""
+    """Return the mean of the values that are numbers; NaN if none is."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def _mean_of_draws(values: Sequence[FloatArray]) -> FloatArray:
-    """Mean over classes in each draw; NaN in draws where a class has no objects."""
-    known = [one for one in values if not np.isnan(one).all()]
-    return np.mean(known, axis=0) if known else values[0]
+    """Return the mean over classes in each draw; NaN in draws where a class has no objects."""
+    defined = [draws for draws in values if not np.isnan(draws).all()]
+    return np.mean(defined, axis=0) if defined else values[0]

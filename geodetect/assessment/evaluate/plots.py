@@ -1,4 +1,4 @@
-"""Curves of precision, recall and F1, and reliability diagrams, as pictures."""
+"""Plots of precision, recall and F1, and reliability diagrams, as PNG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geodetect.assessment.evaluate.metrics import ClassMetrics
+from geodetect.assessment.evaluate.metrics import ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.evaluate.reliability import Reliability
 from geodetect.errors import OutputError
@@ -21,11 +21,9 @@ from geodetect.io.vector import qgis_style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from geodetect.assessment.evaluate.evaluation import Evaluation
-
 Draw = Callable[["Axes"], None]
 
-NAMES = ("precision-recall", "f1")  # what file names begin with
+NAMES = ("precision-recall", "f1")  # beginnings of file names
 INCHES, DPI = (6.0, 5.0), 150
 BLUE = qgis_style.hex_colour(qgis_style.BLUE)
 GREEN = qgis_style.hex_colour(qgis_style.GREEN)
@@ -35,22 +33,26 @@ EQUAL_F1 = (0.2, 0.4, 0.6, 0.8)
 
 
 def check_plots(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise now what `write_plots` would raise later.
+    """Raise the errors of `write_plots` before all the work.
 
     Raises:
         OutputError: The folder cannot be made or used, or holds such plots.
     """
     path = Path(folder).resolve()
     if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is not a folder; choose another one with --plots")
+        raise OutputError(f"{path} is not a folder; choose another one as `plots`")
     check_folder(path / NAMES[0] if path.is_dir() else path)
     old = [file for name in NAMES for file in path.glob(f"{name}*.png")]
     if old and not overwrite:
-        raise OutputError(f"{old[0]} already exists; replace it with --overwrite")
+        raise OutputError(f"{old[0]} already exists; set `overwrite` to replace it")
 
 
 def write_plots(
-    evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False
+    metrics: DetectionMetrics,
+    folder: str | os.PathLike[str],
+    *,
+    has_scores: bool,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write the curves of each class, and of all together if there are several.
 
@@ -59,8 +61,9 @@ def write_plots(
     over the threshold.
 
     Args:
-        evaluation: The figures.
-        folder: Made if it does not exist.
+        metrics: Metrics of an evaluation.
+        folder: Created if it does not exist.
+        has_scores: True if the predictions have scores; without them there are no curves.
         overwrite: Replace plots of earlier evaluations of the same classes.
 
     Returns:
@@ -72,16 +75,14 @@ def write_plots(
     check_plots(folder, overwrite=overwrite)
     path = Path(folder)
     path.mkdir(exist_ok=True)
-    metrics = evaluation.metrics
-    shown = metrics.classes if len(metrics.classes) == 1 else (*metrics.classes, metrics.overall)
+    stems = _file_stems([row.class_name for row in metrics.class_rows])
     written = []
-    for number, one in enumerate(shown):
-        stem = _file_stem(one.class_name, number, [c.class_name for c in shown])
+    for number, (row, stem) in enumerate(zip(metrics.class_rows, stems, strict=True)):
         average = "mean AP" if number == len(metrics.classes) else "AP"
-        label = average if evaluation.scored else None
-        draws: dict[str, Draw] = {NAMES[0]: partial(draw_precision_recall, one, label)}
-        if evaluation.scored:
-            draws[NAMES[1]] = partial(draw_f1, one)
+        label = average if has_scores else None
+        draws: dict[str, Draw] = {NAMES[0]: partial(draw_precision_recall, row, label)}
+        if has_scores:
+            draws[NAMES[1]] = partial(draw_f1, row)
         written += [
             save_plot(draw, path / f"{name}-{stem}.png", overwrite=overwrite)
             for name, draw in draws.items()
@@ -89,12 +90,12 @@ def write_plots(
     return written
 
 
-def draw_precision_recall(one: ClassMetrics, label: str | None, axes: Axes) -> None:
+def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) -> None:
     """Draw precision over recall.
 
     Args:
-        one: The figures of a class.
-        label: What its average precision is called; None: without scores there is only a point.
+        metrics: Metrics of a class.
+        label: Label of its average precision; None: without scores there is only a point.
         axes: Where to draw.
     """
     for f1 in EQUAL_F1:
@@ -102,31 +103,32 @@ def draw_precision_recall(one: ClassMetrics, label: str | None, axes: Axes) -> N
         axes.plot(recall, f1 * recall / (2 * recall - f1), color=GREY, linewidth=0.6, zorder=1)
         end = (1.02, f1 / (2 - f1))
         axes.annotate(f"F1 {f1:g}", end, color=GREY, fontsize=7, va="center", annotation_clip=False)
-    ends = one.curve.counts - 1
-    if label and one.n_truth:
-        recall, precision = one.curve.recall[ends], one.curve.precision[ends]
-        axes.plot(recall, precision, color=BLUE, label=f"{label} {one.ap:.3f}")
+    ends = metrics.curve.counts - 1
+    if label and metrics.n_truth:
+        recall, precision = metrics.curve.recall[ends], metrics.curve.precision[ends]
+        axes.plot(recall, precision, color=BLUE, label=f"{label} {metrics.ap:.3f}")
+    best, at = metrics.best_f1, metrics.at_threshold
     if label:
-        _mark(axes, one.best_f1, f"{_point_text(one.best_f1)}, the highest", look=(VERMILLION, "o"))
-    at = one.at_threshold
-    _mark(axes, at, _point_text(at) if label else f"F1 {at.f1:.3f}", look=(GREEN, "D"))
-    finish(axes, _counts(one), "Recall", "Precision")
+        _draw_point(axes, best, f"{_point_text(best)}, the highest", colour=VERMILLION, marker="o")
+    text = _point_text(at) if label else f"F1 {at.f1:.3f}"
+    _draw_point(axes, at, text, colour=GREEN, marker="D")
+    finish_axes(axes, _counts_title(metrics), "Recall", "Precision")
     axes.set_xlim(0, 1.01)
 
 
-def draw_f1(one: ClassMetrics, axes: Axes) -> None:
+def draw_f1(metrics: ClassMetrics, axes: Axes) -> None:
     """Draw precision, recall and F1 over the score threshold."""
-    counts, scores = one.curve.counts, one.curve.scores
-    right = one.curve.true_positives[counts - 1]
+    counts, scores = metrics.curve.counts, metrics.curve.scores
+    tp = metrics.curve.true_positives[counts - 1]
     thresholds = scores[counts - 1]
-    f1 = 2 * right / (counts + one.n_truth)
+    f1 = 2 * tp / (counts + metrics.n_truth)
     for values, colour, width, label in (
-        (right / counts, BLUE, 1.0, "Precision"),
-        (right / max(one.n_truth, 1), GREEN, 1.0, "Recall"),
+        (tp / counts, BLUE, 1.0, "Precision"),
+        (tp / max(metrics.n_truth, 1), GREEN, 1.0, "Recall"),
         (f1, VERMILLION, 2.0, "F1"),
     ):
         axes.plot(thresholds, values, color=colour, linewidth=width, label=label)
-    best, at = one.best_f1, one.at_threshold
+    best, at = metrics.best_f1, metrics.at_threshold
     axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_point_text(at))
     if best.true_positives:
         axes.axvline(
@@ -136,12 +138,12 @@ def draw_f1(one: ClassMetrics, axes: Axes) -> None:
             linestyle="--",
             label=f"{_point_text(best)}, the highest",
         )
-    finish(axes, _counts(one), "Score threshold", "")
+    finish_axes(axes, _counts_title(metrics), "Score threshold", "")
     axes.set_xlim(min(0.0, scores.min(initial=0)), max(1.0, scores.max(initial=1)))
 
 
 def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) -> None:
-    """Draw the share of right detections over their score, with 95 % intervals (Wilson 1927).
+    """Draw the precision of predictions over their score, with 95 % intervals (Wilson 1927).
 
     Args:
         curves: Up to three by their names; the last one in front and with intervals.
@@ -150,33 +152,31 @@ def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) 
     """
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="As stated")
     colours = dict(zip(curves, (GREY, BLUE, VERMILLION)[-len(curves) :], strict=True))
-    for name, one in curves.items():
-        filled = one.counts > 0
-        text = f"{name}: error {one.expected_error:.3f}"
-        points = one.scores[filled], one.right[filled]
+    for name, curve in curves.items():
+        is_filled = curve.counts > 0
+        text = f"{name}: error {curve.expected_calibration_error:.3f}"
+        points = curve.scores[is_filled], curve.precision[is_filled]
         axes.plot(*points, "o-", color=colours[name], markersize=5, label=text)
     front = list(curves.values())[-1]
-    for score, share, count in zip(front.scores, front.right, front.counts, strict=True):
+    for score, precision, count in zip(front.scores, front.precision, front.counts, strict=True):
         if count:
-            low, high = _wilson(round(share * count), int(count))
+            low, high = _wilson_interval(round(precision * count), int(count))
             axes.plot([score, score], [low, high], color=VERMILLION, linewidth=1)
             axes.annotate(f"{count:,}", (score, high), (0, 3), textcoords="offset points",
                           fontsize=7, ha="center", color=GREY)  # fmt: skip
-    finish(axes, title, "Score", "Share of right detections")
+    finish_axes(axes, title, "Score", "Share of right detections")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.06))
 
 
-def _wilson(right: int, count: int) -> tuple[float, float]:
+def _wilson_interval(tp: int, count: int) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    interval = binomtest(right, count).proportion_ci(method="wilson")
+    interval = binomtest(tp, count).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def _mark(axes: Axes, point: OperatingPoint, text: str, *, look: tuple[str, str]) -> None:
-    """An operating point, unless it has nothing right."""
+def _draw_point(axes: Axes, point: OperatingPoint, text: str, *, colour: str, marker: str) -> None:
     if point.true_positives:
-        colour, marker = look
         axes.plot(point.recall, point.precision, marker, color=colour, label=text, zorder=3)
 
 
@@ -184,12 +184,12 @@ def _point_text(point: OperatingPoint) -> str:
     return f"Score ≥ {point.score_threshold:.3g}: F1 {point.f1:.3f}"
 
 
-def _counts(one: ClassMetrics) -> str:
-    return f"{one.class_name}: {one.n_truth:,} objects, {one.n_predicted:,} detections"
+def _counts_title(metrics: ClassMetrics) -> str:
+    return f"{metrics.class_name}: {metrics.n_truth:,} objects, {metrics.n_predicted:,} detections"
 
 
-def finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    """Labels, grid and legend, as all plots have them, for values in 0..1."""
+def finish_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Add the labels, grid and legend of all plots, for values in 0..1."""
     axes.set_title(title, fontsize=10)
     axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
     axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
@@ -226,7 +226,10 @@ def save_plot(
     return path
 
 
-def _file_stem(name: str, number: int, names: list[str]) -> str:
-    """A class name that any file system takes, and no other class has."""
-    stems = [re.sub(r"[^\w-]+", "_", one).strip("_").lower() or "class" for one in names]
-    return stems[number] if stems.count(stems[number]) == 1 else f"{stems[number]}-{number + 1}"
+def _file_stems(names: list[str]) -> list[str]:
+    """Return class names that any file system takes, all different."""
+    stems = [re.sub(r"[^\w-]+", "_", name).strip("_").lower() or "class" for name in names]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem}-{number}"
+        for number, stem in enumerate(stems, start=1)
+    ]

@@ -1,4 +1,7 @@
-"""Scores that are shares of right detections: how far they are, and what makes them so."""
+"""Calibration of scores: reliability diagrams, expected calibration error and Platt scaling.
+
+A calibrated score is the fraction of true positives among predictions with that score.
+"""
 
 from __future__ import annotations
 
@@ -22,117 +25,119 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class Reliability:
-    """Scores and shares of right detections, in bins of equal width from 0 to 1.
+    """Scores and fractions of true positives in bins of equal width from 0 to 1.
 
     Args:
-        counts: ``int64[B]`` detections in each bin.
+        counts: ``int64[B]`` predictions in each bin.
         scores: ``float64[B]`` mean of their scores; NaN in empty bins.
-        right: ``float64[B]`` share of them that are right; NaN in empty bins.
+        precision: ``float64[B]`` fraction of true positives among them; NaN in empty bins.
     """
 
     counts: IntArray
     scores: FloatArray
-    right: FloatArray
+    precision: FloatArray
 
     @property
-    def expected_error(self) -> float:
-        """Expected calibration error: the mean difference of score and share, by detections.
+    def expected_calibration_error(self) -> float:
+        """Mean difference of score and precision, weighted by predictions; NaN without any.
 
-        Guo et al. (2017), "On calibration of modern neural networks". NaN without detections.
+        Guo et al. (2017), "On calibration of modern neural networks".
         """
         if not self.counts.sum():
             return float("nan")
-        difference = np.nan_to_num(np.abs(self.scores - self.right))
+        difference = np.nan_to_num(np.abs(self.scores - self.precision))
         return float((difference * self.counts).sum() / self.counts.sum())
 
 
 def reliability(
     scores: FloatArray, correct: BoolArray, *, least: float = 0.0, bins: int = BINS
 ) -> Reliability:
-    """Compare scores with shares of right detections.
+    """Compare scores with fractions of true positives.
 
     Args:
         scores: ``float64[N]`` in 0..1.
-        correct: ``bool[N]`` whether each detection is right.
-        least: Detections with lower scores do not count.
+        correct: ``bool[N]`` true positives.
+        least: Predictions with lower scores do not count.
         bins: Number of bins.
     """
-    sure = scores >= least
-    scores, correct = scores[sure], correct[sure]
+    is_counted = scores >= least
+    scores, correct = scores[is_counted], correct[is_counted]
     number = np.minimum((scores * bins).astype(np.int64), bins - 1)
     counts = np.bincount(number, minlength=bins)
-    filled = np.where(counts, counts, np.nan)
+    divisor = np.where(counts, counts, np.nan)
     return Reliability(
         counts,
-        np.bincount(number, scores, minlength=bins) / filled,
-        np.bincount(number, correct, minlength=bins) / filled,
+        np.bincount(number, scores, minlength=bins) / divisor,
+        np.bincount(number, correct, minlength=bins) / divisor,
     )
 
 
 def fit_calibration(
     scores: FloatArray, labels: NDArray[np.integer], correct: BoolArray, *, classes: int
 ) -> Calibration | None:
-    """What makes scores shares of right detections.
+    """Fit the calibration of scores by Platt scaling, class by class.
 
-    Classes with fewer than ``LEAST_OF_EACH_KIND`` right or wrong detections get the calibration of
+    Classes with fewer than ``LEAST_OF_EACH_KIND`` true or false positives get the calibration of
     all classes together.
 
     Args:
         scores: ``float64[N]`` in 0..1, as the network gives them.
         labels: ``int[N]`` index of the class.
-        correct: ``bool[N]`` whether each detection is right.
+        correct: ``bool[N]`` true positives.
         classes: Number of classes.
 
     Returns:
-        None where all classes together have too few right or wrong detections.
+        None if all classes together have too few true or false positives.
     """
     if not _is_enough(correct):
         return None
     logits = _logits(scores)
-    together = _platt(logits, correct)
-    lines = []
+    pooled = _fit_platt(logits, correct)
+    fits = []
     for label in range(classes):
-        own = labels == label
-        lines.append(_platt(logits[own], correct[own]) if _is_enough(correct[own]) else together)
-    return Calibration(slope=tuple(a for a, _ in lines), intercept=tuple(b for _, b in lines))
+        mask = labels == label
+        is_enough = _is_enough(correct[mask])
+        fits.append(_fit_platt(logits[mask], correct[mask]) if is_enough else pooled)
+    return Calibration(slope=tuple(a for a, _ in fits), intercept=tuple(b for _, b in fits))
 
 
 def apply_calibration(
     scores: FloatArray, labels: NDArray[np.integer], calibration: Calibration | None
 ) -> FloatArray:
-    """Calibrated scores, ``float64[N]``, from those that a network gives.
+    """Return calibrated scores, ``float64[N]``.
 
     Args:
-        scores: ``float64[N]`` in 0..1.
+        scores: ``float64[N]`` in 0..1, as the network gives them.
         labels: ``int[N]`` index of the class.
         calibration: None: scores stay as they are.
     """
-    return (
-        scores if calibration is None else calibrated_scores(_logits(scores), labels, calibration)
-    )
+    if calibration is None:
+        return scores
+    return calibrated_scores(_logits(scores), labels, calibration)
 
 
 def _logits(scores: FloatArray) -> FloatArray:
-    inner = np.clip(scores, *SCORE_LIMITS)
-    return np.asarray(np.log(inner / (1 - inner)))
+    clipped = np.clip(scores, *SCORE_LIMITS)
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def _is_enough(correct: BoolArray) -> bool:
     return bool(min(correct.sum(), (~correct).sum()) >= LEAST_OF_EACH_KIND)
 
 
-def _platt(logits: FloatArray, correct: BoolArray) -> tuple[float, float]:
-    """Slope and intercept with the highest likelihood.
+def _fit_platt(logits: FloatArray, correct: BoolArray) -> tuple[float, float]:
+    """Return the slope and intercept with the highest likelihood.
 
-    Platt (1999), with his targets, which are a little less than 1 and more than 0, and the loss in
-    the form of Lin, Lin and Weng (2007), "A note on Platt's probabilistic outputs", which does not
-    overflow.
+    Platt (1999), "Probabilistic outputs for support vector machines", with his targets a little
+    below 1 and above 0, and the loss in the form of Lin, Lin and Weng (2007), "A note on Platt's
+    probabilistic outputs", which does not overflow. Written here as scikit-learn, which has it
+    too, is no dependency.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    right, wrong = int(correct.sum()), int((~correct).sum())
-    target = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
+    tp, fp = int(correct.sum()), int((~correct).sum())
+    target = np.where(correct, (tp + 1) / (tp + 2), 1 / (fp + 2))
 
     def loss(line: FloatArray) -> tuple[float, FloatArray]:
         values = line[0] * logits + line[1]
@@ -141,6 +146,6 @@ def _platt(logits: FloatArray, correct: BoolArray) -> tuple[float, float]:
         return float(likelihood.mean()), np.array([(surplus * logits).mean(), surplus.mean()])
 
     bounds = ((LEAST_SLOPE, None), (None, None))
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    slope, intercept = np.round(found.x, DECIMALS).tolist()
+    fit = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    slope, intercept = np.round(fit.x, DECIMALS).tolist()
     return slope, intercept

@@ -1,103 +1,167 @@
-"""An evaluation as plain values for JSON."""
+"""Result of an evaluation: metrics, matches and caveats, with what can be written of them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
-from geodetect.assessment.evaluate.bootstrap import ClassIntervals, Interval, PointIntervals
-from geodetect.assessment.evaluate.metrics import PRECISIONS, ClassMetrics
+import geopandas as gpd
+
+from geodetect.assessment.evaluate import error_layers, plots
+from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
+from geodetect.assessment.evaluate.metrics import PRECISIONS, ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
-
-if TYPE_CHECKING:
-    from geodetect.assessment.evaluate.evaluation import Evaluation
+from geodetect.assessment.matching.class_matching import LayerMatches
+from geodetect.io.vector.geopackage import write_layers
+from geodetect.settings import EvaluateSettings
+from geodetect.types import PathLike
 
 DECIMALS = 6
 
 
-def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """The figures of an evaluation; what is not defined is None.
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Result of an evaluation.
 
-    Beside a figure, ``<name>_interval`` holds the ends of its 95 % interval.
+    Args:
+        metrics: Metrics by class and of all classes together.
+        predictions: Predictions as read; ``metrics.truth_of`` refers to its rows.
+        truth: True objects as read; with ``truth_row``, the row of the file.
+        layer_matches: Matches of predictions and truth.
+        picked: Counts at the threshold that ``pick_threshold`` asked for.
+        grid_name: Name of the grid along whose axes boxes were compared.
+        block_m: Side of the blocks of ground behind the intervals.
+        blocks: Number of these blocks.
+        caveats: Conditions that limit the meaning of the metrics.
+        settings: Settings of the evaluation.
     """
-    metrics, settings = evaluation.metrics, evaluation.settings
-    picked = evaluation.picked
-    return {
-        "iou": settings.iou if settings.distance is None else None,
-        "distance_m": settings.distance,
-        "boxes_along": evaluation.frame,
-        "scored": evaluation.scored,
-        "score_threshold": number(metrics.score_threshold),
-        "detections": metrics.overall.n_predicted,
-        "objects": metrics.overall.n_truth,
-        "overall": class_values(metrics.overall),
-        "classes": [class_values(one) for one in metrics.classes],
-        "picked": None if picked is None else {"rule": settings.pick_threshold} | _point(picked),
-        "intervals": {
-            "level": 0.95,
-            "block_m": number(evaluation.block_m),
-            "blocks": evaluation.blocks,
-            "resamples": settings.resamples,
-            "seed": settings.seed,
-        },
-        "notes": list(evaluation.notes),
-    }
+
+    metrics: DetectionMetrics
+    predictions: gpd.GeoDataFrame
+    truth: gpd.GeoDataFrame
+    layer_matches: LayerMatches
+    picked: OperatingPoint | None
+    grid_name: str
+    block_m: float
+    blocks: int
+    caveats: tuple[str, ...]
+    settings: EvaluateSettings
+
+    @property
+    def has_scores(self) -> bool:
+        """True if the predictions have scores, or else all are equally sure."""
+        return "score" in self.predictions
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the metrics for JSON; undefined values are None.
+
+        Beside a metric, ``<name>_interval`` holds the ends of its 95 % interval.
+        """
+        metrics, settings = self.metrics, self.settings
+        picked = None
+        if self.picked is not None:
+            picked = {"rule": settings.pick_threshold} | _point_values(self.picked)
+        return {
+            "iou": settings.iou if settings.distance is None else None,
+            "distance_m": settings.distance,
+            "comparison_grid": self.grid_name,
+            "has_scores": self.has_scores,
+            "score_threshold": _json_number(metrics.score_threshold),
+            "n_predicted": metrics.overall.n_predicted,
+            "n_truth": metrics.overall.n_truth,
+            "overall": _class_values(metrics.overall),
+            "classes": [_class_values(entry) for entry in metrics.classes],
+            "picked_threshold": picked,
+            "intervals": {
+                "level": 0.95,
+                "block_m": _json_number(self.block_m),
+                "blocks": self.blocks,
+                "resamples": settings.resamples,
+                "seed": settings.seed,
+            },
+            "caveats": list(self.caveats),
+        }
+
+    def error_tables(self) -> dict[str, gpd.GeoDataFrame]:
+        """Return the tables of true positives, false positives and false negatives."""
+        return error_layers.error_tables(
+            self.layer_matches,
+            self.predictions,
+            self.truth,
+            score_threshold=self.metrics.score_threshold,
+            default_class=self.metrics.classes[0].class_name,
+        )
+
+    def write_errors(self, path: PathLike, *, overwrite: bool = False) -> Path:
+        """Write the ``error_tables``, each with a style for QGIS, to a GeoPackage.
+
+        Raises:
+            InputError: Not a GeoPackage.
+            OutputError: The file exists, or it cannot be written.
+        """
+        layers = error_layers.style_error_tables(self.error_tables())
+        return write_layers(layers, path, overwrite=overwrite)
+
+    def write_plots(self, folder: PathLike, *, overwrite: bool = False) -> list[Path]:
+        """Write curves of precision, recall and F1 of each class as PNG.
+
+        Raises:
+            OutputError: The folder cannot be used, or holds such plots.
+        """
+        return plots.write_plots(
+            self.metrics, folder, has_scores=self.has_scores, overwrite=overwrite
+        )
 
 
-def class_values(one: ClassMetrics) -> dict[str, Any]:
-    """The figures of one class."""
-    intervals = one.intervals
+def _class_values(metrics: ClassMetrics) -> dict[str, Any]:
+    intervals = metrics.intervals
     values: dict[str, Any] = {
-        "class": one.class_name,
-        "detections": one.n_predicted,
-        "objects": one.n_truth,
+        "class": metrics.class_name,
+        "n_predicted": metrics.n_predicted,
+        "n_truth": metrics.n_truth,
     }
     for name in PRECISIONS:
-        values[name] = number(getattr(one, name))
-        values[f"{name}_interval"] = _ends(intervals, name)
-    at, best = (None, None) if intervals is None else (intervals.at_threshold, intervals.best_f1)
-    values["at_threshold"] = _point(one.at_threshold, at)
-    values["best_f1"] = _point(one.best_f1, best)
+        values[name] = _json_number(getattr(metrics, name))
+        values[f"{name}_interval"] = intervals and _interval_ends(getattr(intervals, name))
+    for name in ("at_threshold", "best_f1"):
+        values[name] = _point_values(getattr(metrics, name), getattr(intervals, name, None))
     values["by_size"] = [
         {
-            "from_m": number(size.low_m),
-            "to_m": number(size.high_m),
-            "objects": size.n_truth,
-            "found": size.n_found,
-            "recall": number(size.recall),
-            "recall_interval": None if intervals is None else _pair(intervals.sizes[i]),
+            "low_m": _json_number(size.low_m),
+            "high_m": _json_number(size.high_m),
+            "n_truth": size.n_truth,
+            "tp": size.tp,
+            "recall": _json_number(size.recall),
+            "recall_interval": intervals and _interval_ends(intervals.sizes[number]),
         }
-        for i, size in enumerate(one.sizes)
+        for number, size in enumerate(metrics.sizes)
     ]
     return values
 
 
-def number(value: float) -> float | None:
-    """A number that JSON has, rounded."""
-    return round(value, DECIMALS) if math.isfinite(value) else None
-
-
-def _point(point: OperatingPoint, intervals: PointIntervals | None = None) -> dict[str, Any]:
+def _point_values(point: OperatingPoint, intervals: PointIntervals | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "score_threshold": number(point.score_threshold),
-        "right": point.true_positives,
-        "false": point.false_positives,
-        "missed": point.false_negatives,
-        "precision": number(point.precision),
-        "recall": number(point.recall),
-        "f1": number(point.f1),
-        "count_error": number(point.count_error),
+        "score_threshold": _json_number(point.score_threshold),
+        "tp": point.true_positives,
+        "fp": point.false_positives,
+        "fn": point.false_negatives,
+        "precision": _json_number(point.precision),
+        "recall": _json_number(point.recall),
+        "f1": _json_number(point.f1),
+        "count_error": _json_number(point.count_error),
     }
     for field in fields(PointIntervals) if intervals else ():
-        values[f"{field.name}_interval"] = _pair(getattr(intervals, field.name))
+        values[f"{field.name}_interval"] = _interval_ends(getattr(intervals, field.name))
     return values
 
 
-def _ends(intervals: ClassIntervals | None, name: str) -> list[float] | None:
-    return None if intervals is None else _pair(getattr(intervals, name))
+def _interval_ends(interval: Interval) -> list[float] | None:
+    ends = [round(interval.low, DECIMALS), round(interval.high, DECIMALS)]
+    return ends if all(map(math.isfinite, ends)) else None
 
 
-def _pair(interval: Interval) -> list[float] | None:
-    ends = [number(interval.low), number(interval.high)]
-    return None if None in ends else ends  # type: ignore[return-value]
+def _json_number(value: float) -> float | None:
+    """Round a number; None for NaN and infinity, which JSON lacks."""
+    return round(value, DECIMALS) if math.isfinite(value) else None

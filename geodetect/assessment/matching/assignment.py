@@ -1,4 +1,4 @@
-"""The best one-to-one assignment of two sets of places."""
+"""Optimal one-to-one assignment of two sets of points (maximum cardinality, then least cost)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DENSE = 40_000  # entries up to which a full cost matrix is fastest
 
 
 def near_pairs(a: FloatArray, b: FloatArray, distance: float) -> tuple[IntArray, FloatArray]:
-    """All pairs of points within a distance, found with two k-d trees.
+    """Return all pairs of points within a distance, by two k-d trees.
 
     Args:
-        a: ``float64[N, D]`` points in a frame where straight lines are distances.
+        a: ``float64[N, D]`` points in coordinates where straight lines are distances.
         b: ``float64[M, D]``.
         distance: The greatest distance, included.
 
@@ -25,7 +25,7 @@ def near_pairs(a: FloatArray, b: FloatArray, distance: float) -> tuple[IntArray,
         distances.
 
     Raises:
-        InputError: There are so many that the distance cannot be meant.
+        InputError: There are so many pairs that the distance is a mistake.
     """
     from scipy.spatial import KDTree
 
@@ -36,7 +36,7 @@ def near_pairs(a: FloatArray, b: FloatArray, distance: float) -> tuple[IntArray,
     if count > MOST_PAIRS:
         raise InputError(
             f"a tolerance of {distance:g} m pairs each feature with {count / len(a):,.0f} others "
-            f"on average; expected less than their spacing: lower --tolerance"
+            f"on average; expected less than their spacing: lower `tolerance`"
         )
     near = trees[0].sparse_distance_matrix(trees[1], distance, output_type="ndarray")
     order = np.lexsort((near["j"], near["i"]))
@@ -45,12 +45,12 @@ def near_pairs(a: FloatArray, b: FloatArray, distance: float) -> tuple[IntArray,
 
 
 def assign(pairs: IntArray, costs: FloatArray) -> IntArray:
-    """Choose pairs so that nothing is in two of them: the most pairs, of these the least cost.
+    """Choose the most pairs without a row or column in two of them; of these the least cost.
 
     The graph of all pairs falls into connected components, each of which is solved by itself: by
     the shortest augmenting paths of Jonker and Volgenant (1987) on a full matrix (Crouse 2016) or,
     for large components, on a sparse one. It takes about as long as there are pairs unless the
-    components are very large, as when places lie closer together than the pairs reach.
+    components are very large, as when points lie closer together than the pairs reach.
 
     Args:
         pairs: ``int64[P, 2]`` row and column of each pair, without repetitions.
@@ -74,7 +74,7 @@ def assign(pairs: IntArray, costs: FloatArray) -> IntArray:
 
 
 def _assign_component(pairs: IntArray, costs: FloatArray) -> IntArray:
-    """Numbers of the chosen pairs of one connected component."""
+    """Return the numbers of the chosen pairs of one connected component."""
     rows, row = np.unique(pairs[:, 0], return_inverse=True)
     columns, column = np.unique(pairs[:, 1], return_inverse=True)
     fewest = min(len(rows), len(columns))
@@ -82,34 +82,34 @@ def _assign_component(pairs: IntArray, costs: FloatArray) -> IntArray:
         return np.array([np.argmin(costs)])
     offset = float(costs.max()) + 1.0  # makes every cost positive
     forbidden = 2 * offset * (fewest + 1)  # more than all pairs together
-    solve = _dense if len(rows) * len(columns) <= DENSE else _sparse
+    solve = _solve_dense if len(rows) * len(columns) <= DENSE else _solve_sparse
     return solve(np.stack([row, column]), costs + offset, forbidden)
 
 
-def _dense(places: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
-    """Solve on a full matrix; ``places`` ``[2, P]`` are row and column of each pair, from 0."""
+def _solve_dense(positions: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
+    """Solve on a full matrix; ``positions`` ``[2, P]`` are row and column of each pair."""
     from scipy.optimize import linear_sum_assignment
 
-    shape = tuple(places.max(axis=1) + 1)
+    shape = tuple(positions.max(axis=1) + 1)
     matrix, number = np.full(shape, forbidden), np.full(shape, -1)
-    matrix[tuple(places)] = costs
-    number[tuple(places)] = np.arange(len(costs))
-    found = number[linear_sum_assignment(matrix)]
-    return np.asarray(found[found >= 0])
+    matrix[tuple(positions)] = costs
+    number[tuple(positions)] = np.arange(len(costs))
+    chosen = number[linear_sum_assignment(matrix)]
+    return np.asarray(chosen[chosen >= 0])
 
 
-def _sparse(places: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
-    """As ``_dense``; each row may also take a column of its own, which stands for none."""
+def _solve_sparse(positions: IntArray, costs: FloatArray, forbidden: float) -> IntArray:
+    """Solve on a sparse matrix, in which each row also has a column that stands for no pair."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-    n_rows, n_columns = (places.max(axis=1) + 1).tolist()
-    row, column = places
-    none = np.arange(n_rows)
-    entries = np.append(row, none), np.append(column, n_columns + none)
+    n_rows, n_columns = (positions.max(axis=1) + 1).tolist()
+    row, column = positions
+    all_rows = np.arange(n_rows)
+    entries = np.append(row, all_rows), np.append(column, n_columns + all_rows)
     weights = np.append(costs, np.full(n_rows, forbidden))
     graph = csr_array((weights, entries), shape=(n_rows, n_columns + n_rows))
     matched = min_weight_full_bipartite_matching(graph)
-    taken = np.full(n_rows, -1)
-    taken[matched[0]] = matched[1]
-    return np.flatnonzero(taken[row] == column)
+    column_of = np.full(n_rows, -1)
+    column_of[matched[0]] = matched[1]
+    return np.flatnonzero(column_of[row] == column)

@@ -1,4 +1,4 @@
-"""Which detection shows which object, class by class."""
+"""Matching of predictions to the true objects of their class."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from functools import cached_property
 
 import numpy as np
 
-from geodetect.assessment.matching.alignment import NO_CLASS, Side, Sides
+from geodetect.assessment.matching.alignment import NO_CLASS, AlignedLayers, LayerBoxes
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, match_points
 from geodetect.errors import LabelError
 from geodetect.io.labels.label_set import DEFAULT_CLASS
-from geodetect.types import IntArray, ObjectArray
+from geodetect.types import IntArray
 
-Groups = dict[str, tuple[IntArray, IntArray]]
+ClassRows = dict[str, tuple[IntArray, IntArray]]
 
-NO_NAMES = (NO_CLASS, DEFAULT_CLASS)  # of layers that state no class
+NO_NAMES = (NO_CLASS, DEFAULT_CLASS)  # of layers without classes
 COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 
 @dataclass(frozen=True)
-class Criterion:
-    """When a detection can show an object.
+class MatchCriterion:
+    """Condition for a match of a prediction and an object.
 
     Args:
         iou: Least IoU of their boxes, unless there is a distance.
@@ -34,70 +34,74 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class ClassPairing:
-    """The matches of one class.
+class ClassMatches:
+    """Matches of one class.
 
     Args:
         name: Name of the class.
-        predicted: ``int64[N]`` its detections, as positions in ``Sides.predicted``.
-        truth: ``int64[M]`` its objects, as positions in ``Sides.truth``.
-        chosen: Matches by the criterion asked for, between positions in these two.
-        coco: Matches at the IoUs of COCO, ``COCO_IOUS``; none if something has no extent.
+        predicted: ``int64[N]`` its predictions, as positions in ``AlignedLayers.predictions``.
+        truth: ``int64[M]`` its objects, as positions in ``AlignedLayers.truth``.
+        matches: Matches by the criterion, between positions in these two.
+        coco: Matches at the IoUs of COCO, ``COCO_IOUS``; empty if a row has no extent.
     """
 
     name: str
     predicted: IntArray
     truth: IntArray
-    chosen: Matches
+    matches: Matches
     coco: tuple[Matches, ...]
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """The matches of all classes.
+class LayerMatches:
+    """Matches of all classes.
 
     Args:
-        sides: What was matched.
-        criterion: When a detection can show an object.
-        by_class: Whether classes were compared.
+        layers: Predictions and truth.
+        criterion: Condition for a match.
+        by_class: Predictions match objects of their class only.
         classes: In alphabetical order; one entry if classes were not compared.
     """
 
-    sides: Sides
-    criterion: Criterion
+    layers: AlignedLayers
+    criterion: MatchCriterion
     by_class: bool
-    classes: tuple[ClassPairing, ...]
+    classes: tuple[ClassMatches, ...]
 
     @cached_property
-    def pooled(self) -> ClassPairing:
-        """All classes as one, as matched within each."""
+    def pooled(self) -> ClassMatches:
+        """All classes as one, matched within their classes."""
         if len(self.classes) == 1:
             return self.classes[0]
-        chosen = self._pooled([one.chosen for one in self.classes])
-        by_iou = zip(*(one.coco for one in self.classes), strict=True)
-        coco = tuple(self._pooled(matches) for matches in by_iou)
-        predicted, truth = np.arange(len(self.sides.predicted)), np.arange(len(self.sides.truth))
-        return ClassPairing(NO_CLASS, predicted, truth, chosen, coco)
+        matches = self._pool([entry.matches for entry in self.classes])
+        by_iou = zip(*(entry.coco for entry in self.classes), strict=True)
+        coco = tuple(self._pool(at_iou) for at_iou in by_iou)
+        predicted = np.arange(len(self.layers.predictions))
+        truth = np.arange(len(self.layers.truth))
+        return ClassMatches(NO_CLASS, predicted, truth, matches, coco)
 
-    def _pooled(self, matches: Sequence[Matches]) -> Matches:
-        scores = self.sides.predicted.scores
+    def _pool(self, by_class: Sequence[Matches]) -> Matches:
+        scores = self.layers.predictions.scores
         truth_of, iou = np.full(len(scores), -1), np.zeros(len(scores))
-        for one, part in zip(self.classes, matches, strict=True):
-            truth_of[one.predicted[part.correct]] = one.truth[part.truth_of[part.correct]]
-            iou[one.predicted] = part.iou
-        return Matches(truth_of, iou, scores, len(self.sides.truth), matches[0].threshold)
+        for entry, matches in zip(self.classes, by_class, strict=True):
+            is_tp = matches.correct
+            truth_of[entry.predicted[is_tp]] = entry.truth[matches.truth_of[is_tp]]
+            iou[entry.predicted] = matches.iou
+        return Matches(truth_of, iou, scores, len(self.layers.truth), by_class[0].threshold)
 
 
-def pair(sides: Sides, criterion: Criterion, *, by_class: bool | None = None) -> Pairing:
-    """Match the detections of each class to its objects.
+def match_layers(
+    layers: AlignedLayers, criterion: MatchCriterion, *, by_class: bool | None = None
+) -> LayerMatches:
+    """Match the predictions of each class to its objects.
 
     Classes are compared (by name, whatever its case) if the layers share a name and together have
     several. If they share none, as "object" and "pool", classes are ignored, unless both layers
     have several: that is an error.
 
     Args:
-        sides: Detections and objects.
-        criterion: When a detection can show an object.
+        layers: Predictions and truth.
+        criterion: Condition for a match.
         by_class: Compare classes, or ignore them; None: by the rule above.
 
     Raises:
@@ -105,60 +109,70 @@ def pair(sides: Sides, criterion: Criterion, *, by_class: bool | None = None) ->
         InputError: A criterion that cannot be used.
         GeoreferenceError: A distance on the ground between layers without CRS.
     """
-    found, wanted = sides.predicted, sides.truth
-    compared = _is_by_class(found.names, wanted.names, by_class)
-    groups = _groups(found, wanted) if compared else _one_group(found, wanted)
-    centres = None if criterion.distance_m is None else sides.ground_centres()
+    predictions, truth = layers.predictions, layers.truth
+    is_by_class = _is_by_class(predictions, truth, by_class)
+    if is_by_class:
+        rows_by_class = _group_by_class(predictions, truth)
+    else:
+        name = _only_class(predictions, truth)
+        rows_by_class = {name: (np.arange(len(predictions)), np.arange(len(truth)))}
+    centres = None if criterion.distance_m is None else layers.geocentric_centres()
     classes = []
-    for name, (p, t) in groups.items():
+    for name, (p, t) in rows_by_class.items():
         coco: tuple[Matches, ...] = ()
-        if not sides.flat:
-            ious = (*COCO_IOUS, criterion.iou)
-            *lower, chosen = match_boxes_at(
-                found.boxes[p], found.scores[p], wanted.boxes[t], ious=ious
+        if not layers.has_flat:
+            *at_ious, matches = match_boxes_at(
+                predictions.boxes[p],
+                predictions.scores[p],
+                truth.boxes[t],
+                ious=(*COCO_IOUS, criterion.iou),
             )
-            coco = tuple(lower)
+            coco = tuple(at_ious)
         if centres is not None and criterion.distance_m is not None:
-            points = centres[0][p], centres[1][t]
-            chosen = match_points(
-                points[0], found.scores[p], points[1], distance=criterion.distance_m
+            matches = match_points(
+                centres[0][p], predictions.scores[p], centres[1][t], distance=criterion.distance_m
             )
-        classes.append(ClassPairing(name, p, t, chosen, coco))
-    return Pairing(sides, criterion, compared, tuple(classes))
+        classes.append(ClassMatches(name, p, t, matches, coco))
+    return LayerMatches(layers, criterion, is_by_class, tuple(classes))
 
 
-def _one_group(found: Side, wanted: Side) -> Groups:
-    """Everything may match everything; the name is that of the only class a layer states."""
-    said = [
-        {name.lower(): name for name in side.names if name.lower() not in NO_NAMES}
-        for side in (wanted, found)
-    ]
-    only = [next(iter(names.values())) for names in said if len(names) == 1]
-    name = only[0] if only and max(map(len, said)) == 1 else NO_CLASS
-    return {name: (np.arange(len(found)), np.arange(len(wanted)))}
-
-
-def _groups(found: Side, wanted: Side) -> Groups:
-    """Positions in both sides that may match each other, by class in alphabetical order."""
-    spelling = {name.lower(): name for name in (*found.names, *wanted.names)}  # truth's wins
-    keys = [np.array([name.lower() for name in side.names], object) for side in (found, wanted)]
-    return {
-        spelling[key]: (np.flatnonzero(keys[0] == key), np.flatnonzero(keys[1] == key))
-        for key in sorted(spelling)
-    }
-
-
-def _is_by_class(found: ObjectArray, wanted: ObjectArray, by_class: bool | None) -> bool:
-    """The rule of ``pair``."""
-    ours, theirs = ({name.lower() for name in names} for names in (found, wanted))
+def _is_by_class(predictions: LayerBoxes, truth: LayerBoxes, by_class: bool | None) -> bool:
+    """Return True if classes are compared, by the rule of ``match_layers``."""
+    names, truth_names = (
+        {name.lower() for name in layer.class_names} for layer in (predictions, truth)
+    )
     if by_class is not None:
-        return by_class and bool(ours | theirs)
-    if ours and theirs and not ours & theirs:
-        if len(ours) > 1 and len(theirs) > 1:
+        return by_class and bool(names | truth_names)
+    if names and truth_names and not names & truth_names:
+        if len(names) > 1 and len(truth_names) > 1:
             raise LabelError(
-                f"the predictions ({', '.join(sorted(ours))}) and the truth "
-                f"({', '.join(sorted(theirs))}) have no class in common; rename classes, or "
-                f"ignore them with --ignore-classes"
+                f"the predictions ({', '.join(sorted(names))}) and the truth "
+                f"({', '.join(sorted(truth_names))}) have no class in common; rename classes, or "
+                f"ignore them with `ignore_classes`"
             )
         return False
-    return len(ours | theirs) > 1
+    return len(names | truth_names) > 1
+
+
+def _only_class(predictions: LayerBoxes, truth: LayerBoxes) -> str:
+    """Return the name of the only class that a layer states, or ``NO_CLASS``."""
+    names = [
+        {name.lower(): name for name in layer.class_names if name.lower() not in NO_NAMES}
+        for layer in (truth, predictions)
+    ]
+    only = [next(iter(spellings.values())) for spellings in names if len(spellings) == 1]
+    return only[0] if only and max(map(len, names)) == 1 else NO_CLASS
+
+
+def _group_by_class(predictions: LayerBoxes, truth: LayerBoxes) -> ClassRows:
+    """Return the positions of each class in both layers, in alphabetical order."""
+    spelling = {name.lower(): name for name in predictions.class_names}
+    spelling |= {name.lower(): name for name in truth.class_names}
+    keys, truth_keys = (
+        np.array([name.lower() for name in layer.class_names], object)
+        for layer in (predictions, truth)
+    )
+    return {
+        spelling[key]: (np.flatnonzero(keys == key), np.flatnonzero(truth_keys == key))
+        for key in sorted(spelling)
+    }

@@ -1,4 +1,4 @@
-"""One-to-one matching of detections to truth over a whole scene."""
+"""Greedy one-to-one matching of predictions to truth, by score, as in the COCO evaluation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 Scores = Float32Array | FloatArray
 
-MOST_PAIRS = 10_000_000  # of a detection and an object nearby: about 0.7 GB
+MOST_PAIRS = 10_000_000  # candidate pairs: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
-FAR_APART_PX = 1e8  # wider than any raster; places of a thousand scenes are exact to 1e-5 px
+SCENE_OFFSET_PX = 1e8  # wider than any raster; a thousand scenes are exact to 1e-5 px
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Which detection found which object.
+    """Matches of predictions and true objects.
 
     Args:
-        truth_of: ``int64[N]`` row of the matched truth; -1 for a false alarm.
-        iou: ``float64[N]`` IoU with it; 0 for a false alarm, NaN where distance decided.
-        scores: ``float64[N]`` score of each detection.
+        truth_of: ``int64[N]`` row of the matched truth; -1 for a false positive.
+        iou: ``float64[N]`` IoU with it; 0 for a false positive, NaN where distance decided.
+        scores: ``float64[N]`` score of each prediction.
         n_truth: Number of objects.
         threshold: Least IoU of a match, or its greatest distance.
     """
@@ -40,27 +40,28 @@ class Matches:
 
     @property
     def correct(self) -> BoolArray:
-        """``bool[N]`` whether a detection is a true positive."""
+        """True positives among the predictions, ``bool[N]``."""
         return self.truth_of >= 0
 
     @property
     def prediction_of(self) -> IntArray:
-        """``int64[M]`` row of the detection that found each truth box; -1 for a missed one."""
-        found = np.full(self.n_truth, -1, dtype=np.int64)
+        """Row of the prediction that matches each object, ``int64[M]``; -1 for a false negative."""
+        prediction_of = np.full(self.n_truth, -1, dtype=np.int64)
         rows = np.flatnonzero(self.correct)
-        found[self.truth_of[rows]] = rows
-        return found
+        prediction_of[self.truth_of[rows]] = rows
+        return prediction_of
 
 
 def match_boxes(
     predicted: FloatArray, scores: Scores, truth: FloatArray, *, iou: float = 0.5
 ) -> Matches:
-    """Match detections to truth, the surest first.
+    """Match predicted boxes to true boxes, the highest score first.
 
-    In descending score (then row) order each detection takes the free truth box with the highest
+    In descending score (then row) order each prediction takes the free true box with the highest
     IoU of at least ``iou``; of equal IoU the last row, as in the COCO evaluation (Lin et al. 2014,
     ``pycocotools``) with one image, no crowds and no limit on detections. Because of the order,
-    the matches of detections above a score are those that the detections above it alone would get.
+    the matches of predictions above a score are those that the predictions above it alone would
+    get. ``pycocotools`` itself holds all pairs of an image, which are too many in a whole scene.
 
     Args:
         predicted: ``float64[N, 4]`` x1, y1, x2, y2 in the same frame as ``truth``.
@@ -77,21 +78,26 @@ def match_boxes(
 def match_boxes_at(
     predicted: FloatArray, scores: Scores, truth: FloatArray, *, ious: Sequence[float]
 ) -> tuple[Matches, ...]:
-    """``match_boxes`` at several IoU thresholds, finding the overlaps once."""
+    """Match boxes like ``match_boxes`` at several IoU thresholds, with one search for overlaps."""
     if not ious or not all(0 < threshold <= 1 for threshold in ious):
         raise InputError(f"IoU thresholds must be above 0 and at most 1, found {list(ious)}")
     values = _checked_scores(scores, len(predicted))
-    pairs, overlap = _ranked_pairs(predicted, values, truth, least=min(ious))
+    pairs = box_ops.overlap_pairs(predicted, truth)
+    overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
+    is_candidate = overlap >= _attainable(min(ious))
+    pairs, overlap = pairs[is_candidate], overlap[is_candidate]
+    order = _rank_pairs(pairs, overlap, values)
+    pairs, overlap = pairs[order], overlap[order]
     return tuple(
         _matches_at(pairs, overlap, values, n_truth=len(truth), threshold=threshold)
         for threshold in ious
     )
 
 
-def boxes_apart(boxes: FloatArray, labels: NDArray[np.integer[Any]], *, scene: int) -> FloatArray:
-    """Boxes moved so that those of different scenes or classes never overlap.
+def offset_boxes(boxes: FloatArray, labels: NDArray[np.integer[Any]], *, scene: int) -> FloatArray:
+    """Offset boxes so that those of different scenes or classes never overlap.
 
-    So the detections of several rasters or tiles are matched at once, each with its own truth.
+    So the predictions of several rasters or tiles are matched in one call, as batched NMS does it.
 
     Args:
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixels of their scene.
@@ -101,17 +107,17 @@ def boxes_apart(boxes: FloatArray, labels: NDArray[np.integer[Any]], *, scene: i
     Returns:
         ``float64[N, 4]``.
     """
-    place = np.stack([labels, np.full(len(labels), scene)], axis=1)
-    return boxes + np.tile(place, 2) * FAR_APART_PX
+    offset = np.stack([labels, np.full(len(labels), scene)], axis=1)
+    return boxes + np.tile(offset, 2) * SCENE_OFFSET_PX
 
 
 def match_points(
     predicted: FloatArray, scores: Scores, truth: FloatArray, *, distance: float
 ) -> Matches:
-    """Match detections to truth by the distance of their centres, the surest first.
+    """Match predictions to truth by the distance of their centres, the highest score first.
 
-    In descending score (then row) order each detection takes the nearest free object that is at
-    most ``distance`` away; of equally near ones the last row.
+    In descending score (then row) order each prediction takes the nearest free object that is at
+    most ``distance`` away; of equally near objects the last row.
 
     Args:
         predicted: ``float64[N, D]`` points in a frame where straight lines are distances.
@@ -129,37 +135,26 @@ def match_points(
         raise InputError(f"the distance of a match must be above 0, found {distance}")
     values = _checked_scores(scores, len(predicted))
     if len(predicted) == 0 or len(truth) == 0:
-        pairs, far = np.empty((0, 2), dtype=np.int64), np.empty(0)
+        pairs, distances = np.empty((0, 2), dtype=np.int64), np.empty(0)
     else:
         trees = KDTree(predicted), KDTree(truth)
         count = int(trees[0].count_neighbors(trees[1], distance))
         if count > MOST_PAIRS:
             raise InputError(
-                f"a detection has {count / len(predicted):,.0f} objects within {distance:g} on "
-                f"average; expected a distance about the size of an object: lower --distance"
+                f"a prediction has {count / len(predicted):,.0f} objects within {distance:g} on "
+                f"average; expected a distance about the size of an object: lower `distance`"
             )
         near = trees[0].sparse_distance_matrix(trees[1], distance, output_type="ndarray")
-        pairs, far = np.stack([near["i"], near["j"]], axis=1).astype(np.int64), near["v"]
-    order = _order(pairs, -far, values)
-    truth_of = _greedy(pairs[order], n_predicted=len(values), n_truth=len(truth))
+        pairs = np.stack([near["i"], near["j"]], axis=1).astype(np.int64)
+        distances = near["v"]
+    order = _rank_pairs(pairs, -distances, values)
+    truth_of = _accept_pairs(pairs[order], n_predicted=len(values), n_truth=len(truth))
     iou = np.where(truth_of >= 0, np.nan, 0.0)
     return Matches(truth_of, iou, values, len(truth), distance)
 
 
-def _ranked_pairs(
-    predicted: FloatArray, scores: FloatArray, truth: FloatArray, *, least: float
-) -> tuple[IntArray, FloatArray]:
-    """Pairs that overlap enough, in the order in which they are considered, and their IoU."""
-    pairs = box_ops.overlap_pairs(predicted, truth)
-    overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
-    near = overlap >= _attainable(least)
-    pairs, overlap = pairs[near], overlap[near]
-    order = _order(pairs, overlap, scores)
-    return pairs[order], overlap[order]
-
-
-def _order(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> IntArray:
-    """The order in which pairs are considered: by score, then by closeness, then last row first."""
+def _rank_pairs(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> IntArray:
+    """Return the order in which pairs compete: by score, closeness, then last row first."""
     rank = np.empty(len(scores), dtype=np.int64)
     rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
     return np.lexsort((-pairs[:, 1], -closeness, rank[pairs[:, 0]]))
@@ -168,17 +163,17 @@ def _order(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> IntArr
 def _matches_at(
     pairs: IntArray, overlap: FloatArray, scores: FloatArray, *, n_truth: int, threshold: float
 ) -> Matches:
-    """The matches among ranked pairs with at least this IoU."""
-    near = overlap >= _attainable(threshold)
-    truth_of = _greedy(pairs[near], n_predicted=len(scores), n_truth=n_truth)
-    chosen = truth_of[pairs[:, 0]] == pairs[:, 1]
+    """Match ranked pairs with at least this IoU."""
+    is_candidate = overlap >= _attainable(threshold)
+    truth_of = _accept_pairs(pairs[is_candidate], n_predicted=len(scores), n_truth=n_truth)
+    is_match = truth_of[pairs[:, 0]] == pairs[:, 1]
     iou = np.zeros(len(scores))
-    iou[pairs[chosen, 0]] = overlap[chosen]
+    iou[pairs[is_match, 0]] = overlap[is_match]
     return Matches(truth_of, iou, scores, n_truth, threshold)
 
 
-def _greedy(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:
-    """Accept each pair whose detection and truth are both still free."""
+def _accept_pairs(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:
+    """Accept each pair whose prediction and object are both still free."""
     truth_of, taken = [-1] * n_predicted, [False] * n_truth
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         # lists: a loop over arrays is many times slower, but all pairs as lists would be large
@@ -191,10 +186,10 @@ def _greedy(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:
 
 def _checked_scores(scores: Scores, count: int) -> FloatArray:
     if len(scores) != count:
-        raise InputError(f"found {len(scores)} scores for {count} detections")
+        raise InputError(f"found {len(scores)} scores for {count} predictions")
     return np.asarray(scores, dtype=np.float64)
 
 
 def _attainable(threshold: float) -> float:
-    """Rounding must not keep identical boxes from matching at an IoU of 1 (as in pycocotools)."""
+    # rounding must not keep identical boxes from matching at an IoU of 1 (as in pycocotools)
     return min(threshold, 1 - 1e-10)

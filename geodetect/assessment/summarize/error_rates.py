@@ -1,4 +1,4 @@
-"""Where the error rates of a detector are written down: evaluations and model cards."""
+"""Error rates of a detector from an evaluation or a model card."""
 
 from __future__ import annotations
 
@@ -15,20 +15,17 @@ from geodetect.model.file import load_card
 from geodetect.types import PathLike
 
 
-def rates_of_model(model: PathLike | ModelCard) -> ErrorRates:
-    """Error rates from the card of a model.
+def error_rates_from_model(model: PathLike | ModelCard) -> ErrorRates:
+    """Return the error rates on the card of a model, at the score threshold of the card.
 
     Args:
         model: Name of a built-in model, path of a model file, or a card. Its metrics must hold
             ``precision``, ``recall`` and ``objects``, as ``train`` writes them, or these with one
             and the same prefix, as in ``cannes_precision``.
 
-    Returns:
-        How the model errs at the threshold of its card.
-
     Raises:
         ModelFileError: There is no such model.
-        InputError: Its card does not tell.
+        InputError: The card lacks these metrics.
     """
     card = model if isinstance(model, ModelCard) else load_card(model)
     prefixes = [name.removesuffix("recall") for name in card.metrics if name.endswith("recall")]
@@ -38,10 +35,10 @@ def rates_of_model(model: PathLike | ModelCard) -> ErrorRates:
         raise InputError(
             f"the card of model {card.name} has no precision, recall and objects, only "
             f"{', '.join(card.metrics) or 'no figures'}; evaluate it and name the result with "
-            f"--metrics, or give --precision, --recall and --support"
+            f"`metrics`, or state `precision`, `recall` and `support`"
         )
     precision, recall, objects = (float(number or 0) for number in numbers)
-    return ErrorRates.of_rates(
+    return ErrorRates.from_rates(
         precision,
         recall,
         objects,
@@ -50,34 +47,37 @@ def rates_of_model(model: PathLike | ModelCard) -> ErrorRates:
     )
 
 
-def rates_of_metrics(
+def error_rates_from_evaluation(
     metrics: PathLike | Mapping[str, Any], *, class_name: str | None = None
 ) -> ErrorRates:
-    """Error rates from an evaluation.
+    """Return the error rates at the score threshold of an evaluation.
 
     Args:
-        metrics: The file that ``geodetect evaluate --json`` prints, or its values
-            (``Evaluation.as_dict``). Also a file with just ``precision``, ``recall`` and, as
-            ``objects`` or ``support``, the number of true objects.
-        class_name: Take the figures of this class, if the evaluation has them.
-
-    Returns:
-        How the detector errs at the threshold of the evaluation.
+        metrics: The JSON file that ``geodetect evaluate`` prints, or ``Evaluation.as_dict()``. A
+            file with ``precision``, ``recall`` and ``support`` (or ``objects``), the number of
+            true objects, is enough.
+        class_name: Use the metrics of this class if the evaluation has them.
 
     Raises:
-        InputError: It cannot be read, or does not tell.
+        InputError: The file cannot be read, or lacks these values.
     """
     if isinstance(metrics, Mapping):
         values, source = metrics, "the evaluation"
     else:
-        values, source = _read(os.fspath(metrics)), os.fspath(metrics)
-    point = _point(values, class_name)
-    if {"right", "false", "missed"} <= point.keys():
+        values, source = _read_json(os.fspath(metrics)), os.fspath(metrics)
+    metrics_of_class = values.get("overall", values)
+    for entry in values.get("classes") or ():
+        if class_name is not None and str(entry.get("class", "")).lower() == class_name.lower():
+            metrics_of_class = entry
+    point: Mapping[str, Any] = metrics_of_class.get("at_threshold", metrics_of_class)
+    threshold = point.get("score_threshold", values.get("score_threshold"))
+    score_threshold = None if threshold is None else float(threshold)
+    if {"tp", "fp", "fn"} <= point.keys():
         rates = ErrorRates(
-            right=float(point["right"]),
-            false=float(point["false"]),
-            missed=float(point["missed"]),
-            score_threshold=_threshold(values, point),
+            float(point["tp"]),
+            float(point["fp"]),
+            float(point["fn"]),
+            score_threshold=score_threshold,
             source=source,
         )
         ends = point.get("count_error_interval")
@@ -85,42 +85,27 @@ def rates_of_metrics(
     support = point.get("objects", point.get("support"))
     if None in (point.get("precision"), point.get("recall"), support):
         raise InputError(
-            f"{source} holds no precision, recall and number of objects; expected what "
-            f"`geodetect evaluate --json` prints"
+            f"{source} holds no precision, recall and number of objects; expected the JSON that "
+            f"`geodetect evaluate` prints"
         )
-    return ErrorRates.of_rates(
+    return ErrorRates.from_rates(
         float(point["precision"]),
         float(point["recall"]),
         float(support),
-        score_threshold=_threshold(values, point),
+        score_threshold=score_threshold,
         source=source,
     )
 
 
-def _read(path: str) -> Mapping[str, Any]:
+def _read_json(path: str) -> Mapping[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); see --metrics") from error
+        raise InputError(f"`metrics`: {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(
-            f"{path} is no JSON ({error}); expected what `geodetect evaluate --json` prints"
+            f"{path} is no JSON ({error}); expected that of `geodetect evaluate`"
         ) from error
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected what `geodetect evaluate --json` prints (--metrics)")
+        raise InputError(f"{path} is no JSON object; expected that of `geodetect evaluate`")
     return values
-
-
-def _point(values: Mapping[str, Any], class_name: str | None) -> Mapping[str, Any]:
-    """The figures at the score threshold of an evaluation."""
-    whole = values.get("overall", values)
-    for one in values.get("classes") or ():
-        if class_name is not None and str(one.get("class", "")).lower() == class_name.lower():
-            whole = one
-    point: Mapping[str, Any] = whole.get("at_threshold", whole)
-    return point
-
-
-def _threshold(values: Mapping[str, Any], point: Mapping[str, Any]) -> float | None:
-    stated = point.get("score_threshold", values.get("score_threshold"))
-    return None if stated is None else float(stated)

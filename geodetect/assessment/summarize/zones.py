@@ -1,9 +1,10 @@
-"""Detections counted by zone, with the number of objects that is to be expected there."""
+"""Detections counted by zone, with the number of objects to expect there."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import geopandas as gpd
@@ -12,36 +13,37 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.searched_area import own_coverage, read_coverage
-from geodetect.assessment.spatial_join import places_in, with_valid_polygons
+from geodetect.assessment.layer_distance import extent_gap_m, far_apart_message
+from geodetect.assessment.matching.comparison_grid import crs_grid
+from geodetect.assessment.searched_area import find_coverage, read_searched_area
+from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.areas import ground_areas_m2
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import (
-    PREDICTIONS,
-    Role,
     box_centres,
-    read_features,
-    score_column,
-    scores_of,
-    sure_enough,
-    without_collisions,
+    filter_by_score,
+    find_score_column,
+    prefix_collisions,
+    read_scores,
 )
+from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
+from geodetect.io.vector.read import PREDICTIONS, LayerRole, read_features
 from geodetect.settings import SummarizeSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
 Table: TypeAlias = PathLike | gpd.GeoDataFrame
 Columns = dict[str, Any]  # of a table, in order
 
-ZONES = Role("the zones", "--zones", "--zones-crs", ("zones",), points=False)
 LAYER = "zones"
+ZONES = LayerRole("the zones", "zones_crs", (LAYER,), points=False)
 
-ALL, PART, NOTHING, ASSUMED = "all", "part", "nothing", "assumed"
+ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
 NEARLY_ALL = 0.995  # cells of the coverage are a 16th of a tile
-SLIVER = 1e-6  # share of the smaller zone from which on two zones overlap
+SLIVER = 1e-6  # fraction of the smaller zone from which on two zones overlap
 M2_PER_KM2 = 1e6
 
 
@@ -51,28 +53,83 @@ class ZoneSummary:
 
     Args:
         zones: One row per zone; see ``summarize``.
-        detections: How many detections were counted, wherever they lie.
-        inside: How many of them lie in a zone.
-        in_several: How many lie in several zones, and count in each.
-        overlaps: Pairs of zones that overlap.
-        corrected: Number of objects to be expected in all zones together, and the ends of its 95 %
-            interval; None if it is not known how the detector errs.
-        rates: How the detector errs.
-        conf: Least score of the detections that were counted; None: all were.
+        n_predictions: Number of detections that were counted, in zones or elsewhere.
+        in_zones: Number of detections in a zone.
+        in_several: Number of detections in several zones; they count in each.
+        overlapping_pairs: Pairs of zones that overlap.
+        corrected: Number of objects to expect in all zones together, and the ends of its 95 %
+            interval; None without error rates.
+        rates: Error rates of the detector.
+        conf: Score threshold of the detections that were counted; None: all were.
     """
 
     zones: gpd.GeoDataFrame
-    detections: int
-    inside: int
+    n_predictions: int
+    in_zones: int
     in_several: int
-    overlaps: int
+    overlapping_pairs: int
     corrected: tuple[float, float, float] | None
     rates: ErrorRates | None
     conf: float | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts for JSON; undefined values are None."""
+        values: dict[str, Any] = {
+            "zones": len(self.zones),
+            "searched": {
+                str(word): int(n) for word, n in self.zones["searched"].value_counts().items()
+            },
+            "predictions": self.n_predictions,
+            "in_zones": self.in_zones,
+            "in_several": self.in_several,
+            "overlapping_pairs": self.overlapping_pairs,
+            "score_threshold": self.conf,
+            "corrected": None,
+            "by_zone": self.records(),
+        }
+        if self.corrected is not None and self.rates is not None:
+            estimate, low, high = self.corrected
+            values["corrected"] = {
+                "count": round(estimate, 1),
+                "low": low,
+                "high": high,
+                "precision": round(self.rates.precision, 6),
+                "recall": round(self.rates.recall, 6),
+                "dispersion": round(self.rates.dispersion, 4),
+                "source": self.rates.source,
+            }
+        return values
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the columns of each zone for JSON, without its outline."""
+        columns = self.zones.drop(columns=self.zones.geometry.name)
+        return [
+            {str(name): _json_value(value) for name, value in row.items()}
+            for row in columns.to_dict("records")
+        ]
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layer ``zones``; its QGIS style has five classes of density."""
+        style = graduated_qml("density_per_km2", self.zones["density_per_km2"].to_numpy())
+        return (Layer(LAYER, self.zones, style),)
+
+    def write(self, path: PathLike, *, crs: str | None = None, overwrite: bool = False) -> Path:
+        """Write the zones to a vector file; a GeoPackage also holds their style.
+
+        Args:
+            path: The file; its suffix names the format.
+            crs: CRS of the file; None: that of the zones.
+            overwrite: Replace an existing file.
+
+        Raises:
+            InputError: The format is not known, or the CRS cannot be used.
+            OutputError: The file exists or cannot be written.
+        """
+        return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
+
 
 def summarize(
-    found: Table,
+    predictions: Table,
     zones: Table,
     *,
     coverage: Table | None = None,
@@ -81,187 +138,179 @@ def summarize(
 ) -> ZoneSummary:
     """Count detections by zone.
 
-    A detection lies in a zone if the centre of its bounding box, in the CRS of the detections, is
+    A detection lies in a zone if the centre of its bounding box, in the CRS of the zones, is
     in or on it; where zones overlap it counts in each. Zones that cross themselves are repaired.
 
     Args:
-        found: Detections: points or polygons.
+        predictions: Detections: points or polygons.
         zones: Polygons.
-        coverage: The ground that was looked at (see ``read_coverage``); None: what ``predict``
-            wrote into the GeoPackage of the detections, else all of it.
+        coverage: Area that was searched (see ``read_searched_area``); None: the coverage that
+            ``predict`` wrote into the GeoPackage of the detections, else everything.
         rates: Error rates of the detector (see ``geodetect.assessment.summarize.error_rates``);
             None: counts are not corrected.
         settings: See ``SummarizeSettings``.
 
     Returns:
-        The zones with their own columns (``zone_`` before names that are taken), and
+        The zones with their columns (``zone_`` before names that are taken), and
 
-        - ``count`` Int64: detections; missing where nothing was looked at
-        - ``density_per_km2`` float64: detections per square kilometre of ground looked at
+        - ``count`` Int64: detections; missing where nothing was searched
+        - ``density_per_km2`` float64: detections per square kilometre of searched ground
         - ``object_area_m2`` float64: sum of their true areas; missing for points
         - ``mean_score`` float64: missing without scores
-        - ``corrected_count`` float64, ``corrected_low``, ``corrected_high`` Int64: objects to be
-          expected on the ground looked at, and the 95 % interval; with ``rates`` only
-        - ``area_km2``, ``covered_km2`` float64: true area of the zone, and what of it was looked at
-        - ``covered_share`` float64: their ratio
-        - ``looked_at`` str: "all", "part", "nothing", or "assumed" where no coverage is known
+        - ``corrected_count`` float64, ``corrected_low``, ``corrected_high`` Int64: objects to
+          expect on the searched ground, and the 95 % interval; with ``rates`` only
+        - ``area_km2``, ``covered_km2`` float64: true area of the zone, and of its searched part
+        - ``covered_fraction`` float64: their ratio
+        - ``searched`` str: "all", "part", "none", or "assumed" without a coverage
 
     Raises:
-        InputError: Files that cannot be used, or a class that is not there.
+        InputError: Files that cannot be used, or a class that no detection has.
     """
     settings = settings or SummarizeSettings()
-    coverage = own_coverage(found) if coverage is None else coverage
-    table, conf = _counted(found, rates, settings)
-    areas = with_valid_polygons(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
+    coverage = find_coverage(predictions) if coverage is None else coverage
+    table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
+    conf = settings.conf
+    if conf is None and rates and find_score_column(table, settings.score_field) is not None:
+        conf = rates.score_threshold
+    table = filter_by_score(table, conf, settings.score_field)
+    if settings.classes is not None:
+        table = _filter_by_class(table, settings.classes, settings.class_field)
+    areas = repair_table(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
     polygons = np.asarray(areas.geometry.array, dtype=object)
     crs = areas.crs
-    pairs = places_in(box_centres(table, crs), polygons)
-    ground = _ground(polygons, crs, coverage)
+    centres = box_centres(table, crs)
+    pairs = join_points(centres, polygons)
+    if not len(pairs):
+        _warn_if_apart(centres, polygons, crs)
+    ground = _ground_columns(polygons, crs, coverage)
+    scores = read_scores(table, settings.score_field)
+    columns = _count_columns(table, scores, pairs, ground, rates=rates) | ground
+    attributes = prefix_collisions(areas, set(columns), "zone_")
     inside, times = np.unique(pairs[:, 0], return_counts=True)
-    if not len(inside):
-        _say_if_apart(table, areas)
+    corrected = None
+    if rates is not None:
+        total = corrected_counts(np.array([len(inside)]), rates)
+        corrected = float(total.estimate[0]), float(total.low[0]), float(total.high[0])
     return ZoneSummary(
-        _zone_table(areas, _figures(table, pairs, ground, rates=rates) | ground),
-        detections=len(table),
-        inside=len(inside),
+        gpd.GeoDataFrame(
+            pd.concat(
+                [pd.DataFrame(attributes.drop(columns="geometry")), pd.DataFrame(columns)], axis=1
+            ),
+            geometry=areas.geometry.array,
+        ),
+        n_predictions=len(table),
+        in_zones=len(inside),
         in_several=int((times > 1).sum()),
-        overlaps=_overlapping_pairs(polygons),
-        corrected=None if rates is None else _total(len(inside), rates),
+        overlapping_pairs=_count_overlapping_pairs(polygons),
+        corrected=corrected,
         rates=rates,
         conf=conf,
     )
 
 
-def zone_style(zones: gpd.GeoDataFrame) -> str:
-    """How QGIS draws the layer: by density, in five classes with about as many zones each."""
-    return graduated_qml("density_per_km2", zones["density_per_km2"].to_numpy())
-
-
-def _counted(
-    found: Table, rates: ErrorRates | None, settings: SummarizeSettings
-) -> tuple[gpd.GeoDataFrame, float | None]:
-    """The detections that count, and their least score."""
-    table = read_features(found, PREDICTIONS, crs=settings.pred_crs)
-    conf = settings.conf
-    if conf is None and rates is not None and score_column(table) is not None:
-        conf = rates.score_threshold
-    table = sure_enough(table, conf, PREDICTIONS)
-    if settings.classes is None:
-        return table, conf
-    names = read_class_names(table, PREDICTIONS.name, LabelOptions(default_class=""))
-    present = np.full(len(table), "") if names is None else names
-    unknown = [name for name in settings.classes if name not in set(present)]
-    if unknown and len(table):
+def _filter_by_class(
+    table: gpd.GeoDataFrame, classes: tuple[str, ...], class_field: str | None
+) -> gpd.GeoDataFrame:
+    names = read_class_names(table, PREDICTIONS.name, LabelOptions(class_field, default_class=""))
+    if names is None:
+        names = np.full(len(table), "", dtype=object)
+    absent = [name for name in classes if name not in set(names)]
+    if absent and len(table):
         raise InputError(
-            f"--classes: the detections have no {unknown[0]!r}, only "
-            f"{', '.join(sorted(set(present) - {''})) or 'detections without a class'}"
+            f"`classes`: the predictions have no {absent[0]!r}, only "
+            f"{', '.join(sorted(set(names) - {''})) or 'rows without a class'}"
         )
-    return table[np.isin(present.astype(str), settings.classes)].reset_index(drop=True), conf
+    return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 
 
-def _ground(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> Columns:
-    """How large zones are, and how much of them was looked at."""
+def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> Columns:
+    """Return the areas of zones and of their searched parts."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2
-    covered, word = area, np.full(len(polygons), ASSUMED, dtype=object)
-    share = np.ones(len(polygons))
+    covered, searched = area, np.full(len(polygons), ASSUMED, dtype=object)
+    fraction = np.ones(len(polygons))
     if coverage is not None:
         covered = _covered_m2(polygons, crs, coverage) / M2_PER_KM2
-        share = np.clip(np.divide(covered, area, out=np.zeros_like(area), where=area > 0), 0, 1)
-        word = np.where(share >= NEARLY_ALL, ALL, np.where(covered > 0, PART, NOTHING))
+        fraction = np.clip(np.divide(covered, area, out=np.zeros_like(area), where=area > 0), 0, 1)
+        searched = np.where(fraction >= NEARLY_ALL, ALL, np.where(covered > 0, PART, NONE))
     return {
         "area_km2": np.round(area, 9),
         "covered_km2": np.round(covered, 9),
-        "covered_share": np.round(share, 4),
-        "looked_at": pd.Series(word, dtype=str),
+        "covered_fraction": np.round(fraction, 4),
+        "searched": pd.Series(searched, dtype=str),
     }
 
 
 def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: Table) -> FloatArray:
-    """True area of each zone that was looked at."""
-    seen = read_coverage(coverage).polygons_in(crs)
+    """Return the true area of the searched part of each zone, ``float64[N]``."""
+    searched = read_searched_area(coverage).polygons_in(crs)
     tree = shapely.STRtree(polygons)
     covered = np.zeros(len(polygons))
-    whole = np.unique(tree.query(seen, predicate="covers")[1])
+    whole = np.unique(tree.query(searched, predicate="covers")[1])
     covered[whole] = ground_areas_m2(polygons[whole], crs)
-    piece, zone = tree.query(seen, predicate="intersects")
-    partly = ~np.isin(zone, whole)
-    piece, zone = piece[partly], zone[partly]
-    shared = ground_areas_m2(shapely.intersection(seen[piece], polygons[zone]), crs)
+    part, zone = tree.query(searched, predicate="intersects")
+    is_partial = ~np.isin(zone, whole)
+    part, zone = part[is_partial], zone[is_partial]
+    shared = ground_areas_m2(shapely.intersection(searched[part], polygons[zone]), crs)
     return np.asarray(covered + np.bincount(zone, shared, minlength=len(polygons)))
 
 
-def _figures(
-    table: gpd.GeoDataFrame, pairs: IntArray, ground: Columns, *, rates: ErrorRates | None
+def _count_columns(
+    table: gpd.GeoDataFrame,
+    scores: FloatArray,
+    pairs: IntArray,
+    ground: Columns,
+    *,
+    rates: ErrorRates | None,
 ) -> Columns:
-    """What was found in each zone; where nothing was looked at and found, nothing is known."""
+    """Return the counts of each zone; they are missing where nothing was searched and detected."""
     rows, zone = pairs.T
     n_zones = len(ground["area_km2"])
     count = np.bincount(zone, minlength=n_zones)
-    unknown = (ground["covered_km2"] <= 0) & (count == 0)
+    is_unknown = (ground["covered_km2"] <= 0) & (count == 0)
+    geometry = np.asarray(table.geometry.array, dtype=object)
+    area = np.full(n_zones, np.nan)  # of points
+    if not len(geometry) or (shapely.get_dimensions(geometry) == 2).any():
+        areas_m2 = ground_areas_m2(geometry, table.crs)
+        area = np.round(np.bincount(zone, areas_m2[rows], minlength=n_zones), 1)
+    has_score = np.isfinite(scores[rows])
+    n_scores = np.bincount(zone[has_score], minlength=n_zones)
+    total_score = np.bincount(zone[has_score], scores[rows][has_score], minlength=n_zones)
     columns: Columns = {
-        "count": _whole(count, unknown),
-        "density_per_km2": np.round(_ratio(count, ground["covered_km2"]), 3),
-        "object_area_m2": np.where(unknown, np.nan, _areas(table, rows, zone, n_zones=n_zones)),
-        "mean_score": _means(scores_of(table, PREDICTIONS)[rows], zone, n_zones),
+        "count": _nullable_integers(count, is_unknown),
+        "density_per_km2": np.round(_divide(count, ground["covered_km2"]), 3),
+        "object_area_m2": np.where(is_unknown, np.nan, area),
+        "mean_score": np.round(_divide(total_score, n_scores), 4),
     }
     if rates is None:
         return columns
     corrected = corrected_counts(count, rates)
     return columns | {
-        "corrected_count": np.where(unknown, np.nan, np.round(corrected.estimate, 1)),
-        "corrected_low": _whole(corrected.low, unknown),
-        "corrected_high": _whole(corrected.high, unknown),
+        "corrected_count": np.where(is_unknown, np.nan, np.round(corrected.estimate, 1)),
+        "corrected_low": _nullable_integers(corrected.low, is_unknown),
+        "corrected_high": _nullable_integers(corrected.high, is_unknown),
     }
 
 
-def _areas(table: gpd.GeoDataFrame, rows: IntArray, zone: IntArray, *, n_zones: int) -> FloatArray:
-    """Sum of the true areas of the detections in each zone; NaN for points."""
-    geometry = np.asarray(table.geometry.array, dtype=object)
-    if len(geometry) and (shapely.get_dimensions(geometry) < 2).all():
-        return np.full(n_zones, np.nan)
-    areas = ground_areas_m2(geometry, table.crs)
-    return np.round(np.bincount(zone, areas[rows], minlength=n_zones), 1)
-
-
-def _means(values: FloatArray, zone: IntArray, n_zones: int) -> FloatArray:
-    """Mean of the numbers among the values of each zone; NaN without any."""
-    known = np.isfinite(values)
-    total = np.bincount(zone[known], values[known], minlength=n_zones)
-    return np.round(_ratio(total, np.bincount(zone[known], minlength=n_zones)), 4)
-
-
-def _ratio(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatArray:
-    """Quotients, NaN where there is nothing to divide by."""
+def _divide(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatArray:
+    """Return the ratio, NaN where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=np.asarray(whole) > 0)
 
 
-def _whole(numbers: FloatArray | IntArray, missing: BoolArray) -> pd.Series[int]:
-    """Whole numbers with gaps."""
-    return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(missing))
+def _nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray) -> pd.Series[int]:
+    return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(is_missing))
 
 
-def _say_if_apart(table: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> None:
-    """Warn if the extents of both layers are disjoint, so that nothing could be counted."""
-    if not (len(table) and len(areas)):
-        return
-    places, zones = box_centres(table, areas.crs), areas.total_bounds
-    low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
-    if (low > zones[2:]).any() or (high < zones[:2]).any():
-        warnings.warn(
-            f"the zones and the {len(table):,} detections share no ground; check the files, or "
-            f"name their CRS with --pred-crs and --zones-crs",
-            GeodetectWarning,
-            stacklevel=3,
-        )
+def _warn_if_apart(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> None:
+    grid = crs_grid(crs)
+    boxes = np.tile(centres, 2), shapely.bounds(polygons)
+    gap_m = extent_gap_m(*boxes, grid)
+    if gap_m > 0:
+        text = far_apart_message(*boxes, grid, roles=(PREDICTIONS, ZONES), gap_m=gap_m)
+        warnings.warn(text, GeodetectWarning, stacklevel=3)
 
 
-def _total(inside: int, rates: ErrorRates) -> tuple[float, float, float]:
-    total = corrected_counts(np.array([inside]), rates)
-    return float(total.estimate[0]), float(total.low[0]), float(total.high[0])
-
-
-def _overlapping_pairs(polygons: ObjectArray) -> int:
-    """How many pairs of zones share more than slivers along their borders."""
+def _count_overlapping_pairs(polygons: ObjectArray) -> int:
+    """Return the number of pairs of zones that share more than slivers along their borders."""
     a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     a, b = a[a < b], b[a < b]
     shared = shapely.area(shapely.intersection(polygons[a], polygons[b]))
@@ -269,8 +318,8 @@ def _overlapping_pairs(polygons: ObjectArray) -> int:
     return int((shared > SLIVER * smaller).sum())
 
 
-def _zone_table(areas: gpd.GeoDataFrame, columns: Columns) -> gpd.GeoDataFrame:
-    """The zones with their own columns first."""
-    own = without_collisions(areas, set(columns), "zone_")
-    table = pd.concat([pd.DataFrame(own.drop(columns="geometry")), pd.DataFrame(columns)], axis=1)
-    return gpd.GeoDataFrame(table, geometry=areas.geometry.array)
+def _json_value(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, bool | int | float | str) else str(value)

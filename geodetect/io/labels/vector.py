@@ -8,7 +8,6 @@ import numpy as np
 import shapely
 
 from geodetect.errors import LabelError
-from geodetect.geo.crs import parse_crs
 from geodetect.geo.discs import discs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
@@ -42,8 +41,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
         LabelError: No such file, layer or column, no CRS, lines, points without a size,
             missing classes.
     """
-    crs = parse_crs(options.crs, option="`labels_crs`") if options.crs else None
-    table = read_layer(path, crs, LABELS)
+    table = read_layer(path, LABELS, crs=options.crs)
     geometries = np.asarray(table.geometry, dtype=object)
     is_point = _find_points(geometries, path, options)
     areas = geometries.copy()

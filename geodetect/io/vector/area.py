@@ -7,7 +7,6 @@ import shapely
 from pyproj import CRS
 
 from geodetect.errors import InputError
-from geodetect.geo.crs import parse_crs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.vector.read import AREA, read_layer
 from geodetect.types import PathLike
@@ -26,7 +25,7 @@ def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geomet
     Raises:
         InputError: No such file, no CRS, or no polygons.
     """
-    table = read_layer(path, parse_crs(crs) if crs else None, AREA)
+    table = read_layer(path, AREA, crs=crs)
     polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry))[0])
     if len(polygons) == 0:
         raise InputError(f"{path} holds no polygons; an area of interest needs at least one")

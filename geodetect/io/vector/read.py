@@ -1,131 +1,208 @@
-"""Layers of vector files as geopandas reads them, checked."""
+"""One reader for layers of vector files and tables, by the role that a layer has."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import InputError, LabelError
-from geodetect.geo.crs import WGS84, horizontal_crs, unit_factor
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
+from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
 from geodetect.io.vector.geojson import LINES
-from geodetect.types import FloatArray, PathLike
+from geodetect.types import FloatArray, ObjectArray, PathLike
+
+PREDICTION_LAYERS = ("detections", "coverage")  # of one file that ``predict`` writes
+_POINTS, _POLYGONS, _COLLECTION, _MISSING = (0, 4), (3, 6), 7, -1  # GEOS type numbers
 
 
 @dataclass(frozen=True)
-class Wording:
-    """How to complain about a layer."""
+class LayerRole:
+    """Role that a layer plays in a function.
 
-    error: type[InputError]
-    crs_advice: str
+    Args:
+        name: Noun phrase for messages, such as "the predictions".
+        crs_parameter: Parameter that overrides the CRS of the layer; empty: none does.
+        layer_names: Names of layers, the first of which is read where a file has several layers.
+        points: Points are accepted beside polygons.
+        error: Class of the errors that are raised.
+    """
+
+    name: str
+    crs_parameter: str = ""
+    layer_names: tuple[str, ...] = ()
+    points: bool = True
+    error: type[InputError] = InputError
+
+    @property
+    def crs_advice(self) -> str:
+        """Advice for a layer without CRS, as part of a message."""
+        if self.crs_parameter:
+            return f"name it with `{self.crs_parameter}`"
+        return "save it with one, e.g. as GeoPackage"
 
 
-LABELS = Wording(LabelError, "name it with --labels-crs")
-AREA = Wording(InputError, "save it with one, e.g. as GeoPackage")
-OF_PREDICT = ("detections", "coverage")  # layers that ``predict`` writes to one file
+PREDICTIONS = LayerRole("the predictions", "pred_crs", PREDICTION_LAYERS[:1])
+LABELS = LayerRole("the labels", "labels_crs", error=LabelError)
+AREA = LayerRole("the area of interest", points=False)
 
 
 def read_layer(
-    path: PathLike, crs: CRS | None, wording: Wording, *, preferred: Sequence[str] = ()
+    source: PathLike | gpd.GeoDataFrame,
+    role: LayerRole,
+    *,
+    crs: str | None = None,
+    require_crs: bool = True,
 ) -> gpd.GeoDataFrame:
-    """Read one layer.
+    """Read one layer with all its columns and rows.
 
     Args:
-        path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
-        crs: CRS of its coordinates, whatever the file says.
-        wording: How to complain.
-        preferred: Names of layers, the first of which is read where a file has several. Of a
-            file of ``predict`` it is the detections unless one of these is there.
+        source: Any format GDAL reads, GeoParquet, or a table. ``FILE|layername=NAME`` picks a
+            layer. Of a file that ``predict`` wrote it is the detections unless the role prefers
+            another layer.
+        role: Role of the layer.
+        crs: CRS of the coordinates, whatever the file says.
+        require_crs: Raise an error for a table without CRS. A file without CRS always is one.
 
     Returns:
-        The layer, without heights, in the horizontal part of its CRS. What is no geometry in spite
-        of all is missing.
+        The rows, numbered from 0, without heights, in a horizontal CRS; the only geometry column
+        is called ``geometry``. Geometries that GDAL cannot repair are missing.
 
     Raises:
-        InputError: As ``wording.error``: no such file or layer, no geometries, no CRS.
+        InputError: As ``role.error``: no such file or layer, no geometries, no CRS.
     """
-    file, _, layer = os.fspath(path).partition("|layername=")
-    if "://" not in file and not file.startswith("/vsi") and not Path(file).exists():
-        raise wording.error(f"{file} does not exist; expected a vector file")
-    try:
-        if file.lower().endswith((".parquet", ".geoparquet")):
-            table = gpd.read_parquet(file)
-        elif _is_empty_lines(file):
-            table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
-        else:
-            table = pyogrio.read_dataframe(
-                file,
-                layer=layer or _only_layer(file, wording, preferred),
-                on_invalid="fix",  # rings that are left open are closed
-            )
-    except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise wording.error(f"{file} cannot be read as a vector file: {error}") from error
-    if not isinstance(table, gpd.GeoDataFrame):
-        raise wording.error(f"{path} has no geometries; expected polygons")
-    crs = crs or _stated_crs(table)
-    if crs is None:
-        raise wording.error(f"{path} has no coordinate reference system; {wording.crs_advice}")
-    crs = horizontal_crs(crs)
-    flat = shapely.force_2d(np.asarray(table.geometry))
-    _check_range(shapely.bounds(flat), crs, f"{path}", wording)
-    columns = table.drop(columns=table.geometry.name)
-    return gpd.GeoDataFrame(columns, geometry=flat, crs=crs)
+    layer_crs = parse_crs(crs, option=f"`{role.crs_parameter}`") if crs else None
+    if isinstance(source, gpd.GeoDataFrame):
+        table, name, is_file = source, role.name, False
+    else:
+        table, name, is_file = _read_file(source, role), os.fspath(source), True
+    if layer_crs is None and table.crs is not None and not _is_undefined(table.crs):
+        layer_crs = table.crs
+    geometry = shapely.force_2d(np.asarray(table.geometry))
+    if layer_crs is not None:
+        layer_crs = horizontal_crs(layer_crs)
+        if is_file:
+            _check_degrees(shapely.bounds(geometry), layer_crs, name, role)
+    elif is_file:
+        raise role.error(f"{name} has no coordinate reference system; {role.crs_advice}")
+    elif require_crs:
+        raise GeoreferenceError(f"{name}: no coordinate reference system; {role.crs_advice}")
+    geometry_columns = [*table.select_dtypes("geometry").columns, "geometry"]
+    columns = pd.DataFrame(table.drop(columns=geometry_columns, errors="ignore"))
+    return gpd.GeoDataFrame(columns.reset_index(drop=True), geometry=geometry, crs=layer_crs)
+
+
+def read_features(
+    source: PathLike | gpd.GeoDataFrame, role: LayerRole, *, crs: str | None = None
+) -> gpd.GeoDataFrame:
+    """Read the rows of a layer that have a geometry, with all columns.
+
+    Args:
+        source: As for ``read_layer``.
+        role: Role of the layer.
+        crs: CRS of the coordinates, whatever the file says.
+
+    Returns:
+        As of ``read_layer``, numbered from 0. A ``GeodetectWarning`` counts the rows that are left
+        out. Invalid polygons stay as they are.
+
+    Raises:
+        InputError: The layer cannot be read, has no CRS, or holds other geometries.
+    """
+    table = read_layer(source, role, crs=crs)
+    name = role.name if isinstance(source, gpd.GeoDataFrame) else os.fspath(source)
+    geometry = np.asarray(table.geometry.array)
+    has_geometry = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
+    if not has_geometry.all():
+        warnings.warn(
+            f"{name}: {(~has_geometry).sum():,} of {len(table):,} rows without a geometry are "
+            f"left out",
+            GeodetectWarning,
+            stacklevel=2,
+        )
+    _check_types(geometry[has_geometry], name, role)
+    return table[has_geometry].reset_index(drop=True)
 
 
 def has_layer(path: PathLike, name: str) -> bool:
-    """Whether a file that can hold several layers has one of this name."""
+    """Return True if the file has a layer of this name."""
     try:
         return name in {str(layer) for layer, _ in pyogrio.list_layers(os.fspath(path))}
     except (OSError, RuntimeError, ValueError):
         return False
 
 
-def _is_empty_lines(file: str) -> bool:
-    """Whether it is newline-delimited GeoJSON of no feature, in which GDAL sees no format."""
+def _read_file(source: PathLike, role: LayerRole) -> gpd.GeoDataFrame:
+    file, _, layer = os.fspath(source).partition("|layername=")
     path = Path(file)
-    return path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0
+    if "://" not in file and not file.startswith("/vsi") and not path.exists():
+        raise role.error(f"{file} does not exist; expected a vector file")
+    try:
+        if file.lower().endswith((".parquet", ".geoparquet")):
+            table = gpd.read_parquet(file)
+        elif path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0:
+            # newline-delimited GeoJSON of no feature, a file in which GDAL sees no format
+            table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
+        else:
+            table = pyogrio.read_dataframe(
+                file,
+                layer=layer or _choose_layer(file, role),
+                on_invalid="fix",  # rings that are left open are closed
+            )
+    except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise role.error(f"{file} cannot be read as a vector file: {error}") from error
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise role.error(f"{os.fspath(source)} has no geometries; expected polygons")
+    return table
 
 
-def _only_layer(file: str, wording: Wording, preferred: Sequence[str]) -> str | None:
-    """The name of the layer to read when none was named."""
+def _choose_layer(file: str, role: LayerRole) -> str | None:
+    """Return the name of the layer to read when none was named; None: that of GDAL."""
     layers = [(str(name), kind) for name, kind in pyogrio.list_layers(file)]
-    spatial = [(name, kind) for name, kind in layers if kind is not None]
-    polygons = [name for name, kind in spatial if "Polygon" in kind]
-    candidates = polygons or [name for name, _ in spatial]
-    candidates = [name for name in preferred if name in dict(spatial)][:1] or candidates
-    if sorted(candidates) == sorted(OF_PREDICT):
-        return OF_PREDICT[0]
+    spatial = {name: kind for name, kind in layers if kind is not None}
+    polygons = [name for name, kind in spatial.items() if "Polygon" in kind]
+    preferred = [name for name in role.layer_names if name in spatial][:1]
+    candidates = preferred or polygons or list(spatial)
+    if sorted(candidates) == sorted(PREDICTION_LAYERS):
+        return PREDICTION_LAYERS[0]
     if len(candidates) > 1:
-        raise wording.error(
+        raise role.error(
             f"{file} has the layers {', '.join(candidates)}; pick one as "
             f"{file}|layername={candidates[0]}"
         )
     return candidates[0] if candidates else None
 
 
-def _stated_crs(table: gpd.GeoDataFrame) -> CRS | None:
-    """The CRS of a table; GeoPackage's "Undefined Cartesian SRS" is none."""
-    if table.crs is None or table.crs.name.lower().startswith("undefined"):
-        return None
-    return table.crs
+def _is_undefined(crs: CRS) -> bool:
+    """Return True for GeoPackage's "Undefined Cartesian SRS" and the like."""
+    return str(crs.name).lower().startswith("undefined")
 
 
-def _check_range(bounds: FloatArray, crs: CRS, path: str, wording: Wording) -> None:
-    """Metres read as degrees are the commonest mistake in GeoJSON: find it at once."""
+def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> None:
+    """Metres read as degrees are the commonest mistake in GeoJSON: report it at once."""
     if not crs.is_geographic:
         return
     limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(crs) * 1.0001
     if (np.abs(bounds.reshape(-1, 2, 2)) > limit).any():
-        raise wording.error(
-            f"{path} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no degrees "
-            f"of its CRS {crs.name}; {wording.crs_advice}"
+        raise role.error(
+            f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no degrees "
+            f"of its CRS {crs.name}; {role.crs_advice}"
         )
+
+
+def _check_types(geometry: ObjectArray, name: str, role: LayerRole) -> None:
+    accepted = [_MISSING, *_POLYGONS, _COLLECTION, *(_POINTS if role.points else ())]
+    is_other = ~np.isin(shapely.get_type_id(geometry), accepted)
+    if is_other.any():
+        types = ", ".join(sorted({str(shape.geom_type) for shape in geometry[is_other]}))
+        expected = "points or polygons" if role.points else "polygons"
+        raise role.error(f"{name} holds {types}; expected {expected}")

@@ -72,7 +72,7 @@ def draw_loss(log: pd.DataFrame, axes: Axes) -> None:
         if window > 1:
             axes.plot(rows["step"], rows[name], color=colour, linewidth=0.5, alpha=0.3)
         axes.plot(rows["step"], smooth, color=colour, label=label, linewidth=1.6)
-    plots.finish(axes, "Loss", "Step", "")
+    plots.finish_axes(axes, "Loss", "Step", "")
     top = max(highest)  # cuts off the first few losses, which may be many times higher
     axes.set_ylim(0, 1.1 * top if np.isfinite(top) and top > 0 else 1.0)
     axes.locator_params(axis="x", integer=True)
@@ -91,7 +91,7 @@ def draw_validation(log: pd.DataFrame, axes: Axes) -> None:
         if has_values(log, [name]):
             rows = log[log[name].notna()]
             axes.plot(rows["step"], rows[name], "o-", color=colour, markersize=3, label=label)
-    plots.finish(axes, "Validation on the holdout", "Step", "")
+    plots.finish_axes(axes, "Validation on the holdout", "Step", "")
     axes.locator_params(axis="x", integer=True)
 
 

@@ -15,7 +15,7 @@ from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
-from geodetect.io.vector.features import Role, read_features
+from geodetect.io.vector.read import LayerRole, read_features
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
 from geodetect.types import PathLike
@@ -163,7 +163,7 @@ def _read_layer(path: Path, name: str) -> gpd.GeoDataFrame | None:
     if not path.exists():
         return None
     source = f"{path}|layername={name}" if path.suffix == ".gpkg" else path
-    table = read_features(source, Role(f"the {name}", ""))
+    table = read_features(source, LayerRole(f"the {name}"))
     missing = [column for column in COLUMNS[name] if column not in table]
     if missing:
         raise InputError(f"{path}: the layer {name} has no column {missing[0]!r}")

@@ -13,15 +13,15 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from geodetect.assessment.evaluate.metrics import COCO_IOUS
 from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.assessment.evaluate.reliability import (
     apply_calibration,
     fit_calibration,
     reliability,
 )
-from geodetect.assessment.evaluate.thresholds import steady_threshold
-from geodetect.assessment.matching.greedy_matching import Matches, boxes_apart, match_boxes_at
+from geodetect.assessment.evaluate.thresholds import bagged_f1_threshold
+from geodetect.assessment.matching.class_matching import COCO_IOUS
+from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, offset_boxes
 from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, canonical_order
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
@@ -50,7 +50,7 @@ class Validation:
 
     Args:
         conf: The calibrated score that should have the highest F1 at an IoU of 0.5, see
-            ``steady_threshold``; the detector's own threshold when no object was found.
+            ``bagged_f1_threshold``; the detector's own threshold when no object was found.
         metrics: Figures by name: ``objects, ap50, ap50_95``; ``f1, precision, recall`` at that
             threshold; ``ece``, the expected calibration error of scores from ``LEAST_CONF`` up, and
             ``ece_uncalibrated``, that of the network's own if they were calibrated here. All
@@ -141,7 +141,7 @@ class Sheet:
     def apart(self, number: int) -> FloatArray:
         """Boxes in the raster's own pixels, moved to a place that only their class has."""
         boxes = self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
-        return boxes_apart(boxes, self.objects.labels, scene=number)
+        return offset_boxes(boxes, self.objects.labels, scene=number)
 
     def on_map(self) -> RasterDetections:
         """The same on the map."""
@@ -184,7 +184,7 @@ def validate(detector: Detector, grounds: Sequence[Ground]) -> Validation | None
         scores = apply_calibration(scores, labels, calibration)
     by_iou = match_boxes_at(boxes, scores, truth, ious=COCO_IOUS)
     curve = precision_recall_curve(by_iou[0])
-    conf = round(steady_threshold(curve, least=calibrated_score(LEAST_CONF, calibration)), 4)
+    conf = round(bagged_f1_threshold(curve, least=calibrated_score(LEAST_CONF, calibration)), 4)
     conf = detector.card.conf if math.isnan(conf) else conf
     point = curve.at(conf)
     ap = [average_precision(matches) for matches in by_iou]
@@ -251,7 +251,7 @@ def _are_on_cut_objects(boxes: FloatArray, ground: Ground) -> BoolArray:
 
 
 def _expected_error(scores: FloatArray, correct: BoolArray) -> float:
-    return reliability(scores, correct, least=LEAST_CONF).expected_error
+    return reliability(scores, correct, least=LEAST_CONF).expected_calibration_error
 
 
 def _by_class(matches: Matches, labels: IntArray, wanted: Sequence[Sheet]) -> dict[str, float]:

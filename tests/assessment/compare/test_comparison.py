@@ -150,13 +150,13 @@ def test_lines_are_no_register() -> None:
         compare(boxes((0, 0)), lines)
 
 
-@pytest.mark.parametrize("side", ["found", "register", "before"])
+@pytest.mark.parametrize("side", ["predictions", "register", "before"])
 def test_a_layer_without_a_crs_is_an_error_that_names_the_option(side: str) -> None:
     plain = boxes((0, 0)).set_crs(None, allow_override=True)
-    layers = {"found": boxes((0, 0)), "register": boxes((0, 0))} | {side: plain}
+    layers = {"predictions": boxes((0, 0)), "register": boxes((0, 0))} | {side: plain}
     if side == "before":
         del layers["register"]
-    option = "--pred-crs" if side == "found" else "--register-crs"
+    option = "`pred_crs`" if side == "predictions" else "`register_crs`"
     with pytest.raises(InputError, match=f"no coordinate reference system; name it with {option}"):
         compare(**layers)
     stated = CompareSettings(pred_crs=METRES, register_crs=METRES)
@@ -164,7 +164,7 @@ def test_a_layer_without_a_crs_is_an_error_that_names_the_option(side: str) -> N
 
 
 def test_one_layer_to_compare_with_is_needed() -> None:
-    with pytest.raises(InputError, match="expected --register or --before, found neither"):
+    with pytest.raises(InputError, match="expected `register` or `before`, found neither"):
         compare(boxes((0, 0)))
     with pytest.raises(InputError, match="found both"):
         compare(boxes((0, 0)), boxes((0, 0)), before=boxes((0, 0)))
@@ -172,7 +172,9 @@ def test_one_layer_to_compare_with_is_needed() -> None:
 
 def test_layers_in_different_places_are_compared_with_a_warning() -> None:
     far = boxes((80_000, 0))
-    with pytest.warns(GeodetectWarning, match=r"the register and the detections lie 80 km apart"):
+    with pytest.warns(
+        GeodetectWarning, match=r"the predictions .* the register .* lie 80 km apart"
+    ):
         assert statuses(compare(boxes((0, 0)), far)) == ["new", "missing"]
 
 
@@ -200,7 +202,7 @@ def test_classes_that_mean_something_else_are_ignored() -> None:
 def test_several_classes_on_both_sides_without_a_common_one_are_an_error() -> None:
     found = boxes((0, 0), (9, 0), **{"class": ["pool", "car"]})
     register = boxes((0, 0), (9, 0), **{"class": ["piscine", "voiture"]})
-    with pytest.raises(InputError, match=r"no class in common.*--class-field.*--ignore-classes"):
+    with pytest.raises(InputError, match=r"no class in common.*`class_field`.*`ignore_classes`"):
         compare(found, register)
 
 
@@ -213,21 +215,21 @@ def test_the_column_of_classes_can_be_named() -> None:
         compare(found, register, settings=CompareSettings(class_field="usage"))
 
 
-# Scores, and ground that was not looked at
+# Scores, and ground that was not searched
 
 
 def test_detections_below_a_score_do_not_count() -> None:
     found = boxes((0, 0), (50, 0), score=[0.4, 0.6])
     result = compare(found, boxes((0, 0)), settings=CompareSettings(conf=0.5))
     assert statuses(result) == ["new", "missing"]
-    with pytest.raises(InputError, match="no column 'score', which --conf needs"):
+    with pytest.raises(InputError, match="no column 'score', which `conf` needs"):
         compare(boxes((0, 0)), boxes((0, 0)), settings=CompareSettings(conf=0.5))
 
 
 def test_scores_that_are_texts_of_numbers_count() -> None:
     found = boxes((0, 0), Score=["0.25"])
     assert compare(found, boxes((0, 0))).changes["score"].tolist() == [0.25]
-    with pytest.raises(InputError, match="column 'score' holds something else than numbers"):
+    with pytest.raises(InputError, match="column 'score' holds no numbers"):
         compare(boxes((0, 0), score=["high"]), boxes((0, 0)))
 
 
@@ -235,8 +237,8 @@ def test_what_lies_outside_the_coverage_is_not_missing() -> None:
     coverage = boxes((0, 0), (500, 0), size=200, status=["looked at", "no imagery"])
     register = boxes((0, 0), (50, 0), (500, 0), (900, 0))
     result = compare(boxes((0, 0), (501, 0)), register, coverage=coverage)
-    assert statuses(result) == ["confirmed", "confirmed", "missing", "not looked at"]
-    assert result.counts["not looked at"] == 1
+    assert statuses(result) == ["confirmed", "confirmed", "missing", "not searched"]
+    assert result.counts["not searched"] == 1
 
 
 # Everything at once

@@ -80,7 +80,7 @@ def test_parcels_keep_their_columns_and_can_be_named_by_one() -> None:
     assert counts.table["parcel"].tolist() == ["CH1", "CH2"]
     assert counts.table["new"].tolist() == [0, 1]
     assert counts.table["parcel_new"].tolist() == [5, 6]
-    with pytest.raises(InputError, match=r"no column 'number', only egrid, new.*--parcel-id"):
+    with pytest.raises(InputError, match=r"no column 'number', only egrid, new.*`parcel_id`"):
         count_by_parcel(changes((1, 1, "new")), named, statuses=STATUSES, parcel_id="number")
 
 
@@ -101,7 +101,7 @@ def test_a_parcel_that_crosses_itself_is_repaired_and_one_with_a_hole_is_not_fil
 
 
 def test_points_are_no_parcels() -> None:
-    with pytest.raises(InputError, match=r"holds Point; expected polygons \(--parcels\)"):
+    with pytest.raises(InputError, match=r"holds Point; expected polygons"):
         count_by_parcel(changes((1, 1, "new")), parcels(shapely.Point(0, 0)), statuses=STATUSES)
 
 

@@ -6,11 +6,20 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.evaluate.bootstrap import Blocks, ClassDraws, Interval, ground_blocks
-from geodetect.assessment.evaluate.metrics import DetectionMetrics, measure
+from geodetect.assessment.evaluate.bootstrap import (
+    BootstrapBlocks,
+    ClassDraws,
+    Interval,
+    cut_blocks,
+)
+from geodetect.assessment.evaluate.metrics import DetectionMetrics, compute_metrics
 from geodetect.assessment.evaluate.precision_recall import average_precision
-from geodetect.assessment.matching.alignment import align
-from geodetect.assessment.matching.class_matching import Criterion, Pairing, pair
+from geodetect.assessment.matching.alignment import align_layers
+from geodetect.assessment.matching.class_matching import (
+    LayerMatches,
+    MatchCriterion,
+    match_layers,
+)
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
 
@@ -25,18 +34,18 @@ def squares(corners: Float, crs: str = CRS, **columns: object) -> gpd.GeoDataFra
     return gpd.GeoDataFrame(columns, geometry=boxes, crs=CRS).to_crs(crs)
 
 
-def paired(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> Pairing:
-    return pair(align(found, truth), Criterion())
+def paired(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
+    return match_layers(align_layers(found, truth), MatchCriterion())
 
 
 def measured(
-    pairing: Pairing, blocks: Blocks, *, resamples: int = 500, seed: int = 0
+    matches: LayerMatches, blocks: BootstrapBlocks, *, resamples: int = 500, seed: int = 0
 ) -> DetectionMetrics:
-    rows = len(pairing.sides.predicted), len(pairing.sides.truth)
-    return measure(pairing, rows=rows, blocks=blocks, resamples=resamples, seed=seed)
+    rows = len(matches.layers.predictions), len(matches.layers.truth)
+    return compute_metrics(matches, n_rows=rows, blocks=blocks, resamples=resamples, seed=seed)
 
 
-def scene(count: int, *, seed: int, side_m: float = 2000) -> Pairing:
+def scene(count: int, *, seed: int, side_m: float = 2000) -> LayerMatches:
     """Objects on a square, of which three in four are found, with false alarms."""
     rng = np.random.default_rng(seed)
     cells = rng.permutation(int(side_m // 20) ** 2)[: 2 * count]
@@ -50,7 +59,7 @@ def scene(count: int, *, seed: int, side_m: float = 2000) -> Pairing:
 def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None:
     steps = np.array([[0.0, 0], [2000, 0], [0, 2000], [2000, 2000], [90, 0], [110, 0]])
     truth = squares(steps, crs)
-    blocks = ground_blocks(paired(truth, truth), side_m=100)
+    blocks = cut_blocks(paired(truth, truth), side_m=100)
     assert blocks.side_m == 100
     assert blocks.of_truth[0] == blocks.of_truth[4] != blocks.of_truth[5]
     assert blocks.count == 5
@@ -59,32 +68,32 @@ def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None
 def test_a_detection_is_drawn_together_with_its_object() -> None:
     truth = squares(np.array([[0.0, 0], [96, 0]]))
     found = squares(np.array([[0.0, 0], [99, 0], [160, 0]]), score=[0.9, 0.8, 0.7])
-    blocks = ground_blocks(paired(found, truth), side_m=97)
+    blocks = cut_blocks(paired(found, truth), side_m=97)
     assert blocks.of_truth.tolist() == [0, 0]
     assert blocks.of_predicted.tolist() == [0, 0, 1]
 
 
 def test_by_default_there_are_neither_few_nor_many_blocks() -> None:
-    small = ground_blocks(scene(100, seed=0, side_m=500))
+    small = cut_blocks(scene(100, seed=0, side_m=500))
     assert 20 <= small.count <= 36
     assert small.side_m == pytest.approx(100, rel=0.1)
-    assert ground_blocks(scene(100, seed=0)).side_m == 250
+    assert cut_blocks(scene(100, seed=0)).side_m == 250
     far = squares(np.array([[0.0, 0], [50_000, 50_000]]))
-    assert ground_blocks(paired(far, far)).side_m == pytest.approx(1000, rel=0.01)
+    assert cut_blocks(paired(far, far)).side_m == pytest.approx(1000, rel=0.01)
     one = squares(np.array([[0.0, 0]]))
-    assert ground_blocks(paired(one, one)).side_m == 250
+    assert cut_blocks(paired(one, one)).side_m == 250
 
 
 def test_too_many_blocks_are_an_error() -> None:
     many = squares(np.stack(np.divmod(np.arange(5100), 100), axis=1) * 50.0)
-    with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*--block"):
-        ground_blocks(paired(many, many), side_m=10)
+    with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*`block`"):
+        cut_blocks(paired(many, many), side_m=10)
 
 
 def test_intervals_hold_the_figure_and_are_the_same_for_the_same_seed() -> None:
-    pairing = scene(400, seed=1)
-    blocks = ground_blocks(pairing)
-    overall = measured(pairing, blocks).overall
+    matches = scene(400, seed=1)
+    blocks = cut_blocks(matches)
+    overall = measured(matches, blocks).overall
     intervals = overall.intervals
     assert intervals is not None
     for name in ("ap", "ap50", "ap75", "ap50_95"):
@@ -95,8 +104,8 @@ def test_intervals_hold_the_figure_and_are_the_same_for_the_same_seed() -> None:
         assert interval.low < getattr(overall.at_threshold, name) < interval.high
     size, interval = overall.sizes[0], intervals.sizes[0]
     assert interval.low < size.recall < interval.high
-    assert measured(pairing, blocks).overall.intervals == intervals
-    assert measured(pairing, blocks, seed=1).overall.intervals != intervals
+    assert measured(matches, blocks).overall.intervals == intervals
+    assert measured(matches, blocks, seed=1).overall.intervals != intervals
 
 
 def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
@@ -106,8 +115,8 @@ def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
     block = (corners // 250).astype(int) @ [8, 1]
     widths = []
     for found in (rng.random(1600) < 0.75, (rng.random(64) < 0.75)[block]):
-        pairing = paired(squares(corners[found]), squares(corners))
-        intervals = measured(pairing, ground_blocks(pairing, side_m=250)).overall.intervals
+        matches = paired(squares(corners[found]), squares(corners))
+        intervals = measured(matches, cut_blocks(matches, side_m=250)).overall.intervals
         assert intervals is not None
         recall = intervals.at_threshold.recall
         widths.append(recall.high - recall.low)
@@ -119,11 +128,11 @@ def test_about_95_in_100_intervals_hold_the_true_recall() -> None:
     corners = np.stack(np.divmod(np.arange(500), 25), axis=1) * 40.0
     held = 0
     for seed in range(100):
-        pairing = paired(squares(corners[rng.random(500) < 0.8]), squares(corners))
-        blocks = ground_blocks(pairing, side_m=120)
-        weights = blocks.drawn(200, seed)
-        draws = ClassDraws.of(pairing.classes[0], blocks, weights)
-        recall = draws.point(pairing.classes[0].chosen, 0).recall
+        matches = paired(squares(corners[rng.random(500) < 0.8]), squares(corners))
+        blocks = cut_blocks(matches, side_m=120)
+        weights = blocks.draw(200, seed)
+        draws = ClassDraws.from_blocks(matches.classes[0], blocks, weights)
+        recall = draws.point_intervals(matches.classes[0].matches, 0).recall
         held += recall.low <= 0.8 <= recall.high
     assert 88 <= held <= 99
 
@@ -138,7 +147,7 @@ def test_average_precision_in_a_draw_is_that_of_the_drawn_blocks(count: int) -> 
     matches = Matches(truth_of, right.astype(float), scores, len(objects), 0.5)
     weights = rng.multinomial(9, np.full(9, 1 / 9), size=20).astype(float)
     draws = ClassDraws(weights, block, objects)
-    found = draws.average_precision(matches, average_precision(matches))
+    found = draws.average_precisions(matches, average_precision(matches))
     for weight, value in zip(weights.astype(int), found, strict=True):
         copies = np.repeat(np.arange(2 * count), weight[block])
         drawn = Matches(
@@ -152,19 +161,19 @@ def test_average_precision_in_a_draw_is_that_of_the_drawn_blocks(count: int) -> 
 
 
 def test_where_nothing_varies_there_is_no_interval() -> None:
-    nothing = Interval.of(np.ones(100))
+    nothing = Interval.from_draws(np.ones(100))
     assert np.isnan([nothing.low, nothing.high]).all()
-    undefined = Interval.of(np.array([np.nan, np.nan, 0.5]))
+    undefined = Interval.from_draws(np.array([np.nan, np.nan, 0.5]))
     assert np.isnan([undefined.low, undefined.high]).all()
 
 
 def test_a_single_block_gives_no_intervals() -> None:
     one = squares(np.array([[0.0, 0]]))
-    pairing = paired(one, one)
-    assert measured(pairing, ground_blocks(pairing)).overall.intervals is None
+    matches = paired(one, one)
+    assert measured(matches, cut_blocks(matches)).overall.intervals is None
     empty = paired(one.iloc[:0], one.iloc[:0])
-    assert ground_blocks(empty).count == 0
-    assert measured(empty, ground_blocks(empty)).overall.intervals is None
+    assert cut_blocks(empty).count == 0
+    assert measured(empty, cut_blocks(empty)).overall.intervals is None
 
 
 def test_the_mean_over_classes_has_an_interval_too() -> None:
@@ -173,10 +182,10 @@ def test_the_mean_over_classes_has_an_interval_too() -> None:
     names = np.where(np.arange(400) % 2, "pool", "tank")
     found = rng.random(400) < np.where(names == "pool", 0.9, 0.5)
     predicted = squares(corners[found], score=rng.uniform(size=found.sum()))
-    pairing = paired(
+    matches = paired(
         predicted.assign(**{"class": names[found]}), squares(corners, **{"class": names})
     )
-    metrics = measured(pairing, ground_blocks(pairing))
+    metrics = measured(matches, cut_blocks(matches))
     means = [one.intervals.ap50 for one in (metrics.overall, *metrics.classes) if one.intervals]
     overall, pool, tank = means
     assert tank.high < overall.low < metrics.overall.ap50 < overall.high < pool.low

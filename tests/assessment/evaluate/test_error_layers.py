@@ -11,8 +11,8 @@ import pytest
 import shapely
 
 import geodetect
-from geodetect.assessment.evaluate.error_layers import LOOKS, check_errors
-from geodetect.assessment.evaluate.evaluation import Evaluation
+from geodetect.assessment.evaluate.error_layers import SYMBOLS, check_errors
+from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.errors import InputError, OutputError
 from geodetect.settings import EvaluateSettings
 from tests.io.vector.test_qgis import interpreter, run_clean
@@ -41,24 +41,24 @@ def evaluation(**settings: object) -> Evaluation:
 def test_every_detection_and_object_is_in_one_layer() -> None:
     tables = evaluation(conf=0.5).error_tables()
     assert {name: len(table) for name, table in tables.items()} == {
-        "true": 1,
-        "false": 2,
-        "missed": 3,
+        "true_positives": 1,
+        "false_positives": 2,
+        "false_negatives": 3,
     }
-    assert tables["true"]["raster"].tolist() == ["a"]
-    assert tables["false"]["raster"].tolist() == ["c", "d"]
-    assert tables["missed"]["name"].tolist() == ["x", "y", "z"]
+    assert tables["true_positives"]["raster"].tolist() == ["a"]
+    assert tables["false_positives"]["raster"].tolist() == ["c", "d"]
+    assert tables["false_negatives"]["name"].tolist() == ["x", "y", "z"]
     assert all(table.crs == CRS for table in tables.values())
 
 
 def test_the_layers_say_how_well_things_fit() -> None:
     tables = evaluation(conf=0.5).error_tables()
-    true = tables["true"].iloc[0]
+    true = tables["true_positives"].iloc[0]
     assert (true["score"], true["truth_row"], true["truth_class"]) == (0.9, 0, "pool")
     assert true["iou"] == pytest.approx(90 / 110, abs=1e-3)
     assert true["distance_m"] == pytest.approx(1, abs=0.01)
-    assert tables["false"]["iou"].tolist() == pytest.approx([40 / 160, 0], abs=1e-3)
-    missed = tables["missed"]
+    assert tables["false_positives"]["iou"].tolist() == pytest.approx([40 / 160, 0], abs=1e-3)
+    missed = tables["false_negatives"]
     assert missed["iou"].tolist() == pytest.approx([90 / 110, 40 / 160, 0], abs=1e-3)
     assert missed["score"].tolist()[:2] == [0.3, 0.8]
     assert np.isnan(missed["score"][2])
@@ -66,7 +66,7 @@ def test_the_layers_say_how_well_things_fit() -> None:
 
 
 def test_without_a_threshold_unsure_detections_count_too() -> None:
-    assert len(evaluation().error_tables()["true"]) == 2
+    assert len(evaluation().error_tables()["true_positives"]) == 2
 
 
 def test_without_scores_the_layers_have_none() -> None:
@@ -91,15 +91,15 @@ def test_the_file_is_a_geopackage_that_is_replaced_only_on_request(tmp_path: Pat
     check_errors(path)
     assert result.write_errors(path) == path
     layers = {str(name): kind for name, kind in pyogrio.list_layers(path)}
-    assert [layers[name] for name in LOOKS] == ["Polygon"] * 3
+    assert [layers[name] for name in SYMBOLS] == ["Polygon"] * 3
     tables = result.error_tables()
-    for name in LOOKS:
+    for name in SYMBOLS:
         table = gpd.read_file(path, layer=name)
-        assert table["truth_row" if name == "missed" else "raster"].tolist() == list(
-            tables[name]["truth_row" if name == "missed" else "raster"]
+        assert table["truth_row" if name == "false_negatives" else "raster"].tolist() == list(
+            tables[name]["truth_row" if name == "false_negatives" else "raster"]
         )
     for again in (result.write_errors, check_errors):
-        with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
+        with pytest.raises(OutputError, match=r"already exists.*overwrite"):
             again(path)
     result.write_errors(path, overwrite=True)
     with pytest.raises(InputError, match=r"\.gpkg"):
@@ -113,7 +113,7 @@ from qgis.PyQt.QtCore import QSize
 app = QgsApplication([], False)
 app.initQgis()
 facts = {}
-for name in ("true", "false", "missed"):
+for name in ("true_positives", "false_positives", "false_negatives"):
     layer = QgsVectorLayer(f"{sys.argv[1]}|layername={name}", name, "ogr")
     facts[name] = {"valid": layer.isValid()}
     if not layer.isValid():
@@ -157,13 +157,13 @@ def qgis(tmp_path: Path) -> Any:
 
 
 def colour(name: str) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*map(int, LOOKS[name].colour.split(",")))
+    return "#{:02x}{:02x}{:02x}".format(*map(int, SYMBOLS[name].colour.split(",")))
 
 
 def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path, qgis: Any) -> None:
     facts = qgis(evaluation(conf=0.5).write_errors(tmp_path / "errors.gpkg"))
-    assert [facts[name]["count"] for name in LOOKS] == [1, 2, 3]
-    for name in LOOKS:
+    assert [facts[name]["count"] for name in SYMBOLS] == [1, 2, 3]
+    for name in SYMBOLS:
         layer = facts[name]
         assert (layer["valid"], layer["crs"]) == (True, CRS)
         assert (layer["renderer"], layer["symbol"]) == ("singleSymbol", "SimpleFill")
@@ -177,6 +177,9 @@ def test_qgis_draws_missed_points_as_points(tmp_path: Path, qgis: Any) -> None:
     points = truth.set_geometry(truth.centroid)
     result = geodetect.evaluate(squares((0, 0)), points, EvaluateSettings(distance=2))
     facts = qgis(result.write_errors(tmp_path / "errors.gpkg"))
-    assert (facts["missed"]["count"], facts["missed"]["symbol"]) == (2, "SimpleMarker")
-    assert colour("missed") in facts["missed"]["painted"]
-    assert (facts["false"]["valid"], facts["false"]["count"]) == (True, 0)
+    assert (facts["false_negatives"]["count"], facts["false_negatives"]["symbol"]) == (
+        2,
+        "SimpleMarker",
+    )
+    assert colour("false_negatives") in facts["false_negatives"]["painted"]
+    assert (facts["false_positives"]["valid"], facts["false_positives"]["count"]) == (True, 0)

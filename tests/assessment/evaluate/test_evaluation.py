@@ -41,7 +41,7 @@ def row_of(count: int) -> list[tuple[float, float]]:
 
 def evaluate(
     predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, **settings: object
-) -> geodetect.assessment.evaluate.evaluation.Evaluation:
+) -> geodetect.assessment.evaluate.result.Evaluation:
     return geodetect.evaluate(predicted, truth, EvaluateSettings(resamples=0, **settings))
 
 
@@ -81,9 +81,9 @@ def test_a_picked_threshold_is_the_one_that_counts() -> None:
 def test_detections_without_scores_are_equally_sure_and_said_to_be() -> None:
     result = evaluate(squares(*row_of(3)), squares(*row_of(2)))
     assert result.metrics.overall.at_threshold.true_positives == 2
-    assert not result.scored
-    assert "no scores" in result.notes[0]
-    with pytest.raises(InputError, match=r"no scores.*--score-field.*--pick-threshold"):
+    assert not result.has_scores
+    assert "no scores" in result.caveats[0]
+    with pytest.raises(InputError, match=r"no scores.*`score_field`.*`pick_threshold`"):
         evaluate(squares(*row_of(3)), squares(*row_of(2)), pick_threshold="count")
 
 
@@ -91,7 +91,7 @@ def test_detections_without_scores_are_equally_sure_and_said_to_be() -> None:
 def test_layers_that_lie_far_apart_are_an_error_with_their_distance(crs: str) -> None:
     far = squares((60_000, 0)).to_crs(crs)
     with pytest.raises(
-        InputError, match=r"around lon 9\.763, lat 45.*lie 60 km apart.*--truth-crs"
+        InputError, match=r"around lon 9\.763, lat 45.*lie 60 km apart.*`truth_crs`"
     ):
         evaluate(far, squares((0, 0)))
 
@@ -99,28 +99,30 @@ def test_layers_that_lie_far_apart_are_an_error_with_their_distance(crs: str) ->
 def test_layers_that_share_no_ground_but_are_near_are_compared_and_said_to_be() -> None:
     result = evaluate(squares((0, 0)), squares((0, 310)))
     assert result.metrics.overall.at_threshold == OperatingPoint(1.0, 0, 1, 1)
-    assert any("share no ground: they are 300 m apart" in note for note in result.notes)
+    assert any("share no ground: they are 300 m apart" in caveat for caveat in result.caveats)
 
 
 def test_detections_that_all_lie_beside_their_objects_are_said_to() -> None:
     beside = squares(*[(x, y + 12) for x, y in row_of(5)], (0, -50), (120, 50))
     result = evaluate(beside, squares(*row_of(5), (0, -90), (120, 90)))
-    assert "nearest to an object is 12.0 m away" in result.notes[-1]
+    assert "nearest detection to an object is 12.0 m away" in result.caveats[-1]
 
 
 def test_detections_beyond_the_truth_are_said_to_be() -> None:
     result = evaluate(squares(*row_of(20)), squares(*row_of(10)))
-    assert "10 of 20 detections lie outside the extent of the truth" in result.notes[-1]
-    assert not evaluate(squares(*row_of(10)), squares(*row_of(10))).notes[1:]
+    assert "10 of 20 detections lie outside the extent of the truth" in result.caveats[-1]
+    assert not evaluate(squares(*row_of(10)), squares(*row_of(10))).caveats[1:]
 
 
 def test_classes_that_are_not_compared_are_said_to_be() -> None:
     found = squares(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
     result = evaluate(found, squares(*row_of(2), **{"class": ["pool"] * 2}))
-    assert result.notes == ("classes are not compared: predictions have basin, the truth has pool",)
+    assert result.caveats == (
+        "classes are not compared: predictions have basin, the truth has pool",
+    )
     assert result.metrics.classes[0].class_name == "pool"
     unnamed = evaluate(found, squares(*row_of(2)))
-    assert unnamed.notes == ()
+    assert unnamed.caveats == ()
     assert unnamed.metrics.classes[0].class_name == "basin"
 
 
@@ -138,17 +140,17 @@ def test_empty_layers_are_compared_and_said_to_be() -> None:
     some, nothing = squares(*row_of(2), score=[0.5, 0.6]), squares().assign(score=[])
     missed = evaluate(nothing, some)
     assert missed.metrics.overall.at_threshold == OperatingPoint(0.0, 0, 0, 2)
-    assert missed.notes == ("there are no detections",)
+    assert missed.caveats == ("there are no detections",)
     false = evaluate(some, nothing)
     assert false.metrics.overall.at_threshold == OperatingPoint(0.5, 0, 2, 0)
-    assert false.notes == ("there are no objects",)
-    assert evaluate(nothing, nothing).notes == ("there are no detections", "there are no objects")
+    assert false.caveats == ("there are no objects",)
+    assert evaluate(nothing, nothing).caveats == ("there are no detections", "there are no objects")
 
 
 def test_points_need_a_distance() -> None:
     truth = squares(*row_of(2))
     points = truth.set_geometry(truth.centroid)
-    with pytest.raises(LabelError, match=r"no extent, as points have none.*--distance METRES"):
+    with pytest.raises(LabelError, match=r"no extent, as points have none.*`distance`"):
         evaluate(truth, points)
     assert evaluate(truth, points, distance=1).metrics.overall.at_threshold.f1 == 1
 
@@ -160,19 +162,21 @@ def test_an_area_in_any_crs_limits_what_counts(tmp_path: Path) -> None:
     result = evaluate(predicted, truth, area=path)
     assert result.metrics.overall.at_threshold == OperatingPoint(0.7, 3, 0, 0)
     assert result.metrics.truth_of.tolist() == [0, 1, 2, -2, -2, -2]
-    assert "3 of 6 objects do not count" in result.notes[-1]
+    assert "3 of 6 objects do not count" in result.caveats[-1]
     elsewhere = write(area.translate(0, 500).to_frame("geometry"), tmp_path / "elsewhere.geojson")
-    with pytest.raises(InputError, match=r"none of 6 detections and 6 objects lies in --area"):
+    with pytest.raises(InputError, match=r"none of 6 detections and 6 objects lies in `area`"):
         evaluate(predicted, truth, area=elsewhere)
 
 
 def test_boxes_can_be_drawn_along_another_crs() -> None:
     predicted, truth = squares(*row_of(2)), squares(*row_of(2))
-    assert evaluate(predicted, truth).frame == "WGS 84 / UTM zone 32N"
+    assert evaluate(predicted, truth).grid_name == "WGS 84 / UTM zone 32N"
     along = evaluate(predicted, truth, crs="EPSG:2154")
-    assert along.frame == "RGF93 v1 / Lambert-93"
+    assert along.grid_name == "RGF93 v1 / Lambert-93"
     assert (
-        along.pairing.sides.predicted.boxes[0, 2] - along.pairing.sides.predicted.boxes[0, 0] > 10
+        along.layer_matches.layers.predictions.boxes[0, 2]
+        - along.layer_matches.layers.predictions.boxes[0, 0]
+        > 10
     )
 
 
@@ -188,8 +192,8 @@ def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     only = values["classes"][0]
     assert only["class"] == "pool"
     large = only["by_size"][1]
-    assert (large["from_m"], large["to_m"], large["objects"]) == (8, None, 100)
-    assert (large["found"], len(large["recall_interval"])) == (len(found), 2)
+    assert (large["low_m"], large["high_m"], large["n_truth"]) == (8, None, 100)
+    assert (large["tp"], len(large["recall_interval"])) == (len(found), 2)
     assert only["ap50_interval"][0] < only["ap50"] < only["ap50_interval"][1]
     low, high = only["at_threshold"]["recall_interval"]
     assert low < only["at_threshold"]["recall"] < high
@@ -234,7 +238,7 @@ def test_a_model_is_evaluated_on_rasters_where_there_is_imagery(tmp_path: Path) 
     assert overall.ap50_95 == 1
     assert result.metrics.score_threshold == detector.card.conf
     assert 0 < overall.at_threshold.true_positives < len(corners)  # the others are less sure
-    assert any("2 of 18 objects do not count" in note for note in result.notes)
+    assert any("2 of 18 objects do not count" in caveat for caveat in result.caveats)
     everything = EvaluateSettings(conf=0.05)
     low = geodetect.evaluate_model(detector, raster, labels, everything, predict_settings=settings)
     assert low.metrics.overall.at_threshold.recall == 1

@@ -9,12 +9,9 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.evaluate.metrics import (
-    COCO_IOUS,
-    OperatingPoint,
-    average_precision,
-    evaluate_tables,
-)
+from geodetect.assessment.evaluate.metrics import evaluate_tables
+from geodetect.assessment.evaluate.precision_recall import OperatingPoint, average_precision
+from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.crs import parse_crs
@@ -36,9 +33,9 @@ def test_layers_are_compared_by_their_boxes() -> None:
     assert result.truth_of.tolist() == [0, 1, -1]
     assert result.overall.best_f1 == OperatingPoint(0.8, 2, 0, 1)
     assert result.overall.at_threshold == OperatingPoint(0.7, 2, 1, 1)
-    assert result.mean_ap50 == pytest.approx(67 / 101)
+    assert result.overall.ap50 == pytest.approx(67 / 101)
     passed = sum(threshold <= 90 / 110 for threshold in COCO_IOUS)
-    assert result.mean_ap50_95 == pytest.approx(67 / 101 * passed / 10)
+    assert result.overall.ap50_95 == pytest.approx(67 / 101 * passed / 10)
     assert evaluate_tables(predicted, truth, conf=0.6).overall.at_threshold == OperatingPoint(
         0.6, 2, 1, 1
     )
@@ -49,7 +46,7 @@ def test_the_iou_asked_for_decides_the_counts_but_not_the_average_precision() ->
     strict = evaluate_tables(predicted, truth, iou=0.7, conf=0.5)
     assert strict.overall.at_threshold == OperatingPoint(0.5, 0, 1, 1)
     assert strict.truth_of.tolist() == [-1]
-    assert strict.mean_ap50 == 1
+    assert strict.overall.ap50 == 1
 
 
 def test_truth_in_another_crs_is_brought_to_the_predictions() -> None:
@@ -57,7 +54,7 @@ def test_truth_in_another_crs_is_brought_to_the_predictions() -> None:
     truth = squares(*corners).to_crs("OGC:CRS84")
     result = evaluate_tables(squares(*corners), truth, iou=0.95)
     assert result.truth_of.tolist() == [0, 1]
-    assert result.mean_ap50_95 == 1
+    assert result.overall.ap50_95 == 1
 
 
 def test_an_area_limits_both_layers_by_their_centres() -> None:
@@ -84,11 +81,11 @@ def test_shared_classes_are_compared_one_by_one() -> None:
     assert (tank.class_name, tank.n_predicted, tank.n_truth) == ("tank", 0, 1)
     assert pool.ap50 == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert tank.ap50 == 0
-    assert result.mean_ap50 == pytest.approx(pool.ap50 / 2)
+    assert result.overall.ap50 == pytest.approx(pool.ap50 / 2)
     assert result.truth_of.tolist() == [0, -1, 2]
     assert result.overall.at_threshold == OperatingPoint(0.5, 2, 1, 1)
     agnostic = evaluate_tables(predicted, truth, by_class=False)
-    assert agnostic.mean_ap50 == 1
+    assert agnostic.overall.ap50 == 1
     assert [c.class_name for c in agnostic.classes] == ["all"]
 
 
@@ -98,15 +95,15 @@ def test_a_class_without_objects_does_not_count_in_the_mean() -> None:
     result = evaluate_tables(predicted, truth)
     assert [c.class_name for c in result.classes] == ["pool", "tank"]
     assert math.isnan(result.classes[1].ap50)
-    assert result.mean_ap50 == 1
+    assert result.overall.ap50 == 1
 
 
 @pytest.mark.parametrize("names", [["object", "object"], ["basin", "tank"]])
 def test_a_single_class_of_another_name_is_compared_without_classes(names: list[str]) -> None:
     predicted = squares((0, 0), (50, 0), **{"class": names})
     truth = squares((0, 0), (50, 0), **{"class": ["pool", "pool"]})
-    assert evaluate_tables(predicted, truth).mean_ap50 == 1
-    assert evaluate_tables(predicted, truth.drop(columns="class")).mean_ap50 == 1
+    assert evaluate_tables(predicted, truth).overall.ap50 == 1
+    assert evaluate_tables(predicted, truth.drop(columns="class")).overall.ap50 == 1
 
 
 def test_layers_with_several_classes_but_none_in_common_are_an_error() -> None:
@@ -121,10 +118,10 @@ def test_empty_layers_give_counts_not_errors() -> None:
     nothing = some.iloc[:0]
     missed = evaluate_tables(nothing, some)
     assert [c.class_name for c in missed.classes] == ["pool", "tank"]
-    assert missed.mean_ap50 == 0
+    assert missed.overall.ap50 == 0
     assert missed.overall.at_threshold == OperatingPoint(0.0, 0, 0, 2)
     invented = evaluate_tables(some, nothing, conf=0.5)
-    assert math.isnan(invented.mean_ap50)
+    assert math.isnan(invented.overall.ap50)
     assert invented.overall.at_threshold == OperatingPoint(0.5, 0, 2, 0)
     assert math.isnan(evaluate_tables(nothing, nothing).overall.best_f1.f1)
 
@@ -136,12 +133,12 @@ def test_boxes_count_not_outlines() -> None:
 
 
 def test_layers_that_cannot_be_compared_are_errors() -> None:
-    with pytest.raises(GeoreferenceError, match=r"only the truth have no CRS.*--truth-crs"):
+    with pytest.raises(GeoreferenceError, match=r"only the truth have no CRS.*`truth_crs`"):
         evaluate_tables(squares((0, 0)), squares((0, 0), crs=None))
-    with pytest.raises(GeoreferenceError, match=r"only the predictions have no CRS.*--pred-crs"):
+    with pytest.raises(GeoreferenceError, match=r"only the predictions have no CRS.*`pred_crs`"):
         evaluate_tables(squares((0, 0), crs=None), squares((0, 0)))
     points = gpd.GeoDataFrame(geometry=[shapely.Point(5e5, 5e6), None], crs=CRS)
-    with pytest.raises(LabelError, match=r"2 of 2 rows of the truth.*--distance"):
+    with pytest.raises(LabelError, match=r"2 of 2 rows of the truth.*`distance`"):
         evaluate_tables(squares((0, 0)), points)
     with pytest.raises(InputError, match="IoU"):
         evaluate_tables(squares((0, 0)), squares((0, 0)), iou=0)
@@ -200,7 +197,7 @@ def test_recall_by_size_is_in_metres_on_the_ground() -> None:
     predicted = gpd.GeoDataFrame(pd.concat([predicted, squares((50, 0), score=[0.2])]), crs=CRS)
     for crs in (CRS, "EPSG:3857", "OGC:CRS84"):
         result = evaluate_tables(predicted.to_crs(crs), truth.to_crs(crs), conf=0.5)
-        found = [(s.low_m, s.high_m, s.n_truth, s.n_found) for s in result.overall.sizes]
+        found = [(s.low_m, s.high_m, s.n_truth, s.tp) for s in result.overall.sizes]
         assert found == [(4, 6, 1, 1), (6, 8, 0, 0), (8, 12, 2, 0)]
 
 
@@ -220,4 +217,4 @@ def test_scene_and_matches_agree() -> None:
     )
     result = evaluate_tables(predicted, truth)
     np.testing.assert_array_equal(result.truth_of, matches.truth_of)
-    assert result.mean_ap50 == average_precision(matches)
+    assert result.overall.ap50 == average_precision(matches)

@@ -9,7 +9,6 @@ import shapely
 from PIL import Image
 
 import geodetect
-from geodetect.assessment.evaluate.evaluation import Evaluation
 from geodetect.assessment.evaluate.plots import (
     check_plots,
     draw_f1,
@@ -18,6 +17,7 @@ from geodetect.assessment.evaluate.plots import (
     save_plot,
 )
 from geodetect.assessment.evaluate.reliability import reliability
+from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.errors import OutputError
 from geodetect.settings import EvaluateSettings
 from tests.helpers.tiny import modules_after
@@ -129,14 +129,14 @@ def test_layers_without_anything_are_drawn_too(tmp_path: Path) -> None:
 def test_plots_are_replaced_only_on_request(tmp_path: Path) -> None:
     result = evaluation()
     result.write_plots(tmp_path)
-    with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
+    with pytest.raises(OutputError, match=r"already exists.*`overwrite`"):
         result.write_plots(tmp_path)
     assert len(result.write_plots(tmp_path, overwrite=True)) == 2
 
 
 def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match=r"is not a folder.*--plots"):
+    with pytest.raises(OutputError, match=r"is not a folder.*`plots`"):
         check_plots(tmp_path / "file", overwrite=True)
     with pytest.raises(OutputError, match="does not exist"):
         check_plots(tmp_path / "no" / "plots", overwrite=True)

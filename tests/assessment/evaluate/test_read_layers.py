@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from geodetect.assessment.evaluate.read_layers import is_scored, read_predictions, read_truth
+from geodetect.assessment.evaluate.read_layers import read_predictions, read_truth
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
 
@@ -38,26 +38,26 @@ def test_every_format_that_is_written_is_read(tmp_path: Path, suffix: str) -> No
 def test_scores_of_other_programs_are_found(name: str) -> None:
     found = read_predictions(squares(**{name: [90, 50, 20]}))
     assert found["score"].tolist() == [90, 50, 20]
-    assert is_scored(found)
+    assert "score" in found
 
 
 def test_a_column_of_scores_can_be_named() -> None:
     table = squares(score=[0.1, 0.2, 0.3], quality=["0.9", "0.8", "0.7"])
     assert read_predictions(table, score_field="Quality")["score"].tolist() == [0.9, 0.8, 0.7]
-    with pytest.raises(InputError, match=r"no column 'sure', only score, quality.*--score-field"):
+    with pytest.raises(InputError, match=r"no column 'sure', only score, quality.*`score_field`"):
         read_predictions(table, score_field="sure")
 
 
 def test_scores_that_are_missing_or_no_numbers_are_errors() -> None:
     with pytest.raises(InputError, match="1 of 3 rows have no score"):
         read_predictions(squares(score=[0.5, None, 0.7]))
-    with pytest.raises(InputError, match=r"'score' holds no numbers.*--score-field"):
+    with pytest.raises(InputError, match=r"'score' holds no numbers.*`score_field`"):
         read_predictions(squares(score=["high", "low", "low"]))
 
 
 def test_predictions_without_scores_stay_without() -> None:
     found = read_predictions(squares(label=["pool", None, "tank"]))
-    assert not is_scored(found)
+    assert "score" not in found
     assert found["class"].tolist() == ["pool", "object", "tank"]
 
 
@@ -91,7 +91,7 @@ def test_points_stay_points() -> None:
 
 def test_lines_are_no_objects() -> None:
     lines = squares().set_geometry(squares().boundary)
-    with pytest.raises(LabelError, match=r"nothing with an area \(LineString\).*--distance"):
+    with pytest.raises(LabelError, match=r"nothing with an area \(LineString\).*`distance`"):
         read_truth(lines)
 
 
@@ -110,7 +110,7 @@ def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path)
 def test_truth_with_and_without_classes_does_not_go_together() -> None:
     named, bare = squares(2, label=["a", "b"]), squares(2).to_crs("EPSG:3857")
     for tables in ([named, bare], [bare, named]):
-        with pytest.raises(LabelError, match=r"no column of classes.*--class-field"):
+        with pytest.raises(LabelError, match=r"no column of classes.*`class_field`"):
             read_truth(tables)
     assert len(read_truth([named, bare[:0]])) == 2
 
@@ -125,9 +125,9 @@ def test_the_column_of_classes_can_be_named() -> None:
 
 def test_a_file_without_crs_needs_one_named(tmp_path: Path) -> None:
     path = write(squares(crs=None, name=list("abc")), tmp_path / "found.gpkg")
-    with pytest.raises(InputError, match=r"no coordinate reference system.*--pred-crs"):
+    with pytest.raises(InputError, match=r"no coordinate reference system.*`pred_crs`"):
         read_predictions(path)
-    with pytest.raises(LabelError, match=r"no coordinate reference system.*--truth-crs"):
+    with pytest.raises(LabelError, match=r"no coordinate reference system.*`truth_crs`"):
         read_truth(path)
     assert read_predictions(path, crs=CRS).crs == CRS
     assert read_truth(path, crs=CRS).crs == CRS

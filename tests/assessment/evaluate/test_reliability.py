@@ -50,8 +50,8 @@ def test_calibrated_scores_say_the_truth_about_detections_not_seen_before() -> N
     found = fit_calibration(scores, labels(len(scores)), correct, classes=1)
     new, new_correct = drawn(2.4, -0.7, seed=1)
     better = apply_calibration(new, labels(len(new)), found)
-    assert reliability(new, new_correct).expected_error > 0.1
-    assert reliability(better, new_correct).expected_error < 0.025
+    assert reliability(new, new_correct).expected_calibration_error > 0.1
+    assert reliability(better, new_correct).expected_calibration_error < 0.025
 
 
 def test_each_class_has_its_own_and_one_with_few_detections_that_of_all() -> None:
@@ -102,19 +102,19 @@ def test_reliability_counts_detections_in_bins() -> None:
     one = reliability(scores, correct)
     assert one.counts.tolist() == [2, 2, 0, 0, 0, 0, 0, 0, 0, 2]
     assert one.scores[[0, 1, 9]] == pytest.approx([0.025, 0.15, 0.975])
-    assert one.right[[0, 1, 9]] == pytest.approx([0, 0.5, 1])
-    assert np.isnan(one.right[2])
-    assert one.expected_error == pytest.approx((2 * 0.025 + 2 * 0.35 + 2 * 0.025) / 6)
+    assert one.precision[[0, 1, 9]] == pytest.approx([0, 0.5, 1])
+    assert np.isnan(one.precision[2])
+    assert one.expected_calibration_error == pytest.approx((2 * 0.025 + 2 * 0.35 + 2 * 0.025) / 6)
 
 
 def test_detections_below_the_least_score_do_not_count() -> None:
     one = reliability(np.array([0.04, 0.05, 0.9]), np.array([True, True, False]), least=0.05)
     assert one.counts.sum() == 2
-    assert one.expected_error == pytest.approx((0.95 + 0.9) / 2)
+    assert one.expected_calibration_error == pytest.approx((0.95 + 0.9) / 2)
 
 
 def test_without_detections_there_is_no_error() -> None:
-    assert np.isnan(reliability(np.empty(0), np.empty(0, bool)).expected_error)
+    assert np.isnan(reliability(np.empty(0), np.empty(0, bool)).expected_calibration_error)
 
 
 def test_scores_of_exactly_0_and_1_stay_numbers() -> None:

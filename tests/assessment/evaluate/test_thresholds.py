@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodetect.assessment.evaluate.precision_recall import PrecisionRecallCurve
-from geodetect.assessment.evaluate.thresholds import pick_threshold, steady_threshold
+from geodetect.assessment.evaluate.thresholds import bagged_f1_threshold, pick_threshold
 from geodetect.errors import InputError
 
 # right, wrong, right, right, wrong, of four objects
@@ -57,7 +57,7 @@ NO_DETECTIONS = PrecisionRecallCurve(np.empty(0), np.empty(0, int), 3)
 def test_without_detections_or_objects_there_is_nothing_to_pick(
     curve: PrecisionRecallCurve,
 ) -> None:
-    with pytest.raises(InputError, match="needs detections and objects"):
+    with pytest.raises(InputError, match="needs predictions and objects"):
         pick_threshold(curve, "f1")
 
 
@@ -107,28 +107,28 @@ def test_a_steady_threshold_does_better_on_other_ground_than_the_best_one_of_few
         here = doubtful(rng, 10, 10, 1)
         best = here.best_f1().score_threshold
         lost["best"] += elsewhere.best_f1().f1 - elsewhere.at(best).f1
-        steady = steady_threshold(here, least=0.05)
+        steady = bagged_f1_threshold(here, least=0.05)
         lost["steady"] += elsewhere.best_f1().f1 - elsewhere.at(steady).f1
     assert lost["steady"] < 0.6 * lost["best"]
 
 
 def test_with_many_objects_the_steady_threshold_is_where_f1_is_highest() -> None:
     curve = doubtful(np.random.default_rng(5), 20_000, 20_000, 2_000)
-    assert steady_threshold(curve, least=0) == pytest.approx(
+    assert bagged_f1_threshold(curve, least=0) == pytest.approx(
         curve.best_f1().score_threshold, abs=0.02
     )
 
 
 def test_the_steady_threshold_lies_midway_between_right_and_wrong() -> None:
     apart = PrecisionRecallCurve(np.repeat([0.9, 0.3], 30), np.minimum(np.arange(1, 61), 30), 30)
-    assert steady_threshold(apart, least=0.05) == pytest.approx(0.6)
+    assert bagged_f1_threshold(apart, least=0.05) == pytest.approx(0.6)
     none_wrong = PrecisionRecallCurve(np.full(30, 0.9), np.arange(1, 31), 30)
-    assert steady_threshold(none_wrong, least=0.1) == pytest.approx(0.5)
+    assert bagged_f1_threshold(none_wrong, least=0.1) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("curve", [NO_OBJECTS, NO_DETECTIONS])
 def test_where_nothing_is_right_there_is_no_steady_threshold(curve: PrecisionRecallCurve) -> None:
-    assert math.isnan(steady_threshold(curve, least=0.05))
+    assert math.isnan(bagged_f1_threshold(curve, least=0.05))
 
 
 @example([(0.05, True)], 0)
@@ -140,6 +140,6 @@ def test_the_steady_threshold_is_a_score(detections: list[tuple[float, bool]], m
     ordered = sorted(detections, reverse=True)
     found = np.cumsum([right for _, right in ordered])
     curve = PrecisionRecallCurve(np.array([s for s, _ in ordered]), found, found[-1] + missed)
-    threshold = steady_threshold(curve, least=0.05)
-    assert threshold == steady_threshold(curve, least=0.05) or not found[-1]
+    threshold = bagged_f1_threshold(curve, least=0.05)
+    assert threshold == bagged_f1_threshold(curve, least=0.05) or not found[-1]
     assert 0.05 <= threshold <= ordered[0][0] or not found[-1]

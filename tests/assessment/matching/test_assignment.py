@@ -95,5 +95,5 @@ def test_a_distance_that_pairs_everything_with_everything_is_an_error(
 ) -> None:
     monkeypatch.setattr(assignment, "MOST_PAIRS", 100)
     places = np.random.default_rng(0).uniform(0, 10, (50, 2))
-    with pytest.raises(InputError, match=r"1e\+06 m pairs each feature with 50.*lower --tolerance"):
+    with pytest.raises(InputError, match=r"1e\+06 m pairs each feature with 50.*lower `tolerance`"):
         near_pairs(places, places, 1e6)

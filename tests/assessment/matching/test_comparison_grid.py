@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.assessment.matching.comparison_grid import comparison_grid, frame_name
+from geodetect.assessment.matching.comparison_grid import comparison_grid, grid_name
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
@@ -30,7 +30,7 @@ def rectangles(*, turn_deg: float = 0.0, count: int = 40) -> NDArray[np.object_]
 def test_upright_predictions_are_compared_in_their_own_crs() -> None:
     grid = comparison_grid(rectangles(), LAMBERT, LONLAT)
     assert (grid.crs, grid.transform) == (LAMBERT, Affine.identity())
-    assert frame_name(grid) == "RGF93 v1 / Lambert-93"
+    assert grid_name(grid) == "RGF93 v1 / Lambert-93"
 
 
 @pytest.mark.parametrize("other", [LONLAT, UTM])
@@ -58,7 +58,7 @@ def test_predictions_of_a_turned_raster_are_compared_along_their_sides(
 
 def test_both_layers_in_degrees_are_compared_along_the_predictions() -> None:
     grid = comparison_grid(reproject(rectangles(), LAMBERT, LONLAT), LONLAT, LONLAT)
-    assert frame_name(grid) == "the sides of the predictions, 2.9° off north"
+    assert grid_name(grid) == "the sides of the predictions, 2.9° off north"
 
 
 def test_outlines_that_are_no_rectangles_are_compared_in_their_crs() -> None:
@@ -76,7 +76,7 @@ def test_without_outlines_the_crs_of_the_predictions_is_taken(outlines: list[obj
 def test_a_crs_of_the_truth_that_does_not_reach_the_predictions_is_no_obstacle() -> None:
     other_side = parse_crs("+proj=gnom +lat_0=-90 +lon_0=0 +datum=WGS84")
     grid = comparison_grid(rectangles(turn_deg=20), LAMBERT, other_side)
-    assert "off north" in frame_name(grid)
+    assert "off north" in grid_name(grid)
 
 
 def test_a_local_crs_not_tied_to_the_earth_is_taken_as_it_is() -> None:

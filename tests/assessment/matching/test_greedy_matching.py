@@ -118,7 +118,7 @@ def test_an_iou_outside_its_range_is_an_error(iou: float) -> None:
 
 
 def test_scores_must_be_as_many_as_boxes() -> None:
-    with pytest.raises(InputError, match="2 scores for 1 detections"):
+    with pytest.raises(InputError, match="2 scores for 1 predictions"):
         match_boxes(np.zeros((1, 4)), np.zeros(2), np.zeros((0, 4)))
 
 
@@ -166,5 +166,5 @@ def test_a_distance_that_is_none_is_an_error(distance: float) -> None:
 
 def test_a_distance_that_makes_everything_a_candidate_is_an_error() -> None:
     points = np.random.default_rng(0).uniform(0, 100, (4000, 2))
-    with pytest.raises(InputError, match=r"4,000 objects within 1000.*lower --distance"):
+    with pytest.raises(InputError, match=r"4,000 objects within 1000.*lower `distance`"):
         match_points(points, np.ones(4000), points, distance=1000)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
 from geodetect.errors import InputError
 
-GOOD = ErrorRates.of_rates(0.9, 0.88, 500)
+GOOD = ErrorRates.from_rates(0.9, 0.88, 500)
 
 
 def interval(n: int, rates: ErrorRates) -> tuple[float, float, float]:
@@ -58,7 +58,7 @@ def test_the_interval_narrows_with_what_is_known_and_widens_with_clusters() -> N
         _, low, high = interval(200, rates)
         return high - low
 
-    few, many = ErrorRates.of_rates(0.9, 0.88, 40), ErrorRates.of_rates(0.9, 0.88, 40_000)
+    few, many = ErrorRates.from_rates(0.9, 0.88, 40), ErrorRates.from_rates(0.9, 0.88, 40_000)
     assert width(few) > 1.5 * width(GOOD) > 1.5 * width(many)
     assert width(replace(GOOD, dispersion=4.0)) == pytest.approx(2 * width(GOOD), abs=2)
 
@@ -89,9 +89,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(precision: float, rec
 
 
 def test_rates_become_the_counts_behind_them() -> None:
-    rates = ErrorRates.of_rates(0.8, 0.5, 100, score_threshold=0.4)
-    assert (rates.right, rates.missed) == (50, 50)
-    assert rates.false == pytest.approx(12.5)
+    rates = ErrorRates.from_rates(0.8, 0.5, 100, score_threshold=0.4)
+    assert (rates.tp, rates.fn) == (50, 50)
+    assert rates.fp == pytest.approx(12.5)
     assert (rates.precision, rates.recall) == (pytest.approx(0.8), 0.5)
     assert rates.score_threshold == 0.4
 
@@ -102,7 +102,7 @@ def test_rates_become_the_counts_behind_them() -> None:
 )
 def test_rates_that_cannot_be_are_an_error(precision: float, recall: float, support: float) -> None:
     with pytest.raises(InputError, match="expected rates above 0 and up to 1"):
-        ErrorRates.of_rates(precision, recall, support)
+        ErrorRates.from_rates(precision, recall, support)
 
 
 @pytest.mark.parametrize("numbers", [(0, 5, 5), (5, -1, 5), (5, 5, math.nan)])

@@ -48,7 +48,7 @@ def test_counts_densities_and_areas_are_true_in_any_crs(crs: str) -> None:
     np.testing.assert_allclose(table["density_per_km2"], [2, 0.5], rtol=2e-3)
     np.testing.assert_allclose(table["object_area_m2"], [128, 64], rtol=2e-3)
     np.testing.assert_allclose(table["mean_score"], [0.6, 0.9])
-    assert table["looked_at"].tolist() == ["assumed"] * 2
+    assert table["searched"].tolist() == ["assumed"] * 2
     assert table.crs == crs
     assert "corrected_count" not in table
 
@@ -57,21 +57,21 @@ def test_a_detection_counts_in_each_zone_it_lies_in_and_that_is_said() -> None:
     overlapping = zones(WEST, shapely.box(500, 0, 1500, KM), EAST)
     result = summarize(pools((700, 500), (10, 10), (5000, 0)), overlapping)
     assert result.zones["count"].tolist() == [2, 1, 0]
-    assert (result.detections, result.inside, result.in_several) == (3, 2, 1)
-    assert result.overlaps == 2
+    assert (result.n_predictions, result.in_zones, result.in_several) == (3, 2, 1)
+    assert result.overlapping_pairs == 2
 
 
 def test_zones_that_only_touch_do_not_overlap() -> None:
-    assert summarize(pools(*THREE), zones(WEST, EAST)).overlaps == 0
+    assert summarize(pools(*THREE), zones(WEST, EAST)).overlapping_pairs == 0
 
 
-def test_where_nothing_was_looked_at_the_count_is_unknown() -> None:
+def test_where_nothing_was_searched_the_count_is_unknown() -> None:
     seen = zones(shapely.box(0, 0, KM, 250), status=["looked at"])
     both = pd.concat([seen, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
     found, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
     table = summarize(found, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
-    assert table["looked_at"].tolist() == ["part", "nothing"]
-    np.testing.assert_allclose(table["covered_share"], [0.25, 0], atol=1e-3)
+    assert table["searched"].tolist() == ["part", "none"]
+    np.testing.assert_allclose(table["covered_fraction"], [0.25, 0], atol=1e-3)
     np.testing.assert_allclose(table["covered_km2"], [0.25, 0], rtol=1e-2)
     np.testing.assert_allclose(table["density_per_km2"][0], 8, rtol=1e-2)
     assert table["count"].tolist()[0] == 2
@@ -83,11 +83,11 @@ def test_a_zone_that_was_seen_and_is_empty_has_none() -> None:
     everything = zones(shapely.box(-KM, -KM, 4 * KM, 2 * KM)).to_crs("EPSG:4326")
     result = summarize(pools((100, 100)), zones(WEST, EAST), coverage=everything)
     assert result.zones["count"].tolist() == [1, 0]
-    assert result.zones["looked_at"].tolist() == ["all", "all"]
-    assert result.zones["covered_share"].tolist() == [1, 1]
+    assert result.zones["searched"].tolist() == ["all", "all"]
+    assert result.zones["covered_fraction"].tolist() == [1, 1]
 
 
-def test_a_detection_on_ground_that_was_not_looked_at_counts_all_the_same() -> None:
+def test_a_detection_on_ground_that_was_not_searched_counts_all_the_same() -> None:
     seen = zones(shapely.box(2500, 0, 2600, KM))
     table = summarize(pools((100, 100)), zones(WEST), coverage=seen).zones
     assert table["count"].tolist() == [1]
@@ -101,7 +101,7 @@ def test_a_layer_with_other_words_is_no_coverage() -> None:
 
 
 def test_counts_are_corrected_by_the_errors_that_are_known() -> None:
-    rates = ErrorRates.of_rates(0.8, 0.5, 200, source="a test")
+    rates = ErrorRates.from_rates(0.8, 0.5, 200, source="a test")
     result = summarize(pools(*THREE), zones(WEST, EAST), rates=rates)
     np.testing.assert_allclose(result.zones["corrected_count"], [3.2, 1.6])
     assert (result.zones["corrected_low"] < result.zones["corrected_high"]).all()
@@ -146,7 +146,7 @@ def test_only_some_classes_are_counted() -> None:
     found = pools(*THREE, **{"class": ["pool", "tank", "pool"]})
     some = SummarizeSettings(classes=("pool",))
     assert summarize(found, zones(WEST, EAST), settings=some).zones["count"].tolist() == [1, 1]
-    with pytest.raises(InputError, match=r"--classes: the detections have no 'car', only pool, ta"):
+    with pytest.raises(InputError, match=r"`classes`: the predictions have no 'car', only pool"):
         summarize(found, zones(WEST), settings=SummarizeSettings(classes=("car",)))
 
 
@@ -167,11 +167,11 @@ def test_zones_that_cross_themselves_are_repaired_and_holes_stay_open() -> None:
     np.testing.assert_allclose(table["area_km2"], [0.5, 1.96, 0.06], rtol=2e-3)
 
 
-@pytest.mark.parametrize("side", ["found", "zones"])
+@pytest.mark.parametrize("side", ["predictions", "zones"])
 def test_a_layer_without_a_crs_is_an_error_that_names_the_option(side: str) -> None:
-    layers = {"found": pools(*THREE), "zones": zones(WEST)}
+    layers = {"predictions": pools(*THREE), "zones": zones(WEST)}
     layers[side] = layers[side].set_crs(None, allow_override=True)
-    option = "--pred-crs" if side == "found" else "--zones-crs"
+    option = "`pred_crs`" if side == "predictions" else "`zones_crs`"
     with pytest.raises(InputError, match=f"no coordinate reference system; name it with {option}"):
         summarize(**layers)
     stated = SummarizeSettings(pred_crs=METRES, zones_crs=METRES)
@@ -179,7 +179,7 @@ def test_a_layer_without_a_crs_is_an_error_that_names_the_option(side: str) -> N
 
 
 def test_points_are_no_zones() -> None:
-    with pytest.raises(InputError, match=r"holds Point; expected polygons \(--zones\)"):
+    with pytest.raises(InputError, match=r"holds Point; expected polygons"):
         summarize(pools(*THREE), zones(shapely.Point(0, 0)))
 
 

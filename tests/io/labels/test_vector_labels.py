@@ -147,7 +147,7 @@ def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> N
 
 def test_a_file_without_crs_is_an_error_until_the_crs_is_named(tmp_path: Path) -> None:
     path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.shp")
-    with pytest.raises(LabelError, match=r"no coordinate reference system.*--labels-crs"):
+    with pytest.raises(LabelError, match=r"no coordinate reference system.*`labels_crs`"):
         read(path)
     assert read(path, crs="EPSG:32632").crs.to_epsg() == 32632
 
@@ -162,7 +162,7 @@ def test_metres_in_a_geojson_without_crs_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "labels.geojson"
     feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(POOL)}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(LabelError, match=r"5249990.*no degrees.*--labels-crs"):
+    with pytest.raises(LabelError, match=r"5249990.*no degrees.*`labels_crs`"):
         read(path)
     np.testing.assert_allclose(boxes_on(NORTH_UP, read(path, crs="EPSG:32632")), [[20, 20, 36, 40]])
 

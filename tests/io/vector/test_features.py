@@ -11,19 +11,13 @@ import pytest
 import shapely
 
 from geodetect.errors import GeodetectWarning, InputError
-from geodetect.io.vector.features import (
-    PREDICTIONS,
-    Role,
-    box_centres,
-    read_features,
-    scores_of,
-    without_collisions,
-)
+from geodetect.io.vector.features import box_centres, prefix_collisions, read_scores
 from geodetect.io.vector.geopackage import Layer, write_layers
+from geodetect.io.vector.read import PREDICTIONS, LayerRole, read_features
 from geodetect.io.vector.write import write
 
 SQUARE = shapely.box(0, 0, 2, 4)
-THINGS = Role("the things", "--things", "--things-crs")
+THINGS = LayerRole("the things", "things_crs")
 
 
 def table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
@@ -32,7 +26,7 @@ def table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
 
 @pytest.mark.parametrize("role", [PREDICTIONS, THINGS])
 def test_detections_are_read_from_a_file_that_also_holds_the_coverage(
-    tmp_path: Path, role: Role
+    tmp_path: Path, role: LayerRole
 ) -> None:
     layers = [Layer("coverage", table()), Layer("detections", table(score=[0.5]))]
     path = write_layers(layers, tmp_path / "out.gpkg")
@@ -72,7 +66,7 @@ def test_a_crs_can_be_stated_and_overrules_that_of_the_file(tmp_path: Path) -> N
     assert read_features(table(None), THINGS, crs="EPSG:2056").crs.to_epsg() == 2056
     table("EPSG:2154").to_file(tmp_path / "t.gpkg")
     assert read_features(tmp_path / "t.gpkg", THINGS, crs="EPSG:2056").crs.to_epsg() == 2056
-    with pytest.raises(InputError, match="--things-crs: 'nowhere' is no coordinate"):
+    with pytest.raises(InputError, match="`things_crs`: 'nowhere' is no coordinate"):
         read_features(table(None), THINGS, crs="nowhere")
 
 
@@ -114,14 +108,14 @@ def test_centres_are_those_of_boxes() -> None:
 
 @pytest.mark.parametrize("name", ["score", "Confidence", "PROBABILITY"])
 def test_scores_are_found_whatever_they_are_called(name: str) -> None:
-    assert scores_of(table(**{name: [0.5]}), THINGS).tolist() == [0.5]
+    assert read_scores(table(**{name: [0.5]})).tolist() == [0.5]
 
 
 def test_without_a_column_scores_are_missing() -> None:
-    assert np.isnan(scores_of(table(), THINGS)).all()
+    assert np.isnan(read_scores(table())).all()
 
 
 def test_names_that_are_taken_get_a_prefix_as_often_as_needed() -> None:
     things = table(ID=[1], old_id=[2], fid=[3], name=[4])
-    free = without_collisions(things, {"id"}, "old_")
+    free = prefix_collisions(things, {"id"}, "old_")
     assert list(free.columns) == ["old_ID", "old_old_id", "old_fid", "name", "geometry"]
