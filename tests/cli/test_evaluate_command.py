@@ -121,7 +121,7 @@ def test_nothing_is_replaced_without_being_asked(ready: Ready, tmp_path: Path) -
     check_failure(ready.run("-o", errors), "already exists", "--overwrite")
     assert errors.read_text() == "mine"
     assert ready.run("-o", errors, "--overwrite", "-q").exit_code == 0
-    assert len(gpd.read_file(errors, layer="true")) > 0
+    assert len(gpd.read_file(errors, layer="true_positives")) > 0
 
 
 def test_quiet_says_nothing(ready: Ready) -> None:
