@@ -1,6 +1,6 @@
-"""What a person sees: one line per error, a progress bar, tables.
+"""Messages, errors, progress and tables in the terminal.
 
-Everything for people goes to the error stream; the output stream is for results.
+Messages go to the error stream; the output stream is for results.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from geodetect.progress import no_progress
 from geodetect_cli.usage_error import UsageError
 
 FAILURE, USAGE = 1, 2  # exit codes
-UNWRAPPED = 10_000  # columns: in pipes and files most tables are not broken into lines
-NARROWEST, WIDEST = 80, 120  # columns of those that are
-people = Console(stderr=True)
+NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
+MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
+stderr = Console(stderr=True)
 
 
 @contextmanager
-def errors_shown(flags: Mapping[str, str]) -> Iterator[None]:
+def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     """Show each error raised on purpose as one line and exit; bugs show their traceback.
 
     Args:
@@ -67,7 +67,7 @@ def quiet_libraries(flags: Mapping[str, str]) -> None:
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GeodetectWarning)
-    warnings.showwarning = lambda message, *_, **__: say(
+    warnings.showwarning = lambda message, *_, **__: print_message(
         f"Warning: {name_options(str(message), flags)}", style="yellow"
     )
 
@@ -82,21 +82,21 @@ def name_options(text: str, flags: Mapping[str, str]) -> str:
     return re.sub(r"`([a-z]\w*)`", lambda match: flags.get(match[1], match[0]), text)
 
 
-def say(text: str, *, style: str = "") -> None:
-    """A line for people, never wrapped or interpreted."""
-    people.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+def print_message(text: str, *, style: str = "") -> None:
+    """Print a line on the error stream, neither wrapped nor interpreted as markup."""
+    stderr.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(
-    title: str, rows: Sequence[tuple[str, str]], *, out: Console = people, wrap: bool = False
+    title: str, rows: Sequence[tuple[str, str]], *, out: Console = stderr, wrap: bool = False
 ) -> None:
-    """A table of names and values.
+    """Print a table of names and values.
 
     Args:
-        title: Above the table, if any.
-        rows: Its names and values.
-        out: Where it goes.
-        wrap: Whether long values are broken into lines in pipes and files too.
+        title: Title; empty: none.
+        rows: Names and values.
+        out: Console to print it on.
+        wrap: Wrap long values in pipes and files, too.
     """
     table = Table(
         title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2)
@@ -106,21 +106,27 @@ def show_table(
     if out.is_terminal:
         out.print(table)
         return
-    width = min(max(out.width, NARROWEST), WIDEST) if wrap else UNWRAPPED
-    plain = Console(file=out.file, width=width)
-    with plain.capture() as capture:
-        plain.print(table)
+    width = min(max(out.width, MIN_WIDTH), MAX_WIDTH) if wrap else NO_WRAP
+    file = Console(file=out.file, width=width)
+    with file.capture() as capture:
+        file.print(table)
     for line in capture.get().splitlines():  # without the spaces that make all lines equally long
-        plain.out(line.rstrip(), highlight=False)
+        file.out(line.rstrip(), highlight=False)
+
+
+def result_console() -> Console:
+    """Return a console for the output stream, which does not wrap lines in pipes and files."""
+    out = Console()
+    return out if out.is_terminal else Console(file=out.file, width=NO_WRAP)
 
 
 def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Values as JSON on the output stream."""
+    """Print values as JSON on the output stream."""
     typer.echo(json.dumps(values, indent=2, ensure_ascii=False), file=json_stream())
 
 
 def json_stream() -> TextIO:
-    """The output stream for JSON: in UTF-8, whatever the console writes (RFC 8259, clause 8.1)."""
+    """Return the output stream in UTF-8, whatever the terminal's (RFC 8259, clause 8.1)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     return sys.stdout
@@ -128,8 +134,8 @@ def json_stream() -> TextIO:
 
 @contextmanager
 def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
-    """A bar with what is done, figures and the time left; only on a terminal, and not if quiet."""
-    if quiet or not people.is_terminal:
+    """Show a progress bar with figures and the time left; only on a terminal, and not if quiet."""
+    if quiet or not stderr.is_terminal:
         yield no_progress
         return
     columns = (
@@ -139,23 +145,23 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=people, transient=True) as bar:
+    with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task("", total=None, figures="")
 
-        def advance(done: int, total: int, /, **figures: float) -> None:
+        def advance(completed: int, total: int, /, **figures: float) -> None:
             text = "  ".join(f"{value:,.4g} {name}" for name, value in figures.items())
-            bar.update(task, completed=done, total=total, figures=text)
+            bar.update(task, completed=completed, total=total, figures=text)
 
         yield advance
 
 
 def _fail(message: str, *, code: int = FAILURE) -> NoReturn:
-    say(f"Error: {' '.join(message.splitlines())}", style="red")
+    print_message(f"Error: {' '.join(message.splitlines())}", style="red")
     raise typer.Exit(code)
 
 
 def _drop_output() -> None:
-    """Keep Python from writing what is left for the output stream, and failing again, at exit."""
+    """Keep Python from flushing the output stream, and failing again, at exit."""
     with suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 (no path)
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 

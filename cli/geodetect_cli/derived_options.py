@@ -16,7 +16,7 @@ from typer.core import TyperArgument, TyperCommand
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli.console import name_options
 
-BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,12 @@ class Option:
         return self.metavar if self.form.positional else f"--{self.key.replace('_', '-')}"
 
     @property
-    def choices(self) -> tuple[str, ...]:
-        """Values of a ``Literal``."""
-        kinds = [kind for kind in _alternatives(self.field.annotation) if kind is not type(None)]
-        return get_args(kinds[0]) if [get_origin(kind) for kind in kinds] == [Literal] else ()
-
-    @property
     def metavar(self) -> str:
-        """Placeholder of the value."""
-        return self.form.metavar or "|".join(self.choices)
+        """Placeholder of the value; for a ``Literal`` its values."""
+        annotation = self.field.annotation
+        members = (annotation, *get_args(annotation))
+        literals = [member for member in members if get_origin(member) is Literal]
+        return self.form.metavar or "|".join(get_args(literals[0]) if literals else ())
 
     @property
     def is_switch(self) -> bool:
@@ -107,26 +104,25 @@ class Option:
     @property
     def details(self) -> list[str]:
         """Default and range for the help."""
-        default = self.field.default
         if self.field.is_required():
             return ["required"]
-        details = []
-        if self.is_switch:
-            details += [f"default: {self.flag[2:]}"] if default else []
-        elif default not in (None, "", ()):
+        default, details = self.field.default, []
+        if default is True:
+            details.append(f"default: {self.flag[2:]}")
+        elif not self.is_switch and default not in (None, "", ()):
             text = f"{default:g}" if isinstance(default, float) else str(default)
             details.append(f"default: {text}")
-        bounds = {
-            sign: getattr(item, name)
+        limits = [
+            (sign, getattr(item, name))
+            for name, sign in SIGNS.items()
             for item in self.metadata
-            for name, sign in BOUNDS.items()
             if hasattr(item, name)
-        }
-        if bounds:
-            low = next((f"{v:g}{s.replace('>', '<')}" for s, v in bounds.items() if ">" in s), "")
-            high = next((f"{s}{v:g}" for s, v in bounds.items() if "<" in s), "")
-            one_sided = "".join(f"x{sign}{value:g}" for sign, value in bounds.items())
-            details.append(f"{low}x{high}" if low and high else one_sided)
+        ]
+        if len(limits) == 2:
+            (low_sign, low), (high_sign, high) = limits
+            details.append(f"{low:g}{low_sign.replace('>', '<')}x{high_sign}{high:g}")
+        else:
+            details += [f"x{sign}{limit:g}" for sign, limit in limits]
         return details
 
 
@@ -159,12 +155,6 @@ def list_options(*groups: type[Settings]) -> dict[str, Option]:
                     if name in group.model_fields and name not in options:
                         options[name] = Option(name, group.model_fields[name], base.section)
     return options
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a union, without their metadata; a type alone is its only member."""
-    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
-    return tuple(get_args(m)[0] if get_origin(m) is Annotated else m for m in members)
 
 
 def _nested_metadata(annotation: Any) -> Iterator[Any]:

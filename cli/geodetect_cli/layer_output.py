@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from geodetect_cli.console import json_stream
+from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect.assessment.compare.comparison import Comparison
@@ -46,10 +45,9 @@ class LayerOutput:
         from geodetect.io.vector import write as vector
 
         if self.to_stream and (as_json or self.crs or layers > 1):
-            raise typer.BadParameter(
-                "-o - writes one layer as plain GeoJSON; it goes without --json, --crs and "
-                "--parcels",
-                param_hint="--output",
+            raise UsageError(
+                "--output - writes one layer as plain GeoJSON; it goes without --json, --crs and "
+                "--parcels"
             )
         if self.name and not self.to_stream:
             vector.check_target(self.name, crs=self.crs, overwrite=self.overwrite)

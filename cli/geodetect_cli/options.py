@@ -17,7 +17,7 @@ Output = Annotated[Path, CommandLine("FILE", short="o")]
 LayerOutput = Annotated[str, CommandLine("FILE", short="o")]
 Model = Annotated[str, CommandLine("NAME|FILE", short="m")]
 
-PREDICTIONS = "Detections: vector file of any format and CRS."
+PREDICTIONS = "Predictions: vector file of any format and CRS."
 RASTERS = "Files, folders or URLs that GDAL opens."
 RASTER_FOLDERS = "Rasters, or folders of them. Repeatable."
 LABELS = "Labels: vector files of any format and CRS, or COCO, YOLO, VOC, DeepForest. Repeatable."
@@ -53,7 +53,7 @@ class ConsoleOptions(Settings):
     )
     config: FilePath | None = Field(
         None,
-        description="TOML file with settings under the names of their options (tile_size = 512), "
+        description="TOML file with settings, under the names of their options (tile_size = 512), "
         "at the top level or in a table of the command's name. Options on the command line win.",
     )
 

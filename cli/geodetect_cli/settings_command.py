@@ -31,7 +31,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
     flags = {name: o.flag for o in options.values() for name in (o.field_name, o.key)}
 
     def run(context: typer.Context, **arguments: Any) -> None:
-        with console.errors_shown(flags):
+        with console.show_errors(flags):
             stated = {name: value for name, value in arguments.items() if value not in (None, [])}
             file = None
             if "config" in stated:
@@ -49,7 +49,9 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                     raise _usage_error(error, options, flags, stated, file) from None
             if values.get("verbose"):
                 for name in stated.keys() & from_file.keys():
-                    console.say(_replacement(options[name], stated[name], from_file[name], file))
+                    console.print_message(
+                        _replacement(options[name], stated[name], from_file[name], file)
+                    )
             command(**settings)
 
     parameters = [option.parameter(flags) for option in options.values()]

@@ -1,4 +1,4 @@
-"""Settings of comparing and counting detections."""
+"""Settings of evaluating, comparing and counting predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from geodetect.settings.base import CommandLine
-from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings
+from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, TruthSettings
 from geodetect.settings.value_types import (
     CountOrZero,
     Crs,
@@ -24,7 +24,7 @@ from geodetect.settings.value_types import (
 )
 
 
-class EvaluateSettings(MatchedLayerSettings):
+class EvaluateSettings(TruthSettings):
     """Settings of ``evaluate``."""
 
     section: ClassVar[str] = "Evaluation"
@@ -40,12 +40,12 @@ class EvaluateSettings(MatchedLayerSettings):
     conf: UnboundedScore | None = Field(
         None,
         description="Score threshold of the counts; curves and average precision use all "
-        "detections. Default: by `pick_threshold`, else the model's, else all detections.",
+        "predictions. Default: by `pick_threshold`, else the model's, else all count.",
     )
     pick_threshold: Annotated[str, CommandLine("RULE")] | None = Field(
         None,
         description="Rule that picks `conf`: f1, precision=0.95, recall=0.9, or count (as many "
-        "detections as objects).",
+        "predictions as objects).",
     )
     area: FilePath | None = Field(
         None, description="Vector file with the polygons in which the ground truth is complete."
@@ -68,7 +68,6 @@ class EvaluateSettings(MatchedLayerSettings):
         1000, description="Bootstrap resamples for confidence intervals; 0: no intervals."
     )
     seed: CountOrZero = Field(0, description="Random seed.")
-    truth_crs: Crs | None = Field(None, description="CRS of the ground truth, instead of its own.")
 
     @field_validator("pick_threshold")
     @classmethod
@@ -105,12 +104,14 @@ class CompareSettings(MatchedLayerSettings):
     moved_from: Annotated[float, Field(ge=0), CommandLine("METRES")] = Field(
         2.0, description="Distance from which on the same object has moved; nearer is confirmed."
     )
-    conf: Score | None = Field(None, description="Score threshold of the detections. Default: all.")
+    conf: Score | None = Field(
+        None, description="Score threshold of the predictions. Default: all."
+    )
     parcel_id: Name | None = Field(
         None, description="Column of the parcels that names them. Default: they are numbered."
     )
     register_crs: Crs | None = Field(
-        None, description="CRS of the register or the earlier detections, instead of their own."
+        None, description="CRS of the register or the earlier predictions, instead of its own."
     )
 
 
@@ -121,12 +122,12 @@ class SummarizeSettings(LayerSettings):
 
     conf: Score | None = Field(
         None,
-        description="Score threshold of the detections. Default: the one at which the error rates "
+        description="Score threshold of the predictions. Default: the one at which the error rates "
         "hold, else all.",
     )
     classes: Names | None = Field(None, description="Names of the classes to count. Default: all.")
     class_field: Name | None = Field(
         None,
-        description="Column of the detections that holds the class. Default: the obvious one.",
+        description="Column of the predictions that holds the class. Default: the obvious one.",
     )
     zones_crs: Crs | None = Field(None, description="CRS of the zones, instead of their own.")

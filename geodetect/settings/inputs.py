@@ -46,21 +46,29 @@ class LabelSettings(Settings):
 
 
 class LayerSettings(Settings):
-    """Reading of a layer of detections."""
+    """Reading of a layer of predictions."""
 
     section: ClassVar[str] = "Layers"
 
     score_field: Name | None = Field(
-        None, description="Column of the detections that holds the score. Default: `score`."
+        None,
+        description="Column of the predictions that holds the score. Default: the obvious one.",
     )
-    pred_crs: Crs | None = Field(None, description="CRS of the detections, instead of their own.")
+    pred_crs: Crs | None = Field(None, description="CRS of the predictions, instead of their own.")
 
 
 class MatchedLayerSettings(LayerSettings):
-    """Reading of a layer of detections and of a reference layer to match them with."""
+    """Reading of predictions, and of the ground truth or register to match them with."""
 
     class_field: Name | None = Field(
         None,
-        description="Column of the reference layer that holds the class. Default: the obvious one.",
+        description="Column of the ground truth or register that holds the class. Default: the "
+        "obvious one.",
     )
-    ignore_classes: bool = Field(False, description="Match features of different classes, too.")
+    ignore_classes: bool = Field(False, description="Match objects of different classes, too.")
+
+
+class TruthSettings(MatchedLayerSettings):
+    """Reading of predictions and ground truth."""
+
+    truth_crs: Crs | None = Field(None, description="CRS of the ground truth, instead of its own.")

@@ -27,9 +27,7 @@ class ModelSettings(StretchSettings):
 
     section: ClassVar[str] = "Model"
 
-    conf: Score | None = Field(
-        None, description="Score threshold of the detections. Default: the model's."
-    )
+    conf: Score | None = Field(None, description="Score threshold. Default: the model's.")
     iou: Iou | None = Field(
         None,
         description="IoU from which two boxes are the same object (non-maximum suppression, "

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from geodetect.settings.base import CommandLine
-from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, StretchSettings
-from geodetect.settings.value_types import CountOrZero, Crs, Iou, Resolution, Text, UnboundedScore
+from geodetect.settings.inputs import LayerSettings, StretchSettings, TruthSettings
+from geodetect.settings.value_types import CountOrZero, Iou, Resolution, Text, UnboundedScore
 
 
 class PictureSettings(LayerSettings, StretchSettings):
@@ -22,7 +22,7 @@ class PictureSettings(LayerSettings, StretchSettings):
     )
 
 
-class ReportSettings(MatchedLayerSettings, PictureSettings):
+class ReportSettings(TruthSettings, PictureSettings):
     """Settings of ``report``."""
 
     section: ClassVar[str] = "Report"
@@ -50,7 +50,6 @@ class ReportSettings(MatchedLayerSettings, PictureSettings):
     chips: CountOrZero = Field(
         24, description="Number of false positives, and of false negatives, that are shown."
     )
-    truth_crs: Crs | None = Field(None, description="CRS of the ground truth, instead of its own.")
 
 
 class PreviewSettings(PictureSettings):

@@ -30,7 +30,7 @@ class CompareFiles(Settings):
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
     earlier: Annotated[str, CommandLine("BEFORE", positional=True)] | None = Field(
-        None, description="Detections of an earlier year, as with `before`."
+        None, description="Predictions of an earlier year, as with `before`."
     )
     output: options.LayerOutput = Field(
         "",
@@ -42,7 +42,7 @@ class CompareFiles(Settings):
         None, description="Expected objects: points or polygons, any CRS."
     )
     before: File | None = Field(
-        None, description="Detections of an earlier year, instead of a register."
+        None, description="Predictions of an earlier year, instead of a register."
     )
     parcels: File | None = Field(None, description="Polygons to count by, as a second layer.")
     coverage: File | None = Field(None, description=options.COVERAGE)
@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """List objects that are new, confirmed, moved or missing.
 
-    Detections are compared with a register, or with detections of an earlier year.
+    Predictions are compared with a register, or with those of an earlier year.
     """
     references = [files.register_layer, files.before, files.earlier]
     count = 3 - references.count(None)

@@ -37,7 +37,7 @@ class ConvertFiles(Settings):
 def command(
     files: ConvertFiles, settings: ConvertSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
-    """Convert a RetinaNet of torchvision or DeepForest to a model."""
+    """Convert weights of torchvision or DeepForest to a model file."""
     from geodetect.model.checkpoints.convert import convert
     from geodetect.model.network.presets import PAPER_ANCHORS_PX
 

@@ -60,7 +60,7 @@ class EvaluateFiles(Settings):
             raise UsageError(f"--model needs {'--labels' if self.rasters else '--rasters'} too")
         if self.model is None and (self.predictions is None or self.truth is None):
             raise UsageError(
-                f"{'TRUTH' if self.predictions else 'PRED'} is missing: name a file of detections "
+                f"{'TRUTH' if self.predictions else 'PRED'} is missing: name a file of predictions "
                 f"and one of ground truth, or use --model"
             )
 
@@ -73,7 +73,7 @@ def command(
     result: ResultOptions,
     messages: ConsoleOptions,
 ) -> None:
-    """Measure the accuracy of detections, or of a model."""
+    """Measure the accuracy of predictions, or of a model."""
     files.check_input()
     from geodetect.assessment.evaluate import error_layers, plots
     from geodetect.assessment.evaluate.evaluation import evaluate, evaluate_model

@@ -36,7 +36,7 @@ def command(options: ModelsOptions) -> None:
         console.print_json([card.model_dump(mode="json") for card in cards])
         return
     if not cards:
-        console.say("no built-in models; train one with `geodetect train`")
+        console.print_message("no built-in models; train one with `geodetect train`")
         return
     rows = [
         (card.name, f"{card.description} Finds: {', '.join(card.classes)}. {card.gsd_m:g} m/px.")

@@ -103,7 +103,7 @@ def command(
         tables.show_estimate(plan, result.as_json)
         return
     if files.output is None and not messages.quiet:
-        console.say(f"Detections are written to {output}")
+        console.print_message(f"Detections are written to {output}")
     tally = inference.RunSummary()
     journal = None if journaling.no_journal else target.journal(restart=journaling.restart)
     with console.progress_bar("tiles", quiet=messages.quiet) as progress, targets.kept(journal):

@@ -46,4 +46,4 @@ def command(files: PreviewFiles, settings: PreviewSettings, messages: ConsoleOpt
         overwrite=files.overwrite,
     )
     if not messages.quiet:
-        console.say(f"{files.output}: {image.width} x {image.height} px")
+        console.print_message(f"{files.output}: {image.width} x {image.height} px")

@@ -26,8 +26,8 @@ Examples:
 class QuantizeFiles(Settings):
     """Input and output of ``quantize``."""
 
-    model: Annotated[str, CommandLine("NAME|FILE", positional=True)] = Field(
-        description="The model. See `geodetect models`."
+    model: Annotated[str, CommandLine("MODEL", positional=True)] = Field(
+        description="Built-in model or model file. See `geodetect models`."
     )
     rasters: Sources = Field(
         description="Rasters like those to predict on, with objects, or folders of them. "

@@ -90,8 +90,8 @@ class CorrectionOptions(Settings):
             return None
         if self.precision is None or self.recall is None or self.support is None:
             raise UsageError(
-                "--precision, --recall and --support go together: the fraction of detections that "
-                "is right, the fraction of objects that is detected, and the number of objects"
+                "--precision, --recall and --support go together: the fraction of predictions that "
+                "is correct, the fraction of objects that is detected, and the number of objects"
             )
         return ErrorRates.from_rates(
             self.precision, self.recall, self.support, source="--precision and --recall"
@@ -106,7 +106,7 @@ def command(
     result: ResultOptions,
     messages: ConsoleOptions,
 ) -> None:
-    """Count detections by zone, corrected for known errors."""
+    """Count predictions by zone, corrected for known errors."""
     from geodetect.assessment.summarize.zones import summarize
 
     target = LayerOutput(files.output, files.crs, result.overwrite)

@@ -68,4 +68,4 @@ def command(
     if result.as_json:
         console.print_json(values)
     elif not messages.quiet:
-        show_values(f"Chips in {files.output}", values, out=console.people)
+        show_values(f"Chips in {files.output}", values, out=console.stderr)

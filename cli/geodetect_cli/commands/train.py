@@ -67,7 +67,7 @@ def command(
     if output is None:
         output = Path(f"{options.stem_of(data.labels[0])}.safetensors")
         if not messages.quiet:
-            console.say(f"The model is written to {output}")
+            console.print_message(f"The model is written to {output}")
     summary = TrainingSummary()
     with tables.shown(by_clock=settings.minutes is not None, quiet=messages.quiet) as progress:
         card = train(

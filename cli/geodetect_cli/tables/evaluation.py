@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -39,9 +38,7 @@ def show(
         console.print_json(result.as_dict() | paths)
     if as_json or quiet:
         return
-    out = Console()
-    if not out.is_terminal:
-        out = Console(file=out.file, width=console.UNWRAPPED)
+    out = console.result_console()
     out.print(_heading(result), highlight=False)
     for table in (precision_table(result), point_table(result), size_table(result)):
         if table is not None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -26,8 +25,7 @@ def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool
         console.print_json(report.as_dict() | {"output": None if output is None else str(output)})
     if as_json or quiet:
         return
-    here = Console()
-    out = here if here.is_terminal else Console(file=here.file, width=console.UNWRAPPED)
+    out = console.result_console()
     console.show_table("", list(_overview(report)), out=out)
     for table in (size_table(report), recall_table(report)):
         if table.row_count:

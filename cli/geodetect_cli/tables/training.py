@@ -27,7 +27,7 @@ TITLES = {"lr": "LR"}
 
 
 @contextmanager
-def shown(*, by_clock: bool, quiet: bool, out: Console = console.people) -> Iterator[Progress]:
+def shown(*, by_clock: bool, quiet: bool, out: Console = console.stderr) -> Iterator[Progress]:
     """Shows a training: a live table on a terminal, else a line now and then.
 
     Args:

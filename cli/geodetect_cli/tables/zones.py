@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from geodetect_cli import console
@@ -23,9 +22,7 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
     if as_json or quiet:
         return
     if not target.name:
-        here = Console()
-        out = here if here.is_terminal else Console(file=here.file, width=console.UNWRAPPED)
-        out.print(zone_table(result))
+        console.result_console().print(zone_table(result))
     least = "" if result.conf is None else f" with a score of at least {result.conf:g}"
     rows = [
         ("Zones", f"{len(result.zones):,}, {result.zones['area_km2'].sum():,.3f} km²"),
