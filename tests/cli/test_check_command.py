@@ -90,7 +90,7 @@ def test_pointless_labels_are_shown_and_end_with_one_line_of_error(
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--class-field", "kind"], "only class; name the column of classes with --class-field"),
+        (["--class-field", "kind"], "only class; set --class-field to the column of classes"),
         (["--labels-crs", "nonsense"], "--labels-crs"),
         (["--bands", "1,2"], "--bands"),
         (["-o", "problems.doc"], ".doc"),
