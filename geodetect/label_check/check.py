@@ -1,4 +1,4 @@
-"""Whether labels and rasters are fit for a training, before its first step."""
+"""Check of labels and rasters before the first step of a training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import RasterOptions, find_rasters
-from geodetect.label_check import problems as label_problems
-from geodetect.label_check.coverage import Ground, look_at_ground
-from geodetect.label_check.findings import Evidence, findings_of
-from geodetect.label_check.problems import Problem, problem_table
+from geodetect.label_check import findings
+from geodetect.label_check.coverage import measure_coverage
+from geodetect.label_check.problems import (
+    OFF_IMAGERY,
+    ON_NODATA,
+    Problem,
+    find_duplicates,
+    find_off_imagery,
+    find_unusual_sizes,
+    problem_table,
+)
 from geodetect.label_check.registration import estimate_shifts
-from geodetect.label_check.report import ClassSizes, LabelReport, SharedGround
+from geodetect.label_check.report import SEVERITIES, ClassSizes, LabelReport, RasterOverlap
 from geodetect.label_check.usable_rasters import open_rasters
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
@@ -28,7 +35,7 @@ from geodetect.types import FloatArray, PathLike
 
 ALL_CLASSES = "all"
 PERCENTILES = (5, 50, 95)
-LEAST_SHARED = 0.01  # of the smaller raster; the margins of neighbouring sheets matter little
+LEAST_OVERLAP = 0.01  # of the smaller raster; the margins of neighbouring sheets matter little
 
 
 def check(
@@ -39,8 +46,8 @@ def check(
 ) -> LabelReport:
     """Check labels and rasters before a training.
 
-    Takes seconds: headers, rasters that show the same ground, labels, a coarse look at nodata, and
-    a sample of labels for the offset between labels and imagery.
+    Takes seconds: headers, overlaps of rasters, labels, overviews of nodata, and a sample of labels
+    for the offset between labels and imagery.
 
     Args:
         rasters: Files, folders of rasters, or anything GDAL opens.
@@ -48,10 +55,10 @@ def check(
         settings: See ``CheckSettings``.
 
     Returns:
-        Figures, findings in words, and the labels in question as features.
+        Figures, findings in words, and the labels with problems as features.
 
     Raises:
-        LabelError: A label file cannot be read or used.
+        LabelError: A label file cannot be read or used, or images cannot be matched with rasters.
         GeoreferenceError: No raster has a CRS that can be used.
         RasterError: No raster can be read.
     """
@@ -60,9 +67,8 @@ def check(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )
     label_set = read_labels(labels, options)
-    paths = find_rasters(rasters)
     raster_options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
-    opened, left_out = open_rasters(paths, raster_options)
+    opened, left_out = open_rasters(find_rasters(rasters), raster_options)
     with ExitStack() as stack:
         for raster in opened:
             stack.enter_context(raster)
@@ -83,123 +89,119 @@ def check_labels(
     Args:
         rasters: Rasters with the labels on them; one that is there several times is checked once.
         labels: All labels, also those on no raster.
-        settings: See ``CheckSettings``; how labels and rasters are read is settled already.
-        left_out: Rasters that cannot be used, with the reason, by path.
-        anchors: Those of the network; None: the default network's.
+        settings: See ``CheckSettings``; those for reading labels and rasters are not used.
+        left_out: Reasons of rasters that cannot be used, by path.
+        anchors: Anchors of the network; None: those of the default network.
 
     Returns:
-        Figures, findings in words, and the labels in question as features.
+        Figures, findings in words, and the labels with problems as features.
 
     Raises:
         GeoreferenceError: A raster has no CRS.
     """
     settings = settings or CheckSettings()
-    sheets = list({raster.raster.path: raster for raster in rasters}.values())
-    gsd_m = settings.gsd or round(float(np.median([sheet.gsd_m for sheet in sheets])), 3)
-    ground = look_at_ground(sheets, far_m=settings.far, seed=settings.seed)
-    problems = _problems(labels, sheets, ground)
-    names, sizes_m = _objects(labels, sheets, problems)
+    rasters = list({labelled.raster.path: labelled for labelled in rasters}.values())
+    gsd_m = settings.gsd or round(float(np.median([labelled.gsd_m for labelled in rasters])), 3)
+    coverage = measure_coverage(rasters, far_m=settings.far, seed=settings.seed)
+    left_out = dict(left_out or {}) | coverage.unreadable
+    problems = [
+        *find_off_imagery(labels, rasters),
+        *(Problem(ON_NODATA, label_id) for label_id in coverage.on_nodata_only),
+        *find_duplicates(labels, rasters),
+        *find_unusual_sizes(rasters),
+    ]
+    names, sizes_m = _collect_objects(labels, rasters, problems)
     anchors = anchors or default_anchors()
     fitted = fit_anchors(sizes_m / gsd_m, anchors)
-    evidence = Evidence(
-        labels,
-        sheets,
-        left_out=dict(left_out or {}) | ground.damaged,
-        problems=problems,
-        ground=ground,
-        shifts=estimate_shifts(sheets, seed=settings.seed) if settings.shift else (),
-        shared=_shared(sheets),
-        names=names,
-        sizes_m=sizes_m,
-        recall=recall_by_size(sizes_m / gsd_m, anchors),
-        fitted_recall=recall_by_size(sizes_m / gsd_m, fitted),
-        gsd_m=gsd_m,
-        chip_px=settings.chip_px,
-    )
-    return _report(evidence, fitted)
-
-
-def _report(evidence: Evidence, fitted: AnchorShapes) -> LabelReport:
-    labels, sheets, ground = evidence.labels, evidence.sheets, evidence.ground
+    recall = recall_by_size(sizes_m / gsd_m, anchors)
+    fitted_recall = recall_by_size(sizes_m / gsd_m, fitted)
+    shifts = estimate_shifts(rasters, seed=settings.seed) if settings.shift else []
+    overlapping = _find_overlaps(rasters)
+    all_findings = [
+        *findings.check_placement(labels, rasters, problems),
+        *findings.check_rasters(rasters, left_out, gsd_m),
+        *findings.check_overlaps(overlapping),
+        *findings.check_files(labels),
+        *findings.check_classes(names),
+        *findings.check_sizes(sizes_m / gsd_m, problems, chip_px=settings.chip_px),
+        *findings.check_recall(recall, fitted_recall),
+        *findings.check_shifts(shifts),
+        *findings.check_coverage(coverage),
+    ]
     return LabelReport(
-        rasters=len(sheets),
-        left_out=dict(evidence.left_out),
+        rasters=len(rasters),
+        left_out=left_out,
         labels=len(labels),
-        objects=len(evidence.names),
-        classes=dict(sorted(Counter(evidence.names).items())),
-        raster_crs=_crs_names([sheet.grid.crs for sheet in sheets]),
+        objects=len(names),
+        classes=dict(sorted(Counter(names).items())),
+        raster_crs=_crs_names([labelled.grid.crs for labelled in rasters]),
         label_crs=_crs_names([getattr(source, "crs", None) for source in labels.sources]),
-        gsd_m=evidence.gsd_m,
-        sizes=tuple(_class_sizes(evidence)),
-        recall=tuple(evidence.recall),
-        fitted_recall=tuple(evidence.fitted_recall),
+        gsd_m=gsd_m,
+        sizes=tuple(_measure_classes(names, sizes_m, gsd_m)),
+        recall=recall,
+        fitted_recall=fitted_recall,
         fitted=fitted,
-        shifts=tuple(evidence.shifts),
-        area_km2=ground.area_km2,
-        far_m=ground.far_m,
-        far_share=round(ground.far_share, 4),
-        shared=tuple(evidence.shared),
-        findings=findings_of(evidence),
-        problems=problem_table(evidence.problems, labels, sheets, blocks=ground.blocks),
-        hidden=ground.hidden,
+        shifts=tuple(shifts),
+        area_km2=coverage.area_km2,
+        far_m=coverage.far_m,
+        far_fraction=round(coverage.far_fraction, 4),
+        overlaps=tuple(overlapping),
+        findings=tuple(sorted(all_findings, key=lambda f: SEVERITIES.index(f.severity))),
+        problems=problem_table(problems, labels, rasters, areas=coverage.unlabelled_areas),
+        on_nodata=coverage.on_nodata,
     )
 
 
 def default_anchors() -> AnchorShapes:
-    """The anchors of the network that ``train`` makes if nothing else is said."""
+    """Return the anchors of the network that is trained by default."""
     from geodetect.model.network.presets import network_config
 
     return AnchorShapes.from_config(network_config("geodetect"))
 
 
-def _problems(labels: LabelSet, sheets: Sequence[LabelledRaster], ground: Ground) -> list[Problem]:
-    return [
-        *label_problems.off_imagery(labels, sheets),
-        *(Problem("on nodata", number) for number in ground.on_nodata),
-        *label_problems.duplicates(labels, sheets),
-        *label_problems.odd_sizes(sheets),
-    ]
-
-
-def _objects(
-    labels: LabelSet, sheets: Sequence[LabelledRaster], problems: Sequence[Problem]
+def _collect_objects(
+    labels: LabelSet, rasters: Sequence[LabelledRaster], problems: Sequence[Problem]
 ) -> tuple[list[str], FloatArray]:
-    """Classes and true sizes ``float64[N, 2]`` of the labels on imagery, each once."""
-    useless = {p.number for p in problems if p.reason in ("off the imagery", "on nodata")}
+    """Return classes and true sizes ``float64[N, 2]`` of the labels on imagery, each once."""
+    unusable = {p.label_id for p in problems if p.reason in (OFF_IMAGERY, ON_NODATA)}
     sizes: dict[int, FloatArray] = {}
-    for sheet in sheets:
-        for number, size in zip(sheet.ids.tolist(), sheet.sizes_m, strict=True):
-            if number not in useless:
-                sizes.setdefault(number, size)
-    numbers = sorted(sizes)
-    stacked = np.array([sizes[n] for n in numbers], np.float64).reshape(-1, 2)
-    return [str(labels.names[n]) for n in numbers], stacked
+    for labelled in rasters:
+        for label_id, size in zip(labelled.ids.tolist(), labelled.sizes_m, strict=True):
+            if label_id not in unusable:
+                sizes.setdefault(label_id, size)
+    ids = sorted(sizes)
+    sizes_m = np.array([sizes[label_id] for label_id in ids], np.float64).reshape(-1, 2)
+    return [str(labels.names[label_id]) for label_id in ids], sizes_m
 
 
-def _shared(sheets: Sequence[LabelledRaster]) -> list[SharedGround]:
-    """Pairs of rasters that show much of the same ground, those that share most of it first."""
-    found = []
-    for pair in overlaps([sheet.grid for sheet in sheets]):
-        first, second = sheets[pair.first].raster, sheets[pair.second].raster
-        if pair.share >= LEAST_SHARED:
-            is_plain = first.name != second.name
-            names = (first.name, second.name) if is_plain else (first.path, second.path)
-            found.append(SharedGround(*names, round(pair.share, 4)))
-    return sorted(found, key=lambda pair: -pair.share)
+def _find_overlaps(rasters: Sequence[LabelledRaster]) -> list[RasterOverlap]:
+    """Find pairs of rasters that overlap, largest overlap first."""
+    pairs = []
+    for pair in overlaps([labelled.grid for labelled in rasters]):
+        if pair.share >= LEAST_OVERLAP:
+            first, second = rasters[pair.first].raster, rasters[pair.second].raster
+            if first.name != second.name:
+                names = (first.name, second.name)
+            else:
+                names = (first.path, second.path)
+            pairs.append(RasterOverlap(*names, round(pair.share, 4)))
+    return sorted(pairs, key=lambda overlap: -overlap.fraction)
 
 
-def _class_sizes(evidence: Evidence) -> Iterator[ClassSizes]:
-    """Sizes of each class, and of all if there are several."""
-    names = np.array(evidence.names, dtype=object)
-    chosen = {name: names == name for name in sorted(set(evidence.names))}
-    if len(chosen) > 1:
-        chosen[ALL_CLASSES] = np.ones(len(names), bool)
-    for name, rows in chosen.items():
-        sides = np.sort(evidence.sizes_m[rows], axis=1)
-        in_m = np.percentile(sides, PERCENTILES, axis=0).round(2).T.tolist()
-        in_px = np.percentile(sides / evidence.gsd_m, PERCENTILES, axis=0).round(1).T.tolist()
+def _measure_classes(
+    names: Sequence[str], sizes_m: FloatArray, gsd_m: float
+) -> Iterator[ClassSizes]:
+    """Yield the sizes of each class, and of all objects if there are several classes."""
+    names_array = np.array(names, dtype=object)
+    masks = {name: names_array == name for name in sorted(set(names))}
+    if len(masks) > 1:
+        masks[ALL_CLASSES] = np.ones(len(names), bool)
+    for name, mask in masks.items():
+        sides_m = np.sort(sizes_m[mask], axis=1)
+        in_m = np.percentile(sides_m, PERCENTILES, axis=0).round(2).T.tolist()
+        in_px = np.percentile(sides_m / gsd_m, PERCENTILES, axis=0).round(1).T.tolist()
         width_m, length_m, width_px, length_px = (tuple(side) for side in (*in_m, *in_px))
-        yield ClassSizes(name, int(rows.sum()), width_m, length_m, width_px, length_px)
+        yield ClassSizes(name, int(mask.sum()), width_m, length_m, width_px, length_px)
 
 
 def _crs_names(systems: Sequence[CRS | None]) -> tuple[str, ...]:

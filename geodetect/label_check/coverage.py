@@ -1,4 +1,4 @@
-"""The ground that labels and imagery share: nodata, and ground without any label."""
+"""Labels on nodata, and imagery far from any label."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import Raster
 from geodetect.types import BoolArray, FloatArray
 
-LONGEST_PX = 1024  # of the coarse picture of a raster
+OVERVIEW_PX = 1024  # longest side of the overview of a raster
 MOST_PIXELS = 5e8  # that are decoded to find nodata; overviews and rasters without any cost none
-LEAST_VALID = 0.3  # share of a box below which it counts as nodata
-NEIGHBOURS_AWAY = 10.0  # typical distances of neighbouring labels that make ground "far"
+LEAST_VALID = 0.3  # fraction of a box below which it counts as nodata
+SURELY_VALID = 0.9  # fraction of a box in the overview from which on it is not read closely
+FAR_DISTANCES = 10.0  # usual distances between neighbouring labels from which on imagery is far
 LEAST_FAR_M = 50.0
-LATTICE = 256
-LEAST_BLOCK_SHARE = 0.02  # of the ground looked at
-MOST_BLOCKS = 20
+DISTANCE_CELLS = 256  # a side, for distances from labels of other rasters
+LEAST_AREA_FRACTION = 0.02  # of the imagery, for an area without labels to be listed
+MOST_AREAS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class EmptyBlock:
-    """A large piece of imagery without any label.
+class UnlabelledArea:
+    """A large connected area of imagery far from any label.
 
     Args:
         raster: File name.
-        area_km2: Its area on the ground.
+        area_km2: True area on the ground.
         outline: Polygon in pixels of the raster.
-        grid: The raster's grid.
+        grid: Grid of the raster.
     """
 
     raster: str
@@ -48,152 +49,159 @@ class EmptyBlock:
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
-    """What the imagery is like where there are labels, and where there are none.
+class LabelCoverage:
+    """Coverage of labels by imagery, and of imagery by labels.
 
     Args:
-        rasters: Rasters looked at; reading all of many large ones would take too long.
-        area_km2: Ground with imagery in them.
-        far_m: Distance from the nearest label from which ground is far; None: not known.
-        far_share: Share of the ground that is far from any label, 0..1.
-        blocks: Largest connected pieces of it.
-        hidden: Numbers of the labels that lie on nodata of a raster, by its path.
-        on_nodata: Numbers of those of which no raster shows more.
-        damaged: What went wrong with rasters that cannot be read, by path.
+        rasters: Number of rasters that were read; all of many large ones would take too long.
+        area_km2: Area with imagery in them.
+        far_m: Distance from the nearest label from which on imagery is far; None: unknown, as
+            there are too few labels.
+        far_fraction: Fraction of the imagery that is far from any label, 0..1.
+        unlabelled_areas: Its largest connected areas.
+        on_nodata: Ids of the labels that lie on nodata of a raster, by its path.
+        on_nodata_only: Ids of labels that lie on nodata of all rasters, ascending.
+        unreadable: Errors of rasters that cannot be read, by path.
     """
 
     rasters: int
     area_km2: float
     far_m: float | None
-    far_share: float
-    blocks: tuple[EmptyBlock, ...]
-    hidden: dict[str, tuple[int, ...]]
-    on_nodata: tuple[int, ...]
-    damaged: dict[str, str]
+    far_fraction: float
+    unlabelled_areas: tuple[UnlabelledArea, ...]
+    on_nodata: dict[str, tuple[int, ...]]
+    on_nodata_only: tuple[int, ...]
+    unreadable: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class _Coarse:
-    """A raster seen from far away.
+class _Overview:
+    """Nodata of a raster at a coarse resolution.
 
     Args:
-        sheet: The raster.
-        grid: Its grid, at most ``LONGEST_PX`` wide and high.
-        valid: ``bool[H, W]`` where it holds imagery.
+        labelled: The raster with its labels.
+        grid: Its grid, at most ``OVERVIEW_PX`` wide and high.
+        valid: ``bool[H, W]`` False on nodata.
     """
 
-    sheet: LabelledRaster
+    labelled: LabelledRaster
     grid: Grid
     valid: BoolArray
 
     @property
-    def pixel_m(self) -> tuple[float, float]:
-        """Height and width of its pixels on the ground."""
-        along_row, along_column = self.grid.gsd_xy_m or (1.0, 1.0)
-        return along_column, along_row
+    def pixel_size_m(self) -> FloatArray:
+        """Ground size of a pixel along rows and columns, ``float64[2]``."""
+        return np.array(self.grid.gsd_xy_m or (1.0, 1.0))
 
     @property
-    def ratio(self) -> FloatArray:
-        """Its pixels per pixel of the raster: x, y, x, y."""
-        return np.tile(self.sheet.grid.scale_to(self.grid), 2)
+    def scale(self) -> FloatArray:
+        """Pixels per pixel of the raster: x, y, x, y."""
+        return np.tile(self.labelled.grid.scale_to(self.grid), 2)
+
+    def area_km2(self, pixels: BoolArray) -> float:
+        """Return the true area of some of its pixels, ``bool[H, W]``."""
+        return float(pixels.sum()) * self.pixel_size_m[1] * self.pixel_size_m[0] / 1e6
 
 
-def look_at_ground(
-    sheets: Sequence[LabelledRaster], *, far_m: float | None = None, seed: int = 0
-) -> Ground:
-    """Find labels on nodata, and ground without labels.
+def measure_coverage(
+    rasters: Sequence[LabelledRaster], *, far_m: float | None = None, seed: int = 0
+) -> LabelCoverage:
+    """Find labels on nodata, and imagery without labels.
 
     Args:
-        sheets: Rasters with their labels.
-        far_m: From which distance ground is far from a label; None: ten times the typical
+        rasters: Rasters with their labels.
+        far_m: Distance from a label from which on imagery is far; None: ten times the usual
             distance between neighbouring labels, but at least 50 m.
-        seed: Which rasters are looked at when they are too many.
+        seed: Random seed of the choice of rasters when they are too many.
     """
-    damaged: dict[str, str] = {}
-    coarse = [c for sheet in _affordable(sheets, seed) if (c := _seen(sheet, damaged)) is not None]
-    far_m = far_m or _usual_distance(sheets)
-    area_km2 = sum(_area_km2(c, c.valid) for c in coarse)
-    hidden = {c.sheet.raster.path: found for c in coarse if (found := _hidden(c, damaged))}
-    far = [] if far_m is None else _far(coarse, sheets, far_m)
-    far_km2 = sum(_area_km2(c, ground) for c, ground in far)
-    blocks = [b for c, ground in far for b in _blocks(c, ground, LEAST_BLOCK_SHARE * area_km2)]
-    blocks.sort(key=lambda block: -block.area_km2)
-    return Ground(
-        rasters=len(coarse),
+    unreadable: dict[str, str] = {}
+    overviews = [
+        overview
+        for labelled in _choose_affordable(rasters, seed)
+        if (overview := _read_overview(labelled, unreadable)) is not None
+    ]
+    on_nodata = {
+        overview.labelled.raster.path: ids
+        for overview in overviews
+        if (ids := _find_on_nodata(overview, unreadable))
+    }
+    area_km2 = sum(overview.area_km2(overview.valid) for overview in overviews)
+    far_m = far_m or _default_far_m(rasters)
+    far_km2, areas = 0.0, []
+    if far_m is not None:
+        crs_list = {overview.grid.crs for overview in overviews}
+        centres = {crs: _label_centres(rasters, crs) for crs in crs_list}
+        for overview in overviews:
+            is_far = _is_far_from_labels(overview, centres[overview.grid.crs], far_m)
+            far_km2 += overview.area_km2(is_far)
+            areas += _list_areas(overview, is_far, LEAST_AREA_FRACTION * area_km2)
+    areas.sort(key=lambda area: -area.area_km2)
+    return LabelCoverage(
+        rasters=len(overviews),
         area_km2=round(area_km2, 4),
         far_m=far_m,
-        far_share=far_km2 / area_km2 if area_km2 else 0.0,
-        blocks=tuple(blocks[:MOST_BLOCKS]),
-        hidden=hidden,
-        on_nodata=_hidden_everywhere(hidden, sheets),
-        damaged=damaged,
+        far_fraction=far_km2 / area_km2 if area_km2 else 0.0,
+        unlabelled_areas=tuple(areas[:MOST_AREAS]),
+        on_nodata=on_nodata,
+        on_nodata_only=_find_on_nodata_only(on_nodata, rasters),
+        unreadable=unreadable,
     )
 
 
-def _affordable(sheets: Sequence[LabelledRaster], seed: int) -> list[LabelledRaster]:
-    """Rasters whose nodata can be found in seconds, at least one; a random choice of the others."""
+def _choose_affordable(rasters: Sequence[LabelledRaster], seed: int) -> list[LabelledRaster]:
+    """Choose at random rasters whose nodata can be found in seconds, at least one."""
     chosen: list[int] = []
     pixels = 0.0
-    for number in np.random.default_rng(seed).permutation(len(sheets)).tolist():
-        sheet = sheets[number]
-        pixels += _pixels_to_decode(sheet.raster)
+    for number in np.random.default_rng(seed).permutation(len(rasters)).tolist():
+        raster = rasters[number].raster
+        header = inspect_raster(raster.path)
+        if not header["overviews"] and header["mask"] != ["all_valid"]:
+            pixels += raster.grid.width * raster.grid.height
         if pixels <= MOST_PIXELS or not chosen:
             chosen.append(number)
-    return [sheets[number] for number in sorted(chosen)]
+    return [rasters[number] for number in sorted(chosen)]
 
 
-def _pixels_to_decode(raster: Raster) -> float:
-    header = inspect_raster(raster.path)
-    cheap = header["overviews"] or header["mask"] == ["all_valid"]
-    return 0.0 if cheap else float(raster.grid.width * raster.grid.height)
-
-
-def _seen(sheet: LabelledRaster, damaged: dict[str, str]) -> _Coarse | None:
-    own = sheet.grid
-    scale = min(1.0, LONGEST_PX / max(own.width, own.height))
-    grid = own.resampled(scale, scale)
+def _read_overview(labelled: LabelledRaster, unreadable: dict[str, str]) -> _Overview | None:
+    """Read where a raster is valid; note the error of one that cannot be read."""
+    full = labelled.grid
+    scale = min(1.0, OVERVIEW_PX / max(full.width, full.height))
+    grid = full.resampled(scale, scale)
     try:
-        with sheet.raster:  # reads open it, this closes it
-            valid = sheet.raster.read_valid(grid=grid)
+        with labelled.raster as raster:  # reads open it, this closes it
+            valid = raster.read_valid(grid=grid)
     except RasterError as error:
-        damaged[sheet.raster.path] = str(error)
+        unreadable[labelled.raster.path] = str(error)
         return None
-    return _Coarse(sheet, grid, valid)
+    return _Overview(labelled, grid, valid)
 
 
-def _area_km2(coarse: _Coarse, ground: BoolArray) -> float:
-    height, width = coarse.pixel_m
-    return float(ground.sum()) * height * width / 1e6
-
-
-def _hidden(coarse: _Coarse, damaged: dict[str, str]) -> tuple[int, ...]:
-    """Numbers of labels on nodata: those that seem so from far away, looked at closely."""
-    if coarse.valid.all():
+def _find_on_nodata(overview: _Overview, unreadable: dict[str, str]) -> tuple[int, ...]:
+    """Find ids of labels on nodata: those that may be, by the overview, are read closely."""
+    if overview.valid.all():
         return ()
-    sheet = coarse.sheet
-    boxes = box_ops.clip(sheet.boxes, sheet.grid.box)
-    suspects = np.flatnonzero(
-        (box_ops.area(boxes) > 0)
-        & (SummedAreaTable(coarse.valid).fractions(boxes * coarse.ratio) < 0.9)
-    )
+    labelled = overview.labelled
+    boxes = box_ops.clip(labelled.boxes, labelled.grid.box)
+    fractions = SummedAreaTable(overview.valid).fractions(boxes * overview.scale)
+    suspects = np.flatnonzero((box_ops.area(boxes) > 0) & (fractions < SURELY_VALID))
     try:
-        with sheet.raster:
-            rows = [r for r in suspects if _is_nodata(sheet.raster, boxes[r])]
+        with labelled.raster:
+            rows = [row for row in suspects if _is_nodata(labelled.raster, boxes[row])]
     except RasterError as error:
-        damaged[sheet.raster.path] = str(error)
+        unreadable[labelled.raster.path] = str(error)
         return ()
-    return tuple(sheet.ids[rows].tolist())
+    return tuple(labelled.ids[rows].tolist())
 
 
-def _hidden_everywhere(
-    hidden: Mapping[str, Sequence[int]], sheets: Sequence[LabelledRaster]
+def _find_on_nodata_only(
+    on_nodata: Mapping[str, Sequence[int]], rasters: Sequence[LabelledRaster]
 ) -> tuple[int, ...]:
-    """Numbers of labels that lie on nodata of every raster on whose ground they lie."""
-    seen: set[int] = set()
-    for sheet in sheets:
-        enough = sheet.ids[sheet.visible_fraction >= LEAST_VALID].tolist()
-        seen.update(set(enough).difference(hidden.get(sheet.raster.path, ())))
-    return tuple(sorted({number for numbers in hidden.values() for number in numbers} - seen))
+    """Find ids of labels that lie on nodata of every raster that covers them."""
+    visible: set[int] = set()
+    for labelled in rasters:
+        covered = labelled.ids[labelled.visible_fraction >= LEAST_VALID].tolist()
+        visible.update(set(covered).difference(on_nodata.get(labelled.raster.path, ())))
+    return tuple(sorted({label_id for ids in on_nodata.values() for label_id in ids} - visible))
 
 
 def _is_nodata(raster: Raster, box: FloatArray) -> bool:
@@ -203,100 +211,95 @@ def _is_nodata(raster: Raster, box: FloatArray) -> bool:
     return bool(valid.mean() < LEAST_VALID)
 
 
-def _usual_distance(sheets: Sequence[LabelledRaster]) -> float | None:
-    """From which distance ground counts as far from any label, by how far labels lie apart."""
+def _default_far_m(rasters: Sequence[LabelledRaster]) -> float | None:
+    """Return a multiple of the usual distance between neighbouring labels."""
     from scipy.spatial import KDTree
 
     distances = []
-    for sheet in sheets:
-        centres = box_ops.centres(sheet.boxes) * np.array(sheet.grid.gsd_xy_m)
-        if len(centres) > 1:
-            distances.append(KDTree(centres).query(centres, k=2)[0][:, 1])
+    for labelled in rasters:
+        if len(labelled.boxes) > 1:
+            centres_m = box_ops.centres(labelled.boxes) * np.array(labelled.grid.gsd_xy_m)
+            distances.append(KDTree(centres_m).query(centres_m, k=2)[0][:, 1])
     if not distances:
         return None
-    return max(LEAST_FAR_M, round(NEIGHBOURS_AWAY * float(np.median(np.concatenate(distances)))))
+    return max(LEAST_FAR_M, round(FAR_DISTANCES * float(np.median(np.concatenate(distances)))))
 
 
-def _far(
-    coarse: Sequence[_Coarse], sheets: Sequence[LabelledRaster], far_m: float
-) -> list[tuple[_Coarse, BoolArray]]:
-    """The ground of each raster that is far from the labels of all."""
-    points = {crs: _label_points(sheets, crs) for crs in {one.grid.crs for one in coarse}}
-    return [(one, _far_from_labels(one, points[one.grid.crs], far_m)) for one in coarse]
+def _label_centres(rasters: Sequence[LabelledRaster], crs: CRS | None) -> FloatArray:
+    """Return the centres of the labels of all rasters in one CRS, ``float64[N, 2]``.
+
+    Labels that the CRS does not reach are left out.
+    """
+    centres = [np.empty((0, 2))]
+    for labelled in rasters:
+        if crs is not None and labelled.grid.crs is not None:
+            points = shapely.points(labelled.grid.to_map(box_ops.centres(labelled.boxes)))
+            moved = reproject_each(points, labelled.grid.crs, crs)
+            centres.append(shapely.get_coordinates(moved[~shapely.is_missing(moved)]))
+    return np.concatenate(centres)
 
 
-def _label_points(sheets: Sequence[LabelledRaster], crs: CRS | None) -> FloatArray:
-    """Centres of the labels of all rasters on one map, ``float64[N, 2]``, if they lie on it."""
-    found = [np.empty((0, 2))]
-    for sheet in sheets:
-        if crs is not None and sheet.grid.crs is not None:
-            centres = sheet.grid.to_map(box_ops.centres(sheet.boxes))
-            moved = reproject_each(shapely.points(centres), sheet.grid.crs, crs)
-            found.append(shapely.get_coordinates(moved[~shapely.is_missing(moved)]))
-    return np.concatenate(found)
+def _is_far_from_labels(overview: _Overview, centres: FloatArray, far_m: float) -> BoolArray:
+    """Return True where imagery is farther than ``far_m`` from any label, ``bool[H, W]``.
 
-
-def _far_from_labels(coarse: _Coarse, points: FloatArray, far_m: float) -> BoolArray:
-    """Valid ground farther than ``far_m`` from any label, ``bool[H, W]``.
-
-    Distances from labels beyond the edge are those of places at most ``LATTICE`` a side.
+    Distances from boxes of labels on the raster are exact; those from labels beyond its edge are
+    measured from their centres, at ``DISTANCE_CELLS`` a side.
 
     Args:
-        coarse: The raster.
-        points: ``float64[N, 2]`` centres of the labels of all rasters on its map.
-        far_m: In metres.
+        overview: The raster.
+        centres: ``float64[N, 2]`` centres of the labels of all rasters, in its CRS.
+        far_m: Distance in metres.
     """
     from scipy import ndimage
     from scipy.spatial import KDTree
 
-    free = np.ones(coarse.valid.shape, bool)
-    boxes = box_ops.clip(coarse.sheet.boxes * coarse.ratio, coarse.grid.box)
+    height, width = overview.valid.shape
+    pixel_size_m = overview.pixel_size_m
+    is_free = np.ones((height, width), bool)
+    boxes = box_ops.clip(overview.labelled.boxes * overview.scale, overview.grid.box)
     for x1, y1, x2, y2 in boxes[box_ops.area(boxes) > 0]:
-        free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
-    far = coarse.valid
-    if not free.all():
-        distances = ndimage.distance_transform_edt(free, sampling=coarse.pixel_m)
-        far = far & (distances > far_m)
-    metres = np.array(coarse.pixel_m[::-1])
-    places = coarse.grid.to_px(points) * metres
-    size = np.array(free.shape[::-1]) * metres
-    beyond = ((places < 0) | (places > size)).any(axis=1)
-    near = ((places > -far_m) & (places < size + far_m)).all(axis=1)
-    if not far.any() or not (beyond & near).any():
-        return far
-    height, width = coarse.valid.shape
-    middles = np.stack(np.meshgrid(_lattice(width), _lattice(height)), axis=-1) * metres
-    distances = KDTree(places[beyond & near]).query(middles, distance_upper_bound=far_m)[0]
-    rows = np.arange(height) * LATTICE // max(height, LATTICE)
-    columns = np.arange(width) * LATTICE // max(width, LATTICE)
-    return np.asarray(far & np.isinf(distances)[np.ix_(rows, columns)])
+        is_free[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
+    is_far = overview.valid
+    if not is_free.all():
+        distances_m = ndimage.distance_transform_edt(is_free, sampling=pixel_size_m[::-1])
+        is_far = is_far & (distances_m > far_m)
+    centres_m = overview.grid.to_px(centres) * pixel_size_m
+    size_m = np.array([width, height]) * pixel_size_m
+    is_beyond = ((centres_m < 0) | (centres_m > size_m)).any(axis=1)
+    is_near = ((centres_m > -far_m) & (centres_m < size_m + far_m)).all(axis=1)
+    if not is_far.any() or not (is_beyond & is_near).any():
+        return is_far
+    cells_m = np.stack(np.meshgrid(_cell_centres(width), _cell_centres(height)), axis=-1)
+    tree = KDTree(centres_m[is_beyond & is_near])
+    distances_m = tree.query(cells_m * pixel_size_m, distance_upper_bound=far_m)[0]
+    rows = np.arange(height) * DISTANCE_CELLS // max(height, DISTANCE_CELLS)
+    columns = np.arange(width) * DISTANCE_CELLS // max(width, DISTANCE_CELLS)
+    return np.asarray(is_far & np.isinf(distances_m)[np.ix_(rows, columns)])
 
 
-def _lattice(side: int) -> FloatArray:
-    """Middles of the places that a side is cut into, in its pixels."""
-    count = min(side, LATTICE)
-    return (np.arange(count) + 0.5) * side / count
+def _cell_centres(side_px: int) -> FloatArray:
+    """Return the centres of the cells that a side is divided into, in its pixels."""
+    count = min(side_px, DISTANCE_CELLS)
+    return (np.arange(count) + 0.5) * side_px / count
 
 
-def _blocks(coarse: _Coarse, ground: BoolArray, least_km2: float) -> list[EmptyBlock]:
-    """Connected pieces of ground of at least some area."""
+def _list_areas(overview: _Overview, is_far: BoolArray, least_km2: float) -> list[UnlabelledArea]:
+    """List connected areas of at least some size."""
     from rasterio.features import shapes
     from scipy import ndimage
 
-    pieces, count = ndimage.label(ground)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    height, width = coarse.pixel_m
-    areas = sizes * height * width / 1e6
-    large = [i for i in range(1, count + 1) if areas[i] >= max(least_km2, 1e-9)]
-    wanted = np.isin(pieces, large)
-    outlines = shapes(pieces.astype(np.int32), mask=wanted)
-    scale = 1 / coarse.ratio[:2]
+    components, count = ndimage.label(is_far)
+    sizes = np.bincount(components.ravel(), minlength=count + 1)
+    areas_km2 = sizes * overview.pixel_size_m[1] * overview.pixel_size_m[0] / 1e6
+    large = [i for i in range(1, count + 1) if areas_km2[i] >= max(least_km2, 1e-9)]
+    outlines = shapes(components.astype(np.int32), mask=np.isin(components, large))
+    to_raster_px = 1 / overview.scale[:2]
     return [
-        EmptyBlock(
-            coarse.sheet.raster.name,
-            round(float(areas[int(value)]), 4),
-            shapely.transform(shapely.geometry.shape(outline), lambda xy: xy * scale),
-            coarse.sheet.grid,
+        UnlabelledArea(
+            overview.labelled.raster.name,
+            round(float(areas_km2[int(value)]), 4),
+            shapely.transform(shapely.geometry.shape(outline), lambda xy: xy * to_raster_px),
+            overview.labelled.grid,
         )
         for outline, value in outlines
     ]

@@ -1,138 +1,93 @@
-"""What is worth saying about the labels of a training, in one line each."""
+"""Findings of the label check, each a message of one line."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from geodetect.io.labels.label_set import LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
-from geodetect.label_check.coverage import Ground
+from geodetect.label_check import problems as reasons
+from geodetect.label_check.coverage import LabelCoverage
 from geodetect.label_check.problems import Problem
 from geodetect.label_check.registration import ShiftEstimate
-from geodetect.label_check.report import Finding, SharedGround
+from geodetect.label_check.report import Finding, RasterOverlap
 from geodetect.model.network.anchor_fit import RecallBin
 from geodetect.types import FloatArray
 
-SEVERITIES = ("error", "warning", "note")
 TINY_PX = 4.0
-TINY_SHARE = 0.05
+MOST_TINY = 0.05  # fraction of the objects
 FEW_OBJECTS = 20
 # where anchors can find 72 %, training does as well with them as with fitted ones, and better on
 # the smallest objects (docs/experiments.md)
 LEAST_RECALL = 0.5
 ANCHORS = "anchors"
-MUCH_EMPTY = 0.5
+MOST_FAR = 0.5  # fraction of the imagery
 COARSE_RATIO = 1.5
-MOST_PAIRS = 3  # of rasters with the same ground that are named
+MOST_PAIRS = 3  # overlapping rasters that are named
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What was measured.
-
-    Args:
-        labels: All labels.
-        sheets: Rasters with their labels.
-        left_out: Rasters that cannot be used, with the reason, by path.
-        problems: Labels that are probably wrong.
-        ground: Nodata and ground without labels.
-        shifts: Offsets between labels and imagery.
-        shared: Pairs of rasters that show the same ground, the most first.
-        names: Classes of the ``N`` labels on imagery.
-        sizes_m: ``float64[N, 2]`` their true widths and heights.
-        recall: Best-possible recall of the network's anchors by size; last of all.
-        fitted_recall: The same of anchors fitted to these objects.
-        gsd_m: Ground resolution of the training.
-        chip_px: Side of its chips.
-    """
-
-    labels: LabelSet
-    sheets: Sequence[LabelledRaster]
-    left_out: Mapping[str, str]
-    problems: Sequence[Problem]
-    ground: Ground
-    shifts: Sequence[ShiftEstimate]
-    shared: Sequence[SharedGround]
-    names: Sequence[str]
-    sizes_m: FloatArray
-    recall: Sequence[RecallBin]
-    fitted_recall: Sequence[RecallBin]
-    gsd_m: float
-    chip_px: int
-
-
-def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
-    """All findings, errors first."""
-    found = [
-        *_placement(evidence),
-        *_rasters(evidence),
-        *_overlaps(evidence.shared),
-        *_files(evidence.labels),
-        *_classes(evidence.names),
-        *_sizes(evidence),
-        *_shifts(evidence.shifts),
-        *_ground(evidence.ground),
-    ]
-    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
-
-
-def _placement(evidence: Evidence) -> Iterator[Finding]:
-    labels, sheets = evidence.labels, evidence.sheets
-    if not any(len(sheet.ids) for sheet in sheets):
-        yield Finding("error", "place", explain_no_placement(labels, sheets))
+def check_placement(
+    labels: LabelSet, rasters: Sequence[LabelledRaster], problems: Iterable[Problem]
+) -> Iterator[Finding]:
+    """Report labels on no imagery, and duplicates."""
+    if not any(len(labelled.ids) for labelled in rasters):
+        yield Finding("error", "place", explain_no_placement(labels, rasters))
         return
-    for text in describe_unplaced_sources(labels, sheets):
+    for text in describe_unplaced_sources(labels, rasters):
         yield Finding("warning", "place", text)
-    counts = Counter(problem.reason for problem in evidence.problems)
-    off, nodata = counts["off the imagery"], counts["on nodata"]
-    if off + nodata == len(labels):
+    counts = Counter(problem.reason for problem in problems)
+    off, on_nodata = counts[reasons.OFF_IMAGERY], counts[reasons.ON_NODATA]
+    if off + on_nodata == len(labels):
         text = f"all {len(labels)} labels lie off the imagery or on nodata"
         yield Finding("error", "place", text)
         return
     if off:
         yield Finding("warning", "place", f"{off} of {len(labels)} labels lie off the imagery")
-    if nodata:
-        yield Finding("warning", "place", f"{nodata} of {len(labels)} labels lie on nodata")
-    if cut := counts["cut by the edge of the imagery"]:
+    if on_nodata:
+        yield Finding("warning", "place", f"{on_nodata} of {len(labels)} labels lie on nodata")
+    if cut := counts[reasons.CUT]:
         yield Finding("note", "place", f"{cut} labels lie mostly beyond the edge of the imagery")
-    other = counts["duplicate of another class"]
-    if twice := counts["duplicate"] + other:
-        text = f"{twice} labels lie on another one, {other} of them on one of another class"
+    other_class = counts[reasons.OTHER_CLASS]
+    if duplicates := counts[reasons.DUPLICATE] + other_class:
+        text = (
+            f"{duplicates} labels lie on another one, {other_class} of them on one of another class"
+        )
         yield Finding("warning", "duplicates", text)
 
 
-def _rasters(evidence: Evidence) -> Iterator[Finding]:
-    sheets, left_out = evidence.sheets, evidence.left_out
+def check_rasters(
+    rasters: Sequence[LabelledRaster], left_out: Mapping[str, str], gsd_m: float
+) -> Iterator[Finding]:
+    """Report rasters that cannot be used, are too coarse or have no labels."""
     if left_out:
-        total = len({sheet.raster.path for sheet in sheets} | set(left_out))
+        total = len({labelled.raster.path for labelled in rasters} | set(left_out))
         reason = next(iter(left_out.values()))
-        yield Finding(
-            "warning", "rasters", f"{len(left_out)} of {total} rasters cannot be used: {reason}"
-        )
-    coarse = [sheet for sheet in sheets if sheet.gsd_m > COARSE_RATIO * evidence.gsd_m]
+        text = f"{len(left_out)} of {total} rasters cannot be used: {reason}"
+        yield Finding("warning", "rasters", text)
+    coarse = [labelled for labelled in rasters if labelled.gsd_m > COARSE_RATIO * gsd_m]
     if coarse:
         text = (
-            f"{len(coarse)} of {len(sheets)} rasters are coarser than the {evidence.gsd_m:g} m "
-            f"of the training, such as {coarse[0].raster.name}"
+            f"{len(coarse)} of {len(rasters)} rasters are coarser than the {gsd_m:g} m of the "
+            f"training, such as {coarse[0].raster.name}"
         )
         yield Finding("note", "resolution", text)
-    bare = sum(not len(sheet.boxes) for sheet in sheets)
-    if 0 < bare < len(sheets):
-        text = f"{bare} of {len(sheets)} rasters hold no label: they count as empty ground"
+    empty = sum(not len(labelled.boxes) for labelled in rasters)
+    if 0 < empty < len(rasters):
+        text = f"{empty} of {len(rasters)} rasters hold no label: they count as empty ground"
         yield Finding("note", "rasters", text)
 
 
-def _overlaps(shared: Sequence[SharedGround]) -> Iterator[Finding]:
-    if not shared:
+def check_overlaps(overlaps: Sequence[RasterOverlap]) -> Iterator[Finding]:
+    """Report rasters that overlap, largest overlap first."""
+    if not overlaps:
         return
     pairs = [
-        f"{pair.first} and {pair.second} ({pair.share:.0%} of the smaller one)"
-        for pair in shared[:MOST_PAIRS]
+        f"{overlap.first} and {overlap.second} ({overlap.fraction:.0%} of the smaller one)"
+        for overlap in overlaps[:MOST_PAIRS]
     ]
-    more = f" and {len(shared) - MOST_PAIRS:,} more pairs" if len(shared) > MOST_PAIRS else ""
+    more = f" and {len(overlaps) - MOST_PAIRS:,} more pairs" if len(overlaps) > MOST_PAIRS else ""
     text = (
         f"rasters show the same ground: {', '.join(pairs)}{more}; it is learned twice: join them "
         f"to one raster, such as with gdalbuildvrt, or leave some out"
@@ -140,74 +95,95 @@ def _overlaps(shared: Sequence[SharedGround]) -> Iterator[Finding]:
     yield Finding("warning", "overlap", text)
 
 
-def _files(labels: LabelSet) -> Iterator[Finding]:
+def check_files(labels: LabelSet) -> Iterator[Finding]:
+    """Report rows that were left out, repaired or split, and labels in several CRS."""
     report = labels.report
     if report.dropped or report.crowds:
         yield Finding("warning", "geometry", str(report))
     elif report.repaired or report.split:
         yield Finding("note", "geometry", str(report))
-    systems = {s.crs.name for s in labels.sources if isinstance(s, MapLabels)}
-    if len(systems) > 1:
-        yield Finding("note", "CRS", f"the labels are in {len(systems)} CRS: {_listed(systems)}")
+    names = {source.crs.name for source in labels.sources if isinstance(source, MapLabels)}
+    if len(names) > 1:
+        yield Finding("note", "CRS", f"the labels are in {len(names)} CRS: {_join(names)}")
 
 
-def _classes(names: Sequence[str]) -> Iterator[Finding]:
+def check_classes(names: Sequence[str]) -> Iterator[Finding]:
+    """Report classes with few objects, and names that differ in case or spaces only.
+
+    Args:
+        names: Class of each object on imagery.
+    """
     counts = Counter(names)
     rare = {f"{name} ({count})" for name, count in counts.items() if count < FEW_OBJECTS}
     if rare:
-        text = f"fewer than {FEW_OBJECTS} objects of {_listed(rare)}: too few to learn from"
+        text = f"fewer than {FEW_OBJECTS} objects of {_join(rare)}: too few to learn from"
         yield Finding("warning", "classes", text)
-    folded: dict[str, set[str]] = {}
+    spellings: dict[str, set[str]] = defaultdict(set)
     for name in counts:
-        folded.setdefault("".join(name.casefold().split()), set()).add(name)
-    for alike in folded.values():
-        if len(alike) > 1:
-            text = f"{_listed(alike)} are taken for different classes; spell them alike"
+        spellings["".join(name.casefold().split())].add(name)
+    for similar in spellings.values():
+        if len(similar) > 1:
+            text = f"{_join(similar)} are taken for different classes; spell them alike"
             yield Finding("warning", "classes", text)
 
 
-def _sizes(evidence: Evidence) -> Iterator[Finding]:
-    odd = sum("than its class" in problem.reason for problem in evidence.problems)
-    if odd:
-        text = f"{odd} labels are over ten times larger or smaller than usual in their class"
+def check_sizes(
+    sizes_px: FloatArray, problems: Iterable[Problem], *, chip_px: int
+) -> Iterator[Finding]:
+    """Report objects that are unusually large or small, or do not suit the chips.
+
+    Args:
+        sizes_px: ``float64[N, 2]`` widths and heights of objects at the training's resolution.
+        problems: Problems of labels.
+        chip_px: Side of a chip.
+    """
+    unusual = sum(problem.reason in (reasons.LARGER, reasons.SMALLER) for problem in problems)
+    if unusual:
+        text = f"{unusual} labels are over ten times larger or smaller than usual in their class"
         yield Finding("warning", "sizes", text)
-    sizes_px = evidence.sizes_m / evidence.gsd_m
     if not len(sizes_px):
         return
     tiny = float((sizes_px.min(axis=1) < TINY_PX).mean())
-    if tiny > TINY_SHARE:
-        text = f"{tiny:.0%} of the objects are under {TINY_PX:g} px wide; choose a finer --gsd"
+    if tiny > MOST_TINY:
+        text = f"{tiny:.0%} of the objects are under {TINY_PX:g} px wide; set a finer `gsd`"
         yield Finding("warning", "sizes", text)
-    if large := int((sizes_px.max(axis=1) > evidence.chip_px).sum()):
-        text = f"{large} objects are longer than a chip of {evidence.chip_px} px"
-        yield Finding("warning", "sizes", f"{text}; choose a coarser --gsd or a larger --chip-px")
-    if evidence.recall and evidence.recall[-1].recall < LEAST_RECALL:
-        text = poor_anchors(evidence.recall[-1].recall, evidence.fitted_recall[-1].recall)
+    if large := int((sizes_px.max(axis=1) > chip_px).sum()):
+        text = f"{large} objects are longer than a chip of {chip_px} px"
+        yield Finding("warning", "sizes", f"{text}; set a coarser `gsd` or a larger `chip_px`")
+
+
+def check_recall(
+    recall: Sequence[RecallBin], fitted_recall: Sequence[RecallBin]
+) -> Iterator[Finding]:
+    """Report anchors with a low best-possible recall; of all objects it is the last bin's."""
+    if recall and recall[-1].recall < LEAST_RECALL:
+        text = describe_poor_anchors(recall[-1].recall, fitted_recall[-1].recall)
         yield Finding("warning", ANCHORS, text)
 
 
-def poor_anchors(
-    recall: float, fitted_recall: float, *, way: str = "train --anchors fitted"
+def describe_poor_anchors(
+    recall: float, fitted_recall: float, *, remedy: str = "train with `anchors` set to fitted"
 ) -> str:
-    """That anchors can find few objects, in words.
+    """Return the message for anchors with a low best-possible recall.
 
     Args:
         recall: Best-possible recall of the anchors, 0..1.
-        fitted_recall: That of fitted ones.
-        way: Options that give a network fitted ones.
+        fitted_recall: That of fitted anchors.
+        remedy: Settings that give a network fitted anchors.
     """
     if recall >= fitted_recall:
         return (
-            f"even fitted anchors can find at most {recall:.0%} of the objects; a finer --gsd "
+            f"even fitted anchors can find at most {recall:.0%} of the objects; a finer `gsd` "
             f"makes objects larger"
         )
     return (
         f"the network's anchors can find at most {recall:.0%} of the objects, fitted ones "
-        f"{fitted_recall:.0%} ({way}); a finer --gsd makes objects larger"
+        f"{fitted_recall:.0%} ({remedy}); a finer `gsd` makes objects larger"
     )
 
 
-def _shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:
+def check_shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:
+    """Report offsets between labels and imagery that are suspected."""
     for shift in shifts:
         if shift.suspected:
             across = f"{abs(shift.right_m):.1f} m {'right' if shift.right_m > 0 else 'left'}"
@@ -219,17 +195,18 @@ def _shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:
             yield Finding("warning", "shift", text)
 
 
-def _ground(ground: Ground) -> Iterator[Finding]:
-    if ground.far_m is None or not ground.blocks:
+def check_coverage(coverage: LabelCoverage) -> Iterator[Finding]:
+    """Report imagery far from any label."""
+    if coverage.far_m is None or not coverage.unlabelled_areas:
         return
-    largest = ground.blocks[0]
+    largest = coverage.unlabelled_areas[0]
     text = (
-        f"{ground.far_share:.0%} of the ground is more than {ground.far_m:g} m from any label, "
-        f"{largest.area_km2:.3g} km² of it in one piece of {largest.raster}; are all objects "
-        f"there labelled?"
+        f"{coverage.far_fraction:.0%} of the ground is more than {coverage.far_m:g} m from any "
+        f"label, {largest.area_km2:.3g} km² of it in one piece of {largest.raster}; are all "
+        f"objects there labelled?"
     )
-    yield Finding("warning" if ground.far_share > MUCH_EMPTY else "note", "empty ground", text)
+    yield Finding("warning" if coverage.far_fraction > MOST_FAR else "note", "empty ground", text)
 
 
-def _listed(names: set[str]) -> str:
+def _join(names: set[str]) -> str:
     return ", ".join(sorted(names))

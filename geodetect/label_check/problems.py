@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, each with the reason, as features for a map."""
+"""Labels that are probably wrong, each with the reason, as a vector layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import densified
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject_each
-from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels, RowDefect
+from geodetect.io.labels.label_set import (
+    NO_AREA,
+    SELF_INTERSECTION,
+    ImageLabels,
+    LabelSet,
+    MapLabels,
+    RowDefect,
+)
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import (
@@ -34,135 +41,135 @@ from geodetect.io.vector.qgis_style import (
     Symbol,
     categorised_qml,
 )
-from geodetect.label_check.coverage import EmptyBlock
+from geodetect.label_check.coverage import UnlabelledArea
 from geodetect.types import ObjectArray
 
 DUPLICATE_IOU = 0.9
-LEAST_VISIBLE = 0.3  # of a box; training ignores objects of which less is seen
-ODD_RATIO = 10.0  # of the long side to the median of its class
-LEAST_FOR_MEDIAN = 10  # objects of a class; of fewer, nothing is odd
+LEAST_VISIBLE = 0.3  # fraction of a box; training ignores objects of which less is visible
+SIZE_RATIO = 10.0  # of the long side to the median of its class
+LEAST_FOR_MEDIAN = 10  # objects of a class; of fewer, no size is unusual
 LAYER = "problems"
+OFF_IMAGERY, CUT, ON_NODATA = "off the imagery", "cut by the edge of the imagery", "on nodata"
+DUPLICATE, OTHER_CLASS = "duplicate", "duplicate of another class"
+LARGER, SMALLER = "much larger than its class", "much smaller than its class"
+UNLABELLED = "no label near"
 COLOURS = {
-    "off the imagery": VERMILLION,
-    "cut by the edge of the imagery": YELLOW,
-    "on nodata": ORANGE,
-    "duplicate": PURPLE,
-    "duplicate of another class": BLUE,
-    "much larger than its class": GREEN,
-    "much smaller than its class": GREEN,
-    "crosses itself": SKY_BLUE,
-    "no area": SKY_BLUE,
-    "no label near": GREY,
+    OFF_IMAGERY: VERMILLION,
+    CUT: YELLOW,
+    ON_NODATA: ORANGE,
+    DUPLICATE: PURPLE,
+    OTHER_CLASS: BLUE,
+    LARGER: GREEN,
+    SMALLER: GREEN,
+    SELF_INTERSECTION: SKY_BLUE,
+    NO_AREA: SKY_BLUE,
+    UNLABELLED: GREY,
 }
 COLUMNS = ("reason", "detail", "class", "source", "row", "raster")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One label, and what seems wrong with it.
+    """Problem of one label.
 
     Args:
-        reason: What, in few words.
-        number: Number of the label in the ``LabelSet``.
-        detail: More, for people.
+        reason: One of the keys of ``COLOURS``.
+        label_id: Id of the label in the ``LabelSet``.
+        detail: Figures, in words.
     """
 
     reason: str
-    number: int
+    label_id: int
     detail: str = ""
 
 
-def off_imagery(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Problem]:
-    """Labels that no raster shows, and those of which the best one shows too little."""
+def find_off_imagery(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list[Problem]:
+    """Find labels on no raster, and those of which the best raster shows too little."""
     visible = np.zeros(len(labels))
-    for sheet in sheets:
-        np.maximum.at(visible, sheet.ids, sheet.visible_fraction)
-    off = [Problem("off the imagery", int(n)) for n in np.flatnonzero(visible <= 0)]
+    for labelled in rasters:
+        np.maximum.at(visible, labelled.ids, labelled.visible_fraction)
+    off = [Problem(OFF_IMAGERY, int(i)) for i in np.flatnonzero(visible <= 0)]
     cut = np.flatnonzero((visible > 0) & (visible < LEAST_VISIBLE))
-    return off + [
-        Problem("cut by the edge of the imagery", int(n), f"{visible[n]:.0%} of it is visible")
-        for n in cut
-    ]
+    return off + [Problem(CUT, int(i), f"{visible[i]:.0%} of it is visible") for i in cut]
 
 
-def duplicates(labels: LabelSet, sheets: Sequence[LabelledRaster]) -> list[Problem]:
-    """The later ones of labels that lie on each other, with an IoU above 0.9 of their boxes."""
-    found: dict[int, Problem] = {}
-    for sheet in sheets:
-        pairs = box_ops.overlap_pairs(sheet.boxes, sheet.boxes)
+def find_duplicates(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list[Problem]:
+    """Find the later ones of labels that overlap with an IoU above ``DUPLICATE_IOU``."""
+    problems: dict[int, Problem] = {}
+    for labelled in rasters:
+        pairs = box_ops.overlap_pairs(labelled.boxes, labelled.boxes)
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        same = box_ops.iou(sheet.boxes[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > DUPLICATE_IOU
-        for first, second in np.sort(sheet.ids[pairs[same]], axis=1).tolist():
-            found.setdefault(second, _duplicate(labels, first, second))
-    return [found[number] for number in sorted(found)]
+        iou = box_ops.iou(labelled.boxes[pairs[:, 0]], labelled.boxes[pairs[:, 1]])
+        for first, second in np.sort(labelled.ids[pairs[iou > DUPLICATE_IOU]], axis=1).tolist():
+            source, position = labels.locate(first)
+            row, name = int(source.rows[position]), Path(source.source).name
+            detail = f"lies on row {row} of {name}, class {labels.names[first]}"
+            same_class = labels.names[first] == labels.names[second]
+            problem = Problem(DUPLICATE if same_class else OTHER_CLASS, second, detail)
+            problems.setdefault(second, problem)
+    return [problems[label_id] for label_id in sorted(problems)]
 
 
-def _duplicate(labels: LabelSet, first: int, second: int) -> Problem:
-    source, position = labels.locate(first)
-    row = int(source.rows[position])
-    detail = f"lies on row {row} of {Path(source.source).name}, class {labels.names[first]}"
-    same = labels.names[first] == labels.names[second]
-    return Problem("duplicate" if same else "duplicate of another class", second, detail)
-
-
-def odd_sizes(sheets: Sequence[LabelledRaster]) -> list[Problem]:
-    """Labels more than ten times as long, or less than a tenth, as is usual in their class."""
-    sides: dict[str, dict[int, float]] = defaultdict(dict)
-    for sheet in sheets:
-        longest = sheet.sizes_m.max(axis=1).tolist()
-        for name, number, side in zip(sheet.class_names, sheet.ids.tolist(), longest, strict=True):
-            sides[name][number] = side
-    found = []
-    for name, by_number in sides.items():
-        usual = float(np.median(list(by_number.values())))
-        if len(by_number) < LEAST_FOR_MEDIAN:
+def find_unusual_sizes(rasters: Sequence[LabelledRaster]) -> list[Problem]:
+    """Find labels more than ten times as long, or less than a tenth, as usual in their class."""
+    lengths_m: dict[str, dict[int, float]] = defaultdict(dict)
+    for labelled in rasters:
+        longest = labelled.sizes_m.max(axis=1).tolist()
+        for name, i, length in zip(
+            labelled.class_names, labelled.ids.tolist(), longest, strict=True
+        ):
+            lengths_m[name][i] = length
+    problems = []
+    for name, by_id in lengths_m.items():
+        if len(by_id) < LEAST_FOR_MEDIAN:
             continue
-        for number, side in by_number.items():
-            detail = f"{side:.3g} m long; usual for {name} are {usual:.3g} m"
-            if side > ODD_RATIO * usual:
-                found.append(Problem("much larger than its class", number, detail))
-            elif side * ODD_RATIO < usual:
-                found.append(Problem("much smaller than its class", number, detail))
-    return found
+        median = float(np.median(list(by_id.values())))
+        for label_id, length in by_id.items():
+            detail = f"{length:.3g} m long; usual for {name} are {median:.3g} m"
+            if length > SIZE_RATIO * median:
+                problems.append(Problem(LARGER, label_id, detail))
+            elif length * SIZE_RATIO < median:
+                problems.append(Problem(SMALLER, label_id, detail))
+    return problems
 
 
 def problem_table(
     problems: Iterable[Problem],
     labels: LabelSet,
-    sheets: Sequence[LabelledRaster],
+    rasters: Sequence[LabelledRaster],
     *,
-    blocks: Iterable[EmptyBlock] = (),
+    areas: Iterable[UnlabelledArea] = (),
 ) -> gpd.GeoDataFrame:
-    """Problems as features on WGS 84.
+    """Return problems as features on WGS 84.
 
     Args:
-        problems: Labels with reasons.
-        labels: All labels; rows of the files that gave no object are added.
-        sheets: Rasters with their labels.
-        blocks: Ground without labels, added as ``no label near``.
+        problems: Problems of labels.
+        labels: All labels; defective rows of their files are added.
+        rasters: Rasters with their labels.
+        areas: Areas without labels, added as ``no label near``.
 
     Returns:
         Columns ``reason, detail, class, source`` (file name), ``row`` (counted from 0),
-        ``raster`` and ``geometry``; the geometry is missing where there is none, or it has no
-        place on WGS 84.
+        ``raster`` and ``geometry``; the geometry is missing where there is none, or it cannot be
+        projected to WGS 84.
     """
-    where = _places(sheets)
-    rows = [
-        *(_of_fault(fault, source) for source in labels.sources for fault in source.defects),
-        *(_of_label(problem, labels, where) for problem in problems),
-        *(_of_block(block) for block in blocks),
-    ]  # fmt: skip
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    geometries = _on_wgs84([(row["geometry"], row["crs"]) for row in rows])
-    table = gpd.GeoDataFrame(pd.DataFrame(columns), geometry=geometries, crs=WGS84)
+    on_raster: dict[int, tuple[LabelledRaster, int]] = {}  # the first one, and the row there
+    for labelled in rasters:
+        for row, label_id in enumerate(labelled.ids.tolist()):
+            on_raster.setdefault(label_id, (labelled, row))
+    rows = [_describe_defect(source, d) for source in labels.sources for d in source.defects]
+    rows += [_describe_problem(p, labels, on_raster.get(p.label_id)) for p in problems]
+    rows += [_describe_area(area) for area in areas]
+    table = pd.DataFrame({name: [row.get(name, "") for row in rows] for name in COLUMNS})
+    geometries = _project_to_wgs84([(row["geometry"], row["crs"]) for row in rows])
     table["row"] = table["row"].astype("Int64")
-    return table
+    return gpd.GeoDataFrame(table, geometry=geometries, crs=WGS84)
 
 
 def write_problems(
     problems: gpd.GeoDataFrame, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
-    """Write problems as a map layer; in a GeoPackage QGIS draws each reason in its colour.
+    """Write problems as a vector layer; in a GeoPackage QGIS draws each reason in its colour.
 
     Args:
         problems: A table of ``problem_table``.
@@ -179,30 +186,21 @@ def write_problems(
     return write_layers([layer], path, overwrite=overwrite)
 
 
-def _places(sheets: Sequence[LabelledRaster]) -> dict[int, tuple[LabelledRaster, int]]:
-    """The first raster each label lies on, and its row there."""
-    places: dict[int, tuple[LabelledRaster, int]] = {}
-    for sheet in sheets:
-        for row, number in enumerate(sheet.ids.tolist()):
-            places.setdefault(number, (sheet, row))
-    return places
-
-
-def _of_label(
-    problem: Problem, labels: LabelSet, where: dict[int, tuple[LabelledRaster, int]]
+def _describe_problem(
+    problem: Problem, labels: LabelSet, on_raster: tuple[LabelledRaster, int] | None
 ) -> dict[str, Any]:
-    source, position = labels.locate(problem.number)
+    source, position = labels.locate(problem.label_id)
     geometry, crs, raster = None, None, ""
-    if problem.number in where:
-        sheet, row = where[problem.number]
-        raster, crs = sheet.raster.name, sheet.grid.crs
-        geometry = shapely.polygons(sheet.grid.boxes_to_map(sheet.boxes[row : row + 1]))[0]
+    if on_raster is not None:
+        labelled, row = on_raster
+        raster, crs = labelled.raster.name, labelled.grid.crs
+        geometry = shapely.polygons(labelled.grid.boxes_to_map(labelled.boxes[row : row + 1]))[0]
     if isinstance(source, MapLabels):
         geometry, crs = source.geometries[position], source.crs
     return {
         "reason": problem.reason,
         "detail": problem.detail,
-        "class": str(labels.names[problem.number]),
+        "class": str(labels.names[problem.label_id]),
         "source": Path(source.source).name,
         "row": int(source.rows[position]),
         "raster": raster,
@@ -211,29 +209,37 @@ def _of_label(
     }
 
 
-def _of_fault(fault: RowDefect, source: MapLabels | ImageLabels) -> dict[str, Any]:
-    named = {"reason": fault.reason, "detail": "", "class": "", "source": Path(source.source).name}
-    crs = source.crs if isinstance(source, MapLabels) else None
-    return named | {"row": fault.row, "raster": "", "geometry": fault.geometry, "crs": crs}
+def _describe_defect(source: MapLabels | ImageLabels, defect: RowDefect) -> dict[str, Any]:
+    return {
+        "reason": defect.reason,
+        "source": Path(source.source).name,
+        "row": defect.row,
+        "geometry": defect.geometry,
+        "crs": source.crs if isinstance(source, MapLabels) else None,
+    }
 
 
-def _of_block(block: EmptyBlock) -> dict[str, Any]:
-    detail = f"{block.area_km2:.3g} km² of imagery without a label"
-    named = {"reason": "no label near", "detail": detail, "class": "", "source": ""}
-    outline = shapely.transform(block.outline, block.grid.to_map)
-    return named | {
-        "row": None, "raster": block.raster, "geometry": outline, "crs": block.grid.crs
-    }  # fmt: skip
+def _describe_area(area: UnlabelledArea) -> dict[str, Any]:
+    return {
+        "reason": UNLABELLED,
+        "detail": f"{area.area_km2:.3g} km² of imagery without a label",
+        "row": None,
+        "raster": area.raster,
+        "geometry": shapely.transform(area.outline, area.grid.to_map),
+        "crs": area.grid.crs,
+    }
 
 
-def _on_wgs84(placed: Sequence[tuple[shapely.Geometry | None, CRS | None]]) -> ObjectArray:
-    """Geometries of several CRS on WGS 84; None where they have no place there."""
-    moved = np.full(len(placed), None, object)
+def _project_to_wgs84(
+    geometries: Sequence[tuple[shapely.Geometry | None, CRS | None]],
+) -> ObjectArray:
+    """Project geometries, each with its CRS; None where that is impossible."""
+    projected = np.full(len(geometries), None, object)
     by_crs: dict[CRS, list[int]] = defaultdict(list)
-    for row, (shape, crs) in enumerate(placed):
-        if crs is not None and shape is not None:
+    for row, (geometry, crs) in enumerate(geometries):
+        if crs is not None and geometry is not None:
             by_crs[crs].append(row)
     for crs, rows in by_crs.items():
-        shapes = np.array([placed[i][0] for i in rows], dtype=object)
-        moved[rows] = reproject_each(densified(shapes, crs), crs, WGS84)
-    return moved
+        source = np.array([geometries[row][0] for row in rows], dtype=object)
+        projected[rows] = reproject_each(densified(source, crs), crs, WGS84)
+    return projected

@@ -1,4 +1,4 @@
-"""What the label check found, as plain values."""
+"""Result of a label check."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from geodetect.label_check.registration import ShiftEstimate
 from geodetect.model.network.anchor_fit import AnchorShapes, RecallBin
 
 Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Percentiles = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about the labels.
+    """Finding about all labels or many of them.
 
     Args:
-        severity: ``error``: training is pointless. ``warning``: it should be looked at. ``note``.
-        topic: What it is about, in few words.
-        text: One line.
+        severity: ``error``: training is pointless. ``warning``: labels should be corrected, or
+            settings changed. ``note``: for information.
+        topic: Subject in one or two words.
+        text: Message of one line.
     """
 
     severity: Severity
@@ -33,11 +35,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class ClassSizes:
-    """How large the objects of a class are.
+    """Sizes of the objects of a class.
 
     Args:
-        name: The class.
-        objects: Objects of it on the imagery.
+        name: Name of the class.
+        objects: Number of objects on the imagery.
         width_m: Short sides of their boxes on the ground: 5th, 50th and 95th percentile.
         length_m: Long sides likewise.
         width_px: Short sides in pixels of the training.
@@ -53,45 +55,45 @@ class ClassSizes:
 
 
 @dataclass(frozen=True)
-class SharedGround:
-    """Two rasters that show the same ground.
+class RasterOverlap:
+    """Two rasters that overlap.
 
     Args:
-        first: File name of the one; its path where both have the same name.
-        second: That of the other.
-        share: Ground they share, of that of the smaller one, 0..1.
+        first: File name of one; its path where both have the same name.
+        second: File name or path of the other.
+        fraction: Area of the overlap, as a fraction of the smaller raster.
     """
 
     first: str
     second: str
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True, eq=False)
 class LabelReport:
-    """What the label check found.
+    """Result of a label check.
 
     Args:
-        rasters: Rasters that can be used.
-        left_out: Rasters that cannot, with the reason, by path.
-        labels: Objects in all label files.
-        objects: Those of them that lie on imagery.
-        classes: How many of these each class has.
+        rasters: Number of rasters that can be used.
+        left_out: Reasons of rasters that cannot be used, by path.
+        labels: Number of objects in all label files.
+        objects: Number of objects on imagery.
+        classes: Number of objects on imagery by class.
         raster_crs: Names of the CRS of the rasters.
-        label_crs: Names of the CRS of the labels; ``pixels`` for data sets of images.
+        label_crs: Names of the CRS of the labels; ``pixels`` for image data sets.
         gsd_m: Ground resolution of the training.
-        sizes: Sizes of objects by class, and last of all if there are several.
-        recall: Best-possible recall of the default network's anchors by size; last of all.
-        fitted_recall: The same of anchors fitted to these objects.
-        fitted: These anchors.
+        sizes: Sizes of objects by class; of all objects last if there are several classes.
+        recall: Best-possible recall of the network's anchors by size; of all objects last.
+        fitted_recall: The same for anchors fitted to these objects.
+        fitted: Fitted anchors.
         shifts: Offsets between labels and imagery.
-        area_km2: Ground with imagery that was looked at.
-        far_m: Distance from which ground is far from a label; None: not known.
-        far_share: Share of the ground that is far from any label.
-        shared: Pairs of rasters that show the same ground, those that share most of it first.
-        findings: What to know, errors first.
+        area_km2: Area of the imagery that was read.
+        far_m: Distance from which on imagery is far from a label; None: unknown.
+        far_fraction: Fraction of the imagery that is far from any label.
+        overlaps: Pairs of rasters that overlap, largest overlap first.
+        findings: Findings, errors first.
         problems: Features with ``reason, detail, class, source, row, raster`` on WGS 84.
-        hidden: Numbers of the labels that lie on nodata of a raster, by its path.
+        on_nodata: Ids of the labels that lie on nodata of a raster, by its path.
     """
 
     rasters: int
@@ -109,11 +111,11 @@ class LabelReport:
     shifts: tuple[ShiftEstimate, ...]
     area_km2: float
     far_m: float | None
-    far_share: float
-    shared: tuple[SharedGround, ...]
+    far_fraction: float
+    overlaps: tuple[RasterOverlap, ...]
     findings: tuple[Finding, ...]
     problems: gpd.GeoDataFrame
-    hidden: dict[str, tuple[int, ...]]
+    on_nodata: dict[str, tuple[int, ...]]
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -122,29 +124,30 @@ class LabelReport:
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Findings that should be looked at."""
+        """Findings that call for a correction."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     def raise_errors(self) -> None:
-        """Stop where a training would be pointless.
+        """Raise the first error, if there is any.
 
         Raises:
-            LabelError: There are errors; the message is that of the first.
+            LabelError: A training would be pointless.
         """
         if self.errors:
             more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
             raise LabelError(self.errors[0].text + more)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; of the problems, how many of each reason."""
-        own = {n: value for n, value in vars(self).items() if n not in ("problems", "hidden")}
+        """Return values for JSON; instead of the problems their number by reason."""
+        values = {k: v for k, v in vars(self).items() if k not in ("problems", "on_nodata")}
+        for key in ("sizes", "recall", "fitted_recall", "shifts", "overlaps", "findings"):
+            values[key] = [asdict(item) for item in values[key]]
+        values["fitted"] = asdict(self.fitted)
+        for size_bin in (*values["recall"], *values["fitted_recall"]):
+            if np.isinf(size_bin["high_px"]):  # JSON has no infinity
+                size_bin["high_px"] = None
+        for shift, shift_values in zip(self.shifts, values["shifts"], strict=True):
+            shift_values["shift_m"] = round(shift.shift_m, 2)
         counts = self.problems["reason"].value_counts()
-        lists = ("sizes", "recall", "fitted_recall", "shifts", "shared", "findings")
-        plain = own | {name: [asdict(item) for item in own[name]] for name in lists}
-        plain["fitted"] = asdict(self.fitted)
-        for bins in (plain["recall"], plain["fitted_recall"]):
-            for one in bins:  # JSON has no infinity
-                one["high_px"] = one["high_px"] if np.isfinite(one["high_px"]) else None
-        for shift, one in zip(self.shifts, plain["shifts"], strict=True):
-            one["shift_m"] = round(shift.shift_m, 2)
-        return plain | {"problems": {str(reason): int(n) for reason, n in counts.items()}}
+        values["problems"] = {str(reason): int(count) for reason, count in counts.items()}
+        return values

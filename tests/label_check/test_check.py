@@ -102,9 +102,9 @@ def test_rasters_that_show_the_same_ground_are_named(tmp_path: Path) -> None:
         dataset.transform = half
     labels = write_labels(tmp_path / "labels.geojson", SQUARES)
     report = check([*paths[:2], folders[2]], labels, settings=QUICK)
-    assert [one.share for one in report.shared] == [1, 0.5, 0.5]
-    assert report.as_dict()["shared"][1] == {
-        "first": "scene.tif", "second": "half.tif", "share": 0.5
+    assert [overlap.fraction for overlap in report.overlaps] == [1, 0.5, 0.5]
+    assert report.as_dict()["overlaps"][1] == {
+        "first": "scene.tif", "second": "half.tif", "fraction": 0.5
     }  # fmt: skip
     (finding,) = (one for one in report.warnings if one.topic == "overlap")
     assert f"{paths[0]} and {paths[1]} (100% of the smaller one), scene.tif and" in finding.text
@@ -118,7 +118,7 @@ def test_a_narrow_margin_that_sheets_share_is_no_complaint(raster: Path, tmp_pat
     with rasterio.open(beside, "r+") as dataset:
         dataset.transform = dataset.transform @ Affine.translation(SIDE - 4, 0)
     labels = write_labels(tmp_path / "labels.geojson", SQUARES)
-    assert check([raster, beside], labels, settings=QUICK).shared == ()
+    assert check([raster, beside], labels, settings=QUICK).overlaps == ()
 
 
 def test_the_resolution_of_the_training_is_that_of_the_sizes_in_pixels(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from geodetect.settings import CheckSettings
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool
             out.print()
             out.print(table)
     out.print()
+    flags = {name: f"--{name.replace('_', '-')}" for name in CheckSettings.model_fields}
     for finding in report.findings:
         head = (f"{finding.severity}: ", COLOURS[finding.severity])
-        out.print(Text.assemble(head, (f"{finding.topic}: ", "bold"), finding.text))
+        text = console.name_options(finding.text, flags)
+        out.print(Text.assemble(head, (f"{finding.topic}: ", "bold"), text))
     if not report.findings:
         out.print("nothing to complain about")
     if output is not None:
@@ -47,7 +50,7 @@ def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
     yield "On imagery", f"{report.objects:,}"
     yield "Resolution", f"{report.gsd_m:g} m per pixel in training"
     if report.far_m is not None:
-        far = f"{report.far_share:.0%} more than {report.far_m:g} m from any label"
+        far = f"{report.far_fraction:.0%} more than {report.far_m:g} m from any label"
         yield "Ground", f"{report.area_km2:,.3g} km², {far}"
     for shift in report.shifts[:MOST_SHIFTS]:
         yield "Shift", _shift_in_words(shift)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from geodetect.errors import GeodetectWarning, InputError
-from geodetect.label_check.findings import LEAST_RECALL, poor_anchors
+from geodetect.label_check.findings import LEAST_RECALL, describe_poor_anchors
 from geodetect.model.card import NetworkConfig
 from geodetect.model.checkpoints.initialization import initial_model_card
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
@@ -70,8 +70,10 @@ def with_anchors(
             chosen = fitted
     recall = _recall(sizes_px, chosen)
     if settings.check and recall < LEAST_RECALL:
-        way = "--anchors fitted" if settings.network == OURS else f"--network {OURS}"
-        warnings.warn(poor_anchors(recall, fitted_recall, way=way), GeodetectWarning, stacklevel=3)
+        is_ours = settings.network == OURS
+        remedy = "set `anchors` to fitted" if is_ours else f"set `network` to {OURS}"
+        text = describe_poor_anchors(recall, fitted_recall, remedy=remedy)
+        warnings.warn(text, GeodetectWarning, stacklevel=3)
     changes = {"anchor_sizes_px": chosen.sizes_px, "anchor_ratios": chosen.ratios}
     return NetworkConfig.model_validate(config.model_dump() | changes)
 

@@ -108,7 +108,7 @@ def read_grounds(
         report = _checked(labelled, label_set, settings, left_out=left_out, anchors=anchors)
         left_out |= report.left_out
         labelled = [
-            raster.select(~np.isin(raster.ids, report.hidden.get(raster.raster.path, ())))
+            raster.select(~np.isin(raster.ids, report.on_nodata.get(raster.raster.path, ())))
             for raster in labelled
             if raster.raster.path not in left_out
         ]

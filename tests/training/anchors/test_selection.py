@@ -61,7 +61,7 @@ def test_sizes_count_in_pixels_of_the_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", ["paper", "torchvision", "torchvision-v2"])
 def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", side_px=SMALL)
-    with pytest.warns(GeodetectWarning, match="anchors can find at most 0%.*--network geodetect"):
+    with pytest.warns(GeodetectWarning, match="at most 0% of .*`network` to geodetect"):
         assert chosen(one, network=network) == network_config(network)
     with pytest.raises(InputError, match=rf"--anchors fitted: network {network} .*--network geod"):
         chosen(one, network=network, anchors="fitted")
@@ -70,12 +70,12 @@ def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
 def test_whoever_wants_the_default_ones_is_told_what_they_miss(tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", side_px=SMALL)
     share = f"{recall(OURS, SMALL):.0%}"
-    with pytest.warns(GeodetectWarning, match=f"at most {share} of .*--anchors fitted"):
+    with pytest.warns(GeodetectWarning, match=f"at most {share} of .*`anchors` to fitted"):
         assert chosen(one, anchors="default") == OURS
 
 
 def test_objects_that_no_anchors_can_find_need_finer_pixels(tmp_path: Path) -> None:
-    with pytest.warns(GeodetectWarning, match=r"^even fitted anchors can find at most .* --gsd"):
+    with pytest.warns(GeodetectWarning, match=r"^even fitted anchors can find at most .* `gsd`"):
         chosen(ground(tmp_path / "a.tif", side_px=TINY))
 
 

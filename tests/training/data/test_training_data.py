@@ -263,7 +263,7 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
 def test_a_raster_given_twice_does_not_overlap_itself(raster: Path, labels: Path) -> None:
     found = read([raster, raster], [labels])
     assert found.report is not None
-    assert found.report.shared == ()
+    assert found.report.overlaps == ()
     assert len(found.trained[0].excluded) == 0
 
 
