@@ -24,33 +24,34 @@ from geodetect.io.raster.reader import RasterOptions, open_raster
 from geodetect.model.card import Calibration
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.training.data.chip_sampler import Ground
-from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
+from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
 
 FITTED_ON = "Cannes, held out"
 SURE = 0.5
 
 
-def ground_of(dataset: Dataset) -> Ground:
+def ground_of(dataset: Dataset) -> TrainingRaster:
     """A dataset with all its objects, held out where it is looked at."""
     raster = open_raster(str(dataset.raster), RasterOptions(), needed_bands=3)
     truth = gpd.read_file(dataset.truth)
     boxes = bounds_px(np.asarray(truth.geometry), truth.crs, raster.grid)
-    held_out = np.array([[0.0, 0, raster.grid.width, raster.grid.height]])
+    holdout = np.array([[0.0, 0, raster.grid.width, raster.grid.height]])
     if dataset.bbox is not None:
         x1, y1, x2, y2 = dataset.bbox
         corners = raster.grid.to_px(np.array([[x1, y2], [x2, y1]]))
-        held_out = np.clip(corners.reshape(1, 4), 0, held_out[:, [2, 3, 2, 3]])
-    return Ground(raster, boxes, np.zeros(len(boxes), np.int64), held_out, raster.grid.gsd_m or 1.0)
+        holdout = np.clip(corners.reshape(1, 4), 0, holdout[:, [2, 3, 2, 3]])
+    class_ids, ids = np.zeros(len(boxes), np.int64), np.arange(len(boxes))
+    return TrainingRaster(raster, boxes, class_ids, ids, ("pool",), holdout=holdout)
 
 
-def row(name: str, measured: Validation, calibration: Calibration | None) -> dict[str, str]:
+def row(name: str, measured: ValidationResult, calibration: Calibration | None) -> dict[str, str]:
     """Expected calibration errors of a dataset."""
-    raw = measured.detections["raw_score"].to_numpy()
-    correct = measured.detections["correct"].to_numpy(bool)
+    raw = measured.prediction_table["raw_score"].to_numpy()
+    correct = measured.prediction_table["tp"].to_numpy(bool)
     better = apply_calibration(raw, np.zeros(len(raw), np.int64), calibration)
     figures = {"ground": name, "objects": f"{measured.metrics['objects']:,.0f}"}
-    for least in (LEAST_CONF, SURE):
+    for least in (MIN_SCORE, SURE):
         for title, scores in (("before", raw), ("after", better)):
             error = reliability(scores, correct, least=least).expected_calibration_error
             figures[f"ECE {title}, score >= {least:g}"] = f"{error:.3f}"
@@ -67,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     card, weights = read_model_file(options.model)
     bare = card.model_copy(update={"calibration": None})
-    detector = RetinaNetDetector(open_runtime(bare, weights), conf=LEAST_CONF)
+    detector = RetinaNetDetector(open_runtime(bare, weights), conf=MIN_SCORE)
     known = [dataset for dataset in datasets(options.data) if dataset.truth.parent == options.data]
     measured = {dataset.name: validate(detector, [ground_of(dataset)]) for dataset in known}
     fitted = measured.get(FITTED_ON)
@@ -78,7 +79,7 @@ def main() -> None:
     save_table("accuracy/calibration", title, rows)
     if options.output is not None:
         metrics = card.metrics | fitted.metrics
-        new = calibrated(bare, fitted).model_copy(update={"metrics": metrics})
+        new = fitted.add_to_card(bare).model_copy(update={"metrics": metrics})
         write_model_file(options.output, new, weights)
 
 

@@ -21,7 +21,7 @@ from geodetect.model.checkpoints.initialization import initialise
 from geodetect.model.file import load_card
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
-from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.learner import Learner
 
 OBJECTS, SIDE_PX = 6, 40
@@ -36,7 +36,7 @@ def noise(count: int, side: int) -> list[Chip]:
         corner = rng.uniform(0, side - SIDE_PX, (OBJECTS, 2))
         boxes = np.concatenate([corner, corner + SIDE_PX], axis=1)
         image = rng.integers(0, 256, (3, side, side), dtype=np.uint8)
-        target = visible_objects(boxes, np.zeros(OBJECTS, np.int64), np.array([0.0, 0, side, side]))
+        target = crop_target(boxes, np.zeros(OBJECTS, np.int64), np.array([0.0, 0, side, side]))
         chips.append(Chip(image, np.ones((side, side), bool), target))
     return chips
 
@@ -73,7 +73,7 @@ def main() -> None:
     for turn in range(1 + options.rounds):
         for name, learner in learners.items():
             start = time.perf_counter()
-            learner.learn(chips, 1.0)  # hands out its losses, so all work is done by then
+            learner.train_step(chips, 1.0)  # hands out its losses, so all work is done by then
             if turn:  # the first one prepares
                 seconds[name].append(time.perf_counter() - start)
     middle = {name: float(np.median(taken)) for name, taken in seconds.items()}

@@ -214,7 +214,7 @@ def train(options: argparse.Namespace) -> None:
         keep=options.keep,
     )
     with TqdmProgress("training", unit="s") as progress:
-        card = geodetect.train(
+        summary = geodetect.train(
             [raster for (raster, _), _, share in used for _ in range(share)],
             [file for (_, files), _, _ in used for file in files],
             options.output,
@@ -224,7 +224,7 @@ def train(options: argparse.Namespace) -> None:
             progress=progress,
         )
     _, weights = read_model_file(options.output)
-    card = card.model_copy(update={"iou": IOU})
+    card = summary.card.model_copy(update={"iou": IOU})
     write_model_file(options.output, card, weights)
     print(card.model_dump_json(indent=2))
 

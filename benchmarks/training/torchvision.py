@@ -52,11 +52,10 @@ from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
 from geodetect.label_check.check import default_anchors
 from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.progress import TqdmProgress
-from geodetect.training.data.chip_sampler import Chip
-from geodetect.training.data.prefetch import drawn_ahead
-from geodetect.training.data.training_data import read_grounds
-from geodetect.training.distributed import ALONE
-from geodetect.training.train import sampler_of
+from geodetect.training.data.chip_sampler import Chip, ChipSampler
+from geodetect.training.data.prefetch import prefetch
+from geodetect.training.data.training_data import read_training_data
+from geodetect.training.distributed import SINGLE_PROCESS
 
 SHARED = ROOT.parent / "shared"
 TRUNK = SHARED / "weights/resnet18_imagenet_to_layer3.safetensors"
@@ -101,18 +100,16 @@ def train_ours(settings: geodetect.TrainSettings, folder: Path) -> Trained:
     """``geodetect train``, without validations on the way."""
     settings = settings.model_copy(update={"val_every": 10**9})
     target = folder / "ours.safetensors"
-    tally = geodetect.TrainingSummary()
     with TqdmProgress("ours", unit="s") as progress:
-        geodetect.train(
+        summary = geodetect.train(
             [CANNES],
             [CANNES.with_suffix(".geojson")],
             target,
             settings=settings,
             overwrite=True,
             progress=progress,
-            tally=tally,
         )
-    return Trained(target, tally.steps * settings.batch_size / tally.seconds, tally.steps)
+    return Trained(target, summary.steps * settings.batch_size / summary.seconds, summary.steps)
 
 
 def stock_network() -> RetinaNet:
@@ -134,9 +131,10 @@ def chips_of(settings: geodetect.TrainSettings) -> Iterator[Iterator[list[Chip]]
     labels = [CANNES.with_suffix(".geojson")]
     with ExitStack() as stack:
         anchors = default_anchors()  # only looked at
-        grounds = read_grounds([CANNES], labels, settings, anchors=anchors, stack=stack)
-        sampler = sampler_of(grounds, settings, gsd_m=float(settings.gsd or 1.0))
-        batches = drawn_ahead(sampler, 0, batch_size=settings.batch_size, processes=ALONE)
+        data = read_training_data([CANNES], labels, settings, anchors=anchors, stack=stack)
+        gsd_m = float(settings.gsd or 1.0)
+        sampler = ChipSampler.from_settings(data.train, settings, gsd_m=gsd_m)
+        batches = prefetch(sampler, 0, batch_size=settings.batch_size, processes=SINGLE_PROCESS)
         yield stack.enter_context(closing(batches))
 
 

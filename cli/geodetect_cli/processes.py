@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
-from geodetect.training.distributed import is_first_process
+from geodetect.training.distributed import is_main_process
 
 MAX_WAIT_S = 30.0
 
@@ -19,7 +19,7 @@ def silence_other_ranks() -> Iterator[None]:
     As soon as one process fails, ``torchrun`` stops the others. A rank that has failed therefore
     waits until ``torchrun`` stops it, so that rank 0 can finish its files and show the error.
     """
-    if is_first_process():
+    if is_main_process():
         yield
         return
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (no path)

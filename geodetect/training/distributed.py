@@ -1,12 +1,13 @@
-"""Several processes that train one network together, as ``torchrun`` starts them.
+"""Data-parallel training in several processes, as ``torchrun`` starts them.
 
-Each holds the whole network and looks at its share of every batch. Since the loss of each is
-divided by the number of positive anchors in the whole batch, the gradients of all add up to that
-of one process with the whole batch, but for rounding. All then make the same step, so that their
-networks stay equal to the bit.
+Each process holds the whole network and computes its part of every batch. Since each loss is
+divided by the number of positive anchors in the whole batch, the gradients of all processes add up
+to those of one process with the whole batch, but for rounding. (``DistributedDataParallel`` would
+average them, which is right only if all parts have equally many positive anchors.) All processes
+then make the same step, so that their networks stay equal to the bit.
 
-The first process alone measures, writes and reports. What depends on a clock or on the result of a
-measurement it decides for all, so that all end at the same step.
+The main process, rank 0, alone validates, writes files and reports progress. Whatever depends on a
+clock or on a validation it decides for all, so that all end at the same step.
 """
 
 from __future__ import annotations
@@ -20,184 +21,192 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from geodetect.errors import GeodetectError, InputError, LostProcessError
 
-if TYPE_CHECKING:  # the program asks for its rank before anything else: torch takes seconds
+if TYPE_CHECKING:  # the console asks for the rank before anything else: torch takes seconds
     from torch import Tensor
 
 T = TypeVar("T")
 
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-LONGEST_WAIT = timedelta(days=1)  # for the first one to measure; one that ends is noticed at once
+TORCHRUN_VARIABLES = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+TIMEOUT = timedelta(days=1)  # validation by the main process; a lost process is noticed at once
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, as one of them sees them.
+    """The processes of a training, seen from one of them.
 
     Args:
-        rank: Number of this one, from 0.
-        count: How many there are.
-        device: Where this one computes, see ``pick_device``.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+        device: Device of this process, see ``pick_device``.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     device: str = "auto"
 
     @property
-    def is_first(self) -> bool:
-        """Whether this one measures, writes and reports."""
+    def is_main(self) -> bool:
+        """True in the process that validates, writes files and reports progress."""
         return self.rank == 0
 
-    def share(self, size: int) -> range:
-        """The rows of a batch of ``size`` that this one looks at."""
-        return range(self.rank, size, self.count)
+    def check_batch_size(self, batch_size: int) -> None:
+        """Check that each process has a chip in every batch.
 
-    def total(self, value: Tensor) -> Tensor:
-        """The sum of a tensor over all processes."""
-        if self.count == 1:
-            return value
-        value = value.clone()
-        _add_up(value)
-        return value
-
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type by their sums over all processes.
-
-        The sums are the same to the bit in all of them.
+        Raises:
+            InputError: There are more processes than chips.
         """
-        if self.count == 1:
+        if batch_size < self.world_size:
+            raise InputError(
+                f"`batch_size` is {batch_size}; expected at least {self.world_size}, one chip for "
+                f"each process"
+            )
+
+    def batch_rows(self, batch_size: int) -> range:
+        """Return the rows of a batch that this process computes."""
+        return range(self.rank, batch_size, self.world_size)
+
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one dtype by their sums over all processes, in place.
+
+        The sums are the same to the bit in all processes.
+        """
+        if self.world_size == 1:
             return
         import torch
+        from torch import distributed
 
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        _add_up(flat)
+        with _translate_errors():
+            distributed.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
 
-    def from_first(self, value: T) -> T:
-        """The value that the first process has."""
-        if self.count == 1:
+    def broadcast(self, value: T) -> T:
+        """Return the value of the main process in all processes."""
+        if self.world_size == 1:
             return value
         from torch import distributed
 
-        held = [value if self.is_first else None]
-        with _noticing_loss():
-            distributed.broadcast_object_list(held, src=0)
-        return held[0]  # type: ignore[return-value]
+        values = [value if self.is_main else None]
+        with _translate_errors():
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]  # type: ignore[return-value]
 
-    def gathered(self, value: T) -> list[T]:
-        """The values of all processes, by rank."""
-        if self.count == 1:
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by rank."""
+        if self.world_size == 1:
             return [value]
         from torch import distributed
 
-        values: list[Any] = [None] * self.count
-        with _noticing_loss():
+        values: list[Any] = [None] * self.world_size
+        with _translate_errors():
             distributed.all_gather_object(values, value)
         return values
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """A block that fails in all processes if it fails in one.
+    def fail_together(self) -> Iterator[None]:
+        """Run a block that fails in all processes if it fails in one.
 
-        What is raised is the own error, or else that of another process. Nothing is exchanged
-        inside of the block.
+        A process whose block succeeded raises the error of another one. The block itself must not
+        communicate.
         """
         failure: GeodetectError | OSError | None = None
         try:
             yield
         except (GeodetectError, OSError) as error:
             failure = error
-        told = failure if isinstance(failure, GeodetectError | None) else OSError(str(failure))
-        others = [error for error in self.gathered(told) if error is not None]
+        is_sendable = isinstance(failure, GeodetectError | None)
+        errors = self.all_gather(failure if is_sendable else OSError(str(failure)))
         if failure is not None:
             raise failure
-        if others:
-            raise others[0]
+        for other_failure in errors:
+            if other_failure is not None:
+                raise other_failure
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
-def is_first_process() -> bool:
-    """Whether this process is the only one, or the first of those that ``torchrun`` started."""
-    return not _are_several() or os.environ["RANK"] == "0"
+def is_main_process() -> bool:
+    """Return True in a process that runs alone, and in rank 0 of those of ``torchrun``."""
+    return not _is_distributed() or os.environ["RANK"] == "0"
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """The processes that ``torchrun`` started, connected; or this one, if it runs alone.
+def join_processes(device: str) -> Iterator[Processes]:
+    """Connect the processes that ``torchrun`` started; a process without ``torchrun`` runs alone.
 
-    They talk through gloo, and about tensors on GPUs through NCCL.
+    Python objects and tensors on CPUs travel through gloo, tensors on GPUs through NCCL.
 
     Args:
-        device: ``auto``, ``cpu`` or ``cuda``: then each has a GPU of its own. For a process that
-            runs alone any that ``pick_device`` takes.
+        device: ``auto``, ``cpu`` or ``cuda``: each process then has a GPU of its own. For a process
+            that runs alone any device that ``pick_device`` takes.
 
     Raises:
-        InputError: There is no such device for each of them.
+        InputError: There is no such device for each process.
     """
-    if not _are_several():
+    if not _is_distributed():
         yield Processes(device=device)
         return
     from torch import distributed
 
-    rank, count, local_rank, local_count = (int(os.environ[name]) for name in VARIABLES[:4])
-    own = _own_device(device, local_rank, local_count)
-    backend = "gloo" if own == "cpu" else "cpu:gloo,cuda:nccl"
-    with _noticing_loss():
-        distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+    rank, world_size, local_rank, local_size = (int(os.environ[v]) for v in TORCHRUN_VARIABLES[:4])
+    device = _pick_local_device(device, local_rank, local_size)
+    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+    with _translate_errors():
+        distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
-        yield Processes(rank, count, own)
+        yield Processes(rank, world_size, device)
     except LostProcessError:
-        raise  # waiting for it to say goodbye would be waiting for long
+        raise  # destroying the group would wait for the lost process
     except GeodetectError:
         distributed.destroy_process_group()
         raise
     distributed.destroy_process_group()
 
 
-def _are_several() -> bool:
-    return all(name in os.environ for name in VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+def _is_distributed() -> bool:
+    has_variables = all(name in os.environ for name in TORCHRUN_VARIABLES)
+    return has_variables and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def _own_device(name: str, local_rank: int, local_count: int) -> str:
-    """The device of one of several processes on this machine."""
+def _pick_local_device(device: str, local_rank: int, local_size: int) -> str:
+    """Pick the device of one of the processes on this machine."""
     import torch
 
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    if name != "cuda":
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return device
+    if device != "cuda":
         raise InputError(
-            f"--device {name}: {local_count} processes train on auto, cpu or cuda, each on a GPU "
-            f"of its own; start one without torchrun for another device"
+            f"`device` is {device}; expected auto, cpu or cuda for {local_size} processes, each on "
+            f"a GPU of its own; start one process without torchrun for another device"
         )
-    if torch.cuda.device_count() < local_count:
+    if torch.cuda.device_count() < local_size:
         raise InputError(
-            f"--device cuda: found {torch.cuda.device_count()} GPUs for {local_count} processes; "
-            f"start one for each GPU with --nproc-per-node, or choose --device cpu"
+            f"`device` is cuda, but {local_size} processes found {torch.cuda.device_count()} GPUs; "
+            f"start one process for each GPU (nproc-per-node of torchrun), or set `device` to cpu"
         )
     torch.cuda.set_device(local_rank)
     return f"cuda:{local_rank}"
 
 
-def _add_up(tensor: Tensor) -> None:
-    from torch import distributed
-
-    with _noticing_loss():
-        distributed.all_reduce(tensor)
-
-
 @contextmanager
-def _noticing_loss() -> Iterator[None]:
-    """Tell that another process is gone; PyTorch then tells of sockets."""
+def _translate_errors() -> Iterator[None]:
+    """Raise ``LostProcessError`` where PyTorch reports a socket."""
     try:
         yield
     except RuntimeError as error:
         raise LostProcessError(
             "another process of the training has ended or cannot be reached; see its own message; "
-            "--resume goes on from the last checkpoint"
+            "set `resume` to continue from the last checkpoint"
         ) from error

@@ -1,4 +1,4 @@
-"""What learns: the network, its optimiser and the average of its weights."""
+"""Network in training, its optimiser and the moving average of its weights."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ from geodetect.model.network.anchors import anchors_of_levels
 from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
-from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.chip_sampler import Chip
-from geodetect.training.distributed import ALONE, Processes
+from geodetect.training.distributed import SINGLE_PROCESS, Processes
 from geodetect.training.losses import retinanet_loss
 
-TRUNK_LR_SHARE = 0.25
+BACKBONE_LR_FACTOR = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
+BACKBONE_PREFIX = "trunk."  # of the names of its parameters
 FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What one step cost.
+    """Losses of one step, per positive anchor.
 
     Args:
-        classes: Loss of the classes, per positive anchor.
-        boxes: Weighted loss of the boxes, per positive anchor.
+        class_loss: Focal loss of the classes.
+        box_loss: Weighted GIoU loss of the boxes.
     """
 
-    classes: float
-    boxes: float
+    class_loss: float
+    box_loss: float
 
     @property
     def total(self) -> float:
-        """What the optimiser lowers."""
-        return self.classes + self.boxes
+        """Loss that the optimiser minimises."""
+        return self.class_loss + self.box_loss
 
 
 class Learner:
-    """A network that learns, step by step.
+    """Network in training, with its optimiser (AdamW) and the moving average of its weights.
 
     Args:
         network: Trained in place.
-        card: Its card: normalisation.
+        card: Card of the network, for the normalisation of chips.
         device: See ``pick_device``.
-        lr: Peak learning rate of the heads; the trunk learns at a quarter of it.
+        lr: Peak learning rate of the heads; that of the backbone is a quarter of it.
         chip_px: Side of the chips.
-        assignment: Which anchors answer for which object, a name in ``ASSIGNMENTS``.
-        processes: Those that make each step together; all must start with the same network.
-        in_bf16: Compute steps in bf16; weights and their sums are in single precision anyway.
-            None: where the device has units for it.
+        assignment: Assignment of anchors to objects, a name in ``ASSIGNMENTS``.
+        processes: Processes that make each step together; all must start with the same network.
+        in_bf16: Compute in bf16; weights and optimiser state are in single precision anyway.
+            None: if the device has units for it.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Learner:
         lr: float,
         chip_px: int,
         assignment: str,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
         in_bf16: bool | None = None,
     ) -> None:
         self.network = network
@@ -86,8 +86,8 @@ class Learner:
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(FROZEN))
-        self._optimiser = torch.optim.AdamW(self._groups(), weight_decay=WEIGHT_DECAY)
-        self._average = AveragedModel(network, multi_avg_fn=_move_average)
+        self._optimiser = torch.optim.AdamW(self._parameter_groups(), weight_decay=WEIGHT_DECAY)
+        self._average = AveragedModel(network, multi_avg_fn=_update_average)
         levels = anchors_of_levels(network.config, chip_px, chip_px)
         self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
         self._assignment = assignment
@@ -95,32 +95,38 @@ class Learner:
 
     @property
     def averaged(self) -> RetinaNet:
-        """The network with the exponential moving average of its weights."""
+        """Network with the exponential moving average of the weights."""
         module = self._average.module
         assert isinstance(module, RetinaNet)
         return module
 
     def weights(self) -> Weights:
-        """The averaged weights in half precision: half the file, no measurable difference."""
+        """Return the averaged weights in half precision: half the file, no measurable loss."""
         return {
             key: value.detach().cpu().contiguous().numpy().astype(np.float16)
             for key, value in self.averaged.state_dict().items()
         }
 
-    def learn(self, chips: list[Chip], rate: float) -> Losses:
-        """One step of the optimiser.
+    def train_step(self, chips: list[Chip], lr_factor: float) -> Losses:
+        """Make one step of the optimiser.
 
         Args:
-            chips: A batch, or this process's share of it.
-            rate: Learning rate over its peak.
+            chips: A batch, or this process's part of it.
+            lr_factor: Learning rate over its peak.
+
+        Returns:
+            Losses of the whole batch.
 
         Raises:
-            DivergenceError: Loss or gradient is no number; the weights stay as they were.
-            LostProcessError: Another process of the training is gone.
+            DivergenceError: Loss or gradient is not finite; the weights stay as they were.
+            LostProcessError: Another process of the training has ended.
         """
-        images, targets = self._to_device(chips)
+        pixels = torch.from_numpy(np.stack([chip.image for chip in chips])).to(self.device)
+        valid = torch.from_numpy(np.stack([chip.valid for chip in chips])).to(self.device)
+        images = normalise(pixels, valid, self.card)
+        targets = [chip.target.to(self.device) for chip in chips]
         for group in self._optimiser.param_groups:
-            group["lr"] = group["peak_lr"] * rate
+            group["lr"] = group["peak_lr"] * lr_factor
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
             logits, deltas = self.network(images)
         class_loss, box_loss = retinanet_loss(
@@ -135,12 +141,12 @@ class Learner:
         (class_loss + box_loss).backward()  # type: ignore[no-untyped-call]
         losses = torch.stack([class_loss.detach(), box_loss.detach()])
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        self._processes.add_up([*gradients, losses])
+        self._processes.all_reduce([*gradients, losses])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         if not torch.isfinite(losses.sum() + norm):
             raise DivergenceError(
                 f"the loss is no longer a number at step {self.steps}; lower the learning rate "
-                f"with --lr (now {self.lr:g})"
+                f"`lr` (now {self.lr:g})"
             )
         self._optimiser.step()
         self._average.update_parameters(self.network)
@@ -148,53 +154,48 @@ class Learner:
         return Losses(*losses.tolist())
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on."""
+        """Return all that the next step depends on, for a checkpoint."""
         return {
             "network": self.network.state_dict(),
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "steps": self.steps,
+            "lr": self.lr,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a ``state``.
+        """Continue from a ``state``.
 
         Raises:
-            RuntimeError: It is of another network.
+            RuntimeError: The state is of another network.
             ValueError: Likewise.
         """
         self.network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self.steps = state["steps"]
+        self.steps, self.lr = state["steps"], state["lr"]
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups: a slower trunk, and no weight decay on biases and norms."""
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Group parameters: a lower rate for the backbone, no weight decay on biases and norms."""
         groups = []
-        for is_trunk in (True, False):
+        for is_backbone in (True, False):
             for is_weight in (True, False):
-                chosen = [
+                parameters = [
                     p
                     for name, p in self.network.named_parameters()
                     if p.requires_grad
-                    and name.startswith("trunk.") == is_trunk
+                    and name.startswith(BACKBONE_PREFIX) == is_backbone
                     and (p.ndim > 1) == is_weight
                 ]
-                lr = self.lr * (TRUNK_LR_SHARE if is_trunk else 1.0)
+                lr = self.lr * (BACKBONE_LR_FACTOR if is_backbone else 1.0)
                 options = {} if is_weight else {"weight_decay": 0.0}
-                if chosen:
-                    groups.append({"params": chosen, "lr": lr, "peak_lr": lr, **options})
+                if parameters:
+                    groups.append({"params": parameters, "lr": lr, "peak_lr": lr, **options})
         return groups
-
-    def _to_device(self, chips: list[Chip]) -> tuple[Tensor, list[Target]]:
-        pixels = torch.from_numpy(np.stack([chip.image for chip in chips])).to(self.device)
-        valid = torch.from_numpy(np.stack([chip.valid for chip in chips])).to(self.device)
-        images = normalise(pixels, valid, self.card)
-        return images, [chip.target.to(self.device) for chip in chips]
 
 
 @torch.no_grad()
-def _move_average(averaged: Any, current: Any, steps: Tensor | int) -> None:
-    """Exponential moving average; it forgets faster in the beginning, when it has little to say."""
+def _update_average(averaged: Any, current: Any, steps: Tensor | int) -> None:
+    """Update the exponential moving average, with a lower decay during the first steps."""
     decay = min(AVERAGE_DECAY, (1 + int(steps)) / (10 + int(steps)))
     torch._foreach_lerp_(list(averaged), list(current), 1 - decay)

@@ -1,75 +1,59 @@
-"""The training loop: schedule, clock, validations, checkpoints."""
+"""Training loop: steps, learning rate schedule, validations, metrics and checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from geodetect.errors import InputError
-from geodetect.model.file import Weights
 from geodetect.progress import Progress
 from geodetect.settings import TrainSettings
-from geodetect.training.data.chip_sampler import Chip, ChipSampler, Place
-from geodetect.training.data.prefetch import drawn_ahead
-from geodetect.training.distributed import ALONE, Processes
+from geodetect.training.data.chip_sampler import Chip, ChipSampler, HardNegative
+from geodetect.training.data.hard_negatives import HardNegativeMiner
+from geodetect.training.data.prefetch import prefetch
+from geodetect.training.distributed import SINGLE_PROCESS, Processes
 from geodetect.training.learner import Learner
 from geodetect.training.lr_schedule import learning_rate, validation_cost, validation_interval
-from geodetect.training.model_selection import Selection
+from geodetect.training.model_selection import ModelSelection
 from geodetect.training.run.checkpoint import read_state, write_state
-from geodetect.training.run.folder import RunFolder, Window
+from geodetect.training.run.folder import IntervalSums, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
-from geodetect.training.validation.metrics import Validation
+from geodetect.training.validation.metrics import ValidationResult
+from geodetect.training.validation.validator import Validator
 
 CHECKPOINT_SECONDS = 60.0
-ROWS, MOST_ROW_STEPS, MOST_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
-
-
-class Validator(Protocol):
-    """Measures weights on ground that is held out, see ``HeldOut``."""
-
-    @property
-    def pixels(self) -> float:
-        """Pixels it looks at."""
-
-    def measure(self, weights: Weights) -> Validation | None:
-        """How good weights are; None: there is nothing to measure."""
-
-
-class Miner(Protocol):
-    """Finds places to look at more often, see ``NegativeMiner``."""
-
-    @property
-    def pixels(self) -> float:
-        """Pixels it looks at."""
-
-    def mine(self, weights: Weights, known: Sequence[Place], *, turn: int) -> tuple[Place, ...]:
-        """False alarms of weights."""
+MAX_ROWS, MAX_ROW_STEPS, MAX_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
 
 
 @dataclass
-class Loop:
-    """A training in progress.
+class TrainingLoop:
+    """Training in progress.
 
-    With ``steps``, all it does depends on the number of steps alone, so that a training that was
-    cut off and resumed ends as if it had not been. With ``minutes``, it depends on the clock.
+    If ``settings`` limit the ``steps``, all it does depends on the number of steps alone, so that
+    an interrupted and resumed training ends like an uninterrupted one, to the bit. If they limit
+    the ``minutes``, it depends on the clock.
 
-    Of several processes the first one measures, looks for false alarms and keeps the time; the
-    others need a validator and a miner too, but only ask them how long they take.
+    Of several processes the main one validates, mines hard negatives and keeps the time; the
+    others need a validator and a miner only to know how long these take.
 
     Args:
-        learner: What learns.
-        sampler: Where chips come from.
-        settings: Steps or minutes, batch size, validations.
-        validator: Measures the averaged weights; None: nothing is held out.
-        folder: Where the checkpoint, about once a minute, and the metrics go; None: nowhere.
-        miner: Finds false alarms whenever the weights are measured; None: nobody looks.
-        processes: Those that train together. All but the first have no folder.
-        board: Where the metrics go as well; None: nowhere.
-        ground: Fingerprint of what is learned from and measured on, the same as of a checkpoint.
+        learner: Network in training.
+        sampler: Source of chips.
+        settings: Settings of the training.
+        validator: Validates the averaged weights; None: nothing is held out.
+        folder: Run folder for the checkpoint, about once a minute, and the metrics; None in all
+            processes but the main one.
+        miner: Mines hard negatives after each validation; None: not wanted.
+        processes: Processes that train together.
+        tensorboard: Further log of the metrics; None: none.
+        data_fingerprint: Fingerprint of the training data, to compare with that of a checkpoint.
+        seconds: Time of the training.
+        selection: Best state so far.
+        results: Validations of the best and of the last state, by step.
     """
 
     learner: Learner
@@ -77,280 +61,275 @@ class Loop:
     settings: TrainSettings
     validator: Validator | None = None
     folder: RunFolder | None = None
-    miner: Miner | None = None
-    processes: Processes = ALONE
-    board: TensorBoardLog | None = None
-    ground: str = ""
+    miner: HardNegativeMiner | None = None
+    processes: Processes = SINGLE_PROCESS
+    tensorboard: TensorBoardLog | None = None
+    data_fingerprint: str = ""
     seconds: float = 0.0
-    selection: Selection = field(default_factory=Selection)
-    measured: dict[int, Validation] = field(default_factory=dict)
+    selection: ModelSelection = field(default_factory=ModelSelection)
+    results: dict[int, ValidationResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._window = Window()
-        self._loss = math.nan
-        self._started = self._saved = time.monotonic()
-        self._row_seconds = 0.0
-        self._validated = 0.0  # seconds on the clock when the last validation was over
-        self._validation_seconds = math.nan
-        self._reviews = 0
-        pixels = sum(one.pixels for one in (self.validator, self.miner) if one is not None)
-        size = {"batch_size": self.settings.batch_size, "chip_px": self.settings.chip_px}
-        self._validation_steps = validation_cost(pixels, **size)  # that take as long as a review
+        self._interval = IntervalSums()  # since the last row of the metrics
+        self._smoothed_loss = math.nan
+        self._start_time = self._checkpoint_time = time.monotonic()
+        self._row_seconds = 0.0  # of the training, when the last row was written
+        self._validation_end = 0.0  # seconds of the training, when the last validation ended
+        self._validation_seconds = math.nan  # duration of the last validation
+        self._mining_calls = 0
+        pixels = sum(part.pixels for part in (self.validator, self.miner) if part is not None)
+        self._validation_steps = validation_cost(  # that take as long as a validation
+            pixels, batch_size=self.settings.batch_size, chip_px=self.settings.chip_px
+        )
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Steps completed."""
         return self.learner.steps
 
     @property
-    def stalled(self) -> bool:
-        """Whether the training ended, or ends, because nothing gets better."""
+    def is_stalled(self) -> bool:
+        """True if the training ends because AP50 does not improve any more."""
         return self.selection.is_stalled(self.settings.patience)
 
     def run(self, progress: Progress) -> None:
-        """Train until steps or minutes are over, or nothing gets better any more.
+        """Train until steps or minutes are over, or AP50 does not improve any more.
 
         Raises:
-            DivergenceError: The loss is no longer a number.
+            DivergenceError: The loss is no longer finite.
             LostProcessError: Another process has ended.
             OutputError: The checkpoint or the metrics cannot be written.
         """
-        self._saved = time.monotonic()
-        self._started = self._saved - self.seconds
-        while not self._finished:
-            negatives = self.sampler.negatives
-            batches = drawn_ahead(
+        self._checkpoint_time = time.monotonic()
+        self._start_time = self._checkpoint_time - self.seconds
+        while not self._is_finished:
+            hard_negatives = self.sampler.hard_negatives
+            batches = prefetch(
                 self.sampler,
                 self.step,
                 batch_size=self.settings.batch_size,
                 processes=self.processes,
             )
-            with closing(batches):  # anew when chips change
-                while not self._finished and negatives is self.sampler.negatives:
-                    self._one_step(batches)
-                    self._after_step(progress)
-        with self.processes.together():
-            self.save()
+            with closing(batches):  # prefetched chips are stale once hard negatives change
+                while not self._is_finished and hard_negatives is self.sampler.hard_negatives:
+                    self._train_step(batches)
+                    self._finish_step(progress)
+        with self.processes.fail_together():
+            self.save_checkpoint()
 
-    def _one_step(self, batches: Iterator[list[Chip]]) -> None:
-        began = time.monotonic()
-        with self.processes.together():
+    def _train_step(self, batches: Iterator[list[Chip]]) -> None:
+        start = time.monotonic()
+        with self.processes.fail_together():
             chips = next(batches)
-        losses = self.learner.learn(chips, learning_rate(self._share))
-        last = losses.total
-        self._loss = last if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * last
-        self._window.add(losses.classes, losses.boxes, seconds=time.monotonic() - began)
+        losses = self.learner.train_step(chips, learning_rate(self._fraction))
+        loss = losses.total
+        is_first = math.isnan(self._smoothed_loss)
+        self._smoothed_loss = loss if is_first else 0.98 * self._smoothed_loss + 0.02 * loss
+        seconds = time.monotonic() - start
+        self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
 
-    def _after_step(self, progress: Progress) -> None:
-        self.seconds = self.processes.from_first(time.monotonic() - self._started)
-        figures = {"loss": self._loss, "step": self.step, "lr": self._lr}
-        figures["chips_per_s"] = self._speed()["chips_per_s"]
-        is_due = self._validation_is_due
-        measured = self._review() if is_due else None
+    def _finish_step(self, progress: Progress) -> None:
+        """Validate, write metrics and a checkpoint if they are due, and report progress."""
+        self.seconds = self.processes.broadcast(time.monotonic() - self._start_time)
+        figures = {"loss": self._smoothed_loss, "step": self.step, "lr": self._lr}
+        figures["chips_per_s"] = self._interval.means(self.settings.batch_size)["chips_per_s"]
+        is_validation_due = self._is_validation_due
+        result = self._validate() if is_validation_due else None
         if self.selection.validations:
             figures["best_ap50"] = self.selection.best_ap50
-        if measured is not None:
-            figures["val_ap50"] = _ap50(measured)
-        with self.processes.together():
-            if measured is not None or self._row_is_due:
-                self._write_row(measured)
-            progress(self._done, self._total, **figures)
-            if is_due or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-                self.save()
+        if result is not None:
+            figures["val_ap50"] = _ap50(result)
+        with self.processes.fail_together():
+            if result is not None or self._is_row_due:
+                self._write_row(result)
+            progress(self._completed, self._total, **figures)
+            is_checkpoint_due = time.monotonic() - self._checkpoint_time > CHECKPOINT_SECONDS
+            if is_validation_due or is_checkpoint_due:
+                self.save_checkpoint()
 
-    def _review(self) -> Validation | None:
-        """Measure the averaged weights, and find what they get wrong: the first process, for all.
+    def _validate(self) -> ValidationResult | None:
+        """Validate the averaged weights and mine hard negatives, in the main process for all.
 
         Returns:
-            What was measured; None in the other processes too.
+            The validation; None in the other processes.
         """
-        began = time.monotonic()
-        measured = None
-        with self.processes.together():
-            if self.processes.is_first:
-                measured = self._look()
-        self._reviews += 1
-        self._validation_seconds = time.monotonic() - began
-        self._validated = time.monotonic() - self._started
-        self._take_over()
-        return measured
-
-    def _look(self) -> Validation | None:
-        weights = self.learner.weights()
-        measured = None if self.validator is None else self.validator.measure(weights)
-        if measured is not None:
-            self._select(measured, weights)
-        if self.miner is not None and not self._finished:
-            known, turn = self.sampler.negatives, self._reviews
-            self.sampler.negatives = self.miner.mine(weights, known, turn=turn)
-        return measured
-
-    def _take_over(self) -> None:
-        """Have what the first process found in all of them, but for the best weights."""
-        if self.processes.count == 1:
-            return
-        light = replace(self.selection, best=None)
-        own = (light, self.sampler.negatives, self._validation_seconds, self._validated)
-        found, negatives, self._validation_seconds, self._validated = self.processes.from_first(own)
-        if not self.processes.is_first:
-            self.selection, self.sampler.negatives = found, negatives
-
-    def _select(self, measured: Validation, weights: Weights) -> None:
-        """Keep the state if it is the best."""
-        self.selection = self.selection.after(self.step, _ap50(measured), weights)
-        kept = {self.selection.best_step, self.step}
-        earlier = {step: one for step, one in self.measured.items() if step in kept}
-        self.measured = earlier | {self.step: measured}
+        start = time.monotonic()
+        result = None
+        with self.processes.fail_together():
+            if self.processes.is_main:
+                weights = self.learner.weights()
+                result = None if self.validator is None else self.validator.validate(weights)
+                if result is not None:
+                    self.selection = self.selection.update(self.step, _ap50(result), weights)
+                    self.results = {
+                        step: self.results[step]
+                        for step in self.results.keys() & {self.selection.best_step}
+                    } | {self.step: result}
+                if self.miner is not None and not self._is_finished:
+                    self.sampler.hard_negatives = self.miner.mine(
+                        weights, self.sampler.hard_negatives, call=self._mining_calls
+                    )
+        self._mining_calls += 1
+        self._validation_seconds = time.monotonic() - start
+        self._validation_end = time.monotonic() - self._start_time
+        if self.processes.world_size > 1:
+            selection, negatives, self._validation_seconds, self._validation_end = (
+                self.processes.broadcast(
+                    (
+                        replace(self.selection, best_weights=None),
+                        self.sampler.hard_negatives,
+                        self._validation_seconds,
+                        self._validation_end,
+                    )
+                )
+            )
+            if not self.processes.is_main:
+                self.selection, self.sampler.hard_negatives = selection, negatives
+        return result
 
     @property
-    def _validation_is_due(self) -> bool:
+    def _is_validation_due(self) -> bool:
         if self.validator is None and self.miner is None:
             return False
-        if self._share >= 1:
+        if self._fraction >= 1:
             return self.validator is not None
         if self.settings.val_every is not None:
             return self.step % self.settings.val_every == 0
         if self.settings.minutes is None:
             every = max(1, math.ceil(validation_interval(self._validation_steps, self._total)))
             return self.step % every == 0 and self._total - self.step >= every / 2
-        every_s = validation_interval(self._validation_time, self._total)
-        left = self._total - self.seconds
-        return self.seconds - self._validated >= every_s and left >= every_s / 2
+        cost_s = self._validation_seconds  # as the last one, or as the steps so far let expect
+        if not math.isfinite(cost_s):
+            cost_s = self._validation_steps * self.seconds / self.step
+        every_s = validation_interval(cost_s, self._total)
+        has_time = self._total - self.seconds >= every_s / 2
+        return self.seconds - self._validation_end >= every_s and has_time
 
     @property
-    def _validation_time(self) -> float:
-        """How many seconds a validation takes: as the last one did, or as steps let expect."""
-        if math.isfinite(self._validation_seconds):
-            return self._validation_seconds
-        return self._validation_steps * self.seconds / self.step
-
-    @property
-    def _row_is_due(self) -> bool:
-        if self._share >= 1:
+    def _is_row_due(self) -> bool:
+        if self._fraction >= 1:
             return True
         if self.settings.minutes is None:
-            return self.step % min(MOST_ROW_STEPS, max(1, self._total // ROWS)) == 0
-        return self.seconds - self._row_seconds >= min(MOST_ROW_SECONDS, self._total / ROWS)
+            return self.step % min(MAX_ROW_STEPS, max(1, self._total // MAX_ROWS)) == 0
+        return self.seconds - self._row_seconds >= min(MAX_ROW_SECONDS, self._total / MAX_ROWS)
 
-    def _write_row(self, measured: Validation | None) -> None:
+    def _write_row(self, result: ValidationResult | None) -> None:
         row = {"step": self.step, "seconds": round(self.seconds, 1), "lr": self._lr}
-        row |= self._speed()
-        if measured is not None:
+        row |= self._interval.means(self.settings.batch_size)
+        if result is not None:
             names = ("ap50", "f1", "precision", "recall")
-            row |= {f"val_{n}": measured.metrics.get(n, math.nan) for n in names}
+            row |= {f"val_{name}": result.metrics.get(name, math.nan) for name in names}
         if self.folder is not None:
             self.folder.metrics.append(row)
-        if self.board is not None:
-            self.board.append(row)
-        self._window = Window()
+        if self.tensorboard is not None:
+            self.tensorboard.append(row)
+        self._interval = IntervalSums()
         self._row_seconds = self.seconds
 
-    def _speed(self) -> dict[str, float]:
-        return self._window.figures(self.settings.batch_size)
-
-    def save(self) -> None:
-        """Write the checkpoint; the one before stays whole until the new one is.
+    def save_checkpoint(self) -> None:
+        """Write the checkpoint; it replaces the one before only when it is complete.
 
         Raises:
             OutputError: It cannot be written.
         """
-        self._saved = time.monotonic()
+        self._checkpoint_time = time.monotonic()
         if self.folder is None:
             return
         state = {
             "settings": self.settings.model_dump_json(),
-            "ground": self.ground,
+            "data_fingerprint": self.data_fingerprint,
             "learner": self.learner.state(),
-            "lr": self.learner.lr,
-            "seconds": self.seconds,
             "selection": self.selection.state(),
-            "window": vars(self._window),
+            "hard_negatives": [astuple(negative) for negative in self.sampler.hard_negatives],
+            "seconds": self.seconds,
+            "interval": vars(self._interval),
             "row_seconds": self._row_seconds,
-            "validated": self._validated,
+            "validation_end": self._validation_end,
             "validation_seconds": self._validation_seconds,
-            "reviews": self._reviews,
-            "negatives": [astuple(place) for place in self.sampler.negatives],
+            "mining_calls": self._mining_calls,
         }
         write_state(self.folder.checkpoint, state)
 
-    def discard(self) -> None:
-        """Remove the checkpoint of a training that is finished."""
-        if self.folder is not None:
-            self.folder.checkpoint.unlink(missing_ok=True)
-
     def resume(self) -> None:
-        """Go on from the checkpoint.
+        """Continue from the checkpoint.
 
         Raises:
-            InputError: There is none, or it is damaged or from a training with other settings or on
-                other ground.
+            InputError: There is no checkpoint, it is damaged, or it is from a training with other
+                settings or other data.
         """
-        with self.processes.together():
-            state = self._read() if self.processes.is_first else {}
-        state = self.processes.from_first(state)
+        with self.processes.fail_together():
+            state = self._read_checkpoint() if self.processes.is_main else {}
+        state = self.processes.broadcast(state)
         path = "the checkpoint" if self.folder is None else self.folder.checkpoint
         try:
             self._restore(state)
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"--resume: {path} is of another network; were the classes of the labels changed?"
+                f"{path} is of another network; were the classes of the labels changed? Start "
+                f"without `resume`"
             ) from error
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"--resume: {path} cannot be read (it is from another version of geodetect); "
-                f"start without --resume"
+                f"{path} cannot be read (it is from another version of geodetect); start without "
+                f"`resume`"
             ) from error
-        with self.processes.together():
+        with self.processes.fail_together():
             if self.folder is not None:
-                self.folder.tidy()
-                self.folder.metrics.cut(self.step)
+                self.folder.remove_temporary_files()
+                self.folder.metrics.truncate(self.step)
 
-    def _read(self) -> dict[str, Any]:
+    def _read_checkpoint(self) -> dict[str, Any]:
         if self.folder is None:
-            raise InputError("--resume: there is no checkpoint; start without --resume")
+            raise InputError("there is no checkpoint; start without `resume`")
         path = self.folder.checkpoint
         state = read_state(path)
         if state["settings"] != self.settings.model_dump_json():
-            raise InputError(f"--resume: {path} is from a training with other settings")
-        if state.get("ground", self.ground) != self.ground:
             raise InputError(
-                f"--resume: {path} is from a training on other rasters, labels or held-out ground; "
-                f"name those that it began with, or start anew without --resume"
+                f"{path} is from a training with other settings; to `resume`, use the same ones, "
+                f"or start again without it"
+            )
+        if state.get("data_fingerprint", self.data_fingerprint) != self.data_fingerprint:
+            raise InputError(
+                f"{path} is from a training on other rasters, labels or held-out ground; to "
+                f"`resume`, use the same ones, or start again without it"
             )
         return state
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.learner.restore(state["learner"])
-        self.learner.lr = state["lr"]
-        self.selection = Selection.of_state(state["selection"])
-        self._window = Window(**state["window"])
-        self.sampler.negatives = tuple(Place(*values) for values in state["negatives"])
+        self.selection = ModelSelection.from_state(state["selection"])
+        negatives = (HardNegative(*values) for values in state["hard_negatives"])
+        self.sampler.hard_negatives = tuple(negatives)
         self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
-        self._validated, self._reviews = state["validated"], state["reviews"]
+        self._interval = IntervalSums(**state["interval"])
+        self._validation_end = state["validation_end"]
         self._validation_seconds = state["validation_seconds"]
+        self._mining_calls = state["mining_calls"]
 
     @property
-    def _finished(self) -> bool:
-        return self._share >= 1 or self.stalled
+    def _is_finished(self) -> bool:
+        return self._fraction >= 1 or self.is_stalled
 
     @property
-    def _share(self) -> float:
-        """How much of the training is done, 0..1."""
-        return min(1.0, self._done / self._total)
+    def _fraction(self) -> float:
+        """Fraction of the training that is completed, 0..1."""
+        return min(1.0, self._completed / self._total)
 
     @property
-    def _done(self) -> int:
+    def _completed(self) -> int:
+        """Steps completed, or seconds if the setting ``minutes`` limits the training."""
         return self.step if self.settings.minutes is None else round(self.seconds)
 
     @property
     def _total(self) -> int:
+        """Steps of the whole training, or seconds likewise."""
         minutes = self.settings.minutes
         return self.settings.steps if minutes is None else max(1, round(minutes * 60))
 
     @property
     def _lr(self) -> float:
-        return self.learner.lr * learning_rate(self._share)
+        return self.learner.lr * learning_rate(self._fraction)
 
 
-def _ap50(measured: Validation) -> float:
-    return measured.metrics.get("ap50", 0.0)
+def _ap50(result: ValidationResult) -> float:
+    return result.metrics.get("ap50", 0.0)

@@ -1,4 +1,4 @@
-"""What the errors of anchors cost."""
+"""RetinaNet losses: focal loss of the classes and GIoU loss of the boxes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from geodetect.model.network.anchors_torch import decode
-from geodetect.training.anchors.assignment import NOT_COUNTED, Target, assign, flat
-from geodetect.training.distributed import ALONE, Processes
+from geodetect.training.anchors.assignment import IGNORED, Target, assign_anchors, flatten_levels
+from geodetect.training.distributed import SINGLE_PROCESS, Processes
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0  # Lin et al. 2017, section 4
 BOX_WEIGHT = 2.0
@@ -23,37 +23,43 @@ def retinanet_loss(
     *,
     levels: Sequence[Tensor],
     assignment: str,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> tuple[Tensor, Tensor]:
-    """Focal loss of the classes and GIoU loss of the boxes, per positive anchor of the batch.
+    """Return the class loss and the box loss per positive anchor of the batch.
 
     Args:
         logits: ``float32[B, A, classes]``.
         deltas: ``float32[B, A, 4]``.
-        targets: Objects of each chip.
+        targets: Ground truth of each chip.
         levels: Anchors, ``float32[cells, A, 4]`` for each pyramid level.
-        assignment: Which of them answer for which object, a name in ``ASSIGNMENTS``.
-        processes: Those that share the batch. Positive anchors are counted in all of them, so that
-            the losses of all, and their gradients, add up to those of the whole batch.
+        assignment: Assignment of anchors to objects, a name in ``ASSIGNMENTS``.
+        processes: Processes that share the batch. Positive anchors are counted in all of them, so
+            that their losses and gradients add up to those of the whole batch.
 
     Returns:
-        Classification loss and weighted box loss, scalars.
+        Focal loss and weighted GIoU loss, scalars.
     """
-    owners = torch.stack([assign(target, levels, assignment) for target in targets])
-    positive = owners >= 0
-    count = processes.total(positive.sum()).clamp(min=1)
-    wanted = torch.zeros_like(logits)
-    boxes, labels = [], []
-    for target, owner in zip(targets, owners, strict=True):
-        rows = owner[owner >= 0]
-        boxes.append(target.boxes[rows])
-        labels.append(target.labels[rows])
-    image, anchor = torch.where(positive)
-    wanted[image, anchor, torch.cat(labels)] = 1
-    counted = owners != NOT_COUNTED
-    focal = sigmoid_focal_loss(
-        logits[counted], wanted[counted], alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, reduction="sum"
+    assigned = torch.stack([assign_anchors(target, levels, assignment) for target in targets])
+    is_positive = assigned >= 0
+    positives = is_positive.sum()
+    processes.all_reduce([positives])
+    positives = positives.clamp(min=1)
+
+    rows = [row[row >= 0] for row in assigned]
+    truth_boxes = torch.cat([t.boxes[row] for t, row in zip(targets, rows, strict=True)])
+    truth_labels = torch.cat([t.labels[row] for t, row in zip(targets, rows, strict=True)])
+    truth_classes = torch.zeros_like(logits)
+    image, anchor = torch.where(is_positive)
+    truth_classes[image, anchor, truth_labels] = 1
+    is_counted = assigned != IGNORED
+    class_loss = sigmoid_focal_loss(
+        logits[is_counted],
+        truth_classes[is_counted],
+        alpha=FOCAL_ALPHA,
+        gamma=FOCAL_GAMMA,
+        reduction="sum",
     )
-    found = decode(deltas[positive], flat(levels).expand(len(targets), -1, -1)[positive])
-    box = generalized_box_iou_loss(found, torch.cat(boxes), reduction="sum")
-    return focal / count, BOX_WEIGHT * box / count
+    anchors = flatten_levels(levels).expand(len(targets), -1, -1)[is_positive]
+    boxes = decode(deltas[is_positive], anchors)
+    box_loss = generalized_box_iou_loss(boxes, truth_boxes, reduction="sum")
+    return class_loss / positives, BOX_WEIGHT * box_loss / positives

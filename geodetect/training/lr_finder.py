@@ -1,7 +1,7 @@
-"""A learning rate found by a range test.
+"""Learning rate range test: finds a peak learning rate by a few dozen steps.
 
 Smith (2017), "Cyclical learning rates for training neural networks" (arXiv:1506.01186), section
-3.3: the rate grows from step to step, and the loss shows which ones are too high.
+3.3: the rate grows from step to step, and the loss shows which rates are too high.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from geodetect.model.card import ModelCard
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.prefetch import draw_batch
-from geodetect.training.distributed import ALONE, Processes
+from geodetect.training.distributed import SINGLE_PROCESS, Processes
 from geodetect.training.learner import Learner
 from geodetect.types import FloatArray
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1e-1
 STEPS = 48
 SMOOTHING = 0.8
-HOPELESS = 4.0  # times the lowest loss: no higher rate will do better
+DIVERGED = 4.0  # times the lowest loss: no higher rate will do better
 TOLERANCE = 1.1
 MARGIN = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class RangeTest:
-    """What a range test saw.
+    """Losses of a learning rate range test.
 
     Args:
-        rates: ``float64[N]`` learning rates, each higher than the one before.
-        losses: ``float64[N]`` loss of the step with this rate.
+        rates: ``float64[N]`` learning rates, ascending.
+        losses: ``float64[N]`` loss of the step with each rate.
     """
 
     rates: FloatArray
@@ -42,7 +42,10 @@ class RangeTest:
 
     @property
     def smoothed(self) -> FloatArray:
-        """Running mean of the losses, ``float64[N]``, corrected for its start at nothing."""
+        """Exponential moving average of the losses, ``float64[N]``, corrected for its start at 0.
+
+        Kingma and Ba (2015), "Adam", section 3, for the correction.
+        """
         mean, means = 0.0, []
         for number, loss in enumerate(self.losses.tolist(), start=1):
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
@@ -51,13 +54,13 @@ class RangeTest:
 
     @property
     def lr(self) -> float:
-        """The rate to train with, two digits.
+        """Suggested peak learning rate, two digits.
 
-        A tenth of the highest rate at which the running mean of the loss is within a tenth of its
-        lowest value. A tenth is the margin that fastai's ``lr_find`` takes from the lowest loss
-        (Howard and Gugger 2020, "fastai: a layered API for deep learning"); the highest such rate
-        is less a matter of chance than the lowest loss where the curve is flat, as it is for
-        networks that are trained already.
+        A tenth of the highest rate at which the smoothed loss is within a tenth of its lowest
+        value. A tenth is the margin that fastai's ``lr_find`` takes from the lowest loss (Howard
+        and Gugger 2020, "fastai: a layered API for deep learning"); the highest such rate is less a
+        matter of chance than the lowest loss where the curve is flat, as it is for networks that
+        are trained already.
         """
         smoothed = self.smoothed
         edge = self.rates[np.flatnonzero(smoothed <= TOLERANCE * smoothed.min())[-1]]
@@ -73,19 +76,19 @@ def run_range_test(
     chip_px: int,
     batch_size: int,
     assignment: str,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> RangeTest:
-    """Train a copy of a network for a few dozen steps with ever higher rates.
+    """Train a copy of a network for a few dozen steps with ever higher learning rates.
 
     Args:
-        network: Stays as it is.
-        card: Its card.
-        sampler: Where chips come from.
-        device: Where the network runs.
+        network: Copied, not changed.
+        card: Card of the network.
+        sampler: Source of chips.
+        device: Device to train on.
         chip_px: Side of a chip.
-        batch_size: Chips of a step.
+        batch_size: Chips per step.
         assignment: See ``Learner``.
-        processes: Those that share each step; all find the same.
+        processes: Processes that share each step; all get the same result.
 
     Raises:
         DivergenceError: Even the lowest rate is too high.
@@ -100,17 +103,17 @@ def run_range_test(
         processes=processes,
     )
     rates = np.geomspace(LOWEST_LR, HIGHEST_LR, STEPS)
-    seen = RangeTest(np.empty(0), np.empty(0))
+    result = RangeTest(np.empty(0), np.empty(0))
     for step, rate in enumerate(rates.tolist()):
-        with processes.together():
+        with processes.fail_together():
             chips = draw_batch(sampler, step, batch_size=batch_size, processes=processes)
         try:
-            loss = learner.learn(chips, rate / HIGHEST_LR).total
+            loss = learner.train_step(chips, rate / HIGHEST_LR).total
         except DivergenceError:
             if not step:
                 raise
             break
-        seen = RangeTest(rates[: step + 1], np.append(seen.losses, loss))
-        if seen.smoothed[-1] > HOPELESS * seen.smoothed.min():
+        result = RangeTest(rates[: step + 1], np.append(result.losses, loss))
+        if result.smoothed[-1] > DIVERGED * result.smoothed.min():
             break
-    return seen
+    return result

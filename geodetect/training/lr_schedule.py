@@ -1,43 +1,42 @@
-"""How the learning rate runs over a training, and how often its result is measured."""
+"""Learning rate over the course of a training, and the interval between validations."""
 
 from __future__ import annotations
 
 import math
 
-WARM_UP_SHARE = 0.03
-FIRST_LR_SHARE, FINAL_LR_SHARE = 0.05, 0.01
-MOST_VALIDATIONS = 20
-VALIDATION_SHARE = 0.1  # of the time
-PASSES_PER_STEP = 3.0  # a step costs a pass forward and one, twice as costly, backward
+WARM_UP_FRACTION = 0.03
+INITIAL_FACTOR, FINAL_FACTOR = 0.05, 0.01
+MAX_VALIDATIONS = 20
+VALIDATION_FRACTION = 0.1  # of the time
+PASSES_PER_STEP = 3.0  # a backward pass costs twice as much as a forward pass
 
 
-def learning_rate(share: float) -> float:
-    """Learning rate over its peak: linear warm-up, then a cosine down to a hundredth.
+def learning_rate(fraction: float) -> float:
+    """Return the learning rate over its peak: linear warm-up, then a cosine down to a hundredth.
 
     Loshchilov and Hutter (2017), "SGDR", without restarts.
 
     Args:
-        share: How much of the training is done, 0..1.
+        fraction: Fraction of the training that is completed, 0..1.
     """
-    if share < WARM_UP_SHARE:
-        return FIRST_LR_SHARE + (1 - FIRST_LR_SHARE) * share / WARM_UP_SHARE
-    phase = (share - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
-    return FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * (1 + math.cos(math.pi * phase)) / 2
+    if fraction < WARM_UP_FRACTION:
+        return INITIAL_FACTOR + (1 - INITIAL_FACTOR) * fraction / WARM_UP_FRACTION
+    phase = (fraction - WARM_UP_FRACTION) / (1 - WARM_UP_FRACTION)
+    return FINAL_FACTOR + (1 - FINAL_FACTOR) * (1 + math.cos(math.pi * phase)) / 2
 
 
 def validation_cost(pixels: float, *, batch_size: int, chip_px: int) -> float:
-    """How many steps of training take as long as looking at some pixels once."""
+    """Return the number of training steps that take as long as one forward pass over pixels."""
     return pixels / (PASSES_PER_STEP * batch_size * chip_px**2)
 
 
 def validation_interval(cost: float, total: float) -> float:
-    """How much of a training lies between two validations, at least.
+    """Return the least interval between two validations.
+
+    They take at most a tenth of the time, and there are at most 20.
 
     Args:
-        cost: What one costs, in steps or seconds.
-        total: How long the training is, in the same unit.
-
-    Returns:
-        So much that they take at most a tenth of the time, and that there are at most 20.
+        cost: Cost of a validation, in steps or seconds.
+        total: Length of the training, in the same unit, which is also that of the interval.
     """
-    return max(cost * (1 - VALIDATION_SHARE) / VALIDATION_SHARE, total / MOST_VALIDATIONS)
+    return max(cost * (1 - VALIDATION_FRACTION) / VALIDATION_FRACTION, total / MAX_VALIDATIONS)

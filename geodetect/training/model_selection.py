@@ -1,4 +1,4 @@
-"""Which state of a training is the best so far."""
+"""Selection of the best state of a training by its average precision on the holdout."""
 
 from __future__ import annotations
 
@@ -14,59 +14,61 @@ from geodetect.model.file import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
-    """The best state by its average precision (AP50) on the ground held out.
+class ModelSelection:
+    """Best state so far.
 
     Args:
-        validations: How many states were measured.
-        best_ap50: The best figure; NaN before the first validation.
-        best_step: Steps after which it was measured.
-        best: Averaged weights of that state.
-        last_step: Steps after which the last state was measured; -1: none was.
-        waited: Validations since the figure last became better.
+        validations: Number of validations.
+        best_ap50: Best average precision (AP50); NaN before the first validation.
+        best_step: Step of the best validation.
+        best_weights: Averaged weights at that step.
+        last_step: Step of the last validation; -1 before the first.
+        without_gain: Validations since AP50 last improved.
     """
 
     validations: int = 0
     best_ap50: float = math.nan
     best_step: int = -1
-    best: Weights | None = None
+    best_weights: Weights | None = None
     last_step: int = -1
-    waited: int = 0
+    without_gain: int = 0
 
-    def after(self, step: int, ap50: float, weights: Weights) -> Selection:
-        """What is best once another state was measured; of equal ones the later.
+    def update(self, step: int, ap50: float, weights: Weights) -> ModelSelection:
+        """Return the selection after one more validation; of equal states the later is the best.
 
         Args:
-            step: Steps that led to the state.
-            ap50: Its average precision.
-            weights: Its averaged weights.
+            step: Step of the validation.
+            ap50: Average precision.
+            weights: Averaged weights.
         """
-        better = self.best is None or ap50 > self.best_ap50
-        noted = replace(
+        is_better = self.best_weights is None or ap50 > self.best_ap50
+        updated = replace(
             self,
             validations=self.validations + 1,
             last_step=step,
-            waited=0 if better else self.waited + 1,
+            without_gain=0 if is_better else self.without_gain + 1,
         )
-        if not better and ap50 != self.best_ap50:
-            return noted
-        return replace(noted, best_ap50=ap50, best_step=step, best=weights)
+        if not is_better and ap50 != self.best_ap50:
+            return updated
+        return replace(updated, best_ap50=ap50, best_step=step, best_weights=weights)
 
     def is_stalled(self, patience: int | None) -> bool:
-        """Whether as many validations as one has patience for brought nothing better."""
-        return bool(patience) and self.waited >= (patience or 0)
+        """Return True if AP50 has not improved for ``patience`` validations; None or 0: never."""
+        return bool(patience) and self.without_gain >= (patience or 0)
 
     def state(self) -> dict[str, Any]:
-        """As numbers and tensors, for a checkpoint."""
-        best = None
-        if self.best is not None:
-            best = {key: torch.from_numpy(np.asarray(value)) for key, value in self.best.items()}
-        return vars(self) | {"best": best}
+        """Return numbers and tensors for a checkpoint."""
+        weights = self.best_weights
+        if weights is None:
+            return dict(vars(self))
+        tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in weights.items()}
+        return vars(self) | {"best_weights": tensors}
 
     @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Selection:
-        """The selection that gave a ``state``."""
-        best = state["best"]
-        if best is not None:
-            best = {key: value.numpy() for key, value in best.items()}
-        return cls(**{**state, "best": best})
+    def from_state(cls, state: Mapping[str, Any]) -> ModelSelection:
+        """Restore a selection from its ``state``."""
+        tensors = state["best_weights"]
+        if tensors is None:
+            return cls(**state)
+        weights = {key: value.numpy() for key, value in tensors.items()}
+        return cls(**{**state, "best_weights": weights})

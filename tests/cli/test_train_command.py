@@ -39,11 +39,11 @@ from geodetect.training import learner
 from geodetect.training import loop
 from geodetect_cli.app import main
 loop.CHECKPOINT_SECONDS = 0.0
-learn = learner.Learner.learn
-def told(self, chips, rate):
+train_step = learner.Learner.train_step
+def print_step(self, chips, lr_factor):
     print(self.steps, flush=True)
-    return learn(self, chips, rate)
-learner.Learner.learn = told
+    return train_step(self, chips, lr_factor)
+learner.Learner.train_step = print_step
 main()
 """
 
@@ -68,7 +68,7 @@ def trained(scene: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     summary = json.loads(done.stdout)
     assert summary["card"] == load_card(output).model_dump(mode="json")
     assert (summary["output"], summary["steps"]) == (str(output), STEPS)
-    assert (summary["validations"], summary["left_out"]) == (STEPS // 2, {})
+    assert (summary["validations"], summary["unreadable"]) == (STEPS // 2, {})
     assert Path(summary["page"]) == output.parent / "squares_run/index.html"
     lines = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines if "AP50 0." in line and ":" in line] == [

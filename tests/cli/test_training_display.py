@@ -35,7 +35,7 @@ def test_in_a_pipe_there_is_a_line_every_half_a_minute_and_for_each_validation(
     clock: Clock,
 ) -> None:
     out = Console(file=io.StringIO(), width=80)
-    with training_display.shown(by_clock=False, quiet=False, out=out) as progress:
+    with training_display.show_progress(by_clock=False, quiet=False, out=out) as progress:
         for step in range(1, 41):
             clock.now += 2.0
             progress(step, 40, step=step, **FIGURES)
@@ -51,7 +51,7 @@ def test_in_a_pipe_there_is_a_line_every_half_a_minute_and_for_each_validation(
 
 def test_by_the_clock_the_time_left_is_what_is_not_over(clock: Clock) -> None:
     out = Console(file=io.StringIO(), width=80)
-    with training_display.shown(by_clock=True, quiet=False, out=out) as progress:
+    with training_display.show_progress(by_clock=True, quiet=False, out=out) as progress:
         progress(600, 2700, step=444, best_ap50=0.912, **FIGURES)
     assert lines(out) == [
         "step 444  loss 0.531  lr 0.00079  11.2 chips/s  best AP50 0.912  35 min 0 s left"
@@ -62,8 +62,8 @@ def test_on_a_terminal_of_80_columns_nothing_is_cut(clock: Clock) -> None:
     out = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     display = TrainingDisplay(out, by_clock=False)
     display._first = (0, 0.0)
-    values = display._values(10_999, 12_000, {"step": 10_999, "best_ap50": 0.912, **FIGURES})
-    out.print(training_display._picture(10_999, 12_000, values))
+    values = display._format(10_999, 12_000, {"step": 10_999, "best_ap50": 0.912, **FIGURES})
+    out.print(training_display._table(10_999, 12_000, values))
     bar, head, row = lines(out)
     assert max(map(len, (bar, head, row))) <= 80
     assert head.split() == ["Step", "Loss", "LR", "Chips/s", "Best", "AP50", "Left"]
@@ -73,7 +73,7 @@ def test_on_a_terminal_of_80_columns_nothing_is_cut(clock: Clock) -> None:
 
 def test_a_live_table_leaves_the_lines_of_validations(clock: Clock) -> None:
     out = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    with training_display.shown(by_clock=False, quiet=False, out=out) as progress:
+    with training_display.show_progress(by_clock=False, quiet=False, out=out) as progress:
         progress(1, 40, step=1, **FIGURES)
         progress(2, 40, step=2, best_ap50=0.5, val_ap50=0.5, **FIGURES)
     text = "\n".join(lines(out))
@@ -83,6 +83,6 @@ def test_a_live_table_leaves_the_lines_of_validations(clock: Clock) -> None:
 
 def test_quiet_shows_nothing(clock: Clock) -> None:
     out = Console(file=io.StringIO(), width=80)
-    with training_display.shown(by_clock=False, quiet=True, out=out) as progress:
+    with training_display.show_progress(by_clock=False, quiet=True, out=out) as progress:
         progress(1, 40, step=1, **FIGURES)
     assert lines(out) == []

@@ -21,11 +21,11 @@ from geodetect.errors import GeodetectError, OutputError, RasterError
 from geodetect.progress import Progress, no_progress
 from geodetect.training import loop as loop_module
 from geodetect.training import lr_finder as lr_range
-from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.data.prefetch import draw_batch
-from geodetect.training.distributed import ALONE, Processes, joined
+from geodetect.training.distributed import SINGLE_PROCESS, Processes, join_processes
 from geodetect.training.learner import Learner
-from geodetect.training.loop import Loop
+from geodetect.training.loop import TrainingLoop
 from tests.helpers.tiny import SQUARE_PX, squares_image
 from tests.training.test_loop import (
     CARD,
@@ -51,7 +51,7 @@ class Uneven:
         places = rng.permutation(9)[: COUNTS[number % len(COUNTS)]]
         corners = [(int(p % 3) * 20 + 3, int(p // 3) * 20 + 1) for p in places]
         boxes = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
-        target = visible_objects(
+        target = crop_target(
             boxes.reshape(-1, 4),
             np.zeros(len(boxes), np.int64),
             np.array([0.0, 0, CHIP_PX, CHIP_PX]),
@@ -59,7 +59,7 @@ class Uneven:
         return Chip(squares_image(CHIP_PX, corners), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 
-def bits(loop: Loop) -> str:
+def bits(loop: TrainingLoop) -> str:
     """A checksum of all weights."""
     digest = hashlib.sha256()
     for name, value in sorted(weights(loop).items()):
@@ -68,7 +68,7 @@ def bits(loop: Loop) -> str:
     return digest.hexdigest()
 
 
-def outcome(loop: Loop, run: Callable[[], None]) -> Found:
+def outcome(loop: TrainingLoop, run: Callable[[], None]) -> Found:
     try:
         run()
         error = ""
@@ -87,8 +87,8 @@ def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[
     torch.manual_seed(0)
     learner = new_learner(make().settings, processes=processes, in_bf16=False)
     chips = draw_batch(Uneven(), 0, batch_size=batch_size, processes=processes)  # type: ignore[arg-type]
-    losses = learner.learn(chips, 1.0)
-    return gradients(learner), [losses.classes, losses.boxes]
+    losses = learner.train_step(chips, 1.0)
+    return gradients(learner), [losses.class_loss, losses.box_loss]
 
 
 def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
@@ -96,7 +96,7 @@ def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
     found: Found = {}
     for batch_size in (2, 5):  # of two chips the second has no object
         (alone, losses), (both, shared) = (
-            one_step(them, batch_size) for them in (ALONE, processes)
+            one_step(them, batch_size) for them in (SINGLE_PROCESS, processes)
         )
         found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
         found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
@@ -106,14 +106,14 @@ def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
 def several_steps(processes: Processes, folder: Path) -> Found:
     """A whole training, with measurements and mining by the first process alone."""
     validator, calls = Scripted(0.5, 0.3, 0.4), []
-    own = folder / "whole" if processes.is_first else None
+    own = folder / "whole" if processes.is_main else None
     loop = make(own, validator, Finder(), processes=processes, **OPTIONS)
     found = outcome(loop, lambda: loop.run(lambda done, total, /, **_: calls.append(done)))
     return found | {
         "measured": validator.count,
         "calls": calls,
         "best_step": loop.selection.best_step,
-        "negatives": [place.x for place in loop.sampler.negatives],
+        "negatives": [place.x for place in loop.sampler.hard_negatives],
     }
 
 
@@ -124,8 +124,8 @@ def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
         if done == 4:
             raise OutputError("the disk is full")
 
-    progress: Progress = fill if processes.is_first else no_progress
-    own = folder / "cut" if processes.is_first else None
+    progress: Progress = fill if processes.is_main else no_progress
+    own = folder / "cut" if processes.is_main else None
     options = {"processes": processes, **OPTIONS}
     with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
         loop = make(own, Scripted(0.5, 0.3, 0.4), Finder(), **options)
@@ -144,7 +144,7 @@ def out_of_patience(processes: Processes, folder: Path) -> Found:
 def by_the_clock(processes: Processes, folder: Path) -> Found:
     """Minutes, while the clock of the second process stands still."""
     loop = make(None, Scripted(0.5), processes=processes, steps=10**6, minutes=0.02)
-    if processes.is_first:
+    if processes.is_main:
         return outcome(loop, lambda: loop.run(no_progress))
     with mock.patch.object(loop_module.time, "monotonic", return_value=0.0):
         return outcome(loop, lambda: loop.run(no_progress))
@@ -155,7 +155,7 @@ def damaged_for_one(processes: Processes, folder: Path) -> Found:
 
     class Damaged(Squares):
         def __getitem__(self, number: int) -> Chip:
-            if number >= 5 and not processes.is_first:
+            if number >= 5 and not processes.is_main:
                 raise RasterError(f"chip {number} cannot be read")
             return super().__getitem__(number)
 
@@ -167,7 +167,7 @@ def damaged_for_one(processes: Processes, folder: Path) -> Found:
 def diverging(processes: Processes, folder: Path) -> Found:
     """A loss that is no number in the second process only."""
     loop = make(None, processes=processes)
-    if not processes.is_first:
+    if not processes.is_main:
         loop.learner.network.classification.output.weight.data.mul_(float("inf"))
     found = outcome(loop, lambda: loop.run(no_progress))
     return found | {"bits": ""}
@@ -191,10 +191,10 @@ def range_test(processes: Processes, folder: Path) -> Found:
 
 def left_alone(processes: Processes, folder: Path) -> Found:
     """The second process ends without a word."""
-    if not processes.is_first:
+    if not processes.is_main:
         os._exit(0)
     try:
-        processes.gathered(1)
+        processes.all_gather(1)
     except GeodetectError as problem:
         return {"error": f"{type(problem).__name__}: {problem}"}
     return {"error": ""}
@@ -215,7 +215,7 @@ SCENARIOS = (
 
 def main(folder: Path) -> None:
     found: dict[str, Found] = {}
-    with joined("cpu") as processes:
+    with join_processes("cpu") as processes:
         for scenario in SCENARIOS:
             (folder / f"{processes.rank}.json").write_text(json.dumps(found))
             found[scenario.__name__] = scenario(processes, folder)

@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 
 from geodetect.errors import InputError
-from geodetect.settings import TrainSettings
-from geodetect.training.distributed import Processes, is_first_process, joined
+from geodetect.training.distributed import Processes, is_main_process, join_processes
 from geodetect.training.run.folder import RunFolder
-from geodetect.training.train import _check_batch
 from tests.helpers.tiny import program_environment
 
 PATIENCE_S = 240
@@ -127,26 +125,26 @@ def test_all_find_the_same_learning_rate(scenarios: dict[str, Found]) -> None:
 def test_a_process_that_is_gone_is_one_line(scenarios: dict[str, Found]) -> None:
     error = scenarios["left_alone"][0]["error"]
     assert error.startswith("LostProcessError: another process of the training has ended")
-    assert "--resume" in error
+    assert "`resume`" in error
     assert "\n" not in error
 
 
 def test_every_row_of_a_batch_is_looked_at_once() -> None:
-    shares = [Processes(rank, 3).share(8) for rank in range(3)]
+    shares = [Processes(rank, 3).batch_rows(8) for rank in range(3)]
     assert sorted(row for share in shares for row in share) == list(range(8))
-    assert list(Processes().share(8)) == list(range(8))
+    assert list(Processes().batch_rows(8)) == list(range(8))
 
 
 def test_fewer_chips_than_processes_are_refused() -> None:
-    with pytest.raises(InputError, match="--batch-size 2: expected at least 3"):
-        _check_batch(TrainSettings(batch_size=2), Processes(1, 3))
-    _check_batch(TrainSettings(batch_size=3), Processes(1, 3))
+    with pytest.raises(InputError, match="`batch_size` is 2; expected at least 3"):
+        Processes(1, 3).check_batch_size(2)
+    Processes(1, 3).check_batch_size(3)
 
 
 def test_one_process_is_alone_and_first() -> None:
-    with joined("mps") as processes:
+    with join_processes("mps") as processes:
         assert processes == Processes(0, 1, "mps")
-    assert is_first_process()
+    assert is_main_process()
 
 
 @pytest.mark.parametrize("device", ["mps", "cuda:0", "cuda", "giraffe"])
@@ -155,6 +153,9 @@ def test_devices_that_several_processes_cannot_have_are_refused(
 ) -> None:
     for name, value in launched(1, 1, count=99).items():
         monkeypatch.setitem(os.environ, name, value)
-    assert not is_first_process()
-    with pytest.raises(InputError, match=rf"--device {device}: .*99 processes"), joined(device):
+    assert not is_main_process()
+    with (
+        pytest.raises(InputError, match=rf"`device` is {device}.* 99 processes"),
+        join_processes(device),
+    ):
         pass

@@ -19,13 +19,13 @@ from geodetect.model.network.retinanet import RetinaNet
 from geodetect.progress import no_progress
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
-from geodetect.training.data.chip_sampler import Chip, Place, visible_objects
-from geodetect.training.distributed import ALONE, Processes
+from geodetect.training.data.chip_sampler import Chip, HardNegative, crop_target
+from geodetect.training.distributed import SINGLE_PROCESS, Processes
 from geodetect.training.learner import Learner
-from geodetect.training.loop import Loop
+from geodetect.training.loop import TrainingLoop
 from geodetect.training.run.checkpoint import read_state
 from geodetect.training.run.folder import RunFolder
-from geodetect.training.validation.metrics import Validation
+from geodetect.training.validation.metrics import ValidationResult
 from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
 
 CHIP_PX = 64
@@ -48,14 +48,14 @@ class Squares:
     """Chips of one square each; the n-th depends on n and the negatives only."""
 
     def __init__(self) -> None:
-        self.negatives: tuple[Place, ...] = ()
+        self.hard_negatives: tuple[HardNegative, ...] = ()
 
     def __getitem__(self, number: int) -> Chip:
-        rng = np.random.default_rng([number, *(int(place.x) for place in self.negatives)])
+        rng = np.random.default_rng([number, *(int(place.x) for place in self.hard_negatives)])
         x, y = (int(v) for v in rng.integers(0, CHIP_PX - SQUARE_PX, 2))
         box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
         shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
-        target = visible_objects(box, np.zeros(1, np.int64), shown)
+        target = crop_target(box, np.zeros(1, np.int64), shown)
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 
@@ -67,11 +67,11 @@ class Scripted:
         self.pixels = pixels
         self.count = 0
 
-    def measure(self, weights: Weights) -> Validation:
+    def validate(self, weights: Weights) -> ValidationResult:
         metrics = {"ap50": self.figures[self.count % len(self.figures)], "recall": 0.5}
         self.count += 1
         nothing = match_boxes(np.empty((0, 4)), np.empty(0), np.empty((0, 4)))
-        return Validation(0.5, metrics, None, (), (), nothing)
+        return ValidationResult(0.5, metrics, None, (), (), nothing)
 
 
 class Finder:
@@ -79,15 +79,17 @@ class Finder:
 
     pixels = 0.0
 
-    def mine(self, weights: Weights, known: Sequence[Place], *, turn: int) -> tuple[Place, ...]:
-        return (Place(0, 10.0 * turn + len(known), 5.0, 0.5), *known)
+    def mine(
+        self, weights: Weights, earlier: Sequence[HardNegative], *, call: int
+    ) -> tuple[HardNegative, ...]:
+        return (HardNegative(0, 10.0 * call + len(earlier), 5.0, 0.5), *earlier)
 
 
 def new_learner(
     settings: TrainSettings,
     classes: int = 1,
     *,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
     in_bf16: bool | None = None,
 ) -> Learner:
     assert CARD.network is not None
@@ -111,27 +113,27 @@ def make(
     validator: Scripted | None = None,
     miner: Finder | None = None,
     *,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
     **changes: object,
-) -> Loop:
+) -> TrainingLoop:
     values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
     settings = TrainSettings.model_validate(values)
     run = None if folder is None else RunFolder(folder)
     if folder is not None and run is not None and not folder.exists():
-        with run.made() as path:
-            RunFolder(path).metrics.start()
+        with run.create() as path:
+            RunFolder(path).metrics.create()
     learner, sampler = new_learner(settings, processes=processes), Squares()
-    return Loop(learner, sampler, settings, validator, run, miner, processes)  # type: ignore[arg-type]
+    return TrainingLoop(learner, sampler, settings, validator, run, miner, processes)  # type: ignore[arg-type]
 
 
-def weights(loop: Loop) -> dict[str, torch.Tensor]:
+def weights(loop: TrainingLoop) -> dict[str, torch.Tensor]:
     both = {"net": loop.learner.network, "average": loop.learner.averaged}
     found = {
         f"{name}.{key}": value.clone()
         for name, network in both.items()
         for key, value in network.state_dict().items()
     }
-    best = loop.selection.best or {}
+    best = loop.selection.best_weights or {}
     return found | {f"best.{key}": torch.tensor(np.asarray(v)) for key, v in best.items()}
 
 
@@ -147,7 +149,7 @@ def timeless(rows: Rows) -> Rows:
     ]
 
 
-def cut_off(loop: Loop, step: int) -> None:
+def cut_off(loop: TrainingLoop, step: int) -> None:
     """Run a loop and stop it in a step, after its row is written."""
 
     def stop(done: int, total: int, /, **figures: float) -> None:
@@ -168,7 +170,7 @@ def test_steps_are_made_in_bf16_where_the_processor_has_units_for_it(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
     loop, found = make(), set()
     loop.learner.network.register_forward_hook(lambda _, __, out: found.add(out[0].dtype))
-    loop.learner.learn([loop.sampler[0]], 1.0)
+    loop.learner.train_step([loop.sampler[0]], 1.0)
     assert found == {dtype}
     assert {p.dtype for p in loop.learner.network.parameters()} == {torch.float32}
 
@@ -210,7 +212,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
         assert resumed.step == step - 1
         resumed.run(no_progress)
         assert same(weights(resumed), weights(whole))
-        assert (resumed.selection.best_step, resumed.selection.waited) == (2, 3)
+        assert (resumed.selection.best_step, resumed.selection.without_gain) == (2, 3)
         rows = [RunFolder(tmp_path / name).metrics.rows() for name in ("whole", folder.name)]
         assert timeless(rows[0]) == timeless(rows[1])
         assert [row["step"] for row in rows[1]] == [1, 2, 3, 4, 5, 6, 7]
@@ -223,7 +225,7 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
     whole, without = make(None, None, Finder(), **options), make(**options)
     whole.run(no_progress)
     without.run(no_progress)
-    assert [place.x for place in whole.sampler.negatives] == [22, 11, 0], "not after the last"
+    assert [place.x for place in whole.sampler.hard_negatives] == [22, 11, 0], "not after the last"
     assert not same(weights(whole), weights(without))
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     for step in (3, 6):
@@ -233,7 +235,7 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
         resumed.resume()
         resumed.run(no_progress)
         assert same(weights(resumed), weights(whole))
-        assert resumed.sampler.negatives == whole.sampler.negatives
+        assert resumed.sampler.hard_negatives == whole.sampler.hard_negatives
 
 
 def test_patience_ends_a_training_also_one_that_was_resumed(
@@ -246,7 +248,7 @@ def test_patience_ends_a_training_also_one_that_was_resumed(
     resumed = make(tmp_path / "run", Scripted(0.5, 0.1), **options)
     resumed.resume()
     resumed.run(no_progress)
-    assert resumed.stalled
+    assert resumed.is_stalled
     assert resumed.step == 4
     assert resumed.selection.best_step == 3, "of equal ones the later"
     again = make(tmp_path / "run", Scripted(0.9), **options)
@@ -286,8 +288,8 @@ def test_validations_of_a_training_by_the_clock_take_a_tenth_of_it(
 ) -> None:
     clock = Clock(monkeypatch)
     loop = make(None, clock.slow(Scripted(0.5), seconds=5.0), minutes=5)
-    learn = loop.learner.learn
-    loop.learner.learn = lambda *args: (clock.wait(1.0), learn(*args))[1]  # type: ignore[method-assign]
+    learn = loop.learner.train_step
+    loop.learner.train_step = lambda *args: (clock.wait(1.0), learn(*args))[1]  # type: ignore[method-assign]
     loop.run(no_progress)
     count = loop.selection.validations
     assert 5 <= count <= 7
@@ -305,15 +307,15 @@ class Clock:
         self.now += seconds
 
     def slow(self, validator: Scripted, *, seconds: float) -> Scripted:
-        measure = validator.measure
-        validator.measure = lambda w: (self.wait(seconds), measure(w))[1]  # type: ignore[method-assign]
+        validate = validator.validate
+        validator.validate = lambda w: (self.wait(seconds), validate(w))[1]  # type: ignore[method-assign]
         return validator
 
 
 def test_rows_of_a_long_training_are_at_most_50_steps_or_20_seconds_apart() -> None:
-    def due(loop: Loop, step: int, seconds: float) -> bool:
+    def due(loop: TrainingLoop, step: int, seconds: float) -> bool:
         loop.learner.steps, loop.seconds = step, seconds
-        return loop._row_is_due
+        return loop._is_row_due
 
     short, long, timed = make(steps=2000), make(steps=10**6), make(minutes=600)
     assert [due(short, step, 1.0) for step in (9, 10, 11, 20)] == [False, True, False, True]
@@ -353,7 +355,7 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_error(
         if done == 2:
             loop.learner.network.classification.output.weight.data.mul_(float("inf"))
 
-    with pytest.raises(DivergenceError, match=r"no longer a number at step 2; .*--lr"):
+    with pytest.raises(DivergenceError, match=r"no longer a number at step 2; .*`lr`"):
         loop.run(spoil)
     assert loop.step == 2
     assert loop.learner.averaged.classification.output.weight.isfinite().all()
@@ -378,17 +380,15 @@ def test_a_gradient_that_is_no_number_stops_before_it_spoils_the_weights(
 def test_a_checkpoint_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     loop = make(tmp_path / "run")
     loop.folder = RunFolder(tmp_path / "missing")
-    with pytest.raises(OutputError, match="--resume"):
-        loop.save()
+    with pytest.raises(OutputError, match="`resume`"):
+        loop.save_checkpoint()
 
 
-def test_a_checkpoint_leaves_no_temporary_file_and_can_be_discarded(tmp_path: Path) -> None:
+def test_a_checkpoint_leaves_no_temporary_file(tmp_path: Path) -> None:
     loop = make(tmp_path / "run")
-    loop.save()
+    loop.save_checkpoint()
     names = sorted(file.name for file in (tmp_path / "run").iterdir())
     assert names == ["checkpoint.pt", "metrics.csv"]
-    loop.discard()
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["metrics.csv"]
 
 
 def test_resuming_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
@@ -399,17 +399,17 @@ def test_resuming_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
 
 
 def test_resuming_with_other_settings_is_an_error(tmp_path: Path) -> None:
-    make(tmp_path / "run").save()
+    make(tmp_path / "run").save_checkpoint()
     with pytest.raises(InputError, match="other settings"):
         make(tmp_path / "run", lr=5e-4).resume()
 
 
 def test_resuming_with_another_network_is_an_error(tmp_path: Path) -> None:
     loop = make(tmp_path / "run")
-    loop.save()
+    loop.save_checkpoint()
     other = new_learner(loop.settings, classes=3)
     with pytest.raises(InputError, match="of another network"):
-        Loop(other, loop.sampler, loop.settings, None, loop.folder).resume()
+        TrainingLoop(other, loop.sampler, loop.settings, None, loop.folder).resume()
 
 
 def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path) -> None:
@@ -421,6 +421,6 @@ def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path) -> None:
 
 def test_settings_in_a_checkpoint_are_text(tmp_path: Path) -> None:
     loop = make(tmp_path / "run")
-    loop.save()
+    loop.save_checkpoint()
     state = read_state(tmp_path / "run/checkpoint.pt")
     assert json.loads(state["settings"])["steps"] == 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from geodetect.model.network.anchors_torch import encode
-from geodetect.training.anchors.assignment import NOT_COUNTED, Target, assign
+from geodetect.training.anchors.assignment import IGNORED, Target, assign_anchors
 from geodetect.training.losses import BOX_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA, retinanet_loss
 from tests.helpers.few_anchors import ANCHORS, LEVELS, target
 
@@ -32,11 +32,11 @@ def test_the_classification_loss_is_the_focal_loss_per_positive_anchor(
 ) -> None:
     wanted = target([[0, 0, 10, 10], [50, 50, 60, 60]], label=1)
     values = torch.tensor(logits).reshape(1, 5, 2)
-    owner = assign(wanted, LEVELS, "overlap")
+    owner = assign_anchors(wanted, LEVELS, "overlap")
     expected = sum(
         focal(values[0, a, c].item(), owner[a].item() >= 0 and c == 1)
         for a in range(5)
-        if owner[a] != NOT_COUNTED
+        if owner[a] != IGNORED
         for c in range(2)
     )
     found, _ = loss_of(values, torch.zeros(1, 5, 4), [wanted])

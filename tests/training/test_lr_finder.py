@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.training import lr_finder as lr_range
-from geodetect.training.data.chip_sampler import Chip, visible_objects
+from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.lr_finder import RangeTest, run_range_test
 from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
 
@@ -56,7 +56,7 @@ class Squares:
         x, y = (int(v) for v in np.random.default_rng(number).integers(0, CHIP_PX - SQUARE_PX, 2))
         box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
         shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
-        target = visible_objects(box, np.zeros(1, np.int64), shown)
+        target = crop_target(box, np.zeros(1, np.int64), shown)
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 

@@ -1,4 +1,4 @@
-"""Which state of a training is the best so far."""
+"""ModelSelection of the best state of a training."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.training.model_selection import Selection, Weights
+from geodetect.training.model_selection import ModelSelection, Weights
 
 
 def weights(step: int) -> Weights:
     return {"a": np.full(3, step, np.float16)}
 
 
-def after(figures: list[float]) -> Selection:
-    selection = Selection()
+def after(figures: list[float]) -> ModelSelection:
+    selection = ModelSelection()
     for step, ap50 in enumerate(figures, start=1):
-        selection = selection.after(step, ap50, weights(step))
+        selection = selection.update(step, ap50, weights(step))
     return selection
 
 
@@ -29,10 +29,10 @@ def test_the_best_figure_is_kept_with_its_weights_and_of_equal_ones_the_last(
     best = max(figures)
     expected = len(figures) - figures[::-1].index(best)
     assert (found.best_ap50, found.best_step) == (best, expected)
-    assert found.best is not None
-    assert found.best["a"].tolist() == [expected] * 3
+    assert found.best_weights is not None
+    assert found.best_weights["a"].tolist() == [expected] * 3
     assert (found.validations, found.last_step) == (len(figures), len(figures))
-    assert found.waited == len(figures) - 1 - figures.index(best), "equal is not better"
+    assert found.without_gain == len(figures) - 1 - figures.index(best), "equal is not better"
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_patience_counts_validations_without_anything_better(
 @pytest.mark.parametrize("figures", [[], [0.2, 0.6, 0.3]])
 def test_a_selection_survives_a_checkpoint(figures: list[float]) -> None:
     before = after(figures)
-    again = Selection.of_state(before.state())
+    again = ModelSelection.from_state(before.state())
     for selection in (before, again):
         assert selection.validations == len(figures)
-    assert (again.best is None) == (not figures)
-    if again.best is not None and before.best is not None:
-        assert again.best["a"].tolist() == before.best["a"].tolist()
-        assert (again.best_step, again.waited) == (2, 1)
+    assert (again.best_weights is None) == (not figures)
+    if again.best_weights is not None and before.best_weights is not None:
+        assert again.best_weights["a"].tolist() == before.best_weights["a"].tolist()
+        assert (again.best_step, again.without_gain) == (2, 1)

@@ -48,7 +48,9 @@ def test_a_network_by_name_is_trained_and_can_be_used(
     scene: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "m.safetensors"
-    card = train([scene[0]], [scene[1]], path, settings=settings(network=name, backbone="resnet18"))
+    card = train(
+        [scene[0]], [scene[1]], path, settings=settings(network=name, backbone="resnet18")
+    ).card
     assert card.network == network_config(name, backbone="resnet18")
     assert card.training.settings["network"] == name
     image = squares_image(SIDE, [])[None]
@@ -66,7 +68,7 @@ def test_a_model_to_start_from_loses_none_of_its_heads(
         start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)
     )
     options = settings(init=str(start), anchors=anchors)
-    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=options)
+    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=options).card
     assert card.network == longer
     count = len(network.state_dict())
     assert f"({count} of {count} parameters)" in card.training.initial_weights

@@ -83,7 +83,7 @@ def test_a_training_goes_on_from_a_model_with_the_same_backbone_only(
     second = tmp_path / "second.safetensors"
     train([scene[0]], [scene[1]], second, settings=settings(init=str(model), steps=1))
     assert load_card(second).training.initial_weights.startswith("model m (")
-    with pytest.raises(ModelFileError, match=r"backbone resnet18, wanted timm:mobilenetv3"):
+    with pytest.raises(ModelFileError, match=r"backbone resnet18, expected timm:mobilenetv3"):
         train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(init="pools"))
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -30,15 +29,16 @@ from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
 from geodetect.training import lr_finder as lr_range
-from geodetect.training.data.chip_sampler import Chip, Ground
+from geodetect.training.data.chip_sampler import Chip
+from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.learner import Learner, Losses
 from geodetect.training.lr_schedule import learning_rate
 from geodetect.training.run.folder import RunFolder
 from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.train import train
-from geodetect.training.validation import validator as heldout
-from geodetect.training.validation.metrics import LEAST_CONF, Validation, validate
-from geodetect.training.validation.resolution_range import CoarserImagery
+from geodetect.training.validation import validator as validator_module
+from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
+from geodetect.training.validation.resolution_range import CoarseImageryDetector
 from tests.helpers.tiny import (
     GSD_M,
     SQUARE_PX,
@@ -51,6 +51,7 @@ from tests.helpers.tiny import (
     write_labels,
     write_raster,
 )
+from tests.helpers.training_raster import training_raster
 
 SIDE = 384
 CORNERS = grid_corners(SIDE)
@@ -71,8 +72,8 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate(values | changes)
 
 
-def ground(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> Ground:
-    return Ground(open_raster(scene[0]), BOXES, np.zeros(len(BOXES), np.int64), held, GSD_M)
+def ground(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> TrainingRaster:
+    return training_raster(open_raster(scene[0]), BOXES, holdout=held)
 
 
 def perfect() -> RetinaNetDetector:
@@ -96,7 +97,7 @@ def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     expected = {"objects": held, "ap50": 1, "ap50_95": 1, "f1": 1, "precision": 1, "recall": 1}
     assert measured.metrics.items() >= expected.items()
-    assert LEAST_CONF <= measured.conf <= 0.9902
+    assert MIN_SCORE <= measured.conf <= 0.9902
 
 
 def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
@@ -114,7 +115,7 @@ def test_missing_half_of_the_labels_costs_precision_and_not_recall(
     scene: tuple[Path, Path],
 ) -> None:
     half = ground(scene)
-    fewer = Ground(half.raster, half.boxes[::2], half.labels[::2], half.held_out, GSD_M)
+    fewer = training_raster(half.raster, half.boxes[::2], holdout=half.holdout)
     measured = validate(perfect(), [fewer])
     assert measured is not None
     assert measured.metrics["recall"] == 1
@@ -151,7 +152,9 @@ def test_train_gives_a_card_that_says_what_was_done(
     chosen = settings(
         val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
     )
-    card = train(scene[0], scene[1], output, settings=chosen)
+    summary = train(scene[0], scene[1], output, settings=chosen)
+    card = summary.card
+    assert summary.output == output
     assert card == load_card(output) == read_model_file(output)[0]
     assert card.classes == ("square",)
     assert card.object_size_m == pytest.approx((4, 4, 4), rel=0.01)
@@ -166,6 +169,7 @@ def test_train_gives_a_card_that_says_what_was_done(
         "squares_run",
         "squares_run/labels.json",
         "squares_run/metrics.csv",
+        "squares_run/settings.toml",
         "squares_run/split.geojson",
     }
 
@@ -173,7 +177,7 @@ def test_train_gives_a_card_that_says_what_was_done(
 def test_held_out_ground_can_be_named(scene: tuple[Path, Path], tmp_path: Path) -> None:
     area = write_labels(tmp_path / "area.geojson", HELD.tolist())
     chosen = settings(val_area=area, gsd=0.5, check=False)  # at which the squares are too small
-    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=chosen)
+    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=chosen).card
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     assert card.metrics["objects"] == held
     assert card.training.objects == len(CORNERS) - held
@@ -187,7 +191,7 @@ def test_labels_of_several_files_give_several_classes(
     other = write_labels(tmp_path / "other.geojson", [(100, 100, 130, 130)], name="barn")
     output = tmp_path / "m.safetensors"
     chosen = settings(val_share=0, check=False)  # one barn is too few for it
-    card = train([scene[0]], [scene[1], other], output, settings=chosen)
+    card = train([scene[0]], [scene[1], other], output, settings=chosen).card
     assert card.classes == ("barn", "square")
     assert read_model_file(output)[1]["classification.output.bias"].shape == (2 * 9,)
 
@@ -205,7 +209,7 @@ def refused(
 
 def test_a_raster_without_crs_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
     plain = write_raster(tmp_path / "plain.tif", squares_image(64, []), crs=None)
-    with pytest.raises(GeoreferenceError, match="--src-crs"):
+    with pytest.raises(GeoreferenceError, match=r"src.crs"):
         train([plain], [scene[1]], tmp_path / "m.safetensors", settings=settings())
 
 
@@ -216,7 +220,7 @@ def test_labels_beside_the_rasters_are_refused(scene: tuple[Path, Path], tmp_pat
 
 
 def test_an_unknown_start_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
-    assert "--init" in refused(scene, tmp_path / "m.safetensors", InputError, init="giraffe")
+    assert "`init`" in refused(scene, tmp_path / "m.safetensors", InputError, init="giraffe")
 
 
 def test_an_output_without_the_suffix_of_a_model_is_refused(
@@ -236,7 +240,7 @@ def test_an_area_that_holds_out_everything_is_refused(
 ) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-50, -50, SIDE + 50, SIDE + 50)])
     message = refused(scene, tmp_path / "m.safetensors", LabelError, val_area=area)
-    assert "--val-area" in message
+    assert "`val_area`" in message
 
 
 def test_an_area_beside_the_rasters_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
@@ -246,25 +250,17 @@ def test_an_area_beside_the_rasters_is_refused(scene: tuple[Path, Path], tmp_pat
 
 
 def folder_of(output: Path) -> RunFolder:
-    return RunFolder.beside(output)
-
-
-class Found(NamedTuple):
-    """The figures of a validation."""
-
-    card: ModelCard
-    tally: TrainingSummary
+    return RunFolder.from_model_path(output)
 
 
 def measured_train(
     scene: tuple[Path, Path], output: Path, figures: list[float], **changes: object
-) -> Found:
+) -> TrainingSummary:
     """Train with a validation after every step whose AP50 is given."""
-    tally = TrainingSummary()
     chosen = settings(val_area=held_area(output.parent), val_every=1, **changes)
-    card = train([scene[0]], [scene[1]], output, settings=chosen, tally=tally)
+    summary = train([scene[0]], [scene[1]], output, settings=chosen)
     assert [row["val_ap50"] for row in folder_of(output).metrics.rows()] == figures
-    return Found(card, tally)
+    return summary
 
 
 def held_area(folder: Path) -> Path:
@@ -276,16 +272,16 @@ def held_area(folder: Path) -> Path:
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Average precisions that the validations of a training will find, one after the other."""
     planned: list[float] = []
-    real, count = heldout.validate, iter(range(100))
+    real, count = validator_module.validate, iter(range(100))
 
-    def measure(detector: Detector, grounds: list[Ground]) -> Validation | None:
-        found = real(detector, grounds)
+    def measure(detector: Detector, rasters: list[TrainingRaster]) -> ValidationResult | None:
+        found = real(detector, rasters)
         assert found is not None
-        if isinstance(detector, CoarserImagery):  # for the card, at the end
+        if isinstance(detector, CoarseImageryDetector):  # for the card, at the end
             return found
         return replace(found, metrics=found.metrics | {"ap50": planned[next(count)]})
 
-    monkeypatch.setattr(heldout, "validate", measure)
+    monkeypatch.setattr(validator_module, "validate", measure)
     return planned
 
 
@@ -294,13 +290,16 @@ def test_the_best_state_is_written_or_the_last_if_asked_for(
 ) -> None:
     figures += [0.1, 0.7, 0.4, 0.1, 0.7, 0.4]
     best, last = tmp_path / "best.safetensors", tmp_path / "last.safetensors"
-    card, tally = measured_train(scene, best, figures[:3], steps=3)
+    summary = measured_train(scene, best, figures[:3], steps=3)
+    card = summary.card
     assert (card.metrics["ap50"], card.training.steps) == (0.7, 2)
-    assert (tally.kept, tally.kept_step, tally.best_ap50, tally.steps) == ("best", 2, 0.7, 3)
-    assert tally.validations == 3
-    other, tally = measured_train(scene, last, figures[3:], steps=3, keep="last")
-    assert (other.metrics["ap50"], other.training.steps) == (0.4, 3)
-    assert (tally.kept, tally.kept_step) == ("last", 3)
+    assert (summary.kept, summary.kept_step) == ("best", 2)
+    assert (summary.best_ap50, summary.steps) == (0.7, 3)
+    assert summary.validations == 3
+    summary = measured_train(scene, last, figures[3:], steps=3, keep="last")
+    card = summary.card
+    assert (card.metrics["ap50"], card.training.steps) == (0.4, 3)
+    assert (summary.kept, summary.kept_step) == ("last", 3)
     key = "classification.output.weight"
     assert (read_model_file(best)[1][key] != read_model_file(last)[1][key]).any()
     layers = gpd.list_layers(folder_of(best).path / "validation.gpkg")
@@ -312,20 +311,21 @@ def test_patience_ends_a_training_early(
 ) -> None:
     figures += [0.3, 0.2, 0.1]
     output = tmp_path / "m.safetensors"
-    card, tally = measured_train(scene, output, figures, steps=50, patience=2)
-    assert (tally.steps, tally.stopped_early, card.training.steps) == (3, True, 1)
+    summary = measured_train(scene, output, figures, steps=50, patience=2)
+    assert (summary.steps, summary.stopped_early, summary.kept_step) == (3, True, 1)
+    assert summary.card.training.steps == 1
 
 
 def spoil_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let the weights become infinite before a step."""
-    real = Learner.learn
+    real = Learner.train_step
 
     def learn(self: Learner, chips: list[Chip], rate: float) -> Losses:
         if self.steps == step:
             self.network.classification.output.weight.data.mul_(float("inf"))
         return real(self, chips, rate)
 
-    monkeypatch.setattr(Learner, "learn", learn)
+    monkeypatch.setattr(Learner, "train_step", learn)
 
 
 def test_a_loss_that_is_no_number_leaves_the_best_model(
@@ -337,7 +337,7 @@ def test_a_loss_that_is_no_number_leaves_the_best_model(
     figures += [0.6, 0.2]
     spoil_at(monkeypatch, 2)
     output = tmp_path / "m.safetensors"
-    with pytest.raises(DivergenceError, match=r"at step 2; .*--lr.*step 1, AP50 0\.600.*written"):
+    with pytest.raises(DivergenceError, match=r"at step 2; .*`lr`.*step 1, AP50 0\.600.*written"):
         measured_train(scene, output, [], steps=9)
     card, weights = read_model_file(output)
     assert (card.training.steps, card.metrics["ap50"]) == (1, 0.6)
@@ -373,10 +373,10 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match=r"--resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
         train([scene[0]], labels, output, settings=chosen, progress=stop)
     figures[1:1] = [0.1]  # step 2 is done again
-    card = train([scene[0]], labels, output, settings=chosen, resume=True)
+    card = train([scene[0]], labels, output, settings=chosen, resume=True).card
     assert (card.metrics["ap50"], card.training.steps) == (0.8, 1)
     assert (folder_of(output).path / "validation.gpkg").exists()
 
@@ -397,7 +397,7 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match=r"--resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
         train(sheets, labels, output, settings=chosen, progress=stop)
     if change == "a raster more":
         shutil.copy(scene[0], sheets / "b.tif")
@@ -428,7 +428,7 @@ def test_a_run_folder_with_something_in_it_is_not_used_unasked(
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--run-dir"):
+    with pytest.raises(OutputError, match="`run_dir`"):
         train(
             [scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(), run_dir=folder
         )
@@ -451,14 +451,11 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
 
     with pytest.raises(KeyboardInterrupt):
         train([scene[0]], [scene[1]], output, settings=chosen, progress=stop)
-    tally = TrainingSummary()
     labels = [scene[1]]
-    card = train(
-        [scene[0]], labels, output, settings=chosen, resume=True, progress=stop, tally=tally
-    )
-    lr = card.training.settings["lr"]
+    summary = train([scene[0]], labels, output, settings=chosen, resume=True, progress=stop)
+    lr = summary.card.training.settings["lr"]
     assert isinstance(lr, float)
-    assert lr == tally.lr
+    assert lr == summary.lr
     assert 1e-6 <= lr <= 1e-2
     assert rates[1] == rates[2], "step 2 is done again, at the same rate"
     assert rates[2] == pytest.approx(lr * learning_rate(2 / 3))

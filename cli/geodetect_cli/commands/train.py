@@ -59,8 +59,7 @@ def command(
     torchrun --nproc-per-node N -m geodetect_cli train --rasters ...
     """
     from geodetect.reporting.training_report.page import write_training_page
-    from geodetect.training.distributed import is_first_process
-    from geodetect.training.run.summary import TrainingSummary
+    from geodetect.training.distributed import is_main_process
     from geodetect.training.train import train
 
     output = files.output
@@ -68,9 +67,10 @@ def command(
         output = Path(f"{options.stem_of(data.labels[0])}.safetensors")
         if not messages.quiet:
             console.print_message(f"The model is written to {output}")
-    summary = TrainingSummary()
-    with tables.shown(by_clock=settings.minutes is not None, quiet=messages.quiet) as progress:
-        card = train(
+    with tables.show_progress(
+        by_clock=settings.minutes is not None, quiet=messages.quiet
+    ) as progress:
+        summary = train(
             data.rasters,
             data.labels,
             output,
@@ -80,9 +80,8 @@ def command(
             overwrite=result.overwrite,
             tensorboard=files.tensorboard,
             progress=progress,
-            tally=summary,
         )
-    if not is_first_process():
+    if not is_main_process():
         return
     page = write_training_page(summary.run_dir, model=output, overwrite=True)
-    tables.summarize(card, summary, output, page=page, as_json=result.as_json, quiet=messages.quiet)
+    tables.summarize(summary, page, as_json=result.as_json, quiet=messages.quiet)

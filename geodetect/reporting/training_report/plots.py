@@ -98,7 +98,7 @@ def draw_validation(log: pd.DataFrame, axes: Axes) -> None:
 def draw_calibration(run: TrainingRun, axes: Axes) -> None:
     """Draw the precision over the score, before and after calibration."""
     assert run.detections is not None
-    is_correct = run.detections["correct"].to_numpy(bool)
+    is_correct = run.detections["tp"].to_numpy(bool)
     columns = {"Before calibration": "raw_score", "Calibrated": "score"}
     if np.array_equal(run.detections["score"], run.detections["raw_score"]):
         columns = {"Not calibrated": "score"}

@@ -30,8 +30,8 @@ BEST_MODEL = "best.safetensors"
 ALL_CLASSES = "all classes"
 IOU = 0.5  # of the matches in validation.gpkg
 COLUMNS = {
-    "detections": ("class", "score", "correct", "raw_score", "raster"),
-    "truth": ("class", "found_score", "raster"),
+    "detections": ("class", "score", "tp", "raw_score", "raster"),
+    "truth": ("class", "matched_score", "raster"),
     "split": ("raster", "role", "area_m2", "objects"),
 }
 
@@ -45,8 +45,8 @@ class TrainingRun:
         card: The card of the model.
         log: ``metrics.csv``: one row per log entry, with ``step`` and the values at that step.
         detections: Detections on the holdout in descending order of their scores, with
-            ``correct``, ``raw_score``, ``source``.
-        truth: Objects of the ground truth on the holdout, with ``found_score``, ``source``.
+            ``tp``, ``raw_score``, ``source``.
+        truth: Objects of the ground truth on the holdout, with ``matched_score``, ``source``.
         split: Areas of training and holdout.
         labels: Report of the label check.
     """
@@ -100,7 +100,7 @@ def _class_metrics(
     name: str, detections: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, score_threshold: float
 ) -> ClassMetrics:
     # precision and recall depend on whether a detection matches an object, not on which one
-    truth_rows = np.where(detections["correct"].to_numpy(bool), 0, -1)
+    truth_rows = np.where(detections["tp"].to_numpy(bool), 0, -1)
     scores = detections["score"].to_numpy(np.float64)
     matches = Matches(truth_rows, np.zeros(len(detections)), scores, len(truth), IOU)
     curve, ap = precision_recall_curve(matches), average_precision(matches)

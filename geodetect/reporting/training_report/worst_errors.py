@@ -36,14 +36,14 @@ class WorstErrors:
 
 def worst_false_negatives(truth: gpd.GeoDataFrame, score_threshold: float) -> IntArray:
     """Return rows of the objects without a prediction, in the order of `rank_false_negatives`."""
-    scores = truth["found_score"].to_numpy(np.float64)
+    scores = truth["matched_score"].to_numpy(np.float64)
     return rank_false_negatives(scores, truth.bounds.to_numpy(), threshold=score_threshold)
 
 
 def worst_false_positives(detections: gpd.GeoDataFrame, score_threshold: float) -> IntArray:
     """Return rows of the false positives, the highest scores first."""
     scores = detections["score"].to_numpy(np.float64)
-    rows = np.flatnonzero((scores >= score_threshold) & ~detections["correct"].to_numpy(bool))
+    rows = np.flatnonzero((scores >= score_threshold) & ~detections["tp"].to_numpy(bool))
     return rows[np.argsort(-scores[rows], kind="stable")]
 
 
@@ -53,8 +53,8 @@ def draw_worst_errors(
     """Draw the worst false negatives and the worst false positives.
 
     Args:
-        detections: With ``class, score, correct, raster, source``.
-        truth: With ``class, found_score, raster, source``, in the same CRS.
+        detections: With ``class, score, tp, raster, source``.
+        truth: With ``class, matched_score, raster, source``, in the same CRS.
         score_threshold: The score threshold.
         count: Greatest number of thumbnails of each kind.
     """
@@ -100,8 +100,8 @@ def _draw_on_raster(
             place_on_canvas(table, canvas, name="objects")
             for table in (errors.assign(row=errors.index), truth, detections)
         )
-        is_correct = predictions.table["correct"].to_numpy(bool)
-        is_missed = ~(objects.table["found_score"].to_numpy(np.float64) >= score_threshold)
+        is_correct = predictions.table["tp"].to_numpy(bool)
+        is_missed = ~(objects.table["matched_score"].to_numpy(np.float64) >= score_threshold)
         layers = [
             (objects.boxes[is_missed], FALSE_NEGATIVE),
             (predictions.boxes[is_correct], TRUE_POSITIVE),
@@ -116,6 +116,6 @@ def _draw_on_raster(
 
 def _caption(record: gpd.GeoSeries, *, with_class: bool) -> str:
     """Return the score, and with several classes the class."""
-    score = record["score"] if "score" in record else record["found_score"]
+    score = record["score"] if "score" in record else record["matched_score"]
     text = "no prediction" if np.isnan(score) else f"score {score:.3f}"
     return f"{text}   {record['class']}" if with_class else text

@@ -1,4 +1,4 @@
-"""Which anchors answer for which object."""
+"""Assignment of anchors to ground-truth objects: ATSS, or by IoU."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-BACKGROUND, NOT_COUNTED = -1, -2
+BACKGROUND, IGNORED = -1, -2
 POSITIVE_IOU, BACKGROUND_IOU = 0.5, 0.4  # Lin et al. 2017, section 4
 NEAREST_CELLS = 9  # of each level: Zhang et al. 2020, section 4.2
-IGNORED_SHARE = 0.5
+IGNORED_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a chip holds.
+    """Ground truth of one chip.
 
     Args:
         boxes: ``float32[N, 4]`` in chip pixels, clipped to the chip.
-        labels: ``int64[N]``.
-        ignored: ``float32[M, 4]`` places that are neither object nor background: objects of which
+        labels: ``int64[N]`` class indices.
+        ignored: ``float32[M, 4]`` regions that are neither object nor background: objects of which
             too little is visible.
     """
 
@@ -32,92 +32,112 @@ class Target:
     ignored: Tensor
 
     def to(self, device: torch.device) -> Target:
-        """The same on another device."""
+        """Return the target on a device."""
         return Target(self.boxes.to(device), self.labels.to(device), self.ignored.to(device))
 
 
-def assign(target: Target, levels: Sequence[Tensor], assignment: str) -> Tensor:
-    """The object each anchor answers for.
+def assign_anchors(target: Target, levels: Sequence[Tensor], assignment: str) -> Tensor:
+    """Assign each anchor to an object or to the background.
+
+    torchvision's ``Matcher`` knows neither ATSS nor ignored regions.
 
     Args:
-        target: Objects of one chip.
+        target: Ground truth of one chip.
         levels: Anchors, ``float32[cells, A, 4]`` for each pyramid level.
         assignment: A name in ``ASSIGNMENTS``.
 
     Returns:
-        ``int64[N]`` for all anchors: row of the object, ``BACKGROUND``, or ``NOT_COUNTED``.
+        ``int64[N]`` for all anchors: row of the object, ``BACKGROUND``, or ``IGNORED``.
     """
-    anchors = flat(levels)
-    owner = torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
+    anchors = flatten_levels(levels)
+    assigned = torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
     if len(target.ignored):
-        on_ignored = _share_inside(anchors, target.ignored).amax(dim=1) > IGNORED_SHARE
-        owner[on_ignored] = NOT_COUNTED
+        is_ignored = _fraction_inside(anchors, target.ignored).amax(dim=1) > IGNORED_FRACTION
+        assigned[is_ignored] = IGNORED
     if len(target.boxes) == 0:
-        return owner
-    overlap = box_iou(anchors, target.boxes)
-    return ASSIGNMENTS[assignment](owner, overlap, target.boxes, levels)
+        return assigned
+    ious = box_iou(anchors, target.boxes)
+    return ASSIGNMENTS[assignment](assigned, ious, target.boxes, levels)
 
 
-def _by_overlap(owner: Tensor, overlap: Tensor, boxes: Tensor, levels: Sequence[Tensor]) -> Tensor:
-    """By highest IoU (Lin et al. 2017).
-
-    The best anchors of every object are added, so that none goes unanswered.
-    """
-    best, best_object = overlap.max(dim=1)
-    owner[best >= BACKGROUND_IOU] = NOT_COUNTED
-    owner = torch.where(best >= POSITIVE_IOU, best_object, owner)
-    highest = overlap.amax(dim=0)
-    rows, columns = torch.where((overlap == highest) & (highest > 0))
-    owner[rows] = columns
-    return owner
-
-
-def _by_statistics(
-    owner: Tensor, overlap: Tensor, boxes: Tensor, levels: Sequence[Tensor]
+def iou_assignment(
+    assigned: Tensor, ious: Tensor, boxes: Tensor, levels: Sequence[Tensor]
 ) -> Tensor:
-    """By adaptive training sample selection (ATSS).
+    """Assign anchors by highest IoU (Lin et al. 2017).
+
+    Every object also gets its best anchors, whatever their IoU.
+
+    Args:
+        assigned: ``int64[N]`` ``BACKGROUND`` or ``IGNORED`` for each anchor; changed in place.
+        ious: ``float32[N, M]`` IoU of anchors and objects.
+        boxes: ``float32[M, 4]`` objects.
+        levels: Anchors of each pyramid level.
+    """
+    best_iou, best_object = ious.max(dim=1)
+    assigned[best_iou >= BACKGROUND_IOU] = IGNORED
+    assigned = torch.where(best_iou >= POSITIVE_IOU, best_object, assigned)
+    best_of_object = ious.amax(dim=0)
+    rows, objects = torch.where((ious == best_of_object) & (best_of_object > 0))
+    assigned[rows] = objects
+    return assigned
+
+
+def atss_assignment(
+    assigned: Tensor, ious: Tensor, boxes: Tensor, levels: Sequence[Tensor]
+) -> Tensor:
+    """Assign anchors by adaptive training sample selection (ATSS).
 
     After Zhang et al. 2020, "Bridging the Gap Between Anchor-based and Anchor-free Detection via
-    Adaptive Training Sample Selection", algorithm 1: of the anchors of the cells nearest to an
-    object, on every level, those centred in it answer whose IoU is at least the mean of all these
-    plus their standard deviation. So small objects, and those that no anchor fits well, get about
-    as many anchors as others. An object that would go unanswered has its best anchor.
+    Adaptive Training Sample Selection", algorithm 1. The candidates of an object are the anchors of
+    the cells nearest to it, on every level. Positive are candidates centred in the object whose IoU
+    is at least the mean plus the standard deviation over all candidates. So small objects, and
+    those that no anchor fits well, get about as many anchors as others. An object left without a
+    positive anchor gets its best one.
+
+    Args:
+        assigned: ``int64[N]`` ``BACKGROUND`` or ``IGNORED`` for each anchor.
+        ious: ``float32[N, M]`` IoU of anchors and objects.
+        boxes: ``float32[M, 4]`` objects.
+        levels: Anchors of each pyramid level.
     """
-    near = _nearest(levels, boxes)
-    found = overlap.gather(0, near)
-    centres = _centres(flat(levels))[near]
-    inside = (centres > boxes[:, :2]) & (centres < boxes[:, 2:])
-    enough = found >= found.mean(dim=0) + found.std(dim=0)
-    suitable = torch.zeros_like(overlap, dtype=torch.bool)
-    suitable.scatter_(0, near, enough & inside.all(dim=-1) & (found > 0))
-    best, best_object = torch.where(suitable, overlap, -1).max(dim=1)
-    owner = torch.where(best >= 0, best_object, owner)
-    highest, highest_row = overlap.max(dim=0)
-    rows = torch.arange(len(boxes), device=owner.device)
-    unanswered = ~torch.isin(rows, owner) & (highest > 0)
-    owner[highest_row[unanswered]] = rows[unanswered]
-    return owner
+    candidates = _nearest_anchors(levels, boxes)
+    candidate_ious = ious.gather(0, candidates)
+    centres = _centres(flatten_levels(levels))[candidates]
+    is_inside = ((centres > boxes[:, :2]) & (centres < boxes[:, 2:])).all(dim=-1)
+    threshold = candidate_ious.mean(dim=0) + candidate_ious.std(dim=0)
+    is_candidate_positive = (candidate_ious >= threshold) & is_inside & (candidate_ious > 0)
+    is_positive = torch.zeros_like(ious, dtype=torch.bool)
+    is_positive.scatter_(0, candidates, is_candidate_positive)
+    best_iou, best_object = torch.where(is_positive, ious, -1).max(dim=1)
+    assigned = torch.where(best_iou >= 0, best_object, assigned)
+    best_of_object, best_anchor = ious.max(dim=0)
+    objects = torch.arange(len(boxes), device=assigned.device)
+    is_left = ~torch.isin(objects, assigned) & (best_of_object > 0)
+    assigned[best_anchor[is_left]] = objects[is_left]
+    return assigned
 
 
-Rule = Callable[[Tensor, Tensor, Tensor, Sequence[Tensor]], Tensor]
-ASSIGNMENTS: Mapping[str, Rule] = MappingProxyType({"atss": _by_statistics, "overlap": _by_overlap})
+Assignment = Callable[[Tensor, Tensor, Tensor, Sequence[Tensor]], Tensor]
+ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType(
+    {"atss": atss_assignment, "overlap": iou_assignment}
+)
 
 
-def flat(levels: Sequence[Tensor]) -> Tensor:
-    """The anchors of all levels, ``float32[N, 4]``, in the order of the network's results."""
+def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
+    """Return the anchors of all levels, ``float32[N, 4]``, in the order of the network's output."""
     return torch.cat([level.flatten(0, 1) for level in levels])
 
 
-def _nearest(levels: Sequence[Tensor], boxes: Tensor) -> Tensor:
-    """Rows of the anchors of each level's cells nearest to boxes, ``int64[K, N]``."""
-    rows, begin = [], 0
+def _nearest_anchors(levels: Sequence[Tensor], boxes: Tensor) -> Tensor:
+    """Return the rows of the anchors of each level's cells nearest to boxes, ``int64[K, M]``."""
+    rows, first = [], 0
     for level in levels:
         cells, per_cell = level.shape[:2]
-        away = torch.cdist(_centres(level[:, 0]), _centres(boxes))
-        near = away.topk(min(NEAREST_CELLS, cells), dim=0, largest=False).indices
+        distances = torch.cdist(_centres(level[:, 0]), _centres(boxes))
+        nearest = distances.topk(min(NEAREST_CELLS, cells), dim=0, largest=False).indices
         anchor = torch.arange(per_cell, device=boxes.device)[None, :, None]
-        rows.append((begin + near[:, None] * per_cell + anchor).flatten(0, 1))
-        begin += cells * per_cell
+        rows.append((first + nearest[:, None] * per_cell + anchor).flatten(0, 1))
+        first += cells * per_cell
     return torch.cat(rows)
 
 
@@ -125,9 +145,9 @@ def _centres(boxes: Tensor) -> Tensor:
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def _share_inside(boxes: Tensor, places: Tensor) -> Tensor:
-    """Share of each box's area inside each place, ``float32[N, M]``."""
-    upper_left = torch.maximum(boxes[:, None, :2], places[None, :, :2])
-    lower_right = torch.minimum(boxes[:, None, 2:], places[None, :, 2:])
-    shared = (lower_right - upper_left).clamp(min=0).prod(dim=-1)
-    return shared / (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1).clamp(min=1e-6)[:, None]
+def _fraction_inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Return the fraction of each box's area inside each region, ``float32[N, M]``."""
+    upper_left = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
+    lower_right = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    intersection = (lower_right - upper_left).clamp(min=0).prod(dim=-1)
+    return intersection / (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1).clamp(min=1e-6)[:, None]

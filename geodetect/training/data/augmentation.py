@@ -1,6 +1,6 @@
-"""Variations of a chip that keep its objects: turns, flips, light, colour, sharpness, noise.
+"""Augmentation of chips: orientation, light, colour, sharpness, noise, compression.
 
-All randomness comes from the generator that is handed in, so a chip is the same on every machine.
+All randomness comes from the generator passed in, so a chip is the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torchvision.transforms.v2 import functional as F
 
 from geodetect.types import FloatArray, UInt8Array
 
-LEAST_RECOLOURED_PX = 6  # side of an object, below which its middle is hardly its own colour
-ALIKE = 40.0  # difference of two colours, 0..255 in each band, that counts as about the same
+MIN_RECOLOURED_PX = 6  # side of an object; the centre of a smaller one is mixed with background
+COLOUR_SIGMA = 40.0  # difference of two colours, 0..255 in each band, that counts as similar
 
 
-def turn(
+def reorient(
     image: UInt8Array, boxes: FloatArray, rng: np.random.Generator
 ) -> tuple[UInt8Array, FloatArray]:
-    """One of the eight orientations of a square, at random.
+    """Turn and flip a square image and its boxes into one of eight orientations, at random.
 
     Args:
         image: ``uint8[C, S, S]`` (or any ``[..., S, S]``).
         boxes: ``float64[N, 4]`` in its pixels.
-        rng: Source of randomness.
+        rng: Random generator.
 
     Returns:
-        The turned image and boxes.
+        Image and boxes in the new orientation.
     """
     size = image.shape[-1]
     transpose, flip_x, flip_y = rng.random(3) < 0.5
@@ -45,11 +45,11 @@ def turn(
 
 
 def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1.0) -> UInt8Array:
-    """Another light, season, camera and compression.
+    """Imitate another light, season, camera and compression.
 
     Args:
         image: ``uint8[3, H, W]``.
-        rng: Source of randomness.
+        rng: Random generator.
         strength: How often anything is changed, 0..1.
 
     Returns:
@@ -69,31 +69,31 @@ def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1
     if rng.random() < 0.1 * strength:
         x = _replace_channel(x, rng)
     if rng.random() < 0.5 * strength:
-        x = _bend_tones(x, rng)
+        x = _change_gamma(x, rng)
     if rng.random() < 0.6 * strength:
-        x = soften(x, rng)
+        x = degrade(x, rng)
     elif rng.random() < 0.15 * strength:
         x = F.adjust_sharpness(x, float(rng.uniform(1.0, 3.0)))
     if rng.random() < 0.15 * strength:
         noise = torch.from_numpy(rng.normal(0, rng.uniform(1, 8), x.shape).astype(np.float32))
         x = (x + noise).clamp(0, 255).round().to(torch.uint8)
     if rng.random() < 0.15 * strength:
-        return _as_jpeg(x, int(rng.integers(30, 90)))
+        return _compress_as_jpeg(x, int(rng.integers(30, 90)))
     return np.asarray(x.numpy())
 
 
 def recolour_objects(
     image: UInt8Array, boxes: FloatArray, rng: np.random.Generator, *, strength: float = 1.0
 ) -> UInt8Array:
-    """Some of the objects in another colour: dark or green water, faded paint.
+    """Give some of the objects another colour: dark or green water, faded paint.
 
-    What is as the middle of a box is changed, and the less the more it differs, so that no edges
-    come up where there were none.
+    Pixels coloured like the centre of a box change; the more their colour differs, the less they
+    change, so that no artificial edges appear.
 
     Args:
         image: ``uint8[3, H, W]``.
         boxes: ``float64[N, 4]`` in its pixels, which may lie partly outside.
-        rng: Source of randomness.
+        rng: Random generator.
         strength: How often an object is changed, 0..1.
 
     Returns:
@@ -105,86 +105,86 @@ def recolour_objects(
         x0, y0, x1, y1 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int)
         part = changed[:, y0:y1, x0:x1]
         rows, columns = part.shape[1:]
-        if min(rows, columns) < LEAST_RECOLOURED_PX:
+        if min(rows, columns) < MIN_RECOLOURED_PX:
             continue
-        middle = part[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
-        colour = np.median(middle, axis=(1, 2))
-        away = np.linalg.norm(part - colour[:, None, None], axis=0)
-        share = np.exp(-((away / ALIKE) ** 2) / 2)
-        shift = share * (_another_colour(colour, rng) - colour)[:, None, None]
+        centre = part[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+        colour = np.median(centre, axis=(1, 2))
+        difference = np.linalg.norm(part - colour[:, None, None], axis=0)
+        similarity = np.exp(-((difference / COLOUR_SIGMA) ** 2) / 2)
+        shift = similarity * (_draw_colour(colour, rng) - colour)[:, None, None]
         changed[:, y0:y1, x0:x1] = np.clip(np.rint(part + shift), 0, 255).astype(np.uint8)
     return changed
 
 
-def _another_colour(colour: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Mostly darker, half of the time faded towards a grey with a slight tint."""
-    light = np.exp(rng.uniform(-1.4, 0.2))
-    faded = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0
-    tinted = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
-    return np.asarray(light * (colour + faded * (tinted - colour)))
+def _draw_colour(colour: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draw a colour, mostly darker, half of the time faded towards a slightly tinted grey."""
+    brightness = np.exp(rng.uniform(-1.4, 0.2))
+    fading = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0
+    grey = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
+    return np.asarray(brightness * (colour + fading * (grey - colour)))
 
 
-def soften(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Imagery of a coarser ground resolution, of a softer lens, compressed, or all of it.
+def degrade(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Imitate a coarser ground resolution, a softer lens, compression, or all of them.
 
-    Colours are blurred most where coarse pixels are compressed: JPEG halves their resolution.
+    JPEG halves the resolution of colours, so compressing the coarse image blurs them most.
 
     Args:
         image: ``uint8[3, H, W]``.
-        rng: Source of randomness.
+        rng: Random generator.
     """
     height, width = image.shape[1:]
-    coarser, blurred, compressed = rng.random(3) < (0.65, 0.6, 0.4)
-    if coarser:
+    is_coarse, is_blurred, is_compressed = rng.random(3) < (0.65, 0.6, 0.4)
+    if is_coarse:
         factor = float(np.exp(rng.uniform(np.log(1.2), np.log(3.2))))
-        image = F.resize(image, _shrunk(image, factor), antialias=True)
-    if blurred or not coarser:
-        sigma = float(rng.uniform(0.3, 1.0 if coarser else 2.2))  # in pixels of the coarse image
+        image = F.resize(image, _shrunk_size(image, factor), antialias=True)
+    if is_blurred or not is_coarse:
+        sigma = float(rng.uniform(0.3, 1.0 if is_coarse else 2.2))  # in pixels of the coarse image
         radius = min(math.ceil(2.5 * sigma), min(image.shape[1:]) - 1)
         image = F.gaussian_blur(image, [2 * radius + 1] * 2, [sigma])
-    if compressed:
-        image = torch.from_numpy(_as_jpeg(image, int(rng.integers(40, 90))))
+    if is_compressed:
+        image = torch.from_numpy(_compress_as_jpeg(image, int(rng.integers(40, 90))))
     return F.resize(image, [height, width], antialias=True)
 
 
 def coarsen(image: Tensor, factor: float) -> Tensor:
-    """Imagery of a coarser ground resolution, enlarged to this one.
+    """Imitate a coarser ground resolution: shrink an image and enlarge it again.
 
     Args:
         image: ``uint8[C, H, W]``.
-        factor: How many times larger its pixels would be.
+        factor: Pixel size to imitate over that of the image.
     """
-    small = F.resize(image, _shrunk(image, factor), antialias=True)
+    small = F.resize(image, _shrunk_size(image, factor), antialias=True)
     return F.resize(small, list(image.shape[1:]), antialias=True)
 
 
-def _shrunk(image: Tensor, factor: float) -> list[int]:
-    """Sides so many times smaller, but not one pixel in all, which PyTorch cannot resize to."""
+def _shrunk_size(image: Tensor, factor: float) -> list[int]:
+    """Return height and width divided by a factor; PyTorch cannot resize to one pixel in all."""
     return [max(min(2, side), round(side / factor)) for side in image.shape[1:]]
 
 
-def _as_jpeg(x: Tensor, quality: int) -> UInt8Array:
-    """What is left of an image after JPEG compression."""
-    memory = io.BytesIO()
-    Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(memory, "JPEG", quality=quality)
-    return np.ascontiguousarray(np.array(Image.open(memory)).transpose(2, 0, 1))
+def _compress_as_jpeg(x: Tensor, quality: int) -> UInt8Array:
+    """Compress an image as JPEG and decode it again."""
+    buffer = io.BytesIO()
+    Image.fromarray(x.permute(1, 2, 0).contiguous().numpy()).save(buffer, "JPEG", quality=quality)
+    return np.ascontiguousarray(np.array(Image.open(buffer)).transpose(2, 0, 1))
 
 
 def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """A band of shade, as from a row of trees or a house: darker, and bluer for the sky's light."""
+    """Darken a stripe, as in the shadow of a house, and tint it blue by the light of the sky."""
     height, width = x.shape[1:]
     angle = rng.uniform(0, np.pi)
     rows, columns = np.mgrid[:height, :width]
-    through = rng.uniform(0, 1, 2) * (width, height)
-    distance = (columns - through[0]) * np.cos(angle) + (rows - through[1]) * np.sin(angle)
-    shade = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
+    x0, y0 = rng.uniform(0, 1, 2) * (width, height)
+    distance = (columns - x0) * np.cos(angle) + (rows - y0) * np.sin(angle)
+    shadow = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
     light = rng.uniform(0.3, 0.7) * np.array([0.95, 1.0, 1.12])[:, None, None]
-    shaded = x.numpy().astype(np.float32) * (1 - shade * (1 - light))
+    shaded = x.numpy().astype(np.float32) * (1 - shadow * (1 - light))
     return torch.from_numpy(np.clip(np.rint(shaded), 0, 255).astype(np.uint8))
 
 
 def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Colour casts: a gain and an offset per band, and some of each band in the others."""
+    """Cast a colour: a gain and an offset per band, and some of each band in the others."""
     mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
     mix = mix / mix.sum(axis=1, keepdims=True) * rng.uniform(0.85, 1.15, (3, 1))
     offset = rng.uniform(-18, 18, (3, 1, 1))
@@ -192,20 +192,20 @@ def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
 
-def _bend_tones(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Another gamma, a little different for each band: deep shade, or haze."""
+def _change_gamma(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Change the gamma, a little differently for each band: deep shade, or haze."""
     gamma = np.exp(rng.uniform(-0.45, 0.75) + rng.normal(0, 0.1, 3))
     tones = np.rint(255 * (np.arange(256) / 255) ** gamma[:, None]).astype(np.uint8)
     return torch.from_numpy(np.stack([tones[band][x[band].numpy()] for band in range(3)]))
 
 
 def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """One band made of the two others: keeps a model from leaning on a single band."""
+    """Replace a band by a mix of the two others, so that a model relies on no single band."""
     channel = int(rng.integers(3))
-    share = rng.uniform(0.2, 0.8)
+    weight = rng.uniform(0.2, 0.8)
     first, second = (x[i].float() for i in range(3) if i != channel)
     mixed = x.clone()
-    mixed[channel] = (share * first + (1 - share) * second).round().to(torch.uint8)
+    mixed[channel] = (weight * first + (1 - weight) * second).round().to(torch.uint8)
     return mixed
 
 

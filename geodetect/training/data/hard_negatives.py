@@ -1,8 +1,8 @@
-"""Hard negatives: places where the current model sees objects that are not there.
+"""Hard negative mining: false positives of the current model, for chips to show again.
 
 Shrivastava, Gupta, Girshick (2016), "Training region-based object detectors with online hard
-example mining", after Sung and Poggio (1998): what the model gets wrong is shown to it more often.
-Here whole chips are centred on its surest false alarms, as those of other ground are rare.
+example mining", after Sung and Poggio (1998). Here whole chips are centred on the false positives
+of the highest scores, since backgrounds that look like objects are rare.
 """
 
 from __future__ import annotations
@@ -11,107 +11,111 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geodetect.detection.detections import Detections
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
-from geodetect.training.data.chip_sampler import Ground, Place, area_shares
-from geodetect.types import FloatArray
+from geodetect.training.data.chip_sampler import HardNegative
+from geodetect.training.data.training_raster import TrainingRaster, area_fractions
 
-BLOCK_PX = 512
-BLOCKS = 48  # looked at each time
-TRIES = 20  # to find a block, each
-LEAST_SCORE = 0.1
-LEAST_VALID = 0.3
-STREAM = 7  # its own random numbers, apart from those of the chips
+WINDOW_PX = 512
+WINDOWS = 48  # searched each time
+MAX_TRIES = 20  # to find a window outside the holdout with imagery
+MIN_SCORE = 0.1
+MIN_VALID_FRACTION = 0.3
+RANDOM_STREAM = 7  # independent of the random numbers of chips
 
 
-class NegativeMiner:
-    """Looks for false alarms on the ground that is trained on.
+class HardNegativeMiner:
+    """Search for false positives outside the holdout.
 
     Args:
-        grounds: Rasters with objects, as the sampler numbers them.
+        rasters: Labelled rasters, in the order of the sampler.
         card: Card of the network.
-        device: Where the network runs.
-        count: How many places are kept.
-        seed: Start of all randomness.
+        device: Device to run the network on.
+        count: Hard negatives to return.
+        seed: Random seed.
     """
 
     def __init__(
-        self, grounds: Sequence[Ground], card: ModelCard, *, device: str, count: int, seed: int
+        self,
+        rasters: Sequence[TrainingRaster],
+        card: ModelCard,
+        *,
+        device: str,
+        count: int,
+        seed: int,
     ) -> None:
-        self._grounds = grounds
+        self._rasters = rasters
         self._card = card
         self._device = device
         self._count = count
         self._seed = seed
-        self._area_share = area_shares(grounds)
+        self._area_fractions = area_fractions(rasters)
 
     @property
     def pixels(self) -> float:
-        """Pixels that are looked at each time."""
-        return float(BLOCKS * BLOCK_PX**2)
+        """Pixels searched each time."""
+        return float(WINDOWS * WINDOW_PX**2)
 
-    def mine(self, weights: Weights, known: Sequence[Place], *, turn: int) -> tuple[Place, ...]:
-        """The surest false alarms in blocks of ground drawn at random.
+    def mine(
+        self, weights: Weights, earlier: Sequence[HardNegative], *, call: int
+    ) -> tuple[HardNegative, ...]:
+        """Return the false positives of the highest scores in windows drawn at random.
+
+        Predictions that touch a label are no false positives.
 
         Args:
-            weights: Of the network.
-            known: Places found before; where too few new ones are found, the surest stay.
-            turn: How often was mined before: each time other blocks are looked at.
+            weights: Weights of the network.
+            earlier: Hard negatives of the last call; the first of them fill up the list if too few
+                are found.
+            call: Number of the call, which decides on the windows.
 
         Returns:
-            The surest first. Detections that touch a label are none.
+            New ones first, by descending score.
         """
         detector = RetinaNetDetector(
-            training_runtime(self._card, weights, self._device), conf=LEAST_SCORE
+            training_runtime(self._card, weights, self._device), conf=MIN_SCORE
         )
-        rng = np.random.default_rng([self._seed, STREAM, turn])
-        found = [place for _ in range(BLOCKS) for place in self._look(detector, rng)]
-        found.sort(key=lambda place: (-place.score, place.ground, place.x, place.y))
-        missing = max(self._count - len(found), 0)
-        return (*found[: self._count], *known[:missing])
+        rng = np.random.default_rng([self._seed, RANDOM_STREAM, call])
+        negatives = [n for _ in range(WINDOWS) for n in self._search_window(detector, rng)]
+        negatives.sort(key=lambda n: (-n.score, n.raster_index, n.x, n.y))
+        missing = max(self._count - len(negatives), 0)
+        return (*negatives[: self._count], *earlier[:missing])
 
-    def _look(self, detector: RetinaNetDetector, rng: np.random.Generator) -> list[Place]:
-        """False alarms in one block."""
-        for _ in range(TRIES):
-            number = int(rng.choice(len(self._grounds), p=self._area_share))
-            ground = self._grounds[number]
-            grid = ground.grid_at(float(self._card.gsd_m or 1.0))
-            window = _block(grid, rng)
-            ratio = np.tile(ground.raster.grid.scale_to(grid), 2)
-            if len(box_ops.overlap_pairs(window.box[None] / ratio, ground.forbidden)):
+    def _search_window(
+        self, detector: RetinaNetDetector, rng: np.random.Generator
+    ) -> list[HardNegative]:
+        """Return the false positives in one random window."""
+        for _ in range(MAX_TRIES):
+            index = int(rng.choice(len(self._rasters), p=self._area_fractions))
+            labelled = self._rasters[index]
+            grid = labelled.grid_at(float(self._card.gsd_m or 1.0))
+            width, height = min(WINDOW_PX, grid.width), min(WINDOW_PX, grid.height)
+            room = (grid.width - width, grid.height - height)
+            x0, y0 = (int(v) for v in rng.uniform(0, 1, 2) * room)
+            window = Window(x0, y0, width, height)
+            scale = np.tile(labelled.grid.scale_to(grid), 2)
+            if len(box_ops.overlap_pairs(window.box[None] / scale, labelled.excluded)):
                 continue
             try:
-                pixels = ground.raster.read(window, grid)
-            except RasterError:  # the sampler tells of it
+                pixels = labelled.raster.read(window, grid)
+            except RasterError:  # the sampler warns of it
                 continue
-            if pixels.valid.mean() < LEAST_VALID:
+            if pixels.valid.mean() < MIN_VALID_FRACTION:
                 continue
-            (seen,) = detector(pixels.values[None], pixels.valid[None])
-            return _false_alarms(seen.shifted(window.x, window.y), ground, number, ratio=ratio)
+            (predictions,) = detector(pixels.values[None], pixels.valid[None])
+            boxes = predictions.shifted(x0, y0).boxes / scale
+            is_false = np.ones(len(boxes), bool)
+            is_false[box_ops.overlap_pairs(boxes, labelled.boxes)[:, 0]] = False
+            centres = box_ops.centres(boxes)
+            return [
+                HardNegative(index, float(x), float(y), float(score))
+                for (x, y), score in zip(
+                    centres[is_false], predictions.scores[is_false], strict=True
+                )
+            ]
         return []
-
-
-def _block(grid: Grid, rng: np.random.Generator) -> Window:
-    width, height = min(BLOCK_PX, grid.width), min(BLOCK_PX, grid.height)
-    x, y = (int(v) for v in rng.uniform(0, 1, 2) * (grid.width - width, grid.height - height))
-    return Window(x, y, width, height)
-
-
-def _false_alarms(
-    seen: Detections, ground: Ground, number: int, *, ratio: FloatArray
-) -> list[Place]:
-    boxes = seen.boxes / ratio
-    false = np.ones(len(boxes), bool)
-    false[box_ops.overlap_pairs(boxes, ground.boxes)[:, 0]] = False
-    centres = box_ops.centres(boxes)
-    return [
-        Place(number, float(x), float(y), float(score))
-        for (x, y), score in zip(centres[false], seen.scores[false], strict=True)
-    ]

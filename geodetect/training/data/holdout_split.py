@@ -1,13 +1,13 @@
-"""Which ground is held out to measure on: whole blocks, never single chips.
+"""Split of rasters into training and holdout areas: whole blocks, never single chips.
 
-Ground is ground on the map: what is held out of one raster is not learned from another one either.
+Areas are areas on the map: what is held out of one raster is not trained on in another one either.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -28,163 +28,175 @@ BLOCKS_PER_SIDE = 5
 
 
 def hold_out_blocks(
-    grids: Sequence[Grid], boxes: Sequence[FloatArray], *, share: float, seed: int, least_px: int
+    grids: Sequence[Grid],
+    boxes: Sequence[FloatArray],
+    *,
+    fraction: float,
+    seed: int,
+    min_block_px: int,
 ) -> list[FloatArray]:
-    """Cut each raster into blocks and hold out random ones until they have their share of objects.
+    """Cut rasters into blocks and hold out random ones until they have their fraction of objects.
 
     Rasters with the same grid, such as images of several years, are held out alike. An object is
-    also lost to the training where another raster shows it on ground that is held out, and counts.
+    also lost to the training if another raster shows it in an area that is held out, and counts.
 
     Args:
-        grids: The rasters' own grids.
-        boxes: ``float64[N, 4]`` objects of each raster in its own pixels.
-        share: Share of all objects to hold out.
-        seed: Start of the randomness.
-        least_px: Least side of a block.
+        grids: Grids of the rasters.
+        boxes: ``float64[N, 4]`` objects of each raster in its pixels.
+        fraction: Fraction of all objects to hold out.
+        seed: Random seed.
+        min_block_px: Least side of a block.
 
     Returns:
-        For each raster ``float64[M, 4]`` blocks in its own pixels; together they hold the first
-        share of objects that is at least ``share``, but never all objects.
+        For each raster ``float64[M, 4]`` blocks in its pixels. Together they hold at least the
+        fraction of the objects, with the last block that was needed for it, but never all objects.
     """
-    blocks = [(grid, block) for grid in dict.fromkeys(grids) for block in _blocks(grid, least_px)]
-    seen_by = _sight(grids)
-    lost = [np.zeros(len(objects), bool) for objects in boxes]
-    held: dict[Grid, list[FloatArray]] = {grid: [] for grid in grids}
-    total = sum(int(_inside(b, g.box).sum()) for g, b in zip(grids, boxes, strict=True))
-    taken = 0
+    blocks = [(g, block) for g in dict.fromkeys(grids) for block in _cut_blocks(g, min_block_px)]
+    visibility = _BlockVisibility(grids)
+    is_lost = [np.zeros(len(objects), bool) for objects in boxes]
+    holdout: dict[Grid, list[FloatArray]] = {grid: [] for grid in grids}
+    total = sum(int(_centred_in(b, g.box).sum()) for g, b in zip(grids, boxes, strict=True))
+    lost = 0
     for i in np.random.default_rng(seed).permutation(len(blocks)):
-        if taken >= share * total or share == 0:
+        if lost >= fraction * total or fraction == 0:
             break
         grid, block = blocks[i]
-        more = [(n, lost[n] | _inside(boxes[n], part)) for n, part in seen_by(grid, block)]
-        count = sum(int(rows.sum()) - int(lost[n].sum()) for n, rows in more)
-        if taken + count >= total:
+        changes = [
+            (index, is_lost[index] | _centred_in(boxes[index], part))
+            for index, part in visibility.rasters_showing(grid, block)
+        ]
+        count = sum(int(rows.sum()) - int(is_lost[index].sum()) for index, rows in changes)
+        if lost + count >= total:
             continue
-        taken += count
-        held[grid].append(block)
-        for n, rows in more:
-            lost[n] |= rows
-    return [np.array(held[grid], dtype=np.float64).reshape(-1, 4) for grid in grids]
+        lost += count
+        holdout[grid].append(block)
+        for index, rows in changes:
+            is_lost[index] |= rows
+    return [np.array(holdout[grid], dtype=np.float64).reshape(-1, 4) for grid in grids]
 
 
-def held_elsewhere(grids: Sequence[Grid], held_out: Sequence[FloatArray]) -> list[FloatArray]:
-    """The ground of each raster that is held out of another one.
+def find_overlapping_holdout(
+    grids: Sequence[Grid], holdout: Sequence[FloatArray]
+) -> list[FloatArray]:
+    """Find the areas of each raster that are held out of other rasters.
 
     Args:
-        grids: The rasters' own grids.
-        held_out: ``float64[M, 4]`` rectangles of each raster in its own pixels.
+        grids: Grids of the rasters.
+        holdout: ``float64[M, 4]`` rectangles of each raster in its pixels.
 
     Returns:
-        For each raster ``float64[K, 4]`` rectangles in its own pixels that cover all that is held
-        out of rasters it overlaps on the map; strips narrower than a pixel are left out.
+        For each raster ``float64[K, 4]`` rectangles in its pixels that cover all that is held out
+        of overlapping rasters; strips narrower than a pixel are left out.
     """
-    found: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in grids]
+    rectangles: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in grids]
     for pair in overlaps(grids):
-        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            held = held_out[one]
-            if len(held):
-                is_same = grids[one] == grids[other]
-                found[other].append(held if is_same else _moved(held, grids[one], grids[other]))
-    return [np.concatenate(parts) for parts in found]
+        for source, target in ((pair.first, pair.second), (pair.second, pair.first)):
+            if len(holdout[source]):
+                moved = _move_boxes(holdout[source], grids[source], grids[target])
+                rectangles[target].append(moved)
+    return [np.concatenate(parts) for parts in rectangles]
 
 
 def split_table(
     grids: Sequence[Grid],
-    held_out: Sequence[FloatArray],
+    holdout: Sequence[FloatArray],
     *,
     names: Sequence[str],
     boxes: Sequence[FloatArray],
-    excluded: Sequence[FloatArray] | None = None,
+    overlapping_holdout: Sequence[FloatArray] | None = None,
 ) -> gpd.GeoDataFrame:
-    """Which ground a training learns from and which it is measured on, as features.
+    """Return the areas of a training and of its validation as features.
 
     Args:
-        grids: The rasters' own grids, with a CRS.
-        held_out: ``float64[M, 4]`` rectangles of each raster in its own pixels.
+        grids: Grids of the rasters, with a CRS.
+        holdout: ``float64[M, 4]`` rectangles of each raster in its pixels.
         names: File names of the rasters.
-        boxes: ``float64[N, 4]`` objects of each raster in its own pixels.
-        excluded: ``float64[K, 4]`` ground that is held out of another raster, likewise; None: none.
+        boxes: ``float64[N, 4]`` objects of each raster in its pixels.
+        overlapping_holdout: ``float64[K, 4]`` rectangles held out of other rasters; None: none.
 
     Returns:
         On WGS 84, for each raster one feature of ``role`` train (unless nothing of it is left), one
-        of ``role`` validation for each connected piece that is held out and one of ``role`` unused
-        for each piece that is held out of another raster only, with ``raster``, ``area_m2`` (on the
-        ellipsoid) and ``objects`` (whose centre lies on it).
+        of ``role`` validation for each connected part that is held out and one of ``role`` unused
+        for each part that is held out of another raster only, with ``raster``, ``area_m2`` (on the
+        ellipsoid) and ``objects`` (number of objects centred in it).
     """
     rows: list[tuple[str, str, int]] = []
-    pieces: list[shapely.Geometry] = []
-    others = excluded or [np.empty((0, 4))] * len(grids)
-    for grid, held, other, name, objects in zip(grids, held_out, others, names, boxes, strict=True):
-        centres = shapely.points(box_ops.centres(objects))
-        left = np.ones(len(centres), bool)
-        for role, piece in _roles(grid, held, other):
-            on = shapely.intersects(piece, centres) & left
-            left &= ~on
-            rows.append((name, role, int(on.sum())))
-            pieces.append(_on_wgs84(piece, grid))
+    parts: list[shapely.Geometry] = []
+    if overlapping_holdout is None:
+        overlapping_holdout = [np.empty((0, 4))] * len(grids)
+    for index, (grid, name) in enumerate(zip(grids, names, strict=True)):
+        centres = shapely.points(box_ops.centres(boxes[index]))
+        is_left = np.ones(len(centres), bool)
+        for role, part in _split_raster(grid, holdout[index], overlapping_holdout[index]):
+            is_inside = shapely.intersects(part, centres) & is_left
+            is_left &= ~is_inside
+            rows.append((name, role, int(is_inside.sum())))
+            parts.append(_to_wgs84(part, grid))
     columns = {
         "raster": [row[0] for row in rows],
         "role": [row[1] for row in rows],
-        "area_m2": [_area_m2(piece) for piece in pieces],
+        "area_m2": [_area_m2(part) for part in parts],
         "objects": [row[2] for row in rows],
     }
-    return gpd.GeoDataFrame(columns, geometry=pieces, crs=WGS84)
+    return gpd.GeoDataFrame(columns, geometry=parts, crs=WGS84)
 
 
-def save_split(
+def write_split(
     grids: Sequence[Grid],
-    held_out: Sequence[FloatArray],
+    holdout: Sequence[FloatArray],
     path: str | os.PathLike[str],
     *,
     names: Sequence[str],
     boxes: Sequence[FloatArray],
-    excluded: Sequence[FloatArray] | None = None,
+    overlapping_holdout: Sequence[FloatArray] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write ``split_table`` to a vector file, such as a GeoJSON.
+    """Write a ``split_table`` to a vector file, such as a GeoJSON.
 
     Raises:
         InputError: An unknown format.
         OutputError: The file exists, or it cannot be written.
     """
-    table = split_table(grids, held_out, names=names, boxes=boxes, excluded=excluded)
+    table = split_table(
+        grids, holdout, names=names, boxes=boxes, overlapping_holdout=overlapping_holdout
+    )
     return vector.write(table, Path(path), overwrite=overwrite)
 
 
-def _roles(
-    grid: Grid, held: FloatArray, other: FloatArray
+def _split_raster(
+    grid: Grid, holdout: FloatArray, overlapping_holdout: FloatArray
 ) -> Iterator[tuple[str, shapely.Geometry]]:
-    """The ground of a raster in pieces with their roles; objects belong to the first below."""
+    """Yield the parts of a raster with their roles; objects on a border belong to the first."""
     whole = shapely.box(*grid.box)
-    out, beside = (
+    held_out, overlapping = (
         shapely.intersection(shapely.union_all(shapely.box(*rectangles.T)), whole)
-        for rectangles in (held, other)
+        for rectangles in (holdout, overlapping_holdout)
     )
-    for piece in shapely.get_parts(out):
-        yield "validation", piece
-    unused = shapely.get_parts(shapely.difference(beside, out))
-    sides = np.diff(shapely.bounds(unused).reshape(-1, 2, 2), axis=1)[:, 0]
-    for piece in unused[(sides >= LEAST_PX).all(axis=1)]:
-        yield "unused", piece
-    rest = shapely.difference(whole, shapely.union(out, beside))
+    for part in shapely.get_parts(held_out):
+        yield "validation", part
+    unused = shapely.get_parts(shapely.difference(overlapping, held_out))
+    sizes = np.diff(shapely.bounds(unused).reshape(-1, 2, 2), axis=1)[:, 0]
+    for part in unused[(sizes >= LEAST_PX).all(axis=1)]:
+        yield "unused", part
+    rest = shapely.difference(whole, shapely.union(held_out, overlapping))
     if not rest.is_empty:
         yield "train", rest
 
 
-def _on_wgs84(piece: shapely.Geometry, grid: Grid) -> shapely.Geometry:
-    """A geometry in pixels of a grid on WGS 84, its long edges bent as the map is."""
+def _to_wgs84(geometry: shapely.Geometry, grid: Grid) -> shapely.Geometry:
+    """Project a geometry in pixels to WGS 84, its long edges bent as the projection bends them."""
     crs = grid.crs or WGS84
-    on_map = np.array([shapely.transform(piece, grid.to_map)], dtype=object)
+    on_map = np.array([shapely.transform(geometry, grid.to_map)], dtype=object)
     return reproject(densified(on_map, crs), crs, WGS84)[0]
 
 
-def _area_m2(piece: shapely.Geometry) -> float:
-    """Area on the ellipsoid; Karney (2013), "Algorithms for geodesics"."""
-    return round(abs(float(Geod(ellps="WGS84").geometry_area_perimeter(piece)[0])), 1)
+def _area_m2(geometry: shapely.Geometry) -> float:
+    """Return the area on the ellipsoid; Karney (2013), "Algorithms for geodesics"."""
+    return round(abs(float(Geod(ellps="WGS84").geometry_area_perimeter(geometry)[0])), 1)
 
 
-def _blocks(grid: Grid, least_px: int) -> list[FloatArray]:
-    side = max(least_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
+def _cut_blocks(grid: Grid, min_block_px: int) -> list[FloatArray]:
+    side = max(min_block_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
     return [
         np.array([x, y, min(x + side, grid.width), min(y + side, grid.height)], dtype=np.float64)
         for y in range(0, grid.height, side)
@@ -192,34 +204,48 @@ def _blocks(grid: Grid, least_px: int) -> list[FloatArray]:
     ]
 
 
-def _sight(grids: Sequence[Grid]) -> Callable[[Grid, FloatArray], list[tuple[int, FloatArray]]]:
-    """What tells which rasters show a block of a grid, and where in their own pixels."""
-    alike: dict[Grid, list[int]] = defaultdict(list)
-    for number, grid in enumerate(grids):
-        alike[grid].append(number)
-    near: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)  # with the ground they share
-    for pair in overlaps(grids):
-        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            if grids[one] != grids[other] and one == alike[grids[one]][0]:
-                shared = _moved(grids[other].box[None], grids[other], grids[one])
-                near[grids[one]] += [(other, part) for part in shared]
+class _BlockVisibility:
+    """Rasters that show the same block of ground.
 
-    def seen_by(grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
+    Args:
+        grids: Grids of the rasters.
+    """
+
+    def __init__(self, grids: Sequence[Grid]) -> None:
+        self._grids = grids
+        self._same_grid: dict[Grid, list[int]] = defaultdict(list)
+        for index, grid in enumerate(grids):
+            self._same_grid[grid].append(index)
+        self._overlapping: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)
+        for pair in overlaps(grids):
+            for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
+                grid = grids[index]
+                if grid != grids[other] and index == self._same_grid[grid][0]:
+                    shared = _move_boxes(frame(grids[other])[None], grids[other], grid)
+                    self._overlapping[grid] += [(other, part) for part in shared]
+
+    def rasters_showing(self, grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
+        """Return the indices of the rasters that show a block of a grid, with its part of each."""
         touched = [
-            n for n, part in near[grid] if box_ops.intersection(part[None], block[None])[0] > 0
+            index
+            for index, part in self._overlapping[grid]
+            if box_ops.intersection(part[None], block[None])[0] > 0
         ]
-        parts = ((n, part) for n in touched for part in _moved(block[None], grid, grids[n]))
-        return [*((n, block) for n in alike[grid]), *parts]
+        return [(index, block) for index in self._same_grid[grid]] + [
+            (index, part)
+            for index in touched
+            for part in _move_boxes(block[None], grid, self._grids[index])
+        ]
 
-    return seen_by
 
-
-def _moved(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
-    """Rectangles of one grid on another one with a CRS, see ``boxes_over``."""
+def _move_boxes(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
+    """Return rectangles of one grid in pixels of another one with a CRS, see ``boxes_over``."""
+    if source == target:
+        return boxes
     return boxes_over(shapely.polygons(source.boxes_to_map(boxes)), source.crs or WGS84, target)
 
 
-def _inside(boxes: FloatArray, block: FloatArray) -> BoolArray:
-    """Objects whose centre lies in a block, ``bool[N]``."""
+def _centred_in(boxes: FloatArray, block: FloatArray) -> BoolArray:
+    """Return a mask of the boxes whose centre lies in a block, ``bool[N]``."""
     centres = box_ops.centres(boxes)
     return np.asarray(((centres >= block[:2]) & (centres < block[2:])).all(axis=1))

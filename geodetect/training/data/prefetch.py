@@ -1,9 +1,9 @@
-"""Batches of chips, the same ones however many processes share them."""
+"""Batches of chips, drawn ahead of the training step that uses them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from geodetect.training.data.chip_sampler import Chip, ChipSampler
 from geodetect.training.distributed import Processes
@@ -14,35 +14,35 @@ PREFETCHED_BATCHES = 4
 def draw_batch(
     sampler: ChipSampler, step: int, *, batch_size: int, processes: Processes
 ) -> list[Chip]:
-    """The chips of a step that this process looks at.
+    """Draw this process's part of the batch of a step.
+
+    The batch as a whole is the same for any number of processes.
 
     Args:
-        sampler: Where chips come from.
-        step: Steps before this one.
-        batch_size: Chips of a step in all processes together.
-        processes: Each takes every so many-th chip.
+        sampler: Source of chips.
+        step: Number of the step, from 0.
+        batch_size: Chips per step, of all processes together.
+        processes: Processes that share the batch.
     """
-    return [sampler[step * batch_size + i] for i in processes.share(batch_size)]
+    return [sampler[step * batch_size + row] for row in processes.batch_rows(batch_size)]
 
 
-def drawn_ahead(
-    sampler: ChipSampler, first: int, *, batch_size: int, processes: Processes
+def prefetch(
+    sampler: ChipSampler, first_step: int, *, batch_size: int, processes: Processes
 ) -> Generator[list[Chip]]:
-    """The batches from a step on, drawn ahead by another thread; see ``draw_batch``."""
+    """Yield the batches from a step on, see ``draw_batch``; a thread draws them in advance."""
 
     def draw(step: int) -> list[Chip]:
         return draw_batch(sampler, step, batch_size=batch_size, processes=processes)
 
     with ThreadPoolExecutor(1) as pool:
-        ahead: list[Future[list[Chip]]] = [
-            pool.submit(draw, first + i) for i in range(PREFETCHED_BATCHES)
-        ]
-        following = first + PREFETCHED_BATCHES
+        next_step = first_step + PREFETCHED_BATCHES
+        futures = [pool.submit(draw, step) for step in range(first_step, next_step)]
         try:
             while True:
-                yield ahead.pop(0).result()
-                ahead.append(pool.submit(draw, following))
-                following += 1
+                yield futures.pop(0).result()
+                futures.append(pool.submit(draw, next_step))
+                next_step += 1
         finally:
-            for future in ahead:
+            for future in futures:
                 future.cancel()

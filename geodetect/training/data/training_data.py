@@ -1,4 +1,4 @@
-"""What a training learns from and is measured on: rasters with their objects."""
+"""Rasters and labels of a training and of its validation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,102 +31,96 @@ from geodetect.label_check.report import LabelReport
 from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.settings import CheckSettings, TrainSettings
-from geodetect.training.data.chip_sampler import Ground
-from geodetect.training.data.holdout_split import held_elsewhere, hold_out_blocks
-from geodetect.types import FloatArray, PathLike
+from geodetect.training.data.holdout_split import find_overlapping_holdout, hold_out_blocks
+from geodetect.training.data.training_raster import TrainingRaster, no_boxes
+from geodetect.types import PathLike
 
 BOX_DECIMALS = 2  # of pixels, in a fingerprint: PROJ's last digits differ between machines
-MOST_NAMED = 5  # rasters that cannot be read, each with a warning of its own
-_NOTHING = np.empty((0, 4))
+MAX_WARNINGS = 5  # about rasters that cannot be read
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingGround:
-    """Rasters with objects, and which ground is for what.
+class TrainingData:
+    """Labelled rasters, each with its holdout.
 
     Args:
-        trained: Rasters that chips are cut from; one may be there several times.
-        measured: Rasters with the ground that is held out, each once.
-        classes: Names of the labels.
-        left_out: Rasters that cannot be read, with the reason, by path.
-        report: What the label check found; None: it was not asked for.
+        train: Rasters that chips are drawn from; one may occur several times.
+        validation: Rasters to validate on, each once.
+        classes: Class names.
+        unreadable: Rasters that cannot be read, with the reason, by path.
+        report: Result of the label check; None: labels were not checked.
     """
 
-    trained: list[Ground]
-    measured: list[Ground]
+    train: list[TrainingRaster]
+    validation: list[TrainingRaster]
     classes: tuple[str, ...]
-    left_out: dict[str, str]
+    unreadable: dict[str, str]
     report: LabelReport | None = None
 
     @property
     def fingerprint(self) -> str:
-        """A text that differs where rasters, objects or what is held out do."""
+        """SHA-256 of rasters, objects and holdout, to compare with that of a checkpoint."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        for ground in (*self.trained, *self.measured):
-            grid = ground.raster.grid
-            digest.update(repr((ground.raster.name, grid.crs_wkt, tuple(grid.transform))).encode())
+        for raster in (*self.train, *self.validation):
+            grid = raster.grid
+            digest.update(repr((raster.raster.name, grid.crs_wkt, tuple(grid.transform))).encode())
             digest.update(repr((grid.width, grid.height)).encode())
-            digest.update(ground.labels.tobytes())
-            for boxes in (ground.boxes, ground.held_out, ground.excluded):
+            digest.update(raster.class_ids.tobytes())
+            for boxes in (raster.boxes, raster.holdout, raster.overlapping_holdout):
                 digest.update((np.round(boxes, BOX_DECIMALS) + 0.0).tobytes() + b"|")
         return digest.hexdigest()
 
     @property
-    def distinct(self) -> list[Ground]:
+    def rasters(self) -> list[TrainingRaster]:
         """All rasters, each once."""
-        return list({g.raster.path: g for g in (*self.measured, *self.trained)}.values())
+        return list({r.raster.path: r for r in (*self.validation, *self.train)}.values())
 
 
-def read_grounds(
+def read_training_data(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike],
     settings: TrainSettings,
     *,
     anchors: AnchorShapes,
     stack: ExitStack,
-) -> TrainingGround:
-    """Open rasters, read and check labels, and decide what is held out.
+) -> TrainingData:
+    """Open rasters, read and check labels, and split off the holdout.
 
     Args:
         rasters: Files, folders, or anything GDAL opens.
         labels: Label files and data sets.
         settings: See ``TrainSettings``.
-        anchors: Those of the network, for the label check.
+        anchors: Anchors of the network, for the label check.
         stack: Closes the rasters.
 
     Raises:
         LabelError: The labels cannot be used, or training with them would be pointless.
-        InputError: A raster has not the bands or no CRS that a training needs.
+        InputError: A raster lacks the bands or the CRS that a training needs.
         RasterError: No raster can be read.
     """
     label_set = _read_labels(labels, settings)
     paths = find_rasters(rasters)
-    opened, left_out = _open(paths, settings, stack)
+    opened, unreadable = _open_rasters(paths, settings, stack)
     labelled = place_labels(label_set, opened)
     report = None
     if settings.check:
-        report = _checked(labelled, label_set, settings, left_out=left_out, anchors=anchors)
-        left_out |= report.left_out
+        report = _check_labels(labelled, label_set, settings, unreadable, anchors)
+        unreadable |= report.left_out
         labelled = [
             raster.select(~np.isin(raster.ids, report.on_nodata.get(raster.raster.path, ())))
             for raster in labelled
-            if raster.raster.path not in left_out
+            if raster.raster.path not in unreadable
         ]
     else:
         label_set.warn_of_changes()
         check_placement(label_set, labelled)
-    classes = label_set.classes
-    others = _named_ground(classes, label_set, settings, left_out=left_out, stack=stack)
-    bare = [_ground(raster) for raster in labelled]
-    held = _held_out(bare, settings, others=others)
-    grids = [raster.grid for raster in labelled]
-    excluded = [_NOTHING] * len(labelled) if others else held_elsewhere(grids, held)
-    own = {
-        ground.raster.path: replace(ground, held_out=out, excluded=elsewhere)
-        for ground, out, elsewhere in zip(bare, held, excluded, strict=True)
-    }
-    trained = [own[path] for path in paths if path in own]
-    return TrainingGround(trained, others or list(own.values()), classes, left_out, report)
+    validation = _read_val_rasters(label_set, settings, unreadable=unreadable, stack=stack)
+    split = _hold_out(labelled, settings, validation=validation)
+    by_path = {raster.raster.path: raster for raster in split}
+    train = [by_path[path] for path in paths if path in by_path]
+    return TrainingData(
+        train, validation or list(by_path.values()), label_set.classes, unreadable, report
+    )
 
 
 def _read_labels(labels: PathLike | Sequence[PathLike], settings: TrainSettings) -> LabelSet:
@@ -138,129 +132,125 @@ def _read_labels(labels: PathLike | Sequence[PathLike], settings: TrainSettings)
     )
 
 
-def _open(
+def _open_rasters(
     paths: Sequence[str], settings: TrainSettings, stack: ExitStack
 ) -> tuple[list[Raster], dict[str, str]]:
-    """The rasters, each once, and why others cannot be read, with a warning for each.
+    """Open each raster once, with a warning for each that cannot be read.
+
+    Returns:
+        Open rasters, and the reason for each of the others by its path.
 
     Raises:
-        InputError: One can be read, but not be used: its bands or its CRS must be stated.
-        RasterError: None can be read.
+        InputError: A raster can be read, but lacks bands or a CRS.
+        RasterError: No raster can be read.
     """
     options = RasterOptions(bands=settings.bands, src_crs=settings.src_crs)
     opened: list[Raster] = []
-    left_out: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     failure: RasterError | None = None
     for number, path in enumerate(dict.fromkeys(paths)):
         try:
             raster = open_usable(path, options, probe=number < MOST_PROBED)
         except RasterError as error:
-            failure, left_out[path] = error, str(error)
+            failure, unreadable[path] = error, str(error)
             continue
-        _gsd_m(raster)
+        if raster.grid.gsd_m is None:
+            raise GeoreferenceError(f"{path} has no CRS, which a training needs; set `src_crs`")
         opened.append(stack.enter_context(raster))
     if not opened and failure is not None:
         raise failure
-    for reason in list(left_out.values())[:MOST_NAMED]:
-        warnings.warn(f"left out: {reason}", GeodetectWarning, stacklevel=4)
-    if len(left_out) > MOST_NAMED:
-        text = f"left out: {len(left_out) - MOST_NAMED} more rasters that cannot be read"
-        warnings.warn(text, GeodetectWarning, stacklevel=4)
-    return opened, left_out
+    reasons = list(unreadable.values())
+    lines = [f"left out: {reason}" for reason in reasons[:MAX_WARNINGS]]
+    if len(reasons) > MAX_WARNINGS:
+        lines.append(f"left out: {len(reasons) - MAX_WARNINGS} more rasters that cannot be read")
+    for line in lines:
+        warnings.warn(line, GeodetectWarning, stacklevel=4)
+    return opened, unreadable
 
 
-def _checked(
+def _check_labels(
     rasters: Sequence[LabelledRaster],
     labels: LabelSet,
     settings: TrainSettings,
-    *,
-    left_out: Mapping[str, str],
+    unreadable: Mapping[str, str],
     anchors: AnchorShapes,
 ) -> LabelReport:
-    """The label check: errors stop, warnings are told."""
+    """Check the labels; errors are raised, warnings are issued."""
+    fields = CheckSettings.model_fields.keys() & TrainSettings.model_fields.keys()
     report = check_labels(
         rasters,
         labels,
-        settings=CheckSettings(
-            gsd=settings.gsd,
-            chip_px=settings.chip_px,
-            bands=settings.bands,
-            src_crs=settings.src_crs,
-            labels_crs=settings.labels_crs,
-            class_field=settings.class_field,
-            point_size=settings.point_size,
-            seed=settings.seed,
-        ),
-        left_out=left_out,
+        settings=CheckSettings(**{name: getattr(settings, name) for name in fields}),
+        left_out=unreadable,
         anchors=anchors,
     )
     report.raise_errors()
-    told = {ANCHORS}  # by whoever chooses them, once it is known what is trained on
-    if report.left_out.keys() == left_out.keys():
-        told.add("rasters")
+    silent = {ANCHORS}  # the anchors are yet to be chosen, see anchors.selection
+    if report.left_out.keys() == unreadable.keys():
+        silent.add("rasters")  # warned of already
     for finding in report.warnings:
-        if finding.topic not in told:
+        if finding.topic not in silent:
             warnings.warn(finding.text, GeodetectWarning, stacklevel=4)
     return report
 
 
-def _named_ground(
-    classes: tuple[str, ...],
-    labels: LabelSet,
-    settings: TrainSettings,
-    *,
-    left_out: dict[str, str],
-    stack: ExitStack,
-) -> list[Ground]:
-    """The rasters of ``--val-rasters``, held out whole."""
+def _read_val_rasters(
+    labels: LabelSet, settings: TrainSettings, *, unreadable: dict[str, str], stack: ExitStack
+) -> list[TrainingRaster]:
+    """Read the rasters that are named for validation, held out as a whole."""
     if settings.val_rasters is None:
         return []
+    classes = labels.classes
     if settings.val_labels is not None:
         labels = _read_labels(settings.val_labels, settings)
     unknown = sorted(set(labels.names) - set(classes))
     if unknown:
         raise LabelError(
-            f"--val-labels holds objects of class {unknown[0]}, which --labels does not; expected "
+            f"`val_labels` holds objects of class {unknown[0]}, which `labels` does not; expected "
             f"{', '.join(classes)}"
         )
-    opened, failed = _open(find_rasters(settings.val_rasters), settings, stack)
-    left_out |= failed
+    opened, failed = _open_rasters(find_rasters(settings.val_rasters), settings, stack)
+    unreadable |= failed
     labelled = place_labels(labels, opened, classes=classes)
     check_placement(labels, labelled)
-    return [replace(_ground(raster), held_out=raster.grid.box[None]) for raster in labelled]
+    return [TrainingRaster(**vars(r), holdout=r.grid.box[None]) for r in labelled]
 
 
-def _held_out(
-    grounds: Sequence[Ground], settings: TrainSettings, *, others: Sequence[Ground]
-) -> list[FloatArray]:
-    """The ground of each raster that no chip may show, ``float64[M, 4]`` in its own pixels."""
-    grids = [ground.raster.grid for ground in grounds]
+def _hold_out(
+    rasters: Sequence[LabelledRaster],
+    settings: TrainSettings,
+    *,
+    validation: Sequence[TrainingRaster],
+) -> list[TrainingRaster]:
+    """Return the rasters with their holdout: an area, that of named rasters, or random blocks."""
+    grids = [raster.grid for raster in rasters]
+    overlapping = [no_boxes() for _ in rasters]
     if settings.val_area is not None:
         area, crs = read_area(settings.val_area)
         dense = densified(np.array([area], dtype=object), crs)
-        held = [boxes_over(dense, crs, grid) for grid in grids]
-        if not any(map(len, held)):
+        holdout = [boxes_over(dense, crs, grid) for grid in grids]
+        if not any(map(len, holdout)):
             raise InputError(
-                f"--val-area {settings.val_area} touches none of the {len(grids)} rasters; "
+                f"`val_area` {settings.val_area} touches none of the {len(grids)} rasters; "
                 f"expected polygons on them"
             )
-        return held
-    if others:
-        named = [ground.raster.grid for ground in others]
-        whole = [grid.box[None] for grid in named]
-        return held_elsewhere([*grids, *named], [*[_NOTHING] * len(grids), *whole])[: len(grids)]
-    boxes = [ground.shown[ground.is_seen] for ground in grounds]
-    return hold_out_blocks(
-        grids, boxes, share=settings.val_share, seed=settings.seed, least_px=2 * settings.chip_px
-    )
-
-
-def _ground(raster: LabelledRaster) -> Ground:
-    """A raster with its objects, nothing of it held out."""
-    return Ground(raster.raster, raster.boxes, raster.class_ids, _NOTHING, raster.gsd_m)
-
-
-def _gsd_m(raster: Raster) -> float:
-    if raster.grid.gsd_m is None:
-        raise GeoreferenceError(f"{raster.path}: training needs a CRS; name it with --src-crs")
-    return raster.grid.gsd_m
+    elif validation:
+        named = [raster.grid for raster in validation]
+        named_holdout = [raster.holdout for raster in validation]
+        holdout = find_overlapping_holdout([*grids, *named], [*overlapping, *named_holdout])
+        holdout = holdout[: len(grids)]
+    else:
+        training_rasters = [TrainingRaster(**vars(raster)) for raster in rasters]
+        holdout = hold_out_blocks(
+            grids,
+            [raster.clipped_boxes[raster.is_visible] for raster in training_rasters],
+            fraction=settings.val_share,
+            seed=settings.seed,
+            min_block_px=2 * settings.chip_px,
+        )
+    if not validation:
+        overlapping = find_overlapping_holdout(grids, holdout)
+    return [
+        TrainingRaster(**vars(raster), holdout=own, overlapping_holdout=other)
+        for raster, own, other in zip(rasters, holdout, overlapping, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The state of a training on disk."""
+"""Checkpoints: the state of a training on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geodetect.errors import InputError, OutputError
 from geodetect.io.atomic import write_atomically
 
 # what the unpickler raises on bytes that are no checkpoint
-_UNREADABLE = (
+_UNPICKLING_ERRORS = (
     OSError,
     RuntimeError,
     EOFError,
@@ -28,36 +28,36 @@ _UNREADABLE = (
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the one before stays whole until the new one is.
+    """Write a checkpoint; it replaces the one before only when it is complete.
 
     Args:
-        path: The file.
+        path: File to write.
         state: Tensors, numbers, texts, and dicts and lists of them.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     try:
         with write_atomically(path, overwrite=True) as temporary, temporary.open("wb") as file:
             torch.save(dict(state), file)
     except (OSError, RuntimeError) as error:
         raise OutputError(
-            f"{path}: the checkpoint cannot be written ({error}); the one before is unharmed, go "
-            f"on from it with --resume"
+            f"{path}: the checkpoint cannot be written ({error}); the one before is intact, set "
+            f"`resume` to continue from it"
         ) from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read a checkpoint. It holds numbers and text only: reading one can never run code.
+    """Read a checkpoint. It holds numbers and text only: reading it cannot run code.
 
     Raises:
-        InputError: There is none, or it is damaged.
+        InputError: There is no checkpoint, or it is damaged.
     """
     if not path.is_file():
-        raise InputError(f"--resume: there is no checkpoint {path}; start without --resume")
+        raise InputError(f"there is no checkpoint {path}; start without `resume`")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except _UNPICKLING_ERRORS as error:
         raise _unreadable(path, str(error).partition(". ")[0]) from error
     if not isinstance(state, dict) or "settings" not in state:
         raise _unreadable(path, "it is no checkpoint of a training")
@@ -65,4 +65,4 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, reason: str) -> InputError:
-    return InputError(f"--resume: {path} cannot be read ({reason}); start without --resume")
+    return InputError(f"checkpoint {path} cannot be read ({reason}); start without `resume`")

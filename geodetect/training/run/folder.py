@@ -1,4 +1,4 @@
-"""The folder of a training: what it learns from, how it goes, and where it goes on."""
+"""Run folder of a training: metrics, split, label check and checkpoint."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLUMNS = (
     "val_precision",
     "val_recall",
 )
-PAGE_FILES = (  # that ``reporting.training_page`` adds
+PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
     "index.html",
     "loss.png",
     "validation.png",
@@ -52,8 +52,8 @@ PAGE_FILES = (  # that ``reporting.training_page`` adds
     "false-positives.png",
 )
 TENSORBOARD = "events.out.tfevents.*"
-# what a new training in place of another removes; all else in a folder stays
-OWN_FILES = (
+# files of an earlier training, which a new one removes; all others stay
+RUN_FILES = (
     CHECKPOINT,
     METRICS,
     SPLIT,
@@ -67,7 +67,7 @@ DIGITS = 6
 
 
 class MetricsLog:
-    """How a training goes, as a CSV file that grows by a row every few seconds.
+    """Metrics of a training, as a CSV file that grows by a row every few seconds.
 
     Args:
         path: The file.
@@ -76,35 +76,35 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self) -> None:
-        """Make the file with its header."""
-        with _writes(self.path):
-            self.path.write_text(_line(COLUMNS), encoding="utf-8")
+    def create(self) -> None:
+        """Create the file with its header."""
+        with _output_errors(self.path):
+            self.path.write_text(_csv_line(COLUMNS), encoding="utf-8")
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add a row; columns that are missing or no number stay empty.
+        """Append a row; columns that are missing or not finite stay empty.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
-        values = [_text(row.get(name, math.nan)) for name in COLUMNS]
-        with _writes(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(values))
+        values = [_format(row.get(name, math.nan)) for name in COLUMNS]
+        with _output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(_csv_line(values))
 
-    def cut(self, step: int) -> None:
-        """Drop the rows of later steps, which a training that goes on will write again.
+    def truncate(self, step: int) -> None:
+        """Drop the rows of later steps, which a resumed training will write again.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
-        with _writes(self.path):
+        with _output_errors(self.path):
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-            kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
+            lines = [line for line in lines if line.endswith("\n") and _step(line) <= step]
             with write_atomically(self.path, overwrite=True) as temporary:
-                temporary.write_text(_line(COLUMNS) + "".join(kept), encoding="utf-8")
+                temporary.write_text(_csv_line(COLUMNS) + "".join(lines), encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:
-        """All rows, with NaN for what is empty."""
+        """Read all rows, with NaN for empty columns."""
         with self.path.open(newline="", encoding="utf-8") as file:
             return [
                 {name: float(value) if value else math.nan for name, value in row.items()}
@@ -113,8 +113,15 @@ class MetricsLog:
 
 
 @dataclass
-class Window:
-    """Sums since the last row of the metrics."""
+class IntervalSums:
+    """Sums over the steps since the last row of the metrics.
+
+    Args:
+        steps: Number of steps.
+        class_loss: Sum of their class losses.
+        box_loss: Sum of their box losses.
+        seconds: Sum of their durations.
+    """
 
     steps: int = 0
     class_loss: float = 0.0
@@ -122,26 +129,28 @@ class Window:
     seconds: float = 0.0
 
     def add(self, class_loss: float, box_loss: float, *, seconds: float) -> None:
-        """Count a step."""
+        """Add a step."""
         self.steps += 1
         self.class_loss += class_loss
         self.box_loss += box_loss
         self.seconds += seconds
 
-    def figures(self, batch_size: int) -> dict[str, float]:
-        """Means as columns of the metrics; nothing before the first step."""
+    def means(self, batch_size: int) -> dict[str, float]:
+        """Return means as columns of the metrics; nothing before the first step."""
         if not self.steps:
             return {}
-        classes, boxes = self.class_loss / self.steps, self.box_loss / self.steps
-        speed = self.steps * batch_size / max(self.seconds, 1e-9)
+        class_loss, box_loss = self.class_loss / self.steps, self.box_loss / self.steps
         return {
-            "loss": classes + boxes, "class_loss": classes, "box_loss": boxes, "chips_per_s": speed
-        }  # fmt: skip
+            "loss": class_loss + box_loss,
+            "class_loss": class_loss,
+            "box_loss": box_loss,
+            "chips_per_s": self.steps * batch_size / max(self.seconds, 1e-9),
+        }
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one training.
+    """Folder of one training.
 
     Args:
         path: The folder.
@@ -150,102 +159,99 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def beside(cls, output: Path) -> RunFolder:
-        """The usual folder of the training of a model file."""
-        return cls(output.with_name(f"{output.stem}_run"))
+    def from_model_path(cls, path: Path) -> RunFolder:
+        """Return the default run folder of a model file, beside it."""
+        return cls(path.with_name(f"{path.stem}_run"))
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training goes on."""
+        """Checkpoint file."""
         return self.path / CHECKPOINT
 
     @property
     def metrics(self) -> MetricsLog:
-        """How it goes."""
+        """Metrics file."""
         return MetricsLog(self.path / METRICS)
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
-        """See whether a training can use the folder, and loses nothing by it.
+        """Check that a training can use the folder, and that no files get lost.
 
         Raises:
-            InputError: There is nothing to go on from.
-            OutputError: The folder cannot be made, or holds something.
+            InputError: There is no checkpoint to resume from.
+            OutputError: The folder cannot be created, or holds files.
         """
         if resume:
             if not self.checkpoint.is_file():
                 raise InputError(
-                    f"--resume: there is no checkpoint {self.checkpoint}; start without --resume"
+                    f"there is no checkpoint {self.checkpoint}; start without `resume`"
                 )
             return
         check_folder(self.path)
         if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{self.path} is no folder; choose another --run-dir")
+            raise OutputError(f"{self.path} is no folder; choose another `run_dir`")
         if overwrite or not self.path.exists() or not any(self.path.iterdir()):
             return
         if self.checkpoint.exists():
             raise OutputError(
-                f"{self.path} holds a training that is not finished; go on from it with --resume, "
-                f"or start again with --overwrite"
+                f"{self.path} holds a training that is not finished; set `resume` to continue it, "
+                f"or `overwrite` to start again"
             )
         raise OutputError(
-            f"the run folder {self.path} already holds files; replace those of an earlier training "
-            f"with --overwrite, or choose another --run-dir"
+            f"the run folder {self.path} already holds files; set `overwrite` to replace those of "
+            f"an earlier training, or choose another `run_dir`"
         )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other trainings from the folder while the block lasts.
+    def lock(self) -> Iterator[None]:
+        """Lock the folder against other trainings during a ``with`` block.
 
         Raises:
             InputError: Another training is using it.
-            OutputError: No lock can be made beside it.
+            OutputError: The lock file beside it cannot be created.
         """
         lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), blocking=False)
-        with _writes(Path(lock.lock_file)):
+        with _output_errors(Path(lock.lock_file)):
             try:
                 lock.acquire()
             except Timeout as error:
                 raise InputError(
                     f"{self.path} is in use by another training; wait for it, or choose another "
-                    f"--run-dir"
+                    f"`run_dir`"
                 ) from error
         try:
             yield
         finally:
             release(lock)
 
-    def tidy(self) -> None:
-        """Remove what a process that was killed had only begun to write."""
-        for begun in self.path.glob(f"{PREFIX}*{SUFFIX}"):
-            shutil.rmtree(begun, ignore_errors=True)
+    def remove_temporary_files(self) -> None:
+        """Remove incomplete files of a process that was killed."""
+        for path in self.path.glob(f"{PREFIX}*{SUFFIX}"):
+            shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
-    def made(self) -> Iterator[Path]:
-        """A folder to fill, which becomes the run folder when the block ends well.
+    def create(self) -> Iterator[Path]:
+        """Yield a temporary folder to fill, which becomes the run folder when the block succeeds.
 
         Files of an earlier training in the run folder are removed, others stay.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: The folder cannot be created.
         """
         temporary = self.path.with_name(f"{PREFIX}{uuid4().hex}{SUFFIX}")
         try:
-            with _writes(self.path):
+            with _output_errors(self.path):
                 temporary.mkdir()
                 yield temporary
-                self._take(temporary)
+                if not self.path.exists():
+                    temporary.rename(self.path)
+                    return
+                if self.metrics.path.exists():  # else they are not of a training
+                    for file in [file for name in RUN_FILES for file in self.path.glob(name)]:
+                        file.unlink(missing_ok=True)
+                for file in temporary.iterdir():
+                    file.replace(self.path / file.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-    def _take(self, temporary: Path) -> None:
-        if not self.path.exists():
-            temporary.rename(self.path)
-            return
-        if self.metrics.path.exists():  # else they are not of a training
-            for file in [file for name in OWN_FILES for file in self.path.glob(name)]:
-                file.unlink(missing_ok=True)
-        for file in temporary.iterdir():
-            file.replace(self.path / file.name)
 
 
 def write_settings(
@@ -254,7 +260,7 @@ def write_settings(
     """Write what repeats a training as TOML.
 
     Args:
-        path: The file.
+        path: File to write.
         settings: Settings of the training.
         sources: Its rasters and labels.
     """
@@ -262,38 +268,39 @@ def write_settings(
         name: [str(paths)] if isinstance(paths, str | os.PathLike) else list(map(str, paths))
         for name, paths in sources.items()
     }
-    with _writes(path):
+    with _output_errors(path):
         path.write_text(to_toml(values | settings.stated_values()), encoding="utf-8")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Plain values as JSON."""
-    with _writes(path):
+    """Write values as JSON."""
+    with _output_errors(path):
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 @contextmanager
-def _writes(path: Path) -> Iterator[None]:
+def _output_errors(path: Path) -> Iterator[None]:
+    """Raise ``OutputError`` where the system raises an error of its own."""
     try:
         yield
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
-def _line(values: Any) -> str:
+def _csv_line(values: Any) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
 
 
-def _text(value: float) -> str:
+def _format(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.{DIGITS}g}" if math.isfinite(value) else ""
 
 
 def _step(line: str) -> float:
-    """The step of a row; a row that is none belongs to no step that was reached."""
+    """Return the step of a line; infinity if the line is damaged."""
     try:
         return float(line.partition(",")[0])
     except ValueError:

@@ -1,39 +1,51 @@
-"""What a training did, for summaries."""
+"""Summary of a training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from geodetect.model.card import ModelCard
 
-@dataclass
+
+@dataclass(frozen=True)
 class TrainingSummary:
-    """What a training did; filled by ``train``.
+    """Summary of a training and the model it made.
 
     Args:
+        output: The model file.
+        card: Card of the model.
         run_dir: The run folder.
-        steps: Steps done.
-        seconds: Time of the training as ``minutes`` counts it.
+        steps: Steps of the training.
+        seconds: Time of the training as the setting ``minutes`` counts it.
         lr: Peak learning rate.
-        validations: How often the ground held out was looked at.
-        kept: ``best`` or ``last``: which state the model file holds.
-        kept_step: Steps that led to it.
-        best_ap50: The best average precision (AP50) on the ground held out; None: not measured.
-        stopped_early: Whether it ended because nothing got better.
-        left_out: Rasters that could not be read, wholly or in places, with the reason, by path.
+        validations: Number of validations.
+        kept: ``best`` or ``last``: the state in the model file.
+        kept_step: Step of that state.
+        best_ap50: Best average precision (AP50) on the holdout; None: not validated.
+        stopped_early: True if the training ended because AP50 did not improve any more.
+        unreadable: Rasters that could not be read, in full or in part, with the reason, by path.
     """
 
-    run_dir: str = ""
-    steps: int = 0
-    seconds: float = 0.0
-    lr: float = 0.0
-    validations: int = 0
-    kept: str = "last"
-    kept_step: int = 0
-    best_ap50: float | None = None
-    stopped_early: bool = False
-    left_out: dict[str, str] = field(default_factory=dict)
+    output: Path
+    card: ModelCard
+    run_dir: Path
+    steps: int
+    seconds: float
+    lr: float
+    validations: int
+    kept: str
+    kept_step: int
+    best_ap50: float | None
+    stopped_early: bool
+    unreadable: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return vars(self) | {"seconds": round(self.seconds, 1)}
+        """Return the summary for JSON."""
+        return vars(self) | {
+            "output": str(self.output),
+            "card": self.card.model_dump(mode="json"),
+            "run_dir": str(self.run_dir),
+            "seconds": round(self.seconds, 1),
+        }

@@ -1,4 +1,4 @@
-"""The metrics of a training for TensorBoard, as files in the run folder."""
+"""Metrics of a training for TensorBoard, as files in the run folder."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from geodetect.errors import MissingDependencyError
 
 
 class TensorBoardLog:
-    """The figures of ``metrics.csv`` as curves over the steps, under the names of its columns.
+    """The columns of ``metrics.csv`` as curves over the steps, under the same names.
 
-    Show them with ``tensorboard --logdir FOLDER``.
+    Show them with ``tensorboard`` and its option ``logdir``.
 
     Args:
         folder: An existing folder, where a file ``events.out.tfevents.*`` is made.
-        step: Steps done; TensorBoard shows no figures of later steps from earlier files.
+        step: Steps completed; TensorBoard hides later steps in earlier files.
 
     Raises:
         MissingDependencyError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, *, step: int = 0) -> None:
-        self._writer = load_writer()(str(folder), purge_step=step + 1)
+        self._writer = load_summary_writer()(str(folder), purge_step=step + 1)
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add the figures of a step, on disk at once.
+        """Add the metrics of a step and flush them to disk.
 
         Args:
-            row: The step and other columns of the metrics; those that are no number are left out.
+            row: The step and other columns of ``metrics.csv``; values that are not finite are left
+                out.
         """
         for name, value in row.items():
             if name != "step" and math.isfinite(value):
@@ -42,8 +43,8 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def load_writer() -> Any:
-    """PyTorch's class that writes files for TensorBoard.
+def load_summary_writer() -> Any:
+    """Import PyTorch's ``SummaryWriter``.
 
     Raises:
         MissingDependencyError: TensorBoard is not installed.
@@ -52,7 +53,7 @@ def load_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingDependencyError(
-            f"--tensorboard needs TensorBoard ({error}); install it with: "
+            f"`tensorboard` needs TensorBoard ({error}); install it with: "
             f"pip install 'geodetect[tensorboard]'"
         ) from error
     return SummaryWriter

@@ -1,4 +1,4 @@
-"""How good a new model is on the ground that was held out."""
+"""Validation of a detector on the holdout of labelled rasters."""
 
 from __future__ import annotations
 
@@ -35,72 +35,96 @@ from geodetect.io.vector.qgis_style import TRUE_POSITIVE, Symbol, score_qml, sin
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
-from geodetect.training.data.chip_sampler import Ground
+from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-LEAST_CONF = 0.05
+MIN_SCORE = 0.05
 FILE_NAME = "validation.gpkg"
 SCORE_DECIMALS = 4
-IGNORED_SHARE = 0.5
+IGNORED_FRACTION = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Validation:
-    """What was measured.
+class RasterObjects:
+    """Predictions or ground truth on one raster.
 
     Args:
-        conf: The calibrated score that should have the highest F1 at an IoU of 0.5, see
-            ``bagged_f1_threshold``; the detector's own threshold when no object was found.
+        raster: The raster.
+        grid: Grid whose pixels the boxes are in.
+        objects: In ``canonical_order``; ground truth has scores of 1.
+        classes: Class names.
+    """
+
+    raster: Raster
+    grid: Grid
+    objects: Detections
+    classes: tuple[str, ...]
+
+    def for_matching(self, scene: int) -> FloatArray:
+        """Return boxes in pixels of the raster, apart from other scenes and classes."""
+        boxes = self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
+        return offset_boxes(boxes, self.objects.labels, scene=scene)
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationResult:
+    """Predictions on the holdout, matched with the ground truth.
+
+    Args:
+        conf: The calibrated score threshold that should have the highest F1 at an IoU of 0.5, see
+            ``bagged_f1_threshold``; the detector's own threshold if there are no predictions.
         metrics: Figures by name: ``objects, ap50, ap50_95``; ``f1, precision, recall`` at that
-            threshold; ``ece``, the expected calibration error of scores from ``LEAST_CONF`` up, and
-            ``ece_uncalibrated``, that of the network's own if they were calibrated here. All
-            classes together, and ``ap50 NAME`` of each class if there are several. Figures that are
-            not defined are left out.
-        calibration: Makes the network's scores shares of right detections; None: too few
-            detections to tell.
-        found: The detections of each raster with held-out ground, with the network's own scores.
-        wanted: The objects of each of these rasters.
-        matches: All detections, in this order, matched with all objects at an IoU of 0.5, by
+            threshold; ``ece``, the expected calibration error of scores from ``MIN_SCORE`` up, and
+            ``ece_uncalibrated``, that of the raw scores if they were calibrated here. All classes
+            together, and ``ap50 NAME`` of each class if there are several. Undefined figures are
+            left out.
+        calibration: Makes precision out of raw scores; None: too few predictions to fit it.
+        predictions: Predictions on each raster with a holdout, with raw scores.
+        truth: Ground truth on each of these rasters.
+        matches: All predictions, in this order, matched with all objects at an IoU of 0.5, by
             calibrated scores.
     """
 
     conf: float
     metrics: dict[str, float]
     calibration: Calibration | None
-    found: tuple[Sheet, ...]
-    wanted: tuple[Sheet, ...]
+    predictions: tuple[RasterObjects, ...]
+    truth: tuple[RasterObjects, ...]
     matches: Matches
 
-    @cached_property
-    def detections(self) -> gpd.GeoDataFrame:
-        """All detections from ``LEAST_CONF`` up.
+    def add_to_card(self, card: ModelCard) -> ModelCard:
+        """Return the card with calibration, score threshold and metrics of this validation."""
+        return card.model_copy(
+            update={"calibration": self.calibration, "conf": self.conf, "metrics": self.metrics}
+        )
 
-        Returns:
-            The detection table in the CRS of the first raster, with ``correct`` (whether an object
-            was found at an IoU of 0.5), ``raw_score`` (the network's own, before calibration) and
-            ``source`` (where the raster is).
+    @cached_property
+    def prediction_table(self) -> gpd.GeoDataFrame:
+        """Predictions from a score of ``MIN_SCORE`` up, as a detection table.
+
+        Its CRS is that of the first raster. Further columns: ``tp`` (true positive at an IoU of
+        0.5), ``raw_score`` (before calibration) and ``source`` (path of the raster).
         """
-        table = _on_one_map(self.found)
+        table = _layer_table(self.predictions)
         return table.assign(
             score=self.matches.scores.round(SCORE_DECIMALS),
-            correct=self.matches.correct,
+            tp=self.matches.correct,
             raw_score=table["score"],
         )
 
     @cached_property
-    def truth(self) -> gpd.GeoDataFrame:
-        """The objects that should have been found.
+    def truth_table(self) -> gpd.GeoDataFrame:
+        """Ground truth with the columns of a detection table, in the same CRS.
 
-        Returns:
-            The columns of the detection table, with ``found_score`` (the calibrated score of the
-            detection that found it; NaN: none did) and ``source``, on the map of ``detections``.
+        Further columns: ``matched_score`` (calibrated score of the matched prediction; NaN: a false
+        negative) and ``source``.
         """
-        table = _on_one_map(self.wanted).drop(columns=["score", "truncated"])
-        scores = np.append(self.matches.scores, np.nan)  # -1, not found, picks the last
-        found = scores[self.matches.prediction_of].round(SCORE_DECIMALS)
-        return table.assign(found_score=found)
+        table = _layer_table(self.truth).drop(columns=["score", "truncated"])
+        scores = np.append(self.matches.scores, np.nan)  # row -1 stands for no prediction
+        matched_scores = scores[self.matches.prediction_of].round(SCORE_DECIMALS)
+        return table.assign(matched_score=matched_scores)
 
-    def save(self, run_dir: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    def write(self, run_dir: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
         """Write ``validation.gpkg`` with the layers ``detections`` and ``truth``.
 
         Args:
@@ -111,169 +135,130 @@ class Validation:
             OutputError: It cannot be written.
         """
         layers = [
-            Layer("detections", self.detections, score_qml()),
-            Layer("truth", self.truth, single_qml(Symbol(TRUE_POSITIVE))),
+            Layer("detections", self.prediction_table, score_qml()),
+            Layer("truth", self.truth_table, single_qml(Symbol(TRUE_POSITIVE))),
         ]
         return write_layers(layers, Path(run_dir) / FILE_NAME, overwrite=overwrite)
 
 
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """Detections or objects on one raster.
+def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> ValidationResult | None:
+    """Run a detector on the holdout and compare its predictions with the labels.
+
+    Objects and predictions count if their centre is held out. Scores are calibrated on the same
+    holdout, unless the card of the detector has a calibration already: then that one is used.
 
     Args:
-        raster: The raster.
-        grid: Pixels that the boxes are in.
-        objects: In the order of the detection table.
-        classes: Names of the labels.
-    """
-
-    raster: Raster
-    grid: Grid
-    objects: Detections
-    classes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, ground: Ground, grid: Grid, objects: Detections, card: ModelCard) -> Sheet:
-        """Objects of a ground, put in order."""
-        return cls(ground.raster, grid, objects[canonical_order(objects)], card.classes)
-
-    def apart(self, number: int) -> FloatArray:
-        """Boxes in the raster's own pixels, moved to a place that only their class has."""
-        boxes = self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
-        return offset_boxes(boxes, self.objects.labels, scene=number)
-
-    def on_map(self) -> RasterDetections:
-        """The same on the map."""
-        return RasterDetections.of(
-            self.objects, self.grid, classes=self.classes, raster=self.raster.name
-        )
-
-
-def validate(detector: Detector, grounds: Sequence[Ground]) -> Validation | None:
-    """Detect on all held-out ground and compare with its labels.
-
-    Objects and detections count when their centre is held out. Scores are calibrated on that same
-    ground, unless the card of the detector has a calibration already: then that one is measured.
-
-    Args:
-        detector: Gives scores down to ``LEAST_CONF``.
-        grounds: Rasters with objects; those without held-out ground are passed over.
+        detector: Detector with scores down to ``MIN_SCORE``.
+        rasters: Labelled rasters; those without a holdout are skipped.
 
     Returns:
-        None when no object is held out.
+        None if no object is held out.
     """
-    held = [ground for ground in grounds if len(ground.held_out)]
-    wanted = tuple(_wanted(ground, detector.card) for ground in held)
-    truth = np.concatenate([np.empty((0, 4)), *(one.apart(n) for n, one in enumerate(wanted))])
-    if not len(truth):
-        return None
-    found = tuple(_found(ground, detector) for ground in held)
-    boxes = np.concatenate([one.apart(n) for n, one in enumerate(found)])
-    raw, labels = (
-        np.concatenate([getattr(one.objects, name) for one in found])
-        for name in ("scores", "labels")
+    rasters = [raster for raster in rasters if len(raster.holdout)]
+    card = detector.card
+    truth = tuple(_holdout_truth(raster, card) for raster in rasters)
+    truth_boxes = np.concatenate(
+        [np.empty((0, 4)), *(t.for_matching(scene) for scene, t in enumerate(truth))]
     )
-    correct = match_boxes_at(boxes, raw, truth, ious=[0.5])[0].correct
-    calibration = detector.card.calibration
-    scores, before = raw.astype(np.float64), math.nan
+    if not len(truth_boxes):
+        return None
+    predictions = tuple(_predict_holdout(raster, detector) for raster in rasters)
+    boxes = np.concatenate([p.for_matching(scene) for scene, p in enumerate(predictions)])
+    raw_scores = np.concatenate([p.objects.scores for p in predictions])
+    labels = np.concatenate([p.objects.labels for p in predictions])
+    is_correct = match_boxes_at(boxes, raw_scores, truth_boxes, ious=[0.5])[0].correct
+    calibration = card.calibration
+    scores, raw_ece = raw_scores.astype(np.float64), math.nan
     if calibration is None:
-        classes = len(detector.card.classes)
-        calibration = fit_calibration(scores, labels, correct, classes=classes)
-        before = _expected_error(scores, correct) if calibration is not None else math.nan
+        calibration = fit_calibration(scores, labels, is_correct, classes=len(card.classes))
+        if calibration is not None:
+            raw_ece = reliability(scores, is_correct, least=MIN_SCORE).expected_calibration_error
         scores = apply_calibration(scores, labels, calibration)
-    by_iou = match_boxes_at(boxes, scores, truth, ious=COCO_IOUS)
-    curve = precision_recall_curve(by_iou[0])
-    conf = round(bagged_f1_threshold(curve, least=calibrated_score(LEAST_CONF, calibration)), 4)
-    conf = detector.card.conf if math.isnan(conf) else conf
+    matches_by_iou = match_boxes_at(boxes, scores, truth_boxes, ious=COCO_IOUS)
+    curve = precision_recall_curve(matches_by_iou[0])
+    conf = round(bagged_f1_threshold(curve, least=calibrated_score(MIN_SCORE, calibration)), 4)
+    conf = card.conf if math.isnan(conf) else conf
     point = curve.at(conf)
-    ap = [average_precision(matches) for matches in by_iou]
+    ap = [average_precision(matches) for matches in matches_by_iou]
+    truth_labels = np.concatenate([t.objects.labels for t in truth])
     metrics = {
-        "objects": float(len(truth)),
+        "objects": float(len(truth_boxes)),
         "ap50": ap[0],
         "ap50_95": float(np.mean(ap)),
         "f1": point.f1,
         "precision": point.precision,
         "recall": point.recall,
-        "ece": _expected_error(scores, correct),
-        "ece_uncalibrated": before,
-        **_by_class(by_iou[0], labels, wanted),
+        "ece": reliability(scores, is_correct, least=MIN_SCORE).expected_calibration_error,
+        "ece_uncalibrated": raw_ece,
+        **_ap50_by_class(matches_by_iou[0], labels, truth_labels, card.classes),
     }
-    return Validation(
+    return ValidationResult(
         conf=conf,
         metrics={name: round(v, 4) for name, v in metrics.items() if math.isfinite(v)},
         calibration=calibration,
-        found=found,
-        wanted=wanted,
-        matches=by_iou[0],
+        predictions=predictions,
+        truth=truth,
+        matches=matches_by_iou[0],
     )
 
 
-def calibrated(card: ModelCard, validation: Validation) -> ModelCard:
-    """The card with what a validation found: calibration, threshold and metrics."""
-    return card.model_copy(
-        update={
-            "calibration": validation.calibration,
-            "conf": validation.conf,
-            "metrics": validation.metrics,
-        }
-    )
+def _holdout_truth(labelled: TrainingRaster, card: ModelCard) -> RasterObjects:
+    rows = labelled.is_held_out
+    boxes = labelled.clipped_boxes[rows]
+    truth = Detections.of(boxes, np.ones(len(boxes)), labelled.class_ids[rows])
+    truth = truth[canonical_order(truth)]
+    return RasterObjects(labelled.raster, labelled.grid, truth, card.classes)
 
 
-def _wanted(ground: Ground, card: ModelCard) -> Sheet:
-    held = ground.measured
-    boxes = ground.shown[held]
-    objects = Detections.of(boxes, np.ones(len(boxes)), ground.labels[held])
-    return Sheet.of(ground, ground.raster.grid, objects, card)
+def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObjects:
+    settings = PredictSettings(conf=MIN_SCORE)
+    area = shapely.union_all(shapely.box(*labelled.holdout.T))
+    plan = plan_grid(labelled.raster, detector.card, settings, area=area)
+    predictions = detect_raster(plan, detector, settings=settings, keep=None, tally=RunSummary())
+    boxes = predictions.boxes / np.tile(labelled.grid.scale_to(plan.grid), 2)
+    predictions = predictions[~_are_on_ignored_objects(boxes, labelled)]
+    predictions = predictions[canonical_order(predictions)]
+    return RasterObjects(labelled.raster, plan.grid, predictions, detector.card.classes)
 
 
-def _found(ground: Ground, detector: Detector) -> Sheet:
-    settings = PredictSettings(conf=LEAST_CONF)
-    area = shapely.union_all(shapely.box(*ground.held_out.T))
-    plan = plan_grid(ground.raster, detector.card, settings, area=area)
-    found = detect_raster(plan, detector, settings=settings, keep=None, tally=RunSummary())
-    scale = np.tile(ground.raster.grid.scale_to(plan.grid), 2)
-    found = found[~_are_on_cut_objects(found.boxes / scale, ground)]
-    return Sheet.of(ground, plan.grid, found, detector.card)
+def _are_on_ignored_objects(boxes: FloatArray, labelled: TrainingRaster) -> BoolArray:
+    """Return a mask of the boxes of which at least half lies on an object that is hardly visible.
 
-
-def _are_on_cut_objects(boxes: FloatArray, ground: Ground) -> BoolArray:
-    """Whether at least half of each lies on an object of which the raster shows too little.
-
-    They are neither right nor wrong, as COCO counts what lies on regions that are to be ignored.
+    They are neither true nor false positives, like detections on ignored regions in COCO.
     """
-    cut = ground.shown[~ground.is_seen]
-    rows, objects = box_ops.overlap_pairs(boxes, cut).T
-    covered = box_ops.intersection(boxes[rows], cut[objects]) >= IGNORED_SHARE * box_ops.area(
-        boxes[rows]
-    )
-    return np.bincount(rows[covered], minlength=len(boxes)) > 0
+    ignored = labelled.clipped_boxes[~labelled.is_visible]
+    rows, objects = box_ops.overlap_pairs(boxes, ignored).T
+    shared = box_ops.intersection(boxes[rows], ignored[objects])
+    is_covered = shared >= IGNORED_FRACTION * box_ops.area(boxes[rows])
+    return np.bincount(rows[is_covered], minlength=len(boxes)) > 0
 
 
-def _expected_error(scores: FloatArray, correct: BoolArray) -> float:
-    return reliability(scores, correct, least=LEAST_CONF).expected_calibration_error
-
-
-def _by_class(matches: Matches, labels: IntArray, wanted: Sequence[Sheet]) -> dict[str, float]:
-    """The average precision of each class; nothing where there is only one."""
-    classes = wanted[0].classes
+def _ap50_by_class(
+    matches: Matches, labels: IntArray, truth_labels: IntArray, classes: Sequence[str]
+) -> dict[str, float]:
+    """Return the average precision of each class; nothing if there is only one."""
     if len(classes) == 1:
         return {}
-    truth_labels = np.concatenate([one.objects.labels for one in wanted])
-    figures = {}
+    metrics = {}
     for label, name in enumerate(classes):
-        own, count = labels == label, int((truth_labels == label).sum())
-        one = Matches(matches.truth_of[own], matches.iou[own], matches.scores[own], count, 0.5)
-        figures[f"ap50 {name}"] = average_precision(one)
-    return figures
+        rows, n_truth = labels == label, int((truth_labels == label).sum())
+        of_class = Matches(
+            matches.truth_of[rows], matches.iou[rows], matches.scores[rows], n_truth, 0.5
+        )
+        metrics[f"ap50 {name}"] = average_precision(of_class)
+    return metrics
 
 
-def _on_one_map(sheets: Sequence[Sheet]) -> gpd.GeoDataFrame:
-    table = DetectionLayer(tuple(one.on_map() for one in sheets)).table()
-    sources = [_source(one.raster.path) for one in sheets for _ in range(len(one.objects))]
+def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:
+    table = DetectionLayer(
+        tuple(
+            RasterDetections.of(p.objects, p.grid, classes=p.classes, raster=p.raster.name)
+            for p in layer
+        )
+    ).table()
+    sources = [
+        str(Path(path).resolve()) if Path(path).exists() else path  # not relative to this folder
+        for path, count in ((p.raster.path, len(p.objects)) for p in layer)
+        for _ in range(count)
+    ]
     return table.assign(source=np.array(sources, dtype=str).astype(object))
-
-
-def _source(path: str) -> str:
-    """Where a raster is, wherever it is looked for from."""
-    return str(Path(path).resolve()) if Path(path).exists() else path

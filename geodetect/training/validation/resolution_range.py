@@ -1,4 +1,4 @@
-"""How coarse imagery may be for a model: held-out ground, looked at through blurred glasses."""
+"""Coarsest ground resolution that a model works on: validation on ever coarser imagery."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from geodetect.assessment.evaluate.precision_recall import precision_recall_curv
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.training.data.augmentation import coarsen
-from geodetect.training.validation.metrics import Validation
+from geodetect.training.validation.metrics import ValidationResult
 from geodetect.types import BoolArray, UInt8Array
 
-FACTORS = (1.5, 2.0, 2.5, 3.0)  # of the pixel size; further is what ``predict`` refuses
-LEAST_SHARE = 0.95  # of the F1 on imagery as it is
+FACTORS = (1.5, 2.0, 2.5, 3.0)  # of the pixel size; ``predict`` refuses much coarser rasters
+MIN_F1_FRACTION = 0.95  # of the F1 on imagery as it is
 
-Measure = Callable[[float], Validation | None]  # on imagery so many times coarser
+ValidateAtFactor = Callable[[float], ValidationResult | None]
 
 
-class CoarserImagery:
-    """A detector that sees imagery as if its pixels were larger: shrunk, and enlarged again.
+class CoarseImageryDetector:
+    """Detector that sees imagery as if its pixels were larger: shrunk, and enlarged again.
 
-    That is what ``predict`` makes of coarser rasters, which it reads at the model's resolution.
+    ``predict`` does the same to coarser rasters, which it reads at the model's resolution.
 
     Args:
-        detector: What looks at it.
-        factor: How many times larger the pixels are than those of the images.
+        detector: Detector to run on the coarse imagery.
+        factor: Pixel size to imitate over that of the imagery.
     """
 
     def __init__(self, detector: Detector, factor: float) -> None:
@@ -36,30 +36,30 @@ class CoarserImagery:
         self._factor = factor
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> Sequence[Detections]:
-        """See ``Detector``."""
-        blurred = [coarsen(torch.from_numpy(image), self._factor).numpy() for image in pixels]
-        return self._detector(np.stack(blurred) * valid[:, None], valid)
+        """Run the detector, see ``Detector``."""
+        coarse = [coarsen(torch.from_numpy(image), self._factor).numpy() for image in pixels]
+        return self._detector(np.stack(coarse) * valid[:, None], valid)
 
 
-def coarsest_factor(measured: Validation, measure: Measure) -> float:
-    """How many times coarser imagery may be before F1 falls by more than a twentieth.
+def coarsest_factor(result: ValidationResult, validate_at: ValidateAtFactor) -> float:
+    """Return how many times coarser imagery may be before F1 falls by more than a twentieth.
 
     Args:
-        measured: On imagery as it is.
-        measure: Measures on coarser imagery, at the same threshold and calibration.
+        result: Validation on imagery as it is.
+        validate_at: Validates on imagery that is a factor coarser, at the same calibration.
 
     Returns:
-        The last of ``FACTORS`` before that; 1.0: none.
+        The last of ``FACTORS`` before F1 falls; 1.0 if it falls at the first.
     """
-    least = LEAST_SHARE * _f1(measured, measured.conf)
-    good = 1.0
+    min_f1 = MIN_F1_FRACTION * _f1(result, result.conf)
+    coarsest = 1.0
     for factor in FACTORS:
-        coarser = measure(factor)
-        if coarser is None or _f1(coarser, measured.conf) < least:
+        coarse = validate_at(factor)
+        if coarse is None or _f1(coarse, result.conf) < min_f1:
             break
-        good = factor
-    return good
+        coarsest = factor
+    return coarsest
 
 
-def _f1(measured: Validation, conf: float) -> float:
-    return float(precision_recall_curve(measured.matches).at(conf).f1)
+def _f1(result: ValidationResult, conf: float) -> float:
+    return float(precision_recall_curve(result.matches).at(conf).f1)

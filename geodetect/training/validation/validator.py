@@ -1,4 +1,4 @@
-"""The ground that is held out, measured again and again while a training goes on."""
+"""Repeated validation of a network in the course of its training."""
 
 from __future__ import annotations
 
@@ -15,122 +15,113 @@ from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
-from geodetect.training.data.chip_sampler import Ground
-from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
-from geodetect.training.validation.resolution_range import CoarserImagery, coarsest_factor
-from geodetect.types import FloatArray
+from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
+from geodetect.training.validation.resolution_range import CoarseImageryDetector, coarsest_factor
 
-MOST_PER_PX = 1 / 64  # one box for each cell of 8 px: a network that knows nothing sees hundreds
-PIECE_PX = 2048  # side of the pieces in which a raster is read to see whether it is whole
+MOST_PER_PX = 1 / 64  # one box per cell of 8 px: an untrained network predicts hundreds
+BLOCK_PX = 2048  # side of the blocks in which a raster is read to find out if it is damaged
 
 
-class HeldOut:
-    """Ground with objects that no chip shows.
+class Validator:
+    """Validate the weights of a network on the holdout.
 
     Args:
-        grounds: Rasters with what is held out of each.
+        rasters: Labelled rasters; those without a holdout are skipped.
         card: Card of the network.
-        device: Where the network runs.
+        device: Device to run the network on.
     """
 
-    def __init__(self, grounds: Sequence[Ground], card: ModelCard, *, device: str) -> None:
-        self.grounds = [ground for ground in grounds if len(ground.held_out)]
-        self.damaged: dict[str, str] = {}
+    def __init__(self, rasters: Sequence[TrainingRaster], card: ModelCard, *, device: str) -> None:
+        self.rasters = [raster for raster in rasters if len(raster.holdout)]
+        self.unreadable: dict[str, str] = {}
         self._card = card
         self._device = device
 
     @property
     def objects(self) -> int:
-        """Objects that are held out."""
-        return sum(int(ground.measured.sum()) for ground in self.grounds)
+        """Number of objects held out."""
+        return sum(int(raster.is_held_out.sum()) for raster in self.rasters)
 
     @property
     def pixels(self) -> float:
-        """Pixels of the network's resolution that are looked at each time."""
+        """Pixels of the holdout at the resolution of the network."""
         gsd_m = float(self._card.gsd_m or 1.0)
-        return float(sum(_area_px(ground) * (ground.gsd_m / gsd_m) ** 2 for ground in self.grounds))
+        return float(
+            sum(box_ops.area(r.holdout).sum() * (r.gsd_m / gsd_m) ** 2 for r in self.rasters)
+        )
 
-    def measure(self, weights: Weights) -> Validation | None:
-        """How good weights are.
+    def validate(self, weights: Weights) -> ValidationResult | None:
+        """Validate weights on the holdout.
 
         Rasters that cannot be read are left out from then on, with a ``GeodetectWarning``.
 
         Args:
-            weights: Of the network, as they will be in the model file.
+            weights: Weights of the network, as they will be in the model file.
 
         Returns:
-            None when no object is left that could be found.
+            None if no held-out object is left.
         """
-        return self._validated(self._detector(self._card, weights))
+        return self._validate_detector(self._detector(self._card, weights))
 
-    def gsd_range_m(self, weights: Weights, measured: Validation) -> tuple[float, float]:
-        """The ground resolutions of rasters that weights are good for.
+    def gsd_range_m(self, weights: Weights, result: ValidationResult) -> tuple[float, float]:
+        """Return the finest and the coarsest ground resolution that weights are good for.
 
         Args:
-            weights: Of the network.
-            measured: What ``measure`` said of them.
+            weights: Weights of the network.
+            result: Result of ``validate`` for these weights.
 
         Returns:
-            Finest and coarsest pixel size in metres: the finest raster's or the network's own, and
-            that at which F1 is still 95 % of what it is on the held-out rasters.
+            In metres: the resolution of the network or of the finest raster, and the one at which
+            F1 is still 95 % of its value on the holdout.
         """
-        card = calibrated(self._card, measured)
-        detector = self._detector(card, weights, conf=measured.conf)  # as in ``predict``, and fast
-        sizes_m = [ground.gsd_m for ground in self.grounds]
-        own_m = float(self._card.gsd_m or max(sizes_m))
-        seen_m = max(own_m, *sizes_m)  # finer ones are shrunk to the network's
+        detector = self._detector(result.add_to_card(self._card), weights, conf=result.conf)
+        sizes_m = [raster.gsd_m for raster in self.rasters]
+        network_m = float(self._card.gsd_m or max(sizes_m))
+        coarsest_raster_m = max(network_m, *sizes_m)  # finer rasters are shrunk to the network's
 
-        def measure(factor: float) -> Validation | None:
-            return self._validated(CoarserImagery(detector, factor * seen_m / own_m))
+        def validate_at(factor: float) -> ValidationResult | None:
+            factor *= coarsest_raster_m / network_m
+            return self._validate_detector(CoarseImageryDetector(detector, factor))
 
-        coarsest_m = seen_m * coarsest_factor(measured, measure)
-        return round(min(own_m, *sizes_m), 3), round(coarsest_m, 3)
+        coarsest_m = coarsest_raster_m * coarsest_factor(result, validate_at)
+        return round(min(network_m, *sizes_m), 3), round(coarsest_m, 3)
 
     def _detector(
-        self, card: ModelCard, weights: Weights, *, conf: float = LEAST_CONF
+        self, card: ModelCard, weights: Weights, *, conf: float = MIN_SCORE
     ) -> RetinaNetDetector:
         runtime = training_runtime(card, weights, self._device)
         return RetinaNetDetector(runtime, conf=conf, most_per_px=MOST_PER_PX)
 
-    def _validated(self, detector: Detector) -> Validation | None:
+    def _validate_detector(self, detector: Detector) -> ValidationResult | None:
         while self.objects:
             try:
-                return validate(detector, self.grounds)
+                return validate(detector, self.rasters)
             except RasterError as error:
-                self._leave_out_damaged(error)
+                self._leave_out_unreadable(error)
         return None
 
-    def _leave_out_damaged(self, error: RasterError) -> None:
-        reach_m = self._card.tile_px * float(self._card.gsd_m or 1.0)  # tiles stick out
-        reasons = {ground.raster.path: _fault(ground, reach_m) for ground in self.grounds}
-        found = {path: reason for path, reason in reasons.items() if reason is not None}
-        if not found:  # it was, but is no more: nothing that leaving out would help
+    def _leave_out_unreadable(self, error: RasterError) -> None:
+        margin_m = self._card.tile_px * float(self._card.gsd_m or 1.0)  # tiles reach out of it
+        unreadable: dict[str, str] = {}
+        for labelled in self.rasters:
+            try:
+                for window in _windows_around_holdout(labelled, margin_m):
+                    labelled.raster.read(window)
+            except RasterError as failure:
+                unreadable[labelled.raster.path] = str(failure)
+        if not unreadable:  # a passing fault: nothing to leave out
             raise error
-        for reason in found.values():
+        for reason in unreadable.values():
             warnings.warn(f"left out of the validation: {reason}", GeodetectWarning, stacklevel=4)
-        self.damaged |= found
-        self.grounds = [one for one in self.grounds if one.raster.path not in found]
+        self.unreadable |= unreadable
+        self.rasters = [r for r in self.rasters if r.raster.path not in unreadable]
 
 
-def _area_px(ground: Ground) -> float:
-    x1, y1, x2, y2 = ground.held_out.T
-    return float(((x2 - x1) * (y2 - y1)).sum())
-
-
-def _fault(ground: Ground, reach_m: float) -> str | None:
-    """Why the held-out ground of a raster, and what is near it, cannot be read; None: it can."""
-    reach_px = reach_m / ground.gsd_m * np.array([-1, -1, 1, 1])
-    grid = ground.raster.grid
-    try:
-        for window in _pieces(box_ops.clip(ground.held_out + reach_px, grid.box)):
-            ground.raster.read(window)
-    except RasterError as error:
-        return str(error)
-    return None
-
-
-def _pieces(boxes: FloatArray) -> Iterator[Window]:
+def _windows_around_holdout(labelled: TrainingRaster, margin_m: float) -> Iterator[Window]:
+    margin_px = margin_m / labelled.gsd_m * np.array([-1, -1, 1, 1])
+    boxes = box_ops.clip(labelled.holdout + margin_px, labelled.grid.box)
     for x1, y1, x2, y2 in boxes.astype(int).tolist():
-        for y in range(y1, y2, PIECE_PX):
-            for x in range(x1, x2, PIECE_PX):
-                yield Window(x, y, min(PIECE_PX, x2 - x), min(PIECE_PX, y2 - y))
+        for y in range(y1, y2, BLOCK_PX):
+            for x in range(x1, x2, BLOCK_PX):
+                yield Window(x, y, min(BLOCK_PX, x2 - x), min(BLOCK_PX, y2 - y))

@@ -63,7 +63,7 @@ def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
     return table(
         CORNERS[:count],
         **{"class": ["pool"] * count, "score": scores, "raw_score": scores / 2},
-        correct=np.arange(count) % 5 != 0,
+        tp=np.arange(count) % 5 != 0,
         raster=[raster.name] * count,
         source=[str(raster)] * count,
     )
@@ -71,12 +71,12 @@ def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
 
 def truth(raster: Path) -> gpd.GeoDataFrame:
     """Objects of the true positives, and two without a detection, one of them larger."""
-    positives = detections(raster).query("correct")
+    positives = detections(raster).query("tp")
     missed = [positives.geometry.iloc[i].buffer(grow) for i, grow in ((3, 0.5), (4, 2))]
     return gpd.GeoDataFrame(
         {
             "class": ["pool"] * (len(positives) + 2),
-            "found_score": [*positives["score"], np.nan, np.nan],
+            "matched_score": [*positives["score"], np.nan, np.nan],
             "raster": [raster.name] * (len(positives) + 2),
             "source": [str(raster)] * (len(positives) + 2),
         },
@@ -187,7 +187,7 @@ def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
     run = read_run(full)
     assert run.detections is not None
     is_above = run.detections["score"] >= 0.4
-    right = int((is_above & run.detections["correct"]).sum())
+    right = int((is_above & run.detections["tp"]).sum())
     (figures,) = run.class_metrics()
     assert (figures.at_threshold.true_positives, figures.at_threshold.score_threshold) == (
         right,
@@ -297,17 +297,17 @@ def test_the_worst_misses_are_those_without_any_prediction_the_largest_first(ful
     objects = truth(full.parent / "scene.tif")
     rows = worst_false_negatives(objects, 0.4)
     assert rows[:2].tolist() == [len(objects) - 1, len(objects) - 2]
-    scores = objects["found_score"].to_numpy()[rows[2:]]
+    scores = objects["matched_score"].to_numpy()[rows[2:]]
     assert (np.diff(scores) >= 0).all()
     assert (scores < 0.4).all()
-    assert len(rows) == 2 + (objects["found_score"] < 0.4).sum()
+    assert len(rows) == 2 + (objects["matched_score"] < 0.4).sum()
 
 
 def test_the_worst_false_positives_have_the_highest_scores(full: Path) -> None:
     table = detections(full.parent / "scene.tif")
     scores = table["score"].to_numpy()[worst_false_positives(table, 0.4)]
     assert scores.tolist() == sorted(scores, reverse=True)
-    assert len(scores) == ((table["score"] >= 0.4) & ~table["correct"]).sum() > 2
+    assert len(scores) == ((table["score"] >= 0.4) & ~table["tp"]).sum() > 2
 
 
 def test_thumbnails_show_their_object_in_the_colour_of_its_error(full: Path) -> None:

@@ -16,11 +16,11 @@ from geodetect.training.anchors.assignment import (
     ASSIGNMENTS,
     BACKGROUND,
     BACKGROUND_IOU,
+    IGNORED,
     NEAREST_CELLS,
-    NOT_COUNTED,
     POSITIVE_IOU,
-    assign,
-    flat,
+    assign_anchors,
+    flatten_levels,
 )
 from tests.helpers.few_anchors import LEVELS, target
 
@@ -39,38 +39,40 @@ def iou(a: list[float], b: list[float]) -> float:
 
 
 def test_anchors_answer_by_overlap() -> None:
-    owner = assign(target([[0, 0, 10, 10]]), LEVELS, "overlap")
-    assert owner.tolist() == [0, NOT_COUNTED, BACKGROUND, BACKGROUND, BACKGROUND]
+    assigned = assign_anchors(target([[0, 0, 10, 10]]), LEVELS, "overlap")
+    assert assigned.tolist() == [0, IGNORED, BACKGROUND, BACKGROUND, BACKGROUND]
 
 
 def test_an_object_that_no_anchor_fits_has_its_best_anchor_all_the_same() -> None:
-    owner = assign(target([[0, 0, 10, 10], [54, 54, 57, 57]]), LEVELS, "overlap")
-    assert owner[3:].tolist() == [1, 1], "both cover it equally"
+    assigned = assign_anchors(target([[0, 0, 10, 10], [54, 54, 57, 57]]), LEVELS, "overlap")
+    assert assigned[3:].tolist() == [1, 1], "both cover it equally"
 
 
 @EITHER
 def test_an_object_that_touches_no_anchor_has_none(assignment: str) -> None:
-    owner = assign(target([[200, 200, 210, 210]]), LEVELS, assignment)
-    assert (owner == BACKGROUND).all()
+    assigned = assign_anchors(target([[200, 200, 210, 210]]), LEVELS, assignment)
+    assert (assigned == BACKGROUND).all()
 
 
 @EITHER
 def test_without_objects_everything_is_background(assignment: str) -> None:
-    assert (assign(target([]), LEVELS, assignment) == BACKGROUND).all()
+    assert (assign_anchors(target([]), LEVELS, assignment) == BACKGROUND).all()
 
 
 @EITHER
 def test_anchors_on_ignored_places_are_not_counted(assignment: str) -> None:
-    owner = assign(target([], ignored=[[48, 48, 61, 64]]), LEVELS, assignment)
-    assert owner.tolist() == [BACKGROUND] * 3 + [NOT_COUNTED] * 2
+    assigned = assign_anchors(target([], ignored=[[48, 48, 61, 64]]), LEVELS, assignment)
+    assert assigned.tolist() == [BACKGROUND] * 3 + [IGNORED] * 2
 
 
 @pytest.mark.parametrize(
-    ("assignment", "second"), [("overlap", 0), ("atss", NOT_COUNTED)], ids=["overlap", "atss"]
+    ("assignment", "second"), [("overlap", 0), ("atss", IGNORED)], ids=["overlap", "atss"]
 )
 def test_an_object_comes_before_an_ignored_place(assignment: str, second: int) -> None:
-    owner = assign(target([[50, 50, 60, 60]], ignored=[[48, 48, 64, 64]]), LEVELS, assignment)
-    assert owner[3:].tolist() == [0, second]
+    assigned = assign_anchors(
+        target([[50, 50, 60, 60]], ignored=[[48, 48, 64, 64]]), LEVELS, assignment
+    )
+    assert assigned[3:].tolist() == [0, second]
 
 
 coordinates = st.integers(0, 40)
@@ -81,22 +83,22 @@ rectangles = st.tuples(coordinates, coordinates, st.integers(2, 20), st.integers
 
 @given(objects=st.lists(rectangles, min_size=1, max_size=5), rows=st.lists(rectangles, min_size=1))
 def test_assignment_follows_its_rules(objects: list[list[float]], rows: list[list[float]]) -> None:
-    owner = assign(target(objects), [torch.tensor(rows)[:, None]], "overlap").tolist()
-    for anchor, owned in zip(rows, owner, strict=True):
+    assigned = assign_anchors(target(objects), [torch.tensor(rows)[:, None]], "overlap").tolist()
+    for anchor, owned in zip(rows, assigned, strict=True):
         overlaps = [iou(anchor, one) for one in objects]
         best = max(overlaps)
         if owned == BACKGROUND:
             assert best < BACKGROUND_IOU + 1e-6
-        elif owned == NOT_COUNTED:
+        elif owned == IGNORED:
             assert BACKGROUND_IOU - 1e-6 <= best < POSITIVE_IOU + 1e-6
         else:
             forced = overlaps[owned] >= max(iou(row, objects[owned]) for row in rows) - 1e-6
             assert forced or (best >= POSITIVE_IOU - 1e-6 and overlaps[owned] >= best - 1e-6)
     for number, one in enumerate(objects):
         overlaps = [iou(row, one) for row in rows]
-        if max(overlaps) > 0 and number not in owner:
+        if max(overlaps) > 0 and number not in assigned:
             best_rows = [r for r, o in enumerate(overlaps) if o >= max(overlaps) - 1e-6]
-            assert all(owner[r] >= 0 for r in best_rows), "only another object may take its anchor"
+            assert all(assigned[r] >= 0 for r in best_rows), "only another may take its anchor"
 
 
 def suitable(one: list[float], levels: list[torch.Tensor]) -> set[int]:
@@ -129,30 +131,31 @@ def suitable(one: list[float], levels: list[torch.Tensor]) -> set[int]:
 def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
     objects = [[x0 + 0.37, y0 + 0.21, x1 + 0.37, y1 + 0.21] for x0, y0, x1, y1 in whole]
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
-    owner = assign(target(objects), levels, "atss").tolist()
+    assigned = assign_anchors(target(objects), levels, "atss").tolist()
     suits = [suitable(one, levels) for one in objects]
-    anchors = flat(levels).tolist()
-    for row, owned in enumerate(owner):
+    anchors = flatten_levels(levels).tolist()
+    for row, owned in enumerate(assigned):
         wanted = {n: iou(anchors[row], objects[n]) for n, rows in enumerate(suits) if row in rows}
         if owned == BACKGROUND:
             assert not wanted
         elif owned not in wanted or wanted[owned] < max(wanted.values()) - 1e-5:
             overlaps = [iou(anchor, objects[owned]) for anchor in anchors]
             assert overlaps[row] == pytest.approx(max(overlaps)), "its best, as it has no other"
-            assert owner.count(owned) == 1
+            assert assigned.count(owned) == 1
 
 
 @pytest.mark.parametrize("side", [1.0, 3.0, 60.0])
 def test_by_statistics_an_object_of_any_size_is_answered_for(side: float) -> None:
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     one = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
-    assert 0 in assign(target([one]), levels, "atss").tolist()
+    assert 0 in assign_anchors(target([one]), levels, "atss").tolist()
 
 
 def test_by_statistics_a_small_object_has_more_anchors_than_by_overlap() -> None:
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     small = target([[32, 32, 39, 39]])
     by_statistics, by_overlap = (
-        int((assign(small, levels, assignment) == 0).sum()) for assignment in ("atss", "overlap")
+        int((assign_anchors(small, levels, assignment) == 0).sum())
+        for assignment in ("atss", "overlap")
     )
     assert by_statistics > by_overlap

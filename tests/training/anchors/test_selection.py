@@ -1,4 +1,4 @@
-"""Which anchors a training gives its network."""
+"""ModelSelection of the anchors of a training."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from geodetect.model.network.anchor_fit import AnchorShapes, recall_by_size
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
-from geodetect.training.anchors.selection import LEAST_RECALL, with_anchors
-from geodetect.training.data.chip_sampler import Ground
+from geodetect.training.anchors.selection import LEAST_RECALL, select_anchors
+from geodetect.training.data.training_raster import TrainingRaster
 from tests.helpers.tiny import GSD_M, squares_image, weights_of, write_raster
+from tests.helpers.training_raster import training_raster
 
 OURS = network_config("geodetect")
 SMALL, COMMON, TINY = 14.0, 40.0, 8.0
 
 
-def ground(path: Path, *, side_px: float) -> Ground:
+def ground(path: Path, *, side_px: float) -> TrainingRaster:
     """Squares of this size, all to be trained on."""
     raster = open_raster(write_raster(path, squares_image(256, [])))
     corners = np.random.default_rng(0).uniform(0, 200, (40, 2))
     boxes = np.concatenate([corners, corners + side_px], axis=1)
-    return Ground(raster, boxes, np.zeros(len(boxes), np.int64), np.empty((0, 4)), GSD_M)
+    return training_raster(raster, boxes)
 
 
-def chosen(one: Ground, *, gsd_m: float = GSD_M, **settings: object) -> NetworkConfig:
+def chosen(one: TrainingRaster, *, gsd_m: float = GSD_M, **settings: object) -> NetworkConfig:
     options = TrainSettings.model_validate({"init": "none"} | settings)
     network = network_config(options.network)
-    return with_anchors(network, [one], options, gsd_m=gsd_m)
+    return select_anchors(network, [one], options, gsd_m=gsd_m)
 
 
 def recall(config: NetworkConfig, side_px: float) -> float:
@@ -61,16 +62,20 @@ def test_sizes_count_in_pixels_of_the_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", ["paper", "torchvision", "torchvision-v2"])
 def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", side_px=SMALL)
-    with pytest.warns(GeodetectWarning, match="at most 0% of .*`network` to geodetect"):
+    with pytest.warns(
+        GeodetectWarning, match="at most 0% of .*set `network` to geodetect"
+    ):
         assert chosen(one, network=network) == network_config(network)
-    with pytest.raises(InputError, match=rf"--anchors fitted: network {network} .*--network geod"):
+    with pytest.raises(
+        InputError, match=rf"`anchors` is fitted, but network {network} .*`network` to geod"
+    ):
         chosen(one, network=network, anchors="fitted")
 
 
 def test_whoever_wants_the_default_ones_is_told_what_they_miss(tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", side_px=SMALL)
     share = f"{recall(OURS, SMALL):.0%}"
-    with pytest.warns(GeodetectWarning, match=f"at most {share} of .*`anchors` to fitted"):
+    with pytest.warns(GeodetectWarning, match=f"at most {share} of .*set `anchors` to fitted"):
         assert chosen(one, anchors="default") == OURS
 
 

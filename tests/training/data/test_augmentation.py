@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.training.data.augmentation import recolour, recolour_objects, soften, turn
+from geodetect.training.data.augmentation import degrade, recolour, recolour_objects, reorient
 
 SIDE = 40
 corner = st.integers(0, SIDE - 6)
@@ -29,21 +29,21 @@ def box_of(image: np.ndarray) -> list[int]:
 @given(x=corner, y=corner, width=st.integers(1, 6), height=st.integers(1, 6), seed=seeds)
 def test_boxes_follow_their_pixels(x: int, y: int, width: int, height: int, seed: int) -> None:
     boxes = np.array([[x, y, x + width, y + height]], np.float64)
-    image, turned = turn(painted(x, y, width, height), boxes, np.random.default_rng(seed))
+    image, turned = reorient(painted(x, y, width, height), boxes, np.random.default_rng(seed))
     assert turned.tolist() == [box_of(image)]
 
 
 def test_all_eight_orientations_occur() -> None:
     image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
     rngs = (np.random.default_rng(seed) for seed in range(200))
-    seen = {turn(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
+    seen = {reorient(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
     assert len(seen) == 8
 
 
 def test_turning_leaves_its_arguments_alone() -> None:
     image, boxes = painted(3, 5, 4, 2), np.array([[3.0, 5, 7, 7]])
     for seed in range(20):
-        turn(image, boxes, np.random.default_rng(seed))
+        reorient(image, boxes, np.random.default_rng(seed))
     assert boxes.tolist() == [[3, 5, 7, 7]]
     assert box_of(image) == [3, 5, 7, 7]
 
@@ -67,7 +67,7 @@ def test_recolouring_keeps_shape_and_type_and_its_argument(
 def test_softening_keeps_shape_and_type_and_its_argument(seed: int, shape: tuple[int, int]) -> None:
     image = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8))
     before = image.clone()
-    soft = soften(image, np.random.default_rng(seed))
+    soft = degrade(image, np.random.default_rng(seed))
     assert soft.shape == image.shape
     assert soft.dtype == torch.uint8
     assert torch.equal(image, before)
@@ -80,7 +80,7 @@ def test_softening_leaves_less_detail_and_objects_where_they_are() -> None:
     steps = torch.diff(image.float()).abs().max()
     softer = 0
     for seed in range(40):
-        soft = soften(image, np.random.default_rng(seed))
+        soft = degrade(image, np.random.default_rng(seed))
         weight = np.where(soft[0] > 20, soft[0], 0)  # JPEG leaves a little in the dark
         found = [float((x * weight).sum() / weight.sum()) for x in (columns, rows)]
         np.testing.assert_allclose(found, middle, atol=0.35)

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from geodetect.errors import GeodetectWarning, LabelError, RasterError
 from geodetect.io.raster.reader import open_raster
 from geodetect.training.data.chip_sampler import (
-    VISIBLE_SHARE,
     ChipSampler,
-    Ground,
-    Place,
-    visible_objects,
+    HardNegative,
+    crop_target,
 )
+from geodetect.training.data.training_raster import MIN_VISIBLE_FRACTION, TrainingRaster
 from tests.helpers.tiny import (
     BRIGHT,
     GSD_M,
@@ -31,6 +30,7 @@ from tests.helpers.tiny import (
     squares_image,
     write_raster,
 )
+from tests.helpers.training_raster import training_raster
 
 CHIP_PX = 64
 CHIP = np.array([0.0, 0.0, CHIP_PX, CHIP_PX])
@@ -38,22 +38,21 @@ WIDTH, HEIGHT = 413, 300
 FORBIDDEN = 255  # the value of held-out ground
 
 
-def ground(path: Path, image: NDArray[np.uint8], held_out: list[list[float]]) -> Ground:
+def ground(path: Path, image: NDArray[np.uint8], held_out: list[list[float]]) -> TrainingRaster:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
-    held = np.array(held_out, np.float64).reshape(-1, 4)
     raster = open_raster(write_raster(path, image))
-    return Ground(raster, square_boxes(corners), np.zeros(len(corners), np.int64), held, GSD_M)
+    return training_raster(raster, square_boxes(corners), holdout=held_out)
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
     image = squares_image(WIDTH, corners, height=HEIGHT)
     return ground(tmp_path_factory.mktemp("chips") / "plain.tif", image, [])
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def marked(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
     """Black ground with two white held-out blocks."""
     image = np.zeros((3, HEIGHT, WIDTH), np.uint8)
     held = [[150.0, 0, 250, 90], [300, 180, 413, 300]]
@@ -62,12 +61,12 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return ground(tmp_path_factory.mktemp("chips") / "marked.tif", image, held)
 
 
-def sampler(one: Ground, **options: float) -> ChipSampler:
-    values = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_share": 0.7, "seed": 1} | options
+def sampler(one: TrainingRaster, **options: float) -> ChipSampler:
+    values = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_fraction": 0.7, "seed": 1} | options
     return ChipSampler([one], **values)  # type: ignore[arg-type]
 
 
-def test_a_chip_depends_on_nothing_but_seed_and_number(plain: Ground) -> None:
+def test_a_chip_depends_on_nothing_but_seed_and_number(plain: TrainingRaster) -> None:
     first, second = sampler(plain), sampler(plain)
     assert first[9].image.tobytes() == second[9].image.tobytes()
     for number in (3, 1, 2):
@@ -77,15 +76,17 @@ def test_a_chip_depends_on_nothing_but_seed_and_number(plain: Ground) -> None:
         assert (a.target.boxes == b.target.boxes).all()
 
 
-def test_another_number_or_seed_is_another_chip(plain: Ground) -> None:
+def test_another_number_or_seed_is_another_chip(plain: TrainingRaster) -> None:
     images = {sampler(plain, seed=seed)[n].image.tobytes() for seed in (1, 2) for n in range(4)}
     assert len(images) == 8
 
 
 @settings(max_examples=25, deadline=None)
 @given(number=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.5, 1.0]))
-def test_a_chip_never_shows_held_out_ground(marked: Ground, number: int, share: float) -> None:
-    chip = sampler(marked, object_share=share, augment=0.0)[number]
+def test_a_chip_never_shows_held_out_ground(
+    marked: TrainingRaster, number: int, share: float
+) -> None:
+    chip = sampler(marked, object_fraction=share, augment=0.0)[number]
     bled = 24  # the interpolation kernel reaches two pixels across the border
     inner = np.sort(chip.image.max(axis=0).ravel())
     assert inner[-1] < FORBIDDEN / 2 + bled
@@ -93,8 +94,10 @@ def test_a_chip_never_shows_held_out_ground(marked: Ground, number: int, share: 
 
 @settings(max_examples=25, deadline=None)
 @given(number=st.integers(0, 10**6))
-def test_boxes_lie_on_their_pixels_at_any_scale_and_turn(plain: Ground, number: int) -> None:
-    chip = sampler(plain, object_share=1.0, augment=0.0)[number]
+def test_boxes_lie_on_their_pixels_at_any_scale_and_turn(
+    plain: TrainingRaster, number: int
+) -> None:
+    chip = sampler(plain, object_fraction=1.0, augment=0.0)[number]
     bright = chip.image[0] > BRIGHT // 2 + 30
     covered = np.zeros_like(bright)
     for x1, y1, x2, y2 in (*chip.target.boxes.numpy(), *chip.target.ignored.numpy()):
@@ -109,7 +112,7 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
     tmp_path: Path, turns: bool, sides: int
 ) -> None:
     ramp = np.broadcast_to(np.linspace(0, 250, WIDTH), (3, HEIGHT, WIDTH)).astype(np.uint8)
-    one = sampler(ground(tmp_path / "ramp.tif", ramp, []), augment=0.0, turns=turns)
+    one = sampler(ground(tmp_path / "ramp.tif", ramp, []), augment=0.0, reorient=turns)
     images = [one[number].image[0].astype(int) for number in range(24)]
     bright = {
         tuple(np.sign([image[:, -1] - image[:, 0], image[-1] - image[0]]).mean(1))
@@ -119,8 +122,8 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
     assert (1.0, 0.0) in bright, "brighter to the right"
 
 
-def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: Ground) -> None:
-    on_objects = sampler(plain, object_share=1.0)
+def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: TrainingRaster) -> None:
+    on_objects = sampler(plain, object_fraction=1.0)
     shown = [
         len(c.target.boxes) + len(c.target.ignored) for c in map(on_objects.__getitem__, range(20))
     ]
@@ -129,7 +132,7 @@ def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: Ground) ->
 
 def test_a_raster_smaller_than_a_chip_is_padded(tmp_path: Path) -> None:
     raster = open_raster(write_raster(tmp_path / "s.tif", squares_image(50, [(20, 20)])))
-    small = Ground(raster, square_boxes([(20, 20)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
+    small = training_raster(raster, square_boxes([(20, 20)]))
     chip = sampler(small, chip_px=128, gsd_m=GSD_M / 1.5)[0]
     assert chip.image.shape == (3, 128, 128)
     assert chip.image.dtype == np.uint8
@@ -142,42 +145,42 @@ def test_nodata_is_not_valid_and_black(tmp_path: Path) -> None:
     image = squares_image(200, [(100, 100)])
     image[:, :, :90] = 7
     raster = open_raster(write_raster(tmp_path / "n.tif", image, nodata=7))
-    one = Ground(raster, square_boxes([(100, 100)]), np.zeros(1, np.int64), np.empty((0, 4)), GSD_M)
-    seen = [sampler(one, object_share=1.0)[n] for n in range(10)]
+    one = training_raster(raster, square_boxes([(100, 100)]))
+    seen = [sampler(one, object_fraction=1.0)[n] for n in range(10)]
     assert any(not chip.valid.all() for chip in seen)
     for chip in seen:
         assert (chip.image[:, ~chip.valid] == 0).all()
 
 
-def test_objects_whose_centre_is_held_out_are_not_trained_on(marked: Ground) -> None:
+def test_objects_whose_centre_is_held_out_are_not_trained_on(marked: TrainingRaster) -> None:
     centres = (marked.boxes[:, :2] + marked.boxes[:, 2:]) / 2
-    for (x, y), trainable in zip(centres, marked.trainable, strict=True):
-        inside = any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in marked.held_out)
+    for (x, y), trainable in zip(centres, marked.is_trainable, strict=True):
+        inside = any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in marked.holdout)
         assert trainable == (not inside)
-    assert sampler(marked).objects == int(marked.trainable.sum())
+    assert len(sampler(marked).objects) == int(marked.is_trainable.sum())
 
 
-def test_ground_held_out_of_another_raster_is_neither_shown_nor_measured(marked: Ground) -> None:
-    beside = replace(marked, held_out=marked.held_out[:1], excluded=marked.held_out[1:])
-    assert (beside.trainable == marked.trainable).all()
-    assert 0 < beside.measured.sum() < marked.measured.sum()
+def test_ground_held_out_of_another_raster_is_neither_shown_nor_measured(
+    marked: TrainingRaster,
+) -> None:
+    beside = replace(marked, holdout=marked.holdout[:1], overlapping_holdout=marked.holdout[1:])
+    assert (beside.is_trainable == marked.is_trainable).all()
+    assert 0 < beside.is_held_out.sum() < marked.is_held_out.sum()
     for number in range(20):
         chip = sampler(beside, augment=0.0)[number]
         assert chip.image.max() < FORBIDDEN / 2 + 24
 
 
-def test_without_objects_to_train_on_there_is_a_clear_error(plain: Ground) -> None:
-    everything = Ground(
-        plain.raster, plain.boxes, plain.labels, np.array([[0.0, 0, WIDTH, HEIGHT]]), GSD_M
-    )
-    with pytest.raises(LabelError, match="--val-share"):
+def test_without_objects_to_train_on_there_is_a_clear_error(plain: TrainingRaster) -> None:
+    everything = replace(plain, holdout=np.array([[0.0, 0, WIDTH, HEIGHT]]))
+    with pytest.raises(LabelError, match="`val_share`"):
         sampler(everything)
 
 
-def test_ground_without_room_for_a_chip_is_a_clear_error(plain: Ground) -> None:
+def test_ground_without_room_for_a_chip_is_a_clear_error(plain: TrainingRaster) -> None:
     stripes = np.array([[x, 0.0, x + 10, HEIGHT] for x in range(30, WIDTH, 40)])
-    striped = Ground(plain.raster, plain.boxes, plain.labels, stripes, GSD_M)
-    with pytest.raises(LabelError, match="--chip-px"):
+    striped = replace(plain, holdout=stripes)
+    with pytest.raises(LabelError, match="`chip_px`"):
         _ = sampler(striped)[0]
 
 
@@ -192,7 +195,7 @@ def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
         ],
         np.float64,
     )
-    found = visible_objects(boxes, np.arange(5), CHIP)
+    found = crop_target(boxes, np.arange(5), CHIP)
     assert found.boxes.tolist() == [[10, 10, 20, 20], [0, 30, 10, 40]]
     assert found.labels.tolist() == [0, 1]
     assert found.ignored.tolist() == [[60, 60, 64, 64]]
@@ -201,10 +204,10 @@ def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
 @given(share=st.floats(0.02, 1))
 def test_the_limit_of_visibility_is_a_share_of_the_area(share: float) -> None:
     box = np.array([[64 - 100 * share, 0, 164 - 100 * share, 10]])
-    found = visible_objects(box, np.zeros(1, np.int64), CHIP)
-    if abs(share - VISIBLE_SHARE) > 1e-6 and share <= 0.64:
-        assert len(found.boxes) == int(share > VISIBLE_SHARE)
-        assert len(found.ignored) == int(share < VISIBLE_SHARE)
+    found = crop_target(box, np.zeros(1, np.int64), CHIP)
+    if abs(share - MIN_VISIBLE_FRACTION) > 1e-6 and share <= 0.64:
+        assert len(found.boxes) == int(share > MIN_VISIBLE_FRACTION)
+        assert len(found.ignored) == int(share < MIN_VISIBLE_FRACTION)
 
 
 @pytest.mark.parametrize("turns", [False, True])
@@ -214,10 +217,10 @@ def test_objects_beyond_the_edge_of_a_raster_are_as_visible_as_it_shows_them(
     """A raster smaller than a chip shows 0.1 of one object, 0.5 of another and all of a third."""
     raster = open_raster(write_raster(tmp_path / "a.tif", np.full((3, 30, 36), 99, np.uint8)))
     boxes = np.array([[34, 2, 54, 12], [-10, 15, 10, 25], [18, 15, 28, 25]], np.float64)
-    one = Ground(raster, boxes, np.arange(3), np.empty((0, 4)), GSD_M)
-    assert one.trainable.tolist() == [False, True, True]
+    one = training_raster(raster, boxes, class_ids=np.arange(3), classes=("a", "b", "c"))
+    assert one.is_trainable.tolist() == [False, True, True]
     sampler = ChipSampler(
-        [one], gsd_m=GSD_M, chip_px=CHIP_PX, object_share=1.0, seed=0, turns=turns
+        [one], gsd_m=GSD_M, chip_px=CHIP_PX, object_fraction=1.0, seed=0, reorient=turns
     )
     for number in range(8):
         chip = sampler[number]
@@ -238,9 +241,11 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
     x_m, y_m = raster.grid.gsd_xy_m
     corners = np.array([[100, 100], [400, 150]])
     boxes = np.concatenate([corners, corners + 10 / np.array([x_m, y_m])], axis=1)
-    one = Ground(raster, boxes, np.zeros(2, np.int64), np.empty((0, 4)), raster.grid.gsd_m)
-    assert one.sides_m == pytest.approx(np.full((2, 2), 10))
-    sampler = ChipSampler([one], gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turns=False)
+    one = training_raster(raster, boxes)
+    assert one.sizes_m == pytest.approx(np.full((2, 2), 10))
+    sampler = ChipSampler(
+        [one], gsd_m=0.2, chip_px=200, object_fraction=1.0, seed=0, reorient=False
+    )
     shown = np.concatenate([sampler[number].target.boxes for number in range(12)])
     whole = shown[(shown > 0).all(axis=1) & (shown < 200).all(axis=1)]
     assert len(whole) > 5
@@ -248,12 +253,12 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
 
 
 def test_a_chip_without_objects_has_empty_columns() -> None:
-    found = visible_objects(np.empty((0, 4)), np.empty(0, np.int64), CHIP)
+    found = crop_target(np.empty((0, 4)), np.empty(0, np.int64), CHIP)
     assert found.boxes.shape == found.ignored.shape == (0, 4)
     assert found.labels.shape == (0,)
 
 
-def damaged_after_opening(path: Path) -> Ground:
+def damaged_after_opening(path: Path) -> TrainingRaster:
     """A raster whose pixels are gone once it was opened."""
     one = ground(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
     path.write_bytes(path.read_bytes()[:2000])
@@ -261,15 +266,15 @@ def damaged_after_opening(path: Path) -> Ground:
 
 
 def test_places_that_cannot_be_read_are_passed_over_with_one_warning(
-    plain: Ground, tmp_path: Path
+    plain: TrainingRaster, tmp_path: Path
 ) -> None:
     broken = damaged_after_opening(tmp_path / "broken.tif")
-    options = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_share": 0.7, "seed": 1}
+    options = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_fraction": 0.7, "seed": 1}
     both = ChipSampler([broken, plain], **options)  # type: ignore[arg-type]
     with pytest.warns(GeodetectWarning, match=r"elsewhere: .*broken\.tif") as caught:
         chips = [both[number] for number in range(8)]
     assert len(caught) == 1
-    assert list(both.damaged) == [str(tmp_path / "broken.tif")]
+    assert list(both.unreadable) == [str(tmp_path / "broken.tif")]
     assert all(chip.image.any() for chip in chips)
     later = [both[number].image.tobytes() for number in (7, 3)]
     assert later == [chips[number].image.tobytes() for number in (7, 3)], "the number decides"
@@ -281,23 +286,21 @@ def test_a_single_raster_that_cannot_be_read_is_an_error(tmp_path: Path) -> None
         _ = sampler(broken)[0]
 
 
-def test_half_of_the_chips_off_objects_show_a_negative(plain: Ground) -> None:
-    one = sampler(plain, object_share=0.0, augment=0.0)
+def test_half_of_the_chips_off_objects_show_a_negative(plain: TrainingRaster) -> None:
+    one = sampler(plain, object_fraction=0.0, augment=0.0)
     before = [one[number].image.tobytes() for number in range(60)]
-    corner = Place(0, float(WIDTH), 0.0, 0.9)  # chips there lie as far right and up as they can
-    one.negatives = (corner,)
-    chips = [one._place(np.random.default_rng([1, number]))[1] for number in range(60)]
-    right = sum(
-        tile is not None and tile.y == 0 and tile.x > WIDTH * 0.6 - CHIP_PX for tile in chips
-    )
+    corner = HardNegative(0, float(WIDTH), 0.0, 0.9)  # chips there lie at the upper right
+    one.hard_negatives = (corner,)
+    chips = [one._draw_window(np.random.default_rng([1, number]))[2] for number in range(60)]
+    right = sum(window.y == 0 and window.x > WIDTH * 0.6 - CHIP_PX for window in chips)
     assert 18 <= right <= 45
-    one.negatives = ()
+    one.hard_negatives = ()
     assert [one[number].image.tobytes() for number in range(60)] == before
 
 
-def test_negatives_leave_the_share_of_objects_as_it_is(plain: Ground) -> None:
-    one = sampler(plain, object_share=0.7)
+def test_negatives_leave_the_share_of_objects_as_it_is(plain: TrainingRaster) -> None:
+    one = sampler(plain, object_fraction=0.7)
     plainly = [one[number].image.tobytes() for number in range(30)]
-    one.negatives = (Place(0, 5.0, 5.0, 0.9),)
+    one.hard_negatives = (HardNegative(0, 5.0, 5.0, 0.9),)
     changed = sum(one[n].image.tobytes() != plainly[n] for n in range(30))
     assert 1 <= changed <= 11

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from geodetect.io.raster.reader import open_raster
-from geodetect.training.data import hard_negatives as negatives
-from geodetect.training.data.chip_sampler import Ground, Place
-from geodetect.training.data.hard_negatives import NegativeMiner
+from geodetect.training.data import hard_negatives
+from geodetect.training.data.chip_sampler import HardNegative
+from geodetect.training.data.hard_negatives import HardNegativeMiner
+from geodetect.training.data.training_raster import TrainingRaster
 from tests.helpers.tiny import (
-    GSD_M,
     SQUARE_PX,
     grid_corners,
     square_boxes,
@@ -22,6 +22,7 @@ from tests.helpers.tiny import (
     weights_of,
     write_raster,
 )
+from tests.helpers.training_raster import training_raster
 
 SIDE = 256
 CORNERS = grid_corners(SIDE)
@@ -31,26 +32,24 @@ WEIGHTS = weights_of(tiny_network(CARD))
 HELD = [128.0, 0.0, SIDE, SIDE]
 
 
-def ground(path: Path, labelled: list[tuple[int, int]], held: list[list[float]]) -> Ground:
+def ground(path: Path, labelled: list[tuple[int, int]], held: list[list[float]]) -> TrainingRaster:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
-    boxes = square_boxes(labelled)
-    held_out = np.array(held, np.float64).reshape(-1, 4)
-    return Ground(raster, boxes.reshape(-1, 4), np.zeros(len(boxes), np.int64), held_out, GSD_M)
+    return training_raster(raster, square_boxes(labelled), holdout=held)
 
 
-def miner(*grounds: Ground, count: int = 100) -> NegativeMiner:
-    return NegativeMiner(grounds, CARD, device="cpu", count=count, seed=3)
+def miner(*grounds: TrainingRaster, count: int = 100) -> HardNegativeMiner:
+    return HardNegativeMiner(grounds, CARD, device="cpu", count=count, seed=3)
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(negatives, "BLOCK_PX", 96)
-    monkeypatch.setattr(negatives, "BLOCKS", 12)
+    monkeypatch.setattr(hard_negatives, "WINDOW_PX", 96)
+    monkeypatch.setattr(hard_negatives, "WINDOWS", 12)
 
 
 def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None:
     labelled = CORNERS[::2]
-    found = miner(ground(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), turn=0)
+    found = miner(ground(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
     unlabelled = CENTRES - {(x + SQUARE_PX / 2, y + SQUARE_PX / 2) for x, y in labelled}
     assert len(found) >= 5
     for place in found:
@@ -59,38 +58,37 @@ def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None
 
 
 def test_where_all_is_labelled_there_are_none(tmp_path: Path) -> None:
-    assert miner(ground(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), turn=0) == ()
+    assert miner(ground(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), call=0) == ()
 
 
 def test_ground_that_is_held_out_is_not_looked_at(tmp_path: Path) -> None:
     one = miner(ground(tmp_path / "a.tif", [], [HELD]))
-    found = [place for turn in range(3) for place in one.mine(WEIGHTS, (), turn=turn)]
+    found = [place for call in range(3) for place in one.mine(WEIGHTS, (), call=call)]
     assert found
     assert all(place.x < HELD[0] for place in found)
 
 
 def test_the_same_turn_finds_the_same_and_another_looks_elsewhere(tmp_path: Path) -> None:
     one = miner(ground(tmp_path / "a.tif", [], []))
-    first = one.mine(WEIGHTS, (), turn=0)
-    assert one.mine(WEIGHTS, (), turn=0) == first
-    assert one.mine(WEIGHTS, (), turn=1) != first
+    first = one.mine(WEIGHTS, (), call=0)
+    assert one.mine(WEIGHTS, (), call=0) == first
+    assert one.mine(WEIGHTS, (), call=1) != first
 
 
 def test_only_so_many_are_kept_and_known_ones_fill_up(tmp_path: Path) -> None:
-    some = miner(ground(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), turn=0)
+    some = miner(ground(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
     assert len(some) == 3
-    known = tuple(Place(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
+    known = tuple(HardNegative(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
     nothing_new = miner(ground(tmp_path / "b.tif", CORNERS, []), count=3)
-    assert nothing_new.mine(WEIGHTS, known, turn=0) == known[:3]
+    assert nothing_new.mine(WEIGHTS, known, call=0) == known[:3]
 
 
 def test_places_are_in_the_pixels_of_their_raster(tmp_path: Path) -> None:
     path = write_raster(
         tmp_path / "fine.tif", squares_image(SIDE, CORNERS).repeat(2, 1).repeat(2, 2)
     )
-    held = np.empty((0, 4))
-    half = Ground(open_raster(path), np.empty((0, 4)), np.empty(0, np.int64), held, GSD_M / 2)
-    found = miner(half).mine(WEIGHTS, (), turn=0)
+    half = training_raster(open_raster(path), [])
+    found = miner(half).mine(WEIGHTS, (), call=0)
     assert found
     for place in found:
         distance = min(np.hypot(place.x - 2 * x, place.y - 2 * y) for x, y in CENTRES)
@@ -101,4 +99,4 @@ def test_a_raster_that_cannot_be_read_brings_none(tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", [], [])
     path = tmp_path / "a.tif"
     path.write_bytes(path.read_bytes()[:2000])
-    assert miner(one).mine(WEIGHTS, (), turn=0) == ()
+    assert miner(one).mine(WEIGHTS, (), call=0) == ()

@@ -19,10 +19,10 @@ from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.training.data.holdout_split import (
-    held_elsewhere,
+    find_overlapping_holdout,
     hold_out_blocks,
-    save_split,
     split_table,
+    write_split,
 )
 from tests.helpers.tiny import CRS
 
@@ -61,14 +61,14 @@ sizes = st.tuples(st.integers(20, 900), st.integers(20, 900))
     count=st.integers(0, 40),
     share=st.floats(0, 0.95),
     seed=st.integers(0, 99),
-    least_px=st.integers(1, 400),
+    min_block_px=st.integers(1, 400),
 )
 def test_blocks_are_whole_and_never_hold_all_objects(
-    shapes: list[tuple[int, int]], count: int, share: float, seed: int, least_px: int
+    shapes: list[tuple[int, int]], count: int, share: float, seed: int, min_block_px: int
 ) -> None:
     grids = [grid(*shape) for shape in shapes]
     boxes = [scattered(*shape, count=count, seed=seed) for shape in shapes]
-    blocks = hold_out_blocks(grids, boxes, share=share, seed=seed, least_px=least_px)
+    blocks = hold_out_blocks(grids, boxes, fraction=share, seed=seed, min_block_px=min_block_px)
     held = held_objects(boxes, blocks)
     assert held == 0 or held < count * len(shapes)
     assert len(blocks) == len(grids)
@@ -76,8 +76,8 @@ def test_blocks_are_whole_and_never_hold_all_objects(
         for x1, y1, x2, y2 in one:
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
-            assert x2 - x1 >= least_px or x2 == width
-            assert y2 - y1 >= least_px or y2 == height
+            assert x2 - x1 >= min_block_px or x2 == width
+            assert y2 - y1 >= min_block_px or y2 == height
         assert shapely.union_all(shapely.box(*one.T)).area == sum(
             (x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in one
         )
@@ -85,22 +85,22 @@ def test_blocks_are_whole_and_never_hold_all_objects(
 
 def test_the_share_of_objects_is_reached_and_not_by_far_exceeded() -> None:
     boxes = [scattered(2000, 2000, count=1000, seed=1)]
-    blocks = hold_out_blocks([grid(2000, 2000)], boxes, share=0.2, seed=5, least_px=100)
+    blocks = hold_out_blocks([grid(2000, 2000)], boxes, fraction=0.2, seed=5, min_block_px=100)
     assert 200 <= held_objects(boxes, blocks) <= 300
 
 
 def test_a_share_of_nothing_holds_nothing_out() -> None:
     boxes = [scattered(500, 500, count=50, seed=1)]
-    blocks = hold_out_blocks([grid(500, 500)], boxes, share=0, seed=5, least_px=10)
+    blocks = hold_out_blocks([grid(500, 500)], boxes, fraction=0, seed=5, min_block_px=10)
     assert [len(one) for one in blocks] == [0]
 
 
 def test_another_seed_holds_out_other_ground_and_the_same_the_same() -> None:
     def blocks(seed: int) -> list[list[float]]:
         boxes = [scattered(2000, 2000, count=300, seed=1)]
-        return hold_out_blocks([grid(2000, 2000)], boxes, share=0.2, seed=seed, least_px=100)[
-            0
-        ].tolist()
+        return hold_out_blocks(
+            [grid(2000, 2000)], boxes, fraction=0.2, seed=seed, min_block_px=100
+        )[0].tolist()
 
     assert blocks(1) == blocks(1)
     assert blocks(1) != blocks(2)
@@ -127,8 +127,8 @@ def test_no_chip_of_any_raster_shows_ground_that_is_held_out_of_another(
     grids: list[Grid], seed: int
 ) -> None:
     boxes = [scattered(g.width, g.height, count=12, seed=seed + n) for n, g in enumerate(grids)]
-    held = hold_out_blocks(grids, boxes, share=0.3, seed=seed, least_px=40)
-    excluded = held_elsewhere(grids, held)
+    held = hold_out_blocks(grids, boxes, fraction=0.3, seed=seed, min_block_px=40)
+    excluded = find_overlapping_holdout(grids, held)
     for grid, own, others in zip(grids, held, excluded, strict=True):
         chips = scattered(grid.width, grid.height, count=60, seed=seed)
         chips = clip(chips + [0, 0, 20, 20], grid.box)  # noqa: RUF005 (arrays are added)
@@ -148,9 +148,10 @@ def test_some_object_is_left_to_learn_from_whatever_overlaps(
     grids: list[Grid], share: float
 ) -> None:
     boxes = [scattered(g.width, g.height, count=4, seed=n) for n, g in enumerate(grids)]
-    held = hold_out_blocks(grids, boxes, share=share, seed=1, least_px=60)
+    held = hold_out_blocks(grids, boxes, fraction=share, seed=1, min_block_px=60)
     forbidden = [
-        np.concatenate(parts) for parts in zip(held, held_elsewhere(grids, held), strict=True)
+        np.concatenate(parts)
+        for parts in zip(held, find_overlapping_holdout(grids, held), strict=True)
     ]
     assert 0 <= held_objects(boxes, forbidden) < 4 * len(grids)
 
@@ -158,10 +159,10 @@ def test_some_object_is_left_to_learn_from_whatever_overlaps(
 def test_rasters_with_the_same_grid_are_held_out_alike() -> None:
     years = [grid(1000, 1000)] * 3
     boxes = [scattered(1000, 1000, count=100, seed=1)] * 3
-    held = hold_out_blocks(years, boxes, share=0.2, seed=3, least_px=100)
+    held = hold_out_blocks(years, boxes, fraction=0.2, seed=3, min_block_px=100)
     assert held[0].tolist() == held[1].tolist() == held[2].tolist()
     assert 60 <= held_objects(boxes, held) < 100
-    for own, elsewhere in zip(held, held_elsewhere(years, held), strict=True):
+    for own, elsewhere in zip(held, find_overlapping_holdout(years, held), strict=True):
         assert shapely.equals(
             *(shapely.normalize(shapely.union_all(shapely.box(*b.T))) for b in (own, elsewhere))
         )
@@ -171,9 +172,10 @@ def test_ground_held_out_of_another_raster_counts_as_lost() -> None:
     """Two sheets that show the same ground, one a pixel wider: a block costs both its objects."""
     grids = [grid(1000, 1000), grid(1001, 1000)]
     boxes = [scattered(1000, 1000, count=200, seed=1)] * 2
-    held = hold_out_blocks(grids, boxes, share=0.2, seed=3, least_px=100)
+    held = hold_out_blocks(grids, boxes, fraction=0.2, seed=3, min_block_px=100)
     forbidden = [
-        np.concatenate(parts) for parts in zip(held, held_elsewhere(grids, held), strict=True)
+        np.concatenate(parts)
+        for parts in zip(held, find_overlapping_holdout(grids, held), strict=True)
     ]
     assert 80 <= held_objects(boxes, forbidden) <= 140
 
@@ -188,7 +190,7 @@ def test_the_features_of_a_split_cover_every_raster_once(
 ) -> None:
     grids = [grid(*shape) for shape in shapes]
     boxes = [scattered(*shape, count=15, seed=seed + i) for i, shape in enumerate(shapes)]
-    blocks = hold_out_blocks(grids, boxes, share=share, seed=seed, least_px=50)
+    blocks = hold_out_blocks(grids, boxes, fraction=share, seed=seed, min_block_px=50)
     names = [f"{i}.tif" for i in range(len(grids))]
     table = split_table(grids, blocks, names=names, boxes=boxes).to_crs(CRS)
     held = table[table.role == "validation"]
@@ -208,14 +210,14 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
     blocks = [np.array([[0.0, 0, 100, 100], [100, 0, 200, 100], [300, 0, 400, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [350, 50, 360, 60], [220, 220, 230, 230]])]
     path = tmp_path / "split.geojson"
-    save_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+    write_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
     table = gpd.read_file(path).sort_values("area_m2")
     assert table.crs.to_epsg() == 4326
     assert list(table.role) == ["validation", "validation", "train"]
     assert list(table.objects) == [1, 1, 1]
     np.testing.assert_allclose(table.area_m2, [25**2, 2 * 25**2, 13 * 25**2], rtol=2e-3)
-    with pytest.raises(OutputError, match="--overwrite"):
-        save_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+    with pytest.raises(OutputError, match="overwrite"):
+        write_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
 
 
 def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
@@ -227,7 +229,7 @@ def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
         held,
         names=["a.tif", "b.tif"],
         boxes=boxes,
-        excluded=held_elsewhere(grids, held),
+        overlapping_holdout=find_overlapping_holdout(grids, held),
     )
     rows = zip(table.raster, table.role, table.objects, table.area_m2, strict=True)
     assert list(rows) == [

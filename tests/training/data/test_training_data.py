@@ -1,4 +1,4 @@
-"""What a training learns from and is measured on."""
+"""Rasters and labels of a training and of its validation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from geodetect.errors import (
 )
 from geodetect.label_check.check import default_anchors
 from geodetect.settings import TrainSettings
-from geodetect.training.data.training_data import TrainingGround, read_grounds
+from geodetect.training.data.training_data import TrainingData, read_training_data
 from tests.helpers.tiny import (
     CRS,
     GSD_M,
@@ -43,11 +43,11 @@ CORNERS = grid_corners(SIDE)
 BOXES = square_boxes(CORNERS).tolist()
 
 
-def read(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingGround:
+def read(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingData:
     settings = TrainSettings.model_validate({"chip_px": 64, "device": "cpu"} | changes)
     with ExitStack() as stack:
         anchors = default_anchors()
-        return read_grounds(rasters, labels, settings, anchors=anchors, stack=stack)
+        return read_training_data(rasters, labels, settings, anchors=anchors, stack=stack)
 
 
 def refused(
@@ -80,13 +80,13 @@ def test_a_raster_given_twice_is_trained_on_twice_and_measured_once(
     raster: Path, labels: Path
 ) -> None:
     found = read([raster, raster], [labels])
-    assert [len(ground.boxes) for ground in found.trained] == [len(CORNERS)] * 2
-    assert found.trained[0] is found.trained[1]
-    assert len(found.measured) == len(found.distinct) == 1
+    assert [len(ground.boxes) for ground in found.train] == [len(CORNERS)] * 2
+    assert found.train[0] is found.train[1]
+    assert len(found.validation) == len(found.rasters) == 1
     assert found.report is not None
     assert found.report.objects == len(CORNERS)
-    held = found.measured[0]
-    assert 0 < (~held.trainable).sum() < len(CORNERS) / 2
+    held = found.validation[0]
+    assert 0 < (~held.is_trainable).sum() < len(CORNERS) / 2
 
 
 @pytest.mark.filterwarnings("ignore:rasters show the same ground")
@@ -98,7 +98,7 @@ def test_of_strips_on_one_frame_each_has_the_labels_that_it_shows(
         strip = np.zeros_like(image)
         strip[:, :, imagery] = image[:, :, imagery]
         strips.append(write_raster(tmp_path / name, strip, nodata=0))
-    west, east = read(strips, [labels], val_share=0).trained
+    west, east = read(strips, [labels], val_share=0).train
     middles = (np.array(BOXES)[:, 0] + np.array(BOXES)[:, 2]) / 2
     assert west.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x < 160]
     assert east.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x > 160]
@@ -109,11 +109,11 @@ def test_objects_at_the_edge_are_whole_and_count_where_enough_of_them_is_seen(
 ) -> None:
     edge = [[SIDE - 4.0, 20, SIDE + 16, 40], [SIDE - 16.0, 60, SIDE + 4, 80]]
     path = write_labels(tmp_path / "edge.geojson", [*BOXES[:20], *edge])
-    (found,) = read([raster], [path], val_share=0).trained
+    (found,) = read([raster], [path], val_share=0).train
     assert found.boxes[-2:] == pytest.approx(np.array(edge), abs=1e-3)
-    assert found.trainable.tolist() == [True] * 20 + [False, True]
-    (measured,) = read([raster], [path], val_rasters=(str(raster),)).measured
-    assert measured.measured.tolist() == [True] * 20 + [False, True]
+    assert found.is_trainable.tolist() == [True] * 20 + [False, True]
+    (measured,) = read([raster], [path], val_rasters=(str(raster),)).validation
+    assert measured.is_held_out.tolist() == [True] * 20 + [False, True]
 
 
 def test_the_check_can_be_left_out(raster: Path, tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_corrupt_sheet_among_others_is_named_and_left_out(
     text.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
         found = read([raster, corrupt, text], [labels])
-    assert [ground.raster.name for ground in found.trained] == ["scene.tif"]
-    assert sorted(Path(path).name for path in found.left_out) == ["corrupt.tif", "text.tif"]
+    assert [ground.raster.name for ground in found.train] == ["scene.tif"]
+    assert sorted(Path(path).name for path in found.unreadable) == ["corrupt.tif", "text.tif"]
     told = [str(one.message) for one in caught]
     assert [text.startswith("left out: ") for text in told] == [True, True]
     assert "corrupt.tif" in told[0]
@@ -151,7 +151,7 @@ def test_many_corrupt_sheets_are_counted(raster: Path, labels: Path, tmp_path: P
         path.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
         found = read([raster, *corrupt], [labels])
-    assert len(found.left_out) == 8
+    assert len(found.unreadable) == 8
     assert str(caught[-1].message) == "left out: 3 more rasters that cannot be read"
     assert len(caught) == 6
 
@@ -167,7 +167,7 @@ def test_a_sheet_without_crs_is_named(raster: Path, labels: Path, tmp_path: Path
     plain = write_raster(tmp_path / "plain.tif", squares_image(64, []), crs=None)
     message = refused(GeoreferenceError, [raster, plain], [labels])
     assert "plain.tif" in message
-    assert "--src-crs" in message
+    assert "src-crs" in message.replace("_", "-")
 
 
 def test_labels_without_crs_are_refused(raster: Path, tmp_path: Path) -> None:
@@ -223,16 +223,16 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
     boxes = square_boxes([(x + right_px, y) for x, y in CORNERS]).tolist()
     theirs = write_labels(tmp_path / "theirs.geojson", boxes)
     found = read([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
-    (trained,), (measured,) = found.trained, found.measured
-    np.testing.assert_allclose(trained.held_out, [[right_px, 0, SIDE, SIDE]], atol=0.01)
+    (trained,), (measured,) = found.train, found.validation
+    np.testing.assert_allclose(trained.holdout, [[right_px, 0, SIDE, SIDE]], atol=0.01)
     assert measured.raster.name == "other.tif"
-    assert not measured.trainable.any()
+    assert not measured.is_trainable.any()
     assert len(measured.boxes) == len(CORNERS)
-    assert len(found.distinct) == 2
-    centres = trained.boxes[trained.trainable].reshape(-1, 2, 2).mean(axis=1)
+    assert len(found.rasters) == 2
+    centres = trained.boxes[trained.is_trainable].reshape(-1, 2, 2).mean(axis=1)
     assert (centres[:, 0] < right_px).all()
     both = read([raster], [labels], val_rasters=[str(other)])
-    assert 0 < len(both.measured[0].boxes) < len(CORNERS), "without labels of their own"
+    assert 0 < len(both.validation[0].boxes) < len(CORNERS), "without labels of their own"
 
 
 def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
@@ -241,19 +241,19 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
     other = shifted(tmp_path / "other.tif", 96)
     with pytest.warns(GeodetectWarning, match=r"scene\.tif and other\.tif \(70% of the smaller"):
         found = read([raster, other, other], [labels])
-    first, second = found.measured
-    assert found.trained[1] is found.trained[2] is second
-    assert len(first.held_out) + len(second.held_out) > 0
+    first, second = found.validation
+    assert found.train[1] is found.train[2] is second
+    assert len(first.holdout) + len(second.holdout) > 0
     for one, elsewhere, right_px in ((first, second, 96), (second, first, -96)):
-        moved = elsewhere.held_out + [right_px, 0, right_px, 0]  # noqa: RUF005 (arrays are added)
+        moved = elsewhere.holdout + [right_px, 0, right_px, 0]  # noqa: RUF005 (arrays are added)
         moved = moved.clip(0, SIDE)
         expected = moved[moved[:, 0] < moved[:, 2]]
-        np.testing.assert_allclose(one.excluded, expected, atol=1e-3)
-        assert not (one.trainable & one.measured).any()
+        np.testing.assert_allclose(one.overlapping_holdout, expected, atol=1e-3)
+        assert not (one.is_trainable & one.is_held_out).any()
     objects = (first, first.boxes), (second, second.boxes + [96, 0, 96, 0])  # noqa: RUF005
     learned, measured = (
         {tuple(box) for ground, boxes in objects for box in boxes[rows(ground)].round().tolist()}
-        for rows in (attrgetter("trainable"), attrgetter("measured"))
+        for rows in (attrgetter("is_trainable"), attrgetter("is_held_out"))
     )
     assert learned
     assert measured
@@ -264,7 +264,7 @@ def test_a_raster_given_twice_does_not_overlap_itself(raster: Path, labels: Path
     found = read([raster, raster], [labels])
     assert found.report is not None
     assert found.report.overlaps == ()
-    assert len(found.trained[0].excluded) == 0
+    assert len(found.train[0].overlapping_holdout) == 0
 
 
 def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_earth(
@@ -275,8 +275,8 @@ def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_eart
     (there,) = gpd.GeoSeries([here], crs=CRS).to_crs(4326)
     area = gpd.GeoDataFrame(geometry=[there, shapely.box(174, -41, 175, -40)], crs=4326)
     area.to_file(tmp_path / "area.gpkg")
-    (ground,) = read([raster], [labels], val_area=tmp_path / "area.gpkg").trained
-    np.testing.assert_allclose(ground.held_out, [[0, 0, 100, SIDE]], atol=0.1)
+    (ground,) = read([raster], [labels], val_area=tmp_path / "area.gpkg").train
+    np.testing.assert_allclose(ground.holdout, [[0, 0, 100, SIDE]], atol=0.1)
 
 
 def test_named_rasters_with_classes_nobody_trains_are_refused(
@@ -290,7 +290,7 @@ def test_named_rasters_with_classes_nobody_trains_are_refused(
 
 
 def test_held_out_ground_is_named_in_one_way(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="either --val-area or --val-rasters"):
+    with pytest.raises(ValidationError, match="either `val_area` or `val_rasters`"):
         TrainSettings(val_area=tmp_path / "a.gpkg", val_rasters=("b.tif",))
-    with pytest.raises(ValidationError, match="--val-rasters with it"):
+    with pytest.raises(ValidationError, match="`val_rasters`"):
         TrainSettings(val_labels=("b.gpkg",))

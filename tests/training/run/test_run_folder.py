@@ -1,4 +1,4 @@
-"""The folder of a training."""
+"""Run folder of a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geodetect.training.run.folder import COLUMNS, MetricsLog, RunFolder, write_
 @pytest.fixture
 def log(tmp_path: Path) -> MetricsLog:
     log = MetricsLog(tmp_path / "metrics.csv")
-    log.start()
+    log.create()
     return log
 
 
@@ -36,7 +36,7 @@ def test_rows_of_later_steps_and_half_a_row_are_cut_off(log: MetricsLog) -> None
         log.append({"step": step})
     with log.path.open("a") as file:
         file.write("4")
-    log.cut(20)
+    log.truncate(20)
     assert [row["step"] for row in log.rows()] == [10, 20]
     log.append({"step": 25})
     assert [row["step"] for row in log.rows()] == [10, 20, 25]
@@ -49,16 +49,16 @@ def test_metrics_that_cannot_be_written_are_an_output_error(tmp_path: Path) -> N
 
 
 def test_the_usual_folder_is_beside_the_model(tmp_path: Path) -> None:
-    folder = RunFolder.beside(tmp_path / "my.pools.safetensors")
+    folder = RunFolder.from_model_path(tmp_path / "my.pools.safetensors")
     assert folder.path == tmp_path / "my.pools_run"
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(OutputError), folder.made() as path:
+    with pytest.raises(OutputError), folder.create() as path:
         write_json(path / "no" / "labels.json", {"a": 1})
     assert names(tmp_path) == []
-    with folder.made() as path:
+    with folder.create() as path:
         write_json(path / "labels.json", {"a": 1})
         assert not folder.path.exists()
     assert names(tmp_path) == ["run"]
@@ -70,8 +70,8 @@ def test_a_new_training_replaces_the_files_of_another_and_no_others(tmp_path: Pa
     folder.path.mkdir()
     for name in ("checkpoint.pt", "metrics.csv", "validation.gpkg", "my notes.txt"):
         (folder.path / name).write_text("old")
-    with folder.made() as path:
-        RunFolder(path).metrics.start()
+    with folder.create() as path:
+        RunFolder(path).metrics.create()
     assert names(folder.path) == ["metrics.csv", "my notes.txt"]
     assert folder.metrics.rows() == []
     assert (folder.path / "my notes.txt").read_text() == "old"
@@ -84,11 +84,11 @@ def test_a_folder_with_anything_in_it_is_not_used_unasked(tmp_path: Path) -> Non
     folder.path.mkdir()
     folder.check(resume=False, overwrite=False)
     (folder.path / "letter.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--run-dir"):
+    with pytest.raises(OutputError, match="`run_dir`"):
         folder.check(resume=False, overwrite=False)
     folder.check(resume=False, overwrite=True)
     folder.checkpoint.write_text("hours of work")
-    with pytest.raises(OutputError, match="--resume"):
+    with pytest.raises(OutputError, match="`resume`"):
         folder.check(resume=False, overwrite=False)
     folder.check(resume=True, overwrite=False)
 
@@ -105,11 +105,11 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.held():
-        with pytest.raises(InputError, match="in use by another training"), folder.held():
+    with folder.lock():
+        with pytest.raises(InputError, match="in use by another training"), folder.lock():
             pass
-        with pytest.raises(InputError, match="in use"), folder.held():  # the failure frees nothing
+        with pytest.raises(InputError, match="in use"), folder.lock():  # the failure frees nothing
             pass
-    with folder.held():
+    with folder.lock():
         pass
     assert names(tmp_path) == []

@@ -40,13 +40,13 @@ def expected(folder: Path) -> Curves:
 
 def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
     loop = make(tmp_path / "run", Scripted(0.25, 0.5), steps=4, val_every=2)
-    loop.board = TensorBoardLog(tmp_path / "run")
+    loop.tensorboard = TensorBoardLog(tmp_path / "run")
     loop.run(no_progress)
     found = curves(tmp_path / "run")
     assert found == expected(tmp_path / "run")
     assert found["val_ap50"] == {2: 0.25, 4: 0.5}
     assert sorted(found["loss"]) == [1, 2, 3, 4]
-    loop.board.close()
+    loop.tensorboard.close()
 
 
 def test_a_resumed_training_replaces_the_figures_of_later_steps(tmp_path: Path) -> None:
@@ -62,12 +62,12 @@ def test_a_resumed_training_replaces_the_figures_of_later_steps(tmp_path: Path) 
 
 def test_a_new_training_removes_the_files_of_another(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.made() as path:
-        RunFolder(path).metrics.start()
+    with folder.create() as path:
+        RunFolder(path).metrics.create()
     TensorBoardLog(folder.path).close()
     assert len(list(folder.path.glob(TENSORBOARD))) == 1
-    with folder.made() as path:
-        RunFolder(path).metrics.start()
+    with folder.create() as path:
+        RunFolder(path).metrics.create()
     assert [file.name for file in folder.path.iterdir()] == ["metrics.csv"]
 
 

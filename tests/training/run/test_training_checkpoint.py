@@ -36,7 +36,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
     try:
-        with pytest.raises(OutputError, match=r"cannot be written .*--resume") as caught:
+        with pytest.raises(OutputError, match=r"cannot be written .*`resume`") as caught:
             write_state(path, STATE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

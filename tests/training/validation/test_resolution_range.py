@@ -1,4 +1,4 @@
-"""How coarse imagery may be for a model."""
+"""Coarsest ground resolution that a model works on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.detection.detections import Detections
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import ModelCard
-from geodetect.training.data.chip_sampler import Ground
-from geodetect.training.validation.metrics import Validation
-from geodetect.training.validation.resolution_range import FACTORS, CoarserImagery, coarsest_factor
-from geodetect.training.validation.validator import HeldOut
+from geodetect.training.validation.metrics import ValidationResult
+from geodetect.training.validation.resolution_range import (
+    FACTORS,
+    CoarseImageryDetector,
+    coarsest_factor,
+)
+from geodetect.training.validation.validator import Validator
 from tests.helpers.tiny import (
     GSD_M,
     grid_corners,
@@ -25,6 +28,7 @@ from tests.helpers.tiny import (
     weights_of,
     write_raster,
 )
+from tests.helpers.training_raster import training_raster
 
 SIDE = 256
 
@@ -39,10 +43,10 @@ class Onlooker:
         return [Detections.empty() for _ in pixels]
 
 
-def validation(found: int, *, of: int = 100) -> Validation:
+def validation(found: int, *, of: int = 100) -> ValidationResult:
     """All that is found is right, with a score of 0.9."""
     matches = Matches(np.arange(found), np.ones(found), np.full(found, 0.9, np.float32), of, 0.5)
-    return Validation(0.5, {}, None, (), (), matches)
+    return ValidationResult(0.5, {}, None, (), (), matches)
 
 
 def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() -> None:
@@ -51,7 +55,7 @@ def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() 
     valid = np.ones((2, 64, 64), bool)
     valid[1, :, :20] = False
     seen = Onlooker()
-    CoarserImagery(seen, 3.0)(image, valid)
+    CoarseImageryDetector(seen, 3.0)(image, valid)
     assert seen.pixels.shape == image.shape
     assert seen.pixels.dtype == np.uint8
     assert np.ptp(seen.pixels[0, :, 8:-8, 8:-8].astype(int)) < 30
@@ -64,11 +68,11 @@ def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() 
 def test_it_ends_where_f1_falls_by_more_than_a_twentieth(good: int, expected: float) -> None:
     asked = []
 
-    def measure(factor: float) -> Validation:
+    def validate_at(factor: float) -> ValidationResult:
         asked.append(factor)
         return validation(86 if len(asked) <= good else 70)  # F1 of 90 of 100: 0.947; 86: 0.925
 
-    assert coarsest_factor(validation(90), measure) == expected
+    assert coarsest_factor(validation(90), validate_at) == expected
     assert asked == list(FACTORS[: good + 1])
 
 
@@ -82,13 +86,12 @@ def test_the_range_begins_at_the_finest_pixels_and_ends_where_squares_are_blurre
     corners = grid_corners(SIDE)
     raster = open_raster(write_raster(tmp_path / "a.tif", squares_image(SIDE, corners)))
     boxes = square_boxes(corners)
-    held = np.array([[0.0, 0, SIDE, SIDE]])
-    ground = Ground(raster, boxes, np.zeros(len(boxes), np.int64), held, GSD_M)
+    labelled = training_raster(raster, boxes, holdout=[[0, 0, SIDE, SIDE]])
     card = tiny_card()
     weights = weights_of(tiny_network(card))
-    held_out = HeldOut([ground], card, device="cpu")
-    measured = held_out.measure(weights)
-    assert measured is not None
-    finest, coarsest = held_out.gsd_range_m(weights, measured)
+    validator = Validator([labelled], card, device="cpu")
+    result = validator.validate(weights)
+    assert result is not None
+    finest, coarsest = validator.gsd_range_m(weights, result)
     assert finest == GSD_M
     assert GSD_M <= coarsest <= GSD_M * FACTORS[-1]

@@ -1,4 +1,4 @@
-"""What a validation finds out, keeps and writes."""
+"""Results of a validation, their calibration and their layers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from geodetect.errors import OutputError
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.runtimes.torch import TorchRuntime
-from geodetect.training.data.chip_sampler import Ground
-from geodetect.training.validation.metrics import LEAST_CONF, Validation, calibrated, validate
+from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
 from tests.helpers.tiny import (
     GSD_M,
     SQUARE_PX,
@@ -30,6 +30,7 @@ from tests.helpers.tiny import (
     weights_of,
     write_raster,
 )
+from tests.helpers.training_raster import training_raster
 
 SIDE = 512
 CORNERS = grid_corners(SIDE)
@@ -37,7 +38,7 @@ BOXES = square_boxes(CORNERS)
 COUNT = len(BOXES)
 EVERYTHING = np.array([[0.0, 0, SIDE, SIDE]])
 Boxes = NDArray[np.float64]
-NewGround = Callable[..., Ground]
+NewGround = Callable[..., TrainingRaster]
 
 
 @pytest.fixture
@@ -48,15 +49,14 @@ def new_ground(tmp_path: Path) -> NewGround:
         *,
         name: str = "scene.tif",
         crs: str = "EPSG:32632",
-    ) -> Ground:
+    ) -> TrainingRaster:
         raster = open_raster(write_raster(tmp_path / name, squares_image(SIDE, CORNERS), crs=crs))
-        label = np.zeros(len(boxes), np.int64) if labels is None else labels
-        return Ground(raster, boxes, label, EVERYTHING, GSD_M)
+        return training_raster(raster, boxes, class_ids=labels, holdout=EVERYTHING)
 
     return make
 
 
-def network(card: ModelCard, conf: float | None = LEAST_CONF) -> RetinaNetDetector:
+def network(card: ModelCard, conf: float | None = MIN_SCORE) -> RetinaNetDetector:
     weights = weights_of(tiny_network(tiny_card()))
     return RetinaNetDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
 
@@ -68,69 +68,73 @@ def told(
     return CallableDetector(lambda _: (boxes, scores, labels), classes, tile_px=SIDE)
 
 
-def doubtful(new_ground: NewGround) -> Validation:
+def doubtful(new_ground: NewGround) -> ValidationResult:
     """Of two detections with the same score one is right."""
-    measured = validate(network(tiny_card()), [new_ground(BOXES[::2])])
-    assert measured is not None
-    return measured
+    result = validate(network(tiny_card()), [new_ground(BOXES[::2])])
+    assert result is not None
+    return result
 
 
 def test_calibrated_scores_are_the_share_of_right_detections(new_ground: NewGround) -> None:
-    measured = doubtful(new_ground)
+    result = doubtful(new_ground)
     right = (COUNT + 1) // 2 / COUNT
-    assert measured.detections["score"].to_numpy() == pytest.approx(np.full(COUNT, right), abs=0.01)
-    assert (measured.detections["raw_score"] > 0.95).all()
-    assert measured.metrics["ece"] < 0.01
-    assert measured.metrics["ece_uncalibrated"] > 0.45
-    assert LEAST_CONF < measured.conf <= measured.detections["score"].max()
+    assert result.prediction_table["score"].to_numpy() == pytest.approx(
+        np.full(COUNT, right), abs=0.01
+    )
+    assert (result.prediction_table["raw_score"] > 0.95).all()
+    assert result.metrics["ece"] < 0.01
+    assert result.metrics["ece_uncalibrated"] > 0.45
+    assert MIN_SCORE < result.conf <= result.prediction_table["score"].max()
 
 
 def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
     new_ground: NewGround,
 ) -> None:
-    measured = doubtful(new_ground)
-    card = calibrated(tiny_card(), measured)
-    assert card.calibration == measured.calibration is not None
-    assert (card.conf, card.metrics) == (measured.conf, measured.metrics)
+    result = doubtful(new_ground)
+    card = result.add_to_card(tiny_card())
+    assert card.calibration == result.calibration is not None
+    assert (card.conf, card.metrics) == (result.conf, result.metrics)
     again = validate(network(card, conf=None), [new_ground(BOXES[::2])])
     assert again is not None
-    scores = again.detections["score"].to_numpy()
-    assert scores == pytest.approx(measured.detections["score"].to_numpy(), abs=1e-4)
-    assert again.metrics.items() <= measured.metrics.items()
-    assert again.conf == measured.conf
+    scores = again.prediction_table["score"].to_numpy()
+    assert scores == pytest.approx(result.prediction_table["score"].to_numpy(), abs=1e-4)
+    assert again.metrics.items() <= result.metrics.items()
+    assert again.conf == result.conf
 
 
 def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_ground: NewGround) -> None:
     own = Calibration(slope=(1.0,), intercept=(-3.0,))
-    measured = validate(network(tiny_card(calibration=own)), [new_ground(BOXES[::2])])
-    assert measured is not None
-    assert measured.calibration == own
-    assert "ece_uncalibrated" not in measured.metrics
-    score = measured.detections["score"].mean()
-    assert measured.metrics["ece"] == pytest.approx(score - 0.5, abs=0.01)
+    result = validate(network(tiny_card(calibration=own)), [new_ground(BOXES[::2])])
+    assert result is not None
+    assert result.calibration == own
+    assert "ece_uncalibrated" not in result.metrics
+    score = result.prediction_table["score"].mean()
+    assert result.metrics["ece"] == pytest.approx(score - 0.5, abs=0.01)
 
 
 def test_few_detections_leave_scores_as_they_are(new_ground: NewGround) -> None:
-    measured = validate(network(tiny_card()), [new_ground()])  # none is wrong
-    assert measured is not None
-    assert measured.calibration is None
-    assert "ece_uncalibrated" not in measured.metrics
-    assert calibrated(tiny_card(), measured).calibration is None
-    assert measured.detections["score"].equals(measured.detections["raw_score"])
+    result = validate(network(tiny_card()), [new_ground()])  # none is wrong
+    assert result is not None
+    assert result.calibration is None
+    assert "ece_uncalibrated" not in result.metrics
+    assert result.add_to_card(tiny_card()).calibration is None
+    assert result.prediction_table["score"].equals(result.prediction_table["raw_score"])
 
 
 def test_the_tables_say_what_found_what(new_ground: NewGround) -> None:
     found = told(np.concatenate([BOXES[:3], BOXES[[3]] + 200.5]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
     ground = new_ground(BOXES[[2, 0, 5]])
-    measured = validate(found, [ground])
-    assert measured is not None
-    detections = measured.detections.set_index("score")
-    assert detections["correct"].to_dict() == {0.9: True, 0.8: False, 0.7: True, 0.6: False}
-    assert measured.truth["found_score"].round(3).tolist()[:2] == [0.9, 0.7]
-    assert np.isnan(measured.truth["found_score"][2])
-    assert set(measured.truth["raster"]) == set(measured.detections["raster"]) == {"scene.tif"}
-    assert set(measured.truth["source"]) == {str(Path(ground.raster.path).resolve())}
-    assert measured.truth.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
+    result = validate(found, [ground])
+    assert result is not None
+    detections = result.prediction_table.set_index("score")
+    assert detections["tp"].to_dict() == {0.9: True, 0.8: False, 0.7: True, 0.6: False}
+    assert result.truth_table["matched_score"].round(3).tolist()[:2] == [0.9, 0.7]
+    assert np.isnan(result.truth_table["matched_score"][2])
+    assert (
+        set(result.truth_table["raster"]) == set(result.prediction_table["raster"]) == {"scene.tif"}
+    )
+    assert set(result.truth_table["source"]) == {str(Path(ground.raster.path).resolve())}
+    assert result.truth_table.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
 
 
 def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
@@ -141,24 +145,24 @@ def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
     seen = [[SIDE - 2.0, 100, SIDE, 120]]
     alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
     found = told(np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
-    measured = validate(found, [new_ground(np.concatenate([BOXES[:2], cut]))])
-    assert measured is not None
-    assert measured.metrics["objects"] == 2
-    assert measured.detections["score"].tolist() == [0.9, 0.8, 0.6]
-    assert measured.detections["correct"].tolist() == [True, True, False]
+    result = validate(found, [new_ground(np.concatenate([BOXES[:2], cut]))])
+    assert result is not None
+    assert result.metrics["objects"] == 2
+    assert result.prediction_table["score"].tolist() == [0.9, 0.8, 0.6]
+    assert result.prediction_table["tp"].tolist() == [True, True, False]
 
 
 def test_several_classes_have_an_average_precision_each(new_ground: NewGround) -> None:
     truth = np.tile([0, 1], COUNT)[:COUNT]
     said = np.where(np.arange(COUNT) % 4 == 1, 0, truth)  # every other "b" is called "a"
-    measured = validate(
+    result = validate(
         told(BOXES, np.linspace(0.9, 0.3, COUNT), said, ("a", "b")), [new_ground(labels=truth)]
     )
-    assert measured is not None
-    assert measured.metrics["ap50 b"] == pytest.approx(0.5, abs=0.02)
-    assert 0.5 < measured.metrics["ap50 a"] < 1
-    assert set(measured.truth["class"]) == {"a", "b"}
-    assert measured.truth["found_score"].isna().sum() == (said != truth).sum()
+    assert result is not None
+    assert result.metrics["ap50 b"] == pytest.approx(0.5, abs=0.02)
+    assert 0.5 < result.metrics["ap50 a"] < 1
+    assert set(result.truth_table["class"]) == {"a", "b"}
+    assert result.truth_table["matched_score"].isna().sum() == (said != truth).sum()
 
 
 def test_one_class_needs_no_figures_of_its_own(new_ground: NewGround) -> None:
@@ -166,44 +170,47 @@ def test_one_class_needs_no_figures_of_its_own(new_ground: NewGround) -> None:
 
 
 def test_a_validation_is_written_as_layers_for_a_gis(new_ground: NewGround, tmp_path: Path) -> None:
-    measured = doubtful(new_ground)
-    path = measured.save(tmp_path)
+    result = doubtful(new_ground)
+    path = result.write(tmp_path)
     assert path == tmp_path / "validation.gpkg"
     assert {name for name, _ in pyogrio.list_layers(path)} >= {"detections", "truth"}
-    for name, table in (("detections", measured.detections), ("truth", measured.truth)):
+    for name, table in (("detections", result.prediction_table), ("truth", result.truth_table)):
         again = gpd.read_file(path, layer=name)
         assert len(again) == len(table)
         assert set(table.columns) <= set(again.columns)
         assert again.crs == "EPSG:32632"
-    assert gpd.read_file(path, layer="detections")["correct"].sum() == (COUNT + 1) // 2
+    assert gpd.read_file(path, layer="detections")["tp"].sum() == (COUNT + 1) // 2
 
 
 def test_a_validation_is_written_again_only_if_it_may(
     new_ground: NewGround, tmp_path: Path
 ) -> None:
-    measured = doubtful(new_ground)
-    measured.save(tmp_path)
-    measured.save(tmp_path)
+    result = doubtful(new_ground)
+    result.write(tmp_path)
+    result.write(tmp_path)
     with pytest.raises(OutputError, match="already exists"):
-        measured.save(tmp_path, overwrite=False)
+        result.write(tmp_path, overwrite=False)
 
 
 def test_a_validation_without_detections_is_written_too(
     new_ground: NewGround, tmp_path: Path
 ) -> None:
-    measured = validate(told(np.empty((0, 4)), [], []), [new_ground()])
-    assert measured is not None
-    path = measured.save(tmp_path)
+    result = validate(told(np.empty((0, 4)), [], []), [new_ground()])
+    assert result is not None
+    path = result.write(tmp_path)
     assert len(gpd.read_file(path, layer="detections")) == 0
-    assert gpd.read_file(path, layer="truth")["found_score"].isna().all()
+    assert gpd.read_file(path, layer="truth")["matched_score"].isna().all()
 
 
 def test_rasters_on_several_maps_come_together_on_the_first(new_ground: NewGround) -> None:
     grounds = [new_ground(name="a.tif"), new_ground(name="b.tif", crs="EPSG:32633")]
-    measured = validate(network(tiny_card()), grounds)
-    assert measured is not None
-    assert measured.detections.crs == measured.truth.crs == "EPSG:32632"
-    assert measured.truth["raster"].value_counts().to_dict() == {"a.tif": COUNT, "b.tif": COUNT}
-    assert measured.truth["found_score"].notna().all()
-    middles = measured.truth.centroid.x.groupby(measured.truth["raster"]).mean()
+    result = validate(network(tiny_card()), grounds)
+    assert result is not None
+    assert result.prediction_table.crs == result.truth_table.crs == "EPSG:32632"
+    assert result.truth_table["raster"].value_counts().to_dict() == {
+        "a.tif": COUNT,
+        "b.tif": COUNT,
+    }
+    assert result.truth_table["matched_score"].notna().all()
+    middles = result.truth_table.centroid.x.groupby(result.truth_table["raster"]).mean()
     assert middles["b.tif"] - middles["a.tif"] > 300_000  # a zone further east
