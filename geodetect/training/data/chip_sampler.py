@@ -186,9 +186,9 @@ class ChipSampler:
         else:
             scale = labelled.grid.scale_to(grid)
             corner = np.clip(centre * scale - rng.uniform(0, self.chip_px, 2), 0, room)
-        x0, y0 = (int(c) for c in corner)
+        x, y = (int(c) for c in corner)
         width, height = (int(min(s, self.chip_px)) for s in shape)
-        return labelled, grid, Window(x0, y0, width, height)
+        return labelled, grid, Window(x, y, width, height)
 
     def _draw_centre(self, rng: np.random.Generator) -> tuple[int, FloatArray | None]:
         """Draw a raster, and a point in its pixels for the chip to show; None: any point."""

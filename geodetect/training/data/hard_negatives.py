@@ -96,8 +96,8 @@ class HardNegativeMiner:
             grid = labelled.grid_at(float(self._card.gsd_m or 1.0))
             width, height = min(WINDOW_PX, grid.width), min(WINDOW_PX, grid.height)
             room = (grid.width - width, grid.height - height)
-            x0, y0 = (int(v) for v in rng.uniform(0, 1, 2) * room)
-            window = Window(x0, y0, width, height)
+            x, y = (int(v) for v in rng.uniform(0, 1, 2) * room)
+            window = Window(x, y, width, height)
             scale = np.tile(labelled.grid.scale_to(grid), 2)
             if len(box_ops.overlap_pairs(window.box[None] / scale, labelled.excluded)):
                 continue
@@ -108,7 +108,7 @@ class HardNegativeMiner:
             if pixels.valid.mean() < MIN_VALID_FRACTION:
                 continue
             (predictions,) = detector(pixels.values[None], pixels.valid[None])
-            boxes = predictions.shifted(x0, y0).boxes / scale
+            boxes = predictions.shifted(x, y).boxes / scale
             is_false = np.ones(len(boxes), bool)
             is_false[box_ops.overlap_pairs(boxes, labelled.boxes)[:, 0]] = False
             centres = box_ops.centres(boxes)

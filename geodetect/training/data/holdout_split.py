@@ -221,7 +221,7 @@ class _BlockVisibility:
             for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
                 grid = grids[index]
                 if grid != grids[other] and index == self._same_grid[grid][0]:
-                    shared = _move_boxes(frame(grids[other])[None], grids[other], grid)
+                    shared = _move_boxes(grids[other].box[None], grids[other], grid)
                     self._overlapping[grid] += [(other, part) for part in shared]
 
     def rasters_showing(self, grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
