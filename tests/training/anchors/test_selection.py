@@ -62,9 +62,7 @@ def test_sizes_count_in_pixels_of_the_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", ["paper", "torchvision", "torchvision-v2"])
 def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
     one = ground(tmp_path / "a.tif", side_px=SMALL)
-    with pytest.warns(
-        GeodetectWarning, match="at most 0% of .*set `network` to geodetect"
-    ):
+    with pytest.warns(GeodetectWarning, match="at most 0% of .*set `network` to geodetect"):
         assert chosen(one, network=network) == network_config(network)
     with pytest.raises(
         InputError, match=rf"`anchors` is fitted, but network {network} .*`network` to geod"
