@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
-from geodetect.chips.images import IMAGE_FORMATS, chip_grid, write_image
+from geodetect.chips.annotation_formats import LabelledChip
+from geodetect.chips.images import chip_grid, write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
@@ -21,38 +21,10 @@ from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.progress import Progress
+from geodetect.settings import ChipSettings
 from geodetect.types import FloatArray, IntArray, ObjectArray, PathLike
 
 SEED = 0  # of the choice of chips without objects
-
-
-@dataclass(frozen=True)
-class ChipOptions:
-    """How chips are cut; the arguments of ``export_chips`` of the same names."""
-
-    format: str = "coco"
-    chip_px: int = 512
-    overlap_px: int = 0
-    gsd_m: float | None = None
-    empty: float = 0.0
-    min_visible: float = 0.5
-    image_format: str = "png"
-
-    def __post_init__(self) -> None:
-        if self.format not in LABEL_FORMATS:
-            raise InputError(f"--format takes {', '.join(LABEL_FORMATS)}; found {self.format!r}")
-        if self.image_format not in IMAGE_FORMATS:
-            raise InputError(
-                f"--image-format takes {', '.join(IMAGE_FORMATS)}; found {self.image_format!r}"
-            )
-        if not 0 < self.min_visible <= 1:
-            raise InputError(
-                f"--min-visible must be above 0 and at most 1, found {self.min_visible}"
-            )
-        if not self.empty >= 0:
-            raise InputError(f"--empty must be at least 0, found {self.empty}")
-        if self.gsd_m is not None and not self.gsd_m > 0:
-            raise InputError(f"--gsd must be above 0 m, found {self.gsd_m}")
 
 
 @dataclass(frozen=True)
@@ -97,12 +69,12 @@ class Cutter:
 
     Args:
         images: Folder of the images.
-        options: How chips are cut.
+        settings: Settings of the export.
         classes: Names of the classes, in the order of their numbers.
     """
 
     images: Path
-    options: ChipOptions
+    settings: ChipSettings
     classes: Sequence[str]
 
     def __call__(self, place: Place) -> LabelledChip | None:
@@ -117,11 +89,11 @@ class Cutter:
         boxes = boxes - np.tile(tile.box[:2], 2)
         kept = (
             inside * SummedAreaTable(pixels.valid).fractions(boxes)
-            >= self.options.min_visible - 1e-9
+            >= self.settings.min_visible - 1e-9
         )
         if len(rows) and not kept.any():
             return None
-        name = f"{sheet.stem}_x{tile.x:05d}_y{tile.y:05d}.{self.options.image_format}"
+        name = f"{sheet.stem}_x{tile.x:05d}_y{tile.y:05d}.{self.settings.image_format}"
         grid = chip_grid(sheet.grid, tile)
         write_image(self.images / name, pixels, grid)
         return LabelledChip(
@@ -138,34 +110,33 @@ class Cutter:
 def open_sheets(
     paths: PathLike | Sequence[PathLike],
     labels: LabelSet,
-    options: ChipOptions,
-    raster_options: RasterOptions | None,
+    settings: ChipSettings,
 ) -> list[Sheet]:
     """The rasters at the resolution of the chips, with the labels on them.
 
     Args:
         paths: Files, folders or URLs of rasters.
         labels: Labels of any kind.
-        options: How chips are cut.
-        raster_options: Bands, values and CRS of the rasters.
+        settings: Settings of the export.
 
     Raises:
         LabelError: It is not plain which raster an image of a data set is.
         InputError: The image format cannot hold the bands of a raster.
     """
-    rasters = [open_raster(path, raster_options) for path in find_rasters(paths)]
+    options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
+    rasters = [open_raster(path, options) for path in find_rasters(paths)]
     sheets: list[Sheet] = []
     for labelled in place_labels(labels, rasters):
         raster = labelled.raster
-        if options.image_format != "tif" and raster.band_count not in (1, 3):
+        if settings.image_format != "tif" and raster.band_count not in (1, 3):
             raise InputError(
-                f"{raster.path} gives {raster.band_count} bands, but {options.image_format} takes "
-                f"1 or 3; choose them with --bands, or --image-format tif"
+                f"{raster.path} gives {raster.band_count} bands, but {settings.image_format} takes "
+                f"1 or 3; choose them with `bands`, or set `image_format` to tif"
             )
         grid = raster.grid
-        if options.gsd_m is not None and grid.gsd_xy_m is not None:
+        if settings.gsd is not None and grid.gsd_xy_m is not None:
             along_row, along_column = grid.gsd_xy_m
-            grid = grid.resampled(along_row / options.gsd_m, along_column / options.gsd_m)
+            grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
         stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
         stem = _free_name(stem, {sheet.stem for sheet in sheets})
         boxes = labelled.boxes * np.tile(raster.grid.scale_to(grid), 2)
@@ -179,10 +150,10 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _places(sheet: Sheet, options: ChipOptions) -> list[Place]:
+def _places(sheet: Sheet, settings: ChipSettings) -> list[Place]:
     """All chips of a raster, with the labels they touch."""
     size = sheet.grid.width, sheet.grid.height
-    tiles = list(TileScheme(*size, options.chip_px, options.overlap_px))
+    tiles = list(TileScheme(*size, settings.chip_px, settings.overlap_px))
     frames = np.array([tile.box for tile in tiles])
     pairs = box_ops.overlap_pairs(frames, sheet.boxes)
     pairs = pairs[box_ops.intersection(frames[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > 0]
@@ -200,10 +171,10 @@ def cut_chips(sheets: Sequence[Sheet], cut: Cutter, progress: Progress) -> list[
         progress: Told how many places were looked at.
     """
     cut.images.mkdir()
-    places = [place for sheet in sheets for place in _places(sheet, cut.options)]
+    places = [place for sheet in sheets for place in _places(sheet, cut.settings)]
     full = [place for place in places if len(place.touched)]
     bare = [place for place in places if not len(place.touched)]
-    per_full = cut.options.empty
+    per_full = cut.settings.empty
     if not np.isinf(per_full):
         bare = [bare[i] for i in np.random.default_rng(SEED).permutation(len(bare))]
     most = _share(per_full, len(full), len(bare))

@@ -16,16 +16,16 @@ import shapely
 from rasterio.errors import RasterioError
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
-from geodetect.chips.cutting import ChipOptions, Cutter, Sheet, cut_chips, open_sheets
+from geodetect.chips.cutting import Cutter, Sheet, cut_chips, open_sheets
 from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
+from geodetect.settings import ChipSettings
 from geodetect.types import PathLike
 
 INDEX = "chips.geojson"
@@ -63,17 +63,7 @@ def export_chips(
     labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame,
     output: PathLike,
     *,
-    format: str = "coco",  # noqa: A002 (the option is called --format)
-    chip_px: int = 512,
-    overlap_px: int = 0,
-    gsd_m: float | None = None,
-    empty: bool | float = False,
-    min_visible: float = 0.5,
-    class_field: str | None = None,
-    labels_crs: str | None = None,
-    point_size_m: float | None = None,
-    image_format: str = "png",
-    raster_options: RasterOptions | None = None,
+    settings: ChipSettings | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> ExportSummary:
@@ -81,9 +71,9 @@ def export_chips(
 
     Every chip has ``chip_px`` columns and rows (unless the raster has fewer): the last ones are
     moved inwards, so they overlap their neighbours more. A box is kept, clipped to the chip, when
-    at least ``min_visible`` of its area lies in the chip and on valid pixels. A chip on which
-    there is only less than that of an object is neither an example of it nor of its absence, and
-    is left out, as are chips without any valid pixel.
+    at least ``settings.min_visible`` of its area lies in the chip and on valid pixels. A chip with
+    less than that of an object is neither an example of it nor of its absence, and is left out, as
+    are chips without any valid pixel.
 
     Images are ``RASTER_x00512_y01024.png``, with the offset in pixels of the raster at the
     resolution of the chips, and carry their georeference: GeoTIFF inside, PNG and JPEG in a world
@@ -96,18 +86,7 @@ def export_chips(
         labels: Label files of any kind (``geodetect.io.labels.read.read_labels``), or a table with
             ``class`` and polygons.
         output: Folder to make.
-        format: ``coco``, ``yolo`` or ``voc``; see ``geodetect.chips.annotation_formats``.
-        chip_px: Side of a chip.
-        overlap_px: Least overlap of neighbouring chips.
-        gsd_m: Ground resolution of the chips; None: that of each raster.
-        empty: Chips without any object: none (False), all (True), or so many per chip with
-            objects, drawn at random but the same each time.
-        min_visible: Least visible share of an object that is kept, above 0 and at most 1.
-        class_field: Column of class names in ``labels``.
-        labels_crs: CRS of ``labels``, whatever the files say.
-        point_size_m: Diameter on the ground of objects that are given as points.
-        image_format: ``png``, ``jpg`` or ``tif``.
-        raster_options: Bands, values and CRS of the rasters.
+        settings: See ``ChipSettings``.
         overwrite: Replace the folder, if it is one of chips.
         progress: Told how many chips are done.
 
@@ -118,19 +97,21 @@ def export_chips(
         InputError: Options or files that cannot be used, or nothing to write.
         OutputError: The folder is in use, or cannot be written.
     """
-    amount = float("inf") if empty is True else float(empty)
-    options = ChipOptions(format, chip_px, overlap_px, gsd_m, amount, min_visible, image_format)
+    settings = settings or ChipSettings()
     with _staged_folder(Path(output), overwrite=overwrite) as folder:
         label_set = _label_set(
-            labels, LabelOptions(class_field, crs=labels_crs, point_size_m=point_size_m)
+            labels,
+            LabelOptions(
+                settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
+            ),
         )
         classes = label_set.classes
-        sheets = open_sheets(rasters, label_set, options, raster_options)
-        cut = Cutter(folder / LABEL_FORMATS[format].images, options, classes)
+        sheets = open_sheets(rasters, label_set, settings)
+        cut = Cutter(folder / LABEL_FORMATS[settings.format].images, settings, classes)
         chips = cut_chips(sheets, cut, progress)
         if not chips:
             raise _nothing_to_write(sheets, label_set)
-        LABEL_FORMATS[format].write(folder, chips, classes)
+        LABEL_FORMATS[settings.format].write(folder, chips, classes)
         _write_index(folder, chips, images=cut.images.name)
     return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
 
@@ -143,7 +124,7 @@ def _label_set(
         found.warn_of_changes()
         return found
     if labels.crs is None:
-        raise GeoreferenceError("the labels have no CRS; name it with --labels-crs")
+        raise GeoreferenceError("the labels have no CRS; set `labels_crs`")
     names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
     geometries = np.asarray(labels.geometry, dtype=object)
     return LabelSet((MapLabels("table", geometries, names, rows, labels.crs),))
@@ -155,18 +136,17 @@ def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> LabelError:
         first, *others = [source.source for source in labels.sources]
         more = f" and {len(others)} more label files hold" if others else " holds"
         return LabelError(
-            f"{first}{more} no objects, so no chip has any; name another file with --labels, or "
-            f"cut all chips without objects with --empty inf"
+            f"{first}{more} no objects, so no chip has any; set `labels` to another file, or "
+            f"set `empty` to inf to cut all chips without objects"
         )
     if not near:
         return LabelError(
             f"none of the {len(labels)} labels lies on the rasters; see that both show the same "
-            f"place, and name the CRS of the labels with --labels-crs if their file states a wrong "
-            f"one"
+            f"place, and set `labels_crs` if their file states a wrong CRS"
         )
     return LabelError(
         f"{near} of {len(labels)} labels lie on the rasters and none of them is visible enough for "
-        f"a chip; lower --min-visible, or keep chips without objects with --empty inf"
+        f"a chip; lower `min_visible`, or set `empty` to inf to keep chips without objects"
     )
 
 
@@ -220,13 +200,13 @@ def _staged_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     occupied = final.exists() and not (final.is_dir() and not any(final.iterdir()))
     if occupied and not overwrite:
         raise OutputError(
-            f"{target} exists and is not empty; replace it with --overwrite or choose another "
-            f"--output"
+            f"{target} exists and is not empty; set `overwrite` to replace it, or choose another "
+            f"`output`"
         )
     if occupied and not (final / INDEX).is_file():
         raise OutputError(
             f"{target} holds no {INDEX}, so it was not made by this command and is not replaced; "
-            f"choose another --output"
+            f"choose another `output`"
         )
     staging = Path(tempfile.mkdtemp(SUFFIX, PREFIX, final.parent))
     try:
@@ -238,6 +218,6 @@ def _staged_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     except GeodetectError:
         raise
     except (OSError, RasterioError) as error:
-        raise OutputError(f"cannot write {target}: {error}; choose another --output") from error
+        raise OutputError(f"cannot write {target}: {error}; choose another `output`") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

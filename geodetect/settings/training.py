@@ -254,6 +254,14 @@ class ChipSettings(LabelSettings, StretchSettings):
     )
     image_format: Literal["png", "jpg", "tif"] = Field("png", description="Format of the images.")
 
+    @field_validator("overlap_px")
+    @classmethod
+    def _check_overlap(cls, overlap_px: int, info: ValidationInfo) -> int:
+        chip_px = info.data.get("chip_px")
+        if chip_px is not None and overlap_px >= chip_px:
+            raise ValueError(f"expected less than the {chip_px} px of `chip_px`")
+        return overlap_px
+
 
 class ConvertSettings(Settings):
     """Settings of ``convert``."""

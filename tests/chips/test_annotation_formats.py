@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from geodetect.geo.grid import Grid
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, find_rasters, open_raster
+from geodetect.settings import ChipSettings
 from tests.helpers.tiny import (
     CRS,
     SQUARE_PX,
@@ -78,7 +80,12 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
     boxes = [(x + 0.25, y - 0.5, x + SQUARE_PX, y + SQUARE_PX + 0.75) for x, y in corners]
     labels = write_labels(tmp_path / "labels.geojson", boxes)
     folder = tmp_path / "chips"
-    export_chips(raster, labels, folder, format=name, chip_px=64, empty=True, image_format="tif")
+    export_chips(
+        raster,
+        labels,
+        folder,
+        settings=ChipSettings(format=name, chip_px=64, empty=math.inf, image_format="tif"),
+    )
     label_set = read_labels(labels)
     images = find_rasters([folder / LABEL_FORMATS[name].images])
     placed = place_labels(read_labels(folder), [open_raster(image) for image in images])

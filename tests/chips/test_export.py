@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,12 @@ import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from geodetect.chips.export import ExportSummary, export_chips
 from geodetect.errors import InputError, LabelError, OutputError
 from geodetect.geo.grid import Grid, apply_affine
+from geodetect.settings import ChipSettings
 
 Float = NDArray[np.float64]
 
@@ -139,7 +142,9 @@ def test_boxes_read_back_from_every_format_are_the_labels(
     boxes = np.array([[10.25, 20.5, 30.125, 44.75], [70, 10, 80.5, 21.3], [64, 64, 128, 100.01]])
     table = labels(boxes, ["pool", "tank", "pool"], transform=transform)
     out = tmp_path / "chips"
-    export_chips(sheet, table, out, format=name, chip_px=64, image_format=image_format)
+    export_chips(
+        sheet, table, out, settings=ChipSettings(format=name, chip_px=64, image_format=image_format)
+    )
     found = READERS[name](out)
     assert sorted(image for image, _, _ in found) == [
         f"sheet_x00000_y00000.{image_format}",
@@ -155,7 +160,9 @@ def test_boxes_read_back_from_every_format_are_the_labels(
 def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif")
     labels().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")
-    export_chips(sheet, tmp_path / "labels.gpkg", tmp_path / "chips", chip_px=64)
+    export_chips(
+        sheet, tmp_path / "labels.gpkg", tmp_path / "chips", settings=ChipSettings(chip_px=64)
+    )
     image, _, box = read_coco(tmp_path / "chips")[0]
     np.testing.assert_allclose(box + offset(image), BOXES[0], atol=0.01)
 
@@ -163,13 +170,15 @@ def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
 def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
     out = tmp_path / "chips"
-    summary = export_chips(sheet, labels(), out, chip_px=64, min_visible=0.5)
+    summary = export_chips(sheet, labels(), out, settings=ChipSettings(chip_px=64, min_visible=0.5))
     found = {(image, *box.tolist()) for image, _, box in read_coco(out)}
     assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in found  # 60 % of the third
     assert not any(image == "sheet_x00000_y00064.png" for image, *_ in found)  # 40 % of it
     assert summary.truncated_boxes == 1
     assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
-    loose = export_chips(sheet, labels(), tmp_path / "loose", chip_px=64, min_visible=0.3)
+    loose = export_chips(
+        sheet, labels(), tmp_path / "loose", settings=ChipSettings(chip_px=64, min_visible=0.3)
+    )
     found = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
     assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in found
     assert ("sheet_x00128_y00128.png", 0, 0, 12, 12) in found  # 36 % of the fourth
@@ -178,7 +187,9 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
 
 def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
-    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, format="voc")
+    export_chips(
+        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="voc")
+    )
     cut = {
         file.stem: [item.text for item in ElementTree.parse(file).iter("truncated")]
         for file in (tmp_path / "chips/Annotations").iterdir()
@@ -194,7 +205,12 @@ def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
 def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transform: Affine) -> None:
     sheet = raster(tmp_path / "sheet.tif", transform=transform)
     table = labels(transform=transform)
-    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format="tif", empty=True)
+    export_chips(
+        sheet,
+        table,
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, image_format="tif", empty=math.inf),
+    )
     with rasterio.open(sheet) as source:
         whole = source.read()
         for file in (tmp_path / "chips/images").iterdir():
@@ -211,7 +227,12 @@ def test_other_chips_have_a_world_file_and_their_crs(
 ) -> None:
     sheet = raster(tmp_path / "sheet.tif", transform=TURNED)
     table = labels(transform=TURNED)
-    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format=image_format)
+    export_chips(
+        sheet,
+        table,
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, image_format=image_format),
+    )
     image = tmp_path / f"chips/images/sheet_x00064_y00000.{image_format}"
     expected = moved(TURNED, 64, 0)
     with rasterio.open(image) as chip:
@@ -227,7 +248,9 @@ def test_other_chips_have_a_world_file_and_their_crs(
 
 def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif")
-    summary = export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True)
+    summary = export_chips(
+        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+    )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert len(index) == summary.chips
     assert {tmp_path / "chips" / name for name in index["image"]} == {
@@ -241,7 +264,12 @@ def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
 
 def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=150, height=130)
-    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, overlap_px=10, empty=True)
+    export_chips(
+        sheet,
+        labels(),
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, overlap_px=10, empty=math.inf),
+    )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert set(index["x0"]) <= {0, 54, 86}
     assert set(index["width"]) == {64}
@@ -250,7 +278,9 @@ def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
 
 def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=50, height=60)
-    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, format="yolo")
+    export_chips(
+        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="yolo")
+    )
     image, _, box = read_yolo(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
     np.testing.assert_allclose(box, BOXES[0], atol=0.01)
@@ -258,7 +288,9 @@ def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
 
 def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=400, height=400)  # 0.5 m, near the meridian
-    export_chips(sheet, labels(BOXES * 2), tmp_path / "chips", chip_px=64, gsd_m=1.0)
+    export_chips(
+        sheet, labels(BOXES * 2), tmp_path / "chips", settings=ChipSettings(chip_px=64, gsd=1.0)
+    )
     image, _, box = read_coco(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
     np.testing.assert_allclose(box, BOXES[0], rtol=1e-3)
@@ -269,7 +301,9 @@ def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) 
 def test_chips_without_valid_pixels_are_left_out(tmp_path: Path) -> None:
     blank = (slice(0, 128), slice(0, 64))
     sheet = raster(tmp_path / "sheet.tif", width=128, height=128, nodata=0, blank=blank)
-    summary = export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True)
+    summary = export_chips(
+        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+    )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert index["x0"].tolist() == [64, 64]
     assert summary.labels_exported == 2
@@ -280,7 +314,12 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=64, height=64, nodata=0, blank=blank)
     boxes = np.array([[5.0, 5, 15, 15], [36, 5, 46, 15], [34, 30, 44, 40]])
     table = labels(boxes, ["hidden", "seen", "half"])
-    export_chips(sheet, table, tmp_path / "chips", chip_px=64, image_format="tif", format="voc")
+    export_chips(
+        sheet,
+        table,
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, image_format="tif", format="voc"),
+    )
     found = read_voc(tmp_path / "chips")
     assert [class_name for _, class_name, _ in found] == ["seen"]
     with rasterio.open(tmp_path / "chips/JPEGImages" / found[0][0]) as chip:
@@ -291,14 +330,22 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
 def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=256, height=256)
     one = labels(BOXES[:1], ["pool"])
-    assert export_chips(sheet, one, tmp_path / "none", chip_px=64).empty_chips == 0
-    every = export_chips(sheet, one, tmp_path / "all", chip_px=64, empty=True, format="yolo")
+    assert (
+        export_chips(sheet, one, tmp_path / "none", settings=ChipSettings(chip_px=64)).empty_chips
+        == 0
+    )
+    every = export_chips(
+        sheet,
+        one,
+        tmp_path / "all",
+        settings=ChipSettings(chip_px=64, empty=math.inf, format="yolo"),
+    )
     assert (every.chips, every.empty_chips) == (16, 15)
     files = list((tmp_path / "all/labels").iterdir())
     assert sorted(bool(file.read_text()) for file in files) == [False] * 15 + [True]
-    some = export_chips(sheet, one, tmp_path / "some", chip_px=64, empty=3.0)
+    some = export_chips(sheet, one, tmp_path / "some", settings=ChipSettings(chip_px=64, empty=3.0))
     assert (some.chips, some.empty_chips) == (4, 3)
-    export_chips(sheet, one, tmp_path / "again", chip_px=64, empty=3.0)
+    export_chips(sheet, one, tmp_path / "again", settings=ChipSettings(chip_px=64, empty=3.0))
     first, second = (tmp_path / n / "annotations.json" for n in ("some", "again"))
     assert first.read_text() == second.read_text()
 
@@ -306,13 +353,20 @@ def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
 def test_a_sliver_of_an_object_makes_no_chip_without_objects(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=128, height=64)
     table = labels(np.array([[50.0, 10, 66, 20]]), ["pool"])
-    summary = export_chips(sheet, table, tmp_path / "chips", chip_px=64, empty=True)
+    summary = export_chips(
+        sheet, table, tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+    )
     assert (summary.chips, summary.empty_chips) == (1, 0)
 
 
 def test_ground_without_labels_can_be_cut_too(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
-    summary = export_chips(sheet, labels().iloc[:0], tmp_path / "chips", chip_px=64, empty=True)
+    summary = export_chips(
+        sheet,
+        labels().iloc[:0],
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, empty=math.inf),
+    )
     assert summary == ExportSummary(tmp_path / "chips", (), 4, 4, 0, 0, 0, 0, 0)
 
 
@@ -321,7 +375,9 @@ def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         paths.append(raster(tmp_path / folder / "sheet 1.tif"))
-    summary = export_chips(paths, labels(BOXES[:1], ["pool"]), tmp_path / "chips", chip_px=64)
+    summary = export_chips(
+        paths, labels(BOXES[:1], ["pool"]), tmp_path / "chips", settings=ChipSettings(chip_px=64)
+    )
     images = set(gpd.read_file(tmp_path / "chips/chips.geojson")["image"])
     assert images == {"images/sheet_1_x00000_y00000.png", "images/sheet_1-2_x00000_y00000.png"}
     assert (summary.labels_on_rasters, summary.boxes) == (1, 2)
@@ -334,7 +390,13 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
         steps.append((done, total))
 
     sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
-    export_chips(sheet, labels(), tmp_path / "chips", chip_px=64, empty=True, progress=note)
+    export_chips(
+        sheet,
+        labels(),
+        tmp_path / "chips",
+        settings=ChipSettings(chip_px=64, empty=math.inf),
+        progress=note,
+    )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -348,7 +410,7 @@ def test_labels_elsewhere_are_an_error_and_leave_nothing(tmp_path: Path) -> None
 
 def test_nothing_visible_enough_is_an_error(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=64, height=64)
-    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
+    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*`min_visible`"):
         export_chips(sheet, labels(np.array([[60.0, 0, 80, 10]]), ["pool"]), tmp_path / "chips")
 
 
@@ -356,10 +418,10 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
     out.mkdir()
     export_chips(sheet, labels(), out)  # empty: taken
-    with pytest.raises(OutputError, match=r"chips exists and is not empty.*--overwrite"):
+    with pytest.raises(OutputError, match=r"chips exists and is not empty.*`overwrite`"):
         export_chips(sheet, labels(), out)
     (out / "mine.txt").write_text("left from the first export")
-    export_chips(sheet, labels(), out, format="voc", overwrite=True)
+    export_chips(sheet, labels(), out, settings=ChipSettings(format="voc"), overwrite=True)
     assert sorted(file.name for file in out.iterdir()) == [
         "Annotations",
         "ImageSets",
@@ -390,27 +452,24 @@ def test_a_failed_export_leaves_the_old_one(tmp_path: Path) -> None:
 
 def test_images_that_cannot_hold_the_bands_are_refused(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", bands=5)
-    with pytest.raises(InputError, match="--bands"):
+    with pytest.raises(InputError, match="`bands`"):
         export_chips(sheet, labels(), tmp_path / "chips")
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("settings", "message"),
     [
-        ({"format": "kitti"}, "--format takes coco, yolo, voc; found 'kitti'"),
-        ({"image_format": "bmp"}, "--image-format takes png, jpg, tif"),
-        ({"min_visible": 0.0}, "--min-visible must be above 0"),
-        ({"empty": -1.0}, "--empty must be at least 0"),
-        ({"gsd_m": 0.0}, "--gsd must be above 0 m"),
-        ({"chip_px": 64, "overlap_px": 64}, "below the tile size"),
+        ({"format": "kitti"}, "'coco', 'yolo' or 'voc'"),
+        ({"image_format": "bmp"}, "'png', 'jpg' or 'tif'"),
+        ({"min_visible": 0.0}, "greater than 0"),
+        ({"empty": -1.0}, "greater than or equal to 0"),
+        ({"gsd": 0.0}, "greater than 0"),
+        ({"chip_px": 64, "overlap_px": 64}, "less than the 64 px of `chip_px`"),
     ],
 )
-def test_options_out_of_range_are_errors(
-    tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    sheet = raster(tmp_path / "sheet.tif")
-    with pytest.raises(InputError, match=message):
-        export_chips(sheet, labels(), tmp_path / "chips", **options)
+def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ChipSettings(**settings)
 
 
 def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
@@ -418,19 +477,24 @@ def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
     files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
     for file in files:
         file.write_text('{"type": "FeatureCollection", "features": []}')
-    with pytest.raises(LabelError, match=r"a\.geojson holds no objects.*--empty inf"):
-        export_chips(sheet, files[0], out, chip_px=64)
+    with pytest.raises(LabelError, match=r"a\.geojson holds no objects.*`empty` to inf"):
+        export_chips(sheet, files[0], out, settings=ChipSettings(chip_px=64))
     with pytest.raises(LabelError, match=r"a\.geojson and 1 more label files hold no objects"):
-        export_chips(sheet, files, out, chip_px=64, empty=1.0)
+        export_chips(sheet, files, out, settings=ChipSettings(chip_px=64, empty=1.0))
     assert not out.exists()
-    assert export_chips(sheet, files, out, chip_px=64, empty=True).empty_chips == 12
+    assert (
+        export_chips(
+            sheet, files, out, settings=ChipSettings(chip_px=64, empty=math.inf)
+        ).empty_chips
+        == 12
+    )
 
 
 def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) -> None:
     sheets = [raster(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
     four = labels(BOXES[3:], ["pool"])  # each chip sees 36 % at most
-    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*--min-visible"):
-        export_chips(sheets, four, tmp_path / "chips", chip_px=64)
+    with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*`min_visible`"):
+        export_chips(sheets, four, tmp_path / "chips", settings=ChipSettings(chip_px=64))
 
 
 def test_exporting_does_not_need_torch() -> None:

@@ -15,7 +15,6 @@ from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values
-from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -38,29 +37,13 @@ def command(
 ) -> None:
     """Cut rasters and labels into chips for training elsewhere."""
     from geodetect.chips.export import export_chips
-    from geodetect.io.raster.reader import RasterOptions
 
-    if settings.overlap_px >= settings.chip_px:
-        raise UsageError(
-            f"Invalid value for --overlap-px: expected less than the {settings.chip_px} px of "
-            f"--chip-px; found {settings.overlap_px}"
-        )
     with console.progress_bar("chips", quiet=messages.quiet) as progress:
         summary = export_chips(
             files.rasters,
             files.labels,
             files.output,
-            format=settings.format,
-            chip_px=settings.chip_px,
-            overlap_px=settings.overlap_px,
-            gsd_m=settings.gsd,
-            empty=settings.empty,
-            min_visible=settings.min_visible,
-            class_field=settings.class_field,
-            labels_crs=settings.labels_crs,
-            point_size_m=settings.point_size,
-            image_format=settings.image_format,
-            raster_options=RasterOptions(settings.bands, settings.value_range, settings.src_crs),
+            settings=settings,
             overwrite=result.overwrite,
             progress=progress,
         )
