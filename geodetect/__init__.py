@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from geodetect.detection.detections import Detections
     from geodetect.detection.detector import CallableDetector, Detector
     from geodetect.detection.estimate import Estimate, estimate
-    from geodetect.detection.predict import RunSummary, plan, predict, predict_layer
-    from geodetect.detection.run.journal import Journal
+    from geodetect.detection.predict import plan, predict, predict_layer
+    from geodetect.detection.predict_to_file import predict_to_file
+    from geodetect.detection.run.summary import RunSummary
     from geodetect.errors import GeodetectError
     from geodetect.io.raster.info import inspect_raster
     from geodetect.io.vector.write import write
@@ -61,7 +62,6 @@ _HOMES = {
     "EvaluateSettings": "geodetect.settings",
     "DetectionLayer": "geodetect.detection.detection_layer",
     "GeodetectError": "geodetect.errors",
-    "Journal": "geodetect.detection.run.journal",
     "LabelReport": "geodetect.label_check.report",
     "ModelCard": "geodetect.model.card",
     "PredictSettings": "geodetect.settings",
@@ -70,7 +70,7 @@ _HOMES = {
     "ReportSettings": "geodetect.settings",
     "ReportSummary": "geodetect.reporting.map_report.report",
     "SummarizeSettings": "geodetect.settings",
-    "RunSummary": "geodetect.detection.predict",
+    "RunSummary": "geodetect.detection.run.summary",
     "TrainSettings": "geodetect.settings",
     "TrainingSummary": "geodetect.training.run.summary",
     "check": "geodetect.label_check.check",
@@ -82,6 +82,7 @@ _HOMES = {
     "evaluate_model": "geodetect.assessment.evaluate.evaluation",
     "export_chips": "geodetect.chips.export",
     "predict_layer": "geodetect.detection.predict",
+    "predict_to_file": "geodetect.detection.predict_to_file",
     "inspect_raster": "geodetect.io.raster.info",
     "list_models": "geodetect.model.file",
     "load_card": "geodetect.model.file",
@@ -109,7 +110,6 @@ __all__ = [
     "Estimate",
     "EvaluateSettings",
     "GeodetectError",
-    "Journal",
     "LabelReport",
     "ModelCard",
     "PredictSettings",
@@ -138,6 +138,7 @@ __all__ = [
     "plan",
     "predict",
     "predict_layer",
+    "predict_to_file",
     "preview",
     "quantize",
     "report",

@@ -11,7 +11,7 @@ import shapely
 from pyproj import CRS
 
 from geodetect.assessment.spatial_join import join_points, repair_table
-from geodetect.detection.coverage import LAYER, LOOKED_AT, STATUSES
+from geodetect.detection.coverage import LAYER, SEARCHED, STATUSES
 from geodetect.errors import InputError
 from geodetect.geo.bounds import densified
 from geodetect.geo.reproject import reproject
@@ -82,7 +82,7 @@ def read_searched_area(source: PathLike | gpd.GeoDataFrame) -> SearchedArea:
                 f"`coverage`: column {column!r} holds {', '.join(statuses[:5])}; expected "
                 f"{', '.join(sorted(STATUSES))}, as `geodetect predict` writes"
             )
-        table = table[np.asarray(table[column] == LOOKED_AT)]
+        table = table[np.asarray(table[column] == SEARCHED)]
     valid = repair_table(table.reset_index(drop=True), COVERAGE.name)
     union = shapely.union_all(np.asarray(valid.geometry.array))
     return SearchedArea(np.asarray(shapely.get_parts(union)), table.crs)

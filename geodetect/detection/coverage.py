@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -32,11 +32,11 @@ from geodetect.io.vector.qgis_style import (
 )
 from geodetect.types import BoolArray, IntArray, ObjectArray
 
-LOOKED_AT = "looked at"
+SEARCHED = "searched"
 NO_IMAGERY = "no imagery"
 OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
-STATUSES = frozenset({LOOKED_AT, NO_IMAGERY, OUTSIDE, NOT_READ})
+STATUSES = frozenset({SEARCHED, NO_IMAGERY, OUTSIDE, NOT_READ})
 LAYER = "coverage"
 
 CELLS_PER_TILE = 16
@@ -60,17 +60,17 @@ STYLE = categorised_qml(
         OUTSIDE: Symbol(GREY, line="dot", fill=0.15, casing=False),
         NO_IMAGERY: Symbol(ORANGE, line="dash", fill=0.25, casing=False),
         NOT_READ: Symbol(VERMILLION, line="dash", fill=0.4, casing=False),
-        LOOKED_AT: Symbol(GREEN, fill=0.08),
+        SEARCHED: Symbol(GREEN, fill=0.08),
     },
 )
 
 
 @dataclass(frozen=True)
-class Part:
+class CoverageRegion:
     """Ground of one raster that met one fate.
 
     Args:
-        status: ``LOOKED_AT``, ``NO_IMAGERY``, ``OUTSIDE`` or ``NOT_READ``.
+        status: ``SEARCHED``, ``NO_IMAGERY``, ``OUTSIDE`` or ``NOT_READ``.
         reason: Why, where that is more than the status says.
         geometry: In pixels of the working grid.
     """
@@ -88,16 +88,16 @@ class RasterCoverage:
         raster: Its name.
         grid: The grid worked on.
         gsd_m: Ground size of its own pixels in metres; None: not known.
-        parts: What became of its ground; together they are all of it, and they do not overlap.
+        regions: What became of its ground; together they are all of it, and they do not overlap.
     """
 
     raster: str
     grid: Grid
     gsd_m: float | None
-    parts: tuple[Part, ...]
+    regions: tuple[CoverageRegion, ...]
 
 
-class CoverageCells:
+class ImageryMask:
     """Where a raster holds imagery, noted tile by tile on square cells of a 16th of a tile.
 
     Of a very large raster the cells are larger, so that there are never more than four million.
@@ -115,7 +115,7 @@ class CoverageCells:
         shape = len(self._edges_y) - 1, len(self._edges_x) - 1
         self._state = np.full(shape, _UNKNOWN, np.uint8)
 
-    def imagery(self, tile: Tile, valid: BoolArray) -> BoolArray:
+    def cells_with_imagery(self, tile: Tile, valid: BoolArray) -> BoolArray:
         """Which cells of a tile hold imagery, ``bool[rows, columns]``, from its ``bool[H, W]``."""
         (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         if valid.all():
@@ -128,12 +128,12 @@ class CoverageCells:
         )
         return np.asarray(count >= SEEN * np.outer(heights, widths))
 
-    def no_imagery(self, tile: Tile) -> BoolArray:
+    def empty_cells(self, tile: Tile) -> BoolArray:
         """The same of a tile without imagery."""
         (_, starts_y, _), (_, starts_x, _) = self._spans(tile)
         return np.zeros((len(starts_y), len(starts_x)), bool)
 
-    def note(self, tile: Tile, imagery: BoolArray) -> None:
+    def update(self, tile: Tile, imagery: BoolArray) -> None:
         """Take what ``imagery`` found of a tile.
 
         A cell that several tiles see is decided by the last one that sees its centre.
@@ -143,15 +143,15 @@ class CoverageCells:
         decided = np.outer(central_y, central_x) | (state == _UNKNOWN)
         state[decided] = np.where(imagery, _IMAGERY, _EMPTY)[decided]
 
-    def coverage(self, plan: RasterPlan) -> RasterCoverage:
-        """The ground of the raster, once all tiles are noted."""
+    def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
+        """Return the coverage of the raster, once all tiles are noted."""
         frame, area = _frame(plan)
-        parts = (
-            Part(LOOKED_AT, "", shapely.intersection(self._polygon(_IMAGERY, frame), area)),
-            Part(NO_IMAGERY, "nodata", shapely.intersection(self._polygon(_EMPTY, frame), area)),
-            Part(OUTSIDE, "", shapely.difference(frame, area)),
-        )
-        return _coverage(plan, parts)
+        geometries = {
+            SEARCHED: shapely.intersection(self._polygon(_IMAGERY, frame), area),
+            NO_IMAGERY: shapely.intersection(self._polygon(_EMPTY, frame), area),
+            OUTSIDE: shapely.difference(frame, area),
+        }
+        return _coverage(plan, geometries, {NO_IMAGERY: "nodata"})
 
     def _spans(self, tile: Tile) -> tuple[Span, Span]:
         """The cells that a tile sees: along the columns of the raster, and along its rows."""
@@ -169,12 +169,11 @@ class CoverageCells:
         return shapely.intersection(shapely.union_all(outlines), frame)  # the last cells stick out
 
 
-def not_read(plan: RasterPlan, reason: str) -> RasterCoverage:
-    """The ground of a raster that could not be read to the end: none of it counts."""
+def unread_coverage(plan: RasterPlan, reason: str) -> RasterCoverage:
+    """Return the coverage of a raster that could not be read to the end: none of it counts."""
     frame, area = _frame(plan)
-    return _coverage(
-        plan, (Part(NOT_READ, reason, area), Part(OUTSIDE, "", shapely.difference(frame, area)))
-    )
+    geometries = {NOT_READ: area, OUTSIDE: shapely.difference(frame, area)}
+    return _coverage(plan, geometries, {NOT_READ: reason})
 
 
 def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -> gpd.GeoDataFrame:
@@ -188,7 +187,7 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
         For each raster one row per status that occurs, with
 
         - ``raster`` str
-        - ``status`` str: "looked at", "no imagery", "outside the area of interest" (nothing was
+        - ``status`` str: "searched", "no imagery", "outside the area of interest" (nothing was
           searched there) or "not read"
         - ``reason`` str: "nodata" (which stands for masks and transparency too), or the error
         - ``area_m2`` float64: true ground area; NaN without a CRS
@@ -203,11 +202,11 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
     if len({one.grid.crs is None for one in coverage}) > 1:
         raise GeoreferenceError(
             "some rasters have a CRS and others have none, so they share no map; "
-            "name the missing one with --src-crs, or run them apart"
+            "set `src_crs`, or run them separately"
         )
     first = coverage[0].grid.crs if coverage else None
     target = None if first is None else horizontal_crs(crs or first)
-    rows = [(one, part) for one in coverage for part in one.parts]
+    rows = [(one, part) for one in coverage for part in one.regions]
     geometry = np.concatenate(
         [np.empty(0, dtype=object), *(_on_map(one, target) for one in coverage)]
     )
@@ -249,13 +248,16 @@ def _frame(plan: RasterPlan) -> tuple[shapely.Geometry, shapely.Geometry]:
     return frame, shapely.intersection(shapely.make_valid(plan.area), frame)
 
 
-def _coverage(plan: RasterPlan, parts: Sequence[Part]) -> RasterCoverage:
-    solid = tuple(
-        Part(part.status, part.reason, _polygonal(part.geometry))
-        for part in parts
-        if part.geometry.area > 0
+def _coverage(
+    plan: RasterPlan, geometries: Mapping[str, shapely.Geometry], reasons: Mapping[str, str]
+) -> RasterCoverage:
+    """Return the coverage from the geometry and the reason of each status."""
+    regions = tuple(
+        CoverageRegion(status, reasons.get(status, ""), _polygonal(geometry))
+        for status, geometry in geometries.items()
+        if geometry.area > 0
     )
-    return RasterCoverage(plan.raster.name, plan.grid, plan.raster.grid.gsd_m, solid)
+    return RasterCoverage(plan.raster.name, plan.grid, plan.raster.grid.gsd_m, regions)
 
 
 def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -265,7 +267,7 @@ def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
 
 
 def _on_map(one: RasterCoverage, target: CRS | None) -> ObjectArray:
-    pixels = np.array([part.geometry for part in one.parts], dtype=object)
+    pixels = np.array([part.geometry for part in one.regions], dtype=object)
     on_map = np.asarray(shapely.transform(pixels, one.grid.to_map), dtype=object)
     if one.grid.crs is None or target is None:
         return on_map

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import geopandas as gpd
@@ -13,7 +13,9 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
+from geodetect.detection.coverage import RasterCoverage
 from geodetect.detection.detections import Detections
+from geodetect.detection.run.summary import RunSummary
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.grid import Grid, ground_sizes
@@ -57,7 +59,7 @@ class RasterDetections:
     raster: str
 
     @classmethod
-    def of(
+    def from_detections(
         cls, detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
     ) -> RasterDetections:
         """Put detections in order and measure them.
@@ -132,6 +134,8 @@ class DetectionLayer:
     Args:
         rasters: The objects of each raster.
         crs: CRS of the layer; None: that of the first raster.
+        summary: Summary of the run.
+        coverage: Searched and skipped ground of each raster of the run.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.
@@ -139,12 +143,14 @@ class DetectionLayer:
 
     rasters: tuple[RasterDetections, ...]
     crs: CRS | None = None
+    summary: RunSummary = field(default_factory=RunSummary)
+    coverage: tuple[RasterCoverage, ...] = ()
 
     def __post_init__(self) -> None:
         if len({one.crs is None for one in self.rasters}) > 1:
             raise GeoreferenceError(
                 "some rasters have a CRS and others have none, so they share no map; "
-                "name the missing one with --src-crs, or run them apart"
+                "set `src_crs`, or run them separately"
             )
         if self.rasters:
             first = self.rasters[0].crs

@@ -17,7 +17,7 @@ import shapely
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.detection.predict import as_detector, plan
-from geodetect.detection.run.concurrency import fitting_capacity, shortages_told
+from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
@@ -146,13 +146,13 @@ def estimate(
     detector = as_detector(model, settings)
     entries, seconds = [], 0.0
     plans = plan(rasters, detector, settings=settings)
-    capacity = fitting_capacity(plans, detector, settings)
+    concurrency = concurrency_within_memory(plans, detector, settings)
     for one in plans:
         with one.raster:
-            tiles, first, share = _tiles_with_imagery(one, capacity.batch_size)
+            tiles, first, share = _tiles_with_imagery(one, concurrency.batch_size)
             entries.append(_entry(one, tiles, share))
             if tiles and not seconds:
-                with shortages_told(one, capacity):
+                with explain_memory_errors(one, concurrency):
                     seconds = _time_per_tile(one, first, detector)
     memory_mb = _peak_memory_mb() + BLOCK_CACHE_BYTES / BYTES_PER_MB
     return Estimate(

@@ -156,14 +156,14 @@ def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Gri
     if own is None:
         if gsd_m is not None:
             raise InputError(
-                f"{raster.path}: --gsd needs a raster whose ground resolution is known; this one "
+                f"{raster.path}: `gsd` needs a raster whose ground resolution is known; this one "
                 f"is used in pixel coordinates"
             )
         return raster.grid
     if gsd_m is None and max(own) > COARSEST * wanted:
         raise InputError(
             f"{raster.path}: its pixels are {max(own):.3g} m on the ground, too coarse for model "
-            f"{card.name} ({wanted:g} m); choose another --model, or insist with --gsd "
+            f"{card.name} ({wanted:g} m); choose another `model`, or set `gsd` to "
             f"{max(own):.3g}"
         )
     scale = own[0] / wanted, own[1] / wanted
@@ -181,7 +181,7 @@ def _warn_of_coarse_pixels(raster: Raster, card: ModelCard) -> None:
         warnings.warn(
             f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
             f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
-            f"figures say; finer imagery or another --model helps",
+            f"figures say; finer imagery or another `model` helps",
             GeodetectWarning,
             stacklevel=5,
         )
@@ -246,8 +246,8 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
         area, crs = read_area(settings.aoi)
         if grid.crs is None:
             raise InputError(
-                f"--aoi {settings.aoi} lies on the map, but {raster.path} is used in pixel "
-                f"coordinates; limit it with --bbox in pixels instead"
+                f"`aoi` {settings.aoi} lies on the map, but {raster.path} is used in pixel "
+                f"coordinates; set `bbox` in pixels instead"
             )
         outline = densified(np.array([area], dtype=object), crs)
         parts.append(reproject(outline, crs, grid.crs)[0])
@@ -282,6 +282,6 @@ def _check_area(plans: Sequence[RasterPlan]) -> None:
     corners = grid.to_map(np.array([[0, 0], [grid.width, grid.height]], np.float64)).round(3)
     which = "the raster, which" if len(plans) == 1 else "any raster; the first one"
     raise InputError(
-        f"the area of --aoi or --bbox does not touch {which} "
+        f"the area of `aoi` or `bbox` does not touch {which} "
         f"lies from {corners[0].tolist()} to {corners[1].tolist()} in its CRS"
     )

@@ -166,7 +166,7 @@ def load_detector(
         raise OutOfMemoryError(
             f"model {os.fspath(model)}: too little memory to load it "
             f"({error_text(error)}); give this program "
-            f"more, or choose a smaller --model or another --runtime"
+            f"more, or choose a smaller `model` or another `runtime`"
         ) from error
     identity = f"{checksum(model)} {opened.identity}"
     return RetinaNetDetector(opened, conf=conf, iou=iou, identity=identity)

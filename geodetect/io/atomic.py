@@ -7,9 +7,10 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from filelock import BaseFileLock
@@ -17,11 +18,33 @@ from filelock import BaseFileLock
 from geodetect.errors import OutputError
 
 Belongs = Callable[[Path], bool]
-Replace = bool | Callable[[Path], bool]  # all files that exist, none, or some
-Identity = tuple[int, int, int, int]  # device, number, size and time of change
-Publishing = Callable[[Mapping[Path, Identity]], None]
 
 PREFIX, SUFFIX = ".geodetect-", ".tmp"
+
+
+class FileIdentity(NamedTuple):
+    """Path and state of a file: no other file has the same, nor the file itself once it changed.
+
+    Args:
+        path: Absolute path, links resolved.
+        device: Device that holds the file.
+        inode: Number of the file on that device; it stays when the file is moved there.
+        size: Bytes.
+        mtime_ns: Time of the last change in nanoseconds.
+    """
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def from_file(cls, file: Path, *, path: Path | None = None) -> FileIdentity:
+        """Identity of a file, or the one that it will have when it is moved to ``path``."""
+        status = file.stat()
+        final = str((path or file).resolve())
+        return cls(final, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def check_folder(target: Path) -> None:
@@ -43,13 +66,18 @@ def check_folder(target: Path) -> None:
 
 
 def check_overwrite(
-    target: Path, *, overwrite: Replace, belongs: Belongs = lambda _: False
+    target: Path,
+    *,
+    overwrite: bool,
+    replaceable: Collection[FileIdentity] = (),
+    belongs: Belongs = lambda _: False,
 ) -> None:
     """See whether ``target`` may be written.
 
     Args:
         target: The file.
-        overwrite: Whether plain files may be replaced, or which.
+        overwrite: Replace plain files.
+        replaceable: Files that may be replaced without ``overwrite``.
         belongs: Which files beside ``target`` are parts of it.
 
     Raises:
@@ -58,7 +86,7 @@ def check_overwrite(
     for file in [target, *_parts(target, belongs)]:
         if file.exists() and not file.is_file():
             raise OutputError(f"cannot write {file}: it exists and is not a plain file")
-        if file.exists() and not (overwrite(file) if callable(overwrite) else overwrite):
+        if file.exists() and not overwrite and FileIdentity.from_file(file) not in replaceable:
             raise OutputError(
                 f"{file} already exists; replace it with --overwrite or choose another --output"
             )
@@ -68,9 +96,9 @@ def check_overwrite(
 def write_atomically(
     target: Path,
     *,
-    overwrite: Replace,
+    overwrite: bool,
+    replaceable: Collection[FileIdentity] = (),
     belongs: Belongs = lambda _: False,
-    publishing: Publishing | None = None,
 ) -> Iterator[Path]:
     """A path to write to, whose file takes the place of ``target`` when the block ends well.
 
@@ -81,29 +109,33 @@ def write_atomically(
 
     Args:
         target: The final name. A symbolic link is followed.
-        overwrite: Replace files that exist, or which of them.
+        overwrite: Replace files that exist.
+        replaceable: Files that may be replaced without ``overwrite``.
         belongs: Which files beside ``target`` are parts of it: they are replaced or go with it.
-        publishing: Told, just before the files appear, which ones.
 
     Raises:
         OutputError: The folder or the target cannot be used.
     """
     final = target.resolve()
     check_folder(final)
-    check_overwrite(final, overwrite=overwrite, belongs=belongs)
+    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
     _tidy(final)
     folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix_of(final)}{os.getpid()}-", final.parent))
     try:
         yield folder / final.name
-        _publish(folder, final, overwrite=overwrite, belongs=belongs, publishing=publishing)
+        _publish(folder, final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def identity_of(file: Path) -> Identity:
-    """What a file keeps when it is moved, and no other file has; it changes with the file."""
-    status = file.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def staged_files(path: Path) -> list[FileIdentity]:
+    """Return the files that will appear when the block of ``write_atomically`` ends.
+
+    Args:
+        path: The path that ``write_atomically`` yielded.
+    """
+    final = path.parent.parent
+    return [FileIdentity.from_file(file, path=final / file.name) for file in path.parent.iterdir()]
 
 
 def _tidy(final: Path) -> None:
@@ -139,18 +171,17 @@ def _publish(
     folder: Path,
     final: Path,
     *,
-    overwrite: Replace,
+    overwrite: bool,
+    replaceable: Collection[FileIdentity],
     belongs: Belongs,
-    publishing: Publishing | None,
 ) -> None:
     """Move all files of ``folder`` beside ``final``, that one last."""
     files = sorted(folder.iterdir(), key=lambda file: (file.name == final.name, file.name))
-    check_overwrite(final, overwrite=overwrite, belongs=belongs)
+    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
     for file in files:
-        check_overwrite(final.with_name(file.name), overwrite=overwrite)
+        place = final.with_name(file.name)
+        check_overwrite(place, overwrite=overwrite, replaceable=replaceable)
         _flush(file)
-    if publishing is not None:
-        publishing({final.with_name(file.name): identity_of(file) for file in files})
     _move(files, final, replaced=Path(tempfile.mkdtemp(dir=folder)), belongs=belongs)
     _flush(final.parent)
 

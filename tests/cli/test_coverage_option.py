@@ -45,7 +45,7 @@ def statuses(table: gpd.GeoDataFrame) -> dict[str, float]:
 
 def check(table: gpd.GeoDataFrame) -> None:
     areas = statuses(table)
-    assert set(areas) == {"looked at", "no imagery"}
+    assert set(areas) == {"searched", "no imagery"}
     ground_m2 = SIDE * SIDE * GSD_M**2
     assert sum(areas.values()) == pytest.approx(ground_m2, rel=2e-3)
     assert areas["no imagery"] == pytest.approx(ground_m2 * 56 / SIDE, rel=2e-3)
@@ -101,7 +101,7 @@ def test_other_formats_have_a_coverage_only_if_asked(
 def test_only_a_geopackage_takes_a_second_layer(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "out.geojson"
     result = predict(scene, "-o", path, "--coverage", path)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert "only a GeoPackage (.gpkg) holds a second layer" in " ".join(result.stderr.split())
     assert not path.exists()
 

@@ -192,7 +192,7 @@ def test_a_raster_far_too_coarse(ready: Ready) -> None:
     write_raster(ready.raster, squares_image(SIDE, []))
     with rasterio.open(ready.raster, "r+") as dataset:
         dataset.transform = Affine(30, 0, 500_000, 0, -30, 5_200_000)
-    check_failure(ready.predict(), "too coarse", "--gsd 30")
+    check_failure(ready.predict(), "too coarse", "--gsd to 30")
 
 
 def test_an_unknown_model(ready: Ready) -> None:
@@ -428,7 +428,7 @@ def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == FAILURE
-    assert "the same command goes on where it stopped" in errors
+    assert "run the same again to resume where it stopped" in errors
     assert len(list(ready.folder.glob("*.journal"))) == 1
     done = subprocess.run(
         [*ready.start(*options), "--json"],
@@ -441,7 +441,7 @@ def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
 
 
 def test_a_bug_shows_its_traceback(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    from geodetect.detection import predict as inference
+    from geodetect.detection import predict_to_file as inference
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError

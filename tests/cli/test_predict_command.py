@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +20,7 @@ import shapely
 from click.testing import Result
 from typer.testing import CliRunner
 
-from geodetect.detection import predict as inference
+from geodetect.detection import predict_to_file as run
 from geodetect.detection.run.journal import Journal
 from geodetect.io.atomic import SUFFIX, prefix_of
 from geodetect.io.vector import write as vector
@@ -184,7 +185,7 @@ def test_verbose_names_the_rasters(scene: Scene, tmp_path: Path) -> None:
 def test_a_dry_run_tells_the_plan_and_writes_nothing(scene: Scene, tmp_path: Path) -> None:
     result = predict(scene, "-o", tmp_path / "out.gpkg", "--dry-run")
     assert result.exit_code == 0
-    for word in ("Tiles", "4 to look at", "Ground", "skipped", "Time", "Memory", "ratio 1.00"):
+    for word in ("Tiles", "4 to search", "Ground", "skipped", "Time", "Memory", "ratio 1.00"):
         assert word in result.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -344,7 +345,7 @@ def test_a_run_that_dies_between_its_two_files_goes_on_and_replaces_its_own(
 ) -> None:
     target, ground = tmp_path / "found.geojson", tmp_path / "ground.geojson"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vector, "write", dying_at("found.geojson", vector.write))
+        patch.setattr(vector, "staged_file", dying_at("found.geojson", vector.staged_file))
         assert predict(scene, "-o", target, "--coverage", ground, *LONG).exit_code != 0
     assert ground.exists()
     assert not target.exists()
@@ -389,14 +390,14 @@ def test_a_file_that_somebody_makes_meanwhile_is_never_replaced(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "found.geojson"
-    find = inference.predict_layer
+    find = run.predict_layer
 
     def finding(*arguments: object, **options: object) -> object:
         found = find(*arguments, **options)
         target.write_text("mine")
         return found
 
-    monkeypatch.setattr(inference, "predict_layer", finding)
+    monkeypatch.setattr(run, "predict_layer", finding)
     for _ in range(2):
         result = predict(scene, "-o", target, *LONG)
         assert result.exit_code == 1
@@ -445,12 +446,12 @@ def dying(_: Journal) -> None:
     raise KeyboardInterrupt
 
 
-def dying_at(name: str, write: Callable[..., Path]) -> Callable[..., Path]:
+def dying_at(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:
     """A writer that is interrupted before it writes this file."""
 
-    def writing(table: gpd.GeoDataFrame, path: str | Path, **options: object) -> Path:
-        if Path(path).name == name:
+    def staging(target: Path, *arguments: object, **options: object) -> Any:
+        if target.name == name:
             raise KeyboardInterrupt
-        return write(table, path, **options)
+        return stage(target, *arguments, **options)
 
-    return writing
+    return staging

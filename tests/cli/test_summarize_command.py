@@ -100,7 +100,7 @@ def test_counts_are_corrected_by_any_source_of_rates(kind: str, folder: Path) ->
 
 def test_zones_that_were_not_searched_have_no_count(folder: Path) -> None:
     seen = gpd.GeoDataFrame(
-        {"status": ["looked at"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES
+        {"status": ["searched"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES
     )
     seen.to_file(folder / "seen.gpkg", layer="coverage")
     squares = gpd.read_file(folder / "found.gpkg").iloc[:2]
@@ -153,7 +153,7 @@ def test_zones_go_to_the_output_stream_as_geojson(folder: Path) -> None:
 
 def test_the_ground_that_predict_wrote_beside_detections_counts(folder: Path) -> None:
     seen = gpd.GeoDataFrame(
-        {"status": ["looked at", "no imagery"]},
+        {"status": ["searched", "no imagery"]},
         geometry=shapely.box([X, X + 1000], Y, [X + 1000, X + 2000], Y + 1000),
         crs=METRES,
     )

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import geodetect
-from geodetect import CallableDetector, PredictSettings, RunSummary
+from geodetect import CallableDetector, PredictSettings
 from geodetect.detection import coverage
 from geodetect.detection.coverage import (
-    LOOKED_AT,
     NO_IMAGERY,
     NOT_READ,
     OUTSIDE,
-    CoverageCells,
+    SEARCHED,
+    ImageryMask,
     coverage_table,
 )
 from geodetect.errors import GeodetectWarning
@@ -37,10 +37,9 @@ def nothing(image: Any) -> Any:
 
 
 def looked(paths: Any, *, gsd_m: float | None = None, **options: Any) -> gpd.GeoDataFrame:
-    tally = RunSummary()
     detector = CallableDetector(nothing, tile_px=64, gsd_m=gsd_m)
-    geodetect.predict(paths, detector, settings=PredictSettings(**options), tally=tally)
-    return coverage_table(tally.coverage)
+    layer = geodetect.predict_layer(paths, detector, settings=PredictSettings(**options))
+    return coverage_table(layer.coverage)
 
 
 def areas(table: gpd.GeoDataFrame) -> dict[str, float]:
@@ -57,7 +56,7 @@ def with_hole(side: int = 200) -> NDArray[np.uint8]:
 
 def test_a_whole_raster_is_looked_at(save: Save) -> None:
     table = looked(save(np.full((3, 150, 200), 90, np.uint8)))
-    assert table["status"].tolist() == [LOOKED_AT]
+    assert table["status"].tolist() == [SEARCHED]
     assert table["raster"].tolist() == ["scene.tif"]
     assert table["reason"].tolist() == [""]
     assert table.crs.to_epsg() == 2154
@@ -69,7 +68,7 @@ def test_a_whole_raster_is_looked_at(save: Save) -> None:
 
 def test_nodata_is_told_from_imagery_at_its_place(save: Save) -> None:
     table = looked(save(with_hole(), nodata=0))
-    assert areas(table) == {LOOKED_AT: 32_000, NO_IMAGERY: 8_000}
+    assert areas(table) == {SEARCHED: 32_000, NO_IMAGERY: 8_000}
     hole = table.geometry[table["status"] == NO_IMAGERY].iloc[0]
     west, north = METRES @ (60, 40)
     assert hole.bounds == pytest.approx((west, north - 16, west + 20, north))
@@ -80,7 +79,7 @@ def test_parts_make_up_the_raster_and_do_not_overlap(save: Save, tmp_path: Path)
     aoi = shapely.Point(METRES @ (100, 90)).buffer(16)
     gpd.GeoSeries([aoi], crs="EPSG:2154").to_file(tmp_path / "a.gpkg")
     table = looked(save(with_hole(), nodata=0), aoi=tmp_path / "a.gpkg")
-    assert set(table["status"]) == {LOOKED_AT, NO_IMAGERY, OUTSIDE}
+    assert set(table["status"]) == {SEARCHED, NO_IMAGERY, OUTSIDE}
     assert sum(areas(table).values()) == pytest.approx(40_000, abs=0.5)
     whole = shapely.union_all(table.geometry)
     assert whole.area == pytest.approx(1600, rel=1e-6)
@@ -96,7 +95,7 @@ def test_a_raster_beside_the_area_was_not_searched(save: Save) -> None:
     west, north = METRES @ (0, 0)
     table = looked(paths, bbox=(west, north - 16, west + 16, north))
     assert list(zip(table["raster"], table["status"], strict=True)) == [
-        ("a.tif", LOOKED_AT),
+        ("a.tif", SEARCHED),
         ("b.tif", OUTSIDE),
     ]
 
@@ -110,7 +109,7 @@ def test_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
     good = save(np.full((3, 80, 80), 90, np.uint8), "good.tif")
     with pytest.warns(GeodetectWarning, match="left out"):
         table = looked([bad, good])
-    assert table["status"].tolist() == [NOT_READ, LOOKED_AT]
+    assert table["status"].tolist() == [NOT_READ, SEARCHED]
     assert "cannot read" in table["reason"][0]
     assert areas(table)[NOT_READ] == 90_000
 
@@ -160,10 +159,10 @@ def test_cells_hold_what_most_of_their_pixels_are(
 ) -> None:
     valid = np.random.default_rng(seed).random((height, width)) < 0.6
     scheme = TileScheme(width, height, tile_px, int(overlap * tile_px))
-    cells = CoverageCells(scheme)
+    cells = ImageryMask(scheme)
     for tile in scheme:
         seen = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        cells.note(tile, cells.imagery(tile, seen))
+        cells.update(tile, cells.cells_with_imagery(tile, seen))
     step = cells.cell_px
     whole = cells._state[: height // step, : width // step]
     if overlap == 0 and tile_px % step == 0 and width % tile_px == height % tile_px == 0:
@@ -175,17 +174,6 @@ def test_cells_hold_what_most_of_their_pixels_are(
 
 
 def test_cells_grow_with_a_huge_raster() -> None:
-    assert CoverageCells(TileScheme(20_000, 20_000, 512, 64)).cell_px == 32
-    cells = CoverageCells(TileScheme(1_000_000, 1_000_000, 512, 64))
+    assert ImageryMask(TileScheme(20_000, 20_000, 512, 64)).cell_px == 32
+    cells = ImageryMask(TileScheme(1_000_000, 1_000_000, 512, 64))
     assert cells._state.size <= 1.01 * coverage.MOST_CELLS
-
-
-def test_predictions_are_the_same_whatever_is_noted(save: Save) -> None:
-    """Coverage is always noted; tallies are only filled."""
-    path = save(with_hole(), nodata=0)
-
-    def find(image: NDArray[np.uint8]) -> Any:
-        return [[3, 3, 20, 20]], [0.9], [0]
-
-    with_tally = geodetect.predict(path, CallableDetector(find, tile_px=64), tally=RunSummary())
-    assert geodetect.predict(path, CallableDetector(find, tile_px=64)).equals(with_tally)

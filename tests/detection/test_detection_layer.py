@@ -31,7 +31,9 @@ def table(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> pd.
     count = len(np.reshape(np.asarray(boxes), (-1, 4)))
     scores = options.pop("scores", np.linspace(0.9, 0.5, count))
     found = Detections.of(boxes, scores, options.pop("labels", None), **options)
-    return RasterDetections.of(found, grid, classes=["pool", "pond"], raster="scene.tif").table()
+    return RasterDetections.from_detections(
+        found, grid, classes=["pool", "pond"], raster="scene.tif"
+    ).table()
 
 
 def kinds(frame: pd.DataFrame) -> dict[str, str]:
@@ -93,7 +95,7 @@ def test_scores_have_four_decimals_and_flags_and_classes_follow_their_box():
 
 
 def test_no_detections_make_an_empty_table_with_the_same_types():
-    nothing = RasterDetections.of(
+    nothing = RasterDetections.from_detections(
         Detections.empty(), LAMBERT, classes=["pool"], raster="a.tif"
     ).table()
     assert len(nothing) == 0
@@ -112,7 +114,7 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
     found = Detections.of(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
     one, other = (
-        RasterDetections.of(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
+        RasterDetections.from_detections(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
         for rows in (found, found[np.array(order)])
     )
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
@@ -120,7 +122,9 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
 
 def objects(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> RasterDetections:
     found = Detections.of(boxes, np.ones(len(boxes)), **options)
-    return RasterDetections.of(found, grid, classes=["pool", "pond"], raster="scene.tif")
+    return RasterDetections.from_detections(
+        found, grid, classes=["pool", "pond"], raster="scene.tif"
+    )
 
 
 def test_objects_of_two_rasters_share_the_first_crs_and_count_on():
@@ -160,7 +164,7 @@ def test_no_rasters_make_an_empty_table():
 
 
 def test_rasters_with_and_without_crs_do_not_mix():
-    with pytest.raises(GeoreferenceError, match="--src-crs"):
+    with pytest.raises(GeoreferenceError, match="`src_crs`"):
         DetectionLayer((objects(), objects(PIXELS)))
 
 
@@ -188,7 +192,7 @@ def test_sums_are_those_of_the_table():
 
 def test_the_raster_name_may_have_any_letters():
     name = str(Path("zürich") / "東京 ñandú.tif")
-    frame = RasterDetections.of(
+    frame = RasterDetections.from_detections(
         Detections.of(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
     ).table()
     assert set(frame["raster"]) == {name}

@@ -43,7 +43,7 @@ def test_pixels_that_are_not_square_become_square(save: Save) -> None:
 def test_a_raster_that_is_too_coarse_is_refused_unless_the_user_insists(save: Save) -> None:
     path = save(BLANK)
     fine = ANYTHING.model_copy(update={"gsd_m": 0.04})
-    with pytest.raises(InputError, match=r"0\.2 m on the ground, too coarse .*--gsd 0\.2"):
+    with pytest.raises(InputError, match=r"0\.2 m on the ground, too coarse .*set `gsd` to 0\.2"):
         plan(path, fine)
     assert plan(path, fine, gsd=0.2).gsd_ratio == (1, 1)
     assert plan(path, ANYTHING.model_copy(update={"gsd_m": 0.06})).grid.width == pytest.approx(
@@ -55,7 +55,7 @@ def test_pixel_coordinates_have_no_resolution(save: Save) -> None:
     path = save(BLANK, crs=None, transform=None)
     planned = plan(path, ANYTHING.model_copy(update={"gsd_m": 0.2}), pixel_coords=True)
     assert planned.grid.crs is None
-    with pytest.raises(InputError, match="--gsd needs a raster whose ground resolution is known"):
+    with pytest.raises(InputError, match="`gsd` needs a raster whose ground resolution is known"):
         plan(path, pixel_coords=True, gsd=0.2)
 
 
@@ -133,7 +133,7 @@ def test_an_area_without_a_crs_is_an_error(save: Save, tmp_path: Path) -> None:
 def test_an_area_on_the_map_means_nothing_in_pixel_coordinates(save: Save, tmp_path: Path) -> None:
     area = area_file(tmp_path / "a.gpkg", [shapely.box(0, 0, 1, 1)], "EPSG:2154")
     path = save(BLANK, crs=None, transform=None)
-    with pytest.raises(InputError, match="--bbox in pixels"):
+    with pytest.raises(InputError, match="`bbox` in pixels"):
         plan(path, aoi=area, pixel_coords=True)
     assert plan(path, bbox=(0, 0, 10, 10), pixel_coords=True).tiles.tolist() == [0]
 

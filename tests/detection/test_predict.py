@@ -21,7 +21,6 @@ import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detection_layer import COLUMNS
 from geodetect.detection.detections import Detections
-from geodetect.detection.predict import RunSummary
 from geodetect.errors import GeodetectError, GeodetectWarning, InputError, RasterError
 from geodetect.io.raster.reader import Raster
 from geodetect.model.card import ModelCard
@@ -64,14 +63,15 @@ class Counting:
 
 
 def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) -> None:
-    count, tally = Counting(), RunSummary()
+    count = Counting()
     path = save(np.zeros((3, 200, 200), np.uint8), nodata=0)
-    found = geodetect.predict(path, CallableDetector(count, tile_px=64), tally=tally)
+    layer = geodetect.predict_layer(path, CallableDetector(count, tile_px=64))
+    found = layer.table()
     assert len(found) == 0
     assert tuple(found.columns) == COLUMNS
     assert found.crs.to_epsg() == 2154
     assert count.images == []
-    assert (tally.tiles, tally.empty_tiles) == (0, 16)
+    assert (layer.summary.tiles, layer.summary.empty_tiles) == (0, 16)
 
 
 def test_only_tiles_with_imagery_are_shown(save: Save) -> None:
@@ -193,7 +193,7 @@ def test_classes_and_scores_filter(save: Save) -> None:
     assert kept(classes=("small",)) == ["small"]
     assert kept(conf=0.3) == ["large", "small"]
     assert kept(conf=0.31) == ["large"]
-    with pytest.raises(InputError, match=r"knows no 'tree'; it finds small, large"):
+    with pytest.raises(InputError, match=r"has no class 'tree'; it detects small, large"):
         kept(classes=("tree",))
 
 
@@ -231,15 +231,17 @@ def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save:
     paths = [save(good, f"{i}.tif", crs=crs[i]) for i in range(4)]
     paths[place] = damage(save(noise, "bad.tif", crs=crs[place], compress="deflate", tiled=True,
                                blockxsize=64, blockysize=64))  # fmt: skip
-    calls, tally = list[tuple[int, int]](), RunSummary()
+    calls, objects = list[tuple[int, int]](), list[float]()
 
     def note(done: int, total: int, /, **figures: float) -> None:
         calls.append((done, total))
+        objects.append(figures["objects"])
 
     with pytest.warns(GeodetectWarning, match=r"left out: .*bad\.tif: cannot read"):
-        found = geodetect.predict(paths, COLOURS, progress=note, tally=tally)
-    assert len(found) == tally.objects == 3
-    assert list(tally.failed) == [str(paths[place])]
+        layer = geodetect.predict_layer(paths, COLOURS, progress=note)
+    found = layer.table()
+    assert len(found) == len(layer) == objects[-1] == 3
+    assert list(layer.summary.failed) == [str(paths[place])]
     assert sorted(set(found["raster"])) == sorted(p.name for p in paths if p.name != "bad.tif")
     assert found.crs.to_epsg() == int(crs[0].split(":")[1])  # the first raster's, whatever fails
     assert calls == sorted(calls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -81,46 +81,45 @@ def command(
         raise UsageError(
             "--output - writes plain GeoJSON; it goes without --json, --format, --crs and --style"
         )
-    from geodetect.detection import estimate
-    from geodetect.detection import predict as inference
-    from geodetect_cli import targets
+    from geodetect.detection.estimate import estimate
+    from geodetect.detection.predict_to_file import PredictionFiles, predict_to_file
 
     output = files.output or ""
     if not output and not files.dry_run:
         output = _default_output(files)
-    target = targets.PredictTarget(
-        output,
-        files.coverage,
-        files.format,
-        files.crs,
-        result.overwrite,
-        files.style,
-        journaling.work_dir,
-    )
-    target.check(restart=journaling.restart or journaling.no_journal)
-    if files.dry_run:
-        plan = estimate.estimate(files.rasters, files.model, settings=settings)
+    to_stream = output == "-"
+    destination = console.json_stream() if to_stream else Path(output) if output else None
+    arguments: dict[str, Any] = {
+        "coverage": files.coverage,
+        "format": None if to_stream else files.format,
+        "crs": files.crs,
+        "style": files.style,
+        "overwrite": result.overwrite,
+        "journal": not journaling.no_journal,
+        "restart": journaling.restart,
+        "work_dir": journaling.work_dir,
+    }
+    targets = PredictionFiles(output=destination, **arguments)
+    targets.check()
+    if destination is None or files.dry_run:
+        plan = estimate(files.rasters, files.model, settings=settings)
         tables.show_estimate(plan, result.as_json)
         return
     if files.output is None and not messages.quiet:
         console.print_message(f"Detections are written to {output}")
-    tally = inference.RunSummary()
-    journal = None if journaling.no_journal else target.journal(restart=journaling.restart)
-    with console.progress_bar("tiles", quiet=messages.quiet) as progress, targets.kept(journal):
-        detections = inference.predict_layer(
+    with console.progress_bar("tiles", quiet=messages.quiet) as progress:
+        layer = predict_to_file(
             files.rasters,
+            destination,
             files.model,
             settings=settings,
             progress=progress,
-            tally=tally,
-            journal=journal,
+            **arguments,
         )
-        target.write(detections, tally.coverage, journal=journal)
     tables.show_run(
-        detections,
-        tally,
+        layer,
         output,
-        coverage=target.coverage_file,
+        coverage=targets.coverage_file,
         settings=files.stated_values() | {"output": output} | settings.stated_values(),
         as_json=result.as_json,
         quiet=messages.quiet,

@@ -14,12 +14,10 @@ from geodetect_cli import console
 if TYPE_CHECKING:
     from geodetect.detection.detection_layer import DetectionLayer
     from geodetect.detection.estimate import Estimate
-    from geodetect.detection.predict import RunSummary
 
 
 def show_run(
-    objects: DetectionLayer,
-    tally: RunSummary,
+    layer: DetectionLayer,
     output: str,
     *,
     coverage: Path | None = None,
@@ -28,17 +26,28 @@ def show_run(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """What ``predict`` found and where it is."""
+    """Show the detections of ``predict`` in figures, and their files.
+
+    Args:
+        layer: The detections.
+        output: File of the detections; ``-``: the output stream.
+        coverage: File of the coverage; None: none.
+        settings: What repeats the run, for JSON.
+        as_json: Print JSON instead.
+        quiet: Print no table.
+        verbose: Show the objects of each raster, too.
+    """
+    summary = layer.summary
     values = {
         "output": output,
-        "objects": len(objects),
-        "by_class": objects.by_class,
-        "truncated": objects.truncated,
-        "tiles": tally.tiles,
-        "empty_tiles": tally.empty_tiles,
-        "resumed_tiles": tally.resumed_tiles,
-        "seconds": round(tally.seconds, 1),
-        "failed": tally.failed,
+        "objects": len(layer),
+        "by_class": layer.by_class,
+        "truncated": layer.truncated,
+        "tiles": summary.tiles,
+        "empty_tiles": summary.empty_tiles,
+        "resumed_tiles": summary.resumed_tiles,
+        "seconds": round(summary.seconds, 1),
+        "failed": dict(summary.failed),
     }
     if coverage is not None:
         values["coverage"] = str(coverage)
@@ -46,21 +55,22 @@ def show_run(
         console.print_json(values | {"settings": settings})
     if as_json or quiet:
         return
-    found = ", ".join(f"{n:,} {name}" for name, n in objects.by_class.items()) or "nothing"
-    rows = [("Found", found), ("Written to", "output stream" if output == "-" else output)]
+    counts = ", ".join(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
+    rows = [("Detected", counts), ("Written to", "output stream" if output == "-" else output)]
     if coverage == Path(output):
-        rows.append(("", "with the ground looked at as layer coverage"))
+        rows.append(("", "with the searched ground as layer coverage"))
     elif coverage is not None:
-        rows.append(("Ground looked at", str(coverage)))
-    if objects.area_m2:
-        rows.append(("Area of their boxes", f"{objects.area_m2:,.0f} m²"))
-    rows.append(("Tiles", f"{tally.tiles:,} looked at, {tally.empty_tiles:,} without imagery"))
-    if tally.resumed_tiles:
-        rows.append(("From an earlier run", f"{tally.resumed_tiles:,} tiles"))
-    rows.append(("Time", duration(tally.seconds)))
+        rows.append(("Searched ground", str(coverage)))
+    if layer.area_m2:
+        rows.append(("Area of their boxes", f"{layer.area_m2:,.0f} m²"))
+    rows.append(("Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"))
+    if summary.resumed_tiles:
+        rows.append(("From an earlier run", f"{summary.resumed_tiles:,} tiles"))
+    rows.append(("Time", duration(summary.seconds)))
     if verbose:
-        rows += [("At the edge of imagery", f"{values['truncated']:,}"), *_by_raster(objects)]
-    rows += [("Left out", message) for message in tally.failed.values()]
+        rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
+        rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]
+    rows += [("Left out", message) for message in summary.failed.values()]
     console.show_table("", rows)
 
 
@@ -72,15 +82,11 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
         return
     rows = [
         ("Rasters", f"{len(estimate.rasters):,}"),
-        ("Tiles", f"{estimate.tiles:,} to look at, {estimate.skipped_tiles:,} skipped"),
-        ("Ground", f"{estimate.area_km2:,.3f} km² to look at, {estimate.skipped_km2:,.3f} skipped"),
+        ("Tiles", f"{estimate.tiles:,} to search, {estimate.skipped_tiles:,} skipped"),
+        ("Ground", f"{estimate.area_km2:,.3f} km² to search, {estimate.skipped_km2:,.3f} skipped"),
         ("Time", f"about {duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)"),
         ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
         ("Runs on", estimate.runs_on),
     ]
     rows += [(Path(one.path).name, one.in_words()) for one in estimate.rasters[:20]]
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
-
-
-def _by_raster(objects: DetectionLayer) -> list[tuple[str, str]]:
-    return [(name, f"{n:,}") for name, n in objects.by_raster.items()]

@@ -100,8 +100,8 @@ def evaluate_model(
         RasterError: A raster cannot be opened, or none could be read.
         InputError: Settings, model, rasters and labels do not go together.
     """
-    from geodetect.detection.coverage import LOOKED_AT, coverage_table
-    from geodetect.detection.predict import RunSummary, as_detector, predict
+    from geodetect.detection.coverage import SEARCHED, coverage_table
+    from geodetect.detection.predict import predict_layer
     from geodetect.model.calibration import calibrated_score
     from geodetect.model.file import load_card
 
@@ -112,13 +112,12 @@ def evaluate_model(
     least = calibrated_score(LEAST_CONF, card.calibration)
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
     run = (predict_settings or PredictSettings()).model_copy(update=changes)
-    detector, tally = as_detector(model, run), RunSummary()
-    predictions = predict(rasters, detector, settings=run, progress=progress, tally=tally)
-    coverage = coverage_table(tally.coverage)
-    searched = shapely.union_all(coverage.geometry[coverage["status"] == LOOKED_AT])
+    layer = predict_layer(rasters, model, settings=run, progress=progress)
+    coverage = coverage_table(layer.coverage)
+    searched = shapely.union_all(coverage.geometry[coverage["status"] == SEARCHED])
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
-    return _evaluate_tables(predictions, truth, settings, searched=searched)
+    return _evaluate_tables(layer.table(), truth, settings, searched=searched)
 
 
 def _evaluate_tables(

@@ -1,4 +1,4 @@
-"""How many tiles are worked on at once: as many as are best, or as fit into memory."""
+"""Tiles in progress at once: as many as are fastest, or as fit into memory."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from geodetect.hardware.memory import free_bytes, is_shortage
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 
-BATCH_SIZE = 4  # of detectors that do not say
-MOST_WORKERS = 16
-QUEUED_PER_STREAM = 2  # batches at work or waiting: no stream waits for the one that is slowest
-LEAST_STRETCH, STRETCHES = 2, 8  # tiles: of one thread, and of all when they are few
-SHARE = 0.8  # of free memory: the rest is for results, and for what estimates miss
-READING = 4  # a tile that is read exists as values, as bytes, as mask and as their product
+BATCH_SIZE = 4  # of detectors without a `batch_size`
+MAX_WORKERS = 16
+QUEUED_PER_STREAM = 2  # batches in progress or waiting: no stream waits for the slowest one
+MIN_COLUMN_CHUNK, CHUNKED_COLUMNS = 2, 8  # columns of one thread, and of all when they are few
+MEMORY_FRACTION = 0.8  # of free memory: the rest is for results, and for what estimates miss
+TILE_COPIES = 4  # a tile that is read exists as values, as bytes, as mask and as their product
 GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """What is worked on at once.
+class Concurrency:
+    """Size and number of batches in progress, and threads that read.
 
     Args:
-        batch_size: Tiles that the detector gets in one call.
-        streams: Calls side by side.
+        batch_size: Tiles in one call of the detector.
+        streams: Parallel calls of the detector.
         workers: Threads that read.
     """
 
@@ -40,114 +40,113 @@ class Capacity:
 
     @property
     def queued(self) -> int:
-        """Batches at work or waiting."""
+        """Batches in progress or waiting."""
         return QUEUED_PER_STREAM * self.streams
 
     @property
-    def stretch(self) -> int:
-        """Neighbouring tiles of a row that one thread reads: they share blocks of the file."""
-        return 1 if self.workers == 1 else max(LEAST_STRETCH, STRETCHES // self.workers)
+    def column_chunk(self) -> int:
+        """Adjacent columns of tiles that one thread reads, as they share blocks of the file."""
+        return 1 if self.workers == 1 else max(MIN_COLUMN_CHUNK, CHUNKED_COLUMNS // self.workers)
 
     @property
-    def ahead(self) -> int:
-        """Tiles that are read before they are needed: a stretch for each thread."""
-        return self.batch_size * self.streams + self.workers * self.stretch
+    def read_ahead(self) -> int:
+        """Tiles that are read before they are needed: a chunk of columns for each thread."""
+        return self.batch_size * self.streams + self.workers * self.column_chunk
 
-    def memory(self, *, tile: int, image: int, most_images: int) -> int:
-        """About how many bytes it takes.
+    def memory_bytes(self, *, tile: int, image: int, max_images: int) -> int:
+        """Estimate the memory that tiles in progress take.
 
         Args:
             tile: Bytes of the pixels and the mask of a tile.
-            image: Bytes that the detector takes for a tile at work.
-            most_images: Tiles of its batches that the detector works on at once.
+            image: Bytes that the detector takes for a tile in progress.
+            max_images: Tiles of its batches that the detector works on at once.
         """
-        at_work = self.streams if self.batch_size == 1 else most_images
-        held = self.batch_size * (self.queued + 1) + 2 * self.ahead  # of the next raster, too
-        return at_work * image + (held + READING * self.workers) * tile
+        images = self.streams if self.batch_size == 1 else max_images
+        tiles = self.batch_size * (self.queued + 1) + 2 * self.read_ahead  # of the next raster, too
+        return images * image + (tiles + TILE_COPIES * self.workers) * tile
 
-    def smaller(self) -> Iterator[Capacity]:
-        """This one and less and less of everything, what costs least time first."""
-        one = self
-        yield one
-        while one.batch_size > 1:
-            one = replace(one, batch_size=one.batch_size // 2)
-            yield one
-        while one.streams > 1:
-            one = replace(one, streams=one.streams - 1)
-            yield one
-        while one.workers > 1:
-            one = replace(one, workers=one.workers // 2)
-            yield one
+    def reductions(self) -> Iterator[Concurrency]:
+        """Yield this one, then smaller and smaller ones, first what costs least time."""
+        reduced = self
+        yield reduced
+        while reduced.batch_size > 1:
+            reduced = replace(reduced, batch_size=reduced.batch_size // 2)
+            yield reduced
+        while reduced.streams > 1:
+            reduced = replace(reduced, streams=reduced.streams - 1)
+            yield reduced
+        while reduced.workers > 1:
+            reduced = replace(reduced, workers=reduced.workers // 2)
+            yield reduced
 
-    def in_words(self) -> str:
-        """For people."""
+    def __str__(self) -> str:
         tiles = "one tile" if self.batch_size == 1 else f"{self.batch_size} tiles"
         threads = "one thread" if self.workers == 1 else f"{self.workers} threads"
         return f"batches of {tiles}, {self.streams} at once, read by {threads}"
 
 
-def wanted_capacity(detector: Detector, settings: PredictSettings) -> Capacity:
-    """What is best for a detector, or what the settings say."""
-    return Capacity(
+def preferred_concurrency(detector: Detector, settings: PredictSettings) -> Concurrency:
+    """Return the concurrency of the settings, else the one that the detector prefers."""
+    return Concurrency(
         settings.batch_size or int(getattr(detector, "batch_size", BATCH_SIZE)),
         max(1, int(getattr(detector, "streams", 1))),
-        settings.workers or min(MOST_WORKERS, usable_cores()),
+        settings.workers or min(MAX_WORKERS, usable_cores()),
     )
 
 
-def fitting_capacity(
+def concurrency_within_memory(
     plans: Sequence[RasterPlan],
     detector: Detector,
     settings: PredictSettings,
     *,
     free: int | None = None,
-) -> Capacity:
-    """What is best for a detector, or as much of it as fits into memory, with a warning.
+) -> Concurrency:
+    """Return the preferred concurrency, or as much of it as fits into memory, with a warning.
 
     Args:
-        plans: How the rasters are looked at.
-        detector: With ``bytes_per_px``, if it says what it takes for each pixel of a tile.
-        settings: The user's wishes.
-        free: Bytes of memory; None: ask the system.
+        plans: Plans of the rasters.
+        detector: With ``bytes_per_px``, if it states what it takes for each pixel of a tile.
+        settings: Batch size and threads.
+        free: Bytes of free memory; None: ask the system.
 
     Raises:
         OutOfMemoryError: Not even one tile fits.
     """
-    wanted = wanted_capacity(detector, settings)
+    preferred = preferred_concurrency(detector, settings)
     free = free_bytes() if free is None else free
     largest = max(plans, key=_tile_px)
     pixels = _tile_px(largest)
     sizes = {
         "tile": pixels * (largest.raster.band_count + 1),
         "image": int(pixels * getattr(detector, "bytes_per_px", 0)),
-        "most_images": wanted.streams,
+        "max_images": preferred.streams,
     }
-    least = wanted
-    for least in wanted.smaller():
-        if least.memory(**sizes) <= SHARE * free - BLOCK_CACHE_BYTES:
+    reduced = preferred
+    for reduced in preferred.reductions():
+        if reduced.memory_bytes(**sizes) <= MEMORY_FRACTION * free - BLOCK_CACHE_BYTES:
             break
-    if least == wanted:
-        return wanted
-    if least.memory(**sizes) > free:
+    if reduced == preferred:
+        return preferred
+    if reduced.memory_bytes(**sizes) > free:
         raise OutOfMemoryError(
-            f"{_named(largest)} takes about {least.memory(**sizes) / GIGABYTE:.3g} GB of memory, "
-            f"and {free / GIGABYTE:.3g} GB are free; make tiles smaller with --tile-size"
+            f"{_tile_size(largest)} takes about {reduced.memory_bytes(**sizes) / GIGABYTE:.3g} GB "
+            f"of memory, and {free / GIGABYTE:.3g} GB are free; reduce `tile_size`"
         )
     warnings.warn(
-        f"{free / GIGABYTE:.3g} GB of memory are free: {least.in_words()}, instead of "
-        f"{wanted.in_words()}; a smaller --tile-size takes less",
+        f"{free / GIGABYTE:.3g} GB of memory are free: {reduced}, instead of {preferred}; a "
+        f"smaller `tile_size` takes less",
         GeodetectWarning,
         stacklevel=2,
     )
-    return least
+    return reduced
 
 
 @contextmanager
-def shortages_told(plan: RasterPlan, capacity: Capacity) -> Iterator[None]:
-    """Say what to lower when memory is used up.
+def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterator[None]:
+    """Turn errors for lack of memory into one that names the settings to reduce.
 
     Raises:
-        OutOfMemoryError: It is.
+        OutOfMemoryError: Memory is used up.
     """
     try:
         yield
@@ -155,8 +154,8 @@ def shortages_told(plan: RasterPlan, capacity: Capacity) -> Iterator[None]:
         if isinstance(error, OutOfMemoryError) or not is_shortage(error):
             raise
         raise OutOfMemoryError(
-            f"memory is used up by {_named(plan)} ({capacity.in_words()}; {error_text(error)}): "
-            f"lower --tile-size, --batch-size or --workers"
+            f"memory is used up by {_tile_size(plan)} ({concurrency}; {error_text(error)}): "
+            f"reduce `tile_size`, `batch_size` or `workers`"
         ) from error
 
 
@@ -165,6 +164,6 @@ def _tile_px(plan: RasterPlan) -> int:
     return min(side, plan.grid.width) * min(side, plan.grid.height)
 
 
-def _named(plan: RasterPlan) -> str:
+def _tile_size(plan: RasterPlan) -> str:
     side, grid = plan.scheme.tile_px, plan.grid
     return f"a tile of {min(side, grid.width):,} x {min(side, grid.height):,} px"

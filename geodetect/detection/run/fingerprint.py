@@ -34,7 +34,7 @@ STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
 KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
 
 
-def run_identity(
+def run_fingerprint(
     detector: Detector,
     settings: PredictSettings,
     plans: Sequence[RasterPlan],

@@ -11,8 +11,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,10 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import load, save
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.run.tile_pipeline import TileResult
+from geodetect.detection.run.tile_result import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile
-from geodetect.io.atomic import Identity as FileIdentity
-from geodetect.io.atomic import identity_of, release
+from geodetect.io.atomic import FileIdentity, release, staged_files
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
@@ -37,7 +36,6 @@ _FRAME = struct.Struct("<QI")  # length and CRC-32 of the bytes that follow
 FILES = 2**32 - 1  # in place of the number of a raster: files of the result
 
 Identity = Mapping[str, str]
-OwnFile = tuple[str, tuple[int, ...]]  # where a file of the result lies, and what it is
 
 
 class Journal:
@@ -46,28 +44,27 @@ class Journal:
     ::
 
         with Journal("pools.gpkg.journal") as journal:
-            table = predict("scene.tif", journal=journal)  # goes on from what is there
-            options = {"overwrite": journal.is_own, "publishing": journal.note_files}
-            write(table, "pools.gpkg", **options)
+            layer = predict_layer("scene.tif", journal=journal)  # resumes what is there
+            ...  # use the layer
             journal.discard()
 
     Args:
         path: The file; beside it, while the run lasts, lies a lock.
-        least_tiles: Runs with fewer tiles do without.
+        min_tiles: Runs with fewer tiles do without.
         restart: Give up what an earlier run wrote down, whatever run that was.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, least_tiles: int = 0, restart: bool = False
+        self, path: str | os.PathLike[str], *, min_tiles: int = 0, restart: bool = False
     ) -> None:
         self.path = Path(path)
-        self.least_tiles = least_tiles
+        self.min_tiles = min_tiles
         self._restart = restart
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), blocking=False)
         self._file: FileIO | None = None
-        self._places: dict[tuple[int, int], tuple[int, int]] = {}
+        self._rows: dict[int, dict[int, tuple[int, int]]] = {}  # offset and length of each record
         self._is_new = False
-        self._own: set[OwnFile] = set()
+        self._files: set[FileIdentity] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -93,15 +90,15 @@ class Journal:
         if not self.path.parent.is_dir():
             raise OutputError(
                 f"cannot write the journal {self.path}: the folder does not exist; create it, or "
-                f"choose another with --work-dir"
+                f"choose another with `work_dir`"
             )
         try:
             self._lock.acquire()
             self._file = FileIO(self.path, "r+" if self.path.exists() else "x+")
         except Timeout as error:
             raise InputError(
-                f"{self.path} is in use by another run; wait for it, or name another folder with "
-                f"--work-dir"
+                f"{self.path} is in use by another run; wait for it, or choose another folder with "
+                f"`work_dir`"
             ) from error
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -116,7 +113,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
-            if self._is_new and not self._places:
+            if self._is_new and not self._rows:
                 self.path.unlink(missing_ok=True)
         if self._lock.is_locked:
             release(self._lock)
@@ -132,63 +129,60 @@ class Journal:
             self.path.unlink(missing_ok=True)
         self.close()
 
-    def note_files(self, files: Mapping[Path, FileIdentity]) -> None:
-        """Write down that files of the result are about to appear.
+    @property
+    def files(self) -> frozenset[FileIdentity]:
+        """Files of the result that an earlier, interrupted execution of this run recorded."""
+        return frozenset(self._files)
 
-        When the run dies now, it leaves them, or some of them, and the next one may replace them.
-        Nothing is done where there is no journal, as the run is too short.
+    def record_files(self, staged: Path) -> None:
+        """Record the files of the result that are about to appear.
+
+        If the run dies from now on, it may leave them, and the next execution may replace them.
+        Does nothing where the journal is not open, as the run is too short.
 
         Args:
-            files: What each of them is, by its final path.
+            staged: The path that ``write_atomically`` yielded, written completely.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The journal cannot be written.
         """
         if self._file is not None:
-            known = [[str(path), *identity] for path, identity in files.items()]
-            self._append(self._file, _KEY.pack(FILES, 0) + json.dumps(known).encode())
-
-    def is_own(self, file: Path) -> bool:
-        """Whether an earlier run of the same left this file when it died, and nobody changed it."""
-        return _is_one_of(self._own, file)
+            record = json.dumps(staged_files(staged)).encode()
+            self._append(self._file, _KEY.pack(FILES, 0) + record)
 
     def __len__(self) -> int:
-        """Rows of tiles that are done."""
-        return len(self._places)
+        """Finished rows of tiles."""
+        return sum(map(len, self._rows.values()))
 
-    def holds(self, raster: int, row: int) -> bool:
-        """Whether a row of tiles is done.
-
-        Args:
-            raster: Number of the raster in the run.
-            row: Number of the row of tiles.
-        """
-        return (raster, row) in self._places
+    def finished_rows(self, raster: int) -> Collection[int]:
+        """Return the finished rows of tiles of a raster, given by its number in the run."""
+        return self._rows.get(raster, {}).keys()
 
     def get(self, raster: int, tiles: Sequence[Tile]) -> list[TileResult]:
-        """The results of a row of tiles that is done.
+        """Read the results of a finished row of tiles.
 
         Args:
             raster: Number of the raster in the run.
-            tiles: The tiles of the row that were looked at.
+            tiles: The planned tiles of the row.
         """
-        place = self._places[raster, tiles[0].row]
+        offset, length = self._rows[raster][tiles[0].row]
         file = self._open_file()
-        file.seek(place[0])
-        return _unpack(file.read(place[1]), tiles)
+        file.seek(offset)
+        return _unpack(file.read(length), tiles)
 
     def add(self, raster: int, results: Sequence[TileResult]) -> None:
-        """Write down a row of tiles; it is on the disk when this returns.
+        """Append a row of tiles; it is on the disk when this returns.
 
         Args:
             raster: Number of the raster in the run.
             results: Those of all tiles of the row, at least one, in order.
 
         Raises:
-            OutputError: It cannot be written; what was written before is unharmed.
+            OutputError: The journal cannot be written; earlier records are unharmed.
         """
         row = results[0].tile.row
-        self._places[raster, row] = self._append(self._open_file(), _pack(raster, row, results))
+        record = self._append(self._open_file(), _pack(raster, row, results))
+        self._rows.setdefault(raster, {})[row] = record
 
     def _open_file(self) -> FileIO:
         if self._file is None:
@@ -208,8 +202,8 @@ class Journal:
                 return
         elif not MAGIC.startswith(start):
             raise InputError(
-                f"{self.path} is no journal of geodetect; remove it, or name another folder with "
-                f"--work-dir"
+                f"{self.path} is no journal of geodetect; remove it, or choose another folder with "
+                f"`work_dir`"
             )
         self._is_new = True
         file.seek(0)  # new, or it broke off before its first record was whole
@@ -223,8 +217,8 @@ class Journal:
         names = [n for n in {**wanted, **found} if wanted.get(n) != found.get(n)]
         raise InputError(
             f"{self.path} is the journal of another run (not the same: {', '.join(names[:5])}); "
-            f"give that run's command to go on with it, --restart to give its work up, or "
-            f"--work-dir to keep both"
+            f"repeat that run to resume it, set `restart` to discard its results, or set "
+            f"`work_dir` to another folder to keep both"
         )
 
     def _index(self, file: FileIO) -> None:
@@ -234,9 +228,9 @@ class Journal:
             raster, row = _KEY.unpack_from(payload)
             start, end = end + _FRAME.size, file.tell()
             if raster == FILES:
-                self._own |= _own_files(payload)
+                self._files |= _unpack_files(payload)
             else:
-                self._places[raster, row] = start, end - start
+                self._rows.setdefault(raster, {})[row] = start, end - start
         file.truncate(end)
 
     def _append(self, file: FileIO, payload: bytes) -> tuple[int, int]:
@@ -261,31 +255,59 @@ class Journal:
     def _cannot_write(self, error: OSError) -> OutputError:
         return OutputError(
             f"cannot write the journal {self.path} ({error.strerror}); free space there, choose "
-            f"another folder with --work-dir, or go without with --no-journal"
+            f"another folder with `work_dir`, or keep no journal"
         )
+
+
+@dataclass(frozen=True)
+class RasterJournal:
+    """Rows of tiles of one raster in the journal of a run.
+
+    Args:
+        journal: The journal; None: nothing is kept.
+        number: Number of the raster in the run.
+        finished_rows: Rows of tiles that an earlier execution of the run finished.
+    """
+
+    journal: Journal | None = None
+    number: int = 0
+    finished_rows: frozenset[int] = frozenset()
+
+    @classmethod
+    def from_run(cls, journal: Journal | None, number: int) -> RasterJournal:
+        """Return the part of a raster, given by its number, in an open journal."""
+        rows = () if journal is None else journal.finished_rows(number)
+        return cls(journal, number, frozenset(rows))
+
+    def get(self, tiles: Sequence[Tile]) -> list[TileResult]:
+        """Read the results of one of ``finished_rows``, see ``Journal.get``."""
+        if self.journal is None:
+            raise KeyError(tiles[0].row)
+        return self.journal.get(self.number, tiles)
+
+    def add(self, results: Sequence[TileResult]) -> None:
+        """Append a row of tiles, see ``Journal.add``; without a journal do nothing."""
+        if self.journal is not None:
+            self.journal.add(self.number, results)
 
 
 _KEY = struct.Struct("<IQ")  # raster and row, at the start of each record
 
 
-def files_left_by(path: str | os.PathLike[str]) -> Callable[[Path], bool]:
-    """Which files the run that left a journal left with it; none where there is no journal."""
-    own: set[OwnFile] = set()
+def read_files(path: str | os.PathLike[str]) -> set[FileIdentity]:
+    """Read the files of the result that a journal records; none where there is no journal."""
+    files: set[FileIdentity] = set()
     if Path(path).is_file():
         with FileIO(path) as file:
             if file.read(len(MAGIC)) == MAGIC and _next(file) is not None:
                 for record in _records(file):
                     if _KEY.unpack_from(record)[0] == FILES:
-                        own |= _own_files(record)
-    return partial(_is_one_of, own)
+                        files |= _unpack_files(record)
+    return files
 
 
-def _own_files(record: bytes) -> set[OwnFile]:
-    return {(path, tuple(identity)) for path, *identity in json.loads(record[_KEY.size :])}
-
-
-def _is_one_of(own: set[OwnFile], file: Path) -> bool:
-    return bool(own) and file.is_file() and (str(file.resolve()), identity_of(file)) in own
+def _unpack_files(record: bytes) -> set[FileIdentity]:
+    return {FileIdentity(*values) for values in json.loads(record[_KEY.size :])}
 
 
 def _records(file: FileIO) -> Iterator[bytes]:

@@ -1,108 +1,127 @@
-"""Rows of tiles through the detector: read ahead, detected side by side, given back in order."""
+"""Tiles of a raster through the detector: read ahead, detected in parallel, returned in order."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 import numpy as np
 
-from geodetect.detection.coverage import CoverageCells
+from geodetect.detection.coverage import ImageryMask
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
-from geodetect.detection.run.concurrency import Capacity, shortages_told
-from geodetect.detection.run.truncation import on_imagery
+from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
+from geodetect.detection.run.journal import Journal, RasterJournal
+from geodetect.detection.run.tile_result import TileResult
+from geodetect.detection.run.truncation import clip_to_imagery
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import Pixels
 from geodetect.settings import PredictSettings
-from geodetect.types import BoolArray, IntArray
+from geodetect.types import IntArray
 
-View = tuple[Tile, Pixels | None]  # a tile and what is seen there; None: no imagery
+TilePixels = tuple[Tile, Pixels | None]  # None: the tile holds no imagery
 
 
-class ReadAhead:
-    """Tiles of one raster in order, while the next ones are being read by other threads.
+class TileReader:
+    """Iterator over the tiles of one raster in order, while other threads read the next ones.
 
     Each thread reads the same columns in every row. So the blocks of the file that tiles share are
-    in the cache of its handle, but for those where the columns of two threads meet. Where most
-    threads would have no columns, the rows take turns. Strips, which several threads would each
-    decode whole, are read by one thread, unless those of a row of tiles do not fit into its cache:
+    in the cache of its handle, except where the columns of two threads meet. Where most threads
+    would have no columns, the rows take turns. Strips, which several threads would each decode
+    completely, are read by one thread, unless those of a row of tiles do not fit into its cache:
     then they are decoded for each tile, and threads share that work.
 
     Args:
-        plan: How the raster is looked at.
-        capacity: How many threads read, and how far ahead.
-        tiles: Which tiles, in order.
-        then: Called once while tiles are asked for, when the last one is being read.
+        plan: Plan of the raster.
+        journal: Finished rows of tiles, which are not read.
+        concurrency: Number of threads, and how far ahead they read.
+        following: Reader of the next raster; it starts when the last tile of this one is being
+            read.
     """
 
     def __init__(
         self,
         plan: RasterPlan,
-        capacity: Capacity,
-        tiles: Iterable[Tile],
+        journal: RasterJournal,
+        concurrency: Concurrency,
         *,
-        then: Callable[[], None] | None = None,
+        following: TileReader | None = None,
     ) -> None:
-        self._plan = plan
-        self._tiles = iter(tiles)
-        self._then = then
-        self._ahead = capacity.ahead
-        self._waiting: deque[tuple[Tile, Future[Pixels | None]]] = deque()
-        count, columns = capacity.workers, len(plan.scheme.columns)
-        self._stretch = min(capacity.stretch, math.ceil(columns / count))
-        if columns > self._stretch and _in_strips(plan):
-            count, self._stretch = 1, columns
-        self._stretches = math.ceil(columns / self._stretch)
-        self._threads = [
-            ThreadPoolExecutor(1, thread_name_prefix="geodetect-read") for _ in range(count)
-        ]
+        self.plan, self.journal, self.concurrency = plan, journal, concurrency
+        rows = (row for row in plan.rows() if row[0].row not in journal.finished_rows)
+        self._tiles = chain.from_iterable(rows)
+        self._following = following
+        self._read_ahead = concurrency.read_ahead
+        self._queue: deque[tuple[Tile, Future[Pixels | None]]] = deque()
+        self._thread_count, columns = concurrency.workers, len(plan.scheme.columns)
+        self._chunk = min(concurrency.column_chunk, math.ceil(columns / self._thread_count))
+        if columns > self._chunk and _is_cacheable_in_strips(plan):
+            self._thread_count, self._chunk = 1, columns
+        self._chunks = math.ceil(columns / self._chunk)
+        self._threads: list[ThreadPoolExecutor] = []
 
     def start(self) -> bool:
-        """Begin to read, as far ahead as may be; tell whether there are more tiles."""
-        while len(self._waiting) <= self._ahead:
+        """Start to read, as far ahead as allowed; return True if there are more tiles."""
+        if not self._threads:
+            self._threads = [
+                ThreadPoolExecutor(1, thread_name_prefix="geodetect-read")
+                for _ in range(self._thread_count)
+            ]
+        while len(self._queue) <= self._read_ahead:
             tile = next(self._tiles, None)
             if tile is None:
                 return False
-            count = len(self._threads)
-            turn = tile.row * self._stretches if 2 * self._stretches <= count else 0
-            thread = self._threads[(tile.col // self._stretch + turn) % count]
-            self._waiting.append((tile, thread.submit(self._read, tile)))
+            turn = tile.row * self._chunks if 2 * self._chunks <= self._thread_count else 0
+            thread = self._threads[(tile.col // self._chunk + turn) % self._thread_count]
+            self._queue.append((tile, thread.submit(self._read, tile)))
         return True
 
     def close(self) -> None:
-        """Read no more; wait for what is being read."""
-        for _, future in self._waiting:
+        """Stop reading; wait for the tiles that are being read."""
+        for _, future in self._queue:
             future.cancel()
         for thread in self._threads:
             thread.shutdown()
 
-    def __iter__(self) -> ReadAhead:
+    def __iter__(self) -> TileReader:
         return self
 
-    def __next__(self) -> View:
-        if not self.start() and self._then is not None:
-            then, self._then = self._then, None
-            then()
-        if not self._waiting:
+    def __next__(self) -> TilePixels:
+        if not self.start() and self._following is not None:
+            self._following.start()
+            self._following = None
+        if not self._queue:
             raise StopIteration
-        tile, future = self._waiting.popleft()
+        tile, future = self._queue.popleft()
         return tile, future.result()
 
     def _read(self, tile: Tile) -> Pixels | None:
-        pixels = self._plan.raster.read(tile, self._plan.grid)
+        pixels = self.plan.raster.read(tile, self.plan.grid)
         return pixels if pixels.valid.any() else None
 
 
-def _in_strips(plan: RasterPlan) -> bool:
-    """Whether blocks span the raster, and those of a row of tiles fit into the cache."""
+def chained_readers(
+    plans: Sequence[RasterPlan], journal: Journal | None, concurrency: Concurrency
+) -> list[TileReader]:
+    """Return a reader for each raster, each of which starts the next one."""
+    readers: list[TileReader] = []
+    for number, plan in reversed(list(enumerate(plans))):
+        rows = RasterJournal.from_run(journal, number)
+        following = readers[-1] if readers else None
+        readers.append(TileReader(plan, rows, concurrency, following=following))
+    return readers[::-1]
+
+
+def _is_cacheable_in_strips(plan: RasterPlan) -> bool:
+    """Return True if blocks span the raster and those of a row of tiles fit into the cache."""
     raster = plan.raster
     width, height_px = raster.grid.width, plan.scheme.tile_px * plan.gsd_ratio[1]
     row_bytes = width * height_px * raster.bytes_per_px
@@ -110,137 +129,141 @@ def _in_strips(plan: RasterPlan) -> bool:
 
 
 @dataclass(frozen=True)
-class TileResult:
-    """What one tile gave.
+class TileBatch:
+    """Results of successive tiles of one row.
 
     Args:
-        tile: The tile.
-        detections: Boxes in pixel edges of the working grid; None: the tile holds no imagery and
-            did not go through the detector.
-        imagery: ``bool[rows, columns]`` which of its cells hold imagery, see ``CoverageCells``.
+        results: One for each tile, at least one.
+        completes_row: The last tile is the last one of its row.
+        resumed: They are from the journal.
     """
 
-    tile: Tile
-    detections: Detections | None
-    imagery: BoolArray
+    results: Sequence[TileResult]
+    completes_row: bool
+    resumed: bool
+
+    @property
+    def row(self) -> int:
+        """Number of the row of tiles."""
+        return self.results[0].tile.row
 
 
-@dataclass(frozen=True)
-class RowDetector:
-    """Runs the tiles of one raster.
+class TilePipeline:
+    """Tiles of one raster through the detector, or from the journal.
 
     Args:
-        plan: How the raster is looked at.
-        detector: What finds objects.
-        cells: Where imagery is noted.
-        settings: Threshold.
-        keep: Labels to keep; None: all.
-        capacity: What is worked on at once.
+        reader: Reads the tiles of the rows that the journal does not hold.
+        detector: The detector.
+        settings: Score threshold.
+        class_ids: Classes to keep, as numbers of the model; None: all.
     """
 
-    plan: RasterPlan
-    detector: Detector
-    cells: CoverageCells
-    settings: PredictSettings
-    keep: IntArray | None
-    capacity: Capacity
+    def __init__(
+        self,
+        reader: TileReader,
+        detector: Detector,
+        settings: PredictSettings,
+        class_ids: IntArray | None,
+    ) -> None:
+        self.reader, self.detector, self.settings = reader, detector, settings
+        self.plan, self.journal, self.concurrency = reader.plan, reader.journal, reader.concurrency
+        self.mask = ImageryMask(self.plan.scheme)
+        self._class_ids = class_ids
 
-    def run(
-        self, rows: Iterable[Sequence[Tile]], reading: ReadAhead
-    ) -> Generator[list[TileResult]]:
-        """Look at rows of tiles, in order.
+    def run(self) -> Generator[TileBatch]:
+        """Yield the results of all tiles in order.
 
         A batch holds tiles of one row only, so that the result of a row depends on that row alone.
-
-        Reading, detecting and what is done with the results go on at the same time.
-
-        Args:
-            rows: Which tiles.
-            reading: The same tiles, being read.
-
-        Yields:
-            Results in order of the tiles, each batch with the tiles without imagery before it.
+        Reading, detecting and the consumer of the results work at the same time.
 
         Raises:
             RasterError: The raster cannot be read to the end.
-            InputError: The detector does not do what it must.
+            InputError: The detector returns something unusable.
             OutOfMemoryError: Memory is used up.
         """
-        working: deque[Future[list[TileResult]]] = deque()
-        streams = self.capacity.streams
-        with (
-            shortages_told(self.plan, self.capacity),
-            ThreadPoolExecutor(streams, thread_name_prefix="geodetect-detect") as pool,
-        ):
+        pool = ThreadPoolExecutor(self.concurrency.streams, thread_name_prefix="geodetect-detect")
+        queue: deque[Callable[[], TileBatch]] = deque()
+        with explain_memory_errors(self.plan, self.concurrency):
             try:
-                for batch in _batches(rows, reading, self.capacity.batch_size):
-                    working.append(pool.submit(self._detect, batch))
-                    if len(working) > self.capacity.queued:
-                        yield working.popleft().result()
-                while working:
-                    yield working.popleft().result()
+                for get_batch in self._start_batches(pool):
+                    queue.append(get_batch)
+                    if len(queue) > self.concurrency.queued:
+                        yield queue.popleft()()
+                while queue:
+                    yield queue.popleft()()
             finally:
-                for future in working:
-                    future.cancel()
+                pool.shutdown(cancel_futures=True)
 
-    def _detect(self, tiles: Sequence[View]) -> list[TileResult]:
-        found = iter(_found(self.detector, [pixels for _, pixels in tiles if pixels is not None]))
-        return [
-            TileResult(tile, None, self.cells.no_imagery(tile))
+    def _start_batches(self, pool: ThreadPoolExecutor) -> Generator[Callable[[], TileBatch]]:
+        """Start to detect batch after batch; yield functions that wait for their results."""
+        for row in self.plan.rows():
+            if row[0].row in self.journal.finished_rows:
+                yield partial(self._load_row, row)
+                continue
+            tiles = islice(self.reader, len(row))
+            for batch in _split_into_batches(tiles, self.concurrency.batch_size):
+                completes_row = batch[-1][0] == row[-1]
+                yield pool.submit(self._detect, batch, completes_row=completes_row).result
+
+    def _load_row(self, row: Sequence[Tile]) -> TileBatch:
+        return TileBatch(self.journal.get(row), completes_row=True, resumed=True)
+
+    def _detect(self, tiles: Sequence[TilePixels], *, completes_row: bool) -> TileBatch:
+        images = [pixels for _, pixels in tiles if pixels is not None]
+        detections = iter(_call_detector(self.detector, images) if images else ())
+        results = [
+            TileResult(tile, None, self.mask.empty_cells(tile))
             if pixels is None
             else TileResult(
                 tile,
-                self._chosen(next(found), tile, pixels),
-                self.cells.imagery(tile, pixels.valid),
+                clip_to_imagery(self._select(next(detections)), tile, pixels, self.plan),
+                self.mask.cells_with_imagery(tile, pixels.valid),
             )
             for tile, pixels in tiles
         ]
+        return TileBatch(results, completes_row=completes_row, resumed=False)
 
-    def _chosen(self, found: Detections, tile: Tile, pixels: Pixels) -> Detections:
-        """Those that are sure enough, of a wanted class and on the imagery."""
+    def _select(self, detections: Detections) -> Detections:
+        """Return the detections above the score threshold, of the classes to keep."""
         conf = self.detector.card.conf if self.settings.conf is None else self.settings.conf
-        wanted = found.scores >= conf
-        if self.keep is not None:
-            wanted &= np.isin(found.labels, self.keep)
-        return on_imagery(found[wanted], tile, pixels, self.plan)
+        selected = detections.scores >= conf
+        if self._class_ids is not None:
+            selected &= np.isin(detections.labels, self._class_ids)
+        return detections[selected]
 
 
-def _batches(
-    rows: Iterable[Sequence[Tile]], read: Iterator[View], size: int
-) -> Generator[list[View]]:
-    """Tiles of one row each with ``size`` that hold imagery, and those without before them."""
-    for row in rows:
-        waiting, full = list[View](), 0
-        for tile, pixels in islice(read, len(row)):
-            waiting.append((tile, pixels))
-            full += pixels is not None
-            if full == size:
-                yield waiting
-                waiting, full = [], 0
-        if waiting:
-            yield waiting
+def _split_into_batches(tiles: Iterable[TilePixels], size: int) -> Generator[list[TilePixels]]:
+    """Yield batches of ``size`` tiles with imagery, each with the empty tiles before them."""
+    batch, images = list[TilePixels](), 0
+    for tile, pixels in tiles:
+        batch.append((tile, pixels))
+        images += pixels is not None
+        if images == size:
+            yield batch
+            batch, images = [], 0
+    if batch:
+        yield batch
 
 
-def _found(detector: Detector, pixels: Sequence[Pixels]) -> Sequence[Detections]:
-    """What a detector finds in a batch; there may be nothing to look at."""
-    if not pixels:
-        return []
-    found = detector(np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels]))
-    if len(found) != len(pixels):
+def _call_detector(detector: Detector, images: Sequence[Pixels]) -> Sequence[Detections]:
+    """Return the detections of a batch of at least one image, checked."""
+    values, valid = np.stack([p.values for p in images]), np.stack([p.valid for p in images])
+    batch = detector(values, valid)
+    if len(batch) != len(images):
         raise InputError(
             f"the detector {detector.card.name!r} must return detections for each of the "
-            f"{len(pixels)} images of a batch; found {len(found)}"
+            f"{len(images)} images of a batch; found {len(batch)}"
         )
-    for one in found:
-        if not isinstance(one, Detections):
+    for detections in batch:
+        if not isinstance(detections, Detections):
             raise InputError(
                 f"the detector {detector.card.name!r} must return geodetect.Detections for each "
-                f"image; found {type(one).__name__} (geodetect.CallableDetector makes a detector "
-                f"of a function that returns boxes, scores and labels)"
+                f"image; found {type(detections).__name__} (geodetect.CallableDetector makes a "
+                f"detector of a function that returns boxes, scores and labels)"
             )
-        if not (np.isfinite(one.boxes).all() and np.isfinite(one.scores).all()):
+        if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
             raise InputError(
                 f"the detector {detector.card.name!r} returned boxes or scores that are NaN or "
                 f"infinite"
             )
-    return found
+    return batch

@@ -15,7 +15,7 @@ from geodetect.types import BoolArray, FloatArray
 EDGE_PX = 1.5  # a box this close to the edge of the imagery is cut by it
 
 
-def on_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) -> Detections:
+def clip_to_imagery(found: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan) -> Detections:
     """Detections of a tile in pixels of the whole raster, without those outside the imagery.
 
     Boxes are clipped to the tile; ``truncated`` is set where the imagery ends beside a box.

@@ -51,7 +51,7 @@ class SeamMerger:
 
     def __init__(self, scheme: TileScheme, *, iou: float = 0.5) -> None:
         if not 0 < iou <= 1:
-            raise InputError(f"--iou must be above 0 and at most 1, found {iou}")
+            raise InputError(f"`iou` must be above 0 and at most 1, found {iou}")
         self._scheme = scheme
         self._iou = iou
         self._columns = _lanes(scheme.columns, scheme.tile_px)

@@ -13,7 +13,6 @@ import numpy as np
 import shapely
 
 from geodetect.errors import InputError
-from geodetect.io.atomic import Publishing, Replace, write_atomically
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks
 from geodetect.io.vector.gdal import (
@@ -54,8 +53,7 @@ def write_layers(
     *,
     format: str | None = None,  # noqa: A002 (the option is called --format)
     crs: str | None = None,
-    overwrite: Replace = False,
-    publishing: Publishing | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write layers to one file, complete or not at all.
 
@@ -65,9 +63,7 @@ def write_layers(
         path: The file.
         format: The format, whatever the suffix; see `geodetect.io.vector.write.FORMATS`.
         crs: CRS of the file; by default that of each table.
-        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
-            files may be replaced.
-        publishing: Told, just before the files appear, which ones.
+        overwrite: Replace the file, with its parts, if it exists.
 
     Returns:
         The path.
@@ -80,19 +76,20 @@ def write_layers(
     target = Path(path)
     check_layers(target, len(layers), format=format)
     kind = vector.format_of(target, format)
+    vector.check_options(kind, crs=crs)
+    with vector.staged_file(target, kind, overwrite=overwrite) as path_staged:
+        encode_layers(layers, path_staged, kind, crs=crs)
+    return target
+
+
+def encode_layers(
+    layers: Sequence[Layer], path: Path, kind: vector.Format, *, crs: str | None
+) -> None:
+    """Write layers to a path, for ``staged_file``; arguments as for ``write_layers``."""
     if kind.name != "gpkg":
-        table = layers[0].table
-        return vector.write(
-            table, target, format=format, crs=crs, overwrite=overwrite, publishing=publishing
-        )
-    belongs = partial(kind.belongs, to=target.resolve())
-    with (
-        vector.disk_errors(target),
-        write_atomically(
-            target, overwrite=overwrite, belongs=belongs, publishing=publishing
-        ) as path_staged,
-        named_for_gdal(path_staged, ".gpkg") as file,
-    ):
+        vector.encode(layers[0].table, path, kind, crs=crs)
+        return
+    with named_for_gdal(path, ".gpkg") as file:
         for layer in layers:
             table, known = _one_kind(vector.in_crs(layer.table, crs))
             write_layer(table, file, driver="GPKG", layer=layer.name, known=known)
@@ -100,7 +97,6 @@ def write_layers(
             if layer.style is not None:
                 embed_style(file, layer.name, style=layer.style, name=layer.name[:30])
         check_geopackage(file, {layer.name: len(layer.table) for layer in layers})
-    return target
 
 
 def check_layers(

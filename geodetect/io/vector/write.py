@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ import shapely
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
-from geodetect.io.atomic import Publishing, Replace, check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
 from geodetect.io.vector.gdal import (
     check_flatgeobuf,
@@ -79,9 +79,8 @@ def write(
     *,
     format: str | None = None,  # noqa: A002 (the option is called --format)
     crs: str | None = None,
-    overwrite: Replace = False,
+    overwrite: bool = False,
     style: bool = False,
-    publishing: Publishing | None = None,
 ) -> Path:
     """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
 
@@ -99,10 +98,7 @@ def write(
         path: The file. Its suffix chooses the format; see `FORMATS`.
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
-        overwrite: Replace the file, with its parts, if it exists; or a function that tells which
-            files may be replaced.
-        publishing: Told, just before the files appear, which ones, see
-            ``geodetect.io.atomic.write_atomically``.
+        overwrite: Replace the file, with its parts, if it exists.
         style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
 
     Returns:
@@ -115,19 +111,38 @@ def write(
     """
     target = Path(path)
     kind = format_of(target, format)
-    _check_options(kind, crs=crs, style=style)
-    placed = in_crs(table, crs) if kind.any_crs else as_chunks(table)
-    belongs = partial(kind.belongs, to=target.resolve())
-    with (
-        disk_errors(target),
-        write_atomically(
-            target, overwrite=overwrite, belongs=belongs, publishing=publishing
-        ) as path_staged,
-    ):
-        kind.encode(placed, path_staged)
-        if style:
-            _add_style(kind, path_staged)
+    check_options(kind, crs=crs, style=style)
+    with staged_file(target, kind, overwrite=overwrite) as staged:
+        encode(table, staged, kind, crs=crs, style=style)
     return target
+
+
+@contextmanager
+def staged_file(
+    target: Path, kind: Format, *, overwrite: bool, replaceable: Collection[FileIdentity] = ()
+) -> Iterator[Path]:
+    """Yield a path to write to, see ``write_atomically``; failures are ``OutputError``.
+
+    Args:
+        target: The final path.
+        kind: Its format, which decides which files beside it are parts of it.
+        overwrite: Replace the file, with its parts, if it exists.
+        replaceable: Files that may be replaced without ``overwrite``.
+
+    Raises:
+        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+    """
+    belongs = partial(kind.belongs, to=target.resolve())
+    atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
+    with disk_errors(target), atomic as path:
+        yield path
+
+
+def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bool = False) -> None:
+    """Write a table to a path, for ``staged_file``; arguments as for ``write``."""
+    kind.encode(in_crs(table, crs) if kind.any_crs else as_chunks(table), path)
+    if style:
+        _add_style(kind, path)
 
 
 def check_target(
@@ -135,7 +150,8 @@ def check_target(
     *,
     format: str | None = None,  # noqa: A002
     crs: str | None = None,
-    overwrite: Replace = False,
+    overwrite: bool = False,
+    replaceable: Collection[FileIdentity] = (),
     style: bool = False,
 ) -> None:
     """Raise now what `write` would raise later, before hours of work are spent.
@@ -147,12 +163,14 @@ def check_target(
     """
     target = Path(path)
     kind = format_of(target, format)
-    _check_options(kind, crs=crs, style=style)
+    check_options(kind, crs=crs, style=style)
     final = target.resolve()
     check_folder(final)
-    check_overwrite(final, overwrite=overwrite, belongs=partial(kind.belongs, to=final))
+    belongs = partial(kind.belongs, to=final)
+    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
     if style and kind.name == "geojson":
-        check_overwrite(final.with_suffix(".qml"), overwrite=overwrite)
+        qml_file = final.with_suffix(".qml")
+        check_overwrite(qml_file, overwrite=overwrite, replaceable=replaceable)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
@@ -181,7 +199,13 @@ def _names(kind: Format) -> list[str]:
     return [kind.name, *(suffix[1:] for suffix in kind.suffixes)]
 
 
-def _check_options(kind: Format, *, crs: str | None, style: bool) -> None:
+def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None:
+    """Check that a format can hold a CRS and a style.
+
+    Raises:
+        InputError: It cannot.
+        GeoreferenceError: The CRS cannot be used.
+    """
     if crs is not None and not same_crs(parse_crs(crs, option="--crs"), WGS84) and not kind.any_crs:
         raise InputError(
             f"{kind.name} is always on WGS 84 (RFC 7946), found --crs {crs}; leave --crs away, or "

@@ -26,7 +26,7 @@ from geodetect.detection.detection_layer import DetectionLayer, RasterDetections
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import plan_grid
-from geodetect.detection.predict import RunSummary, detect_raster
+from geodetect.detection.predict import detect_raster
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
@@ -214,7 +214,7 @@ def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObje
     settings = PredictSettings(conf=MIN_SCORE)
     area = shapely.union_all(shapely.box(*labelled.holdout.T))
     plan = plan_grid(labelled.raster, detector.card, settings, area=area)
-    predictions = detect_raster(plan, detector, settings=settings, keep=None, tally=RunSummary())
+    predictions = detect_raster(plan, detector, settings)
     boxes = predictions.boxes / np.tile(labelled.grid.scale_to(plan.grid), 2)
     predictions = predictions[~_are_on_ignored_objects(boxes, labelled)]
     predictions = predictions[canonical_order(predictions)]
@@ -252,7 +252,9 @@ def _ap50_by_class(
 def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:
     table = DetectionLayer(
         tuple(
-            RasterDetections.of(p.objects, p.grid, classes=p.classes, raster=p.raster.name)
+            RasterDetections.from_detections(
+                p.objects, p.grid, classes=p.classes, raster=p.raster.name
+            )
             for p in layer
         )
     ).table()

@@ -66,7 +66,7 @@ def test_zones_that_only_touch_do_not_overlap() -> None:
 
 
 def test_where_nothing_was_searched_the_count_is_unknown() -> None:
-    seen = zones(shapely.box(0, 0, KM, 250), status=["looked at"])
+    seen = zones(shapely.box(0, 0, KM, 250), status=["searched"])
     both = pd.concat([seen, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
     found, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
     table = summarize(found, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
@@ -96,7 +96,7 @@ def test_a_detection_on_ground_that_was_not_searched_counts_all_the_same() -> No
 
 def test_a_layer_with_other_words_is_no_coverage() -> None:
     words = zones(WEST, status=["done"])
-    with pytest.raises(InputError, match=r"column 'status' holds done; expected looked at, no"):
+    with pytest.raises(InputError, match=r"column 'status' holds done; expected no imagery, not"):
         summarize(pools((1, 1)), zones(WEST), coverage=words)
 
 

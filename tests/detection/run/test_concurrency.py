@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 import geodetect
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan, plan_rasters
-from geodetect.detection.run.concurrency import Capacity, fitting_capacity, wanted_capacity
+from geodetect.detection.run.concurrency import (
+    Concurrency,
+    concurrency_within_memory,
+    preferred_concurrency,
+)
 from geodetect.errors import GeodetectWarning, OutOfMemoryError
 from geodetect.model.card import ModelCard
 from geodetect.settings import PredictSettings
@@ -50,15 +54,15 @@ def plans(save: Save) -> list[RasterPlan]:
     return plan_rasters(path, Hungry.card, PredictSettings())
 
 
-def fitting(plans: list[RasterPlan], free: float, **changes: object) -> Capacity:
+def fitting(plans: list[RasterPlan], free: float, **changes: object) -> Concurrency:
     settings = PredictSettings.model_validate({"workers": 4} | changes)
     with closing(plans[0].raster):
-        return fitting_capacity(plans, Hungry(), settings, free=int(free))
+        return concurrency_within_memory(plans, Hungry(), settings, free=int(free))
 
 
 def test_with_enough_memory_all_is_as_wanted(plans: list[RasterPlan]) -> None:
-    assert fitting(plans, PLENTY) == Capacity(1, 4, 4)
-    assert fitting(plans, PLENTY, batch_size=7) == Capacity(7, 4, 4)
+    assert fitting(plans, PLENTY) == Concurrency(1, 4, 4)
+    assert fitting(plans, PLENTY, batch_size=7) == Concurrency(7, 4, 4)
 
 
 @pytest.mark.parametrize("images", [1.5, 2.5, 3.5])
@@ -66,7 +70,7 @@ def test_as_many_tiles_side_by_side_as_fit(plans: list[RasterPlan], images: floa
     free = (images * IMAGE + 60 * TILE + CACHE) / 0.8
     with pytest.warns(GeodetectWarning, match=r"GB of memory are free: batches of one tile, \d at"):
         found = fitting(plans, free)
-    assert found == Capacity(1, int(images), 4)
+    assert found == Concurrency(1, int(images), 4)
 
 
 def test_batches_shrink_before_streams(plans: list[RasterPlan]) -> None:
@@ -77,25 +81,25 @@ def test_batches_shrink_before_streams(plans: list[RasterPlan]) -> None:
 
 
 def test_the_estimate_grows_with_everything() -> None:
-    sizes = {"tile": 10, "image": 1000, "most_images": 4}
-    least = Capacity(1, 1, 1).memory(**sizes)
-    for more in (Capacity(2, 1, 1), Capacity(1, 2, 1), Capacity(1, 1, 2)):
-        assert more.memory(**sizes) > least
+    sizes = {"tile": 10, "image": 1000, "max_images": 4}
+    least = Concurrency(1, 1, 1).memory_bytes(**sizes)
+    for more in (Concurrency(2, 1, 1), Concurrency(1, 2, 1), Concurrency(1, 1, 2)):
+        assert more.memory_bytes(**sizes) > least
 
 
 def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
-    steps = list(Capacity(8, 3, 4).smaller())
-    assert steps[0] == Capacity(8, 3, 4)
-    assert steps[-1] == Capacity(1, 1, 1)
+    steps = list(Concurrency(8, 3, 4).reductions())
+    assert steps[0] == Concurrency(8, 3, 4)
+    assert steps[-1] == Concurrency(1, 1, 1)
     sizes = [one.batch_size * one.streams * one.workers for one in steps]
     assert sizes == sorted(set(sizes), reverse=True)
-    ahead = [one.ahead for one in steps]
+    ahead = [one.read_ahead for one in steps]
     assert ahead == sorted(ahead, reverse=True)
     assert ahead[-1] == 2
 
 
 def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[RasterPlan]) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"256 x 256 px takes about .* GB .*--tile-size"):
+    with pytest.raises(OutOfMemoryError, match=r"256 x 256 px takes about .* GB .*`tile_size`"):
         fitting(plans, IMAGE / 2)
 
 
@@ -103,8 +107,8 @@ def test_a_tile_is_no_larger_than_the_raster(save: Save) -> None:
     settings = PredictSettings(tile_size=100_000)
     plans = plan_rasters(save(np.full((3, 64, 64), 9, np.uint8)), Hungry.card, settings)
     with closing(plans[0].raster):
-        found = fitting_capacity(plans, Hungry(), settings, free=2 * CACHE)
-    assert found == wanted_capacity(Hungry(), settings)
+        found = concurrency_within_memory(plans, Hungry(), settings, free=2 * CACHE)
+    assert found == preferred_concurrency(Hungry(), settings)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ def test_a_library_that_runs_out_of_memory_is_one_line_that_says_what_to_lower(
     error: Exception, save: Save
 ) -> None:
     path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
-    with pytest.raises(OutOfMemoryError, match="--tile-size, --batch-size or --workers") as told:
+    with pytest.raises(OutOfMemoryError, match="`tile_size`, `batch_size` or `workers`") as told:
         geodetect.predict(path, Hungry(error))
     assert "\n" not in str(told.value)
     assert "256 x 256 px" in str(told.value)
@@ -149,5 +153,5 @@ def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: a tile of 12,000 x 12,000 px takes about")
-    assert "--tile-size" in line
+    assert "tile_size" in line.replace("-", "_")
     assert not output.exists()

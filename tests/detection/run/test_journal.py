@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,14 @@ from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 
 import geodetect
-from geodetect import CallableDetector, PredictSettings
+from geodetect import CallableDetector, DetectionLayer, PredictSettings
 from geodetect.detection.detections import Detections
-from geodetect.detection.predict import RunSummary
-from geodetect.detection.run.fingerprint import run_identity
-from geodetect.detection.run.journal import MAGIC, Journal, files_left_by
-from geodetect.detection.run.tile_pipeline import TileResult
+from geodetect.detection.run.fingerprint import run_fingerprint
+from geodetect.detection.run.journal import MAGIC, Journal, read_files
+from geodetect.detection.run.tile_result import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.atomic import identity_of
+from geodetect.io.atomic import FileIdentity, write_atomically
 from tests.helpers.painted import mixed, read_colours
 
 SIDE = 400
@@ -60,11 +60,18 @@ def scene(save: Save) -> Path:
     return save(mixed(SIDE, seed=5, largest=30).pixels)
 
 
+def predict(
+    scene: Path, toy: CallableDetector, *, journal: Journal | None = None, **changes: Any
+) -> DetectionLayer:
+    settings = PredictSettings.model_validate(SETTINGS.model_dump() | changes)
+    return geodetect.predict_layer(scene, toy, settings=settings, journal=journal)
+
+
 def died(scene: Path, path: Path, after: int = 20) -> Counting:
     """A run that is interrupted."""
     fn = Counting(after)
     with pytest.raises(KeyboardInterrupt), Journal(path) as journal:
-        geodetect.predict(scene, detector(fn), settings=SETTINGS, journal=journal)
+        predict(scene, detector(fn), journal=journal)
     return fn
 
 
@@ -74,21 +81,19 @@ def died(scene: Path, path: Path, after: int = 20) -> Counting:
 def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
     scene: Path, tmp_path: Path
 ) -> None:
-    whole, whole_tally = Counting(), RunSummary()
-    expected = geodetect.predict(scene, detector(whole), settings=SETTINGS, tally=whole_tally)
+    whole = Counting()
+    expected = predict(scene, detector(whole))
     assert whole.seen == TILES
     path = tmp_path / "run.journal"
     died(scene, path, after=20)
-    fn, tally = Counting(), RunSummary()
+    fn = Counting()
     with Journal(path) as journal:
-        found = geodetect.predict(
-            scene, detector(fn), settings=SETTINGS, journal=journal, tally=tally
-        )
+        found = predict(scene, detector(fn), journal=journal)
         journal.discard()
-    assert found.equals(expected)
+    assert found.table().equals(expected.table())
     assert fn.seen == TILES - 3 * 6  # three rows were whole
-    assert (tally.resumed_tiles, tally.tiles) == (18, TILES)
-    assert tally.coverage == whole_tally.coverage
+    assert (found.summary.resumed_tiles, found.summary.tiles) == (18, TILES)
+    assert found.coverage == expected.coverage
     assert list(tmp_path.glob("run*")) == []
 
 
@@ -97,44 +102,36 @@ def test_a_finished_journal_gives_the_table_without_the_detector(
 ) -> None:
     path = tmp_path / "run.journal"
     with Journal(path) as journal:
-        expected = geodetect.predict(
-            scene, detector(Counting()), settings=SETTINGS, journal=journal
-        )
+        expected = predict(scene, detector(Counting()), journal=journal)
     with Journal(path) as journal:
-        found = geodetect.predict(
-            scene, detector(Counting(dies_after=0)), settings=SETTINGS, journal=journal
-        )
-    assert found.equals(expected)
+        found = predict(scene, detector(Counting(dies_after=0)), journal=journal)
+    assert found.table().equals(expected.table())
 
 
 def test_batches_and_threads_may_change_between_the_runs(scene: Path, tmp_path: Path) -> None:
-    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS)
+    expected = predict(scene, detector(Counting()))
     died(scene, tmp_path / "run.journal")
-    others = SETTINGS.model_copy(update={"batch_size": 5, "workers": 3})
     with Journal(tmp_path / "run.journal") as journal:
-        found = geodetect.predict(scene, detector(Counting()), settings=others, journal=journal)
-    assert found.equals(expected)
+        found = predict(scene, detector(Counting()), batch_size=5, workers=3, journal=journal)
+    assert found.table().equals(expected.table())
 
 
 def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) -> None:
     pixels = mixed(SIDE, seed=5, largest=30).pixels
     pixels[:, :, :200] = 0
     scene = save(pixels, nodata=0)
-    whole, tally = RunSummary(), RunSummary()
-    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS, tally=whole)
+    expected = predict(scene, detector(Counting()))
     died(scene, tmp_path / "run.journal", after=12)
     with Journal(tmp_path / "run.journal") as journal:
-        found = geodetect.predict(
-            scene, detector(Counting()), settings=SETTINGS, journal=journal, tally=tally
-        )
-    assert found.equals(expected)
-    assert tally.empty_tiles == whole.empty_tiles > 0
-    assert tally.coverage == whole.coverage
+        found = predict(scene, detector(Counting()), journal=journal)
+    assert found.table().equals(expected.table())
+    assert found.summary.empty_tiles == expected.summary.empty_tiles > 0
+    assert found.coverage == expected.coverage
 
 
 def test_a_short_run_does_without_when_it_may(scene: Path, tmp_path: Path) -> None:
-    with Journal(tmp_path / "run.journal", least_tiles=TILES + 1) as journal:
-        geodetect.predict(scene, CallableDetector(Counting()), settings=SETTINGS, journal=journal)
+    with Journal(tmp_path / "run.journal", min_tiles=TILES + 1) as journal:
+        predict(scene, CallableDetector(Counting()), journal=journal)
     assert list(tmp_path.glob("run*")) == []
 
 
@@ -155,12 +152,11 @@ def test_other_settings_are_refused(
 ) -> None:
     died(scene, tmp_path / "run.journal")
     before = (tmp_path / "run.journal").read_bytes()
-    other = PredictSettings.model_validate(SETTINGS.model_dump() | change)
     with (
-        pytest.raises(InputError, match=rf"not the same: {named}.*--restart"),
+        pytest.raises(InputError, match=rf"not the same: {named}.*`restart`"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        geodetect.predict(scene, detector(Counting()), settings=other, journal=journal)
+        predict(scene, detector(Counting()), **change, journal=journal)
     assert (tmp_path / "run.journal").read_bytes() == before
 
 
@@ -170,7 +166,7 @@ def test_another_model_is_refused(scene: Path, tmp_path: Path) -> None:
         pytest.raises(InputError, match="not the same: model"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        geodetect.predict(scene, detector(Counting(), "2"), settings=SETTINGS, journal=journal)
+        predict(scene, detector(Counting(), "2"), journal=journal)
 
 
 def test_a_raster_that_was_changed_is_refused(scene: Path, tmp_path: Path) -> None:
@@ -180,7 +176,7 @@ def test_a_raster_that_was_changed_is_refused(scene: Path, tmp_path: Path) -> No
         pytest.raises(InputError, match=r"not the same: raster 1, scene\.tif"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        geodetect.predict(scene, detector(Counting()), settings=SETTINGS, journal=journal)
+        predict(scene, detector(Counting()), journal=journal)
 
 
 def test_a_detector_without_identity_is_refused(scene: Path, tmp_path: Path) -> None:
@@ -188,7 +184,7 @@ def test_a_detector_without_identity_is_refused(scene: Path, tmp_path: Path) -> 
         pytest.raises(InputError, match="give CallableDetector an identity="),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        geodetect.predict(scene, CallableDetector(Counting()), settings=SETTINGS, journal=journal)
+        predict(scene, CallableDetector(Counting()), journal=journal)
 
 
 def test_two_runs_at_once_are_refused(scene: Path, tmp_path: Path) -> None:
@@ -208,7 +204,7 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"the folder does not exist; .*--work-dir"):
+    with pytest.raises(OutputError, match=r"the folder does not exist; .*`work_dir`"):
         Journal(tmp_path / "nowhere" / "run.journal").open({"model": "a"})
 
 
@@ -216,7 +212,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path: Path) -> None:
-    expected = geodetect.predict(scene, detector(Counting()), settings=SETTINGS)
+    expected = predict(scene, detector(Counting()))
     died(scene, tmp_path / "whole.journal", after=33)
     data = (tmp_path / "whole.journal").read_bytes()
     rng = np.random.default_rng(0)
@@ -229,10 +225,8 @@ def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path:
             damaged += bytes(1000)
         path.write_bytes(damaged)
         with Journal(path) as journal:
-            found = geodetect.predict(
-                scene, detector(Counting()), settings=SETTINGS, journal=journal
-            )
-        assert found.equals(expected)
+            found = predict(scene, detector(Counting()), journal=journal)
+        assert found.table().equals(expected.table())
 
 
 def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
@@ -244,8 +238,8 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "import numpy as np\n"
         "from geodetect.detection.detections import Detections\n"
-        "from geodetect.detection.run.journal import Journal, files_left_by\n"
-        "from geodetect.detection.run.tile_pipeline import TileResult\n"
+        "from geodetect.detection.run.journal import Journal\n"
+        "from geodetect.detection.run.tile_result import TileResult\n"
         "from geodetect.errors import OutputError\n"
         "from geodetect.geo.tiles import TileScheme\n"
         "scheme = TileScheme(100, 1000, 100, 0)\n"
@@ -265,7 +259,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
     )
     count, message = run.stdout.split(maxsplit=1)
     assert int(count) >= 1
-    assert "--work-dir" in message
+    assert "`work_dir`" in message
     with Journal(path) as journal:
         journal.open({"model": "a"})
         assert len(journal) == int(count)
@@ -324,8 +318,8 @@ def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(
     path = tmp_path / "run.journal"
     died(scene, path)
     before = path.read_bytes()
-    with Journal(path, least_tiles=TILES + 1) as journal:
-        geodetect.predict(scene, detector(Counting(), "toy 2"), settings=SETTINGS, journal=journal)
+    with Journal(path, min_tiles=TILES + 1) as journal:
+        predict(scene, detector(Counting(), "toy 2"), journal=journal)
         journal.discard()
     assert path.read_bytes() == before
 
@@ -337,16 +331,16 @@ def test_a_run_may_give_up_the_work_of_another_but_not_while_that_is_running(
     died(scene, path)
     before = path.read_bytes()
     with Journal(path) as running:
-        running.open(run_identity_of(scene, detector(Counting())))
+        running.open(fingerprint_of(scene, detector(Counting())))
         with Journal(path, restart=True) as other, pytest.raises(InputError, match="in use"):
             other.open({"model": "another"})
     assert path.read_bytes() == before
     fn = Counting()
     with Journal(path, restart=True) as journal:
-        geodetect.predict(scene, detector(fn, "toy 2"), settings=SETTINGS, journal=journal)
+        predict(scene, detector(fn, "toy 2"), journal=journal)
     assert fn.seen == TILES
     with Journal(path) as journal:
-        geodetect.predict(scene, detector(fn, "toy 2"), settings=SETTINGS, journal=journal)
+        predict(scene, detector(fn, "toy 2"), journal=journal)
     assert fn.seen == TILES
 
 
@@ -359,7 +353,7 @@ def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: P
     died(vrt, path)
     os.utime(source, ns=(1, 1))
     with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
-        geodetect.predict(vrt, detector(Counting()), settings=SETTINGS, journal=journal)
+        predict(vrt, detector(Counting()), journal=journal)
 
 
 def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
@@ -369,10 +363,10 @@ def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
     for target, path in ((inner, source), (outer, inner)):
         with rasterio.open(path) as opened, WarpedVRT(opened) as warped:
             copy(warped, target, driver="VRT")
-    before = run_identity_of(outer, detector(Counting()))
-    assert run_identity_of(outer, detector(Counting())) == before
+    before = fingerprint_of(outer, detector(Counting()))
+    assert fingerprint_of(outer, detector(Counting())) == before
     os.utime(source, ns=(1, 1))
-    assert run_identity_of(outer, detector(Counting())) != before
+    assert fingerprint_of(outer, detector(Counting())) != before
 
 
 def vrts(folder: Path) -> tuple[Path, Path]:
@@ -382,11 +376,11 @@ def vrts(folder: Path) -> tuple[Path, Path]:
 def test_where_nobody_tells_of_a_change_pixels_do(save: Save) -> None:
     path = save(mixed(SIDE, seed=5, largest=30).pixels)
     with rasterio.MemoryFile(path.read_bytes()) as memory:
-        before = run_identity_of(memory.name, detector(Counting()))
-        assert run_identity_of(memory.name, detector(Counting())) == before
+        before = fingerprint_of(memory.name, detector(Counting()))
+        assert fingerprint_of(memory.name, detector(Counting())) == before
         with rasterio.open(memory.name, "r+") as dataset:
             dataset.write(255 - dataset.read())
-        assert run_identity_of(memory.name, detector(Counting())) != before
+        assert fingerprint_of(memory.name, detector(Counting())) != before
 
 
 def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
@@ -395,45 +389,45 @@ def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
     source, vrt = save(mixed(SIDE, seed=5, largest=30).pixels), tmp_path / "mosaic.vrt"
     copy(source, vrt, driver="VRT")
     source.unlink()
-    assert "pixels" in str(run_identity_of(vrt, detector(Counting())))
+    assert "pixels" in str(fingerprint_of(vrt, detector(Counting())))
 
 
 def test_the_batch_matters_to_detectors_that_say_so(scene: Path) -> None:
     toy = detector(Counting())
     plans = geodetect.plan(scene, toy, settings=SETTINGS)
     with plans[0].raster:
-        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        one, other = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
         assert one == other
         toy.depends_on_batch = True  # type: ignore[attr-defined]
-        one, other = (run_identity(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        one, other = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
         assert one != other
 
 
-def test_files_of_a_run_that_died_are_its_own_until_they_change(tmp_path: Path) -> None:
+def test_files_of_a_run_that_died_may_be_replaced_until_they_change(tmp_path: Path) -> None:
     path, file, other = tmp_path / "run.journal", tmp_path / "a.txt", tmp_path / "b.txt"
-    file.write_text("result")
     other.write_text("result")
     with Journal(path) as journal:
         journal.open({"model": "toy"})
         journal.add(0, [TileResult(Tile(0, 0, 9, 9, 0, 0, 0), None, np.zeros((1, 1), bool))])
-        assert not journal.is_own(file)
-        journal.note_files({file: identity_of(file)})
-        assert not journal.is_own(file)  # of this run, which has not died
-    is_own = files_left_by(path)
-    assert (is_own(file), is_own(other), is_own(tmp_path / "none")) == (True, False, False)
+        with write_atomically(file, overwrite=False) as staged:
+            staged.write_text("result")
+            journal.record_files(staged)
+        assert not journal.files  # those of this run, which has not died, do not count
+    assert read_files(path) == {FileIdentity.from_file(file)}
+    assert FileIdentity.from_file(other) not in read_files(path)
     with Journal(path) as journal:
         journal.open({"model": "toy"})
         assert len(journal) == 1
-        assert journal.is_own(file)
+        assert FileIdentity.from_file(file) in journal.files
         file.write_text("edited")
-        assert not journal.is_own(file)
-    assert not files_left_by(tmp_path / "none")(file)
+        assert FileIdentity.from_file(file) not in journal.files
+    assert not read_files(tmp_path / "none")
 
 
-def run_identity_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
+def fingerprint_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
     plans = geodetect.plan(scene, toy, settings=SETTINGS)
     try:
-        return run_identity(toy, SETTINGS, plans)
+        return run_fingerprint(toy, SETTINGS, plans)
     finally:
         for one in plans:
             one.raster.close()

@@ -313,5 +313,5 @@ class TestStreaming:
 
     @pytest.mark.parametrize("iou", [0, -1, 1.5])
     def test_an_impossible_threshold_is_refused(self, iou):
-        with pytest.raises(InputError, match="--iou must be above 0 and at most 1"):
+        with pytest.raises(InputError, match="`iou` must be above 0 and at most 1"):
             SeamMerger(self.SCHEME, iou=iou)

@@ -20,7 +20,7 @@ from rasterio.shutil import copy
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
-from geodetect.detection.run.fingerprint import run_identity
+from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.errors import RasterError
 from geodetect.io.raster.info import inspect_raster
 from tests.conftest import METRES, Save
@@ -164,7 +164,7 @@ def test_a_journal_tells_a_remote_raster_that_was_changed(
         toy = CallableDetector(first_pixel, identity="toy")
         (one,) = geodetect.plan(f"{prefix}{served.url}/{cog[0]}", toy)
         with one.raster:
-            return run_identity(toy, PredictSettings(), [one])
+            return run_fingerprint(toy, PredictSettings(), [one])
 
     before = identity()
     assert identity() == before

@@ -35,7 +35,9 @@ def refuse(constant: str) -> None:
 
 def table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
     found = Detections.of(boxes, np.full(len(boxes), 0.5))
-    return RasterDetections.of(found, grid, classes=["pool"], raster='é "quoted"\n.tif').table()
+    return RasterDetections.from_detections(
+        found, grid, classes=["pool"], raster='é "quoted"\n.tif'
+    ).table()
 
 
 def signed_area(ring: list[list[float]]) -> float:

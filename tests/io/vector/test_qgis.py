@@ -104,7 +104,7 @@ def qgis(tmp_path: Path) -> Any:
 def table() -> Any:
     x = np.arange(len(SCORES)) * 100.0
     boxes = np.stack([x + 10, x * 0 + 10, x + 90, x * 0 + 90], axis=1)
-    return RasterDetections.of(
+    return RasterDetections.from_detections(
         Detections.of(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
     ).table()
 
@@ -171,7 +171,7 @@ def test_the_metadata_of_a_geoparquet_is_that_of_the_standard(tmp_path: Path):
     assert CRS.from_json_dict(column["crs"]).to_epsg() == 2154
     np.testing.assert_allclose(column["bbox"], table().total_bounds)
     grid = Grid(None, Affine.identity(), 600, 100)
-    pixels = RasterDetections.of(
+    pixels = RasterDetections.from_detections(
         Detections.of([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
     ).table()
     path = write(pixels, tmp_path / "pixels.parquet")

@@ -57,7 +57,7 @@ def detections(count: int = 40) -> Detections:
 
 
 def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
-    return RasterDetections.of(
+    return RasterDetections.from_detections(
         detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
     ).table()
 
@@ -66,7 +66,7 @@ def objects(*names: str) -> DetectionLayer:
     """The detections on each of some grids."""
     options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
     return DetectionLayer(
-        tuple(RasterDetections.of(detections(), GRIDS[n], **options) for n in names)
+        tuple(RasterDetections.from_detections(detections(), GRIDS[n], **options) for n in names)
     )
 
 

@@ -1,0 +1,237 @@
+"""Predictions written to files, resumable when interrupted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from geodetect.detection.coverage import LAYER as COVERAGE_LAYER
+from geodetect.detection.coverage import STYLE as COVERAGE_STYLE
+from geodetect.detection.coverage import coverage_table
+from geodetect.detection.detection_layer import DetectionLayer
+from geodetect.detection.detector import Detector
+from geodetect.detection.predict import predict_layer
+from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
+from geodetect.errors import InputError
+from geodetect.io.atomic import check_folder
+from geodetect.io.vector import write as vector
+from geodetect.io.vector.geopackage import Layer, encode_layers
+from geodetect.io.vector.qgis_style import score_qml
+from geodetect.progress import Progress, no_progress
+from geodetect.settings import PredictSettings
+from geodetect.types import PathLike
+
+
+def predict_to_file(
+    rasters: PathLike | Sequence[PathLike],
+    output: PathLike | TextIO,
+    model: PathLike | Detector = "pools",
+    *,
+    settings: PredictSettings | None = None,
+    coverage: PathLike | None = None,
+    format: str | None = None,  # noqa: A002 (as in write)
+    crs: str | None = None,
+    style: bool = False,
+    overwrite: bool = False,
+    journal: bool = True,
+    restart: bool = False,
+    work_dir: PathLike | None = None,
+    progress: Progress = no_progress,
+) -> DetectionLayer:
+    """Detect objects in rasters and write them to a file, as ``geodetect predict`` does.
+
+    Finished rows of tiles are kept in a journal, one file beside the output. A run that was
+    interrupted or killed resumes when it is called again with the same arguments; the result is
+    the same to the byte. The journal is removed when all files are written.
+
+    Args:
+        rasters: As for ``predict``.
+        output: File of the detections, see ``write``; or a text stream, which gets GeoJSON.
+        model: As for ``predict``.
+        settings: As for ``predict``.
+        coverage: File of the searched and skipped ground (see ``coverage_table``), in any vector
+            format; by default layer ``coverage`` of the output if that is a GeoPackage, else none.
+        format: Format of the detections, whatever the suffix.
+        crs: CRS of both; by default that of the first raster.
+        style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
+        overwrite: Replace files that exist.
+        journal: Keep a journal.
+        restart: Discard the journal of an earlier run, and start over.
+        work_dir: Folder of the journal, which is then kept for short runs too; by default that of
+            the output, for runs of 100 tiles and more.
+        progress: As for ``predict``.
+
+    Returns:
+        The objects of all rasters, with the summary and the coverage of the run.
+
+    Raises:
+        RasterError: As for ``predict``.
+        InputError: As for ``predict``; or options that do not fit together, or the journal is of
+            another run. A detector needs an ``identity`` for a journal.
+        GeoreferenceError: A CRS that cannot be used.
+        OutputError: A file exists or cannot be written, known before any tile is read if possible.
+        OutOfMemoryError: As for ``predict``.
+    """
+    files = PredictionFiles(
+        output=Path(output) if isinstance(output, str | os.PathLike) else output,
+        coverage=None if coverage is None else Path(coverage),
+        format=format,
+        crs=crs,
+        style=style,
+        overwrite=overwrite,
+        journal=journal,
+        restart=restart,
+        work_dir=None if work_dir is None else Path(work_dir),
+    )
+    files.check()
+    path = files.journal_file
+    if path is not None:
+        check_folder(path)
+    min_tiles = LONG_RUN_TILES if work_dir is None else 0
+    with (
+        nullcontext() if path is None else Journal(path, min_tiles=min_tiles, restart=restart)
+    ) as run_journal:
+        try:
+            layer = predict_layer(
+                rasters, model, settings=settings, progress=progress, journal=run_journal
+            )
+            files.write(layer, run_journal)
+        except KeyboardInterrupt:
+            if not run_journal:  # no journal, or an empty one
+                raise
+            message = "interrupted; run the same again to resume where it stopped"
+            raise KeyboardInterrupt(message) from None
+        if run_journal is not None:
+            run_journal.discard()
+    return layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionFiles:
+    """Files that a run writes, with the arguments of ``predict_to_file``.
+
+    Args:
+        output: File of the detections; a text stream, which gets GeoJSON; None: none.
+        coverage: File of the coverage; None: see ``coverage_file``.
+        format: Format of the detections, whatever the suffix.
+        crs: CRS of both.
+        style: Have QGIS draw boxes coloured by score.
+        overwrite: Replace files that exist.
+        journal: Keep a journal.
+        restart: Discard the journal of an earlier run.
+        work_dir: Folder of the journal; None: that of the output.
+    """
+
+    output: Path | TextIO | None
+    coverage: Path | None = None
+    format: str | None = None
+    crs: str | None = None
+    style: bool = False
+    overwrite: bool = False
+    journal: bool = True
+    restart: bool = False
+    work_dir: Path | None = None
+
+    @property
+    def coverage_file(self) -> Path | None:
+        """File of the coverage: the output itself if that is a GeoPackage and no other is named."""
+        if self.coverage is None and isinstance(self.output, Path):
+            is_geopackage = vector.format_of(self.output, self.format).name == "gpkg"
+            return self.output if is_geopackage else None
+        return self.coverage
+
+    @property
+    def journal_file(self) -> Path | None:
+        """Journal of the run; None: it keeps none, or has no folder for it."""
+        if self.journal and isinstance(self.output, Path):
+            return (self.work_dir or self.output.parent) / f"{self.output.name}{SUFFIX}"
+        return self.work_dir / f"predict{SUFFIX}" if self.journal and self.work_dir else None
+
+    @property
+    def _is_shared(self) -> bool:
+        """Detections and coverage are layers of one file."""
+        output, coverage = self.output, self.coverage_file
+        if not isinstance(output, Path) or coverage is None:
+            return False
+        return output.resolve() == coverage.resolve()
+
+    def check(self) -> None:
+        """Raise now what ``write`` would raise after hours of detection.
+
+        Raises:
+            InputError: An unknown format, or options that do not fit together.
+            GeoreferenceError: A CRS that cannot be used.
+            OutputError: A file exists, or its folder is missing or cannot be written to.
+        """
+        journal = None if self.restart else self.journal_file
+        replaceable = set() if journal is None else read_files(journal)
+        if isinstance(self.output, Path):
+            kind = vector.format_of(self.output, self.format)
+            vector.check_target(
+                self.output,
+                format=self.format,
+                crs=self.crs,
+                overwrite=self.overwrite,
+                replaceable=replaceable,
+                style=self.style,
+            )
+            if self._is_shared and kind.name != "gpkg":
+                raise InputError(
+                    "only a GeoPackage (.gpkg) holds a second layer; name another file with "
+                    "`coverage`"
+                )
+        elif self.output is not None and (self.crs or self.format or self.style):
+            raise InputError("a stream gets plain GeoJSON, without `crs`, `format` and `style`")
+        if self.coverage is not None and not self._is_shared:
+            vector.check_target(self.coverage, overwrite=self.overwrite, replaceable=replaceable)
+
+    def write(self, layer: DetectionLayer, journal: Journal | None) -> None:
+        """Write the files, detections last: when they appear, everything is there.
+
+        Args:
+            layer: Detections and coverage.
+            journal: Records the files before they appear; what an earlier execution of the run
+                recorded and left is replaced.
+
+        Raises:
+            GeoreferenceError: A CRS that cannot be used.
+            OutputError: A file exists or cannot be written.
+        """
+        file, output = self.coverage_file, self.output
+        layers = []
+        if file is not None:
+            is_styled = self.style or self.coverage is not None
+            qgis_style = COVERAGE_STYLE if is_styled else None
+            layers = [Layer(COVERAGE_LAYER, coverage_table(layer.coverage), qgis_style)]
+        if file is not None and not self._is_shared:
+            kind = vector.format_of(file)
+            with self._staged_file(file, kind, journal) as path:
+                encode_layers(layers, path, kind, crs=self.crs if kind.any_crs else None)
+        if isinstance(output, Path):
+            kind = vector.format_of(output, self.format)
+            with self._staged_file(output, kind, journal) as path:
+                if self._is_shared:
+                    style = score_qml() if self.style else None
+                    layers = [Layer(vector.LAYER, layer, style), *layers]
+                    encode_layers(layers, path, kind, crs=self.crs)
+                else:
+                    vector.encode(layer, path, kind, crs=self.crs, style=self.style)
+        elif output is not None:
+            vector.to_geojson(layer, output)
+            output.flush()  # a stream that cannot be written fails now
+
+    @contextmanager
+    def _staged_file(
+        self, target: Path, kind: vector.Format, journal: Journal | None
+    ) -> Iterator[Path]:
+        replaceable = () if journal is None else journal.files
+        with vector.staged_file(
+            target, kind, overwrite=self.overwrite, replaceable=replaceable
+        ) as path:
+            yield path
+            if journal is not None:
+                journal.record_files(path)
