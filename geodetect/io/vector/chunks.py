@@ -1,4 +1,4 @@
-"""Tables in chunks, so that those of millions of rows need not be there as a whole."""
+"""Tables in chunks of rows, so that those of millions of rows need not fit into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK_ROWS = 10_000
 
 
 class TableChunks(Protocol):
-    """Features that are handed out as tables of few rows."""
+    """Features that are made as tables of few rows."""
 
     @property
     def crs(self) -> Any:
@@ -20,25 +20,25 @@ class TableChunks(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Rows of all chunks together."""
+        """Return the number of rows of all chunks."""
         ...
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """All rows in order, as often as asked; without rows one empty table."""
+        """Yield all rows in order, as often as asked; without rows one empty table."""
         ...
-
-
-def row_slices(count: int) -> Iterator[slice]:
-    """Some rows as slices of few rows."""
-    return (slice(start, start + CHUNK_ROWS) for start in range(0, count, CHUNK_ROWS))
 
 
 Table: TypeAlias = gpd.GeoDataFrame | TableChunks
 
 
+def row_slices(count: int) -> Iterator[slice]:
+    """Yield slices of at most ``CHUNK_ROWS`` rows."""
+    return (slice(start, start + CHUNK_ROWS) for start in range(0, count, CHUNK_ROWS))
+
+
 @dataclass(frozen=True)
 class WholeTable:
-    """A table that is there as a whole.
+    """Chunks of a table in memory.
 
     Args:
         table: The table.
@@ -48,40 +48,40 @@ class WholeTable:
 
     @property
     def crs(self) -> Any:
-        """Its CRS."""
+        """CRS of the table."""
         return self.table.crs
 
     def __len__(self) -> int:
         return len(self.table)
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """Slices of it."""
+        """Yield slices of the table."""
         for rows in row_slices(max(1, len(self.table))):
             yield self.table.iloc[rows]
 
 
 @dataclass(frozen=True)
 class MappedChunks:
-    """Pieces of which each is changed when it is asked for.
+    """Chunks of another table, each changed when it is asked for.
 
     Args:
-        source: What is changed.
-        change: Gives as many rows as it gets.
-        crs: CRS of what it gives.
+        source: The other table.
+        function: Changes a chunk, and leaves its number of rows.
+        crs: CRS of the changed chunks.
     """
 
     source: TableChunks
-    change: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
+    function: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
     crs: Any
 
     def __len__(self) -> int:
         return len(self.source)
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """The changed chunks."""
-        return map(self.change, self.source.chunks())
+        """Yield the changed chunks."""
+        return map(self.function, self.source.chunks())
 
 
 def as_chunks(table: Table) -> TableChunks:
-    """A table, or what is in chunks already, as chunks."""
+    """Return a table in memory as chunks; one in chunks is returned as it is."""
     return WholeTable(table) if isinstance(table, gpd.GeoDataFrame) else table

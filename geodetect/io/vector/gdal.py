@@ -1,6 +1,6 @@
-"""Layers that GDAL writes, chunk by chunk, and whether all of them arrived.
+"""Layers written by GDAL, chunk by chunk, and checks that the files are complete.
 
-GDAL says nothing of a disk that fills up when it closes a file, so each file is looked over.
+GDAL reports no error when the disk fills up as it closes a file, so each file is checked.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 # Rows with a geometry that is not empty: bit 4 of the fourth byte, OGC 12-128r19, clause 2.1.3.1.1.
-_PLACED = (
+_COUNT_WITH_GEOMETRY = (
     f'SELECT count(*) FROM "{{}}" WHERE {GEOMETRY_COLUMN} IS NOT NULL AND '
     f"instr('13579BDF', substr(hex(substr({GEOMETRY_COLUMN}, 4, 1)), 1, 1)) = 0"
 )
@@ -55,60 +55,63 @@ CREATE TABLE IF NOT EXISTS layer_styles (
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What a table holds, from all of its rows.
+class TableSchema:
+    """Columns and geometry types of a table, from all of its rows.
 
     Args:
-        kinds: Names of the kinds of geometry that occur, as in geopandas.
-        schema: Names and types of the columns but the geometry; one that holds nothing is text:
-            GDAL knows no column without a type.
-        all_placed: Whether each row has a geometry that is not empty.
+        geometry_types: Geometry types that occur, as in geopandas.
+        columns: Names and types of the columns but the geometry; a column without values is text,
+            as GDAL has no columns without a type.
+        has_all_geometries: No row has a missing or empty geometry.
     """
 
-    kinds: frozenset[str]
-    schema: pa.Schema
-    all_placed: bool
+    geometry_types: frozenset[str]
+    columns: pa.Schema
+    has_all_geometries: bool
 
 
-def survey(table: TableChunks) -> Survey:
-    """Look through a table.
+def read_schema(table: TableChunks) -> TableSchema:
+    """Read the schema of a table from all of its chunks.
 
     Raises:
         InputError: It has several columns of geometries.
     """
-    kinds: set[str] = set()
-    schemas, all_placed = [], True
+    geometry_types: set[str] = set()
+    schemas, has_all_geometries = [], True
     for chunk in table.chunks():
-        kinds.update(chunk.geom_type.dropna().unique())
-        all_placed &= not (chunk.geometry.isna() | chunk.geometry.is_empty).any()
+        geometry_types.update(chunk.geom_type.dropna().unique())
+        has_all_geometries &= not (chunk.geometry.isna() | chunk.geometry.is_empty).any()
         schemas.append(pa.Schema.from_pandas(_attributes(chunk), preserve_index=False))
-    whole = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
-    fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in whole]
-    return Survey(frozenset(kinds), pa.schema(fields), all_placed=all_placed)
+    unified = pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
+    fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in unified]
+    return TableSchema(frozenset(geometry_types), pa.schema(fields), has_all_geometries)
 
 
 def write_layer(
-    table: TableChunks, target: Path, *, driver: str, layer: str, known: Survey | None = None
+    table: TableChunks, target: Path, *, driver: str, layer: str, schema: TableSchema | None = None
 ) -> None:
-    """Write a table as a layer; into a GeoPackage that is there, as a further one.
+    """Write a table as a layer; into a GeoPackage that exists, as a further one.
 
     Args:
-        table: Looked through twice, unless it is known what it holds.
+        table: Its chunks are made twice, unless its schema is given.
         target: The file.
         driver: Name of the format in GDAL.
         layer: Name of the layer.
-        known: What the table holds.
+        schema: Schema of the table.
 
     Raises:
         InputError: Its columns do not fit the format.
         pyogrio.errors.DataSourceError: As other errors of pyogrio, GDAL cannot write.
     """
-    known = known or survey(table)
-    kinds = sorted(known.kinds) or ["Polygon"]
-    geometry = _geometry_name(known, driver)
-    schema = known.schema.append(pa.field(geometry, pa.binary()))
+    schema = schema or read_schema(table)
+    geometry_types = sorted(schema.geometry_types) or ["Polygon"]
+    geometry = _choose_geometry_name(schema.columns.names, driver)
+    columns = schema.columns.append(pa.field(geometry, pa.binary()))
+    options = _OPTIONS.get(driver, {})
+    if driver == "FlatGeobuf" and not schema.has_all_geometries:
+        options = {"SPATIAL_INDEX": "NO"}  # the index has no rows without a place
     failures: list[BaseException] = []
-    rows = pa.RecordBatchReader.from_batches(schema, _batches(table, schema, failures))
+    rows = pa.RecordBatchReader.from_batches(columns, _record_batches(table, columns, failures))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
         try:
@@ -118,70 +121,63 @@ def write_layer(
                 layer=layer,
                 driver=driver,
                 geometry_name=geometry,
-                geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
+                geometry_type=geometry_types[0] if len(geometry_types) == 1 else "Unknown",
                 crs=None if table.crs is None else table.crs.to_wkt(),
                 encoding="UTF-8",
-                **_options(driver, known),
+                **options,
             )
         except Exception:
             if not failures:
                 raise
-    if failures:  # what went wrong in a chunk reaches GDAL as a text only
+    if failures:  # GDAL passes on only the text of an error in a chunk
         raise failures[0]
     if driver == "GPKG":
         with closing(sqlite3.connect(target)) as database, database:
             database.execute("UPDATE gpkg_contents SET last_change = ?", (FIXED_TIMESTAMP,))
 
 
-def _options(driver: str, known: Survey) -> dict[str, Any]:
-    """What a driver is told; the index of a FlatGeobuf knows no rows without a place."""
-    if driver == "FlatGeobuf" and not known.all_placed:
-        return {"SPATIAL_INDEX": "NO"}
-    return _OPTIONS.get(driver, {})
-
-
-def _geometry_name(known: Survey, driver: str) -> str:
-    """A name that no other column has; only GeoPackages keep it, where it is fixed."""
-    names = [name.casefold() for name in known.schema.names]
+def _choose_geometry_name(columns: Sequence[str], driver: str) -> str:
+    """Return a name that no other column has; only GeoPackages keep it, where it is fixed."""
+    names = [name.casefold() for name in columns]
     if driver == "GPKG":
-        for taken in (GEOMETRY_COLUMN, ROW_NUMBER):
-            if taken in names:
+        for reserved in (GEOMETRY_COLUMN, ROW_NUMBER):
+            if reserved in names:
                 raise InputError(
-                    f"a column is called {known.schema.names[names.index(taken)]!r}, as one of the "
-                    f"GeoPackage's own; give it another name"
+                    f"a column is called {columns[names.index(reserved)]!r}, as one that a "
+                    f"GeoPackage reserves; give it another name"
                 )
     return GEOMETRY_COLUMN if GEOMETRY_COLUMN not in names else max(names, key=len) + "_"
 
 
 @contextmanager
 def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
-    """A path with the suffix that GDAL expects, whose file gets its own name at the end."""
-    own = path.with_suffix(suffix)
-    yield own
-    own.rename(path)
+    """Yield a path with the suffix that GDAL expects, and rename its file to ``path``."""
+    gdal_path = path.with_suffix(suffix)
+    yield gdal_path
+    gdal_path.rename(path)
 
 
 def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
-    """All columns but the geometry, under names that are texts."""
+    """Return all columns but the geometry, with names as text."""
     columns = pd.DataFrame(chunk.drop(columns=chunk.geometry.name))
     others = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
     if others:
         raise InputError(
             f"the table has several columns of geometries ({chunk.geometry.name}, "
-            f"{', '.join(map(str, others))}), of which this format holds one; leave the others "
-            f"away, or write GeoParquet"
+            f"{', '.join(map(str, others))}), of which this format holds one; drop the others, or "
+            f"write GeoParquet"
         )
     columns.columns = columns.columns.map(str)
     if not columns.columns.is_unique:
-        twice = sorted(columns.columns[columns.columns.duplicated()])
-        raise InputError(f"several columns are called {', '.join(twice)}; give them other names")
+        repeated = sorted(columns.columns[columns.columns.duplicated()])
+        raise InputError(f"several columns are called {', '.join(repeated)}; rename them")
     return columns
 
 
-def _batches(
+def _record_batches(
     table: TableChunks, schema: pa.Schema, failures: list[BaseException]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows as GDAL takes them; what goes wrong is kept."""
+    """Yield the rows as Arrow record batches, and keep the error of a chunk that fails."""
     try:
         for chunk in table.chunks():
             columns = _attributes(chunk)
@@ -191,7 +187,7 @@ def _batches(
                 for field in schema.remove(len(schema) - 1)
             ]
             yield pa.record_batch([*arrays, pa.array(wkb, pa.binary())], schema=schema)
-    except GeneratorExit:  # GDAL wants no more
+    except GeneratorExit:  # GDAL reads no further
         raise
     except BaseException as error:
         failures.append(error)
@@ -199,34 +195,34 @@ def _batches(
 
 
 def check_geopackage(path: Path, rows: Mapping[str, int]) -> None:
-    """See that a GeoPackage is whole.
+    """Check that a GeoPackage is complete.
 
     Args:
         path: The file.
-        rows: How many rows each layer must have.
+        rows: Number of rows by layer.
 
     Raises:
-        OSError: It is not.
+        OSError: It is not complete.
     """
     with closing(sqlite3.connect(path)) as database:
         for layer, count in rows.items():
-            (found,) = database.execute(f'SELECT count(*) FROM "{layer}"').fetchone()
-            _check_rows(found, count)
-            (placed,) = database.execute(_PLACED.format(layer)).fetchone()
+            (written,) = database.execute(f'SELECT count(*) FROM "{layer}"').fetchone()
+            _check_rows(written, count)
+            (with_geometry,) = database.execute(_COUNT_WITH_GEOMETRY.format(layer)).fetchone()
             (indexed,) = database.execute(
                 f'SELECT count(*) FROM "rtree_{layer}_{GEOMETRY_COLUMN}_rowid"'
             ).fetchone()
-            if indexed < placed:
-                raise OSError(f"only {indexed} of {placed} rows are in the spatial index")
+            if indexed < with_geometry:
+                raise OSError(f"only {indexed} of {with_geometry} rows are in the spatial index")
         if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise OSError("the file is damaged")
 
 
 def check_flatgeobuf(path: Path, rows: int) -> None:
-    """See that a FlatGeobuf has its rows, by reading them.
+    """Check that a FlatGeobuf has all rows, by reading them.
 
     Raises:
-        OSError: It has not.
+        OSError: It has fewer.
         pyogrio.errors.DataSourceError: As other errors of pyogrio, it cannot be read.
     """
     with pyogrio.open_arrow(path, batch_size=CHUNK_ROWS, use_pyarrow=True) as (_, batches):
@@ -234,43 +230,43 @@ def check_flatgeobuf(path: Path, rows: int) -> None:
 
 
 def check_shapefile(path: Path, rows: int) -> None:
-    """See that the parts of a Shapefile are as long as they must be.
+    """Check the sizes of the parts of a Shapefile against their headers and the rows.
 
     Raises:
-        OSError: They are not.
+        OSError: A part is too short.
     """
     shx, dbf = path.with_suffix(".shx"), path.with_suffix(".dbf")
     for part in (path, shx):  # the header has the length in units of two bytes
-        _check_size(part, 2 * struct.unpack(">i", _head(part)[24:28])[0])
+        _check_size(part, 2 * struct.unpack(">i", _read_header(part)[24:28])[0])
     _check_size(shx, 100 + 8 * rows)
-    found, header_bytes, row_bytes = struct.unpack("<IHH", _head(dbf)[4:12])
-    _check_size(dbf, header_bytes + max(found, rows) * row_bytes)
+    dbf_rows, header_bytes, row_bytes = struct.unpack("<IHH", _read_header(dbf)[4:12])
+    _check_size(dbf, header_bytes + max(dbf_rows, rows) * row_bytes)
 
 
-def _check_rows(found: int, expected: int) -> None:
-    if found < expected:
-        raise OSError(f"only {found} of {expected} rows were written")
+def _check_rows(written: int, expected: int) -> None:
+    if written < expected:
+        raise OSError(f"only {written} of {expected} rows were written")
 
 
-def _head(part: Path) -> bytes:
+def _read_header(part: Path) -> bytes:
     with part.open("rb") as stream:
         return stream.read(100).ljust(100, b"\0")
 
 
 def _check_size(part: Path, expected: int) -> None:
-    found = part.stat().st_size
-    if found < expected:
-        raise OSError(f"only {found} of {expected} bytes of {part.suffix} were written")
+    written = part.stat().st_size
+    if written < expected:
+        raise OSError(f"only {written} of {expected} bytes of {part.suffix} were written")
 
 
 def embed_style(path: Path, layer: str, *, style: str, name: str) -> None:
-    """Put a style into a GeoPackage as the default of one of its layers.
+    """Store a style in a GeoPackage as the default of one of its layers.
 
     Args:
         path: The GeoPackage.
-        layer: The layer drawn so.
+        layer: Name of the layer.
         style: QML.
-        name: What the list of styles calls it; at most 30 characters.
+        name: Name in the list of styles of QGIS, at most 30 characters.
 
     Raises:
         sqlite3.Error: The file cannot be written.

@@ -1,4 +1,7 @@
-"""GeoJSON as RFC 7946 has it."""
+"""GeoJSON (RFC 7946), written feature by feature.
+
+GDAL's writer is not used: rows are streamed in chunks, and the bytes do not depend on its version.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +66,12 @@ def to_geojson_lines(table: Table, stream: TextIO) -> None:
 
 
 def features(table: Table) -> Iterator[str]:
-    """The rows of a table as GeoJSON features, each a text without line breaks."""
+    """Yield the rows of a table as GeoJSON features, each a text without line breaks."""
     for chunk in as_chunks(table).chunks():
-        yield from _features(chunk)
+        yield from _chunk_features(chunk)
 
 
-def _features(table: gpd.GeoDataFrame) -> Iterator[str]:
+def _chunk_features(table: gpd.GeoDataFrame) -> Iterator[str]:
     geometry = np.asarray(table.geometry.array)
     if table.crs is not None:
         geometry = cut_at_antimeridian(reproject(geometry, table.crs, WGS84))
@@ -86,7 +89,7 @@ def _features(table: gpd.GeoDataFrame) -> Iterator[str]:
 
 
 def _values(column: pd.Series[Any]) -> list[Any]:
-    """A column as plain Python values, what is missing as None."""
+    """Return a column as Python values; missing ones are None."""
     return list(column.astype(object).where(column.notna(), None))
 
 
@@ -95,7 +98,7 @@ def _rounded(geometry: AnyArray) -> AnyArray:
 
 
 def counter_clockwise(geometry: AnyArray) -> AnyArray:
-    """Polygons with outer rings counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
+    """Turn outer rings of polygons counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
 
     Polygons that are so already keep their first vertex.
     """
@@ -108,10 +111,10 @@ def counter_clockwise(geometry: AnyArray) -> AnyArray:
 
 
 def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
-    """Geometries in degrees brought to longitudes -180..180, in two where they cross the edge.
+    """Shift geometries to longitudes -180..180 and cut them at the antimeridian.
 
-    One that spans more than half the globe is taken to cross the antimeridian, as everything here
-    is small. One that contains a pole is left as it is cut.
+    One that spans more than half the globe is taken to cross the antimeridian, as objects and
+    rasters are small. A polygon around a pole comes out as its parts on either side.
 
     Args:
         geometry: ``object[N]`` longitude and latitude; longitudes of any turn.
@@ -134,23 +137,23 @@ def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
     last = np.ceil((bounds[:, 2] - 180) / 360)
     for turn in np.unique(first):
         whole = astray[(first == turn) & (last <= first)]
-        cut[whole] = _turned(cut[whole], turn)
+        cut[whole] = _shift_longitude(cut[whole], turn)
     for row, turn in zip(astray[last > first], first[last > first], strict=True):
-        cut[row] = _in_two(cut[row], turn)
+        cut[row] = _cut_in_two(cut[row], turn)
     return cut
 
 
-def _turned(geometry: AnyArray, turns: float) -> AnyArray:
+def _shift_longitude(geometry: AnyArray, turns: float) -> AnyArray:
     return np.asarray(shapely.transform(geometry, lambda xy: xy - (360.0 * turns, 0.0)))
 
 
-def _in_two(geometry: shapely.Geometry, turn: float) -> shapely.Geometry:
-    """The part of a geometry on one turn around the globe and the part on the next."""
+def _cut_in_two(geometry: shapely.Geometry, turn: float) -> shapely.Geometry:
+    """Return the parts of a geometry on one turn around the globe and on the next."""
     parts: list[shapely.Geometry] = []
     for k in (turn, turn + 1):
         window = shapely.box(360 * k - 180, -90, 360 * k + 180, 90)
         pieces = shapely.get_parts(shapely.intersection(geometry, window))
         same_kind = shapely.get_dimensions(pieces) == shapely.get_dimensions(geometry)
-        parts.extend(_turned(pieces[same_kind], k))
+        parts.extend(_shift_longitude(pieces[same_kind], k))
     collect = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)
     return collect[int(shapely.get_dimensions(geometry))](parts)

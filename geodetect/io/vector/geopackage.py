@@ -16,11 +16,11 @@ from geodetect.errors import InputError
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks
 from geodetect.io.vector.gdal import (
-    Survey,
+    TableSchema,
     check_geopackage,
     embed_style,
     named_for_gdal,
-    survey,
+    read_schema,
     write_layer,
 )
 
@@ -91,8 +91,8 @@ def encode_layers(
         return
     with named_for_gdal(path, ".gpkg") as file:
         for layer in layers:
-            table, known = _one_kind(vector.in_crs(layer.table, crs))
-            write_layer(table, file, driver="GPKG", layer=layer.name, known=known)
+            table, schema = _with_one_geometry_type(vector.in_crs(layer.table, crs))
+            write_layer(table, file, driver="GPKG", layer=layer.name, schema=schema)
         for layer in layers:
             if layer.style is not None:
                 embed_style(file, layer.name, style=layer.style, name=layer.name[:30])
@@ -118,18 +118,18 @@ def check_layers(
         )
 
 
-def _one_kind(table: TableChunks) -> tuple[TableChunks, Survey]:
-    """Simple geometries as multiple ones where both occur: GIS expect one kind per layer."""
-    known = survey(table)
+def _with_one_geometry_type(table: TableChunks) -> tuple[TableChunks, TableSchema]:
+    """Make polygons multipolygons where both occur, and so on: GIS expect one type per layer."""
+    schema = read_schema(table)
     for simple, multi in _MULTI_OF.items():
-        if known.kinds == {simple, multi}:
-            one_kind = MappedChunks(table, partial(_to_multi, simple), table.crs)
-            return one_kind, replace(known, kinds=frozenset({multi}))
-    return table, known
+        if schema.geometry_types == {simple, multi}:
+            promoted = MappedChunks(table, partial(_promote_to_multi, simple), table.crs)
+            return promoted, replace(schema, geometry_types=frozenset({multi}))
+    return table, schema
 
 
-def _to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _promote_to_multi(simple: str, table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     geometry = np.asarray(table.geometry.array).copy()
-    chosen = np.flatnonzero(np.asarray(table.geom_type) == simple)
-    geometry[chosen] = _TO_MULTI[simple](geometry[chosen], indices=np.arange(len(chosen)))
+    rows = np.flatnonzero(np.asarray(table.geom_type) == simple)
+    geometry[rows] = _TO_MULTI[simple](geometry[rows], indices=np.arange(len(rows)))
     return table.set_geometry(gpd.array.from_shapely(geometry, crs=table.crs))

@@ -272,13 +272,13 @@ def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
 def test_a_column_may_be_called_as_the_geometry_is_in_the_file(tmp_path: Path):
     named = table().assign(geom="mine")
     assert set(read(write(named, tmp_path / "out.fgb"))["geom"]) == {"mine"}
-    with pytest.raises(InputError, match=r"called 'geom', as one of.*another name"):
+    with pytest.raises(InputError, match=r"called 'geom', as one that .*another name"):
         write(named, tmp_path / "out.gpkg")
 
 
 @pytest.mark.parametrize("name", ["GEOM", "fid"])
 def test_a_name_that_a_geopackage_needs_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(InputError, match=f"called '{name}', as one of"):
+    with pytest.raises(InputError, match=f"called '{name}', as one that"):
         write(table().assign(**{name: "mine"}), tmp_path / "out.gpkg")
 
 
