@@ -126,7 +126,7 @@ def _view(boxes: NDArray[np.float64], tile: Tile) -> Detections:
     seen = boxes + sides * chance.uniform(-OFF, OFF, boxes.shape)
     seen = np.clip(seen, np.tile(tile.box[:2], 2), np.tile(tile.box[2:], 2))
     seen = seen[(seen[:, 2:] - seen[:, :2] >= LEAST_VISIBLE_PX).all(axis=1)]
-    return Detections.of(seen, chance.uniform(0.3, 1, len(seen)).astype(np.float32))
+    return Detections.from_arrays(seen, chance.uniform(0.3, 1, len(seen)).astype(np.float32))
 
 
 def row_by_row(field: Field) -> dict[str, float]:

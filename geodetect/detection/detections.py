@@ -29,7 +29,7 @@ class Detections:
     truncated: BoolArray
 
     @classmethod
-    def of(
+    def from_arrays(
         cls,
         boxes: object,
         scores: object,
@@ -50,7 +50,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """No detections."""
-        return cls.of(np.empty((0, 4)), [])
+        return cls.from_arrays(np.empty((0, 4)), [])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:

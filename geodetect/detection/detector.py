@@ -109,7 +109,7 @@ class CallableDetector:
             raise self._error(
                 f"label {wrong[0]:g}", f"for {classes} classes counted from 0 (name them: classes=)"
             )
-        return Detections.of(boxes, np.minimum(scores, 1), labels)
+        return Detections.from_arrays(boxes, np.minimum(scores, 1), labels)
 
     def _error(self, found: str, detail: str = "") -> InputError:
         return InputError(

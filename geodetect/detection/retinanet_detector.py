@@ -111,7 +111,7 @@ class RetinaNetDetector:
         boxes, scores, label = boxes[inside], scores[inside], label[inside]
         kept = suppress(boxes, scores, label, iou=self._iou)
         shrink = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
-        return Detections.of(boxes[kept] * shrink, scores[kept], label[kept])
+        return Detections.from_arrays(boxes[kept] * shrink, scores[kept], label[kept])
 
 
 def _over(

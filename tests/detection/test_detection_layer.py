@@ -30,7 +30,7 @@ BOXES = [[500.0, 300.0, 600.0, 360.0], [20.0, 10.0, 60.0, 110.0], [5.0, 10.0, 15
 def table(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> pd.DataFrame:
     count = len(np.reshape(np.asarray(boxes), (-1, 4)))
     scores = options.pop("scores", np.linspace(0.9, 0.5, count))
-    found = Detections.of(boxes, scores, options.pop("labels", None), **options)
+    found = Detections.from_arrays(boxes, scores, options.pop("labels", None), **options)
     return RasterDetections.from_detections(
         found, grid, classes=["pool", "pond"], raster="scene.tif"
     ).table()
@@ -112,7 +112,7 @@ def test_a_label_without_a_name_is_refused(label: int):
 @given(st.permutations(range(12)))
 def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
-    found = Detections.of(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
+    found = Detections.from_arrays(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
     one, other = (
         RasterDetections.from_detections(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
         for rows in (found, found[np.array(order)])
@@ -121,7 +121,7 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
 
 
 def objects(grid: Grid = LAMBERT, boxes: object = BOXES, **options: object) -> RasterDetections:
-    found = Detections.of(boxes, np.ones(len(boxes)), **options)
+    found = Detections.from_arrays(boxes, np.ones(len(boxes)), **options)
     return RasterDetections.from_detections(
         found, grid, classes=["pool", "pond"], raster="scene.tif"
     )
@@ -193,6 +193,6 @@ def test_sums_are_those_of_the_table():
 def test_the_raster_name_may_have_any_letters():
     name = str(Path("zürich") / "東京 ñandú.tif")
     frame = RasterDetections.from_detections(
-        Detections.of(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
+        Detections.from_arrays(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
     ).table()
     assert set(frame["raster"]) == {name}

@@ -378,8 +378,11 @@ class Returning:
     [
         (([[1, 2, 3, 4]], [0.5], [0]), "'odd' must return geodetect.Detections.*found tuple"),
         (None, "found NoneType .*CallableDetector"),
-        (Detections.of([[1, 2, np.nan, 4]], [0.5]), "'odd' returned boxes or scores that are NaN"),
-        (Detections.of([[1, 2, 3, 4]], [np.inf]), "NaN or infinite"),
+        (
+            Detections.from_arrays([[1, 2, np.nan, 4]], [0.5]),
+            "'odd' returned boxes or scores that are NaN",
+        ),
+        (Detections.from_arrays([[1, 2, 3, 4]], [np.inf]), "NaN or infinite"),
     ],
 )
 def test_what_a_detector_must_return_is_said(returned: object, message: str, save: Save) -> None:

@@ -249,7 +249,7 @@ def look(
     parts = []
     for tile in scheme:
         window = pixels[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        parts.append((tile, Detections.of(*detector(window)).shifted(tile.x, tile.y)))
+        parts.append((tile, Detections.from_arrays(*detector(window)).shifted(tile.x, tile.y)))
     return parts
 
 

@@ -87,7 +87,7 @@ class Blind:
     card: ModelCard = tiny_card(conf=0.4)
 
     def __call__(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Detections]:
-        empty = Detections.of(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
+        empty = Detections.from_arrays(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
         return [empty for _ in pixels]
 
 

@@ -205,7 +205,7 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
 def _holdout_truth(labelled: TrainingRaster, card: ModelCard) -> RasterObjects:
     rows = labelled.is_held_out
     boxes = labelled.clipped_boxes[rows]
-    truth = Detections.of(boxes, np.ones(len(boxes)), labelled.class_ids[rows])
+    truth = Detections.from_arrays(boxes, np.ones(len(boxes)), labelled.class_ids[rows])
     truth = truth[canonical_order(truth)]
     return RasterObjects(labelled.raster, labelled.grid, truth, card.classes)
 

@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "from geodetect.errors import OutputError\n"
         "from geodetect.geo.tiles import TileScheme\n"
         "scheme = TileScheme(100, 1000, 100, 0)\n"
-        "found = Detections.of(np.ones((20, 4)), np.ones(20))\n"
+        "found = Detections.from_arrays(np.ones((20, 4)), np.ones(20))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
         "with Journal(sys.argv[1]) as journal:\n"
         "    journal.open({'model': 'a'})\n"
@@ -285,7 +285,7 @@ def test_results_are_read_back_to_the_bit(
             tile,
             None
             if n < 0
-            else Detections.of(
+            else Detections.from_arrays(
                 data.draw(arrays(np.float64, (n, 4))),
                 data.draw(arrays(np.float32, n)),
                 data.draw(arrays(np.int16, n)),

@@ -27,7 +27,7 @@ PATIENCE_S = 60
 
 
 def one_box(pixels: Image) -> list[Detections]:
-    box = Detections.of(np.array([[10.0, 10, 20, 20]]), np.array([0.9]), np.array([0]))
+    box = Detections.from_arrays(np.array([[10.0, 10, 20, 20]]), np.array([0.9]), np.array([0]))
     return [box for _ in pixels]
 
 

@@ -41,7 +41,7 @@ def clipped_views(boxes, scheme, labels=None, scores=None) -> list[tuple[Tile, D
     for tile in scheme:
         views = box_ops.clip(boxes, tile.box)
         seen = box_ops.area(views) > 0
-        parts.append((tile, Detections.of(views[seen], scores[seen], labels[seen])))
+        parts.append((tile, Detections.from_arrays(views[seen], scores[seen], labels[seen])))
     return parts
 
 
@@ -97,7 +97,7 @@ def noisy_parts(draw, scheme: TileScheme):
         extents = np.tile(found.boxes[:, 2:] - found.boxes[:, :2], (1, 2))
         boxes = found.boxes + rng.uniform(-0.05, 0.05, (n, 4)) * extents
         scores = rng.choice([0.5, 0.7, 0.9], n)
-        found = Detections.of(boxes, scores, found.labels, truncated=rng.random(n) < 0.2)
+        found = Detections.from_arrays(boxes, scores, found.labels, truncated=rng.random(n) < 0.2)
         parts.append((tile, found[rng.random(n) < 0.9]))
     return parts
 
@@ -164,23 +164,23 @@ class TestSingleObjects:
 
     def test_the_box_and_score_of_the_whole_view_win_over_a_better_scored_piece(self):
         left, right = self.SCHEME
-        whole = Detections.of([[60.5, 20, 94, 40]], [0.3], truncated=[True])
-        piece = Detections.of([[90, 21, 94, 39]], [0.9])
+        whole = Detections.from_arrays([[60.5, 20, 94, 40]], [0.3], truncated=[True])
+        piece = Detections.from_arrays([[90, 21, 94, 39]], [0.9])
         found = merge([(left, whole), (right, piece)], self.SCHEME)
         assert rows_of(found) == rows_of(whole)
 
     def test_of_two_whole_views_the_better_scored_one_is_taken(self):
         scheme = TileScheme(160, 100, 100, 40)
         left, right = scheme
-        low = Detections.of([[70, 20, 90, 40]], [0.3])
-        high = Detections.of([[71, 20, 91, 40]], [0.9])
+        low = Detections.from_arrays([[70, 20, 90, 40]], [0.3])
+        high = Detections.from_arrays([[71, 20, 91, 40]], [0.9])
         assert rows_of(merge([(left, low), (right, high)], scheme)) == rows_of(high)
         assert rows_of(merge([(left, high), (right, low)], scheme)) == rows_of(high)
 
     def test_the_score_of_a_stitched_object_is_the_mean_weighted_by_area(self):
         left, right = self.SCHEME
-        big = Detections.of([[40, 20, 100, 40]], [0.9])
-        small = Detections.of([[90, 20, 120, 40]], [0.6], truncated=[True])
+        big = Detections.from_arrays([[40, 20, 100, 40]], [0.9])
+        small = Detections.from_arrays([[90, 20, 120, 40]], [0.6], truncated=[True])
         found = merge([(left, big), (right, small)], self.SCHEME)
         assert found.boxes.tolist() == [[40, 20, 120, 40]]
         assert found.scores[0] == pytest.approx((0.9 * 60 + 0.6 * 30) / 90)
@@ -190,28 +190,28 @@ class TestSingleObjects:
         scheme = TileScheme(200, 100, 100, 0)
         left, right = scheme
         parts = [
-            (left, Detections.of([[80, 20, 100, 40]], [0.9])),
-            (right, Detections.of([[101, 20, 120, 40]], [0.9])),
+            (left, Detections.from_arrays([[80, 20, 100, 40]], [0.9])),
+            (right, Detections.from_arrays([[101, 20, 120, 40]], [0.9])),
         ]
         assert merge(parts, scheme).boxes.tolist() == [[80, 20, 100, 40], [101, 20, 120, 40]]
 
     def test_a_box_at_a_tile_edge_without_a_partner_is_kept_as_it_is(self):
         left, right = self.SCHEME
-        edge = Detections.of([[60, 20, 100, 40]], [0.9])  # beyond it there is no data
+        edge = Detections.from_arrays([[60, 20, 100, 40]], [0.9])  # beyond it there is no data
         found = merge([(left, edge), (right, Detections.empty())], self.SCHEME)
         assert rows_of(found) == rows_of(edge)
 
     def test_a_box_at_the_edge_of_the_raster_is_not_cut(self):
         left, right = self.SCHEME
-        whole = Detections.of([[0, 0, 95, 100]], [0.4])
-        piece = Detections.of([[90, 0, 95, 100]], [0.9])
+        whole = Detections.from_arrays([[0, 0, 95, 100]], [0.4])
+        piece = Detections.from_arrays([[90, 0, 95, 100]], [0.9])
         found = merge([(left, whole), (right, piece)], self.SCHEME)
         assert rows_of(found) == rows_of(whole)
 
     def test_duplicates_inside_one_tile_are_the_detectors_business(self):
         left, right = self.SCHEME
-        inner = Detections.of([[20, 20, 40, 40], [20, 20, 40, 41]], [0.9, 0.8])
-        shared = Detections.of([[92, 20, 97, 40], [92, 20, 97, 41]], [0.9, 0.8])
+        inner = Detections.from_arrays([[20, 20, 40, 40], [20, 20, 40, 41]], [0.9, 0.8])
+        shared = Detections.from_arrays([[92, 20, 97, 40], [92, 20, 97, 41]], [0.9, 0.8])
         parts = [(left, Detections.concatenate([inner, shared])), (right, shared)]
         assert len(merge(parts, self.SCHEME)) == 4
 
@@ -219,14 +219,19 @@ class TestSingleObjects:
         scheme = TileScheme(160, 100, 100, 40)
         left, right = scheme
         a, b, c = [70, 20, 85, 40], [75, 20, 90, 40], [66, 20, 81, 40]
-        parts = [(left, Detections.of([a, c], [0.9, 0.9])), (right, Detections.of([b], [0.9]))]
+        parts = [
+            (left, Detections.from_arrays([a, c], [0.9, 0.9])),
+            (right, Detections.from_arrays([b], [0.9])),
+        ]
         found = merge(parts, scheme)
         assert len(found) == 2
         assert c in found.boxes.tolist()
 
     def test_boxes_are_clipped_to_their_tile_and_dropped_outside_it(self):
         left, _ = self.SCHEME
-        found = Detections.of([[-3, 20, 40, 40], [-9, -9, -2, -2], [120, 0, 130, 9]], [0.9] * 3)
+        found = Detections.from_arrays(
+            [[-3, 20, 40, 40], [-9, -9, -2, -2], [120, 0, 130, 9]], [0.9] * 3
+        )
         assert merge([(left, found)], self.SCHEME).boxes.tolist() == [[0, 20, 40, 40]]
 
     def test_nothing_found_gives_no_detections(self):
@@ -299,9 +304,9 @@ class TestStreaming:
     def test_objects_come_out_as_soon_as_no_tile_to_come_can_change_them(self):
         first, second, _ = self.SCHEME
         merger = SeamMerger(self.SCHEME)
-        merger.add(first, Detections.of([[10, 10, 30, 30], [10, 80, 30, 100]], [0.9, 0.9]))
+        merger.add(first, Detections.from_arrays([[10, 10, 30, 30], [10, 80, 30, 100]], [0.9, 0.9]))
         assert merger.take_final(1).boxes.tolist() == [[10, 10, 30, 30]]
-        merger.add(second, Detections.of([[10, 90, 30, 120]], [0.9]))
+        merger.add(second, Detections.from_arrays([[10, 90, 30, 120]], [0.9]))
         assert merger.take_final(2).boxes.tolist() == [[10, 80, 30, 120]]
         assert len(merger.finish()) == 0
 

@@ -34,7 +34,7 @@ def refuse(constant: str) -> None:
 
 
 def table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
-    found = Detections.of(boxes, np.full(len(boxes), 0.5))
+    found = Detections.from_arrays(boxes, np.full(len(boxes), 0.5))
     return RasterDetections.from_detections(
         found, grid, classes=["pool"], raster='é "quoted"\n.tif'
     ).table()

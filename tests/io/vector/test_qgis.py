@@ -105,7 +105,7 @@ def table() -> Any:
     x = np.arange(len(SCORES)) * 100.0
     boxes = np.stack([x + 10, x * 0 + 10, x + 90, x * 0 + 90], axis=1)
     return RasterDetections.from_detections(
-        Detections.of(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
+        Detections.from_arrays(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
     ).table()
 
 
@@ -172,7 +172,7 @@ def test_the_metadata_of_a_geoparquet_is_that_of_the_standard(tmp_path: Path):
     np.testing.assert_allclose(column["bbox"], table().total_bounds)
     grid = Grid(None, Affine.identity(), 600, 100)
     pixels = RasterDetections.from_detections(
-        Detections.of([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
+        Detections.from_arrays([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
     ).table()
     path = write(pixels, tmp_path / "pixels.parquet")
     column = json.loads(parquet.read_schema(path).metadata[b"geo"])["columns"]["geometry"]

@@ -53,7 +53,9 @@ def detections(count: int = 40) -> Detections:
     random = np.random.default_rng(7)
     corner = random.uniform((0, 0), (3900, 2900), (count, 2))
     boxes = np.concatenate([corner, corner + random.uniform(5, 100, (count, 2))], axis=1)
-    return Detections.of(boxes, random.uniform(0, 1, count), truncated=random.random(count) < 0.5)
+    return Detections.from_arrays(
+        boxes, random.uniform(0, 1, count), truncated=random.random(count) < 0.5
+    )
 
 
 def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
