@@ -39,8 +39,11 @@ if TYPE_CHECKING:
     from geodetect.reporting.training_report.page import write_training_page
     from geodetect.settings import (
         CheckSettings,
+        ChipSettings,
         CompareSettings,
+        ConvertSettings,
         EvaluateSettings,
+        ModelSettings,
         PredictSettings,
         PreviewSettings,
         QuantizeSettings,
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CallableDetector": "geodetect.detection.detector",
+    "ChipSettings": "geodetect.settings",
     "CheckSettings": "geodetect.settings",
+    "ConvertSettings": "geodetect.settings",
     "CompareSettings": "geodetect.settings",
     "Detections": "geodetect.detection.detections",
     "Detector": "geodetect.detection.detector",
@@ -63,6 +68,7 @@ _HOMES = {
     "DetectionLayer": "geodetect.detection.detection_layer",
     "GeodetectError": "geodetect.errors",
     "LabelReport": "geodetect.label_check.report",
+    "ModelSettings": "geodetect.settings",
     "ModelCard": "geodetect.model.card",
     "PredictSettings": "geodetect.settings",
     "PreviewSettings": "geodetect.settings",
@@ -102,7 +108,9 @@ _HOMES = {
 __all__ = [
     "CallableDetector",
     "CheckSettings",
+    "ChipSettings",
     "CompareSettings",
+    "ConvertSettings",
     "DetectionLayer",
     "Detections",
     "Detector",
@@ -112,6 +120,7 @@ __all__ = [
     "GeodetectError",
     "LabelReport",
     "ModelCard",
+    "ModelSettings",
     "PredictSettings",
     "PreviewSettings",
     "QuantizeSettings",

@@ -110,8 +110,9 @@ class Option:
         if default is True:
             details.append(f"default: {self.flag[2:]}")
         elif not self.is_switch and default not in (None, "", ()):
-            text = f"{default:g}" if isinstance(default, float) else str(default)
-            details.append(f"default: {text}")
+            values = default if isinstance(default, tuple) else (default,)
+            texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
+            details.append(f"default: {','.join(texts)}")
         limits = [
             (sign, getattr(item, name))
             for name, sign in SIGNS.items()

@@ -24,8 +24,9 @@ from geodetect.settings.value_types import (
 )
 
 ChipPixels = Annotated[int, Field(ge=64), CommandLine("PX")]
+AnchorSize = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 AnchorSizes = Annotated[
-    tuple[float, float, float, float, float],
+    tuple[AnchorSize, AnchorSize, AnchorSize, AnchorSize, AnchorSize],
     BeforeValidator(number_list(float, "5 numbers", count=5)),
     CommandLine("PX,PX,..."),
 ]
@@ -270,7 +271,8 @@ class ConvertSettings(Settings):
 
     classes: Names | None = Field(
         None,
-        description="Class names, without the background. Default: the checkpoint's, or COCO's.",
+        description="Class names, without the background: with one name less than outputs, the "
+        "first output is background, as in torchvision. Default: the checkpoint's, or COCO's.",
     )
     gsd: Resolution | None = Field(
         None,
@@ -289,10 +291,9 @@ class ConvertSettings(Settings):
     no_resize: bool = Field(
         False, description="Give tiles to the network as they are, which is faster."
     )
-    anchor_sizes: AnchorSizes | None = Field(
-        None,
-        description="Smallest anchor of each of the five levels, where changed from "
-        "32,64,128,256,512.",
+    anchor_sizes: AnchorSizes = Field(
+        (32.0, 64.0, 128.0, 256.0, 512.0),
+        description="Smallest anchor of each of the five levels, in pixels of the network's input.",
     )
     norm_eps: Annotated[float, Field(ge=0), CommandLine("NUMBER")] | None = Field(
         None,

@@ -39,20 +39,8 @@ def command(
 ) -> None:
     """Convert weights of torchvision or DeepForest to a model file."""
     from geodetect.model.checkpoints.convert import convert
-    from geodetect.model.network.presets import PAPER_ANCHORS_PX
 
-    card = convert(
-        files.weights,
-        files.output,
-        classes=settings.classes,
-        gsd=settings.gsd,
-        name=settings.name,
-        tile_size=settings.tile_size,
-        resize=None if settings.no_resize else settings.resize,
-        norm_eps=settings.norm_eps,
-        anchor_sizes=settings.anchor_sizes or PAPER_ANCHORS_PX,
-        overwrite=result.overwrite,
-    )
+    card = convert(files.weights, files.output, settings=settings, overwrite=result.overwrite)
     if result.as_json:
         console.print_json(card.model_dump(mode="json"))
     elif not messages.quiet:

@@ -15,12 +15,11 @@ from geodetect.model.card import ModelCard, TrainingRecord
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
 from geodetect.model.file import check_target, write_model_file
-from geodetect.model.network.presets import PAPER_ANCHORS_PX
+from geodetect.settings import ConvertSettings
 from geodetect.types import PathLike
 
 UNUSED_CATEGORIES = ("__background__", "N/A")  # in torchvision's list of COCO's categories
 COCO_OUTPUTS = 91
-RESIZE_PX = 800  # ``min_size`` of torchvision and DeepForest
 NORM_EPS = 1e-5
 COCO_NORM_EPS = 0.0  # torchvision sets it for its weights of version 1
 
@@ -50,13 +49,7 @@ def convert(
     weights: PathLike,
     output: PathLike,
     *,
-    classes: Sequence[str] | None = None,
-    gsd: float | None = None,
-    name: str | None = None,
-    tile_size: int | None = None,
-    resize: int | None = RESIZE_PX,
-    norm_eps: float | None = None,
-    anchor_sizes: Sequence[float] = PAPER_ANCHORS_PX,
+    settings: ConvertSettings | None = None,
     overwrite: bool = False,
 ) -> ModelCard:
     """Convert a RetinaNet of torchvision or DeepForest to a model file with equal outputs.
@@ -65,16 +58,7 @@ def convert(
         weights: State dict or training checkpoint (``.pt .pth .pl .ckpt .bin``) or
             ``.safetensors``; no code in it is run.
         output: Model file to write, ``.safetensors``.
-        classes: Class names; None: those of the checkpoint, or COCO's for a head of 91 outputs.
-            With one name less than outputs the first output is background, as in torchvision.
-        gsd: Ground resolution the model was trained at, in metres per pixel; None: unknown.
-        name: Name of the model; None: the output's.
-        tile_size: Side of the tiles in pixels; None: the default of the program that wrote it.
-        resize: Side that tiles are enlarged to before they enter the network, in pixels; None:
-            tiles are not enlarged.
-        norm_eps: Added to the variances of the backbone's batch norms; None: the constant of the
-            program that wrote it.
-        anchor_sizes: Smallest anchor size of each of the five levels, in input pixels.
+        settings: See ``ConvertSettings``.
         overwrite: Replace ``output`` if it exists.
 
     Returns:
@@ -85,32 +69,31 @@ def convert(
         InputError: The class names, sizes or anchors do not fit.
         OutputError: The model cannot be written.
     """
+    settings = settings or ConvertSettings()
     source, target = Path(weights).expanduser(), Path(output)
     if target.resolve() == source.resolve():
         raise OutputError(f"{target}: the weights to convert; choose another `output`")
     check_target(target, overwrite=overwrite)
-    for parameter, value in (("tile_size", tile_size), ("resize", resize)):
-        if value is not None and value < 1:
-            raise InputError(f"`{parameter}` must be at least 1 px, found {value}")
     checkpoint = read_checkpoint(source)
     retinanet = TorchvisionRetinaNet.from_state_dict(checkpoint.tensors, source)
     defaults = _program_defaults(retinanet, checkpoint.values)
-    names, outputs = _class_outputs(retinanet, classes or _class_names(checkpoint.values))
+    names, outputs = _class_outputs(retinanet, settings.classes or _class_names(checkpoint.values))
+    norm_eps = settings.norm_eps
     if norm_eps is None:
         norm_eps = _default_norm_eps(retinanet, checkpoint.values)
-    config = retinanet.architecture(norm_eps=norm_eps, anchor_sizes=anchor_sizes)
+    config = retinanet.architecture(norm_eps=norm_eps, anchor_sizes=settings.anchor_sizes)
     parameters = retinanet.convert_parameters(config, outputs)
-    tile_px = tile_size or defaults.tile_px
+    tile_px = settings.tile_size or defaults.tile_px
     kind = f"{defaults.program} RetinaNet"
     if defaults is TORCHVISION:
         kind += f" v{retinanet.version}"
     card = ModelCard(
-        name=name or target.stem,
+        name=settings.name or target.stem,
         description=f"{kind}, converted.",
         classes=names,
-        gsd_m=gsd,
+        gsd_m=settings.gsd,
         tile_px=tile_px,
-        input_scale=(resize or tile_px) / tile_px,
+        input_scale=1.0 if settings.no_resize else settings.resize / tile_px,
         conf=defaults.conf,
         iou=defaults.iou,
         network=config,

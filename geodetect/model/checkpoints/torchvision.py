@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geodetect.errors import InputError, ModelFileError
+from geodetect.errors import ModelFileError
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.presets import PAPER_ANCHORS_PX, network_config, whole_px_sizes
 from geodetect.model.network.retinanet import RetinaNet
@@ -116,15 +116,9 @@ class TorchvisionRetinaNet:
 
         Raises:
             ModelFileError: The backbone is unknown.
-            InputError: The anchor sizes do not fit the levels.
         """
         preset = network_config("torchvision" if self.version == 1 else "torchvision-v2")
         channels, inputs = self.tensors[P6].shape[:2]
-        if len(anchor_sizes) != len(preset.strides) or min(anchor_sizes) < 1:
-            raise InputError(
-                f"`anchor_sizes` takes {len(preset.strides)} sizes of at least 1 px, one for each "
-                f"level; found {', '.join(f'{size:g}' for size in anchor_sizes) or 'none'}"
-            )
         changes = {
             "backbone": self._backbone(),
             "fpn_channels": channels,

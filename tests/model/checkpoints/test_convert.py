@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -21,6 +22,7 @@ from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.model.checkpoints.convert import convert
 from geodetect.model.file import load_card, read_model_file
+from geodetect.settings import ConvertSettings
 from tests.helpers.stock_networks import (
     CONF,
     found_by_torchvision,
@@ -93,9 +95,9 @@ def test_a_converted_network_finds_what_torchvision_finds(
     card = convert(
         weights,
         path,
-        classes=("a", "b"),
-        tile_size=tile_px,
-        resize=None if resize_px == tile_px else resize_px,
+        settings=ConvertSettings(
+            classes=("a", "b"), tile_size=tile_px, resize=resize_px, no_resize=resize_px == tile_px
+        ),
     )
     assert card.input_scale == resize_px / tile_px
     assert_same_detections(network, path, scene_tile(tile_px))
@@ -105,7 +107,7 @@ def test_a_tile_that_is_not_square_is_enlarged_by_the_same_scale(tmp_path: Path)
     network = small_network(classes=2)
     weights = saved(tmp_path / "stock.pth", network.state_dict())
     path = tmp_path / "converted.safetensors"
-    convert(weights, path, classes=("a", "b"), tile_size=100, resize=160)
+    convert(weights, path, settings=ConvertSettings(classes=("a", "b"), tile_size=100, resize=160))
     network.transform.min_size = (96,)
     assert_same_detections(network, path, scene_tile(150, height=60))
 
@@ -117,9 +119,11 @@ def test_constant_zero_of_the_batch_norms_is_kept(tmp_path: Path) -> None:
             module.running_var.mul_(1e-4)  # so that the constant matters
             module.weight.mul_(1e-2)
     weights = saved(tmp_path / "stock.pth", network.state_dict())
-    options: dict[str, Any] = {"classes": ("a", "b"), "tile_size": 128, "resize": None}
-    convert(weights, tmp_path / "zero.safetensors", norm_eps=0.0, **options)
-    convert(weights, tmp_path / "usual.safetensors", **options)
+    options: dict[str, Any] = {"classes": ("a", "b"), "tile_size": 128, "no_resize": True}
+    convert(
+        weights, tmp_path / "zero.safetensors", settings=ConvertSettings(norm_eps=0.0, **options)
+    )
+    convert(weights, tmp_path / "usual.safetensors", settings=ConvertSettings(**options))
     network.transform.min_size = (128,)
     assert_same_detections(network, tmp_path / "zero.safetensors", scene_tile(128))
     theirs = as_points(*found_by_torchvision(network, scene_tile(128)))
@@ -202,7 +206,9 @@ def test_backbone_and_pyramid_are_read_from_the_shapes(
 ) -> None:
     network = small_network(version, classes=3, backbone=backbone)
     weights = saved(tmp_path / "w.pt", network.state_dict())
-    card = convert(weights, tmp_path / "m.safetensors", classes=("a", "b"))
+    card = convert(
+        weights, tmp_path / "m.safetensors", settings=ConvertSettings(classes=("a", "b"))
+    )
     assert card.network is not None
     assert card.network.backbone == backbone
     assert card.network.coarser_from == ("pyramid" if version == 1 else "trunk")
@@ -220,7 +226,7 @@ def test_a_head_of_91_outputs_has_the_80_classes_of_coco(tmp_path: Path) -> None
     output.bias.detach().view(9, 91)[:, unused] = -30
     weights = saved(tmp_path / "coco.pth", network.state_dict())
     path = tmp_path / "coco.safetensors"
-    card = convert(weights, path, tile_size=128, resize=None)
+    card = convert(weights, path, settings=ConvertSettings(tile_size=128, no_resize=True))
     assert len(card.classes) == 80
     assert (card.classes[0], card.classes[2], card.classes[-1]) == ("person", "car", "toothbrush")
     assert (card.conf, card.iou) == (0.05, 0.5)
@@ -247,8 +253,10 @@ def test_the_first_output_is_background_where_a_name_is_missing(
     tmp_path: Path, three_state: State
 ) -> None:
     weights = saved(tmp_path / "w.pth", three_state)
-    convert(weights, tmp_path / "two.safetensors", classes=("a", "b"))
-    convert(weights, tmp_path / "three.safetensors", classes=("x", "a", "b"))
+    convert(weights, tmp_path / "two.safetensors", settings=ConvertSettings(classes=("a", "b")))
+    convert(
+        weights, tmp_path / "three.safetensors", settings=ConvertSettings(classes=("x", "a", "b"))
+    )
     two, three = (read_model_file(tmp_path / f"{n}.safetensors")[1] for n in ("two", "three"))
     key = "classification.output.bias"
     np.testing.assert_array_equal(two[key].reshape(9, 2), three[key].reshape(9, 3)[:, 1:])
@@ -260,7 +268,7 @@ def test_names_that_do_not_fit_the_head_are_refused(
 ) -> None:
     weights = saved(tmp_path / "w.pth", three_state)
     with pytest.raises(InputError, match=r"head has 3 outputs, found .*`classes`: 2 names"):
-        convert(weights, tmp_path / "m.safetensors", classes=names)
+        convert(weights, tmp_path / "m.safetensors", settings=ConvertSettings(classes=names))
 
 
 def deepforest_config(**model: object) -> dict[str, Any]:
@@ -320,12 +328,14 @@ def test_what_is_stated_goes_before_what_the_checkpoint_says(
     card = convert(
         saved(tmp_path / "trees.ckpt", content),
         tmp_path / "m.safetensors",
-        classes=("palm",),
-        gsd=0.1,
-        name="palms",
-        tile_size=320,
-        norm_eps=1e-3,
-        anchor_sizes=(16, 32, 64, 128, 256),
+        settings=ConvertSettings(
+            classes=("palm",),
+            gsd=0.1,
+            name="palms",
+            tile_size=320,
+            norm_eps=1e-3,
+            anchor_sizes=(16, 32, 64, 128, 256),
+        ),
     )
     assert (card.classes, card.gsd_m, card.name) == (("palm",), 0.1, "palms")
     assert (card.tile_px, card.input_scale) == (320, 2.5)
@@ -400,18 +410,15 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "settings",
     [
-        ({"tile_size": 0}, "`tile_size`"),
-        ({"resize": 0}, "`resize`"),
-        ({"anchor_sizes": (32, 64)}, "`anchor_sizes` takes 5 sizes"),
-        ({"anchor_sizes": (0, 64, 128, 256, 512)}, "`anchor_sizes`"),
-        ({"anchor_sizes": ()}, "`anchor_sizes`"),
+        {"tile_size": 0},
+        {"resize": 0},
+        {"anchor_sizes": (32, 64)},
+        {"anchor_sizes": (0, 64, 128, 256, 512)},
+        {"anchor_sizes": ()},
     ],
 )
-def test_sizes_that_cannot_be_are_refused(
-    tmp_path: Path, small_state: State, options: dict[str, Any], message: str
-) -> None:
-    weights = saved(tmp_path / "w.pth", small_state)
-    with pytest.raises(InputError, match=message):
-        convert(weights, tmp_path / "m.safetensors", **options)
+def test_sizes_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"ConvertSettings\n{next(iter(settings))}"):
+        ConvertSettings(**settings)
