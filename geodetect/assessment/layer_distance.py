@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import TypeAlias
+
 import numpy as np
 
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.crs import horizontal_crs, transformer_between
 from geodetect.geo.grid import Grid, ground_distances_m
 from geodetect.io.vector.read import LayerRole
 from geodetect.types import FloatArray
+
+Roles: TypeAlias = tuple[LayerRole, LayerRole]
 
 FAR_M = 1000.0  # layers further apart than this do not show the same place
 
@@ -33,20 +39,46 @@ def extent_gap_m(a: FloatArray, b: FloatArray, grid: Grid) -> float:
     return float(ground_distances_m(ends[:1], ends[1:], grid.crs)[0])
 
 
-def far_apart_message(
-    a: FloatArray, b: FloatArray, grid: Grid, *, roles: tuple[LayerRole, LayerRole], gap_m: float
-) -> str:
-    """Return the message for layers that lie far apart, with the location of each.
+def check_distance(a: FloatArray, b: FloatArray, grid: Grid, roles: Roles) -> float:
+    """Return the distance between the extents of two layers, as ``extent_gap_m``.
 
     Args:
         a: ``float64[N, 4]`` bounding boxes of one layer, in pixels of the grid.
         b: ``float64[M, 4]`` bounding boxes of the other layer.
-        grid: Grid that the boxes refer to, with a CRS.
-        roles: Roles of both layers.
-        gap_m: Distance between their extents.
+        grid: Grid that the boxes refer to.
+        roles: Roles of both layers, for the message.
+
+    Raises:
+        InputError: They lie so far apart that they cannot show the same place.
     """
-    locations = [_describe_location(boxes, grid) for boxes in (a, b)]
-    names = [f"{role.name} ({text})" for role, text in zip(roles, locations, strict=True)]
+    gap_m = extent_gap_m(a, b, grid)
+    if gap_m > FAR_M:
+        raise InputError(_message(a, b, grid, roles, gap_m))
+    return gap_m
+
+
+def warn_if_apart(
+    a: FloatArray, b: FloatArray, grid: Grid, roles: Roles, *, limit_m: float = FAR_M
+) -> None:
+    """Give a ``GeodetectWarning`` if the extents of two layers lie further apart than a limit.
+
+    Args:
+        a: ``float64[N, 4]`` bounding boxes of one layer, in pixels of the grid.
+        b: ``float64[M, 4]`` bounding boxes of the other layer.
+        grid: Grid that the boxes refer to.
+        roles: Roles of both layers, for the message.
+        limit_m: Greatest distance without a warning.
+    """
+    gap_m = extent_gap_m(a, b, grid)
+    if gap_m > limit_m:
+        warnings.warn(_message(a, b, grid, roles, gap_m), GeodetectWarning, stacklevel=3)
+
+
+def _message(a: FloatArray, b: FloatArray, grid: Grid, roles: Roles, gap_m: float) -> str:
+    names = [
+        f"{role.name} ({_describe_location(boxes, grid)})"
+        for role, boxes in zip(roles, (a, b), strict=True)
+    ]
     distance = f"{gap_m / 1000:,.0f} km" if gap_m >= FAR_M else f"{gap_m:,.0f} m"
     return (
         f"{names[0]} and {names[1]} lie {distance} apart; check the files, or name their CRS with "

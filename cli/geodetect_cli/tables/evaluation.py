@@ -94,9 +94,15 @@ def size_table(result: Evaluation) -> Table | None:
         for number, size in enumerate(row.sizes):
             if size.n_truth:
                 interval = None if row.intervals is None else row.intervals.sizes[number]
+                if math.isinf(size.high_m):
+                    side = f"{size.low_m:g} m or more"
+                elif size.low_m:
+                    side = f"{size.low_m:g} to {size.high_m:g} m"
+                else:
+                    side = f"below {size.high_m:g} m"
                 table.add_row(
                     row.class_name,
-                    _range_m(size.low_m, size.high_m),
+                    side,
                     f"{size.n_truth:,}",
                     f"{size.tp:,}",
                     _fraction(size.recall),
@@ -199,9 +205,3 @@ def _fraction(value: float) -> str:
 
 def _percent(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f} %"
-
-
-def _range_m(low_m: float, high_m: float) -> str:
-    if math.isinf(high_m):
-        return f"{low_m:g} m or more"
-    return f"{low_m:g} to {high_m:g} m" if low_m else f"below {high_m:g} m"

@@ -21,9 +21,10 @@ from geodetect.assessment.compare.change_layer import (
     change_table,
 )
 from geodetect.assessment.compare.parcels import ParcelCounts, count_by_parcel
-from geodetect.assessment.layer_distance import FAR_M, extent_gap_m, far_apart_message
-from geodetect.assessment.matching.assignment import assign, near_pairs
+from geodetect.assessment.layer_distance import warn_if_apart
+from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.comparison_grid import crs_grid
+from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geocentric import ground_points
@@ -150,18 +151,23 @@ def compare(
     assert source is not None
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     table = filter_by_score(table, settings.conf, settings.score_field)
-    ours = ComparedLayer(table, box_centres(table), _class_names(table, PREDICTIONS))
-    theirs = _read_reference(source, kind.role, table.crs, settings)
-    _warn_if_far(ours, theirs, kind.role)
-    by_class = not settings.ignore_classes and _share_classes(ours, theirs, kind.role)
-    is_searched, statuses = np.ones(len(theirs.table), dtype=bool), kind.statuses
+    predicted = ComparedLayer(table, box_centres(table), _class_names(table, PREDICTIONS))
+    reference = _read_reference(source, kind.role, table.crs, settings)
+    warn_if_apart(
+        np.tile(predicted.centres, 2),
+        np.tile(reference.centres, 2),
+        crs_grid(table.crs),
+        (PREDICTIONS, kind.role),
+    )
+    by_class = not settings.ignore_classes and _share_classes(predicted, reference, kind.role)
+    is_searched, statuses = np.ones(len(reference.table), dtype=bool), kind.statuses
     if coverage is not None:
-        is_searched = read_searched_area(coverage).contains_centres(theirs.table)
+        is_searched = read_searched_area(coverage).contains_centres(reference.table)
         statuses = (*statuses, NOT_SEARCHED)
     changes = change_table(
-        ours,
-        theirs,
-        _pair_features(ours, theirs, settings.tolerance, by_class=by_class),
+        predicted,
+        reference,
+        _pair_features(predicted, reference, settings.tolerance, by_class=by_class),
         kind=kind,
         is_searched=is_searched,
         settings=settings,
@@ -202,23 +208,14 @@ def _class_names(
     return np.full(len(table), "", dtype=object) if names is None else names
 
 
-def _warn_if_far(ours: ComparedLayer, theirs: ComparedLayer, role: LayerRole) -> None:
-    grid = crs_grid(ours.table.crs)
-    boxes = np.tile(ours.centres, 2), np.tile(theirs.centres, 2)
-    gap_m = extent_gap_m(*boxes, grid)
-    if gap_m > FAR_M:
-        text = far_apart_message(*boxes, grid, roles=(PREDICTIONS, role), gap_m=gap_m)
-        warnings.warn(text, GeodetectWarning, stacklevel=3)
-
-
-def _share_classes(ours: ComparedLayer, theirs: ComparedLayer, role: LayerRole) -> bool:
+def _share_classes(predicted: ComparedLayer, reference: ComparedLayer, role: LayerRole) -> bool:
     """Return True if the layers have names of classes in common.
 
     Raises:
         InputError: Both layers have several classes, but none in common.
     """
     names, reference_names = (
-        {name.lower() for name in layer.class_names if name} for layer in (ours, theirs)
+        {name.lower() for name in layer.class_names if name} for layer in (predicted, reference)
     )
     if min(len(names), len(reference_names)) > 1 and not names & reference_names:
         raise InputError(
@@ -230,18 +227,18 @@ def _share_classes(ours: ComparedLayer, theirs: ComparedLayer, role: LayerRole) 
 
 
 def _pair_features(
-    ours: ComparedLayer, theirs: ComparedLayer, tolerance_m: float, *, by_class: bool
+    predicted: ComparedLayer, reference: ComparedLayer, tolerance_m: float, *, by_class: bool
 ) -> FeaturePairs:
     """Pair the features that are the same object."""
-    crs = ours.table.crs
-    points = ground_points(ours.centres, crs), ground_points(theirs.centres, crs)
-    rows, distances = near_pairs(*points, tolerance_m + _ROUNDING_M)
+    crs = predicted.table.crs
+    points = ground_points(predicted.centres, crs), ground_points(reference.centres, crs)
+    rows, distances = near_pairs(*points, tolerance_m + _ROUNDING_M, parameter="tolerance")
     if by_class:
         names, reference_names = (
             np.array([name.lower() for name in layer.class_names], dtype=object)[rows[:, column]]
-            for column, layer in enumerate((ours, theirs))
+            for column, layer in enumerate((predicted, reference))
         )
         is_same = (names == reference_names) | (names == "") | (reference_names == "")
         rows, distances = rows[is_same], distances[is_same]
-    chosen = assign(rows, distances)
-    return FeaturePairs(rows[chosen], distances[chosen], by_class)
+    assigned = assign(rows, distances)
+    return FeaturePairs(rows[assigned], distances[assigned], by_class)

@@ -24,7 +24,7 @@ def find_caveats(
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
     caveats = (
-        [] if has_scores else ["the predictions have no scores: all are taken as equally sure"]
+        [] if has_scores else ["the predictions have no scores: all are taken as equally confident"]
     )
     if len(predictions) == 0:
         caveats.append("there are no detections")

@@ -17,11 +17,11 @@ from geodetect.assessment.evaluate.precision_recall import precision_recall_curv
 from geodetect.assessment.evaluate.read_layers import TRUTH, Layer, read_predictions, read_truth
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
+from geodetect.assessment.layer_distance import check_distance
 from geodetect.assessment.matching.alignment import (
     AlignedLayers,
     align_layers,
     centres_in_area,
-    check_distance,
     restrict_layers,
 )
 from geodetect.assessment.matching.class_matching import MatchCriterion, match_layers
@@ -57,7 +57,7 @@ def evaluate(
 
     Args:
         predictions: A vector file of any format and CRS, or a table. Without a column of scores all
-            are equally sure; without one of classes, all are of one class.
+            have a score of 1; without one of classes, all are of one class.
         truth: Objects: polygons, or points with ``settings.distance``. One file, table, or several.
         settings: See ``EvaluateSettings``.
 
@@ -139,7 +139,9 @@ def _evaluate_tables(
     layers = align_layers(
         predictions, truth, crs=settings.crs, by_centre=settings.distance is not None
     )
-    gap_m = check_distance(layers, (PREDICTIONS, TRUTH))
+    gap_m = check_distance(
+        layers.predictions.boxes, layers.truth.boxes, layers.grid, (PREDICTIONS, TRUTH)
+    )
     layer_matches = match_layers(layers, criterion, by_class=by_class)
     is_inside = _centres_inside(layers, settings, predictions, searched)
     if is_inside is not None:

@@ -197,7 +197,11 @@ def compute_metrics(
         weights = blocks.draw(resamples, seed)
         draws = [ClassDraws.from_blocks(entry, blocks, weights) for entry in entries]
         drawn = [_drawn_precisions(d, entry) for d, entry in zip(draws, entries, strict=True)]
-        drawn_means = {name: _mean_of_draws([d[name] for d in drawn]) for name in PRECISIONS}
+        drawn_means = {}
+        for name in PRECISIONS:  # NaN in draws where a class has no objects
+            by_class = np.array([precisions[name] for precisions in drawn])
+            defined = by_class[~np.isnan(by_class).all(axis=1)]
+            drawn_means[name] = defined.mean(axis=0) if len(defined) else by_class[0]
         pooled_draws = ClassDraws.from_blocks(pooled, blocks, weights)
         overall = _with_intervals(overall, pooled, pooled_draws, drawn_means, bins)
         classes = [
@@ -280,9 +284,3 @@ def _mean(values: Sequence[float]) -> float:
     """Return the mean of the values that are numbers; NaN if none is."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
-
-
-def _mean_of_draws(values: Sequence[FloatArray]) -> FloatArray:
-    """Return the mean over classes in each draw; NaN in draws where a class has no objects."""
-    defined = [draws for draws in values if not np.isnan(draws).all()]
-    return np.mean(defined, axis=0) if defined else values[0]

@@ -51,7 +51,7 @@ class Evaluation:
 
     @property
     def has_scores(self) -> bool:
-        """True if the predictions have scores, or else all are equally sure."""
+        """True if the predictions have scores; else all of them are taken to be 1."""
         return "score" in self.predictions
 
     def as_dict(self) -> dict[str, Any]:

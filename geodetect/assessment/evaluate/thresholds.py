@@ -39,16 +39,16 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
         )
     tp = curve.true_positives[counts - 1].astype(np.float64)
     if name == "f1":
-        chosen = int(np.argmax(2 * tp / (counts + curve.n_truth)))
+        best = int(np.argmax(2 * tp / (counts + curve.n_truth)))
     elif name == "count":
-        chosen = int(np.argmin(np.abs(counts - curve.n_truth)))
+        best = int(np.argmin(np.abs(counts - curve.n_truth)))
     elif name == "precision":
-        chosen = _argmax_where(tp / counts, float(value), maximized=tp, name=name)
+        best = _argmax_where(tp / counts, float(value), maximized=tp, name=name)
     elif name == "recall":
-        chosen = _argmax_where(tp / curve.n_truth, float(value), maximized=tp / counts, name=name)
+        best = _argmax_where(tp / curve.n_truth, float(value), maximized=tp / counts, name=name)
     else:
         raise InputError(f"unknown rule {rule!r}; expected f1, precision=P, recall=R or count")
-    return curve.at(_short_threshold(curve, int(counts[chosen])))
+    return curve.at(_short_threshold(curve, int(counts[best])))
 
 
 def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:

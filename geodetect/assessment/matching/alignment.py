@@ -10,16 +10,14 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.layer_distance import FAR_M, extent_gap_m, far_apart_message
 from geodetect.assessment.matching.comparison_grid import comparison_grid, crs_grid
-from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, densified
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.geocentric import ground_points
 from geodetect.geo.grid import Grid, ground_sizes
 from geodetect.geo.reproject import reproject
-from geodetect.io.vector.read import LayerRole
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 NO_CLASS = "all"
@@ -214,16 +212,3 @@ def centres_in_area(
         np.asarray(shapely.intersects_xy(area, *layers.predictions.centres.T), dtype=bool),
         np.asarray(shapely.intersects_xy(area, *layers.truth.centres.T), dtype=bool),
     )
-
-
-def check_distance(layers: AlignedLayers, roles: tuple[LayerRole, LayerRole]) -> float:
-    """Return the distance between the extents of both layers in metres; 0 if they overlap.
-
-    Raises:
-        InputError: They lie so far apart that they cannot show the same place.
-    """
-    boxes = layers.predictions.boxes, layers.truth.boxes
-    gap_m = extent_gap_m(*boxes, layers.grid)
-    if gap_m > FAR_M:
-        raise InputError(far_apart_message(*boxes, layers.grid, roles=roles, gap_m=gap_m))
-    return gap_m

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 Scores = Float32Array | FloatArray
 
-MOST_PAIRS = 10_000_000  # candidate pairs: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
 SCENE_OFFSET_PX = 1e8  # wider than any raster; a thousand scenes are exact to 1e-5 px
 
@@ -64,7 +64,7 @@ def match_boxes(
     get. ``pycocotools`` itself holds all pairs of an image, which are too many in a whole scene.
 
     Args:
-        predicted: ``float64[N, 4]`` x1, y1, x2, y2 in the same frame as ``truth``.
+        predicted: ``float64[N, 4]`` x1, y1, x2, y2 in the same grid as ``truth``.
         scores: ``float[N]``.
         truth: ``float64[M, 4]``.
         iou: Least intersection over union, above 0 and at most 1.
@@ -81,10 +81,10 @@ def match_boxes_at(
     """Match boxes like ``match_boxes`` at several IoU thresholds, with one search for overlaps."""
     if not ious or not all(0 < threshold <= 1 for threshold in ious):
         raise InputError(f"IoU thresholds must be above 0 and at most 1, found {list(ious)}")
-    values = _checked_scores(scores, len(predicted))
+    values = _check_scores(scores, len(predicted))
     pairs = box_ops.overlap_pairs(predicted, truth)
     overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
-    is_candidate = overlap >= _attainable(min(ious))
+    is_candidate = overlap >= _attainable_iou(min(ious))
     pairs, overlap = pairs[is_candidate], overlap[is_candidate]
     order = _rank_pairs(pairs, overlap, values)
     pairs, overlap = pairs[order], overlap[order]
@@ -120,33 +120,19 @@ def match_points(
     most ``distance`` away; of equally near objects the last row.
 
     Args:
-        predicted: ``float64[N, D]`` points in a frame where straight lines are distances.
+        predicted: ``float64[N, D]`` points in coordinates where straight lines are distances.
         scores: ``float[N]``.
         truth: ``float64[M, D]``.
-        distance: Greatest distance of a match, above 0, in the unit of the frame.
+        distance: Greatest distance of a match, above 0, in the unit of the coordinates.
 
     Raises:
         InputError: The distance is not above 0, so large that nearly everything would be a
             candidate for everything, or there are not as many scores as points.
     """
-    from scipy.spatial import KDTree
-
     if not 0 < distance < np.inf:
         raise InputError(f"the distance of a match must be above 0, found {distance}")
-    values = _checked_scores(scores, len(predicted))
-    if len(predicted) == 0 or len(truth) == 0:
-        pairs, distances = np.empty((0, 2), dtype=np.int64), np.empty(0)
-    else:
-        trees = KDTree(predicted), KDTree(truth)
-        count = int(trees[0].count_neighbors(trees[1], distance))
-        if count > MOST_PAIRS:
-            raise InputError(
-                f"a prediction has {count / len(predicted):,.0f} objects within {distance:g} on "
-                f"average; expected a distance about the size of an object: lower `distance`"
-            )
-        near = trees[0].sparse_distance_matrix(trees[1], distance, output_type="ndarray")
-        pairs = np.stack([near["i"], near["j"]], axis=1).astype(np.int64)
-        distances = near["v"]
+    values = _check_scores(scores, len(predicted))
+    pairs, distances = near_pairs(predicted, truth, distance, parameter="distance")
     order = _rank_pairs(pairs, -distances, values)
     truth_of = _accept_pairs(pairs[order], n_predicted=len(values), n_truth=len(truth))
     iou = np.where(truth_of >= 0, np.nan, 0.0)
@@ -164,7 +150,7 @@ def _matches_at(
     pairs: IntArray, overlap: FloatArray, scores: FloatArray, *, n_truth: int, threshold: float
 ) -> Matches:
     """Match ranked pairs with at least this IoU."""
-    is_candidate = overlap >= _attainable(threshold)
+    is_candidate = overlap >= _attainable_iou(threshold)
     truth_of = _accept_pairs(pairs[is_candidate], n_predicted=len(scores), n_truth=n_truth)
     is_match = truth_of[pairs[:, 0]] == pairs[:, 1]
     iou = np.zeros(len(scores))
@@ -184,12 +170,12 @@ def _accept_pairs(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArra
     return np.array(truth_of, dtype=np.int64)
 
 
-def _checked_scores(scores: Scores, count: int) -> FloatArray:
+def _check_scores(scores: Scores, count: int) -> FloatArray:
     if len(scores) != count:
         raise InputError(f"found {len(scores)} scores for {count} predictions")
     return np.asarray(scores, dtype=np.float64)
 
 
-def _attainable(threshold: float) -> float:
+def _attainable_iou(threshold: float) -> float:
     # rounding must not keep identical boxes from matching at an IoU of 1 (as in pycocotools)
     return min(threshold, 1 - 1e-10)

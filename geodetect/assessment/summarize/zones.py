@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,12 +12,12 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.layer_distance import extent_gap_m, far_apart_message
+from geodetect.assessment.layer_distance import warn_if_apart
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import InputError
 from geodetect.geo.areas import ground_areas_m2
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
@@ -181,7 +180,8 @@ def summarize(
     centres = box_centres(table, crs)
     pairs = join_points(centres, polygons)
     if not len(pairs):
-        _warn_if_apart(centres, polygons, crs)
+        boxes = np.tile(centres, 2), shapely.bounds(polygons)
+        warn_if_apart(*boxes, crs_grid(crs), (PREDICTIONS, ZONES), limit_m=0)
     ground = _ground_columns(polygons, crs, coverage)
     scores = read_scores(table, settings.score_field)
     columns = _count_columns(table, scores, pairs, ground, rates=rates) | ground
@@ -298,15 +298,6 @@ def _divide(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatA
 
 def _nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray) -> pd.Series[int]:
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(is_missing))
-
-
-def _warn_if_apart(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> None:
-    grid = crs_grid(crs)
-    boxes = np.tile(centres, 2), shapely.bounds(polygons)
-    gap_m = extent_gap_m(*boxes, grid)
-    if gap_m > 0:
-        text = far_apart_message(*boxes, grid, roles=(PREDICTIONS, ZONES), gap_m=gap_m)
-        warnings.warn(text, GeodetectWarning, stacklevel=3)
 
 
 def _count_overlapping_pairs(polygons: ObjectArray) -> int:

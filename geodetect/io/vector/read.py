@@ -83,7 +83,8 @@ def read_layer(
         table, name, is_file = source, role.name, False
     else:
         table, name, is_file = _read_file(source, role), os.fspath(source), True
-    if layer_crs is None and table.crs is not None and not _is_undefined(table.crs):
+    # GeoPackage's "Undefined Cartesian SRS" and the like are no CRS
+    if layer_crs is None and table.crs and not table.crs.name.lower().startswith("undefined"):
         layer_crs = table.crs
     geometry = shapely.force_2d(np.asarray(table.geometry))
     if layer_crs is not None:
@@ -180,11 +181,6 @@ def _choose_layer(file: str, role: LayerRole) -> str | None:
             f"{file}|layername={candidates[0]}"
         )
     return candidates[0] if candidates else None
-
-
-def _is_undefined(crs: CRS) -> bool:
-    """Return True for GeoPackage's "Undefined Cartesian SRS" and the like."""
-    return str(crs.name).lower().startswith("undefined")
 
 
 def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> None:

@@ -116,4 +116,4 @@ def test_compare_rolls_up() -> None:
     assert result.parcels.outside == (3,)
     assert result.changes["parcel"].tolist()[:2] == ["A", "B"]
     assert pd.isna(result.changes["parcel"][2])
-    assert "not_looked_at" not in result.parcels.table
+    assert "not_searched" not in result.parcels.table

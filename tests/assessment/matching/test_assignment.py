@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geodetect.assessment.matching import assignment
-from geodetect.assessment.matching.assignment import assign, near_pairs
+from geodetect.assessment.matching import near_pairs as near_pairs_module
+from geodetect.assessment.matching.assignment import assign
+from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.errors import InputError
 
 Float = NDArray[np.float64]
@@ -22,7 +24,7 @@ def on_a_line(*places: float) -> Float:
 
 
 def assigned(a: Float, b: Float, distance: float) -> dict[int, int]:
-    pairs, costs = near_pairs(a, b, distance)
+    pairs, costs = near_pairs(a, b, distance, parameter="tolerance")
     return dict(pairs[assign(pairs, costs)].tolist())
 
 
@@ -52,7 +54,7 @@ def test_no_other_choice_has_more_pairs_or_lies_closer(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assignment, "DENSE", dense)
-        pairs, costs = near_pairs(a, b, distance)
+        pairs, costs = near_pairs(a, b, distance, parameter="tolerance")
         chosen = assign(pairs, costs)
     assert len(set(pairs[chosen, 0])) == len(set(pairs[chosen, 1])) == len(chosen)
     count, total = best_by_trying_all(a, b, distance)
@@ -69,14 +71,14 @@ def test_of_equally_many_pairs_the_closest_are_taken() -> None:
 
 def test_a_long_row_moved_by_one_place_keeps_its_order() -> None:
     row = np.arange(3000.0) * 4
-    pairs, costs = near_pairs(on_a_line(*row), on_a_line(*row + 3), 3.5)
+    pairs, costs = near_pairs(on_a_line(*row), on_a_line(*row + 3), 3.5, parameter="tolerance")
     chosen = assign(pairs, costs)
     assert (pairs[chosen, 0] == pairs[chosen, 1]).all()
     assert len(chosen) == 3000
 
 
 def test_a_pair_at_exactly_the_distance_is_near() -> None:
-    pairs, distances = near_pairs(on_a_line(0), on_a_line(5), 5.0)
+    pairs, distances = near_pairs(on_a_line(0), on_a_line(5), 5.0, parameter="tolerance")
     assert pairs.tolist() == [[0, 0]]
     assert distances.tolist() == [5.0]
 
@@ -93,7 +95,7 @@ def test_places_that_coincide_are_paired_off() -> None:
 def test_a_distance_that_pairs_everything_with_everything_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(assignment, "MOST_PAIRS", 100)
+    monkeypatch.setattr(near_pairs_module, "MOST_PAIRS", 100)
     places = np.random.default_rng(0).uniform(0, 10, (50, 2))
     with pytest.raises(InputError, match=r"1e\+06 m pairs each feature with 50.*lower `tolerance`"):
-        near_pairs(places, places, 1e6)
+        near_pairs(places, places, 1e6, parameter="tolerance")

@@ -165,6 +165,8 @@ def test_a_distance_that_is_none_is_an_error(distance: float) -> None:
 
 
 def test_a_distance_that_makes_everything_a_candidate_is_an_error() -> None:
-    points = np.random.default_rng(0).uniform(0, 100, (4000, 2))
-    with pytest.raises(InputError, match=r"4,000 objects within 1000.*lower `distance`"):
-        match_points(points, np.ones(4000), points, distance=1000)
+    points = np.random.default_rng(0).uniform(0, 100, (5000, 2))
+    with pytest.raises(
+        InputError, match=r"1000 m pairs each feature with 5,000 others.*`distance`"
+    ):
+        match_points(points, np.ones(5000), points, distance=1000)
