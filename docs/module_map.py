@@ -1,6 +1,6 @@
-"""Write the map of modules in ``architecture.md``: each module with the first line of its docstring.
+"""Write the map of modules in ``architecture.md`` from the first lines of all docstrings.
 
-    python docs/module_map.py
+python docs/module_map.py
 """
 
 from __future__ import annotations

@@ -1,0 +1,97 @@
+"""Public names and the modules they are loaded from when first used."""
+
+from .assessment.compare.comparison import compare
+from .assessment.evaluate.evaluation import evaluate, evaluate_model
+from .assessment.summarize.count_correction import ErrorRates
+from .assessment.summarize.error_rates import error_rates_from_evaluation, error_rates_from_model
+from .assessment.summarize.zones import summarize
+from .chips.export import export_chips
+from .detection.coverage import coverage_table
+from .detection.detection_layer import DetectionLayer
+from .detection.detections import Detections
+from .detection.detector import CallableDetector, Detector
+from .detection.estimate import Estimate, estimate
+from .detection.predict import plan, predict, predict_layer
+from .detection.predict_to_file import predict_to_file
+from .detection.run.summary import RunSummary
+from .errors import GeodetectError
+from .io.raster.info import inspect_raster
+from .io.vector.write import write
+from .label_check.check import check
+from .label_check.report import LabelReport
+from .model.card import ModelCard
+from .model.checkpoints.convert import convert
+from .model.file import list_models, load_card
+from .quantization.quantize import quantize
+from .reporting.map_report.report import ReportSummary, report
+from .reporting.preview import preview
+from .reporting.training_report.page import write_training_page
+from .settings import (
+    CheckSettings,
+    ChipSettings,
+    CompareSettings,
+    ConvertSettings,
+    EvaluateSettings,
+    ModelSettings,
+    PredictSettings,
+    PreviewSettings,
+    QuantizeSettings,
+    ReportSettings,
+    SummarizeSettings,
+    TrainSettings,
+)
+from .training.run.summary import TrainingSummary
+from .training.train import train
+from .version import __version__
+
+__all__ = [
+    "CallableDetector",
+    "CheckSettings",
+    "ChipSettings",
+    "CompareSettings",
+    "ConvertSettings",
+    "DetectionLayer",
+    "Detections",
+    "Detector",
+    "ErrorRates",
+    "Estimate",
+    "EvaluateSettings",
+    "GeodetectError",
+    "LabelReport",
+    "ModelCard",
+    "ModelSettings",
+    "PredictSettings",
+    "PreviewSettings",
+    "QuantizeSettings",
+    "ReportSettings",
+    "ReportSummary",
+    "RunSummary",
+    "SummarizeSettings",
+    "TrainSettings",
+    "TrainingSummary",
+    "__version__",
+    "check",
+    "compare",
+    "convert",
+    "coverage_table",
+    "error_rates_from_evaluation",
+    "error_rates_from_model",
+    "estimate",
+    "evaluate",
+    "evaluate_model",
+    "export_chips",
+    "inspect_raster",
+    "list_models",
+    "load_card",
+    "plan",
+    "predict",
+    "predict_layer",
+    "predict_to_file",
+    "preview",
+    "quantize",
+    "report",
+    "summarize",
+    "train",
+    "write",
+    "write_training_page",
+]
