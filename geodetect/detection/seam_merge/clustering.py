@@ -1,4 +1,4 @@
-"""Views joined to groups, at most one view per tile in each."""
+"""Groups of tile detections that show one object, at most one detection per tile in each."""
 
 from __future__ import annotations
 
@@ -7,176 +7,179 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from geodetect.detection.seam_merge.pair_relations import (
-    ALIKE,
-    CERTAIN,
-    ONLY_EXPLAINS,
-    PIECE,
-    Relations,
+    CERTAIN_SIDES,
+    FRAGMENT,
+    OVERLAPPING,
+    SUPERSEDING_ONLY,
+    PairRelations,
 )
-from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, Views
-from geodetect.types import BoolArray, FloatArray, IntArray
+from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections
+from geodetect.types import BoolArray, IntArray
 
 DROPPED = -1
 
 
-def group(views: Views, relations: Relations, cluster: IntArray) -> IntArray:
-    """The group of each view: the number of one of its views, or DROPPED.
+def group_detections(
+    detections: TileDetections, relations: PairRelations, components: IntArray
+) -> IntArray:
+    """Return the group of each detection: the row of one of its members, or DROPPED.
 
     Args:
-        views: Views sorted from left to right.
+        detections: Detections sorted from left to right.
         relations: All relations among them, strongest first.
-        cluster: ``int64[N]`` connected component of each view under these relations.
+        components: ``int64[N]`` connected component of each detection under these relations.
     """
-    explanations = _explanations(views, relations)
-    simple = _simple(views, relations, cluster)
-    hard = ~simple[relations.a]
-    groups = np.where(simple, cluster, np.arange(len(views)))
-    groups = _greedy(
-        views, relations[hard], groups, explanations=explanations[~simple[explanations.piece]]
-    )
-    groups[_seen_better(explanations).piece] = DROPPED
+    is_simple = _are_simple(detections, relations, components)
+    groups = np.where(is_simple, components, np.arange(len(detections)))
+    superseded = _find_superseded(detections, relations)
+    relations = relations[~is_simple[relations.a]]
+    _group_greedily(detections, relations, groups, superseded[~is_simple[superseded.fragment]])
+    groups[superseded.in_other_tile().fragment] = DROPPED
     return groups
 
 
-def _simple(views: Views, relations: Relations, cluster: IntArray) -> BoolArray:
-    """Views in components that are one group without any choice to make.
+def _are_simple(
+    detections: TileDetections, relations: PairRelations, components: IntArray
+) -> BoolArray:
+    """Return True for detections in components that are one group without any choice to make.
 
-    No tile has two views, and all lie on each other or there are only two.
+    No tile has two detections in it, and all overlap each other or there are only two.
     """
-    r, count = relations, np.bincount(cluster, minlength=len(views))
-    piece = (r.b_explains_a & r.b_sees_a) | (r.a_explains_b & r.a_sees_b)
-    certain = (r.rank == ALIKE) | ((count[cluster[r.a]] == 2) & ((r.rank <= PIECE) | piece))
-    simple = np.ones(len(views), bool)
-    simple[cluster[r.a[~certain]]] = False
-    order = np.lexsort((views.tile, cluster))
-    again = (np.diff(cluster[order]) == 0) & (np.diff(views.tile[order]) == 0)
-    simple[cluster[order][1:][again]] = False
-    return simple[cluster]
+    r, sizes = relations, np.bincount(components, minlength=len(detections))
+    is_fragment = (r.b_supersedes_a & r.a_in_tile_of_b) | (r.a_supersedes_b & r.b_in_tile_of_a)
+    is_pair = sizes[components[r.a]] == 2
+    is_certain = (r.rank == OVERLAPPING) | (is_pair & ((r.rank <= FRAGMENT) | is_fragment))
+    is_simple = np.ones(len(detections), bool)
+    is_simple[components[r.a[~is_certain]]] = False
+    order = np.lexsort((detections.tile_index, components))
+    components_in_order, tiles_in_order = components[order], detections.tile_index[order]
+    is_repeated = (np.diff(components_in_order) == 0) & (np.diff(tiles_in_order) == 0)
+    is_simple[components_in_order[1:][is_repeated]] = False
+    return is_simple[components]
 
 
-class _Groups:
-    """Groups of views that grow by joining."""
+@dataclass(frozen=True)
+class _Superseded:
+    """Fragments that the detection of another tile makes superfluous, strongest relation first.
 
-    def __init__(self, views: Views, rows: IntArray) -> None:
-        outwards: FloatArray = views.found.boxes[rows] * SIDES_OUTWARDS
-        sure = np.where(views.cut[rows], -np.inf, outwards)
-        tiles = views.tile[rows].tolist()
+    Args:
+        fragment: ``int64[S]`` row of the fragment.
+        other: ``int64[S]`` row of the other detection.
+        is_in_tile: ``bool[S]`` the fragment lies completely in the tile of the other.
+        is_certain: ``bool[S]`` it is a fragment of this object and of no other.
+    """
+
+    fragment: IntArray
+    other: IntArray
+    is_in_tile: BoolArray
+    is_certain: BoolArray
+
+    def __getitem__(self, rows: IntArray | BoolArray) -> _Superseded:
+        return _Superseded(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def in_other_tile(self) -> _Superseded:
+        """Return the strongest pair of each fragment that lies completely in another tile.
+
+        The detection of that tile continues where the fragment is cut. If it shows another object,
+        that tile also has a detection of the fragment's object, at least as large: nothing is lost.
+        """
+        inside = self[self.is_in_tile]
+        _, first = np.unique(inside.fragment, return_index=True)
+        return inside[np.sort(first)]
+
+
+def _find_superseded(detections: TileDetections, relations: PairRelations) -> _Superseded:
+    """Pair each fragment with the detection of another tile that is closest to it.
+
+    A small object inside the box of a larger one has its own detection in the tile that shows both.
+    """
+    r = relations
+    fragment, other = np.r_[r.a, r.b], np.r_[r.b, r.a]
+    supersedes = np.r_[r.b_supersedes_a, r.a_supersedes_b]
+    strength = np.tile(np.arange(len(r)), 2)
+    order = np.lexsort((strength, detections.tile_index[other], fragment))
+    tile = detections.tile_index[other[order]]
+    is_closest = np.ones(len(order), bool)
+    is_closest[1:] = (np.diff(fragment[order]) != 0) | (np.diff(tile) != 0)
+    choices = np.bincount(np.cumsum(is_closest) - 1, supersedes[order], minlength=1)
+    closest = order[is_closest]
+    is_certain = r.matching_sides[strength[closest]] >= CERTAIN_SIDES
+    is_certain |= choices[: len(closest)] == 1
+    is_in_tile = np.r_[r.a_in_tile_of_b, r.b_in_tile_of_a][closest]
+    pairs = _Superseded(fragment[closest], other[closest], is_in_tile, is_certain)
+    by_strength = np.argsort(strength[closest], kind="stable")
+    return pairs[by_strength[supersedes[closest][by_strength]]]
+
+
+def _group_greedily(
+    detections: TileDetections, relations: PairRelations, groups: IntArray, superseded: _Superseded
+) -> None:
+    """Join the strongest relations first, then drop superseded groups; ``groups`` is changed."""
+    rows = np.unique(np.r_[relations.a, relations.b])
+    union = _GroupUnion(detections, rows)
+    in_other_tile = superseded.in_other_tile()
+    fragments = in_other_tile.fragment
+    is_settled = np.isin(relations.a, fragments) | np.isin(relations.b, fragments)
+    is_overlapping = relations.rank == OVERLAPPING
+    r = relations[is_overlapping & ~is_settled]
+    for a, b in zip(r.a.tolist(), r.b.tolist(), strict=True):
+        union.join(a, b)
+    # fragments keep other detections of their tile out of the group to which they surely belong
+    certain = in_other_tile[in_other_tile.is_certain]
+    for a, b in zip(certain.fragment.tolist(), certain.other.tolist(), strict=True):
+        union.join(a, b)
+    # groups that are still cut are joined with what continues there
+    r = relations[~is_overlapping & ~is_settled & (relations.rank < SUPERSEDING_ONLY)]
+    columns = (column.tolist() for column in (r.a, r.b, r.a_open.any(1), r.b_open.any(1)))
+    for a, b, a_open, b_open in zip(*columns, strict=True):
+        if (a_open and union.is_open(a)) or (b_open and union.is_open(b)):
+            union.join(a, b)
+    groups[rows] = [union.root[row] for row in rows.tolist()]
+    # groups that are still cut are dropped if all their members are superseded by other groups
+    dropped = set(fragments.tolist())
+    for a, b in zip(superseded.fragment.tolist(), superseded.other.tolist(), strict=True):
+        if union.root[a] != union.root[b] and union.is_open(a):
+            dropped.add(a)
+    gone = [root for root, members in union.members.items() if dropped.issuperset(members)]
+    groups[rows[np.isin(groups[rows], gone)]] = DROPPED
+
+
+class _GroupUnion:
+    """Disjoint sets of detections that grow by joining, with at most one detection per tile.
+
+    Args:
+        detections: All detections.
+        rows: Those that may be joined; each is a group at first.
+    """
+
+    def __init__(self, detections: TileDetections, rows: IntArray) -> None:
+        outward = detections.boxes[rows] * OUTWARD
+        uncut = np.where(detections.may_be_cut[rows], -np.inf, outward)
+        tiles = detections.tile_index[rows].tolist()
         self.root = {row: row for row in rows.tolist()}
         self.members = {row: [row] for row in self.root}
         self._tiles = {row: {tile} for row, tile in zip(self.root, tiles, strict=True)}
-        self._outermost = dict(zip(self.root, outwards.tolist(), strict=True))
-        self._sure = dict(zip(self.root, sure.tolist(), strict=True))
-        self._slack = dict(zip(self.root, views.slack[rows].tolist(), strict=True))
+        self._outermost = dict(zip(self.root, outward.tolist(), strict=True))
+        self._outermost_uncut = dict(zip(self.root, uncut.tolist(), strict=True))
+        tolerance = detections.tolerance[rows].tolist()
+        self._tolerance = dict(zip(self.root, tolerance, strict=True))
 
     def join(self, a: int, b: int) -> None:
-        """Make one group of two, unless a tile would have two views in it."""
+        """Join the groups of two detections, unless a tile would have two detections in it."""
         low, high = sorted((self.root[a], self.root[b]))
         if low == high or not self._tiles[low].isdisjoint(self._tiles[high]):
             return
         self._tiles[low] |= self._tiles.pop(high)
-        for extreme in (self._outermost, self._sure, self._slack):
-            extreme[low] = [max(p) for p in zip(extreme[low], extreme.pop(high), strict=True)]
+        for sides in (self._outermost, self._outermost_uncut, self._tolerance):
+            sides[low] = [max(pair) for pair in zip(sides[low], sides.pop(high), strict=True)]
         for row in self.members[high]:
             self.root[row] = low
         self.members[low] += self.members.pop(high)
 
-    def is_open(self, view: int) -> bool:
-        """Whether the view's group has a side that only views cut there reach."""
-        root = self.root[view]
-        sides = zip(self._outermost[root], self._sure[root], self._slack[root], strict=True)
-        return any(reached - sure > slack for reached, sure, slack in sides)
-
-
-@dataclass(frozen=True)
-class _Explanations:
-    """Pieces that the view of another tile makes superfluous, strongest relations first."""
-
-    piece: IntArray
-    whole: IntArray
-    seen: BoolArray  # all ground of the piece lies in the tile of the whole
-    certain: BoolArray  # it is a piece of this whole and of nothing else
-
-    def __getitem__(self, rows: IntArray | BoolArray) -> _Explanations:
-        return _Explanations(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-
-def _greedy(
-    views: Views, relations: Relations, groups: IntArray, *, explanations: _Explanations
-) -> IntArray:
-    """Join the strongest relations first, then drop the groups that are explained."""
-    rows = np.unique(np.r_[relations.a, relations.b])
-    seen_better = _seen_better(explanations)
-    pieces = seen_better.piece
-    known = np.isin(relations.a, pieces) | np.isin(relations.b, pieces)
-    alike = relations.rank == ALIKE
-    grown = _Groups(views, rows)
-    _join_alike(relations[alike & ~known], grown)
-    _attach(seen_better, grown)
-    _join_open(relations[~alike & ~known], grown)
-    groups = groups.copy()
-    groups[rows] = [grown.root[row] for row in rows.tolist()]
-    explained = _explained(explanations, grown) | set(pieces.tolist())
-    gone = [root for root, members in grown.members.items() if explained.issuperset(members)]
-    groups[rows[np.isin(groups[rows], gone)]] = DROPPED
-    return groups
-
-
-def _explanations(views: Views, relations: Relations) -> _Explanations:
-    """All explanations of a view by the one in another tile that is closest to it.
-
-    A small object inside the box of a larger one has its own view in the tile that sees both.
-    """
-    r = relations
-    piece, whole = np.r_[r.a, r.b], np.r_[r.b, r.a]
-    explains = np.r_[r.b_explains_a, r.a_explains_b]
-    strength = np.tile(np.arange(len(r)), 2)
-    order = np.lexsort((strength, views.tile[whole], piece))
-    closest = np.ones(len(order), bool)
-    closest[1:] = (np.diff(piece[order]) != 0) | (np.diff(views.tile[whole[order]]) != 0)
-    choices = np.bincount(np.cumsum(closest) - 1, explains[order], minlength=1)
-    chosen = order[closest]
-    certain = (r.evidence[strength[chosen]] >= CERTAIN) | (choices[: len(chosen)] == 1)
-    found = _Explanations(
-        piece[chosen], whole[chosen], np.r_[r.b_sees_a, r.a_sees_b][chosen], certain
-    )
-    by_strength = np.argsort(strength[chosen], kind="stable")
-    return found[by_strength[explains[chosen][by_strength]]]
-
-
-def _seen_better(explanations: _Explanations) -> _Explanations:
-    """The strongest explanation of each piece whose ground another tile sees in full.
-
-    The view of that tile goes on where the piece is cut. If it shows another object, then that
-    tile has a view of the piece's object, too, and at least as large: nothing is lost.
-    """
-    seen = explanations[explanations.seen]
-    _, first = np.unique(seen.piece, return_index=True)
-    return seen[np.sort(first)]
-
-
-def _attach(seen_better: _Explanations, grown: _Groups) -> None:
-    """Let pieces keep other views of their tile out of the group to which they surely belong."""
-    certain = seen_better[seen_better.certain]
-    for piece, whole in zip(certain.piece.tolist(), certain.whole.tolist(), strict=True):
-        grown.join(piece, whole)
-
-
-def _join_alike(relations: Relations, grown: _Groups) -> None:
-    """Join views that lie on each other."""
-    for a, b in zip(relations.a.tolist(), relations.b.tolist(), strict=True):
-        grown.join(a, b)
-
-
-def _join_open(relations: Relations, grown: _Groups) -> None:
-    """Join views where one group is still cut and the other goes on."""
-    r = relations[relations.rank < ONLY_EXPLAINS]
-    columns = (column.tolist() for column in (r.a, r.b, r.a_open.any(1), r.b_open.any(1)))
-    for a, b, a_open, b_open in zip(*columns, strict=True):
-        if (a_open and grown.is_open(a)) or (b_open and grown.is_open(b)):
-            grown.join(a, b)
-
-
-def _explained(explanations: _Explanations, grown: _Groups) -> set[int]:
-    """Views of groups that are still cut, explained by views of other groups."""
-    pairs = zip(explanations.piece.tolist(), explanations.whole.tolist(), strict=True)
-    return {p for p, w in pairs if grown.root[p] != grown.root[w] and grown.is_open(p)}
+    def is_open(self, row: int) -> bool:
+        """Return True if only sides that may be cut reach one of the edges of the group."""
+        root = self.root[row]
+        sides = zip(
+            self._outermost[root], self._outermost_uncut[root], self._tolerance[root], strict=True
+        )
+        return any(outermost - uncut > tolerance for outermost, uncut, tolerance in sides)

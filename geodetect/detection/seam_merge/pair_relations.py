@@ -1,4 +1,4 @@
-"""Which views of different tiles may show the same object."""
+"""Pairs of detections of different tiles that may show the same object."""
 
 from __future__ import annotations
 
@@ -7,235 +7,230 @@ from dataclasses import dataclass, fields
 import numpy as np
 import shapely
 
-from geodetect.detection.seam_merge.tile_detections import SIDES_OUTWARDS, TOUCH_PX, Views, extents
+from geodetect.detection.seam_merge.tile_detections import (
+    OUTWARD,
+    TOUCH_PX,
+    TileDetections,
+    extents,
+)
 from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-SPANNED = 0.95  # share of the common ground that says nothing about an object's edges
-CONTAINED = 0.6  # share of a piece that lies in a view which goes on where the piece is cut
-EXPLAINED = 0.7  # the same when the view is widened by its possible error
-ACROSS = 0.5  # how far a piece may stick out of a widened view beside its cut, in own extents
+SPANNED = 0.95  # fraction of the overlap of two tiles that tells nothing about an object's edges
+CONTAINED = 0.6  # fraction of a fragment inside a detection that continues where it is cut
+SUPERSEDED = 0.7  # the same when the detection is widened by its tolerance
+ACROSS = 0.5  # how far a fragment may stick out of it beside its cut, in extents of the fragment
 _CHUNK = 1 << 18  # pairs at a time, to bound memory
 
-ALIKE, SAME, PIECE, SPANNING, LOOSE, ONLY_EXPLAINS, NONE = range(7)
-CERTAIN = 2  # sides that agree: fewer can agree by chance
+# relations, strongest first; see `PairRelations`
+OVERLAPPING, AGREEING, FRAGMENT, SPANNING, EXTENDED, SUPERSEDING_ONLY, UNRELATED = range(7)
+CERTAIN_SIDES = 2  # matching sides that tell an object: fewer can match by chance
 
 
 @dataclass(frozen=True)
-class Relations:
-    """Pairs of views that may show one object, strongest first.
+class PairRelations:
+    """Pairs of detections that may show one object, strongest relation first.
 
     Args:
-        a: ``int64[P]`` one view.
-        b: ``int64[P]`` the other, ``a < b``.
-        rank: ``int64[P]`` ALIKE: both lie on each other, cut or not. SAME: they agree wherever both
-            can speak. PIECE: one is cut and its piece lies in the other. SPANNING: they agree, but
-            fill the common ground, which tells little. LOOSE: they agree if both reach the edges
-            that may cut them. ONLY_EXPLAINS: no ground to join them.
-        evidence: ``int64[P]`` number of sides on which both end at the same place, 0..4; tile
-            edges say nothing.
-        agreement: ``float64[P]`` intersection over union where both can speak.
-        a_open: ``bool[P, 4]`` sides where a may be cut and b goes on.
-        b_open: ``bool[P, 4]`` the same the other way round.
-        b_explains_a: ``bool[P]`` a may be a piece that b makes superfluous.
-        a_explains_b: ``bool[P]`` the same the other way round.
-        b_sees_a: ``bool[P]`` all of a lies in the tile of b.
-        a_sees_b: ``bool[P]`` the same the other way round.
+        a: ``int64[P]`` row of one detection.
+        b: ``int64[P]`` row of the other, ``a < b``.
+        rank: ``int64[P]`` the strongest relation that holds. OVERLAPPING: the boxes overlap, cut
+            or not. AGREEING: they overlap inside the area that both tiles show. FRAGMENT: one is
+            cut and lies in the other. SPANNING: they agree, but fill the overlap of the tiles,
+            which tells little. EXTENDED: they agree if both reach the edges that may cut them.
+            SUPERSEDING_ONLY: no reason to join them.
+        matching_sides: ``int64[P]`` number of sides on which both end at the same place, 0..4;
+            sides on tile edges do not count.
+        agreement: ``float64[P]`` intersection over union inside the area that both tiles show.
+        a_open: ``bool[P, 4]`` sides where a may be cut and b continues.
+        b_open: ``bool[P, 4]`` sides where b may be cut and a continues.
+        b_supersedes_a: ``bool[P]`` a may be a fragment that is superfluous beside b.
+        a_supersedes_b: ``bool[P]`` b may be a fragment that is superfluous beside a.
+        a_in_tile_of_b: ``bool[P]`` a lies completely in the tile of b.
+        b_in_tile_of_a: ``bool[P]`` b lies completely in the tile of a.
     """
 
     a: IntArray
     b: IntArray
     rank: IntArray
-    evidence: IntArray
+    matching_sides: IntArray
     agreement: FloatArray
     a_open: BoolArray
     b_open: BoolArray
-    b_explains_a: BoolArray
-    a_explains_b: BoolArray
-    b_sees_a: BoolArray
-    a_sees_b: BoolArray
+    b_supersedes_a: BoolArray
+    a_supersedes_b: BoolArray
+    a_in_tile_of_b: BoolArray
+    b_in_tile_of_a: BoolArray
 
     def __len__(self) -> int:
         return len(self.a)
 
-    def __getitem__(self, rows: IntArray | BoolArray) -> Relations:
-        """The pairs picked by a mask or row numbers."""
-        return Relations(*(getattr(self, f.name)[rows] for f in fields(self)))
+    def __getitem__(self, rows: IntArray | BoolArray) -> PairRelations:
+        """Return the pairs of a mask or of row numbers."""
+        return PairRelations(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-def relate(views: Views, *, iou: float) -> Relations:
-    """All relations between views of different tiles and the same class.
+def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
+    """Return all relations between detections of different tiles and the same class.
 
     Args:
-        views: Views sorted from left to right.
-        iou: Least agreement of two views of one object, 0..1.
+        detections: Detections sorted from left to right.
+        iou: Smallest intersection over union of two detections of one object, 0..1.
     """
-    pairs = _neighbours(views)
-    starts = range(0, max(len(pairs), 1), _CHUNK)
-    parts = [part for s in starts for part in _judge(views, pairs[s : s + _CHUNK], iou)]
-    columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Relations)]
-    relations = Relations(*columns)
-    return relations[_by_strength(relations)]
+    largest = shapely.box(*detections.largest_boxes.T)
+    a, b = shapely.STRtree(largest).query(largest)
+    is_pair = (a < b) & (detections.tile_index[a] != detections.tile_index[b])
+    labels = detections.detections.labels
+    is_pair[is_pair] = labels[a[is_pair]] == labels[b[is_pair]]
+    pairs = np.stack([a[is_pair], b[is_pair]], axis=1).astype(np.int64, copy=False)
+    is_cut: BoolArray = np.any(detections.may_be_cut, axis=1)
+    parts = []
+    for start in range(0, max(len(pairs), 1), _CHUNK):
+        chunk = pairs[start : start + _CHUNK]
+        either_cut = is_cut[chunk[:, 0]] | is_cut[chunk[:, 1]]
+        parts.append(_relate_complete_pairs(detections, chunk[~either_cut], iou))
+        parts.append(_relate_cut_pairs(detections, chunk[either_cut], iou))
+    names = [f.name for f in fields(PairRelations)]
+    r = PairRelations(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    certain = np.where(r.matching_sides >= CERTAIN_SIDES, r.matching_sides, 0)
+    return r[np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == EXTENDED))]
 
 
-def _by_strength(relations: Relations) -> IntArray:
-    """Row numbers, strongest relation first; ties by the order of the views."""
-    r = relations
-    certain = np.where(r.evidence >= CERTAIN, r.evidence, 0)
-    return np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == LOOSE))
-
-
-def _neighbours(views: Views) -> IntArray:
-    """Pairs whose objects may meet, seen by different tiles and of one class, ``int64[P, 2]``."""
-    reach = shapely.box(*views.reach.T)
-    a, b = shapely.STRtree(reach).query(reach)
-    apart = (a < b) & (views.tile[a] != views.tile[b])
-    a, b = a[apart], b[apart]
-    same_class = views.found.labels[a] == views.found.labels[b]
-    return np.stack([a[same_class], b[same_class]], axis=1).astype(np.int64, copy=False)
-
-
-def _judge(views: Views, pairs: IntArray, iou: float) -> tuple[Relations, Relations]:
-    """The relations among some pairs of views."""
-    cut: BoolArray = np.any(views.cut, axis=1)
-    either = cut[pairs[:, 0]] | cut[pairs[:, 1]]
-    return _judge_whole(views, pairs[~either], iou), _judge_cut(views, pairs[either], iou)
-
-
-def _judge_whole(views: Views, pairs: IntArray, iou: float) -> Relations:
-    """The relations among views that no tile edge can have cut: far the most, and simple."""
-    boxes, (a, b) = views.found.boxes, pairs.T
-    apart = (boxes[a, 2] <= boxes[b, 0]) | (boxes[a, 3] <= boxes[b, 1])  # b is never left of a
-    a, b = a[~apart], b[~apart]
+def _relate_complete_pairs(
+    detections: TileDetections, pairs: IntArray, iou: float
+) -> PairRelations:
+    """Relate detections that no tile edge can have cut: by far the most, and simple."""
+    boxes, (a, b) = detections.boxes, pairs.T
+    is_apart = (boxes[a, 2] <= boxes[b, 0]) | (boxes[a, 3] <= boxes[b, 1])  # b is never left of a
+    a, b = a[~is_apart], b[~is_apart]
     agreement = box_ops.iou(boxes[a], boxes[b])
-    same = agreement >= iou
-    a, b, agreement = a[same], b[same], agreement[same]
-    no, none = np.zeros(len(a), bool), np.zeros((len(a), 4), bool)
-    rank, evidence = np.full(len(a), ALIKE), np.full(len(a), 4)
-    return Relations(a, b, rank, evidence, agreement, none, none, no, no, no, no)
+    is_same = agreement >= iou
+    a, b, agreement = a[is_same], b[is_same], agreement[is_same]
+    no, no_sides = np.zeros(len(a), bool), np.zeros((len(a), 4), bool)
+    rank, sides = np.full(len(a), OVERLAPPING), np.full(len(a), 4)
+    return PairRelations(a, b, rank, sides, agreement, no_sides, no_sides, no, no, no, no)
 
 
-def _judge_cut(views: Views, pairs: IntArray, iou: float) -> Relations:
-    """The relations among views of which one or both may be cut."""
-    a, b = pairs.T
-    one, two = views[a], views[b]
-    agreement = _agreement(one, two)
-    loose = _loose_agreement(one, two)
-    a_open, b_open = _goes_on(one, two), _goes_on(two, one)
-    contained = np.maximum(_contained(one, two, a_open), _contained(two, one, b_open))
-    b_explains_a, a_explains_b = _explained(one, two, a_open), _explained(two, one, b_open)
-    same = agreement >= iou
+def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -> PairRelations:
+    """Relate detections of which one or both may be cut."""
+    first, second = detections[pairs[:, 0]], detections[pairs[:, 1]]
+    seam = _shared_seam(first, second)
+    agreement = box_ops.iou(
+        _flatten_across(box_ops.clip(first.boxes, second.visible_area), seam),
+        _flatten_across(box_ops.clip(second.boxes, first.visible_area), seam),
+    )
+    extended_agreement = _extended_agreement(first, second)
+    a_open, b_open = _open_sides(first, second), _open_sides(second, first)
+    contained = np.maximum(
+        _contained_fraction(first, second, a_open), _contained_fraction(second, first, b_open)
+    )
+    b_supersedes_a = _is_superseded(first, second, a_open)
+    a_supersedes_b = _is_superseded(second, first, b_open)
     ranks = {
-        ALIKE: box_ops.iou(one.found.boxes, two.found.boxes) >= iou,
-        SAME: same & ~_span(one, two),
-        PIECE: contained >= CONTAINED,
-        SPANNING: same,
-        LOOSE: loose >= iou,
-        ONLY_EXPLAINS: b_explains_a | a_explains_b,
+        OVERLAPPING: box_ops.iou(first.boxes, second.boxes) >= iou,
+        AGREEING: (agreement >= iou) & ~_span_overlap(first, second),
+        FRAGMENT: contained >= CONTAINED,
+        SPANNING: agreement >= iou,
+        EXTENDED: extended_agreement >= iou,
+        SUPERSEDING_ONLY: b_supersedes_a | a_supersedes_b,
     }
-    rank = np.select(list(ranks.values()), list(ranks), NONE)
-    agreement = np.where(rank == LOOSE, loose, agreement)
-    found = Relations(
-        a,
-        b,
-        rank,
-        _evidence(one, two),
-        agreement,
-        a_open,
-        b_open,
-        b_explains_a,
-        a_explains_b,
-        _sees(two, one),
-        _sees(one, two),
+    rank = np.select(list(ranks.values()), list(ranks), UNRELATED)
+    relations = PairRelations(
+        a=pairs[:, 0],
+        b=pairs[:, 1],
+        rank=rank,
+        matching_sides=_count_matching_sides(first, second),
+        agreement=np.where(rank == EXTENDED, extended_agreement, agreement),
+        a_open=a_open,
+        b_open=b_open,
+        b_supersedes_a=b_supersedes_a,
+        a_supersedes_b=a_supersedes_b,
+        a_in_tile_of_b=_is_in_tile(first, second),
+        b_in_tile_of_a=_is_in_tile(second, first),
     )
-    return found[rank < NONE]
+    return relations[rank < UNRELATED]
 
 
-def _agreement(one: Views, two: Views) -> FloatArray:
-    """Intersection over union of corresponding views, where both can speak."""
-    a = box_ops.clip(one.found.boxes, two.trusted)
-    b = box_ops.clip(two.found.boxes, one.trusted)
-    seam = _meet_at_seam(one, two)
-    return box_ops.iou(_along_seam(a, seam), _along_seam(b, seam))
-
-
-def _span(one: Views, two: Views) -> BoolArray:
-    """Whether two views both fill the ground that both tiles see, so that it tells nothing."""
-    common = box_ops.clip(one.frame, two.frame)
+def _span_overlap(first: TileDetections, second: TileDetections) -> BoolArray:
+    """Return True where both detections fill the overlap of their tiles, which tells nothing."""
+    overlap = box_ops.clip(first.tile_box, second.tile_box)
     least = np.minimum(
-        box_ops.intersection(one.found.boxes, common), box_ops.intersection(two.found.boxes, common)
+        box_ops.intersection(first.boxes, overlap), box_ops.intersection(second.boxes, overlap)
     )
-    spans: BoolArray = least >= SPANNED * box_ops.area(common)
-    return spans & (least > 0)
+    return (least >= SPANNED * box_ops.area(overlap)) & (least > 0)
 
 
-def _loose_agreement(one: Views, two: Views) -> FloatArray:
-    """The same if both views reach the edges that may cut them; 0 if one misses the other's tile.
+def _extended_agreement(first: TileDetections, second: TileDetections) -> FloatArray:
+    """Return the agreement if both reach the edges that may cut them.
 
-    Two objects can lie near opposite edges of the ground that both tiles see without touching it.
+    It is 0 if one misses the other's tile: two objects can lie near opposite edges of the overlap
+    of the tiles without touching it.
     """
-    reaches = box_ops.intersection(one.found.boxes, two.frame) > 0
-    reached = box_ops.intersection(two.found.boxes, one.frame) > 0
-    loose = box_ops.iou(
-        box_ops.clip(one.snapped, two.trusted), box_ops.clip(two.snapped, one.trusted)
+    meet = (box_ops.intersection(first.boxes, second.tile_box) > 0) & (
+        box_ops.intersection(second.boxes, first.tile_box) > 0
     )
-    return np.where(reaches & reached, loose, 0)
-
-
-def _contained(piece: Views, whole: Views, goes_on: BoolArray) -> FloatArray:
-    """Share of the piece that lies in the whole, where the whole can speak; 0 if not cut."""
-    seam = _meet_at_seam(piece, whole)
-    part = _along_seam(box_ops.clip(piece.found.boxes, whole.trusted), seam)
-    return np.where(goes_on.any(1), _share(part, _along_seam(whole.found.boxes, seam)), 0)
-
-
-def _explained(piece: Views, whole: Views, goes_on: BoolArray) -> BoolArray:
-    """Whether pieces are superfluous beside the wholes, which may stop short by their error."""
-    cut_axis = np.tile(goes_on[:, :2] | goes_on[:, 2:], (1, 2))
-    across = np.minimum(whole.slack, ACROSS * extents(piece.found.boxes)) * SIDES_OUTWARDS
-    widened = np.where(cut_axis, whole.reach, whole.found.boxes + across)
-    larger = box_ops.area(whole.found.boxes) > box_ops.area(piece.found.boxes)
-    share = _share(piece.found.boxes, widened)
-    return goes_on.any(1) & larger & (share >= EXPLAINED)
-
-
-def _sees(one: Views, two: Views) -> BoolArray:
-    """Whether the other view lies all in a view's tile."""
-    inside: BoolArray = np.all((two.found.boxes - one.frame) * SIDES_OUTWARDS <= TOUCH_PX, axis=1)
-    return inside
-
-
-def _evidence(one: Views, two: Views) -> IntArray:
-    """Number of sides on which two views end at the same place that is not a tile edge."""
-    distance = np.abs(one.found.boxes - two.found.boxes)
-    smaller = np.minimum(extents(one.found.boxes), extents(two.found.boxes))
-    near = distance <= np.minimum(np.maximum(one.slack, two.slack), smaller / 2)
-    return np.count_nonzero(near & ~(one.touching | two.touching), axis=1)
-
-
-def _goes_on(piece: Views, whole: Views) -> BoolArray:
-    """Sides where a piece may be cut and the other view lies beyond the cutting edge."""
-    beyond = (whole.found.boxes - piece.frame) * SIDES_OUTWARDS > 0
-    return piece.cut & beyond
-
-
-def _meet_at_seam(one: Views, two: Views) -> BoolArray:
-    """Axes (x, y) along which tiles without overlap meet and both views touch their seam."""
-    right = (one.frame[:, 2:] == two.frame[:, :2]) & one.touching[:, 2:] & two.touching[:, :2]
-    left = (one.frame[:, :2] == two.frame[:, 2:]) & one.touching[:, :2] & two.touching[:, 2:]
-    across = right | left
-    return across & ~across.all(1, keepdims=True)  # a common corner alone joins nothing
-
-
-def _along_seam(boxes: FloatArray, seam: BoolArray) -> FloatArray:
-    """Boxes with unit width across a seam, so that only their extents along it count."""
-    unit = np.repeat([0.0, 1.0], 2)
-    return np.where(np.tile(seam, (1, 2)), unit, boxes)
-
-
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Share of each part's area that lies in the corresponding whole."""
-    size = box_ops.area(part)
-    return np.divide(
-        box_ops.intersection(part, whole), size, out=np.zeros(len(part)), where=size > 0
+    agreement = box_ops.iou(
+        box_ops.clip(first.snapped_boxes, second.visible_area),
+        box_ops.clip(second.snapped_boxes, first.visible_area),
     )
+    return np.where(meet, agreement, 0)
+
+
+def _contained_fraction(
+    fragment: TileDetections, other: TileDetections, open_sides: BoolArray
+) -> FloatArray:
+    """Return the visible fraction of each fragment that lies in the other; 0 if it is not cut."""
+    seam = _shared_seam(fragment, other)
+    visible = _flatten_across(box_ops.clip(fragment.boxes, other.visible_area), seam)
+    fraction = box_ops.fraction_inside(visible, _flatten_across(other.boxes, seam))
+    return np.where(open_sides.any(1), fraction, 0)
+
+
+def _is_superseded(
+    fragment: TileDetections, other: TileDetections, open_sides: BoolArray
+) -> BoolArray:
+    """Return True where a fragment is superfluous beside the other, larger one.
+
+    The other may stop short by its tolerance.
+    """
+    is_cut_axis = np.tile(open_sides[:, :2] | open_sides[:, 2:], (1, 2))
+    across = np.minimum(other.tolerance, ACROSS * extents(fragment.boxes)) * OUTWARD
+    widened = np.where(is_cut_axis, other.largest_boxes, other.boxes + across)
+    is_larger = box_ops.area(other.boxes) > box_ops.area(fragment.boxes)
+    is_inside = box_ops.fraction_inside(fragment.boxes, widened) >= SUPERSEDED
+    return open_sides.any(1) & is_larger & is_inside
+
+
+def _is_in_tile(detections: TileDetections, other: TileDetections) -> BoolArray:
+    """Return True where a detection lies completely in the tile of the other."""
+    return np.all((detections.boxes - other.tile_box) * OUTWARD <= TOUCH_PX, axis=1)
+
+
+def _count_matching_sides(first: TileDetections, second: TileDetections) -> IntArray:
+    """Count the sides on which both end at the same place that is not a tile edge."""
+    distance = np.abs(first.boxes - second.boxes)
+    smaller = np.minimum(extents(first.boxes), extents(second.boxes))
+    tolerance = np.minimum(np.maximum(first.tolerance, second.tolerance), smaller / 2)
+    touches_edge = first.touches_edge | second.touches_edge
+    return np.count_nonzero((distance <= tolerance) & ~touches_edge, axis=1)
+
+
+def _open_sides(fragment: TileDetections, other: TileDetections) -> BoolArray:
+    """Return the sides where a fragment may be cut and the other continues beyond that edge."""
+    return fragment.may_be_cut & ((other.boxes - fragment.tile_box) * OUTWARD > 0)
+
+
+def _shared_seam(first: TileDetections, second: TileDetections) -> BoolArray:
+    """Return the axes (x, y) along which tiles without overlap meet and both boxes touch there."""
+    a, b = first, second
+    right = a.tile_box[:, 2:] == b.tile_box[:, :2]
+    right &= a.touches_edge[:, 2:] & b.touches_edge[:, :2]
+    left = a.tile_box[:, :2] == b.tile_box[:, 2:]
+    left &= a.touches_edge[:, :2] & b.touches_edge[:, 2:]
+    seam = right | left
+    return seam & ~seam.all(1, keepdims=True)  # a common corner alone joins nothing
+
+
+def _flatten_across(boxes: FloatArray, seam: BoolArray) -> FloatArray:
+    """Return boxes with unit width across a seam, so that only their extents along it count."""
+    return np.where(np.tile(seam, (1, 2)), np.repeat([0.0, 1.0], 2), boxes)

@@ -1,9 +1,9 @@
-"""Detections as views: what one tile saw of an object, and how far it can be trusted."""
+"""Detections of single tiles, and how far their boxes can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,105 +12,106 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-SIDES_OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2: which way is out of the box
+OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2: direction out of the box
 CUT_PX = 1.5  # a box this near to an inner tile edge may be cut by it, ...
-CUT_SHARE = 0.12  # ... or this near in shares of its own extent: detectors are that exact
+CUT_FRACTION = 0.12  # ... or this near in fractions of its extent: detectors are that exact
 TOUCH_PX = 0.5  # a box this near to an edge touches it
 
 
 @dataclass(frozen=True)
-class Views:
-    """Detections with the tile that made each, sorted from left to right.
+class TileDetections:
+    """Detections with the tile of each, sorted from left to right.
 
     Args:
-        found: Detections, boxes in pixels of the whole raster and inside their tiles.
-        tile: ``int64[N]`` index of the tile.
-        frame: ``float64[N, 4]`` the tile's rectangle.
-        cut: ``bool[N, 4]`` that side may be cut by an edge between tiles.
-        touching: ``bool[N, 4]`` that side lies on an edge between tiles.
+        detections: Boxes in pixels of the whole raster, each inside its tile.
+        tile_index: ``int64[N]`` index of the tile.
+        tile_box: ``float64[N, 4]`` box of the tile.
+        may_be_cut: ``bool[N, 4]`` sides that an edge between tiles may cut.
+        touches_edge: ``bool[N, 4]`` sides on an edge between tiles.
     """
 
-    found: Detections
-    tile: IntArray
-    frame: FloatArray
-    cut: BoolArray
-    touching: BoolArray
+    detections: Detections
+    tile_index: IntArray
+    tile_box: FloatArray
+    may_be_cut: BoolArray
+    touches_edge: BoolArray
 
     @classmethod
-    def of(cls, found: Detections, tile: IntArray, frame: FloatArray, scheme: TileScheme) -> Views:
-        """Views of any tiles, boxes clipped to theirs."""
-        boxes = box_ops.clip(found.boxes, frame)
-        found = Detections(boxes, found.scores, found.labels, found.truncated)
-        distance = np.abs(boxes - frame)
-        inner = frame != np.array([0, 0, scheme.width, scheme.height])
-        reach = np.maximum(CUT_PX, CUT_SHARE * extents(boxes))
-        cut, touching = inner & (distance <= reach), inner & (distance <= TOUCH_PX)
-        return cls(found, tile, frame, cut, touching)
+    def from_detections(
+        cls, detections: Detections, tile_index: IntArray, tile_box: FloatArray, scheme: TileScheme
+    ) -> TileDetections:
+        """Clip detections to their tiles and find the sides at edges between tiles."""
+        boxes = box_ops.clip(detections.boxes, tile_box)
+        clipped = Detections(boxes, detections.scores, detections.labels, detections.truncated)
+        distance = np.abs(boxes - tile_box)
+        is_inner = tile_box != np.array([0, 0, scheme.width, scheme.height])
+        cut_px = np.maximum(CUT_PX, CUT_FRACTION * extents(boxes))
+        may_be_cut, touches = is_inner & (distance <= cut_px), is_inner & (distance <= TOUCH_PX)
+        return cls(clipped, tile_index, tile_box, may_be_cut, touches)
 
     @classmethod
-    def none(cls) -> Views:
-        """No views."""
+    def empty(cls) -> TileDetections:
+        """Return no detections."""
         sides = np.empty((0, 4))
         no_sides = np.empty((0, 4), bool)
         return cls(Detections.empty(), np.empty(0, np.int64), sides, no_sides, no_sides)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Views]) -> Views:
-        """All views of all parts, in order."""
-        found = Detections.concatenate([p.found for p in parts])
-        names = ("tile", "frame", "cut", "touching")
-        return cls(found, *(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    def concatenate(cls, parts: Sequence[TileDetections]) -> TileDetections:
+        """Return all rows of all parts, in order."""
+        detections = Detections.concatenate([part.detections for part in parts])
+        names = [f.name for f in fields(cls)][1:]
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        return cls(detections, *columns)
 
     def __len__(self) -> int:
-        return len(self.tile)
+        return len(self.tile_index)
 
-    def __getitem__(self, rows: IntArray | BoolArray) -> Views:
-        """The views picked by a mask or row numbers."""
-        return Views(
-            self.found[rows],
-            self.tile[rows],
-            self.frame[rows],
-            self.cut[rows],
-            self.touching[rows],
-        )
+    def __getitem__(self, rows: IntArray | BoolArray) -> TileDetections:
+        """Return the rows of a mask or of row numbers."""
+        return TileDetections(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     @property
-    def snapped(self) -> FloatArray:
-        """Boxes whose sides reach the tile edge wherever they may be cut by it."""
-        return np.where(self.cut, self.frame, self.found.boxes)
+    def boxes(self) -> FloatArray:
+        """Boxes, ``float64[N, 4]``."""
+        return self.detections.boxes
 
     @property
-    def reach(self) -> FloatArray:
-        """The largest box that each object can have inside its tile, ``float64[N, 4]``."""
-        return box_ops.clip(self.snapped + self.slack * SIDES_OUTWARDS, self.frame)
+    def tolerance(self) -> FloatArray:
+        """Largest error of each side in pixels, ``float64[N, 4]``."""
+        return np.asarray(np.maximum(1.0, CUT_FRACTION * extents(self.boxes)))
 
     @property
-    def slack(self) -> FloatArray:
-        """How wrong each side may be, ``float64[N, 4]`` in pixels."""
-        slack: FloatArray = np.maximum(1.0, CUT_SHARE * extents(self.found.boxes))
-        return slack
+    def snapped_boxes(self) -> FloatArray:
+        """Boxes whose sides that may be cut are moved onto the tile edge."""
+        return np.where(self.may_be_cut, self.tile_box, self.boxes)
 
     @property
-    def trusted(self) -> FloatArray:
-        """Where each view speaks: everywhere, but not beyond edges that may cut it."""
-        return np.where(self.cut, self.frame, SIDES_OUTWARDS * np.inf)
+    def largest_boxes(self) -> FloatArray:
+        """Largest box inside the tile that each object can have, ``float64[N, 4]``."""
+        return box_ops.clip(self.snapped_boxes + self.tolerance * OUTWARD, self.tile_box)
+
+    @property
+    def visible_area(self) -> FloatArray:
+        """Where each box is the whole truth: without limits, but not beyond edges that may cut."""
+        return np.where(self.may_be_cut, self.tile_box, OUTWARD * np.inf)
 
 
-def left_to_right(found: Detections, tile: IntArray | None = None) -> IntArray:
-    """Row numbers sorted by coordinates, label, score, truncated and tile."""
-    x1, y1, x2, y2 = found.boxes.T
-    keys = [found.truncated, found.scores, found.labels, y2, x2, y1, x1]
-    keys = keys if tile is None else [tile, *keys]
+def left_to_right(detections: Detections, tile_index: IntArray | None = None) -> IntArray:
+    """Return the row numbers sorted by coordinates, label, score, truncated and tile."""
+    x1, y1, x2, y2 = detections.boxes.T
+    keys = [detections.truncated, detections.scores, detections.labels, y2, x2, y1, x1]
+    keys = keys if tile_index is None else [tile_index, *keys]
     order = np.argsort(x1, kind="stable")
-    equal = np.diff(x1[order]) == 0  # only these need the other keys
-    tied = np.zeros(len(order), bool)
-    tied[1:] |= equal
-    tied[:-1] |= equal
-    rows = order[tied]
-    order[tied] = rows[np.lexsort([key[rows] for key in keys])]
+    is_equal = np.diff(x1[order]) == 0  # only these need the other keys
+    is_tied = np.zeros(len(order), bool)
+    is_tied[1:] |= is_equal
+    is_tied[:-1] |= is_equal
+    rows = order[is_tied]
+    order[is_tied] = rows[np.lexsort([key[rows] for key in keys])]
     return order
 
 
 def extents(boxes: FloatArray) -> FloatArray:
-    """Width and height of each box, once for each of its sides: ``float64[N, 4]``."""
+    """Return width and height of each box for each of its sides, ``float64[N, 4]``."""
     return np.tile(boxes[:, 2:] - boxes[:, :2], (1, 2))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.seam_merge.merger import SeamMerger, merge
+from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
@@ -16,6 +16,14 @@ from tests.helpers import painted
 
 SIDE = 96
 PERFECT = (0, 0, 0)
+
+
+def merge(parts, scheme: TileScheme, *, iou: float = 0.5) -> Detections:
+    """All tiles at once."""
+    merger = SeamMerger(scheme, iou=iou)
+    for tile, detections in parts:
+        merger.add(tile, detections)
+    return merger.finish()
 
 
 def errors(tally: painted.RunSummary) -> tuple[int, int, int]:
