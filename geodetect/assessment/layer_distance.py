@@ -9,7 +9,8 @@ import numpy as np
 
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.crs import horizontal_crs, transformer_between
-from geodetect.geo.grid import Grid, ground_distances_m
+from geodetect.geo.geodesic import ground_distances_m
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.read import LayerRole
 from geodetect.types import FloatArray
 

@@ -13,8 +13,7 @@ from pyproj import CRS
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.detection.coverage import LAYER, SEARCHED, STATUSES
 from geodetect.errors import InputError
-from geodetect.geo.bounds import densified
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.features import box_centres, find_column
 from geodetect.io.vector.read import PREDICTION_LAYERS, LayerRole, has_layer, read_features
 from geodetect.types import BoolArray, ObjectArray, PathLike
@@ -42,7 +41,7 @@ class SearchedArea:
 
     def polygons_in(self, crs: CRS) -> ObjectArray:
         """Return the polygons in another CRS."""
-        return reproject(densified(self.polygons, self.crs), self.crs, crs)
+        return reproject(densify(self.polygons, self.crs), self.crs, crs)
 
 
 def find_coverage(predictions: PathLike | gpd.GeoDataFrame) -> str | None:

@@ -16,11 +16,10 @@ from pyproj import CRS
 
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.areas import ground_areas_m2
-from geodetect.geo.bounds import densified
 from geodetect.geo.crs import horizontal_crs
+from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.vector.qgis_style import (
     GREEN,
@@ -271,7 +270,7 @@ def _on_map(one: RasterCoverage, target: CRS | None) -> ObjectArray:
     on_map = np.asarray(shapely.transform(pixels, one.grid.to_map), dtype=object)
     if one.grid.crs is None or target is None:
         return on_map
-    return reproject(densified(on_map, one.grid.crs), one.grid.crs, target)
+    return reproject(densify(on_map, one.grid.crs), one.grid.crs, target)
 
 
 def _rounded(gsd_m: float | None) -> float:

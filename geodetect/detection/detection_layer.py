@@ -18,7 +18,8 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.run.summary import RunSummary
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.crs import horizontal_crs, same_crs
-from geodetect.geo.grid import Grid, ground_sizes
+from geodetect.geo.geodesic import ground_sizes
+from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
 from geodetect.types import AnyArray, FloatArray, IntArray

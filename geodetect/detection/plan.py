@@ -12,9 +12,8 @@ import numpy as np
 import shapely
 
 from geodetect.errors import GeodetectWarning, InputError
-from geodetect.geo.bounds import densified
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.io.vector.area import read_area
@@ -249,7 +248,7 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
                 f"`aoi` {settings.aoi} lies on the map, but {raster.path} is used in pixel "
                 f"coordinates; set `bbox` in pixels instead"
             )
-        outline = densified(np.array([area], dtype=object), crs)
+        outline = densify(np.array([area], dtype=object), crs)
         parts.append(reproject(outline, crs, grid.crs)[0])
     if settings.bbox is not None:
         parts.append(shapely.box(*settings.bbox))

@@ -1,4 +1,4 @@
-"""Bounding boxes of geometries on another map or grid, with long edges projected in steps."""
+"""Bounding boxes of geometries in another CRS or in pixels, with long edges projected in steps."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.crs import horizontal_crs, metres_per_unit, same_crs, transformer_between
+from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.geo.grid import Grid
+from geodetect.geo.reproject import densify
 from geodetect.types import FloatArray, IntArray, ObjectArray
-
-_EDGE_M = 100.0  # an edge this long bends by 0.2 mm between projections: L^2 / (8 R)
-_MOST_STEPS = 1000
 
 
 def projected_bounds(geometries: ObjectArray, source: CRS | None, target: CRS | None) -> FloatArray:
-    """Bounding boxes of geometries on another map.
+    """Return the bounding boxes of geometries in another CRS.
 
     Args:
-        geometries: ``object[N]`` of shapely geometries.
+        geometries: ``object[N]`` shapely geometries.
         source: Their CRS.
-        target: CRS of the map. Unless both are given the coordinates are taken as they are.
+        target: CRS of the boxes. Unless both are given the coordinates are taken as they are.
 
     Returns:
         ``float64[N, 4]`` x1, y1, x2, y2 (lowest, then highest map coordinates); NaN where there
@@ -30,54 +28,50 @@ def projected_bounds(geometries: ObjectArray, source: CRS | None, target: CRS | 
     """
     if source is None or target is None or same_crs(source, target):
         return np.asarray(shapely.bounds(geometries), dtype=np.float64).reshape(-1, 4)
-    points, rows = _projected_points(geometries, source, target)
-    return _extremes(points, rows, len(geometries))
+    points, rows = _project_vertices(geometries, source, target)
+    return _bounds_of_rows(points, rows, len(geometries))
 
 
 def bounds_px(geometries: ObjectArray, source: CRS, grid: Grid) -> FloatArray:
-    """Bounding boxes of geometries in the pixels of a grid that has a CRS.
-
-    Returns:
-        ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges, not cut at the border of the grid; NaN
-        where there is no geometry or the grid's CRS does not reach.
-    """
-    points, rows = _projected_points(geometries, source, grid.crs or source)
-    return _extremes(grid.to_px(points), rows, len(geometries))
-
-
-def densified(geometries: ObjectArray, source: CRS) -> ObjectArray:
-    """Geometries with vertices along their long edges, which other projections bend.
+    """Return the bounding boxes of geometries in the pixels of a grid that has a CRS.
 
     Args:
-        geometries: ``object[N]`` of shapely geometries.
+        geometries: ``object[N]`` shapely geometries.
         source: Their CRS.
+        grid: Grid of the raster.
+
+    Returns:
+        ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges, not clipped to the grid; NaN where there
+        is no geometry or the grid's CRS does not reach.
+
+    Raises:
+        GeoreferenceError: PROJ knows no operation between the two CRS.
     """
-    bounds = np.asarray(shapely.bounds(geometries), dtype=np.float64).reshape(-1, 4)
-    extent = (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
-    longest = _EDGE_M / metres_per_unit(horizontal_crs(source))
-    long = extent > longest  # NaN of an empty geometry compares false
-    dense = geometries.copy()
-    dense[long] = shapely.segmentize(
-        geometries[long], np.maximum(longest, extent[long] / _MOST_STEPS)
-    )
-    return dense
+    points, rows = _project_vertices(geometries, source, grid.crs or source)
+    return _bounds_of_rows(grid.to_px(points), rows, len(geometries))
 
 
-def _projected_points(
+def _project_vertices(
     geometries: ObjectArray, source: CRS, target: CRS
 ) -> tuple[FloatArray, IntArray]:
-    """Vertices ``[P, 2]`` on the target map (NaN beyond its reach) and the rows they belong to."""
-    same = same_crs(source, target)
-    ready = geometries if same else densified(geometries, source)
-    points, rows = shapely.get_coordinates(ready, return_index=True)
-    if not same:
-        points = _project(points, source, target)
-        points[~np.isfinite(points).all(axis=1)] = np.nan
+    """Return vertices ``[P, 2]`` in the target CRS (NaN beyond its reach) and their rows."""
+    if same_crs(source, target):
+        points, rows = shapely.get_coordinates(geometries, return_index=True)
+        return points, rows
+    points, rows = shapely.get_coordinates(densify(geometries, source), return_index=True)
+    transformer = transformer_between(horizontal_crs(source), horizontal_crs(target))
+    try:
+        points = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    except ProjError as error:
+        raise GeoreferenceError(
+            f"{source.name} cannot be projected to {target.name}: {error}"
+        ) from error
+    points[~np.isfinite(points).all(axis=1)] = np.nan
     return points, rows
 
 
-def _extremes(points: FloatArray, rows: IntArray, count: int) -> FloatArray:
-    """Lowest and highest coordinates by row; NaN for rows that have no points."""
+def _bounds_of_rows(points: FloatArray, rows: IntArray, count: int) -> FloatArray:
+    """Return lowest and highest coordinates of each row; NaN for rows without points."""
     boxes = np.full((count, 4), np.nan)
     if len(rows) == 0:
         return boxes
@@ -85,14 +79,3 @@ def _extremes(points: FloatArray, rows: IntArray, count: int) -> FloatArray:
     boxes[present, :2] = np.minimum.reduceat(points, starts, axis=0)
     boxes[present, 2:] = np.maximum.reduceat(points, starts, axis=0)
     return boxes
-
-
-def _project(points: FloatArray, source: CRS, target: CRS) -> FloatArray:
-    """Points ``[P, 2]`` on another map; infinite beyond its reach."""
-    transformer = transformer_between(horizontal_crs(source), horizontal_crs(target))
-    try:
-        return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
-    except ProjError as error:
-        raise GeoreferenceError(
-            f"{source.name} cannot be projected to {target.name}: {error}"
-        ) from error

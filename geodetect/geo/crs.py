@@ -1,4 +1,4 @@
-"""Coordinate reference systems: reading them, their horizontal parts, and transformers."""
+"""Coordinate reference systems: parsing, horizontal parts, comparison, transformers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WGS84 = CRS("EPSG:4326")
 _EARTH_RADIUS_M = 6_371_000.0
 
 
-def parse_crs(value: Any, *, option: str = "") -> CRS:
-    """Read a CRS from anything PROJ understands (``EPSG:2154``, WKT, PROJ string).
+def parse_crs(value: Any, *, parameter: str = "") -> CRS:
+    """Parse anything PROJ understands (``EPSG:2154``, WKT, PROJ string).
 
     Args:
         value: Text, or a CRS of another library that has a ``to_wkt`` method.
-        option: The option it came from, for the error.
+        parameter: Name of the parameter it came from, for the error.
 
     Raises:
         GeoreferenceError: PROJ does not understand it.
@@ -27,17 +27,17 @@ def parse_crs(value: Any, *, option: str = "") -> CRS:
     try:
         return CRS.from_user_input(value)
     except CRSError as error:
+        prefix = f"`{parameter}`: " if parameter else ""
         raise GeoreferenceError(
-            f"{f'{option}: ' if option else ''}{value!r} is no coordinate reference system; "
-            f"expected e.g. EPSG:2154 or WKT"
+            f"{prefix}{value!r} is no coordinate reference system; expected e.g. EPSG:2154 or WKT"
         ) from error
 
 
 def normalize_crs(crs: CRS) -> CRS:
-    """Return a CRS as its WKT states it.
+    """Return a CRS reduced to the information in its WKT.
 
-    PROJ knows more of a CRS that is named by its code (codes of all its parts) than of the same one
-    read from a file. Without that, what is written does not depend on how the CRS was named.
+    PROJ adds the codes of all parts to a CRS that is given by its own code, but not to the same CRS
+    read from a file. Without them, output files do not depend on how the CRS was given.
     """
     return CRS(crs.to_wkt())
 
@@ -55,21 +55,21 @@ def horizontal_crs(crs: CRS) -> CRS:
 
 @lru_cache(maxsize=64)
 def same_crs(a: CRS, b: CRS) -> bool:
-    """Return True if two CRS mean the same horizontal coordinates, the order of axes aside."""
+    """Return True if two CRS have the same horizontal part, whatever the order of its axes."""
     return horizontal_crs(a).equals(horizontal_crs(b), ignore_axis_order=True)
 
 
 @lru_cache(maxsize=64)
 def transformer_between(source: CRS, target: CRS) -> Transformer:
-    """Return a transformer between two horizontal CRS, x before y whatever their axes say."""
+    """Return the cached transformer between two horizontal CRS, with x before y in both."""
     return Transformer.from_crs(source, target, always_xy=True)
 
 
 def metres_per_unit(crs: CRS) -> float:
-    """Return the length on the ground of a map unit, for degrees that of a step to the north."""
+    """Return the approximate length of a map unit on the ground, of a degree along a meridian."""
     return unit_factor(crs) * (_EARTH_RADIUS_M if crs.is_geographic else 1.0)
 
 
 def unit_factor(crs: CRS) -> float:
-    """Return the unit of the first axis in metres (radians if the CRS is geographic)."""
+    """Return the unit of the first axis in metres, in radians if the CRS is geographic."""
     return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0

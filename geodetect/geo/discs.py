@@ -8,24 +8,24 @@ from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import horizontal_crs, metres_per_unit
-from geodetect.geo.grid import ground_distances_m
+from geodetect.geo.geodesic import ground_distances_m
 from geodetect.types import FloatArray, ObjectArray
 
 _CORNERS = 48  # the polygon's width is at most 0.2 % below the disc's, whatever the direction
 _STEP_M = 1.0
 
 
-def discs(points: FloatArray, diameter_m: float, crs: CRS) -> ObjectArray:
-    """Discs on the ground around points, as polygons on their map.
+def ground_discs(points: FloatArray, diameter_m: float, crs: CRS) -> ObjectArray:
+    """Return discs on the ground around points, as polygons in map coordinates.
 
     The bounding box of a disc is as wide and high as the disc in every pixel grid, rotated or
     not; that of a square would not be. The ground is measured by the metric tensor of the map at
     each point, so degrees, feet, Mercator's scale and maps that distort angles all come out right.
 
     Args:
-        points: ``float64[N, 2]`` in map coordinates.
+        points: ``float64[N, 2]`` map coordinates.
         diameter_m: On the ground, in metres.
-        crs: CRS of the map.
+        crs: CRS of the points.
 
     Returns:
         ``object[N]`` polygons of 48 corners.
@@ -40,18 +40,18 @@ def discs(points: FloatArray, diameter_m: float, crs: CRS) -> ObjectArray:
 
 
 def _map_units_per_metre(points: FloatArray, crs: CRS) -> FloatArray:
-    """For each point the matrix ``[N, 2, 2]`` that takes metres on the ground to the map.
+    """Return for each point the matrix ``[N, 2, 2]`` from metres on the ground to map units.
 
-    It is the inverse square root of the metric tensor G, of which the lengths of three short
-    steps tell all: |u|^2 = u^T G u.
+    It is the inverse square root of the metric tensor G, which follows from the lengths of three
+    short steps: |u|^2 = u^T G u.
     """
     horizontal = horizontal_crs(crs)
     step = _STEP_M / metres_per_unit(horizontal)
-    along_x, along_y, across = (
-        (ground_distances_m(points, points + step * np.array(way), crs) / step) ** 2
-        for way in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
+    along_x, along_y, diagonal = (
+        (ground_distances_m(points, points + step * np.array(direction), crs) / step) ** 2
+        for direction in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
     )
-    mixed = (across - along_x - along_y) / 2
+    mixed = (diagonal - along_x - along_y) / 2
     if not np.isfinite(mixed).all():
         raise GeoreferenceError(
             f"some points lie outside the area where their CRS ({horizontal.name}) is defined"

@@ -1,9 +1,9 @@
-"""Which rasters show the same ground, and where in each other."""
+"""Overlaps of rasters on the ground, and areas of the map as boxes on a raster."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,14 @@ import shapely
 from pyproj import CRS
 
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.bounds import bounds_px, densified
+from geodetect.geo.bounds import bounds_px
 from geodetect.geo.crs import same_crs
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject_each
-from geodetect.types import FloatArray, IntArray, ObjectArray
+from geodetect.geo.reproject import densify, reproject_or_none
+from geodetect.types import FloatArray, ObjectArray
 
-LEAST_SHARE = 1e-9  # more than what rounding makes of rasters that only touch
-LEAST_PX = 1.0  # ground narrower than that shows nothing
+MIN_FRACTION = 1e-9  # more than what rounding makes of rasters that only touch
+MIN_SIDE_PX = 1.0  # a narrower part of a raster shows nothing
 
 
 @dataclass(frozen=True)
@@ -26,48 +26,55 @@ class Overlap:
     """Two rasters that show the same ground.
 
     Args:
-        first: Number of the one.
-        second: Number of the other.
-        share: Ground they share, of that of the smaller one, above 0 and at most 1.
+        first: Position of the one.
+        second: Position of the other.
+        fraction: Area of the overlap, of that of the smaller raster, above 0 and at most 1.
     """
 
     first: int
     second: int
-    share: float
+    fraction: float
 
 
-def overlaps(grids: Sequence[Grid]) -> list[Overlap]:
-    """All pairs of rasters that show the same ground.
+def find_overlaps(grids: Sequence[Grid]) -> list[Overlap]:
+    """Find all pairs of rasters that show the same ground.
 
-    Outlines of all rasters are brought to the map of each CRS and searched there with a tree, so
-    the time grows about with the number of rasters and of pairs found.
+    Outlines of all rasters are projected to each CRS and searched there with a tree, so the time
+    grows about with the number of rasters and of overlaps.
 
     Args:
-        grids: The rasters' own grids; those without a CRS share no ground.
+        grids: Grids of the rasters; those without a CRS overlap with none.
 
     Returns:
         Each pair once, in ascending order.
     """
     by_crs: dict[CRS, list[int]] = defaultdict(list)
-    for number, grid in enumerate(grids):
+    for position, grid in enumerate(grids):
         if grid.crs is not None:
-            by_crs[grid.crs].append(number)
+            by_crs[grid.crs].append(position)
     outlines = {
-        crs: densified(np.array([grids[n].outline for n in members], dtype=object), crs)
-        for crs, members in by_crs.items()
+        crs: densify(np.array([grids[p].outline for p in positions], dtype=object), crs)
+        for crs, positions in by_crs.items()
     }
-    found: list[Overlap] = []
+    overlaps: list[Overlap] = []
     systems = list(by_crs)
-    for i, crs in enumerate(systems):
-        later = systems[i + 1 :]
-        numbers = np.array([n for system in systems[i:] for n in by_crs[system]])
-        moved = [reproject_each(outlines[other], other, crs) for other in later]
-        found += _pairs(np.concatenate([outlines[crs], *moved]), numbers, own=len(by_crs[crs]))
-    return sorted(found, key=lambda pair: (pair.first, pair.second))
+    for i, crs in enumerate(systems):  # rasters of one CRS among each other and with later ones
+        positions = [position for system in systems[i:] for position in by_crs[system]]
+        moved = [reproject_or_none(outlines[later], later, crs) for later in systems[i + 1 :]]
+        polygons = np.concatenate([outlines[crs], *moved])
+        a, b = shapely.STRtree(polygons).query(outlines[crs], predicate="intersects")
+        a, b = a[a < b], b[a < b]
+        areas = shapely.area(polygons)
+        shared = shapely.area(shapely.intersection(polygons[a], polygons[b]))
+        fractions = np.minimum(shared / np.minimum(areas[a], areas[b]), 1.0)
+        for row in np.flatnonzero(fractions > MIN_FRACTION):
+            pair = sorted((positions[a[row]], positions[b[row]]))
+            overlaps.append(Overlap(pair[0], pair[1], float(fractions[row])))
+    return sorted(overlaps, key=lambda overlap: (overlap.first, overlap.second))
 
 
-def boxes_over(areas: ObjectArray, crs: CRS, grid: Grid) -> FloatArray:
-    """Rectangles in the pixels of a grid that cover what areas have of its ground.
+def covering_boxes(areas: ObjectArray, crs: CRS, grid: Grid) -> FloatArray:
+    """Cover the parts of map areas that lie on a raster by boxes in its pixels.
 
     Each connected part is covered by its bounding box: never less ground, sometimes more. Parts
     narrower than a pixel are left out.
@@ -75,36 +82,17 @@ def boxes_over(areas: ObjectArray, crs: CRS, grid: Grid) -> FloatArray:
     Args:
         areas: ``object[N]`` polygons.
         crs: CRS of their coordinates.
-        grid: A raster's own grid.
+        grid: Grid of the raster.
 
     Returns:
-        ``float64[M, 4]`` within the grid.
+        ``float64[M, 4]`` x1, y1, x2, y2 in pixel edges, clipped to the grid.
     """
-    own = grid.crs or crs
-    whole = np.array([grid.outline], dtype=object)
-    if not same_crs(own, crs):
-        whole = reproject_each(densified(whole, own), own, crs)
-    on_map = whole[0]
-    if on_map is None:  # too far away to have a place on that map
+    grid_crs = grid.crs or crs
+    outline = np.array([grid.outline], dtype=object)
+    if not same_crs(grid_crs, crs):
+        outline = reproject_or_none(densify(outline, grid_crs), grid_crs, crs)
+    if outline[0] is None:  # the CRS of the areas does not reach the raster
         return np.empty((0, 4))
-    parts = shapely.get_parts(shapely.intersection(areas, on_map))
+    parts = shapely.get_parts(shapely.intersection(areas, outline[0]))
     boxes = box_ops.clip(bounds_px(parts[shapely.area(parts) > 0], crs, grid), grid.box)
-    return boxes[(boxes[:, 2:] - boxes[:, :2] >= LEAST_PX).all(axis=1)]
-
-
-def _pairs(outlines: ObjectArray, numbers: IntArray, *, own: int) -> Iterator[Overlap]:
-    """Pairs with at least one of the first ``own`` outlines on one map, None where there is none.
-
-    Args:
-        outlines: ``object[N]``.
-        numbers: ``int64[N]`` of the rasters they belong to.
-        own: How many of them are looked up.
-    """
-    rows, others = shapely.STRtree(outlines).query(outlines[:own], predicate="intersects")
-    rows, others = rows[rows < others], others[rows < others]
-    shared = shapely.area(shapely.intersection(outlines[rows], outlines[others]))
-    areas = shapely.area(outlines)
-    shares = np.minimum(shared / np.minimum(areas[rows], areas[others]), 1.0)
-    for row in np.flatnonzero(shares > LEAST_SHARE):
-        first, second = sorted((int(numbers[rows[row]]), int(numbers[others[row]])))
-        yield Overlap(first, second, float(shares[row]))
+    return boxes[(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE_PX).all(axis=1)]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import numpy as np
 from pyproj import CRS
 
-from geodetect.geo.raster_overlap import overlaps
+from geodetect.geo.raster_overlap import find_overlaps
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
@@ -177,14 +177,14 @@ def _collect_objects(
 def _find_overlaps(rasters: Sequence[LabelledRaster]) -> list[RasterOverlap]:
     """Find pairs of rasters that overlap, largest overlap first."""
     pairs = []
-    for pair in overlaps([labelled.grid for labelled in rasters]):
-        if pair.share >= LEAST_OVERLAP:
+    for pair in find_overlaps([labelled.grid for labelled in rasters]):
+        if pair.fraction >= LEAST_OVERLAP:
             first, second = rasters[pair.first].raster, rasters[pair.second].raster
             if first.name != second.name:
                 names = (first.name, second.name)
             else:
                 names = (first.path, second.path)
-            pairs.append(RasterOverlap(*names, round(pair.share, 4)))
+            pairs.append(RasterOverlap(*names, round(pair.fraction, 4)))
     return sorted(pairs, key=lambda overlap: -overlap.fraction)
 
 

@@ -12,7 +12,7 @@ from pyproj import CRS
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject_each
+from geodetect.geo.reproject import reproject_or_none
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
@@ -234,7 +234,7 @@ def _label_centres(rasters: Sequence[LabelledRaster], crs: CRS | None) -> FloatA
     for labelled in rasters:
         if crs is not None and labelled.grid.crs is not None:
             points = shapely.points(labelled.grid.to_map(box_ops.centres(labelled.boxes)))
-            moved = reproject_each(points, labelled.grid.crs, crs)
+            moved = reproject_or_none(points, labelled.grid.crs, crs)
             centres.append(shapely.get_coordinates(moved[~shapely.is_missing(moved)]))
     return np.concatenate(centres)
 

@@ -16,9 +16,8 @@ import shapely
 from pyproj import CRS
 
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.bounds import densified
 from geodetect.geo.crs import WGS84
-from geodetect.geo.reproject import reproject_each
+from geodetect.geo.reproject import densify, reproject_or_none
 from geodetect.io.labels.label_set import (
     NO_AREA,
     SELF_INTERSECTION,
@@ -241,5 +240,5 @@ def _project_to_wgs84(
             by_crs[crs].append(row)
     for crs, rows in by_crs.items():
         source = np.array([geometries[row][0] for row in rows], dtype=object)
-        projected[rows] = reproject_each(densified(source, crs), crs, WGS84)
+        projected[rows] = reproject_or_none(densify(source, crs), crs, WGS84)
     return projected

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from geodetect.chips.export import ExportSummary, export_chips
 from geodetect.errors import InputError, LabelError, OutputError
-from geodetect.geo.grid import Grid, apply_affine
+from geodetect.geo.grid import Grid
 from geodetect.settings import ChipSettings
 
 Float = NDArray[np.float64]
@@ -67,7 +67,7 @@ def labels(
 
 def moved(transform: Affine, x: float, y: float) -> Affine:
     """The transform of the part of a raster that starts at pixel (x, y)."""
-    left, top = apply_affine(transform, np.array([x, y], float))
+    left, top = Grid(None, transform, 1, 1).to_map(np.array([x, y], float))
     return Affine(*transform[:2], left, *transform[3:5], top)
 
 

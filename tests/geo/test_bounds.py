@@ -6,10 +6,10 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.geo.bounds import bounds_px, densified, projected_bounds
+from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 
 UTM, LONLAT, FEET = parse_crs("EPSG:32632"), parse_crs("OGC:CRS84"), parse_crs("EPSG:2263")
 
@@ -59,10 +59,10 @@ def test_edges_get_vertices_every_hundred_metres_whatever_the_unit() -> None:
             shapely.box(0, 0, 90 * metre, 90 * metre),
             shapely.box(0, 0, 400 * metre, 1 * metre),
         )
-        dense = densified(objects(short, long), crs)
+        dense = densify(objects(short, long), crs)
         assert shapely.get_num_coordinates(dense).tolist() == [5, 11]
 
 
 def test_huge_outlines_get_a_bounded_number_of_vertices() -> None:
-    dense = densified(objects(shapely.box(-180, -80, 180, 80)), LONLAT)
+    dense = densify(objects(shapely.box(-180, -80, 180, 80)), LONLAT)
     assert shapely.get_num_coordinates(dense)[0] < 4000

@@ -9,8 +9,8 @@ from pyproj import Transformer
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import parse_crs
-from geodetect.geo.discs import discs
-from geodetect.geo.grid import ground_distances_m
+from geodetect.geo.discs import ground_discs
+from geodetect.geo.geodesic import ground_distances_m
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_every_corner_of_a_disc_is_half_its_diameter_from_the_point(crs: str) ->
     point = np.array(
         [to_map.transform(-73.9, 40.7) if crs == "EPSG:2263" else to_map.transform(8, 50)]
     )
-    (disc,) = discs(point, 7.0, wkt)
+    (disc,) = ground_discs(point, 7.0, wkt)
     corners = shapely.get_coordinates(disc)
     distances = ground_distances_m(np.repeat(point, len(corners), axis=0), corners, wkt)
     np.testing.assert_allclose(distances, 3.5, rtol=1e-5)
@@ -31,14 +31,14 @@ def test_every_corner_of_a_disc_is_half_its_diameter_from_the_point(crs: str) ->
 
 def test_a_disc_in_a_local_crs_has_the_unit_of_its_axes() -> None:
     feet = parse_crs('LOCAL_CS["site",UNIT["foot",0.3048],AXIS["x",EAST],AXIS["y",NORTH]]')
-    (disc,) = discs(np.array([[10.0, 20.0]]), 3.048, feet)
+    (disc,) = ground_discs(np.array([[10.0, 20.0]]), 3.048, feet)
     np.testing.assert_allclose(disc.bounds, [5, 15, 15, 25], atol=1e-6)
 
 
 def test_no_points_make_no_discs() -> None:
-    assert len(discs(np.empty((0, 2)), 5.0, parse_crs("EPSG:2154"))) == 0
+    assert len(ground_discs(np.empty((0, 2)), 5.0, parse_crs("EPSG:2154"))) == 0
 
 
 def test_a_point_off_the_map_is_an_error() -> None:
     with pytest.raises(GeoreferenceError, match="outside the area where their CRS"):
-        discs(np.array([[0.0, 95.0]]), 5.0, parse_crs("EPSG:4326"))
+        ground_discs(np.array([[0.0, 95.0]]), 5.0, parse_crs("EPSG:4326"))

@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import boxes_over, overlaps
+from geodetect.geo.raster_overlap import covering_boxes, find_overlaps
 from geodetect.geo.reproject import reproject
 
 UTM, LV95, DEGREES = (parse_crs(crs) for crs in ("EPSG:32632", "EPSG:2056", "EPSG:4326"))
@@ -37,7 +37,7 @@ def in_degrees(other: Grid) -> Grid:
 
 
 def pairs(grids: list[Grid]) -> list[tuple[int, int]]:
-    return [(pair.first, pair.second) for pair in overlaps(grids)]
+    return [(pair.first, pair.second) for pair in find_overlaps(grids)]
 
 
 corners = st.tuples(st.integers(0, 300), st.integers(0, 300))
@@ -56,7 +56,7 @@ def test_pairs_are_those_that_comparing_all_with_all_finds(
         ]
         if min(sides) > 0:
             expected[i, j] = np.prod(sides) / min(np.prod(a[1]), np.prod(b[1]))
-    found = {(pair.first, pair.second): pair.share for pair in overlaps(grids)}
+    found = {(pair.first, pair.second): pair.fraction for pair in find_overlaps(grids)}
     assert found == pytest.approx(expected, rel=1e-6)
     assert list(found) == sorted(found)
 
@@ -67,9 +67,9 @@ def test_neighbouring_sheets_only_touch() -> None:
 
 def test_sheets_are_compared_across_crs() -> None:
     here, beside = sheet(0, 0), sheet(5000, 0)
-    found = overlaps([here, in_degrees(beside), beside, in_degrees(here)])
+    found = find_overlaps([here, in_degrees(beside), beside, in_degrees(here)])
     assert [(pair.first, pair.second) for pair in found] == [(0, 3), (1, 2)]
-    assert all(pair.share == pytest.approx(1, abs=1e-3) for pair in found)
+    assert all(pair.fraction == pytest.approx(1, abs=1e-3) for pair in found)
 
 
 def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
@@ -90,7 +90,7 @@ def test_boxes_cover_what_a_raster_has_of_an_area(
     area = sheet(*corner).outline
     turned = Affine.translation(2_718_847.4, 1_201_453.9) @ Affine.rotation(turn_deg)
     grid = Grid(LV95, turned @ Affine.scale(GSD_M, -GSD_M), 120, 90)
-    boxes = boxes_over(np.array([area]), UTM, grid)
+    boxes = covering_boxes(np.array([area]), UTM, grid)
     covered = shapely.union_all(shapely.box(*boxes.T))
     in_px = shapely.transform(reproject(np.array([area]), UTM, LV95)[0], grid.to_px)
     wanted = shapely.intersection(in_px, shapely.box(*grid.box))
@@ -108,9 +108,9 @@ def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> 
         shapely.box(99.4, 0, 120, 50),
     ]
     area = shapely.transform(shapely.union_all(parts), grid.to_map)
-    found = boxes_over(np.array([area]), UTM, grid)
+    found = covering_boxes(np.array([area]), UTM, grid)
     np.testing.assert_allclose(found[found[:, 0].argsort()], [[10, 20, 40, 30], [90, 90, 100, 100]])
-    assert boxes_over(np.array([sheet(100, 0).outline]), UTM, grid).shape == (0, 4)
+    assert covering_boxes(np.array([sheet(100, 0).outline]), UTM, grid).shape == (0, 4)
 
 
 def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> None:
@@ -119,7 +119,9 @@ def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> No
     both = shapely.union_all(
         [here, shapely.box(174, -41, 175, -40), shapely.box(-180, 89, 180, 90)]
     )
-    np.testing.assert_allclose(boxes_over(np.array([both]), DEGREES, grid), [grid.box], atol=1e-2)
+    np.testing.assert_allclose(
+        covering_boxes(np.array([both]), DEGREES, grid), [grid.box], atol=1e-2
+    )
 
 
 def test_rasters_overlap_whichever_way_their_crs_is_written() -> None:

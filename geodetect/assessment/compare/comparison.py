@@ -27,7 +27,7 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.errors import GeodetectWarning, InputError
-from geodetect.geo.geocentric import ground_points
+from geodetect.geo.geodesic import cartesian_points_m
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
@@ -231,7 +231,7 @@ def _pair_features(
 ) -> FeaturePairs:
     """Pair the features that are the same object."""
     crs = predicted.table.crs
-    points = ground_points(predicted.centres, crs), ground_points(reference.centres, crs)
+    points = cartesian_points_m(predicted.centres, crs), cartesian_points_m(reference.centres, crs)
     rows, distances = near_pairs(*points, tolerance_m + _ROUNDING_M, parameter="tolerance")
     if by_class:
         names, reference_names = (

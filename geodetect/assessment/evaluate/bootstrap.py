@@ -25,7 +25,7 @@ from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.class_matching import ClassMatches, LayerMatches
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
-from geodetect.geo.grid import ground_distances_m
+from geodetect.geo.geodesic import ground_distances_m
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 BLOCK_M = 250.0  # unless that makes too few blocks, or too many

@@ -13,11 +13,11 @@ from pyproj import CRS
 from geodetect.assessment.matching.comparison_grid import comparison_grid, crs_grid
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.bounds import bounds_px, densified
+from geodetect.geo.bounds import bounds_px
 from geodetect.geo.crs import parse_crs
-from geodetect.geo.geocentric import ground_points
-from geodetect.geo.grid import Grid, ground_sizes
-from geodetect.geo.reproject import reproject
+from geodetect.geo.geodesic import cartesian_points_m, ground_sizes
+from geodetect.geo.grid import Grid
+from geodetect.geo.reproject import densify, reproject
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 NO_CLASS = "all"
@@ -87,8 +87,8 @@ class AlignedLayers:
         if self.grid.crs is None:
             raise GeoreferenceError("distances on the ground need layers with a CRS")
         return (
-            ground_points(self.grid.to_map(self.predictions.centres), self.grid.crs),
-            ground_points(self.grid.to_map(self.truth.centres), self.grid.crs),
+            cartesian_points_m(self.grid.to_map(self.predictions.centres), self.grid.crs),
+            cartesian_points_m(self.grid.to_map(self.truth.centres), self.grid.crs),
         )
 
     def truth_sizes_m(self) -> FloatArray:
@@ -127,7 +127,7 @@ def align_layers(
     if predictions.crs is None:
         grid = crs_grid(None)
     elif crs is not None:
-        grid = crs_grid(parse_crs(crs, option="`crs`"))
+        grid = crs_grid(parse_crs(crs, parameter="crs"))
     else:
         outlines = np.asarray(predictions.geometry)
         outlines = outlines[~(shapely.is_missing(outlines) | shapely.is_empty(outlines))]
@@ -205,7 +205,7 @@ def centres_in_area(
         crs: CRS of the area; None: it is in pixels of the comparison grid.
     """
     if crs is not None and layers.grid.crs is not None:
-        outline = densified(np.array([area], dtype=object), crs)
+        outline = densify(np.array([area], dtype=object), crs)
         area = shapely.transform(reproject(outline, crs, layers.grid.crs)[0], layers.grid.to_px)
     shapely.prepare(area)
     return (

@@ -18,7 +18,7 @@ from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
 from geodetect.errors import InputError
-from geodetect.geo.areas import ground_areas_m2
+from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import (

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from geodetect.errors import LabelError
-from geodetect.geo.discs import discs
+from geodetect.geo.discs import ground_discs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import (
@@ -51,7 +51,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
     if is_point.any() and options.point_size_m is not None:
         point_rows = np.flatnonzero(is_point)
         points, owner = shapely.get_coordinates(geometries[point_rows], return_index=True)
-        objects = np.concatenate([objects, discs(points, options.point_size_m, table.crs)])
+        objects = np.concatenate([objects, ground_discs(points, options.point_size_m, table.crs)])
         rows = np.concatenate([rows, point_rows[owner]])
         order = np.argsort(rows, kind="stable")
         objects, rows = objects[order], rows[order]

@@ -103,7 +103,7 @@ def _parse(crs: Any) -> CRS:
             "no coordinate reference system found; name it with --src-crs (e.g. --src-crs "
             "EPSG:2154), or use --pixel-coords for results in pixel columns and rows"
         )
-    return parse_crs(crs, option="--src-crs" if isinstance(crs, str) else "")
+    return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")
 
 
 def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:

@@ -9,9 +9,9 @@ from pyproj import CRS
 
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.bounds import densified, projected_bounds
+from geodetect.geo.bounds import projected_bounds
 from geodetect.geo.crs import same_crs
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.read import PREDICTIONS
 from geodetect.types import FloatArray
 
@@ -44,7 +44,7 @@ def reproject_features(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
     if same_crs(table.crs, crs):
         return table.set_crs(crs, allow_override=True)
     geometry = np.asarray(table.geometry.array, dtype=object)
-    moved = reproject(densified(geometry, table.crs), table.crs, crs)
+    moved = reproject(densify(geometry, table.crs), table.crs, crs)
     return table.set_geometry(gpd.array.from_shapely(moved, crs=crs))
 
 

@@ -78,7 +78,7 @@ def read_layer(
     Raises:
         InputError: As ``role.error``: no such file or layer, no geometries, no CRS.
     """
-    layer_crs = parse_crs(crs, option=f"`{role.crs_parameter}`") if crs else None
+    layer_crs = parse_crs(crs, parameter=role.crs_parameter) if crs else None
     if isinstance(source, gpd.GeoDataFrame):
         table, name, is_file = source, role.name, False
     else:

@@ -206,7 +206,11 @@ def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None
         InputError: It cannot.
         GeoreferenceError: The CRS cannot be used.
     """
-    if crs is not None and not same_crs(parse_crs(crs, option="--crs"), WGS84) and not kind.any_crs:
+    if (
+        crs is not None
+        and not same_crs(parse_crs(crs, parameter="crs"), WGS84)
+        and not kind.any_crs
+    ):
         raise InputError(
             f"{kind.name} is always on WGS 84 (RFC 7946), found --crs {crs}; leave --crs away, or "
             f"write a format that carries a CRS, such as .gpkg"
@@ -235,7 +239,7 @@ def in_crs(table: Table, crs: str | None) -> TableChunks:
             f"the detections have no CRS, so they cannot be written in {crs}; "
             f"name the raster's CRS with --src-crs, or leave --crs away"
         )
-    source, target = chunks.crs, normalize_crs(parse_crs(crs, option="--crs"))
+    source, target = chunks.crs, normalize_crs(parse_crs(crs, parameter="crs"))
 
     def moved(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         geometry = reproject(np.asarray(chunk.geometry.array), source, target)

@@ -10,7 +10,8 @@ from affine import Affine
 from pyproj import CRS
 
 from geodetect.errors import InputError
-from geodetect.geo.grid import Grid, ground_distances_m
+from geodetect.geo.geodesic import ground_distances_m
+from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from geodetect.settings import PictureSettings
 from geodetect.types import FloatArray

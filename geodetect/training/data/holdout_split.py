@@ -16,11 +16,10 @@ import shapely
 from pyproj import Geod
 
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.bounds import densified
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
-from geodetect.geo.raster_overlap import LEAST_PX, boxes_over, overlaps
-from geodetect.geo.reproject import reproject
+from geodetect.geo.raster_overlap import MIN_SIDE_PX, covering_boxes, find_overlaps
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector import write as vector
 from geodetect.types import BoolArray, FloatArray
 
@@ -89,7 +88,7 @@ def find_overlapping_holdout(
         of overlapping rasters; strips narrower than a pixel are left out.
     """
     rectangles: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in grids]
-    for pair in overlaps(grids):
+    for pair in find_overlaps(grids):
         for source, target in ((pair.first, pair.second), (pair.second, pair.first)):
             if len(holdout[source]):
                 moved = _move_boxes(holdout[source], grids[source], grids[target])
@@ -176,7 +175,7 @@ def _split_raster(
         yield "validation", part
     unused = shapely.get_parts(shapely.difference(overlapping, held_out))
     sizes = np.diff(shapely.bounds(unused).reshape(-1, 2, 2), axis=1)[:, 0]
-    for part in unused[(sizes >= LEAST_PX).all(axis=1)]:
+    for part in unused[(sizes >= MIN_SIDE_PX).all(axis=1)]:
         yield "unused", part
     rest = shapely.difference(whole, shapely.union(held_out, overlapping))
     if not rest.is_empty:
@@ -187,7 +186,7 @@ def _to_wgs84(geometry: shapely.Geometry, grid: Grid) -> shapely.Geometry:
     """Project a geometry in pixels to WGS 84, its long edges bent as the projection bends them."""
     crs = grid.crs or WGS84
     on_map = np.array([shapely.transform(geometry, grid.to_map)], dtype=object)
-    return reproject(densified(on_map, crs), crs, WGS84)[0]
+    return reproject(densify(on_map, crs), crs, WGS84)[0]
 
 
 def _area_m2(geometry: shapely.Geometry) -> float:
@@ -217,7 +216,7 @@ class _BlockVisibility:
         for index, grid in enumerate(grids):
             self._same_grid[grid].append(index)
         self._overlapping: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)
-        for pair in overlaps(grids):
+        for pair in find_overlaps(grids):
             for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
                 grid = grids[index]
                 if grid != grids[other] and index == self._same_grid[grid][0]:
@@ -239,10 +238,10 @@ class _BlockVisibility:
 
 
 def _move_boxes(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:
-    """Return rectangles of one grid in pixels of another one with a CRS, see ``boxes_over``."""
+    """Return rectangles of one grid in pixels of another one with a CRS, see ``covering_boxes``."""
     if source == target:
         return boxes
-    return boxes_over(shapely.polygons(source.boxes_to_map(boxes)), source.crs or WGS84, target)
+    return covering_boxes(shapely.polygons(source.boxes_to_map(boxes)), source.crs or WGS84, target)
 
 
 def _centred_in(boxes: FloatArray, block: FloatArray) -> BoolArray:

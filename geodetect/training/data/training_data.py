@@ -17,8 +17,8 @@ from geodetect.errors import (
     LabelError,
     RasterError,
 )
-from geodetect.geo.bounds import densified
-from geodetect.geo.raster_overlap import boxes_over
+from geodetect.geo.raster_overlap import covering_boxes
+from geodetect.geo.reproject import densify
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels
@@ -227,8 +227,8 @@ def _hold_out(
     overlapping = [no_boxes() for _ in rasters]
     if settings.val_area is not None:
         area, crs = read_area(settings.val_area)
-        dense = densified(np.array([area], dtype=object), crs)
-        holdout = [boxes_over(dense, crs, grid) for grid in grids]
+        dense = densify(np.array([area], dtype=object), crs)
+        holdout = [covering_boxes(dense, crs, grid) for grid in grids]
         if not any(map(len, holdout)):
             raise InputError(
                 f"`val_area` {settings.val_area} touches none of the {len(grids)} rasters; "

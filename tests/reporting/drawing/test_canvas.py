@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from geodetect.errors import BandError, InputError
 from geodetect.geo.crs import parse_crs
-from geodetect.geo.grid import Grid, ground_distances_m
+from geodetect.geo.geodesic import ground_distances_m
+from geodetect.geo.grid import Grid
 from geodetect.reporting.drawing.canvas import (
     Canvas,
     RasterCanvas,

@@ -1,5 +1,3 @@
-"""Areas on the ground."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -9,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from geodetect.geo.areas import ground_areas_m2
-from geodetect.geo.bounds import densified
 from geodetect.geo.crs import parse_crs
-from geodetect.geo.reproject import reproject
+from geodetect.geo.geodesic import cartesian_points_m, ground_areas_m2, ground_distances_m
+from geodetect.geo.reproject import densify, reproject
 
 WGS84 = parse_crs("EPSG:4326")
 
@@ -44,7 +41,7 @@ def test_the_map_does_not_change_the_ground(crs: str) -> None:
     square = np.array([shapely.box(5.0, 45.0, 5.1, 45.1)])
     wkt = parse_crs(crs)
     try:
-        moved = reproject(densified(square, WGS84), WGS84, wkt)
+        moved = reproject(densify(square, WGS84), WGS84, wkt)
     except ValueError:
         pytest.skip(f"{crs} does not reach France")
     expected = ground_areas_m2(square, WGS84)
@@ -75,3 +72,35 @@ def test_what_has_no_extent_has_no_area() -> None:
     shapes = np.array([shapely.Point(1, 2), shapely.Polygon()], dtype=object)
     assert ground_areas_m2(shapes, WGS84).tolist() == [0, 0]
     assert len(ground_areas_m2(np.empty(0, dtype=object), WGS84)) == 0
+
+
+@pytest.mark.parametrize(
+    ("crs", "place", "step"),
+    [
+        ("EPSG:2154", (7e5, 6.6e6), 10),
+        ("EPSG:3857", (-1.3e7, 4e6), 10),
+        ("EPSG:2263", (1e6, 2e5), 30),  # US survey feet
+        ("OGC:CRS84", (7.0, 43.0), 1e-4),
+        ("OGC:CRS84", (179.99995, -16.0), 1e-4),  # on both sides of the antimeridian
+        ("EPSG:4807", (4.0, 48.0), 1e-4),  # grads from Paris
+    ],
+)
+def test_straight_lines_are_geodesic_distances(
+    crs: str, place: tuple[float, float], step: float
+) -> None:
+    rng = np.random.default_rng(0)
+    wkt = parse_crs(crs)
+    start = np.array(place) + rng.uniform(-step, step, (50, 2))
+    end = start + rng.uniform(-step, step, (50, 2))
+    straight = np.linalg.norm(cartesian_points_m(start, wkt) - cartesian_points_m(end, wkt), axis=1)
+    np.testing.assert_allclose(straight, ground_distances_m(start, end, wkt), atol=1e-6)
+    assert straight.max() > 1
+
+
+def test_points_of_a_plan_in_feet_become_metres() -> None:
+    plan = parse_crs('LOCAL_CS["site",UNIT["foot",0.3048],AXIS["x",EAST],AXIS["y",NORTH]]')
+    np.testing.assert_allclose(cartesian_points_m(np.array([[10.0, 0]]), plan), [[3.048, 0]])
+
+
+def test_no_points_have_no_cartesian_coordinates() -> None:
+    assert cartesian_points_m(np.empty((0, 2)), parse_crs("EPSG:2154")).shape == (0, 3)
