@@ -174,7 +174,7 @@ def test_labels_without_crs_are_refused(raster: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.shp"
     table = gpd.GeoDataFrame({"class": ["a"]}, geometry=[shapely.box(*ORIGIN_M, 500100, 5200100)])
     table.to_file(path)
-    assert "--labels-crs" in refused(GeodetectError, [raster], [path])
+    assert "labels_crs" in refused(GeodetectError, [raster], [path])
     assert refused(LabelError, [raster], [path], labels_crs="EPSG:32632", check=False)
 
 
