@@ -23,7 +23,7 @@ AP_COLUMNS = (0.5, 0.75)  # IoUs whose average precision always has a column
 def show(
     result: Evaluation, *, errors: Path | None, plots: Path | None, as_json: bool, quiet: bool
 ) -> None:
-    """Show the figures of an evaluation on the output stream.
+    """Show the metrics of an evaluation on the output stream.
 
     Args:
         result: The evaluation.

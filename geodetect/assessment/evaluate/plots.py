@@ -150,7 +150,7 @@ def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) 
         title: Of the diagram.
         axes: Where to draw.
     """
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="As stated")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="Perfect calibration")
     colours = dict(zip(curves, (GREY, BLUE, VERMILLION)[-len(curves) :], strict=True))
     for name, curve in curves.items():
         is_filled = curve.counts > 0
@@ -164,7 +164,7 @@ def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) 
             axes.plot([score, score], [low, high], color=VERMILLION, linewidth=1)
             axes.annotate(f"{count:,}", (score, high), (0, 3), textcoords="offset points",
                           fontsize=7, ha="center", color=GREY)  # fmt: skip
-    finish_axes(axes, title, "Score", "Share of right detections")
+    finish_axes(axes, title, "Score", "Fraction of true positives")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.06))
 
 

@@ -20,7 +20,7 @@ class SizeBin:
 
     Args:
         low_m: Least side of the square with the area of an object's box, in metres.
-        high_m: All are smaller than this.
+        high_m: Upper limit of this side, excluded.
         n_truth: Number of objects.
         tp: Number of objects that a prediction matches.
     """

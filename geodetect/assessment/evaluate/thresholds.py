@@ -21,7 +21,7 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
         curve: Of all predictions.
         rule: ``f1``: the highest F1. ``precision=P``: the highest recall among the thresholds with
             at least this precision. ``recall=R``: the highest precision among those with at least
-            this recall. ``count``: as many predictions as objects, or as near to it as can be.
+            this recall. ``count``: the number of predictions nearest to that of objects.
             Of several equal thresholds the highest.
 
     Returns:

@@ -20,7 +20,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.types import ObjectArray
 
-SAMPLE = 500  # predictions that the grid is chosen by
+SAMPLE = 500  # predictions that decide on the grid
 UPRIGHT = 0.995  # fraction of its bounding box that a square fills when rotated by 0.15 degrees
 
 
@@ -73,7 +73,7 @@ def _is_upright(outlines: ObjectArray, crs: CRS, grid: Grid) -> bool:
     """Return True if the median outline fills its bounding box in the grid."""
     try:
         moved = shapely.transform(reproject(outlines, crs, grid.crs or crs), grid.to_px)
-    except GeoreferenceError:  # the CRS does not reach there
+    except GeoreferenceError:  # outside the area where the CRS is defined
         return False
     bounds = shapely.bounds(moved)
     return bool(np.median(shapely.area(moved) / shapely.area(shapely.box(*bounds.T))) >= UPRIGHT)

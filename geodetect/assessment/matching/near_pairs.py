@@ -18,7 +18,7 @@ def near_pairs(
     Args:
         a: ``float64[N, D]`` points in coordinates where straight lines are distances.
         b: ``float64[M, D]``.
-        distance: The greatest distance, included.
+        distance: Greatest distance of a pair, included.
         parameter: Parameter that holds the distance, for messages.
 
     Returns:

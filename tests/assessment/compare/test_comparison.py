@@ -226,6 +226,25 @@ def test_detections_below_a_score_do_not_count() -> None:
         compare(boxes((0, 0)), boxes((0, 0)), settings=CompareSettings(conf=0.5))
 
 
+def test_the_column_of_scores_can_be_named() -> None:
+    found = boxes((0, 0), (50, 0), score=[0.1, 0.1], quality=[0.4, 0.6])
+    limits = CompareSettings(score_field="Quality", conf=0.5)
+    changes = compare(found, boxes((50, 0)), settings=limits).changes
+    assert changes["score"].tolist() == [0.6]
+    assert "quality" not in changes
+    with pytest.raises(InputError, match=r"no column 'sure', only score, quality.*`score_field`"):
+        compare(found, boxes((0, 0)), settings=CompareSettings(score_field="sure"))
+
+
+def test_the_layers_are_written_with_their_styles(tmp_path: Path) -> None:
+    result = compare(boxes((0, 0)), boxes((50, 0)), parcels=boxes((0, 0), size=30))
+    path = result.write(tmp_path / "changes.gpkg", crs="EPSG:4326")
+    assert len(gpd.read_file(path, layer="changes").to_crs(METRES)) == 2
+    assert len(gpd.read_file(path, layer="parcels")) == 1
+    with pytest.raises(InputError, match="holds one layer"):
+        result.write(tmp_path / "changes.geojson")
+
+
 def test_scores_that_are_texts_of_numbers_count() -> None:
     found = boxes((0, 0), Score=["0.25"])
     assert compare(found, boxes((0, 0))).changes["score"].tolist() == [0.25]

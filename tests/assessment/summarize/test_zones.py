@@ -150,6 +150,16 @@ def test_only_some_classes_are_counted() -> None:
         summarize(found, zones(WEST), settings=SummarizeSettings(classes=("car",)))
 
 
+def test_the_columns_of_scores_and_classes_can_be_named(tmp_path: Path) -> None:
+    found = pools(*THREE, score=[0.1] * 3, quality=[0.4, 0.6, 0.8], use=["a", "a", "b"])
+    limits = SummarizeSettings(score_field="quality", conf=0.5, class_field="use", classes=("a",))
+    result = summarize(found, zones(WEST, EAST), settings=limits)
+    assert result.zones["count"].tolist() == [1, 0]
+    assert result.zones["mean_score"].tolist()[0] == 0.6
+    written = gpd.read_file(result.write(tmp_path / "zones.gpkg"), layer="zones")
+    assert written["count"].tolist() == [1, 0]
+
+
 def test_zones_keep_their_columns() -> None:
     own = zones(WEST, Count=[7], status=["x"], area_km2=[3.0])
     table = summarize(pools(*THREE), own).zones
