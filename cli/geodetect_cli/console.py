@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -31,6 +32,7 @@ FAILURE, USAGE = 1, 2  # exit codes
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 stderr = Console(stderr=True)
+_flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         flags: Options of the running command by the parameters of the library that they set.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    quiet_libraries(flags)
+    _flags.set(flags)
+    quiet_libraries()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -50,9 +53,9 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     except UsageError as error:
         _fail(str(error), code=USAGE)
     except GeodetectError as error:
-        _fail(name_options(str(error), flags))
+        _fail(name_options(str(error)))
     except KeyboardInterrupt as error:
-        _fail(name_options(str(error), flags) or "interrupted; no result was written")
+        _fail(name_options(str(error)) or "interrupted; no result was written")
     except BrokenPipeError:  # the reader of the output has closed it
         _drop_output()
         raise typer.Exit(FAILURE) from None
@@ -61,24 +64,26 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         _fail(str(error))
 
 
-def quiet_libraries(flags: Mapping[str, str]) -> None:
+def quiet_libraries() -> None:
     """Show our own warnings only, one line each; GDAL's are in our error messages already."""
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GeodetectWarning)
     warnings.showwarning = lambda message, *_, **__: print_message(
-        f"Warning: {name_options(str(message), flags)}", style="yellow"
+        f"Warning: {name_options(str(message))}", style="yellow"
     )
 
 
-def name_options(text: str, flags: Mapping[str, str]) -> str:
+def name_options(text: str, flags: Mapping[str, str] | None = None) -> str:
     """Replace parameters of the library in backticks by the options that set them.
 
     Args:
         text: Message or description: "`tile_size` must be positive".
-        flags: Options by parameter; other words in backticks stay as they are.
+        flags: Options by parameter; None: those of the running command. Other words in backticks
+            stay as they are.
     """
+    flags = _flags.get() if flags is None else flags
     return re.sub(r"`([a-z]\w*)`", lambda match: flags.get(match[1], match[0]), text)
 
 

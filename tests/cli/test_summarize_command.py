@@ -61,10 +61,10 @@ def test_zones_are_written_with_their_counts(folder: Path) -> None:
     assert table["count"].tolist() == [2, 1, 3]
     np.testing.assert_allclose(table["area_km2"], [1, 1, 2], rtol=2e-3)
     lines = in_lines(result.stderr)
-    assert "Detections 3" in lines
+    assert "Predictions 3" in lines
     assert "Ground taken as searched everywhere (no --coverage)" in lines
     assert "Objects expected not corrected; see --metrics and --model" in lines
-    assert "Overlaps 2 pairs of zones; 3 detections lie in several and count in each" in lines
+    assert "Overlaps 2 pairs of zones; 3 predictions lie in several and count in each" in lines
 
 
 def metrics(folder: Path) -> Path:
@@ -94,7 +94,7 @@ def test_counts_are_corrected_by_any_source_of_rates(kind: str, folder: Path) ->
     assert (table["corrected_low"] <= 2).all()
     assert (table["corrected_high"] >= table["corrected_count"]).all()
     text = " ".join(result.stderr.split())
-    assert "Detections 2 with a score of at least 0.55" in text
+    assert "Predictions 2 with a score of at least 0.55" in text
     assert "precision 0.800, recall 0.800" in text
 
 

@@ -13,7 +13,7 @@ from geodetect.settings.value_types import Crs, FilePath, FolderPath, Name
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
-from geodetect_cli.tables import run as tables
+from geodetect_cli.tables import prediction as tables
 from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
@@ -103,7 +103,7 @@ def command(
     targets.check()
     if destination is None or files.dry_run:
         plan = estimate(files.rasters, files.model, settings=settings)
-        tables.show_estimate(plan, result.as_json)
+        tables.show_estimate(plan, as_json=result.as_json)
         return
     if files.output is None and not messages.quiet:
         console.print_message(f"Detections are written to {output}")
@@ -116,7 +116,7 @@ def command(
             progress=progress,
             **arguments,
         )
-    tables.show_run(
+    tables.show_summary(
         layer,
         output,
         coverage=targets.coverage_file,

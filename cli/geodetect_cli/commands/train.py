@@ -84,4 +84,4 @@ def command(
     if not is_main_process():
         return
     page = write_training_page(summary.run_dir, model=output, overwrite=True)
-    tables.summarize(summary, page, as_json=result.as_json, quiet=messages.quiet)
+    tables.show_summary(summary, page, as_json=result.as_json, quiet=messages.quiet)

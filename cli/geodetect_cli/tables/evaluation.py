@@ -115,7 +115,7 @@ def _heading(result: Evaluation) -> str:
     overall = result.metrics.overall
     point = overall.at_threshold
     counted = point.true_positives + point.false_positives
-    text = f"{overall.n_truth:,} objects, {overall.n_predicted:,} detections"
+    text = f"{overall.n_truth:,} objects, {overall.n_predicted:,} predictions"
     if counted < overall.n_predicted:
         text += f" ({counted:,} of score {point.score_threshold:g} or more)"
     return text
@@ -132,7 +132,7 @@ def _remarks(result: Evaluation, errors: Path | None, plots: Path | None) -> lis
     if result.metrics.overall.intervals is not None:
         blocks = f"{result.blocks:,} blocks of ground of {result.block_m:.0f} m"
         remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
-    remarks += [("Note", caveat) for caveat in result.caveats]
+    remarks += [("Note", console.name_options(caveat)) for caveat in result.caveats]
     if errors is not None:
         remarks.append(
             ("Layers", f"true_positives, false_positives and false_negatives in {errors}")
@@ -149,7 +149,7 @@ def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
     return (
         f"--conf {picked.score_threshold:g} for {result.settings.pick_threshold}: precision "
         f"{picked.precision:.3f}, recall {picked.recall:.3f}, F1 {picked.f1:.3f}, {counted:,} "
-        f"detections for {objects:,} objects ({_percent(picked.count_error)})"
+        f"predictions for {objects:,} objects ({_percent(picked.count_error)})"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of ``check``."""
+"""Tables that ``check`` prints."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from geodetect.settings import CheckSettings
 from geodetect_cli import console
 
 if TYPE_CHECKING:
-    from geodetect.label_check.registration import ShiftEstimate
     from geodetect.label_check.report import LabelReport
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -21,7 +19,7 @@ MOST_SHIFTS = 8
 
 
 def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool) -> None:
-    """What was found, on the output stream."""
+    """Show the figures and findings of a label check on the output stream."""
     if as_json:
         console.print_json(report.as_dict() | {"output": None if output is None else str(output)})
     if as_json or quiet:
@@ -33,13 +31,12 @@ def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool
             out.print()
             out.print(table)
     out.print()
-    flags = {name: f"--{name.replace('_', '-')}" for name in CheckSettings.model_fields}
     for finding in report.findings:
         head = (f"{finding.severity}: ", COLOURS[finding.severity])
-        text = console.name_options(finding.text, flags)
+        text = console.name_options(finding.text)
         out.print(Text.assemble(head, (f"{finding.topic}: ", "bold"), text))
     if not report.findings:
-        out.print("nothing to complain about")
+        out.print("no findings")
     if output is not None:
         out.print(f"{len(report.problems):,} features with reasons in {output}", highlight=False)
 
@@ -53,42 +50,38 @@ def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
         far = f"{report.far_fraction:.0%} more than {report.far_m:g} m from any label"
         yield "Ground", f"{report.area_km2:,.3g} km², {far}"
     for shift in report.shifts[:MOST_SHIFTS]:
-        yield "Shift", _shift_in_words(shift)
+        prefix = "" if shift.suspected else "none "
+        yield "Shift", f"{prefix}suspected in {shift.labels} labels of {shift.raster}"
     if len(report.shifts) > MOST_SHIFTS:
         yield "Shift", f"and {len(report.shifts) - MOST_SHIFTS} more; see --json"
 
 
-def _shift_in_words(shift: ShiftEstimate) -> str:
-    judged = "suspected" if shift.suspected else "none suspected"
-    return f"{judged} in {shift.labels} labels of {shift.raster}"
-
-
 def size_table(report: LabelReport) -> Table:
-    """Percentiles of the sides of boxes, on the ground and in pixels of the training."""
+    """Return percentiles of the sides of boxes, on the ground and in pixels of the training."""
     sides = ("Width 5 %", "50 %", "95 %", "Length 5 %", "50 %", "95 %")
     table = _table("Sizes of boxes", "Objects", "", *sides)
-    for one in report.sizes:
-        in_m, in_px = ((*one.width_m, *one.length_m), (*one.width_px, *one.length_px))
-        table.add_row(one.name, f"{one.objects:,}", "m", *(f"{side:.3g}" for side in in_m))
+    for sizes in report.sizes:
+        in_m, in_px = (*sizes.width_m, *sizes.length_m), (*sizes.width_px, *sizes.length_px)
+        table.add_row(sizes.name, f"{sizes.objects:,}", "m", *(f"{side:.3g}" for side in in_m))
         table.add_row("", "", "px", *(f"{side:.3g}" for side in in_px))
     return table
 
 
 def recall_table(report: LabelReport) -> Table:
-    """Best-possible recall and mean best IoU by size, of default and of fitted anchors."""
+    """Return the maximum recall and mean best IoU by size, of default and fitted anchors."""
     table = _table("Objects anchors can find", "Objects", "Default", "IoU", "Fitted", "IoU")
-    for one, fitted in zip(report.recall, report.fitted_recall, strict=True):
-        is_all = one is report.recall[-1]
-        high = "" if one.high_px == float("inf") else f" to {one.high_px:g}"
-        name = (
-            "all" if is_all else f"{one.low_px:g}{high} px" if high else f"over {one.low_px:g} px"
-        )
-        shares = [
+    for default, fitted in zip(report.recall, report.fitted_recall, strict=True):
+        name = f"{default.low_px:g} to {default.high_px:g} px"
+        if default.high_px == float("inf"):
+            name = f"over {default.low_px:g} px"
+        if default is report.recall[-1]:
+            name = "all"
+        cells = [
             text
-            for bin_ in (one, fitted)
-            for text in (f"{bin_.recall:.1%}", f"{bin_.mean_iou:.2f}")
+            for size_bin in (default, fitted)
+            for text in (f"{size_bin.recall:.1%}", f"{size_bin.mean_iou:.2f}")
         ]
-        table.add_row(name, f"{one.objects:,}", *shares)
+        table.add_row(name, f"{default.objects:,}", *cells)
     return table
 
 

@@ -119,7 +119,7 @@ def _table(completed: int, total: int, values: dict[str, str]) -> Group:
     return Group(bar, table)
 
 
-def summarize(
+def show_summary(
     summary: TrainingSummary, page: Path | None = None, *, as_json: bool, quiet: bool
 ) -> None:
     """Show the summary of a training.

@@ -27,7 +27,7 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
     rows = [
         ("Zones", f"{len(result.zones):,}, {result.zones['area_km2'].sum():,.3f} km²"),
         ("Ground", _ground(result)),
-        ("Detections", f"{result.n_predictions:,}{least}"),
+        ("Predictions", f"{result.n_predictions:,}{least}"),
         ("In a zone", f"{result.in_zones:,}"),
     ]
     if result.corrected is not None and result.rates is not None:
@@ -42,8 +42,8 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
         rows.append(("Objects expected", "not corrected; see --metrics and --model"))
     if result.overlapping_pairs:
         text = (
-            f"{result.overlapping_pairs:,} pairs of zones; {result.in_several:,} detections lie in "
-            f"several and count in each"
+            f"{result.overlapping_pairs:,} pairs of zones; {result.in_several:,} predictions lie "
+            f"in several and count in each"
         )
         rows.append(("Overlaps", text))
     rows.append(("Written to", str(target)))

@@ -1,4 +1,4 @@
-"""Tables at the end of a command, and the same as JSON."""
+"""Summary and plan that ``predict`` prints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from geodetect.detection.estimate import Estimate
 
 
-def show_run(
+def show_summary(
     layer: DetectionLayer,
     output: str,
     *,
@@ -26,7 +26,7 @@ def show_run(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Show the detections of ``predict`` in figures, and their files.
+    """Show the number of detections, and their files.
 
     Args:
         layer: The detections.
@@ -74,11 +74,10 @@ def show_run(
     console.show_table("", rows)
 
 
-def show_estimate(estimate: Estimate, as_json: bool) -> None:
-    """The plan of ``predict --dry-run``."""
-    values = estimate.as_dict()
+def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
+    """Show the plan of a run."""
     if as_json:
-        console.print_json(values)
+        console.print_json(estimate.as_dict())
         return
     rows = [
         ("Rasters", f"{len(estimate.rasters):,}"),
@@ -88,5 +87,5 @@ def show_estimate(estimate: Estimate, as_json: bool) -> None:
         ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
         ("Runs on", estimate.runs_on),
     ]
-    rows += [(Path(one.path).name, one.in_words()) for one in estimate.rasters[:20]]
+    rows += [(Path(raster.path).name, raster.in_words()) for raster in estimate.rasters[:20]]
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
