@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, model_validator
 
 
 class NetworkConfig(BaseModel):
     """Architecture of a RetinaNet.
 
     Args:
-        backbone: Network whose first stages are the backbone: a ResNet of torchvision, or
-            ``timm:`` and the name of a network of timm.
-        trunk_stages: Number of stages of the backbone, 2..4; the last one has stride 8, 16 or 32.
+        backbone: Backbone network: a ResNet of torchvision, or ``timm:`` and the name of a network
+            of timm.
+        trunk_stages: Number of its stages in use, 2..4; the last one has stride 8, 16 or 32.
         fpn_channels: Channels of the feature pyramid and the heads.
         strides: Strides of the pyramid levels, in pixels, each twice the previous one.
         head_convs: 3x3 convolutions in each of the two heads before the output.

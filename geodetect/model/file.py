@@ -141,8 +141,8 @@ def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
         "sha256": _checksum(text, arrays),
     }
     try:
-        with write_atomically(target, overwrite=True) as path:
-            path.write_bytes(save(arrays, metadata=header))
+        with write_atomically(target, overwrite=True) as temporary:
+            temporary.write_bytes(save(arrays, metadata=header))
     except OutputError:
         raise
     except (OSError, SafetensorError) as error:

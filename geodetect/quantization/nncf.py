@@ -13,7 +13,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry
 from geodetect.model.runtimes.inputs import exported_inputs
-from geodetect.model.runtimes.openvino import import_openvino, load_network, no_telemetry, serialize
+from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, read_network, serialize
 from geodetect.types import BoolArray, UInt8Array
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def quantize_network(
         samples, lambda sample: tuple(exported_inputs(card, *read(sample)).values())
     )
     with _silence():
-        network = load_network(import_openvino().Core(), card, weights)
+        network = read_network(import_openvino().Core(), card, weights)
         quantized = nncf.quantize(
             network,
             inputs,

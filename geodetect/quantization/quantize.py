@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -48,21 +48,6 @@ class SampledTile:
         """Read pixels ``uint8[C, H, W]`` and their validity ``bool[H, W]``."""
         pixels = self.plan.raster.read(self.tile, self.plan.grid)
         return pixels.values, pixels.valid
-
-
-@dataclass(frozen=True)
-class Int8Accuracy:
-    """Agreement of the int8-quantized network with the full-precision one, see ``Int8Record``.
-
-    Args:
-        objects: Detections of the full-precision network, the ground truth of the comparison.
-        ap50: Average precision of the int8-quantized network at an IoU of 0.5.
-        ap75: The same at an IoU of 0.75.
-    """
-
-    objects: int
-    ap50: float
-    ap75: float
 
 
 def quantize(
@@ -125,19 +110,20 @@ def quantize(
 
         network = quantize_network(card, parameters, calibration, read=read)
         weights = add_int8_network(card, parameters, network)
-        accuracy = measure_accuracy(card, weights, check, advance=advance)
-    if accuracy.ap50 < settings.least_ap:
+        objects, ap50, ap75 = compare_networks(card, weights, check, advance=advance)
+    if ap50 < settings.least_ap:
         raise InputError(
             f"model {card.name}: int8-quantized, its average precision against the full network is "
-            f"only {accuracy.ap50:.3f} ({accuracy.objects:,} objects), expected at least "
-            f"{settings.least_ap:g}; calibrate on other `rasters` or more `tiles`, or accept it "
-            f"with a lower `least_ap`"
+            f"only {ap50:.3f} ({objects:,} objects), expected at least {settings.least_ap:g}; "
+            f"calibrate on other `rasters` or more `tiles`, or accept it with a lower `least_ap`"
         )
     record = Int8Record(
         calibration_tiles=len(calibration),
         checked_tiles=len(check),
+        objects=objects,
+        ap50=ap50,
+        ap75=ap75,
         made_with=library_versions(),
-        **asdict(accuracy),
     )
     card = card.model_copy(update={"int8": record})
     write_model_file(target, card, weights)
@@ -175,20 +161,23 @@ def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[
     return samples
 
 
-def measure_accuracy(
+def compare_networks(
     card: ModelCard,
     weights: Weights,
     tiles: Sequence[SampledTile],
     *,
     advance: Callable[[], None],
-) -> Int8Accuracy:
-    """Compare the detections of both networks on tiles.
+) -> tuple[int, float, float]:
+    """Match the detections of the int8-quantized network with the full-precision network's.
 
     Args:
         card: The model's card.
         weights: All arrays of its file.
         tiles: The tiles.
         advance: Called after every tile.
+
+    Returns:
+        ``objects``, ``ap50`` and ``ap75`` of the card's ``Int8Record``.
 
     Raises:
         InputError: The full-precision network detects nothing.
@@ -225,4 +214,4 @@ def measure_accuracy(
         np.concatenate(boxes), np.concatenate(scores), np.concatenate(truth), ious=IOUS
     )
     ap50, ap75 = map(average_precision, matches)
-    return Int8Accuracy(objects, round(ap50, 4), round(ap75, 4))
+    return objects, round(ap50, 4), round(ap75, 4)

@@ -76,13 +76,20 @@ def convert(
     check_target(target, overwrite=overwrite)
     checkpoint = read_checkpoint(source)
     retinanet = TorchvisionRetinaNet.from_state_dict(checkpoint.tensors, source)
-    defaults = _program_defaults(retinanet, checkpoint.values)
-    names, outputs = _class_outputs(retinanet, settings.classes or _class_names(checkpoint.values))
+    # DeepForest's checkpoints: Lightning's hyper_parameters hold its settings since version 2, and
+    # held the class numbers by name in its first versions
+    stored = _as_mapping(checkpoint.values.get("hyper_parameters"))
+    config = _as_mapping(stored.get("config"))
+    labels = _as_mapping(checkpoint.values.get("label_dict")) or _as_mapping(
+        stored.get("label_dict")
+    )
+    defaults = _program_defaults(retinanet, config, labels)
+    names, outputs = _class_outputs(retinanet, settings.classes or _class_names(labels))
     norm_eps = settings.norm_eps
     if norm_eps is None:
-        norm_eps = _default_norm_eps(retinanet, checkpoint.values)
-    config = retinanet.architecture(norm_eps=norm_eps, anchor_sizes=settings.anchor_sizes)
-    parameters = retinanet.convert_parameters(config, outputs)
+        norm_eps = _default_norm_eps(retinanet, config)
+    network = retinanet.architecture(norm_eps=norm_eps, anchor_sizes=settings.anchor_sizes)
+    parameters = retinanet.convert_parameters(network, outputs)
     tile_px = settings.tile_size or defaults.tile_px
     kind = f"{defaults.program} RetinaNet"
     if defaults is TORCHVISION:
@@ -96,7 +103,7 @@ def convert(
         input_scale=1.0 if settings.no_resize else settings.resize / tile_px,
         conf=defaults.conf,
         iou=defaults.iou,
-        network=config,
+        network=network,
         training=_training_record(source, kind),
     )
     write_model_file(target, card, {key: value.numpy() for key, value in parameters.items()})
@@ -104,16 +111,14 @@ def convert(
 
 
 def _program_defaults(
-    retinanet: TorchvisionRetinaNet, values: Mapping[str, Any]
+    retinanet: TorchvisionRetinaNet, config: Mapping[str, Any], labels: Mapping[str, Any]
 ) -> ProgramDefaults:
     """Return the defaults of the program that wrote a checkpoint.
 
     DeepForest numbers classes from 0 and has no background; torchvision has two outputs or more.
     """
-    is_deepforest = retinanet.version == 1 and (_label_dict(values) or retinanet.outputs == 1)
-    if not is_deepforest:
+    if retinanet.version != 1 or not (labels or retinanet.outputs == 1):
         return TORCHVISION
-    config = _deepforest_config(values)
     side, conf, iou = (config.get(key) for key in ("patch_size", "score_thresh", "nms_thresh"))
     return ProgramDefaults(
         DEEPFOREST.program,
@@ -121,17 +126,6 @@ def _program_defaults(
         conf=conf if _is_fraction(conf) else DEEPFOREST.conf,
         iou=iou if _is_fraction(iou) else DEEPFOREST.iou,
     )
-
-
-def _deepforest_config(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings that DeepForest stores in its Lightning checkpoints since version 2."""
-    return _as_mapping(_as_mapping(values.get("hyper_parameters")).get("config"))
-
-
-def _label_dict(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return DeepForest's class numbers by name; its first versions stored them with settings."""
-    settings = _as_mapping(values.get("hyper_parameters"))
-    return _as_mapping(values.get("label_dict")) or _as_mapping(settings.get("label_dict"))
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:
@@ -142,9 +136,8 @@ def _is_fraction(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and 0 < value <= 1
 
 
-def _class_names(values: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return DeepForest's class names in the order of their numbers, if all are numbered."""
-    labels = _label_dict(values)
+def _class_names(labels: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return class names in the order of their numbers; None if numbers are missing."""
     numbers = list(labels.values())
     if not all(number in numbers for number in range(len(labels))):
         return None
@@ -172,13 +165,13 @@ def _class_outputs(
     )
 
 
-def _default_norm_eps(retinanet: TorchvisionRetinaNet, values: Mapping[str, Any]) -> float:
+def _default_norm_eps(retinanet: TorchvisionRetinaNet, config: Mapping[str, Any]) -> float:
     """Return the constant of the batch norms that the program uses; no file of weights states it.
 
     torchvision sets 0 for its COCO weights of version 1 (``overwrite_eps``), and so does
     DeepForest where a model was started from these (``model.name`` is null).
     """
-    model = _deepforest_config(values).get("model")
+    model = config.get("model")
     started_from_coco = isinstance(model, Mapping) and model.get("name", "") is None
     is_coco = retinanet.outputs == COCO_OUTPUTS and retinanet.has_frozen_norms
     has_coco_eps = retinanet.version == 1 and (started_from_coco or is_coco)

@@ -55,7 +55,6 @@ class TorchvisionRetinaNet:
     Args:
         source: Its file, for error messages.
         tensors: Parameters and buffers by torchvision's names.
-        prefix: Prefix of these names in the file.
         version: Version of torchvision's architecture: 1, or 2 with group norm.
         outputs: Outputs of the classification head for each anchor.
         has_frozen_norms: True if its batch norms have no count of batches, as frozen ones.
@@ -63,7 +62,6 @@ class TorchvisionRetinaNet:
 
     source: Path
     tensors: Mapping[str, Tensor]
-    prefix: str
     version: int
     outputs: int
     has_frozen_norms: bool
@@ -99,7 +97,6 @@ class TorchvisionRetinaNet:
         return cls(
             source=source,
             tensors=state,
-            prefix=prefix,
             version=2 if GROUP_NORM in state else 1,
             outputs=len(state[LOGITS]) // anchors,
             has_frozen_norms=BATCH_COUNT not in state,
@@ -148,6 +145,7 @@ class TorchvisionRetinaNet:
             for key, value in self.tensors.items()
             if not key.endswith("num_batches_tracked")
         }
+        ratios = len(config.anchor_ratios)
         for kind in ("weight", "bias"):
             for head, count, selection in (
                 ("classification", self.outputs, outputs),
@@ -155,8 +153,24 @@ class TorchvisionRetinaNet:
             ):
                 key = f"{head}.output.{kind}"
                 if key in state and len(state[key]) == ANCHORS_PER_CELL * count:
-                    state[key] = _reorder_outputs(state[key], len(config.anchor_ratios), selection)
-        self._check_parameters(state, config, len(outputs))
+                    # torchvision's anchors are by ratio, then size; ours by size, then ratio
+                    shape = (ratios, ANCHORS_PER_CELL // ratios, count, *state[key].shape[1:])
+                    by_anchor = state[key].reshape(shape).transpose(0, 1)[:, :, list(selection)]
+                    state[key] = by_anchor.flatten(0, 2).contiguous()
+        with torch.device("meta"):  # names and shapes only
+            expected = RetinaNet(config, len(outputs)).state_dict()
+        shapes, expected_shapes = (
+            {(key, value.shape) for key, value in tensors.items()} for tensors in (state, expected)
+        )
+        wrong = sorted({key for key, _ in shapes ^ expected_shapes})
+        if wrong:
+            raise ModelFileError(
+                f"{self.source}: its parameters are not those of a {config.backbone} RetinaNet of "
+                f"torchvision; {len(wrong)} are missing, too many or of another shape, first "
+                f"{wrong[0]}"
+            )
+        if not all(value.isfinite().all() for value in state.values()):
+            raise ModelFileError(f"{self.source}: some of its weights are not finite numbers")
         return state
 
     def _backbone(self) -> str:
@@ -173,24 +187,6 @@ class TorchvisionRetinaNet:
             )
         return BACKBONES[blocks, convs]
 
-    def _check_parameters(
-        self, state: Mapping[str, Tensor], config: NetworkConfig, classes: int
-    ) -> None:
-        with torch.device("meta"):  # names and shapes only
-            expected = RetinaNet(config, classes).state_dict()
-        shapes, expected_shapes = (
-            {(key, value.shape) for key, value in tensors.items()} for tensors in (state, expected)
-        )
-        wrong = sorted({key for key, _ in shapes ^ expected_shapes})
-        if wrong:
-            raise ModelFileError(
-                f"{self.source}: its parameters are not those of a {config.backbone} RetinaNet of "
-                f"torchvision; {len(wrong)} are missing, too many or of another shape, first "
-                f"{wrong[0]}"
-            )
-        if not all(value.isfinite().all() for value in state.values()):
-            raise ModelFileError(f"{self.source}: some of its weights are not finite numbers")
-
 
 def _rename(key: str, version: int) -> str:
     """Return geodetect's name of a parameter of torchvision."""
@@ -202,9 +198,3 @@ def _rename(key: str, version: int) -> str:
         if re.fullmatch(pattern, key):
             return re.sub(pattern, replacement, key)
     return key
-
-
-def _reorder_outputs(values: Tensor, ratios: int, outputs: Sequence[int]) -> Tensor:
-    """Order output channels by anchor size, then ratio; torchvision's are by ratio, then size."""
-    by_anchor = values.reshape(ratios, ANCHORS_PER_CELL // ratios, -1, *values.shape[1:])
-    return by_anchor.transpose(0, 1)[:, :, list(outputs)].flatten(0, 2).contiguous()

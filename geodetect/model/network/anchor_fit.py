@@ -134,7 +134,10 @@ def fit_anchors(
     """
     if not len(sizes_px):
         return start
-    objects = _zoom(_subsample(sizes_px), zoom_range)
+    objects = _subsample(sizes_px)
+    low, high = np.log(zoom_range)
+    fractions = np.arange(len(objects)) * 0.6180339887 % 1  # golden ratio: even for any count
+    objects = objects * np.exp(low + (high - low) * fractions)[:, None]
     search = _CoordinateAscent(np.concatenate([objects, objects[:, ::-1]]), start)
     for step in STEPS:
         while search.improve(step):
@@ -251,10 +254,3 @@ def _subsample(sizes_px: FloatArray) -> FloatArray:
         return sizes_px
     order = np.argsort(sizes_px.prod(axis=1), kind="stable")
     return sizes_px[order[np.linspace(0, len(order) - 1, MAX_OBJECTS).astype(int)]]
-
-
-def _zoom(sizes_px: FloatArray, zoom_range: tuple[float, float]) -> FloatArray:
-    """Scale each object by a factor of the range; factors are spread evenly by their logarithm."""
-    low, high = np.log(zoom_range)
-    fractions = np.arange(len(sizes_px)) * 0.6180339887 % 1  # golden ratio: even for any count
-    return np.asarray(sizes_px * np.exp(low + (high - low) * fractions)[:, None])

@@ -22,8 +22,6 @@ TIMM_ERRORS = (RuntimeError, AssertionError, ValueError, TypeError, LookupError,
 EXAMPLES = "timm:convnext_tiny or timm:resnet50d"
 _CARD_DEFAULTS = {name: ModelCard.model_fields[name].default for name in ("mean", "std")}
 
-Size = tuple[int, int]
-
 
 class TimmBackbone(nn.Module):
     """The stages of a network of timm up to the coarsest stride, with one feature per stride.

@@ -67,15 +67,19 @@ class OpenVinoRuntime:
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
         is_int8 = self.precision == "int8"
         self._float_precision = available[0] if is_int8 else self.precision
-        load = load_int8_network if is_int8 else load_network
+        read = read_int8_network if is_int8 else read_network
         self._compiled = core.compile_model(
-            load(core, card, weights), DEVICE, _compile_options(self._float_precision)
+            read(core, card, weights), DEVICE, _compile_options(self._float_precision)
         )
         self.streams = int(self._compiled.get_property("NUM_STREAMS"))
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._requests.put(self._compiled.create_infer_request())
-        self._run_first_image()
+        # The first call sets up OpenVINO's use of numpy. If two threads made it at once, one would
+        # hold the interpreter lock and wait for the set-up, the other the reverse: so run a tiny
+        # image before there are threads.
+        side = card.network.strides[-1] if card.network else 1
+        self._run(np.zeros((len(card.mean), side, side), np.uint8), np.ones((side, side), np.bool_))
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
 
     @property
@@ -101,17 +105,6 @@ class OpenVinoRuntime:
         logits, deltas = zip(*run_all(self._run, pixels, valid), strict=True)
         return np.stack(logits), np.stack(deltas), padded_size(self.card, *pixels.shape[2:])
 
-    def _run_first_image(self) -> None:
-        """Run a tiny image while there is only one thread, to prevent a deadlock.
-
-        OpenVINO's Python module sets up its use of numpy when it is first called. If two threads
-        make that first call at once, one holds the interpreter lock and waits for the set-up, the
-        other holds the set-up and waits for the interpreter lock.
-        """
-        side = self.card.network.strides[-1] if self.card.network else 1
-        bands = len(self.card.mean)
-        self._run(np.zeros((bands, side, side), np.uint8), np.ones((side, side), np.bool_))
-
     def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
         """Return logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
         request = self._requests.get()
@@ -136,7 +129,7 @@ def _compile_options(precision: str) -> dict[str, Any]:
     return options
 
 
-def load_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
     """Return the network of a model in OpenVINO's representation, converted or from the cache.
 
     Raises:
@@ -148,7 +141,7 @@ def load_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
     return core.read_model(model=entry["model"], weights=entry["weights"])
 
 
-def load_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
+def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
     """Return the int8-quantized network of a model file.
 
     Raises:
