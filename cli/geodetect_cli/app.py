@@ -9,23 +9,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from geodetect.version import __version__
+from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
 
-COMMANDS = {  # first lines of their help, so that no command is imported to list them
-    "predict": "Detect objects in rasters and write them as a map layer.",
-    "train": "Train a model on labelled rasters.",
-    "check": "Check labels and rasters before a training.",
-    "evaluate": "Measure the accuracy of predictions, or of a model.",
-    "compare": "List objects that are new, confirmed, moved or missing.",
-    "summarize": "Count predictions by zone, corrected for known errors.",
-    "report": "Show predictions on their imagery in a page that works offline.",
-    "preview": "Draw a raster with its predictions, or thumbnails of some of them.",
-    "convert": "Convert weights of torchvision or DeepForest to a model file.",
-    "quantize": "Add an int8-quantized network to a model.",
-    "info": "Show the properties of a raster or a model.",
-    "models": "List the built-in models.",
-    "tile": "Cut rasters and labels into chips for training elsewhere.",
-}
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,

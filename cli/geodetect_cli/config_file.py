@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from geodetect_cli.commands import COMMANDS
 from geodetect_cli.usage_error import UsageError
 
 
@@ -30,16 +31,13 @@ class ConfigFile:
     values: Mapping[str, Any]
 
     @classmethod
-    def read(
-        cls, path: Path, command: str, *, keys: Collection[str], commands: Collection[str]
-    ) -> ConfigFile:
+    def read(cls, path: Path, command: str, *, keys: Collection[str]) -> ConfigFile:
         """Read a file and check its keys.
 
         Args:
             path: The file.
-            command: Name of the running command.
+            command: Name of the running command; tables of other commands are skipped.
             keys: Keys that the command has.
-            commands: Names of all commands; tables of the others are skipped.
 
         Raises:
             UsageError: The file cannot be read, is not TOML, or has an unknown key.
@@ -52,7 +50,11 @@ class ConfigFile:
             raise UsageError(f"{path} cannot be read ({reason})") from None
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is not TOML: {error}") from None
-        values = {key: value for key, value in content.items() if key not in commands}
+        values = {
+            key: value
+            for key, value in content.items()
+            if not (key in COMMANDS and isinstance(value, dict))  # a setting is called check, too
+        }
         values |= _table(text, command)
         file = cls(path, command, text, values)
         for key in values:

@@ -64,20 +64,22 @@ class Option:
 
     @property
     def is_switch(self) -> bool:
-        """True for a Boolean."""
+        """True for an option without a value."""
         return self.field.annotation is bool
 
-    def description(self, flags: Mapping[str, str]) -> str:
-        """Return the description of the field, in which other fields are options."""
-        return name_options(self.field.description or "", flags)
+    def text(self, value: Any) -> str:
+        """Return the option with a value, as on the command line."""
+        if self.is_switch:
+            return self.flag if value else f"--no-{self.flag[2:]}"
+        return f"{self.flag} {' '.join(value) if isinstance(value, list) else value}"
 
     def parameter(self, flags: Mapping[str, str]) -> inspect.Parameter:
         """Return the parameter that Typer makes an option of.
 
-        It has no default, so that what the user states can be told from the rest, and no type, so
-        that options and settings files are read by one set of rules: those of the field.
+        It has no default, so that options on the command line can be told from defaults, and no
+        type: texts and settings files are converted in one place, by the field.
         """
-        text = self.description(flags)
+        text = name_options(self.field.description or "", flags)
         if self.details:
             text += f"  [{'; '.join(self.details)}]"
         if self.form.positional:

@@ -6,7 +6,7 @@ import inspect
 import tomllib
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,8 @@ from geodetect.settings import PredictSettings, TrainSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import to_toml
 from geodetect_cli import console
-from geodetect_cli.app import COMMANDS, app, load_command
+from geodetect_cli.app import app, load_command
+from geodetect_cli.commands import COMMANDS
 
 CLASSES = [
     value
@@ -47,8 +48,9 @@ def test_settings_are_none_by_default_or_never(settings: type[Settings]) -> None
 def test_every_option_of_every_command_comes_from_a_field(command: str) -> None:
     from importlib import import_module
 
-    function = import_module(f"geodetect_cli.commands.{command}").command
-    fields = {name for group in function.groups for name in group.model_fields}
+    function = inspect.unwrap(import_module(f"geodetect_cli.commands.{command}").command)
+    groups = [group for name, group in get_type_hints(function).items() if name != "return"]
+    fields = {name for group in groups for name in group.model_fields}
     assert {parameter.name for parameter in load_command(command).params} == fields
 
 
@@ -117,6 +119,26 @@ def test_options_win_over_the_file_and_verbose_says_so(settings_of: Any) -> None
     assert "--conf 0.7 replaces conf = 0.5 of run.toml\n" in messages
     _, messages = settings_of("conf = 0.5\n", "--conf", "0.7")
     assert "replaces" not in messages
+
+
+def test_a_setting_may_be_called_as_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodetect.training import train as training
+
+    settings: list[TrainSettings] = []
+
+    def stop(*_: object, **arguments: Any) -> None:
+        settings.append(arguments["settings"])
+        raise InputError("stopped")
+
+    monkeypatch.setattr(training, "train", stop)
+    file = tmp_path / "run.toml"
+    for text in ("check = false", "[check]\nshift = false\n[train]\ncheck = false"):
+        file.write_text(text)
+        command = ["train", "--rasters", "a.tif", "--labels", "b.gpkg", "--config", str(file)]
+        assert runner.invoke(app, [*command, "-q"]).exit_code == 1
+        assert settings.pop() == TrainSettings(check=False)
 
 
 def test_required_arguments_and_outputs_may_be_in_the_file(tmp_path: Path) -> None:

@@ -1,1 +1,17 @@
-"""The commands, one file each."""
+"""The commands, one module each."""
+
+COMMANDS = {  # first line of the help of each, so that none is imported to list them all
+    "predict": "Detect objects in rasters and write them as a map layer.",
+    "train": "Train a model on labelled rasters.",
+    "check": "Check labels and rasters before a training.",
+    "evaluate": "Measure the accuracy of predictions, or of a model.",
+    "compare": "List objects that are new, confirmed, moved or missing.",
+    "summarize": "Count predictions by zone, corrected for known errors.",
+    "report": "Show predictions on their imagery in a page that works offline.",
+    "preview": "Draw a raster with its predictions, or thumbnails of some of them.",
+    "convert": "Convert weights of torchvision or DeepForest to a model file.",
+    "quantize": "Add an int8-quantized network to a model.",
+    "info": "Show the properties of a raster or a model.",
+    "models": "List the built-in models.",
+    "tile": "Cut rasters and labels into chips for training elsewhere.",
+}
