@@ -1,4 +1,4 @@
-"""What was found: compact columns, made into tables as a whole or chunk by chunk."""
+"""Detections of a run: compact columns, made into a table completely or chunk by chunk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ METRE_DECIMALS = 2  # a centimetre: finer than any pixel the boxes come from
 
 @dataclass(frozen=True)
 class RasterDetections:
-    """Objects on one raster, some 60 bytes each.
+    """Detections of one raster, some 60 bytes each.
 
     Args:
         detections: Boxes in pixel edges of ``grid``, in the order of the table.
@@ -63,7 +63,7 @@ class RasterDetections:
     def from_detections(
         cls, detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
     ) -> RasterDetections:
-        """Put detections in order and measure them.
+        """Sort detections and measure them.
 
         Raises:
             InputError: A label has no name in ``classes``.
@@ -74,14 +74,14 @@ class RasterDetections:
                 f"labels {labels.min()} to {labels.max()} found, but the model names only "
                 f"{len(classes)} classes: {', '.join(classes)}"
             )
-        found = detections[canonical_order(detections)]
-        sizes = np.empty((len(found), 3))
-        for rows in row_slices(len(found)):
-            rings = grid.boxes_to_map(found.boxes[rows])
+        ordered = detections[canonical_order(detections)]
+        sizes = np.empty((len(ordered), 3))
+        for rows in row_slices(len(ordered)):
+            rings = grid.boxes_to_map(ordered.boxes[rows])
             width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
             sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
         np.round(sizes, METRE_DECIMALS, out=sizes)
-        return cls(found, sizes, grid, tuple(classes), raster)
+        return cls(ordered, sizes, grid, tuple(classes), raster)
 
     @property
     def crs(self) -> CRS | None:
@@ -92,10 +92,10 @@ class RasterDetections:
         return len(self.detections)
 
     def table(self, rows: slice = slice(None), *, first_id: int = 1) -> gpd.GeoDataFrame:
-        """The detection table of some of the objects.
+        """Return the detection table of some of the objects.
 
         Args:
-            rows: Which.
+            rows: Rows of ``detections``.
             first_id: ``id`` of the first object of the raster.
 
         Returns:
@@ -111,29 +111,30 @@ class RasterDetections:
             - ``geometry``: closed counter-clockwise polygon in the raster's CRS (its horizontal
               part), or in the raster's own coordinates without one
         """
-        found, sizes = self.detections[rows], self.sizes[rows]
+        detections, sizes = self.detections[rows], self.sizes[rows]
         columns = {
             "id": np.arange(*rows.indices(len(self))) + first_id,
-            "class": np.array([*self.classes, ""], dtype=object)[found.labels],
-            "score": np.round(found.scores.astype(np.float64), SCORE_DECIMALS),
+            "class": np.array([*self.classes, ""], dtype=object)[detections.labels],
+            "score": np.round(detections.scores.astype(np.float64), SCORE_DECIMALS),
             "area_m2": sizes[:, 0],
             "width_m": sizes[:, 1],
             "length_m": sizes[:, 2],
-            "truncated": found.truncated,
-            "raster": np.full(len(found), self.raster, dtype=object),
+            "truncated": detections.truncated,
+            "raster": np.full(len(detections), self.raster, dtype=object),
         }
-        return _table(columns, shapely.polygons(self.grid.boxes_to_map(found.boxes)), self.crs)
+        polygons = shapely.polygons(self.grid.boxes_to_map(detections.boxes))
+        return _table(columns, polygons, self.crs)
 
 
 @dataclass(frozen=True)
 class DetectionLayer:
-    """Objects on any number of rasters, as one layer.
+    """Detections of any number of rasters, as one layer.
 
-    ``geodetect.write`` takes them in place of a table, and then never holds more than a few
-    thousand rows of it.
+    ``geodetect.write`` takes it in place of a table, and then never holds more than a few thousand
+    rows.
 
     Args:
-        rasters: The objects of each raster.
+        rasters: Detections of each raster.
         crs: CRS of the layer; None: that of the first raster.
         summary: Summary of the run.
         coverage: Searched and skipped ground of each raster of the run.
@@ -148,7 +149,7 @@ class DetectionLayer:
     coverage: tuple[RasterCoverage, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({one.crs is None for one in self.rasters}) > 1:
+        if len({raster.crs is None for raster in self.rasters}) > 1:
             raise GeoreferenceError(
                 "some rasters have a CRS and others have none, so they share no map; "
                 "set `src_crs`, or run them separately"
@@ -159,85 +160,85 @@ class DetectionLayer:
 
     @property
     def by_class(self) -> dict[str, int]:
-        """How many objects of each class there are, the most first."""
+        """Number of objects by class, the largest first."""
         counts: Counter[str] = Counter()
-        for one in self.rasters:
-            labels, numbers = np.unique(one.detections.labels, return_counts=True)
+        for raster in self.rasters:
+            labels, numbers = np.unique(raster.detections.labels, return_counts=True)
             for label, number in zip(labels, numbers, strict=True):
-                counts[one.classes[label]] += int(number)
+                counts[raster.classes[label]] += int(number)
         return dict(counts.most_common())
 
     @property
     def by_raster(self) -> dict[str, int]:
-        """How many objects each raster holds, the most first."""
+        """Number of objects by raster, the largest first; without rasters that hold none."""
         counts: Counter[str] = Counter()
-        for one in self.rasters:
-            counts[one.raster] += len(one)
+        for raster in self.rasters:
+            counts[raster.raster] += len(raster)
         return {name: count for name, count in counts.most_common() if count}
 
     @property
     def truncated(self) -> int:
-        """How many objects are cut by the edge of the imagery."""
-        return sum(int(one.detections.truncated.sum()) for one in self.rasters)
+        """Number of objects that the edge of the imagery cuts."""
+        return sum(int(raster.detections.truncated.sum()) for raster in self.rasters)
 
     @property
     def area_m2(self) -> float:
-        """Area of all boxes on the ground, those of unknown size left out."""
-        return float(sum(np.nansum(one.sizes[:, 0]) for one in self.rasters))
+        """Area of all boxes on the ground, without those of unknown size."""
+        return float(sum(np.nansum(raster.sizes[:, 0]) for raster in self.rasters))
 
     def __len__(self) -> int:
         return sum(map(len, self.rasters))
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """The detection table in chunks; without objects one that is empty."""
+        """Yield the detection table in chunks; without objects one that is empty."""
         first_id = 1
         if not len(self):
             yield empty_table(self.crs)
-        for one in self.rasters:
-            for rows in row_slices(len(one)):
-                piece = one.table(rows, first_id=first_id)
-                yield piece if self.crs is None else _moved(piece, self.crs)
-            first_id += len(one)
+        for raster in self.rasters:
+            for rows in row_slices(len(raster)):
+                chunk = raster.table(rows, first_id=first_id)
+                yield chunk if self.crs is None else _reproject_table(chunk, self.crs)
+            first_id += len(raster)
 
     def check(self) -> None:
-        """Raise now what making the table would raise.
+        """Raise now what ``table`` would raise.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
         """
-        for one in self.rasters:
-            if self.crs and one.crs and not same_crs(one.crs, self.crs):
-                for rows in row_slices(len(one)):
-                    _moved(one.table(rows), self.crs)
+        for raster in self.rasters:
+            if self.crs and raster.crs and not same_crs(raster.crs, self.crs):
+                for rows in row_slices(len(raster)):
+                    _reproject_table(raster.table(rows), self.crs)
 
     def table(self) -> gpd.GeoDataFrame:
-        """The detection table of all objects, see ``RasterDetections.table``.
+        """Return the detection table of all objects, see ``RasterDetections.table``.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
         """
-        pieces = list(self.chunks())
+        chunks = list(self.chunks())
         columns = {
-            name: np.concatenate([piece[name].to_numpy() for piece in pieces]) for name in DTYPES
+            name: np.concatenate([chunk[name].to_numpy() for chunk in chunks]) for name in DTYPES
         }
-        geometry = np.concatenate([np.asarray(piece.geometry.array) for piece in pieces])
+        geometry = np.concatenate([np.asarray(chunk.geometry.array) for chunk in chunks])
         return _table(columns, geometry, self.crs)
 
 
 def canonical_order(detections: Detections) -> IntArray:
-    """Row numbers ``int64[N]``: top to bottom, left to right, ties broken by all the rest."""
+    """Return the row numbers from top to bottom and left to right, ties broken by the rest."""
     x1, y1, x2, y2 = detections.boxes.T
     rest = (detections.truncated, -detections.scores, detections.labels)
     return np.lexsort((*rest, x2, y2, x1, y1))
 
 
 def empty_table(crs: CRS | None = None) -> gpd.GeoDataFrame:
-    """A table without rows, with all columns and their types."""
+    """Return a table without rows, with all columns and their types."""
     return _table({name: [] for name in DTYPES}, np.empty(0, dtype=object), crs)
 
 
-def _moved(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
-    """A table in another CRS; sizes stay as they were measured in its own."""
+def _reproject_table(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
+    """Return a table in another CRS; sizes stay those measured in the raster's CRS."""
     geometry = reproject(np.asarray(table.geometry.array), table.crs, crs)
     return table.set_geometry(gpd.array.from_shapely(geometry, crs=crs))
 

@@ -1,4 +1,4 @@
-"""Detections as columns."""
+"""Detections as columns of arrays."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Detections:
     """Boxes with scores and classes, always all columns.
 
     Args:
-        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges. Which pixels (a tile's or the whole
-            raster's) is said where they are handed over.
+        boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges. Pixels of a tile or of the whole
+            raster, as documented where they are passed.
         scores: ``float32[N]`` in 0..1.
-        labels: ``int16[N]`` index into the classes of the model.
+        labels: ``int16[N]`` number in the classes of the model.
         truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
     """
 
@@ -37,7 +37,7 @@ class Detections:
         *,
         truncated: object = None,
     ) -> Detections:
-        """Detections from anything array-like; class 0 and not truncated unless given."""
+        """Return detections from array-likes; by default of class 0 and not truncated."""
         box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         n = len(box)
         return cls(
@@ -49,12 +49,12 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Detections:
-        """No detections."""
+        """Return no detections."""
         return cls.from_arrays(np.empty((0, 4)), [])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:
-        """All rows of all parts, in order."""
+        """Return all rows of all parts, in order."""
         if not parts:
             return cls.empty()
         columns = (np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls))
@@ -64,12 +64,12 @@ class Detections:
         return len(self.scores)
 
     def __getitem__(self, rows: slice | IntArray | BoolArray) -> Detections:
-        """The rows picked by a slice, a mask or row numbers."""
+        """Return the rows of a slice, a mask or of row numbers."""
         return Detections(
             self.boxes[rows], self.scores[rows], self.labels[rows], self.truncated[rows]
         )
 
     def shifted(self, dx: float, dy: float) -> Detections:
-        """The same, moved by (dx, dy) pixels."""
+        """Return the detections moved by (dx, dy) pixels."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], dtype=np.float64)
         return Detections(boxes, self.scores, self.labels, self.truncated)

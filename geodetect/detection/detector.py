@@ -1,4 +1,4 @@
-"""What finds objects in the pixels of tiles."""
+"""Detectors: objects that detect in the pixels of tiles."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
 from geodetect.types import BoolArray, UInt8Array
 
-SCORE_ROUNDING = 1e-5  # what a sum of float32 may exceed 1 by
+SCORE_ROUNDING = 1e-5  # by which a sum of float32 may exceed 1
 TileFunction = Callable[[UInt8Array], tuple[Any, Any, Any]]
 
 
 class Detector(Protocol):
-    """Anything that finds objects; ``geodetect.predict`` takes any such object as its model.
+    """Anything that detects objects; ``geodetect.predict`` takes any such object as its model.
 
-    It may have further attributes: ``batch_size``, the tiles it likes to get at once; ``streams``,
-    the calls it takes side by side from different threads (one at a time if it does not say);
-    ``bytes_per_px``, the memory it takes for each pixel of a tile while it looks at it;
-    ``identity``, a text that changes with whatever changes its results, which a journal needs.
+    It may have further attributes: ``batch_size``, the tiles it prefers in one call; ``streams``,
+    the calls it takes in parallel from different threads (by default one at a time);
+    ``bytes_per_px``, the memory it takes for each pixel of a tile in progress; ``identity``, a text
+    that changes with whatever changes its results, which a journal needs.
     """
 
     @property
     def card(self) -> ModelCard:
-        """What it finds, at which ground resolution, and its default thresholds."""
+        """Card with its classes, its ground resolution and its default thresholds."""
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> Sequence[Detections]:
-        """Find the objects in a batch of tiles.
+        """Detect objects in a batch of tiles.
 
         Args:
             pixels: ``uint8[B, C, H, W]``; 0 where not valid.
             valid: ``bool[B, H, W]`` False outside the imagery.
 
         Returns:
-            For each tile its detections, boxes in pixel edges of the tile.
+            Detections of each tile, boxes in pixel edges of the tile.
         """
 
 
 class CallableDetector:
-    """A function of one image as a detector: bring YOLO or anything else.
+    """Function of one image as a detector: YOLO or anything else.
 
     Args:
         fn: Takes ``uint8[C, H, W]`` (0 outside the imagery) and returns boxes ``[N, 4]`` x1, y1,
             x2, y2 in pixel edges of the image, scores ``[N]`` in 0..1 and labels ``[N]``, indices
             into ``classes``; as lists, arrays or tensors on the CPU.
         classes: Class names; a single one may be a text.
-        gsd_m: Ground size of a pixel that it works at, in metres; None: the raster's own pixels.
-        name: How it is called in summaries.
-        bands: Names of the channels it takes; None: any number of bands. It then gets red, green
-            and blue where the raster names them, else all but alpha.
-        object_size_m: Smallest, usual and largest long side of its objects in metres: the largest
-            decides the overlap of tiles.
-        tile_px: Side of the images it gets, unless the settings say otherwise.
+        gsd_m: Ground size of the pixels that it expects, in metres; None: the raster's pixels.
+        name: Name in summaries.
+        bands: Names of its channels; None: any number of bands. It then gets red, green and blue
+            where the raster names them, else all but alpha.
+        object_size_m: Smallest, typical and largest long side of its objects in metres: the
+            largest decides the overlap of tiles.
+        tile_px: Side of its images, unless the settings have another.
         identity: Text that changes with whatever changes its results; needed for a journal.
     """
 
@@ -87,10 +87,10 @@ class CallableDetector:
         """See ``Detector``; the function is called once for each tile."""
         return [self._check(self._fn(image)) for image in pixels]
 
-    def _check(self, found: tuple[Any, Any, Any]) -> Detections:
-        """What the function returned, or a clear error."""
+    def _check(self, returned: tuple[Any, Any, Any]) -> Detections:
+        """Return the detections of an image, or raise an error that tells what is wrong."""
         try:
-            boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in found)
+            boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in returned)
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of tensors
             raise self._error("something else", f"({error})") from error
         shapes = boxes.shape, scores.shape, labels.shape
@@ -104,15 +104,16 @@ class CallableDetector:
         if ((scores < 0) | (scores > 1 + SCORE_ROUNDING)).any():
             raise self._error(f"scores from {scores.min():g} to {scores.max():g}")
         classes = len(self.card.classes)
-        wrong = labels[(labels < 0) | (labels >= classes) | (labels % 1 != 0)]
-        if len(wrong):
+        invalid = labels[(labels < 0) | (labels >= classes) | (labels % 1 != 0)]
+        if len(invalid):
             raise self._error(
-                f"label {wrong[0]:g}", f"for {classes} classes counted from 0 (name them: classes=)"
+                f"label {invalid[0]:g}",
+                f"for {classes} classes counted from 0 (name them: classes=)",
             )
         return Detections.from_arrays(boxes, np.minimum(scores, 1), labels)
 
-    def _error(self, found: str, detail: str = "") -> InputError:
+    def _error(self, problem: str, detail: str = "") -> InputError:
         return InputError(
             f"the detector {self.card.name!r} must return boxes [N, 4] as x1, y1, x2, y2, scores "
-            f"[N] in 0..1 and labels [N]; found {found} {detail}".rstrip()
+            f"[N] in 0..1 and labels [N]; found {problem} {detail}".rstrip()
         )

@@ -1,4 +1,8 @@
-"""Suppression of duplicates within a tile."""
+"""Greedy non-maximum suppression (NMS).
+
+In NumPy, as the OpenVINO and ONNX runtimes do without torch; and with an index of the boxes, as the
+time of ``torchvision.ops.nms`` on CPUs grows with the square of their number.
+"""
 
 from __future__ import annotations
 
@@ -11,59 +15,53 @@ FIRST_BLOCK = 256  # the best boxes first: what they remove need not be compared
 LARGEST_BLOCK = 4096  # boxes decided at once, so that pairs of overlapping boxes fit into memory
 
 
-def suppress(
-    boxes: FloatArray,
-    scores: Float32Array,
-    labels: IntArray,
-    *,
-    iou: float,
-) -> IntArray:
-    """Greedy non-maximum suppression: a box goes if a better one of its class overlaps it.
+def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float) -> IntArray:
+    """Remove boxes that a better one of their class overlaps, best first.
 
     Args:
         boxes: ``float64[N, 4]``.
         scores: ``float32[N]``; of equal ones the first is the better.
         labels: ``int64[N]`` classes.
-        iou: A box that overlaps a better one by more than this (IoU) goes.
+        iou: A box is removed if it overlaps a better one by more than this (IoU).
 
     Returns:
-        ``int64[K]``: rows that stay, best first.
+        ``int64[K]``: rows that remain, best first.
     """
-    apart = boxes + (labels * _extent(boxes))[:, None]  # boxes of two classes never meet
-    left = np.argsort(-scores, kind="stable")
-    kept = [np.empty(0, np.int64)]
-    block = FIRST_BLOCK
-    while len(left):
-        head, left = left[:block], left[block:]
-        block = min(2 * block, LARGEST_BLOCK)
-        better, worse = _overlaps(apart[head], apart[head], iou=iou)
-        first = better < worse
-        head = head[_undominated(len(head), better[first], worse[first])]
-        _, worse = _overlaps(apart[head], apart[left], iou=iou)
-        left = np.delete(left, worse)
-        kept.append(head)
-    return np.concatenate(kept)
+    extent = float(np.ptp(boxes)) + 1 if len(boxes) else 0.0
+    boxes = boxes + (labels * extent)[:, None]  # boxes of two classes never meet
+    undecided = np.argsort(-scores, kind="stable")
+    selected = [np.empty(0, np.int64)]
+    block_size = FIRST_BLOCK
+    while len(undecided):
+        block, undecided = undecided[:block_size], undecided[block_size:]
+        block_size = min(2 * block_size, LARGEST_BLOCK)
+        better, worse = _find_overlaps(boxes[block], boxes[block], iou=iou)
+        is_ordered = better < worse
+        block = block[_select_best(len(block), better[is_ordered], worse[is_ordered])]
+        _, worse = _find_overlaps(boxes[block], boxes[undecided], iou=iou)
+        undecided = np.delete(undecided, worse)
+        selected.append(block)
+    return np.concatenate(selected)
 
 
-def _extent(boxes: FloatArray) -> float:
-    return float(np.ptp(boxes)) + 1 if len(boxes) else 0.0
-
-
-def _overlaps(a: FloatArray, b: FloatArray, *, iou: float) -> tuple[IntArray, IntArray]:
-    """Rows of ``a`` and of ``b`` that overlap by more than ``iou``."""
+def _find_overlaps(a: FloatArray, b: FloatArray, *, iou: float) -> tuple[IntArray, IntArray]:
+    """Return the rows of ``a`` and of ``b`` that overlap by more than ``iou``."""
     i, j = box_ops.overlap_pairs(a, b).T
-    much = box_ops.iou(a[i], b[j]) > iou
-    return i[much], j[much]
+    is_overlap = box_ops.iou(a[i], b[j]) > iou
+    return i[is_overlap], j[is_overlap]
 
 
-def _undominated(count: int, better: IntArray, worse: IntArray) -> BoolArray:
-    """Those that stay when each that stays removes those it is better than, best first."""
-    stays, open_ = np.zeros(count, bool), np.ones(count, bool)
-    while open_.any():
-        contested = np.zeros(count, bool)
-        contested[worse[open_[better] & open_[worse]]] = True
-        sure = open_ & ~contested
-        stays |= sure
-        open_ &= ~sure
-        open_[worse[sure[better]]] = False
-    return stays
+def _select_best(count: int, better: IntArray, worse: IntArray) -> BoolArray:
+    """Return True for the boxes that remain if each of them removes the worse ones, best first.
+
+    In rounds: a box with no better one among the undecided remains, and removes its worse ones.
+    """
+    remains, is_undecided = np.zeros(count, bool), np.ones(count, bool)
+    while is_undecided.any():
+        is_contested = np.zeros(count, bool)
+        is_contested[worse[is_undecided[better] & is_undecided[worse]]] = True
+        is_best = is_undecided & ~is_contested
+        remains |= is_best
+        is_undecided &= ~is_best
+        is_undecided[worse[is_best[better]]] = False
+    return remains

@@ -1,4 +1,4 @@
-"""RetinaNet models as detectors."""
+"""RetinaNet networks as detectors."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import os
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.nms import suppress
+from geodetect.detection.nms import nms
 from geodetect.errors import ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
 from geodetect.hardware.memory import is_shortage
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
-from geodetect.model.card import Calibration, ModelCard
+from geodetect.model.card import ModelCard
 from geodetect.model.file import checksum, read_model_file
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.base import Runtime
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.types import BoolArray, Float32Array, IntArray, UInt8Array
+from geodetect.types import BoolArray, Float32Array, UInt8Array
 
 
 class RetinaNetDetector:
-    """A trained network: normalise, forward, decode, suppress duplicates within the tile.
+    """Trained network: normalise, forward, decode, non-maximum suppression within the tile.
 
-    Scores are calibrated if the card says how, before anything is compared with ``conf``.
+    Scores are calibrated if the card has a calibration, before they are compared with ``conf``.
 
     Args:
         runtime: Runs the network.
-        conf: Least score of a detection; None: the card's.
-        iou: Overlap from which the lower-scored of two boxes of a class is dropped; None: the
-            card's.
+        conf: Score threshold; None: the card's.
+        iou: Overlap (IoU) from which the lower-scored of two boxes of a class is removed; None:
+            the card's.
         identity: Text that changes with whatever changes its results.
-        most_per_px: The most boxes that are looked at, the best of them, for each pixel of a tile;
-            None: all.
+        max_boxes_per_px: Number of boxes with the highest scores that are decoded, per pixel of a
+            tile; None: all.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class RetinaNetDetector:
         conf: float | None = None,
         iou: float | None = None,
         identity: str | None = None,
-        most_per_px: float | None = None,
+        max_boxes_per_px: float | None = None,
     ) -> None:
         self.identity = identity
-        self._most_per_px = most_per_px
+        self._max_boxes_per_px = max_boxes_per_px
         self.card: ModelCard = runtime.card
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
@@ -56,80 +56,66 @@ class RetinaNetDetector:
 
     @property
     def runs_on(self) -> str:
-        """What runs the network where, for people."""
+        """Runtime and device, for messages."""
         return self._runtime.title
 
     @property
     def streams(self) -> int:
-        """Calls that are worked on side by side; fewer leave processors idle."""
+        """Parallel calls; fewer leave processors idle."""
         return self._runtime.streams
 
     @property
     def batch_size(self) -> int:
-        """Tiles that are best given at once."""
+        """Tiles of one call that are fastest."""
         return self._runtime.batch_size
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether other tiles of its batch change a tile's result, if only by rounding."""
+        """True if other tiles of its batch change a tile's result, if only by rounding."""
         return self._runtime.depends_on_batch
 
     @property
     def bytes_per_px(self) -> float:
-        """Memory of this machine that a tile takes while it is looked at, for each pixel."""
+        """Memory of this machine that a tile in progress takes, per pixel."""
         return self._runtime.bytes_per_px * self.card.input_scale**2
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``."""
         logits, deltas, padded = self._runtime.forward(pixels, valid)
-        anchors = self._anchors_of(padded)
-        height, width = pixels.shape[2:]
+        if padded not in self._anchors:
+            if self.card.network is None:
+                raise ModelFileError(f"model {self.card.name}: its card describes no network")
+            self._anchors[padded] = anchors_of_image(self.card.network, *padded)
+        anchors, (height, width) = self._anchors[padded], pixels.shape[2:]
         return [
             self._decode(image_logits, image_deltas, anchors=anchors, size=(height, width))
             for image_logits, image_deltas in zip(logits, deltas, strict=True)
         ]
 
-    def _anchors_of(self, padded: Size) -> Float32Array:
-        if padded not in self._anchors:
-            if self.card.network is None:
-                raise ModelFileError(f"model {self.card.name}: its card describes no network")
-            self._anchors[padded] = anchors_of_image(self.card.network, *padded)
-        return self._anchors[padded]
-
     def _decode(
         self, logits: Float32Array, deltas: Float32Array, *, anchors: Float32Array, size: Size
     ) -> Detections:
-        """Scores over the threshold as boxes of one image, without duplicates and without a cap."""
-        anchor, label, scores = _over(logits, self._conf, self.card.calibration)
-        if self._most_per_px is not None:
-            best = _best(scores, math.ceil(self._most_per_px * math.prod(size)))
-            anchor, label, scores = anchor[best], label[best], scores[best]
+        """Return the boxes of one image above the threshold, without duplicates or a limit."""
+        # first by logits: few are left to compute a score for
+        anchor, label = np.nonzero(logits >= logit_thresholds(self._conf, self.card.calibration))
+        scores: Float32Array = calibrated_scores(
+            logits[anchor, label], label, self.card.calibration
+        ).astype(np.float32)
+        selected = np.flatnonzero(scores >= self._conf)
+        if self._max_boxes_per_px is not None:
+            limit = math.ceil(self._max_boxes_per_px * math.prod(size))
+            if len(selected) > limit:
+                best = np.argpartition(-scores[selected], limit)[:limit]
+                selected = selected[np.sort(best)]
+        anchor, label, scores = anchor[selected], label[selected], scores[selected]
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
         frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
         boxes = box_ops.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
-        inside = box_ops.area(boxes) > 0  # not in the padding of small images
-        boxes, scores, label = boxes[inside], scores[inside], label[inside]
-        kept = suppress(boxes, scores, label, iou=self._iou)
-        shrink = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
-        return Detections.from_arrays(boxes[kept] * shrink, scores[kept], label[kept])
-
-
-def _over(
-    logits: Float32Array, conf: float, calibration: Calibration | None
-) -> tuple[IntArray, IntArray, Float32Array]:
-    """Row, class and score of every score of at least ``conf``."""
-    least = logit_thresholds(conf, calibration)
-    row, label = np.nonzero(logits >= least)  # few are left to compute a score for
-    scores = calibrated_scores(logits[row, label], label, calibration).astype(np.float32)
-    sure = scores >= conf
-    return row[sure], label[sure], scores[sure]
-
-
-def _best(scores: Float32Array, most: int) -> IntArray:
-    """Rows of the highest scores, in order of the rows."""
-    if len(scores) <= most:
-        return np.arange(len(scores))
-    return np.sort(np.argpartition(-scores, most)[:most])
+        in_image = box_ops.area(boxes) > 0  # not in the padding of small images
+        boxes, scores, label = boxes[in_image], scores[in_image], label[in_image]
+        rows = nms(boxes, scores, label, iou=self._iou)
+        scale = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
+        return Detections.from_arrays(boxes[rows] * scale, scores[rows], label[rows])
 
 
 def load_detector(
@@ -141,13 +127,13 @@ def load_detector(
     runtime: str = "auto",
     precision: str = "auto",
 ) -> RetinaNetDetector:
-    """A model by name or path, ready to detect.
+    """Return the detector of a model.
 
     Args:
         model: Name of a built-in model or path of a model file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
-        conf: Least score; None: the card's.
-        iou: Overlap of duplicates; None: the card's.
+        conf: Score threshold; None: the card's.
+        iou: Overlap (IoU) of duplicates; None: the card's.
         runtime: ``auto``, ``torch``, ``openvino``, ``onnx``: see ``open_runtime``.
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``, ``int8``.
 
@@ -165,8 +151,8 @@ def load_detector(
             raise
         raise OutOfMemoryError(
             f"model {os.fspath(model)}: too little memory to load it "
-            f"({error_text(error)}); give this program "
-            f"more, or choose a smaller `model` or another `runtime`"
+            f"({error_text(error)}); close other programs, "
+            f"or choose a smaller `model` or another `runtime`"
         ) from error
     identity = f"{checksum(model)} {opened.identity}"
     return RetinaNetDetector(opened, conf=conf, iou=iou, identity=identity)

@@ -176,4 +176,4 @@ def test_cells_hold_what_most_of_their_pixels_are(
 def test_cells_grow_with_a_huge_raster() -> None:
     assert ImageryMask(TileScheme(20_000, 20_000, 512, 64)).cell_px == 32
     cells = ImageryMask(TileScheme(1_000_000, 1_000_000, 512, 64))
-    assert cells._state.size <= 1.01 * coverage.MOST_CELLS
+    assert cells._state.size <= 1.01 * coverage.MAX_CELLS

@@ -1,4 +1,4 @@
-"""Suppression of duplicates."""
+"""Non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torchvision.ops import nms
+from torchvision import ops
 
-from geodetect.detection import nms as suppression
-from geodetect.detection.nms import suppress
+from geodetect.detection import nms as nms_module
+from geodetect.detection.nms import nms
 from geodetect.geo import boxes as box_ops
 
 Box = tuple[int, int, int, int]
@@ -25,13 +25,13 @@ found = st.lists(st.tuples(places, st.integers(0, 3), st.integers(0, 2)), max_si
 def one_by_one(
     boxes: NDArray[np.float64], scores: NDArray[np.float32], labels: NDArray[np.int64], iou: float
 ) -> list[int]:
-    """As the words say it."""
-    kept: list[int] = []
+    """By the definition."""
+    selected: list[int] = []
     for row in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
-        rivals = [k for k in kept if labels[k] == labels[row]]
+        rivals = [k for k in selected if labels[k] == labels[row]]
         if all(box_ops.iou(boxes[[row]], boxes[[k]])[0] <= iou for k in rivals):
-            kept.append(row)
-    return kept
+            selected.append(row)
+    return selected
 
 
 @given(
@@ -46,9 +46,9 @@ def test_it_does_what_going_through_all_boxes_does(
     scores = np.array([score for _, score, _ in rows], np.float32)
     labels = np.array([label for _, _, label in rows], np.int64)
     first, largest = blocks
-    with patch.multiple(suppression, FIRST_BLOCK=first, LARGEST_BLOCK=largest):
-        kept = suppress(boxes, scores, labels, iou=iou)
-    assert kept.tolist() == one_by_one(boxes, scores, labels, iou)
+    with patch.multiple(nms_module, FIRST_BLOCK=first, LARGEST_BLOCK=largest):
+        selected = nms(boxes, scores, labels, iou=iou)
+    assert selected.tolist() == one_by_one(boxes, scores, labels, iou)
 
 
 def test_it_keeps_what_torchvision_keeps() -> None:
@@ -57,12 +57,12 @@ def test_it_keeps_what_torchvision_keeps() -> None:
     half = generator.uniform(5, 30, (2000, 2))
     boxes = np.concatenate([centre - half, centre + half], axis=1)
     scores = generator.permutation(2000).astype(np.float32)
-    kept = suppress(boxes, scores, np.zeros(2000, np.int64), iou=0.4)
-    wanted = nms(torch.from_numpy(boxes), torch.from_numpy(scores).double(), 0.4)
-    assert kept.tolist() == wanted.tolist()
-    assert 50 < len(kept) < 1900
+    selected = nms(boxes, scores, np.zeros(2000, np.int64), iou=0.4)
+    expected = ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores).double(), 0.4)
+    assert selected.tolist() == expected.tolist()
+    assert 50 < len(selected) < 1900
 
 
 def test_nothing_leaves_nothing() -> None:
-    kept = suppress(np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.int64), iou=0.5)
-    assert kept.shape == (0,)
+    selected = nms(np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.int64), iou=0.5)
+    assert selected.shape == (0,)

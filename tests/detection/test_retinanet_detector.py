@@ -126,7 +126,7 @@ def test_pixels_outside_the_imagery_hold_no_objects(detector: RetinaNetDetector)
 def test_of_too_many_boxes_the_best_are_looked_at() -> None:
     apart = [([float(x), 4.0, x + 8.0, 12.0], 0.9 - x / 100, 0) for x in range(0, 50, 10)]
     assert told(apart, conf=0.1) == [(box, round(score, 3), 0) for box, score, _ in apart]
-    limited = told(apart, conf=0.1, most_per_px=3 / 64**2)
+    limited = told(apart, conf=0.1, max_boxes_per_px=3 / 64**2)
     assert [score for _, score, _ in limited] == [0.9, 0.8, 0.7]
 
 

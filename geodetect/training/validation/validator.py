@@ -91,7 +91,7 @@ class Validator:
         self, card: ModelCard, weights: Weights, *, conf: float = MIN_SCORE
     ) -> RetinaNetDetector:
         runtime = training_runtime(card, weights, self._device)
-        return RetinaNetDetector(runtime, conf=conf, most_per_px=MOST_PER_PX)
+        return RetinaNetDetector(runtime, conf=conf, max_boxes_per_px=MOST_PER_PX)
 
     def _validate_detector(self, detector: Detector) -> ValidationResult | None:
         while self.objects:
