@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +14,10 @@ from rasterio.errors import RasterioError
 
 from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
 from geodetect.chips.cutting import Cutter, Sheet, cut_chips, open_sheets
-from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError
+from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError, error_text
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
-from geodetect.io.atomic import PREFIX, SUFFIX, check_folder
+from geodetect.io.atomic import write_atomically
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.vector import write as vector
@@ -98,21 +95,31 @@ def export_chips(
         OutputError: The folder is in use, or cannot be written.
     """
     settings = settings or ChipSettings()
-    with _staged_folder(Path(output), overwrite=overwrite) as folder:
-        label_set = _label_set(
-            labels,
-            LabelOptions(
-                settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
-            ),
-        )
-        classes = label_set.classes
-        sheets = open_sheets(rasters, label_set, settings)
-        cut = Cutter(folder / LABEL_FORMATS[settings.format].images, settings, classes)
-        chips = cut_chips(sheets, cut, progress)
-        if not chips:
-            raise _nothing_to_write(sheets, label_set)
-        LABEL_FORMATS[settings.format].write(folder, chips, classes)
-        _write_index(folder, chips, images=cut.images.name)
+    if Path(output).is_file():
+        raise OutputError(f"{output} is a file; choose another `output`")
+    try:
+        with write_atomically(Path(output), overwrite=overwrite, marker=INDEX) as folder:
+            folder.mkdir()
+            label_set = _label_set(
+                labels,
+                LabelOptions(
+                    settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
+                ),
+            )
+            classes = label_set.classes
+            sheets = open_sheets(rasters, label_set, settings)
+            cut = Cutter(folder / LABEL_FORMATS[settings.format].images, settings, classes)
+            chips = cut_chips(sheets, cut, progress)
+            if not chips:
+                raise _nothing_to_write(sheets, label_set)
+            LABEL_FORMATS[settings.format].write(folder, chips, classes)
+            _write_index(folder, chips, images=cut.images.name)
+    except GeodetectError:
+        raise
+    except (OSError, RasterioError) as error:
+        raise OutputError(
+            f"cannot write {output}: {error_text(error)}; choose another `output`"
+        ) from error
     return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
 
 
@@ -190,34 +197,3 @@ def _summary(
         labels_on_rasters=len({row for sheet in sheets for row in sheet.rows.tolist()}),
         labels_exported=len({row for chip in chips for row in chip.rows.tolist()}),
     )
-
-
-@contextmanager
-def _staged_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder that takes the place of ``target`` when the block ends well."""
-    final = target.resolve()
-    check_folder(final)
-    occupied = final.exists() and not (final.is_dir() and not any(final.iterdir()))
-    if occupied and not overwrite:
-        raise OutputError(
-            f"{target} exists and is not empty; set `overwrite` to replace it, or choose another "
-            f"`output`"
-        )
-    if occupied and not (final / INDEX).is_file():
-        raise OutputError(
-            f"{target} holds no {INDEX}, so it was not made by this command and is not replaced; "
-            f"choose another `output`"
-        )
-    staging = Path(tempfile.mkdtemp(SUFFIX, PREFIX, final.parent))
-    try:
-        (staging / "new").mkdir()  # unlike mkdtemp's own with the usual permissions
-        yield staging / "new"
-        if final.exists():
-            final.rename(staging / "old")
-        (staging / "new").rename(final)
-    except GeodetectError:
-        raise
-    except (OSError, RasterioError) as error:
-        raise OutputError(f"cannot write {target}: {error}; choose another `output`") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Files that appear under their name complete or not at all."""
+"""Atomic writes: files and folders appear under their name complete or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +18,13 @@ from filelock import BaseFileLock
 
 from geodetect.errors import OutputError
 
-Belongs = Callable[[Path], bool]
+IsPart = Callable[[Path], bool]
 
-PREFIX, SUFFIX = ".geodetect-", ".tmp"
+PREFIX, SUFFIX = ".geodetect-", ".tmp"  # of temporary folders
 
 
 class FileIdentity(NamedTuple):
-    """Path and state of a file: no other file has the same, nor the file itself once it changed.
+    """Path and state of a file, to recognise it later if nobody has changed it.
 
     Args:
         path: Absolute path, links resolved.
@@ -41,17 +42,17 @@ class FileIdentity(NamedTuple):
 
     @classmethod
     def from_file(cls, file: Path, *, path: Path | None = None) -> FileIdentity:
-        """Identity of a file, or the one that it will have when it is moved to ``path``."""
+        """Return the identity of a file, or the one it will have once it is moved to ``path``."""
         status = file.stat()
         final = str((path or file).resolve())
         return cls(final, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def check_folder(target: Path) -> None:
-    """See whether files can be made beside ``target``, by making one.
+    """Check that files can be created beside ``target``, by creating one.
 
     Raises:
-        OutputError: The folder is missing or cannot be written to.
+        OutputError: The folder does not exist or cannot be written to.
     """
     folder = target.parent
     if not folder.is_dir():
@@ -61,7 +62,7 @@ def check_folder(target: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"cannot write {target}: no files can be made in {folder} ({error.strerror}); "
-            f"choose another folder with --output"
+            f"choose another `output`"
         ) from error
 
 
@@ -70,25 +71,35 @@ def check_overwrite(
     *,
     overwrite: bool,
     replaceable: Collection[FileIdentity] = (),
-    belongs: Belongs = lambda _: False,
+    is_part: IsPart = lambda _: False,
+    marker: str = "",
 ) -> None:
-    """See whether ``target`` may be written.
+    """Check that ``target`` and its parts do not exist or may be replaced.
 
     Args:
-        target: The file.
-        overwrite: Replace plain files.
+        target: File or folder.
+        overwrite: Replace what exists.
         replaceable: Files that may be replaced without ``overwrite``.
-        belongs: Which files beside ``target`` are parts of it.
+        is_part: Returns True for files and folders beside ``target`` that are parts of it.
+        marker: Name of a file that folders of this kind hold: only folders with it are replaced.
+            Empty folders count as not there.
 
     Raises:
-        OutputError: It, or a part of it, exists and is not to be overwritten or is no plain file.
+        OutputError: It, or a part of it, exists and must not be replaced.
     """
-    for file in [target, *_parts(target, belongs)]:
-        if file.exists() and not file.is_file():
-            raise OutputError(f"cannot write {file}: it exists and is not a plain file")
-        if file.exists() and not overwrite and FileIdentity.from_file(file) not in replaceable:
+    for path in [target, *_find_parts(target, is_part)]:
+        if not path.exists() or (marker and path.is_dir() and not any(path.iterdir())):
+            continue
+        if path.is_dir() and marker and not (path / marker).is_file():
             raise OutputError(
-                f"{file} already exists; replace it with --overwrite or choose another --output"
+                f"{path} holds no {marker}, so it was not made by this command and is not "
+                f"replaced; choose another `output`"
+            )
+        if not path.is_file() and not (path.is_dir() and marker):
+            raise OutputError(f"cannot write {path}: it exists and is not a plain file")
+        if not overwrite and FileIdentity.from_file(path) not in replaceable:
+            raise OutputError(
+                f"{path} already exists; set `overwrite` to replace it, or choose another `output`"
             )
 
 
@@ -98,34 +109,64 @@ def write_atomically(
     *,
     overwrite: bool,
     replaceable: Collection[FileIdentity] = (),
-    belongs: Belongs = lambda _: False,
+    is_part: IsPart = lambda _: False,
+    marker: str = "",
 ) -> Iterator[Path]:
-    """A path to write to, whose file takes the place of ``target`` when the block ends well.
+    """Yield a path to write a file or folder to, which replaces ``target`` after the block.
 
-    The path lies in a temporary folder beside ``target`` and has its name. Everything written to
-    that folder is flushed to disk and moved beside ``target``, and ``target`` itself last. When
-    the block raises, or is interrupted, nothing of it remains. What is left of a process that was
-    killed goes when the next one writes the same file.
+    The path has the name of ``target`` and lies in a temporary folder beside it. Everything that
+    was written to that folder is flushed to disk (not the files inside folders) and moved beside
+    ``target``, ``target`` itself last. When the block raises, or is interrupted, nothing remains.
+    Leftovers of a process that was killed are removed when the next one writes the same target.
 
     Args:
-        target: The final name. A symbolic link is followed.
-        overwrite: Replace files that exist.
+        target: The final path. A symbolic link is followed.
+        overwrite: Replace what exists.
         replaceable: Files that may be replaced without ``overwrite``.
-        belongs: Which files beside ``target`` are parts of it: they are replaced or go with it.
+        is_part: Returns True for files and folders beside ``target`` that are parts of it: they
+            are replaced with it, or removed.
+        marker: Name of a file in folders that may be replaced, see ``check_overwrite``.
 
     Raises:
         OutputError: The folder or the target cannot be used.
     """
     final = target.resolve()
     check_folder(final)
-    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
-    _tidy(final)
-    folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix_of(final)}{os.getpid()}-", final.parent))
-    try:
+    check = partial(check_overwrite, overwrite=overwrite, replaceable=replaceable, marker=marker)
+    check(final, is_part=is_part)
+    with staging_folder(final) as folder:
         yield folder / final.name
-        _publish(folder, final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
+        staged = sorted(folder.iterdir(), key=lambda path: (path.name == final.name, path.name))
+        check(final, is_part=is_part)
+        for path in staged:
+            check(final.with_name(path.name))
+            _flush(path)
+        _move(staged, final, replaced=Path(tempfile.mkdtemp(dir=folder)), is_part=is_part)
+        _flush(final.parent)
+
+
+@contextmanager
+def staging_folder(final: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside a path, so that moves from it are renames.
+
+    It is removed after the block, as are those of processes of this machine that were killed.
+    """
+    prefix = staging_prefix(final)
+    for leftover in final.parent.glob(f"{prefix}*{SUFFIX}"):
+        process = leftover.name.removeprefix(prefix).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix}{os.getpid()}-", final.parent))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def staging_prefix(final: Path) -> str:
+    """Return the prefix of the staging folders of a path on this machine; a process id follows."""
+    name = f"{platform.node()} {final.name}"
+    return f"{PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:12]}-"
 
 
 def staged_files(path: Path) -> list[FileIdentity]:
@@ -138,19 +179,10 @@ def staged_files(path: Path) -> list[FileIdentity]:
     return [FileIdentity.from_file(file, path=final / file.name) for file in path.parent.iterdir()]
 
 
-def _tidy(final: Path) -> None:
-    """Remove what processes of this machine that are no more had begun to write for a file."""
-    begin = prefix_of(final)
-    for begun in final.parent.glob(f"{begin}*{SUFFIX}"):
-        number = begun.name.removeprefix(begin).partition("-")[0]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(begun, ignore_errors=True)
-
-
-def release(lock: BaseFileLock) -> None:
-    """Let go of a lock and remove its file, in the order that the system allows."""
+def release_lock(lock: BaseFileLock) -> None:
+    """Release a lock and remove its file, in the order that the system allows."""
     file = Path(lock.lock_file)
-    if os.name != "nt":  # a file that is open stays there, and whoever waits for it gets another
+    if os.name != "nt":  # unlinked before others can lock it: they will create a new file
         file.unlink(missing_ok=True)
     lock.release()
     if os.name == "nt":
@@ -158,69 +190,44 @@ def release(lock: BaseFileLock) -> None:
             file.unlink(missing_ok=True)
 
 
-def prefix_of(final: Path) -> str:
-    """How the names begin of the temporary folders in which this machine writes a file.
-
-    The number of the process follows.
-    """
-    name = f"{platform.node()} {final.name}"
-    return f"{PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:12]}-"
-
-
-def _publish(
-    folder: Path,
-    final: Path,
-    *,
-    overwrite: bool,
-    replaceable: Collection[FileIdentity],
-    belongs: Belongs,
-) -> None:
-    """Move all files of ``folder`` beside ``final``, that one last."""
-    files = sorted(folder.iterdir(), key=lambda file: (file.name == final.name, file.name))
-    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
-    for file in files:
-        place = final.with_name(file.name)
-        check_overwrite(place, overwrite=overwrite, replaceable=replaceable)
-        _flush(file)
-    _move(files, final, replaced=Path(tempfile.mkdtemp(dir=folder)), belongs=belongs)
-    _flush(final.parent)
-
-
-def _move(files: list[Path], final: Path, *, replaced: Path, belongs: Belongs) -> None:
-    """Move files beside ``final``, the last of them onto it; if that fails all is as it was.
+def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -> None:
+    """Move files and folders beside ``final``; after an error everything is as it was.
 
     Args:
-        files: They lie on the disk of ``final``.
-        final: It is there at all times, where it is already.
-        replaced: A folder for what goes: a journal or index of the old file would spoil the new.
-        belongs: Which files beside ``final`` are parts of it.
+        staged: Paths on the disk of ``final``, the one that becomes ``final`` last.
+        final: An existing file exists at all times: it is replaced by the rename.
+        replaced: Folder for what is replaced: a journal or index of the old file would spoil the
+            new one.
+        is_part: Returns True for what is beside ``final`` and part of it.
     """
-    places = [final.with_name(file.name) for file in files]
-    old = [*_parts(final, belongs), *(place for place in places[:-1] if place.exists())]
-    gone: list[Path] = []
+    targets = [final.with_name(path.name) for path in staged]
+    old = [*_find_parts(final, is_part), *(path for path in targets[:-1] if path.exists())]
+    if final.is_dir():  # a rename replaces no folder that holds files
+        old.append(final)
+    removed: list[Path] = []
     moved: list[Path] = []
     try:
-        for place in dict.fromkeys(old):
-            place.replace(replaced / place.name)
-            gone.append(place)
-        for file, place in zip(files, places, strict=True):
-            file.replace(place)
-            moved.append(place)
+        for path in dict.fromkeys(old):
+            path.replace(replaced / path.name)
+            removed.append(path)
+        for path, target in zip(staged, targets, strict=True):
+            path.replace(target)
+            moved.append(target)
     except BaseException:
-        if files[-1].exists():  # else all is done, and whoever interrupts comes too late
-            for place in moved:
-                place.unlink(missing_ok=True)
-            for place in gone:
-                (replaced / place.name).replace(place)
+        if staged[-1].exists():  # else all is done, and the interruption comes too late
+            for path in moved:
+                path.replace(staged[-1].with_name(path.name))
+            for path in removed:
+                (replaced / path.name).replace(path)
         raise
 
 
-def _parts(target: Path, belongs: Belongs) -> list[Path]:
-    return [file for file in target.parent.iterdir() if belongs(file)]
+def _find_parts(target: Path, is_part: IsPart) -> list[Path]:
+    return [path for path in target.parent.iterdir() if is_part(path)]
 
 
 def _flush(path: Path) -> None:
-    """Have the disk take what the system holds back; folders cannot be flushed everywhere."""
+    """Flush a file or the entries of a folder to disk; Windows cannot flush folders."""
     is_folder = path.is_dir()
     if is_folder and os.name == "nt":
         return

@@ -418,7 +418,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
     out.mkdir()
     export_chips(sheet, labels(), out)  # empty: taken
-    with pytest.raises(OutputError, match=r"chips exists and is not empty.*`overwrite`"):
+    with pytest.raises(OutputError, match=r"chips already exists.*`overwrite`"):
         export_chips(sheet, labels(), out)
     (out / "mine.txt").write_text("left from the first export")
     export_chips(sheet, labels(), out, settings=ChipSettings(format="voc"), overwrite=True)

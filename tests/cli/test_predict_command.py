@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from geodetect.detection import predict_to_file as run
 from geodetect.detection.run.journal import Journal
-from geodetect.io.atomic import SUFFIX, prefix_of
+from geodetect.io.atomic import SUFFIX, staging_prefix
 from geodetect.io.vector import write as vector
 from geodetect.settings.toml import to_toml
 from geodetect_cli.app import app
@@ -367,7 +367,7 @@ def test_a_run_that_dies_when_its_files_are_there_replaces_its_own(
         assert predict(scene, "-o", target, *style, *LONG).exit_code != 0
     (before,) = [file for file in tmp_path.iterdir() if file == target]
     files, first = {file.name for file in tmp_path.iterdir()}, before.read_bytes()
-    (tmp_path / f"{prefix_of(target)}{nobody()}-begun{SUFFIX}").mkdir()
+    (tmp_path / f"{staging_prefix(target)}{nobody()}-begun{SUFFIX}").mkdir()
     assert resumed_tiles(predict(scene, "-o", target, *style, *LONG, "--json")) == 100
     assert target.read_bytes() == first
     assert {file.name for file in tmp_path.iterdir()} == files - {f"{target.name}.journal"}

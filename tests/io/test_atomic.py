@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, suffix: str, share: f
         assert (process.wait(), ready) == (3, "ready")
     assert message.startswith(f"cannot write {target}: ")
     assert message.count("\n") == 1
-    assert "--output" in message
+    assert "`output`" in message
     assert sizes(target.parent) == {target.name: 4}
 
 
@@ -115,10 +115,33 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path):
             path.write_text("ours")
             (tmp_path / "a.txt").write_text("theirs")
 
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="set `overwrite`"):
         write_late()
     assert (tmp_path / "a.txt").read_text() == "theirs"
     assert len(sizes(tmp_path)) == 1
+
+
+def test_a_folder_appears_complete_and_replaces_only_one_of_its_kind(tmp_path: Path):
+    def write_folder(content: str, *, overwrite: bool = True) -> None:
+        with write_atomically(tmp_path / "a", overwrite=overwrite, marker="index") as folder:
+            folder.mkdir()
+            (folder / content).write_text(content)
+            assert not (tmp_path / "a" / content).exists()
+            (folder / "index").write_text(str(1 / (content != "bad")))
+
+    (tmp_path / "a").mkdir()  # empty, so there is nothing to lose
+    write_folder("old", overwrite=False)
+    with pytest.raises(OutputError, match="already exists; set `overwrite`"):
+        write_folder("new", overwrite=False)
+    with pytest.raises(ZeroDivisionError):
+        write_folder("bad")
+    assert set(sizes(tmp_path / "a")) == {"old", "index"}
+    write_folder("new")
+    assert set(sizes(tmp_path / "a")) == {"new", "index"}
+    (tmp_path / "a" / "index").unlink()
+    with pytest.raises(OutputError, match="a holds no index, so it was not made by this command"):
+        write_folder("newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,7 @@ def test_problems_are_written_as_a_map_layer(raster: Path, tmp_path: Path, suffi
     write_problems(report.problems, path)
     layer_name = "problems" if suffix == ".gpkg" else None
     assert sorted(gpd.read_file(path, layer=layer_name).reason) == ["duplicate", "off the imagery"]
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="set `overwrite`"):
         write_problems(report.problems, path)
 
 

@@ -26,7 +26,7 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.run.tile_result import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile
-from geodetect.io.atomic import FileIdentity, release, staged_files
+from geodetect.io.atomic import FileIdentity, release_lock, staged_files
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
@@ -116,7 +116,7 @@ class Journal:
             if self._is_new and not self._rows:
                 self.path.unlink(missing_ok=True)
         if self._lock.is_locked:
-            release(self._lock)
+            release_lock(self._lock)
 
     def discard(self) -> None:
         """Close the file and remove it: the run is over, its result is written.

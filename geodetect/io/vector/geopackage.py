@@ -1,4 +1,4 @@
-"""Several layers in one GeoPackage, each with a style of its own."""
+"""Writer of several layers to one GeoPackage, each with its QGIS style."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _TO_MULTI = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A table with a name.
+    """Layer of a file.
 
     Args:
-        name: Name of the layer in the file.
+        name: Name of the layer.
         table: Its features.
-        style: How QGIS draws it by default, as QML; None: as it likes.
+        style: Default style in QGIS, as QML; None: QGIS chooses one.
     """
 
     name: str
@@ -51,7 +51,7 @@ def write_layers(
     layers: Sequence[Layer],
     path: str | os.PathLike[str],
     *,
-    format: str | None = None,  # noqa: A002 (the option is called --format)
+    format: str | None = None,  # noqa: A002
     crs: str | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -61,7 +61,7 @@ def write_layers(
         layers: One layer for any format; several need a GeoPackage, which also keeps their styles.
             A layer of simple and multiple geometries of one kind gets multiple ones throughout.
         path: The file.
-        format: The format, whatever the suffix; see `geodetect.io.vector.write.FORMATS`.
+        format: Name of the format, whatever the suffix; see ``geodetect.io.vector.write.FORMATS``.
         crs: CRS of the file; by default that of each table.
         overwrite: Replace the file, with its parts, if it exists.
 
@@ -71,7 +71,7 @@ def write_layers(
     Raises:
         InputError: An unknown format, or several layers for a format that holds one.
         GeoreferenceError: A CRS that cannot be used.
-        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+        OutputError: The file exists, or it cannot be written; then nothing of it remains.
     """
     target = Path(path)
     check_layers(target, len(layers), format=format)
@@ -105,7 +105,7 @@ def check_layers(
     *,
     format: str | None = None,  # noqa: A002
 ) -> None:
-    """Raise now what `write_layers` would raise later: only a GeoPackage holds several layers.
+    """Check that a file can hold some number of layers: only a GeoPackage holds several.
 
     Raises:
         InputError: Several layers for another format, or an unknown format.
@@ -114,7 +114,7 @@ def check_layers(
     if count > 1 and kind.name != "gpkg":
         raise InputError(
             f"{Path(path).name}: {kind.name} holds one layer, but there are {count} to write; "
-            f"choose a GeoPackage (.gpkg) with --output"
+            f"choose a GeoPackage (.gpkg) as `output`"
         )
 
 

@@ -1,4 +1,4 @@
-"""Tables of features to files of every common vector format."""
+"""Writer of tables of features to every common vector format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from geodetect.errors import GeoreferenceError, InputError, OutputError
+from geodetect.errors import GeoreferenceError, InputError, OutputError, error_text
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
@@ -49,12 +49,12 @@ class Format:
     """A vector file format.
 
     Args:
-        name: What ``--format`` calls it.
-        suffixes: File name endings that mean it.
+        name: Name of the format, for `write`.
+        suffixes: File name suffixes that choose it.
         encode: Writes a table to a path.
-        any_crs: Whether files may have another CRS than WGS 84.
-        parts: Endings of files that belong to one of this format: appended to the full name
-            where they begin with ``+``, else in place of the suffix.
+        any_crs: Files may have another CRS than WGS 84.
+        parts: Endings of further files of a dataset: appended to the full name where they begin
+            with ``+``, else in place of the suffix.
     """
 
     name: str
@@ -63,13 +63,16 @@ class Format:
     any_crs: bool = True
     parts: tuple[str, ...] = ()
 
-    def belongs(self, file: Path, *, to: Path) -> bool:
-        """Whether a file beside ``to`` is a part of it, whatever the case of its ending."""
+    def is_part(self, file: Path, *, target: Path) -> bool:
+        """Return True if a file beside ``target`` is a part of it, whatever the case of its ending.
+
+        On most systems ``POOLS.dbf`` and ``pools.dbf`` are two files, on some they are one.
+        """
         for part in self.parts:
-            stem, ending = (to.name, part[1:]) if part[0] == "+" else (to.stem, part)
+            stem, ending = (target.name, part[1:]) if part[0] == "+" else (target.stem, part)
             if file.name.lower() == (stem + ending).lower():
-                own = file.with_name(stem + file.name[len(stem) :])  # another one for most systems
-                return own.exists() and own.samefile(file)
+                same_stem = file.with_name(stem + file.name[len(stem) :])
+                return same_stem.exists() and same_stem.samefile(file)
         return False
 
 
@@ -77,12 +80,12 @@ def write(
     table: Table,
     path: str | Path,
     *,
-    format: str | None = None,  # noqa: A002 (the option is called --format)
+    format: str | None = None,  # noqa: A002
     crs: str | None = None,
     overwrite: bool = False,
     style: bool = False,
 ) -> Path:
-    """Write a table to a vector file, complete or not at all, a few thousand rows at a time.
+    """Write a table to a vector file, complete or not at all, in chunks of rows.
 
     Of a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
 
@@ -99,7 +102,7 @@ def write(
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
         overwrite: Replace the file, with its parts, if it exists.
-        style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
+        style: Add a QGIS style that colours boxes by score. GeoPackage and GeoJSON only.
 
     Returns:
         The path.
@@ -107,7 +110,7 @@ def write(
     Raises:
         InputError: An unknown format, or options that do not go together.
         GeoreferenceError: A CRS that cannot be used.
-        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+        OutputError: The file exists, or it cannot be written; then nothing of it remains.
     """
     target = Path(path)
     kind = format_of(target, format)
@@ -121,7 +124,7 @@ def write(
 def staged_file(
     target: Path, kind: Format, *, overwrite: bool, replaceable: Collection[FileIdentity] = ()
 ) -> Iterator[Path]:
-    """Yield a path to write to, see ``write_atomically``; failures are ``OutputError``.
+    """Yield a path to write to, see ``write_atomically``; disk errors are ``OutputError``.
 
     Args:
         target: The final path.
@@ -130,19 +133,21 @@ def staged_file(
         replaceable: Files that may be replaced without ``overwrite``.
 
     Raises:
-        OutputError: The file exists, or it cannot be written; then there is nothing of it.
+        OutputError: The file exists, or it cannot be written; then nothing of it remains.
     """
-    belongs = partial(kind.belongs, to=target.resolve())
-    atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
-    with disk_errors(target), atomic as path:
+    is_part = partial(kind.is_part, target=target.resolve())
+    atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
+    with _raise_disk_errors(target), atomic as path:
         yield path
 
 
 def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bool = False) -> None:
     """Write a table to a path, for ``staged_file``; arguments as for ``write``."""
     kind.encode(in_crs(table, crs) if kind.any_crs else as_chunks(table), path)
-    if style:
-        _add_style(kind, path)
+    if style and kind.name == "gpkg":
+        embed_style(path, LAYER, style=score_qml(), name="detections by score")
+    elif style:
+        path.with_suffix(".qml").write_text(score_qml(), encoding="utf-8")
 
 
 def check_target(
@@ -154,7 +159,7 @@ def check_target(
     replaceable: Collection[FileIdentity] = (),
     style: bool = False,
 ) -> None:
-    """Raise now what `write` would raise later, before hours of work are spent.
+    """Check that `write` can write the file, before hours of work are spent.
 
     Raises:
         InputError: An unknown format, or options that do not go together.
@@ -166,15 +171,15 @@ def check_target(
     check_options(kind, crs=crs, style=style)
     final = target.resolve()
     check_folder(final)
-    belongs = partial(kind.belongs, to=final)
-    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, belongs=belongs)
+    is_part = partial(kind.is_part, target=final)
+    check_overwrite(final, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
     if style and kind.name == "geojson":
         qml_file = final.with_suffix(".qml")
         check_overwrite(qml_file, overwrite=overwrite, replaceable=replaceable)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
-    """The format of that name, or else the one that the suffix means.
+    """Return the format of that name, or without a name the one of the suffix.
 
     Raises:
         InputError: No such format.
@@ -182,21 +187,17 @@ def format_of(path: Path, name: str | None = None) -> Format:
     for kind in FORMATS:
         if name is None and path.suffix.lower() in kind.suffixes:
             return kind
-        if name is not None and name.lower().lstrip(".") in _names(kind):
+        names = [kind.name, *(suffix[1:] for suffix in kind.suffixes)]
+        if name is not None and name.lower().lstrip(".") in names:
             if kind.name == "shapefile" and path.suffix.lower() != ".shp":
                 raise InputError(f"{path.name}: a Shapefile must be called *.shp")
             return kind
     if name is None:
-        known = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
-        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise InputError(f"{path.name} has {found}; expected one of {known}, or --format")
-    raise InputError(
-        f"unknown vector format {name!r}; --format takes {', '.join(kind.name for kind in FORMATS)}"
-    )
-
-
-def _names(kind: Format) -> list[str]:
-    return [kind.name, *(suffix[1:] for suffix in kind.suffixes)]
+        suffixes = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
+        suffix = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise InputError(f"{path.name} has {suffix}; expected one of {suffixes}, or set `format`")
+    names_text = ", ".join(kind.name for kind in FORMATS)
+    raise InputError(f"unknown vector format {name!r}; `format` must be one of {names_text}")
 
 
 def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None:
@@ -212,71 +213,60 @@ def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None
         and not kind.any_crs
     ):
         raise InputError(
-            f"{kind.name} is always on WGS 84 (RFC 7946), found --crs {crs}; leave --crs away, or "
-            f"write a format that carries a CRS, such as .gpkg"
+            f"{kind.name} is always on WGS 84 (RFC 7946), but `crs` is {crs}; omit it, or choose a "
+            f"format that has a CRS, such as .gpkg"
         )
     if style and kind.name not in STYLED:
         raise InputError(
             f"a style can be written for {' and '.join(STYLED)}, not for {kind.name}; "
-            f"leave --style away or choose another format"
+            f"omit `style`, or choose another format"
         )
 
 
 def in_crs(table: Table, crs: str | None) -> TableChunks:
-    """A table in the CRS that ``--crs`` names; as it is if none is named.
+    """Return a table in another CRS; None: as it is.
 
-    On longitudes and latitudes, geometries are cut at the antimeridian.
+    In a geographic CRS, geometries are cut at the antimeridian.
 
     Raises:
-        GeoreferenceError: The table has no CRS, or the other one cannot be used: some of it only
-            when a chunk is made that has no place there.
+        GeoreferenceError: The table has no CRS, or the other one cannot be used. If it does not
+            reach some of the rows, the error is raised when their chunk is made.
     """
     chunks = as_chunks(table)
     if crs is None:
         return chunks
     if chunks.crs is None:
         raise GeoreferenceError(
-            f"the detections have no CRS, so they cannot be written in {crs}; "
-            f"name the raster's CRS with --src-crs, or leave --crs away"
+            f"the features have no CRS, so they cannot be written in {crs}; set `src_crs` to that "
+            f"of the raster, or omit `crs`"
         )
     source, target = chunks.crs, normalize_crs(parse_crs(crs, parameter="crs"))
 
-    def moved(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    def project(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         geometry = reproject(np.asarray(chunk.geometry.array), source, target)
         geometry = cut_at_antimeridian(geometry) if target.is_geographic else geometry
         return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=target))
 
-    return MappedChunks(chunks, moved, target)
+    return MappedChunks(chunks, project, target)
 
 
 @contextmanager
-def disk_errors(target: Path) -> Iterator[None]:
-    """Failures of the disk, whichever library meets them, as one kind of error."""
+def _raise_disk_errors(target: Path) -> Iterator[None]:
+    """Raise errors of the disk, whichever library meets them, as ``OutputError``."""
     try:
         yield
     except OutputError:
         raise
     except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
             pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
-        reason = getattr(error, "strerror", None) or _reason(error)
+        reason = getattr(error, "strerror", None) or error_text(error)
+        if "sqlite3_exec(" in reason:  # GDAL shows the SQL, not what went wrong
+            reason = "the file could not be completed"
         free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
         raise OutputError(
             f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
-            f"make room or choose another place with --output"
+            f"make room or choose another `output`"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """What a library says in one line, without the SQL it was about."""
-    text = " ".join(str(error).split())
-    return "the file could not be completed" if "sqlite3_exec(" in text else text
-
-
-def _add_style(kind: Format, path: Path) -> None:
-    if kind.name == "gpkg":
-        embed_style(path, LAYER, style=score_qml(), name="detections by score")
-    else:
-        path.with_suffix(".qml").write_text(score_qml(), encoding="utf-8")
 
 
 def _encode_text(
@@ -287,24 +277,24 @@ def _encode_text(
 
 
 def _encode_geopackage(table: TableChunks, path: Path) -> None:
-    with named_for_gdal(path, ".gpkg") as own:
-        write_layer(table, own, driver="GPKG", layer=LAYER)
+    with named_for_gdal(path, ".gpkg") as gdal_path:
+        write_layer(table, gdal_path, driver="GPKG", layer=LAYER)
     check_geopackage(path, {LAYER: len(table)})
 
 
 def _encode_flatgeobuf(table: TableChunks, path: Path) -> None:
-    with named_for_gdal(path, ".fgb") as own:
-        write_layer(table, own, driver="FlatGeobuf", layer=path.stem)
-        check_flatgeobuf(own, len(table))
+    with named_for_gdal(path, ".fgb") as gdal_path:
+        write_layer(table, gdal_path, driver="FlatGeobuf", layer=path.stem)
+        check_flatgeobuf(gdal_path, len(table))
 
 
 def _encode_shapefile(table: TableChunks, path: Path) -> None:
-    with named_for_gdal(path, ".shp") as own:
-        write_layer(table, own, driver="ESRI Shapefile", layer=path.stem)
+    with named_for_gdal(path, ".shp") as gdal_path:
+        write_layer(table, gdal_path, driver="ESRI Shapefile", layer=path.stem)
     check_shapefile(path, len(table))
 
 
-def _csv(table: TableChunks, stream: TextIO) -> None:
+def _to_csv(table: TableChunks, stream: TextIO) -> None:
     for number, rows in enumerate(table.chunks()):
         geometry = np.asarray(rows.geometry.array)
         columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
@@ -331,6 +321,6 @@ FORMATS = (
     Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
     Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),
     Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS),
-    Format("csv", (".csv",), partial(_encode_text, _csv)),
+    Format("csv", (".csv",), partial(_encode_text, _to_csv)),
 )  # fmt: skip
 STYLED = ("geojson", "gpkg")

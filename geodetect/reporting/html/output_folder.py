@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import IsPart, check_folder, check_overwrite, write_atomically
 
 INDEX = "imagery.json"  # a folder that holds this file was made by an earlier report
 SUFFIXES = (".html", ".htm")
@@ -30,15 +28,7 @@ def check_page(page: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{page.name} is no HTML file; end `output` in .html")
     final = page.resolve()
     check_folder(final)
-    check_overwrite(final, overwrite=overwrite)
-    folder = files_folder(final)
-    if folder.exists() and not (folder / INDEX).is_file():
-        raise OutputError(
-            f"{folder} exists and was not made by this command, so it is not replaced; choose "
-            f"another `output`"
-        )
-    if folder.exists() and not overwrite:
-        raise OutputError(f"{folder} already exists; set `overwrite` to replace it")
+    check_overwrite(final, overwrite=overwrite, is_part=_is_folder_of(final), marker=INDEX)
 
 
 @contextmanager
@@ -52,24 +42,10 @@ def write_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: See `check_page`.
     """
     check_page(page, overwrite=overwrite)
-    final = page.resolve()
-    with ExitStack() as on_success, write_atomically(final, overwrite=overwrite) as path:
+    is_part = _is_folder_of(page.resolve())
+    with write_atomically(page, overwrite=overwrite, is_part=is_part, marker=INDEX) as path:
         yield path
-        on_success.enter_context(_moved_aside(files_folder(final)))
 
 
-@contextmanager
-def _moved_aside(folder: Path) -> Iterator[None]:
-    """Move a folder aside during the block; then remove it, or move it back after an error."""
-    if not folder.exists():
-        yield
-        return
-    aside = Path(tempfile.mkdtemp(SUFFIX, PREFIX, folder.parent)) / folder.name
-    folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        aside.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+def _is_folder_of(page: Path) -> IsPart:
+    return lambda path: path == files_folder(page)

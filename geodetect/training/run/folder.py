@@ -13,12 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from geodetect.errors import InputError, OutputError
-from geodetect.io.atomic import PREFIX, SUFFIX, check_folder, release, write_atomically
+from geodetect.io.atomic import (
+    PREFIX,
+    SUFFIX,
+    check_folder,
+    release_lock,
+    staging_folder,
+    write_atomically,
+)
 from geodetect.settings import TrainSettings
 from geodetect.settings.toml import to_toml
 from geodetect.types import PathLike
@@ -221,7 +227,7 @@ class RunFolder:
         try:
             yield
         finally:
-            release(lock)
+            release_lock(lock)
 
     def remove_temporary_files(self) -> None:
         """Remove incomplete files of a process that was killed."""
@@ -237,21 +243,18 @@ class RunFolder:
         Raises:
             OutputError: The folder cannot be created.
         """
-        temporary = self.path.with_name(f"{PREFIX}{uuid4().hex}{SUFFIX}")
-        try:
-            with _output_errors(self.path):
-                temporary.mkdir()
-                yield temporary
-                if not self.path.exists():
-                    temporary.rename(self.path)
-                    return
-                if self.metrics.path.exists():  # else they are not of a training
-                    for file in [file for name in RUN_FILES for file in self.path.glob(name)]:
-                        file.unlink(missing_ok=True)
-                for file in temporary.iterdir():
-                    file.replace(self.path / file.name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with _output_errors(self.path), staging_folder(self.path) as staging:
+            temporary = staging / self.path.name
+            temporary.mkdir()
+            yield temporary
+            if not self.path.exists():
+                temporary.rename(self.path)
+                return
+            if self.metrics.path.exists():  # else they are not of a training
+                for file in [file for name in RUN_FILES for file in self.path.glob(name)]:
+                    file.unlink(missing_ok=True)
+            for file in temporary.iterdir():
+                file.replace(self.path / file.name)
 
 
 def write_settings(

@@ -395,15 +395,20 @@ def test_the_style_of_a_geojson_lies_beside_it(tmp_path: Path):
 
 
 REFUSALS = {
-    "unknown suffix": ("out.kml", {}, InputError, r"'\.kml'; expected one of \.geojson.*--format"),
+    "unknown suffix": ("out.kml", {}, InputError, r"'\.kml'; expected one of \.geojson.*`format`"),
     "no suffix": ("out", {}, InputError, "no suffix; expected one of"),
-    "unknown format": ("out.gpkg", {"format": "dxf"}, InputError, "'dxf'; --format takes geojson"),
+    "unknown format": (
+        "out.gpkg",
+        {"format": "dxf"},
+        InputError,
+        "'dxf'; `format` must be one of",
+    ),
     "shapefile name": ("out.gpkg", {"format": "shp"}, InputError, r"must be called \*\.shp"),
-    "geojson crs": ("o.geojson", {"crs": "EPSG:2056"}, InputError, "always on WGS 84.*--crs"),
+    "geojson crs": ("o.geojson", {"crs": "EPSG:2056"}, InputError, "always on WGS 84.*`crs`"),
     "bad crs": ("out.gpkg", {"crs": "EPSG:999999"}, GeoreferenceError, "expected e.g. EPSG:2154"),
-    "no style": ("out.fgb", {"style": True}, InputError, "--style"),
+    "no style": ("out.fgb", {"style": True}, InputError, "omit `style`"),
     "no folder": ("missing/out.gpkg", {}, OutputError, "folder .*missing does not exist"),
-    "exists": ("here.gpkg", {}, OutputError, "already exists; replace it with --overwrite"),
+    "exists": ("here.gpkg", {}, OutputError, "already exists; set `overwrite`"),
     "a folder": ("folder.gpkg", {"overwrite": True}, OutputError, "not a plain file"),
 }
 
@@ -427,7 +432,7 @@ def test_wgs84_may_be_named_for_geojson(tmp_path: Path, crs: str):
 
 
 def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
-    with pytest.raises(GeoreferenceError, match="--src-crs"):
+    with pytest.raises(GeoreferenceError, match="`src_crs`"):
         write(table(placed(None, 0, 0, Affine.identity())), tmp_path / "a.gpkg", crs="EPSG:4326")
 
 

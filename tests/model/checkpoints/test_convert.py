@@ -401,7 +401,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
     missing = tmp_path / "missing.pth"
     with pytest.raises(OutputError, match=r"ends in \.safetensors"):
         convert(missing, tmp_path / "m.pth")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="set `overwrite`"):
         convert(missing, tmp_path / "old.safetensors")
     with pytest.raises(OutputError, match="the weights to convert"):
         convert(tmp_path / "old.safetensors", tmp_path / "old.safetensors", overwrite=True)
