@@ -1,24 +1,20 @@
 """Settings of every command: names, types, ranges, defaults and descriptions."""
 
 from geodetect.settings.assessment import CompareSettings, EvaluateSettings, SummarizeSettings
+from geodetect.settings.labels import CheckSettings, ChipSettings
+from geodetect.settings.models import ConvertSettings, QuantizeSettings
 from geodetect.settings.prediction import ModelSettings, PredictSettings
-from geodetect.settings.reporting import PictureSettings, PreviewSettings, ReportSettings
-from geodetect.settings.training import (
-    CheckSettings,
-    ChipSettings,
-    ConvertSettings,
-    QuantizeSettings,
-    TrainSettings,
-)
+from geodetect.settings.reporting import DrawingSettings, PreviewSettings, ReportSettings
+from geodetect.settings.training import TrainSettings
 
 __all__ = [
     "CheckSettings",
     "ChipSettings",
     "CompareSettings",
     "ConvertSettings",
+    "DrawingSettings",
     "EvaluateSettings",
     "ModelSettings",
-    "PictureSettings",
     "PredictSettings",
     "PreviewSettings",
     "QuantizeSettings",

@@ -128,6 +128,6 @@ class SummarizeSettings(LayerSettings):
     classes: Names | None = Field(None, description="Names of the classes to count. Default: all.")
     class_field: Name | None = Field(
         None,
-        description="Column of the predictions that holds the class. Default: the obvious one.",
+        description="Column of the predictions that holds the class. Default: class or the like.",
     )
     zones_crs: Crs | None = Field(None, description="CRS of the zones, instead of their own.")

@@ -37,7 +37,8 @@ class LabelSettings(Settings):
     section: ClassVar[str] = "Labels"
 
     class_field: Name | None = Field(
-        None, description="Column of the labels that holds the class. Default: the obvious one."
+        None,
+        description="Column of the labels that holds the class. Default: class, label or the like.",
     )
     point_size: Metres | None = Field(
         None, description="Diameter on the ground of objects that are labelled as points."
@@ -52,7 +53,7 @@ class LayerSettings(Settings):
 
     score_field: Name | None = Field(
         None,
-        description="Column of the predictions that holds the score. Default: the obvious one.",
+        description="Column of the predictions that holds the score. Default: score or the like.",
     )
     pred_crs: Crs | None = Field(None, description="CRS of the predictions, instead of their own.")
 
@@ -62,8 +63,8 @@ class MatchedLayerSettings(LayerSettings):
 
     class_field: Name | None = Field(
         None,
-        description="Column of the ground truth or register that holds the class. Default: the "
-        "obvious one.",
+        description="Column of the ground truth or register that holds the class. Default: class, "
+        "label or the like.",
     )
     ignore_classes: bool = Field(False, description="Match objects of different classes, too.")
 

@@ -11,7 +11,7 @@ from geodetect.settings.inputs import LayerSettings, StretchSettings, TruthSetti
 from geodetect.settings.value_types import CountOrZero, Iou, Resolution, Text, UnboundedScore
 
 
-class PictureSettings(LayerSettings, StretchSettings):
+class DrawingSettings(LayerSettings, StretchSettings):
     """Reading of a raster and of predictions to draw on it."""
 
     conf: UnboundedScore | None = Field(
@@ -22,7 +22,7 @@ class PictureSettings(LayerSettings, StretchSettings):
     )
 
 
-class ReportSettings(TruthSettings, PictureSettings):
+class ReportSettings(TruthSettings, DrawingSettings):
     """Settings of ``report``."""
 
     section: ClassVar[str] = "Report"
@@ -52,7 +52,7 @@ class ReportSettings(TruthSettings, PictureSettings):
     )
 
 
-class PreviewSettings(PictureSettings):
+class PreviewSettings(DrawingSettings):
     """Settings of ``preview``."""
 
     section: ClassVar[str] = "Image"

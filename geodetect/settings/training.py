@@ -1,35 +1,26 @@
-"""Settings of making models: training, label check, chips, conversion, quantization."""
+"""Settings of training."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.inputs import LabelSettings, RasterSettings, StretchSettings
+from geodetect.settings.inputs import LabelSettings, RasterSettings
 from geodetect.settings.value_types import (
+    ChipPixels,
     Count,
     CountOrZero,
     FilePath,
     Fraction,
-    Metres,
     Name,
-    Names,
-    Pixels,
     Resolution,
     Sources,
     Text,
-    number_list,
 )
 
-ChipPixels = Annotated[int, Field(ge=64), CommandLine("PX")]
-AnchorSize = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-AnchorSizes = Annotated[
-    tuple[AnchorSize, AnchorSize, AnchorSize, AnchorSize, AnchorSize],
-    BeforeValidator(number_list(float, "5 numbers", count=5)),
-    CommandLine("PX,PX,..."),
-]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("N")]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE")]
 
 
@@ -71,7 +62,7 @@ class ScheduleSettings(Settings):
     section: ClassVar[str] = "Training"
 
     steps: Count = Field(2000, description="Optimizer steps.")
-    minutes: Annotated[Metres, CommandLine("N")] | None = Field(
+    minutes: Minutes | None = Field(
         None,
         description="Time to train, instead of `steps`: from the first step to the last, with the "
         "checkpoints and validations between; the check of the labels, the search for a learning "
@@ -187,116 +178,3 @@ class TrainSettings(
     section: ClassVar[str] = "Labels"
 
     check: bool = Field(True, description="Check the labels before the first step.")
-
-
-class CheckSettings(LabelSettings, StretchSettings):
-    """Settings of ``check``."""
-
-    section: ClassVar[str] = "Check"
-
-    gsd: Resolution | None = Field(
-        None,
-        description="Ground resolution of the training, in metres per pixel, e.g. 0.25 or 25cm. "
-        "Default: the median of the rasters.",
-    )
-    chip_px: ChipPixels = Field(384, description="Side of the chips of the training, in pixels.")
-    far: Metres | None = Field(
-        None,
-        description="Distance from labels from which on ground counts as empty. Default: ten times "
-        "the usual distance between neighbouring labels.",
-    )
-    shift: bool = Field(
-        True, description="Estimate the offset between labels and imagery (slowest)."
-    )
-    seed: CountOrZero = Field(0, description="Random seed.")
-
-
-class QuantizeSettings(StretchSettings):
-    """Settings of ``quantize``."""
-
-    section: ClassVar[str] = "Quantization"
-
-    tiles: Annotated[int, Field(ge=2), CommandLine("N")] = Field(
-        128, description="Tiles drawn from the rasters: half calibrate, the others check."
-    )
-    least_ap: Annotated[Fraction, CommandLine("AP")] = Field(
-        0.97,
-        description="Minimum average precision (IoU 0.5) of the int8-quantized network, with the "
-        "detections of the full network as ground truth.",
-    )
-    aoi: FilePath | None = Field(
-        None, description="Vector file, of any CRS, with the polygons that tiles are drawn in."
-    )
-    seed: CountOrZero = Field(0, description="Random seed.")
-
-
-class ChipSettings(LabelSettings, StretchSettings):
-    """Settings of ``tile``."""
-
-    section: ClassVar[str] = "Chips"
-
-    format: Literal["coco", "yolo", "voc"] = Field("coco", description="Format of the data set.")
-    chip_px: Pixels = Field(512, description="Side of a chip in pixels.")
-    overlap_px: Annotated[int, Field(ge=0), CommandLine("PX")] = Field(
-        0, description="Minimum overlap of neighbouring chips in pixels."
-    )
-    gsd: Resolution | None = Field(
-        None,
-        description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm. "
-        "Default: that of each raster.",
-    )
-    empty: Annotated[float, Field(ge=0), CommandLine("N")] = Field(
-        0, description="Chips without objects for each chip with objects; inf: all."
-    )
-    min_visible: Annotated[float, Field(gt=0, le=1), CommandLine("FRACTION")] = Field(
-        0.5,
-        description="Minimum visible fraction of a box that an edge of a chip cuts; the box is "
-        "clipped.",
-    )
-    image_format: Literal["png", "jpg", "tif"] = Field("png", description="Format of the images.")
-
-    @field_validator("overlap_px")
-    @classmethod
-    def _check_overlap(cls, overlap_px: int, info: ValidationInfo) -> int:
-        chip_px = info.data.get("chip_px")
-        if chip_px is not None and overlap_px >= chip_px:
-            raise ValueError(f"expected less than the {chip_px} px of `chip_px`")
-        return overlap_px
-
-
-class ConvertSettings(Settings):
-    """Settings of ``convert``."""
-
-    section: ClassVar[str] = "Model"
-
-    classes: Names | None = Field(
-        None,
-        description="Class names, without the background: with one name less than outputs, the "
-        "first output is background, as in torchvision. Default: the checkpoint's, or COCO's.",
-    )
-    gsd: Resolution | None = Field(
-        None,
-        description="Ground resolution of its training, in metres per pixel, e.g. 0.1 or 10cm. "
-        "Default: unknown; rasters are read at their own.",
-    )
-    name: Name | None = Field(None, description="Name of the model. Default: the file's.")
-    tile_size: Pixels | None = Field(
-        None, description="Side of a tile in pixels. Default: 512; 400 for DeepForest."
-    )
-    resize: Pixels = Field(
-        800,
-        description="Side in pixels that tiles are enlarged to before the network, as in "
-        "torchvision.",
-    )
-    no_resize: bool = Field(
-        False, description="Give tiles to the network as they are, which is faster."
-    )
-    anchor_sizes: AnchorSizes = Field(
-        (32.0, 64.0, 128.0, 256.0, 512.0),
-        description="Smallest anchor of each of the five levels, in pixels of the network's input.",
-    )
-    norm_eps: Annotated[float, Field(ge=0), CommandLine("NUMBER")] | None = Field(
-        None,
-        description="Constant added to the variances of the batch norms. Default: 1e-5; 0 for "
-        "weights from COCO.",
-    )

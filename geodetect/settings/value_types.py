@@ -77,6 +77,7 @@ UnboundedScore = Annotated[float, Field(allow_inf_nan=False), CommandLine("SCORE
 Iou = Annotated[float, Field(gt=0, le=1), CommandLine("IOU")]
 Fraction = Annotated[float, Field(ge=0, le=1), CommandLine("FRACTION")]
 Pixels = Annotated[int, Field(ge=1), CommandLine("PX")]
+ChipPixels = Annotated[int, Field(ge=64), CommandLine("PX")]
 Count = Annotated[int, Field(ge=1), CommandLine("N")]
 CountOrZero = Annotated[int, Field(ge=0), CommandLine("N")]
 Bands = Annotated[

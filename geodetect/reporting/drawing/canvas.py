@@ -13,7 +13,7 @@ from geodetect.errors import InputError
 from geodetect.geo.geodesic import ground_distances_m
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
-from geodetect.settings import PictureSettings
+from geodetect.settings import DrawingSettings
 from geodetect.types import FloatArray
 
 SQUARE_TOLERANCE = 1.02  # pixels whose width and height differ by less are drawn as squares
@@ -113,7 +113,7 @@ def resample_to_square_pixels(grid: Grid) -> Grid:
     return grid.resampled(max(ratio, 1.0), max(1 / ratio, 1.0))
 
 
-def open_for_display(path: str | os.PathLike[str], settings: PictureSettings) -> Raster:
+def open_for_display(path: str | os.PathLike[str], settings: DrawingSettings) -> Raster:
     """Open a raster for display: red, green and blue, or its first band as grey.
 
     Bands and scaling follow the rules of detection. The first three bands are displayed if the

@@ -15,7 +15,7 @@ from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.reporting.drawing.canvas import Canvas
-from geodetect.settings import PictureSettings, ReportSettings
+from geodetect.settings import DrawingSettings, ReportSettings
 from geodetect.types import FloatArray, PathLike
 
 PIXEL_CRS = (  # stands for pixel columns and rows, where the readers ask for a CRS
@@ -62,7 +62,7 @@ class CanvasLayer:
 
 
 def read_prediction_table(
-    source: PathLike | gpd.GeoDataFrame, settings: PictureSettings
+    source: PathLike | gpd.GeoDataFrame, settings: DrawingSettings
 ) -> gpd.GeoDataFrame:
     """Read predictions of any program, in descending order of their scores.
 
@@ -104,7 +104,7 @@ def read_truth_table(
 
 
 def _drop_pixel_crs(
-    table: gpd.GeoDataFrame, settings: PictureSettings, subject: str, *, parameter: str
+    table: gpd.GeoDataFrame, settings: DrawingSettings, subject: str, *, parameter: str
 ) -> gpd.GeoDataFrame:
     """Remove the CRS that stands for pixels; without pixels, require a CRS."""
     if settings.pixel_coords:

@@ -15,7 +15,7 @@ from geodetect.reporting.drawing.contact_sheet import THUMBNAIL_PX, Captioned
 from geodetect.reporting.drawing.layers import place_on_canvas
 from geodetect.reporting.drawing.match_result import rank_false_negatives
 from geodetect.reporting.drawing.thumbnails import draw_thumbnail, outlines_near
-from geodetect.settings import PictureSettings
+from geodetect.settings import DrawingSettings
 from geodetect.types import IntArray
 
 
@@ -94,7 +94,7 @@ def _draw_on_raster(
     detections = detections[
         (detections["source"] == source) & (detections["score"] >= score_threshold)
     ]
-    with open_for_display(source, PictureSettings()) as raster:
+    with open_for_display(source, DrawingSettings()) as raster:
         canvas = RasterCanvas.from_raster(raster)
         placed, objects, predictions = (
             place_on_canvas(table, canvas, name="objects")

@@ -18,7 +18,7 @@ from geodetect.reporting.drawing.canvas import (
     open_for_display,
     resample_to_square_pixels,
 )
-from geodetect.settings import PictureSettings
+from geodetect.settings import DrawingSettings
 from tests.conftest import Save
 
 LAMBERT, DEGREES, MERCATOR = map(parse_crs, ("EPSG:2154", "EPSG:4326", "EPSG:3857"))
@@ -100,14 +100,14 @@ def test_rasters_without_named_colours_are_shown_by_their_first_bands(
     save: Save, count: int, displayed: int
 ):
     path = save(np.full((count, 20, 30), 9, np.uint16))
-    with open_for_display(path, PictureSettings()) as raster:
+    with open_for_display(path, DrawingSettings()) as raster:
         assert raster.band_count == displayed
         assert RasterCanvas.from_raster(raster).size.tolist() == [30, 20]
 
 
 def test_bands_can_be_chosen(save: Save):
     path = save(np.full((4, 20, 30), 9, np.uint8))
-    with open_for_display(path, PictureSettings(bands=(4, 3, 2))) as raster:
+    with open_for_display(path, DrawingSettings(bands=(4, 3, 2))) as raster:
         assert raster.bands == (4, 3, 2)
     with pytest.raises(BandError, match="asks for band 7"):
-        open_for_display(path, PictureSettings(bands=(7, 1, 2)))
+        open_for_display(path, DrawingSettings(bands=(7, 1, 2)))

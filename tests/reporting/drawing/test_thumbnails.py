@@ -16,7 +16,7 @@ from geodetect.reporting.drawing.thumbnails import (
     draw_thumbnail,
     thumbnail_window,
 )
-from geodetect.settings import PictureSettings
+from geodetect.settings import DrawingSettings
 from tests.conftest import Save
 
 SIDE = 120
@@ -29,7 +29,7 @@ def canvas(save: Save) -> Iterator[RasterCanvas]:
     pixels = np.full((3, 200, 300), 40, np.uint8)
     for x1, y1, x2, y2 in OBJECTS.values():
         pixels[:, y1:y2, x1:x2] = 230
-    with open_for_display(save(pixels), PictureSettings()) as raster:
+    with open_for_display(save(pixels), DrawingSettings()) as raster:
         yield RasterCanvas.from_raster(raster)
 
 
