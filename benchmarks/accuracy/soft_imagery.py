@@ -1,18 +1,18 @@
-"""How the built-in model copes with soft imagery: coarse, blurred, pale and compressed.
+"""Accuracy of the built-in model on soft imagery: coarse, blurred, pale and compressed.
 
     python -m benchmarks.accuracy.soft_imagery
-    python -m benchmarks.accuracy.soft_imagery --model mine.safetensors
+    python -m benchmarks.accuracy.soft_imagery --model my.safetensors
 
-Both real grounds are resampled, blurred, made paler and written as JPEG in YCbCr, as much coarse
-imagery comes; ``predict`` runs on them with no option but ``--conf``. Recall by size (the side of
-the square with the area of a label) is at the model's own threshold, at an IoU of 0.3.
+The imagery of Cannes and California is resampled, blurred, made paler and written as JPEG in YCbCr,
+as much coarse imagery is; ``predict`` runs on it with no option but ``--conf``. Recall by size (the
+side of the square with the area of a label) is at the model's own threshold, at an IoU of 0.3.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +20,40 @@ import rasterio
 from scipy import ndimage
 
 import geodetect
-from benchmarks.accuracy.resolution import resampled
+from benchmarks.accuracy.resolution import resample
 from benchmarks.harness.datasets import (
     CALIFORNIA,
     CANNES_HOLDOUT,
-    ROOT,
     Dataset,
-    dataset_named,
+    find_dataset,
+    model_title,
     predict_with_truth,
 )
+from benchmarks.harness.options import new_parser
+from benchmarks.harness.rasters import BLOCKS, write_raster
 from benchmarks.harness.tables import machine, save_table
 from geodetect.model.file import load_card
 
 SIZES_M = (5.0, 6.0, 8.0, 11.0)
-BLACK = 20.0  # what black becomes
+BLACK = 20.0  # pixel value that black is raised to
+UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True)
 class Softness:
-    """What makes imagery soft.
+    """Degradation of imagery.
 
     Args:
         gsd_m: Ground size of a pixel.
-        blur_m: Standard deviation of the blur on the ground.
-        saturation: Share of the colours that is left.
-        quality: Of JPEG, 1..100.
+        blur_m: Standard deviation of the Gaussian blur on the ground.
+        saturation: Fraction of the colours that is left.
+        jpeg_quality: 1..100.
     """
 
     gsd_m: float
     blur_m: float
     saturation: float
-    quality: int
+    jpeg_quality: int
 
 
 GRADES = {
@@ -59,41 +62,39 @@ GRADES = {
 }
 
 
-def softened(dataset: Dataset, softness: Softness, folder: Path) -> Dataset:
-    """The dataset with soft imagery."""
-    sharp, soft = resampled(dataset, softness.gsd_m, folder), folder / "soft.tif"
-    with rasterio.open(sharp) as source:
-        pixels, valid = source.read().astype(np.float32), source.dataset_mask()
-        sigma = softness.blur_m / softness.gsd_m
-        pixels = np.stack([ndimage.gaussian_filter(band, sigma) for band in pixels])
-        grey = pixels.mean(axis=0)
-        pixels = grey + softness.saturation * (pixels - grey)
-        pixels = np.rint(BLACK + pixels * (255 - BLACK) / 255)
-        storage = {"compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": softness.quality}
-        profile = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512}
-        kept = {name: source.profile[name] for name in ("crs", "transform", "width", "height")}
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            rasterio.open(soft, "w", count=3, dtype="uint8", **profile, **kept, **storage) as new,
-        ):
-            new.write(np.clip(pixels, 0, 255).astype(np.uint8))
-            new.write_mask(valid)
+def soften(dataset: Dataset, softness: Softness, folder: Path) -> Dataset:
+    """Write the imagery of a dataset degraded; return the dataset with it."""
+    with rasterio.open(resample(dataset, softness.gsd_m, folder)) as source:
+        pixels, mask = source.read().astype(np.float32), source.dataset_mask()
+        crs, transform = source.crs, source.transform
+    sigma = softness.blur_m / softness.gsd_m
+    pixels = np.stack([ndimage.gaussian_filter(band, sigma) for band in pixels])
+    grey = pixels.mean(axis=0)
+    pixels = grey + softness.saturation * (pixels - grey)
+    pixels = np.rint(BLACK + pixels * (255 - BLACK) / 255)
+    soft = write_raster(
+        folder / "soft.tif",
+        np.clip(pixels, 0, 255).astype(np.uint8),
+        crs=crs,
+        transform=transform,
+        mask=mask,
+        **BLOCKS,
+        compress="jpeg",
+        photometric="ycbcr",
+        jpeg_quality=softness.jpeg_quality,
+    )
     return replace(dataset, raster=soft)
 
 
-def figures(dataset: Dataset, model: str, imagery: str) -> dict[str, str]:
-    """One row of the table."""
-    found, truth = predict_with_truth(dataset, model)
+def measure(dataset: Dataset, model: str, imagery: str) -> dict[str, str]:
+    """Return the row of one dataset and grade of softness."""
+    predictions, truth = predict_with_truth(dataset, model)
     settings = geodetect.EvaluateSettings(
-        conf=load_card(model).conf,
-        iou=0.3,
-        sizes=SIZES_M,
-        resamples=0,
-        ignore_classes=True,
+        conf=load_card(model).conf, iou=0.3, sizes=SIZES_M, resamples=0, ignore_classes=True
     )
-    overall = geodetect.evaluate(found, truth, settings).metrics.overall
+    overall = geodetect.evaluate(predictions, truth, settings).metrics.overall
     row = {
-        "ground": dataset.name,
+        "dataset": dataset.name,
         "imagery": imagery,
         "AP@0.3": f"{overall.ap:.3f}",
         "AP@0.5": f"{overall.ap50:.3f}",
@@ -101,30 +102,27 @@ def figures(dataset: Dataset, model: str, imagery: str) -> dict[str, str]:
         "P@0.3": f"{overall.at_threshold.precision:.3f}",
         "best F1@0.3": f"{overall.best_f1.f1:.3f}",
     }
-    names = (f"< {SIZES_M[0]:g} m", *(f"{size:g} m up" for size in SIZES_M))
-    recalls = {
+    between = (f"{low:g} to {high:g} m" for low, high in pairwise(SIZES_M))
+    bins = (f"< {SIZES_M[0]:g} m", *between, f">= {SIZES_M[-1]:g} m")
+    return row | {
         f"recall {name}": f"{size.recall:.2f} of {size.n_truth}"
-        for name, size in zip(names, overall.sizes, strict=True)
+        for name, size in zip(bins, overall.sizes, strict=True)
     }
-    return row | recalls
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="pools")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
-    options = parser.parse_args()
+    """Measure both datasets in every grade and print the table."""
+    options = new_parser(__doc__, model=True, data=True).parse_args()
     rows = []
     for name in (CANNES_HOLDOUT, CALIFORNIA):
-        dataset = dataset_named(name, options.data)
-        rows.append(figures(dataset, options.model, "as it is"))
+        dataset = find_dataset(name, options.data)
+        rows.append(measure(dataset, options.model, UNCHANGED))
         for grade, softness in GRADES.items():
             with tempfile.TemporaryDirectory() as folder:
-                soft = softened(dataset, softness, Path(folder))
-                rows.append(figures(soft, options.model, grade))
-    title = f"Soft imagery, {Path(options.model).name} at conf {load_card(options.model).conf:g}"
-    save_table("accuracy/soft_imagery", f"{title} on {machine()}", rows)
+                soft = soften(dataset, softness, Path(folder))
+                rows.append(measure(soft, options.model, grade))
+    title = f"Soft imagery, {model_title(options.model)} on {machine()}"
+    save_table("accuracy/soft_imagery", title, rows)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Tables, processes and data sets that all benchmarks share."""
+"""Data sets, rasters, processes, options and tables of all benchmarks."""

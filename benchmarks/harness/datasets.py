@@ -1,24 +1,27 @@
-"""Imagery with ground truth that the benchmarks measure on."""
+"""Imagery with ground truth, and predictions on it."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import shapely
 
 import geodetect
+from benchmarks.harness.paths import DATA, ROOT, SAMPLE
+from geodetect.assessment.matching.greedy_matching import Matches, match_boxes
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.file import load_card
 
-ROOT = Path(__file__).parents[2]
-MIN_CONF = 0.05  # before calibration
-CANNES_HOLDOUT, CALIFORNIA = "Cannes, held out", "California"
-DEFAULT_SETTINGS = geodetect.PredictSettings()
+MIN_SCORE = 0.05  # before calibration
+SAMPLE_NAME, CANNES_HOLDOUT, CALIFORNIA = "drawn sample", "Cannes holdout", "California"
 CANNES_HOLDOUT_BOUNDS = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 on
+DEFAULT_SETTINGS = geodetect.PredictSettings()
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,20 @@ class Dataset:
     bbox: tuple[float, float, float, float] | None = None
 
 
-def datasets(data: Path) -> list[Dataset]:
-    """Return the datasets that exist: the drawn sample, and what the folder ``data`` holds."""
-    sample = ROOT / "sample_data/neighbourhood.tif"
-    all_datasets = [
-        Dataset("drawn sample", sample, sample.with_suffix(".geojson")),
-        Dataset(
-            CANNES_HOLDOUT,
-            data / "cannes_north.tif",
-            data / "cannes_north.geojson",
-            CANNES_HOLDOUT_BOUNDS,
-        ),
-        Dataset(CALIFORNIA, data / "california_west.tif", data / "california_west.geojson"),
+def list_datasets(data: Path = DATA) -> list[Dataset]:
+    """Return the drawn sample, and the datasets whose imagery is in the folder ``data``."""
+    cannes, california = data / "cannes_north.tif", data / "california_west.tif"
+    datasets = [
+        Dataset(SAMPLE_NAME, SAMPLE, SAMPLE.with_suffix(".geojson")),
+        Dataset(CANNES_HOLDOUT, cannes, cannes.with_suffix(".geojson"), bbox=CANNES_HOLDOUT_BOUNDS),
+        Dataset(CALIFORNIA, california, california.with_suffix(".geojson")),
     ]
-    return [dataset for dataset in all_datasets if dataset.raster.exists()]
+    return [dataset for dataset in datasets if dataset.raster.exists()]
 
 
-def dataset_named(name: str, data: Path) -> Dataset:
+def find_dataset(name: str, data: Path = DATA) -> Dataset:
     """Return the dataset of this name; exit the program if its imagery is missing."""
-    for dataset in datasets(data):
+    for dataset in list_datasets(data):
         if dataset.name == name:
             return dataset
     sys.exit(f"{name}: no imagery in {data}; this benchmark needs it")
@@ -69,16 +67,69 @@ def write_holdout_area(file: Path) -> Path:
     return file
 
 
+def draw_scenes(folder: Path, *options: str) -> list[Path]:
+    """Draw imaginary scenes with labels by ``sample_data/generate.py``; return the rasters."""
+    _run_script("generate.py", "-o", folder, *options)
+    return sorted(folder.glob("*.tif"))
+
+
+def draw_into(raster: Path, labels: Path, output: Path, *options: str) -> None:
+    """Copy a raster with small pools drawn into it, and the labels of all pools beside it."""
+    _run_script("draw_into.py", raster, labels, "-o", output, *options)
+
+
+def _run_script(name: str, *arguments: str | Path) -> None:
+    command = [sys.executable, ROOT / "sample_data" / name, *arguments]
+    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+
+
+def label_files(rasters: list[Path]) -> list[Path]:
+    """Return the label file beside each raster."""
+    return [raster.with_suffix(".geojson") for raster in rasters]
+
+
 def predict_with_truth(
     dataset: Dataset,
     model: str | os.PathLike[str],
     settings: geodetect.PredictSettings = DEFAULT_SETTINGS,
+    *,
+    conf: float | None = None,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Return the predictions of a model, down to low scores, and the ground truth."""
-    conf = calibrated_score(MIN_CONF, load_card(model).calibration)
+    """Return the predictions of a model and the ground truth.
+
+    Args:
+        dataset: Imagery and labels.
+        model: Name or file.
+        settings: Their ``conf`` and ``bbox`` are replaced.
+        conf: Score threshold; None: ``MIN_SCORE`` after calibration.
+    """
+    if conf is None:
+        conf = calibrated_score(MIN_SCORE, load_card(model).calibration)
     settings = settings.model_copy(update={"conf": conf, "bbox": dataset.bbox})
     predictions = geodetect.predict(dataset.raster, model, settings=settings)
     truth = gpd.read_file(dataset.truth).to_crs(predictions.crs)
     if dataset.bbox is not None:
         truth = truth[truth.centroid.within(shapely.box(*dataset.bbox))]
     return predictions, truth
+
+
+def load_predictions(raster: Path, file: Path | None, conf: float) -> gpd.GeoDataFrame:
+    """Return saved predictions, or those of the built-in model, from a score threshold up."""
+    predictions = geodetect.predict(raster) if file is None else gpd.read_parquet(file)
+    return predictions[predictions["score"] >= conf].reset_index(drop=True)
+
+
+def match_layers(predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, *, iou: float) -> Matches:
+    """Match the boxes of two layers in one CRS, the highest score first."""
+    scores = predictions["score"].to_numpy(np.float32)
+    return match_boxes(predictions.bounds.to_numpy(), scores, truth.bounds.to_numpy(), iou=iou)
+
+
+def model_title(model: str | os.PathLike[str], conf: float | None = None) -> str:
+    """Return name and score threshold of a model, for the title of a table.
+
+    Args:
+        model: Name or file.
+        conf: Threshold; None: that of the model card.
+    """
+    return f"{Path(model).name} at conf {load_card(model).conf if conf is None else conf:g}"

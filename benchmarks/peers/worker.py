@@ -1,10 +1,10 @@
-"""One program on one raster, in a process and a Python of its own; `peers` starts it.
+"""One program on one raster, started by ``benchmarks.peers.programs`` in a Python of its own.
 
     PYTHON worker.py deepforest task.json result.npz
 
 It needs nothing of geodetect unless geodetect is the program to run, so any virtual environment
-that holds the program will do. Only public interfaces of the programs are called. The clock runs
-from the opening of the model to the boxes of the whole raster; imports come before.
+with the program will do. Only public interfaces of the programs are called. Time is measured from
+the opening of the model to the boxes of the whole raster, without imports.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from typing import Any
 import numpy as np
 
 Task = dict[str, Any]
-Found = tuple[np.ndarray, np.ndarray]  # boxes float[N, 4] in pixel edges, scores float[N]
-Program = Callable[[Task], tuple[Callable[[], Any], Callable[[Any], Found]]]
+Predictions = tuple[np.ndarray, np.ndarray]  # boxes float[N, 4] in pixel edges, scores float[N]
+Program = tuple[Callable[[], Any], Callable[[Any], Predictions]]  # load a model, predict with it
 
-BACKBONE = "resnet50-0676ba61.pth"  # what torchvision calls its file of the trunk alone
+BACKBONE = "resnet50-0676ba61.pth"  # torchvision's name for its file of ImageNet weights
 KIB = 1024
 
 
-def deepforest(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
-    """DeepForest's ``predict_tile`` with its default strategy."""
+def deepforest(task: Task) -> Program:
+    """Return DeepForest's ``predict_tile`` with its default strategy."""
     import torch
     from deepforest import main
     from deepforest.models.retinanet import RetinaNetHub
     from torchvision.models import resnet50
 
-    # it asks for a pretrained trunk before it takes the weights; a file there is not downloaded
-    trunk = Path(os.environ["TORCH_HOME"], "hub/checkpoints", BACKBONE)
-    if not trunk.exists():
-        trunk.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(resnet50(weights=None).state_dict(), trunk)
+    # it loads a pretrained backbone before it takes the weights; an existing file is not downloaded
+    backbone = Path(os.environ["TORCH_HOME"], "hub/checkpoints", BACKBONE)
+    if not backbone.exists():
+        backbone.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(resnet50(weights=None).state_dict(), backbone)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     limits = {"score_thresh": task["conf"], "nms_thresh": task["iou"]}
     labels = {"object": 0}
@@ -57,7 +57,7 @@ def deepforest(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
         program.set_labels(labels)
         return program
 
-    def predict(program: Any) -> Found:
+    def predict(program: Any) -> Predictions:
         table = program.predict_tile(
             path=task["raster"],
             patch_size=task["tile_px"],
@@ -69,18 +69,28 @@ def deepforest(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
     return load, predict
 
 
-def sahi(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
-    """SAHI's sliced prediction, without its further pass over the whole shrunk image."""
+def sahi(task: Task) -> Program:
+    """Return SAHI's sliced prediction, without its further pass over the whole shrunk image."""
+    import torch
     from sahi import AutoDetectionModel
     from sahi.predict import get_sliced_prediction
+    from torchvision.models.detection import retinanet_resnet50_fpn
 
     def load() -> Any:
+        network = retinanet_resnet50_fpn(
+            weights=None,
+            weights_backbone=None,
+            num_classes=1,
+            score_thresh=task["conf"],
+            nms_thresh=task["iou"],
+        )
+        network.load_state_dict(torch.load(task["weights"], weights_only=True))
         return AutoDetectionModel.from_pretrained(
-            "torchvision", model=_torchvision(task), confidence_threshold=task["conf"], device="cpu"
+            "torchvision", model=network.eval(), confidence_threshold=task["conf"], device="cpu"
         )
 
-    def predict(model: Any) -> Found:
-        found = get_sliced_prediction(
+    def predict(model: Any) -> Predictions:
+        objects = get_sliced_prediction(
             task["raster"],
             model,
             slice_height=task["tile_px"],
@@ -93,39 +103,39 @@ def sahi(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
             postprocess_match_threshold=task["iou"],
             verbose=0,
         ).object_prediction_list
-        boxes = np.array([one.bbox.to_xyxy() for one in found]).reshape(-1, 4)
-        return boxes, np.array([one.score.value for one in found])
+        boxes = np.array([item.bbox.to_xyxy() for item in objects]).reshape(-1, 4)
+        return boxes, np.array([item.score.value for item in objects])
 
     return load, predict
 
 
-def geodeep(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
-    """GeoDeep, which opens the model and predicts in one call."""
+def geodeep(task: Task) -> Program:
+    """Return GeoDeep, which opens the model and predicts in one call."""
     import geodeep as program
 
-    def predict(_: Any) -> Found:
-        found = program.detect(task["raster"], task["onnx"], "raw", conf_threshold=task["conf"])
-        return found[:, :4], found[:, 4]
+    def predict(_: Any) -> Predictions:
+        rows = program.detect(task["raster"], task["onnx"], "raw", conf_threshold=task["conf"])
+        return rows[:, :4], rows[:, 4]
 
     return lambda: None, predict
 
 
-def geodetect(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
-    """Ours: ``predict`` with a model file, or the built-in model with all its defaults."""
+def geodetect(task: Task) -> Program:
+    """Return ``geodetect.predict`` with a model file, or the built-in model with its defaults."""
     import rasterio
 
     import geodetect as program
     from geodetect.detection.retinanet_detector import load_detector
 
-    own = {key: task[key] for key in ("conf", "iou") if key in task}
+    thresholds = {key: task[key] for key in ("conf", "iou") if key in task}
     tiles = {"tile_size": task["tile_px"], "overlap": task["overlap"]} if "tile_px" in task else {}
-    choice = {key: task[key] for key in ("runtime", "precision") if key in task}
+    runtime = {key: task[key] for key in ("runtime", "precision") if key in task}
 
     def load() -> Any:
-        return load_detector(task["model"], device="cpu", **own, **choice)
+        return load_detector(task["model"], device="cpu", **thresholds, **runtime)
 
-    def predict(detector: Any) -> Found:
-        settings = program.PredictSettings(**own, **tiles)
+    def predict(detector: Any) -> Predictions:
+        settings = program.PredictSettings(**thresholds, **tiles)
         table = program.predict(task["raster"], detector, settings=settings)
         with rasterio.open(task["raster"]) as raster:
             to_px = ~raster.transform
@@ -137,7 +147,7 @@ def geodetect(task: Task) -> tuple[Callable[[], Any], Callable[[Any], Found]]:
     return load, predict
 
 
-PROGRAMS: dict[str, Program] = {
+PROGRAMS: dict[str, Callable[[Task], Program]] = {
     "deepforest": deepforest,
     "sahi": sahi,
     "geodeep": geodeep,
@@ -145,45 +155,33 @@ PROGRAMS: dict[str, Program] = {
 }
 
 
-def merge_with_sahi(task: Task) -> dict[str, float]:
-    """SAHI's suppression of the boxes in ``task["views"]``; its objects are made before."""
+def sahi_nms(task: Task) -> dict[str, float]:
+    """Run SAHI's non-maximum suppression on the boxes in the file ``task["detections"]``.
+
+    The time does not count the making of SAHI's objects.
+    """
     from sahi.postprocess.combine import NMSPostprocess
     from sahi.prediction import ObjectPrediction
 
-    views = np.load(task["views"])
-    found = [
+    detections = np.load(task["detections"])
+    predictions = [
         ObjectPrediction(bbox=list(box), category_id=0, category_name="object", score=float(score))
-        for box, score in zip(views["boxes"].tolist(), views["scores"], strict=True)
+        for box, score in zip(detections["boxes"].tolist(), detections["scores"], strict=True)
     ]
-    merge = NMSPostprocess(match_threshold=task["iou"], match_metric="IOU", class_agnostic=False)
-    before, start, processors = peak_bytes(), time.perf_counter(), time.process_time()
-    kept = merge(found)
+    nms = NMSPostprocess(match_threshold=task["iou"], match_metric="IOU", class_agnostic=False)
+    before, start, start_cpu = peak_bytes(), time.perf_counter(), time.process_time()
+    objects = nms(predictions)
     return {
         "seconds": time.perf_counter() - start,
-        "processor_s": time.process_time() - processors,
+        "cpu_s": time.process_time() - start_cpu,
         "peak": peak_bytes(),
         "before": before,
-        "objects": len(kept),
+        "objects": len(objects),
     }
 
 
-def _torchvision(task: Task) -> Any:
-    import torch
-    from torchvision.models.detection import retinanet_resnet50_fpn
-
-    network = retinanet_resnet50_fpn(
-        weights=None,
-        weights_backbone=None,
-        num_classes=1,
-        score_thresh=task["conf"],
-        nms_thresh=task["iou"],
-    )
-    network.load_state_dict(torch.load(task["weights"], weights_only=True))
-    return network.eval()
-
-
 def peak_bytes() -> int:
-    """Most memory this process ever held; not what its parent held before it began."""
+    """Return the largest resident set of this process, without that of its parent."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -195,30 +193,27 @@ def peak_bytes() -> int:
 
 def _measure(name: str, task: Task, target: Path) -> None:
     load, predict = PROGRAMS[name](task)
-    start, processors = time.perf_counter(), time.process_time()
-    model = load()
-    loaded = time.perf_counter()
-    boxes, scores = predict(model)
-    ended, processors = time.perf_counter(), time.process_time() - processors
+    start, start_cpu = time.perf_counter(), time.process_time()
+    boxes, scores = predict(load())
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - start_cpu
     np.savez(
         target,
         boxes=np.asarray(boxes, np.float64),
         scores=np.asarray(scores, np.float32),
-        load_s=loaded - start,
-        predict_s=ended - loaded,
-        processor_s=processors,
+        seconds=seconds,
+        cpu_s=cpu_s,
         peak_bytes=peak_bytes(),
         version=version(name),
     )
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the program and task of the command line."""
     warnings.simplefilter("ignore")
     name, task_file, target = sys.argv[1:]
     task = json.loads(Path(task_file).read_text(encoding="utf-8"))
-    if name == "merge_with_sahi":
-        Path(target).write_text(json.dumps(merge_with_sahi(task)), encoding="utf-8")
+    if name == "sahi_nms":
+        Path(target).write_text(json.dumps(sahi_nms(task)), encoding="utf-8")
     else:
         _measure(name, task, Path(target))
 
