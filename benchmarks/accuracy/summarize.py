@@ -77,7 +77,7 @@ def measure(
         evaluation = geodetect.evaluate(
             select_inside(predictions, evaluated), select_inside(labels, evaluated), settings
         )
-        estimated = geodetect.rates_of_metrics(evaluation.as_dict())
+        estimated = geodetect.error_rates_from_evaluation(evaluation.as_dict())
         truth = geodetect.summarize(labels, tested).zones["count"].to_numpy(float)
         independent = replace(estimated, dispersion=1.0)
         for name, rates in zip(DISPERSIONS, (estimated, independent), strict=True):

@@ -1,14 +1,14 @@
-"""Weights of a stock RetinaNet that every program takes, where no trained ones can be had.
+"""Weights of torchvision's RetinaNet for all programs, without a trained model.
 
 The network is torchvision's ``retinanet_resnet50_fpn`` with one class. Its weights are random, the
-same ones on every machine, but for the last layer of the scores: that is fitted to the labelled
+same ones on every machine, except the last layer of the scores: it is fitted to the labelled
 objects of the drawn sample by least squares. So scores are high in some places and low in most, as
-those of a trained network are; a random last layer would make tens of thousands of boxes that all
-score alike.
+those of a trained network are; with a random last layer, tens of thousands of boxes would have the
+same score.
 
 Such scores lie close together, and rounding to bf16 moves many of them over a threshold. Where the
 agreement of precisions matters, pyramid and heads are trained on the drawn sample, on top of the
-random trunk, with torchvision's own losses:
+random backbone, with torchvision's own losses:
 
     python -m benchmarks.peers.weights -o stock.pt
     python -m benchmarks.speed.predict --weights stock.pt
@@ -16,7 +16,6 @@ random trunk, with torchvision's own losses:
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -35,31 +34,32 @@ from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.ops import box_iou
 
+from benchmarks.harness.options import new_parser
 from geodetect.model.runtimes.torch import has_bf16_units
 from tests.helpers.stock_networks import SCENE, scene_tile, stock_network
 
 TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
 ANCHORS_PER_CELL = 9
 KERNEL_PX = 3
-LEAST_IOU = 0.5  # of an anchor with an object, to be one of its own
+POSITIVE_IOU = 0.5  # of an anchor and an object
 OBJECT_WEIGHT = 100.0  # of a cell with an object; nearly all others are empty
 RIDGE = 1e-3  # of the mean square of a feature
-COMMON, RARE = 0.999, 0.9999  # shares of anchors that score below one half, and below SURE
-SURE = 3.0  # as a logit
+MEDIUM_QUANTILE, HIGH_QUANTILE = 0.999, 0.9999  # of all scores: the logits 0 and HIGH_LOGIT
+HIGH_LOGIT = 3.0
 SMALL_OFFSETS = 0.3  # boxes stay near their anchors
 OPSET = 17
 CROP_PX, BATCH, LR = 256, 4, 5e-4  # of the training
-LEAST_SIDE_PX = 3.0  # of what is left of an object at the edge of a crop
+MIN_SIDE_PX = 3.0  # of an object cut by the edge of a crop
 
 
-def stock_weights(file: Path) -> None:
-    """Write the state dict."""
+def write_fitted_weights(file: Path) -> None:
+    """Write the state dict of the random network with its last layer fitted to the sample."""
     network = stock_network(1, classes=1, min_size=INPUT_PX)
-    _fit(network)
+    _fit_scores(network)
     torch.save(network.state_dict(), file)
 
 
-def train_weights(file: Path, *, minutes: float) -> None:
+def write_trained_weights(file: Path, *, minutes: float) -> None:
     """Write the state dict of the network with pyramid and heads trained on the sample."""
     torch.manual_seed(0)
     network = stock_network(1, classes=1, min_size=round(CROP_PX * INPUT_PX / TILE_PX))
@@ -72,10 +72,10 @@ def train_weights(file: Path, *, minutes: float) -> None:
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
     in_bf16 = has_bf16_units(torch.device("cpu"))
-    began, steps = time.monotonic(), 0
-    crops = _crops(np.random.default_rng(0))
-    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
-        optimiser.param_groups[0]["lr"] = LR * min(1, (steps + 1) / 20) * (1 - share)
+    start, steps = time.monotonic(), 0
+    crops = _random_crops(np.random.default_rng(0))
+    while (fraction := (time.monotonic() - start) / (60 * minutes)) < 1:
+        optimiser.param_groups[0]["lr"] = LR * min(1, (steps + 1) / 20) * (1 - fraction)
         images, targets = zip(*(next(crops) for _ in range(BATCH)), strict=True)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=in_bf16):
             losses = network(list(images), list(targets))
@@ -90,20 +90,20 @@ def train_weights(file: Path, *, minutes: float) -> None:
     torch.save(network.state_dict(), file)
 
 
-def _crops(rng: np.random.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Crops of the sample with their objects, three of four with an object in them."""
-    scene, objects = _scene()
-    high, wide = scene.shape[1:]
+def _random_crops(rng: np.random.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Yield crops of the sample with their objects, three of four with an object in them."""
+    scene, objects = _read_sample()
+    height, width = scene.shape[1:]
+    max_corner = np.array([width, height]) - CROP_PX
     while True:
-        corner = rng.uniform(0, 1, 2) * (wide - CROP_PX, high - CROP_PX)
+        corner = rng.uniform(0, 1, 2) * max_corner
         if rng.random() < 0.75:
-            middle = objects[rng.integers(len(objects))].reshape(2, 2).mean(axis=0)
-            room = np.array([wide, high]) - CROP_PX
-            corner = np.clip(middle - rng.uniform(0, CROP_PX, 2), 0, room)
+            centre = objects[rng.integers(len(objects))].reshape(2, 2).mean(axis=0)
+            corner = np.clip(centre - rng.uniform(0, CROP_PX, 2), 0, max_corner)
         x, y = corner.astype(int)
         boxes = np.clip(objects - [x, y, x, y], 0, CROP_PX)
         sides = boxes[:, 2:] - boxes[:, :2]
-        boxes = boxes[(sides > LEAST_SIDE_PX).all(axis=1)]
+        boxes = boxes[(sides > MIN_SIDE_PX).all(axis=1)]
         image = torch.from_numpy(scene[:, y : y + CROP_PX, x : x + CROP_PX]).float() / 255
         target = {
             "boxes": torch.from_numpy(boxes).float(),
@@ -113,42 +113,44 @@ def _crops(rng: np.random.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]
 
 
 @torch.no_grad()
-def _fit(network: RetinaNet) -> None:
-    """Make the scores those of a least-squares fit to the sample's objects."""
+def _fit_scores(network: RetinaNet) -> None:
+    """Set the last layer of the scores to a least-squares fit to the sample's objects."""
     offsets = network.head.regression_head.bbox_reg
     offsets.weight.mul_(SMALL_OFFSETS)
     offsets.bias.mul_(SMALL_OFFSETS)
     last = network.head.classification_head.cls_logits
     count = last.weight[0].numel() + 1
     gram, moments = torch.zeros(count, count), torch.zeros(count, ANCHORS_PER_CELL)
-    kept = []
-    for image, boxes in _tiles():
-        features, anchors = _features(network, image)
-        own = _objects_own(anchors, boxes).reshape(-1, ANCHORS_PER_CELL)
-        weighted = features * (1 + OBJECT_WEIGHT * own.any(dim=1, keepdim=True))
+    all_features = []
+    for image, boxes in _sample_tiles():
+        features, anchors = _extract_features(network, image)
+        is_positive = (box_iou(anchors, boxes) >= POSITIVE_IOU).any(dim=1)
+        is_positive = is_positive.reshape(-1, ANCHORS_PER_CELL)
+        weighted = features * (1 + OBJECT_WEIGHT * is_positive.any(dim=1, keepdim=True))
         gram += weighted.T @ features
-        moments += weighted.T @ own.float()
-        kept.append(features)
+        moments += weighted.T @ is_positive.float()
+        all_features.append(features)
     ridge = RIDGE * gram.diagonal().mean() * torch.eye(count)
     fitted = torch.linalg.solve((gram + ridge).double(), moments.double()).float()
-    ranked = torch.cat([(features @ fitted).flatten() for features in kept]).sort().values
-    common, rare = (ranked[int(share * len(ranked))] for share in (COMMON, RARE))
-    fitted *= SURE / (rare - common)
+    scores = torch.cat([(features @ fitted).flatten() for features in all_features]).sort().values
+    medium, high = (scores[int(q * len(scores))] for q in (MEDIUM_QUANTILE, HIGH_QUANTILE))
+    scale = HIGH_LOGIT / (high - medium)
+    fitted *= scale
     last.weight.copy_(fitted[:-1].T.reshape(last.weight.shape))
-    last.bias.copy_(fitted[-1] - common * SURE / (rare - common))
+    last.bias.copy_(fitted[-1] - medium * scale)
 
 
-def _scene() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The sample, ``uint8[3, H, W]``, and the boxes of its objects in pixels, ``float64[N, 4]``."""
+def _read_sample() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the sample ``uint8[3, H, W]`` and its objects in pixels, ``float64[N, 4]``."""
     with rasterio.open(SCENE) as scene:
         pixels, to_px = scene.read(), ~scene.transform
     x1, y1, x2, y2 = gpd.read_file(SCENE.with_suffix(".geojson")).to_crs(scene.crs).bounds.T.values
     return pixels, np.stack((*(to_px * (x1, y2)), *(to_px * (x2, y1))), axis=1)
 
 
-def _tiles() -> Iterator[tuple[Tensor, Tensor]]:
-    """Tiles of the sample, ``float[3, H, W]``, and the boxes of objects in them, in pixels."""
-    pixels, objects = _scene()
+def _sample_tiles() -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield tiles of the sample ``float[3, H, W]`` and boxes of all objects in tile pixels."""
+    pixels, objects = _read_sample()
     side, boxes = min(pixels.shape[1:]), torch.from_numpy(objects).float()
     starts = range(0, side - TILE_PX + 1, STEP_PX)
     for x, y in product(starts, starts):
@@ -156,8 +158,8 @@ def _tiles() -> Iterator[tuple[Tensor, Tensor]]:
         yield image, boxes - torch.tensor([x, y, x, y])
 
 
-def _features(network: RetinaNet, image: Tensor) -> tuple[Tensor, Tensor]:
-    """What the last layer takes of each cell, with a 1, and the anchors in pixels of the tile."""
+def _extract_features(network: RetinaNet, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the input of the last layer, with a 1 for the bias, and anchors in tile pixels."""
     images, _ = network.transform([image])
     levels = list(network.backbone(images.tensors).values())
     tower = network.head.classification_head.conv
@@ -167,43 +169,40 @@ def _features(network: RetinaNet, image: Tensor) -> tuple[Tensor, Tensor]:
     return features, anchors * (TILE_PX / INPUT_PX)
 
 
-def _objects_own(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """``bool[anchors]`` which anchors lie on an object."""
-    return (box_iou(anchors, boxes) >= LEAST_IOU).any(dim=1)
-
-
-class _OneImage(nn.Module):
-    """A network of torchvision that takes a batch of one, as GeoDeep hands it over."""
+class _BatchOfOne(nn.Module):
+    """Network of torchvision that takes a batch of one image, as GeoDeep passes it."""
 
     def __init__(self, network: RetinaNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (found,) = self.network([images[0]])
-        return found["boxes"], found["scores"], found["labels"]
+        (predictions,) = self.network([images[0]])
+        return predictions["boxes"], predictions["scores"], predictions["labels"]
 
 
-def geodeep_model(weights: Path, file: Path, *, conf: float, iou: float, overlap: float) -> None:
+def export_for_geodeep(
+    weights: Path, file: Path, *, conf: float, iou: float, overlap: float
+) -> None:
     """Write the network as an ONNX model with the properties that GeoDeep reads.
 
     Args:
         weights: State dict.
         file: To write.
-        conf: Least score.
-        iou: Overlap from which two boxes are the same object.
-        overlap: Of tiles, as a share.
+        conf: Score threshold.
+        iou: Threshold of non-maximum suppression.
+        overlap: Of tiles, as a fraction.
     """
     import onnx
 
     network = stock_network(1, classes=1, min_size=INPUT_PX)
     network.score_thresh, network.nms_thresh = conf, iou
-    network.topk_candidates, network.detections_per_img = 1000, 300  # torchvision's own
+    network.topk_candidates, network.detections_per_img = 1000, 300  # of torchvision
     network.load_state_dict(torch.load(weights, weights_only=True))
     example = torch.rand(1, 3, TILE_PX, TILE_PX)
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         torch.onnx.export(
-            _OneImage(network).eval(),
+            _BatchOfOne(network).eval(),
             (example,),
             file,
             input_names=["images"],
@@ -218,7 +217,7 @@ def geodeep_model(weights: Path, file: Path, *, conf: float, iou: float, overlap
         "class_names": json.dumps({"0": "object"}),
         "det_conf": str(conf),
         "det_iou_thresh": str(iou),
-        "resolution": "1",  # finer than any raster: read as it is
+        "resolution": "1",  # in cm, finer than any raster: it is not resampled
         "tiles_overlap": str(100 * overlap),
     }
     for key, value in properties.items():
@@ -228,12 +227,12 @@ def geodeep_model(weights: Path, file: Path, *, conf: float, iou: float, overlap
 
 
 def main() -> None:
-    """Train and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    """Train and write the weights."""
+    parser = new_parser(__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="state dict to write")
     parser.add_argument("--minutes", type=float, default=5)
     options = parser.parse_args()
-    train_weights(options.output, minutes=options.minutes)
+    write_trained_weights(options.output, minutes=options.minutes)
 
 
 if __name__ == "__main__":

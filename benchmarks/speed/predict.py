@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
 import geodetect

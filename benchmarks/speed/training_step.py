@@ -1,19 +1,20 @@
-"""How long a step of a training takes, in bf16 and in single precision.
+"""Time of a training step in bf16 and in single precision.
 
     python -m benchmarks.speed.training_step
     python -m benchmarks.speed.training_step --rounds 10 --device cuda
 
 The built-in network, 8 chips of 384 px a step. The precisions take turns, so that a busy machine
-slows both. Drawing chips is not timed; noise with six objects on each does for them.
+slows both. Drawing chips is not timed; the chips are noise with six objects each.
 """
 
 from __future__ import annotations
 
-import argparse
+import statistics
 import time
 
 import numpy as np
 
+from benchmarks.harness.options import new_parser
 from benchmarks.harness.tables import machine, save_table
 from geodetect import TrainSettings
 from geodetect.hardware.torch_device import pick_device
@@ -25,11 +26,11 @@ from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.learner import Learner
 
 OBJECTS, SIDE_PX = 6, 40
-NAMES = {True: "bf16", False: "fp32"}
+PRECISIONS = ("bf16", "fp32")
 
 
-def noise(count: int, side: int) -> list[Chip]:
-    """Chips that show nothing."""
+def noise_chips(count: int, side: int) -> list[Chip]:
+    """Return chips of random pixels."""
     rng = np.random.default_rng(0)
     chips = []
     for _ in range(count):
@@ -42,7 +43,7 @@ def noise(count: int, side: int) -> list[Chip]:
 
 
 def new_learner(settings: TrainSettings, device: str, *, in_bf16: bool) -> Learner:
-    """A training from the built-in model, before its first step."""
+    """Return a learner with the weights of the built-in model."""
     card = load_card("pools")
     assert card.network is not None
     network = RetinaNet(card.network, len(card.classes))
@@ -59,35 +60,35 @@ def new_learner(settings: TrainSettings, device: str, *, in_bf16: bool) -> Learn
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Time steps of both precisions and print the table."""
+    parser = new_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="steps of each precision")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     settings = TrainSettings()
-    chips = noise(settings.batch_size, settings.chip_px)
+    chips = noise_chips(settings.batch_size, settings.chip_px)
     learners = {
-        name: new_learner(settings, options.device, in_bf16=which) for which, name in NAMES.items()
+        name: new_learner(settings, options.device, in_bf16=name == "bf16") for name in PRECISIONS
     }
-    seconds: dict[str, list[float]] = {name: [] for name in learners}
+    seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     for turn in range(1 + options.rounds):
         for name, learner in learners.items():
             start = time.perf_counter()
-            learner.train_step(chips, 1.0)  # hands out its losses, so all work is done by then
-            if turn:  # the first one prepares
+            learner.train_step(chips, 1.0)  # returns the losses, so all work has ended by then
+            if turn:  # the first one warms up
                 seconds[name].append(time.perf_counter() - start)
-    middle = {name: float(np.median(taken)) for name, taken in seconds.items()}
-    chosen = NAMES[has_bf16_units(pick_device(options.device))]
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    default = "bf16" if has_bf16_units(pick_device(options.device)) else "fp32"
     rows = [
         {
-            "precision": name + (" (geodetect train)" if name == chosen else ""),
-            "s/step": f"{taken:.2f}",
-            "chips/s": f"{settings.batch_size / taken:.1f}",
-            "of fp32": f"{taken / middle['fp32']:.2f}",
+            "precision": name + (" (geodetect train)" if name == default else ""),
+            "s/step": f"{median:.2f}",
+            "chips/s": f"{settings.batch_size / median:.1f}",
+            "time relative to fp32": f"{median / medians['fp32']:.2f}",
         }
-        for name, taken in middle.items()
+        for name, median in medians.items()
     ]
-    save_table("speed/training_step", f"A step of training on {machine()}", rows)
+    save_table("speed/training_step", f"A training step on {machine()}", rows)
 
 
 if __name__ == "__main__":
