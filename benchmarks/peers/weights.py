@@ -134,10 +134,9 @@ def _fit_scores(network: RetinaNet) -> None:
     fitted = torch.linalg.solve((gram + ridge).double(), moments.double()).float()
     scores = torch.cat([(features @ fitted).flatten() for features in all_features]).sort().values
     medium, high = (scores[int(q * len(scores))] for q in (MEDIUM_QUANTILE, HIGH_QUANTILE))
-    scale = HIGH_LOGIT / (high - medium)
-    fitted *= scale
+    fitted *= HIGH_LOGIT / (high - medium)
     last.weight.copy_(fitted[:-1].T.reshape(last.weight.shape))
-    last.bias.copy_(fitted[-1] - medium * scale)
+    last.bias.copy_(fitted[-1] - medium * HIGH_LOGIT / (high - medium))
 
 
 def _read_sample() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -184,7 +183,7 @@ class _BatchOfOne(nn.Module):
 def export_for_geodeep(
     weights: Path, file: Path, *, conf: float, iou: float, overlap: float
 ) -> None:
-    """Write the network as an ONNX model with the properties that GeoDeep reads.
+    """Write the network as an ONNX model with the metadata that GeoDeep reads.
 
     Args:
         weights: State dict.
@@ -217,7 +216,7 @@ def export_for_geodeep(
         "class_names": json.dumps({"0": "object"}),
         "det_conf": str(conf),
         "det_iou_thresh": str(iou),
-        "resolution": "1",  # in cm, finer than any raster: it is not resampled
+        "resolution": "1",  # finer than any raster: it is not resampled
         "tiles_overlap": str(100 * overlap),
     }
     for key, value in properties.items():

@@ -1,10 +1,10 @@
-"""Compare the results of two revisions: the same commands, the same inputs, file by file.
+"""Results of two revisions of the code on the same commands and inputs, compared file by file.
 
     python -m benchmarks.reproducibility.revisions --before v0.3 --after HEAD
-    python -m benchmarks.reproducibility.revisions --before HEAD~40 --quick    # the sample alone
+    python -m benchmarks.reproducibility.revisions --before HEAD~40 --quick  # the sample alone
 
 Every command runs once with the code of each revision. Commands that read predictions read those of
-the revision before, so that one difference is not counted twice. A file is
+``--before``, so that one difference is not counted twice. A file is
 
 - identical: the same bytes;
 - renamed: the same values in the same order under other keys, column names or words, which are
@@ -17,7 +17,6 @@ Times are left out. Exit code 1 if anything is different.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -38,7 +37,8 @@ import pyogrio
 from PIL import Image
 from safetensors.numpy import load_file
 
-from benchmarks.harness.datasets import ROOT
+from benchmarks.harness.options import new_parser
+from benchmarks.harness.paths import ROOT, SAMPLE
 from benchmarks.harness.tables import machine, save_table
 
 SUFFIXES = (".geojson", ".geojsonl", ".gpkg", ".fgb", ".parquet", ".shp", ".csv")
@@ -58,7 +58,7 @@ for suffix in suffixes:
 
 @dataclass
 class Comparison:
-    """The difference between two files.
+    """Difference between two files.
 
     Args:
         result: ``identical``, ``renamed`` or ``DIFFERENT``.
@@ -115,7 +115,7 @@ def commands(data: Path | None) -> list[list[str]]:
 
 def prepare_inputs(folder: Path, data: Path | None) -> None:
     """Link the rasters and labels into a folder, and draw zones over them."""
-    rasters = {"scene": ROOT / "sample_data/neighbourhood.tif"}
+    rasters = {"scene": SAMPLE}
     if data is not None:
         rasters |= {"cannes": data / "cannes_north.tif", "california": data / "california_west.tif"}
     for name, raster in rasters.items():
@@ -158,7 +158,7 @@ def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None
 
     Args:
         code: Its working tree.
-        folder: Where inputs lie and results go.
+        folder: Folder of inputs and results.
         data: See ``commands``.
         first: Folder of the first revision, whose predictions are read; None: this is the first.
     """
@@ -172,18 +172,19 @@ def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None
             program = ["-c", WRITE_ALL, f"{name}.tif", f"{name}_written", *SUFFIXES]
         else:
             program = ["-m", "geodetect_cli", *arguments]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *program], cwd=folder, env=environment, capture_output=True, text=True
         )
-        if done.returncode:
-            print(f"exit code {done.returncode}: {done.stderr[-500:]}", file=sys.stderr)
-        if done.stdout:
-            (folder / f"{number:02} {arguments[0]}.json").write_text(done.stdout, encoding="utf-8")
+        if process.returncode:
+            print(f"exit code {process.returncode}: {process.stderr[-500:]}", file=sys.stderr)
+        if process.stdout:
+            output = folder / f"{number:02} {arguments[0]}.json"
+            output.write_text(process.stdout, encoding="utf-8")
         source = first or folder
         for predictions, copy in (("scene", "before"), *((n, f"before_{n}") for n in RASTERS)):
-            made = source / f"{predictions}.gpkg"
-            if made.exists() and not (folder / f"{copy}.gpkg").exists():
-                shutil.copyfile(made, folder / f"{copy}.gpkg")
+            file = source / f"{predictions}.gpkg"
+            if file.exists() and not (folder / f"{copy}.gpkg").exists():
+                shutil.copyfile(file, folder / f"{copy}.gpkg")
 
 
 def compare_files(before: Path, after: Path) -> Comparison:
@@ -255,7 +256,7 @@ def compare_tensors(before: Path, after: Path) -> Comparison:
 
 
 def json_values(file: Path) -> Any:
-    """Return the JSON in a file: a document, lines, or the data of a page; else its words."""
+    """Return the JSON of a file: a document, lines, or the data of an HTML page; else its words."""
     text = file.read_text(encoding="utf-8", errors="replace")
     if file.suffix == ".html":
         data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S)
@@ -334,12 +335,11 @@ def compare_folders(before: Path, after: Path) -> dict[str, list[Comparison]]:
 
 def main() -> None:
     """Run, compare and print; fail if a value differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__, data=True)
     parser.add_argument("--before", required=True, help="revision")
     parser.add_argument("--after", default="HEAD", help="revision")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/pools")
     parser.add_argument("--quick", action="store_true", help="the drawn sample alone")
-    parser.add_argument("--keep", type=Path, help="folder of results, which are used again")
+    parser.add_argument("--keep", type=Path, help="folder to keep results in, for the next run")
     options = parser.parse_args()
     data = None if options.quick or not options.data.exists() else options.data
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,7 +1,7 @@
 """Training of the built-in model ``pools``, from the same data with the same settings.
 
     python -m benchmarks.training.pools -o first.safetensors --minutes 60 --augment 0.3 --lr 8e-4
-    python -m benchmarks.training.pools -o mean.safetensors --average one.safetensors two.safetensors
+    python -m benchmarks.training.pools -o mean.safetensors --average 1.safetensors 2.safetensors
 
 ``docs/experiments.md`` lists the commands of all trainings that led to the built-in model.
 
