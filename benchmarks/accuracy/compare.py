@@ -121,7 +121,7 @@ def compare_predictions(
     kinds[is_unpaired & (label_of >= 0) & np.append(is_dropped, False)[label_of]] = "dropped"
     counts = pd.crosstab(kinds, changes["status"].to_numpy())
     return [
-        {"register": str(kind)} | {status: f"{count}" for status, count in row.items()}
+        {"register": str(kind)} | {str(status): f"{count}" for status, count in row.items()}
         for kind, row in counts.iterrows()
     ]
 

@@ -26,7 +26,7 @@ from benchmarks.harness.datasets import (
 )
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.tables import machine, save_table
-from geodetect.assessment.evaluate.metrics import average_precision, precision_recall_curve
+from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.model.file import load_card
 
 

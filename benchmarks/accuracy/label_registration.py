@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10, help="for each number and offset")
     options = parser.parse_args()
     real = (options.data / f"{name}.tif" for name in ("california_west", "cannes_north"))
-    rows = []
+    rows = list[dict[str, str]]()
     for file in (SAMPLE, *(file for file in real if file.exists())):
         labels = read_labels(file.with_suffix(".geojson"))
         (raster,) = place_labels(labels, [open_raster(file)])

@@ -68,12 +68,12 @@ class Stopwatch:
 
 
 def run_program(
-    arguments: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    arguments: Sequence[object], environment: Mapping[str, str] | None = None
 ) -> ProcessUsage:
     """Run ``geodetect`` with these arguments.
 
     Args:
-        arguments: Command and options.
+        arguments: Command and options, each as text or a value that ``str`` converts.
         environment: Variables to set besides those of this process.
 
     Raises:
@@ -83,7 +83,7 @@ def run_program(
 
 
 def run_python(
-    arguments: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    arguments: Sequence[object], environment: Mapping[str, str] | None = None
 ) -> ProcessUsage:
     """Run Python with these arguments, see ``run_program``."""
     command = [sys.executable, *map(str, arguments)]

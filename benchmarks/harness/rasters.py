@@ -10,7 +10,7 @@ import rasterio
 from rasterio.windows import Window
 
 BLOCK_PX = 512
-BLOCKS = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
+BLOCKS: dict[str, Any] = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
 
 
 def write_raster(
@@ -20,7 +20,7 @@ def write_raster(
     crs: Any,
     transform: Any,
     mask: np.ndarray | None = None,
-    **options: object,
+    **options: Any,
 ) -> Path:
     """Write a GeoTIFF; return the file.
 
@@ -45,7 +45,7 @@ def write_raster(
     return file
 
 
-def write_window(source: Any, window: Window, file: Path, **options: object) -> Path:
+def write_window(source: Any, window: Window, file: Path, **options: Any) -> Path:
     """Write a window of an open raster as a GeoTIFF; return the file."""
     transform = source.window_transform(window)
     pixels = source.read(window=window)

@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -25,7 +26,7 @@ from benchmarks.harness.rasters import write_raster
 from benchmarks.harness.tables import machine, save_table
 
 SIDE_PX, TILE_PX, GSD_M = 4096, 512, 0.2
-GRID = {"crs": "EPSG:2154", "transform": Affine(GSD_M, 0, 6.5e5, 0, -GSD_M, 6.86e6)}
+GRID: dict[str, Any] = {"crs": "EPSG:2154", "transform": Affine(GSD_M, 0, 6.5e5, 0, -GSD_M, 6.86e6)}
 SPACINGS_PX = (41.0, 13.0, 4.1)  # about 10^4, 10^5 and 10^6 objects
 GEODATAFRAME = "GeoDataFrame"
 

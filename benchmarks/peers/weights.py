@@ -69,7 +69,7 @@ def write_trained_weights(file: Path, *, minutes: float) -> None:
             nn.init.zeros_(torch.as_tensor(module.bias))
     nn.init.constant_(network.head.classification_head.cls_logits.bias, -math.log(99))
     network.backbone.body.requires_grad_(False)
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=LR)
     in_bf16 = has_bf16_units(torch.device("cpu"))
     start, steps = time.monotonic(), 0

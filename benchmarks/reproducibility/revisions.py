@@ -228,7 +228,9 @@ def compare_tables(before: Path, after: Path) -> Comparison:
 
 def compare_frames(before: pd.DataFrame, after: pd.DataFrame) -> Comparison:
     """Compare two tables column by column; texts may be renamed one by one."""
-    before, after = (frame[[c for c in frame if not TIMES.search(c)]] for frame in (before, after))
+    before, after = (
+        frame[[c for c in frame if not TIMES.search(str(c))]] for frame in (before, after)
+    )
     if before.shape != after.shape:
         return Comparison("DIFFERENT", {f"shape {before.shape} -> {after.shape}"})
     names: set[str] = set()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -29,7 +30,7 @@ AREA_PER_OBJECT_M2 = 4_000.0
 RECALL = 0.9
 
 
-def write_layers(count: int, folder: Path, suffix: str) -> list[str | Path]:
+def write_layers(count: int, folder: Path, suffix: str) -> list[Path]:
     """Write predictions and truth; return the files."""
     rng = np.random.default_rng(0)
     side_m = np.sqrt(count * AREA_PER_OBJECT_M2)
@@ -44,7 +45,7 @@ def write_layers(count: int, folder: Path, suffix: str) -> list[str | Path]:
     )
     scores = np.concatenate([rng.beta(4, 2, tp), rng.beta(2, 4, count - tp)]).round(4)
     predictions = box_layer(predicted_centres, predicted_sizes).assign(score=scores)
-    files: list[str | Path] = [folder / f"predictions{suffix}", folder / f"truth{suffix}"]
+    files = [folder / f"predictions{suffix}", folder / f"truth{suffix}"]
     for table, file in zip((predictions, box_layer(centres, sizes)), files, strict=True):
         geodetect.write(table.assign(**{"class": "pool"}), file)
     return files
@@ -56,7 +57,7 @@ def box_layer(centres: NDArray[np.float64], sizes: NDArray[np.float64]) -> gpd.G
     return gpd.GeoDataFrame(geometry=boxes, crs=CRS)
 
 
-def measure(name: str, arguments: list[str | Path]) -> dict[str, str]:
+def measure(name: str, arguments: Sequence[object]) -> dict[str, str]:
     """Run the program and return its row."""
     usage = run_program(["evaluate", *arguments, "--json"])
     summary = json.loads(usage.output)

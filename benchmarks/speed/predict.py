@@ -41,7 +41,7 @@ from benchmarks.harness.processes import Stopwatch, load_average
 from benchmarks.harness.rasters import BLOCKS, write_raster, write_window
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.peers.programs import HELP, TITLES, Run, add_peers_option, find_peers, run_peer
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.io.vector.write import write
@@ -93,13 +93,14 @@ def prepare_stock_model(folder: Path, weights: Path | None = None) -> StockModel
     else:
         shutil.copyfile(weights, stock.weights)
     export_for_geodeep(stock.weights, stock.onnx, conf=CONF, iou=IOU, overlap=OVERLAP)
-    geodetect.convert(stock.weights, stock.model, tile_size=TILE_PX, resize=INPUT_PX)
+    settings = geodetect.ConvertSettings(tile_size=TILE_PX, resize=INPUT_PX)
+    geodetect.convert(stock.weights, stock.model, settings=settings)
     if weights is None:
         return stock
     int8 = folder.absolute() / "int8.safetensors"
     # any agreement is accepted: the table shows it
-    settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, least_ap=0)
-    geodetect.quantize(stock.model, SAMPLE, int8, settings=settings)
+    quantize_settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, least_ap=0)
+    geodetect.quantize(stock.model, SAMPLE, int8, settings=quantize_settings)
     return replace(stock, int8=int8)
 
 
@@ -212,7 +213,7 @@ def run_programs(
     raster: Path, stock: StockModel, pythons: dict[str, str], *, repeats: int
 ) -> dict[str, list[Run]]:
     """Return the runs of every program, which take turns."""
-    task = {"raster": str(raster), "conf": CONF, "iou": IOU, "overlap": OVERLAP}
+    task: dict[str, Any] = {"raster": str(raster), "conf": CONF, "iou": IOU, "overlap": OVERLAP}
     task |= {"tile_px": TILE_PX, "weights": str(stock.weights), "onnx": str(stock.onnx)}
     task |= {"torch_home": str(stock.weights.parent), "model": str(stock.model)}
     built_in = {"raster": str(raster), "model": "pools"}

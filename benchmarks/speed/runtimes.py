@@ -21,7 +21,7 @@ from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import SAMPLE
 from benchmarks.harness.processes import Stopwatch
 from benchmarks.harness.tables import machine, save_table
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError

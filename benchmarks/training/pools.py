@@ -85,9 +85,10 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
     """Write the mean of the weights of models that were trained one from the other."""
     models = [(card, drop_int8_network(weights)) for card, weights in map(read_model_file, files)]
     weights = {
-        name: np.mean([w[name] for _, w in models], axis=0, dtype=np.float32).astype(np.float16)
+        name: np.stack(tensors).mean(axis=0, dtype=np.float32).astype(np.float16)
         for name in models[0][1]
-        if all(w[name].dtype == np.float16 for _, w in models)
+        for tensors in [[weights[name] for _, weights in models]]
+        if all(tensor.dtype == np.float16 for tensor in tensors)
     }
     trained = [(card, card.training) for card, _ in models if card.training]
     steps = " and ".join(f"{training.steps}" for _, training in trained)

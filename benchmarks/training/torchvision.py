@@ -46,7 +46,7 @@ from benchmarks.harness.datasets import (
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA
 from benchmarks.harness.tables import machine, save_table
-from geodetect.assessment.evaluate.metrics import average_precision
+from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.label_check.check import default_anchors
 from geodetect.model.runtimes.torch import has_bf16_units
@@ -140,7 +140,7 @@ def chip_batches(settings: geodetect.TrainSettings) -> Iterator[Iterator[list[Ch
 def train_torchvision(settings: geodetect.TrainSettings, folder: Path) -> TrainedModel:
     """Train torchvision's network with its own losses for the same time."""
     torch.manual_seed(settings.seed)
-    network = new_torchvision_network().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = new_torchvision_network().to(memory_format=torch.channels_last).train()
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.SGD(parameters, lr=1.0, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     peak_lr = LR_PER_IMAGE * settings.batch_size
@@ -157,14 +157,10 @@ def train_torchvision(settings: geodetect.TrainSettings, folder: Path) -> Traine
         elapsed = time.monotonic() - start
     weights, file = folder / "torchvision.pt", folder / "torchvision.safetensors"
     torch.save(network.state_dict(), weights)
-    geodetect.convert(
-        weights,
-        file,
-        gsd=settings.gsd,
-        tile_size=settings.chip_px,
-        resize=INPUT_PX,
-        overwrite=True,
+    convert_settings = geodetect.ConvertSettings(
+        gsd=settings.gsd, tile_size=settings.chip_px, resize=INPUT_PX
     )
+    geodetect.convert(weights, file, settings=convert_settings, overwrite=True)
     return TrainedModel(file, steps * settings.batch_size / elapsed, steps, TORCHVISION_NMS_IOU)
 
 

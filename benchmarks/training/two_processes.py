@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness.datasets import draw_scenes, label_files
 from benchmarks.harness.options import new_parser
@@ -30,7 +31,7 @@ def train(folder: Path, scenes: list[Path], *, processes: int, seed: int, steps:
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     model = folder / f"{processes}_{seed}.safetensors"
     holdout, rasters = scenes[:HOLDOUT], scenes[HOLDOUT:]
-    options = {
+    options: dict[str, list[Any]] = {
         "--rasters": rasters,
         "--labels": label_files(rasters),
         "--val-rasters": holdout,
@@ -43,7 +44,7 @@ def train(folder: Path, scenes: list[Path], *, processes: int, seed: int, steps:
     run_python([
         *(launcher if processes > 1 else []),
         *("-m", "geodetect_cli", "train", "--init", "pools", "--quiet"),
-        *(part for name, values in options.items() for v in values for part in (name, str(v))),
+        *(part for name, values in options.items() for v in values for part in (name, v)),
     ])  # fmt: skip
     return model
 
