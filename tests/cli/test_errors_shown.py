@@ -180,7 +180,7 @@ def test_bands_that_the_raster_does_not_have(ready: Ready, bands: str) -> None:
 
 def test_a_raster_with_one_band_for_a_model_of_three(ready: Ready) -> None:
     write_raster(ready.raster, squares_image(SIDE, [])[:1])
-    check_failure(ready.predict(), "takes 3 bands", "--bands 1,1,1")
+    check_failure(ready.predict(), "takes 3 bands", "--bands, e.g. to 1,1,1")
 
 
 def test_a_raster_without_crs(ready: Ready) -> None:

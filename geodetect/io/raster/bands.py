@@ -1,4 +1,4 @@
-"""Which bands of a raster are looked at, and how their values become bytes."""
+"""Selection of bands, their values as bytes, and colour tables."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from geodetect.errors import BandError, InputError
 from geodetect.io.raster.georeference import RESAMPLING
 from geodetect.types import AnyArray, BoolArray, UInt8Array
 
-COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-PLANE = "EPSG:3857"  # any projected CRS: pixels are only resampled, not moved
+RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 STRETCH_PERCENTILES = (0.5, 99.5)
+MAX_BAND_LIST = 120  # characters of an error message
+_SAME_CRS = "EPSG:3857"  # any projected CRS: GDAL's warper asks for two, pixels are only resampled
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """One linear rule for a whole raster: ``low`` becomes 0 and ``high`` becomes 255.
+    """Linear mapping of a raster's values to bytes: ``low`` becomes 0 and ``high`` becomes 255.
 
     Args:
         low: Value that becomes 0.
         high: Value that becomes 255.
-        estimated: Taken from a sample of the raster instead of stated by the user.
+        estimated: True if it was estimated from a sample of the raster.
     """
 
     low: float
@@ -39,22 +40,22 @@ class Stretch:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise InputError(
-                f"--value-range needs two finite numbers, the lower one first; found "
+                f"`value_range` needs two finite numbers, the lower one first; found "
                 f"{self.low:g},{self.high:g}"
             )
 
     def __call__(self, values: NDArray[np.generic]) -> UInt8Array:
-        """Values of any real dtype to bytes, rounded and clipped; NaN becomes 0."""
+        """Convert values of any real dtype to bytes, rounded and clipped; NaN becomes 0."""
         clipped = np.clip(values.astype(np.float64), self.low, self.high)
         scaled = np.rint((clipped - self.low) * (255 / (self.high - self.low)))
         return np.nan_to_num(scaled, nan=0).astype(np.uint8)
 
     @classmethod
-    def of_sample(cls, values: NDArray[np.generic]) -> Stretch:
-        """The rule for a raster, from a sample of its valid values (all bands together).
+    def from_sample(cls, values: NDArray[np.generic]) -> Stretch:
+        """Estimate the stretch of a raster from a sample of its valid values in all bands.
 
-        All bands share one rule, so colours keep their balance. A raster of one value gets a rule
-        that maps it to 0.
+        All bands share one stretch, so colours keep their balance. A raster of one value gets a
+        stretch that maps it to 0.
         """
         sample = values[np.isfinite(values)].astype(np.float64)
         if sample.size == 0:
@@ -68,104 +69,106 @@ class Stretch:
 
 
 def choose_bands(
-    colours: Sequence[ColorInterp], wanted: Sequence[int] | None, *, needed: int | None
+    colours: Sequence[ColorInterp], bands: Sequence[int] | None, *, needed: int | None
 ) -> tuple[int, ...]:
-    """The bands to read, counted from 1.
+    """Choose the bands to read, counted from 1.
 
     Args:
         colours: Colour interpretation of each band of the raster.
-        wanted: The user's choice, or None: red, green and blue where the raster names them, else
-            all bands but alpha.
-        needed: How many bands the model takes; None when it takes any number. If it takes more
-            than three, red, green and blue are followed by the others in the order of the file.
+        bands: The user's choice, or None: red, green and blue if the raster has them, else all
+            bands but alpha.
+        needed: Number of bands the model takes; None: any. If it takes more than three, red, green
+            and blue are followed by the rest in the order of the file.
 
     Raises:
-        BandError: The raster lacks a wanted band, or it is not plain which bands to take.
+        BandError: The raster lacks a chosen band, or the choice is ambiguous.
     """
-    if wanted is not None:
-        return _check_choice(len(colours), wanted, needed)
+    if bands is not None:
+        missing = [band for band in bands if not 1 <= band <= len(colours)]
+        if missing:
+            raise BandError(
+                f"`bands` asks for band {missing[0]}, but this raster has {len(colours)} "
+                f"(counted from 1 to {len(colours)})"
+            )
+        if not bands or (needed is not None and len(bands) != needed):
+            raise BandError(
+                f"`bands` names {len(bands)} bands, but the model takes {needed or 'some'}"
+            )
+        return tuple(bands)
     data = [i for i, c in enumerate(colours, start=1) if c != ColorInterp.alpha]
-    if all(colour in colours for colour in COLOURS):
-        rgb = [list(colours).index(colour) + 1 for colour in COLOURS]
-        others = [i for i in data if i not in rgb]
-        data = rgb + (others if (needed or 0) > len(rgb) else [])
+    if all(colour in colours for colour in RGB):
+        rgb = [list(colours).index(colour) + 1 for colour in RGB]
+        rest = [i for i in data if i not in rgb]
+        data = rgb + (rest if (needed or 0) > len(rgb) else [])
     if needed is None or len(data) == needed:
         return tuple(data)
-    found = ", ".join(f"{i} {c.name}" for i, c in enumerate(colours, start=1))
+    band_list = ", ".join(f"{i} {c.name}" for i, c in enumerate(colours, start=1))
+    if len(band_list) > MAX_BAND_LIST:
+        band_list = band_list[: MAX_BAND_LIST - 3] + "..."
     example = ",".join(["1"] * needed if len(data) < needed else map(str, range(1, needed + 1)))
     raise BandError(
         f"the model takes {needed} bands and this raster does not say which: it has "
-        f"{_shorten(found)}; choose with --bands, e.g. --bands {example}"
+        f"{band_list}; set `bands`, e.g. to {example}"
     )
 
 
-def _check_choice(count: int, wanted: Sequence[int], needed: int | None) -> tuple[int, ...]:
-    missing = [band for band in wanted if not 1 <= band <= count]
-    if missing:
-        raise BandError(
-            f"--bands asks for band {missing[0]}, but this raster has {count} "
-            f"(counted from 1 to {count})"
-        )
-    if not wanted or (needed is not None and len(wanted) != needed):
-        raise BandError(
-            f"--bands names {len(wanted)} bands, but the model takes {needed or 'some'}"
-        )
-    return tuple(wanted)
-
-
-def _shorten(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def colour_table(dataset: Any) -> UInt8Array | None:
-    """Colour table as ``uint8[3, values]``, or None."""
-    if dataset.colorinterp[0] != ColorInterp.palette or dataset.dtypes[0] not in (
-        "uint8",
-        "uint16",
-    ):
+def read_colour_table(dataset: Any) -> UInt8Array | None:
+    """Return the colour table of a dataset as ``uint8[3, values]``, or None."""
+    dtype = dataset.dtypes[0]
+    if dataset.colorinterp[0] != ColorInterp.palette or dtype not in ("uint8", "uint16"):
         return None
-    table = np.zeros((3, np.iinfo(dataset.dtypes[0]).max + 1), np.uint8)
+    table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint8)
     for index, colour in dataset.colormap(1).items():
         table[:, index] = colour[:3]
     return table
 
 
-def holds_value(values: AnyArray, nodata: float | None) -> BoolArray:
-    """Where values are not the nodata value, which is compared in the data type of the file."""
+def is_not_nodata(values: AnyArray, nodata: float | None) -> BoolArray:
+    """Return True where values differ from the nodata value, compared in the dtype of the file."""
     if nodata is None:
         return np.ones(values.shape, bool)
     if np.isnan(nodata):
         return ~np.isnan(values)
     with np.errstate(over="ignore", invalid="ignore"):
         same = values == np.float64(nodata).astype(values.dtype)
-    fits = values.dtype.kind == "f" or (
+    is_representable = values.dtype.kind == "f" or (
         float(nodata).is_integer()
         and np.iinfo(values.dtype).min <= nodata <= np.iinfo(values.dtype).max
     )
-    return ~same if fits else np.ones(values.shape, bool)
+    return ~same if is_representable else np.ones(values.shape, bool)
 
 
-def read_palette(
-    handle: Any, palette: UInt8Array, window: Window, shape: tuple[int, int]
+def read_colours(
+    dataset: Any, table: UInt8Array, window: Window, shape: tuple[int, int]
 ) -> UInt8Array:
-    """Colours of a palette raster, ``uint8[3, H, W]``: colours are interpolated, never indices."""
+    """Read the colours of a raster with a colour table, interpolating colours, not indices.
+
+    Args:
+        dataset: Open rasterio dataset.
+        table: ``uint8[3, values]``.
+        window: In pixels of the dataset.
+        shape: ``(height, width)`` to resample it to.
+
+    Returns:
+        ``uint8[3, H, W]``.
+    """
     if (window.height, window.width) == shape:  # not resampled, so the window is whole pixels
-        return palette[:, handle.read(1, window=window)]
+        return table[:, dataset.read(1, window=window)]
     step = Affine.scale(window.width / shape[1], window.height / shape[0])
-    reach = np.ceil(2 * np.maximum([step.a, step.e], 1) + 1)  # of the kernel beyond the window
-    start = np.floor([window.col_off, window.row_off]) - reach
-    stop = np.ceil([window.col_off + window.width, window.row_off + window.height]) + reach
+    margin = np.ceil(2 * np.maximum([step.a, step.e], 1) + 1)  # of the kernel beyond the window
+    start = np.floor([window.col_off, window.row_off]) - margin
+    stop = np.ceil([window.col_off + window.width, window.row_off + window.height]) + margin
     x0, y0 = np.maximum(start, 0).astype(int).tolist()
-    x1, y1 = np.minimum(stop, [handle.width, handle.height]).astype(int).tolist()
-    colours = palette[:, handle.read(1, window=Window(x0, y0, x1 - x0, y1 - y0))]
-    resized = np.zeros((3, *shape), np.uint8)
+    x1, y1 = np.minimum(stop, [dataset.width, dataset.height]).astype(int).tolist()
+    colours = table[:, dataset.read(1, window=Window(x0, y0, x1 - x0, y1 - y0))]
+    resampled = np.zeros((3, *shape), np.uint8)
     reproject(
         colours,
-        resized,
+        resampled,
         src_transform=Affine.identity(),
         dst_transform=Affine.translation(window.col_off - x0, window.row_off - y0) @ step,
-        src_crs=PLANE,
-        dst_crs=PLANE,
+        src_crs=_SAME_CRS,
+        dst_crs=_SAME_CRS,
         resampling=RESAMPLING,
     )
-    return resized
+    return resampled

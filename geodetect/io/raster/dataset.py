@@ -1,4 +1,4 @@
-"""GDAL datasets: opening them, its settings, and its errors on one line."""
+"""GDAL datasets: opening, configuration options, and errors on one line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
 def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
-    """Open a rasterio dataset; what can be wrong with a path becomes one line of error.
+    """Open a rasterio dataset.
 
     Args:
         path: File, URL or anything GDAL opens.
-        overviews: Whether to read from overviews where they are enough.
-        options: More for ``rasterio.open``.
+        overviews: Read from overviews where their resolution is enough.
+        options: More options for ``rasterio.open``.
 
     Raises:
         RasterError: It cannot be opened, or holds no bands.
@@ -53,14 +53,20 @@ def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
 
 
 def gdal_options(path: str) -> dict[str, Any]:
-    """A bounded block cache, unless the user set one; no directory listings over the network."""
-    remote = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
-    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": BLOCK_CACHE_BYTES}
-    return {**cache, **(remote if path.startswith(REMOTE) else {})}
+    """Return GDAL options for reading: a bounded block cache, no directory listings of servers.
+
+    A block cache that the user has set in the environment stays.
+    """
+    options: dict[str, Any] = {}
+    if "GDAL_CACHEMAX" not in os.environ:
+        options["GDAL_CACHEMAX"] = BLOCK_CACHE_BYTES
+    if path.startswith(REMOTE):
+        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
+    return options
 
 
 def root_cause(error: BaseException) -> str:
-    """The first message of a chain of errors: GDAL's own words, on one line."""
+    """Return the first message of a chain of errors, GDAL's own, on one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Where a raster lies: transform, ground control points or RPCs."""
+"""Georeference of a raster: transform, ground control points or RPCs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ GCP_AFFINE_TOLERANCE_PX = 0.05
 WARP_TOLERANCE_PX = 0.01
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio wraps most, but not all, of GDAL's errors
 RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
+_PIXEL_COORDS_ADVICE = "set `pixel_coords` for results in pixel columns and rows"
 
 
-def locate(
+def read_georeference(
     dataset: Any, *, src_crs: str | None, pixel_coords: bool
 ) -> tuple[Grid, dict[str, Any] | None]:
-    """Where a dataset lies, and how it has to be warped.
+    """Read the grid of a dataset, and how it has to be warped.
 
     Ground control points that lie on an affine (rotated or not) are used as that affine, so no
     pixel is resampled; others, and RPCs, are warped to a north-up grid.
@@ -38,7 +39,7 @@ def locate(
         pixel_coords: Work without georeference.
 
     Returns:
-        The grid, and the arguments of a ``WarpedVRT`` (None: read as it is).
+        The grid, and the arguments of a ``WarpedVRT`` (None: read without warping).
 
     Raises:
         GeoreferenceError: There is no CRS or no transform.
@@ -48,69 +49,67 @@ def locate(
         return Grid(None, Affine.identity(), width, height), None
     gcps, gcps_crs = dataset.gcps
     crs = src_crs or (dataset.crs or gcps_crs)
-    if not dataset.transform.is_identity:
-        return Grid(_parse(crs), _invertible(dataset.transform), width, height), None
+    transform = dataset.transform
+    if not transform.is_identity:
+        grid = Grid(_parse_dataset_crs(crs), transform, width, height)
+        if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
+            raise GeoreferenceError(
+                f"its transform {tuple(transform)[:6]} gives pixels no area; correct it, or "
+                f"{_PIXEL_COORDS_ADVICE}"
+            )
+        return grid, None
     if gcps:
-        transform = _affine_through(gcps)
+        transform = _fit_affine(gcps)
         if _gcp_error_px(gcps, transform) < GCP_AFFINE_TOLERANCE_PX:
-            return Grid(_parse(crs), transform, width, height), None
-        wkt = _parse(crs).to_wkt()
-        return _warped(dataset, {"src_crs": wkt, "crs": wkt})
+            return Grid(_parse_dataset_crs(crs), transform, width, height), None
+        wkt = _parse_dataset_crs(crs).to_wkt()
+        return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt})
     if dataset.rpcs:
-        return _warped(dataset, {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"})
+        rpc = {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"}
+        return _warp_north_up(dataset, rpc)
     raise GeoreferenceError(
-        "no georeference found (no transform, ground control points or RPCs); add a world file, or "
-        "use --pixel-coords for results in pixel columns and rows"
+        f"no georeference found (no transform, ground control points or RPCs); add a world file, "
+        f"or {_PIXEL_COORDS_ADVICE}"
     )
 
 
-def _warped(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
+def _warp_north_up(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
     warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
     try:
         with WarpedVRT(dataset, **warp) as vrt:
-            return Grid(_parse(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+            return Grid(_parse_dataset_crs(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
     except GDAL_ERRORS as error:
         raise GeoreferenceError(
-            f"its ground control points or RPCs cannot be used ({error}); use --pixel-coords for "
-            f"results in pixel columns and rows"
+            f"its ground control points or RPCs cannot be used ({error}); {_PIXEL_COORDS_ADVICE}"
         ) from error
 
 
-def _invertible(transform: Affine) -> Affine:
-    if np.isfinite(tuple(transform)).all() and transform.determinant != 0:
-        return transform
-    raise GeoreferenceError(
-        f"its transform {tuple(transform)[:6]} gives pixels no area; correct it, or use "
-        f"--pixel-coords for results in pixel columns and rows"
-    )
-
-
-def _affine_through(gcps: Sequence[Any]) -> Affine:
-    """The affine that fits control points best."""
+def _fit_affine(gcps: Sequence[Any]) -> Affine:
+    """Fit an affine to ground control points by least squares."""
     places = np.array([(gcp.col, gcp.row, 1.0) for gcp in gcps])
     if np.linalg.matrix_rank(places) < 3:
         raise GeoreferenceError(
             f"its {len(gcps)} ground control points lie on one line; expected three or more that "
-            f"do not, or use --pixel-coords for results in pixel columns and rows"
+            f"do not, or {_PIXEL_COORDS_ADVICE}"
         )
     return from_gcps(gcps)
 
 
-def _parse(crs: Any) -> CRS:
-    """Read a CRS as GDAL or the user gives it."""
+def _parse_dataset_crs(crs: Any) -> CRS:
+    """Parse a CRS given by rasterio or, as text, by the user."""
     if not crs:
         raise GeoreferenceError(
-            "no coordinate reference system found; name it with --src-crs (e.g. --src-crs "
-            "EPSG:2154), or use --pixel-coords for results in pixel columns and rows"
+            f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or "
+            f"{_PIXEL_COORDS_ADVICE}"
         )
     return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")
 
 
 def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:
-    """Largest distance of a control point from where an affine puts it, in pixels."""
+    """Return the largest distance of a control point from where an affine puts it, in pixels."""
     if transform.determinant == 0:
         return float("inf")
-    found = [~transform @ (gcp.x, gcp.y) for gcp in gcps]
+    points = [~transform @ (gcp.x, gcp.y) for gcp in gcps]
     return max(
-        float(np.hypot(x - gcp.col, y - gcp.row)) for (x, y), gcp in zip(found, gcps, strict=True)
+        float(np.hypot(x - gcp.col, y - gcp.row)) for (x, y), gcp in zip(points, gcps, strict=True)
     )

@@ -1,94 +1,83 @@
-"""Small looks at a raster: its spread of values, and how its overviews were made."""
+"""Samples of a raster's values, and a check of the resampling of its overviews."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from geodetect.io.raster.bands import holds_value
-from geodetect.types import AnyArray, BoolArray, FloatArray
+from geodetect.types import FloatArray
 
 SAMPLE_PX = 1024
-LEAST_VALID = 0.01  # of the pixels of a sample
+MIN_VALID_FRACTION = 0.01  # of the pixels of a sample
 _PROBE_PX = 64
-_PROBES = 4
-_PLAIN = 0.5  # levels per pixel; most imagery shows the difference at the first place
+_PROBES_PER_SIDE = 4
+_DECISIVE = 0.5  # levels per pixel; most imagery shows the difference in the first probe
+
+SampleWindow = tuple[Window, tuple[int, int]]  # with the shape (height, width) to read it in
 
 
-def sample_windows(handle: Any) -> list[tuple[Window, tuple[int, int]]]:
-    """Windows spread over a raster, each with the shape ``(height, width)`` to read it in.
+def sample_windows(dataset: Any) -> list[SampleWindow]:
+    """Return windows spread over a raster: all of it where that is cheap, else a grid of 8 x 8.
 
-    The whole raster where that is cheap (small, or with overviews), else 8 x 8 pieces of it.
+    It is cheap for small rasters and for those with overviews.
     """
-    width, height = handle.width, handle.height
-    if handle.overviews(1) or width * height <= 16 * SAMPLE_PX**2:
-        return [whole_window(handle)]
+    width, height = dataset.width, dataset.height
+    if dataset.overviews(1) or width * height <= 16 * SAMPLE_PX**2:
+        return [whole_window(dataset)]
     columns, rows = (min(SAMPLE_PX // 8, side) for side in (width, height))
-    places = [((width - columns) * x // 7, (height - rows) * y // 7)
-              for y in range(8) for x in range(8)]  # fmt: skip
-    return [(Window(x, y, columns, rows), (rows, columns)) for x, y in places]
+    corners = [((width - columns) * x // 7, (height - rows) * y // 7)
+               for y in range(8) for x in range(8)]  # fmt: skip
+    return [(Window(x, y, columns, rows), (rows, columns)) for x, y in corners]
 
 
-def whole_window(handle: Any) -> tuple[Window, tuple[int, int]]:
-    """All of a raster, and a shape ``(height, width)`` of at most ``SAMPLE_PX`` to read it in."""
-    width, height = handle.width, handle.height
+def whole_window(dataset: Any) -> SampleWindow:
+    """Return the window of a whole raster, to be read in at most ``SAMPLE_PX`` a side."""
+    width, height = dataset.width, dataset.height
     scale = min(1.0, SAMPLE_PX / max(width, height))
     shape = max(1, round(height * scale)), max(1, round(width * scale))
     return Window(0, 0, width, height), shape
 
 
-def values_in(values: AnyArray, valid: BoolArray, nodata: float | None) -> AnyArray:
-    """The values of one band ``[H, W]`` where it holds some."""
-    return values[valid & holds_value(values, nodata)]
-
-
 def overviews_are_shifted(full: Any, overview: Any) -> bool:
-    """Whether an overview holds picked pixels instead of averages of those it covers.
+    """Return True if an overview holds picked pixels instead of averages of those it covers.
 
     Nearest-neighbour overviews, GDAL's default, hold the pixel at the upper left of each group,
-    which moves everything by half a group. Found by comparing a few places with both.
+    which moves everything by half a group. A few windows are compared with both.
 
     Args:
         full: Open dataset that reads without overviews.
         overview: The same dataset opened at its largest overview.
     """
+    scale_x, scale_y = full.width / overview.width, full.height / overview.height
     picked, averaged = 0.0, 0.0
-    for window in _probes(overview):
-        shape = int(window.height), int(window.width)
-        there = Window(*_scaled(window, full, overview))
-        seen = overview.read(1, window=window).astype(np.float64)
-        mean = full.read(1, window=there, out_shape=shape, resampling=Resampling.average)
-        picked += float(np.nansum(np.abs(_picked(full, overview, window) - seen)))
-        averaged += float(np.nansum(np.abs(mean - seen)))
-        if abs(picked - averaged) > seen.size * _PLAIN:
+    for window in _probe_windows(overview):
+        stored = overview.read(1, window=window).astype(np.float64)
+        in_full = Window(window.col_off * scale_x, window.row_off * scale_y,
+                         window.width * scale_x, window.height * scale_y)  # fmt: skip
+        mean = full.read(1, window=in_full, out_shape=stored.shape, resampling=Resampling.average)
+        picked += float(np.nansum(np.abs(_pick_nearest(full, overview, window) - stored)))
+        averaged += float(np.nansum(np.abs(mean - stored)))
+        if abs(picked - averaged) > stored.size * _DECISIVE:
             break
     return picked < averaged
 
 
-def _probes(overview: Any) -> list[Window]:
-    """Places all over a raster, the central ones first."""
-    columns, rows = (min(_PROBE_PX, side) for side in (overview.width, overview.height))
-    steps = np.linspace(0, 1, _PROBES)
-    places = sorted(
-        ((x, y) for x in steps for y in steps), key=lambda p: np.hypot(p[0] - 0.5, p[1] - 0.5)
-    )
-    return [
-        Window(int((overview.width - columns) * x), int((overview.height - rows) * y),
-               columns, rows)
-        for x, y in places
-    ]  # fmt: skip
+def _probe_windows(dataset: Any) -> Iterator[Window]:
+    """Yield windows all over a raster, the central ones first."""
+    columns, rows = (min(_PROBE_PX, side) for side in (dataset.width, dataset.height))
+    steps = np.linspace(0, 1, _PROBES_PER_SIDE)
+    fractions = ((x, y) for x in steps for y in steps)
+    for x, y in sorted(fractions, key=lambda p: np.hypot(p[0] - 0.5, p[1] - 0.5)):
+        left, top = int((dataset.width - columns) * x), int((dataset.height - rows) * y)
+        yield Window(left, top, columns, rows)
 
 
-def _scaled(window: Window, full: Any, overview: Any) -> tuple[float, float, float, float]:
-    x, y = full.width / overview.width, full.height / overview.height
-    return window.col_off * x, window.row_off * y, window.width * x, window.height * y
-
-
-def _picked(full: Any, overview: Any, window: Window) -> FloatArray:
-    """What nearest-neighbour resampling, as GDAL does it for overviews, would have taken."""
+def _pick_nearest(full: Any, overview: Any, window: Window) -> FloatArray:
+    """Resample a window by nearest neighbour as GDAL does for overviews."""
     scale_x, scale_y = full.width / overview.width, full.height / overview.height
     x = (np.arange(window.col_off, window.col_off + window.width) * scale_x + 0.5).astype(int)
     y = (np.arange(window.row_off, window.row_off + window.height) * scale_y + 0.5).astype(int)

@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp as Colour
 
 from geodetect.errors import BandError, GeodetectError, InputError
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.raster.bands import Stretch, choose_bands, holds_value
+from geodetect.io.raster.bands import Stretch, choose_bands, is_not_nodata
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from tests.conftest import METRES, Save
 
@@ -48,14 +48,14 @@ def test_bands_follow_from_colours(
      (RGB, 1)],
 )  # fmt: skip
 def test_where_bands_are_not_plain_the_option_is_named(colours: list[Colour], needed: int) -> None:
-    with pytest.raises(BandError, match=rf"the model takes {needed} bands.*--bands") as caught:
+    with pytest.raises(BandError, match=rf"the model takes {needed} bands.*`bands`") as caught:
         choose_bands(colours, None, needed=needed)
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("wanted", [(4,), (0,), (-1,), (1, 2, 9), (), (1, 2)])
 def test_bands_that_do_not_exist_or_fit_are_refused(wanted: tuple[int, ...]) -> None:
-    with pytest.raises(BandError, match="--bands"):
+    with pytest.raises(BandError, match="`bands`"):
         choose_bands(RGB, wanted, needed=3)
 
 
@@ -82,7 +82,7 @@ def test_colours_are_read_in_their_order_wherever_they_lie(order: list[int], sav
 
 
 def test_gray_is_refused_for_three_bands_with_the_option_and_the_file_named(save: Save) -> None:
-    with pytest.raises(BandError, match=r"scene\.tif: .*1 gray.*--bands 1,1,1"):
+    with pytest.raises(BandError, match=r"scene\.tif: .*1 gray.*`bands`, e.g. to 1,1,1"):
         open_raster(save(np.zeros((5, 5), np.uint8)), needed_bands=3)
 
 
@@ -112,7 +112,7 @@ def test_a_palette_becomes_its_colours(dtype: type, tmp_path: Path) -> None:
 @pytest.mark.parametrize("needed", [1, 4])
 def test_a_palette_does_not_fit_a_model_of_other_bands(needed: int, tmp_path: Path) -> None:
     path = palette_raster(tmp_path / "p.tif", np.zeros((5, 5), np.uint8), {0: (1, 2, 3, 255)})
-    with pytest.raises(BandError, match=r"colour table.*--bands"):
+    with pytest.raises(BandError, match=r"colour table.*`bands`"):
         open_raster(path, needed_bands=needed)
 
 
@@ -163,7 +163,7 @@ def test_a_value_range_that_is_none_is_refused(
     value_range: tuple[float, float], save: Save
 ) -> None:
     path = save(np.zeros((3, 4, 4), np.uint16))
-    with pytest.raises(InputError, match=r"scene\.tif: --value-range"):
+    with pytest.raises(InputError, match=r"scene\.tif: `value_range`"):
         open_raster(path, RasterOptions(value_range=value_range))
 
 
@@ -203,7 +203,7 @@ def test_complex_numbers_are_refused(save: Save) -> None:
     hnp.arrays(np.float32, 30, elements=st.floats(-(2.0**100), 2.0**100, width=32)),
 )
 def test_any_sample_makes_a_rule_that_keeps_the_order(sample: np.ndarray) -> None:
-    stretch = Stretch.of_sample(sample)
+    stretch = Stretch.from_sample(sample)
     scaled = stretch(np.sort(sample)).astype(int)
     assert (np.diff(scaled) >= 0).all()
 
@@ -226,7 +226,7 @@ def test_any_sample_makes_a_rule_that_keeps_the_order(sample: np.ndarray) -> Non
 def test_nodata_is_compared_in_the_type_of_the_file(
     values: np.ndarray, nodata: float | None, expected: list[bool]
 ) -> None:
-    assert holds_value(values, nodata).tolist() == expected
+    assert is_not_nodata(values, nodata).tolist() == expected
 
 
 def test_every_refusal_is_an_error_of_ours() -> None:

@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 
 from geodetect.errors import GeodetectError
 from geodetect.geo.tiles import Window
-from geodetect.io.raster.empty_blocks import MOST_LOOKED_AT, EmptyBlocks
+from geodetect.io.raster.empty_blocks import MAX_DECODED, EmptyBlocks
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from tests.conftest import METRES
 
@@ -95,7 +95,7 @@ def test_what_was_never_written_is_nodata_and_the_rest_is_looked_at(
     sparse: Any, x: float, y: float, width: float, height: float
 ) -> None:
     window = windows.Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
-    assert blocks_of(sparse).cover(sparse, window) == (not on_blocks(window))
+    assert blocks_of(sparse).covers(sparse, window) == (not on_blocks(window))
     if not on_blocks(window):
         assert not sparse.read(window=window).any()
 
@@ -106,19 +106,19 @@ def test_blocks_that_are_stored_as_an_empty_one_are_empty(
 ) -> None:
     blocks = blocks_of(written)
     window = windows.Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
-    assert not blocks.cover(written, window)  # nothing is known yet
+    assert not blocks.covers(written, window)  # nothing is known yet
     blocks.learn(written, windows.Window(0, 0, 70, 50))
-    assert blocks.cover(written, window) == (not on_blocks(window))
+    assert blocks.covers(written, window) == (not on_blocks(window))
     whole = windows.Window(0, 0, SIDE, SIDE)
     blocks.learn(written, whole)  # the block of WRITTEN turns out not to be empty
-    assert blocks.cover(written, window) == (not on_blocks(window))
+    assert blocks.covers(written, window) == (not on_blocks(window))
 
 
 def test_nothing_is_learned_of_blocks_that_stick_out(written: Any) -> None:
     """What lies beyond the edge of the raster is unknown, and may be imagery elsewhere."""
     blocks, corner = blocks_of(written), (260, 260, 40, 40)
     blocks.learn(written, windows.Window(*corner))
-    assert not blocks.cover(written, windows.Window(*corner))
+    assert not blocks.covers(written, windows.Window(*corner))
 
 
 def test_large_blocks_are_not_compared(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_large_blocks_are_not_compared(tmp_path: Path) -> None:
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset)
         blocks.learn(dataset, windows.Window(0, 0, 128, 64))
-        assert not blocks.cover(dataset, windows.Window(0, 0, 128, 64))
+        assert not blocks.covers(dataset, windows.Window(0, 0, 128, 64))
 
 
 def test_few_blocks_are_looked_at_where_none_are_alike(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_few_blocks_are_looked_at_where_none_are_alike(tmp_path: Path) -> None:
         blocks, decoded = blocks_of(dataset), Counted(dataset)
         for _ in range(2):
             blocks.learn(decoded, windows.Window(0, 0, SIDE, SIDE))
-    assert decoded.reads == MOST_LOOKED_AT
+    assert decoded.reads == MAX_DECODED
 
 
 @pytest.mark.parametrize("sparse_ok", [True, False])
@@ -151,8 +151,8 @@ def test_blocks_that_are_transparent_are_empty(
     with rasterio.open(path) as dataset:
         blocks = blocks_of(dataset, alpha=4)
         blocks.learn(dataset, windows.Window(0, 0, 64, 64))
-        assert blocks.cover(dataset, windows.Window(200, 200, 50, 50))
-        assert not blocks.cover(dataset, WRITTEN)
+        assert blocks.covers(dataset, windows.Window(200, 200, 50, 50))
+        assert not blocks.covers(dataset, WRITTEN)
 
 
 RED_GREEN_BLUE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
@@ -232,15 +232,15 @@ def test_one_band_that_was_written_is_enough(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.write(np.full((5, 5), 9, np.uint8), 3, window=windows.Window(0, 0, 5, 5))
     with rasterio.open(path) as dataset:
-        assert not blocks_of(dataset).cover(dataset, windows.Window(0, 0, 10, 10))
-        assert blocks_of(dataset, (1, 2)).cover(dataset, windows.Window(0, 0, 10, 10))
+        assert not blocks_of(dataset).covers(dataset, windows.Window(0, 0, 10, 10))
+        assert blocks_of(dataset, (1, 2)).covers(dataset, windows.Window(0, 0, 10, 10))
 
 
 def test_without_a_nodata_value_zeros_are_imagery(tmp_path: Path) -> None:
     with rasterio.open(save_sparse(tmp_path / "plain.tif", nodata=None)) as dataset:
         blocks = blocks_of(dataset)
         blocks.learn(dataset, windows.Window(0, 0, SIDE, SIDE))
-        assert not blocks.cover(dataset, windows.Window(0, 0, 10, 10))
+        assert not blocks.covers(dataset, windows.Window(0, 0, 10, 10))
 
 
 @pytest.mark.parametrize("sparse_ok", [True, False])
@@ -251,7 +251,7 @@ def test_a_tile_on_them_holds_no_imagery(
     with open_raster(path) as raster:
         for number in range(2):
             if number == 1:  # from now on nothing is looked at twice
-                monkeypatch.setattr(Raster, "_valid", None)
+                monkeypatch.setattr(Raster, "_read_mask", None)
             empty = raster.read(Window(0, 0, 64, 50))
             assert empty.values.shape == (3, 50, 64)
             assert not empty.valid.any()

@@ -74,9 +74,9 @@ def test_pixel_coordinates_need_no_georeference(save: Save) -> None:
 
 @pytest.mark.parametrize("keys", [{"crs": None}, {"crs": None, "transform": None}])
 def test_without_a_crs_the_error_names_both_ways_out(keys: dict[str, None], save: Save) -> None:
-    with pytest.raises(GeoreferenceError, match=r"scene\.tif: no .*--pixel-coords") as caught:
+    with pytest.raises(GeoreferenceError, match=r"scene\.tif: no .*`pixel_coords`") as caught:
         open_raster(save(BLANK, **keys))
-    assert ("--src-crs" in str(caught.value)) == ("transform" not in keys)
+    assert ("`src_crs`" in str(caught.value)) == ("transform" not in keys)
 
 
 def test_a_crs_that_is_none_is_an_error(save: Save) -> None:

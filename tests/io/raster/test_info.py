@@ -51,7 +51,7 @@ def test_a_raster_without_a_place_says_what_is_missing(save: Save) -> None:
     facts = inspect_raster(save(BLANK, crs=None))
     assert facts["georeference"] == "transform"
     assert facts["crs"] is None
-    assert "--src-crs" in facts["problem"]
+    assert "`src_crs`" in facts["problem"]
     assert inspect_raster(save(BLANK, crs=None, transform=None))["georeference"] is None
 
 
