@@ -13,8 +13,8 @@ from geodetect.settings.value_types import FilePath, Sources
 
 RasterArguments = Annotated[Sources, CommandLine("RASTER", positional=True, repeatable=True)]
 Predictions = Annotated[str, CommandLine("PRED", positional=True)]
-Output = Annotated[Path, CommandLine("FILE", short="o")]
-LayerOutput = Annotated[str, CommandLine("FILE", short="o")]
+OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
+OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
 Model = Annotated[str, CommandLine("NAME|FILE", short="m")]
 
 PREDICTIONS = "Predictions: vector file of any format and CRS."

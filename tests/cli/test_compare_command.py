@@ -96,6 +96,16 @@ def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
     assert values["pairs"] == 2
 
 
+def test_the_column_of_scores_can_be_named(folder: Path) -> None:
+    found = gpd.read_file(folder / "found.gpkg")
+    found["quality"] = [0.1, 0.2, 0.9]
+    found.to_file(folder / "found.gpkg", layer="detections")
+    arguments = ["--register", folder / "register.geojson", "--score-field", "quality"]
+    result = compare(folder, *arguments, "--conf", "0.5", "--json")
+    assert json.loads(result.stdout)["counts"]["new"] == 1
+    assert json.loads(result.stdout)["counts"]["confirmed"] == 0
+
+
 def test_quiet_says_nothing(folder: Path) -> None:
     result = compare(folder, "--register", folder / "register.geojson", "-q")
     assert (result.exit_code, result.output) == (0, "")

@@ -14,7 +14,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect.assessment.evaluate.error_layers import SYMBOLS
+from geodetect.errors import InputError
 from geodetect.io.vector.write import write
+from geodetect.settings import PredictSettings
 from geodetect_cli.app import app
 from tests.helpers.tiny import (
     CRS,
@@ -162,6 +164,36 @@ def test_a_model_is_run_and_measured(tmp_path: Path) -> None:
     assert values["score_threshold"] == 0.5  # the model's own
     assert (point["tp"], point["fp"], point["fn"]) == (len(boxes), 1, 0)
     assert json.loads(invoke(*run, "--conf", "0.3").stdout)["score_threshold"] == 0.3
+
+
+def test_a_model_is_run_with_the_options_of_predict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodetect.assessment.evaluate import evaluation
+
+    settings: list[PredictSettings] = []
+
+    def stop(*_: object, predict_settings: PredictSettings, **__: object) -> None:
+        settings.append(predict_settings)
+        raise InputError("stopped")
+
+    monkeypatch.setattr(evaluation, "evaluate_model", stop)
+    run = ["evaluate", "--model", "pools", "--rasters", "a.tif", "--labels", "a.gpkg"]
+    options = [
+        "--runtime",
+        "torch",
+        "--precision",
+        "fp32",
+        "--tile-size",
+        "512",
+        "--overlap",
+        "20%",
+    ]
+    result = runner.invoke(app, [*run, *options, "--iou", "0.3", "--conf", "0.5"])
+    assert result.stderr == "Error: stopped\n"
+    assert settings == [
+        PredictSettings(runtime="torch", precision="fp32", tile_size=512, overlap=0.2)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,16 @@ def test_counts_are_corrected_by_any_source_of_rates(kind: str, folder: Path) ->
     assert "precision 0.800, recall 0.800" in text
 
 
+def test_columns_of_scores_and_classes_can_be_named(folder: Path) -> None:
+    squares = gpd.read_file(folder / "found.gpkg")
+    squares["quality"], squares["use"] = [0.1, 0.9, 0.9], ["pool", "pool", "tank"]
+    squares.to_file(folder / "found.gpkg", layer="detections")
+    columns = ["--score-field", "quality", "--class-field", "use"]
+    result = summarize(folder, *columns, "--conf", "0.5", "--classes", "pool")
+    assert result.exit_code == 0, result.output
+    assert written(folder)["count"].tolist() == [1, 0, 1]
+
+
 def test_zones_that_were_not_searched_have_no_count(folder: Path) -> None:
     seen = gpd.GeoDataFrame(
         {"status": ["searched"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES

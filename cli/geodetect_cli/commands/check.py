@@ -6,7 +6,7 @@ from pydantic import Field
 
 from geodetect.settings import CheckSettings
 from geodetect.settings.base import Settings
-from geodetect_cli.options import ConsoleOptions, LabelledRasters, Output, ResultOptions
+from geodetect_cli.options import ConsoleOptions, LabelledRasters, OutputFile, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import label_check as tables
 
@@ -21,7 +21,7 @@ Examples:
 class CheckOutput(Settings):
     """Output of ``check``."""
 
-    output: Output | None = Field(
+    output: OutputFile | None = Field(
         None,
         description="File for the labels with problems, and reasons: .gpkg .geojson .fgb "
         ".parquet ...",

@@ -32,7 +32,7 @@ class CompareFiles(Settings):
     earlier: Annotated[str, CommandLine("BEFORE", positional=True)] | None = Field(
         None, description="Predictions of an earlier year, as with `before`."
     )
-    output: options.LayerOutput = Field(
+    output: options.OutputLayer = Field(
         "",
         description="File to write: .gpkg, with a style for QGIS; without `parcels` also .geojson "
         ".geojsonl .fgb .parquet .shp .csv, or - for GeoJSON on the output stream. Default: none; "

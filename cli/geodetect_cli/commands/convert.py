@@ -30,7 +30,7 @@ class ConvertFiles(Settings):
         description="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in "
         "it is run."
     )
-    output: options.Output = Field(description="Model file, .safetensors.")
+    output: options.OutputFile = Field(description="Model file, .safetensors.")
 
 
 @settings_command

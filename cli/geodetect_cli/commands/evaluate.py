@@ -40,7 +40,7 @@ class EvaluateFiles(Settings):
     labels: Annotated[Sources, CommandLine("FILE", repeatable=True)] | None = Field(
         None, description="With `model`: ground truth. Repeatable."
     )
-    output: options.Output | None = Field(
+    output: options.OutputFile | None = Field(
         None,
         description="GeoPackage for true positives, false positives and false negatives, styled "
         "for QGIS.",

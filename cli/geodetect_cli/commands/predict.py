@@ -29,7 +29,7 @@ class PredictFiles(Settings):
     """Input and output of ``predict``."""
 
     rasters: options.RasterArguments = Field(description=options.RASTERS)
-    output: Annotated[options.LayerOutput, Field(min_length=1)] | None = Field(
+    output: Annotated[options.OutputLayer, Field(min_length=1)] | None = Field(
         None,
         description="File to write: .geojson .geojsonl .gpkg .fgb .parquet .shp .csv, or - for "
         "GeoJSON on the output stream. Default: GeoJSON named as the raster, in the current "

@@ -29,7 +29,7 @@ class PreviewFiles(Settings):
     predictions: options.Predictions | None = Field(
         None, description="Predictions to draw: vector file of any format and CRS."
     )
-    output: options.Output = Field(description="The image, .png .jpg .webp.")
+    output: options.OutputFile = Field(description="The image, .png .jpg .webp.")
     overwrite: bool = Field(False, description="Replace existing files.")
 
 

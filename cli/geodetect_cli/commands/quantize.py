@@ -33,7 +33,7 @@ class QuantizeFiles(Settings):
         description="Rasters like those to predict on, with objects, or folders of them. "
         "Repeatable."
     )
-    output: options.Output = Field(
+    output: options.OutputFile = Field(
         description="Model file, .safetensors: the whole model and its int8-quantized network."
     )
 

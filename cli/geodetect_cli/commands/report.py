@@ -25,7 +25,7 @@ class ReportFiles(Settings):
     """Input and output of ``report``."""
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    output: options.Output = Field(description="The page, .html.")
+    output: options.OutputFile = Field(description="The page, .html.")
     raster: Annotated[str, CommandLine("RASTER", short="r")] | None = Field(
         None, description="Imagery to show below the boxes."
     )

@@ -33,7 +33,7 @@ class SummarizeFiles(Settings):
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
     zones: File = Field(description="Polygons to count by, any vector format and CRS.")
-    output: options.LayerOutput = Field(
+    output: options.OutputLayer = Field(
         "",
         description="File to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv, or - for "
         "GeoJSON on the output stream. Default: none; zones are only listed.",

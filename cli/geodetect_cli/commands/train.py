@@ -27,7 +27,7 @@ Examples:
 class TrainOutput(Settings):
     """Output of ``train``."""
 
-    output: options.Output | None = Field(
+    output: options.OutputFile | None = Field(
         None,
         description="Model file, .safetensors. Default: named as the first labels, in the current "
         "folder.",
