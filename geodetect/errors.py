@@ -1,24 +1,24 @@
-"""Every error the library raises on purpose.
+"""Errors and warnings that the library raises on purpose.
 
 ::
 
     GeodetectError
-    ├── InputError            (ValueError)   a value, option or file content that cannot be used
+    ├── InputError            (ValueError)   a parameter or file content that cannot be used
     │   ├── BandError                        bands that the raster does not have
     │   ├── GeoreferenceError                no CRS, or one that cannot be used
-    │   ├── LabelError                  labels that cannot be used
+    │   ├── LabelError                       labels that cannot be used
     │   ├── ModelFileError                   a model file that is damaged or of another kind
     │   └── DivergenceError                  a training whose loss is no longer a number
     ├── RasterError           (OSError)      a raster that cannot be opened or read
     ├── OutputError           (OSError)      a result that cannot be written
-    ├── OutOfMemoryError      (MemoryError)  too little memory for what was asked for
-    ├── LostProcessError      (ConnectionError) another process of a training that is gone
+    ├── OutOfMemoryError      (MemoryError)  too little memory for the task
+    ├── LostProcessError      (ConnectionError) another process of a training that has ended
     └── MissingDependencyError (ImportError) an extra that is not installed
 
-A message says what was found, what was expected, and which option changes it.
+A message states what is wrong, what was expected, and which parameter to change, as `parameter`.
 """
 
-LONGEST_REASON = 200  # characters of what a library says
+MAX_TEXT_LENGTH = 200  # characters of another library's message
 
 
 class GeodetectError(Exception):
@@ -26,11 +26,11 @@ class GeodetectError(Exception):
 
 
 class InputError(GeodetectError, ValueError):
-    """A value, option or file content cannot be used."""
+    """A parameter or file content cannot be used."""
 
 
 class BandError(InputError):
-    """The raster does not have the bands that were asked for."""
+    """The raster does not have the bands that are needed."""
 
 
 class GeoreferenceError(InputError):
@@ -62,7 +62,7 @@ class LostProcessError(GeodetectError, ConnectionError):
 
 
 class OutOfMemoryError(GeodetectError, MemoryError):
-    """There is too little memory for what was asked for."""
+    """There is too little memory for the task."""
 
 
 class MissingDependencyError(GeodetectError, ImportError):
@@ -74,5 +74,5 @@ class GeodetectWarning(UserWarning):
 
 
 def error_text(error: BaseException) -> str:
-    """What an error says, as part of one line; its class if it says nothing."""
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+    """Return the message of another library's error on one line, or its class if it has none."""
+    return " ".join(str(error).split())[:MAX_TEXT_LENGTH] or type(error).__name__

@@ -1,4 +1,4 @@
-"""How work tells how far it is, and how long it took."""
+"""Progress of long work, and durations as text."""
 
 from __future__ import annotations
 
@@ -8,35 +8,43 @@ from tqdm import tqdm
 
 
 class Progress(Protocol):
-    """Called with how much is done out of how much, and figures to show."""
+    """Callback that reports how much of the work is completed."""
 
-    def __call__(self, done: int, total: int, /, **figures: float) -> None:
-        """Take note."""
+    def __call__(self, completed: int, total: int, /, **figures: float) -> None:
+        """Report progress.
+
+        Args:
+            completed: Units of work that are completed.
+            total: Units of work in all.
+            figures: Values to show beside them, such as the number of detections.
+        """
 
 
-def no_progress(done: int, total: int, /, **figures: float) -> None:
-    """Progress that nobody watches."""
+def no_progress(completed: int, total: int, /, **figures: float) -> None:
+    """Ignore progress."""
 
 
 class TqdmProgress:
-    """A tqdm bar for notebooks and scripts; use as a context manager or call ``close``.
+    """Progress as a tqdm bar, for notebooks and scripts.
+
+    Use it as a context manager or call ``close``.
 
     Args:
         description: Text before the bar.
-        unit: What is counted.
+        unit: Name of a unit of work.
     """
 
     def __init__(self, description: str = "", unit: str = "tile") -> None:
         self._bar: tqdm[Any] = tqdm(desc=description, unit=unit, total=0)
 
-    def __call__(self, done: int, total: int, /, **figures: float) -> None:
-        """Move the bar to ``done`` of ``total``."""
+    def __call__(self, completed: int, total: int, /, **figures: float) -> None:
+        """Move the bar to ``completed`` of ``total``."""
         self._bar.total = total
         self._bar.set_postfix({k: f"{v:g}" for k, v in figures.items()}, refresh=False)
-        self._bar.update(done - self._bar.n)
+        self._bar.update(completed - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar and leave it on the screen."""
         self._bar.close()
 
     def __enter__(self) -> TqdmProgress:
@@ -46,8 +54,8 @@ class TqdmProgress:
         self.close()
 
 
-def duration(seconds: float) -> str:
-    """Seconds as ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+def format_duration(seconds: float) -> str:
+    """Return seconds as ``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from geodetect.hardware.cpu import processor
+from geodetect.hardware.cpu import cpu_model
 
 LIBRARIES = ("torch", "openvino", "rasterio")
 MEMORY = Path("/proc/meminfo")  # Linux
@@ -24,7 +24,7 @@ def machine() -> str:
     memory = f", {int(total[1]) / 1e6:.0f} GB" if total else ""
     libraries = [f"{name} {version(name)}" for name in LIBRARIES if importlib.util.find_spec(name)]
     software = [platform.system(), f"Python {platform.python_version()}", *libraries]
-    return f"{processor()}, {os.cpu_count()} cores{memory}, {', '.join(software)}"
+    return f"{cpu_model()}, {os.cpu_count()} cores{memory}, {', '.join(software)}"
 
 
 def save_table(name: str, title: str, rows: Sequence[dict[str, str]]) -> None:

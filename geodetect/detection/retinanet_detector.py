@@ -11,7 +11,7 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.nms import nms
 from geodetect.errors import ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
-from geodetect.hardware.memory import is_shortage
+from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import ModelCard
 from geodetect.model.file import checksum, read_model_file
@@ -147,7 +147,7 @@ def load_detector(
         card, weights = read_model_file(model)
         opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
     except (MemoryError, RuntimeError, ImportError) as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"model {os.fspath(model)}: too little memory to load it "

@@ -1,4 +1,4 @@
-"""Processors that this process may use, and the groups that limit it."""
+"""Processor cores that this process may use, and the control groups that limit it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")  # of version 2 on Linux
-OWN_GROUP = Path("/proc/self/cgroup")
+CGROUP_ROOT = Path("/sys/fs/cgroup")  # version 2, on Linux
+PROCESS_CGROUP = Path("/proc/self/cgroup")
 
 
-def control_groups(root: Path = GROUPS, own: Path = OWN_GROUP) -> list[Path]:
-    """The control group of this process and those around it: each may limit it.
+def control_groups(root: Path = CGROUP_ROOT, process: Path = PROCESS_CGROUP) -> list[Path]:
+    """Return the folder of this process's control group and those of its parents.
 
-    A container, a batch system or systemd sets the limits; whoever is in a container sees its own
-    group as the root.
+    Each of them may limit the process. A container, a batch system or systemd sets the limits;
+    inside a container its group appears as the root.
+
+    Args:
+        root: Folder where control groups are mounted.
+        process: File that names the group of this process.
     """
     try:
-        lines = own.read_text(encoding="utf-8").splitlines()
+        lines = process.read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         lines = []
     names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
     group = root / (names[0] if names else "")
-    inside = group if group.is_dir() else root
-    return [inside, *(one for one in inside.parents if one.is_relative_to(root))]
+    if not group.is_dir():
+        group = root
+    return [group, *(parent for parent in group.parents if parent.is_relative_to(root))]
 
 
 def usable_cores(groups: Sequence[Path] | None = None) -> int:
-    """Processors this process may use: its affinity, limited by the quota of its groups.
+    """Return the number of cores this process may use: its affinity, limited by its groups' quota.
 
     Args:
         groups: Folders of control groups; None: those of this process.
@@ -38,24 +43,20 @@ def usable_cores(groups: Sequence[Path] | None = None) -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    quotas = map(_quota, control_groups() if groups is None else groups)
-    return max(1, min([cores, *(one for one in quotas if one is not None)]))
+    for group in control_groups() if groups is None else groups:
+        try:
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+            cores = min(cores, math.ceil(int(quota) / int(period)))
+        except (OSError, ValueError):  # no such file, or "max": no quota
+            continue
+    return max(1, cores)
 
 
-def processor() -> str:
-    """What the processor is called: another one may round another way."""
+def cpu_model() -> str:
+    """Return the model name of the processor: other models may round in other ways."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _quota(group: Path) -> int | None:
-    """Processors that the time of a group is worth: of "quota period" or "max period"."""
-    try:
-        limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
-        return math.ceil(int(limit) / int(period))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None

@@ -1,4 +1,4 @@
-"""Memory that this process may still take."""
+"""Memory available to this process, and recognition of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 from geodetect.hardware.cpu import control_groups
 
-SHORTAGES = re.compile(
+OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
     r"|can't start new thread|failed to map segment|failed to allocate|bad allocation"
     r"|_STATUS_ALLOC_FAILED|invalid buffer size",
@@ -19,44 +19,47 @@ SHORTAGES = re.compile(
 )
 
 
-def free_bytes(groups: Sequence[Path] | None = None) -> int:
-    """Memory that this process may still take, without making others swap.
+def available_bytes(groups: Sequence[Path] | None = None) -> int:
+    """Return the memory that this process may still take without swapping.
 
-    The least of what the system has, what its control groups leave, and what the process may
-    address.
+    The least of what the system has available, what the control groups of the process leave, and
+    what its address space limit leaves.
 
     Args:
         groups: Folders of control groups; None: those of this process.
     """
-    left = map(_of_group, control_groups() if groups is None else groups)
-    limits = [one for one in (*left, _of_addresses()) if one is not None]
-    return min([int(psutil.virtual_memory().available), *limits])
+    limits = [
+        *map(_available_in_group, control_groups() if groups is None else groups),
+        _available_address_space(),
+    ]
+    system = int(psutil.virtual_memory().available)
+    return min([system, *(limit for limit in limits if limit is not None)])
 
 
-def is_shortage(error: BaseException) -> bool:
-    """Whether an error, of Python or of a library that runs networks, says that memory is used up.
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if an error of Python, or of a library that runs networks, is a lack of memory.
 
     The libraries have no class of error for it: PyTorch says ``DefaultCPUAllocator: can't allocate
     memory``, OpenVINO ``bad_alloc``, ONNX Runtime ``Failed to allocate memory``, an import of any
     ``failed to map segment``; on accelerators it is ``CUDA out of memory``, ``MPS backend out of
     memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
     """
-    return isinstance(error, MemoryError) or SHORTAGES.search(str(error)) is not None
+    return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def _of_group(folder: Path) -> int | None:
-    """What is left below its limit; cached files do not count, they make room when it is needed."""
+def _available_in_group(group: Path) -> int | None:
+    """Return the memory below a group's limit; cached files do not count, as they make room."""
     try:
-        limit, used = (int((folder / f"memory.{one}").read_text()) for one in ("max", "current"))
-        found = re.search(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.M)
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        match = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
     except (OSError, ValueError):  # no such file, or "max": no limit
         return None
-    cached = 0 if found is None else int(found[1])
+    cached = 0 if match is None else int(match[1])
     return max(0, limit - used + cached)
 
 
-def _of_addresses() -> int | None:
-    """What ``ulimit -v`` leaves."""
+def _available_address_space() -> int | None:
+    """Return the memory below the limit of ``ulimit -v``; None without one."""
     if sys.platform != "linux":
         return None
     import resource

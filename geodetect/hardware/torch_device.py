@@ -1,4 +1,4 @@
-"""Where PyTorch computes."""
+"""Device that PyTorch computes on."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from geodetect.errors import GeodetectWarning, InputError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+    """Return the device of this name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
 
-    A device that is there but cannot be used (too old, or in use by others alone) is passed over
-    by ``auto``, with a warning.
+    ``auto`` skips a device that is present but cannot be used (too old, or reserved by another
+    process), with a warning.
 
     Raises:
-        InputError: There is no such device here.
+        InputError: There is no such device.
     """
     if name == "auto":
-        return _best_device()
+        return _pick_best_device()
+    expected = "expected auto, cpu, cuda, cuda:N or mps"
     if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
-        raise InputError(f"--device {name}: unknown; expected auto, cpu, cuda, cuda:N or mps")
+        raise InputError(f"`device` {name}: unknown; {expected}")
     try:
-        return _tried(name)
+        return _open_device(name)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"--device {name}: not available here ({_reason(error)}); expected auto, cpu, cuda, "
-            f"cuda:N or mps"
+            f"`device` {name}: not available here ({_reason(error)}); {expected}"
         ) from error
 
 
-def _best_device() -> torch.device:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    for name in (name for name, is_there in there.items() if is_there):
+def _pick_best_device() -> torch.device:
+    for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+        if not backend.is_available():
+            continue
         try:
-            return _tried(name)
+            return _open_device(name)
         except (RuntimeError, AssertionError) as error:
             warnings.warn(
                 f"{name} cannot be used ({_reason(error)}), so the processor does the work",
@@ -46,8 +47,10 @@ def _best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def _tried(name: str) -> torch.device:
-    """The device, after a sum on it, with the number that threads would each guess for themselves.
+def _open_device(name: str) -> torch.device:
+    """Return a device once it has computed a sum, with a number even for the current CUDA device.
+
+    Without the number each thread would take its own current device.
 
     Raises:
         RuntimeError: It cannot be used. Some versions raise an AssertionError.
@@ -60,4 +63,5 @@ def _tried(name: str) -> torch.device:
 
 
 def _reason(error: Exception) -> str:
+    """Return the first sentence of PyTorch's message."""
     return str(error).splitlines()[0].partition(". ")[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from geodetect.hardware.memory import free_bytes, is_shortage
+from geodetect.hardware.memory import available_bytes, is_out_of_memory
 from geodetect.model.network.presets import network_config
 from geodetect.model.runtimes.base import network_bytes_per_px
 from tests.helpers.tiny import program_environment
@@ -25,28 +25,28 @@ def group(folder: Path, *, limit: str = "max", current: int = 0, cached: int = 0
 
 def test_the_system_says_what_is_available(tmp_path: Path) -> None:
     total = psutil.virtual_memory().total
-    assert 0.01 * total < free_bytes([group(tmp_path)]) <= total
-    assert 0 < free_bytes([tmp_path / "none"]) <= total
+    assert 0.01 * total < available_bytes([group(tmp_path)]) <= total
+    assert 0 < available_bytes([tmp_path / "none"]) <= total
 
 
 def test_a_container_leaves_less(tmp_path: Path) -> None:
     container = group(tmp_path, limit="1000000", current=700_000, cached=200_000)
-    assert free_bytes([container]) == 500_000
+    assert available_bytes([container]) == 500_000
 
 
 def test_a_container_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
-    assert free_bytes([group(tmp_path, limit="1000", current=2000)]) == 0
+    assert available_bytes([group(tmp_path, limit="1000", current=2000)]) == 0
 
 
 def test_the_narrowest_group_counts(tmp_path: Path) -> None:
     inner = group(tmp_path / "inner", limit="900000", current=100_000)
     outer = group(tmp_path, limit="1000000", current=700_000)
-    assert free_bytes([inner, outer]) == 300_000
+    assert available_bytes([inner, outer]) == 300_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
 def test_a_limit_of_addresses_counts() -> None:
-    code = "from geodetect.hardware.memory import free_bytes; print(free_bytes())"
+    code = "from geodetect.hardware.memory import available_bytes; print(available_bytes())"
     limit_kib = 900_000
     done = subprocess.run(
         ["bash", "-c", f"ulimit -v {limit_kib}; exec {sys.executable} -c '{code}'"],
@@ -78,7 +78,7 @@ def test_a_limit_of_addresses_counts() -> None:
     ],
 )
 def test_errors_that_say_that_memory_is_used_up_are_told(error: Exception, expected: bool) -> None:
-    assert is_shortage(error) is expected
+    assert is_out_of_memory(error) is expected
 
 
 def test_wider_networks_take_more_and_half_precision_half() -> None:

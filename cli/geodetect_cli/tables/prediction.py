@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from geodetect.progress import duration
+from geodetect.progress import format_duration
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def show_summary(
     rows.append(("Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"))
     if summary.resumed_tiles:
         rows.append(("From an earlier run", f"{summary.resumed_tiles:,} tiles"))
-    rows.append(("Time", duration(summary.seconds)))
+    rows.append(("Time", format_duration(summary.seconds)))
     if verbose:
         rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
         rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]
@@ -83,7 +83,10 @@ def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
         ("Rasters", f"{len(estimate.rasters):,}"),
         ("Tiles", f"{estimate.tiles:,} to search, {estimate.skipped_tiles:,} skipped"),
         ("Ground", f"{estimate.area_km2:,.3f} km² to search, {estimate.skipped_km2:,.3f} skipped"),
-        ("Time", f"about {duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)"),
+        (
+            "Time",
+            f"about {format_duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)",
+        ),
         ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
         ("Runs on", estimate.runs_on),
     ]

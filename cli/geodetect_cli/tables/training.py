@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from geodetect.progress import Progress, duration, no_progress
+from geodetect.progress import Progress, format_duration, no_progress
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class TrainingDisplay:
             values["best AP50"] = f"{figures['best_ap50']:.3f}"
         left = self._seconds_left(completed, total)
         if left:
-            values["left"] = duration(left)
+            values["left"] = format_duration(left)
         return values
 
     def _seconds_left(self, completed: int, total: int) -> float | None:
@@ -145,7 +145,7 @@ def show_summary(
         ("Default --conf", f"{card.conf:.2f}"),
     ]
     rows += [(name, f"{value:.3f}") for name, value in card.metrics.items() if name != "objects"]
-    rows.append(("Time", duration(summary.seconds)))
+    rows.append(("Time", format_duration(summary.seconds)))
     rows += [("Left out", reason) for reason in summary.unreadable.values()]
     rows.append(("Run folder", str(summary.run_dir)))
     if page is not None:

@@ -11,7 +11,7 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeodetectWarning, OutOfMemoryError, error_text
 from geodetect.hardware.cpu import usable_cores
-from geodetect.hardware.memory import free_bytes, is_shortage
+from geodetect.hardware.memory import available_bytes, is_out_of_memory
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 
@@ -113,7 +113,7 @@ def concurrency_within_memory(
         OutOfMemoryError: Not even one tile fits.
     """
     preferred = preferred_concurrency(detector, settings)
-    free = free_bytes() if free is None else free
+    free = available_bytes() if free is None else free
     largest = max(plans, key=_tile_px)
     pixels = _tile_px(largest)
     sizes = {
@@ -151,7 +151,7 @@ def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterato
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, OutOfMemoryError) or not is_shortage(error):
+        if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"memory is used up by {_tile_size(plan)} ({concurrency}; {error_text(error)}): "

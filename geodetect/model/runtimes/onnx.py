@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from geodetect.errors import MissingDependencyError
-from geodetect.hardware.cpu import processor, usable_cores
-from geodetect.hardware.memory import is_shortage
+from geodetect.hardware.cpu import cpu_model, usable_cores
+from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
@@ -64,7 +64,7 @@ class OnnxRuntime:
     @property
     def identity(self) -> str:
         """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
-        threads = f"{usable_cores()} threads, {processor()}"
+        threads = f"{usable_cores()} threads, {cpu_model()}"
         return f"{self.title}, {threads}, onnxruntime {self._version}"
 
     @property
@@ -93,7 +93,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_shortage(error):
+        if is_out_of_memory(error):
             raise MemoryError(str(error)) from error
         raise
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, error_text
-from geodetect.hardware.cpu import processor, usable_cores
+from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import padded_size
@@ -92,7 +92,7 @@ class OpenVinoRuntime:
         """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
         threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
         layout = f"{self._float_precision}, {threads} threads in {self.streams} streams"
-        return f"{self.title}, {layout}, {processor()}, openvino {import_openvino().get_version()}"
+        return f"{self.title}, {layout}, {cpu_model()}, openvino {import_openvino().get_version()}"
 
     @property
     def bytes_per_px(self) -> int:

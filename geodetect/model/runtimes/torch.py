@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from geodetect.errors import GeodetectWarning, InputError, OutOfMemoryError
-from geodetect.hardware.cpu import processor, usable_cores
-from geodetect.hardware.memory import is_shortage
+from geodetect.hardware.cpu import cpu_model, usable_cores
+from geodetect.hardware.memory import is_out_of_memory
 from geodetect.hardware.torch_device import pick_device
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
@@ -78,7 +78,7 @@ class TorchRuntime:
     def identity(self) -> str:
         """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
         if self.device.type == "cpu":
-            hardware = f"{torch.get_num_threads()} threads, {processor()}"
+            hardware = f"{torch.get_num_threads()} threads, {cpu_model()}"
         elif self.device.type == "cuda":
             cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
             hardware = f"{torch.cuda.get_device_name(self.device)}, cuDNN {cudnn}"
@@ -138,7 +138,7 @@ class TorchRuntime:
                 with self._lock:
                     return self._run(pixels, valid)
             except RuntimeError as error:
-                if self.device.type == "cpu" or not is_shortage(error):
+                if self.device.type == "cpu" or not is_out_of_memory(error):
                     raise
                 if len(pixels) == 1:
                     height, width = valid.shape[1:]

@@ -9,7 +9,7 @@ from typing import Any
 import geopandas as gpd
 
 from geodetect.model.card import Calibration, ModelCard
-from geodetect.progress import duration
+from geodetect.progress import format_duration
 from geodetect.reporting.training_report.run import TrainingRun
 
 METRIC_NAMES = {
@@ -48,7 +48,7 @@ def key_figures(run: TrainingRun) -> Facts:
     elif log is not None and len(log):
         facts.append(("Steps", f"{log['step'].max():,.0f}"))
     if log is not None and "seconds" in log and math.isfinite(log["seconds"].max()):
-        facts.append(("Time", duration(log["seconds"].max())))
+        facts.append(("Time", format_duration(log["seconds"].max())))
     return facts
 
 
