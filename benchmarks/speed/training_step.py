@@ -23,6 +23,7 @@ from geodetect.model.file import load_card
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.training.data.chip_sampler import Chip, crop_target
+from geodetect.training.distributed import Processes
 from geodetect.training.learner import Learner
 
 OBJECTS, SIDE_PX = 6, 40
@@ -51,10 +52,9 @@ def new_learner(settings: TrainSettings, device: str, *, in_bf16: bool) -> Learn
     return Learner(
         network,
         card,
-        device=device,
+        settings,
         lr=8e-4,
-        chip_px=settings.chip_px,
-        assignment=settings.assignment,
+        processes=Processes(device=device),
         in_bf16=in_bf16,
     )
 

@@ -19,8 +19,9 @@ from geodetect.model.network.anchors import anchors_of_levels
 from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
+from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip
-from geodetect.training.distributed import SINGLE_PROCESS, Processes
+from geodetect.training.distributed import Processes
 from geodetect.training.losses import retinanet_loss
 
 BACKBONE_LR_FACTOR = 0.25
@@ -55,11 +56,10 @@ class Learner:
     Args:
         network: Trained in place.
         card: Card of the network, for the normalisation of chips.
-        device: See ``pick_device``.
+        settings: Settings of the training, for the side of chips and the assignment of anchors.
         lr: Peak learning rate of the heads; that of the backbone is a quarter of it.
-        chip_px: Side of the chips.
-        assignment: Assignment of anchors to objects, a name in ``ASSIGNMENTS``.
-        processes: Processes that make each step together; all must start with the same network.
+        processes: Processes that make each step together, each on its device; all must start with
+            the same network.
         in_bf16: Compute in bf16; weights and optimiser state are in single precision anyway.
             None: if the device has units for it.
     """
@@ -68,29 +68,27 @@ class Learner:
         self,
         network: RetinaNet,
         card: ModelCard,
+        settings: TrainSettings,
         *,
-        device: str,
         lr: float,
-        chip_px: int,
-        assignment: str,
-        processes: Processes = SINGLE_PROCESS,
+        processes: Processes,
         in_bf16: bool | None = None,
     ) -> None:
         self.network = network
         self.card = card
         self.lr = lr
-        self.device = pick_device(device)
+        self.processes = processes
+        self.device = pick_device(processes.device)
         self.steps = 0
         self._in_bf16 = has_bf16_units(self.device) if in_bf16 is None else in_bf16
-        self._processes = processes
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(FROZEN))
         self._optimiser = torch.optim.AdamW(self._parameter_groups(), weight_decay=WEIGHT_DECAY)
         self._average = AveragedModel(network, multi_avg_fn=_update_average)
-        levels = anchors_of_levels(network.config, chip_px, chip_px)
+        levels = anchors_of_levels(network.config, settings.chip_px, settings.chip_px)
         self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
-        self._assignment = assignment
+        self._assignment = settings.assignment
         network.train()
 
     @property
@@ -135,13 +133,13 @@ class Learner:
             targets,
             levels=self._levels,
             assignment=self._assignment,
-            processes=self._processes,
+            processes=self.processes,
         )
         self._optimiser.zero_grad(set_to_none=True)
         (class_loss + box_loss).backward()  # type: ignore[no-untyped-call]
         losses = torch.stack([class_loss.detach(), box_loss.detach()])
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        self._processes.all_reduce([*gradients, losses])
+        self.processes.all_reduce([*gradients, losses])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         if not torch.isfinite(losses.sum() + norm):
             raise DivergenceError(

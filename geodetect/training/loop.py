@@ -15,7 +15,7 @@ from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip, ChipSampler, HardNegative
 from geodetect.training.data.hard_negatives import HardNegativeMiner
 from geodetect.training.data.prefetch import prefetch
-from geodetect.training.distributed import SINGLE_PROCESS, Processes
+from geodetect.training.distributed import Processes
 from geodetect.training.learner import Learner
 from geodetect.training.lr_schedule import learning_rate, validation_cost, validation_interval
 from geodetect.training.model_selection import ModelSelection
@@ -47,8 +47,7 @@ class TrainingLoop:
         validator: Validates the averaged weights; None: nothing is held out.
         folder: Run folder for the checkpoint, about once a minute, and the metrics; None in all
             processes but the main one.
-        miner: Mines hard negatives after each validation; None: not wanted.
-        processes: Processes that train together.
+        miner: Mines hard negatives after each validation; None: they are not mined.
         tensorboard: Further log of the metrics; None: none.
         data_fingerprint: Fingerprint of the training data, to compare with that of a checkpoint.
         seconds: Time of the training.
@@ -62,7 +61,6 @@ class TrainingLoop:
     validator: Validator | None = None
     folder: RunFolder | None = None
     miner: HardNegativeMiner | None = None
-    processes: Processes = SINGLE_PROCESS
     tensorboard: TensorBoardLog | None = None
     data_fingerprint: str = ""
     seconds: float = 0.0
@@ -81,6 +79,11 @@ class TrainingLoop:
         self._validation_steps = validation_cost(  # that take as long as a validation
             pixels, batch_size=self.settings.batch_size, chip_px=self.settings.chip_px
         )
+
+    @property
+    def processes(self) -> Processes:
+        """Processes that train together."""
+        return self.learner.processes
 
     @property
     def step(self) -> int:
@@ -198,7 +201,7 @@ class TrainingLoop:
         if self.settings.minutes is None:
             every = max(1, math.ceil(validation_interval(self._validation_steps, self._total)))
             return self.step % every == 0 and self._total - self.step >= every / 2
-        cost_s = self._validation_seconds  # as the last one, or as the steps so far let expect
+        cost_s = self._validation_seconds  # before the first one, estimated from the steps so far
         if not math.isfinite(cost_s):
             cost_s = self._validation_steps * self.seconds / self.step
         every_s = validation_interval(cost_s, self._total)
@@ -290,7 +293,7 @@ class TrainingLoop:
             )
         if state.get("data_fingerprint", self.data_fingerprint) != self.data_fingerprint:
             raise InputError(
-                f"{path} is from a training on other rasters, labels or held-out ground; to "
+                f"{path} is from a training on other rasters, labels or holdout; to "
                 f"`resume`, use the same ones, or start again without it"
             )
         return state

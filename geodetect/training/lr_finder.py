@@ -14,9 +14,10 @@ import numpy as np
 from geodetect.errors import DivergenceError
 from geodetect.model.card import ModelCard
 from geodetect.model.network.retinanet import RetinaNet
+from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.prefetch import draw_batch
-from geodetect.training.distributed import SINGLE_PROCESS, Processes
+from geodetect.training.distributed import Processes
 from geodetect.training.learner import Learner
 from geodetect.types import FloatArray
 
@@ -71,12 +72,9 @@ def run_range_test(
     network: RetinaNet,
     card: ModelCard,
     sampler: ChipSampler,
+    settings: TrainSettings,
     *,
-    device: str,
-    chip_px: int,
-    batch_size: int,
-    assignment: str,
-    processes: Processes = SINGLE_PROCESS,
+    processes: Processes,
 ) -> RangeTest:
     """Train a copy of a network for a few dozen steps with ever higher learning rates.
 
@@ -84,24 +82,14 @@ def run_range_test(
         network: Copied, not changed.
         card: Card of the network.
         sampler: Source of chips.
-        device: Device to train on.
-        chip_px: Side of a chip.
-        batch_size: Chips per step.
-        assignment: See ``Learner``.
+        settings: Settings of the training; ``steps`` and ``lr`` are not used.
         processes: Processes that share each step; all get the same result.
 
     Raises:
         DivergenceError: Even the lowest rate is too high.
     """
-    learner = Learner(
-        deepcopy(network),
-        card,
-        device=device,
-        lr=HIGHEST_LR,
-        chip_px=chip_px,
-        assignment=assignment,
-        processes=processes,
-    )
+    learner = Learner(deepcopy(network), card, settings, lr=HIGHEST_LR, processes=processes)
+    batch_size = settings.batch_size
     rates = np.geomspace(LOWEST_LR, HIGHEST_LR, STEPS)
     result = RangeTest(np.empty(0), np.empty(0))
     for step, rate in enumerate(rates.tolist()):

@@ -121,52 +121,29 @@ def train(
             network = RetinaNet(config, len(data.classes))
             initial_weights = initialise(network, settings.init)
             card = _new_card(
-                settings.name or output.stem, data, settings, config, gsd_m, initial_weights
+                settings.name or output.stem,
+                data,
+                settings,
+                network=config,
+                gsd_m=gsd_m,
+                initial_weights=initial_weights,
             )
             validator = Validator(data.validation, card, device=processes.device)
             sampler = ChipSampler.from_settings(data.train, settings, gsd_m=gsd_m)
+            miner = HardNegativeMiner(data.train, card, settings, device=processes.device)
         if processes.world_size > 1:
             network.load_state_dict(processes.broadcast(network.state_dict()))
 
-        if settings.lr != "auto":
-            lr = settings.lr
-        elif resume:
-            lr = 1.0  # the checkpoint holds the right one
-        else:
-            lr = run_range_test(
-                network,
-                card,
-                sampler,
-                device=processes.device,
-                chip_px=settings.chip_px,
-                batch_size=settings.batch_size,
-                assignment=settings.assignment,
-                processes=processes,
-            ).lr
-        learner = Learner(
-            network,
-            card,
-            device=processes.device,
-            lr=lr,
-            chip_px=settings.chip_px,
-            assignment=settings.assignment,
-            processes=processes,
-        )
-        miner = HardNegativeMiner(
-            data.train,
-            card,
-            device=processes.device,
-            count=settings.mine_negatives,
-            seed=settings.seed,
-        )
+        lr = 1.0 if resume else settings.lr  # the checkpoint holds it
+        if lr == "auto":
+            lr = run_range_test(network, card, sampler, settings, processes=processes).lr
         loop = TrainingLoop(
-            learner,
+            Learner(network, card, settings, lr=lr, processes=processes),
             sampler,
             settings,
             validator=validator if validator.objects else None,
             folder=folder if processes.is_main else None,
             miner=miner if settings.mine_negatives else None,
-            processes=processes,
             data_fingerprint=data.fingerprint,
         )
         if resume:
@@ -183,17 +160,16 @@ def train(
         try:
             loop.run(progress if processes.is_main else no_progress)
         except DivergenceError as error:
-            rescued = ""
             with processes.fail_together():
-                if processes.is_main:
-                    rescued = _rescue_model(output, card, loop, folder)
+                rescued = _rescue_model(output, card, loop, folder) if processes.is_main else ""
             raise DivergenceError(f"{error}; {rescued}") from error
         except KeyboardInterrupt as error:
+            text = f"interrupted at step {loop.step}"
             if folder.checkpoint.exists():
-                rescued = f"; set `resume` to continue from {folder.checkpoint}"
+                text += f"; set `resume` to continue from {folder.checkpoint}"
             else:
-                rescued = ", before the first checkpoint; no model was written"
-            raise KeyboardInterrupt(f"interrupted at step {loop.step}{rescued}") from error
+                text += ", before the first checkpoint; no model was written"
+            raise KeyboardInterrupt(text) from error
 
         unreadable = data.unreadable | sampler.unreadable | validator.unreadable
         for reasons in processes.all_gather(sampler.unreadable):
@@ -212,7 +188,7 @@ def train(
                     seconds=loop.seconds,
                     lr=loop.learner.lr,
                     validations=validations,
-                    kept="last" if card.training.steps == loop.step else "best",
+                    kept_state="last" if card.training.steps == loop.step else "best",
                     kept_step=card.training.steps,
                     best_ap50=loop.selection.best_ap50 if validations else None,
                     stopped_early=loop.is_stalled,
@@ -227,7 +203,8 @@ def _new_card(
     name: str,
     data: TrainingData,
     settings: TrainSettings,
-    config: NetworkConfig,
+    *,
+    network: NetworkConfig,
     gsd_m: float,
     initial_weights: str,
 ) -> ModelCard:
@@ -241,7 +218,7 @@ def _new_card(
         gsd_m=gsd_m,
         tile_px=TILE_PX,
         object_size_m=(float(small), float(median), float(large)),
-        network=config,
+        network=network,
         training=TrainingRecord(
             data=settings.data,
             licence=settings.licence,

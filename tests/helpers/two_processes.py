@@ -1,7 +1,7 @@
-"""What two processes that train together do; ``tests/training/test_distributed.py`` looks at it.
+"""Scenarios of two processes that train together, for ``tests/training/test_distributed.py``.
 
-Each is started with a folder as its argument, and leaves ``RANK.json`` there: what each scenario
-gave in this process.
+Each process is started with a folder as its argument and writes ``RANK.json`` there: the result of
+each scenario in this process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 from geodetect.errors import GeodetectError, OutputError, RasterError
 from geodetect.progress import Progress, no_progress
 from geodetect.training import loop as loop_module
-from geodetect.training import lr_finder as lr_range
+from geodetect.training import lr_finder
 from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.data.prefetch import draw_batch
-from geodetect.training.distributed import SINGLE_PROCESS, Processes, join_processes
+from geodetect.training.distributed import Processes, join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from tests.helpers.tiny import SQUARE_PX, squares_image
@@ -96,7 +96,7 @@ def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
     found: Found = {}
     for batch_size in (2, 5):  # of two chips the second has no object
         (alone, losses), (both, shared) = (
-            one_step(them, batch_size) for them in (SINGLE_PROCESS, processes)
+            one_step(group, batch_size) for group in (Processes(device="cpu"), processes)
         )
         found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
         found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
@@ -176,17 +176,11 @@ def diverging(processes: Processes, folder: Path) -> Found:
 def range_test(processes: Processes, folder: Path) -> Found:
     """A learning rate that all find."""
     torch.manual_seed(0)
-    network = new_learner(make().settings).network
-    options = {
-        "device": "cpu",
-        "chip_px": CHIP_PX,
-        "batch_size": 2,
-        "assignment": "atss",
-        "processes": processes,
-    }
-    with mock.patch.object(lr_range, "STEPS", 6):
-        seen = lr_range.run_range_test(network, CARD, Squares(), **options)  # type: ignore[arg-type]
-    return {"losses": seen.losses.tolist(), "lr": seen.lr}
+    settings = make().settings
+    network, chips = new_learner(settings).network, Squares()
+    with mock.patch.object(lr_finder, "STEPS", 6):
+        result = lr_finder.run_range_test(network, CARD, chips, settings, processes=processes)  # type: ignore[arg-type]
+    return {"losses": result.losses.tolist(), "lr": result.lr}
 
 
 def left_alone(processes: Processes, folder: Path) -> Found:

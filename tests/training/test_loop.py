@@ -20,7 +20,7 @@ from geodetect.progress import no_progress
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
 from geodetect.training.data.chip_sampler import Chip, HardNegative, crop_target
-from geodetect.training.distributed import SINGLE_PROCESS, Processes
+from geodetect.training.distributed import Processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.run.checkpoint import read_state
@@ -29,6 +29,7 @@ from geodetect.training.validation.metrics import ValidationResult
 from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
 
 CHIP_PX = 64
+CPU = Processes(device="cpu")
 CARD = tiny_card(
     mean=(0.3, 0.3, 0.3),
     std=(0.2, 0.2, 0.2),
@@ -89,23 +90,14 @@ def new_learner(
     settings: TrainSettings,
     classes: int = 1,
     *,
-    processes: Processes = SINGLE_PROCESS,
+    processes: Processes = CPU,
     in_bf16: bool | None = None,
 ) -> Learner:
     assert CARD.network is not None
     torch.manual_seed(0)
     network = RetinaNet(CARD.network, classes)
     lr = settings.lr if isinstance(settings.lr, float) else 1e-3
-    return Learner(
-        network,
-        CARD,
-        device="cpu",
-        lr=lr,
-        chip_px=CHIP_PX,
-        assignment="atss",
-        processes=processes,
-        in_bf16=in_bf16,
-    )
+    return Learner(network, CARD, settings, lr=lr, processes=processes, in_bf16=in_bf16)
 
 
 def make(
@@ -113,7 +105,7 @@ def make(
     validator: Scripted | None = None,
     miner: Finder | None = None,
     *,
-    processes: Processes = SINGLE_PROCESS,
+    processes: Processes = CPU,
     **changes: object,
 ) -> TrainingLoop:
     values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
@@ -123,7 +115,7 @@ def make(
         with run.create() as path:
             RunFolder(path).metrics.create()
     learner, sampler = new_learner(settings, processes=processes), Squares()
-    return TrainingLoop(learner, sampler, settings, validator, run, miner, processes)  # type: ignore[arg-type]
+    return TrainingLoop(learner, sampler, settings, validator, run, miner)  # type: ignore[arg-type]
 
 
 def weights(loop: TrainingLoop) -> dict[str, torch.Tensor]:

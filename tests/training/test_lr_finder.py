@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.retinanet import RetinaNet
+from geodetect.settings import TrainSettings
 from geodetect.training import lr_finder as lr_range
 from geodetect.training.data.chip_sampler import Chip, crop_target
+from geodetect.training.distributed import Processes
 from geodetect.training.lr_finder import RangeTest, run_range_test
 from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
 
@@ -75,10 +77,11 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     torch.manual_seed(0)
     network = RetinaNet(config, 1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    options = {"device": "cpu", "chip_px": CHIP_PX, "batch_size": 2, "assignment": "atss"}
+    settings = TrainSettings(chip_px=CHIP_PX, batch_size=2)
+    processes = Processes(device="cpu")
     card = tiny_card(network=config)
     seen, again = (
-        run_range_test(network, card, Squares(), **options)  # type: ignore[arg-type]
+        run_range_test(network, card, Squares(), settings, processes=processes)  # type: ignore[arg-type]
         for _ in range(2)
     )
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

@@ -293,13 +293,13 @@ def test_the_best_state_is_written_or_the_last_if_asked_for(
     summary = measured_train(scene, best, figures[:3], steps=3)
     card = summary.card
     assert (card.metrics["ap50"], card.training.steps) == (0.7, 2)
-    assert (summary.kept, summary.kept_step) == ("best", 2)
+    assert (summary.kept_state, summary.kept_step) == ("best", 2)
     assert (summary.best_ap50, summary.steps) == (0.7, 3)
     assert summary.validations == 3
     summary = measured_train(scene, last, figures[3:], steps=3, keep="last")
     card = summary.card
     assert (card.metrics["ap50"], card.training.steps) == (0.4, 3)
-    assert (summary.kept, summary.kept_step) == ("last", 3)
+    assert (summary.kept_state, summary.kept_step) == ("last", 3)
     key = "classification.output.weight"
     assert (read_model_file(best)[1][key] != read_model_file(last)[1][key]).any()
     layers = gpd.list_layers(folder_of(best).path / "validation.gpkg")
@@ -405,7 +405,7 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
         gpd.read_file(labels)[1:].to_file(labels)
     else:
         gpd.read_file(area).scale(0.7, 0.7).to_file(area)
-    with pytest.raises(InputError, match="on other rasters, labels or held-out ground"):
+    with pytest.raises(InputError, match="on other rasters, labels or holdout"):
         train(sheets, labels, output, settings=chosen, resume=True)
     assert folder_of(output).checkpoint.exists()
 

@@ -158,6 +158,6 @@ def _kept_state(summary: TrainingSummary) -> str:
         return "the last; nothing was held out to validate on"
     early = ", ended early" if summary.stopped_early else ""
     return (
-        f"the {summary.kept}, of step {summary.kept_step:,}; {summary.validations} validations, "
-        f"best AP50 {summary.best_ap50:.3f}{early}"
+        f"the {summary.kept_state}, of step {summary.kept_step:,}; {summary.validations} "
+        f"validations, best AP50 {summary.best_ap50:.3f}{early}"
     )

@@ -18,6 +18,7 @@ from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
+from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import HardNegative
 from geodetect.training.data.training_raster import TrainingRaster, area_fractions
 
@@ -35,25 +36,23 @@ class HardNegativeMiner:
     Args:
         rasters: Labelled rasters, in the order of the sampler.
         card: Card of the network.
+        settings: Settings of the training: number of hard negatives and random seed.
         device: Device to run the network on.
-        count: Hard negatives to return.
-        seed: Random seed.
     """
 
     def __init__(
         self,
         rasters: Sequence[TrainingRaster],
         card: ModelCard,
+        settings: TrainSettings,
         *,
         device: str,
-        count: int,
-        seed: int,
     ) -> None:
         self._rasters = rasters
         self._card = card
         self._device = device
-        self._count = count
-        self._seed = seed
+        self._count = settings.mine_negatives
+        self._seed = settings.seed
         self._area_fractions = area_fractions(rasters)
 
     @property

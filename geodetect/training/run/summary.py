@@ -21,7 +21,7 @@ class TrainingSummary:
         seconds: Time of the training as the setting ``minutes`` counts it.
         lr: Peak learning rate.
         validations: Number of validations.
-        kept: ``best`` or ``last``: the state in the model file.
+        kept_state: ``best`` or ``last``: the state in the model file.
         kept_step: Step of that state.
         best_ap50: Best average precision (AP50) on the holdout; None: not validated.
         stopped_early: True if the training ended because AP50 did not improve any more.
@@ -35,7 +35,7 @@ class TrainingSummary:
     seconds: float
     lr: float
     validations: int
-    kept: str
+    kept_state: str
     kept_step: int
     best_ap50: float | None
     stopped_early: bool

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from geodetect.io.raster.reader import open_raster
+from geodetect.settings import TrainSettings
 from geodetect.training.data import hard_negatives
 from geodetect.training.data.chip_sampler import HardNegative
 from geodetect.training.data.hard_negatives import HardNegativeMiner
@@ -38,7 +39,8 @@ def ground(path: Path, labelled: list[tuple[int, int]], held: list[list[float]])
 
 
 def miner(*grounds: TrainingRaster, count: int = 100) -> HardNegativeMiner:
-    return HardNegativeMiner(grounds, CARD, device="cpu", count=count, seed=3)
+    settings = TrainSettings(mine_negatives=count, seed=3)
+    return HardNegativeMiner(grounds, CARD, settings, device="cpu")
 
 
 @pytest.fixture(autouse=True)
