@@ -63,8 +63,8 @@ def measure(name: str, arguments: Sequence[object]) -> dict[str, str]:
     summary = json.loads(usage.output)
     return {
         "run": name,
-        "detections": f"{summary['detections']:,}",
-        "objects": f"{summary['objects']:,}",
+        "predictions": f"{summary['n_predicted']:,}",
+        "objects": f"{summary['n_truth']:,}",
         "blocks": f"{summary['intervals']['blocks']:,}",
     } | usage.columns()
 
