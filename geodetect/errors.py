@@ -18,7 +18,7 @@
 A message states what is wrong, what was expected, and which parameter to change, as `parameter`.
 """
 
-MAX_TEXT_LENGTH = 200  # characters of another library's message
+MAX_TEXT_LENGTH = 400  # characters of another library's message: room for a path
 
 
 class GeodetectError(Exception):

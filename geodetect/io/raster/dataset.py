@@ -10,7 +10,7 @@ from typing import Any
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from geodetect.errors import RasterError
+from geodetect.errors import RasterError, error_text
 from geodetect.io.raster.georeference import GDAL_ERRORS
 
 BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
@@ -69,4 +69,4 @@ def root_cause(error: BaseException) -> str:
     """Return the first message of a chain of errors, GDAL's own, on one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split())
+    return error_text(error)

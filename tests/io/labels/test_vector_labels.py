@@ -316,7 +316,7 @@ def test_what_detection_writes_can_be_read_as_labels(tmp_path: Path, suffix: str
 
 
 def test_no_files_at_all_is_an_error() -> None:
-    with pytest.raises(LabelError, match="--labels"):
+    with pytest.raises(LabelError, match="`labels` names no file"):
         read([])
 
 
