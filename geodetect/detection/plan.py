@@ -1,4 +1,4 @@
-"""What a run is going to do, from headers only."""
+"""Plan of a run: working grid, tiles and area of each raster, from headers only."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ SAME_GSD = 0.05  # a raster this close to the model's resolution is not resample
 COARSEST = 4.0  # a raster this many times coarser than the model is refused
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
-TILE_RANGE = (0.75, 1.25)  # sides of tiles over the model's own
+TILE_RANGE = (0.75, 1.25)  # sides of tiles, as multiples of the model's
 
 
 @dataclass(frozen=True)
 class RasterPlan:
-    """How one raster will be looked at.
+    """Tiles of one raster that go through the detector.
 
     Args:
         raster: The raster, open.
-        grid: The grid worked on: the raster's own, or resampled to the model's resolution.
-        scheme: Its tiles.
-        area: Ground to look at, in pixels of ``grid``; None: all of it.
+        grid: Working grid: that of the raster, or resampled to the model's resolution.
+        scheme: Tiles of the working grid.
+        area: Area of interest in pixels of ``grid``; None: everything.
         tiles: Numbers of the tiles that touch the area, ascending.
     """
 
@@ -49,29 +49,29 @@ class RasterPlan:
 
     @property
     def gsd_ratio(self) -> tuple[float, float]:
-        """Pixels of the raster per pixel worked on, along x and y; (1, 1): not resampled."""
+        """Pixels of the raster per working pixel, along x and y; (1, 1): not resampled."""
         x, y = self.grid.scale_to(self.raster.grid).tolist()
         return x, y
 
     def rows(self) -> Iterator[list[Tile]]:
-        """The tiles that touch the area, row by row, without empty rows."""
-        across = len(self.scheme.columns)
+        """Yield the tiles that touch the area, row by row, without empty rows."""
+        columns = len(self.scheme.columns)
         for row in range(len(self.scheme.rows)):
-            first, end = np.searchsorted(self.tiles, [row * across, (row + 1) * across])
+            first, end = np.searchsorted(self.tiles, [row * columns, (row + 1) * columns])
             if first < end:
-                chosen = set(self.tiles[first:end].tolist())
-                yield [tile for tile in self.scheme.row(row) if tile.index in chosen]
+                numbers = set(self.tiles[first:end].tolist())
+                yield [tile for tile in self.scheme.row(row) if tile.index in numbers]
 
 
 def plan_rasters(
     rasters: PathLike | Sequence[PathLike], card: ModelCard, settings: PredictSettings
 ) -> list[RasterPlan]:
-    """Open rasters and decide how to look at them, reading only their headers.
+    """Open rasters and plan their tiles, reading only their headers.
 
     Args:
         rasters: Files, folders of rasters or URLs; one or several.
         card: Card of the detector.
-        settings: The user's wishes.
+        settings: Resolution, tiles, bands and area.
 
     Returns:
         One plan for each raster; the caller closes their rasters.
@@ -79,32 +79,38 @@ def plan_rasters(
     Raises:
         RasterError: A raster cannot be opened.
         InputError: There are no rasters, the area of interest touches none, or settings, model
-            and rasters do not go together.
+            and rasters do not fit together.
     """
     paths = find_rasters(rasters)
     if not paths:
         raise InputError("no raster was given; name at least one file")
     plans = [plan_raster(path, card, settings) for path in paths]
-    _check_area(plans)
+    if not any(len(plan.tiles) for plan in plans):
+        corners = plans[0].grid.to_map(plans[0].grid.box.reshape(2, 2)).round(3).tolist()
+        which = "the raster, which" if len(plans) == 1 else "any raster; the first one"
+        raise InputError(
+            f"the area of `aoi` or `bbox` does not touch {which} lies from {corners[0]} to "
+            f"{corners[1]} in its CRS"
+        )
     return plans
 
 
 def plan_raster(
     path: str | os.PathLike[str], card: ModelCard, settings: PredictSettings
 ) -> RasterPlan:
-    """Open a raster and decide how to look at it.
+    """Open a raster and plan its tiles.
 
     Args:
         path: File or URL.
         card: Card of the detector.
-        settings: The user's wishes.
+        settings: Resolution, tiles, bands and area.
 
     Raises:
-        RasterError: It cannot be opened.
-        InputError: Settings, model and raster do not go together.
+        RasterError: The raster cannot be opened.
+        InputError: Settings, model and raster do not fit together.
 
     Warns:
-        GeodetectWarning: The raster is coarser than the model is known to work on.
+        GeodetectWarning: The raster is coarser than the imagery that the model was evaluated on.
     """
     options = RasterOptions(
         bands=settings.bands,
@@ -114,123 +120,118 @@ def plan_raster(
     )
     needed = None if card.bands is None else len(card.bands)
     raster = open_raster(path, options, needed_bands=needed)
-    _warn_of_coarse_pixels(raster, card)
+    gsd_m = raster.grid.gsd_m
+    if gsd_m is not None and card.gsd_range_m is not None:
+        finest, coarsest = card.gsd_range_m
+        if gsd_m > coarsest * (1 + SAME_GSD):
+            warnings.warn(
+                f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
+                f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
+                f"figures say; finer imagery or another `model` helps",
+                GeodetectWarning,
+                stacklevel=4,
+            )
     return plan_grid(raster, card, settings, area=_area_px(raster, settings))
 
 
 def plan_grid(
     raster: Raster, card: ModelCard, settings: PredictSettings, *, area: shapely.Geometry | None
 ) -> RasterPlan:
-    """Decide how to look at an open raster.
+    """Plan the tiles of an open raster.
 
     Args:
         raster: The raster.
         card: Card of the detector.
-        settings: The user's wishes; its limits of the area are not looked at.
-        area: Ground to look at, in pixels of the raster; None: all of it.
+        settings: Resolution and tiles; its limits of the area are ignored.
+        area: Area of interest in pixels of the raster; None: everything.
 
     Raises:
-        InputError: Settings, model and raster do not go together.
+        InputError: Settings, model and raster do not fit together.
     """
     grid = working_grid(raster, card, gsd_m=settings.gsd)
     if area is not None:
         scale = raster.grid.scale_to(grid)
         area = shapely.transform(area, lambda points: points * scale)
-    scheme = _scheme(grid, card, settings, area)
-    return RasterPlan(raster, grid, scheme, area, _tiles_on(scheme, area))
+    scheme = _choose_scheme(grid, card, settings, area)
+    return RasterPlan(raster, grid, scheme, area, _find_tiles(scheme, area))
 
 
 def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Grid:
-    """The grid at the resolution asked for, else the model's, else the raster's own.
+    """Return the grid of the resolution ``gsd_m``, else the model's, else the raster's.
 
-    A raster within 5 % of it is taken as it is.
+    A raster within 5 % of it is not resampled.
 
     Raises:
-        InputError: The raster is far too coarse for the model, and nobody insists.
+        InputError: The raster is far too coarse for the model, and ``gsd_m`` is None.
     """
-    wanted = gsd_m or card.gsd_m
-    own = raster.grid.gsd_xy_m
-    if wanted is None:
+    target_m = gsd_m or card.gsd_m
+    raster_m = raster.grid.gsd_xy_m
+    if target_m is None:
         return raster.grid
-    if own is None:
+    if raster_m is None:
         if gsd_m is not None:
             raise InputError(
                 f"{raster.path}: `gsd` needs a raster whose ground resolution is known; this one "
                 f"is used in pixel coordinates"
             )
         return raster.grid
-    if gsd_m is None and max(own) > COARSEST * wanted:
+    if gsd_m is None and max(raster_m) > COARSEST * target_m:
         raise InputError(
-            f"{raster.path}: its pixels are {max(own):.3g} m on the ground, too coarse for model "
-            f"{card.name} ({wanted:g} m); choose another `model`, or set `gsd` to "
-            f"{max(own):.3g}"
+            f"{raster.path}: its pixels are {max(raster_m):.3g} m on the ground, too coarse for "
+            f"model {card.name} ({target_m:g} m); choose another `model`, or set `gsd` to "
+            f"{max(raster_m):.3g}"
         )
-    scale = own[0] / wanted, own[1] / wanted
+    scale = raster_m[0] / target_m, raster_m[1] / target_m
     if all(abs(math.log(s)) <= math.log(1 + SAME_GSD) for s in scale):
         return raster.grid
     return raster.grid.resampled(*scale)
 
 
-def _warn_of_coarse_pixels(raster: Raster, card: ModelCard) -> None:
-    gsd_m = raster.grid.gsd_m
-    if gsd_m is None or card.gsd_range_m is None:
-        return
-    finest, coarsest = card.gsd_range_m
-    if gsd_m > coarsest * (1 + SAME_GSD):
-        warnings.warn(
-            f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
-            f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
-            f"figures say; finer imagery or another `model` helps",
-            GeodetectWarning,
-            stacklevel=5,
-        )
-
-
-def _scheme(
+def _choose_scheme(
     grid: Grid, card: ModelCard, settings: PredictSettings, area: shapely.Geometry | None
 ) -> TileScheme:
-    """Tiles of the size asked for, else the one near the model's own that wastes least.
+    """Return the tiles of ``tile_size``, else those near the model's size with the fewest pixels.
 
     Tiles of one size hardly ever fit a raster exactly: with an overlap of 113 px, 1024 px make
-    five columns of 4096 px, of which a fifth is looked at twice; 1152 px make four.
+    five columns of 4096 px, of which a fifth is computed twice; 1152 px make four.
     """
 
-    def overlap_of(side_px: int) -> int:
-        return _overlap_px(side_px, grid, card, overlap=settings.overlap)
+    def scheme_of(tile_px: int) -> TileScheme:
+        overlap_px = _overlap_px(tile_px, grid, card, overlap=settings.overlap)
+        return TileScheme(grid.width, grid.height, tile_px, overlap_px)
 
-    side_px = settings.tile_size or card.tile_px
-    own = TileScheme(grid.width, grid.height, side_px, overlap_of(side_px))
+    tile_px = settings.tile_size or card.tile_px
+    default = scheme_of(tile_px)
     if settings.tile_size is not None or card.network is None:
-        return own
-    share = settings.overlap is not None and settings.overlap < 1
-    schemes = [
-        TileScheme(grid.width, grid.height, side, overlap_of(side))
-        for side in _sides(card, card.network)
-        if overlap_of(side) < side and (share or overlap_of(side) >= own.overlap_px)
-    ]
+        return default
+    is_fraction = settings.overlap is not None and settings.overlap < 1
+    schemes = [default]
+    for side_px in _filling_tile_sizes(card, card.network):
+        overlap_px = _overlap_px(side_px, grid, card, overlap=settings.overlap)
+        if overlap_px < side_px and (is_fraction or overlap_px >= default.overlap_px):
+            schemes.append(scheme_of(side_px))
     extent = grid.box if area is None else np.array(area.bounds)
 
-    def pixels(scheme: TileScheme) -> int:
+    def computed_px(scheme: TileScheme) -> int:
         shape = min(scheme.tile_px, grid.height), min(scheme.tile_px, grid.width)
         return scheme.count_on(extent) * math.prod(padded_size(card, *shape))
 
-    return min((own, *schemes), key=lambda one: (pixels(one), abs(one.tile_px - side_px)))
+    return min(schemes, key=lambda scheme: (computed_px(scheme), abs(scheme.tile_px - tile_px)))
 
 
-def _sides(card: ModelCard, network: NetworkConfig) -> list[int]:
-    """Sides of tiles near the model's own that fill the input of its network."""
-    own_px = padded_size(card, card.tile_px, card.tile_px)[0]
+def _filling_tile_sizes(card: ModelCard, network: NetworkConfig) -> list[int]:
+    """Return sizes of tiles near the model's that fill the input of its network."""
+    input_px = padded_size(card, card.tile_px, card.tile_px)[0]
     multiple = network.multiple_px or max(network.strides)
-    inputs = range(multiple, math.floor(TILE_RANGE[1] * own_px) + 1, multiple)
-    sides = (math.floor(px / card.input_scale) for px in inputs if px >= TILE_RANGE[0] * own_px)
-    return [side for side in sides if side >= 1]
+    inputs = range(multiple, math.floor(TILE_RANGE[1] * input_px) + 1, multiple)
+    sizes = (math.floor(px / card.input_scale) for px in inputs if px >= TILE_RANGE[0] * input_px)
+    return [size for size in sizes if size >= 1]
 
 
 def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:
-    """Overlap in pixels: as stated, else so that some tile sees the largest object whole."""
+    """Return the overlap in pixels: by default, some tile holds the largest object completely."""
     if overlap is not None:
-        pixels = overlap * tile_px if overlap < 1 else overlap
-        return math.ceil(pixels)
+        return math.ceil(overlap * tile_px if overlap < 1 else overlap)
     if card.object_size_m is None or grid.gsd_xy_m is None:
         return math.ceil(tile_px * DEFAULT_OVERLAP) if tile_px > 1 else 0
     largest = card.object_size_m[2] / min(grid.gsd_xy_m)
@@ -238,7 +239,7 @@ def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | N
 
 
 def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | None:
-    """The ground to look at in pixels of the raster; None: everything."""
+    """Return the area of interest in pixels of the raster; None: everything."""
     grid = raster.grid
     parts = []
     if settings.aoi is not None:
@@ -257,7 +258,8 @@ def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | No
     return shapely.transform(shapely.intersection_all(parts), grid.to_px)
 
 
-def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> IntArray:
+def _find_tiles(scheme: TileScheme, area: shapely.Geometry | None) -> IntArray:
+    """Return the numbers of the tiles that touch an area."""
     if area is None:
         return np.arange(len(scheme))
     shapely.prepare(area)
@@ -265,22 +267,9 @@ def _tiles_on(scheme: TileScheme, area: shapely.Geometry | None) -> IntArray:
     left, upper = np.array(scheme.columns), np.array(scheme.rows)
     right = left + min(scheme.tile_px, scheme.width)
     lower = upper + min(scheme.tile_px, scheme.height)
-    near = np.flatnonzero((left <= x2) & (right >= x1))
-    touched = [np.empty(0, np.int64)]
+    columns = np.flatnonzero((left <= x2) & (right >= x1))
+    tiles = [np.empty(0, np.int64)]
     for row in np.flatnonzero((upper <= y2) & (lower >= y1)):  # not all at once: there are millions
-        boxes = shapely.box(left[near], upper[row], right[near], lower[row])
-        touched.append(row * len(left) + near[shapely.intersects(boxes, area)])
-    return np.concatenate(touched)
-
-
-def _check_area(plans: Sequence[RasterPlan]) -> None:
-    """Refuse an area that touches no raster."""
-    if any(len(plan.tiles) for plan in plans):
-        return
-    grid = plans[0].grid
-    corners = grid.to_map(np.array([[0, 0], [grid.width, grid.height]], np.float64)).round(3)
-    which = "the raster, which" if len(plans) == 1 else "any raster; the first one"
-    raise InputError(
-        f"the area of `aoi` or `bbox` does not touch {which} "
-        f"lies from {corners[0].tolist()} to {corners[1].tolist()} in its CRS"
-    )
+        boxes = shapely.box(left[columns], upper[row], right[columns], lower[row])
+        tiles.append(row * len(left) + columns[shapely.intersects(boxes, area)])
+    return np.concatenate(tiles)

@@ -1,4 +1,4 @@
-"""What the results of a run depend on."""
+"""Fingerprint of a run: model, settings and rasters that its results depend on."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.errors import InputError, RasterError
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import GDAL_ERRORS
-from geodetect.io.raster.reader import Raster
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
 WITHOUT_EFFECT = {"batch_size", "workers"}
+IN_PLAN_OR_MODEL = {"aoi", "bbox", "device", "runtime", "precision"}  # fingerprinted there
 STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
-PATIENCE_S = 20
-PROBE_PX, PROBES = 64, 3  # along each axis
+TIMEOUT_S = 20
+SAMPLE_PX, SAMPLES = 64, 3  # windows of pixels along each axis
 UNKNOWN = "unknown"
-MOST_ASKED = 16  # servers at once
-STATISTICS = ".aux.xml"  # which comes when somebody looks at a raster in a GIS
-KNOWN_OTHERWISE = {"aoi", "bbox", "device", "runtime", "precision"}  # by the plan and the detector
+MAX_REQUESTS = 16  # to servers, at once
+STATISTICS = ".aux.xml"  # which a GIS writes when it displays a raster
 
 
 def run_fingerprint(
@@ -41,17 +40,17 @@ def run_fingerprint(
     *,
     batch_size: int | None = None,
 ) -> dict[str, str]:
-    """What the results of each tile depend on, by name, for a journal to compare.
+    """Return the fingerprint of a run, by name of each part, for a journal to compare.
 
-    A file is known by its name, size and time of change, on a web server as the server tells them:
-    reading it whole would take as long as the work that a journal saves. Where nobody tells, it is
-    known by some of its pixels.
+    Files are recognised by name, size and time of change, on a web server by its headers: reading
+    them completely would take as long as the work that a journal saves. If the server sends no
+    size, ETag or date, a few sampled pixels are hashed.
 
     Args:
-        detector: What finds objects.
-        settings: Those of the run.
-        plans: How the rasters are looked at.
-        batch_size: Tiles that the detector is to get in one call; only matters to detectors with
+        detector: The detector.
+        settings: Settings of the run.
+        plans: Plans of the rasters.
+        batch_size: Tiles in one call of the detector; only matters to detectors with
             ``depends_on_batch``.
 
     Raises:
@@ -61,82 +60,75 @@ def run_fingerprint(
     if identity is None:
         raise InputError(
             f"the detector {detector.card.name!r} has no `identity`, so a journal could not tell "
-            f"it from another one; give CallableDetector an identity=, or go without a journal"
+            f"it from another one; give CallableDetector an identity=, or keep no journal"
         )
-    others = WITHOUT_EFFECT | KNOWN_OTHERWISE
-    rasters = {f"raster {i}, {one.raster.name}": _of_plan(one) for i, one in enumerate(plans, 1)}
+    rasters = {f"raster {i}, {p.raster.name}": _plan_fingerprint(p) for i, p in enumerate(plans, 1)}
     return {
         "version of geodetect": __version__,
         "model": f"{identity} {_digest(detector.card.model_dump_json())}",
-        "settings": settings.model_dump_json(exclude=others),
+        "settings": settings.model_dump_json(exclude=WITHOUT_EFFECT | IN_PLAN_OR_MODEL),
         "batches": f"{batch_size}" if getattr(detector, "depends_on_batch", False) else "any",
         **rasters,
     }
 
 
-def _of_plan(one: RasterPlan) -> str:
-    area = "everywhere" if one.area is None else _digest(one.area.wkb)
-    grids = f"{one.grid.crs_wkt} {one.raster.grid!r} {one.grid!r} {one.scheme!r} {one.raster.bands}"
-    return f"{_of_file(one.raster)} {_digest(grids)} {area}"
+def _plan_fingerprint(plan: RasterPlan) -> str:
+    """Return the state of the files of a raster, and digests of how it is read and tiled.
 
-
-def _of_file(raster: Raster) -> str:
-    """The files a raster is made of: of a VRT, those it points to, too; and how it is read."""
+    Of a VRT, its source files count, too.
+    """
+    raster, grid = plan.raster, plan.grid
     with rasterio.Env(**gdal_options(raster.path)), open_dataset(raster.path) as dataset:
-        read = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
-        with ThreadPoolExecutor(MOST_ASKED) as pool:
-            known = [one for one in pool.map(_of_part, sorted(_files(dataset, set()))) if one]
-        if not known or UNKNOWN in known:  # nobody tells of a change
-            known.append(_of_pixels(dataset))
-    return f"{', '.join(known)}, {_digest(repr(read))}"
+        values = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
+        with ThreadPoolExecutor(MAX_REQUESTS) as pool:
+            states = list(filter(None, pool.map(_file_state, sorted(_source_files(dataset)))))
+        if not states or UNKNOWN in states:
+            states.append(_hash_samples(dataset))
+    tiling = f"{grid.crs_wkt} {raster.grid!r} {grid!r} {plan.scheme!r} {raster.bands}"
+    area = "everywhere" if plan.area is None else _digest(plan.area.wkb)
+    return f"{', '.join(states)}, {_digest(repr(values))} {_digest(tiling)} {area}"
 
 
-def _files(dataset: Any, seen: set[str]) -> set[str]:
-    """All files that are read; a VRT may point to another one."""
-    new = {str(file) for file in dataset.files or [dataset.name]} - seen
-    seen |= new
-    for file in new:
+def _source_files(dataset: Any, known_files: frozenset[str] = frozenset()) -> set[str]:
+    """Return all files that are read; a VRT may have another one as its source."""
+    files = {str(file) for file in dataset.files or [dataset.name]} - known_files
+    for file in tuple(files):
         if file.lower().endswith(".vrt") and file != dataset.name:
-            with suppress(RasterError), open_dataset(file) as inner:  # reading tells of it
-                _files(inner, seen)
-    return seen
+            with suppress(RasterError), open_dataset(file) as source:  # reading raises it again
+                files |= _source_files(source, known_files | files)
+    return files
 
 
-def _of_part(file: str) -> str | None:
-    """What tells whether a file has changed, or UNKNOWN; None: it does not matter."""
+def _file_state(file: str) -> str | None:
+    """Return size and time of change of a file, or UNKNOWN; None: the file has no effect."""
     if file.endswith(STATISTICS):
         return None
     path = Path(file)
     if path.is_file():
         status = path.stat()
         return f"{status.st_size} bytes, changed {status.st_mtime_ns}"
-    told = _on_server(file)
-    return f"{_digest(file)} {told}" if told else UNKNOWN  # what follows a ? may be secret
-
-
-def _on_server(url: str) -> str:
-    """What a web server says that a file's size, version and time of change are."""
-    url = url.removeprefix("/vsicurl/")
+    url = file.removeprefix("/vsicurl/")
     if not url.startswith(("http://", "https://")):
-        return ""
+        return UNKNOWN
     try:
-        with urlopen(Request(url, method="HEAD"), timeout=PATIENCE_S) as answer:
-            told = [answer.headers.get(name, "") for name in STATE_HEADERS]
-    except (OSError, ValueError, HTTPException):  # some servers only let files be read
-        return ""
-    return ", ".join(told) if any(told) else ""
+        with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT_S) as response:
+            headers = [response.headers.get(name, "") for name in STATE_HEADERS]
+    except (OSError, ValueError, HTTPException):  # some servers only allow reading
+        return UNKNOWN
+    # a digest, as a query may contain secrets
+    return f"{_digest(file)} {', '.join(headers)}" if any(headers) else UNKNOWN
 
 
-def _of_pixels(dataset: Any) -> str:
-    """A digest of small windows spread over a raster."""
+def _hash_samples(dataset: Any) -> str:
+    """Return a digest of small windows spread over a raster."""
     digest = hashlib.sha256(dataset.name.encode())
-    width, height = (min(PROBE_PX, side) for side in (dataset.width, dataset.height))
-    for column, row in product(range(PROBES), repeat=2):
-        x = (dataset.width - width) * column // (PROBES - 1)
-        y = (dataset.height - height) * row // (PROBES - 1)
+    width, height = min(SAMPLE_PX, dataset.width), min(SAMPLE_PX, dataset.height)
+    for column, row in product(range(SAMPLES), repeat=2):
+        x = (dataset.width - width) * column // (SAMPLES - 1)
+        y = (dataset.height - height) * row // (SAMPLES - 1)
         try:
             digest.update(dataset.read(window=Window(x, y, width, height)).tobytes())
-        except GDAL_ERRORS:  # it may be that nobody needs them
+        except GDAL_ERRORS:  # perhaps outside the area of interest
             digest.update(b"unreadable")
     return f"pixels {digest.hexdigest()[:16]}"
 

@@ -1,8 +1,9 @@
-"""What a run has done so far, kept on disk, so that a run that dies goes on where it stopped.
+"""Journal of a run: finished rows of tiles on disk, from which an interrupted run resumes.
 
-A journal is one file that only grows: a record that names the run, then one record for each row of
-tiles that went through the detector. Each record carries its length and a checksum, so what was
-half-written when the run died is recognised and cut off.
+A journal is one file that only grows: a record with the fingerprint of the run, one record for each
+row of tiles that went through the detector, and at the end the identities of the files of the
+result. Each record has a length and a checksum, so that one that a killed run left incomplete is
+recognised and cut off.
 """
 
 from __future__ import annotations
@@ -30,12 +31,10 @@ from geodetect.io.atomic import FileIdentity, release_lock, staged_files
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
-LONG_RUN_TILES = 100  # from here on a run is worth a journal without being asked
-_FRAME = struct.Struct("<QI")  # length and CRC-32 of the bytes that follow
-
-FILES = 2**32 - 1  # in place of the number of a raster: files of the result
-
-Identity = Mapping[str, str]
+LONG_RUN_TILES = 100  # from here on a run keeps a journal by default
+_FRAME = struct.Struct("<QI")  # length and CRC-32 of the payload that follows
+_KEY = struct.Struct("<IQ")  # numbers of raster and row, at the start of a payload
+_FILES = 2**32 - 1  # in place of the number of a raster: files of the result
 
 
 class Journal:
@@ -44,14 +43,14 @@ class Journal:
     ::
 
         with Journal("pools.gpkg.journal") as journal:
-            layer = predict_layer("scene.tif", journal=journal)  # resumes what is there
+            layer = predict_layer("scene.tif", journal=journal)  # resumes if it is interrupted
             ...  # use the layer
             journal.discard()
 
     Args:
-        path: The file; beside it, while the run lasts, lies a lock.
-        min_tiles: Runs with fewer tiles do without.
-        restart: Give up what an earlier run wrote down, whatever run that was.
+        path: The file; during the run there is a lock beside it.
+        min_tiles: Runs with fewer tiles do not open it.
+        restart: Discard the records of an earlier run, whatever run that was.
     """
 
     def __init__(
@@ -77,15 +76,15 @@ class Journal:
     ) -> None:
         self.close()
 
-    def open(self, identity: Identity) -> None:
-        """Open the file, or begin it when there is none.
+    def open(self, fingerprint: Mapping[str, str]) -> None:
+        """Open the file, or create it.
 
         Args:
-            identity: What the results depend on, by name: model, settings, each raster.
+            fingerprint: Fingerprint of the run, see ``run_fingerprint``.
 
         Raises:
             InputError: The file is the journal of another run, is in use, or is no journal.
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         if not self.path.parent.is_dir():
             raise OutputError(
@@ -103,13 +102,13 @@ class Journal:
         except OSError as error:
             raise self._cannot_write(error) from error
         try:
-            self._begin(self._file, identity)
+            self._resume_or_begin(self._file, fingerprint)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Close the file; it stays, unless it was begun now and holds nothing."""
+        """Close the file; it remains, unless it is new and holds no rows."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -119,9 +118,9 @@ class Journal:
             release_lock(self._lock)
 
     def discard(self) -> None:
-        """Close the file and remove it: the run is over, its result is written.
+        """Close the file and remove it: the result of the run is written.
 
-        A file that was never opened, as the run was too short, is another run's and stays.
+        A file that was never opened, as the run was too short, is of another run and remains.
         """
         if self._file is not None:
             self._file.close()  # Windows removes no file that is open
@@ -148,7 +147,7 @@ class Journal:
         """
         if self._file is not None:
             record = json.dumps(staged_files(staged)).encode()
-            self._append(self._file, _KEY.pack(FILES, 0) + record)
+            self._append(self._file, _KEY.pack(_FILES, 0) + record)
 
     def __len__(self) -> int:
         """Finished rows of tiles."""
@@ -186,55 +185,46 @@ class Journal:
 
     def _open_file(self) -> FileIO:
         if self._file is None:
-            raise InputError(
-                f"the journal {self.path} is not open; open it with the run's identity"
-            )
+            raise InputError(f"the journal {self.path} is not open; call `open` first")
         return self._file
 
-    def _begin(self, file: FileIO, identity: Identity) -> None:
-        """Read what there is, cut off what is damaged, or write the first record."""
+    def _resume_or_begin(self, file: FileIO, fingerprint: Mapping[str, str]) -> None:
+        """Index the complete records and cut off the rest, or write the first record."""
         start = file.read(len(MAGIC))
-        if start == MAGIC and not self._restart:
-            found = _next(file)
-            if found is not None:
-                self._check(json.loads(found), identity)
-                self._index(file)
-                return
-        elif not MAGIC.startswith(start):
+        if not MAGIC.startswith(start):
             raise InputError(
                 f"{self.path} is no journal of geodetect; remove it, or choose another folder with "
                 f"`work_dir`"
             )
-        self._is_new = True
-        file.seek(0)  # new, or it broke off before its first record was whole
-        file.truncate()
-        self._write(file, MAGIC)
-        self._append(file, json.dumps(dict(identity), sort_keys=True).encode())
-
-    def _check(self, found: Identity, wanted: Identity) -> None:
-        if found == wanted:
+        first = _read_record(file) if start == MAGIC and not self._restart else None
+        if first is None:  # a new file, or one that was cut off inside its first record
+            self._is_new = True
+            file.seek(0)
+            file.truncate()
+            self._write(file, MAGIC)
+            self._append(file, json.dumps(dict(fingerprint), sort_keys=True).encode())
             return
-        names = [n for n in {**wanted, **found} if wanted.get(n) != found.get(n)]
-        raise InputError(
-            f"{self.path} is the journal of another run (not the same: {', '.join(names[:5])}); "
-            f"repeat that run to resume it, set `restart` to discard its results, or set "
-            f"`work_dir` to another folder to keep both"
-        )
-
-    def _index(self, file: FileIO) -> None:
-        """Find the whole records, and cut off the rest."""
+        earlier = json.loads(first)
+        names = {**fingerprint, **earlier}
+        changed = [name for name in names if fingerprint.get(name) != earlier.get(name)]
+        if changed:
+            raise InputError(
+                f"{self.path} is the journal of another run (not the same: "
+                f"{', '.join(changed[:5])}); repeat that run to resume it, set `restart` to "
+                f"discard its results, or set `work_dir` to another folder to keep both"
+            )
         end = file.tell()
-        for payload in _records(file):
+        for payload in _read_records(file):
             raster, row = _KEY.unpack_from(payload)
-            start, end = end + _FRAME.size, file.tell()
-            if raster == FILES:
+            offset, end = end + _FRAME.size, file.tell()
+            if raster == _FILES:
                 self._files |= _unpack_files(payload)
             else:
-                self._rows.setdefault(raster, {})[row] = start, end - start
+                self._rows.setdefault(raster, {})[row] = offset, len(payload)
         file.truncate(end)
 
     def _append(self, file: FileIO, payload: bytes) -> tuple[int, int]:
-        """Write a record at the end; return where its bytes lie and how many they are."""
+        """Append a record; return the offset and the length of its payload."""
         end = file.seek(0, os.SEEK_END)
         try:
             self._write(file, _FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
@@ -244,10 +234,10 @@ class Journal:
         return end + _FRAME.size, len(payload)
 
     def _write(self, file: FileIO, data: bytes) -> None:
-        left = memoryview(data)
+        rest = memoryview(data)
         try:
-            while left:
-                left = left[file.write(left) :]
+            while rest:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -291,46 +281,42 @@ class RasterJournal:
             self.journal.add(self.number, results)
 
 
-_KEY = struct.Struct("<IQ")  # raster and row, at the start of each record
-
-
 def read_files(path: str | os.PathLike[str]) -> set[FileIdentity]:
     """Read the files of the result that a journal records; none where there is no journal."""
     files: set[FileIdentity] = set()
     if Path(path).is_file():
         with FileIO(path) as file:
-            if file.read(len(MAGIC)) == MAGIC and _next(file) is not None:
-                for record in _records(file):
-                    if _KEY.unpack_from(record)[0] == FILES:
-                        files |= _unpack_files(record)
+            if file.read(len(MAGIC)) == MAGIC and _read_record(file) is not None:
+                for payload in _read_records(file):
+                    if _KEY.unpack_from(payload)[0] == _FILES:
+                        files |= _unpack_files(payload)
     return files
 
 
-def _unpack_files(record: bytes) -> set[FileIdentity]:
-    return {FileIdentity(*values) for values in json.loads(record[_KEY.size :])}
+def _unpack_files(payload: bytes) -> set[FileIdentity]:
+    return {FileIdentity(*values) for values in json.loads(payload[_KEY.size :])}
 
 
-def _records(file: FileIO) -> Iterator[bytes]:
-    """The whole records from here on."""
-    return iter(lambda: _next(file), None)
+def _read_records(file: FileIO) -> Iterator[bytes]:
+    """Yield the payloads of the complete records from the present position on."""
+    return iter(lambda: _read_record(file), None)
 
 
-def _next(file: FileIO) -> bytes | None:
-    """The next record, or None when there is no whole one."""
+def _read_record(file: FileIO) -> bytes | None:
+    """Return the payload of the next record, or None if there is no complete one."""
     head = file.read(_FRAME.size)
     if len(head) < _FRAME.size:
         return None
     length, checksum = _FRAME.unpack(head)
-    left = os.fstat(file.fileno()).st_size - file.tell()
-    if not 0 < length <= left:  # after a loss of power there may be zeros
+    available = os.fstat(file.fileno()).st_size - file.tell()
+    if not 0 < length <= available:  # after a loss of power there may be zeros
         return None
     payload = file.read(length)
     return payload if zlib.crc32(payload) == checksum else None
 
 
 def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:
-    found = [Detections.empty() if r.detections is None else r.detections for r in results]
-    joined = Detections.concatenate(found)
+    joined = Detections.concatenate([r.detections for r in results if r.detections is not None])
     arrays = {
         "count": np.array([-1 if r.detections is None else len(r.detections) for r in results]),
         "shape": np.array([r.imagery.shape for r in results], np.int64).reshape(-1, 2),
@@ -346,11 +332,11 @@ def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:
 
 
 def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:
-    part = load(payload[_KEY.size :])
-    joined = Detections(part["boxes"], part["scores"], part["labels"], part["truncated"])
-    counts, shapes = part["count"], part["shape"]
+    arrays = load(payload[_KEY.size :])
+    joined = Detections(*(arrays[name] for name in ("boxes", "scores", "labels", "truncated")))
+    counts, shapes = arrays["count"], arrays["shape"]
     sizes = shapes.prod(axis=1)
-    bits = np.unpackbits(part["imagery"], count=int(sizes.sum())).astype(bool)
+    bits = np.unpackbits(arrays["imagery"], count=int(sizes.sum())).astype(bool)
     cells = np.split(bits, np.cumsum(sizes)[:-1])
     ends = np.cumsum(np.maximum(counts, 0))
     return [
