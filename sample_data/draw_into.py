@@ -1,7 +1,7 @@
-"""Draw small above-ground pools, and things that look like them, into real imagery.
+"""Draw small above-ground pools, and objects that look like them, into real imagery.
 
 The imagery is copied with its labelled pools, and the drawn ones are added to the labels. The copy
-lies north of the original, so that labels of one never lie on the other::
+lies north of the original, so that the labels of both never overlap::
 
     python sample_data/draw_into.py photo.tif labels.gpkg --columns 0 17000 -o gardens.tif
 """
@@ -27,31 +27,31 @@ SIDE = 512  # of the windows that are drawn into, in pixels
 
 
 @dataclass(frozen=True)
-class Part:
-    """The windows of a raster that are copied, and where they come to lie.
+class Copy:
+    """Windows of a raster that are copied, and the georeference of the copy.
 
     Attributes:
         first: Number of the first column of windows.
         end: Number of the column of windows after the last one.
         rows: Number of rows of windows.
-        place: Transform of the copy, from its pixels to the CRS.
+        transform: Of the copy, from its pixels to the CRS.
     """
 
     first: int
     end: int
     rows: int
-    place: Affine
+    transform: Affine
 
     @classmethod
-    def of(cls, source: Any, columns: tuple[int, int], north_m: float) -> "Part":
-        """The windows that lie in these columns of pixels as a whole, moved to the north."""
+    def from_columns(cls, source: Any, columns: tuple[int, int], north_m: float) -> "Copy":
+        """Return the windows inside a range of pixel columns, moved to the north."""
         first, end = -(-columns[0] // SIDE), columns[1] // SIDE
         moved = Affine.translation(0, north_m) @ source.transform
-        place = moved @ Affine.translation(first * SIDE, 0)
-        return cls(first, end, source.height // SIDE, place)
+        transform = moved @ Affine.translation(first * SIDE, 0)
+        return cls(first, end, source.height // SIDE, transform)
 
     def windows(self) -> Iterator[tuple[Window, Window]]:
-        """Each window of the original, and of the copy."""
+        """Yield each window of the original, and of the copy."""
         for row in range(self.rows):
             for column in range(self.first, self.end):
                 yield (
@@ -60,12 +60,12 @@ class Part:
                 )
 
     def profile(self, crs: object) -> dict[str, object]:
-        """How the copy is stored."""
-        tiled = {"tiled": True, "blockxsize": SIDE, "blockysize": SIDE}
-        small = {"compress": "jpeg", "jpeg_quality": 92, "photometric": "ycbcr"}
+        """Return the profile of the copy for rasterio."""
+        blocks = {"tiled": True, "blockxsize": SIDE, "blockysize": SIDE}
+        compression = {"compress": "jpeg", "jpeg_quality": 92, "photometric": "ycbcr"}
         shape = {"width": (self.end - self.first) * SIDE, "height": self.rows * SIDE, "count": 3}
-        kind = {"driver": "GTiff", "dtype": "uint8", "crs": crs, "transform": self.place}
-        return {**kind, **shape, **tiled, **small}
+        grid = {"driver": "GTiff", "dtype": "uint8", "crs": crs, "transform": self.transform}
+        return {**grid, **shape, **blocks, **compression}
 
 
 def draw_into(
@@ -74,27 +74,28 @@ def draw_into(
     """Write the imagery with more pools, and the labels of all beside it as a GeoPackage.
 
     Args:
-        photo: Imagery of red, green and blue in 8 bit, north up, in a CRS in metres.
+        photo: RGB imagery in 8 bit, north up, in a CRS in metres.
         labels: Its pools.
         output: GeoTIFF to write; the labels get its name.
-        columns: Pixels to copy. Windows of `SIDE` pixels that reach over the end are left out;
-            those that are not covered by imagery as a whole are copied as they are.
-        seed: Of what is drawn.
-        north_m: How far north of the original it comes to lie.
+        columns: Range of pixel columns to copy. Only whole windows of `SIDE` pixels are copied;
+            windows with missing imagery are copied unchanged.
+        seed: Random seed.
+        north_m: Distance of the copy to the north of the original.
 
     Returns:
-        How many labels were copied, and how many added.
+        Numbers of labels that were copied and added.
     """
     rng = np.random.default_rng(seed)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(photo) as source:
-        known = gpd.read_file(labels).to_crs(source.crs)
-        pools_px = shapely.STRtree(known.affine_transform((~source.transform).to_shapely()).array)
+        existing = gpd.read_file(labels).to_crs(source.crs)
+        to_px = (~source.transform).to_shapely()
+        pools_px = shapely.STRtree(existing.affine_transform(to_px).array)
         gsd_m = source.transform.a
         textures = make_textures(rng, gsd_m)
-        part = Part.of(source, columns, north_m)
+        copy = Copy.from_columns(source, columns, north_m)
         drawn: list[BaseGeometry] = []
-        with rasterio.open(output, "w", **part.profile(source.crs)) as copy:
-            for window, to in part.windows():
+        with rasterio.open(output, "w", **copy.profile(source.crs)) as target:
+            for window, target_window in copy.windows():
                 valid = source.dataset_mask(window=window)
                 if not valid.any():
                     continue
@@ -102,43 +103,44 @@ def draw_into(
                 if valid.all():
                     image, added = draw_into_photograph(
                         pixels.transpose(1, 2, 0),
-                        _inside(window, pools_px),
+                        _query_window(pools_px, window),
                         textures,
                         gsd_m=gsd_m,
                         rng=rng,
                     )
                     pixels = image.transpose(2, 0, 1)
-                    onto = (part.place @ Affine.translation(to.col_off, to.row_off)).to_shapely()
-                    drawn += [affinity.affine_transform(pool, onto) for pool in added]
-                copy.write(pixels, window=to)
-                copy.write_mask(valid, window=to)
-            ground = shapely.box(*copy.bounds)
-    copied = known.translate(0, north_m)
-    copied = copied[copied.centroid.within(ground)]
+                    offset = Affine.translation(target_window.col_off, target_window.row_off)
+                    to_map = (copy.transform @ offset).to_shapely()
+                    drawn += [affinity.affine_transform(pool, to_map) for pool in added]
+                target.write(pixels, window=target_window)
+                target.write_mask(valid, window=target_window)
+            area = shapely.box(*target.bounds)
+    copied = existing.translate(0, north_m)
+    copied = copied[copied.centroid.within(area)]
     pools = gpd.GeoDataFrame(
         {"label": "pool", "drawn": [False] * len(copied) + [True] * len(drawn)},
         geometry=[*copied, *drawn],
-        crs=known.crs,
+        crs=existing.crs,
     )
     pools.to_file(output.with_suffix(".gpkg"))
     return len(copied), len(drawn)
 
 
-def _inside(window: Window, shapes: shapely.STRtree) -> list[BaseGeometry]:
-    """The shapes that touch a window, in its own pixels."""
+def _query_window(shapes: shapely.STRtree, window: Window) -> list[BaseGeometry]:
+    """Return the shapes that touch a window, in pixels of the window."""
     x, y = window.col_off, window.row_off
-    there = shapes.query(shapely.box(x, y, x + window.width, y + window.height))
-    return [affinity.translate(shapes.geometries[i], -x, -y) for i in there]
+    rows = shapes.query(shapely.box(x, y, x + window.width, y + window.height))
+    return [affinity.translate(shapes.geometries[row], -x, -y) for row in rows]
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photo", type=Path)
-    parser.add_argument("labels", type=Path, help="its pools")
+    parser.add_argument("labels", type=Path, help="labelled pools of the photo")
     parser.add_argument("-o", "--output", type=Path, required=True, help="GeoTIFF to write")
-    parser.add_argument("--columns", type=int, nargs=2, required=True, help="the part to copy")
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--columns", type=int, nargs=2, required=True, help="pixels to copy")
+    parser.add_argument("--seed", type=int, default=3, help="random seed")
     parser.add_argument("--north", type=float, default=50_000.0, help="metres to move it by")
     options = parser.parse_args()
     first, end = options.columns

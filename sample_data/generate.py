@@ -1,10 +1,10 @@
 """Draw imaginary aerial scenes and write them as a GeoTIFF and a GeoJSON truth file each.
 
-Without options this rewrites the sample of the project::
+Without options the sample of the project is rewritten::
 
     python sample_data/generate.py
 
-Scenes for training, with consecutive seeds and hence varied looks::
+Scenes for training have consecutive random seeds, and so varied appearance::
 
     python sample_data/generate.py --count 20 --size 1024 --classes pool,car -o FOLDER
 """
@@ -29,15 +29,15 @@ SEED = 28
 GSD_M = 0.20
 _CRS = "EPSG:2154"
 _ORIGIN_M = (1_025_000.0, 6_280_000.0)
-_GAP_M = 100.0  # between scenes: labels of one must not lie on another
+_GAP_M = 100.0  # between scenes, so that labels of different scenes do not overlap
 
 
 def write_scene(
     scene: Scene, stem: Path, gsd_m: float, classes: Sequence[str], *, east_m: float = 0.0
 ) -> int:
-    """Write `stem`.tif and `stem`.geojson, `east_m` east of the origin; return how many objects."""
+    """Write `stem`.tif and `stem`.geojson, `east_m` east of the origin; return the object count."""
     transform = Affine(gsd_m, 0, _ORIGIN_M[0] + east_m, 0, -gsd_m, _ORIGIN_M[1])
-    _write_picture(scene, stem.with_suffix(".tif"), transform)
+    _write_image(scene, stem.with_suffix(".tif"), transform)
     features = _features(scene, transform, classes)
     text = ",\n".join(json.dumps(feature) for feature in features)
     head = '{"type": "FeatureCollection", "features": [\n'
@@ -46,8 +46,8 @@ def write_scene(
 
 
 def main() -> None:
-    """Run the command line."""
-    options = _parse()
+    """Draw and write the scenes of the command line."""
+    options = _parse_options()
     classes = options.classes.split(",")
     options.output.mkdir(parents=True, exist_ok=True)
     for index in range(options.count or 1):
@@ -58,20 +58,22 @@ def main() -> None:
         print(f"{options.output / name}.tif: {count} objects")
 
 
-def _parse() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Draw imaginary aerial scenes.")
-    parser.add_argument("--seed", type=int, default=SEED, help="seed of the (first) scene")
-    parser.add_argument("--size", type=int, default=2500, help="side in pixels")
+    parser.add_argument("--seed", type=int, default=SEED, help="random seed of the (first) scene")
+    parser.add_argument("--size", type=int, default=2500, help="side of a scene in pixels")
     parser.add_argument("--gsd", type=float, default=GSD_M, help="metres per pixel")
     parser.add_argument("--classes", default="pool", help="comma-separated: pool, car, tree")
-    parser.add_argument("--count", type=int, default=0, help="write scene_0001 and so on")
+    parser.add_argument(
+        "--count", type=int, default=0, help="scenes to write: scene_0001 and so on"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path(__file__).parent, help="folder to write to"
     )
     return parser.parse_args()
 
 
-def _write_picture(scene: Scene, path: Path, transform: Affine) -> None:
+def _write_image(scene: Scene, path: Path, transform: Affine) -> None:
     height, width, bands = scene.rgb.shape
     profile = {
         "driver": "COG",
@@ -87,9 +89,9 @@ def _write_picture(scene: Scene, path: Path, transform: Affine) -> None:
         "overviews": "IGNORE_EXISTING",
         "overview_resampling": "average",
     }
-    with rasterio.open(path, "w", **profile) as picture:
-        picture.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-        picture.write(scene.rgb.transpose(2, 0, 1))
+    with rasterio.open(path, "w", **profile) as target:
+        target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        target.write(scene.rgb.transpose(2, 0, 1))
 
 
 def _features(scene: Scene, transform: Affine, classes: Sequence[str]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: real GeoTIFFs and the place of data that is not shipped."""
+"""Fixtures of several packages: GeoTIFFs, and data that is not part of the repository."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 Save = Callable[..., Path]
 
-# conversions of networks go to a folder of the tests, not to the user's cache; workers inherit it
+# converted networks go to a temporary folder, not to the user's cache; pytest's workers inherit it
 if "GEODETECT_CACHE_DIR" not in os.environ:
     os.environ["GEODETECT_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="geodetect-tests-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
-# a slow moment of the machine is no failure
+# an example that takes long on a busy machine is no failure
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Writes ``[C, H, W]`` (or ``[H, W]``) as a GeoTIFF; keywords go to rasterio."""
+    """Function that writes ``[C, H, W]`` or ``[H, W]`` as a GeoTIFF, with options of rasterio."""
 
     def save_raster(pixels: Any, name: str = "scene.tif", **options: Any) -> Path:
         pixels = np.atleast_3d(np.asarray(pixels).T).T
@@ -69,7 +69,7 @@ def save(tmp_path: Path) -> Save:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Imagery that is not part of the repository."""
+    """Folder of imagery that is not part of the repository."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data, which is not part of the repository")
     return SHARED

@@ -22,7 +22,7 @@ _FENCES: tuple[Colour, ...] = ((206, 196, 182), (150, 132, 112), (186, 182, 176)
 
 @dataclass
 class _Ground:
-    """What of a lot is still free."""
+    """Part of a lot that is still free."""
 
     lot: Lot
     free: BaseGeometry

@@ -1,4 +1,4 @@
-"""How a scene looks: sun, air, camera, and the mix of roofs and plants."""
+"""Appearance of a scene: sun, air, camera, and the mix of roofs and plants."""
 
 from dataclasses import dataclass
 

@@ -17,11 +17,11 @@ from drawing.textures import Field, Textures, blur
 
 _Draw = Callable[[Canvas, Frame, float, np.random.Generator], None]
 
-_CLEARANCE_M = 1.0  # of even ground about what is drawn
+_CLEARANCE_M = 1.0  # of even ground around a drawn object
 _APART_M = 3.0
 _ROUGHEST = 16.0  # standard deviation of the brightness of even ground
 _DARKEST, _PALEST, _REDDEST = 70.0, 0.12, 1.2  # not shade; not asphalt or concrete; not tiles
-_SHADOW = 0.4  # share of the light that is left
+_SHADOW = 0.4  # fraction of the light that is left
 _DECOYS = (draw_trampoline, draw_trampoline, draw_tarp, draw_parasol)
 
 
@@ -33,13 +33,13 @@ def draw_into_photograph(
     gsd_m: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], list[Polygon]]:
-    """Draw above-ground pools onto what looks even, and somewhat fewer things that are none.
+    """Draw above-ground pools, and somewhat fewer look-alikes, onto even surfaces.
 
-    Lawns and bare soil are meant; soft tree tops and brown roofs can look alike.
+    These should be lawns and bare soil; soft tree tops and brown roofs can look alike.
 
     Args:
         photo: ``uint8[S, S, 3]``.
-        taken: Where the photograph shows pools, in pixels.
+        taken: Pools in the photograph, in pixels.
         textures: Of surfaces, at this ground resolution.
         gsd_m: Side of a pixel.
         rng: Source of randomness.
@@ -98,7 +98,7 @@ def _even_ground(photo: NDArray[np.uint8], radius_m: float, gsd_m: float) -> NDA
 def _photographed(
     canvas: Canvas, photo: NDArray[np.uint8], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """What was drawn, with its shadow, as sharp as the photograph; all else as it was."""
+    """Return the photograph with the drawn objects and their shadows, at its own sharpness."""
     before = photo.astype(np.float32)
     shade = _SHADOW * cast_shadows(canvas.height_m, canvas.sun, canvas.gsd_m)
     image = canvas.rgb * (1 - shade)[..., None]
