@@ -96,7 +96,7 @@ class MapLabels:
         geometries: ``object[N]`` valid polygons.
         names: ``object[N]`` class names.
         rows: ``int64[N]`` rows in the file, counted from 0.
-        crs: WKT of the coordinates.
+        crs: CRS of the coordinates.
         has_classes: The file has a column of classes.
         report: Counts of rows left out, repaired or split.
         defects: Rows left out or repaired.

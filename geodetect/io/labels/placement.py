@@ -68,7 +68,7 @@ def place_labels(
 
 
 def check_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> None:
-    """Warn of label files and images that no raster takes.
+    """Warn of label files without a label on any raster, and of images without a raster.
 
     Args:
         labels: Labels of any kind.
@@ -126,7 +126,7 @@ def _place_map(
     for number, candidates in _find_candidates(source, rasters):
         grid = rasters[number].grid
         boxes = bounds_px(source.geometries[candidates], source.crs, grid)
-        overlapping = _overlapping(boxes, grid.box)
+        overlapping = _find_overlapping(boxes, grid.box)
         yield number, boxes[overlapping], candidates[overlapping]
 
 
@@ -220,8 +220,8 @@ def _map_extent(grid: Grid) -> FloatArray:
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
-def _overlapping(boxes: FloatArray, extent: FloatArray) -> IntArray:
-    """Rows of the boxes that overlap an extent; boxes of NaN overlap none."""
+def _find_overlapping(boxes: FloatArray, extent: FloatArray) -> IntArray:
+    """Return the rows of the boxes that overlap an extent; boxes of NaN overlap none."""
     is_inside = (boxes[:, :2] < extent[2:]).all(axis=1) & (boxes[:, 2:] > extent[:2]).all(axis=1)
     return np.flatnonzero(is_inside)
 
@@ -231,7 +231,7 @@ def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
     bounds = projected_bounds(source.geometries, None, None)
     for raster in rasters:
         crs = raster.grid.crs
-        if crs is not None and len(_overlapping(bounds, _map_extent(raster.grid))):
+        if crs is not None and len(_find_overlapping(bounds, _map_extent(raster.grid))):
             authority = crs.to_authority()
             name = ":".join(authority) if authority else crs.name
             return (

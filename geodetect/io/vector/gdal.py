@@ -30,7 +30,7 @@ GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
 FIXED_TIMESTAMP = "2000-01-01T00:00:00.000Z"  # of writing: the same table makes the same bytes
 _OPTIONS: dict[str, dict[str, Any]] = {
     "GPKG": {
-        "dataset_options": {"VERSION": "1.3"},  # what readers of before 2023 know as well
+        "dataset_options": {"VERSION": "1.3"},  # readers from before 2023 know no later one
         "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
     },
     "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": FIXED_TIMESTAMP[:10]}},
@@ -43,7 +43,7 @@ _COUNT_WITH_GEOMETRY = (
     f"instr('13579BDF', substr(hex(substr({GEOMETRY_COLUMN}, 4, 1)), 1, 1)) = 0"
 )
 
-# as QGIS creates it, so that it finds the style by itself
+# as QGIS creates it, so that it loads the default style
 _STYLE_TABLE = """
 CREATE TABLE IF NOT EXISTS layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -109,11 +109,11 @@ def write_layer(
     columns = schema.columns.append(pa.field(geometry, pa.binary()))
     options = _OPTIONS.get(driver, {})
     if driver == "FlatGeobuf" and not schema.has_all_geometries:
-        options = {"SPATIAL_INDEX": "NO"}  # the index has no rows without a place
+        options = {"SPATIAL_INDEX": "NO"}  # an index needs a geometry in each row
     failures: list[BaseException] = []
     rows = pa.RecordBatchReader.from_batches(columns, _record_batches(table, columns, failures))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")  # on purpose, then
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
         try:
             pyogrio.write_arrow(
                 rows,
@@ -160,11 +160,11 @@ def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
 def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return all columns but the geometry, with names as text."""
     columns = pd.DataFrame(chunk.drop(columns=chunk.geometry.name))
-    others = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
-    if others:
+    extra = [name for name in columns if isinstance(columns[name].dtype, GeometryDtype)]
+    if extra:
         raise InputError(
             f"the table has several columns of geometries ({chunk.geometry.name}, "
-            f"{', '.join(map(str, others))}), of which this format holds one; drop the others, or "
+            f"{', '.join(map(str, extra))}), of which this format holds one; drop the extra, or "
             f"write GeoParquet"
         )
     columns.columns = columns.columns.map(str)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 
 from geodetect.geo.crs import WGS84
@@ -43,7 +42,7 @@ def to_geojson(table: Table, stream: TextIO) -> None:
         stream: A text stream, UTF-8 if it is to be a file.
 
     Raises:
-        GeoreferenceError: The coordinates have no place on WGS 84.
+        GeoreferenceError: The coordinates cannot be projected to WGS 84.
     """
     space = '"coordinate_space":"pixel",' if table.crs is None else ""
     stream.write(f'{{"type":"FeatureCollection",{space}"features":[')
@@ -75,10 +74,12 @@ def _chunk_features(table: gpd.GeoDataFrame) -> Iterator[str]:
     geometry = np.asarray(table.geometry.array)
     if table.crs is not None:
         geometry = cut_at_antimeridian(reproject(geometry, table.crs, WGS84))
-    texts = shapely.to_geojson(counter_clockwise(_rounded(geometry)))
+    texts = shapely.to_geojson(orient_polygons(_round_coordinates(geometry)))
     properties = table.drop(columns=table.geometry.name)
     names = list(properties.columns)
-    columns = [_values(properties[name]) for name in names]
+    columns = [
+        list(column.astype(object).where(column.notna(), None)) for _, column in properties.items()
+    ]
     rows = zip(*columns, strict=True) if columns else ((),) * len(table)
     for text, row in zip(texts, rows, strict=True):
         values = dict(zip(names, row, strict=True))
@@ -88,26 +89,22 @@ def _chunk_features(table: gpd.GeoDataFrame) -> Iterator[str]:
         )
 
 
-def _values(column: pd.Series[Any]) -> list[Any]:
-    """Return a column as Python values; missing ones are None."""
-    return list(column.astype(object).where(column.notna(), None))
-
-
-def _rounded(geometry: AnyArray) -> AnyArray:
+def _round_coordinates(geometry: AnyArray) -> AnyArray:
     return np.asarray(shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0))
 
 
-def counter_clockwise(geometry: AnyArray) -> AnyArray:
+def orient_polygons(geometry: AnyArray) -> AnyArray:
     """Turn outer rings of polygons counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
 
     Polygons that are so already keep their first vertex.
     """
-    polygonal = np.isin(shapely.get_type_id(geometry), (3, 6))
-    simple = (shapely.get_type_id(geometry) == 3) & (shapely.get_num_interior_rings(geometry) == 0)
-    turn = polygonal & ~(simple & shapely.is_ccw(shapely.get_exterior_ring(geometry)))
-    turned = geometry.copy()  # normal form has the outer ring clockwise
-    turned[turn] = shapely.reverse(shapely.normalize(geometry[turn]))
-    return turned
+    types = shapely.get_type_id(geometry)
+    is_simple = (types == 3) & (shapely.get_num_interior_rings(geometry) == 0)
+    is_oriented = is_simple & shapely.is_ccw(shapely.get_exterior_ring(geometry))
+    turn = np.isin(types, (3, 6)) & ~is_oriented
+    oriented = geometry.copy()  # normal form has the outer ring clockwise
+    oriented[turn] = shapely.reverse(shapely.normalize(geometry[turn]))
+    return oriented
 
 
 def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
@@ -151,9 +148,9 @@ def _cut_in_two(geometry: shapely.Geometry, turn: float) -> shapely.Geometry:
     """Return the parts of a geometry on one turn around the globe and on the next."""
     parts: list[shapely.Geometry] = []
     for k in (turn, turn + 1):
-        window = shapely.box(360 * k - 180, -90, 360 * k + 180, 90)
-        pieces = shapely.get_parts(shapely.intersection(geometry, window))
-        same_kind = shapely.get_dimensions(pieces) == shapely.get_dimensions(geometry)
-        parts.extend(_shift_longitude(pieces[same_kind], k))
+        world = shapely.box(360 * k - 180, -90, 360 * k + 180, 90)
+        inside = shapely.get_parts(shapely.intersection(geometry, world))
+        same_dimension = shapely.get_dimensions(inside) == shapely.get_dimensions(geometry)
+        parts.extend(_shift_longitude(inside[same_dimension], k))
     collect = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)
     return collect[int(shapely.get_dimensions(geometry))](parts)

@@ -91,7 +91,7 @@ def encode_layers(
         return
     with named_for_gdal(path, ".gpkg") as file:
         for layer in layers:
-            table, schema = _with_one_geometry_type(vector.in_crs(layer.table, crs))
+            table, schema = _with_one_geometry_type(vector.project_table(layer.table, crs))
             write_layer(table, file, driver="GPKG", layer=layer.name, schema=schema)
         for layer in layers:
             if layer.style is not None:

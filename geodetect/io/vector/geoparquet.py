@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from geodetect.io.vector.chunks import TableChunks
 CHUNKS_PER_GROUP = 10  # row groups of a hundred thousand rows suit readers
 _GEO = b"geo"  # of the metadata, https://geoparquet.org/releases/v1.1.0
 _PANDAS = b"pandas"
-_FIELD_ID = b"PARQUET:field_id"  # the reader's, not the table's
+_FIELD_ID = b"PARQUET:field_id"  # added by the reader
 
 
 def write_parquet(table: TableChunks, path: Path) -> None:
@@ -33,28 +33,25 @@ def write_parquet(table: TableChunks, path: Path) -> None:
     schema = _unify_schemas([_to_arrow(chunk).schema for chunk in table.chunks()])
     with path.open("wb") as stream, pq.ParquetWriter(stream, schema) as writer:
         rows = (_to_arrow(chunk).cast(schema) for chunk in table.chunks())
-        for group in _group_chunks(rows):
-            writer.write_table(group)
+        while group := list(islice(rows, CHUNKS_PER_GROUP)):
+            writer.write_table(pa.concat_tables(group))
 
 
 def _to_arrow(chunk: gpd.GeoDataFrame) -> pa.Table:
-    # Memory of Arrow's own: its threads let go of it at some time after the reading, and abort the
-    # process where that is Python's and the interpreter is just ending.
+    # Arrow's threads free what they read at any later time: with memory of Python's, they would
+    # abort the process if the interpreter ended first.
     memory = pa.BufferOutputStream()
     chunk.to_parquet(memory, index=False, compression=None)
     return pq.read_table(pa.BufferReader(memory.getvalue()))
 
 
-def _group_chunks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    rest = iter(tables)
-    while group := list(islice(rest, CHUNKS_PER_GROUP)):
-        yield pa.concat_tables(group)
-
-
 def _unify_schemas(schemas: list[pa.Schema]) -> pa.Schema:
     """Return the schema that holds all chunks, with the metadata of all."""
     unified = pa.unify_schemas(schemas, promote_options="permissive")
-    fields = [field.with_metadata(_without_field_id(field.metadata)) for field in unified]
+    fields = [
+        field.with_metadata({k: v for k, v in (field.metadata or {}).items() if k != _FIELD_ID})
+        for field in unified
+    ]
     geo: dict[str, Any] = {}
     for schema in schemas:
         geo = _merge_geo(geo, json.loads(schema.metadata[_GEO]))
@@ -62,10 +59,6 @@ def _unify_schemas(schemas: list[pa.Schema]) -> pa.Schema:
     if len({schema.metadata.get(_PANDAS) for schema in schemas}) > 1:
         metadata.pop(_PANDAS, None)  # the types of one chunk are not those of all
     return pa.schema(fields, metadata)
-
-
-def _without_field_id(metadata: Mapping[bytes, bytes] | None) -> dict[bytes, bytes]:
-    return {key: value for key, value in (metadata or {}).items() if key != _FIELD_ID}
 
 
 def _merge_geo(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

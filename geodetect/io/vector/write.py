@@ -143,7 +143,7 @@ def staged_file(
 
 def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bool = False) -> None:
     """Write a table to a path, for ``staged_file``; arguments as for ``write``."""
-    kind.encode(in_crs(table, crs) if kind.any_crs else as_chunks(table), path)
+    kind.encode(project_table(table, crs) if kind.any_crs else as_chunks(table), path)
     if style and kind.name == "gpkg":
         embed_style(path, LAYER, style=score_qml(), name="detections by score")
     elif style:
@@ -223,8 +223,8 @@ def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None
         )
 
 
-def in_crs(table: Table, crs: str | None) -> TableChunks:
-    """Return a table in another CRS; None: as it is.
+def project_table(table: Table, crs: str | None) -> TableChunks:
+    """Project a table to another CRS; None: leave it as it is.
 
     In a geographic CRS, geometries are cut at the antimeridian.
 

@@ -85,7 +85,7 @@ def test_rings_are_counter_clockwise_however_the_raster_lies(scale: tuple[float,
     assert len(document["features"]) == 2
 
 
-def test_holes_run_clockwise_and_outer_rings_counter_clockwise():
+def test_holes_run_clockwise_and_outer_rings_orient_polygons():
     hole = shapely.Polygon([(0, 0), (0, 9), (9, 9), (9, 0)], [[(1, 1), (2, 1), (2, 2), (1, 2)]])
     shapes = [hole, shapely.MultiPolygon([hole, shapely.box(20, 0, 21, 1, ccw=False)])]
     features = collection(gpd.GeoDataFrame(geometry=shapes, crs="EPSG:4326"))["features"]
