@@ -1,1 +1,1 @@
-"""Measurements: one command each, ``python -m benchmarks.PACKAGE.MODULE``."""
+"""Benchmarks, one command each: ``python -m benchmarks.PACKAGE.MODULE``."""

@@ -4,7 +4,7 @@
     python -m benchmarks.memory.object_count --formats gpkg geojson fgb parquet shp csv
 
 A toy detector reports boxes on a lattice in every tile, at several spacings, so that the same
-raster holds any number of objects. Each run is a process of its own: ``predict_layer``, then
+raster holds any number of objects. Each run is a separate process: ``predict_layer``, then
 ``write``; for comparison ``predict``, which returns one GeoDataFrame.
 """
 

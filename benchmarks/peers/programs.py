@@ -1,4 +1,4 @@
-"""Other programs that predict on tiles, each run in a process and a Python of its own."""
+"""Other programs that predict on tiles, each run in a separate process and environment."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ print(json.dumps([name for name in {list(TITLES)} if importlib.util.find_spec(na
 
 
 def run_peer(name: str, task: Mapping[str, Any], *, python: str = sys.executable) -> Run:
-    """Run a program in a process of its own.
+    """Run a program in a separate process.
 
     Args:
         name: One of ``TITLES``, or ``geodetect``.

@@ -1,10 +1,10 @@
-"""One program on one raster, started by ``benchmarks.peers.programs`` in a Python of its own.
+"""Run of one program on one raster, started by ``benchmarks.peers.programs``.
 
     PYTHON worker.py deepforest task.json result.npz
 
-It needs nothing of geodetect unless geodetect is the program to run, so any virtual environment
-with the program will do. Only public interfaces of the programs are called. Time is measured from
-the opening of the model to the boxes of the whole raster, without imports.
+It imports geodetect only if geodetect is the program to run, so that it works in any virtual
+environment with the program. Only public interfaces of the programs are called. Time is measured
+from the opening of the model to the boxes of the whole raster, without imports.
 """
 
 from __future__ import annotations

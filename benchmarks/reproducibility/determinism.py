@@ -3,7 +3,7 @@
     python -m benchmarks.reproducibility.determinism  # California if it exists, else the sample
     python -m benchmarks.reproducibility.determinism scene.tif --model m.safetensors
 
-Predicts once for each number of threads and each batch size, in a process of its own, and compares
+Predicts once for each number of threads and each batch size, in a separate process, and compares
 the files with the first one. Exit code 1 if any differs.
 """
 

@@ -5,8 +5,8 @@
 
 Runs once without interruption, then again, killed (SIGKILL) ``--kills`` times, each time after a
 row of tiles and a random delay, then to its end. The two files must be the same to the byte, and
-each run may only repeat the row of tiles in progress when the one before was killed: tiles are
-identified by their pixels, and a log records every tile that goes through the network.
+each run may only repeat the row of tiles that the kill interrupted. Tiles are identified by their
+pixels, and a log records every tile that goes through the network.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import geodetect
+from benchmarks.harness.datasets import CANNES_HOLDOUT_BOUNDS
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import DATA, SAMPLE
 from benchmarks.harness.tables import machine, save_table
 from geodetect import Detections
 
-HOLDOUT_BBOX = "1023400,6281825.6,1025000,6285000"
 MD5_CHARACTERS = 32
 
 
@@ -54,13 +54,13 @@ def run_logged(log: Path, arguments: list[str]) -> None:
 
 
 def read_log(log: Path) -> set[str]:
-    """Return the digests of the tiles of a run, without one that was cut short."""
+    """Return the digests of the tiles of a run, without an incomplete last line."""
     lines = log.read_text().split("\n") if log.exists() else []
     return {line for line in lines if len(line) == MD5_CHARACTERS}
 
 
 def start_program(arguments: list[str], output: Path, log: Path) -> subprocess.Popen[str]:
-    """Start a prediction in a process of its own."""
+    """Start a prediction in a separate process."""
     command = [sys.executable, "-m", __spec__.name, "--log", str(log), *arguments]
     command += ["--work-dir", str(output.parent), "-o", str(output), "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.cannes:
-        options.raster, options.bbox = DATA / "cannes_north.tif", HOLDOUT_BBOX
+        bbox = ",".join(map(str, CANNES_HOLDOUT_BOUNDS))
+        options.raster, options.bbox = DATA / "cannes_north.tif", bbox
     arguments = ["predict", str(options.raster), "--tile-size", str(options.tile_size)]
     arguments += ["--bbox", options.bbox] if options.bbox else []
     rng = random.Random(options.seed)

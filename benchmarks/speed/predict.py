@@ -10,8 +10,8 @@ RetinaNet. ``bytes read`` is relative to the size of the files: how often blocks
 
 peers: DeepForest's ``predict_tile``, SAHI's sliced prediction and GeoDeep with the same weights of
 torchvision's RetinaNet on one raster, tiles of 512 px that the network enlarges to 800 px, 10 %
-overlap; and the built-in model with its default tiles on the same raster. Each run is a process of
-its own. The truth of the average precision are the predictions of ``predict`` in PyTorch in single
+overlap; and the built-in model with its default tiles on the same raster. Each run is a separate
+process. The ground truth of the average precision is what ``predict`` returns in PyTorch in single
 precision from a score of 0.7 up; all programs report boxes from 0.5 up. Other programs do not join
 objects that tile edges cut.
 

@@ -4,7 +4,7 @@
     python -m benchmarks.speed.runtimes scene.tif --model my.safetensors
 
 Megapixels are those of the tiles that go through the network, not of the raster; reading is not
-counted. The truth of the average precision, at an IoU of 0.5 and 0.75, are the predictions of
+counted. The ground truth of the average precision, at an IoU of 0.5 and 0.75, is the prediction of
 PyTorch in single precision at the model's own threshold.
 """
 

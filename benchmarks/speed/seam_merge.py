@@ -4,12 +4,13 @@
     python -m benchmarks.speed.seam_merge --max-boxes 1000000 --peers-python peers/bin/python
 
 A grid of small objects, one to every 30 px, is covered by tiles of 512 px with 64 px overlap. Each
-tile detects the objects in it with boxes of its own, whose sides are off by up to 2 %, cut at the
-tile's edge.
+tile detects its objects with boxes whose sides have random errors of up to 2 %, cut at the tile's
+edge.
+
 ``row by row`` is what ``predict`` does: detections arrive and final objects leave, row by row of
 tiles. ``at once`` holds the detections of all tiles. Making them is not counted. torchvision's and
 SAHI's non-maximum suppression get the same detections; both keep parts of objects at seams, so they
-return more objects than there are. Every measurement is a process of its own; memory is the
+return more objects than there are. Every measurement is a separate process; memory is the
 increase over Python, libraries and, at once, the detections. The exponent is that of the CPU
 seconds, from the row of the table before, with a tenth of the boxes.
 """
@@ -117,7 +118,7 @@ def merge_row_by_row(field: Field) -> dict[str, float]:
                 merger.add(tile, detections)
     with stopwatch:
         objects = Detections.concatenate([*merged, merger.finish()])
-    return _result(boxes, stopwatch, base, len(objects))
+    return _collect_result(boxes, stopwatch, base, len(objects))
 
 
 def merge_at_once(field: Field) -> dict[str, float]:
@@ -132,7 +133,7 @@ def merge_at_once(field: Field) -> dict[str, float]:
             for tile, detections in row:
                 merger.add(tile, detections)
         objects = merger.finish()
-    return _result(boxes, stopwatch, base, len(objects))
+    return _collect_result(boxes, stopwatch, base, len(objects))
 
 
 def nms_torchvision(field: Field) -> dict[str, float]:
@@ -146,10 +147,10 @@ def nms_torchvision(field: Field) -> dict[str, float]:
     stopwatch, base = Stopwatch(), peak_bytes()
     with stopwatch:
         objects = nms(boxes, scores, IOU)
-    return _result(len(detections), stopwatch, base, len(objects))
+    return _collect_result(len(detections), stopwatch, base, len(objects))
 
 
-def _result(boxes: int, stopwatch: Stopwatch, base: int, objects: int) -> dict[str, float]:
+def _collect_result(boxes: int, stopwatch: Stopwatch, base: int, objects: int) -> dict[str, float]:
     peak = peak_bytes()
     return {
         "boxes": boxes,
@@ -179,7 +180,7 @@ METHODS: dict[str, Callable[[Field], dict[str, float]]] = {
 
 
 def measure(method: str, boxes: int, python: str) -> dict[str, float]:
-    """Run one method in processes of its own: three times if small, of which the fastest counts."""
+    """Run one method in separate processes, three times if small; return the fastest run."""
     runs = []
     for _ in range(3 if boxes < REPEATED_BELOW else 1):
         if method == "SAHI":

@@ -3,7 +3,7 @@
     python -m benchmarks.speed.startup
     python -m benchmarks.speed.startup --runs 5
 
-Every run is a process of its own, and the fastest of several counts. CPU seconds hardly depend on
+Every run is a separate process, and the fastest of several counts. CPU seconds hardly depend on
 other work on the machine.
 """
 

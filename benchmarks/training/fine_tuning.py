@@ -50,7 +50,7 @@ def split_area(
 
 
 def cut_squares(dataset: Dataset, squares: NDArray[np.object_], folder: Path) -> Path:
-    """Write the imagery of each square as a raster of its own; return their folder."""
+    """Write the imagery of each square as a separate raster; return their folder."""
     folder.mkdir()
     with rasterio.open(dataset.raster) as raster:
         for number, square in enumerate(squares):

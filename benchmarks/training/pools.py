@@ -9,7 +9,7 @@ Trains on Cannes west of column 17,000, its labels moved onto the water, on Sao 
 colours, and on drawn scenes. The first run starts from an ImageNet backbone, each other from the
 one before, with stronger variations of colour, light and sharpness: without these, more steps made
 the model worse on California, which is never trained on. The sixth is for soft imagery and small
-pools. The mean of the weights of models that were trained one from the other is better than either
+pools. The mean of the weights of a model and one that continued its training is better than either
 (Wortsman et al. 2022, "Model soups"); a model that is listed twice counts twice. The heads of the
 built-in model have three convolutions, the default when it was first trained; a training from a
 backbone makes one now. An interrupted run continues with ``--resume``. Measure with
@@ -82,7 +82,7 @@ def write_natural_colours(file: Path, folder: Path) -> None:
 
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
-    """Write the mean of the weights of models that were trained one from the other."""
+    """Write the mean of the weights of models, each of which continued the training of another."""
     models = [(card, drop_int8_network(weights)) for card, weights in map(read_model_file, files)]
     weights = {
         name: np.stack(tensors).mean(axis=0, dtype=np.float32).astype(np.float16)

@@ -5,7 +5,7 @@
 
 Both start from the same ImageNet weights of a ResNet-18, learn from the same chips of Cannes for
 the same time on this machine, in bf16 where the processor has units for it, and are measured on the
-same holdout, by the same ``predict``. torchvision's has its own anchors, losses, heads and levels,
+same holdout, by the same ``predict``. torchvision's has other anchors, losses, heads and levels,
 and enlarges every chip to 800 px; it is trained as its reference scripts do, with SGD. Its fourth
 stage starts from random weights, as the file of weights ends with the third.
 
