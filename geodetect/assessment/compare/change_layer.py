@@ -8,12 +8,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.features import (
     find_column,
     find_score_column,
     prefix_collisions,
     read_scores,
-    reproject_features,
 )
 from geodetect.io.vector.qgis_style import (
     FALSE_NEGATIVE,
@@ -150,8 +150,10 @@ def change_table(
     attributes = table.drop(columns=[name for name in replaced if name is not None])
     attributes = prefix_collisions(attributes, {*CHANGE_COLUMNS}, "detection_")
     other_attributes = prefix_collisions(other, {*CHANGE_COLUMNS, *attributes.columns}, kind.prefix)
-    moved = reproject_features(other, table.crs)
-    geometry = np.append(np.asarray(table.geometry), np.asarray(moved.geometry)[unpaired])
+    # densified here, as writing the layer in another CRS moves vertices only
+    geometry = densify(table.geometry.to_numpy(), table.crs)
+    other_geometry = reproject(densify(other.geometry.to_numpy(), other.crs), other.crs, table.crs)
+    geometry = np.append(geometry, other_geometry[unpaired])
     return gpd.GeoDataFrame(
         pd.concat(
             [

@@ -21,11 +21,12 @@ from geodetect.assessment.compare.change_layer import (
     change_table,
 )
 from geodetect.assessment.compare.parcels import ParcelCounts, count_by_parcel
-from geodetect.assessment.layer_distance import warn_if_apart
+from geodetect.assessment.layer_distance import FAR_M, measure_gap
 from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
+from geodetect.assessment.spatial_join import join_points
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geodesic import cartesian_points_m
 from geodetect.io.labels.class_column import read_class_names
@@ -153,16 +154,17 @@ def compare(
     table = filter_by_score(table, settings.conf, settings.score_field)
     predicted = ComparedLayer(table, box_centres(table), _class_names(table, PREDICTIONS))
     reference = _read_reference(source, kind.role, table.crs, settings)
-    warn_if_apart(
-        np.tile(predicted.centres, 2),
-        np.tile(reference.centres, 2),
-        crs_grid(table.crs),
-        (PREDICTIONS, kind.role),
-    )
+    extents = np.tile(predicted.centres, 2), np.tile(reference.centres, 2)
+    gap_m, message = measure_gap(*extents, crs_grid(table.crs), (PREDICTIONS, kind.role))
+    if gap_m > FAR_M:
+        warnings.warn(message, GeodetectWarning, stacklevel=2)
     by_class = not settings.ignore_classes and _share_classes(predicted, reference, kind.role)
     is_searched, statuses = np.ones(len(reference.table), dtype=bool), kind.statuses
     if coverage is not None:
-        is_searched = read_searched_area(coverage).contains_centres(reference.table)
+        searched = read_searched_area(coverage)
+        centres = box_centres(reference.table, searched.crs)
+        inside = join_points(centres, searched.to_numpy())[:, 0]
+        is_searched = np.isin(np.arange(len(centres)), inside)
         statuses = (*statuses, NOT_SEARCHED)
     changes = change_table(
         predicted,

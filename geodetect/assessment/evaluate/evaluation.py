@@ -17,7 +17,7 @@ from geodetect.assessment.evaluate.precision_recall import precision_recall_curv
 from geodetect.assessment.evaluate.read_layers import TRUTH, Layer, read_predictions, read_truth
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
-from geodetect.assessment.layer_distance import check_distance
+from geodetect.assessment.layer_distance import FAR_M, measure_gap
 from geodetect.assessment.matching.alignment import (
     AlignedLayers,
     align_layers,
@@ -139,9 +139,11 @@ def _evaluate_tables(
     layers = align_layers(
         predictions, truth, crs=settings.crs, by_centre=settings.distance is not None
     )
-    gap_m = check_distance(
+    gap_m, gap_message = measure_gap(
         layers.predictions.boxes, layers.truth.boxes, layers.grid, (PREDICTIONS, TRUTH)
     )
+    if gap_m > FAR_M:
+        raise InputError(gap_message)
     layer_matches = match_layers(layers, criterion, by_class=by_class)
     is_inside = _centres_inside(layers, settings, predictions, searched)
     if is_inside is not None:

@@ -16,6 +16,7 @@ from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 Scores = Float32Array | FloatArray
 
+MAX_PAIRS = 10_000_000  # within the distance of a match: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
 SCENE_OFFSET_PX = 1e8  # wider than any raster; a thousand scenes are exact to 1e-5 px
 
@@ -132,7 +133,9 @@ def match_points(
     if not 0 < distance < np.inf:
         raise InputError(f"the distance of a match must be above 0, found {distance}")
     values = _check_scores(scores, len(predicted))
-    pairs, distances = near_pairs(predicted, truth, distance, parameter="distance")
+    pairs, distances = near_pairs(
+        predicted, truth, distance, parameter="distance", max_pairs=MAX_PAIRS
+    )
     order = _rank_pairs(pairs, -distances, values)
     truth_of = _accept_pairs(pairs[order], n_predicted=len(values), n_truth=len(truth))
     iou = np.where(truth_of >= 0, np.nan, 0.0)

@@ -7,11 +7,11 @@ import numpy as np
 from geodetect.errors import InputError
 from geodetect.types import FloatArray, IntArray
 
-MOST_PAIRS = 20_000_000  # about 0.5 GB
+MAX_PAIRS = 20_000_000  # about 0.5 GB
 
 
 def near_pairs(
-    a: FloatArray, b: FloatArray, distance: float, *, parameter: str
+    a: FloatArray, b: FloatArray, distance: float, *, parameter: str, max_pairs: int = MAX_PAIRS
 ) -> tuple[IntArray, FloatArray]:
     """Return all pairs of points within a distance, by two k-d trees.
 
@@ -20,13 +20,14 @@ def near_pairs(
         b: ``float64[M, D]``.
         distance: Greatest distance of a pair, included.
         parameter: Parameter that holds the distance, for messages.
+        max_pairs: More pairs are an error.
 
     Returns:
         ``int64[P, 2]`` row numbers in ``a`` and ``b`` in ascending order, and ``float64[P]`` their
         distances.
 
     Raises:
-        InputError: There are so many pairs that the distance is a mistake.
+        InputError: There are more pairs than ``max_pairs``: the distance is a mistake.
     """
     from scipy.spatial import KDTree
 
@@ -34,7 +35,7 @@ def near_pairs(
         return np.empty((0, 2), np.int64), np.empty(0)
     trees = KDTree(a), KDTree(b)
     count = int(trees[0].count_neighbors(trees[1], distance))
-    if count > MOST_PAIRS:
+    if count > max_pairs:
         raise InputError(
             f"a distance of {distance:g} m pairs each feature with {count / len(a):,.0f} others on "
             f"average; expected less than their spacing: lower `{parameter}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,13 +13,14 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.layer_distance import warn_if_apart
+from geodetect.assessment.layer_distance import measure_gap
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
-from geodetect.errors import InputError
+from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geodesic import ground_areas_m2
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import (
@@ -180,8 +182,10 @@ def summarize(
     centres = box_centres(table, crs)
     pairs = join_points(centres, polygons)
     if not len(pairs):
-        boxes = np.tile(centres, 2), shapely.bounds(polygons)
-        warn_if_apart(*boxes, crs_grid(crs), (PREDICTIONS, ZONES), limit_m=0)
+        extents = np.tile(centres, 2), shapely.bounds(polygons)
+        gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
+        if gap_m > 0:
+            warnings.warn(message, GeodetectWarning, stacklevel=2)
     ground = _ground_columns(polygons, crs, coverage)
     scores = read_scores(table, settings.score_field)
     columns = _count_columns(table, scores, pairs, ground, rates=rates) | ground
@@ -242,7 +246,8 @@ def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> 
 
 def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: Table) -> FloatArray:
     """Return the true area of the searched part of each zone, ``float64[N]``."""
-    searched = read_searched_area(coverage).polygons_in(crs)
+    area = read_searched_area(coverage)
+    searched = reproject(densify(area.to_numpy(), area.crs), area.crs, crs)
     tree = shapely.STRtree(polygons)
     covered = np.zeros(len(polygons))
     whole = np.unique(tree.query(searched, predicate="covers")[1])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geodetect.assessment.matching import assignment
-from geodetect.assessment.matching import near_pairs as near_pairs_module
 from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.errors import InputError
@@ -92,10 +91,7 @@ def test_places_that_coincide_are_paired_off() -> None:
     assert len(assigned(on_a_line(1, 1, 1), on_a_line(1, 1), 1)) == 2
 
 
-def test_a_distance_that_pairs_everything_with_everything_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(near_pairs_module, "MOST_PAIRS", 100)
+def test_a_distance_that_pairs_everything_with_everything_is_an_error() -> None:
     places = np.random.default_rng(0).uniform(0, 10, (50, 2))
     with pytest.raises(InputError, match=r"1e\+06 m pairs each feature with 50.*lower `tolerance`"):
-        near_pairs(places, places, 1e6, parameter="tolerance")
+        near_pairs(places, places, 1e6, parameter="tolerance", max_pairs=100)
