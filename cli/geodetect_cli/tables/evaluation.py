@@ -114,7 +114,7 @@ def size_table(result: Evaluation) -> Table | None:
 def _heading(result: Evaluation) -> str:
     overall = result.metrics.overall
     point = overall.at_threshold
-    counted = point.true_positives + point.false_positives
+    counted = point.tp + point.fp
     text = f"{overall.n_truth:,} objects, {overall.n_predicted:,} predictions"
     if counted < overall.n_predicted:
         text += f" ({counted:,} of score {point.score_threshold:g} or more)"
@@ -144,8 +144,8 @@ def _remarks(result: Evaluation, errors: Path | None, plots: Path | None) -> lis
 
 def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
     """Return the option for the picked threshold, and the rates there."""
-    counted = picked.true_positives + picked.false_positives
-    objects = picked.true_positives + picked.false_negatives
+    counted = picked.tp + picked.fp
+    objects = picked.tp + picked.fn
     return (
         f"--conf {picked.score_threshold:g} for {result.settings.pick_threshold}: precision "
         f"{picked.precision:.3f}, recall {picked.recall:.3f}, F1 {picked.f1:.3f}, {counted:,} "
@@ -174,9 +174,9 @@ def _point_cells(
 ) -> list[str]:
     return [
         f"{point.score_threshold:.4g}" if has_scores else UNDEFINED,
-        f"{point.true_positives:,}",
-        f"{point.false_positives:,}",
-        f"{point.false_negatives:,}",
+        f"{point.tp:,}",
+        f"{point.fp:,}",
+        f"{point.fn:,}",
         _cell(_fraction(point.precision), getattr(intervals, "precision", None)),
         _cell(_fraction(point.recall), getattr(intervals, "recall", None)),
         _cell(_fraction(point.f1), getattr(intervals, "f1", None)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
@@ -24,7 +25,7 @@ from geodetect.assessment.matching.alignment import (
     centres_in_area,
     restrict_layers,
 )
-from geodetect.assessment.matching.class_matching import MatchCriterion, match_layers
+from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.vector.area import read_area
@@ -128,8 +129,12 @@ def _evaluate_tables(
     searched: shapely.Geometry | None = None,
 ) -> Evaluation:
     """Compare layers; ``searched`` is the searched area in the CRS of the predictions."""
-    criterion = MatchCriterion(settings.iou, settings.distance)
-    by_class = False if settings.ignore_classes else None
+    match = partial(
+        match_layers,
+        iou=settings.iou,
+        distance_m=settings.distance,
+        by_class=False if settings.ignore_classes else None,
+    )
     has_scores = "score" in predictions
     if settings.pick_threshold and not has_scores:
         raise InputError(
@@ -144,12 +149,12 @@ def _evaluate_tables(
     )
     if gap_m > FAR_M:
         raise InputError(gap_message)
-    layer_matches = match_layers(layers, criterion, by_class=by_class)
+    layer_matches = match(layers)
     is_inside = _centres_inside(layers, settings, predictions, searched)
     if is_inside is not None:
         truth_of = layer_matches.pooled.matches.truth_of
         layers = restrict_layers(layers, truth_of, is_inside=is_inside)
-        layer_matches = match_layers(layers, criterion, by_class=by_class)
+        layer_matches = match(layers)
     picked, conf = None, settings.conf
     if settings.pick_threshold:
         curve = precision_recall_curve(layer_matches.pooled.matches)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
-import shapely
-from pyproj import CRS
 
 from geodetect.assessment.evaluate.bootstrap import (
     BootstrapBlocks,
@@ -29,12 +27,11 @@ from geodetect.assessment.evaluate.size_bins import (
     detected_mask,
     size_edges,
 )
-from geodetect.assessment.matching.alignment import align_layers, centres_in_area, restrict_layers
+from geodetect.assessment.matching.alignment import align_layers
 from geodetect.assessment.matching.class_matching import (
     COCO_IOUS,
     ClassMatches,
     LayerMatches,
-    MatchCriterion,
     match_layers,
 )
 from geodetect.types import BoolArray, FloatArray, IntArray
@@ -86,9 +83,8 @@ class DetectionMetrics:
         classes: Metrics by class, in alphabetical order; one entry if classes were ignored.
         overall: All classes: counts, rates and sizes of all predictions together, matched within
             their classes; average precisions as means over the classes that have objects.
-        criterion: Condition for a match.
+        iou: Least IoU of a match in counts, unless a distance decided.
         score_threshold: Least score of a prediction that counts in ``at_threshold``.
-        size_edges_m: Limits of the size bins.
         truth_of: ``int64[N]`` for each row of the predictions the row of the truth it matches;
             -1 for a false positive, -2 for a row that does not count.
         truth_inside: ``bool[M]`` rows of the truth that count.
@@ -96,16 +92,10 @@ class DetectionMetrics:
 
     classes: tuple[ClassMetrics, ...]
     overall: ClassMetrics
-    criterion: MatchCriterion
+    iou: float
     score_threshold: float
-    size_edges_m: tuple[float, ...]
     truth_of: IntArray
     truth_inside: BoolArray
-
-    @property
-    def iou(self) -> float:
-        """Least IoU of a match in counts, unless a distance decides."""
-        return self.criterion.iou
 
     @property
     def class_rows(self) -> tuple[ClassMetrics, ...]:
@@ -120,12 +110,11 @@ def evaluate_tables(
     iou: float = 0.5,
     distance_m: float | None = None,
     conf: float | None = None,
-    area: shapely.Geometry | None = None,
-    area_crs: CRS | None = None,
     by_class: bool | None = None,
-    crs: str | None = None,
 ) -> DetectionMetrics:
-    """Compare two tables by the bounding boxes of their geometries; see ``evaluate`` for more.
+    """Compute the metrics of predictions in a table by the bounding boxes of their geometries.
+
+    In contrast to ``evaluate``, the tables are taken as they are, wherever they lie.
 
     Args:
         predictions: Geometry and, if present, ``score`` (else all are 1) and ``class``.
@@ -133,22 +122,14 @@ def evaluate_tables(
         iou: Least IoU of a match in counts.
         distance_m: Greatest distance of centres of a match on the ground, instead of ``iou``.
         conf: Score threshold of the counts; None: all predictions.
-        area: Count only rows with their centre in or on this polygon.
-        area_crs: CRS of the area; None: that of the predictions.
         by_class: Compare classes, or ignore them; None: by the rule of ``match_layers``.
-        crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
 
     Raises:
         LabelError: A layer has no extent, or the layers share none of their classes.
         GeoreferenceError: Only one of the layers has a CRS.
     """
-    criterion = MatchCriterion(iou, distance_m)
-    layers = align_layers(predictions, truth, crs=crs, by_centre=distance_m is not None)
-    if area is not None:
-        is_inside = centres_in_area(layers, area, area_crs or predictions.crs)
-        matches = match_layers(layers, criterion, by_class=by_class).pooled.matches
-        layers = restrict_layers(layers, matches.truth_of, is_inside=is_inside)
-    layer_matches = match_layers(layers, criterion, by_class=by_class)
+    layers = align_layers(predictions, truth, by_centre=distance_m is not None)
+    layer_matches = match_layers(layers, iou=iou, distance_m=distance_m, by_class=by_class)
     return compute_metrics(layer_matches, conf=conf, n_rows=(len(predictions), len(truth)))
 
 
@@ -214,9 +195,8 @@ def compute_metrics(
     return DetectionMetrics(
         tuple(classes),
         overall,
-        layer_matches.criterion,
+        layer_matches.iou,
         threshold,
-        edges,
         truth_of,
         np.isin(np.arange(n_rows[1]), layers.truth.rows),
     )

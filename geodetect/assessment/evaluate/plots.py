@@ -119,7 +119,7 @@ def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) 
 def draw_f1(metrics: ClassMetrics, axes: Axes) -> None:
     """Draw precision, recall and F1 over the score threshold."""
     counts, scores = metrics.curve.counts, metrics.curve.scores
-    tp = metrics.curve.true_positives[counts - 1]
+    tp = metrics.curve.tp[counts - 1]
     thresholds = scores[counts - 1]
     f1 = 2 * tp / (counts + metrics.n_truth)
     for values, colour, width, label in (
@@ -130,7 +130,7 @@ def draw_f1(metrics: ClassMetrics, axes: Axes) -> None:
         axes.plot(thresholds, values, color=colour, linewidth=width, label=label)
     best, at = metrics.best_f1, metrics.at_threshold
     axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_point_text(at))
-    if best.true_positives:
+    if best.tp:
         axes.axvline(
             best.score_threshold,
             color=VERMILLION,
@@ -176,7 +176,7 @@ def _wilson_interval(tp: int, count: int) -> tuple[float, float]:
 
 
 def _draw_point(axes: Axes, point: OperatingPoint, text: str, *, colour: str, marker: str) -> None:
-    if point.true_positives:
+    if point.tp:
         axes.plot(point.recall, point.precision, marker, color=colour, label=text, zorder=3)
 
 

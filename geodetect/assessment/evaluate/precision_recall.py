@@ -19,37 +19,35 @@ class OperatingPoint:
 
     Args:
         score_threshold: Least score of a prediction that counts.
-        true_positives: Predictions that match an object.
-        false_positives: Predictions that match none.
-        false_negatives: Objects without a prediction.
+        tp: True positives, predictions that match an object.
+        fp: False positives, predictions that match none.
+        fn: False negatives, objects without a prediction.
     """
 
     score_threshold: float
-    true_positives: int
-    false_positives: int
-    false_negatives: int
+    tp: int
+    fp: int
+    fn: int
 
     @property
     def precision(self) -> float:
         """Fraction of predictions that match an object; NaN without predictions."""
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+        return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
         """Fraction of objects that are detected; NaN without objects."""
-        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+        return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall; NaN without predictions and objects."""
-        errors = self.false_positives + self.false_negatives
-        return _ratio(2 * self.true_positives, 2 * self.true_positives + errors)
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def count_error(self) -> float:
         """Predictions over objects, less 1: 0.1 is a tenth too many; NaN without objects."""
-        surplus = self.false_positives - self.false_negatives
-        return _ratio(surplus, self.true_positives + self.false_negatives)
+        return _ratio(self.fp - self.fn, self.tp + self.fn)
 
 
 @dataclass(frozen=True)
@@ -58,32 +56,28 @@ class PrecisionRecallCurve:
 
     Args:
         scores: ``float64[N]`` descending.
-        true_positives: ``int64[N]`` predictions up to here that match an object.
+        tp: ``int64[N]`` true positives among the predictions up to here.
         n_truth: Number of objects.
     """
 
     scores: FloatArray
-    true_positives: IntArray
+    tp: IntArray
     n_truth: int
 
     @property
     def precision(self) -> FloatArray:
         """Precision of the predictions up to here, ``float64[N]``."""
-        return self.true_positives / np.arange(1, len(self.scores) + 1)
+        return self.tp / np.arange(1, len(self.scores) + 1)
 
     @property
     def recall(self) -> FloatArray:
         """Recall of the predictions up to here, ``float64[N]``; NaN without objects."""
-        return (
-            self.true_positives / self.n_truth
-            if self.n_truth
-            else np.full(len(self.scores), np.nan)
-        )
+        return self.tp / self.n_truth if self.n_truth else np.full(len(self.scores), np.nan)
 
     def at(self, score_threshold: float) -> OperatingPoint:
         """Return the counts of the predictions with at least this score."""
         count = int(np.searchsorted(-self.scores, -score_threshold, side="right"))
-        tp = int(self.true_positives[count - 1]) if count else 0
+        tp = int(self.tp[count - 1]) if count else 0
         return OperatingPoint(float(score_threshold), tp, count - tp, self.n_truth - tp)
 
     @cached_property
@@ -97,7 +91,7 @@ class PrecisionRecallCurve:
 
         Of several equal thresholds it is the highest, without any true positive it is 1.
         """
-        f1 = 2 * self.true_positives[self.counts - 1] / (self.counts + self.n_truth)
+        f1 = 2 * self.tp[self.counts - 1] / (self.counts + self.n_truth)
         if len(f1) == 0 or f1.max() <= 0:
             return self.at(1.0)
         return self.at(float(self.scores[self.counts[np.argmax(f1)] - 1]))

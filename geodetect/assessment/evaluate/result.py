@@ -144,9 +144,9 @@ def _class_values(metrics: ClassMetrics) -> dict[str, Any]:
 def _point_values(point: OperatingPoint, intervals: PointIntervals | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {
         "score_threshold": _json_number(point.score_threshold),
-        "tp": point.true_positives,
-        "fp": point.false_positives,
-        "fn": point.false_negatives,
+        "tp": point.tp,
+        "fp": point.fp,
+        "fn": point.fn,
         "precision": _json_number(point.precision),
         "recall": _json_number(point.recall),
         "f1": _json_number(point.f1),

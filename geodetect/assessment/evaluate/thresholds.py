@@ -37,7 +37,7 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
             f"`pick_threshold` needs predictions and objects; found {len(curve.scores)} and "
             f"{curve.n_truth}"
         )
-    tp = curve.true_positives[counts - 1].astype(np.float64)
+    tp = curve.tp[counts - 1].astype(np.float64)
     if name == "f1":
         best = int(np.argmax(2 * tp / (counts + curve.n_truth)))
     elif name == "count":
@@ -67,7 +67,7 @@ def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
     Returns:
         A score; the same for the same curve. NaN without true positives.
     """
-    is_tp = np.diff(curve.true_positives, prepend=0)
+    is_tp = np.diff(curve.tp, prepend=0)
     if not is_tp.any():
         return math.nan
     rng = np.random.default_rng(0)

@@ -21,19 +21,6 @@ COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 
 @dataclass(frozen=True)
-class MatchCriterion:
-    """Condition for a match of a prediction and an object.
-
-    Args:
-        iou: Least IoU of their boxes, unless there is a distance.
-        distance_m: Greatest distance of their centres on the ground.
-    """
-
-    iou: float = 0.5
-    distance_m: float | None = None
-
-
-@dataclass(frozen=True)
 class ClassMatches:
     """Matches of one class.
 
@@ -58,13 +45,13 @@ class LayerMatches:
 
     Args:
         layers: Predictions and truth.
-        criterion: Condition for a match.
+        iou: Least IoU of a match, unless a distance decided.
         by_class: Predictions match objects of their class only.
         classes: In alphabetical order; one entry if classes were not compared.
     """
 
     layers: AlignedLayers
-    criterion: MatchCriterion
+    iou: float
     by_class: bool
     classes: tuple[ClassMatches, ...]
 
@@ -91,7 +78,11 @@ class LayerMatches:
 
 
 def match_layers(
-    layers: AlignedLayers, criterion: MatchCriterion, *, by_class: bool | None = None
+    layers: AlignedLayers,
+    *,
+    iou: float = 0.5,
+    distance_m: float | None = None,
+    by_class: bool | None = None,
 ) -> LayerMatches:
     """Match the predictions of each class to its objects.
 
@@ -101,12 +92,13 @@ def match_layers(
 
     Args:
         layers: Predictions and truth.
-        criterion: Condition for a match.
+        iou: Least IoU of the boxes of a match, unless there is a distance.
+        distance_m: Greatest distance of the centres of a match on the ground.
         by_class: Compare classes, or ignore them; None: by the rule above.
 
     Raises:
         LabelError: The layers share none of their classes.
-        InputError: A criterion that cannot be used.
+        InputError: An IoU or distance that cannot be used.
         GeoreferenceError: A distance on the ground between layers without CRS.
     """
     predictions, truth = layers.predictions, layers.truth
@@ -116,7 +108,7 @@ def match_layers(
     else:
         name = _only_class(predictions, truth)
         rows_by_class = {name: (np.arange(len(predictions)), np.arange(len(truth)))}
-    centres = None if criterion.distance_m is None else layers.geocentric_centres()
+    centres = None if distance_m is None else layers.geocentric_centres()
     classes = []
     for name, (p, t) in rows_by_class.items():
         coco: tuple[Matches, ...] = ()
@@ -125,15 +117,15 @@ def match_layers(
                 predictions.boxes[p],
                 predictions.scores[p],
                 truth.boxes[t],
-                ious=(*COCO_IOUS, criterion.iou),
+                ious=(*COCO_IOUS, iou),
             )
             coco = tuple(at_ious)
-        if centres is not None and criterion.distance_m is not None:
+        if centres is not None and distance_m is not None:
             matches = match_points(
-                centres[0][p], predictions.scores[p], centres[1][t], distance=criterion.distance_m
+                centres[0][p], predictions.scores[p], centres[1][t], distance=distance_m
             )
         classes.append(ClassMatches(name, p, t, matches, coco))
-    return LayerMatches(layers, criterion, is_by_class, tuple(classes))
+    return LayerMatches(layers, iou, is_by_class, tuple(classes))
 
 
 def _is_by_class(predictions: LayerBoxes, truth: LayerBoxes, by_class: bool | None) -> bool:

@@ -90,8 +90,8 @@ def _validation_values(run: TrainingRun) -> dict[str, Any]:
     return {
         "class_metrics": rows,
         "score_threshold": f"{run.score_threshold:.2f}",
-        "tp": f"{point.true_positives:,}",
-        "fp": f"{point.false_positives:,}",
+        "tp": f"{point.tp:,}",
+        "fp": f"{point.fp:,}",
         "n_truth": f"{overall.n_truth:,}",
         "is_calibrated": run.card is None or run.card.calibration is not None,
     }

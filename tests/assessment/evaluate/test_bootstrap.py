@@ -17,7 +17,6 @@ from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.alignment import align_layers
 from geodetect.assessment.matching.class_matching import (
     LayerMatches,
-    MatchCriterion,
     match_layers,
 )
 from geodetect.assessment.matching.greedy_matching import Matches
@@ -35,7 +34,7 @@ def squares(corners: Float, crs: str = CRS, **columns: object) -> gpd.GeoDataFra
 
 
 def paired(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
-    return match_layers(align_layers(found, truth), MatchCriterion())
+    return match_layers(align_layers(found, truth))
 
 
 def measured(

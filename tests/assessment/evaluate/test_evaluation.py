@@ -57,7 +57,7 @@ def test_files_of_any_format_and_crs_give_the_same_figures(tmp_path: Path) -> No
         found = write(predicted, tmp_path / name, crs=crs)
         wanted = write(truth, tmp_path / f"truth-{name}", crs=crs)
         overall = geodetect.evaluate(found, wanted).metrics.overall
-        assert overall.at_threshold.true_positives == expected.at_threshold.true_positives
+        assert overall.at_threshold.tp == expected.at_threshold.tp
         assert overall.ap50_95 == pytest.approx(expected.ap50_95, abs=0.01)
 
 
@@ -80,7 +80,7 @@ def test_a_picked_threshold_is_the_one_that_counts() -> None:
 
 def test_detections_without_scores_are_equally_sure_and_said_to_be() -> None:
     result = evaluate(squares(*row_of(3)), squares(*row_of(2)))
-    assert result.metrics.overall.at_threshold.true_positives == 2
+    assert result.metrics.overall.at_threshold.tp == 2
     assert not result.has_scores
     assert "no scores" in result.caveats[0]
     with pytest.raises(InputError, match=r"no scores.*`score_field`.*`pick_threshold`"):
@@ -129,11 +129,11 @@ def test_classes_that_are_not_compared_are_said_to_be() -> None:
 def test_classes_can_be_ignored() -> None:
     names = {"class": ["a", "b"]}
     result = evaluate(squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names))
-    assert result.metrics.overall.at_threshold.true_positives == 0
+    assert result.metrics.overall.at_threshold.tp == 0
     ignored = evaluate(
         squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names), ignore_classes=True
     )
-    assert ignored.metrics.overall.at_threshold.true_positives == 2
+    assert ignored.metrics.overall.at_threshold.tp == 2
 
 
 def test_empty_layers_are_compared_and_said_to_be() -> None:
@@ -237,7 +237,7 @@ def test_a_model_is_evaluated_on_rasters_where_there_is_imagery(tmp_path: Path) 
     assert (overall.n_truth, overall.n_predicted) == (len(corners), len(corners))
     assert overall.ap50_95 == 1
     assert result.metrics.score_threshold == detector.card.conf
-    assert 0 < overall.at_threshold.true_positives < len(corners)  # the others are less sure
+    assert 0 < overall.at_threshold.tp < len(corners)  # the others are less sure
     assert any("2 of 18 objects do not count" in caveat for caveat in result.caveats)
     everything = EvaluateSettings(conf=0.05)
     low = geodetect.evaluate_model(detector, raster, labels, everything, predict_settings=settings)

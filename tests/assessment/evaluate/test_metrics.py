@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.evaluate.metrics import evaluate_tables
+from geodetect.assessment.evaluate.evaluation import evaluate
+from geodetect.assessment.evaluate.metrics import DetectionMetrics, evaluate_tables
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint, average_precision
 from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
-from geodetect.geo.crs import parse_crs
+from geodetect.settings import EvaluateSettings
 
 CRS = "EPSG:32632"
 
@@ -24,6 +26,15 @@ def squares(
 ) -> gpd.GeoDataFrame:
     boxes = [shapely.box(5e5 + x, 5e6 + y, 5e5 + x + side, 5e6 + y + side) for x, y in corners]
     return gpd.GeoDataFrame(columns, geometry=boxes, crs=crs)
+
+
+def evaluate_in(
+    area: gpd.GeoSeries, predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, folder: Path
+) -> DetectionMetrics:
+    """Metrics of the layers in an area, which is written to a folder."""
+    path = folder / f"{area.crs.to_epsg()}.gpkg"
+    area.to_file(path)
+    return evaluate(predicted, truth, EvaluateSettings(area=path, resamples=0)).metrics
 
 
 def test_layers_are_compared_by_their_boxes() -> None:
@@ -57,16 +68,15 @@ def test_truth_in_another_crs_is_brought_to_the_predictions() -> None:
     assert result.overall.ap50_95 == 1
 
 
-def test_an_area_limits_both_layers_by_their_centres() -> None:
+def test_an_area_limits_both_layers_by_their_centres(tmp_path: Path) -> None:
     truth = squares((0, 0), (94, 0), (96, 0), (300, 0))
     predicted = squares((0, 0), (96, 0), (300, 0), (94, 0), score=[0.9, 0.8, 0.7, 0.6])
-    area = shapely.box(5e5, 5e6 - 50, 5e5 + 100, 5e6 + 50)
-    result = evaluate_tables(predicted, truth, area=area)
+    area = gpd.GeoSeries([shapely.box(5e5, 5e6 - 50, 5e5 + 100, 5e6 + 50)], crs=CRS)
+    result = evaluate_in(area, predicted, truth, tmp_path)
     assert result.truth_of.tolist() == [0, -2, -2, 1]
     assert result.truth_inside.tolist() == [True, True, False, False]
     assert (result.overall.n_predicted, result.overall.n_truth) == (2, 2)
-    lonlat = gpd.GeoSeries([area], crs=CRS).to_crs("OGC:CRS84")
-    again = evaluate_tables(predicted, truth, area=lonlat.iloc[0], area_crs=parse_crs("OGC:CRS84"))
+    again = evaluate_in(area.to_crs("EPSG:4326"), predicted, truth, tmp_path)
     np.testing.assert_array_equal(again.truth_of, result.truth_of)
 
 
@@ -178,13 +188,13 @@ def test_distances_need_a_crs() -> None:
         evaluate_tables(squares((0, 0), crs=None), squares((0, 0), crs=None), distance_m=3)
 
 
-def test_the_edge_of_the_area_makes_no_errors() -> None:
+def test_the_edge_of_the_area_makes_no_errors(tmp_path: Path) -> None:
     """Centres of a pair on both sides of the edge: only the object's place decides."""
-    area = shapely.box(5e5, 5e6, 5e5 + 105, 5e6 + 10)
+    area = gpd.GeoSeries([shapely.box(5e5, 5e6, 5e5 + 105, 5e6 + 10)], crs=CRS)
     truth = squares((99, 0), (200, 0))
-    assert evaluate_tables(squares((101, 0)), truth, area=area).truth_of.tolist() == [0]
+    assert evaluate_in(area, squares((101, 0)), truth, tmp_path).truth_of.tolist() == [0]
     truth = squares((101, 0), (200, 0))
-    result = evaluate_tables(squares((99, 0)), truth, area=area)
+    result = evaluate_in(area, squares((99, 0)), truth, tmp_path)
     assert result.truth_of.tolist() == [-2]
     assert (result.overall.n_predicted, result.overall.n_truth) == (0, 0)
 

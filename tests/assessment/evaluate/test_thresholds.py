@@ -31,7 +31,7 @@ CURVE = PrecisionRecallCurve(SCORES, np.array([1, 1, 2, 3, 3]), 4)
 def test_each_rule_picks_its_threshold(rule: str, threshold: float, detections: int) -> None:
     point = pick_threshold(CURVE, rule)
     assert point.score_threshold == threshold
-    assert point.true_positives + point.false_positives == detections
+    assert point.tp + point.fp == detections
     assert point == CURVE.at(threshold)
 
 
@@ -84,10 +84,7 @@ def test_no_other_threshold_is_better(
         assert point.f1 == pytest.approx(max(other.f1 for other in others))
     else:
         assert abs(point.count_error) == pytest.approx(min(abs(o.count_error) for o in others))
-    assert any(
-        (o.true_positives, o.false_positives) == (point.true_positives, point.false_positives)
-        for o in others
-    )
+    assert any((o.tp, o.fp) == (point.tp, point.fp) for o in others)
 
 
 def doubtful(

@@ -189,7 +189,7 @@ def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
     is_above = run.detections["score"] >= 0.4
     right = int((is_above & run.detections["tp"]).sum())
     (figures,) = run.class_metrics()
-    assert (figures.at_threshold.true_positives, figures.at_threshold.score_threshold) == (
+    assert (figures.at_threshold.tp, figures.at_threshold.score_threshold) == (
         right,
         0.4,
     )
