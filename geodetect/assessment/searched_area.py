@@ -12,13 +12,18 @@ from geodetect.assessment.spatial_join import repair_table
 from geodetect.detection.coverage import LAYER, SEARCHED, STATUSES
 from geodetect.errors import InputError
 from geodetect.io.vector.features import find_column
-from geodetect.io.vector.read import PREDICTION_LAYERS, LayerRole, has_layer, read_features
-from geodetect.types import PathLike
+from geodetect.io.vector.read import (
+    PREDICTION_LAYERS,
+    LayerRole,
+    LayerSource,
+    has_layer,
+    read_features,
+)
 
 COVERAGE = LayerRole("the coverage", layer_names=(LAYER,), points=False)
 
 
-def find_coverage(predictions: PathLike | gpd.GeoDataFrame) -> str | None:
+def find_coverage(predictions: LayerSource) -> str | None:
     """Return the coverage layer that ``predict`` wrote beside predictions into one GeoPackage.
 
     Args:
@@ -36,7 +41,7 @@ def find_coverage(predictions: PathLike | gpd.GeoDataFrame) -> str | None:
     return f"{file}|layername={LAYER}"
 
 
-def read_searched_area(source: PathLike | gpd.GeoDataFrame) -> gpd.GeoSeries:
+def read_searched_area(source: LayerSource) -> gpd.GeoSeries:
     """Read the area that a detector searched.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -33,11 +33,9 @@ from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
-from geodetect.io.vector.read import PREDICTIONS, LayerRole, read_features
+from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
 from geodetect.settings import CompareSettings
 from geodetect.types import ObjectArray, PathLike
-
-Table: TypeAlias = PathLike | gpd.GeoDataFrame
 
 REGISTER = ReferenceKind(
     LayerRole("the register", "register_crs"), added="new", removed="missing", prefix="register_"
@@ -110,12 +108,12 @@ class Comparison:
 
 
 def compare(
-    predictions: Table,
-    register: Table | None = None,
+    predictions: LayerSource,
+    register: LayerSource | None = None,
     *,
-    before: Table | None = None,
-    parcels: Table | None = None,
-    coverage: Table | None = None,
+    before: LayerSource | None = None,
+    parcels: LayerSource | None = None,
+    coverage: LayerSource | None = None,
     settings: CompareSettings | None = None,
 ) -> Comparison:
     """Find the features of two layers that are the same object, and those of one layer only.
@@ -184,7 +182,7 @@ def compare(
 
 
 def _read_reference(
-    source: Table, role: LayerRole, crs: CRS, settings: CompareSettings
+    source: LayerSource, role: LayerRole, crs: CRS, settings: CompareSettings
 ) -> ComparedLayer:
     """Read the other layer, without rows that the CRS of the predictions does not reach."""
     table = read_features(source, role, crs=settings.register_crs)

@@ -15,8 +15,7 @@ from geodetect.errors import InputError
 from geodetect.io.vector.features import box_centres, find_column, prefix_collisions
 from geodetect.io.vector.geopackage import Layer
 from geodetect.io.vector.qgis_style import GREY, Symbol, single_qml
-from geodetect.io.vector.read import LayerRole, read_features
-from geodetect.types import PathLike
+from geodetect.io.vector.read import LayerRole, LayerSource, read_features
 
 LAYER = "parcels"
 PARCELS = LayerRole("the parcels", layer_names=(LAYER,), points=False)
@@ -53,7 +52,7 @@ class ParcelCounts:
 
 def count_by_parcel(
     changes: gpd.GeoDataFrame,
-    parcels: PathLike | gpd.GeoDataFrame,
+    parcels: LayerSource,
     *,
     statuses: Sequence[str],
     parcel_id: str | None = None,

@@ -194,7 +194,7 @@ class ClassDraws:
     def point_intervals(self, matches: Matches, score_threshold: float) -> PointIntervals:
         """Return the intervals of the predictions with at least a score."""
         counts = matches.scores >= score_threshold
-        tp = self.count_predictions(counts & matches.correct)
+        tp = self.count_predictions(counts & matches.is_tp)
         predictions = self.count_predictions(counts)
         objects = self.count_objects(np.ones(matches.n_truth, bool))
         return PointIntervals(
@@ -223,7 +223,7 @@ class ClassDraws:
         step, n_steps = _curve_steps(matches)
         predictions, tp = (
             self._count_by_step(step[mask], self.of_predicted[mask], n_steps)
-            for mask in (np.ones(len(step), bool), matches.correct)
+            for mask in (np.ones(len(step), bool), matches.is_tp)
         )
         draws = _average_precisions(predictions @ self.weights.T, tp @ self.weights.T, objects)
         in_steps = _average_precisions(
@@ -248,7 +248,7 @@ def _curve_steps(matches: Matches) -> tuple[IntArray, int]:
     ``CURVE_STEPS`` the curve loses nothing.
     """
     order = np.argsort(-matches.scores, kind="stable")
-    is_tp = matches.correct[order]
+    is_tp = matches.is_tp[order]
     tp_before: IntArray = np.cumsum(is_tp) - is_tp
     size = max(1, -(-int(is_tp.sum()) // CURVE_STEPS))
     step = np.empty(len(order), dtype=np.int64)

@@ -67,7 +67,7 @@ def _location_caveats(layer_matches: LayerMatches, metrics: DetectionMetrics) ->
             f"{n_beyond:,} of {len(centres):,} detections lie outside the extent of the truth; if "
             f"the truth is incomplete there, limit the comparison with `area`"
         )
-    if not layer_matches.pooled.matches.correct.any() and layers.grid.crs is not None:
+    if not layer_matches.pooled.matches.is_tp.any() and layers.grid.crs is not None:
         from scipy.spatial import KDTree
 
         centres, truth_centres = layers.geocentric_centres()

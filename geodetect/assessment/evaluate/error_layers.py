@@ -64,8 +64,8 @@ def error_tables(
     predicted, objects = layers.predictions, layers.truth
     matches = layer_matches.pooled.matches
     is_counted = predicted.scores >= score_threshold
-    tp = np.flatnonzero(is_counted & matches.correct)
-    fp = np.flatnonzero(is_counted & ~matches.correct)
+    tp = np.flatnonzero(is_counted & matches.is_tp)
+    fp = np.flatnonzero(is_counted & ~matches.is_tp)
     tp_objects = matches.truth_of[tp]
     fn = np.setdiff1d(np.arange(len(objects)), tp_objects)
 

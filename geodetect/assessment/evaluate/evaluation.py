@@ -15,7 +15,7 @@ from geodetect.assessment.evaluate.bootstrap import cut_blocks
 from geodetect.assessment.evaluate.caveats import find_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
-from geodetect.assessment.evaluate.read_layers import TRUTH, Layer, read_predictions, read_truth
+from geodetect.assessment.evaluate.read_layers import TRUTH, read_predictions, read_truth
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
 from geodetect.assessment.layer_distance import FAR_M, measure_gap
@@ -29,7 +29,7 @@ from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.vector.area import read_area
-from geodetect.io.vector.read import PREDICTIONS
+from geodetect.io.vector.read import PREDICTIONS, LayerSource
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.types import BoolArray, PathLike
@@ -43,8 +43,8 @@ LEAST_CONF = 0.05
 
 
 def evaluate(
-    predictions: Layer,
-    truth: Layer | Sequence[Layer],
+    predictions: LayerSource,
+    truth: LayerSource | Sequence[LayerSource],
     settings: EvaluateSettings | None = None,
 ) -> Evaluation:
     """Compare predictions with the truth, object by object, over the whole scene.
@@ -77,7 +77,7 @@ def evaluate(
 def evaluate_model(
     model: PathLike | Detector,
     rasters: PathLike | Sequence[PathLike],
-    labels: Layer | Sequence[Layer],
+    labels: LayerSource | Sequence[LayerSource],
     settings: EvaluateSettings | None = None,
     *,
     predict_settings: PredictSettings | None = None,

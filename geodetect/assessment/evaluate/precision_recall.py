@@ -100,7 +100,7 @@ class PrecisionRecallCurve:
 def precision_recall_curve(matches: Matches) -> PrecisionRecallCurve:
     """Return the precision-recall curve of matches, in descending score (then row) order."""
     order = np.argsort(-matches.scores, kind="stable")
-    tp = np.cumsum(matches.correct[order], dtype=np.int64)
+    tp = np.cumsum(matches.is_tp[order], dtype=np.int64)
     return PrecisionRecallCurve(matches.scores[order], tp, matches.n_truth)
 
 

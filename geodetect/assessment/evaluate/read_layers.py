@@ -1,11 +1,10 @@
-"""Predictions and truth of any program, brought to one form."""
+"""Reading of predictions and truth: scores, class names, one object for each row."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -17,17 +16,13 @@ from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
-from geodetect.io.vector.read import PREDICTIONS, LayerRole, read_layer
-from geodetect.types import PathLike
-
-Layer: TypeAlias = PathLike | gpd.GeoDataFrame
+from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
 
 TRUTH = LayerRole("the truth", "truth_crs", PREDICTIONS.layer_names, error=LabelError)
-POINTS = (0, 4)  # GEOS type numbers of points and multipoints
 
 
 def read_predictions(
-    source: Layer, *, crs: str | None = None, score_field: str | None = None
+    source: LayerSource, *, crs: str | None = None, score_field: str | None = None
 ) -> gpd.GeoDataFrame:
     """Read the detections of any program.
 
@@ -61,7 +56,10 @@ def read_predictions(
 
 
 def read_truth(
-    sources: Layer | Sequence[Layer], *, crs: str | None = None, class_field: str | None = None
+    sources: LayerSource | Sequence[LayerSource],
+    *,
+    crs: str | None = None,
+    class_field: str | None = None,
 ) -> gpd.GeoDataFrame:
     """Read true objects from one layer or several.
 
@@ -82,7 +80,7 @@ def read_truth(
     """
     if isinstance(sources, str | os.PathLike | gpd.GeoDataFrame):
         sources = [sources]
-    layers: list[Layer] = list(sources)
+    layers: list[LayerSource] = list(sources)
     if not layers:
         raise LabelError("no truth; expected at least one file or table as `truth`")
     tables = [_read_objects(layer, crs, class_field) for layer in layers]
@@ -98,11 +96,13 @@ def read_truth(
     return gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=crs_first)
 
 
-def _layer_name(source: Layer) -> str:
+def _layer_name(source: LayerSource) -> str:
     return TRUTH.name if isinstance(source, gpd.GeoDataFrame) else os.fspath(source)
 
 
-def _read_objects(source: Layer, crs: str | None, class_field: str | None) -> gpd.GeoDataFrame:
+def _read_objects(
+    source: LayerSource, crs: str | None, class_field: str | None
+) -> gpd.GeoDataFrame:
     """Read the objects of one layer."""
     table = read_layer(source, TRUTH, crs=crs, require_crs=False)
     name = _layer_name(source)
@@ -111,8 +111,8 @@ def _read_objects(source: Layer, crs: str | None, class_field: str | None) -> gp
         table["class"] = classes
     table["truth_row"] = np.arange(len(table))
     geometries = np.asarray(table.geometry)
-    has_geometry = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    is_point = np.isin(shapely.get_type_id(geometries), POINTS) & has_geometry
+    has_geometry = shapely.get_num_coordinates(geometries) > 0
+    is_point = np.isin(shapely.get_type_id(geometries), POINT_TYPES) & has_geometry
     if is_point.any() and is_point.sum() == has_geometry.sum():
         return table[is_point].explode(ignore_index=True)
     valid, is_repaired = repair_polygons(geometries)

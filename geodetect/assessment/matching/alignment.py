@@ -130,7 +130,7 @@ def align_layers(
         grid = crs_grid(parse_crs(crs, parameter="crs"))
     else:
         outlines = np.asarray(predictions.geometry)
-        outlines = outlines[~(shapely.is_missing(outlines) | shapely.is_empty(outlines))]
+        outlines = outlines[shapely.get_num_coordinates(outlines) > 0]
         grid = comparison_grid(outlines, predictions.crs, truth.crs)
     return AlignedLayers(
         grid,

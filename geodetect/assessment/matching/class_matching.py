@@ -71,7 +71,7 @@ class LayerMatches:
         scores = self.layers.predictions.scores
         truth_of, iou = np.full(len(scores), -1), np.zeros(len(scores))
         for entry, matches in zip(self.classes, by_class, strict=True):
-            is_tp = matches.correct
+            is_tp = matches.is_tp
             truth_of[entry.predicted[is_tp]] = entry.truth[matches.truth_of[is_tp]]
             iou[entry.predicted] = matches.iou
         return Matches(truth_of, iou, scores, len(self.layers.truth), by_class[0].threshold)

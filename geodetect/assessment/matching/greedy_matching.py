@@ -18,6 +18,7 @@ Scores = Float32Array | FloatArray
 
 MAX_PAIRS = 10_000_000  # within the distance of a match: about 0.7 GB
 PAIRS_AT_ONCE = 100_000
+HIGHEST_IOU = 1 - 1e-10  # threshold that identical boxes reach in spite of rounding, as in COCO
 SCENE_OFFSET_PX = 1e8  # wider than any raster; a thousand scenes are exact to 1e-5 px
 
 
@@ -40,7 +41,7 @@ class Matches:
     threshold: float
 
     @property
-    def correct(self) -> BoolArray:
+    def is_tp(self) -> BoolArray:
         """True positives among the predictions, ``bool[N]``."""
         return self.truth_of >= 0
 
@@ -48,7 +49,7 @@ class Matches:
     def prediction_of(self) -> IntArray:
         """Row of the prediction that matches each object, ``int64[M]``; -1 for a false negative."""
         prediction_of = np.full(self.n_truth, -1, dtype=np.int64)
-        rows = np.flatnonzero(self.correct)
+        rows = np.flatnonzero(self.is_tp)
         prediction_of[self.truth_of[rows]] = rows
         return prediction_of
 
@@ -85,14 +86,19 @@ def match_boxes_at(
     values = _check_scores(scores, len(predicted))
     pairs = box_ops.overlap_pairs(predicted, truth)
     overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
-    is_candidate = overlap >= _attainable_iou(min(ious))
+    is_candidate = overlap >= min(*ious, HIGHEST_IOU)
     pairs, overlap = pairs[is_candidate], overlap[is_candidate]
     order = _rank_pairs(pairs, overlap, values)
     pairs, overlap = pairs[order], overlap[order]
-    return tuple(
-        _matches_at(pairs, overlap, values, n_truth=len(truth), threshold=threshold)
-        for threshold in ious
-    )
+    matches = []
+    for threshold in ious:
+        is_candidate = overlap >= min(threshold, HIGHEST_IOU)
+        truth_of = _accept_pairs(pairs[is_candidate], n_predicted=len(values), n_truth=len(truth))
+        is_match = truth_of[pairs[:, 0]] == pairs[:, 1]
+        iou = np.zeros(len(values))
+        iou[pairs[is_match, 0]] = overlap[is_match]
+        matches.append(Matches(truth_of, iou, values, len(truth), threshold))
+    return tuple(matches)
 
 
 def offset_boxes(boxes: FloatArray, labels: NDArray[np.integer[Any]], *, scene: int) -> FloatArray:
@@ -149,18 +155,6 @@ def _rank_pairs(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> I
     return np.lexsort((-pairs[:, 1], -closeness, rank[pairs[:, 0]]))
 
 
-def _matches_at(
-    pairs: IntArray, overlap: FloatArray, scores: FloatArray, *, n_truth: int, threshold: float
-) -> Matches:
-    """Match ranked pairs with at least this IoU."""
-    is_candidate = overlap >= _attainable_iou(threshold)
-    truth_of = _accept_pairs(pairs[is_candidate], n_predicted=len(scores), n_truth=n_truth)
-    is_match = truth_of[pairs[:, 0]] == pairs[:, 1]
-    iou = np.zeros(len(scores))
-    iou[pairs[is_match, 0]] = overlap[is_match]
-    return Matches(truth_of, iou, scores, n_truth, threshold)
-
-
 def _accept_pairs(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:
     """Accept each pair whose prediction and object are both still free."""
     truth_of, taken = [-1] * n_predicted, [False] * n_truth
@@ -177,8 +171,3 @@ def _check_scores(scores: Scores, count: int) -> FloatArray:
     if len(scores) != count:
         raise InputError(f"found {len(scores)} scores for {count} predictions")
     return np.asarray(scores, dtype=np.float64)
-
-
-def _attainable_iou(threshold: float) -> float:
-    # rounding must not keep identical boxes from matching at an IoU of 1 (as in pycocotools)
-    return min(threshold, 1 - 1e-10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -32,11 +32,10 @@ from geodetect.io.vector.features import (
 )
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
-from geodetect.io.vector.read import PREDICTIONS, LayerRole, read_features
+from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
 from geodetect.settings import SummarizeSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
-Table: TypeAlias = PathLike | gpd.GeoDataFrame
 Columns = dict[str, Any]  # of a table, in order
 
 LAYER = "zones"
@@ -130,10 +129,10 @@ class ZoneSummary:
 
 
 def summarize(
-    predictions: Table,
-    zones: Table,
+    predictions: LayerSource,
+    zones: LayerSource,
     *,
-    coverage: Table | None = None,
+    coverage: LayerSource | None = None,
     rates: ErrorRates | None = None,
     settings: SummarizeSettings | None = None,
 ) -> ZoneSummary:
@@ -227,7 +226,7 @@ def _filter_by_class(
     return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 
 
-def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> Columns:
+def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | None) -> Columns:
     """Return the areas of zones and of their searched parts."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2
     covered, searched = area, np.full(len(polygons), ASSUMED, dtype=object)
@@ -244,7 +243,7 @@ def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: Table | None) -> 
     }
 
 
-def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: Table) -> FloatArray:
+def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: LayerSource) -> FloatArray:
     """Return the true area of the searched part of each zone, ``float64[N]``."""
     area = read_searched_area(coverage)
     searched = reproject(densify(area.to_numpy(), area.crs), area.crs, crs)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from geodetect.errors import LabelError
 from geodetect.io.labels.label_set import LabelOptions
+from geodetect.io.vector.features import find_column
 from geodetect.types import ObjectArray, PathLike
 
 CLASS_FIELDS = (
@@ -35,7 +36,7 @@ def read_class_names(
     if options.class_field is None:
         field = _guess_class_field(columns)
     else:
-        field = _find_field(columns, options.class_field)
+        field = find_column(columns, options.class_field)
         if field is None and len(table):
             fields = ", ".join(map(str, columns)) or "geometries"
             raise LabelError(
@@ -81,21 +82,14 @@ def as_class_name(value: object) -> str:
     return str(value).strip()
 
 
-def _find_field(columns: pd.DataFrame, name: str) -> str | None:
-    """Find the column of this name, in any case if there is none in this case."""
-    names = [str(column) for column in columns]
-    matches = [column for column in names if column.lower() == name.lower()]
-    return name if name in names else next(iter(matches), None)
-
-
 def _guess_class_field(columns: pd.DataFrame) -> str | None:
     """Find the column that holds classes by its name and values."""
     for name in CLASS_FIELDS:
-        field = _find_field(columns, name)
+        field = find_column(columns, name)
         if field and _infer_type(columns[field]) in ("string", "integer"):
             return field
     for name in VAGUE_CLASS_FIELDS:
-        field = _find_field(columns, name)
+        field = find_column(columns, name)
         if field and _infer_type(columns[field]) == "string":
             values = columns[field]
             if not values.isna().any() and values.nunique() <= max(1, len(values) // 2):

@@ -1,6 +1,8 @@
-"""Columns, box centres and reprojection of the features of a layer."""
+"""Score columns, names of columns, box centres and reprojection of vector features."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import geopandas as gpd
 import numpy as np
@@ -29,8 +31,7 @@ def box_centres(table: gpd.GeoDataFrame, crs: CRS | None = None) -> FloatArray:
     Returns:
         ``float64[N, 2]`` map coordinates; NaN where the CRS does not reach.
     """
-    geometry = np.asarray(table.geometry.array, dtype=object)
-    boxes = projected_bounds(geometry, table.crs, crs or table.crs)
+    boxes = projected_bounds(table.geometry.to_numpy(), table.crs, crs or table.crs)
     return box_ops.centres(boxes)
 
 
@@ -43,8 +44,7 @@ def reproject_features(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
     """
     if same_crs(table.crs, crs):
         return table.set_crs(crs, allow_override=True)
-    geometry = np.asarray(table.geometry.array, dtype=object)
-    moved = reproject(densify(geometry, table.crs), table.crs, crs)
+    moved = reproject(densify(table.geometry.to_numpy(), table.crs), table.crs, crs)
     return table.set_geometry(gpd.array.from_shapely(moved, crs=crs))
 
 
@@ -118,9 +118,9 @@ def filter_by_score(
 
 
 def prefix_collisions(
-    table: gpd.GeoDataFrame, taken: frozenset[str] | set[str], prefix: str
+    table: gpd.GeoDataFrame, taken: Iterable[str], prefix: str
 ) -> gpd.GeoDataFrame:
-    """Rename the columns of a table that cannot stand beside others, by a prefix.
+    """Put a prefix before names of columns that are taken or reserved.
 
     Names are compared as databases do, whatever their case.
 

@@ -1,4 +1,4 @@
-"""One reader for layers of vector files and tables, by the role that a layer has."""
+"""Reading of vector layers, from files or tables, by the role of the layer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -20,7 +21,10 @@ from geodetect.io.vector.geojson import LINES
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
 PREDICTION_LAYERS = ("detections", "coverage")  # of one file that ``predict`` writes
-_POINTS, _POLYGONS, _COLLECTION, _MISSING = (0, 4), (3, 6), 7, -1  # GEOS type numbers
+# GEOS type numbers, of single and multiple ones
+POINT_TYPES, POLYGON_TYPES, COLLECTION_TYPE = (0, 4), (3, 6), 7
+
+LayerSource: TypeAlias = PathLike | gpd.GeoDataFrame
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ AREA = LayerRole("the area of interest", points=False)
 
 
 def read_layer(
-    source: PathLike | gpd.GeoDataFrame,
+    source: LayerSource,
     role: LayerRole,
     *,
     crs: str | None = None,
@@ -65,11 +69,11 @@ def read_layer(
 
     Args:
         source: Any format GDAL reads, GeoParquet, or a table. ``FILE|layername=NAME`` picks a
-            layer. Of a file that ``predict`` wrote it is the detections unless the role prefers
+            layer; of a file that ``predict`` wrote it is the detections, unless the role names
             another layer.
         role: Role of the layer.
         crs: CRS of the coordinates, whatever the file says.
-        require_crs: Raise an error for a table without CRS. A file without CRS always is one.
+        require_crs: Raise an error for a table without CRS, as always for a file.
 
     Returns:
         The rows, numbered from 0, without heights, in a horizontal CRS; the only geometry column
@@ -101,7 +105,7 @@ def read_layer(
 
 
 def read_features(
-    source: PathLike | gpd.GeoDataFrame, role: LayerRole, *, crs: str | None = None
+    source: LayerSource, role: LayerRole, *, crs: str | None = None
 ) -> gpd.GeoDataFrame:
     """Read the rows of a layer that have a geometry, with all columns.
 
@@ -120,7 +124,7 @@ def read_features(
     table = read_layer(source, role, crs=crs)
     name = role.name if isinstance(source, gpd.GeoDataFrame) else os.fspath(source)
     geometry = np.asarray(table.geometry.array)
-    has_geometry = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
+    has_geometry = shapely.get_num_coordinates(geometry) > 0
     if not has_geometry.all():
         warnings.warn(
             f"{name}: {(~has_geometry).sum():,} of {len(table):,} rows without a geometry are "
@@ -184,7 +188,7 @@ def _choose_layer(file: str, role: LayerRole) -> str | None:
 
 
 def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> None:
-    """Metres read as degrees are the commonest mistake in GeoJSON: report it at once."""
+    """Raise an error for coordinates that cannot be degrees, often metres in GeoJSON."""
     if not crs.is_geographic:
         return
     limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(crs) * 1.0001
@@ -196,7 +200,7 @@ def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> 
 
 
 def _check_types(geometry: ObjectArray, name: str, role: LayerRole) -> None:
-    accepted = [_MISSING, *_POLYGONS, _COLLECTION, *(_POINTS if role.points else ())]
+    accepted = [*POLYGON_TYPES, COLLECTION_TYPE, *(POINT_TYPES if role.points else ())]
     is_other = ~np.isin(shapely.get_type_id(geometry), accepted)
     if is_other.any():
         types = ", ".join(sorted({str(shape.geom_type) for shape in geometry[is_other]}))

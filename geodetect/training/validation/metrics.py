@@ -108,7 +108,7 @@ class ValidationResult:
         table = _layer_table(self.predictions)
         return table.assign(
             score=self.matches.scores.round(SCORE_DECIMALS),
-            tp=self.matches.correct,
+            tp=self.matches.is_tp,
             raw_score=table["score"],
         )
 
@@ -166,7 +166,7 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
     boxes = np.concatenate([p.for_matching(scene) for scene, p in enumerate(predictions)])
     raw_scores = np.concatenate([p.objects.scores for p in predictions])
     labels = np.concatenate([p.objects.labels for p in predictions])
-    is_correct = match_boxes_at(boxes, raw_scores, truth_boxes, ious=[0.5])[0].correct
+    is_correct = match_boxes_at(boxes, raw_scores, truth_boxes, ious=[0.5])[0].is_tp
     calibration = card.calibration
     scores, raw_ece = raw_scores.astype(np.float64), math.nan
     if calibration is None:

@@ -50,7 +50,7 @@ def test_matches_are_those_of_the_plain_greedy_loop(
     truth = np.array(objects, dtype=float).reshape(-1, 4)
     matches = match_boxes(predicted, scores, truth, iou=iou)
     assert matches.truth_of.tolist() == greedy_reference(predicted, scores, truth, iou)
-    right = matches.correct
+    right = matches.is_tp
     expected = box_ops.iou(predicted[right], truth[matches.truth_of[right]])
     np.testing.assert_array_equal(matches.iou[right], expected)
     assert (matches.iou[~right] == 0).all()
@@ -75,7 +75,7 @@ def test_a_detection_whose_best_object_is_taken_gets_the_next_best() -> None:
 
 def test_identical_boxes_match_at_an_iou_of_one() -> None:
     boxes = np.array([[0.1, 0.2, 0.4, 0.7], [1 / 3, 2 / 3, 7 / 3, 11 / 3]])
-    assert match_boxes(boxes, np.ones(2), boxes, iou=1.0).correct.all()
+    assert match_boxes(boxes, np.ones(2), boxes, iou=1.0).is_tp.all()
 
 
 def test_touching_boxes_do_not_match() -> None:
@@ -154,8 +154,8 @@ def test_matches_of_points_are_those_of_the_plain_greedy_loop(
     truth = np.array(objects, dtype=float).reshape(-1, 2)
     matches = match_points(predicted, scores, truth, distance=distance)
     assert matches.truth_of.tolist() == nearest_reference(predicted, scores, truth, distance)
-    assert np.isnan(matches.iou[matches.correct]).all()
-    assert (matches.iou[~matches.correct] == 0).all()
+    assert np.isnan(matches.iou[matches.is_tp]).all()
+    assert (matches.iou[~matches.is_tp] == 0).all()
 
 
 @pytest.mark.parametrize("distance", [0.0, -1.0, float("nan"), float("inf")])
