@@ -1,10 +1,11 @@
-"""Cutting rasters and their labels into chips."""
+"""Cutting of labelled rasters into chips."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,103 +17,54 @@ from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.summed_area import SummedAreaTable
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.labels.label_set import LabelSet
+from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
+from geodetect.io.raster.reader import RasterOptions, find_rasters, open_raster
 from geodetect.progress import Progress
 from geodetect.settings import ChipSettings
-from geodetect.types import FloatArray, IntArray, ObjectArray, PathLike
+from geodetect.types import FloatArray, IntArray, PathLike
 
-SEED = 0  # of the choice of chips without objects
+SEED = 0  # random seed of the choice of chips without objects
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A raster at the resolution of the chips, with the labels on it.
+@dataclass(frozen=True, eq=False)
+class ChipSource:
+    """Labelled raster at the resolution of the chips.
 
     Args:
-        raster: The raster; reading opens it, closing it leaves it usable.
-        stem: How the names of its chips begin.
-        grid: Its pixels at the resolution of the chips.
-        boxes: ``float64[K, 4]`` labels on it, in pixels of ``grid``.
-        names: ``object[K]`` their classes.
-        rows: ``int64[K]`` their numbers in the ``LabelSet``.
+        labelled: The raster with its labels.
+        stem: First part of the file names of its chips.
+        grid: Its grid at the resolution of the chips.
+        boxes: ``float64[K, 4]`` boxes of its labels in pixels of ``grid``.
     """
 
-    raster: Raster
+    labelled: LabelledRaster
     stem: str
     grid: Grid
     boxes: FloatArray
-    names: ObjectArray
+
+
+@dataclass(frozen=True, eq=False)
+class ChipCandidate:
+    """Window of a raster that may become a chip.
+
+    Args:
+        source: The raster.
+        window: In pixels of the source's grid.
+        rows: ``int64[T]`` rows of the labels that overlap the window.
+    """
+
+    source: ChipSource
+    window: Window
     rows: IntArray
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a chip may be cut.
-
-    Args:
-        sheet: The raster.
-        tile: Its window in pixels of the sheet's grid.
-        touched: ``int64[T]`` labels of the sheet that share ground with it.
-    """
-
-    sheet: Sheet
-    tile: Tile
-    touched: IntArray
-
-
-@dataclass(frozen=True)
-class Cutter:
-    """Makes the chip of a place, unless there is nothing on it to learn from.
-
-    Args:
-        images: Folder of the images.
-        settings: Settings of the export.
-        classes: Names of the classes, in the order of their numbers.
-    """
-
-    images: Path
-    settings: ChipSettings
-    classes: Sequence[str]
-
-    def __call__(self, place: Place) -> LabelledChip | None:
-        """Write the image; None if nothing is valid, or no object it touches visible enough."""
-        sheet, tile, rows = place.sheet, place.tile, place.touched
-        pixels = sheet.raster.read(tile, sheet.grid)
-        if not pixels.valid.any():
-            return None
-        whole = sheet.boxes[rows]
-        boxes = box_ops.clip(whole, tile.box)
-        inside = box_ops.area(boxes) / box_ops.area(whole)
-        boxes = boxes - np.tile(tile.box[:2], 2)
-        kept = (
-            inside * SummedAreaTable(pixels.valid).fractions(boxes)
-            >= self.settings.min_visible - 1e-9
-        )
-        if len(rows) and not kept.any():
-            return None
-        name = f"{sheet.stem}_x{tile.x:05d}_y{tile.y:05d}.{self.settings.image_format}"
-        grid = chip_grid(sheet.grid, tile)
-        write_image(self.images / name, pixels, grid)
-        return LabelledChip(
-            name,
-            sheet.raster.name,
-            *(tile.x, tile.y, grid, len(pixels.values)),
-            boxes=boxes[kept],
-            labels=np.array([self.classes.index(sheet.names[r]) for r in rows[kept]], np.int64),
-            truncated=(inside < 1 - 1e-9)[kept],
-            rows=sheet.rows[rows[kept]],
-        )
-
-
-def open_sheets(
-    paths: PathLike | Sequence[PathLike],
-    labels: LabelSet,
-    settings: ChipSettings,
-) -> list[Sheet]:
-    """The rasters at the resolution of the chips, with the labels on them.
+def open_sources(
+    paths: PathLike | Sequence[PathLike], labels: LabelSet, settings: ChipSettings
+) -> list[ChipSource]:
+    """Open rasters and place labels on them.
 
     Args:
         paths: Files, folders or URLs of rasters.
@@ -120,92 +72,126 @@ def open_sheets(
         settings: Settings of the export.
 
     Raises:
-        LabelError: It is not plain which raster an image of a data set is.
+        LabelError: An image of a data set matches several rasters.
         InputError: The image format cannot hold the bands of a raster.
     """
     options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
     rasters = [open_raster(path, options) for path in find_rasters(paths)]
-    sheets: list[Sheet] = []
+    sources: list[ChipSource] = []
     for labelled in place_labels(labels, rasters):
-        raster = labelled.raster
+        raster, grid = labelled.raster, labelled.grid
         if settings.image_format != "tif" and raster.band_count not in (1, 3):
             raise InputError(
                 f"{raster.path} gives {raster.band_count} bands, but {settings.image_format} takes "
                 f"1 or 3; choose them with `bands`, or set `image_format` to tif"
             )
-        grid = raster.grid
         if settings.gsd is not None and grid.gsd_xy_m is not None:
             along_row, along_column = grid.gsd_xy_m
             grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
-        stem = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
-        stem = _free_name(stem, {sheet.stem for sheet in sheets})
-        boxes = labelled.boxes * np.tile(raster.grid.scale_to(grid), 2)
-        sheets.append(Sheet(raster, stem, grid, boxes, labelled.class_names, labelled.ids))
-    return sheets
+        base = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
+        names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
+        used = {source.stem for source in sources}  # by rasters of the same name in other folders
+        stem = next(name for name in names if name not in used)
+        boxes = labelled.boxes * np.tile(labelled.grid.scale_to(grid), 2)
+        sources.append(ChipSource(labelled, stem, grid, boxes))
+    return sources
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    """Sheets of the same name in different folders are told apart by a number."""
-    names = (stem if n == 1 else f"{stem}-{n}" for n in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
-
-
-def _places(sheet: Sheet, settings: ChipSettings) -> list[Place]:
-    """All chips of a raster, with the labels they touch."""
-    size = sheet.grid.width, sheet.grid.height
-    tiles = list(TileScheme(*size, settings.chip_px, settings.overlap_px))
-    frames = np.array([tile.box for tile in tiles])
-    pairs = box_ops.overlap_pairs(frames, sheet.boxes)
-    pairs = pairs[box_ops.intersection(frames[pairs[:, 0]], sheet.boxes[pairs[:, 1]]) > 0]
-    ends = np.searchsorted(pairs[:, 0], np.arange(1, len(tiles)))
-    by_tile = np.split(pairs[:, 1], ends)
-    return [Place(sheet, tile, touched) for tile, touched in zip(tiles, by_tile, strict=True)]
-
-
-def cut_chips(sheets: Sequence[Sheet], cut: Cutter, progress: Progress) -> list[LabelledChip]:
-    """Write all chips that are wanted, those with objects first.
+def cut_chips(
+    sources: Sequence[ChipSource], settings: ChipSettings, images: Path, progress: Progress
+) -> list[LabelledChip]:
+    """Write the images of all chips, those with objects first.
 
     Args:
-        sheets: The rasters.
-        cut: Writes one chip.
-        progress: Told how many places were looked at.
+        sources: The rasters.
+        settings: Settings of the export.
+        images: Folder to make for the images.
+        progress: Receives the number of windows that are completed.
+
+    Returns:
+        The chips with their labels.
     """
-    cut.images.mkdir()
-    places = [place for sheet in sheets for place in _places(sheet, cut.settings)]
-    full = [place for place in places if len(place.touched)]
-    bare = [place for place in places if not len(place.touched)]
-    per_full = cut.settings.empty
-    if not np.isinf(per_full):
-        bare = [bare[i] for i in np.random.default_rng(SEED).permutation(len(bare))]
-    most = _share(per_full, len(full), len(bare))
-    steps, total = itertools.count(1), len(full) + most
+    images.mkdir()
+    candidates = [c for source in sources for c in _find_candidates(source, settings)]
+    with_objects = [candidate for candidate in candidates if len(candidate.rows)]
+    without_objects = [candidate for candidate in candidates if not len(candidate.rows)]
+    if not math.isinf(settings.empty):
+        order = np.random.default_rng(SEED).permutation(len(without_objects))
+        without_objects = [without_objects[i] for i in order]
 
-    def tick() -> None:
-        progress(min(next(steps), total), total)
+    def count_empty(chips_with_objects: int) -> int:
+        if math.isinf(settings.empty):
+            return len(without_objects)
+        return min(len(without_objects), round(settings.empty * chips_with_objects))
 
-    chips = list(_take(full, cut, most=len(full), tick=tick))
-    most = _share(per_full, len(chips), len(bare))
-    return chips + list(_take(bare, cut, most=most, tick=tick))
+    total = len(with_objects) + count_empty(len(with_objects))
+    completed = itertools.count(1)
+
+    def cut(candidates: Sequence[ChipCandidate], count: int) -> list[LabelledChip]:
+        chips: list[LabelledChip] = []
+        for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.source.stem):
+            of_raster = list(group)
+            with of_raster[0].source.labelled.raster:  # reads open it, this closes it
+                for candidate in of_raster:
+                    if len(chips) == count:
+                        return chips
+                    chip = _cut_chip(candidate, settings, images)
+                    progress(min(next(completed), total), total)
+                    if chip is not None:
+                        chips.append(chip)
+        return chips
+
+    chips = cut(with_objects, len(with_objects))
+    return chips + cut(without_objects, count_empty(len(chips)))
 
 
-def _share(per_full: float, full: int, bare: int) -> int:
-    """How many chips without objects are wanted."""
-    return bare if np.isinf(per_full) else min(bare, round(per_full * full))
+def _find_candidates(source: ChipSource, settings: ChipSettings) -> list[ChipCandidate]:
+    """Return the windows of a raster, each with the labels that overlap it."""
+    size = source.grid.width, source.grid.height
+    windows = list(TileScheme(*size, settings.chip_px, settings.overlap_px))
+    window_boxes = np.array([window.box for window in windows])
+    pairs = box_ops.overlap_pairs(window_boxes, source.boxes)
+    shared = box_ops.intersection(window_boxes[pairs[:, 0]], source.boxes[pairs[:, 1]])
+    pairs = pairs[shared > 0]
+    ends = np.searchsorted(pairs[:, 0], np.arange(1, len(windows)))
+    return [
+        ChipCandidate(source, window, rows)
+        for window, rows in zip(windows, np.split(pairs[:, 1], ends), strict=True)
+    ]
 
 
-def _take(
-    places: Sequence[Place], cut: Cutter, *, most: int, tick: Callable[[], None]
-) -> Iterator[LabelledChip]:
-    """The chips of the places, until there are enough; one raster is open at a time."""
-    taken = 0
-    for _, group in itertools.groupby(places, key=lambda place: place.sheet.stem):
-        own = list(group)
-        with own[0].sheet.raster:  # reads open it, this closes it
-            for place in own:
-                if taken == most:
-                    return
-                chip = cut(place)
-                tick()
-                if chip is not None:
-                    taken += 1
-                    yield chip
+def _cut_chip(
+    candidate: ChipCandidate, settings: ChipSettings, images: Path
+) -> LabelledChip | None:
+    """Write the image of a chip.
+
+    Returns:
+        The chip; None if no pixel is valid, or if objects overlap it but none is visible enough.
+    """
+    source, window, rows = candidate.source, candidate.window, candidate.rows
+    labelled = source.labelled
+    pixels = labelled.raster.read(window, source.grid)
+    if not pixels.valid.any():
+        return None
+    whole = source.boxes[rows]
+    clipped = box_ops.clip(whole, window.box)
+    inside = box_ops.area(clipped) / box_ops.area(whole)
+    boxes = clipped - np.tile(window.box[:2], 2)
+    visible = inside * SummedAreaTable(pixels.valid).fractions(boxes)
+    is_visible = visible >= settings.min_visible - 1e-9
+    if len(rows) and not is_visible.any():
+        return None
+    name = f"{source.stem}_x{window.x:05d}_y{window.y:05d}.{settings.image_format}"
+    grid = chip_grid(source.grid, window)
+    write_image(images / name, pixels, grid)
+    return LabelledChip(
+        image=name,
+        raster=labelled.raster.name,
+        window=window,
+        grid=grid,
+        bands=len(pixels.values),
+        boxes=boxes[is_visible],
+        class_ids=labelled.class_ids[rows][is_visible],
+        truncated=(inside < 1 - 1e-9)[is_visible],
+        label_ids=labelled.ids[rows][is_visible],
+    )

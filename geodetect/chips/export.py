@@ -1,4 +1,4 @@
-"""Rasters and labels to a data set of image chips, for training elsewhere."""
+"""Export of rasters and labels as a data set of image chips, for training elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 from rasterio.errors import RasterioError
 
-from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
-from geodetect.chips.cutting import Cutter, Sheet, cut_chips, open_sheets
+from geodetect.chips.annotation_formats import ANNOTATION_FORMATS, LabelledChip
+from geodetect.chips.cutting import cut_chips, open_sources
 from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError, error_text
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
@@ -30,18 +29,18 @@ INDEX = "chips.geojson"
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What an export wrote.
+    """Counts of an export.
 
     Args:
         output: The folder.
-        classes: Names of the classes, in the order of their numbers.
+        classes: Class names, in the order of their ids.
         chips: Number of chips.
-        empty_chips: Chips without objects among them.
-        boxes: Boxes on all chips; an object on two overlapping chips has two.
-        truncated_boxes: Boxes cut by the edge of their chip among them.
-        labels: Objects in the labels.
-        labels_on_rasters: Objects that share ground with a raster among them.
-        labels_exported: Objects with at least one box among them.
+        empty_chips: Number of chips without objects.
+        boxes: Number of boxes on all chips; an object on two overlapping chips has two.
+        truncated_boxes: Number of boxes cut by the edge of their chip.
+        labels: Number of objects in the labels.
+        labels_on_rasters: Number of objects that overlap a raster.
+        labels_exported: Number of objects with at least one box.
     """
 
     output: Path
@@ -84,14 +83,11 @@ def export_chips(
             ``class`` and polygons.
         output: Folder to make.
         settings: See ``ChipSettings``.
-        overwrite: Replace the folder, if it is one of chips.
-        progress: Told how many chips are done.
-
-    Returns:
-        What was written.
+        overwrite: Replace the folder, if an export made it.
+        progress: Receives the number of windows that are completed.
 
     Raises:
-        InputError: Options or files that cannot be used, or nothing to write.
+        InputError: Files that cannot be used, or nothing to write.
         OutputError: The folder is in use, or cannot be written.
     """
     settings = settings or ChipSettings()
@@ -100,36 +96,45 @@ def export_chips(
     try:
         with write_atomically(Path(output), overwrite=overwrite, marker=INDEX) as folder:
             folder.mkdir()
-            label_set = _label_set(
-                labels,
-                LabelOptions(
-                    settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
-                ),
-            )
-            classes = label_set.classes
-            sheets = open_sheets(rasters, label_set, settings)
-            cut = Cutter(folder / LABEL_FORMATS[settings.format].images, settings, classes)
-            chips = cut_chips(sheets, cut, progress)
+            label_set = _read_label_set(labels, settings)
+            sources = open_sources(rasters, label_set, settings)
+            ids_on_rasters = {i for source in sources for i in source.labelled.ids.tolist()}
+            annotation_format = ANNOTATION_FORMATS[settings.format]
+            images = folder / annotation_format.images
+            chips = cut_chips(sources, settings, images, progress)
             if not chips:
-                raise _nothing_to_write(sheets, label_set)
-            LABEL_FORMATS[settings.format].write(folder, chips, classes)
-            _write_index(folder, chips, images=cut.images.name)
+                raise _no_chips_error(label_set, on_rasters=len(ids_on_rasters))
+            annotation_format.write(folder, chips, label_set.classes)
+            _write_index(folder, chips, images=images.name)
     except GeodetectError:
         raise
     except (OSError, RasterioError) as error:
         raise OutputError(
             f"cannot write {output}: {error_text(error)}; choose another `output`"
         ) from error
-    return _summary(Path(output), classes, chips, sheets=sheets, labels=len(label_set))
+    return ExportSummary(
+        Path(output),
+        label_set.classes,
+        chips=len(chips),
+        empty_chips=sum(len(chip.boxes) == 0 for chip in chips),
+        boxes=sum(len(chip.boxes) for chip in chips),
+        truncated_boxes=sum(int(chip.truncated.sum()) for chip in chips),
+        labels=len(label_set),
+        labels_on_rasters=len(ids_on_rasters),
+        labels_exported=len({i for chip in chips for i in chip.label_ids.tolist()}),
+    )
 
 
-def _label_set(
-    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame, options: LabelOptions
+def _read_label_set(
+    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame, settings: ChipSettings
 ) -> LabelSet:
     if not isinstance(labels, gpd.GeoDataFrame):
-        found = read_labels(labels, options)
-        found.warn_of_changes()
-        return found
+        options = LabelOptions(
+            settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
+        )
+        label_set = read_labels(labels, options)
+        label_set.warn_of_changes()
+        return label_set
     if labels.crs is None:
         raise GeoreferenceError("the labels have no CRS; set `labels_crs`")
     names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
@@ -137,63 +142,40 @@ def _label_set(
     return LabelSet((MapLabels("table", geometries, names, rows, labels.crs),))
 
 
-def _nothing_to_write(sheets: Sequence[Sheet], labels: LabelSet) -> LabelError:
-    near = len({row for sheet in sheets for row in sheet.rows.tolist()})
+def _no_chips_error(labels: LabelSet, *, on_rasters: int) -> LabelError:
     if not len(labels):
-        first, *others = [source.source for source in labels.sources]
-        more = f" and {len(others)} more label files hold" if others else " holds"
+        first, *rest = [source.source for source in labels.sources]
+        more = f" and {len(rest)} more label files hold" if rest else " holds"
         return LabelError(
             f"{first}{more} no objects, so no chip has any; set `labels` to another file, or "
             f"set `empty` to inf to cut all chips without objects"
         )
-    if not near:
+    if not on_rasters:
         return LabelError(
             f"none of the {len(labels)} labels lies on the rasters; see that both show the same "
             f"place, and set `labels_crs` if their file states a wrong CRS"
         )
     return LabelError(
-        f"{near} of {len(labels)} labels lie on the rasters and none of them is visible enough for "
-        f"a chip; lower `min_visible`, or set `empty` to inf to keep chips without objects"
+        f"{on_rasters} of {len(labels)} labels lie on the rasters and none of them is visible "
+        f"enough for a chip; lower `min_visible`, or set `empty` to inf to keep chips without "
+        f"objects"
     )
 
 
 def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) -> None:
-    """``chips.geojson``: footprints of all chips on WGS 84."""
+    """Write ``chips.geojson``: footprints of all chips on WGS 84."""
     footprints = [
-        reproject(
-            shapely.polygons(chip.grid.boxes_to_map(chip.grid.box)), chip.grid.crs or WGS84, WGS84
-        )[0]
+        reproject(np.array([chip.grid.outline], dtype=object), chip.grid.crs or WGS84, WGS84)[0]
         for chip in chips
     ]
     columns = {
         "image": [f"{images}/{chip.image}" for chip in chips],
         "raster": [chip.raster for chip in chips],
-        "x0": [chip.x0 for chip in chips],
-        "y0": [chip.y0 for chip in chips],
+        "x0": [chip.window.x for chip in chips],
+        "y0": [chip.window.y for chip in chips],
         "width": [chip.grid.width for chip in chips],
         "height": [chip.grid.height for chip in chips],
-        "objects": [len(chip.labels) for chip in chips],
+        "objects": [len(chip.boxes) for chip in chips],
     }
     table = gpd.GeoDataFrame(pd.DataFrame(columns), geometry=footprints, crs=WGS84)
     vector.write(table, folder / INDEX)
-
-
-def _summary(
-    output: Path,
-    classes: tuple[str, ...],
-    chips: Sequence[LabelledChip],
-    *,
-    sheets: Sequence[Sheet],
-    labels: int,
-) -> ExportSummary:
-    return ExportSummary(
-        output,
-        classes,
-        chips=len(chips),
-        empty_chips=sum(len(chip.labels) == 0 for chip in chips),
-        boxes=sum(len(chip.labels) for chip in chips),
-        truncated_boxes=sum(int(chip.truncated.sum()) for chip in chips),
-        labels=labels,
-        labels_on_rasters=len({row for sheet in sheets for row in sheet.rows.tolist()}),
-        labels_exported=len({row for chip in chips for row in chip.rows.tolist()}),
-    )

@@ -1,4 +1,4 @@
-"""Images of chips, each with its place on the map."""
+"""Georeferenced images of chips."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from geodetect.io.raster.reader import Pixels
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How images are written.
+    """Image format that GDAL writes.
 
     Args:
         driver: Name of GDAL's driver.
-        options: Its creation options.
-        world_file: Suffix of the world file; None where the image itself holds its place.
+        options: Creation options of the driver.
+        world_file: Suffix of the world file; None if the image itself holds the georeference.
     """
 
     driver: str
@@ -43,7 +43,7 @@ IMAGE_FORMATS: Mapping[str, ImageFormat] = MappingProxyType(
 
 
 def chip_grid(grid: Grid, window: Window) -> Grid:
-    """Return the pixels of a window on the map."""
+    """Return the grid of a window."""
     x, y = grid.to_map(np.array([window.x, window.y], dtype=np.float64))
     t = grid.transform
     transform = Affine(t.a, t.b, float(x), t.d, t.e, float(y))
@@ -59,17 +59,22 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
 
     Args:
         path: The file.
-        pixels: Its pixels.
-        grid: Their place on the map.
+        pixels: Pixels of the chip.
+        grid: Grid of the chip.
     """
     image = IMAGE_FORMATS[path.suffix[1:]]
-    profile = {"count": len(pixels.values), "height": grid.height, "width": grid.width}
-    place = {"crs": grid.crs_wkt, "transform": grid.transform}
+    profile = {
+        "driver": image.driver,
+        "dtype": "uint8",
+        "count": len(pixels.values),
+        "height": grid.height,
+        "width": grid.width,
+        "crs": grid.crs_wkt,
+        "transform": grid.transform,
+    }
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform may be 1:1
-        with rasterio.open(
-            path, "w", driver=image.driver, dtype="uint8", **profile, **place, **image.options
-        ) as target:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform of 1:1 is one too
+        with rasterio.open(path, "w", **profile, **image.options) as target:
             target.write(pixels.values)
             if image.world_file is None and not pixels.valid.all():
                 target.write_mask(pixels.valid)
@@ -78,7 +83,7 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
 
 
 def _world_file(transform: Affine) -> str:
-    """The six lines of an Esri world file, which holds the *centre* of the upper left pixel."""
+    """Return the lines of an Esri world file, which holds the *centre* of the upper left pixel."""
     t = transform
     x, y = t.c + (t.a + t.b) / 2, t.f + (t.d + t.e) / 2
     return "".join(f"{value!r}\n" for value in (t.a, t.d, t.b, t.e, x, y))

@@ -214,7 +214,7 @@ def _choose_scheme(
 
     def computed_px(scheme: TileScheme) -> int:
         shape = min(scheme.tile_px, grid.height), min(scheme.tile_px, grid.width)
-        return scheme.count_on(extent) * math.prod(padded_size(card, *shape))
+        return scheme.count_touching(extent) * math.prod(padded_size(card, *shape))
 
     return min(schemes, key=lambda scheme: (computed_px(scheme), abs(scheme.tile_px - tile_px)))
 

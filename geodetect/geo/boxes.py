@@ -1,4 +1,7 @@
-"""Arithmetic on boxes ``float64[N, 4]``: x1, y1, x2, y2 in pixel edges, x right and y down."""
+"""Operations on boxes ``float64[N, 4]``: x1, y1, x2, y2 in pixel edges, x right and y down.
+
+Not ``torchvision.ops``: it needs torch, which is not imported when OpenVINO runs the network.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from geodetect.types import FloatArray, IntArray
 
 
 def area(boxes: FloatArray) -> FloatArray:
-    """Areas ``float64[N]`` in square pixels; empty boxes have none."""
+    """Return areas ``float64[N]`` in square pixels; 0 for reversed boxes."""
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
@@ -19,9 +22,9 @@ def centres(boxes: FloatArray) -> FloatArray:
 
 
 def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
-    """The part of each box inside ``frame`` (one box ``[4]``, or one per box ``[N, 4]``).
+    """Clip boxes to ``frame``: one box ``[4]``, or one for each box ``[N, 4]``.
 
-    A box that lies outside comes back with no area.
+    A box outside the frame gets an area of 0.
     """
     frame = np.broadcast_to(frame, boxes.shape)
     upper_left = np.minimum(np.maximum(boxes[:, :2], frame[:, :2]), frame[:, 2:])
@@ -30,34 +33,33 @@ def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
 
 
 def fraction_inside(boxes: FloatArray, frame: FloatArray) -> FloatArray:
-    """Share of each box's area that lies in a frame, ``float64[N]`` in 0..1; 0 without an area."""
+    """Return the fraction ``float64[N]`` of each box's area inside ``frame``; 0 without an area."""
     return np.asarray(area(clip(boxes, frame)) / np.maximum(area(boxes), 1e-12))
 
 
 def intersection(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Shared areas of corresponding boxes, ``float64[N]``."""
+    """Return the areas ``float64[N]`` of the intersections of corresponding boxes."""
     upper_left = np.maximum(a[:, :2], b[:, :2])
     lower_right = np.minimum(a[:, 2:], b[:, 2:])
     return np.prod(np.maximum(lower_right - upper_left, 0), axis=1)
 
 
 def iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of corresponding boxes, ``float64[N]`` in 0..1."""
+    """Return the intersection over union of corresponding boxes, ``float64[N]`` in 0..1."""
     shared = intersection(a, b)
     union = area(a) + area(b) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def overlap_pairs(a: FloatArray, b: FloatArray) -> IntArray:
-    """All pairs of boxes that touch or overlap.
+    """Find all pairs of boxes that overlap or touch, with a Sort-Tile-Recursive tree.
 
     Args:
         a: ``float64[N, 4]``.
         b: ``float64[M, 4]``.
 
     Returns:
-        ``int64[P, 2]``: row numbers in ``a`` and in ``b``, in ascending order. Found with a
-        Sort-Tile-Recursive tree over ``b``, so it takes about N log M.
+        ``int64[P, 2]`` rows of ``a`` and of ``b``, in ascending order.
     """
     if len(a) == 0 or len(b) == 0:
         return np.empty((0, 2), dtype=np.int64)

@@ -31,7 +31,7 @@ class Window:
 
     @property
     def box(self) -> FloatArray:
-        """Its box x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
+        """Box x1, y1, x2, y2 in pixel edges, ``float64[4]``."""
         return np.array([self.x, self.y, self.x + self.width, self.y + self.height], np.float64)
 
 
@@ -55,13 +55,13 @@ class TileScheme:
     """Tiles of one size with at least ``overlap_px`` between neighbours, covering a raster.
 
     All tiles have the full size unless the raster is smaller: the last row and column are moved
-    inwards instead of cut, so every network sees the context it was trained with.
+    inwards instead of cut, so the network always sees the context it was trained with.
 
     Args:
         width: Columns of the raster.
         height: Rows of the raster.
         tile_px: Side of a tile.
-        overlap_px: Least overlap of neighbours.
+        overlap_px: Minimum overlap of neighbours.
 
     Raises:
         InputError: The tile is empty or not larger than the overlap.
@@ -74,10 +74,10 @@ class TileScheme:
 
     def __post_init__(self) -> None:
         if self.tile_px < 1:
-            raise InputError(f"--tile-size must be at least 1 px, found {self.tile_px}")
+            raise InputError(f"`tile_size` must be at least 1 px, found {self.tile_px}")
         if not 0 <= self.overlap_px < self.tile_px:
             raise InputError(
-                f"--overlap must be at least 0 and below the tile size of {self.tile_px} px, "
+                f"`overlap` must be at least 0 and below the tile size of {self.tile_px} px, "
                 f"found {self.overlap_px} px"
             )
 
@@ -98,19 +98,15 @@ class TileScheme:
         for row in range(len(self.rows)):
             yield from self.row(row)
 
-    def count_on(self, extent: FloatArray) -> int:
-        """How many tiles touch a rectangle, ``float64[4]`` in pixel edges; its border counts."""
-        counts = [
-            sum(start <= most and start + self.tile_px >= least for start in starts)
-            for starts, least, most in (
-                (self.columns, extent[0], extent[2]),
-                (self.rows, extent[1], extent[3]),
-            )
-        ]
-        return counts[0] * counts[1]
+    def count_touching(self, box: FloatArray) -> int:
+        """Count the tiles that overlap or touch a box ``float64[4]`` in pixel edges."""
+        x1, y1, x2, y2 = box
+        columns = sum(x <= x2 and x + self.tile_px >= x1 for x in self.columns)
+        rows = sum(y <= y2 and y + self.tile_px >= y1 for y in self.rows)
+        return columns * rows
 
     def row(self, row: int) -> Iterator[Tile]:
-        """The tiles of one row, from left to right."""
+        """Yield the tiles of one row, from left to right."""
         columns, y = self.columns, self.rows[row]
         width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
         for col, x in enumerate(columns):
@@ -118,7 +114,7 @@ class TileScheme:
 
 
 def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
-    """First pixels of tiles along one axis."""
+    """Return the first pixels of tiles along one axis."""
     if length <= tile:
         return (0,)
     stride = tile - overlap

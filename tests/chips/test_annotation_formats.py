@@ -11,10 +11,11 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.chips.annotation_formats import LABEL_FORMATS, LabelledChip
+from geodetect.chips.annotation_formats import ANNOTATION_FORMATS, LabelledChip
 from geodetect.chips.export import export_chips
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
+from geodetect.geo.tiles import Window
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, find_rasters, open_raster
@@ -45,33 +46,35 @@ def chips(draw: st.DrawFn) -> LabelledChip:
         boxes.append([sides[0][0], sides[1][0], sides[0][1], sides[1][1]])
     count = len(boxes)
     return LabelledChip(
-        *(f"chip_{draw(st.uuids())}.tif", "scene.tif", 0, 0),
+        image=f"chip_{draw(st.uuids())}.tif",
+        raster="scene.tif",
+        window=Window(0, 0, width, height),
         grid=Grid(parse_crs(CRS), Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height),
         bands=3,
         boxes=np.array(boxes, np.float64).reshape(-1, 4) / 1000,
-        labels=draw(st.lists(st.integers(0, 2), min_size=count, max_size=count).map(np.array)),
+        class_ids=draw(st.lists(st.integers(0, 2), min_size=count, max_size=count).map(np.array)),
         truncated=np.zeros(count, bool),
-        rows=np.arange(count),
+        label_ids=np.arange(count),
     )
 
 
-@pytest.mark.parametrize("name", LABEL_FORMATS)
+@pytest.mark.parametrize("name", ANNOTATION_FORMATS)
 @settings(max_examples=40)
 @given(written=st.lists(chips(), min_size=1, max_size=3))
 def test_boxes_and_classes_are_read_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, name: str, written: list[LabelledChip]
 ) -> None:
     folder = tmp_path_factory.mktemp(name)
-    LABEL_FORMATS[name].write(folder, written, CLASSES)
+    ANNOTATION_FORMATS[name].write(folder, written, CLASSES)
     rasters = [Raster(f"/elsewhere/{chip.image}", chip.grid, (1,), "uint8") for chip in written]
     for chip, read in zip(written, place_labels(read_labels(folder), rasters), strict=True):
         largest = max(chip.grid.width, chip.grid.height)
         tolerance = 2 * YOLO_STEP * largest if name == "yolo" else 1e-9
         np.testing.assert_allclose(read.boxes, chip.boxes, rtol=0, atol=tolerance)
-        assert list(read.class_names) == [CLASSES[label] for label in chip.labels]
+        assert list(read.class_names) == [CLASSES[label] for label in chip.class_ids]
 
 
-@pytest.mark.parametrize("name", LABEL_FORMATS)
+@pytest.mark.parametrize("name", ANNOTATION_FORMATS)
 def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
     tmp_path: Path, name: str
 ) -> None:
@@ -87,7 +90,7 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
         settings=ChipSettings(format=name, chip_px=64, empty=math.inf, image_format="tif"),
     )
     label_set = read_labels(labels)
-    images = find_rasters([folder / LABEL_FORMATS[name].images])
+    images = find_rasters([folder / ANNOTATION_FORMATS[name].images])
     placed = place_labels(read_labels(folder), [open_raster(image) for image in images])
     assert sum(len(one.boxes) for one in placed) >= len(corners)
     for one in placed:

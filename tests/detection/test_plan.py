@@ -66,7 +66,7 @@ def test_overlap_is_a_share_below_one_and_pixels_above(
     overlap: float, expected: int, save: Save
 ) -> None:
     if expected == 128:
-        with pytest.raises(InputError, match="--overlap"):
+        with pytest.raises(InputError, match="`overlap`"):
             plan(save(BLANK), overlap=overlap)
     else:
         assert plan(save(BLANK), overlap=overlap).scheme.overlap_px == expected
@@ -202,7 +202,7 @@ def test_an_overlap_that_the_models_own_tiles_allow_is_never_too_large(save: Sav
     for overlap in (800, 1000, 0.9):
         scheme = plan(path, network_card(), overlap=overlap).scheme
         assert scheme.overlap_px >= min(overlap, 1) * 700
-    with pytest.raises(InputError, match="--overlap"):
+    with pytest.raises(InputError, match="`overlap`"):
         plan(path, network_card(), overlap=1024)
 
 

@@ -67,5 +67,5 @@ def test_a_raster_of_one_pixel_is_one_tile() -> None:
 
 @pytest.mark.parametrize(("tile_px", "overlap_px"), [(0, 0), (-4, 0), (8, 8), (8, 9), (8, -1)])
 def test_tiles_that_cannot_be_are_refused(tile_px: int, overlap_px: int) -> None:
-    with pytest.raises(InputError, match=r"--tile-size|--overlap"):
+    with pytest.raises(InputError, match=r"`tile_size`|`overlap`"):
         TileScheme(100, 100, tile_px, overlap_px)
