@@ -27,6 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import scipy.sparse.csgraph  # noqa: F401  the merge imports it on first use: not measured
 from numpy.typing import NDArray
 
 from benchmarks.harness.options import new_parser
