@@ -23,17 +23,27 @@ def available_bytes(groups: Sequence[Path] | None = None) -> int:
     """Return the memory that this process may still take without swapping.
 
     The least of what the system has available, what the control groups of the process leave, and
-    what its address space limit leaves.
+    what the limit of its address space (``ulimit -v``) leaves.
 
     Args:
         groups: Folders of control groups; None: those of this process.
     """
-    limits = [
-        *map(_available_in_group, control_groups() if groups is None else groups),
-        _available_address_space(),
-    ]
-    system = int(psutil.virtual_memory().available)
-    return min([system, *(limit for limit in limits if limit is not None)])
+    limits = [int(psutil.virtual_memory().available)]
+    for group in control_groups() if groups is None else groups:
+        try:
+            limit, used = (int((group / f"memory.{k}").read_text()) for k in ("max", "current"))
+            statistics = (group / "memory.stat").read_text()
+        except (OSError, ValueError):  # no such file, or "max": no limit
+            continue
+        cached = re.search(r"^inactive_file (\d+)", statistics, re.MULTILINE)  # freed when needed
+        limits.append(max(0, limit - used + (int(cached[1]) if cached else 0)))
+    if sys.platform == "linux":
+        import resource  # Unix only
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            limits.append(max(0, limit - int(psutil.Process().memory_info().vms)))
+    return min(limits)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -45,26 +55,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
     """
     return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
-
-
-def _available_in_group(group: Path) -> int | None:
-    """Return the memory below a group's limit; cached files do not count, as they make room."""
-    try:
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        match = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
-    except (OSError, ValueError):  # no such file, or "max": no limit
-        return None
-    cached = 0 if match is None else int(match[1])
-    return max(0, limit - used + cached)
-
-
-def _available_address_space() -> int | None:
-    """Return the memory below the limit of ``ulimit -v``; None without one."""
-    if sys.platform != "linux":
-        return None
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return None
-    return max(0, limit - int(psutil.Process().memory_info().vms))

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from geodetect.errors import MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
+from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.inputs import exported_inputs
 from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, read_network, serialize
 from geodetect.types import BoolArray, UInt8Array
 
@@ -39,7 +39,7 @@ def quantize_network(
         card: The model's card.
         weights: Arrays by parameter name.
         samples: Calibration samples, like the imagery that the model will be used on.
-        read: Reads ``uint8[C, H, W]`` and ``bool[H, W]`` of a sample when it is needed.
+        read: Returns pixels ``uint8[C, H, W]`` and validity ``bool[H, W]`` of a sample.
 
     Returns:
         OpenVINO's intermediate representation, as ``int8.add_int8_network`` takes it.
@@ -49,14 +49,15 @@ def quantize_network(
         ModelFileError: The weights do not fit the card.
     """
     nncf = import_nncf()
-    inputs = nncf.Dataset(
-        samples, lambda sample: tuple(exported_inputs(card, *read(sample)).values())
-    )
+
+    def read_inputs(sample: T) -> tuple[Any, ...]:
+        return tuple(exported_inputs(card, *read(sample)).values())
+
     with _silence():
         network = read_network(import_openvino().Core(), card, weights)
         quantized = nncf.quantize(
             network,
-            inputs,
+            nncf.Dataset(samples, read_inputs),
             subset_size=len(samples),
             preset=nncf.QuantizationPreset.MIXED,
             # no validation: the first layers of other backbones have other names

@@ -1,4 +1,4 @@
-"""Quantization of a model to int8: calibrated on tiles of rasters, checked on other tiles."""
+"""Quantization of a model to int8: calibrated on tiles of rasters, compared on other tiles."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from geodetect.quantization.nncf import Image, import_nncf, library_versions, qu
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.types import PathLike
 
-MAX_CHECK_CONF = 0.05  # average precision needs detections far below the model's threshold
+MAX_SCORE_THRESHOLD = 0.05  # average precision needs detections far below the model's threshold
 IOUS = (0.5, 0.75)
-MIN_VALID_FRACTION = 0.5  # of a tile: areas without data are constant and say nothing of ranges
+MIN_VALID_FRACTION = 0.5  # of a tile: constant areas without data tell nothing about ranges
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,14 @@ def quantize(
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)
     parameters = drop_int8_network(arrays)
-    reading = PredictSettings(
-        overlap=0,
-        bands=settings.bands,
-        value_range=settings.value_range,
-        src_crs=settings.src_crs,
-        aoi=settings.aoi,
-    )
+    raster_settings = settings.model_dump(include={"bands", "value_range", "src_crs", "aoi"})
     with ExitStack() as stack:
-        plans = plan_rasters(rasters, card, reading)
+        plans = plan_rasters(rasters, card, PredictSettings(overlap=0, **raster_settings))
         for plan in plans:
             stack.enter_context(plan.raster)
         tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
-        calibration, check = tiles[::2], tiles[1::2] or tiles
-        completed, total = count(1), len(calibration) + len(check)
+        calibration, holdout = tiles[::2], tiles[1::2] or tiles
+        completed, total = count(1), len(calibration) + len(holdout)
 
         def advance() -> None:
             progress(next(completed), total)
@@ -110,7 +104,7 @@ def quantize(
 
         network = quantize_network(card, parameters, calibration, read=read)
         weights = add_int8_network(card, parameters, network)
-        objects, ap50, ap75 = compare_networks(card, weights, check, advance=advance)
+        objects, ap50, ap75 = compare_networks(card, weights, holdout, advance=advance)
     if ap50 < settings.least_ap:
         raise InputError(
             f"model {card.name}: int8-quantized, its average precision against the full network is "
@@ -119,7 +113,7 @@ def quantize(
         )
     record = Int8Record(
         calibration_tiles=len(calibration),
-        checked_tiles=len(check),
+        checked_tiles=len(holdout),
         objects=objects,
         ap50=ap50,
         ap75=ap75,
@@ -135,13 +129,13 @@ def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[
 
     Args:
         plans: Rasters, open.
-        count: Number of tiles; all there are, if they are fewer.
+        count: Number of tiles; all tiles if there are fewer.
         seed: Random seed.
 
     Raises:
-        InputError: There are none.
+        InputError: No tile is imagery for the most part.
     """
-    first = np.cumsum([0, *(len(plan.tiles) for plan in plans)])
+    first = np.cumsum([0, *(len(plan.tiles) for plan in plans)])  # number of each raster's first
     samples: list[SampledTile] = []
     for number in np.random.default_rng(seed).permutation(first[-1]):
         raster = int(np.searchsorted(first, number, side="right")) - 1
@@ -162,18 +156,14 @@ def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[
 
 
 def compare_networks(
-    card: ModelCard,
-    weights: Weights,
-    tiles: Sequence[SampledTile],
-    *,
-    advance: Callable[[], None],
+    card: ModelCard, weights: Weights, tiles: Sequence[SampledTile], *, advance: Callable[[], None]
 ) -> tuple[int, float, float]:
     """Match the detections of the int8-quantized network with the full-precision network's.
 
     Args:
         card: The model's card.
         weights: All arrays of its file.
-        tiles: The tiles.
+        tiles: Tiles to compare them on.
         advance: Called after every tile.
 
     Returns:
@@ -182,7 +172,7 @@ def compare_networks(
     Raises:
         InputError: The full-precision network detects nothing.
     """
-    conf = min(MAX_CHECK_CONF, card.conf / 2)
+    conf = min(MAX_SCORE_THRESHOLD, card.conf / 2)
     full, quantized = (
         RetinaNetDetector(
             open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu"),

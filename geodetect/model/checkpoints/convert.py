@@ -91,6 +91,10 @@ def convert(
     network = retinanet.architecture(norm_eps=norm_eps, anchor_sizes=settings.anchor_sizes)
     parameters = retinanet.convert_parameters(network, outputs)
     tile_px = settings.tile_size or defaults.tile_px
+    try:
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{source}: cannot be read ({error})") from error
     kind = f"{defaults.program} RetinaNet"
     if defaults is TORCHVISION:
         kind += f" v{retinanet.version}"
@@ -104,7 +108,9 @@ def convert(
         conf=defaults.conf,
         iou=defaults.iou,
         network=network,
-        training=_training_record(source, kind),
+        training=TrainingRecord(
+            initial_weights=f"{kind} from {source.name}", settings={"converted_sha256": digest}
+        ),
     )
     write_model_file(target, card, {key: value.numpy() for key, value in parameters.items()})
     return card
@@ -176,13 +182,3 @@ def _default_norm_eps(retinanet: TorchvisionRetinaNet, config: Mapping[str, Any]
     is_coco = retinanet.outputs == COCO_OUTPUTS and retinanet.has_frozen_norms
     has_coco_eps = retinanet.version == 1 and (started_from_coco or is_coco)
     return COCO_NORM_EPS if has_coco_eps else NORM_EPS
-
-
-def _training_record(source: Path, kind: str) -> TrainingRecord:
-    try:
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelFileError(f"{source}: cannot be read ({error})") from error
-    return TrainingRecord(
-        initial_weights=f"{kind} from {source.name}", settings={"converted_sha256": digest}
-    )

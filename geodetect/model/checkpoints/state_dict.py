@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,17 +30,9 @@ SUFFIXES = (*PICKLES, SAFETENSORS)
 STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
 DICTIONARIES = ("collections.defaultdict", "AttributeDict")  # the latter is Lightning's
 
-READ_ERRORS = (  # raised by PyTorch at damaged files
-    UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    struct.error,
-)
+# raised by PyTorch at damaged files
+READ_ERRORS = (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
+               TypeError, AssertionError, struct.error)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,8 +102,12 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _read_pickle(path: Path) -> object:
+    names: list[str] = []  # of classes and functions that PyTorch does not know
     try:
-        with safe_globals(_placeholders(path)):
+        with suppress(ValueError):  # written before PyTorch 1.6, without a list of the names
+            names = get_unsafe_globals_in_checkpoint(path)
+        placeholders = [_Dict if name.endswith(DICTIONARIES) else _Placeholder for name in names]
+        with safe_globals(list(zip(placeholders, names, strict=True))):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error})") from error
@@ -123,15 +120,6 @@ def _read_pickle(path: Path) -> object:
             f"tensors and built-in types ({lines[0][:150] if lines else type(error).__name__}); "
             f"fetch it again, or save the network's state_dict() with torch.save and convert that"
         ) from error
-
-
-def _placeholders(path: Path) -> list[Any]:
-    """Return a placeholder for every class or function of a file that PyTorch does not know."""
-    try:
-        names = get_unsafe_globals_in_checkpoint(path)
-    except ValueError:  # written before PyTorch 1.6, without a list of the names it uses
-        return []
-    return [(_Dict if name.endswith(DICTIONARIES) else _Placeholder, name) for name in names]
 
 
 class _Placeholder:

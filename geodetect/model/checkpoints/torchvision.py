@@ -114,10 +114,21 @@ class TorchvisionRetinaNet:
         Raises:
             ModelFileError: The backbone is unknown.
         """
+        names = "\n".join(self.tensors)
+        blocks = tuple(
+            len(set(re.findall(rf"^backbone\.body\.layer{i}\.(\d+)\.", names, re.MULTILINE)))
+            for i in range(1, 5)
+        )
+        convs = 3 if "backbone.body.layer1.0.conv3.weight" in self.tensors else 2
+        if (blocks, convs) not in BACKBONES:
+            raise ModelFileError(
+                f"{self.source}: its backbone has stages of {', '.join(map(str, blocks))} blocks "
+                f"of {convs} convolutions; expected one of {', '.join(BACKBONES.values())}"
+            )
         preset = network_config("torchvision" if self.version == 1 else "torchvision-v2")
         channels, inputs = self.tensors[P6].shape[:2]
         changes = {
-            "backbone": self._backbone(),
+            "backbone": BACKBONES[blocks, convs],
             "fpn_channels": channels,
             "coarser_from": "pyramid" if inputs == channels else "trunk",
             "norm_eps": norm_eps,
@@ -172,20 +183,6 @@ class TorchvisionRetinaNet:
         if not all(value.isfinite().all() for value in state.values()):
             raise ModelFileError(f"{self.source}: some of its weights are not finite numbers")
         return state
-
-    def _backbone(self) -> str:
-        names = "\n".join(self.tensors)
-        blocks = tuple(
-            len(set(re.findall(rf"^backbone\.body\.layer{i}\.(\d+)\.", names, re.MULTILINE)))
-            for i in range(1, 5)
-        )
-        convs = 3 if "backbone.body.layer1.0.conv3.weight" in self.tensors else 2
-        if (blocks, convs) not in BACKBONES:
-            raise ModelFileError(
-                f"{self.source}: its backbone has stages of {', '.join(map(str, blocks))} blocks "
-                f"of {convs} convolutions; expected one of {', '.join(BACKBONES.values())}"
-            )
-        return BACKBONES[blocks, convs]
 
 
 def _rename(key: str, version: int) -> str:

@@ -9,7 +9,7 @@ The fraction of objects and positions that reach the IoU is the *best-possible r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from geodetect.model.card import NetworkConfig
 from geodetect.types import FloatArray
 
-Sizes = tuple[tuple[float, ...], ...]
+SizeKey = tuple[int, int]  # stride of the level, number of the size in it
 
 POSITIVE_IOU = 0.5
 SIZE_BINS_PX = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, np.inf)
@@ -41,13 +41,18 @@ class AnchorShapes:
     """
 
     strides: tuple[int, ...]
-    sizes_px: Sizes
+    sizes_px: tuple[tuple[float, ...], ...]
     ratios: tuple[float, ...]
 
     @classmethod
     def from_config(cls, network: NetworkConfig) -> AnchorShapes:
         """Return the anchor shapes of an architecture."""
         return cls(network.strides, network.anchor_sizes_px, network.anchor_ratios)
+
+    def sizes_by_level(self) -> dict[SizeKey, float]:
+        """Return the sizes by the stride of their level and their number in it."""
+        levels = zip(self.strides, self.sizes_px, strict=True)
+        return {(stride, i): size for stride, level in levels for i, size in enumerate(level)}
 
 
 @dataclass(frozen=True)
@@ -104,13 +109,8 @@ def best_ious(sizes_px: FloatArray, anchors: AnchorShapes) -> FloatArray:
         ``float64[N, POSITIONS]`` in 0..1.
     """
     positions = cell_positions(max(anchors.strides))
-    best = np.zeros((len(sizes_px), len(positions)))
-    for stride, sizes in zip(anchors.strides, anchors.sizes_px, strict=True):
-        offsets = _centre_offsets(positions, stride)
-        for size in sizes:
-            ious = _ious_of_size(sizes_px, offsets, size, ratios=anchors.ratios)
-            np.maximum(best, ious, out=best)
-    return best
+    ious = _ious_by_size(sizes_px, positions, anchors.sizes_by_level(), anchors.ratios)
+    return np.maximum.reduce(list(ious.values()))
 
 
 def fit_anchors(
@@ -118,11 +118,12 @@ def fit_anchors(
 ) -> AnchorShapes:
     """Fit anchor shapes to objects, without changing their number.
 
-    Sizes of each level, and one elongation for all, are moved in ever smaller steps as long as
-    mean best IoU plus half the best-possible recall grows. The bins of ``SIZE_BINS_PX`` are
-    weighted by the square root of their objects, so that rare small objects count. A size stays
-    within 1 to 6 strides of its level, the field of view of its cells. Objects are taken in both
-    orientations, because training turns chips; the ratios stay reciprocal. Nothing is random.
+    Coordinate ascent: sizes of each level, and one elongation for all, are moved in ever smaller
+    steps as long as mean best IoU plus half the best-possible recall grows. The bins of
+    ``SIZE_BINS_PX`` are weighted by the square root of their objects, so that rare small objects
+    count. A size stays within 1 to 6 strides of its level, the field of view of its cells. Objects
+    are taken in both orientations, because training turns chips; the ratios stay reciprocal.
+    Nothing is random.
 
     Args:
         sizes_px: ``float64[N, 2]`` widths and heights of boxes in training pixels.
@@ -138,78 +139,42 @@ def fit_anchors(
     low, high = np.log(zoom_range)
     fractions = np.arange(len(objects)) * 0.6180339887 % 1  # golden ratio: even for any count
     objects = objects * np.exp(low + (high - low) * fractions)[:, None]
-    search = _CoordinateAscent(np.concatenate([objects, objects[:, ::-1]]), start)
+    objects = np.concatenate([objects, objects[:, ::-1]])
+    weights, positions = object_weights(objects), cell_positions(max(start.strides))
+    sizes, ratios = start.sizes_by_level(), start.ratios
+    ious = _ious_by_size(objects, positions, sizes, ratios)
+    score = _rate(ious, weights)
     for step in STEPS:
-        while search.improve(step):
-            pass
-    return search.anchors
+        is_improving = True
+        while is_improving:
+            is_improving = False
+            for key, factor in itertools.product([*sizes, None], (step, 1 / step)):
+                new_sizes, new_ratios = sizes, ratios
+                if key is None:  # the elongation of all anchors
+                    longest = min(max(max(ratios) * factor, RATIO_RANGE[0]), RATIO_RANGE[1])
+                    new_ratios = tuple(map(float, np.geomspace(1 / longest, longest, len(ratios))))
+                    new_ious = _ious_by_size(objects, positions, sizes, new_ratios)
+                else:
+                    smallest, largest = (multiple * key[0] for multiple in SIZE_OVER_STRIDE)
+                    size = min(max(sizes[key] * factor, smallest), largest)
+                    new_sizes = sizes | {key: size}
+                    new_ious = ious | _ious_by_size(objects, positions, {key: size}, ratios)
+                new_score = _rate(new_ious, weights)
+                if new_score > score + MIN_GAIN:
+                    sizes, ratios, ious, score = new_sizes, new_ratios, new_ious, new_score
+                    is_improving = True
+    fitted_px = tuple(
+        tuple(sorted(round(size, 2) for key, size in sizes.items() if key[0] == stride))
+        for stride in start.strides
+    )
+    return AnchorShapes(start.strides, fitted_px, tuple(round(ratio, 4) for ratio in ratios))
 
 
-class _CoordinateAscent:
-    """Coordinate ascent over the sizes of each level and the elongation.
-
-    The best IoUs of each size are stored, so that a trial computes those of one size only.
-    """
-
-    def __init__(self, sizes_px: FloatArray, start: AnchorShapes) -> None:
-        self._objects = sizes_px
-        self._strides = start.strides
-        self._sizes = [list(sizes) for sizes in start.sizes_px]
-        self._ratios = start.ratios
-        positions = cell_positions(max(start.strides))
-        self._offsets = [_centre_offsets(positions, stride) for stride in start.strides]
-        self._weights = object_weights(sizes_px)
-        self._ious = self._ious_by_size()
-        self._score = self._rate(self._ious.values())
-
-    @property
-    def anchors(self) -> AnchorShapes:
-        sizes = tuple(tuple(round(size, 2) for size in sorted(level)) for level in self._sizes)
-        return AnchorShapes(self._strides, sizes, tuple(round(ratio, 4) for ratio in self._ratios))
-
-    def improve(self, step: float) -> bool:
-        """Try each parameter a step up and down; return True if any was changed."""
-        factors = (step, 1 / step)
-        changed = [self._try_size(key, factor) for key in list(self._ious) for factor in factors]
-        changed += [self._try_elongation(factor) for factor in factors]
-        return any(changed)
-
-    def _try_size(self, key: tuple[int, int], factor: float) -> bool:
-        level, number = key
-        low, high = (multiple * self._strides[level] for multiple in SIZE_OVER_STRIDE)
-        size = min(max(self._sizes[level][number] * factor, low), high)
-        trial = _ious_of_size(self._objects, self._offsets[level], size, ratios=self._ratios)
-        score = self._rate([trial, *(ious for other, ious in self._ious.items() if other != key)])
-        if score <= self._score + MIN_GAIN:
-            return False
-        self._sizes[level][number], self._ious[key], self._score = size, trial, score
-        return True
-
-    def _try_elongation(self, factor: float) -> bool:
-        ratios = self._ratios
-        widest = min(max(max(ratios) * factor, RATIO_RANGE[0]), RATIO_RANGE[1])
-        self._ratios = tuple(map(float, np.geomspace(1 / widest, widest, len(ratios))))
-        trial = self._ious_by_size()
-        score = self._rate(trial.values())
-        if score <= self._score + MIN_GAIN:
-            self._ratios = ratios
-            return False
-        self._ious, self._score = trial, score
-        return True
-
-    def _rate(self, ious: Iterable[FloatArray]) -> float:
-        best = np.maximum.reduce(list(ious))
-        value = best.mean(axis=1) + RECALL_WEIGHT * (best >= POSITIVE_IOU).mean(axis=1)
-        return float(value @ self._weights)
-
-    def _ious_by_size(self) -> dict[tuple[int, int], FloatArray]:
-        return {
-            (level, number): _ious_of_size(
-                self._objects, self._offsets[level], size, ratios=self._ratios
-            )
-            for level, sizes in enumerate(self._sizes)
-            for number, size in enumerate(sizes)
-        }
+def _rate(ious: Mapping[SizeKey, FloatArray], weights: FloatArray) -> float:
+    """Return the weighted mean of the best IoU plus half the best-possible recall."""
+    best = np.maximum.reduce(list(ious.values()))
+    value = best.mean(axis=1) + RECALL_WEIGHT * (best >= POSITIVE_IOU).mean(axis=1)
+    return float(value @ weights)
 
 
 def object_weights(sizes_px: FloatArray) -> FloatArray:
@@ -228,24 +193,26 @@ def cell_positions(side_px: int) -> FloatArray:
     return np.asarray((0.5 + steps) % 1 * side_px)
 
 
-def _centre_offsets(positions: FloatArray, stride: int) -> FloatArray:
-    """Return distances in x and y to the centre of the cell around a point, ``float64[P, 2]``."""
-    return np.asarray(np.abs(positions % stride - stride / 2))
-
-
-def _ious_of_size(
-    sizes_px: FloatArray, offsets: FloatArray, size: float, *, ratios: Sequence[float]
-) -> FloatArray:
-    """Return the highest IoU over anchors of one size and all ratios, ``float64[N, P]``."""
-    best = np.zeros((len(sizes_px), len(offsets)))
-    for ratio in ratios:
-        anchor = np.array([size / np.sqrt(ratio), size * np.sqrt(ratio)])
-        reach = (sizes_px + anchor)[:, None] / 2 - offsets[None]
-        smaller = np.minimum(sizes_px, anchor)[:, None]
-        intersection = np.clip(reach, 0, smaller).prod(axis=2)
-        union = (sizes_px.prod(axis=1) + anchor.prod())[:, None] - intersection
-        np.maximum(best, intersection / union, out=best)
-    return best
+def _ious_by_size(
+    sizes_px: FloatArray,
+    positions: FloatArray,
+    anchor_sizes: Mapping[SizeKey, float],
+    ratios: Sequence[float],
+) -> dict[SizeKey, FloatArray]:
+    """Return the highest IoU over anchors of one size and all ratios, ``float64[N, P]`` each."""
+    ious = {}
+    for key, size in anchor_sizes.items():
+        stride = key[0]
+        centre_offsets = np.abs(positions % stride - stride / 2)[None]  # from the cell's centre
+        ious[key] = np.zeros((len(sizes_px), len(positions)))
+        for ratio in ratios:
+            anchor = np.array([size / np.sqrt(ratio), size * np.sqrt(ratio)])
+            reach = (sizes_px + anchor)[:, None] / 2 - centre_offsets
+            smaller = np.minimum(sizes_px, anchor)[:, None]
+            intersection = np.clip(reach, 0, smaller).prod(axis=2)
+            union = (sizes_px.prod(axis=1) + anchor.prod())[:, None] - intersection
+            np.maximum(ious[key], intersection / union, out=ious[key])
+    return ious
 
 
 def _subsample(sizes_px: FloatArray) -> FloatArray:

@@ -13,11 +13,11 @@ from geodetect.model.card import NetworkConfig
 from geodetect.model.network.resnet import (
     BASIC,
     BOTTLENECK,
+    EXPANSION,
     FrozenBatchNorm,
+    ResidualBlock,
     convolution,
     convolve,
-    output_channels,
-    residual_stage,
 )
 from geodetect.model.network.timm_backbone import PREFIX, TimmBackbone, check_timm_backbone
 
@@ -87,12 +87,16 @@ class ResNetBackbone(nn.Module):
         self._layers = [f"layer{number}" for number in range(1, stages + 1)]
         channels = [STEM_CHANNELS]
         for i, layer in enumerate(self._layers):
-            width, stride = STEM_CHANNELS * 2**i, 1 if i == 0 else 2
-            blocks = residual_stage(
-                channels[-1], width, depth=depths[i], kernels=kernels, stride=stride, norm=norm
-            )
-            self.add_module(layer, blocks)
-            channels.append(output_channels(width, kernels))
+            inputs, width, stage = channels[-1], STEM_CHANNELS * 2**i, nn.Sequential()
+            for number in range(depths[i]):
+                stride = 2 if i > 0 and number == 0 else 1
+                width = STEM_CHANNELS * 2**i
+                stage.append(
+                    ResidualBlock(inputs, width, kernels=kernels, stride=stride, norm=norm)
+                )
+                inputs = width * EXPANSION[kernels]
+            self.add_module(layer, stage)
+            channels.append(inputs)
         self.channels = tuple(channels[2:])
         self.strides = STAGE_STRIDES[1:stages]
 

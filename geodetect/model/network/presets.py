@@ -23,13 +23,6 @@ def whole_px_sizes(smallest_px: float) -> tuple[float, ...]:
     return tuple(float(int(size)) for size in _octave_sizes(smallest_px))
 
 
-# three stages of the backbone, short heads with group norm, anchors of 2.5 to 4 strides
-_GEODETECT = NetworkConfig(
-    strides=(8, 16, 32, 64),
-    anchor_sizes_px=tuple(
-        tuple(round(size, 2) for size in _octave_sizes(2.5 * stride)) for stride in (8, 16, 32, 64)
-    ),
-)
 # Lin et al. 2017, sections 4 and 5.1: P3 to P7, P6 from C5
 _PAPER = NetworkConfig(
     backbone="resnet50",
@@ -50,15 +43,22 @@ _TORCHVISION = _PAPER.model_copy(
         "multiple_px": 32,
     }
 )
-# torchvision.models.detection.retinanet_resnet50_fpn_v2: P6 from C5, group norm
-_TORCHVISION_V2 = _TORCHVISION.model_copy(update={"coarser_from": "trunk", "head_norm_groups": 32})
-
 NETWORKS: Mapping[str, NetworkConfig] = MappingProxyType(
     {
-        "geodetect": _GEODETECT,
+        # three stages of the backbone, short heads with group norm, anchors of 2.5 to 4 strides
+        "geodetect": NetworkConfig(
+            strides=(8, 16, 32, 64),
+            anchor_sizes_px=tuple(
+                tuple(round(size, 2) for size in _octave_sizes(smallest_px))
+                for smallest_px in (20, 40, 80, 160)
+            ),
+        ),
         "paper": _PAPER,
         "torchvision": _TORCHVISION,
-        "torchvision-v2": _TORCHVISION_V2,
+        # torchvision.models.detection.retinanet_resnet50_fpn_v2: P6 from C5, group norm
+        "torchvision-v2": _TORCHVISION.model_copy(
+            update={"coarser_from": "trunk", "head_norm_groups": 32}
+        ),
     }
 )
 

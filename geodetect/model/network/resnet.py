@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 BASIC = (3, 3)  # kernel sizes of a block's convolutions
 BOTTLENECK = (1, 3, 1)
-EXPANSION = 4  # of the channels, in the last convolution of a bottleneck
+EXPANSION = {BASIC: 1, BOTTLENECK: 4}  # of the channels, in the last convolution of a block
 
 Norm = Callable[[int], nn.Module]
 
@@ -86,7 +86,7 @@ class ResidualBlock(nn.Module):
         self, inputs: int, width: int, *, kernels: tuple[int, ...], stride: int, norm: Norm
     ) -> None:
         super().__init__()
-        outputs = output_channels(width, kernels)
+        outputs = width * EXPANSION[kernels]
         channels = (inputs, *[width] * (len(kernels) - 1), outputs)
         self._names = [(f"conv{i}", f"bn{i}") for i in range(1, len(kernels) + 1)]
         for i, (conv, bn) in enumerate(self._names):
@@ -100,30 +100,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``float[B, outputs, H / stride, W / stride]`` of ``float[B, inputs, H, W]``."""
-        shortcut = (
-            x if self.downsample is None else convolve(self.downsample[0], self.downsample[1], x)
-        )
+        shortcut = x
+        if self.downsample is not None:
+            shortcut = convolve(self.downsample[0], self.downsample[1], x)
         for conv, bn in self._names[:-1]:
             x = self.relu(convolve(getattr(self, conv), getattr(self, bn), x))
         conv, bn = self._names[-1]
         x = convolve(getattr(self, conv), getattr(self, bn), x)
         return torch.as_tensor(self.relu(x + shortcut))
-
-
-def residual_stage(
-    inputs: int, width: int, *, depth: int, kernels: tuple[int, ...], stride: int, norm: Norm
-) -> nn.Sequential:
-    """Return a stage of ``depth`` blocks, see ``ResidualBlock``; the first one has the stride."""
-    outputs = output_channels(width, kernels)
-    shapes = [(inputs, stride), *[(outputs, 1)] * (depth - 1)]
-    return nn.Sequential(
-        *(ResidualBlock(n, width, kernels=kernels, stride=step, norm=norm) for n, step in shapes)
-    )
-
-
-def output_channels(width: int, kernels: tuple[int, ...]) -> int:
-    """Return the number of output channels of a block."""
-    return width * (EXPANSION if kernels == BOTTLENECK else 1)
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Conv2d:

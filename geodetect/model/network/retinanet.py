@@ -155,11 +155,11 @@ class RetinaNet(nn.Module):
             ``anchors_of_image``.
         """
         levels = self.pyramid(self.backbone(images))
-        logits = [_split_anchors(self.classification(level), self.classes) for level in levels]
-        deltas = [_split_anchors(self.regression(level), 4) for level in levels]
-        return torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
 
+        def run(
+            head: Head, values: int
+        ) -> Tensor:  # [B, A * values, H, W] to [B, H * W * A, values]
+            maps = [head(level).permute(0, 2, 3, 1) for level in levels]
+            return torch.cat([x.reshape(x.shape[0], -1, values) for x in maps], dim=1)
 
-def _split_anchors(output: Tensor, values: int) -> Tensor:
-    """Reshape ``[B, A * values, H, W]`` to ``[B, H * W * A, values]``."""
-    return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, values)
+        return run(self.classification, self.classes), run(self.regression, 4)

@@ -24,7 +24,7 @@ _CARD_DEFAULTS = {name: ModelCard.model_fields[name].default for name in ("mean"
 
 
 class TimmBackbone(nn.Module):
-    """The stages of a network of timm up to the coarsest stride, with one feature per stride.
+    """First stages of a network of timm, with one feature per stride.
 
     Batch norms are frozen as in ``ResNetBackbone``; other norms do not depend on the batch and are
     trained. If the network was pretrained on images with another normalisation than the cards'
@@ -58,8 +58,14 @@ class TimmBackbone(nn.Module):
         with torch.device("cpu"):  # not "meta": some buffers are in no file of weights
             stages = _stage_indices(name, self.strides)
             body = _create(name, pretrained=pretrained, out_indices=stages, **overlay)
-            self.adapt = _adaptation(body.pretrained_cfg)
             self.body = import_timm().layers.freeze_batch_norm_2d(body)
+            (mean, std), (timm_mean, timm_std) = (
+                (torch.tensor(values["mean"]), torch.tensor(values["std"]))
+                for values in (_CARD_DEFAULTS, _CARD_DEFAULTS | dict(body.pretrained_cfg))
+            )
+            self.adapt: nn.Module = nn.Identity()
+            if not (torch.equal(mean, timm_mean) and torch.equal(std, timm_std)):
+                self.adapt = Rescaling(std / timm_std, (mean - timm_mean) / timm_std)
         self.channels = tuple(body.feature_info.channels())
         self._channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
 
@@ -224,17 +230,6 @@ def _stage_indices(name: str, strides: Sequence[int]) -> tuple[int, ...]:
             f"such as {EXAMPLES}"
         )
     return tuple(index[stride] for stride in strides)
-
-
-def _adaptation(config: Mapping[str, Any]) -> nn.Module:
-    """Return the conversion from the cards' default normalisation to a pretrained network's."""
-    (mean, std), (timm_mean, timm_std) = (
-        [torch.tensor(values[name]) for name in ("mean", "std")]
-        for values in (_CARD_DEFAULTS, _CARD_DEFAULTS | dict(config))
-    )
-    if torch.equal(mean, timm_mean) and torch.equal(std, timm_std):
-        return nn.Identity()
-    return Rescaling(std / timm_std, (mean - timm_mean) / timm_std)
 
 
 def _fixed_size_error(name: str, reason: str) -> InputError:

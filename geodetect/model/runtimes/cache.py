@@ -33,7 +33,6 @@ ARCHITECTURE = (  # all modules that determine the graph of a converted network
     "network/timm_backbone.py",
     "network/input_size.py",
     "network/loading.py",
-    "runtimes/inputs.py",
     "runtimes/export.py",
     "runtimes/onnx.py",
     "runtimes/openvino.py",
@@ -57,11 +56,23 @@ def cached(kind: str, key: str, make: Callable[[], Entry]) -> Entry:
         make: Makes the entry.
     """
     file = cache_folder() / kind / f"{key}.safetensors"
-    entry = _read(file)
-    if entry is None:
-        entry = make()
-        with suppress(OutputError, OSError):
-            _write(file, entry)
+    with suppress(OSError, SafetensorError, ValueError):  # missing or damaged
+        with safe_open(file, framework="numpy") as opened:
+            entry: Entry = {k: opened.get_tensor(k).tobytes() for k in opened.keys()}  # noqa: SIM118
+            checksum = (opened.metadata() or {}).get("sha256")
+        with suppress(OSError):  # a cache on a read-only disk keeps its times
+            os.utime(file)
+        if checksum == _checksum(entry):
+            return entry
+    entry = make()
+    with suppress(OutputError, OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.frombuffer(data, np.uint8) for name, data in entry.items()}
+        with write_atomically(file, overwrite=True) as path:
+            path.write_bytes(save(arrays, metadata={"sha256": _checksum(entry)}))
+        entries = sorted(file.parent.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        for old in entries[:-MAX_ENTRIES]:
+            old.unlink(missing_ok=True)
     return entry
 
 
@@ -76,7 +87,7 @@ def network_key(card: ModelCard, weights: Weights, *versions: str) -> str:
     folder = Path(__file__).parents[1]
     code = [(folder / module).read_bytes() for module in ARCHITECTURE]
     if card.network is not None and card.network.backbone.startswith("timm:"):
-        with suppress(PackageNotFoundError):  # the conversion says so
+        with suppress(PackageNotFoundError):  # the conversion raises the error
             versions = (*versions, version("timm"))
     return digest(__version__, *versions, card.model_dump_json(), *code, *array_parts(weights))
 
@@ -95,29 +106,6 @@ def digest(*parts: str | bytes | memoryview) -> str:
         data = part.encode() if isinstance(part, str) else part
         total.update(hashlib.sha256(data).digest())
     return total.hexdigest()
-
-
-def _read(file: Path) -> Entry | None:
-    """Return the entry of a file; None if it is missing or damaged."""
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            entry = {name: opened.get_tensor(name).tobytes() for name in opened.keys()}  # noqa: SIM118
-            checksum = (opened.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError, ValueError):
-        return None
-    with suppress(OSError):  # a cache on a read-only disk keeps its times
-        os.utime(file)
-    return entry if _checksum(entry) == checksum else None
-
-
-def _write(file: Path, entry: Entry) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {name: np.frombuffer(data, np.uint8) for name, data in entry.items()}
-    with write_atomically(file, overwrite=True) as path:
-        path.write_bytes(save(arrays, metadata={"sha256": _checksum(entry)}))
-    entries = sorted(file.parent.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
-    for old in entries[:-MAX_ENTRIES]:
-        old.unlink(missing_ok=True)
 
 
 def _checksum(entry: Entry) -> str:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
+from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.inputs import exported_inputs
 
 EXAMPLE_PX = 64  # side of the image that is run while the graph is traced; small, so fast
 OPSET = 17  # of ONNX: the first one with everything that is used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,9 @@ from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
-from geodetect.model.network.input_size import padded_size
+from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
-from geodetect.model.runtimes.inputs import exported_inputs
 from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.types import BoolArray, UInt8Array
 
@@ -43,12 +43,19 @@ class OnnxRuntime:
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
-        library = _import_onnxruntime()
+        library = _import_library("onnxruntime")
+        library.disable_telemetry_events()
         self.precision = pick_precision(precision, ["fp32"], runtime="onnx")
         self._version = str(library.__version__)
         parameters = drop_int8_network(weights)
-        key = network_key(card, parameters)
-        entry = cached("onnx", key, lambda: _convert(card, parameters))
+
+        def convert() -> Entry:
+            _import_library("onnx")  # PyTorch imports it at the end of an export
+            from geodetect.model.runtimes.export import to_onnx  # imports PyTorch
+
+            return {"model": to_onnx(card, parameters)}
+
+        entry = cached("onnx", network_key(card, parameters), convert)
         options = library.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         # idle threads that spin would take cores from the threads that read rasters
@@ -98,27 +105,11 @@ def _memory_errors() -> Iterator[None]:
         raise
 
 
-def _convert(card: ModelCard, parameters: Weights) -> Entry:
+def _import_library(name: str) -> Any:
     try:
-        import onnx  # noqa: F401, PyTorch imports it at the end of an export
+        return import_module(name)
     except ImportError as error:
-        raise _missing(error) from error
-    from geodetect.model.runtimes.export import to_onnx  # imports PyTorch
-
-    return {"model": to_onnx(card, parameters)}
-
-
-def _import_onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _missing(error) from error
-    onnxruntime.disable_telemetry_events()
-    return onnxruntime
-
-
-def _missing(error: ImportError) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"`runtime` onnx is not installed ({error}); install it with: "
-        f"pip install 'geodetect[onnx]', or choose another `runtime`"
-    )
+        raise MissingDependencyError(
+            f"`runtime` onnx is not installed ({error}); install it with: "
+            f"pip install 'geodetect[onnx]', or choose another `runtime`"
+        ) from error

@@ -18,10 +18,9 @@ from geodetect.errors import MissingDependencyError, ModelFileError, OutputError
 from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
-from geodetect.model.network.input_size import padded_size
+from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
-from geodetect.model.runtimes.inputs import exported_inputs
 from geodetect.model.runtimes.int8 import drop_int8_network, int8_network
 from geodetect.types import BoolArray, UInt8Array
 
@@ -67,17 +66,24 @@ class OpenVinoRuntime:
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
         is_int8 = self.precision == "int8"
         self._float_precision = available[0] if is_int8 else self.precision
-        read = read_int8_network if is_int8 else read_network
-        self._compiled = core.compile_model(
-            read(core, card, weights), DEVICE, _compile_options(self._float_precision)
-        )
+        cores = usable_cores()
+        options = {
+            "INFERENCE_PRECISION_HINT": HINTS[self._float_precision],
+            "NUM_STREAMS": min(cores, MAX_STREAMS),
+            # pinned threads of two runs on one machine compete for the same cores
+            "ENABLE_CPU_PINNING": False,
+        }
+        if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
+            options["INFERENCE_NUM_THREADS"] = cores
+        network = (read_int8_network if is_int8 else read_network)(core, card, weights)
+        self._compiled = core.compile_model(network, DEVICE, options)
         self.streams = int(self._compiled.get_property("NUM_STREAMS"))
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._requests.put(self._compiled.create_infer_request())
-        # The first call sets up OpenVINO's use of numpy. If two threads made it at once, one would
-        # hold the interpreter lock and wait for the set-up, the other the reverse: so run a tiny
-        # image before there are threads.
+        # The first call sets up OpenVINO's use of numpy. Two threads that do so at once deadlock,
+        # one holding the interpreter lock, the other that of the set-up: so a tiny image is run
+        # before there are threads.
         side = card.network.strides[-1] if card.network else 1
         self._run(np.zeros((len(card.mean), side, side), np.uint8), np.ones((side, side), np.bool_))
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
@@ -114,19 +120,6 @@ class OpenVinoRuntime:
             return outputs[0][0], outputs[1][0]
         finally:
             self._requests.put(request)
-
-
-def _compile_options(precision: str) -> dict[str, Any]:
-    cores = usable_cores()
-    options = {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "NUM_STREAMS": min(cores, MAX_STREAMS),
-        # pinned threads of two runs on one machine compete for the same cores
-        "ENABLE_CPU_PINNING": False,
-    }
-    if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
-        options["INFERENCE_NUM_THREADS"] = cores
-    return options
 
 
 def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
@@ -168,7 +161,7 @@ def _convert(card: ModelCard, parameters: Weights) -> Entry:
     ov = import_openvino()
     network, inputs = exported_network(card, parameters)
     example = tuple(inputs.values())
-    shapes = [  # images have any height and width, their sizes do not
+    shapes = [  # any height and width of images; the other inputs are vectors of two numbers
         ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1]) for x in example
     ]
     with tracing(), no_telemetry():

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network import anchors as numpy_anchors
-from geodetect.model.network.anchors import MAX_LOG_SCALE, anchors_of_image, centred_anchors
+from geodetect.model.network.anchors import MAX_LOG_SCALE, anchors_of_image
 from geodetect.model.network.anchors_torch import decode, encode
 
 CONFIG = NetworkConfig(
     strides=(8, 16, 32), anchor_sizes_px=((20, 25), (40, 50), (80, 100)), anchor_ratios=(0.5, 1, 2)
 )
+ONE_LEVEL = NetworkConfig(strides=(8,), anchor_sizes_px=((20.0, 30.0),), anchor_ratios=(0.5, 2.0))
 Box = tuple[float, float, float, float]
 boxes = st.tuples(
     st.floats(-500, 1500), st.floats(-500, 1500), st.floats(2, 400), st.floats(2, 400)
@@ -54,8 +55,7 @@ def test_a_wild_offset_gives_a_finite_box() -> None:
 
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
-    level = centred_anchors((20.0, 30.0), (0.5, 2.0), stride=8, shape=(rows, columns))
-    anchors = torch.from_numpy(level)
+    anchors = torch.from_numpy(anchors_of_image(ONE_LEVEL, rows * 8, columns * 8))
     centres = ((anchors[:, :2] + anchors[:, 2:]) / 2).reshape(rows, columns, 4, 2)
     for row in range(rows):
         for column in range(columns):
@@ -64,8 +64,7 @@ def test_anchors_are_centred_on_their_cells(rows: int, columns: int) -> None:
 
 
 def test_anchors_have_their_area_and_ratio_sizes_before_ratios() -> None:
-    level = centred_anchors((20.0, 30.0), (0.5, 2.0), stride=8, shape=(1, 1))
-    anchors = torch.from_numpy(level)
+    anchors = torch.from_numpy(anchors_of_image(ONE_LEVEL, 8, 8))
     width, height = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
     torch.testing.assert_close((width * height).sqrt(), torch.tensor([20.0, 20, 30, 30]))
     torch.testing.assert_close(height / width, torch.tensor([0.5, 2, 0.5, 2]))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geodetect.model.network.input_size import padded_size
-from geodetect.model.runtimes.inputs import exported_inputs
+from geodetect.model.network.input_size import exported_inputs, padded_size
 from tests.helpers.tiny import tiny_card
 
 CARD = tiny_card()
