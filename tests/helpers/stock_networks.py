@@ -40,6 +40,7 @@ def stock_network(version: int, *, classes: int, min_size: int = 1) -> RetinaNet
         classes: Outputs of its head.
         min_size: Short side that it resizes images to.
     """
+    torch.manual_seed(version)
     build = retinanet_resnet50_fpn if version == 1 else retinanet_resnet50_fpn_v2
     network = build(
         weights=None, weights_backbone=None, num_classes=classes, min_size=min_size, **UNCAPPED
@@ -51,6 +52,7 @@ def small_network(
     version: int = 1, *, classes: int = 1, backbone: str = "resnet18", norm_eps: float = 1e-5
 ) -> RetinaNet:
     """The same kind with a smaller trunk with frozen norms and a narrow pyramid."""
+    torch.manual_seed(version)
     norm = partial(FrozenBatchNorm2d, eps=norm_eps)
     trunk = get_model(backbone, weights=None, norm_layer=norm)
     channels = [trunk.fc.in_features // 4, trunk.fc.in_features // 2, trunk.fc.in_features]
@@ -70,7 +72,6 @@ def small_network(
 @torch.no_grad()
 def enliven(network: RetinaNet, version: int) -> RetinaNet:
     """Give it weights with which scores and boxes vary from place to place."""
-    torch.manual_seed(version)
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
             last = name.endswith(("bn3", "layer1.0.bn2", "layer2.0.bn2"))

@@ -90,10 +90,8 @@ class ResNetBackbone(nn.Module):
             inputs, width, stage = channels[-1], STEM_CHANNELS * 2**i, nn.Sequential()
             for number in range(depths[i]):
                 stride = 2 if i > 0 and number == 0 else 1
-                width = STEM_CHANNELS * 2**i
-                stage.append(
-                    ResidualBlock(inputs, width, kernels=kernels, stride=stride, norm=norm)
-                )
+                block = ResidualBlock(inputs, width, kernels=kernels, stride=stride, norm=norm)
+                stage.append(block)
                 inputs = width * EXPANSION[kernels]
             self.add_module(layer, stage)
             channels.append(inputs)

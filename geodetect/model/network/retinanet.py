@@ -156,9 +156,8 @@ class RetinaNet(nn.Module):
         """
         levels = self.pyramid(self.backbone(images))
 
-        def run(
-            head: Head, values: int
-        ) -> Tensor:  # [B, A * values, H, W] to [B, H * W * A, values]
+        def run(head: Head, values: int) -> Tensor:
+            """Return ``[B, N, values]``; the head gives ``[B, A * values, H, W]`` of each level."""
             maps = [head(level).permute(0, 2, 3, 1) for level in levels]
             return torch.cat([x.reshape(x.shape[0], -1, values) for x in maps], dim=1)
 
