@@ -240,7 +240,7 @@ def test_no_raster_at_all_that_can_be_used_is_an_error(raster: Path, tmp_path: P
     with pytest.raises(RasterError, match=r"text\.tif"):
         check(tmp_path / "text.tif", labels)
     bare = write_raster(tmp_path / "bare.tif", squares_image(64, []), crs=None)
-    with pytest.raises(GeoreferenceError, match=r"bare\.tif.*--src-crs"):
+    with pytest.raises(GeoreferenceError, match=r"bare\.tif.*`src_crs`"):
         check(bare, labels)
     report = check(bare, labels, settings=CheckSettings(src_crs=CRS, shift=False))
     assert report.rasters == 1
