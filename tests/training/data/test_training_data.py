@@ -160,7 +160,7 @@ def test_a_sheet_with_other_bands_is_named(raster: Path, labels: Path, tmp_path:
     grey = write_raster(tmp_path / "grey.tif", squares_image(SIDE, CORNERS)[:1])
     message = refused(BandError, [raster, grey], [labels])
     assert "grey.tif" in message
-    assert "--bands" in message
+    assert "`bands`" in message
 
 
 def test_a_sheet_without_crs_is_named(raster: Path, labels: Path, tmp_path: Path) -> None:
