@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 
-from tests.helpers.tiny import ROOT
+from tests.helpers.program import ROOT
 
 
 def test_the_module_map_in_the_docs_equals_the_docstrings() -> None:

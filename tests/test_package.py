@@ -8,7 +8,7 @@ import pytest
 
 import geodetect
 from geodetect import errors
-from tests.helpers.tiny import ROOT, modules_after
+from tests.helpers.program import ROOT, modules_after
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -26,7 +26,7 @@ from benchmarks.harness.options import new_parser
 from benchmarks.harness.rasters import write_raster
 from geodetect import CallableDetector, PredictSettings, predict
 from geodetect.geo.tiles import TileScheme
-from tests.helpers import painted
+from tests.helpers import painted_scenes
 
 WEST_M, NORTH_M = 400_000, 5_200_000
 TILES_PX = (256, 512, 1000)
@@ -34,21 +34,23 @@ OVERLAPS_PX = (0, 32, 64, 200)
 MIN_JITTER_OVERLAP_PX = 48
 MIN_OVERLAP_PX = {"diagonals": 20, "corners": 20}  # boxes overlap: ambiguous without
 
-Paint = Callable[[TileScheme, int], painted.Canvas]
+Paint = Callable[[TileScheme, int], painted_scenes.Canvas]
 KINDS: dict[str, Paint] = {
-    "mixed": lambda scheme, seed: painted.mixed(scheme.width, seed=seed),
-    "corners": lambda scheme, seed: painted.mixed(scheme.width, seed=seed, boxes_apart=False),
-    "dense": lambda scheme, seed: painted.dense(scheme.width, seed=seed),
-    "diagonals": lambda scheme, seed: painted.diagonals(
+    "mixed": lambda scheme, seed: painted_scenes.mixed(scheme.width, seed=seed),
+    "corners": lambda scheme, seed: painted_scenes.mixed(
+        scheme.width, seed=seed, boxes_apart=False
+    ),
+    "dense": lambda scheme, seed: painted_scenes.dense(scheme.width, seed=seed),
+    "diagonals": lambda scheme, seed: painted_scenes.diagonals(
         scheme.width, seed=seed, largest=scheme.overlap_px
     ),
-    "nested": lambda scheme, seed: painted.nested(scheme.width, seed=seed, largest=200),
-    "seams": lambda scheme, seed: painted.at_the_seams(scheme, seed=seed),
+    "nested": lambda scheme, seed: painted_scenes.nested(scheme.width, seed=seed, largest=200),
+    "seams": lambda scheme, seed: painted_scenes.at_the_seams(scheme, seed=seed),
 }
 
 
 def predict_boxes(
-    pixels: painted.Bytes, scheme: TileScheme, detector: painted.ReadColours
+    pixels: painted_scenes.Bytes, scheme: TileScheme, detector: painted_scenes.ReadColours
 ) -> NDArray[np.float64]:
     """Return the boxes that ``geodetect.predict`` finds on a raster, ``float64[N, 4]`` pixels."""
     settings = PredictSettings(tile_size=scheme.tile_px, overlap=scheme.overlap_px, conf=0)
@@ -68,12 +70,14 @@ def tile_schemes(side: int, kind: str) -> Iterator[TileScheme]:
                 yield TileScheme(side, side, tile_px, overlap_px)
 
 
-def detectors(scheme: TileScheme, *, clipped: bool) -> Iterator[tuple[str, painted.ReadColours]]:
+def detectors(
+    scheme: TileScheme, *, clipped: bool
+) -> Iterator[tuple[str, painted_scenes.ReadColours]]:
     """Yield the exact detector and, where the overlap allows it, jittered ones."""
-    yield "none", painted.read_colours
+    yield "none", painted_scenes.read_colours
     if scheme.overlap_px >= MIN_JITTER_OVERLAP_PX:
-        yield "4 %", painted.Jittered(0.04, clipped=clipped)
-        yield "sigma 2 %", painted.Jittered(0.02, normal=True, clipped=clipped)
+        yield "4 %", painted_scenes.Jittered(0.04, clipped=clipped)
+        yield "sigma 2 %", painted_scenes.Jittered(0.02, normal=True, clipped=clipped)
 
 
 def main() -> None:
@@ -94,7 +98,7 @@ def main() -> None:
             pixels, truth = canvas.pixels, canvas.truth
             for jitter, detector in detectors(scheme, clipped=not options.unclipped):
                 start = time.perf_counter()
-                result = painted.compare(truth, predict_boxes(pixels, scheme, detector))
+                result = painted_scenes.compare(truth, predict_boxes(pixels, scheme, detector))
                 seconds = f"{time.perf_counter() - start:.1f}"
                 cells = [kind, scheme.tile_px, scheme.overlap_px, jitter, result.objects]
                 cells += [result.lost, result.doubled]

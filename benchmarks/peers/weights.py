@@ -36,7 +36,7 @@ from torchvision.ops import box_iou
 
 from benchmarks.harness.options import new_parser
 from geodetect.model.runtimes.torch import has_bf16_units
-from tests.helpers.stock_networks import SCENE, scene_tile, stock_network
+from tests.helpers.torchvision_networks import SCENE, scene_tile, stock_network
 
 TILE_PX, INPUT_PX, STEP_PX = 512, 800, 900
 ANCHORS_PER_CELL = 9

@@ -20,7 +20,7 @@ from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, find_rasters, open_raster
 from geodetect.settings import ChipSettings
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     CRS,
     SQUARE_PX,
     grid_corners,

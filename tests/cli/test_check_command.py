@@ -11,7 +11,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.helpers.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
+from tests.helpers.square_scenes import (
+    SQUARE_PX,
+    grid_corners,
+    squares_image,
+    write_labels,
+    write_raster,
+)
 
 SIDE = 320
 CORNERS = grid_corners(SIDE, 40)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from geodetect.model.file import read_model_file
 from geodetect_cli.app import app
-from tests.helpers.stock_networks import small_network
+from tests.helpers.torchvision_networks import small_network
 
 runner = CliRunner()
 

@@ -13,7 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.helpers.tiny import GSD_M, grid_corners, save_tiny_model, squares_image, write_raster
+from tests.helpers.square_scenes import GSD_M, grid_corners, squares_image, write_raster
+from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
 runner = CliRunner()

@@ -24,16 +24,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.helpers.tiny import (
-    CRS,
-    PROGRAM,
-    grid_corners,
-    program_environment,
-    save_tiny_model,
-    squares_image,
-    write_labels,
-    write_raster,
-)
+from tests.helpers.program import PROGRAM, program_environment
+from tests.helpers.square_scenes import CRS, grid_corners, squares_image, write_labels, write_raster
+from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
 FAILURE, USAGE = 1, 2

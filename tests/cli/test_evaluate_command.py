@@ -18,15 +18,9 @@ from geodetect.errors import InputError
 from geodetect.io.vector.write import write
 from geodetect.settings import PredictSettings
 from geodetect_cli.app import app
-from tests.helpers.tiny import (
-    CRS,
-    grid_corners,
-    modules_after,
-    save_tiny_model,
-    squares_image,
-    write_labels,
-    write_raster,
-)
+from tests.helpers.program import modules_after
+from tests.helpers.square_scenes import CRS, grid_corners, squares_image, write_labels, write_raster
+from tests.helpers.tiny_model import save_tiny_model
 
 FAILURE, USAGE = 1, 2
 X, Y = 500_000.0, 5_200_000.0

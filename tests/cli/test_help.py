@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import geodetect
 from geodetect_cli.app import app, load_command
 from geodetect_cli.commands import COMMANDS
-from tests.helpers.tiny import modules_after
+from tests.helpers.program import modules_after
 
 runner = CliRunner()
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from geodetect.model.file import list_models
 from geodetect_cli.app import app
-from tests.helpers.tiny import GSD_M, save_tiny_model, squares_image, tiny_card, write_raster
+from tests.helpers.square_scenes import GSD_M, squares_image, write_raster
+from tests.helpers.tiny_model import save_tiny_model, tiny_card
 
 runner = CliRunner()
 

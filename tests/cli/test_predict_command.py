@@ -26,18 +26,18 @@ from geodetect.io.atomic import SUFFIX, staging_prefix
 from geodetect.io.vector import write as vector
 from geodetect.settings.toml import to_toml
 from geodetect_cli.app import app
-from tests.helpers.tiny import (
+from tests.helpers.program import run_program
+from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
     ORIGIN_M,
     SQUARE_PX,
     grid_corners,
-    run_program,
-    save_tiny_model,
     squares_image,
     write_labels,
     write_raster,
 )
+from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
 CORNERS = grid_corners(SIDE)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from geodetect.model.file import load_card
 from geodetect_cli.app import app
-from tests.helpers.plain_squares import CORNERS, need_nncf, save_plain_model, write_squares
+from tests.helpers.quantizable_model import CORNERS, need_nncf, save_plain_model, write_squares
 
 runner = CliRunner()
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import geodetect
 from geodetect_cli.app import app
-from tests.helpers.tiny import modules_after, squares_image, write_labels, write_raster
+from tests.helpers.program import modules_after
+from tests.helpers.square_scenes import squares_image, write_labels, write_raster
 
 runner = CliRunner()
 

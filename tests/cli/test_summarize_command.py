@@ -14,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.helpers.tiny import save_tiny_model
+from tests.helpers.tiny_model import save_tiny_model
 
 METRES = "EPSG:2154"
 X, Y = 700_000, 6_600_000

@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
-from tests.helpers.tiny import SQUARE_PX, squares_image, write_labels, write_raster
+from tests.helpers.square_scenes import SQUARE_PX, squares_image, write_labels, write_raster
 
 CORNERS = [(4, 4), (36, 4), (100, 84)]
 runner = CliRunner()

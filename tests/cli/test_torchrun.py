@@ -15,10 +15,10 @@ import pytest
 
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
-from tests.helpers.tiny import (
+from tests.helpers.program import program_environment
+from tests.helpers.square_scenes import (
     SQUARE_PX,
     grid_corners,
-    program_environment,
     squares_image,
     write_labels,
     write_raster,

@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 
 from geodetect.model.file import load_card, read_model_file
 from geodetect_cli.app import app
-from tests.helpers.tiny import (
+from tests.helpers.program import program_environment, run_program
+from tests.helpers.square_scenes import (
     SQUARE_PX,
     grid_corners,
-    program_environment,
-    run_program,
     squares_image,
     write_labels,
     write_raster,

@@ -19,7 +19,7 @@ from rasterio.features import shapes
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from tests.conftest import METRES, Save
-from tests.helpers.painted import Canvas, ellipse, read_colours, rectangle
+from tests.helpers.painted_scenes import Canvas, ellipse, read_colours, rectangle
 
 Float = NDArray[np.float64]
 

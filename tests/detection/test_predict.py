@@ -25,7 +25,7 @@ from geodetect.errors import GeodetectError, GeodetectWarning, InputError, Raste
 from geodetect.io.raster.reader import Raster
 from geodetect.model.card import ModelCard
 from tests.conftest import METRES, Save
-from tests.helpers.painted import Canvas, ellipse, mixed, read_colours, rectangle
+from tests.helpers.painted_scenes import Canvas, ellipse, mixed, read_colours, rectangle
 
 Image = NDArray[np.uint8]
 COLOURS = CallableDetector(read_colours, tile_px=96)

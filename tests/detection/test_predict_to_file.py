@@ -14,7 +14,7 @@ from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.journal import Journal
 from geodetect.errors import InputError, OutputError
 from tests.conftest import Save
-from tests.helpers.painted import mixed, read_colours
+from tests.helpers.painted_scenes import mixed, read_colours
 
 COLOURS = CallableDetector(read_colours, identity="colours")
 SETTINGS = PredictSettings(tile_size=64, overlap=40)  # 15 x 15 tiles

@@ -16,14 +16,8 @@ from geodetect.model.network.anchors import anchors_of_image
 from geodetect.model.network.anchors_torch import encode
 from geodetect.model.runtimes.base import NetworkOutput
 from geodetect.model.runtimes.torch import TorchRuntime
-from tests.helpers.tiny import (
-    SQUARE_PX,
-    save_tiny_model,
-    squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
-)
+from tests.helpers.square_scenes import SQUARE_PX, squares_image
+from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
 CORNERS = [(4, 4), (36, 20), (100, 100), (20, 76), (108, 4)]
 

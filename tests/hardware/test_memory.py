@@ -12,7 +12,7 @@ import pytest
 from geodetect.hardware.memory import available_bytes, is_out_of_memory
 from geodetect.model.network.presets import network_config
 from geodetect.model.runtimes.base import network_bytes_per_px
-from tests.helpers.tiny import program_environment
+from tests.helpers.program import program_environment
 
 
 def group(folder: Path, *, limit: str = "max", current: int = 0, cached: int = 0) -> Path:

@@ -20,7 +20,7 @@ from geodetect.label_check.check import check, check_labels
 from geodetect.label_check.problems import write_problems
 from geodetect.label_check.report import LabelReport
 from geodetect.settings import CheckSettings
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
     ORIGIN_M,

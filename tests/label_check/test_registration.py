@@ -15,7 +15,8 @@ from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import open_raster
 from geodetect.label_check.registration import LEAST_LABELS, estimate_shifts
-from tests.helpers.tiny import GSD_M, ROOT, write_raster
+from tests.helpers.program import ROOT
+from tests.helpers.square_scenes import GSD_M, write_raster
 
 Float = NDArray[np.float64]
 

@@ -16,8 +16,9 @@ from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.int8 import add_int8_network
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
 from geodetect.quantization.nncf import Image, library_versions, quantize_network
-from tests.helpers.plain_squares import PLAIN, need_nncf, plain_weights
-from tests.helpers.tiny import modules_after, squares_image
+from tests.helpers.program import modules_after
+from tests.helpers.quantizable_model import PLAIN, need_nncf, plain_weights
+from tests.helpers.square_scenes import squares_image
 
 SIDE_PX = 96
 WEIGHTS = plain_weights()

@@ -16,8 +16,15 @@ from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.quantization.quantize import quantize, sample_tiles
 from geodetect.settings import PredictSettings, QuantizeSettings
-from tests.helpers.plain_squares import CORNERS, PLAIN, need_nncf, save_plain_model, write_squares
-from tests.helpers.tiny import save_tiny_model, write_raster
+from tests.helpers.quantizable_model import (
+    CORNERS,
+    PLAIN,
+    need_nncf,
+    save_plain_model,
+    write_squares,
+)
+from tests.helpers.square_scenes import write_raster
+from tests.helpers.tiny_model import save_tiny_model
 
 FEW = QuantizeSettings(tiles=12)
 

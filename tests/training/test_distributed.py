@@ -15,7 +15,7 @@ import pytest
 from geodetect.errors import InputError
 from geodetect.training.distributed import Processes, is_main_process, join_processes
 from geodetect.training.run.folder import RunFolder
-from tests.helpers.tiny import program_environment
+from tests.helpers.program import program_environment
 
 PATIENCE_S = 240
 Found = list[dict[str, Any]]  # what a scenario gave, by rank
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.helpers.two_processes", str(folder)]
+    command = [sys.executable, "-m", "tests.helpers.distributed_scenarios", str(folder)]
     started = [
         subprocess.Popen(
             command, env=program_environment(**launched(rank, port)), stderr=subprocess.PIPE

@@ -26,7 +26,8 @@ from geodetect.training.loop import TrainingLoop
 from geodetect.training.run.checkpoint import read_state
 from geodetect.training.run.folder import RunFolder
 from geodetect.training.validation.metrics import ValidationResult
-from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
+from tests.helpers.square_scenes import SQUARE_PX, squares_image
+from tests.helpers.tiny_model import tiny_card
 
 CHIP_PX = 64
 CPU = Processes(device="cpu")

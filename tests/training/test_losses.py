@@ -11,7 +11,7 @@ from torch import Tensor
 from geodetect.model.network.anchors_torch import encode
 from geodetect.training.anchors.assignment import IGNORED, Target, assign_anchors
 from geodetect.training.losses import BOX_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA, retinanet_loss
-from tests.helpers.few_anchors import ANCHORS, LEVELS, target
+from tests.helpers.sample_anchors import ANCHORS, LEVELS, target
 
 
 def loss_of(logits: Tensor, deltas: Tensor, targets: list[Target]) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,8 @@ from geodetect.training import lr_finder as lr_range
 from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.distributed import Processes
 from geodetect.training.lr_finder import RangeTest, run_range_test
-from tests.helpers.tiny import SQUARE_PX, squares_image, tiny_card
+from tests.helpers.square_scenes import SQUARE_PX, squares_image
+from tests.helpers.tiny_model import tiny_card
 
 CHIP_PX = 64
 RATES = np.geomspace(1e-5, 1e-1, 48)

@@ -16,14 +16,14 @@ from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.settings import TrainSettings
 from geodetect.training.train import train
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     grid_corners,
     square_boxes,
     squares_image,
-    weights_of,
     write_labels,
     write_raster,
 )
+from tests.helpers.tiny_model import weights_of
 
 SIDE = 160
 

@@ -12,7 +12,13 @@ from geodetect.errors import GeodetectError, ModelFileError
 from geodetect.model.file import load_card, read_model_file
 from geodetect.settings import PredictSettings, TrainSettings
 from geodetect.training.train import train
-from tests.helpers.tiny import SQUARE_PX, grid_corners, squares_image, write_labels, write_raster
+from tests.helpers.square_scenes import (
+    SQUARE_PX,
+    grid_corners,
+    squares_image,
+    write_labels,
+    write_raster,
+)
 
 SIDE = 160
 BACKBONE = "timm:mobilenetv3_small_050"

@@ -39,19 +39,17 @@ from geodetect.training.train import train
 from geodetect.training.validation import validator as validator_module
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
 from geodetect.training.validation.resolution_range import CoarseImageryDetector
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     GSD_M,
     SQUARE_PX,
     grid_corners,
     square_boxes,
     squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
     write_labels,
     write_raster,
 )
-from tests.helpers.training_raster import training_raster
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
+from tests.helpers.training_rasters import training_raster
 
 SIDE = 384
 CORNERS = grid_corners(SIDE)

@@ -18,7 +18,7 @@ import geodetect
 from geodetect import CompareSettings
 from geodetect.assessment.compare.comparison import Comparison, compare
 from geodetect.errors import GeodetectWarning, InputError
-from tests.helpers.tiny import ROOT
+from tests.helpers.program import ROOT
 
 METRES = "EPSG:2154"
 ORIGIN, EAST = np.array([700_000.0, 6_600_000.0]), np.array([50.0, 0.0])

@@ -14,7 +14,7 @@ from geodetect import EvaluateSettings, PredictSettings
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
     ORIGIN_M,

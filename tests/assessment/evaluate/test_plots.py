@@ -20,7 +20,7 @@ from geodetect.assessment.evaluate.reliability import reliability
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.errors import OutputError
 from geodetect.settings import EvaluateSettings
-from tests.helpers.tiny import modules_after
+from tests.helpers.program import modules_after
 
 CRS = "EPSG:2154"
 

@@ -13,7 +13,7 @@ from geodetect.assessment.evaluate.reliability import (
     reliability,
 )
 from geodetect.model.card import Calibration
-from tests.helpers.tiny import modules_after
+from tests.helpers.program import modules_after
 
 Float = NDArray[np.float64]
 ONE_CLASS = 0

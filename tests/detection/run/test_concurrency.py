@@ -23,7 +23,8 @@ from geodetect.errors import GeodetectWarning, OutOfMemoryError
 from geodetect.model.card import ModelCard
 from geodetect.settings import PredictSettings
 from tests.conftest import Save
-from tests.helpers.tiny import PROGRAM, program_environment, save_tiny_model
+from tests.helpers.program import PROGRAM, program_environment
+from tests.helpers.tiny_model import save_tiny_model
 
 SIDE, TILE_PX = 1024, 256
 BYTES_PER_PX = 1000

@@ -27,7 +27,7 @@ from geodetect.detection.run.tile_result import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.atomic import FileIdentity, write_atomically
-from tests.helpers.painted import mixed, read_colours
+from tests.helpers.painted_scenes import mixed, read_colours
 
 SIDE = 400
 SETTINGS = PredictSettings(tile_size=96, overlap=32, batch_size=2)

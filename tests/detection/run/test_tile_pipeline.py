@@ -19,7 +19,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels, Raster
 from geodetect.model.card import ModelCard
 from tests.conftest import Save
-from tests.helpers.painted import dense, read_colours
+from tests.helpers.painted_scenes import dense, read_colours
 
 Image = NDArray[np.uint8]
 CARD = ModelCard(name="one box", classes=("thing",), bands=None, tile_px=64)

@@ -12,7 +12,7 @@ from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, TileScheme
-from tests.helpers import painted
+from tests.helpers import painted_scenes
 
 SIDE = 96
 PERFECT = (0, 0, 0)
@@ -26,13 +26,15 @@ def merge(parts, scheme: TileScheme, *, iou: float = 0.5) -> Detections:
     return merger.finish()
 
 
-def errors(tally: painted.RunSummary) -> tuple[int, int, int]:
+def errors(tally: painted_scenes.RunSummary) -> tuple[int, int, int]:
     return tally.lost, tally.doubled, tally.inexact
 
 
-def merged_errors(canvas: painted.Canvas, scheme: TileScheme, detector=painted.read_colours):
-    found = merge(painted.look(canvas.pixels, scheme, detector), scheme)
-    return errors(painted.compare(canvas.truth, found.boxes))
+def merged_errors(
+    canvas: painted_scenes.Canvas, scheme: TileScheme, detector=painted_scenes.read_colours
+):
+    found = merge(painted_scenes.look(canvas.pixels, scheme, detector), scheme)
+    return errors(painted_scenes.compare(canvas.truth, found.boxes))
 
 
 def rows_of(found: Detections) -> list[tuple]:
@@ -117,22 +119,22 @@ class TestPaintedScenes:
     @pytest.mark.parametrize("kind", ["mixed", "dense", "nested"])
     def test_every_object_comes_out_once_and_exact(self, kind, tile, overlap):
         canvas = {
-            "mixed": lambda: painted.mixed(700, seed=3, largest=400),
-            "dense": lambda: painted.dense(700, seed=3),
-            "nested": lambda: painted.nested(700, seed=3, largest=120),
+            "mixed": lambda: painted_scenes.mixed(700, seed=3, largest=400),
+            "dense": lambda: painted_scenes.dense(700, seed=3),
+            "nested": lambda: painted_scenes.nested(700, seed=3, largest=120),
         }[kind]()
         assert merged_errors(canvas, TileScheme(700, 700, tile, overlap)) == PERFECT
 
     @pytest.mark.parametrize(("tile", "overlap"), [(128, 24), (128, 64), (200, 96)])
     def test_rows_of_diagonal_objects_with_overlapping_boxes_stay_apart(self, tile, overlap):
-        canvas = painted.diagonals(700, seed=3, largest=overlap)
+        canvas = painted_scenes.diagonals(700, seed=3, largest=overlap)
         assert canvas.count > 50
         assert merged_errors(canvas, TileScheme(700, 700, tile, overlap)) == PERFECT
 
     @pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 1), (64, 8), (100, 40)])
     def test_objects_that_end_at_tile_edges_are_neither_cut_nor_joined(self, tile, overlap):
         scheme = TileScheme(400, 400, tile, overlap)
-        canvas = painted.at_the_seams(scheme, seed=3, largest=20)
+        canvas = painted_scenes.at_the_seams(scheme, seed=3, largest=20)
         assert merged_errors(canvas, scheme) == PERFECT
 
     @pytest.mark.parametrize("clipped", [True, False])
@@ -140,30 +142,30 @@ class TestPaintedScenes:
     @pytest.mark.parametrize("kind", ["mixed", "dense", "diagonals"])
     def test_inexact_boxes_are_neither_lost_nor_doubled(self, kind, normal, clipped):
         canvas = {
-            "mixed": lambda: painted.mixed(900, seed=4, largest=500),
-            "dense": lambda: painted.dense(900, seed=4),
-            "diagonals": lambda: painted.diagonals(900, seed=4, largest=64),
+            "mixed": lambda: painted_scenes.mixed(900, seed=4, largest=500),
+            "dense": lambda: painted_scenes.dense(900, seed=4),
+            "diagonals": lambda: painted_scenes.diagonals(900, seed=4, largest=64),
         }[kind]()
-        detector = painted.Jittered(0.02 if normal else 0.04, normal=normal, clipped=clipped)
+        detector = painted_scenes.Jittered(0.02 if normal else 0.04, normal=normal, clipped=clipped)
         lost, doubled, _ = merged_errors(canvas, TileScheme(900, 900, 256, 64), detector)
         assert (lost, doubled) == (0, 0)
 
     @pytest.mark.parametrize("tile", [1, 2, 3])
     def test_tiles_of_few_pixels_are_stitched(self, tile):
-        canvas = painted.Canvas(24)
-        canvas.paint(painted.rectangle(9, 14), 2, 3)
-        canvas.paint(painted.rectangle(8, 5), 12, 4)
-        canvas.paint(painted.rectangle(3, 1), 12, 10)
+        canvas = painted_scenes.Canvas(24)
+        canvas.paint(painted_scenes.rectangle(9, 14), 2, 3)
+        canvas.paint(painted_scenes.rectangle(8, 5), 12, 4)
+        canvas.paint(painted_scenes.rectangle(3, 1), 12, 10)
         assert merged_errors(canvas, TileScheme(24, 24, tile, 0)) == PERFECT
 
     def test_a_horseshoe_larger_than_a_tile_comes_out_whole(self):
-        canvas = painted.Canvas(300)
+        canvas = painted_scenes.Canvas(300)
         for turns, (x, y) in enumerate(product((5, 155), (5, 155))):
-            canvas.paint(np.rot90(painted.horseshoe(140, 140, 20), turns), x, y)
+            canvas.paint(np.rot90(painted_scenes.horseshoe(140, 140, 20), turns), x, y)
         assert merged_errors(canvas, TileScheme(300, 300, 100, 30)) == PERFECT
 
     def test_tiles_larger_than_the_raster_give_the_detections_unchanged(self):
-        canvas = painted.nested(200, seed=1, largest=100)
+        canvas = painted_scenes.nested(200, seed=1, largest=100)
         assert merged_errors(canvas, TileScheme(200, 200, 512, 64)) == PERFECT
 
 

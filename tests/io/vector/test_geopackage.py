@@ -20,7 +20,7 @@ from geodetect.io.vector.chunks import MappedChunks, TableChunks
 from geodetect.io.vector.gdal import check_geopackage
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
 from geodetect.io.vector.qgis_style import ORANGE, Symbol, single_qml
-from tests.helpers.tiny import program_environment
+from tests.helpers.program import program_environment
 
 SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
 

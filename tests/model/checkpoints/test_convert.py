@@ -23,7 +23,7 @@ from geodetect.errors import InputError, ModelFileError, OutputError
 from geodetect.model.checkpoints.convert import convert
 from geodetect.model.file import load_card, read_model_file
 from geodetect.settings import ConvertSettings
-from tests.helpers.stock_networks import (
+from tests.helpers.torchvision_networks import (
     CONF,
     found_by_torchvision,
     scene_tile,

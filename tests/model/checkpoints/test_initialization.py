@@ -15,7 +15,7 @@ from geodetect.errors import ModelFileError
 from geodetect.model.checkpoints.initialization import initialise
 from geodetect.model.file import write_model_file
 from geodetect.model.network.retinanet import RetinaNet
-from tests.helpers.tiny import save_tiny_model, tiny_card
+from tests.helpers.tiny_model import save_tiny_model, tiny_card
 
 
 def new_network(classes: int = 1) -> RetinaNet:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geodetect.model.network.input_size import exported_inputs, padded_size
-from tests.helpers.tiny import tiny_card
+from tests.helpers.tiny_model import tiny_card
 
 CARD = tiny_card()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.network.input_size import padded_size, resize_and_pad, scaled_size
-from tests.helpers.tiny import tiny_card
+from tests.helpers.tiny_model import tiny_card
 
 sides = st.integers(1, 300)
 

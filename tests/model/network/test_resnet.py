@@ -10,7 +10,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from geodetect.model.network.backbones import RESNETS, ResNetBackbone, fold_norms
 from geodetect.model.network.retinanet import FeaturePyramid
-from tests.helpers.tiny import modules_after
+from tests.helpers.program import modules_after
 
 
 @pytest.fixture(scope="module", params=sorted(RESNETS))

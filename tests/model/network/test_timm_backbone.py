@@ -18,7 +18,8 @@ from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.network.timm_backbone import TimmBackbone
 from geodetect.model.runtimes.open import open_runtime
-from tests.helpers.tiny import squares_image, tiny_card, weights_of
+from tests.helpers.square_scenes import squares_image
+from tests.helpers.tiny_model import tiny_card, weights_of
 
 SMALL = "timm:mobilenetv3_small_050"  # has batch norms
 SHIFTED = "timm:tf_mobilenetv3_small_075"  # pretrained on images between -1 and 1

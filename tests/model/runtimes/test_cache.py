@@ -20,7 +20,8 @@ from geodetect.model.runtimes.cache import (
     digest,
     network_key,
 )
-from tests.helpers.tiny import ROOT, tiny_card, tiny_network, weights_of
+from tests.helpers.program import ROOT
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 
 ENTRY = {"model": b"<net/>", "weights": bytes(range(256)) * 64, "empty": b""}
 

@@ -15,7 +15,7 @@ from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import PREFIX, add_int8_network, drop_int8_network, int8_network
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.torch import TorchRuntime
-from tests.helpers.tiny import save_tiny_model, tiny_card, tiny_network, weights_of
+from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
 NETWORK = {"model": b"<net/>", "weights": bytes(range(200))}
 RECORD = Int8Record(

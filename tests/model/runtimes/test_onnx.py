@@ -12,7 +12,7 @@ from geodetect.errors import InputError, MissingDependencyError
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.onnx import OnnxRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
-from tests.helpers.tiny import tiny_card, tiny_network, weights_of
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 
 
 @pytest.fixture(autouse=True)

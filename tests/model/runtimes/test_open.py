@@ -25,7 +25,9 @@ from geodetect.model.runtimes.base import NetworkOutput, Runtime, pick_precision
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.torch import TorchRuntime, device_precisions, training_runtime
-from tests.helpers.tiny import modules_after, squares_image, tiny_card, tiny_network, weights_of
+from tests.helpers.program import modules_after
+from tests.helpers.square_scenes import squares_image
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 
 CARD = tiny_card()
 EVERYWHERE = np.ones((1, 64, 64), bool)

@@ -20,16 +20,9 @@ from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
-from tests.helpers.tiny import (
-    ROOT,
-    grid_corners,
-    modules_after,
-    save_tiny_model,
-    squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
-)
+from tests.helpers.program import ROOT, modules_after
+from tests.helpers.square_scenes import grid_corners, squares_image
+from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
 CARD = tiny_card(mean=(0.2, 0.1, 0.0), std=(0.9, 1.1, 1.0))
 SCALED = tiny_card(input_scale=1.25)

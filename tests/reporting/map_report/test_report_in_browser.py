@@ -23,7 +23,7 @@ from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_COLOURS, TRUE_POSITIVE
 from geodetect.settings import ReportSettings
-from tests.helpers.tiny import write_raster
+from tests.helpers.square_scenes import write_raster
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (extra: test)")
 from selenium.webdriver.chrome.service import Service  # noqa: E402

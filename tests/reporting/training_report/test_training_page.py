@@ -29,7 +29,7 @@ from geodetect.reporting.training_report.worst_errors import (
     worst_false_negatives,
     worst_false_positives,
 )
-from tests.helpers.tiny import grid_corners, squares_image, write_raster
+from tests.helpers.square_scenes import grid_corners, squares_image, write_raster
 
 SIDE = 320
 CORNERS = grid_corners(SIDE)

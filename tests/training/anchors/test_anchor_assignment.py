@@ -22,7 +22,7 @@ from geodetect.training.anchors.assignment import (
     assign_anchors,
     flatten_levels,
 )
-from tests.helpers.few_anchors import LEVELS, target
+from tests.helpers.sample_anchors import LEVELS, target
 
 CONFIG = NetworkConfig(
     strides=(8, 16), anchor_sizes_px=((10.0, 14.0), (24.0, 40.0)), anchor_ratios=(1.0, 2.0)

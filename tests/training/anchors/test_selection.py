@@ -19,8 +19,9 @@ from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
 from geodetect.training.anchors.selection import LEAST_RECALL, select_anchors
 from geodetect.training.data.training_raster import TrainingRaster
-from tests.helpers.tiny import GSD_M, squares_image, weights_of, write_raster
-from tests.helpers.training_raster import training_raster
+from tests.helpers.square_scenes import GSD_M, squares_image, write_raster
+from tests.helpers.tiny_model import weights_of
+from tests.helpers.training_rasters import training_raster
 
 OURS = network_config("geodetect")
 SMALL, COMMON, TINY = 14.0, 40.0, 8.0

@@ -21,7 +21,7 @@ from geodetect.training.data.chip_sampler import (
     crop_target,
 )
 from geodetect.training.data.training_raster import MIN_VISIBLE_FRACTION, TrainingRaster
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     BRIGHT,
     GSD_M,
     SQUARE_PX,
@@ -30,7 +30,7 @@ from tests.helpers.tiny import (
     squares_image,
     write_raster,
 )
-from tests.helpers.training_raster import training_raster
+from tests.helpers.training_rasters import training_raster
 
 CHIP_PX = 64
 CHIP = np.array([0.0, 0.0, CHIP_PX, CHIP_PX])

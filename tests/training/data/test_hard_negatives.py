@@ -13,17 +13,15 @@ from geodetect.training.data import hard_negatives
 from geodetect.training.data.chip_sampler import HardNegative
 from geodetect.training.data.hard_negatives import HardNegativeMiner
 from geodetect.training.data.training_raster import TrainingRaster
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     SQUARE_PX,
     grid_corners,
     square_boxes,
     squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
     write_raster,
 )
-from tests.helpers.training_raster import training_raster
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
+from tests.helpers.training_rasters import training_raster
 
 SIDE = 256
 CORNERS = grid_corners(SIDE)

@@ -24,7 +24,7 @@ from geodetect.training.data.holdout_split import (
     split_table,
     write_split,
 )
-from tests.helpers.tiny import CRS
+from tests.helpers.square_scenes import CRS
 
 Boxes = NDArray[np.float64]
 PLACES = {  # one point in three CRS

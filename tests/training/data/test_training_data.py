@@ -27,7 +27,7 @@ from geodetect.errors import (
 from geodetect.label_check.check import default_anchors
 from geodetect.settings import TrainSettings
 from geodetect.training.data.training_data import TrainingData, read_training_data
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
     ORIGIN_M,

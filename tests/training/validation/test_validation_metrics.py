@@ -19,18 +19,16 @@ from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     GSD_M,
     SQUARE_PX,
     grid_corners,
     square_boxes,
     squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
     write_raster,
 )
-from tests.helpers.training_raster import training_raster
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
+from tests.helpers.training_rasters import training_raster
 
 SIDE = 512
 CORNERS = grid_corners(SIDE)

@@ -10,17 +10,15 @@ from geodetect.errors import GeodetectWarning
 from geodetect.io.raster.reader import open_raster
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.validator import Validator
-from tests.helpers.tiny import (
+from tests.helpers.square_scenes import (
     GSD_M,
     grid_corners,
     square_boxes,
     squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
     write_raster,
 )
-from tests.helpers.training_raster import training_raster
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
+from tests.helpers.training_rasters import training_raster
 
 SIDE = 256
 CORNERS = grid_corners(SIDE)

@@ -22,7 +22,7 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from tests.helpers.tiny import ROOT
+from tests.helpers.program import ROOT
 
 SCENE = ROOT / "sample_data" / "neighbourhood.tif"
 CONF = 0.6

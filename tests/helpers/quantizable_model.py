@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from geodetect.model.card import ModelCard
 from geodetect.model.file import write_model_file
-from tests.helpers.tiny import (
-    grid_corners,
-    squares_image,
-    tiny_card,
-    tiny_network,
-    weights_of,
-    write_raster,
-)
+from tests.helpers.square_scenes import grid_corners, squares_image, write_raster
+from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 
 TINY = tiny_card().network
 assert TINY is not None

@@ -26,7 +26,7 @@ from geodetect.training.data.prefetch import draw_batch
 from geodetect.training.distributed import Processes, join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
-from tests.helpers.tiny import SQUARE_PX, squares_image
+from tests.helpers.square_scenes import SQUARE_PX, squares_image
 from tests.training.test_loop import (
     CARD,
     CHIP_PX,
