@@ -39,7 +39,7 @@ TIMEOUT = timedelta(days=1)  # validation by the main process; a lost process is
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, seen from one of them.
+    """Processes of a training, seen from one of them.
 
     Args:
         rank: Number of this process, from 0.

@@ -76,9 +76,8 @@ class TrainingLoop:
         self._validation_seconds = math.nan  # duration of the last validation
         self._mining_calls = 0
         pixels = sum(part.pixels for part in (self.validator, self.miner) if part is not None)
-        self._validation_steps = validation_cost(  # that take as long as a validation
-            pixels, batch_size=self.settings.batch_size, chip_px=self.settings.chip_px
-        )
+        size = {"batch_size": self.settings.batch_size, "chip_px": self.settings.chip_px}
+        self._validation_steps = validation_cost(pixels, **size)  # steps that take as long
 
     @property
     def processes(self) -> Processes:
@@ -164,10 +163,12 @@ class TrainingLoop:
                 result = None if self.validator is None else self.validator.validate(weights)
                 if result is not None:
                     self.selection = self.selection.update(self.step, _ap50(result), weights)
+                    results = self.results | {self.step: result}
                     self.results = {
-                        step: self.results[step]
-                        for step in self.results.keys() & {self.selection.best_step}
-                    } | {self.step: result}
+                        step: results[step]
+                        for step in (self.selection.best_step, self.step)
+                        if step in results  # not the best one from before the training was resumed
+                    }
                 if self.miner is not None and not self._is_finished:
                     self.sampler.hard_negatives = self.miner.mine(
                         weights, self.sampler.hard_negatives, call=self._mining_calls
@@ -176,16 +177,15 @@ class TrainingLoop:
         self._validation_seconds = time.monotonic() - start
         self._validation_end = time.monotonic() - self._start_time
         if self.processes.world_size > 1:
-            selection, negatives, self._validation_seconds, self._validation_end = (
-                self.processes.broadcast(
-                    (
-                        replace(self.selection, best_weights=None),
-                        self.sampler.hard_negatives,
-                        self._validation_seconds,
-                        self._validation_end,
-                    )
+            selection, negatives, seconds, end = self.processes.broadcast(
+                (
+                    replace(self.selection, best_weights=None),
+                    self.sampler.hard_negatives,
+                    self._validation_seconds,
+                    self._validation_end,
                 )
             )
+            self._validation_seconds, self._validation_end = seconds, end
             if not self.processes.is_main:
                 self.selection, self.sampler.hard_negatives = selection, negatives
         return result

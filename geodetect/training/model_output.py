@@ -50,7 +50,7 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
 
 
 def _settings_record(loop: TrainingLoop) -> dict[str, str | int | float | bool | None]:
-    """Return the settings for the card: names instead of paths, the learning rate as found."""
+    """Return the settings for the card, with file names instead of paths and the actual ``lr``."""
     record = loop.settings.model_dump(
         mode="json", exclude={"data", "licence", "description", "name"}
     )

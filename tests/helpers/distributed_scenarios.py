@@ -30,8 +30,8 @@ from tests.helpers.square_scenes import SQUARE_PX, squares_image
 from tests.training.test_loop import (
     CARD,
     CHIP_PX,
-    Finder,
-    Scripted,
+    ScriptedMiner,
+    ScriptedValidator,
     Squares,
     make,
     new_learner,
@@ -105,9 +105,9 @@ def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
 
 def several_steps(processes: Processes, folder: Path) -> Found:
     """A whole training, with measurements and mining by the first process alone."""
-    validator, calls = Scripted(0.5, 0.3, 0.4), []
+    validator, calls = ScriptedValidator(0.5, 0.3, 0.4), []
     own = folder / "whole" if processes.is_main else None
-    loop = make(own, validator, Finder(), processes=processes, **OPTIONS)
+    loop = make(own, validator, ScriptedMiner(), processes=processes, **OPTIONS)
     found = outcome(loop, lambda: loop.run(lambda done, total, /, **_: calls.append(done)))
     return found | {
         "measured": validator.count,
@@ -128,22 +128,24 @@ def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
     own = folder / "cut" if processes.is_main else None
     options = {"processes": processes, **OPTIONS}
     with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
-        loop = make(own, Scripted(0.5, 0.3, 0.4), Finder(), **options)
+        loop = make(own, ScriptedValidator(0.5, 0.3, 0.4), ScriptedMiner(), **options)
         first = outcome(loop, lambda: loop.run(progress))
-    again = make(own, Scripted(0.3, 0.4), Finder(), **options)
+    again = make(own, ScriptedValidator(0.3, 0.4), ScriptedMiner(), **options)
     again.resume()
     since = again.step
     return outcome(again, lambda: again.run(no_progress)) | {"cut": first["error"], "since": since}
 
 
 def out_of_patience(processes: Processes, folder: Path) -> Found:
-    loop = make(None, Scripted(0.5, 0.3), processes=processes, val_every=1, steps=40, patience=2)
+    loop = make(
+        None, ScriptedValidator(0.5, 0.3), processes=processes, val_every=1, steps=40, patience=2
+    )
     return outcome(loop, lambda: loop.run(no_progress))
 
 
 def by_the_clock(processes: Processes, folder: Path) -> Found:
     """Minutes, while the clock of the second process stands still."""
-    loop = make(None, Scripted(0.5), processes=processes, steps=10**6, minutes=0.02)
+    loop = make(None, ScriptedValidator(0.5), processes=processes, steps=10**6, minutes=0.02)
     if processes.is_main:
         return outcome(loop, lambda: loop.run(no_progress))
     with mock.patch.object(loop_module.time, "monotonic", return_value=0.0):

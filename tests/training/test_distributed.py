@@ -18,11 +18,11 @@ from geodetect.training.run.folder import RunFolder
 from tests.helpers.program import program_environment
 
 PATIENCE_S = 240
-Found = list[dict[str, Any]]  # what a scenario gave, by rank
+Results = list[dict[str, Any]]  # of a scenario, by rank
 
 
 def launched(rank: int, port: int, count: int = 2) -> dict[str, str]:
-    """What ``torchrun`` tells a process."""
+    """Environment variables that ``torchrun`` sets."""
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(count),
@@ -35,7 +35,7 @@ def launched(rank: int, port: int, count: int = 2) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two processes left what they found."""
+    """Where two processes left what they results."""
     folder = tmp_path_factory.mktemp("two")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -48,38 +48,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in range(2)
     ]
     try:
-        told = [process.communicate(timeout=PATIENCE_S)[1].decode() for process in started]
+        stderr = [process.communicate(timeout=PATIENCE_S)[1].decode() for process in started]
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
+    assert [process.returncode for process in started] == [0, 0], "\n".join(stderr)
     return folder
 
 
 @pytest.fixture(scope="module")
-def scenarios(folder: Path) -> dict[str, Found]:
+def scenarios(folder: Path) -> dict[str, Results]:
     both = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
-    return {name: [one.get(name, {}) for one in both] for name in both[0]}
+    return {name: [results.get(name, {}) for results in both] for name in both[0]}
 
 
-def same(found: Found, *names: str) -> bool:
-    return all(found[0][name] == found[1][name] for name in names)
+def same(results: Results, *names: str) -> bool:
+    return all(results[0][name] == results[1][name] for name in names)
 
 
 def test_a_step_of_two_processes_is_that_of_one_with_the_whole_batch(
-    scenarios: dict[str, Found],
+    scenarios: dict[str, Results],
 ) -> None:
-    for found in scenarios["steps_in_single_precision"]:
-        assert found["gradient 2"] < 1e-5, "though one of them has no object"
-        assert found["gradient 5"] < 1e-5, "though they have unlike numbers of chips and objects"
-        assert max(found["loss 2"], found["loss 5"]) < 1e-5
+    for results in scenarios["steps_in_single_precision"]:
+        assert results["gradient 2"] < 1e-5, "though one of them has no object"
+        assert results["gradient 5"] < 1e-5, "though they have unlike numbers of chips and objects"
+        assert max(results["loss 2"], results["loss 5"]) < 1e-5
 
 
 def test_the_first_measures_and_reports_and_all_stay_equal_to_the_bit(
-    scenarios: dict[str, Found], folder: Path
+    scenarios: dict[str, Results], folder: Path
 ) -> None:
-    first, second = found = scenarios["several_steps"]
-    assert same(found, "bits", "step", "best_step", "negatives")
+    first, second = results = scenarios["several_steps"]
+    assert same(results, "bits", "step", "best_step", "negatives")
     assert (first["error"], first["step"], first["best_step"]) == ("", 5, 2)
     assert (first["measured"], second["measured"]) == (3, 0)
     assert len(first["negatives"]) == 2, "mined twice, not after the last step"
@@ -88,41 +88,43 @@ def test_the_first_measures_and_reports_and_all_stay_equal_to_the_bit(
 
 
 def test_an_error_of_the_first_ends_all_and_a_resumed_training_equals_a_whole_one_to_the_bit(
-    scenarios: dict[str, Found],
+    scenarios: dict[str, Results],
 ) -> None:
-    for found, whole in zip(
+    for results, whole in zip(
         scenarios["cut_off_and_resumed"], scenarios["several_steps"], strict=True
     ):
-        assert found["cut"] == "OutputError: the disk is full"
-        assert (found["since"], found["step"]) == (3, 5)
-        assert found["bits"] == whole["bits"]
+        assert results["cut"] == "OutputError: the disk is full"
+        assert (results["since"], results["step"]) == (3, 5)
+        assert results["bits"] == whole["bits"]
 
 
-def test_patience_and_minutes_end_all_at_the_same_step(scenarios: dict[str, Found]) -> None:
+def test_patience_and_minutes_end_all_at_the_same_step(scenarios: dict[str, Results]) -> None:
     patient, timed = scenarios["out_of_patience"], scenarios["by_the_clock"]
-    assert [one["step"] for one in patient] == [3, 3]
+    assert [result["step"] for result in patient] == [3, 3]
     assert same(timed, "step", "bits")
     assert timed[0]["step"] > 0
 
 
-def test_a_chip_that_one_cannot_read_is_the_error_of_all(scenarios: dict[str, Found]) -> None:
-    found = scenarios["damaged_for_one"]
-    assert [one["error"] for one in found] == ["RasterError: chip 5 cannot be read"] * 2
-    assert same(found, "step", "bits")
+def test_a_chip_that_one_cannot_read_is_the_error_of_all(scenarios: dict[str, Results]) -> None:
+    results = scenarios["damaged_for_one"]
+    assert [result["error"] for result in results] == ["RasterError: chip 5 cannot be read"] * 2
+    assert same(results, "step", "bits")
 
 
-def test_a_loss_that_is_no_number_for_one_ends_all(scenarios: dict[str, Found]) -> None:
-    for found in scenarios["diverging"]:
-        assert found["error"].startswith("DivergenceError: the loss is no longer a number at step")
-        assert found["step"] == 0
+def test_a_loss_that_is_no_number_for_one_ends_all(scenarios: dict[str, Results]) -> None:
+    for results in scenarios["diverging"]:
+        assert results["error"].startswith(
+            "DivergenceError: the loss is no longer a number at step"
+        )
+        assert results["step"] == 0
 
 
-def test_all_find_the_same_learning_rate(scenarios: dict[str, Found]) -> None:
+def test_all_find_the_same_learning_rate(scenarios: dict[str, Results]) -> None:
     assert same(scenarios["range_test"], "losses", "lr")
     assert len(scenarios["range_test"][0]["losses"]) > 1
 
 
-def test_a_process_that_is_gone_is_one_line(scenarios: dict[str, Found]) -> None:
+def test_a_process_that_is_gone_is_one_line(scenarios: dict[str, Results]) -> None:
     error = scenarios["left_alone"][0]["error"]
     assert error.startswith("LostProcessError: another process of the training has ended")
     assert "`resume`" in error

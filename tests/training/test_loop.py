@@ -61,7 +61,7 @@ class Squares:
         return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
 
 
-class Scripted:
+class ScriptedValidator:
     """A validator whose figures are given by the step they are measured at."""
 
     def __init__(self, *figures: float, pixels: float = 0.0) -> None:
@@ -76,7 +76,7 @@ class Scripted:
         return ValidationResult(0.5, metrics, None, (), (), nothing)
 
 
-class Finder:
+class ScriptedMiner:
     """A miner whose place depends on how often it was asked, and on what was known."""
 
     pixels = 0.0
@@ -103,8 +103,8 @@ def new_learner(
 
 def make(
     folder: Path | None = None,
-    validator: Scripted | None = None,
-    miner: Finder | None = None,
+    validator: ScriptedValidator | None = None,
+    miner: ScriptedMiner | None = None,
     *,
     processes: Processes = CPU,
     **changes: object,
@@ -193,14 +193,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
 ) -> None:
     options = {"val_every": 2, "steps": 7}
     figures = (0.5, 0.3, 0.4, 0.2)
-    whole = make(tmp_path / "whole", Scripted(*figures), **options)
+    whole = make(tmp_path / "whole", ScriptedValidator(*figures), **options)
     whole.run(no_progress)
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     for step in (2, 4, 5):
         folder = tmp_path / f"cut{step}"
-        cut_off(make(folder, Scripted(*figures), **options), step)
+        cut_off(make(folder, ScriptedValidator(*figures), **options), step)
         measured_before = (step - 1) // 2
-        resumed = make(folder, Scripted(*figures[measured_before:]), **options)
+        resumed = make(folder, ScriptedValidator(*figures[measured_before:]), **options)
         resumed.resume()
         assert resumed.step == step - 1
         resumed.run(no_progress)
@@ -215,7 +215,7 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"val_every": 2, "steps": 7}
-    whole, without = make(None, None, Finder(), **options), make(**options)
+    whole, without = make(None, None, ScriptedMiner(), **options), make(**options)
     whole.run(no_progress)
     without.run(no_progress)
     assert [place.x for place in whole.sampler.hard_negatives] == [22, 11, 0], "not after the last"
@@ -223,8 +223,8 @@ def test_a_resumed_run_draws_the_same_chips_of_mined_places(
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     for step in (3, 6):
         folder = tmp_path / f"cut{step}"
-        cut_off(make(folder, None, Finder(), **options), step)
-        resumed = make(folder, None, Finder(), **options)
+        cut_off(make(folder, None, ScriptedMiner(), **options), step)
+        resumed = make(folder, None, ScriptedMiner(), **options)
         resumed.resume()
         resumed.run(no_progress)
         assert same(weights(resumed), weights(whole))
@@ -236,26 +236,26 @@ def test_patience_ends_a_training_also_one_that_was_resumed(
 ) -> None:
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     options = {"val_every": 1, "steps": 40, "patience": 2}
-    loop = make(tmp_path / "run", Scripted(0.2, 0.5, 0.5, 0.1), **options)
+    loop = make(tmp_path / "run", ScriptedValidator(0.2, 0.5, 0.5, 0.1), **options)
     cut_off(loop, 3)
-    resumed = make(tmp_path / "run", Scripted(0.5, 0.1), **options)
+    resumed = make(tmp_path / "run", ScriptedValidator(0.5, 0.1), **options)
     resumed.resume()
     resumed.run(no_progress)
     assert resumed.is_stalled
     assert resumed.step == 4
     assert resumed.selection.best_step == 3, "of equal ones the later"
-    again = make(tmp_path / "run", Scripted(0.9), **options)
+    again = make(tmp_path / "run", ScriptedValidator(0.9), **options)
     again.resume()
     again.run(no_progress)
     assert again.step == 4, "it has ended"
-    unlimited = make(None, Scripted(0.5), val_every=1, patience=0)
+    unlimited = make(None, ScriptedValidator(0.5), val_every=1, patience=0)
     unlimited.run(no_progress)
     assert unlimited.step == 6
 
 
 def test_the_last_state_is_measured_and_a_row_tells(tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    validator = Scripted(0.25, pixels=1e9)  # too many to look at more than once
+    validator = ScriptedValidator(0.25, pixels=1e9)  # too many to look at more than once
     loop = make(tmp_path / "run", validator)
     loop.run(lambda done, total, /, **figures: seen.append(figures))
     assert validator.count == 1
@@ -271,7 +271,7 @@ def test_the_last_state_is_measured_and_a_row_tells(tmp_path: Path) -> None:
 def test_validations_take_about_a_tenth_of_the_time_of_steps() -> None:
     step_px = 3 * 2 * CHIP_PX**2  # a pass forward, and one backward that costs twice as much
     for cost_steps, expected in ((0.0, 20), (1.0, 4), (2.0, 2), (100.0, 1)):
-        validator = Scripted(0.1, pixels=cost_steps * step_px)
+        validator = ScriptedValidator(0.1, pixels=cost_steps * step_px)
         make(None, validator, steps=40, batch_size=2).run(no_progress)
         assert validator.count == expected
 
@@ -280,7 +280,7 @@ def test_validations_of_a_training_by_the_clock_take_a_tenth_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch)
-    loop = make(None, clock.slow(Scripted(0.5), seconds=5.0), minutes=5)
+    loop = make(None, clock.slow(ScriptedValidator(0.5), seconds=5.0), minutes=5)
     learn = loop.learner.train_step
     loop.learner.train_step = lambda *args: (clock.wait(1.0), learn(*args))[1]  # type: ignore[method-assign]
     loop.run(no_progress)
@@ -299,7 +299,7 @@ class Clock:
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    def slow(self, validator: Scripted, *, seconds: float) -> Scripted:
+    def slow(self, validator: ScriptedValidator, *, seconds: float) -> ScriptedValidator:
         validate = validator.validate
         validator.validate = lambda w: (self.wait(seconds), validate(w))[1]  # type: ignore[method-assign]
         return validator

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
-from geodetect.training import lr_finder as lr_range
+from geodetect.training import lr_finder
 from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.distributed import Processes
 from geodetect.training.lr_finder import RangeTest, run_range_test
@@ -66,7 +66,7 @@ class Squares:
 def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lr_range, "HIGHEST_LR", 1e4)
+    monkeypatch.setattr(lr_finder, "HIGHEST_LR", 1e4)
     config = NetworkConfig(
         trunk_stages=2,
         fpn_channels=16,
@@ -86,7 +86,7 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
         for _ in range(2)
     )
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-    assert len(seen.losses) == len(seen.rates) < lr_range.STEPS
+    assert len(seen.losses) == len(seen.rates) < lr_finder.STEPS
     assert np.isfinite(seen.losses).all()
     assert (np.diff(seen.rates) > 0).all()
     assert seen.losses.tolist() == again.losses.tolist()

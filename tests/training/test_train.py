@@ -28,7 +28,7 @@ from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.settings import TrainSettings
 from geodetect.training import loop as loop_module
-from geodetect.training import lr_finder as lr_range
+from geodetect.training import lr_finder
 from geodetect.training.data.chip_sampler import Chip
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.learner import Learner, Losses
@@ -70,7 +70,7 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate(values | changes)
 
 
-def ground(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> TrainingRaster:
+def make_raster(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> TrainingRaster:
     return training_raster(open_raster(scene[0]), BOXES, holdout=held)
 
 
@@ -90,7 +90,7 @@ class Blind:
 
 
 def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None:
-    measured = validate(perfect(), [ground(scene)])
+    measured = validate(perfect(), [make_raster(scene)])
     assert measured is not None
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     expected = {"objects": held, "ap50": 1, "ap50_95": 1, "f1": 1, "precision": 1, "recall": 1}
@@ -101,7 +101,7 @@ def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None
 def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
     scene: tuple[Path, Path],
 ) -> None:
-    measured = validate(perfect(), [ground(scene)])
+    measured = validate(perfect(), [make_raster(scene)])
     assert measured is not None
     again = perfect()
     image = squares_image(128, [(4, 4)])[None]
@@ -112,7 +112,7 @@ def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
 def test_missing_half_of_the_labels_costs_precision_and_not_recall(
     scene: tuple[Path, Path],
 ) -> None:
-    half = ground(scene)
+    half = make_raster(scene)
     fewer = training_raster(half.raster, half.boxes[::2], holdout=half.holdout)
     measured = validate(perfect(), [fewer])
     assert measured is not None
@@ -124,7 +124,7 @@ def test_missing_half_of_the_labels_costs_precision_and_not_recall(
 def test_a_detector_that_finds_nothing_has_no_precision_and_keeps_its_threshold(
     scene: tuple[Path, Path],
 ) -> None:
-    measured = validate(Blind(), [ground(scene)])
+    measured = validate(Blind(), [make_raster(scene)])
     assert measured is not None
     assert measured.metrics["recall"] == measured.metrics["ap50"] == 0
     assert "precision" not in measured.metrics
@@ -132,11 +132,11 @@ def test_a_detector_that_finds_nothing_has_no_precision_and_keeps_its_threshold(
 
 
 def test_nothing_is_measured_without_held_out_ground(scene: tuple[Path, Path]) -> None:
-    assert validate(perfect(), [ground(scene, np.empty((0, 4)))]) is None
+    assert validate(perfect(), [make_raster(scene, np.empty((0, 4)))]) is None
 
 
 def test_two_rasters_are_measured_together(scene: tuple[Path, Path]) -> None:
-    once, twice = (validate(perfect(), [ground(scene)] * n) for n in (1, 2))
+    once, twice = (validate(perfect(), [make_raster(scene)] * n) for n in (1, 2))
     assert once is not None
     assert twice is not None
     assert twice.metrics["objects"] == 2 * once.metrics["objects"]
@@ -436,7 +436,7 @@ def test_a_run_folder_with_something_in_it_is_not_used_unasked(
 def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
     scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lr_range, "STEPS", 4)
+    monkeypatch.setattr(lr_finder, "STEPS", 4)
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     output = tmp_path / "m.safetensors"
     chosen = settings(lr="auto", steps=3, val_share=0)

@@ -138,7 +138,7 @@ def _open_rasters(
     """Open each raster once, with a warning for each that cannot be read.
 
     Returns:
-        Open rasters, and the reason for each of the others by its path.
+        Open rasters, and the reason for each raster that cannot be read, by its path.
 
     Raises:
         InputError: A raster can be read, but lacks bands or a CRS.
@@ -251,6 +251,6 @@ def _hold_out(
     if not validation:
         overlapping = find_overlapping_holdout(grids, holdout)
     return [
-        TrainingRaster(**vars(raster), holdout=own, overlapping_holdout=other)
-        for raster, own, other in zip(rasters, holdout, overlapping, strict=True)
+        TrainingRaster(**vars(raster), holdout=boxes, overlapping_holdout=overlapping_boxes)
+        for raster, boxes, overlapping_boxes in zip(rasters, holdout, overlapping, strict=True)
     ]

@@ -1,1 +1,1 @@
-"""The run folder of a training."""
+"""Run folder of a training."""

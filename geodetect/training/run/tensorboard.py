@@ -11,7 +11,7 @@ from geodetect.errors import MissingDependencyError
 
 
 class TensorBoardLog:
-    """The columns of ``metrics.csv`` as curves over the steps, under the same names.
+    """Log of the columns of ``metrics.csv`` as curves over the steps, under the same names.
 
     Show them with ``tensorboard`` and its option ``logdir``.
 

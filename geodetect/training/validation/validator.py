@@ -72,8 +72,8 @@ class Validator:
             result: Result of ``validate`` for these weights.
 
         Returns:
-            In metres: the resolution of the network or of the finest raster, and the one at which
-            F1 is still 95 % of its value on the holdout.
+            In metres: the resolution of the network or of the finest raster, and the resolution at
+            which F1 is still 95 % of its value on the holdout.
         """
         detector = self._detector(result.add_to_card(self._card), weights, conf=result.conf)
         sizes_m = [raster.gsd_m for raster in self.rasters]

@@ -31,7 +31,7 @@ from tests.helpers.training_rasters import training_raster
 SIDE = 256
 
 
-class Onlooker:
+class RecordingDetector:
     """A detector that keeps what it sees."""
 
     card = ModelCard(name="onlooker", classes=("thing",))
@@ -52,7 +52,7 @@ def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() 
     image = np.broadcast_to(board * 200, (2, 3, 64, 64)).astype(np.uint8)
     valid = np.ones((2, 64, 64), bool)
     valid[1, :, :20] = False
-    seen = Onlooker()
+    seen = RecordingDetector()
     CoarseImageryDetector(seen, 3.0)(image, valid)
     assert seen.pixels.shape == image.shape
     assert seen.pixels.dtype == np.uint8

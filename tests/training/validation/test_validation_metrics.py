@@ -36,11 +36,11 @@ BOXES = square_boxes(CORNERS)
 COUNT = len(BOXES)
 EVERYTHING = np.array([[0.0, 0, SIDE, SIDE]])
 Boxes = NDArray[np.float64]
-NewGround = Callable[..., TrainingRaster]
+NewRaster = Callable[..., TrainingRaster]
 
 
 @pytest.fixture
-def new_ground(tmp_path: Path) -> NewGround:
+def new_raster(tmp_path: Path) -> NewRaster:
     def make(
         boxes: Boxes = BOXES,
         labels: NDArray[np.int64] | None = None,
@@ -59,22 +59,22 @@ def network(card: ModelCard, conf: float | None = MIN_SCORE) -> RetinaNetDetecto
     return RetinaNetDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
 
 
-def told(
+def scripted_detector(
     boxes: Boxes, scores: object, labels: object, classes: tuple[str, ...] = ("a",)
 ) -> CallableDetector:
-    """A detector that finds what it is told, in one tile."""
+    """A detector with given predictions in one tile."""
     return CallableDetector(lambda _: (boxes, scores, labels), classes, tile_px=SIDE)
 
 
-def doubtful(new_ground: NewGround) -> ValidationResult:
+def half_right(new_raster: NewRaster) -> ValidationResult:
     """Of two detections with the same score one is right."""
-    result = validate(network(tiny_card()), [new_ground(BOXES[::2])])
+    result = validate(network(tiny_card()), [new_raster(BOXES[::2])])
     assert result is not None
     return result
 
 
-def test_calibrated_scores_are_the_share_of_right_detections(new_ground: NewGround) -> None:
-    result = doubtful(new_ground)
+def test_calibrated_scores_are_the_share_of_right_detections(new_raster: NewRaster) -> None:
+    result = half_right(new_raster)
     right = (COUNT + 1) // 2 / COUNT
     assert result.prediction_table["score"].to_numpy() == pytest.approx(
         np.full(COUNT, right), abs=0.01
@@ -86,13 +86,13 @@ def test_calibrated_scores_are_the_share_of_right_detections(new_ground: NewGrou
 
 
 def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
-    new_ground: NewGround,
+    new_raster: NewRaster,
 ) -> None:
-    result = doubtful(new_ground)
+    result = half_right(new_raster)
     card = result.add_to_card(tiny_card())
     assert card.calibration == result.calibration is not None
     assert (card.conf, card.metrics) == (result.conf, result.metrics)
-    again = validate(network(card, conf=None), [new_ground(BOXES[::2])])
+    again = validate(network(card, conf=None), [new_raster(BOXES[::2])])
     assert again is not None
     scores = again.prediction_table["score"].to_numpy()
     assert scores == pytest.approx(result.prediction_table["score"].to_numpy(), abs=1e-4)
@@ -100,9 +100,9 @@ def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
     assert again.conf == result.conf
 
 
-def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_ground: NewGround) -> None:
+def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_raster: NewRaster) -> None:
     own = Calibration(slope=(1.0,), intercept=(-3.0,))
-    result = validate(network(tiny_card(calibration=own)), [new_ground(BOXES[::2])])
+    result = validate(network(tiny_card(calibration=own)), [new_raster(BOXES[::2])])
     assert result is not None
     assert result.calibration == own
     assert "ece_uncalibrated" not in result.metrics
@@ -110,8 +110,8 @@ def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_ground: 
     assert result.metrics["ece"] == pytest.approx(score - 0.5, abs=0.01)
 
 
-def test_few_detections_leave_scores_as_they_are(new_ground: NewGround) -> None:
-    result = validate(network(tiny_card()), [new_ground()])  # none is wrong
+def test_few_detections_leave_scores_as_they_are(new_raster: NewRaster) -> None:
+    result = validate(network(tiny_card()), [new_raster()])  # none is wrong
     assert result is not None
     assert result.calibration is None
     assert "ece_uncalibrated" not in result.metrics
@@ -119,10 +119,12 @@ def test_few_detections_leave_scores_as_they_are(new_ground: NewGround) -> None:
     assert result.prediction_table["score"].equals(result.prediction_table["raw_score"])
 
 
-def test_the_tables_say_what_found_what(new_ground: NewGround) -> None:
-    found = told(np.concatenate([BOXES[:3], BOXES[[3]] + 200.5]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
-    ground = new_ground(BOXES[[2, 0, 5]])
-    result = validate(found, [ground])
+def test_the_tables_say_what_found_what(new_raster: NewRaster) -> None:
+    found = scripted_detector(
+        np.concatenate([BOXES[:3], BOXES[[3]] + 200.5]), [0.9, 0.8, 0.7, 0.6], [0] * 4
+    )
+    labelled = new_raster(BOXES[[2, 0, 5]])
+    result = validate(detector, [labelled])
     assert result is not None
     detections = result.prediction_table.set_index("score")
     assert detections["tp"].to_dict() == {0.9: True, 0.8: False, 0.7: True, 0.6: False}
@@ -131,30 +133,33 @@ def test_the_tables_say_what_found_what(new_ground: NewGround) -> None:
     assert (
         set(result.truth_table["raster"]) == set(result.prediction_table["raster"]) == {"scene.tif"}
     )
-    assert set(result.truth_table["source"]) == {str(Path(ground.raster.path).resolve())}
+    assert set(result.truth_table["source"]) == {str(Path(labelled.raster.path).resolve())}
     assert result.truth_table.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
 
 
 def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
-    new_ground: NewGround,
+    new_raster: NewRaster,
 ) -> None:
     """A raster shows 2 of 20 px of one object; another detector sees it all the same."""
     cut = [[SIDE - 2.0, 100, SIDE + 18, 120]]
     seen = [[SIDE - 2.0, 100, SIDE, 120]]
     alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
-    found = told(np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4)
-    result = validate(found, [new_ground(np.concatenate([BOXES[:2], cut]))])
+    found = scripted_detector(
+        np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4
+    )
+    result = validate(found, [new_raster(np.concatenate([BOXES[:2], cut]))])
     assert result is not None
     assert result.metrics["objects"] == 2
     assert result.prediction_table["score"].tolist() == [0.9, 0.8, 0.6]
     assert result.prediction_table["tp"].tolist() == [True, True, False]
 
 
-def test_several_classes_have_an_average_precision_each(new_ground: NewGround) -> None:
+def test_several_classes_have_an_average_precision_each(new_raster: NewRaster) -> None:
     truth = np.tile([0, 1], COUNT)[:COUNT]
     said = np.where(np.arange(COUNT) % 4 == 1, 0, truth)  # every other "b" is called "a"
     result = validate(
-        told(BOXES, np.linspace(0.9, 0.3, COUNT), said, ("a", "b")), [new_ground(labels=truth)]
+        scripted_detector(BOXES, np.linspace(0.9, 0.3, COUNT), said, ("a", "b")),
+        [new_raster(labels=truth)],
     )
     assert result is not None
     assert result.metrics["ap50 b"] == pytest.approx(0.5, abs=0.02)
@@ -163,12 +168,12 @@ def test_several_classes_have_an_average_precision_each(new_ground: NewGround) -
     assert result.truth_table["matched_score"].isna().sum() == (said != truth).sum()
 
 
-def test_one_class_needs_no_figures_of_its_own(new_ground: NewGround) -> None:
-    assert not [name for name in doubtful(new_ground).metrics if name.startswith("ap50 ")]
+def test_one_class_needs_no_figures_of_its_own(new_raster: NewRaster) -> None:
+    assert not [name for name in half_right(new_raster).metrics if name.startswith("ap50 ")]
 
 
-def test_a_validation_is_written_as_layers_for_a_gis(new_ground: NewGround, tmp_path: Path) -> None:
-    result = doubtful(new_ground)
+def test_a_validation_is_written_as_layers_for_a_gis(new_raster: NewRaster, tmp_path: Path) -> None:
+    result = half_right(new_raster)
     path = result.write(tmp_path)
     assert path == tmp_path / "validation.gpkg"
     assert {name for name, _ in pyogrio.list_layers(path)} >= {"detections", "truth"}
@@ -181,9 +186,9 @@ def test_a_validation_is_written_as_layers_for_a_gis(new_ground: NewGround, tmp_
 
 
 def test_a_validation_is_written_again_only_if_it_may(
-    new_ground: NewGround, tmp_path: Path
+    new_raster: NewRaster, tmp_path: Path
 ) -> None:
-    result = doubtful(new_ground)
+    result = half_right(new_raster)
     result.write(tmp_path)
     result.write(tmp_path)
     with pytest.raises(OutputError, match="already exists"):
@@ -191,18 +196,18 @@ def test_a_validation_is_written_again_only_if_it_may(
 
 
 def test_a_validation_without_detections_is_written_too(
-    new_ground: NewGround, tmp_path: Path
+    new_raster: NewRaster, tmp_path: Path
 ) -> None:
-    result = validate(told(np.empty((0, 4)), [], []), [new_ground()])
+    result = validate(scripted_detector(np.empty((0, 4)), [], []), [new_raster()])
     assert result is not None
     path = result.write(tmp_path)
     assert len(gpd.read_file(path, layer="detections")) == 0
     assert gpd.read_file(path, layer="truth")["matched_score"].isna().all()
 
 
-def test_rasters_on_several_maps_come_together_on_the_first(new_ground: NewGround) -> None:
-    grounds = [new_ground(name="a.tif"), new_ground(name="b.tif", crs="EPSG:32633")]
-    result = validate(network(tiny_card()), grounds)
+def test_rasters_on_several_maps_come_together_on_the_first(new_raster: NewRaster) -> None:
+    rasters = [new_raster(name="a.tif"), new_raster(name="b.tif", crs="EPSG:32633")]
+    result = validate(network(tiny_card()), rasters)
     assert result is not None
     assert result.prediction_table.crs == result.truth_table.crs == "EPSG:32632"
     assert result.truth_table["raster"].value_counts().to_dict() == {
