@@ -38,9 +38,7 @@ WIDTH, HEIGHT = 413, 300
 FORBIDDEN = 255  # the value of held-out ground
 
 
-def make_raster(
-    path: Path, image: NDArray[np.uint8], held_out: list[list[float]]
-) -> TrainingRaster:
+def make_raster(path: Path, image: NDArray[np.uint8], holdout: list[list[float]]) -> TrainingRaster:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
     raster = open_raster(write_raster(path, image))
     return training_raster(raster, square_boxes(corners), holdout=holdout)

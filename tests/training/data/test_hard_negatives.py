@@ -32,7 +32,7 @@ HELD = [128.0, 0.0, SIDE, SIDE]
 
 
 def make_raster(
-    path: Path, labelled: list[tuple[int, int]], held: list[list[float]]
+    path: Path, labelled: list[tuple[int, int]], holdout: list[list[float]]
 ) -> TrainingRaster:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
     return training_raster(raster, square_boxes(labelled), holdout=holdout)

@@ -120,7 +120,7 @@ def test_few_detections_leave_scores_as_they_are(new_raster: NewRaster) -> None:
 
 
 def test_the_tables_say_what_found_what(new_raster: NewRaster) -> None:
-    found = scripted_detector(
+    detector = scripted_detector(
         np.concatenate([BOXES[:3], BOXES[[3]] + 200.5]), [0.9, 0.8, 0.7, 0.6], [0] * 4
     )
     labelled = new_raster(BOXES[[2, 0, 5]])
@@ -144,7 +144,7 @@ def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
     cut = [[SIDE - 2.0, 100, SIDE + 18, 120]]
     seen = [[SIDE - 2.0, 100, SIDE, 120]]
     alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
-    found = scripted_detector(
+    detector = scripted_detector(
         np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4
     )
     result = validate(found, [new_raster(np.concatenate([BOXES[:2], cut]))])
