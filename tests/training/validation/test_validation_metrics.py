@@ -147,7 +147,7 @@ def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
     detector = scripted_detector(
         np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4
     )
-    result = validate(found, [new_raster(np.concatenate([BOXES[:2], cut]))])
+    result = validate(detector, [new_raster(np.concatenate([BOXES[:2], cut]))])
     assert result is not None
     assert result.metrics["objects"] == 2
     assert result.prediction_table["score"].tolist() == [0.9, 0.8, 0.6]
