@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.spatial_join import repair_table
-from geodetect.detection.coverage import LAYER, SEARCHED, STATUSES
+from geodetect.detection.coverage import COVERAGE_LAYER, SEARCHED, STATUSES
 from geodetect.errors import InputError
 from geodetect.io.vector.features import find_column
 from geodetect.io.vector.read import (
@@ -20,7 +20,7 @@ from geodetect.io.vector.read import (
     read_features,
 )
 
-COVERAGE = LayerRole("the coverage", layer_names=(LAYER,), points=False)
+COVERAGE = LayerRole("the coverage", layer_names=(COVERAGE_LAYER,), points=False)
 
 
 def find_coverage(predictions: LayerSource) -> str | None:
@@ -38,7 +38,7 @@ def find_coverage(predictions: LayerSource) -> str | None:
     holds_predictions = layer in ("", PREDICTION_LAYERS[0]) and file.lower().endswith(".gpkg")
     if not holds_predictions or not all(has_layer(file, name) for name in PREDICTION_LAYERS):
         return None
-    return f"{file}|layername={LAYER}"
+    return f"{file}|layername={COVERAGE_LAYER}"
 
 
 def read_searched_area(source: LayerSource) -> gpd.GeoSeries:

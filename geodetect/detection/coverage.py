@@ -37,7 +37,7 @@ NO_IMAGERY = "no imagery"
 OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
 STATUSES = frozenset({SEARCHED, NO_IMAGERY, OUTSIDE, NOT_READ})
-LAYER = "coverage"
+COVERAGE_LAYER = "coverage"
 
 CELLS_PER_TILE = 16
 MAX_CELLS = 4_000_000  # of one raster, a byte each
@@ -52,7 +52,7 @@ _DTYPES: dict[str, type] = {
     "gsd_m": np.float64,
     "working_gsd_m": np.float64,
 }
-STYLE = categorised_qml(
+COVERAGE_STYLE = categorised_qml(
     "status",
     {
         OUTSIDE: Symbol(GREY, line="dot", fill=0.15, casing=False),
@@ -155,7 +155,7 @@ class ImageryMask:
         state[is_decided] = np.where(cells, _IMAGERY, _EMPTY)[is_decided]
 
     def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
-        """Return the coverage of the raster, once all tiles are set."""
+        """Return the coverage of the raster, after an update with each of its tiles."""
         extent, area = _extent_and_area(plan)
         geometries = {
             SEARCHED: shapely.intersection(self._polygonize(_IMAGERY, extent), area),

@@ -101,16 +101,20 @@ def predict_layer(
     class_ids = _class_ids(detector, settings)
     rasters_detections, coverage, failed = [], [], {}
     with ExitStack() as stack:
+        # open and plan
         plans = plan(rasters, detector, settings=settings)
         for raster_plan in plans:
             stack.enter_context(raster_plan.raster)
         concurrency = concurrency_within_memory(plans, detector, settings)
         counts = _Counts(sum(len(raster_plan.tiles) for raster_plan in plans), progress)
+        # resume
         if journal is not None and counts.total < journal.min_tiles:
             journal = None
         if journal is not None:
+            # the batch size of enough memory: what is free may change between the executions
             batch_size = preferred_concurrency(detector, settings).batch_size
             journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
+        # detect
         readers = chained_readers(plans, journal, concurrency)
         for reader in readers:
             stack.callback(reader.close)

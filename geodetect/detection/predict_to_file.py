@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from geodetect.detection.coverage import LAYER as COVERAGE_LAYER
-from geodetect.detection.coverage import STYLE as COVERAGE_STYLE
-from geodetect.detection.coverage import coverage_table
+from geodetect.detection.coverage import COVERAGE_LAYER, COVERAGE_STYLE, coverage_table
 from geodetect.detection.detection_layer import DetectionLayer
 from geodetect.detection.detector import Detector
 from geodetect.detection.predict import predict_layer
@@ -73,7 +71,7 @@ def predict_to_file(
         InputError: As for ``predict``; or options that do not fit together, or the journal is of
             another run. A detector needs an ``identity`` for a journal.
         GeoreferenceError: A CRS that cannot be used.
-        OutputError: A file exists or cannot be written, known before any tile is read if possible.
+        OutputError: A file exists or cannot be written; checked before any tile is read.
         OutOfMemoryError: As for ``predict``.
     """
     files = PredictionFiles(
@@ -190,7 +188,7 @@ class PredictionFiles:
             vector.check_target(self.coverage, overwrite=self.overwrite, replaceable=replaceable)
 
     def write(self, layer: DetectionLayer, journal: Journal | None) -> None:
-        """Write the files, detections last: when they appear, everything is there.
+        """Write the files, detections last: when they appear, the coverage exists, too.
 
         Args:
             layer: Detections and coverage.
@@ -222,7 +220,7 @@ class PredictionFiles:
                     vector.encode(layer, path, kind, crs=self.crs, style=self.style)
         elif output is not None:
             vector.to_geojson(layer, output)
-            output.flush()  # a stream that cannot be written fails now
+            output.flush()  # while the journal exists: the stream may fail
 
     @contextmanager
     def _staged_file(

@@ -90,6 +90,8 @@ class TileReader:
             future.cancel()
         for thread in self._threads:
             thread.shutdown()
+        self._queue.clear()  # there may be thousands of rasters
+        self._threads.clear()
 
     def __iter__(self) -> TileReader:
         return self
