@@ -433,7 +433,7 @@ def test_an_error_in_a_detector_ends_all_reading_before_files_are_closed(
 
 def test_without_a_crs_the_error_names_both_options(save: Save) -> None:
     path = save(painted((20, 20, 60, 60)).pixels, crs=None)
-    with pytest.raises(GeodetectError, match=r"--src-crs.*--pixel-coords"):
+    with pytest.raises(GeodetectError, match=r"`src_crs`.*`pixel_coords`"):
         geodetect.predict(path, COLOURS)
     stated = geodetect.predict(path, COLOURS, settings=PredictSettings(src_crs="EPSG:2056"))
     assert stated.crs.to_epsg() == 2056
