@@ -75,7 +75,7 @@ class Field:
     def rows(self) -> Iterator[list[tuple[Tile, Detections]]]:
         """Yield the detections of each row of tiles."""
         for row in range(len(self.scheme.rows)):
-            yield [(tile, self._detect(tile)) for tile in self.scheme.row(row)]
+            yield [(tile, self._detect(tile)) for tile in self.scheme.tiles_in_row(row)]
 
     def detections(self) -> Detections:
         """Return the detections of all tiles."""

@@ -1,1 +1,1 @@
-"""Export of labelled image chips."""
+"""Export of labelled image chips as data sets."""

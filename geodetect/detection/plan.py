@@ -60,7 +60,7 @@ class RasterPlan:
             first, end = np.searchsorted(self.tiles, [row * columns, (row + 1) * columns])
             if first < end:
                 numbers = set(self.tiles[first:end].tolist())
-                yield [tile for tile in self.scheme.row(row) if tile.index in numbers]
+                yield [tile for tile in self.scheme.tiles_in_row(row) if tile.index in numbers]
 
 
 def plan_rasters(

@@ -1,1 +1,1 @@
-"""Pure geometry: grids, boxes and tiles. No files, no torch."""
+"""Geometry: coordinate reference systems, grids, boxes and tiles, without files and torch."""

@@ -15,7 +15,7 @@ from geodetect.types import FloatArray
 class Window:
     """Rectangle of whole pixels.
 
-    Unlike ``rasterio.windows.Window`` it has integers only, and compares and hashes as a value.
+    ``rasterio.windows.Window`` may start and end within pixels; this one cannot.
 
     Args:
         x: Left edge in pixels.
@@ -40,9 +40,9 @@ class Tile(Window):
     """Window of a ``TileScheme``.
 
     Args:
-        index: Number in row-major order.
-        row: Row of tiles.
-        col: Column of tiles.
+        index: Position in row-major order.
+        row: Position of its row of tiles.
+        col: Position of its column of tiles.
     """
 
     index: int
@@ -96,7 +96,7 @@ class TileScheme:
 
     def __iter__(self) -> Iterator[Tile]:
         for row in range(len(self.rows)):
-            yield from self.row(row)
+            yield from self.tiles_in_row(row)
 
     def count_touching(self, box: FloatArray) -> int:
         """Count the tiles that overlap or touch a box ``float64[4]`` in pixel edges."""
@@ -105,7 +105,7 @@ class TileScheme:
         rows = sum(y <= y2 and y + self.tile_px >= y1 for y in self.rows)
         return columns * rows
 
-    def row(self, row: int) -> Iterator[Tile]:
+    def tiles_in_row(self, row: int) -> Iterator[Tile]:
         """Yield the tiles of one row, from left to right."""
         columns, y = self.columns, self.rows[row]
         width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
@@ -113,9 +113,9 @@ class TileScheme:
             yield Tile(x, y, width, height, index=row * len(columns) + col, row=row, col=col)
 
 
-def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
+def _starts(length: int, tile_px: int, overlap_px: int) -> tuple[int, ...]:
     """Return the first pixels of tiles along one axis."""
-    if length <= tile:
+    if length <= tile_px:
         return (0,)
-    stride = tile - overlap
-    return (*range(0, length - tile, stride), length - tile)
+    last = length - tile_px
+    return (*range(0, last, tile_px - overlap_px), last)

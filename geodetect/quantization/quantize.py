@@ -142,7 +142,7 @@ def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[
         plan = plans[raster]
         index = int(plan.tiles[number - first[raster]])
         row, column = divmod(index, len(plan.scheme.columns))
-        tile = list(plan.scheme.row(row))[column]
+        tile = list(plan.scheme.tiles_in_row(row))[column]
         if plan.raster.read_valid(tile, plan.grid).mean() >= MIN_VALID_FRACTION:
             samples.append(SampledTile(plan, tile))
         if len(samples) == count:

@@ -92,8 +92,8 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
     label_set = read_labels(labels)
     images = find_rasters([folder / ANNOTATION_FORMATS[name].images])
     placed = place_labels(read_labels(folder), [open_raster(image) for image in images])
-    assert sum(len(one.boxes) for one in placed) >= len(corners)
-    for one in placed:
-        expected = np.clip(place_labels(label_set, [one.raster])[0].boxes, 0, 64)
+    assert sum(len(labelled.boxes) for labelled in placed) >= len(corners)
+    for labelled in placed:
+        expected = np.clip(place_labels(label_set, [labelled.raster])[0].boxes, 0, 64)
         visible = (expected[:, 2:] - expected[:, :2]).prod(axis=1) >= 0.5 * 15.75 * 17.25
-        np.testing.assert_allclose(one.boxes, expected[visible], atol=6e-4)
+        np.testing.assert_allclose(labelled.boxes, expected[visible], atol=6e-4)

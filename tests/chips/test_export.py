@@ -81,7 +81,7 @@ def read_coco(folder: Path) -> list[tuple[str, str, Float]]:
     images = {image["id"]: image for image in document["images"]}
     names = {category["id"]: category["name"] for category in document["categories"]}
     assert sorted(names) == [1, 2]
-    found = []
+    boxes = []
     for annotation in document["annotations"]:
         x, y, width, height = annotation["bbox"]
         assert annotation["area"] == pytest.approx(width * height, abs=1e-3)
@@ -89,15 +89,15 @@ def read_coco(folder: Path) -> list[tuple[str, str, Float]]:
         image = images[annotation["image_id"]]
         assert (folder / "images" / image["file_name"]).is_file()
         box = np.array([x, y, x + width, y + height])
-        found.append((image["file_name"], names[annotation["category_id"]], box))
-    return found
+        boxes.append((image["file_name"], names[annotation["category_id"]], box))
+    return boxes
 
 
 def read_yolo(folder: Path) -> list[tuple[str, str, Float]]:
     lines = (folder / "data.yaml").read_text().splitlines()
     names = [json.loads(line.split(": ", 1)[1]) for line in lines if line.startswith("  ")]
     assert "train: images" in lines
-    found = []
+    boxes = []
     for file in sorted((folder / "labels").iterdir()):
         image = next(f for f in (folder / "images").glob(f"{file.stem}.*") if is_image(f))
         with rasterio.open(image) as source:
@@ -106,12 +106,12 @@ def read_yolo(folder: Path) -> list[tuple[str, str, Float]]:
             number, *shares = line.split()
             centre, extent = np.array(shares, float).reshape(2, 2) * size
             box = np.concatenate([centre - extent / 2, centre + extent / 2])
-            found.append((image.name, names[int(number)], box))
-    return found
+            boxes.append((image.name, names[int(number)], box))
+    return boxes
 
 
 def read_voc(folder: Path) -> list[tuple[str, str, Float]]:
-    found = []
+    boxes = []
     listed = (folder / "ImageSets/Main/trainval.txt").read_text().split()
     for stem in listed:
         root = ElementTree.parse(folder / "Annotations" / f"{stem}.xml").getroot()
@@ -121,8 +121,8 @@ def read_voc(folder: Path) -> list[tuple[str, str, Float]]:
             assert size == [source.width, source.height, source.count]
         for item in root.iter("object"):
             corners = [str(item.findtext(f"bndbox/{t}")) for t in ("xmin", "ymin", "xmax", "ymax")]
-            found.append((image, str(item.findtext("name")), np.array(corners, float)))
-    return found
+            boxes.append((image, str(item.findtext("name")), np.array(corners, float)))
+    return boxes
 
 
 READERS = {"coco": read_coco, "yolo": read_yolo, "voc": read_voc}
@@ -145,13 +145,13 @@ def test_boxes_read_back_from_every_format_are_the_labels(
     export_chips(
         sheet, table, out, settings=ChipSettings(format=name, chip_px=64, image_format=image_format)
     )
-    found = READERS[name](out)
-    assert sorted(image for image, _, _ in found) == [
+    read = READERS[name](out)
+    assert sorted(image for image, _, _ in read) == [
         f"sheet_x00000_y00000.{image_format}",
         f"sheet_x00064_y00000.{image_format}",
         f"sheet_x00064_y00064.{image_format}",
     ]
-    for image, class_name, box in found:
+    for image, class_name, box in read:
         distance = np.abs(boxes - (box + offset(image))).max(axis=1)
         assert distance.min() < 0.01
         assert class_name == ["pool", "tank", "pool"][int(distance.argmin())]
@@ -171,17 +171,17 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
     sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
     out = tmp_path / "chips"
     summary = export_chips(sheet, labels(), out, settings=ChipSettings(chip_px=64, min_visible=0.5))
-    found = {(image, *box.tolist()) for image, _, box in read_coco(out)}
-    assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in found  # 60 % of the third
-    assert not any(image == "sheet_x00000_y00064.png" for image, *_ in found)  # 40 % of it
+    boxes = {(image, *box.tolist()) for image, _, box in read_coco(out)}
+    assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in boxes  # 60 % of the third
+    assert not any(image == "sheet_x00000_y00064.png" for image, *_ in boxes)  # 40 % of it
     assert summary.truncated_boxes == 1
     assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
     loose = export_chips(
         sheet, labels(), tmp_path / "loose", settings=ChipSettings(chip_px=64, min_visible=0.3)
     )
-    found = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
-    assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in found
-    assert ("sheet_x00128_y00128.png", 0, 0, 12, 12) in found  # 36 % of the fourth
+    boxes = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
+    assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in boxes
+    assert ("sheet_x00128_y00128.png", 0, 0, 12, 12) in boxes  # 36 % of the fourth
     assert loose.labels_exported == 4
 
 
@@ -320,32 +320,31 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
         tmp_path / "chips",
         settings=ChipSettings(chip_px=64, image_format="tif", format="voc"),
     )
-    found = read_voc(tmp_path / "chips")
-    assert [class_name for _, class_name, _ in found] == ["seen"]
-    with rasterio.open(tmp_path / "chips/JPEGImages" / found[0][0]) as chip:
+    read = read_voc(tmp_path / "chips")
+    assert [class_name for _, class_name, _ in read] == ["seen"]
+    with rasterio.open(tmp_path / "chips/JPEGImages" / read[0][0]) as chip:
         assert not chip.dataset_mask()[:, :40].any()
         assert chip.dataset_mask()[:, 40:].all()
 
 
 def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
     sheet = raster(tmp_path / "sheet.tif", width=256, height=256)
-    one = labels(BOXES[:1], ["pool"])
-    assert (
-        export_chips(sheet, one, tmp_path / "none", settings=ChipSettings(chip_px=64)).empty_chips
-        == 0
-    )
+    single = labels(BOXES[:1], ["pool"])
+    none = export_chips(sheet, single, tmp_path / "none", settings=ChipSettings(chip_px=64))
+    assert none.empty_chips == 0
     every = export_chips(
         sheet,
-        one,
+        single,
         tmp_path / "all",
         settings=ChipSettings(chip_px=64, empty=math.inf, format="yolo"),
     )
     assert (every.chips, every.empty_chips) == (16, 15)
     files = list((tmp_path / "all/labels").iterdir())
     assert sorted(bool(file.read_text()) for file in files) == [False] * 15 + [True]
-    some = export_chips(sheet, one, tmp_path / "some", settings=ChipSettings(chip_px=64, empty=3.0))
+    three = ChipSettings(chip_px=64, empty=3.0)
+    some = export_chips(sheet, single, tmp_path / "some", settings=three)
     assert (some.chips, some.empty_chips) == (4, 3)
-    export_chips(sheet, one, tmp_path / "again", settings=ChipSettings(chip_px=64, empty=3.0))
+    export_chips(sheet, single, tmp_path / "again", settings=three)
     first, second = (tmp_path / n / "annotations.json" for n in ("some", "again"))
     assert first.read_text() == second.read_text()
 

@@ -21,11 +21,11 @@ def test_the_area_of_a_reversed_box_is_zero() -> None:
 
 
 @given(boxes, hnp.arrays(np.float64, 4, elements=coordinates))
-def test_clipping_keeps_exactly_what_is_shared(found: np.ndarray, corners: np.ndarray) -> None:
+def test_clipping_keeps_exactly_what_is_shared(boxes: np.ndarray, corners: np.ndarray) -> None:
     frame = np.concatenate([np.minimum(*corners.reshape(2, 2)), np.maximum(*corners.reshape(2, 2))])
-    clipped = box_ops.clip(found, frame)
+    clipped = box_ops.clip(boxes, frame)
     np.testing.assert_array_equal(
-        box_ops.area(clipped), box_ops.intersection(found, np.broadcast_to(frame, found.shape))
+        box_ops.area(clipped), box_ops.intersection(boxes, np.broadcast_to(frame, boxes.shape))
     )
     assert (clipped >= np.tile(frame[:2], 2)).all()
     assert (clipped <= np.tile(frame[2:], 2)).all()
@@ -33,9 +33,9 @@ def test_clipping_keeps_exactly_what_is_shared(found: np.ndarray, corners: np.nd
 
 
 def test_each_box_can_have_a_frame_of_its_own() -> None:
-    found = np.array([[0.0, 0, 10, 10]] * 2)
+    squares = np.array([[0.0, 0, 10, 10]] * 2)
     frames = np.array([[2.0, 2, 4, 4], [5, 0, 20, 20]])
-    assert box_ops.clip(found, frames).tolist() == [[2, 2, 4, 4], [5, 0, 10, 10]]
+    assert box_ops.clip(squares, frames).tolist() == [[2, 2, 4, 4], [5, 0, 10, 10]]
 
 
 def test_iou_of_known_boxes() -> None:

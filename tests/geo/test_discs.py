@@ -17,14 +17,14 @@ from geodetect.geo.geodesic import ground_distances_m
     "crs", ["EPSG:4326", "EPSG:3857", "EPSG:2154", "EPSG:2263", "EPSG:3035", "EPSG:6933"]
 )
 def test_every_corner_of_a_disc_is_half_its_diameter_from_the_point(crs: str) -> None:
-    wkt = parse_crs(crs)
-    to_map = Transformer.from_crs("EPSG:4326", wkt, always_xy=True)
+    system = parse_crs(crs)
+    to_map = Transformer.from_crs("EPSG:4326", system, always_xy=True)
     point = np.array(
         [to_map.transform(-73.9, 40.7) if crs == "EPSG:2263" else to_map.transform(8, 50)]
     )
-    (disc,) = ground_discs(point, 7.0, wkt)
+    (disc,) = ground_discs(point, 7.0, system)
     corners = shapely.get_coordinates(disc)
-    distances = ground_distances_m(np.repeat(point, len(corners), axis=0), corners, wkt)
+    distances = ground_distances_m(np.repeat(point, len(corners), axis=0), corners, system)
     np.testing.assert_allclose(distances, 3.5, rtol=1e-5)
     assert disc.is_valid
 

@@ -39,15 +39,15 @@ def test_areas_are_those_on_the_ellipsoid(lon: float, lat: float, size: float, h
 @pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32632", "EPSG:3035", "EPSG:2154", "EPSG:2062"])
 def test_the_map_does_not_change_the_ground(crs: str) -> None:
     square = np.array([shapely.box(5.0, 45.0, 5.1, 45.1)])
-    wkt = parse_crs(crs)
+    system = parse_crs(crs)
     try:
-        moved = reproject(densify(square, WGS84), WGS84, wkt)
+        moved = reproject(densify(square, WGS84), WGS84, system)
     except ValueError:
         pytest.skip(f"{crs} does not reach France")
     expected = ground_areas_m2(square, WGS84)
     if crs not in ("EPSG:2154", "EPSG:2062"):  # other ellipsoids
-        np.testing.assert_allclose(ground_areas_m2(moved, wkt), expected, rtol=1e-7)
-    np.testing.assert_allclose(ground_areas_m2(moved, wkt), expected, rtol=1e-3)
+        np.testing.assert_allclose(ground_areas_m2(moved, system), expected, rtol=1e-7)
+    np.testing.assert_allclose(ground_areas_m2(moved, system), expected, rtol=1e-3)
 
 
 def test_the_antimeridian_cuts_nothing() -> None:
@@ -89,11 +89,13 @@ def test_straight_lines_are_geodesic_distances(
     crs: str, place: tuple[float, float], step: float
 ) -> None:
     rng = np.random.default_rng(0)
-    wkt = parse_crs(crs)
+    system = parse_crs(crs)
     start = np.array(place) + rng.uniform(-step, step, (50, 2))
     end = start + rng.uniform(-step, step, (50, 2))
-    straight = np.linalg.norm(cartesian_points_m(start, wkt) - cartesian_points_m(end, wkt), axis=1)
-    np.testing.assert_allclose(straight, ground_distances_m(start, end, wkt), atol=1e-6)
+    straight = np.linalg.norm(
+        cartesian_points_m(start, system) - cartesian_points_m(end, system), axis=1
+    )
+    np.testing.assert_allclose(straight, ground_distances_m(start, end, system), atol=1e-6)
     assert straight.max() > 1
 
 

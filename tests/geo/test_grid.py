@@ -33,12 +33,12 @@ def around(crs: str, lon: float, lat: float, pixel: Affine) -> Grid:
 @pytest.mark.parametrize("lat", [-75.0, -33.5, 0.0, 12.3, 47.0, 71.0, 89.0])
 def test_degrees_are_measured_on_the_ellipsoid(lat: float) -> None:
     side = 1e-6
-    found = around("EPSG:4326", 8.0, lat, Affine.scale(side, -side)).gsd_xy_m
+    measured = around("EPSG:4326", 8.0, lat, Affine.scale(side, -side)).gsd_xy_m
     east = WGS84.inv(8.0 - side / 2, lat, 8.0 + side / 2, lat)[2]
     north = WGS84.inv(8.0, lat - side / 2, 8.0, lat + side / 2)[2]
-    assert found == pytest.approx((east, north), rel=1e-6)
+    assert measured == pytest.approx((east, north), rel=1e-6)
     radius = 6_378_137 * np.cos(np.deg2rad(lat))  # and a rough sphere, to check the check
-    assert found[0] == pytest.approx(np.deg2rad(side) * radius, rel=4e-3)
+    assert measured[0] == pytest.approx(np.deg2rad(side) * radius, rel=4e-3)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_degrees_are_measured_on_the_ellipsoid(lat: float) -> None:
 def test_units_and_scale_of_a_projection_are_metres_on_the_ground(
     crs: str, lon: float, lat: float, unit_m: float
 ) -> None:
-    found = around(crs, lon, lat, Affine.scale(0.2, -0.2))
+    measured = around(crs, lon, lat, Affine.scale(0.2, -0.2))
     rough = 8e-3  # the scale factors of the projections, and sphere against ellipsoid
-    assert found.gsd_m == pytest.approx(0.2 * unit_m, rel=rough)
+    assert measured.gsd_m == pytest.approx(0.2 * unit_m, rel=rough)
     turned = around(crs, lon, lat, Affine.rotation(33) @ Affine.scale(0.2, 0.6))
     assert turned.gsd_xy_m == pytest.approx((0.2 * unit_m, 0.6 * unit_m), rel=rough)
     assert turned.gsd_m == pytest.approx(0.2 * unit_m * 3**0.5, rel=rough)
@@ -72,16 +72,16 @@ def test_web_mercator_is_not_taken_for_metres() -> None:
     sin, cos = np.sin(np.deg2rad(47.0)), np.cos(np.deg2rad(47.0))
     bulge = 1 - WGS84.es * sin**2
     across, along = cos / bulge**0.5, cos * (1 - WGS84.es) / bulge**1.5
-    found = around("EPSG:3857", 8.0, 47.0, Affine.scale(1, -1))
-    assert found.gsd_xy_m == pytest.approx((across, along), rel=1e-6)
-    assert 1 / found.gsd_m == pytest.approx(1.466, abs=1e-3)
+    measured = around("EPSG:3857", 8.0, 47.0, Affine.scale(1, -1))
+    assert measured.gsd_xy_m == pytest.approx((across, along), rel=1e-6)
+    assert 1 / measured.gsd_m == pytest.approx(1.466, abs=1e-3)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4807", "EPSG:4902"])  # grads from Paris
 def test_grads_are_not_taken_for_degrees(crs: str) -> None:
     assert CRS(crs).axis_info[0].unit_name == "grad"
-    found = grid(crs, Affine(1e-5, 0, 0, 0, -1e-5, 52)).gsd_xy_m
-    assert found[1] == pytest.approx(10_000_000 / 100 / 1e5, rel=2e-3)  # 100 grads to the pole
+    measured = grid(crs, Affine(1e-5, 0, 0, 0, -1e-5, 52)).gsd_xy_m
+    assert measured[1] == pytest.approx(10_000_000 / 100 / 1e5, rel=2e-3)  # 100 grads to the pole
 
 
 def test_heights_in_the_crs_do_not_matter() -> None:
@@ -91,8 +91,8 @@ def test_heights_in_the_crs_do_not_matter() -> None:
 
 
 def test_a_local_engineering_crs_counts_in_its_unit() -> None:
-    found = grid(LOCAL_FEET, Affine.rotation(20) @ Affine.scale(0.5, -0.5))
-    assert found.gsd_xy_m == pytest.approx((0.5 * 1200 / 3937,) * 2)
+    measured = grid(LOCAL_FEET, Affine.rotation(20) @ Affine.scale(0.5, -0.5))
+    assert measured.gsd_xy_m == pytest.approx((0.5 * 1200 / 3937,) * 2)
 
 
 def test_without_a_crs_nothing_is_known_of_the_ground() -> None:
@@ -136,9 +136,9 @@ transforms = st.builds(
 @given(transforms)
 def test_pixels_to_map_and_back(transform: Affine) -> None:
     points = np.array([[0.0, 0], [1, 0], [0.5, 999.25], [100_000, 100_000]])
-    there = grid(None, transform).to_map(points)
-    np.testing.assert_allclose(there, [transform @ tuple(p) for p in points], rtol=1e-12)
-    np.testing.assert_allclose(grid(None, transform).to_px(there), points, atol=1e-4)
+    on_map = grid(None, transform).to_map(points)
+    np.testing.assert_allclose(on_map, [transform @ tuple(p) for p in points], rtol=1e-12)
+    np.testing.assert_allclose(grid(None, transform).to_px(on_map), points, atol=1e-4)
 
 
 @given(transforms)
@@ -159,14 +159,14 @@ def test_a_resampled_grid_covers_the_same_ground(
     transform: Affine, width: int, height: int, scale: float
 ) -> None:
     whole = grid(None, transform, width, height)
-    other = whole.resampled(scale, scale / 2)
-    assert (other.width, other.height) == (
+    second = whole.resampled(scale, scale / 2)
+    assert (second.width, second.height) == (
         max(1, round(width * scale)),
         max(1, round(height * scale / 2)),
     )
     ends = np.array([[0.0, 0], [width, 0], [width, height], [0, height]])
-    ends_there = ends / [width, height] * [other.width, other.height]
-    np.testing.assert_allclose(other.to_map(ends_there), whole.to_map(ends), rtol=1e-9, atol=1e-3)
+    ends_there = ends / [width, height] * [second.width, second.height]
+    np.testing.assert_allclose(second.to_map(ends_there), whole.to_map(ends), rtol=1e-9, atol=1e-3)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
@@ -200,8 +200,8 @@ def test_the_californian_orthophoto_has_quarter_metre_pixels(shared_data) -> Non
     if not path.exists():
         pytest.skip("needs ../shared/data/pools/california_west.tif")
     with rasterio.open(path) as dataset:
-        found = Grid(parse_crs(dataset.crs), dataset.transform, dataset.width, dataset.height)
-    assert found.gsd_m == pytest.approx(0.2475, abs=5e-4)  # 0.2986 on the map
+        measured = Grid(parse_crs(dataset.crs), dataset.transform, dataset.width, dataset.height)
+    assert measured.gsd_m == pytest.approx(0.2475, abs=5e-4)  # 0.2986 on the map
 
 
 def test_a_grid_survives_pickling_with_its_crs() -> None:
@@ -214,11 +214,11 @@ def test_a_grid_survives_pickling_with_its_crs() -> None:
 
 def test_grids_are_equal_only_if_their_crs_have_the_same_text() -> None:
     """As their hashes are: two CRS may mean the same and be written in different ways."""
-    one = grid("EPSG:3857", ONE_METRE)
-    other = replace(one, crs=CRS(CRS("EPSG:3857").to_wkt("WKT1_GDAL")))
-    assert one.crs == other.crs
-    assert one != other
-    assert len({one, other, one}) == 2
+    first = grid("EPSG:3857", ONE_METRE)
+    second = replace(first, crs=CRS(CRS("EPSG:3857").to_wkt("WKT1_GDAL")))
+    assert first.crs == second.crs
+    assert first != second
+    assert len({first, second, first}) == 2
 
 
 def test_boxes_are_scaled_to_a_resampled_grid_of_the_same_ground() -> None:

@@ -56,9 +56,9 @@ def test_pairs_are_those_that_comparing_all_with_all_finds(
         ]
         if min(sides) > 0:
             expected[i, j] = np.prod(sides) / min(np.prod(a[1]), np.prod(b[1]))
-    found = {(pair.first, pair.second): pair.fraction for pair in find_overlaps(grids)}
-    assert found == pytest.approx(expected, rel=1e-6)
-    assert list(found) == sorted(found)
+    overlaps = {(pair.first, pair.second): pair.fraction for pair in find_overlaps(grids)}
+    assert overlaps == pytest.approx(expected, rel=1e-6)
+    assert list(overlaps) == sorted(overlaps)
 
 
 def test_neighbouring_sheets_only_touch() -> None:
@@ -67,9 +67,9 @@ def test_neighbouring_sheets_only_touch() -> None:
 
 def test_sheets_are_compared_across_crs() -> None:
     here, beside = sheet(0, 0), sheet(5000, 0)
-    found = find_overlaps([here, in_degrees(beside), beside, in_degrees(here)])
-    assert [(pair.first, pair.second) for pair in found] == [(0, 3), (1, 2)]
-    assert all(pair.fraction == pytest.approx(1, abs=1e-3) for pair in found)
+    overlaps = find_overlaps([here, in_degrees(beside), beside, in_degrees(here)])
+    assert [(pair.first, pair.second) for pair in overlaps] == [(0, 3), (1, 2)]
+    assert all(pair.fraction == pytest.approx(1, abs=1e-3) for pair in overlaps)
 
 
 def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
@@ -93,11 +93,11 @@ def test_boxes_cover_what_a_raster_has_of_an_area(
     boxes = covering_boxes(np.array([area]), UTM, grid)
     covered = shapely.union_all(shapely.box(*boxes.T))
     in_px = shapely.transform(reproject(np.array([area]), UTM, LV95)[0], grid.to_px)
-    wanted = shapely.intersection(in_px, shapely.box(*grid.box))
-    assert shapely.difference(wanted, covered.buffer(1e-2)).buffer(-0.51).is_empty
+    expected = shapely.intersection(in_px, shapely.box(*grid.box))
+    assert shapely.difference(expected, covered.buffer(1e-2)).buffer(-0.51).is_empty
     assert covered.difference(shapely.box(*grid.box)).is_empty
     if turn_deg in (0.0, 180.0):  # nearly parallel: hardly more than the area
-        assert covered.difference(wanted).buffer(-4).is_empty
+        assert covered.difference(expected).buffer(-4).is_empty
 
 
 def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> None:
@@ -108,8 +108,10 @@ def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> 
         shapely.box(99.4, 0, 120, 50),
     ]
     area = shapely.transform(shapely.union_all(parts), grid.to_map)
-    found = covering_boxes(np.array([area]), UTM, grid)
-    np.testing.assert_allclose(found[found[:, 0].argsort()], [[10, 20, 40, 30], [90, 90, 100, 100]])
+    overlaps = covering_boxes(np.array([area]), UTM, grid)
+    np.testing.assert_allclose(
+        overlaps[overlaps[:, 0].argsort()], [[10, 20, 40, 30], [90, 90, 100, 100]]
+    )
     assert covering_boxes(np.array([sheet(100, 0).outline]), UTM, grid).shape == (0, 4)
 
 

@@ -17,13 +17,13 @@ def schemes(draw: st.DrawFn) -> TileScheme:
 
 @given(schemes())
 def test_every_pixel_is_in_a_tile_and_no_tile_leaves_the_raster(scheme: TileScheme) -> None:
-    seen = np.zeros((scheme.height, scheme.width), bool)
+    covered = np.zeros((scheme.height, scheme.width), bool)
     for tile in scheme:
         x1, y1, x2, y2 = tile.box.astype(int)
         assert 0 <= x1 < x2 <= scheme.width
         assert 0 <= y1 < y2 <= scheme.height
-        seen[y1:y2, x1:x2] = True
-    assert seen.all()
+        covered[y1:y2, x1:x2] = True
+    assert covered.all()
 
 
 @given(schemes())

@@ -29,13 +29,13 @@ def test_without_a_quota_there_are_all_that_the_process_may_use(
 
 
 def test_groups_are_those_around_this_process(tmp_path: Path) -> None:
-    root, own = tmp_path / "root", tmp_path / "own"
+    root, process = tmp_path / "root", tmp_path / "own"
     inner = root / "jobs/one"
     inner.mkdir(parents=True)
-    own.write_text("4:memory:/elsewhere\n0::/jobs/one\n")
-    assert control_groups(root, own) == [inner, inner.parent, root]
-    own.write_text("0::/not/seen/from/here\n")  # in a container
-    assert control_groups(root, own) == [root]
+    process.write_text("4:memory:/elsewhere\n0::/jobs/one\n")
+    assert control_groups(root, process) == [inner, inner.parent, root]
+    process.write_text("0::/not/seen/from/here\n")  # in a container
+    assert control_groups(root, process) == [root]
     assert control_groups(root, tmp_path / "none") == [root]
     (inner.parent / "cpu.max").write_text("50000 100000")
     assert usable_cores([inner, inner.parent, root]) == 1

@@ -48,14 +48,14 @@ def test_the_narrowest_group_counts(tmp_path: Path) -> None:
 def test_a_limit_of_addresses_counts() -> None:
     code = "from geodetect.hardware.memory import available_bytes; print(available_bytes())"
     limit_kib = 900_000
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", f"ulimit -v {limit_kib}; exec {sys.executable} -c '{code}'"],
         capture_output=True,
         text=True,
         env=program_environment(),
         check=True,
     )
-    assert 0 < int(done.stdout) < limit_kib * 1024
+    assert 0 < int(process.stdout) < limit_kib * 1024
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Rasters in: pixels, masks, bands and georeference."""
+"""Reading of rasters: pixels, masks, bands and georeference."""

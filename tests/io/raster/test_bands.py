@@ -105,8 +105,8 @@ def test_a_palette_becomes_its_colours(dtype: type, tmp_path: Path) -> None:
     path = palette_raster(tmp_path / "p.tif", indices, table)
     with open_raster(path, needed_bands=3) as raster:
         values = raster.read(Window(5, 7, 20, 30)).values
-    seen = indices[7:37, 5:25].astype(int)
-    np.testing.assert_array_equal(values, [seen % 256, 255 - seen % 256, seen // 256])
+    window = indices[7:37, 5:25].astype(int)
+    np.testing.assert_array_equal(values, [window % 256, 255 - window % 256, window // 256])
 
 
 @pytest.mark.parametrize("needed", [1, 4])
@@ -130,10 +130,10 @@ def test_a_resampled_palette_looks_like_the_same_raster_in_rgb(
         grid = rgb.grid.resampled(1 / ratio, 1 / ratio)
         for tile in TileScheme(grid.width, grid.height, 24, 5):
             expected = rgb.read(tile, grid).values.astype(int)
-            found = palette.read(tile, grid).values.astype(int)
+            values = palette.read(tile, grid).values.astype(int)
             inner = (slice(None), slice(3, -3), slice(3, -3))
-            assert np.abs(found - expected)[inner].max(initial=0) <= 24
-            assert np.abs((found - expected).mean()) < 1.5
+            assert np.abs(values - expected)[inner].max(initial=0) <= 24
+            assert np.abs((values - expected).mean()) < 1.5
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64", "int32"])

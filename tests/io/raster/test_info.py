@@ -62,9 +62,9 @@ def test_a_crs_that_does_not_reach_the_raster_is_said(save: Save) -> None:
 
 
 def test_a_crs_without_a_code_is_given_as_wkt(save: Save) -> None:
-    own = CRS("+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m").to_wkt()
-    facts = inspect_raster(save(BLANK, crs=own, transform=Affine(0.2, 0, 0, 0, -0.2, 0)))
-    assert CRS(facts["crs"]) == CRS(own)
+    local_crs = CRS("+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m").to_wkt()
+    facts = inspect_raster(save(BLANK, crs=local_crs, transform=Affine(0.2, 0, 0, 0, -0.2, 0)))
+    assert CRS(facts["crs"]) == CRS(local_crs)
     assert facts["crs_name"] == "unknown"
 
 

@@ -136,13 +136,13 @@ def test_the_mask_fits_the_pixels_when_resampled(kind: str, ratio: float, save: 
     with open_raster(save(pixels, **options)) as raster:
         grid = raster.grid.resampled(1 / ratio, 1 / ratio)
         centres = (np.arange(grid.width) + 0.5) * side / grid.width
-        sure = np.abs(centres - np.rint(centres)) > 1e-6  # not on the edge between two pixels
+        clear = np.abs(centres - np.rint(centres)) > 1e-6  # not on the edge between two pixels
         expected = valid[np.ix_(centres.astype(int), centres.astype(int))]
         for tile in TileScheme(grid.width, grid.height, 16, 3):
             pixels_read = raster.read(tile, grid)
             rows, columns = (slice(s, s + n) for s, n in ((tile.y, tile.height),
                                                           (tile.x, tile.width)))  # fmt: skip
-            certain = sure[rows][:, None] & sure[columns][None]
+            certain = clear[rows][:, None] & clear[columns][None]
             agrees = pixels_read.valid == expected[rows, columns]
             assert agrees[certain].all()
             assert (pixels_read.values[:3, pixels_read.valid] == 200).all()
@@ -278,11 +278,11 @@ def test_a_raster_with_rpcs_is_warped_and_read_by_many_threads(save: Save) -> No
         grid = raster.grid
         tiles = list(TileScheme(grid.width, grid.height, 16, 4))
         views = list(pool.map(raster.read, tiles * 3))
-        seen = np.zeros((grid.height, grid.width), bool)
+        covered = np.zeros((grid.height, grid.width), bool)
         for tile, view in zip(tiles * 3, views, strict=True):
             box = np.s_[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-            seen[box] |= (view.values > 120).all(axis=0) & view.valid
-    rows, columns = np.nonzero(seen)
+            covered[box] |= (view.values > 120).all(axis=0) & view.valid
+    rows, columns = np.nonzero(covered)
     box = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], float)
     expected = [[7.0002, 46.0002], [7.0006, 45.9998]]  # (60, 30) and (80, 50) by the RPCs
     pixel = 2e-5  # degrees

@@ -131,10 +131,10 @@ def test_only_the_part_of_a_remote_raster_that_is_needed_travels(
     settings = PredictSettings(
         bbox=(west + 1, north - 23, west + 23, north - 1), tile_size=128, overlap=0
     )
-    found = geodetect.predict(
+    detections = geodetect.predict(
         f"{served.url}/{cog[0]}?token=secret", CallableDetector(first_pixel), settings=settings
     )
-    assert found["raster"].tolist() == [cog[0]]
+    assert detections["raster"].tolist() == [cog[0]]
     np.testing.assert_array_equal(seen[0], cog[1][:, 1024:1152, 1024:1152])
     assert 0 < served.sent.value < 0.1 * (served.folder / cog[0]).stat().st_size
 
