@@ -1,1 +1,1 @@
-"""From pixels to a table of objects on the map."""
+"""Detection of objects in rasters, merged across tile seams, as a table or files."""

@@ -82,8 +82,8 @@ def predict_layer(
         model: As for ``predict``.
         settings: As for ``predict``.
         progress: As for ``predict``.
-        journal: Keeps finished rows of tiles on disk; those it holds already are not detected
-            again. It stays open. ``predict_to_file`` manages one by itself.
+        journal: Journal of finished rows of tiles; those it holds already are not detected again.
+            The caller closes or discards it, as ``predict_to_file`` does.
 
     Returns:
         The objects of all rasters, with the summary and the coverage of the run; ``write`` writes
@@ -178,8 +178,10 @@ def _detect(pipeline: TilePipeline, counts: _Counts) -> Detections:
     plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.iou
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
     merged, row, row_results = list[Detections](), 0, list[TileResult]()
-    # no thread reads on after an error
-    with closing(pipeline.reader), closing(pipeline.run()) as batches:
+    with (
+        closing(pipeline.reader),
+        closing(pipeline.run()) as batches,
+    ):  # no thread reads on after an error
         for batch in batches:
             if batch.row > row:  # all tiles above are merged: what the rest cannot change is final
                 row = batch.row

@@ -135,9 +135,9 @@ class TileBatch:
     """Results of successive tiles of one row.
 
     Args:
-        results: One for each tile, at least one.
-        completes_row: The last tile is the last one of its row.
-        resumed: They are from the journal.
+        results: Results of at least one tile.
+        completes_row: True if the last tile is the last one of its row.
+        resumed: True if the results are from the journal.
     """
 
     results: Sequence[TileResult]
@@ -154,9 +154,9 @@ class TilePipeline:
     """Tiles of one raster through the detector, or from the journal.
 
     Args:
-        reader: Reads the tiles of the rows that the journal does not hold.
+        reader: Reader of the rows of tiles that the journal does not hold.
         detector: The detector.
-        settings: Score threshold.
+        settings: Settings with the score threshold.
         class_ids: Classes to keep, as numbers of the model; None: all.
     """
 
@@ -176,7 +176,7 @@ class TilePipeline:
         """Yield the results of all tiles in order.
 
         A batch holds tiles of one row only, so that the result of a row depends on that row alone.
-        Reading, detecting and the consumer of the results work at the same time.
+        Reading, detecting and the caller, who merges the results, work at the same time.
 
         Raises:
             RasterError: The raster cannot be read to the end.

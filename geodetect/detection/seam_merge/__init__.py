@@ -1,1 +1,1 @@
-"""The merge of detections across tile seams."""
+"""Merge of detections across tile seams."""

@@ -111,9 +111,8 @@ class SeamMerger:
         margin = (tile_detections.largest_boxes - np.repeat(exclusive, counts, axis=0)) * OUTWARD
         is_alone = (margin < 0).all(axis=1)
         has_area = box_ops.area(tile_detections.boxes) > 0
-        return tile_detections.detections[is_alone & has_area], tile_detections[
-            ~is_alone & has_area
-        ]
+        alone = tile_detections.detections[is_alone & has_area]
+        return alone, tile_detections[~is_alone & has_area]
 
     def _exclusive_box(self, tile: Tile) -> tuple[float, float, float, float]:
         """Return the box that no other tile of the same row or column reaches."""
