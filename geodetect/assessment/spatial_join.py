@@ -1,4 +1,4 @@
-"""Spatial join of points with polygons."""
+"""Spatial join of points with polygons, and repair of these polygons."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from geodetect.types import FloatArray, IntArray, ObjectArray
 
 
 def repair_table(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
-    """Repair the polygons of a table that cross themselves.
-
-    A ``GeodetectWarning`` counts them.
+    """Repair the polygons of a table that cross themselves, and warn of their number.
 
     Args:
         table: Polygons.
         name: Noun phrase for the layer in messages.
     """
-    geometry = np.asarray(table.geometry.array, dtype=object)
-    repaired, is_invalid = repair_polygons(geometry)
+    repaired, is_invalid = repair_polygons(table.geometry.to_numpy())
     if not is_invalid.any():
         return table
     warnings.warn(
@@ -37,14 +34,15 @@ def repair_table(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
 def join_points(points: FloatArray, polygons: ObjectArray) -> IntArray:
     """Return the pairs of points and the polygons that they lie in or on.
 
+    ``geopandas.sjoin`` builds its tree of the polygons; a tree of the points prepares each polygon
+    only once, which matters where polygons have many vertices.
+
     Args:
         points: ``float64[N, 2]``; NaN lies nowhere.
         polygons: ``object[M]`` in the same CRS.
 
     Returns:
-        ``int64[P, 2]`` rows of points and polygons, in ascending order. ``geopandas.sjoin`` builds
-        its tree of the polygons; a tree of the points prepares each polygon only once, which
-        matters where polygons have many vertices.
+        ``int64[P, 2]`` rows of points and polygons, in ascending order.
     """
     rows = np.flatnonzero(np.isfinite(points).all(axis=1))
     if len(rows) == 0 or len(polygons) == 0:

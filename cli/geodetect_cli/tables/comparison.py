@@ -45,12 +45,12 @@ def show_comparison(
         rows.append(("Distance of pairs", f"median {median:.2f} m, 95 % below {most:.2f} m"))
     rows.append(("Classes", "compared" if result.by_class else "ignored"))
     if result.parcels is not None:
-        rows += _parcel_rows(result, result.parcels)
+        rows += _list_parcel_rows(result, result.parcels)
     rows.append(("Written to", str(target)))
     console.show_table("", rows)
 
 
-def _parcel_rows(result: Comparison, parcels: ParcelCounts) -> list[tuple[str, str]]:
+def _list_parcel_rows(result: Comparison, parcels: ParcelCounts) -> list[tuple[str, str]]:
     """Rows on parcels with changes, and on features outside all parcels."""
     kind, table = result.kind, parcels.table
     changed = table[[kind.added, "moved", kind.removed]].sum(axis=1) > 0

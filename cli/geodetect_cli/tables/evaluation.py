@@ -39,13 +39,13 @@ def show(
     if as_json or quiet:
         return
     out = console.result_console()
-    out.print(_heading(result), highlight=False)
+    out.print(_format_heading(result), highlight=False)
     for table in (precision_table(result), point_table(result), size_table(result)):
         if table is not None:
             out.print()
             out.print(table)
     out.print()
-    for name, text in _remarks(result, errors, plots):
+    for name, text in _list_remarks(result, errors, plots):
         out.print(Text.assemble((f"{name}: ", "bold"), text), soft_wrap=False)
 
 
@@ -60,10 +60,10 @@ def precision_table(result: Evaluation) -> Table | None:
         names = {"ap": f"AP {settings.distance:g} m"} | names
     elif settings.iou not in AP_COLUMNS:
         names = {"ap": f"AP at IoU {settings.iou:g}"} | names
-    table = _table("Average precision", "Objects", *names.values())
+    table = _make_table("Average precision", "Objects", *names.values())
     for row in metrics.class_rows:
         cells = [
-            _cell(_fraction(getattr(row, name)), getattr(row.intervals, name, None))
+            _format_cell(_format_fraction(getattr(row, name)), getattr(row.intervals, name, None))
             for name in names
         ]
         is_mean = row is metrics.overall and len(metrics.classes) > 1
@@ -74,13 +74,15 @@ def precision_table(result: Evaluation) -> Table | None:
 def point_table(result: Evaluation) -> Table:
     """Return counts and rates at the threshold, and at that of the highest F1."""
     rates = ("Precision", "Recall", "F1", "Count\nerror")
-    table = _table("Counts", "Score ≥", "TP", "FP", "FN", *rates)
+    table = _make_table("Counts", "Score ≥", "TP", "FP", "FN", *rates)
     for row in result.metrics.class_rows:
         intervals = getattr(row.intervals, "at_threshold", None)
-        table.add_row(row.class_name, *_point_cells(row.at_threshold, intervals, result.has_scores))
+        table.add_row(
+            row.class_name, *_format_point(row.at_threshold, intervals, result.has_scores)
+        )
         if result.has_scores:
             intervals = getattr(row.intervals, "best_f1", None)
-            table.add_row("- best F1", *_point_cells(row.best_f1, intervals, result.has_scores))
+            table.add_row("- best F1", *_format_point(row.best_f1, intervals, result.has_scores))
     return table
 
 
@@ -89,7 +91,7 @@ def size_table(result: Evaluation) -> Table | None:
     metrics = result.metrics
     if not metrics.overall.sizes:
         return None
-    table = _table("Recall by size", "Side on the ground", "Objects", "TP", "Recall", "95 %")
+    table = _make_table("Recall by size", "Side on the ground", "Objects", "TP", "Recall", "95 %")
     for row in metrics.classes:
         for number, size in enumerate(row.sizes):
             if size.n_truth:
@@ -105,13 +107,13 @@ def size_table(result: Evaluation) -> Table | None:
                     side,
                     f"{size.n_truth:,}",
                     f"{size.tp:,}",
-                    _fraction(size.recall),
-                    _interval(interval),
+                    _format_fraction(size.recall),
+                    _format_interval(interval),
                 )
     return table
 
 
-def _heading(result: Evaluation) -> str:
+def _format_heading(result: Evaluation) -> str:
     overall = result.metrics.overall
     point = overall.at_threshold
     counted = point.tp + point.fp
@@ -121,7 +123,9 @@ def _heading(result: Evaluation) -> str:
     return text
 
 
-def _remarks(result: Evaluation, errors: Path | None, plots: Path | None) -> list[tuple[str, str]]:
+def _list_remarks(
+    result: Evaluation, errors: Path | None, plots: Path | None
+) -> list[tuple[str, str]]:
     remarks = []
     if result.picked is not None:
         remarks.append(("Threshold", picked_text(result, result.picked)))
@@ -149,11 +153,11 @@ def picked_text(result: Evaluation, picked: OperatingPoint) -> str:
     return (
         f"--conf {picked.score_threshold:g} for {result.settings.pick_threshold}: precision "
         f"{picked.precision:.3f}, recall {picked.recall:.3f}, F1 {picked.f1:.3f}, {counted:,} "
-        f"predictions for {objects:,} objects ({_percent(picked.count_error)})"
+        f"predictions for {objects:,} objects ({_format_percent(picked.count_error)})"
     )
 
 
-def _table(title: str, *columns: str) -> Table:
+def _make_table(title: str, *columns: str) -> Table:
     """Return a table whose first column, of class names, alone is folded in narrow windows."""
     table = Table(
         title=title,
@@ -169,7 +173,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _point_cells(
+def _format_point(
     point: OperatingPoint, intervals: PointIntervals | None, has_scores: bool
 ) -> list[str]:
     return [
@@ -177,21 +181,26 @@ def _point_cells(
         f"{point.tp:,}",
         f"{point.fp:,}",
         f"{point.fn:,}",
-        _cell(_fraction(point.precision), getattr(intervals, "precision", None)),
-        _cell(_fraction(point.recall), getattr(intervals, "recall", None)),
-        _cell(_fraction(point.f1), getattr(intervals, "f1", None)),
-        _cell(_percent(point.count_error), getattr(intervals, "count_error", None), percent=True),
+        *(
+            _format_cell(_format_fraction(getattr(point, rate)), getattr(intervals, rate, None))
+            for rate in ("precision", "recall", "f1")
+        ),
+        _format_cell(
+            _format_percent(point.count_error),
+            getattr(intervals, "count_error", None),
+            percent=True,
+        ),
     ]
 
 
-def _cell(value: str, interval: Interval | None, *, percent: bool = False) -> str:
+def _format_cell(value: str, interval: Interval | None, *, percent: bool = False) -> str:
     """Return a value with its interval below."""
     if interval is None or math.isnan(interval.low):
         return value
-    return f"{value}\n{_interval(interval, percent=percent)}"
+    return f"{value}\n{_format_interval(interval, percent=percent)}"
 
 
-def _interval(interval: Interval | None, *, percent: bool = False) -> str:
+def _format_interval(interval: Interval | None, *, percent: bool = False) -> str:
     if interval is None or math.isnan(interval.low):
         return UNDEFINED
     if percent:
@@ -199,9 +208,9 @@ def _interval(interval: Interval | None, *, percent: bool = False) -> str:
     return f"{interval.low:.2f}-{interval.high:.2f}"
 
 
-def _fraction(value: float) -> str:
+def _format_fraction(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f} %"

@@ -26,7 +26,7 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
     least = "" if result.conf is None else f" with a score of at least {result.conf:g}"
     rows = [
         ("Zones", f"{len(result.zones):,}, {result.zones['area_km2'].sum():,.3f} km²"),
-        ("Ground", _ground(result)),
+        ("Ground", _format_searched(result)),
         ("Predictions", f"{result.n_predictions:,}{least}"),
         ("In a zone", f"{result.in_zones:,}"),
     ]
@@ -58,12 +58,13 @@ def zone_table(result: ZoneSummary) -> Table:
     table.add_column("Zone", overflow="fold")
     for name in ("Count", "per km²", *(["Expected (95 %)"] if is_corrected else []), "Searched"):
         table.add_column(name, justify="right", no_wrap=True)
-    names = _zone_names(result)
+    names = _list_zone_names(result)
     for name, zone in list(zip(names, result.records(), strict=True))[:MOST_ROWS]:
-        cells = [_number(zone["count"]), _number(zone["density_per_km2"])]
+        cells = [_format_number(zone["count"]), _format_number(zone["density_per_km2"])]
         if is_corrected:
-            ends = f"{_number(zone['corrected_low'])} to {_number(zone['corrected_high'])}"
-            cells.append(f"{_number(zone['corrected_count'])} ({ends})")
+            columns = ("corrected_count", "corrected_low", "corrected_high")
+            count, low, high = (_format_number(zone[column]) for column in columns)
+            cells.append(f"{count} ({low} to {high})")
         searched = zone["searched"]
         fraction = f" ({zone['covered_fraction']:.0%})" if searched == "part" else ""
         table.add_row(name, *cells, f"{searched}{fraction}")
@@ -72,7 +73,7 @@ def zone_table(result: ZoneSummary) -> Table:
     return table
 
 
-def _zone_names(result: ZoneSummary) -> list[str]:
+def _list_zone_names(result: ZoneSummary) -> list[str]:
     """Return the first column of texts of the zones, else their numbers in the file."""
     zones = result.zones
     attributes = zones.columns[: list(zones.columns).index("count")]
@@ -82,11 +83,11 @@ def _zone_names(result: ZoneSummary) -> list[str]:
     return ["" if name is None else str(name) for name in zones[texts[0]]]
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.6g}"
 
 
-def _ground(result: ZoneSummary) -> str:
+def _format_searched(result: ZoneSummary) -> str:
     """Return how much of the zones was searched, as text."""
     counts = result.zones["searched"].value_counts()
     if "assumed" in counts:

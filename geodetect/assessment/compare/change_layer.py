@@ -1,4 +1,4 @@
-"""Layer of changes: one row for each feature of the compared layers."""
+"""Layer of changes: one row for each object in either of the compared layers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}  # kinds of numpy that
 
 @dataclass(frozen=True)
 class ReferenceKind:
-    """Kind of layer that predictions are compared with, and the terms for changes.
+    """Kind of the layer that predictions are compared with, and the names of its statuses.
 
     Args:
         role: Role of the layer.
@@ -55,7 +55,7 @@ class ReferenceKind:
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses in the order of tables; with a coverage there is ``NOT_SEARCHED`` too."""
+        """Statuses in the order of tables, without ``NOT_SEARCHED``."""
         return self.added, CONFIRMED, MOVED, self.removed
 
 
@@ -98,7 +98,7 @@ def change_table(
     is_searched: BoolArray,
     settings: CompareSettings,
 ) -> gpd.GeoDataFrame:
-    """Return one row per feature: all predictions, then the features without a prediction.
+    """Return one row per object: all predictions, then reference features without a prediction.
 
     Args:
         predictions: Predictions.
@@ -176,7 +176,7 @@ def change_style(changes: gpd.GeoDataFrame, kind: ReferenceKind) -> str:
         kind.removed: Symbol(FALSE_NEGATIVE, line="dash", width_mm=0.7),
         kind.added: Symbol(FALSE_POSITIVE, width_mm=0.7),
     }
-    is_point = np.asarray(changes.geom_type.isin(("Point", "MultiPoint")))
+    is_point = changes.geom_type.isin(("Point", "MultiPoint"))
     geometry: GeometryKind = "point" if len(is_point) and is_point.all() else "polygon"
     return categorised_qml("status", symbols, geometry=geometry)
 

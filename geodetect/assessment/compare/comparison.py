@@ -150,13 +150,13 @@ def compare(
     assert source is not None
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     table = filter_by_score(table, settings.conf, settings.score_field)
-    predicted = ComparedLayer(table, box_centres(table), _class_names(table, PREDICTIONS))
+    predicted = ComparedLayer(table, box_centres(table), _read_class_names(table, PREDICTIONS))
     reference = _read_reference(source, kind.role, table.crs, settings)
     extents = np.tile(predicted.centres, 2), np.tile(reference.centres, 2)
     gap_m, message = measure_gap(*extents, crs_grid(table.crs), (PREDICTIONS, kind.role))
     if gap_m > FAR_M:
         warnings.warn(message, GeodetectWarning, stacklevel=2)
-    by_class = not settings.ignore_classes and _share_classes(predicted, reference, kind.role)
+    by_class = not settings.ignore_classes and _have_common_classes(predicted, reference, kind.role)
     is_searched, statuses = np.ones(len(reference.table), dtype=bool), kind.statuses
     if coverage is not None:
         searched = read_searched_area(coverage)
@@ -196,11 +196,11 @@ def _read_reference(
             stacklevel=3,
         )
         table = table[is_reached].reset_index(drop=True)
-    names = _class_names(table, role, settings.class_field)
+    names = _read_class_names(table, role, settings.class_field)
     return ComparedLayer(table, centres[is_reached], names)
 
 
-def _class_names(
+def _read_class_names(
     table: gpd.GeoDataFrame, role: LayerRole, class_field: str | None = None
 ) -> ObjectArray:
     """Return the class of each row, ``object[N]``; blank where there is none."""
@@ -208,7 +208,9 @@ def _class_names(
     return np.full(len(table), "", dtype=object) if names is None else names
 
 
-def _share_classes(predicted: ComparedLayer, reference: ComparedLayer, role: LayerRole) -> bool:
+def _have_common_classes(
+    predicted: ComparedLayer, reference: ComparedLayer, role: LayerRole
+) -> bool:
     """Return True if the layers have names of classes in common.
 
     Raises:

@@ -73,9 +73,9 @@ def count_by_parcel(
         InputError: The parcels cannot be read, or lack the column.
     """
     table = repair_table(read_features(parcels, PARCELS), PARCELS.name)
-    names = _parcel_names(table, parcel_id)
+    names = _read_parcel_names(table, parcel_id)
     centres = box_centres(changes, table.crs)
-    pairs = join_points(centres, np.asarray(table.geometry.array, dtype=object))
+    pairs = join_points(centres, table.geometry.to_numpy())
     rows, first, times = np.unique(pairs[:, 0], return_index=True, return_counts=True)
     parcel = np.full(len(changes), -1)
     parcel[rows] = pairs[first, 1]
@@ -90,14 +90,14 @@ def count_by_parcel(
     repeated = [
         name for name in table if str(name).lower() == "parcel" and table[name].equals(names)
     ]
-    attributes = prefix_collisions(table.drop(columns=repeated), set(counts), "parcel_")
+    attributes = prefix_collisions(table.drop(columns=repeated), counts, "parcel_")
     columns = [pd.DataFrame(counts), pd.DataFrame(attributes.drop(columns="geometry"))]
     counted = gpd.GeoDataFrame(pd.concat(columns, axis=1), geometry=table.geometry.array)
     outside = tuple(changes["id"].to_numpy()[parcel < 0].tolist())
     return numbered, ParcelCounts(counted, outside, int((times > 1).sum()))
 
 
-def _parcel_names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
+def _read_parcel_names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
     if parcel_id is None:
         return pd.Series(np.arange(1, len(table) + 1), dtype="Int64")
     column = find_column(table, parcel_id)

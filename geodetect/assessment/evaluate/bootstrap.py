@@ -63,7 +63,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PointIntervals:
-    """Intervals of the metrics of an ``OperatingPoint`` with the same names."""
+    """Intervals of the metrics of an ``OperatingPoint``, under the same names."""
 
     precision: Interval
     recall: Interval
@@ -73,7 +73,7 @@ class PointIntervals:
 
 @dataclass(frozen=True)
 class ClassIntervals:
-    """Intervals of the metrics of ``ClassMetrics`` with the same names."""
+    """Intervals of the metrics of ``ClassMetrics``, under the same names."""
 
     ap: Interval
     ap50: Interval
@@ -86,7 +86,7 @@ class ClassIntervals:
 
 @dataclass(frozen=True)
 class BootstrapBlocks:
-    """Square blocks of ground.
+    """Square blocks of the ground, the sampling units of the bootstrap.
 
     Args:
         side_m: Side of a block.
@@ -124,7 +124,7 @@ def cut_blocks(layer_matches: LayerMatches, side_m: float | None = None) -> Boot
         empty = np.empty(0, dtype=np.int64)
         return BootstrapBlocks(side_m or BLOCK_M, 0, empty, empty)
     low, high = centres.min(axis=0), centres.max(axis=0)
-    per_unit = _metres_per_unit(layers, (low + high) / 2)
+    per_unit = _measure_unit(layers, (low + high) / 2)
     side = side_m
     if not side:
         extent_m2 = float(np.prod((high - low) * per_unit))
@@ -145,7 +145,7 @@ def cut_blocks(layer_matches: LayerMatches, side_m: float | None = None) -> Boot
     )
 
 
-def _metres_per_unit(layers: AlignedLayers, at: FloatArray) -> FloatArray:
+def _measure_unit(layers: AlignedLayers, at: FloatArray) -> FloatArray:
     """Return the ground metres per unit along both axes of the comparison grid, ``float64[2]``."""
     if layers.grid.crs is None:
         return np.ones(2)
@@ -180,23 +180,16 @@ class ClassDraws:
             blocks.of_truth[class_matches.truth],
         )
 
-    def count_predictions(self, mask: BoolArray) -> FloatArray:
-        """Return the number of masked predictions in each draw, ``float64[B]``."""
-        return self._count(self.of_predicted[mask])
-
-    def count_objects(self, mask: BoolArray) -> FloatArray:
-        """Return the number of masked objects in each draw, ``float64[B]``."""
-        return self._count(self.of_truth[mask])
-
     def _count(self, blocks: IntArray) -> FloatArray:
+        """Return the number of predictions or objects in each draw by their blocks."""
         return self.weights @ np.bincount(blocks, minlength=self.weights.shape[1])
 
     def point_intervals(self, matches: Matches, score_threshold: float) -> PointIntervals:
-        """Return the intervals of the predictions with at least a score."""
-        counts = matches.scores >= score_threshold
-        tp = self.count_predictions(counts & matches.is_tp)
-        predictions = self.count_predictions(counts)
-        objects = self.count_objects(np.ones(matches.n_truth, bool))
+        """Return the intervals of the metrics of the predictions with at least this score."""
+        is_counted = matches.scores >= score_threshold
+        tp = self._count(self.of_predicted[is_counted & matches.is_tp])
+        predictions = self._count(self.of_predicted[is_counted])
+        objects = self._count(self.of_truth)
         return PointIntervals(
             Interval.from_draws(_divide(tp, predictions)),
             Interval.from_draws(_divide(tp, objects)),
@@ -206,21 +199,21 @@ class ClassDraws:
 
     def recall_interval(self, mask: BoolArray, is_detected: BoolArray) -> Interval:
         """Return the interval of the recall of masked objects."""
-        detected = self.count_objects(mask & is_detected)
-        return Interval.from_draws(_divide(detected, self.count_objects(mask)))
+        detected = self._count(self.of_truth[mask & is_detected])
+        return Interval.from_draws(_divide(detected, self._count(self.of_truth[mask])))
 
     def average_precisions(self, matches: Matches, value: float) -> FloatArray:
         """Return the average precision in each draw, ``float64[B]``; NaN in draws without objects.
 
-        Curves with many true positives are followed in ``CURVE_STEPS`` steps; what that costs in
-        the average precision of all blocks is added to each draw.
+        Curves with many true positives are computed at ``CURVE_STEPS`` steps only; the difference
+        that this makes without draws is added to each draw.
 
         Args:
-            matches: Of the class.
-            value: Average precision of the class.
+            matches: Matches of the class.
+            value: Average precision of the class without draws.
         """
-        objects = self.count_objects(np.ones(matches.n_truth, bool))
-        step, n_steps = _curve_steps(matches)
+        objects = self._count(self.of_truth)
+        step, n_steps = _assign_steps(matches)
         predictions, tp = (
             self._count_by_step(step[mask], self.of_predicted[mask], n_steps)
             for mask in (np.ones(len(step), bool), matches.is_tp)
@@ -241,7 +234,7 @@ class ClassDraws:
         return csr_array((np.ones(len(step)), (step, block)), shape=shape)
 
 
-def _curve_steps(matches: Matches) -> tuple[IntArray, int]:
+def _assign_steps(matches: Matches) -> tuple[IntArray, int]:
     """Return the step of each prediction, in descending score order, and the number of steps.
 
     Steps end with a true positive, where precision is highest, so with no more true positives than

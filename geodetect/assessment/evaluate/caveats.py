@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
-from geodetect.assessment.matching.class_matching import NO_NAMES, LayerMatches
+from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
 
-MANY_BEYOND = 0.1  # fraction of predictions outside the extent of the truth
+MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
 
 
 def find_caveats(
@@ -31,7 +31,7 @@ def find_caveats(
     if len(truth) == 0:
         caveats.append("there are no objects")
     names, truth_names = (
-        {name.lower() for name in layer.class_names} - set(NO_NAMES)
+        {name.lower() for name in layer.class_names} - set(PLACEHOLDERS)
         for layer in (predictions, truth)
     )
     if not layer_matches.by_class and names and truth_names and names != truth_names:
@@ -44,7 +44,7 @@ def find_caveats(
             f"the predictions and the truth share no ground: they are {gap_m:,.0f} m apart"
         )
     elif len(predictions) and len(truth):
-        caveats += _location_caveats(layer_matches, metrics)
+        caveats += _find_location_caveats(layer_matches, metrics)
     n_outside = int((~metrics.truth_inside).sum())
     if n_outside:
         caveats.append(
@@ -54,17 +54,17 @@ def find_caveats(
     return tuple(caveats)
 
 
-def _location_caveats(layer_matches: LayerMatches, metrics: DetectionMetrics) -> list[str]:
-    """Caveats on predictions beyond the truth, or near to it but never on it."""
+def _find_location_caveats(layer_matches: LayerMatches, metrics: DetectionMetrics) -> list[str]:
+    """Return caveats on predictions outside the extent of the truth, or without any match."""
     layers = layer_matches.layers
     is_counted = layers.predictions.scores >= metrics.score_threshold
     low, high = layers.truth.boxes[:, :2].min(axis=0), layers.truth.boxes[:, 2:].max(axis=0)
     centres = layers.predictions.centres[is_counted]
-    n_beyond = int(((centres < low) | (centres > high)).any(axis=1).sum())
+    n_outside = int(((centres < low) | (centres > high)).any(axis=1).sum())
     caveats = []
-    if n_beyond > MANY_BEYOND * len(centres):
+    if n_outside > MAX_OUTSIDE * len(centres):
         caveats.append(
-            f"{n_beyond:,} of {len(centres):,} detections lie outside the extent of the truth; if "
+            f"{n_outside:,} of {len(centres):,} detections lie outside the extent of the truth; if "
             f"the truth is incomplete there, limit the comparison with `area`"
         )
     if not layer_matches.pooled.matches.is_tp.any() and layers.grid.crs is not None:

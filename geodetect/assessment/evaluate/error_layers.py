@@ -11,7 +11,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.matching.class_matching import NO_NAMES, LayerMatches
+from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
 from geodetect.geo import boxes as box_ops
 from geodetect.io.vector.features import reproject_features
 from geodetect.io.vector.geopackage import Layer, check_layers
@@ -70,12 +70,14 @@ def error_tables(
     fn = np.setdiff1d(np.arange(len(objects)), tp_objects)
 
     pairs = box_ops.overlap_pairs(predicted.boxes, objects.boxes)
-    overlap = _iou(predicted.boxes[pairs[:, 0]], objects.boxes[pairs[:, 1]])
-    object_iou, _ = _best_overlap(pairs[:, 0], pairs[:, 1], overlap, len(predicted))
-    prediction_iou, best = _best_overlap(pairs[:, 1], pairs[:, 0], overlap, len(objects))
+    overlap = _round_iou(predicted.boxes[pairs[:, 0]], objects.boxes[pairs[:, 1]])
+    object_iou, _ = _find_best_overlaps(pairs[:, 0], pairs[:, 1], overlap, len(predicted))
+    prediction_iou, best = _find_best_overlaps(pairs[:, 1], pairs[:, 0], overlap, len(objects))
     scores = predicted.scores if "score" in predictions else np.full(len(predicted), np.nan)
     class_names, truth_names = (
-        np.where(np.isin(layer.class_names.astype(str), NO_NAMES), default_class, layer.class_names)
+        np.where(
+            np.isin(layer.class_names.astype(str), PLACEHOLDERS), default_class, layer.class_names
+        )
         for layer in (predicted, objects)
     )
     distance = np.full(len(tp), np.nan)
@@ -86,22 +88,22 @@ def error_tables(
     if predictions.crs is not None:
         truth = reproject_features(truth, predictions.crs)
     return {
-        "true_positives": _with_columns(
+        "true_positives": _put_columns_first(
             predictions.iloc[predicted.rows[tp]],
             {
                 "class": class_names[tp],
                 "score": scores[tp],
-                "iou": _iou(predicted.boxes[tp], objects.boxes[tp_objects]),
+                "iou": _round_iou(predicted.boxes[tp], objects.boxes[tp_objects]),
                 "distance_m": distance,
                 "truth_class": truth_names[tp_objects],
                 "truth_row": truth_row[tp_objects],
             },
         ),
-        "false_positives": _with_columns(
+        "false_positives": _put_columns_first(
             predictions.iloc[predicted.rows[fp]],
             {"class": class_names[fp], "score": scores[fp], "iou": object_iou[fp]},
         ),
-        "false_negatives": _with_columns(
+        "false_negatives": _put_columns_first(
             truth.iloc[objects.rows[fn]],
             {
                 "class": truth_names[fn],
@@ -117,7 +119,7 @@ def style_error_tables(tables: dict[str, gpd.GeoDataFrame]) -> list[Layer]:
     """Return the tables as layers, each with a QGIS style."""
     layers = []
     for name, table in tables.items():
-        dimensions = shapely.get_dimensions(np.asarray(table.geometry))
+        dimensions = shapely.get_dimensions(table.geometry.to_numpy())
         geometry: GeometryKind = "point" if len(table) and (dimensions == 0).all() else "polygon"
         layers.append(Layer(name, table, single_qml(SYMBOLS[name], geometry=geometry)))
     return layers
@@ -134,19 +136,19 @@ def check_errors(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     check_target(Path(path), overwrite=overwrite)
 
 
-def _with_columns(
+def _put_columns_first(
     rows: gpd.GeoDataFrame, columns: dict[str, NDArray[np.generic]]
 ) -> gpd.GeoDataFrame:
-    """Return rows with more columns, which replace those with the same names in any case."""
+    """Put columns before those of rows, in which they replace the same names in any case."""
     taken = {*columns, "fid", "geom", "geometry"}  # the last three belong to the GeoPackage
     attributes = [name for name in rows.columns if str(name).lower() not in taken]
     values = pd.DataFrame(columns, index=rows.index).join(pd.DataFrame(rows[attributes]))
-    blank = [name for name in values if values[name].dtype == object and values[name].isna().all()]
-    typed = values.astype(dict.fromkeys(blank, "string"))  # else GDAL cannot tell that it is text
+    empty = [name for name in values if values[name].dtype == object and values[name].isna().all()]
+    typed = values.astype(dict.fromkeys(empty, "string"))  # else GDAL finds no type for them
     return gpd.GeoDataFrame(typed, geometry=rows.geometry).reset_index(drop=True)
 
 
-def _best_overlap(
+def _find_best_overlaps(
     rows: IntArray, other_rows: IntArray, overlap: FloatArray, count: int
 ) -> tuple[FloatArray, IntArray]:
     """Return the highest overlap of each row, and the other row it is with, -1 for none."""
@@ -156,5 +158,5 @@ def _best_overlap(
     return highest, partner
 
 
-def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
+def _round_iou(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.round(box_ops.iou(a, b), 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -36,7 +37,7 @@ from geodetect.assessment.matching.class_matching import (
 )
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-OUTSIDE = -2
+NOT_COUNTED = -2
 COCO_75 = COCO_IOUS.index(0.75)
 PRECISIONS = ("ap", "ap50", "ap75", "ap50_95")
 
@@ -49,16 +50,16 @@ class ClassMetrics:
         class_name: Name of the class.
         n_predicted: Number of predictions.
         n_truth: Number of true objects.
-        ap: Average precision by the criterion asked for; NaN without objects.
+        ap: Average precision at the IoU or distance of the evaluation; NaN without objects.
         ap50: Average precision at an IoU of 0.5; NaN without objects or where a row has no
             extent. The same holds for the next two.
         ap75: Average precision at an IoU of 0.75.
         ap50_95: Mean of the average precisions at 0.50, 0.55, ... 0.95.
-        at_threshold: Counts at the score threshold asked for.
+        at_threshold: Counts at the score threshold of the evaluation.
         best_f1: Counts at the score threshold with the highest F1.
-        curve: Precision and recall after each prediction, by the criterion asked for.
-        sizes: Recall by size at the score threshold asked for.
-        intervals: 95 % intervals, if they were asked for.
+        curve: Precision and recall after each prediction, at the IoU or distance of ``ap``.
+        sizes: Recall by size at the score threshold of the evaluation.
+        intervals: 95 % intervals; None without a bootstrap.
     """
 
     class_name: str
@@ -151,7 +152,7 @@ def compute_metrics(
         conf: Score threshold of the counts; None: all predictions.
         edges_m: Limits between the size bins; None: see ``size_edges``.
         blocks: Blocks of ground; with at least two of them metrics get intervals.
-        resamples: How often blocks are drawn for intervals.
+        resamples: How often blocks are precision_draws for intervals.
         seed: Random seed.
     """
     layers = layer_matches.layers
@@ -164,32 +165,32 @@ def compute_metrics(
     bins = assign_bins(sizes_m, edges)
 
     entries, pooled = layer_matches.classes, layer_matches.pooled
-    classes = [_class_metrics(entry, threshold, bins, edges) for entry in entries]
+    classes = [_compute_class_metrics(entry, threshold, bins, edges) for entry in entries]
     overall = classes[0]
     if len(classes) > 1:
-        overall = replace(
-            _class_metrics(pooled, threshold, bins, edges),
-            ap=_mean([entry.ap for entry in classes]),
-            ap50=_mean([entry.ap50 for entry in classes]),
-            ap75=_mean([entry.ap75 for entry in classes]),
-            ap50_95=_mean([entry.ap50_95 for entry in classes]),
-        )
+        means: dict[str, Any] = {
+            name: _mean([getattr(metrics, name) for metrics in classes]) for name in PRECISIONS
+        }
+        overall = replace(_compute_class_metrics(pooled, threshold, bins, edges), **means)
     if blocks is not None and blocks.count > 1 and resamples > 0:
         weights = blocks.draw(resamples, seed)
         draws = [ClassDraws.from_blocks(entry, blocks, weights) for entry in entries]
-        drawn = [_drawn_precisions(d, entry) for d, entry in zip(draws, entries, strict=True)]
-        drawn_means = {}
+        precision_draws = [
+            _resample_precisions(d, entry) for d, entry in zip(draws, entries, strict=True)
+        ]
+        mean_draws = {}
         for name in PRECISIONS:  # NaN in draws where a class has no objects
-            by_class = np.array([precisions[name] for precisions in drawn])
+            by_class = np.array([precisions[name] for precisions in precision_draws])
             defined = by_class[~np.isnan(by_class).all(axis=1)]
-            drawn_means[name] = defined.mean(axis=0) if len(defined) else by_class[0]
+            mean_draws[name] = defined.mean(axis=0) if len(defined) else by_class[0]
         pooled_draws = ClassDraws.from_blocks(pooled, blocks, weights)
-        overall = _with_intervals(overall, pooled, pooled_draws, drawn_means, bins)
+        overall = _add_intervals(overall, pooled, pooled_draws, mean_draws, bins)
         classes = [
-            _with_intervals(*row, bins) for row in zip(classes, entries, draws, drawn, strict=True)
+            _add_intervals(*row, bins)
+            for row in zip(classes, entries, draws, precision_draws, strict=True)
         ]
 
-    truth_of = np.full(n_rows[0], OUTSIDE, dtype=np.int64)
+    truth_of = np.full(n_rows[0], NOT_COUNTED, dtype=np.int64)
     truth_row = np.append(layers.truth.rows, -1)  # -1, no match, picks the last
     truth_of[layers.predictions.rows] = truth_row[pooled.matches.truth_of]
     return DetectionMetrics(
@@ -202,11 +203,11 @@ def compute_metrics(
     )
 
 
-def _class_metrics(
+def _compute_class_metrics(
     entry: ClassMatches, threshold: float, bins: IntArray, edges: tuple[float, ...]
 ) -> ClassMetrics:
     """Return the metrics of one class, without intervals."""
-    coco = _coco_precisions(entry)
+    coco = _compute_coco_precisions(entry)
     curve = precision_recall_curve(entry.matches)
     return ClassMetrics(
         class_name=entry.name,
@@ -223,33 +224,33 @@ def _class_metrics(
     )
 
 
-def _coco_precisions(entry: ClassMatches) -> list[float]:
+def _compute_coco_precisions(entry: ClassMatches) -> list[float]:
     """Return the average precision at each of ``COCO_IOUS``; NaN where a row has no extent."""
     return [average_precision(matches) for matches in entry.coco] or [np.nan] * len(COCO_IOUS)
 
 
-def _drawn_precisions(draws: ClassDraws, entry: ClassMatches) -> dict[str, FloatArray]:
+def _resample_precisions(draws: ClassDraws, entry: ClassMatches) -> dict[str, FloatArray]:
     """Return the average precisions in each draw of blocks, by name of the metric."""
     ap = draws.average_precisions(entry.matches, average_precision(entry.matches))
     coco = [
         draws.average_precisions(matches, value)
-        for matches, value in zip(entry.coco, _coco_precisions(entry), strict=False)
+        for matches, value in zip(entry.coco, _compute_coco_precisions(entry), strict=False)
     ] or [np.full(len(ap), np.nan)] * len(COCO_IOUS)
     return {"ap": ap, "ap50": coco[0], "ap75": coco[COCO_75], "ap50_95": np.mean(coco, axis=0)}
 
 
-def _with_intervals(
+def _add_intervals(
     metrics: ClassMetrics,
     entry: ClassMatches,
     draws: ClassDraws,
-    drawn: dict[str, FloatArray],
+    precision_draws: dict[str, FloatArray],
     bins: IntArray,
 ) -> ClassMetrics:
     """Return the same metrics with intervals."""
     threshold = metrics.at_threshold.score_threshold
     is_detected = detected_mask(entry.matches, threshold)
     intervals = ClassIntervals(
-        **{name: Interval.from_draws(values) for name, values in drawn.items()},
+        **{name: Interval.from_draws(values) for name, values in precision_draws.items()},
         at_threshold=draws.point_intervals(entry.matches, threshold),
         best_f1=draws.point_intervals(entry.matches, metrics.best_f1.score_threshold),
         sizes=tuple(

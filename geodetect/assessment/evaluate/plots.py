@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Draw = Callable[["Axes"], None]
 
-NAMES = ("precision-recall", "f1")  # beginnings of file names
+PREFIXES = ("precision-recall", "f1")  # of file names
 INCHES, DPI = (6.0, 5.0), 150
 BLUE = qgis_style.hex_colour(qgis_style.BLUE)
 GREEN = qgis_style.hex_colour(qgis_style.GREEN)
@@ -41,8 +41,8 @@ def check_plots(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     path = Path(folder).resolve()
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is not a folder; choose another one as `plots`")
-    check_folder(path / NAMES[0] if path.is_dir() else path)
-    old = [file for name in NAMES for file in path.glob(f"{name}*.png")]
+    check_folder(path / PREFIXES[0] if path.is_dir() else path)
+    old = [file for name in PREFIXES for file in path.glob(f"{name}*.png")]
     if old and not overwrite:
         raise OutputError(f"{old[0]} already exists; set `overwrite` to replace it")
 
@@ -75,14 +75,14 @@ def write_plots(
     check_plots(folder, overwrite=overwrite)
     path = Path(folder)
     path.mkdir(exist_ok=True)
-    stems = _file_stems([row.class_name for row in metrics.class_rows])
+    stems = _make_file_stems([row.class_name for row in metrics.class_rows])
     written = []
     for number, (row, stem) in enumerate(zip(metrics.class_rows, stems, strict=True)):
         average = "mean AP" if number == len(metrics.classes) else "AP"
         label = average if has_scores else None
-        draws: dict[str, Draw] = {NAMES[0]: partial(draw_precision_recall, row, label)}
+        draws: dict[str, Draw] = {PREFIXES[0]: partial(draw_precision_recall, row, label)}
         if has_scores:
-            draws[NAMES[1]] = partial(draw_f1, row)
+            draws[PREFIXES[1]] = partial(draw_f1, row)
         written += [
             save_plot(draw, path / f"{name}-{stem}.png", overwrite=overwrite)
             for name, draw in draws.items()
@@ -96,7 +96,7 @@ def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) 
     Args:
         metrics: Metrics of a class.
         label: Label of its average precision; None: without scores there is only a point.
-        axes: Where to draw.
+        axes: Axes to draw on.
     """
     for f1 in EQUAL_F1:
         recall = np.linspace(f1 / (2 - f1), 1, 200)
@@ -109,10 +109,12 @@ def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) 
         axes.plot(recall, precision, color=BLUE, label=f"{label} {metrics.ap:.3f}")
     best, at = metrics.best_f1, metrics.at_threshold
     if label:
-        _draw_point(axes, best, f"{_point_text(best)}, the highest", colour=VERMILLION, marker="o")
-    text = _point_text(at) if label else f"F1 {at.f1:.3f}"
+        _draw_point(
+            axes, best, f"{_format_point(best)}, the highest", colour=VERMILLION, marker="o"
+        )
+    text = _format_point(at) if label else f"F1 {at.f1:.3f}"
     _draw_point(axes, at, text, colour=GREEN, marker="D")
-    finish_axes(axes, _counts_title(metrics), "Recall", "Precision")
+    finish_axes(axes, _format_title(metrics), "Recall", "Precision")
     axes.set_xlim(0, 1.01)
 
 
@@ -120,25 +122,23 @@ def draw_f1(metrics: ClassMetrics, axes: Axes) -> None:
     """Draw precision, recall and F1 over the score threshold."""
     counts, scores = metrics.curve.counts, metrics.curve.scores
     tp = metrics.curve.tp[counts - 1]
-    thresholds = scores[counts - 1]
-    f1 = 2 * tp / (counts + metrics.n_truth)
     for values, colour, width, label in (
         (tp / counts, BLUE, 1.0, "Precision"),
         (tp / max(metrics.n_truth, 1), GREEN, 1.0, "Recall"),
-        (f1, VERMILLION, 2.0, "F1"),
+        (metrics.curve.f1, VERMILLION, 2.0, "F1"),
     ):
-        axes.plot(thresholds, values, color=colour, linewidth=width, label=label)
+        axes.plot(scores[counts - 1], values, color=colour, linewidth=width, label=label)
     best, at = metrics.best_f1, metrics.at_threshold
-    axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_point_text(at))
+    axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_format_point(at))
     if best.tp:
         axes.axvline(
             best.score_threshold,
             color=VERMILLION,
             linewidth=1,
             linestyle="--",
-            label=f"{_point_text(best)}, the highest",
+            label=f"{_format_point(best)}, the highest",
         )
-    finish_axes(axes, _counts_title(metrics), "Score threshold", "")
+    finish_axes(axes, _format_title(metrics), "Score threshold", "")
     axes.set_xlim(min(0.0, scores.min(initial=0)), max(1.0, scores.max(initial=1)))
 
 
@@ -146,10 +146,12 @@ def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) 
     """Draw the precision of predictions over their score, with 95 % intervals (Wilson 1927).
 
     Args:
-        curves: Up to three by their names; the last one in front and with intervals.
-        title: Of the diagram.
-        axes: Where to draw.
+        curves: Up to three curves by their names; the last one in front and with intervals.
+        title: Title of the diagram.
+        axes: Axes to draw on.
     """
+    from scipy.stats import binomtest
+
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="Perfect calibration")
     colours = dict(zip(curves, (GREY, BLUE, VERMILLION)[-len(curves) :], strict=True))
     for name, curve in curves.items():
@@ -160,19 +162,13 @@ def draw_reliability(curves: Mapping[str, Reliability], title: str, axes: Axes) 
     front = list(curves.values())[-1]
     for score, precision, count in zip(front.scores, front.precision, front.counts, strict=True):
         if count:
-            low, high = _wilson_interval(round(precision * count), int(count))
-            axes.plot([score, score], [low, high], color=VERMILLION, linewidth=1)
-            axes.annotate(f"{count:,}", (score, high), (0, 3), textcoords="offset points",
+            test = binomtest(round(precision * count), int(count))
+            interval = test.proportion_ci(method="wilson")
+            axes.plot([score, score], [interval.low, interval.high], color=VERMILLION, linewidth=1)
+            axes.annotate(f"{count:,}", (score, interval.high), (0, 3), textcoords="offset points",
                           fontsize=7, ha="center", color=GREY)  # fmt: skip
     finish_axes(axes, title, "Score", "Fraction of true positives")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.06))
-
-
-def _wilson_interval(tp: int, count: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    interval = binomtest(tp, count).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def _draw_point(axes: Axes, point: OperatingPoint, text: str, *, colour: str, marker: str) -> None:
@@ -180,11 +176,11 @@ def _draw_point(axes: Axes, point: OperatingPoint, text: str, *, colour: str, ma
         axes.plot(point.recall, point.precision, marker, color=colour, label=text, zorder=3)
 
 
-def _point_text(point: OperatingPoint) -> str:
+def _format_point(point: OperatingPoint) -> str:
     return f"Score ≥ {point.score_threshold:.3g}: F1 {point.f1:.3f}"
 
 
-def _counts_title(metrics: ClassMetrics) -> str:
+def _format_title(metrics: ClassMetrics) -> str:
     return f"{metrics.class_name}: {metrics.n_truth:,} objects, {metrics.n_predicted:,} detections"
 
 
@@ -226,7 +222,7 @@ def save_plot(
     return path
 
 
-def _file_stems(names: list[str]) -> list[str]:
+def _make_file_stems(names: list[str]) -> list[str]:
     """Return class names that any file system takes, all different."""
     stems = [re.sub(r"[^\w-]+", "_", name).strip("_").lower() or "class" for name in names]
     return [

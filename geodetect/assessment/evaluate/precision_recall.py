@@ -32,22 +32,22 @@ class OperatingPoint:
     @property
     def precision(self) -> float:
         """Fraction of predictions that match an object; NaN without predictions."""
-        return _ratio(self.tp, self.tp + self.fp)
+        return _divide(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
         """Fraction of objects that are detected; NaN without objects."""
-        return _ratio(self.tp, self.tp + self.fn)
+        return _divide(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall; NaN without predictions and objects."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return _divide(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def count_error(self) -> float:
         """Predictions over objects, less 1: 0.1 is a tenth too many; NaN without objects."""
-        return _ratio(self.fp - self.fn, self.tp + self.fn)
+        return _divide(self.fp - self.fn, self.tp + self.fn)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PrecisionRecallCurve:
     @property
     def recall(self) -> FloatArray:
         """Recall of the predictions up to here, ``float64[N]``; NaN without objects."""
-        return self.tp / self.n_truth if self.n_truth else np.full(len(self.scores), np.nan)
+        return self.tp / (self.n_truth or np.nan)
 
     def at(self, score_threshold: float) -> OperatingPoint:
         """Return the counts of the predictions with at least this score."""
@@ -86,15 +86,19 @@ class PrecisionRecallCurve:
         last_of_ties = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)]
         return np.flatnonzero(last_of_ties) + 1
 
+    @cached_property
+    def f1(self) -> FloatArray:
+        """F1 at each distinct score as threshold, ``float64[T]``."""
+        return 2 * self.tp[self.counts - 1] / (self.counts + self.n_truth)
+
     def best_f1(self) -> OperatingPoint:
         """Return the counts at the score threshold with the highest F1.
 
         Of several equal thresholds it is the highest, without any true positive it is 1.
         """
-        f1 = 2 * self.tp[self.counts - 1] / (self.counts + self.n_truth)
-        if len(f1) == 0 or f1.max() <= 0:
+        if self.f1.max(initial=0) <= 0:
             return self.at(1.0)
-        return self.at(float(self.scores[self.counts[np.argmax(f1)] - 1]))
+        return self.at(float(self.scores[self.counts[np.argmax(self.f1)] - 1]))
 
 
 def precision_recall_curve(matches: Matches) -> PrecisionRecallCurve:
@@ -121,5 +125,5 @@ def average_precision(matches: Matches) -> float:
     return float(np.append(envelope, 0.0)[position].mean())
 
 
-def _ratio(part: int, whole: int) -> float:
+def _divide(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

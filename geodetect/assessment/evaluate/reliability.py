@@ -15,9 +15,9 @@ from geodetect.model.card import Calibration
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 BINS = 10
-# ten of the rarer kind per parameter: Peduzzi et al. (1996), "A simulation study of the number of
-# events per variable in logistic regression analysis"
-LEAST_OF_EACH_KIND = 20
+# ten of the rarer kind for each of two parameters: Peduzzi et al. (1996), "A simulation study of
+# the number of events per variable in logistic regression analysis"
+MIN_EVENTS = 20
 LEAST_SLOPE = 0.01
 SCORE_LIMITS = (1e-7, 1 - 1e-7)  # scores in single precision may be 0 or 1
 DECIMALS = 6
@@ -77,7 +77,7 @@ def fit_calibration(
 ) -> Calibration | None:
     """Fit the calibration of scores by Platt scaling, class by class.
 
-    Classes with fewer than ``LEAST_OF_EACH_KIND`` true or false positives get the calibration of
+    Classes with fewer than ``MIN_EVENTS`` true or false positives get the calibration of
     all classes together.
 
     Args:
@@ -89,14 +89,14 @@ def fit_calibration(
     Returns:
         None if all classes together have too few true or false positives.
     """
-    if not _is_enough(correct):
+    if not _has_enough_events(correct):
         return None
-    logits = _logits(scores)
+    logits = _to_logits(scores)
     pooled = _fit_platt(logits, correct)
     fits = []
     for label in range(classes):
         mask = labels == label
-        is_enough = _is_enough(correct[mask])
+        is_enough = _has_enough_events(correct[mask])
         fits.append(_fit_platt(logits[mask], correct[mask]) if is_enough else pooled)
     return Calibration(slope=tuple(a for a, _ in fits), intercept=tuple(b for _, b in fits))
 
@@ -113,16 +113,16 @@ def apply_calibration(
     """
     if calibration is None:
         return scores
-    return calibrated_scores(_logits(scores), labels, calibration)
+    return calibrated_scores(_to_logits(scores), labels, calibration)
 
 
-def _logits(scores: FloatArray) -> FloatArray:
+def _to_logits(scores: FloatArray) -> FloatArray:
     clipped = np.clip(scores, *SCORE_LIMITS)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def _is_enough(correct: BoolArray) -> bool:
-    return bool(min(correct.sum(), (~correct).sum()) >= LEAST_OF_EACH_KIND)
+def _has_enough_events(correct: BoolArray) -> bool:
+    return bool(min(correct.sum(), (~correct).sum()) >= MIN_EVENTS)
 
 
 def _fit_platt(logits: FloatArray, correct: BoolArray) -> tuple[float, float]:

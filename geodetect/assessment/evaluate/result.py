@@ -1,4 +1,4 @@
-"""Result of an evaluation: metrics, matches and caveats, with what can be written of them."""
+"""Result of an evaluation: metrics, matches and caveats, and their output as JSON and files."""
 
 from __future__ import annotations
 
@@ -62,21 +62,21 @@ class Evaluation:
         metrics, settings = self.metrics, self.settings
         picked = None
         if self.picked is not None:
-            picked = {"rule": settings.pick_threshold} | _point_values(self.picked)
+            picked = {"rule": settings.pick_threshold} | _point_as_dict(self.picked)
         return {
             "iou": settings.iou if settings.distance is None else None,
             "distance_m": settings.distance,
             "comparison_grid": self.grid_name,
             "has_scores": self.has_scores,
-            "score_threshold": _json_number(metrics.score_threshold),
+            "score_threshold": _round_or_none(metrics.score_threshold),
             "n_predicted": metrics.overall.n_predicted,
             "n_truth": metrics.overall.n_truth,
-            "overall": _class_values(metrics.overall),
-            "classes": [_class_values(entry) for entry in metrics.classes],
+            "overall": _class_as_dict(metrics.overall),
+            "classes": [_class_as_dict(entry) for entry in metrics.classes],
             "picked_threshold": picked,
             "intervals": {
                 "level": 0.95,
-                "block_m": _json_number(self.block_m),
+                "block_m": _round_or_none(self.block_m),
                 "blocks": self.blocks,
                 "resamples": settings.resamples,
                 "seed": settings.seed,
@@ -115,7 +115,7 @@ class Evaluation:
         )
 
 
-def _class_values(metrics: ClassMetrics) -> dict[str, Any]:
+def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:
     intervals = metrics.intervals
     values: dict[str, Any] = {
         "class": metrics.class_name,
@@ -123,45 +123,47 @@ def _class_values(metrics: ClassMetrics) -> dict[str, Any]:
         "n_truth": metrics.n_truth,
     }
     for name in PRECISIONS:
-        values[name] = _json_number(getattr(metrics, name))
-        values[f"{name}_interval"] = intervals and _interval_ends(getattr(intervals, name))
+        values[name] = _round_or_none(getattr(metrics, name))
+        values[f"{name}_interval"] = intervals and _interval_as_list(getattr(intervals, name))
     for name in ("at_threshold", "best_f1"):
-        values[name] = _point_values(getattr(metrics, name), getattr(intervals, name, None))
+        values[name] = _point_as_dict(getattr(metrics, name), getattr(intervals, name, None))
     values["by_size"] = [
         {
-            "low_m": _json_number(size.low_m),
-            "high_m": _json_number(size.high_m),
+            "low_m": _round_or_none(size.low_m),
+            "high_m": _round_or_none(size.high_m),
             "n_truth": size.n_truth,
             "tp": size.tp,
-            "recall": _json_number(size.recall),
-            "recall_interval": intervals and _interval_ends(intervals.sizes[number]),
+            "recall": _round_or_none(size.recall),
+            "recall_interval": intervals and _interval_as_list(intervals.sizes[number]),
         }
         for number, size in enumerate(metrics.sizes)
     ]
     return values
 
 
-def _point_values(point: OperatingPoint, intervals: PointIntervals | None = None) -> dict[str, Any]:
+def _point_as_dict(
+    point: OperatingPoint, intervals: PointIntervals | None = None
+) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "score_threshold": _json_number(point.score_threshold),
+        "score_threshold": _round_or_none(point.score_threshold),
         "tp": point.tp,
         "fp": point.fp,
         "fn": point.fn,
-        "precision": _json_number(point.precision),
-        "recall": _json_number(point.recall),
-        "f1": _json_number(point.f1),
-        "count_error": _json_number(point.count_error),
+        "precision": _round_or_none(point.precision),
+        "recall": _round_or_none(point.recall),
+        "f1": _round_or_none(point.f1),
+        "count_error": _round_or_none(point.count_error),
     }
     for field in fields(PointIntervals) if intervals else ():
-        values[f"{field.name}_interval"] = _interval_ends(getattr(intervals, field.name))
+        values[f"{field.name}_interval"] = _interval_as_list(getattr(intervals, field.name))
     return values
 
 
-def _interval_ends(interval: Interval) -> list[float] | None:
+def _interval_as_list(interval: Interval) -> list[float] | None:
     ends = [round(interval.low, DECIMALS), round(interval.high, DECIMALS)]
     return ends if all(map(math.isfinite, ends)) else None
 
 
-def _json_number(value: float) -> float | None:
+def _round_or_none(value: float) -> float | None:
     """Round a number; None for NaN and infinity, which JSON lacks."""
     return round(value, DECIMALS) if math.isfinite(value) else None

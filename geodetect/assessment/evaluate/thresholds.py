@@ -18,7 +18,7 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
     """Return the counts at the score threshold that a rule asks for.
 
     Args:
-        curve: Of all predictions.
+        curve: Precision-recall curve of all predictions.
         rule: ``f1``: the highest F1. ``precision=P``: the highest recall among the thresholds with
             at least this precision. ``recall=R``: the highest precision among those with at least
             this recall. ``count``: the number of predictions nearest to that of objects.
@@ -39,20 +39,20 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
         )
     tp = curve.tp[counts - 1].astype(np.float64)
     if name == "f1":
-        best = int(np.argmax(2 * tp / (counts + curve.n_truth)))
+        best = int(np.argmax(curve.f1))
     elif name == "count":
         best = int(np.argmin(np.abs(counts - curve.n_truth)))
     elif name == "precision":
-        best = _argmax_where(tp / counts, float(value), maximized=tp, name=name)
+        best = _find_best(tp / counts, float(value), maximized=tp, name=name)
     elif name == "recall":
-        best = _argmax_where(tp / curve.n_truth, float(value), maximized=tp / counts, name=name)
+        best = _find_best(tp / curve.n_truth, float(value), maximized=tp / counts, name=name)
     else:
         raise InputError(f"unknown rule {rule!r}; expected f1, precision=P, recall=R or count")
-    return curve.at(_short_threshold(curve, int(counts[best])))
+    return curve.at(_shorten_threshold(curve, int(counts[best])))
 
 
 def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
-    """Return the score threshold that should have the highest F1 on other ground.
+    """Return the score threshold that should have the highest F1 on other imagery.
 
     With a few dozen objects the highest F1 is where chance puts it. So the threshold is bagged: the
     mean of the thresholds with the highest F1 in many resamples of the predictions and of the false
@@ -61,7 +61,7 @@ def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
     With many objects it converges to the threshold with the highest F1.
 
     Args:
-        curve: Of all predictions.
+        curve: Precision-recall curve of all predictions.
         least: Score down to which predictions were made.
 
     Returns:
@@ -91,7 +91,7 @@ def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
     return float(np.clip(np.mean(thresholds), min(thresholds), max(thresholds)))
 
 
-def _argmax_where(rate: FloatArray, least: float, *, maximized: FloatArray, name: str) -> int:
+def _find_best(rate: FloatArray, least: float, *, maximized: FloatArray, name: str) -> int:
     """Return the index of the highest ``maximized`` where the rate is at least ``least``."""
     is_enough = rate >= least
     if not is_enough.any():
@@ -102,7 +102,7 @@ def _argmax_where(rate: FloatArray, least: float, *, maximized: FloatArray, name
     return int(np.argmax(np.where(is_enough, maximized, -np.inf)))
 
 
-def _short_threshold(curve: PrecisionRecallCurve, count: int) -> float:
+def _shorten_threshold(curve: PrecisionRecallCurve, count: int) -> float:
     """Return the number with the fewest decimals that exactly ``count`` predictions reach.
 
     It lies above the score of the next prediction, and if possible below that of the last one:

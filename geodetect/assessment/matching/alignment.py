@@ -43,7 +43,7 @@ class LayerBoxes:
         return len(self.rows)
 
     def __getitem__(self, index: BoolArray | IntArray) -> LayerBoxes:
-        """Return some of the rows."""
+        """Return the layer with some of its rows."""
         return LayerBoxes(
             self.rows[index], self.boxes[index], self.scores[index], self.class_names[index]
         )
@@ -113,10 +113,10 @@ def align_layers(
         predictions: Geometry and, if present, ``score`` (else all are 1) and ``class``.
         truth: Geometry and, if present, ``class``.
         crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
-        by_centre: Only centres are compared: rows without extent may stay.
+        by_centre: Only centres are compared, so that points are accepted.
 
     Raises:
-        LabelError: A layer has points only, and they cannot stay, or scores are missing.
+        LabelError: A layer has points only, which are not accepted, or scores are missing.
         GeoreferenceError: Only one of the layers has a CRS.
     """
     if (predictions.crs is None) != (truth.crs is None):
@@ -134,15 +134,17 @@ def align_layers(
         grid = comparison_grid(outlines, predictions.crs, truth.crs)
     return AlignedLayers(
         grid,
-        _layer_boxes(predictions, "predictions", grid=grid, by_centre=by_centre),
-        _layer_boxes(truth, "truth", grid=grid, by_centre=by_centre),
+        _compute_boxes(predictions, "predictions", grid=grid, by_centre=by_centre),
+        _compute_boxes(truth, "truth", grid=grid, by_centre=by_centre),
     )
 
 
-def _layer_boxes(table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: bool) -> LayerBoxes:
+def _compute_boxes(
+    table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: bool
+) -> LayerBoxes:
     geometries = np.asarray(table.geometry)
     if table.crs is None:
-        boxes = np.asarray(shapely.bounds(geometries), dtype=np.float64).reshape(-1, 4)
+        boxes = np.asarray(shapely.bounds(geometries))
     else:
         boxes = bounds_px(geometries, table.crs, grid)
     scores = np.asarray(table["score"], float) if "score" in table else np.ones(len(table))
@@ -151,7 +153,7 @@ def _layer_boxes(table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: b
             f"{np.isnan(scores).sum():,} of {len(scores):,} {name} have no score; fill them, or "
             f"name another column with `score_field`"
         )
-    classes = list(table["class"]) if "class" in table else [NO_CLASS] * len(table)
+    classes = table.get("class", [NO_CLASS] * len(table))
     class_names = np.array([str(value).strip() for value in classes], dtype=object)
     layer = LayerBoxes(np.arange(len(table)), boxes, scores, class_names)
     is_unusable = layer.is_flat  # NaN counts as flat
@@ -175,11 +177,11 @@ def _layer_boxes(table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: b
 def restrict_layers(
     layers: AlignedLayers, truth_of: IntArray, *, is_inside: tuple[BoolArray, BoolArray]
 ) -> AlignedLayers:
-    """Restrict layers to the ground where the truth is known.
+    """Restrict layers to the area where the truth is complete.
 
     Objects count when their centre is inside. Predictions count when they match such an object, or
     match none and have their centre inside; so nothing is a false positive only because the edge
-    of that ground runs between two centres.
+    of the area runs between two centres.
 
     Args:
         layers: All rows.

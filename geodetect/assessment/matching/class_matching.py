@@ -16,7 +16,7 @@ from geodetect.types import IntArray
 
 ClassRows = dict[str, tuple[IntArray, IntArray]]
 
-NO_NAMES = (NO_CLASS, DEFAULT_CLASS)  # of layers without classes
+PLACEHOLDERS = (NO_CLASS, DEFAULT_CLASS)  # class names of layers without classes
 COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 
@@ -47,7 +47,7 @@ class LayerMatches:
         layers: Predictions and truth.
         iou: Least IoU of a match, unless a distance decided.
         by_class: Predictions match objects of their class only.
-        classes: In alphabetical order; one entry if classes were not compared.
+        classes: Matches by class, in alphabetical order; one entry if classes were not compared.
     """
 
     layers: AlignedLayers
@@ -106,7 +106,7 @@ def match_layers(
     if is_by_class:
         rows_by_class = _group_by_class(predictions, truth)
     else:
-        name = _only_class(predictions, truth)
+        name = _find_only_class(predictions, truth)
         rows_by_class = {name: (np.arange(len(predictions)), np.arange(len(truth)))}
     centres = None if distance_m is None else layers.geocentric_centres()
     classes = []
@@ -146,10 +146,13 @@ def _is_by_class(predictions: LayerBoxes, truth: LayerBoxes, by_class: bool | No
     return len(names | truth_names) > 1
 
 
-def _only_class(predictions: LayerBoxes, truth: LayerBoxes) -> str:
-    """Return the name of the only class that a layer states, or ``NO_CLASS``."""
+def _find_only_class(predictions: LayerBoxes, truth: LayerBoxes) -> str:
+    """Return the name of the class if a layer names one and neither names several.
+
+    Else it is ``NO_CLASS``; the spelling of the truth comes first.
+    """
     names = [
-        {name.lower(): name for name in layer.class_names if name.lower() not in NO_NAMES}
+        {name.lower(): name for name in layer.class_names if name.lower() not in PLACEHOLDERS}
         for layer in (truth, predictions)
     ]
     only = [next(iter(spellings.values())) for spellings in names if len(spellings) == 1]

@@ -3,7 +3,7 @@
 A detector draws boxes along the pixels of its raster. In a CRS that is rotated against the raster
 the bounding boxes of detections and objects are all too large, and agree better than they should:
 the 2.9 degrees between Lambert-93 and longitude and latitude at Cannes raise the AP50:95 of the
-built-in model there from 0.493 to 0.508. So boxes are compared along the sides of the predictions.
+built-in model there from 0.493 to 0.508. So boxes are drawn along the sides of the predictions.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.types import ObjectArray
 
-SAMPLE = 500  # predictions that decide on the grid
-UPRIGHT = 0.995  # fraction of its bounding box that a square fills when rotated by 0.15 degrees
+MAX_SAMPLE = 500  # of predictions, by which the grid is chosen
+LEAST_FILL = 0.995  # fraction of its bounding box that a square fills when rotated by 0.15 degrees
 
 
 def comparison_grid(predicted: ObjectArray, predicted_crs: CRS, truth_crs: CRS) -> Grid:
     """Return the grid along whose axes the predictions lie.
 
-    It is the CRS of the predictions or, if they are not upright there, that of the truth. If they
-    are upright in neither, but are rectangles rotated alike, as in GeoJSON of a raster in metres or
-    of a rotated raster, it is a local map rotated as they are. Else it is the CRS of the
+    It is the CRS of the predictions or, if they are not axis-aligned there, that of the truth. If
+    they are axis-aligned in neither, but are rectangles rotated alike, as in GeoJSON of a raster in
+    metres or of a rotated raster, it is a local map rotated as they are. Else it is the CRS of the
     predictions.
 
     Args:
@@ -41,15 +41,15 @@ def comparison_grid(predicted: ObjectArray, predicted_crs: CRS, truth_crs: CRS) 
         A grid whose "pixels" are the units of its CRS.
     """
     unrotated = crs_grid(predicted_crs)
-    sample = predicted[:: len(predicted) // SAMPLE + 1]
+    sample = predicted[:: len(predicted) // MAX_SAMPLE + 1]
     sample = sample[shapely.area(sample) > 0]
     if len(sample) == 0:
         return unrotated
     for grid in (unrotated, crs_grid(truth_crs)):
-        if _is_upright(sample, predicted_crs, grid):
+        if _is_axis_aligned(sample, predicted_crs, grid):
             return grid
-    rotated = _rotated_grid(sample, predicted_crs)
-    if rotated is not None and _is_upright(sample, predicted_crs, rotated):
+    rotated = _fit_rotated_grid(sample, predicted_crs)
+    if rotated is not None and _is_axis_aligned(sample, predicted_crs, rotated):
         return rotated
     return unrotated
 
@@ -69,19 +69,19 @@ def grid_name(grid: Grid) -> str:
     return f"the sides of the predictions, {abs(angle_deg):.1f}° off north"
 
 
-def _is_upright(outlines: ObjectArray, crs: CRS, grid: Grid) -> bool:
+def _is_axis_aligned(outlines: ObjectArray, crs: CRS, grid: Grid) -> bool:
     """Return True if the median outline fills its bounding box in the grid."""
     try:
         moved = shapely.transform(reproject(outlines, crs, grid.crs or crs), grid.to_px)
     except GeoreferenceError:  # outside the area where the CRS is defined
         return False
     bounds = shapely.bounds(moved)
-    return bool(np.median(shapely.area(moved) / shapely.area(shapely.box(*bounds.T))) >= UPRIGHT)
+    return bool(np.median(shapely.area(moved) / shapely.area(shapely.box(*bounds.T))) >= LEAST_FILL)
 
 
-def _rotated_grid(outlines: ObjectArray, crs: CRS) -> Grid | None:
-    """Return a local map rotated as the smallest rectangles around outlines are."""
-    local = _local_crs(outlines, crs)
+def _fit_rotated_grid(outlines: ObjectArray, crs: CRS) -> Grid | None:
+    """Return a local map rotated as the smallest rectangles around outlines; None without CRS."""
+    local = _make_local_crs(outlines, crs)
     if local is None:
         return None
     rectangles = shapely.oriented_envelope(reproject(outlines, crs, local))
@@ -92,11 +92,10 @@ def _rotated_grid(outlines: ObjectArray, crs: CRS) -> Grid | None:
     return Grid(local, Affine.rotation(float(np.degrees(angle))), 1, 1)
 
 
-def _local_crs(outlines: ObjectArray, crs: CRS) -> CRS | None:
-    """Return a conformal map projection in metres around outlines.
+def _make_local_crs(outlines: ObjectArray, crs: CRS) -> CRS | None:
+    """Return a map projection in metres around outlines; None if their CRS is not of the Earth.
 
-    Conformal as nearly all CRS of rasters are: rectangles stay rectangles. None for a CRS that is
-    not tied to the Earth.
+    It is conformal, as nearly all CRS of rasters are: rectangles stay rectangles.
     """
     horizontal = horizontal_crs(crs)
     geodetic = horizontal.geodetic_crs

@@ -1,4 +1,4 @@
-"""Counts corrected for the errors that a detector is known to make.
+"""Correction of counts by the known error rates of a detector.
 
 On ground where the truth is known, a detector has ``tp`` true positives, ``fp`` false positives and
 ``fn`` false negatives: its precision is P = tp / (tp + fp), its recall R = tp / (tp + fn). Where it
@@ -40,7 +40,7 @@ from geodetect.types import FloatArray, IntArray
 
 DRAWS = 20_000
 PERCENTILES = (2.5, 97.5)
-LEAST_DISPERSION = 0.5  # below, the interval comes from too few blocks to be believed
+LEAST_DISPERSION = 0.5  # less comes from intervals of too few blocks
 NORMAL_95 = 1.959964  # 97.5th percentile of the normal distribution
 
 
@@ -53,7 +53,7 @@ class ErrorRates:
         fp: False positives, detections of nothing.
         fn: False negatives, objects without a detection.
         dispersion: Variance of the count over that of independent errors.
-        score_threshold: Least score of these detections; None: not known.
+        score_threshold: Least score of these detections; None: unknown.
         source: Origin of the numbers, for messages.
 
     Raises:
@@ -163,7 +163,9 @@ def corrected_counts(counts: IntArray, rates: ErrorRates, *, seed: int = 0) -> C
         seed: Random seed. Equal counts have equal intervals, whatever other counts there are.
     """
     distinct, position = np.unique(counts, return_inverse=True)
-    ends = np.array([_interval(int(n), rates, seed) for n in distinct]).reshape(-1, 2)[position]
+    ends = np.array([_simulate_interval(int(n), rates, seed) for n in distinct]).reshape(-1, 2)[
+        position
+    ]
     estimate = np.asarray(counts * rates.precision / rates.recall, dtype=np.float64)
     low, high = ends.T.reshape(2, -1)
     return CorrectedCounts(
@@ -171,7 +173,7 @@ def corrected_counts(counts: IntArray, rates: ErrorRates, *, seed: int = 0) -> C
     )
 
 
-def _interval(n: int, rates: ErrorRates, seed: int) -> tuple[float, float]:
+def _simulate_interval(n: int, rates: ErrorRates, seed: int) -> tuple[float, float]:
     """Return the ends of the interval for ``n`` detections."""
     rng = np.random.default_rng([seed, n])
     precision = rng.beta(rates.tp + 0.5, rates.fp + 0.5, DRAWS)

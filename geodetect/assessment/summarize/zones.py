@@ -42,8 +42,8 @@ LAYER = "zones"
 ZONES = LayerRole("the zones", "zones_crs", (LAYER,), points=False)
 
 ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
-NEARLY_ALL = 0.995  # cells of the coverage are a 16th of a tile
-SLIVER = 1e-6  # fraction of the smaller zone from which on two zones overlap
+NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
+MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overlap
 M2_PER_KM2 = 1e6
 
 
@@ -104,7 +104,7 @@ class ZoneSummary:
         """Return the columns of each zone for JSON, without its outline."""
         columns = self.zones.drop(columns=self.zones.geometry.name)
         return [
-            {str(name): _json_value(value) for name, value in row.items()}
+            {str(name): _to_json(value) for name, value in row.items()}
             for row in columns.to_dict("records")
         ]
 
@@ -175,9 +175,8 @@ def summarize(
     table = filter_by_score(table, conf, settings.score_field)
     if settings.classes is not None:
         table = _filter_by_class(table, settings.classes, settings.class_field)
-    areas = repair_table(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
-    polygons = np.asarray(areas.geometry.array, dtype=object)
-    crs = areas.crs
+    zone_table = repair_table(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
+    polygons, crs = zone_table.geometry.to_numpy(), zone_table.crs
     centres = box_centres(table, crs)
     pairs = join_points(centres, polygons)
     if not len(pairs):
@@ -185,22 +184,18 @@ def summarize(
         gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
         if gap_m > 0:
             warnings.warn(message, GeodetectWarning, stacklevel=2)
-    ground = _ground_columns(polygons, crs, coverage)
+    ground = _compute_area_columns(polygons, crs, coverage)
     scores = read_scores(table, settings.score_field)
-    columns = _count_columns(table, scores, pairs, ground, rates=rates) | ground
-    attributes = prefix_collisions(areas, set(columns), "zone_")
+    columns = _compute_count_columns(table, scores, pairs, ground, rates=rates) | ground
+    attributes = prefix_collisions(zone_table, columns, "zone_")
     inside, times = np.unique(pairs[:, 0], return_counts=True)
     corrected = None
     if rates is not None:
         total = corrected_counts(np.array([len(inside)]), rates)
         corrected = float(total.estimate[0]), float(total.low[0]), float(total.high[0])
+    tables = [pd.DataFrame(attributes.drop(columns="geometry")), pd.DataFrame(columns)]
     return ZoneSummary(
-        gpd.GeoDataFrame(
-            pd.concat(
-                [pd.DataFrame(attributes.drop(columns="geometry")), pd.DataFrame(columns)], axis=1
-            ),
-            geometry=areas.geometry.array,
-        ),
+        gpd.GeoDataFrame(pd.concat(tables, axis=1), geometry=zone_table.geometry.array),
         n_predictions=len(table),
         in_zones=len(inside),
         in_several=int((times > 1).sum()),
@@ -226,13 +221,13 @@ def _filter_by_class(
     return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 
 
-def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | None) -> Columns:
+def _compute_area_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | None) -> Columns:
     """Return the areas of zones and of their searched parts."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2
     covered, searched = area, np.full(len(polygons), ASSUMED, dtype=object)
     fraction = np.ones(len(polygons))
     if coverage is not None:
-        covered = _covered_m2(polygons, crs, coverage) / M2_PER_KM2
+        covered = _measure_searched_m2(polygons, crs, coverage) / M2_PER_KM2
         fraction = np.clip(np.divide(covered, area, out=np.zeros_like(area), where=area > 0), 0, 1)
         searched = np.where(fraction >= NEARLY_ALL, ALL, np.where(covered > 0, PART, NONE))
     return {
@@ -243,7 +238,7 @@ def _ground_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | Non
     }
 
 
-def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: LayerSource) -> FloatArray:
+def _measure_searched_m2(polygons: ObjectArray, crs: CRS, coverage: LayerSource) -> FloatArray:
     """Return the true area of the searched part of each zone, ``float64[N]``."""
     area = read_searched_area(coverage)
     searched = reproject(densify(area.to_numpy(), area.crs), area.crs, crs)
@@ -258,7 +253,7 @@ def _covered_m2(polygons: ObjectArray, crs: CRS, coverage: LayerSource) -> Float
     return np.asarray(covered + np.bincount(zone, shared, minlength=len(polygons)))
 
 
-def _count_columns(
+def _compute_count_columns(
     table: gpd.GeoDataFrame,
     scores: FloatArray,
     pairs: IntArray,
@@ -266,12 +261,12 @@ def _count_columns(
     *,
     rates: ErrorRates | None,
 ) -> Columns:
-    """Return the counts of each zone; they are missing where nothing was searched and detected."""
+    """Return the counts of each zone; missing where nothing was searched and nothing detected."""
     rows, zone = pairs.T
     n_zones = len(ground["area_km2"])
     count = np.bincount(zone, minlength=n_zones)
     is_unknown = (ground["covered_km2"] <= 0) & (count == 0)
-    geometry = np.asarray(table.geometry.array, dtype=object)
+    geometry = table.geometry.to_numpy()
     area = np.full(n_zones, np.nan)  # of points
     if not len(geometry) or (shapely.get_dimensions(geometry) == 2).any():
         areas_m2 = ground_areas_m2(geometry, table.crs)
@@ -280,7 +275,7 @@ def _count_columns(
     n_scores = np.bincount(zone[has_score], minlength=n_zones)
     total_score = np.bincount(zone[has_score], scores[rows][has_score], minlength=n_zones)
     columns: Columns = {
-        "count": _nullable_integers(count, is_unknown),
+        "count": _to_nullable_integers(count, is_unknown),
         "density_per_km2": np.round(_divide(count, ground["covered_km2"]), 3),
         "object_area_m2": np.where(is_unknown, np.nan, area),
         "mean_score": np.round(_divide(total_score, n_scores), 4),
@@ -290,8 +285,8 @@ def _count_columns(
     corrected = corrected_counts(count, rates)
     return columns | {
         "corrected_count": np.where(is_unknown, np.nan, np.round(corrected.estimate, 1)),
-        "corrected_low": _nullable_integers(corrected.low, is_unknown),
-        "corrected_high": _nullable_integers(corrected.high, is_unknown),
+        "corrected_low": _to_nullable_integers(corrected.low, is_unknown),
+        "corrected_high": _to_nullable_integers(corrected.high, is_unknown),
     }
 
 
@@ -300,7 +295,7 @@ def _divide(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatA
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=np.asarray(whole) > 0)
 
 
-def _nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray) -> pd.Series[int]:
+def _to_nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray) -> pd.Series[int]:
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(is_missing))
 
 
@@ -310,10 +305,10 @@ def _count_overlapping_pairs(polygons: ObjectArray) -> int:
     a, b = a[a < b], b[a < b]
     shared = shapely.area(shapely.intersection(polygons[a], polygons[b]))
     smaller = np.minimum(shapely.area(polygons[a]), shapely.area(polygons[b]))
-    return int((shared > SLIVER * smaller).sum())
+    return int((shared > MIN_OVERLAP * smaller).sum())
 
 
-def _json_value(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if pd.isna(value):
         return None
     value = value.item() if hasattr(value, "item") else value
