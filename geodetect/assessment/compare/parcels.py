@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from geodetect.assessment.spatial_join import join_points, repair_table
-from geodetect.errors import InputError
-from geodetect.io.vector.features import box_centres, find_column, prefix_collisions
+from geodetect.io.vector.features import box_centres, prefix_collisions, require_column
 from geodetect.io.vector.geopackage import Layer
 from geodetect.io.vector.qgis_style import GREY, Symbol, single_qml
 from geodetect.io.vector.read import LayerRole, LayerSource, read_features
@@ -91,8 +90,7 @@ def count_by_parcel(
         name for name in table if str(name).lower() == "parcel" and table[name].equals(names)
     ]
     attributes = prefix_collisions(table.drop(columns=repeated), counts, "parcel_")
-    columns = [pd.DataFrame(counts), pd.DataFrame(attributes.drop(columns="geometry"))]
-    counted = gpd.GeoDataFrame(pd.concat(columns, axis=1), geometry=table.geometry.array)
+    counted = gpd.GeoDataFrame(pd.DataFrame(counts).join(attributes))
     outside = tuple(changes["id"].to_numpy()[parcel < 0].tolist())
     return numbered, ParcelCounts(counted, outside, int((times > 1).sum()))
 
@@ -100,12 +98,5 @@ def count_by_parcel(
 def _read_parcel_names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
     if parcel_id is None:
         return pd.Series(np.arange(1, len(table) + 1), dtype="Int64")
-    column = find_column(table, parcel_id)
-    if column is None:
-        names = ", ".join(str(name) for name in table.columns if name != "geometry")
-        raise InputError(
-            f"the parcels have no column {parcel_id!r}, only {names or 'geometries'}; name the "
-            f"column of their names with `parcel_id`"
-        )
-    is_integer = table[column].dtype.kind in "iu"
-    return table[column].astype("Int64") if is_integer else table[column]
+    names = table[require_column(table, parcel_id, PARCELS, parameter="parcel_id")]
+    return names.astype("Int64") if names.dtype.kind in "iu" else names

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from geodetect.assessment.evaluate.precision_recall import COCO_RECALLS
+from geodetect.assessment.evaluate.precision_recall import COCO_RECALLS, average_precision
 from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.class_matching import ClassMatches, LayerMatches
 from geodetect.assessment.matching.greedy_matching import Matches
@@ -202,15 +202,11 @@ class ClassDraws:
         detected = self._count(self.of_truth[mask & is_detected])
         return Interval.from_draws(_divide(detected, self._count(self.of_truth[mask])))
 
-    def average_precisions(self, matches: Matches, value: float) -> FloatArray:
+    def average_precisions(self, matches: Matches) -> FloatArray:
         """Return the average precision in each draw, ``float64[B]``; NaN in draws without objects.
 
         Curves with many true positives are computed at ``CURVE_STEPS`` steps only; the difference
         that this makes without draws is added to each draw.
-
-        Args:
-            matches: Matches of the class.
-            value: Average precision of the class without draws.
         """
         objects = self._count(self.of_truth)
         step, n_steps = _assign_steps(matches)
@@ -224,7 +220,7 @@ class ClassDraws:
             tp.sum(axis=1).reshape(-1, 1),
             np.array([float(matches.n_truth)]),
         )
-        return np.clip(draws + (value - in_steps[0]), 0, 1)
+        return np.clip(draws + (average_precision(matches) - in_steps[0]), 0, 1)
 
     def _count_by_step(self, step: IntArray, block: IntArray, n_steps: int) -> Any:
         """Return the number of predictions by step and block, sparse ``[n_steps, K]``."""

@@ -152,7 +152,7 @@ def compute_metrics(
         conf: Score threshold of the counts; None: all predictions.
         edges_m: Limits between the size bins; None: see ``size_edges``.
         blocks: Blocks of ground; with at least two of them metrics get intervals.
-        resamples: How often blocks are precision_draws for intervals.
+        resamples: Number of draws of blocks for intervals.
         seed: Random seed.
     """
     layers = layer_matches.layers
@@ -175,9 +175,7 @@ def compute_metrics(
     if blocks is not None and blocks.count > 1 and resamples > 0:
         weights = blocks.draw(resamples, seed)
         draws = [ClassDraws.from_blocks(entry, blocks, weights) for entry in entries]
-        precision_draws = [
-            _resample_precisions(d, entry) for d, entry in zip(draws, entries, strict=True)
-        ]
+        precision_draws = [_resample_precisions(*row) for row in zip(draws, entries, strict=True)]
         mean_draws = {}
         for name in PRECISIONS:  # NaN in draws where a class has no objects
             by_class = np.array([precisions[name] for precisions in precision_draws])
@@ -207,7 +205,8 @@ def _compute_class_metrics(
     entry: ClassMatches, threshold: float, bins: IntArray, edges: tuple[float, ...]
 ) -> ClassMetrics:
     """Return the metrics of one class, without intervals."""
-    coco = _compute_coco_precisions(entry)
+    # NaN where a row has no extent
+    coco = [average_precision(matches) for matches in entry.coco] or [np.nan] * len(COCO_IOUS)
     curve = precision_recall_curve(entry.matches)
     return ClassMetrics(
         class_name=entry.name,
@@ -224,18 +223,11 @@ def _compute_class_metrics(
     )
 
 
-def _compute_coco_precisions(entry: ClassMatches) -> list[float]:
-    """Return the average precision at each of ``COCO_IOUS``; NaN where a row has no extent."""
-    return [average_precision(matches) for matches in entry.coco] or [np.nan] * len(COCO_IOUS)
-
-
 def _resample_precisions(draws: ClassDraws, entry: ClassMatches) -> dict[str, FloatArray]:
     """Return the average precisions in each draw of blocks, by name of the metric."""
-    ap = draws.average_precisions(entry.matches, average_precision(entry.matches))
-    coco = [
-        draws.average_precisions(matches, value)
-        for matches, value in zip(entry.coco, _compute_coco_precisions(entry), strict=False)
-    ] or [np.full(len(ap), np.nan)] * len(COCO_IOUS)
+    ap = draws.average_precisions(entry.matches)
+    undefined = [np.full(len(ap), np.nan)] * len(COCO_IOUS)
+    coco = [draws.average_precisions(matches) for matches in entry.coco] or undefined
     return {"ap": ap, "ap50": coco[0], "ap75": coco[COCO_75], "ap50_95": np.mean(coco, axis=0)}
 
 

@@ -80,7 +80,7 @@ def _is_axis_aligned(outlines: ObjectArray, crs: CRS, grid: Grid) -> bool:
 
 
 def _fit_rotated_grid(outlines: ObjectArray, crs: CRS) -> Grid | None:
-    """Return a local map rotated as the smallest rectangles around outlines; None without CRS."""
+    """Return a local map along the smallest rectangles around outlines."""
     local = _make_local_crs(outlines, crs)
     if local is None:
         return None
@@ -93,9 +93,10 @@ def _fit_rotated_grid(outlines: ObjectArray, crs: CRS) -> Grid | None:
 
 
 def _make_local_crs(outlines: ObjectArray, crs: CRS) -> CRS | None:
-    """Return a map projection in metres around outlines; None if their CRS is not of the Earth.
+    """Return a map projection in metres around outlines.
 
-    It is conformal, as nearly all CRS of rasters are: rectangles stay rectangles.
+    It is conformal, as nearly all CRS of rasters are: rectangles stay rectangles. None for a CRS
+    that is not tied to the Earth.
     """
     horizontal = horizontal_crs(crs)
     geodetic = horizontal.geodetic_crs

@@ -193,9 +193,9 @@ def summarize(
     if rates is not None:
         total = corrected_counts(np.array([len(inside)]), rates)
         corrected = float(total.estimate[0]), float(total.low[0]), float(total.high[0])
-    tables = [pd.DataFrame(attributes.drop(columns="geometry")), pd.DataFrame(columns)]
+    zone_columns = [*attributes.columns.drop("geometry"), *columns, "geometry"]
     return ZoneSummary(
-        gpd.GeoDataFrame(pd.concat(tables, axis=1), geometry=zone_table.geometry.array),
+        attributes.assign(**columns)[zone_columns],
         n_predictions=len(table),
         in_zones=len(inside),
         in_several=int((times > 1).sum()),

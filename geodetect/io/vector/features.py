@@ -14,7 +14,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import projected_bounds
 from geodetect.geo.crs import same_crs
 from geodetect.geo.reproject import densify, reproject
-from geodetect.io.vector.read import PREDICTIONS
+from geodetect.io.vector.read import PREDICTIONS, LayerRole
 from geodetect.types import FloatArray
 
 SCORE_COLUMNS = ("score", "scores", "confidence", "conf", "probability")
@@ -55,6 +55,28 @@ def find_column(table: pd.DataFrame, name: str) -> str | None:
     return name if name in names else next(iter(in_any_case), None)
 
 
+def require_column(table: gpd.GeoDataFrame, name: str, role: LayerRole, *, parameter: str) -> str:
+    """Return the column of this name, as ``find_column``.
+
+    Args:
+        table: A layer.
+        name: Name of the column.
+        role: Role of the layer, for the message.
+        parameter: Parameter that holds the name, for the message.
+
+    Raises:
+        InputError: There is no such column.
+    """
+    column = find_column(table, name)
+    if column is None:
+        present = ", ".join(map(str, table.columns.drop(table.geometry.name))) or "geometries"
+        raise InputError(
+            f"{role.name} have no column {name!r}, only {present}; name another one with "
+            f"`{parameter}`"
+        )
+    return column
+
+
 def find_score_column(table: gpd.GeoDataFrame, score_field: str | None = None) -> str | None:
     """Return the column of scores of predictions; None if there is none.
 
@@ -65,16 +87,10 @@ def find_score_column(table: gpd.GeoDataFrame, score_field: str | None = None) -
     Raises:
         InputError: There is no column ``score_field``.
     """
-    names = SCORE_COLUMNS if score_field is None else (score_field,)
-    columns = (find_column(table, name) for name in names)
-    column = next((name for name in columns if name is not None), None)
-    if column is None and score_field is not None:
-        present = ", ".join(map(str, table.columns.drop(table.geometry.name))) or "geometries"
-        raise InputError(
-            f"{PREDICTIONS.name} have no column {score_field!r}, only {present}; name the column "
-            f"of scores with `score_field`"
-        )
-    return column
+    if score_field is not None:
+        return require_column(table, score_field, PREDICTIONS, parameter="score_field")
+    columns = (find_column(table, name) for name in SCORE_COLUMNS)
+    return next((column for column in columns if column is not None), None)
 
 
 def read_scores(table: gpd.GeoDataFrame, score_field: str | None = None) -> FloatArray:

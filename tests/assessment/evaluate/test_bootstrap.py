@@ -146,7 +146,7 @@ def test_average_precision_in_a_draw_is_that_of_the_drawn_blocks(count: int) -> 
     matches = Matches(truth_of, right.astype(float), scores, len(objects), 0.5)
     weights = rng.multinomial(9, np.full(9, 1 / 9), size=20).astype(float)
     draws = ClassDraws(weights, block, objects)
-    found = draws.average_precisions(matches, average_precision(matches))
+    found = draws.average_precisions(matches)
     for weight, value in zip(weights.astype(int), found, strict=True):
         copies = np.repeat(np.arange(2 * count), weight[block])
         drawn = Matches(
