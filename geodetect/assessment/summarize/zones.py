@@ -184,9 +184,9 @@ def summarize(
         gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
         if gap_m > 0:
             warnings.warn(message, GeodetectWarning, stacklevel=2)
-    ground = _compute_area_columns(polygons, crs, coverage)
+    areas = _compute_area_columns(polygons, crs, coverage)
     scores = read_scores(table, settings.score_field)
-    columns = _compute_count_columns(table, scores, pairs, ground, rates=rates) | ground
+    columns = _compute_count_columns(table, scores, pairs, areas, rates=rates) | areas
     attributes = prefix_collisions(zone_table, columns, "zone_")
     inside, times = np.unique(pairs[:, 0], return_counts=True)
     corrected = None
@@ -257,15 +257,15 @@ def _compute_count_columns(
     table: gpd.GeoDataFrame,
     scores: FloatArray,
     pairs: IntArray,
-    ground: Columns,
+    areas: Columns,
     *,
     rates: ErrorRates | None,
 ) -> Columns:
     """Return the counts of each zone; missing where nothing was searched and nothing detected."""
     rows, zone = pairs.T
-    n_zones = len(ground["area_km2"])
+    n_zones = len(areas["area_km2"])
     count = np.bincount(zone, minlength=n_zones)
-    is_unknown = (ground["covered_km2"] <= 0) & (count == 0)
+    is_unknown = (areas["covered_km2"] <= 0) & (count == 0)
     geometry = table.geometry.to_numpy()
     area = np.full(n_zones, np.nan)  # of points
     if not len(geometry) or (shapely.get_dimensions(geometry) == 2).any():
@@ -276,7 +276,7 @@ def _compute_count_columns(
     total_score = np.bincount(zone[has_score], scores[rows][has_score], minlength=n_zones)
     columns: Columns = {
         "count": _to_nullable_integers(count, is_unknown),
-        "density_per_km2": np.round(_divide(count, ground["covered_km2"]), 3),
+        "density_per_km2": np.round(_divide(count, areas["covered_km2"]), 3),
         "object_area_m2": np.where(is_unknown, np.nan, area),
         "mean_score": np.round(_divide(total_score, n_scores), 4),
     }
