@@ -178,7 +178,7 @@ def _detect(pipeline: TilePipeline, counts: _Counts) -> Detections:
     plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.iou
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
     merged, row, row_results = list[Detections](), 0, list[TileResult]()
-    # closed in this order, so that no thread reads on after an error
+    # closed, the last one first, so that no thread reads on after an error
     with closing(pipeline.reader), closing(pipeline.run()) as batches:
         for batch in batches:
             if batch.row > row:  # all tiles above are merged: what the rest cannot change is final
