@@ -79,10 +79,9 @@ def read_prediction_table(
     """
     crs = PIXEL_CRS if settings.pixel_coords else settings.pred_crs
     table = read_predictions(source, crs=crs, score_field=settings.score_field)
-    table = _drop_pixel_crs(table, settings, "the predictions have", parameter="pred_crs")
+    table = _complete_table(table, settings, "the predictions have", parameter="pred_crs")
     is_missing = shapely.is_missing(table.geometry) | shapely.is_empty(table.geometry)
     table = table[~np.asarray(is_missing)]
-    table["class"] = table["class"].astype(str) if "class" in table else DEFAULT_CLASS
     if "score" in table:
         table = table.sort_values("score", ascending=False, kind="stable")
     return table.reset_index(drop=True)
@@ -98,15 +97,14 @@ def read_truth_table(
     """
     crs = PIXEL_CRS if settings.pixel_coords else settings.truth_crs
     table = read_truth(source, crs=crs, class_field=settings.class_field)
-    table = _drop_pixel_crs(table, settings, "the ground truth has", parameter="truth_crs")
-    table["class"] = table["class"].astype(str) if "class" in table else DEFAULT_CLASS
-    return table
+    return _complete_table(table, settings, "the ground truth has", parameter="truth_crs")
 
 
-def _drop_pixel_crs(
+def _complete_table(
     table: gpd.GeoDataFrame, settings: DrawingSettings, subject: str, *, parameter: str
 ) -> gpd.GeoDataFrame:
-    """Remove the CRS that stands for pixels; without pixels, require a CRS."""
+    """Complete the class column, remove the CRS that stands for pixels, and require any other."""
+    table["class"] = table["class"].astype(str) if "class" in table else DEFAULT_CLASS
     if settings.pixel_coords:
         return table.set_crs(None, allow_override=True)
     if table.crs is None:

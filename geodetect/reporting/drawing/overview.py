@@ -43,7 +43,11 @@ def draw_overview(
     caption = canvas.raster.name
     if predictions is not None:
         count = predictions.count_at(settings.conf)
-        _draw_boxes(imagery, predictions, count, canvas)
+        boxes = predictions.boxes[:count] * np.tile(np.array(imagery.size) / canvas.size, 2)
+        scores = [None] * count if predictions.scores is None else predictions.scores.tolist()
+        draw = ImageDraw.Draw(imagery)
+        for row in reversed(range(count)):  # the highest score last, on top
+            primitives.draw_box(draw, boxes[row].tolist(), primitives.score_colour(scores[row]))
         caption = f"{count:,} predictions in {caption}"
         if settings.conf is not None and predictions.scores is not None:
             caption += f", score {settings.conf:g} or more"
@@ -55,27 +59,11 @@ def draw_overview(
     draw, width_px = ImageDraw.Draw(image), image.width - left - PADDING_PX
     primitives.draw_text(draw, (left, grid.height + 20), caption, size_px=15, width_px=width_px)
     if predictions is not None and predictions.scores is not None:
-        _draw_legend(draw, left, grid.height + 45)
+        font, x, y = primitives.load_font(13), left, grid.height + 45
+        for (low, high), colour in zip(pairwise(SCORE_BREAKS), SCORE_COLOURS, strict=True):
+            top = y - SWATCH_PX // 2
+            draw.rectangle((x, top, x + SWATCH_PX, top + SWATCH_PX), colour, primitives.CASING)
+            text = f"{low:.1f} to {high:.1f}"
+            draw.text((x + SWATCH_PX + 6, y), text, primitives.GREY, font, anchor="lm")
+            x += SWATCH_PX + 6 + round(font.getlength(text)) + 14
     return image
-
-
-def _draw_boxes(
-    image: Image.Image, predictions: CanvasLayer, count: int, canvas: RasterCanvas
-) -> None:
-    """Draw the first ``count`` boxes, those of higher scores on top."""
-    boxes = predictions.boxes[:count] * np.tile(np.array(image.size) / canvas.size, 2)
-    scores = [None] * count if predictions.scores is None else predictions.scores[:count].tolist()
-    draw = ImageDraw.Draw(image)
-    for box, score in reversed(list(zip(boxes.tolist(), scores, strict=True))):
-        primitives.draw_box(draw, box, primitives.score_colour(score))
-
-
-def _draw_legend(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
-    """Draw a swatch and the range of scores of each colour."""
-    font = primitives.load_font(13)
-    for (low, high), colour in zip(pairwise(SCORE_BREAKS), SCORE_COLOURS, strict=True):
-        top = y - SWATCH_PX // 2
-        draw.rectangle((x, top, x + SWATCH_PX, top + SWATCH_PX), colour, primitives.CASING)
-        text = f"{low:.1f} to {high:.1f}"
-        draw.text((x + SWATCH_PX + 6, y), text, primitives.GREY, font, anchor="lm")
-        x += SWATCH_PX + 6 + round(font.getlength(text)) + 14

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,9 @@ from geodetect.version import __version__
 
 if TYPE_CHECKING:
     import jinja2
+
+# characters that end a script element, or a line of a script, are written as \uXXXX
+_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def render(name: str, **values: Any) -> str:
@@ -19,6 +24,12 @@ def render(name: str, **values: Any) -> str:
         values: Variables of the template. Texts are escaped.
     """
     return _load_environment().get_template(name).render(version=__version__, **values)
+
+
+def embed_json(values: Mapping[str, Any]) -> str:
+    """Return compact JSON that is safe inside a ``script`` element, whatever texts it holds."""
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.translate(_UNSAFE)
 
 
 @cache

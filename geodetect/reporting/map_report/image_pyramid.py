@@ -7,17 +7,26 @@ files only, whereas small rasters go inside the page.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from PIL import Image
 
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster
 from geodetect.progress import Progress, no_progress
-from geodetect.reporting.drawing.images import BLOCK_PX, encode_webp, is_transparent, read_strip
+from geodetect.reporting.drawing.images import (
+    BLOCK_PX,
+    data_uri,
+    encode_webp,
+    is_transparent,
+    read_strip,
+)
+from geodetect.reporting.html.output_folder import INDEX
 
 TILE_PX = BLOCK_PX  # a strip that is read at once is a row of tiles
 MAX_INSIDE_PX = 16_000_000  # about 2 MB of page
@@ -51,6 +60,25 @@ class PyramidPlan:
         return math.ceil(self.grid.width / TILE_PX) * math.ceil(self.grid.height / TILE_PX)
 
 
+@dataclass(frozen=True)
+class Imagery:
+    """The image tiles of a report.
+
+    Args:
+        grid: The pixels of the finest level.
+        tiles: Number of tiles.
+        size_bytes: Size of all tiles.
+        folder: Their folder; None: they are inside the page.
+        payload: Description for the script of the page.
+    """
+
+    grid: Grid
+    tiles: int
+    size_bytes: int
+    folder: Path | None
+    payload: dict[str, Any]
+
+
 def plan_pyramid(
     grid: Grid, *, placement: Literal["auto", "inside", "beside"], gsd_m: float | None = None
 ) -> PyramidPlan:
@@ -73,6 +101,48 @@ def plan_pyramid(
     if gsd_m is None and pixels > limit:
         scale = math.sqrt(limit / pixels)
     return PyramidPlan(placement, grid if scale == 1.0 else grid.resampled(scale, scale))
+
+
+def write_imagery(raster: Raster, plan: PyramidPlan, folder: Path, progress: Progress) -> Imagery:
+    """Cut a raster into image tiles, and write them to a folder if they go beside the page.
+
+    Args:
+        raster: An open raster.
+        plan: Resolution and location.
+        folder: The folder to make.
+        progress: Called with the number of finished tiles at level 0.
+
+    Raises:
+        RasterError: The pixels cannot be read.
+    """
+    sizes: dict[str, int] = {}
+    uris: dict[str, str] = {}
+    is_beside = plan.placement == "beside"
+    if is_beside:
+        folder.mkdir()
+
+    def save(key: str, webp: bytes) -> None:
+        sizes[key] = len(webp)
+        if is_beside:
+            file = folder / f"{key}.webp"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(webp)
+        else:
+            uris[key] = data_uri(webp)
+
+    build_pyramid(raster, plan, save, progress=progress)
+    payload = {
+        "width": plan.grid.width,
+        "height": plan.grid.height,
+        "levels": plan.levels,
+        "tile_px": TILE_PX,
+        "folder": folder.name if is_beside else None,
+        "tiles": list(sizes) if is_beside else uris,
+    }
+    if is_beside:
+        (folder / INDEX).write_text(json.dumps(payload), encoding="utf-8")
+    size_bytes = sum(sizes.values())
+    return Imagery(plan.grid, len(sizes), size_bytes, folder if is_beside else None, payload)
 
 
 def build_pyramid(

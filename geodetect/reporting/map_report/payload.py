@@ -32,7 +32,9 @@ def map_payload(
 ) -> dict[str, Any]:
     """Return canvas, colours, predictions and ground truth for the script of the page."""
     gsd_m = canvas.sample_gsd_m(GSD_SAMPLES)
-    names = {name.lower(): name for name in _class_names(predictions, matches)}
+    truth_classes = matches.truth.classes if matches is not None and matches.by_class else ()
+    all_classes = sorted((*truth_classes, *predictions.classes), key=str.lower)
+    names = {name.lower(): name for name in all_classes}  # names may differ in case only
     return {
         "grid": {
             "width": canvas.grid.width,
@@ -71,12 +73,6 @@ def imagery_facts(canvas: Canvas) -> list[tuple[str, str]]:
         suffix = f" ({':'.join(authority)})" if authority else ""
         facts.append(("CRS", f"{crs.name}{suffix}"))
     return facts
-
-
-def _class_names(predictions: CanvasLayer, matches: MatchResult | None) -> list[str]:
-    """Return the names of all classes in alphabetical order; names may differ in case only."""
-    truth = matches.truth.classes if matches is not None and matches.by_class else ()
-    return sorted((*truth, *predictions.classes), key=str.lower)
 
 
 def _class_codes(layer: CanvasLayer, lower_names: list[str]) -> list[int]:

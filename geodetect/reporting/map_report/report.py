@@ -9,7 +9,6 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from geodetect.io.raster.reader import Raster
 from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.layers import (
@@ -20,15 +19,14 @@ from geodetect.reporting.drawing.layers import (
 )
 from geodetect.reporting.drawing.match_result import match_layers
 from geodetect.reporting.html.output_folder import check_page, files_folder, write_page
+from geodetect.reporting.html.template import embed_json, render
 from geodetect.reporting.map_report.gallery import error_thumbnails, prediction_thumbnails
-from geodetect.reporting.map_report.image_pyramid import plan_pyramid
-from geodetect.reporting.map_report.imagery import write_imagery
-from geodetect.reporting.map_report.page import render_report
+from geodetect.reporting.map_report.image_pyramid import plan_pyramid, write_imagery
 from geodetect.reporting.map_report.payload import imagery_facts, map_payload
 from geodetect.settings import ReportSettings
 from geodetect.types import PathLike
 
-COARSER = 1.5  # in imagery that is coarser than the raster by this ratio, objects get thumbnails
+THUMBNAIL_RATIO = 1.5  # objects get thumbnails if the imagery is coarser than the raster by this
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,21 @@ def report(
                     payload["errors"] = error_thumbnails(
                         canvas, matches, score_threshold=settings.conf, count=settings.chips
                     )
-                if canvas.grid.width > COARSER * imagery.grid.width:
+                if canvas.grid.width > THUMBNAIL_RATIO * imagery.grid.width:
                     payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)
             payload["imagery"] = imagery.payload if imagery else None
-            title = settings.title or _default_title(predictions, opened)
-            facts = imagery_facts(canvas)
-            html = render_report(title, payload, note=settings.note, facts=facts)
+            title = settings.title or "Predictions"
+            if settings.title is None and opened is not None:
+                title = f"Predictions in {opened.name}"
+            elif settings.title is None and not isinstance(predictions, gpd.GeoDataFrame):
+                title = f"Predictions in {Path(predictions).name}"
+            html = render(
+                "map_report.html",
+                title=title,
+                note=settings.note,
+                facts=imagery_facts(canvas),
+                data=embed_json(payload),
+            )
             page.write_text(html, encoding="utf-8")
             page_bytes = page.stat().st_size
     return ReportSummary(
@@ -135,11 +142,3 @@ def report(
         image_bytes=imagery.size_bytes if imagery else 0,
         imagery_gsd_m=imagery.grid.gsd_m if imagery else None,
     )
-
-
-def _default_title(predictions: PathLike | gpd.GeoDataFrame, raster: Raster | None) -> str:
-    if raster is not None:
-        return f"Predictions in {raster.name}"
-    if isinstance(predictions, gpd.GeoDataFrame):
-        return "Predictions"
-    return f"Predictions in {Path(predictions).name}"

@@ -140,25 +140,25 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def split_rows(split: gpd.GeoDataFrame) -> Rows:
     """Return area and objects of each raster by role, as rows of a table."""
-    columns = ["area_m2", "objects"]
-    sums = split.groupby("role")[columns].sum()
-    rows: Rows = [("All", role, *_format_area_and_objects(row)) for role, row in sums.iterrows()]
-    by_raster = split.groupby(["raster", "role"], sort=False)[columns].sum()
-    if split["raster"].nunique() > 1:
-        for (raster, role), row in by_raster.iloc[:MAX_RASTERS].iterrows():
-            rows.append((raster, role, *_format_area_and_objects(row)))
-        if len(by_raster) > MAX_RASTERS:
-            rows.append((f"and {len(by_raster) - MAX_RASTERS:,} more", "", "", ""))
+    sums = split.groupby("role")[["area_m2", "objects"]].sum()
+    keyed_rows = [("All", role, row) for role, row in sums.iterrows()]
+    sums = split.groupby(["raster", "role"], sort=False)[["area_m2", "objects"]].sum()
+    by_raster = [(*key, row) for key, row in sums.iterrows()]
+    if split["raster"].nunique() == 1:
+        by_raster = []
+    keyed_rows += by_raster[:MAX_RASTERS]
+    rows: Rows = [
+        (raster, role, f"{row['area_m2'] / 1e6:.3f}", f"{row['objects']:,.0f}")
+        for raster, role, row in keyed_rows
+    ]
+    if len(by_raster) > MAX_RASTERS:
+        rows.append((f"and {len(by_raster) - MAX_RASTERS:,} more", "", "", ""))
     return rows
 
 
 def format_fraction(value: float) -> str:
     """Return three decimals, or a dash for NaN."""
     return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def _format_area_and_objects(row: Any) -> tuple[str, str]:
-    return f"{row['area_m2'] / 1e6:.3f}", f"{row['objects']:,.0f}"
 
 
 def _format_size_range(low: float, high: float | None) -> str:

@@ -20,12 +20,6 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
 from geodetect.types import PathLike
 
-METRICS, VALIDATION, SPLIT, LABELS = (
-    "metrics.csv",
-    "validation.gpkg",
-    "split.geojson",
-    "labels.json",
-)
 BEST_MODEL = "best.safetensors"
 ALL_CLASSES = "all classes"
 IOU = 0.5  # of the matches in validation.gpkg
@@ -82,40 +76,33 @@ class TrainingRun:
             return []
         threshold = self.score_threshold if score_threshold is None else score_threshold
         names = sorted({*self.truth["class"], *self.detections["class"]})
-        metrics = [
-            _class_metrics(
-                name,
-                self.detections[self.detections["class"] == name],
-                self.truth[self.truth["class"] == name],
-                threshold,
-            )
-            for name in names
-        ]
+        classes = {name: [name] for name in names}
         if len(names) > 1:
-            metrics.append(_class_metrics(ALL_CLASSES, self.detections, self.truth, threshold))
+            classes[ALL_CLASSES] = names
+        metrics = []
+        for class_name, members in classes.items():
+            detections = self.detections[self.detections["class"].isin(members)]
+            n_truth = int(self.truth["class"].isin(members).sum())
+            # precision and recall depend on whether a detection matches an object, not on which one
+            truth_rows = np.where(detections["tp"].to_numpy(bool), 0, -1)
+            scores = detections["score"].to_numpy(np.float64)
+            matches = Matches(truth_rows, np.zeros(len(detections)), scores, n_truth, IOU)
+            curve, ap = precision_recall_curve(matches), average_precision(matches)
+            metrics.append(
+                ClassMetrics(
+                    class_name=class_name,
+                    n_predicted=len(detections),
+                    n_truth=n_truth,
+                    ap=ap,
+                    ap50=ap,
+                    ap75=float("nan"),
+                    ap50_95=float("nan"),
+                    at_threshold=curve.at(threshold),
+                    best_f1=curve.best_f1(),
+                    curve=curve,
+                )
+            )
         return metrics
-
-
-def _class_metrics(
-    name: str, detections: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, score_threshold: float
-) -> ClassMetrics:
-    # precision and recall depend on whether a detection matches an object, not on which one
-    truth_rows = np.where(detections["tp"].to_numpy(bool), 0, -1)
-    scores = detections["score"].to_numpy(np.float64)
-    matches = Matches(truth_rows, np.zeros(len(detections)), scores, len(truth), IOU)
-    curve, ap = precision_recall_curve(matches), average_precision(matches)
-    return ClassMetrics(
-        class_name=name,
-        n_predicted=len(detections),
-        n_truth=len(truth),
-        ap=ap,
-        ap50=ap,
-        ap75=float("nan"),
-        ap50_95=float("nan"),
-        at_threshold=curve.at(score_threshold),
-        best_f1=curve.best_f1(),
-        curve=curve,
-    )
 
 
 def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
@@ -133,18 +120,20 @@ def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; expected the run folder of a training")
     file = model if model is not None else find_model(path)
-    detections, truth = (_read_layer(path / VALIDATION, name) for name in ("detections", "truth"))
+    detections, truth = (
+        _read_layer(path / "validation.gpkg", name) for name in ("detections", "truth")
+    )
     if detections is not None:
         detections = detections.sort_values("score", ascending=False, kind="stable")
         detections = detections.reset_index(drop=True)
     return TrainingRun(
         path,
         None if file is None else load_card(file),
-        _read_log(path / METRICS),
+        _read_log(path / "metrics.csv"),
         detections,
         truth,
-        _read_layer(path / SPLIT, "split"),
-        _read_labels(path / LABELS),
+        _read_layer(path / "split.geojson", "split"),
+        _read_labels(path / "labels.json"),
     )
 
 

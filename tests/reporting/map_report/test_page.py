@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.reporting.map_report.page import embed_json, render_report
+from geodetect.reporting.html.template import embed_json, render
 
+Facts = Sequence[tuple[str, str]]
 HOSTILE = [
     "</script><b>",
     "<!--<script>",
@@ -23,6 +25,11 @@ HOSTILE = [
     "]]>",
     "\x00\x1f",
 ]
+
+
+def render_report(title: str, payload: object, note: str = "", facts: Facts = ()) -> str:
+    data = embed_json(payload)
+    return render("map_report.html", title=title, note=note, facts=facts, data=data)
 
 
 class Elements(HTMLParser):
