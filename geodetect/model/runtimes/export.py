@@ -65,10 +65,6 @@ def exported_network(
 ) -> tuple[ExportedNetwork, dict[str, Tensor]]:
     """Return a network whose graph can be traced, and an example of its inputs by name.
 
-    Args:
-        card: The model's card.
-        parameters: Arrays by parameter name.
-
     Raises:
         ModelFileError: The parameters do not fit the card.
     """
@@ -84,10 +80,6 @@ def to_onnx(card: ModelCard, parameters: Weights) -> bytes:
 
     Its inputs are those of ``exported_inputs``, its outputs ``logits`` and ``deltas`` of
     ``RetinaNet.forward``.
-
-    Args:
-        card: The model's card.
-        parameters: Arrays by parameter name.
 
     Raises:
         ModelFileError: The parameters do not fit the card.

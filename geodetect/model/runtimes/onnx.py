@@ -46,7 +46,11 @@ class OnnxRuntime:
         library = _import_library("onnxruntime")
         library.disable_telemetry_events()
         self.precision = pick_precision(precision, ["fp32"], runtime="onnx")
-        self._version = str(library.__version__)
+        self.title = f"ONNX Runtime {self.precision} on cpu"
+        # the number of threads changes the order of sums, and so rounding
+        threads = f"{usable_cores()} threads, {cpu_model()}"
+        self.identity = f"{self.title}, {threads}, onnxruntime {library.__version__}"
+        self.bytes_per_px = network_bytes_per_px(card.network, self.precision)
         parameters = drop_int8_network(weights)
 
         def convert() -> Entry:
@@ -62,22 +66,6 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with _memory_errors():
             self._session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
-
-    @property
-    def title(self) -> str:
-        """See ``Runtime``."""
-        return f"ONNX Runtime {self.precision} on cpu"
-
-    @property
-    def identity(self) -> str:
-        """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
-        threads = f"{usable_cores()} threads, {cpu_model()}"
-        return f"{self.title}, {threads}, onnxruntime {self._version}"
-
-    @property
-    def bytes_per_px(self) -> int:
-        """See ``Runtime``."""
-        return network_bytes_per_px(self.card.network, self.precision)
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""

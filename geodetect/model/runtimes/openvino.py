@@ -65,10 +65,10 @@ class OpenVinoRuntime:
         available = [name for name, code in CAPABILITIES.items() if code in capabilities]
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
         is_int8 = self.precision == "int8"
-        self._float_precision = available[0] if is_int8 else self.precision
+        float_precision = available[0] if is_int8 else self.precision
         cores = usable_cores()
         options = {
-            "INFERENCE_PRECISION_HINT": HINTS[self._float_precision],
+            "INFERENCE_PRECISION_HINT": HINTS[float_precision],
             "NUM_STREAMS": min(cores, MAX_STREAMS),
             # pinned threads of two runs on one machine compete for the same cores
             "ENABLE_CPU_PINNING": False,
@@ -76,34 +76,23 @@ class OpenVinoRuntime:
         if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
             options["INFERENCE_NUM_THREADS"] = cores
         network = (read_int8_network if is_int8 else read_network)(core, card, weights)
-        self._compiled = core.compile_model(network, DEVICE, options)
-        self.streams = int(self._compiled.get_property("NUM_STREAMS"))
+        compiled = core.compile_model(network, DEVICE, options)
+        self.streams = int(compiled.get_property("NUM_STREAMS"))
+        self.title = f"OpenVINO {self.precision} on cpu"
+        # the number of threads changes the order of sums, and so rounding
+        threads = f"{compiled.get_property('INFERENCE_NUM_THREADS')} threads"
+        layout = f"{float_precision}, {threads} in {self.streams} streams, {cpu_model()}"
+        self.identity = f"{self.title}, {layout}, openvino {import_openvino().get_version()}"
+        self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
-            self._requests.put(self._compiled.create_infer_request())
+            self._requests.put(compiled.create_infer_request())
         # The first call sets up OpenVINO's use of numpy. Two threads that do so at once deadlock,
         # one holding the interpreter lock, the other that of the set-up: so a tiny image is run
         # before there are threads.
         side = card.network.strides[-1] if card.network else 1
         self._run(np.zeros((len(card.mean), side, side), np.uint8), np.ones((side, side), np.bool_))
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
-
-    @property
-    def title(self) -> str:
-        """See ``Runtime``."""
-        return f"OpenVINO {self.precision} on cpu"
-
-    @property
-    def identity(self) -> str:
-        """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
-        threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
-        layout = f"{self._float_precision}, {threads} threads in {self.streams} streams"
-        return f"{self.title}, {layout}, {cpu_model()}, openvino {import_openvino().get_version()}"
-
-    @property
-    def bytes_per_px(self) -> int:
-        """See ``Runtime``."""
-        return network_bytes_per_px(self.card.network, self._float_precision)
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
@@ -129,8 +118,24 @@ def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
         ModelFileError: The weights do not fit the card.
     """
     parameters = drop_int8_network(weights)
-    key = network_key(card, parameters, import_openvino().get_version())
-    entry = cached("openvino", key, lambda: _convert(card, parameters))
+    ov = import_openvino()
+
+    def convert() -> Entry:
+        import torch  # only when a network is converted: importing it takes seconds
+
+        from geodetect.model.runtimes.export import exported_network, tracing
+
+        network, inputs = exported_network(card, parameters)
+        example = tuple(inputs.values())
+        shapes = [  # any height and width of images; the other inputs are vectors of two numbers
+            ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1])
+            for x in example
+        ]
+        with tracing(), no_telemetry():
+            graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+            return serialize(ov.convert_model(graph, example_input=example, input=shapes))
+
+    entry = cached("openvino", network_key(card, parameters, ov.get_version()), convert)
     return core.read_model(model=entry["model"], weights=entry["weights"])
 
 
@@ -150,23 +155,6 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
             f"{import_openvino().get_version()} ({error_text(error)}); make it again with "
             f"`geodetect quantize`, or choose another `precision`"
         ) from error
-
-
-def _convert(card: ModelCard, parameters: Weights) -> Entry:
-    """Return a network as OpenVINO's representation, for single images of any size."""
-    import torch  # only when a network is converted: importing it takes seconds
-
-    from geodetect.model.runtimes.export import exported_network, tracing
-
-    ov = import_openvino()
-    network, inputs = exported_network(card, parameters)
-    example = tuple(inputs.values())
-    shapes = [  # any height and width of images; the other inputs are vectors of two numbers
-        ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1]) for x in example
-    ]
-    with tracing(), no_telemetry():
-        graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        return serialize(ov.convert_model(graph, example_input=example, input=shapes))
 
 
 def serialize(network: openvino.Model) -> Entry:

@@ -199,11 +199,6 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
 
     That is the precision that ``predict`` takes there, and several times as fast as fp32.
 
-    Args:
-        card: The model's card.
-        weights: Arrays by parameter name.
-        device: See ``pick_device``.
-
     Raises:
         ModelFileError: The weights do not fit the card.
         InputError: The device is not available.

@@ -27,12 +27,7 @@ Captioned = tuple[Image.Image, str]
 def draw_contact_sheet(
     canvas: RasterCanvas, predictions: CanvasLayer, settings: PreviewSettings
 ) -> Image.Image:
-    """Draw thumbnails of some predictions.
-
-    Args:
-        canvas: The raster.
-        predictions: The predictions on it.
-        settings: Which predictions, and how many.
+    """Draw thumbnails of the predictions that the settings select.
 
     Raises:
         InputError: There are no predictions, or they have no scores.
@@ -89,7 +84,7 @@ def select_rows(predictions: CanvasLayer, settings: PreviewSettings) -> IntArray
 
     Args:
         predictions: Predictions with scores, in descending order.
-        settings: Which predictions, and how many.
+        settings: Kind and number of the predictions.
 
     Raises:
         InputError: There are none.

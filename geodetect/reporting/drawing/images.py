@@ -75,12 +75,7 @@ def data_uri(content: bytes, media_type: str = "image/webp") -> str:
 
 
 def write_image(image: Image.Image, target: Path, *, overwrite: bool) -> None:
-    """Write an image to a file.
-
-    Args:
-        image: The image.
-        target: One of ``FORMATS`` by its suffix.
-        overwrite: Replace the file.
+    """Write an image to a file, in one of ``FORMATS`` by its suffix.
 
     Raises:
         OutputError: The file exists, or cannot be written.

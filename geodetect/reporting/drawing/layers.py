@@ -12,7 +12,6 @@ import shapely
 from geodetect.assessment.evaluate.read_layers import read_predictions, read_truth
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
-from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.settings import DrawingSettings, ReportSettings
@@ -138,7 +137,20 @@ def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> Ca
         InputError: None of the objects is on the canvas.
         GeoreferenceError: Only one of the two has a CRS.
     """
-    boxes = _boxes_px(table, canvas.grid)
+    geometries, grid = np.asarray(table.geometry), canvas.grid
+    if (table.crs is None) != (grid.crs is None):
+        state = "raster has no CRS, but the objects have"
+        if table.crs is None:
+            state = "objects have no CRS, but the map has"
+        raise GeoreferenceError(
+            f"the {state} one; set `pred_crs` or `src_crs` to name it, or `pixel_coords` if both "
+            f"are in pixels"
+        )
+    if table.crs is not None:
+        boxes = bounds_px(geometries, table.crs, grid)
+    else:
+        corners = grid.to_px(projected_bounds(geometries, None, None).reshape(-1, 2, 2))
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     is_inside = (boxes[:, :2] <= canvas.size).all(axis=1)  # False for NaN
     is_inside &= (boxes[:, 2:] >= 0).all(axis=1)
     n_outside = int((~is_inside).sum())
@@ -156,24 +168,6 @@ def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> Ca
             stacklevel=2,
         )
     return CanvasLayer(table[is_inside].reset_index(drop=True), boxes[is_inside], n_outside)
-
-
-def _boxes_px(table: gpd.GeoDataFrame, grid: Grid) -> FloatArray:
-    """Return bounding boxes in pixels, ``float64[N, 4]``."""
-    geometries, source = np.asarray(table.geometry), table.crs
-    if (source is None) != (grid.crs is None):
-        state = "raster has no CRS, but the objects have"
-        if source is None:
-            state = "objects have no CRS, but the map has"
-        raise GeoreferenceError(
-            f"the {state} one; set `pred_crs` or `src_crs` to name it, or `pixel_coords` if both "
-            f"are in pixels"
-        )
-    if source is not None:
-        return bounds_px(geometries, source, grid)
-    bounds = projected_bounds(geometries, None, None)
-    corners = grid.to_px(bounds.reshape(-1, 2, 2))
-    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 def _describe_extents(table: gpd.GeoDataFrame, canvas: Canvas) -> str:

@@ -25,12 +25,7 @@ SWATCH_PX = 14
 def draw_overview(
     canvas: RasterCanvas, predictions: CanvasLayer | None, settings: PreviewSettings
 ) -> Image.Image:
-    """Draw a raster with the boxes of predictions.
-
-    Args:
-        canvas: The raster.
-        predictions: The predictions on it, if any.
-        settings: Longest side of the image, and score threshold.
+    """Draw a raster with the boxes of predictions that reach the score threshold, if there are any.
 
     Raises:
         RasterError: The pixels cannot be read.

@@ -118,14 +118,14 @@ def report(
                 if canvas.grid.width > THUMBNAIL_RATIO * imagery.grid.width:
                     payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)
             payload["imagery"] = imagery.payload if imagery else None
-            title = settings.title or "Predictions"
-            if settings.title is None and opened is not None:
-                title = f"Predictions in {opened.name}"
-            elif settings.title is None and not isinstance(predictions, gpd.GeoDataFrame):
-                title = f"Predictions in {Path(predictions).name}"
+            default_title = "Predictions"
+            if opened is not None:
+                default_title += f" in {opened.name}"
+            elif not isinstance(predictions, gpd.GeoDataFrame):
+                default_title += f" in {Path(predictions).name}"
             html = render(
                 "map_report.html",
-                title=title,
+                title=settings.title or default_title,
                 note=settings.note,
                 facts=imagery_facts(canvas),
                 data=embed_json(payload),

@@ -62,20 +62,24 @@ def draw_worst_errors(
         truth.iloc[worst_false_negatives(truth, score_threshold)],
         detections.iloc[worst_false_positives(detections, score_threshold)],
     )
-    with_class = len({*truth["class"], *detections["class"]}) > 1
+    n_classes = len({*truth["class"], *detections["class"]})
     results = []
     for ranking in rankings:
+        scores = ranking["score" if "score" in ranking else "matched_score"].iloc[:count]
+        captions = ["no prediction" if np.isnan(x) else f"score {x:.3f}" for x in scores]
         images: dict[int, Image.Image] = {}  # by row
         unreadable: dict[str, str] = {}
         shown = ranking.iloc[:count]
+        if n_classes > 1:
+            captions = [f"{a}   {b}" for a, b in zip(captions, shown["class"], strict=True)]
         for (source, name), errors in shown.groupby(["source", "raster"], sort=False):
             try:
                 images |= _draw_on_raster(source, errors, truth, detections, score_threshold)
             except (RasterError, InputError) as error:
                 unreadable[name] = str(error)
         thumbnails = tuple(
-            (images[row], _caption(record, with_class=with_class))
-            for row, record in shown.iterrows()
+            (images[row], caption)
+            for row, caption in zip(shown.index, captions, strict=True)
             if row in images
         )
         results.append(WorstErrors(len(ranking), thumbnails, unreadable))
@@ -112,10 +116,3 @@ def _draw_on_raster(
             outlines = outlines_near(canvas, box, layers)
             images[row] = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
         return images
-
-
-def _caption(record: gpd.GeoSeries, *, with_class: bool) -> str:
-    """Return the score, and with several classes the class."""
-    score = record["score"] if "score" in record else record["matched_score"]
-    text = "no prediction" if np.isnan(score) else f"score {score:.3f}"
-    return f"{text}   {record['class']}" if with_class else text
