@@ -1,4 +1,4 @@
-"""Quantization of a model to int8: calibrated on tiles of rasters, compared on other tiles."""
+"""Quantization of a model to int8, calibrated and compared with the model on tiles of rasters."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def quantize(
         for plan in plans:
             stack.enter_context(plan.raster)
         tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
-        calibration, holdout = tiles[::2], tiles[1::2] or tiles
-        completed, total = count(1), len(calibration) + len(holdout)
+        calibration, comparison = tiles[::2], tiles[1::2] or tiles
+        completed, total = count(1), len(calibration) + len(comparison)
 
         def advance() -> None:
             progress(next(completed), total)
@@ -104,7 +104,7 @@ def quantize(
 
         network = quantize_network(card, parameters, calibration, read=read)
         weights = add_int8_network(card, parameters, network)
-        objects, ap50, ap75 = compare_networks(card, weights, holdout, advance=advance)
+        objects, ap50, ap75 = compare_networks(card, weights, comparison, advance=advance)
     if ap50 < settings.least_ap:
         raise InputError(
             f"model {card.name}: int8-quantized, its average precision against the full network is "
@@ -113,7 +113,7 @@ def quantize(
         )
     record = Int8Record(
         calibration_tiles=len(calibration),
-        checked_tiles=len(holdout),
+        checked_tiles=len(comparison),
         objects=objects,
         ap50=ap50,
         ap75=ap75,

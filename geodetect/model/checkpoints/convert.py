@@ -84,7 +84,10 @@ def convert(
         stored.get("label_dict")
     )
     defaults = _program_defaults(retinanet, config, labels)
-    names, outputs = _class_outputs(retinanet, settings.classes or _class_names(labels))
+    names = settings.classes or None
+    if not names and labels and all(i in labels.values() for i in range(len(labels))):
+        names = tuple(str(name) for name in sorted(labels, key=labels.__getitem__))
+    names, outputs = _class_outputs(retinanet, names)
     norm_eps = settings.norm_eps
     if norm_eps is None:
         norm_eps = _default_norm_eps(retinanet, config)
@@ -142,18 +145,10 @@ def _is_fraction(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and 0 < value <= 1
 
 
-def _class_names(labels: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return class names in the order of their numbers; None if numbers are missing."""
-    numbers = list(labels.values())
-    if not all(number in numbers for number in range(len(labels))):
-        return None
-    return tuple(str(name) for name in sorted(labels, key=labels.__getitem__)) or None
-
-
 def _class_outputs(
     retinanet: TorchvisionRetinaNet, names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[int]]:
-    """Return class names, and the output of the head of each."""
+    """Return the names of the classes and the number of each in the outputs of the head."""
     count = retinanet.outputs
     if names is None and count == COCO_OUTPUTS:
         categories = RetinaNet_ResNet50_FPN_Weights.COCO_V1.meta["categories"]

@@ -40,7 +40,17 @@ def initialise(network: RetinaNet, init: str) -> str:
         if isinstance(network.backbone, TimmBackbone):
             load_timm_weights(network.backbone, init)
             return f"{backbone} backbone with the weights of timm"
-        return _load_backbone(network, _download_imagenet(backbone), init)
+        pretrained = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # PyTorch prints the URL
+                state = pretrained.get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise ModelFileError(
+                f"`init` imagenet: the weights of {backbone} cannot be downloaded ({error}); "
+                f"download them elsewhere and give the file as `init`, or start from a built-in "
+                f"model, or from random weights with `init` none"
+            ) from error
+        return _load_backbone(network, state, init)
     if _is_model(init):
         return _load_model(network, init)
     path = Path(init).expanduser()
@@ -98,20 +108,6 @@ def _is_model(init: str) -> bool:
             return any(key.startswith(BACKBONE_PREFIX) for key in file.keys())  # noqa: SIM118
     except (SafetensorError, OSError):
         return False
-
-
-def _download_imagenet(backbone: str) -> dict[str, torch.Tensor]:
-    weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
-    try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # PyTorch prints the URL
-            state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise ModelFileError(
-            f"`init` imagenet: the weights of {backbone} cannot be downloaded ({error}); download "
-            f"them elsewhere and give the file as `init`, or start from a built-in model, or from "
-            f"random weights with `init` none"
-        ) from error
-    return state
 
 
 def _load_backbone(network: RetinaNet, weights: dict[str, torch.Tensor], source: str) -> str:

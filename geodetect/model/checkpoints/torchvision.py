@@ -173,12 +173,12 @@ class TorchvisionRetinaNet:
         shapes, expected_shapes = (
             {(key, value.shape) for key, value in tensors.items()} for tensors in (state, expected)
         )
-        wrong = sorted({key for key, _ in shapes ^ expected_shapes})
-        if wrong:
+        differing = sorted({key for key, _ in shapes ^ expected_shapes})
+        if differing:
             raise ModelFileError(
                 f"{self.source}: its parameters are not those of a {config.backbone} RetinaNet of "
-                f"torchvision; {len(wrong)} are missing, too many or of another shape, first "
-                f"{wrong[0]}"
+                f"torchvision; {len(differing)} are missing, too many or of another shape, first "
+                f"{differing[0]}"
             )
         if not all(value.isfinite().all() for value in state.values()):
             raise ModelFileError(f"{self.source}: some of its weights are not finite numbers")

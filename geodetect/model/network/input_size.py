@@ -20,9 +20,9 @@ Size = tuple[int, int]
 
 def scaled_size(card: ModelCard, height: int, width: int) -> Size:
     """Return height and width of an image after ``card.input_scale``, in input pixels."""
-    # 600 * (800 / 600) may come out a hair below 800
-    high, wide = (max(1, math.floor(n * card.input_scale + 1e-6)) for n in (height, width))
-    return high, wide
+    # 600 * (800 / 600) may be rounded to slightly less than 800
+    rows, columns = (max(1, math.floor(n * card.input_scale + 1e-6)) for n in (height, width))
+    return rows, columns
 
 
 def padded_size(card: ModelCard, height: int, width: int) -> Size:
@@ -39,8 +39,8 @@ def padded_size(card: ModelCard, height: int, width: int) -> Size:
     if card.network is None:
         raise ModelFileError(f"model {card.name}: its card describes no network")
     multiple = card.network.multiple_px or max(card.network.strides)
-    high, wide = (math.ceil(n / multiple) * multiple for n in scaled_size(card, height, width))
-    return high, wide
+    rows, columns = (math.ceil(n / multiple) * multiple for n in scaled_size(card, height, width))
+    return rows, columns
 
 
 def resize_and_pad(images: Tensor, card: ModelCard) -> Tensor:
@@ -61,8 +61,8 @@ def resize_and_pad(images: Tensor, card: ModelCard) -> Tensor:
     scaled = scaled_size(card, height, width)
     if scaled != (height, width):
         images = F.interpolate(images, size=scaled, mode="bilinear", align_corners=False)
-    high, wide = padded_size(card, height, width)
-    return F.pad(images, (0, wide - scaled[1], 0, high - scaled[0]))
+    rows, columns = padded_size(card, height, width)
+    return F.pad(images, (0, columns - scaled[1], 0, rows - scaled[0]))
 
 
 def exported_inputs(

@@ -25,7 +25,7 @@ def load_network(card: ModelCard, parameters: Weights) -> RetinaNet:
     """
     if card.network is None:
         raise ModelFileError(f"model {card.name}: its card describes no network")
-    with torch.device("meta"):  # no random numbers that would be replaced at once
+    with torch.device("meta"):  # no memory and no random initialization: weights are assigned below
         network = RetinaNet(card.network, len(card.classes))
     state = {name: torch.from_numpy(np.array(array)).float() for name, array in parameters.items()}
     try:

@@ -57,9 +57,9 @@ def cached(kind: str, key: str, make: Callable[[], Entry]) -> Entry:
     """
     file = cache_folder() / kind / f"{key}.safetensors"
     with suppress(OSError, SafetensorError, ValueError):  # missing or damaged
-        with safe_open(file, framework="numpy") as opened:
-            entry: Entry = {k: opened.get_tensor(k).tobytes() for k in opened.keys()}  # noqa: SIM118
-            checksum = (opened.metadata() or {}).get("sha256")
+        with safe_open(file, framework="numpy") as file_content:
+            entry: Entry = {k: file_content.get_tensor(k).tobytes() for k in file_content.keys()}  # noqa: SIM118
+            checksum = (file_content.metadata() or {}).get("sha256")
         with suppress(OSError):  # a cache on a read-only disk keeps its times
             os.utime(file)
         if checksum == _checksum(entry):

@@ -20,14 +20,14 @@ from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.network.retinanet import RetinaNet
 
 EXAMPLE_PX = 64  # side of the image that is run while the graph is traced; small, so fast
-OPSET = 17  # of ONNX: the first one with everything that is used
+OPSET = 17  # of ONNX: the oldest with all operators in use
 SPATIAL_AXES = {"pixels": {2: "height", 3: "width"}, "valid": {1: "height", 2: "width"}}
 
 
 class ExportedNetwork(nn.Module):
     """A network with the normalisation, resizing and padding of its input as part of the graph.
 
-    So it takes bytes: a quarter of the memory to move, and the runtime does all arithmetic.
+    So its input is bytes, a quarter of the size of floats, and the runtime does all arithmetic.
 
     Args:
         card: The model's card.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
-MAX_STREAMS = 16  # each holds the features of a tile: 50 MB of the built-in model's in bf16
+MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
 TELEMETRY = "openvino_telemetry"

@@ -126,13 +126,13 @@ class TorchRuntime:
         start = 0
         while start < len(pixels):
             rows = slice(start, start + self._max_batch)
-            outputs.append(self._run_what_fits(pixels[rows], valid[rows]))
+            outputs.append(self._run_fitting_part(pixels[rows], valid[rows]))
             start += len(outputs[-1][0])
         logits, deltas, sizes = zip(*outputs, strict=True)
         return np.concatenate(logits), np.concatenate(deltas), sizes[0]
 
-    def _run_what_fits(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
-        """Run a batch, or its first half if the device has too little memory, and so on."""
+    def _run_fitting_part(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
+        """Run as much of a batch as the device has memory for: all, its first half, quarter, ..."""
         while True:
             try:
                 with self._lock:
@@ -165,8 +165,8 @@ class TorchRuntime:
             torch.from_numpy(pixels).to(device), torch.from_numpy(valid).to(device), self.card
         )
         images = resize_and_pad(images, self.card)
-        half = HALF_PRECISIONS.get(self.precision)
-        with torch.autocast(device.type, dtype=half, enabled=half is not None):
+        dtype = HALF_PRECISIONS.get(self.precision)
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             logits, deltas = self._network(images)
         if device.type != "cpu" and not bool(torch.isfinite(logits).all()):
             raise InputError(

@@ -18,10 +18,10 @@ from geodetect.types import FloatArray
 
 SQUARE_TOLERANCE = 1.02  # pixels whose width and height differ by less are drawn as squares
 MARGIN = 0.04  # around the objects of a blank map, as a fraction of their extent
-OBJECT_PX = 24  # median object on a blank map, so that a pixel is finer than any detail
+OBJECT_PX = 24  # size of the median object on a blank map: pixels are finer than its details
 MAX_SIDE_PX, POINTS_SIDE_PX = 2**20, 2**12  # longest side of a blank map, of boxes and of points
 MIN_PIXEL_M = 1e-3  # finer pixels could not be measured on the ground
-METRE_DEG = 1e-5
+METRE_DEG = 1e-5  # about a metre, in degrees of latitude
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from geodetect.settings import PreviewSettings
 from geodetect.types import IntArray
 
 THUMBNAIL_PX, CAPTION_PX, GAP_PX, TITLE_PX = 192, 24, 14, 46
-COLUMNS_PER_ROW = 1.5  # about
+ASPECT_RATIO = 1.5  # columns over rows, about
 DEFAULT_UNCERTAIN = 0.5
 TITLES = {"best": "highest scores", "worst": "lowest scores", "uncertain": "scores nearest to"}
 
@@ -63,7 +63,7 @@ def arrange_thumbnails(title: str, thumbnails: Sequence[Captioned]) -> Image.Ima
         title: The title.
         thumbnails: Images of ``THUMBNAIL_PX`` x ``THUMBNAIL_PX``, at least one, with captions.
     """
-    n_columns = min(len(thumbnails), math.ceil(math.sqrt(len(thumbnails) * COLUMNS_PER_ROW)))
+    n_columns = min(len(thumbnails), math.ceil(math.sqrt(len(thumbnails) * ASPECT_RATIO)))
     n_rows = math.ceil(len(thumbnails) / n_columns)
     step_x, step_y = THUMBNAIL_PX + GAP_PX, THUMBNAIL_PX + CAPTION_PX + GAP_PX
     width = n_columns * step_x + GAP_PX
@@ -74,8 +74,8 @@ def arrange_thumbnails(title: str, thumbnails: Sequence[Captioned]) -> Image.Ima
         row, column = divmod(index, n_columns)
         x, y = GAP_PX + column * step_x, TITLE_PX + row * step_y
         sheet.paste(image, (x, y))
-        below = x, y + THUMBNAIL_PX + CAPTION_PX / 2
-        draw_text(draw, below, caption, size_px=13, width_px=THUMBNAIL_PX)
+        caption_xy = x, y + THUMBNAIL_PX + CAPTION_PX / 2
+        draw_text(draw, caption_xy, caption, size_px=13, width_px=THUMBNAIL_PX)
     return sheet
 
 

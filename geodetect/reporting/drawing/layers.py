@@ -30,7 +30,7 @@ class CanvasLayer:
     Args:
         table: ``class``, for predictions ``score``, and all other attributes.
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges of the canvas.
-        n_outside: Objects that were left out because they are not on the canvas.
+        n_outside: Number of objects left out because they are not on the canvas.
     """
 
     table: gpd.GeoDataFrame
@@ -131,7 +131,7 @@ def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> Ca
     Args:
         table: Objects, with a CRS unless the canvas has none.
         canvas: The canvas.
-        name: What messages call the objects, in the plural.
+        name: Plural noun for the objects, in messages.
 
     Raises:
         InputError: None of the objects is on the canvas.

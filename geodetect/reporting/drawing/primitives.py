@@ -11,7 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, TRUE_POSITIVE, Colour
 
-CASING: Colour = (0, 0, 0)  # a dark rim, so that each colour shows on bright and dark imagery
+CASING: Colour = (
+    0,
+    0,
+    0,
+)  # dark outline around lines, so that they show on bright and dark imagery
 BLACK, GREY, WHITE = (27, 35, 48), (91, 101, 115), (255, 255, 255)  # text and background
 MIN_OUTLINE_PX = 9.0  # smaller boxes are drawn as dots
 MIN_SIDE_PX = 5.0  # of dots and outlines
@@ -41,8 +45,8 @@ def draw_outline(
     Args:
         draw: Pillow's drawing interface of the image.
         box: x1, y1, x2, y2 in pixels of the image.
-        colour: Of the line.
-        width_px: Of the line.
+        colour: Colour of the line.
+        width_px: Width of the line.
     """
     left, top, right, bottom = _casing_edges(box)
     draw.rectangle((left, top, right, bottom), outline=CASING, width=width_px + 2)

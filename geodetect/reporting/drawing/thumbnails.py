@@ -17,7 +17,7 @@ from geodetect.types import FloatArray
 
 Outline = tuple[FloatArray, Colour]
 
-CONTEXT = 2.4  # side of the window as a multiple of the longer side of the object
+CONTEXT = 2.4  # side of the window over the longer side of the object
 MIN_WINDOW_PX = 48  # in pixels of the canvas
 MIN_WINDOW_M = 12.0  # on the ground
 

@@ -1,4 +1,4 @@
-"""A page and the folder of its image tiles, which appear together or not at all."""
+"""Atomic writing of a page and the folder of its image tiles."""
 
 from __future__ import annotations
 

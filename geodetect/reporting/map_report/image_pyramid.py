@@ -82,7 +82,7 @@ class Imagery:
 def plan_pyramid(
     grid: Grid, *, placement: Literal["auto", "inside", "beside"], gsd_m: float | None = None
 ) -> PyramidPlan:
-    """Decide where the tiles go, and their finest resolution.
+    """Choose the location and finest resolution of the image tiles.
 
     Rasters of up to ``MAX_INSIDE_PX`` pixels go inside the page, larger ones beside it. The
     resolution is reduced to stay below ``MAX_INSIDE_PX`` or ``MAX_BESIDE_PX``, unless ``gsd_m``
@@ -166,7 +166,7 @@ def build_pyramid(
     strips = _save_strips(_read_strips(raster, plan, progress), 0, save)
     for level in range(1, plan.levels):
         strips = _save_strips(_halve_strips(strips), level, save)
-    for _ in strips:  # each level draws on the one below it
+    for _ in strips:  # the coarsest level pulls all finer ones
         pass
 
 

@@ -103,7 +103,7 @@ def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, An
     truth, ap50 = matches.truth, matches.metrics.overall.ap50
     if matches.by_class:
         classes = _class_codes(truth, lower_names)
-    else:  # -1: of no class in particular
+    else:  # -1: any class
         classes = [0 if len(lower_names) == 1 else -1] * len(truth)
     return {
         **_boxes_payload(truth),

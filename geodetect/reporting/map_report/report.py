@@ -38,8 +38,8 @@ class ReportSummary:
         predictions: Number of predictions on it.
         outside: Number of predictions that are not on the raster and were left out.
         page_bytes: Size of the page.
-        folder: Folder of the image tiles beside the page; None if they are inside, or there is no
-            imagery.
+        folder: Folder of the image tiles beside the page; None if they are embedded, or there is
+            no imagery.
         image_tiles: Number of image tiles.
         image_bytes: Size of all image tiles.
         imagery_gsd_m: Ground size of the finest pixels shown; None without imagery or CRS.

@@ -110,8 +110,8 @@ def _write_error_sheets(run: TrainingRun, *, overwrite: bool) -> list[dict[str, 
          "first those without any prediction, the largest first", negatives),
         ("False positives", "false-positives.png", "those of the highest scores", positives),
     ):  # fmt: skip
-        shown = len(errors.thumbnails)
-        summary = f"{errors.total:,} at this score threshold; shown: {shown}, {order}."
+        n_shown = len(errors.thumbnails)
+        summary = f"{errors.total:,} at this score threshold; shown: {n_shown}, {order}."
         if errors.thumbnails:
             sheet = arrange_thumbnails(f"{title} of {folder_name}: {summary}", errors.thumbnails)
             write_image(sheet, run.folder / file_name, overwrite=overwrite)

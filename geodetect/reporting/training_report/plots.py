@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES, DPI = (5.0, 4.2), 180  # letters large enough for a page on a phone
-MIN_SCORE = 0.05  # as that of the expected calibration error on the card
-SMOOTHING = 50  # the moving average of the loss is over this fraction (1/50) of the run
+MIN_SCORE = 0.05  # the same as for the expected calibration error on the card
+SMOOTHING = 50  # window of the moving average of the loss: 1/50 of the run
 LOSSES = {
     "loss": ("Total", plots.VERMILLION),
     "class_loss": ("Classification", plots.BLUE),
@@ -42,18 +42,18 @@ def write_training_plots(run: TrainingRun, *, overwrite: bool) -> dict[str, Path
     Raises:
         OutputError: A file exists, or cannot be written.
     """
-    draws: dict[str, plots.Draw] = {}
+    drawings: dict[str, plots.Draw] = {}
     if run.log is not None and has_values(run.log, LOSSES):
-        draws["loss"] = partial(draw_loss, run.log)
+        drawings["loss"] = partial(draw_loss, run.log)
     if run.log is not None and has_values(run.log, VALIDATION):
-        draws["validation"] = partial(draw_validation, run.log)
+        drawings["validation"] = partial(draw_validation, run.log)
     metrics = run.class_metrics()
     if metrics and len(metrics[-1].curve.scores) and metrics[-1].n_truth:
-        draws["precision-recall"] = partial(plots.draw_precision_recall, metrics[-1], "AP50")
-        draws["f1"] = partial(plots.draw_f1, metrics[-1])
-        draws["reliability"] = partial(draw_calibration, run)
+        drawings["precision-recall"] = partial(plots.draw_precision_recall, metrics[-1], "AP50")
+        drawings["f1"] = partial(plots.draw_f1, metrics[-1])
+        drawings["reliability"] = partial(draw_calibration, run)
     written = {}
-    for name, draw in draws.items():
+    for name, draw in drawings.items():
         path = run.folder / f"{name}.png"
         written[name] = plots.save_plot(draw, path, overwrite=overwrite, inches=INCHES, dpi=DPI)
     return written

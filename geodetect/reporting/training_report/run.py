@@ -144,8 +144,10 @@ def find_model(folder: Path) -> Path | None:
         return folder / BEST_MODEL if (folder / BEST_MODEL) in inside else inside[-1]
     beside = folder.resolve().parent.glob("*.safetensors")
     name = folder.resolve().name
-    named = [f for f in beside if f.stem == name or name.startswith((f"{f.stem}_", f"{f.stem}."))]
-    return max(named, key=lambda f: len(f.stem), default=None)
+    candidates = [
+        f for f in beside if f.stem == name or name.startswith((f"{f.stem}_", f"{f.stem}."))
+    ]
+    return max(candidates, key=lambda f: len(f.stem), default=None)
 
 
 def _read_layer(path: Path, name: str) -> gpd.GeoDataFrame | None:

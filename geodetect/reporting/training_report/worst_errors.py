@@ -69,17 +69,17 @@ def draw_worst_errors(
         captions = ["no prediction" if np.isnan(x) else f"score {x:.3f}" for x in scores]
         images: dict[int, Image.Image] = {}  # by row
         unreadable: dict[str, str] = {}
-        shown = ranking.iloc[:count]
+        worst = ranking.iloc[:count]
         if n_classes > 1:
-            captions = [f"{a}   {b}" for a, b in zip(captions, shown["class"], strict=True)]
-        for (source, name), errors in shown.groupby(["source", "raster"], sort=False):
+            captions = [f"{a}   {b}" for a, b in zip(captions, worst["class"], strict=True)]
+        for (source, name), errors in worst.groupby(["source", "raster"], sort=False):
             try:
                 images |= _draw_on_raster(source, errors, truth, detections, score_threshold)
             except (RasterError, InputError) as error:
                 unreadable[name] = str(error)
         thumbnails = tuple(
             (images[row], caption)
-            for row, caption in zip(shown.index, captions, strict=True)
+            for row, caption in zip(worst.index, captions, strict=True)
             if row in images
         )
         results.append(WorstErrors(len(ranking), thumbnails, unreadable))
