@@ -20,7 +20,19 @@ def pick_device(name: str) -> torch.device:
         InputError: There is no such device.
     """
     if name == "auto":
-        return _pick_best_device()
+        for accelerator, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+            if not backend.is_available():
+                continue
+            try:
+                return _open_device(accelerator)
+            except (RuntimeError, AssertionError) as error:
+                reason = _reason(error)
+                warnings.warn(
+                    f"{accelerator} cannot be used ({reason}), so the processor does the work",
+                    GeodetectWarning,
+                    stacklevel=2,
+                )
+        return torch.device("cpu")
     expected = "expected auto, cpu, cuda, cuda:N or mps"
     if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
         raise InputError(f"`device` {name}: unknown; {expected}")
@@ -30,21 +42,6 @@ def pick_device(name: str) -> torch.device:
         raise InputError(
             f"`device` {name}: not available here ({_reason(error)}); {expected}"
         ) from error
-
-
-def _pick_best_device() -> torch.device:
-    for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
-        if not backend.is_available():
-            continue
-        try:
-            return _open_device(name)
-        except (RuntimeError, AssertionError) as error:
-            warnings.warn(
-                f"{name} cannot be used ({_reason(error)}), so the processor does the work",
-                GeodetectWarning,
-                stacklevel=3,
-            )
-    return torch.device("cpu")
 
 
 def _open_device(name: str) -> torch.device:

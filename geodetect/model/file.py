@@ -102,12 +102,9 @@ def read_model_file(
 def check_target(path: PathLike, *, overwrite: bool) -> None:
     """Raise an error if a model file cannot be written, before the work that makes the model.
 
-    Args:
-        path: Path of the file, ``.safetensors``.
-        overwrite: Accept an existing file.
-
     Raises:
-        OutputError: It has another suffix, it exists, or its folder cannot be written.
+        OutputError: Its suffix is not ``.safetensors``, it exists and ``overwrite`` is not set, or
+            its folder cannot be written.
     """
     target = Path(path)
     if target.suffix != SUFFIX:
@@ -117,12 +114,7 @@ def check_target(path: PathLike, *, overwrite: bool) -> None:
 
 
 def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
-    """Write a model file atomically, replacing an existing one.
-
-    Args:
-        path: Path of the file, usually ``.safetensors``.
-        card: The model's card.
-        weights: Arrays by parameter name.
+    """Write a model file, usually ``.safetensors``, atomically, replacing an existing one.
 
     Raises:
         OutputError: It cannot be written.

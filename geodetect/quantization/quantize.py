@@ -160,12 +160,6 @@ def compare_networks(
 ) -> tuple[int, float, float]:
     """Match the detections of the int8-quantized network with the full-precision network's.
 
-    Args:
-        card: The model's card.
-        weights: All arrays of its file.
-        tiles: Tiles to compare them on.
-        advance: Called after every tile.
-
     Returns:
         ``objects``, ``ap50`` and ``ap75`` of the card's ``Int8Record``.
 

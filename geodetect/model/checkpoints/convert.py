@@ -78,11 +78,10 @@ def convert(
     retinanet = TorchvisionRetinaNet.from_state_dict(checkpoint.tensors, source)
     # DeepForest's checkpoints: Lightning's hyper_parameters hold its settings since version 2, and
     # held the class numbers by name in its first versions
-    stored = _as_mapping(checkpoint.values.get("hyper_parameters"))
+    values = checkpoint.values
+    stored = _as_mapping(values.get("hyper_parameters"))
     config = _as_mapping(stored.get("config"))
-    labels = _as_mapping(checkpoint.values.get("label_dict")) or _as_mapping(
-        stored.get("label_dict")
-    )
+    labels = _as_mapping(values.get("label_dict")) or _as_mapping(stored.get("label_dict"))
     defaults = _program_defaults(retinanet, config, labels)
     names = settings.classes or None
     if not names and labels and all(i in labels.values() for i in range(len(labels))):

@@ -21,12 +21,7 @@ Norm = Callable[[int], nn.Module]
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm whose statistics, scale and offset are constant.
-
-    Args:
-        channels: Number of channels.
-        eps: Added to the variances.
-    """
+    """Batch norm whose statistics, scale and offset are constant; variances are increased by eps."""
 
     weight: Tensor
     bias: Tensor

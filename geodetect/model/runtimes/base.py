@@ -22,36 +22,27 @@ BYTES_PER_PX, BOTTLENECK_BYTES_PER_PX = 160, 288
 
 
 class Runtime(Protocol):
-    """A network, ready to run. Several threads may call ``forward`` at once."""
+    """A network, ready to run. Several threads may call ``forward`` at once.
+
+    Attributes:
+        card: The model's card.
+        title: Library, precision and device for display, such as ``OpenVINO bf16 on cpu``.
+        identity: Text that differs between runtimes that may give different results.
+        streams: Batches to run concurrently; with fewer, processor cores are idle.
+        batch_size: Batch size that is fastest for images of the card's tile size.
+        depends_on_batch: True if an image's result depends on the rest of its batch, if only by
+            rounding.
+        bytes_per_px: Main memory in use while an image is run, in bytes per pixel of the network's
+            input; 0 where the network uses the memory of an accelerator instead.
+    """
 
     card: ModelCard
-
-    @property
-    def title(self) -> str:
-        """Library, precision and device for display, such as ``OpenVINO bf16 on cpu``."""
-
-    @property
-    def identity(self) -> str:
-        """Text that differs between runtimes that may give different results."""
-
-    @property
-    def streams(self) -> int:
-        """Batches to run concurrently; with fewer, processor cores are idle."""
-
-    @property
-    def batch_size(self) -> int:
-        """Batch size that is fastest for images of the card's tile size."""
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """True if an image's result depends on the rest of its batch, if only by rounding."""
-
-    @property
-    def bytes_per_px(self) -> int:
-        """Main memory in use while an image is run, in bytes per pixel of the network's input.
-
-        0 where the network uses the memory of an accelerator instead.
-        """
+    title: str
+    identity: str
+    streams: int
+    batch_size: int
+    depends_on_batch: bool
+    bytes_per_px: int
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """Run a batch.

@@ -77,13 +77,7 @@ def cached(kind: str, key: str, make: Callable[[], Entry]) -> Entry:
 
 
 def network_key(card: ModelCard, weights: Weights, *versions: str) -> str:
-    """Return the key of a converted network: a digest of weights, card, code and versions.
-
-    Args:
-        card: The model's card.
-        weights: Arrays by parameter name.
-        versions: Versions of the libraries that convert it.
-    """
+    """Return the key of a converted network: digest of weights, card, code and versions."""
     folder = Path(__file__).parents[1]
     code = [(folder / module).read_bytes() for module in ARCHITECTURE]
     if card.network is not None and card.network.backbone.startswith("timm:"):

@@ -28,10 +28,6 @@ class ExportedNetwork(nn.Module):
     """A network with the normalisation, resizing and padding of its input as part of the graph.
 
     So its input is bytes, a quarter of the size of floats, and the runtime does all arithmetic.
-
-    Args:
-        card: The model's card.
-        network: The network.
     """
 
     def __init__(self, card: ModelCard, network: RetinaNet) -> None:

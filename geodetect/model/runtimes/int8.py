@@ -40,11 +40,7 @@ def drop_int8_network(weights: Weights) -> dict[str, NDArray[np.generic]]:
 
 
 def int8_network(card: ModelCard, weights: Weights) -> Entry:
-    """Return ``model`` and ``weights`` of the int8-quantized network.
-
-    Args:
-        card: The model's card.
-        weights: All arrays of its file.
+    """Return ``model`` and ``weights`` of the int8-quantized network in the arrays of a file.
 
     Raises:
         InputError: The file holds none.

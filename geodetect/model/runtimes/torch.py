@@ -58,66 +58,40 @@ class TorchRuntime:
         self.precision = pick_precision(
             precision, device_precisions(self.device), runtime=f"torch on {self.device}"
         )
-        if self.device.type == "cpu":  # PyTorch does not see the CPU quota of a container
-            torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-        if self.device.type == "cuda" and precision == "fp32":  # TF32 has a mantissa of 10 bits
-            torch.backends.cudnn.allow_tf32 = False
-        self._max_batch = 1 if self.device.type == "cpu" else MAX_BATCH
-        self._lock: AbstractContextManager[Any] = (
-            _MPS_LOCK if self.device.type == "mps" else nullcontext()
-        )
-        network = load_network(card, drop_int8_network(weights))
-        self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def title(self) -> str:
-        """See ``Runtime``."""
-        return f"PyTorch {self.precision} on {self.device}"
-
-    @property
-    def identity(self) -> str:
-        """See ``Runtime``. The number of threads changes the order of sums, and so rounding."""
+        self.title = f"PyTorch {self.precision} on {self.device}"
+        self.streams = self.batch_size = 1
+        self.depends_on_batch = True  # accelerators choose their kernels by the shape of a batch
+        self.bytes_per_px = 0
+        self._lock: AbstractContextManager[Any] = nullcontext()
+        self._max_batch = MAX_BATCH
         if self.device.type == "cpu":
+            # PyTorch does not see the CPU quota of a container
+            torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+            # the number of threads changes the order of sums, and so rounding
             hardware = f"{torch.get_num_threads()} threads, {cpu_model()}"
+            self.depends_on_batch = False
+            self.bytes_per_px = network_bytes_per_px(card.network, self.precision)
+            self._max_batch = 1
         elif self.device.type == "cuda":
+            if precision == "fp32":  # TF32 has a mantissa of 10 bits
+                torch.backends.cudnn.allow_tf32 = False
             cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
             hardware = f"{torch.cuda.get_device_name(self.device)}, cuDNN {cudnn}"
+            self.streams = 2  # one batch is run while another one is copied
+            # half of the total, not of the free memory, which differs from run to run: a resumed
+            # run needs the same batches
+            memory = torch.cuda.get_device_properties(self.device).total_memory / 2
+            side = card.tile_px * card.input_scale
+            fitting = int(memory / self.streams / (side**2 * BYTES_PER_PX))
+            self.batch_size = min(MAX_BATCH, max(1, fitting))
         else:
             hardware = platform.machine()
-        title = f"PyTorch {self.precision} on {self.device.type}"
-        return f"{title}, {hardware}, torch {torch.__version__}"
-
-    @property
-    def streams(self) -> int:
-        """See ``Runtime``: CUDA runs one batch while another one is copied."""
-        return 2 if self.device.type == "cuda" else 1
-
-    @property
-    def batch_size(self) -> int:
-        """See ``Runtime``: as many images as fit into half of an accelerator's memory.
-
-        Total, not free memory, which differs from run to run: a resumed run needs the same batches.
-        """
-        if self.device.type == "cpu":
-            return 1
-        if self.device.type != "cuda":
-            return MPS_BATCH
-        memory = torch.cuda.get_device_properties(self.device).total_memory
-        side = self.card.tile_px * self.card.input_scale
-        fitting = int(memory / 2 / self.streams / (side**2 * BYTES_PER_PX))
-        return min(MAX_BATCH, max(1, fitting))
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """See ``Runtime``: CUDA and MPS choose their kernels by the shape of a batch."""
-        return self.device.type != "cpu"
-
-    @property
-    def bytes_per_px(self) -> int:
-        """See ``Runtime``."""
-        if self.device.type != "cpu":
-            return 0
-        return network_bytes_per_px(self.card.network, self.precision)
+            self.batch_size = MPS_BATCH
+            self._lock = _MPS_LOCK
+        library = f"PyTorch {self.precision} on {self.device.type}"
+        self.identity = f"{library}, {hardware}, torch {torch.__version__}"
+        network = load_network(card, drop_int8_network(weights))
+        self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:

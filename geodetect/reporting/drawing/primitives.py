@@ -11,11 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, TRUE_POSITIVE, Colour
 
-CASING: Colour = (
-    0,
-    0,
-    0,
-)  # dark outline around lines, so that they show on bright and dark imagery
+CASING: Colour = (0, 0, 0)  # around coloured lines, to set them off from bright and dark imagery
 BLACK, GREY, WHITE = (27, 35, 48), (91, 101, 115), (255, 255, 255)  # text and background
 MIN_OUTLINE_PX = 9.0  # smaller boxes are drawn as dots
 MIN_SIDE_PX = 5.0  # of dots and outlines

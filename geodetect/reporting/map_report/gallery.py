@@ -49,13 +49,10 @@ def error_thumbnails(
 
 def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> list[str]:
     """Draw the predictions of the highest scores; return data URIs in the order of the layer."""
-    boxes = predictions.boxes[:MAX_THUMBNAILS]
-    scores = [None] * len(boxes)
-    if predictions.scores is not None:
-        scores = predictions.scores[:MAX_THUMBNAILS].tolist()
+    scores = predictions.scores
     return [
-        _draw_uri(canvas, box, [(box, score_colour(score))])
-        for box, score in zip(boxes, scores, strict=True)
+        _draw_uri(canvas, box, [(box, score_colour(None if scores is None else scores[row]))])
+        for row, box in enumerate(predictions.boxes[:MAX_THUMBNAILS])
     ]
 
 

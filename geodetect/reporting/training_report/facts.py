@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import geopandas as gpd
 
-from geodetect.model.card import Calibration, ModelCard
+from geodetect.model.card import ModelCard
 from geodetect.progress import format_duration
 from geodetect.reporting.training_report.run import TrainingRun
 
@@ -61,6 +61,15 @@ def card_tables(card: ModelCard) -> dict[str, Any]:
     """
     training, network = card.training, card.network
     gsd_range = object_size = ""
+    calibration = "none: scores are those of the network"
+    if card.calibration is not None:
+        slopes, intercepts = card.calibration.slope, card.calibration.intercept
+        texts = [
+            f"sigmoid({a:.3g} * logit {b:+.3g})" for a, b in zip(slopes, intercepts, strict=True)
+        ]
+        if len(texts) > 1:
+            texts = [f"{name}: {text}" for name, text in zip(card.classes, texts, strict=True)]
+        calibration = "; ".join(texts)
     if card.gsd_range_m is not None:
         gsd_range = "{:g} to {:g} m per pixel".format(*card.gsd_range_m)
     if card.object_size_m is not None:
@@ -73,7 +82,7 @@ def card_tables(card: ModelCard) -> dict[str, Any]:
         ("Bands", ", ".join(card.bands or ())),
         ("Tile size", f"{card.tile_px} px"),
         ("Score threshold", f"{card.conf:g}"),
-        ("Calibration", _format_calibration(card.calibration, card.classes)),
+        ("Calibration", calibration),
         ("NMS threshold", f"IoU {card.iou:g}"),
         ("Training objects", f"{training.objects:,}" if training.objects else ""),
         ("Initial weights", training.initial_weights),
@@ -126,15 +135,14 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
         )
         for row in report.get("sizes", ())
     ]
-    recall = [
-        (
-            _format_size_range(row["low_px"], row["high_px"]),
-            f"{row['objects']:,}",
-            format_fraction(row["recall"]),
-        )
-        for row in report.get("recall", ())
-        if row["objects"]
-    ]
+    recall = []
+    for row in report.get("recall", ()):
+        low, high = row["low_px"], row["high_px"]
+        size_range = f"{low:g} to {high:g} px" if high is not None else f"from {low:g} px"
+        if high is None and not low:
+            size_range = "all"
+        if row["objects"]:
+            recall.append((size_range, f"{row['objects']:,}", format_fraction(row["recall"])))
     return {"summary": summary, "findings": findings, "sizes": sizes, "recall": recall}
 
 
@@ -159,17 +167,3 @@ def split_rows(split: gpd.GeoDataFrame) -> Rows:
 def format_fraction(value: float) -> str:
     """Return three decimals, or a dash for NaN."""
     return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def _format_size_range(low: float, high: float | None) -> str:
-    if high is None:
-        return f"from {low:g} px" if low else "all"
-    return f"{low:g} to {high:g} px"
-
-
-def _format_calibration(calibration: Calibration | None, classes: Sequence[str]) -> str:
-    if calibration is None:
-        return "none: scores are those of the network"
-    lines = zip(classes, calibration.slope, calibration.intercept, strict=True)
-    texts = [(name, f"sigmoid({a:.3g} * logit {b:+.3g})") for name, a, b in lines]
-    return texts[0][1] if len(texts) == 1 else "; ".join(f"{n}: {text}" for n, text in texts)
