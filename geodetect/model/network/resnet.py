@@ -21,7 +21,7 @@ Norm = Callable[[int], nn.Module]
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm whose statistics, scale and offset are constant; variances are increased by eps."""
+    """Batch norm of constant statistics, scale and offset; ``eps`` is added to the variances."""
 
     weight: Tensor
     bias: Tensor

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import IsPart, check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
 
 INDEX = "imagery.json"  # a folder that holds this file was made by an earlier report
 SUFFIXES = (".html", ".htm")
@@ -28,7 +28,8 @@ def check_page(page: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{page.name} is no HTML file; end `output` in .html")
     final = page.resolve()
     check_folder(final)
-    check_overwrite(final, overwrite=overwrite, is_part=_is_folder_of(final), marker=INDEX)
+    folder = files_folder(final)
+    check_overwrite(final, overwrite=overwrite, is_part=lambda path: path == folder, marker=INDEX)
 
 
 @contextmanager
@@ -42,10 +43,8 @@ def write_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: See `check_page`.
     """
     check_page(page, overwrite=overwrite)
-    is_part = _is_folder_of(page.resolve())
-    with write_atomically(page, overwrite=overwrite, is_part=is_part, marker=INDEX) as path:
-        yield path
-
-
-def _is_folder_of(page: Path) -> IsPart:
-    return lambda path: path == files_folder(page)
+    folder = files_folder(page.resolve())
+    with write_atomically(
+        page, overwrite=overwrite, is_part=lambda path: path == folder, marker=INDEX
+    ) as temporary:
+        yield temporary
