@@ -16,9 +16,7 @@ from geodetect.model.network.retinanet import RetinaNet
 def load_network(card: ModelCard, parameters: Weights) -> RetinaNet:
     """Return the network of a card with its parameters in single precision, for inference only.
 
-    Args:
-        card: The model's card.
-        parameters: Arrays by parameter name, without those of an int8-quantized network.
+    Arrays of an int8-quantized network must not be among the parameters.
 
     Raises:
         ModelFileError: The card describes no network, or the parameters do not fit it.

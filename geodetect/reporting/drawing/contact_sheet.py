@@ -57,12 +57,7 @@ def draw_contact_sheet(
 
 
 def arrange_thumbnails(title: str, thumbnails: Sequence[Captioned]) -> Image.Image:
-    """Draw captioned thumbnails in rows and columns below a title.
-
-    Args:
-        title: The title.
-        thumbnails: Images of ``THUMBNAIL_PX`` x ``THUMBNAIL_PX``, at least one, with captions.
-    """
+    """Draw captioned thumbnails of ``THUMBNAIL_PX``, at least one, in rows below a title."""
     n_columns = min(len(thumbnails), math.ceil(math.sqrt(len(thumbnails) * ASPECT_RATIO)))
     n_rows = math.ceil(len(thumbnails) / n_columns)
     step_x, step_y = THUMBNAIL_PX + GAP_PX, THUMBNAIL_PX + CAPTION_PX + GAP_PX

@@ -17,12 +17,7 @@ _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def render(name: str, **values: Any) -> str:
-    """Return a page as HTML.
-
-    Args:
-        name: The template.
-        values: Variables of the template. Texts are escaped.
-    """
+    """Return the HTML of a template with these values of its variables; texts are escaped."""
     return _load_environment().get_template(name).render(version=__version__, **values)
 
 
