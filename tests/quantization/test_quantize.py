@@ -154,7 +154,7 @@ def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_pa
     model, scene = folder / "full.safetensors", folder / "scene.tif"
     with pytest.raises(OutputError, match=r"ends in \.safetensors"):
         quantize(model, scene, tmp_path / "m.xml")
-    with pytest.raises(OutputError, match="already exists; replace it with --overwrite"):
+    with pytest.raises(OutputError, match="already exists; set `overwrite` to replace it"):
         quantize(model, scene, model)
     with pytest.raises(OutputError, match="does not exist"):
         quantize(model, scene, tmp_path / "no" / "m.safetensors")
