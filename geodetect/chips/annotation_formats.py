@@ -111,28 +111,24 @@ def write_voc(folder: Path, chips: Sequence[LabelledChip], classes: Sequence[str
     annotations = folder / "Annotations"
     annotations.mkdir()
     for chip in chips:
-        tree = ElementTree.ElementTree(_voc_annotation(chip, classes))
-        ElementTree.indent(tree)
+        root = ElementTree.Element("annotation")
+        _add(root, {"folder": "JPEGImages", "filename": chip.image})
+        size = {"width": chip.grid.width, "height": chip.grid.height, "depth": chip.bands}
+        _add(ElementTree.SubElement(root, "size"), size)
+        _add(root, {"segmented": 0})
+        for box, class_id, is_cut in zip(chip.boxes, chip.class_ids, chip.truncated, strict=True):
+            item = ElementTree.SubElement(root, "object")
+            _add(item, {"name": classes[class_id], "pose": "Unspecified"})
+            _add(item, {"truncated": int(is_cut), "difficult": 0})
+            edges = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+            _add(ElementTree.SubElement(item, "bndbox"), {k: f"{v:.3f}" for k, v in edges})
+        ElementTree.indent(root)
+        tree = ElementTree.ElementTree(root)
         tree.write((annotations / chip.image).with_suffix(".xml"), encoding="utf-8")
     lists = folder / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     stems = "".join(f"{Path(chip.image).stem}\n" for chip in chips)
     (lists / "trainval.txt").write_text(stems, encoding="utf-8")
-
-
-def _voc_annotation(chip: LabelledChip, classes: Sequence[str]) -> ElementTree.Element:
-    root = ElementTree.Element("annotation")
-    _add(root, {"folder": "JPEGImages", "filename": chip.image})
-    size = {"width": chip.grid.width, "height": chip.grid.height, "depth": chip.bands}
-    _add(ElementTree.SubElement(root, "size"), size)
-    _add(root, {"segmented": 0})
-    for box, class_id, is_cut in zip(chip.boxes, chip.class_ids, chip.truncated, strict=True):
-        item = ElementTree.SubElement(root, "object")
-        _add(item, {"name": classes[class_id], "pose": "Unspecified"})
-        _add(item, {"truncated": int(is_cut), "difficult": 0})
-        corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-        _add(ElementTree.SubElement(item, "bndbox"), {k: f"{v:.3f}" for k, v in corners.items()})
-    return root
 
 
 def _add(parent: ElementTree.Element, values: Mapping[str, object]) -> None:
@@ -147,7 +143,7 @@ class AnnotationFormat:
 
     Args:
         images: Folder of the images.
-        write: Writes the annotations of all chips into the folder of the data set.
+        write: Function that writes the annotations of all chips into the folder of the data set.
     """
 
     images: str

@@ -90,7 +90,7 @@ def open_sources(
             grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
         base = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
         names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
-        used = {source.stem for source in sources}  # by rasters of the same name in other folders
+        used = {source.stem for source in sources}  # rasters in other folders may share a name
         stem = next(name for name in names if name not in used)
         boxes = labelled.boxes * np.tile(labelled.grid.scale_to(grid), 2)
         sources.append(ChipSource(labelled, stem, grid, boxes))
@@ -130,9 +130,9 @@ def cut_chips(
     def cut(candidates: Sequence[ChipCandidate], count: int) -> list[LabelledChip]:
         chips: list[LabelledChip] = []
         for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.source.stem):
-            of_raster = list(group)
-            with of_raster[0].source.labelled.raster:  # reads open it, this closes it
-                for candidate in of_raster:
+            raster_candidates = list(group)
+            with raster_candidates[0].source.labelled.raster:  # reads open it, this closes it
+                for candidate in raster_candidates:
                     if len(chips) == count:
                         return chips
                     chip = _cut_chip(candidate, settings, images)
@@ -173,12 +173,12 @@ def _cut_chip(
     pixels = labelled.raster.read(window, source.grid)
     if not pixels.valid.any():
         return None
-    whole = source.boxes[rows]
-    clipped = box_ops.clip(whole, window.box)
-    inside = box_ops.area(clipped) / box_ops.area(whole)
+    unclipped = source.boxes[rows]
+    clipped = box_ops.clip(unclipped, window.box)
+    inside_fraction = box_ops.area(clipped) / box_ops.area(unclipped)
     boxes = clipped - np.tile(window.box[:2], 2)
-    visible = inside * SummedAreaTable(pixels.valid).fractions(boxes)
-    is_visible = visible >= settings.min_visible - 1e-9
+    visible_fraction = inside_fraction * SummedAreaTable(pixels.valid).fractions(boxes)
+    is_visible = visible_fraction >= settings.min_visible - 1e-9
     if len(rows) and not is_visible.any():
         return None
     name = f"{source.stem}_x{window.x:05d}_y{window.y:05d}.{settings.image_format}"
@@ -192,6 +192,6 @@ def _cut_chip(
         bands=len(pixels.values),
         boxes=boxes[is_visible],
         class_ids=labelled.class_ids[rows][is_visible],
-        truncated=(inside < 1 - 1e-9)[is_visible],
+        truncated=(inside_fraction < 1 - 1e-9)[is_visible],
         label_ids=labelled.ids[rows][is_visible],
     )

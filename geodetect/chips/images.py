@@ -73,17 +73,13 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
         "transform": grid.transform,
     }
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform of 1:1 is one too
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # of identity transforms too
         with rasterio.open(path, "w", **profile, **image.options) as target:
             target.write(pixels.values)
             if image.world_file is None and not pixels.valid.all():
                 target.write_mask(pixels.valid)
-    if image.world_file is not None:
-        path.with_suffix(image.world_file).write_text(_world_file(grid.transform))
-
-
-def _world_file(transform: Affine) -> str:
-    """Return the lines of an Esri world file, which holds the *centre* of the upper left pixel."""
-    t = transform
-    x, y = t.c + (t.a + t.b) / 2, t.f + (t.d + t.e) / 2
-    return "".join(f"{value!r}\n" for value in (t.a, t.d, t.b, t.e, x, y))
+    if image.world_file is not None:  # Esri's format: the *centre* of the upper left pixel
+        t = grid.transform
+        x, y = t.c + (t.a + t.b) / 2, t.f + (t.d + t.e) / 2
+        lines = "".join(f"{value!r}\n" for value in (t.a, t.d, t.b, t.e, x, y))
+        path.with_suffix(image.world_file).write_text(lines)

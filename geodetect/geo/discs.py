@@ -33,18 +33,6 @@ def ground_discs(points: FloatArray, diameter_m: float, crs: CRS) -> ObjectArray
     Raises:
         GeoreferenceError: A point lies where the CRS is not defined.
     """
-    angles = np.arange(_CORNERS) * (2 * np.pi / _CORNERS)
-    circle = diameter_m / 2 * np.stack([np.cos(angles), np.sin(angles)])
-    offsets = np.einsum("nij,jk->nki", _map_units_per_metre(points, crs), circle)
-    return np.asarray(shapely.polygons(points[:, None] + offsets), dtype=object)
-
-
-def _map_units_per_metre(points: FloatArray, crs: CRS) -> FloatArray:
-    """Return for each point the matrix ``[N, 2, 2]`` from metres on the ground to map units.
-
-    It is the inverse square root of the metric tensor G, which follows from the lengths of three
-    short steps: |u|^2 = u^T G u.
-    """
     horizontal = horizontal_crs(crs)
     step = _STEP_M / metres_per_unit(horizontal)
     along_x, along_y, diagonal = (
@@ -56,6 +44,12 @@ def _map_units_per_metre(points: FloatArray, crs: CRS) -> FloatArray:
         raise GeoreferenceError(
             f"some points lie outside the area where their CRS ({horizontal.name}) is defined"
         )
+    # metric tensor G from the lengths of three short steps, |u|^2 = u^T G u; its inverse square
+    # root converts metres on the ground to map units
     metric = np.stack([along_x, mixed, mixed, along_y], axis=1).reshape(-1, 2, 2)
     values, vectors = np.linalg.eigh(metric)
-    return np.asarray((vectors / np.sqrt(values)[:, None]) @ vectors.transpose(0, 2, 1))
+    map_units_per_metre = (vectors / np.sqrt(values)[:, None]) @ vectors.transpose(0, 2, 1)
+    angles = np.arange(_CORNERS) * (2 * np.pi / _CORNERS)
+    circle = diameter_m / 2 * np.stack([np.cos(angles), np.sin(angles)])
+    offsets = np.einsum("nij,jk->nki", map_units_per_metre, circle)
+    return np.asarray(shapely.polygons(points[:, None] + offsets), dtype=object)

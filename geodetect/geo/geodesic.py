@@ -59,7 +59,8 @@ def ground_sizes(rings: FloatArray, crs: CRS | None) -> tuple[FloatArray, FloatA
         NaN without a CRS.
     """
     if crs is None:
-        return np.full(len(rings), np.nan), np.full(len(rings), np.nan), np.full(len(rings), np.nan)
+        unknown = np.full(len(rings), np.nan)
+        return unknown, unknown.copy(), unknown.copy()
     pairs = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)]
     a, b, c, d, diagonal = (ground_distances_m(rings[:, i], rings[:, j], crs) for i, j in pairs)
     sides = np.stack([(a + c) / 2, (b + d) / 2])
@@ -135,7 +136,7 @@ def _triangle_area(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=32)
 def _lonlat_transform(crs: CRS) -> tuple[Transformer, float, Geod] | None:
-    """Return the way from a CRS to longitude and latitude; None if it is not tied to the Earth.
+    """Return the conversion of a CRS to longitude and latitude; None if not tied to the Earth.
 
     Returns:
         The transformer, the unit of longitude and latitude in radians (some CRS count in grads),

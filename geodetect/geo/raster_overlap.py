@@ -17,7 +17,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject_or_none
 from geodetect.types import FloatArray, ObjectArray
 
-MIN_FRACTION = 1e-9  # more than what rounding makes of rasters that only touch
+MIN_FRACTION = 1e-9  # above rounding errors of rasters that only touch
 MIN_SIDE_PX = 1.0  # a narrower part of a raster shows nothing
 
 
@@ -26,9 +26,9 @@ class Overlap:
     """Two rasters that show the same ground.
 
     Args:
-        first: Position of the one.
-        second: Position of the other.
-        fraction: Area of the overlap, of that of the smaller raster, above 0 and at most 1.
+        first: Position of the first raster in the list.
+        second: Position of the second.
+        fraction: Area of the overlap divided by that of the smaller raster, in (0, 1].
     """
 
     first: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -35,7 +35,7 @@ from geodetect.types import FloatArray, PathLike
 
 ALL_CLASSES = "all"
 PERCENTILES = (5, 50, 95)
-LEAST_OVERLAP = 0.01  # of the smaller raster; the margins of neighbouring sheets matter little
+LEAST_OVERLAP = 0.01  # fraction of the smaller raster: margins of neighbours matter little
 
 
 def check(
@@ -87,7 +87,7 @@ def check_labels(
     """Check labels on rasters that are open already.
 
     Args:
-        rasters: Rasters with the labels on them; one that is there several times is checked once.
+        rasters: Rasters with the labels on them; repeated ones are checked once.
         labels: All labels, also those on no raster.
         settings: See ``CheckSettings``; those for reading labels and rasters are not used.
         left_out: Reasons of rasters that cannot be used, by path.
@@ -110,7 +110,7 @@ def check_labels(
         *find_duplicates(labels, rasters),
         *find_unusual_sizes(rasters),
     ]
-    names, sizes_m = _collect_objects(labels, rasters, problems)
+    names, sizes_m = _usable_objects(labels, rasters, problems)
     anchors = anchors or default_anchors()
     fitted = fit_anchors(sizes_m / gsd_m, anchors)
     recall = recall_by_size(sizes_m / gsd_m, anchors)
@@ -134,8 +134,8 @@ def check_labels(
         labels=len(labels),
         objects=len(names),
         classes=dict(sorted(Counter(names).items())),
-        raster_crs=_crs_names([labelled.grid.crs for labelled in rasters]),
-        label_crs=_crs_names([getattr(source, "crs", None) for source in labels.sources]),
+        raster_crs=_list_crs_names(labelled.grid.crs for labelled in rasters),
+        label_crs=_list_crs_names(getattr(source, "crs", None) for source in labels.sources),
         gsd_m=gsd_m,
         sizes=tuple(_measure_classes(names, sizes_m, gsd_m)),
         recall=recall,
@@ -159,7 +159,7 @@ def default_anchors() -> AnchorShapes:
     return AnchorShapes.from_config(network_config("geodetect"))
 
 
-def _collect_objects(
+def _usable_objects(
     labels: LabelSet, rasters: Sequence[LabelledRaster], problems: Sequence[Problem]
 ) -> tuple[list[str], FloatArray]:
     """Return classes and true sizes ``float64[N, 2]`` of the labels on imagery, each once."""
@@ -179,11 +179,8 @@ def _find_overlaps(rasters: Sequence[LabelledRaster]) -> list[RasterOverlap]:
     pairs = []
     for pair in find_overlaps([labelled.grid for labelled in rasters]):
         if pair.fraction >= LEAST_OVERLAP:
-            first, second = rasters[pair.first].raster, rasters[pair.second].raster
-            if first.name != second.name:
-                names = (first.name, second.name)
-            else:
-                names = (first.path, second.path)
+            a, b = rasters[pair.first].raster, rasters[pair.second].raster
+            names = (a.name, b.name) if a.name != b.name else (a.path, b.path)
             pairs.append(RasterOverlap(*names, round(pair.fraction, 4)))
     return sorted(pairs, key=lambda overlap: -overlap.fraction)
 
@@ -204,5 +201,5 @@ def _measure_classes(
         yield ClassSizes(name, int(mask.sum()), width_m, length_m, width_px, length_px)
 
 
-def _crs_names(systems: Sequence[CRS | None]) -> tuple[str, ...]:
+def _list_crs_names(systems: Iterable[CRS | None]) -> tuple[str, ...]:
     return tuple(sorted({crs.name if crs else "pixels" for crs in systems}))

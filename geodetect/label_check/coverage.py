@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,16 +17,15 @@ from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.info import inspect_raster
-from geodetect.io.raster.reader import Raster
 from geodetect.types import BoolArray, FloatArray
 
 OVERVIEW_PX = 1024  # longest side of the overview of a raster
-MOST_PIXELS = 5e8  # that are decoded to find nodata; overviews and rasters without any cost none
+MOST_PIXELS = 5e8  # decoded to find nodata; rasters with overviews or all valid cost none
 LEAST_VALID = 0.3  # fraction of a box below which it counts as nodata
-SURELY_VALID = 0.9  # fraction of a box in the overview from which on it is not read closely
-FAR_DISTANCES = 10.0  # usual distances between neighbouring labels from which on imagery is far
+SURELY_VALID = 0.9  # fraction of a box in the overview; labels below it are read in full
+FAR_DISTANCES = 10.0  # far: this many median distances between neighbouring labels
 LEAST_FAR_M = 50.0
-DISTANCE_CELLS = 256  # a side, for distances from labels of other rasters
+DISTANCE_CELLS = 256  # per side, for distances from labels of other rasters
 LEAST_AREA_FRACTION = 0.02  # of the imagery, for an area without labels to be listed
 MOST_AREAS = 20
 
@@ -53,9 +52,9 @@ class LabelCoverage:
     """Coverage of labels by imagery, and of imagery by labels.
 
     Args:
-        rasters: Number of rasters that were read; all of many large ones would take too long.
+        rasters: Number of rasters that were read; of many large ones, a sample.
         area_km2: Area with imagery in them.
-        far_m: Distance from the nearest label from which on imagery is far; None: unknown, as
+        far_m: Imagery farther than this from the nearest label counts as far; None: unknown, as
             there are too few labels.
         far_fraction: Fraction of the imagery that is far from any label, 0..1.
         unlabelled_areas: Its largest connected areas.
@@ -110,8 +109,8 @@ def measure_coverage(
 
     Args:
         rasters: Rasters with their labels.
-        far_m: Distance from a label from which on imagery is far; None: ten times the usual
-            distance between neighbouring labels, but at least 50 m.
+        far_m: Imagery farther than this from any label counts as far; None: ten times the
+            median distance between neighbouring labels, but at least 50 m.
         seed: Random seed of the choice of rasters when they are too many.
     """
     unreadable: dict[str, str] = {}
@@ -125,6 +124,11 @@ def measure_coverage(
         for overview in overviews
         if (ids := _find_on_nodata(overview, unreadable))
     }
+    nodata_ids = {label_id for ids in on_nodata.values() for label_id in ids}
+    visible_ids: set[int] = set()
+    for labelled in rasters:
+        covered = labelled.ids[labelled.visible_fraction >= LEAST_VALID].tolist()
+        visible_ids.update(set(covered).difference(on_nodata.get(labelled.raster.path, ())))
     area_km2 = sum(overview.area_km2(overview.valid) for overview in overviews)
     far_m = far_m or _default_far_m(rasters)
     far_km2, areas = 0.0, []
@@ -143,7 +147,7 @@ def measure_coverage(
         far_fraction=far_km2 / area_km2 if area_km2 else 0.0,
         unlabelled_areas=tuple(areas[:MOST_AREAS]),
         on_nodata=on_nodata,
-        on_nodata_only=_find_on_nodata_only(on_nodata, rasters),
+        on_nodata_only=tuple(sorted(nodata_ids - visible_ids)),
         unreadable=unreadable,
     )
 
@@ -163,7 +167,7 @@ def _choose_affordable(rasters: Sequence[LabelledRaster], seed: int) -> list[Lab
 
 
 def _read_overview(labelled: LabelledRaster, unreadable: dict[str, str]) -> _Overview | None:
-    """Read where a raster is valid; note the error of one that cannot be read."""
+    """Read the nodata of a raster; an error is added to ``unreadable``."""
     full = labelled.grid
     scale = min(1.0, OVERVIEW_PX / max(full.width, full.height))
     grid = full.resampled(scale, scale)
@@ -177,42 +181,29 @@ def _read_overview(labelled: LabelledRaster, unreadable: dict[str, str]) -> _Ove
 
 
 def _find_on_nodata(overview: _Overview, unreadable: dict[str, str]) -> tuple[int, ...]:
-    """Find ids of labels on nodata: those that may be, by the overview, are read closely."""
+    """Return ids of labels on nodata: suspects in the overview are read at full resolution."""
     if overview.valid.all():
         return ()
     labelled = overview.labelled
     boxes = box_ops.clip(labelled.boxes, labelled.grid.box)
     fractions = SummedAreaTable(overview.valid).fractions(boxes * overview.scale)
-    suspects = np.flatnonzero((box_ops.area(boxes) > 0) & (fractions < SURELY_VALID))
+    rows = []
     try:
-        with labelled.raster:
-            rows = [row for row in suspects if _is_nodata(labelled.raster, boxes[row])]
+        with labelled.raster:  # reads open it, this closes it
+            for row in np.flatnonzero((box_ops.area(boxes) > 0) & (fractions < SURELY_VALID)):
+                x1, y1 = np.floor(boxes[row, :2]).astype(int).tolist()
+                x2, y2 = np.ceil(boxes[row, 2:]).astype(int).tolist()
+                valid = labelled.raster.read_valid(Window(x1, y1, x2 - x1, y2 - y1))
+                if valid.mean() < LEAST_VALID:
+                    rows.append(row)
     except RasterError as error:
         unreadable[labelled.raster.path] = str(error)
         return ()
     return tuple(labelled.ids[rows].tolist())
 
 
-def _find_on_nodata_only(
-    on_nodata: Mapping[str, Sequence[int]], rasters: Sequence[LabelledRaster]
-) -> tuple[int, ...]:
-    """Find ids of labels that lie on nodata of every raster that covers them."""
-    visible: set[int] = set()
-    for labelled in rasters:
-        covered = labelled.ids[labelled.visible_fraction >= LEAST_VALID].tolist()
-        visible.update(set(covered).difference(on_nodata.get(labelled.raster.path, ())))
-    return tuple(sorted({label_id for ids in on_nodata.values() for label_id in ids} - visible))
-
-
-def _is_nodata(raster: Raster, box: FloatArray) -> bool:
-    x1, y1 = np.floor(box[:2]).astype(int).tolist()
-    x2, y2 = np.ceil(box[2:]).astype(int).tolist()
-    valid = raster.read_valid(Window(x1, y1, x2 - x1, y2 - y1))
-    return bool(valid.mean() < LEAST_VALID)
-
-
 def _default_far_m(rasters: Sequence[LabelledRaster]) -> float | None:
-    """Return a multiple of the usual distance between neighbouring labels."""
+    """Return ``FAR_DISTANCES`` median distances between neighbours; None without neighbours."""
     from scipy.spatial import KDTree
 
     distances = []
@@ -226,10 +217,7 @@ def _default_far_m(rasters: Sequence[LabelledRaster]) -> float | None:
 
 
 def _label_centres(rasters: Sequence[LabelledRaster], crs: CRS | None) -> FloatArray:
-    """Return the centres of the labels of all rasters in one CRS, ``float64[N, 2]``.
-
-    Labels that the CRS does not reach are left out.
-    """
+    """Return the centres ``float64[N, 2]`` of all labels that can be projected to a CRS."""
     centres = [np.empty((0, 2))]
     for labelled in rasters:
         if crs is not None and labelled.grid.crs is not None:
@@ -284,7 +272,7 @@ def _cell_centres(side_px: int) -> FloatArray:
 
 
 def _list_areas(overview: _Overview, is_far: BoolArray, least_km2: float) -> list[UnlabelledArea]:
-    """List connected areas of at least some size."""
+    """List connected areas of at least ``least_km2``."""
     from rasterio.features import shapes
     from scipy import ndimage
 

@@ -21,10 +21,8 @@ from geodetect.geo.reproject import densify, reproject_or_none
 from geodetect.io.labels.label_set import (
     NO_AREA,
     SELF_INTERSECTION,
-    ImageLabels,
     LabelSet,
     MapLabels,
-    RowDefect,
 )
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector.geopackage import Layer, write_layers
@@ -41,12 +39,11 @@ from geodetect.io.vector.qgis_style import (
     categorised_qml,
 )
 from geodetect.label_check.coverage import UnlabelledArea
-from geodetect.types import ObjectArray
 
 DUPLICATE_IOU = 0.9
 LEAST_VISIBLE = 0.3  # fraction of a box; training ignores objects of which less is visible
-SIZE_RATIO = 10.0  # of the long side to the median of its class
-LEAST_FOR_MEDIAN = 10  # objects of a class; of fewer, no size is unusual
+SIZE_RATIO = 10.0  # long side to the median of its class
+LEAST_FOR_MEDIAN = 10  # objects of a class; with fewer, no size is unusual
 LAYER = "problems"
 OFF_IMAGERY, CUT, ON_NODATA = "off the imagery", "cut by the edge of the imagery", "on nodata"
 DUPLICATE, OTHER_CLASS = "duplicate", "duplicate of another class"
@@ -83,7 +80,7 @@ class Problem:
 
 
 def find_off_imagery(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list[Problem]:
-    """Find labels on no raster, and those of which the best raster shows too little."""
+    """Find labels on no raster, and those mostly beyond the edge of every raster."""
     visible = np.zeros(len(labels))
     for labelled in rasters:
         np.maximum.at(visible, labelled.ids, labelled.visible_fraction)
@@ -93,7 +90,7 @@ def find_off_imagery(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> lis
 
 
 def find_duplicates(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list[Problem]:
-    """Find the later ones of labels that overlap with an IoU above ``DUPLICATE_IOU``."""
+    """Find labels that overlap an earlier one with an IoU above ``DUPLICATE_IOU``."""
     problems: dict[int, Problem] = {}
     for labelled in rasters:
         pairs = box_ops.overlap_pairs(labelled.boxes, labelled.boxes)
@@ -152,16 +149,44 @@ def problem_table(
         ``raster`` and ``geometry``; the geometry is missing where there is none, or it cannot be
         projected to WGS 84.
     """
-    on_raster: dict[int, tuple[LabelledRaster, int]] = {}  # the first one, and the row there
+    on_raster: dict[int, tuple[LabelledRaster, int]] = {}  # first raster of a label, row on it
     for labelled in rasters:
         for row, label_id in enumerate(labelled.ids.tolist()):
             on_raster.setdefault(label_id, (labelled, row))
-    rows = [_describe_defect(source, d) for source in labels.sources for d in source.defects]
+    rows: list[dict[str, Any]] = [
+        {
+            "reason": defect.reason,
+            "source": Path(source.source).name,
+            "row": defect.row,
+            "geometry": defect.geometry,
+            "crs": getattr(source, "crs", None),  # image data sets have none
+        }
+        for source in labels.sources
+        for defect in source.defects
+    ]
     rows += [_describe_problem(p, labels, on_raster.get(p.label_id)) for p in problems]
-    rows += [_describe_area(area) for area in areas]
+    rows += [
+        {
+            "reason": UNLABELLED,
+            "detail": f"{area.area_km2:.3g} km² of imagery without a label",
+            "row": None,
+            "raster": area.raster,
+            "geometry": shapely.transform(area.outline, area.grid.to_map),
+            "crs": area.grid.crs,
+        }
+        for area in areas
+    ]
     table = pd.DataFrame({name: [row.get(name, "") for row in rows] for name in COLUMNS})
-    geometries = _project_to_wgs84([(row["geometry"], row["crs"]) for row in rows])
     table["row"] = table["row"].astype("Int64")
+    geometries = np.full(len(rows), None, object)
+    by_crs: dict[CRS, list[int]] = defaultdict(list)
+    for position, feature in enumerate(rows):
+        if feature["crs"] is not None and feature["geometry"] is not None:
+            by_crs[feature["crs"]].append(position)
+    for crs, positions in by_crs.items():
+        source_geometries = np.array([rows[i]["geometry"] for i in positions], dtype=object)
+        projected = reproject_or_none(densify(source_geometries, crs), crs, WGS84)
+        geometries[positions] = projected
     return gpd.GeoDataFrame(table, geometry=geometries, crs=WGS84)
 
 
@@ -206,39 +231,3 @@ def _describe_problem(
         "geometry": geometry,
         "crs": crs,
     }
-
-
-def _describe_defect(source: MapLabels | ImageLabels, defect: RowDefect) -> dict[str, Any]:
-    return {
-        "reason": defect.reason,
-        "source": Path(source.source).name,
-        "row": defect.row,
-        "geometry": defect.geometry,
-        "crs": source.crs if isinstance(source, MapLabels) else None,
-    }
-
-
-def _describe_area(area: UnlabelledArea) -> dict[str, Any]:
-    return {
-        "reason": UNLABELLED,
-        "detail": f"{area.area_km2:.3g} km² of imagery without a label",
-        "row": None,
-        "raster": area.raster,
-        "geometry": shapely.transform(area.outline, area.grid.to_map),
-        "crs": area.grid.crs,
-    }
-
-
-def _project_to_wgs84(
-    geometries: Sequence[tuple[shapely.Geometry | None, CRS | None]],
-) -> ObjectArray:
-    """Project geometries, each with its CRS; None where that is impossible."""
-    projected = np.full(len(geometries), None, object)
-    by_crs: dict[CRS, list[int]] = defaultdict(list)
-    for row, (geometry, crs) in enumerate(geometries):
-        if crs is not None and geometry is not None:
-            by_crs[crs].append(row)
-    for crs, rows in by_crs.items():
-        source = np.array([geometries[row][0] for row in rows], dtype=object)
-        projected[rows] = reproject_or_none(densify(source, crs), crs, WGS84)
-    return projected

@@ -34,13 +34,13 @@ SCALES = (0.65, 0.85, 1.0, 1.2)  # labels may be looser or tighter than the obje
 RING_PX = 1.5  # width of the rings inside and outside the border
 DARK = 24.0  # of 255; below, colours are mostly noise
 BRIGHTNESS_WEIGHT = 0.5
-JITTER_PX = 2.0  # labels drawn by hand lie this far apart from each other's offset
+JITTER_PX = 2.0  # offsets of single labels drawn by hand vary by this much
 SIZE_RANGE = (1 / 3, 2.0)  # of the median short side
 LEAST_VALID = 0.9  # fraction of a window
 LEAST_LABELS = 20
 MOST_LABELS = 200  # of one raster
 MOST_LABELS_IN_ALL = 600
-FAR_PENALTY = 0.1  # in standard deviations, at the reach: of objects in a regular grid, the nearest
+FAR_PENALTY = 0.1  # standard deviations at the reach: in regular rows, the nearest object wins
 LEAST_T = 4.0
 MOST_FIT_AT_ZERO = 0.7  # of the fit at the offset
 LEAST_SHIFT_PX = 2.0  # of the raster
@@ -55,9 +55,9 @@ class ShiftEstimate:
     Args:
         raster: File name, or how many rasters with few labels were taken together.
         labels: Number of labels in the sample.
-        right_m: Distance that the labels would have to move to the right on the raster, in metres.
-        down_m: Distance down.
-        significance: Student's t of how much better they fit there than where they are.
+        right_m: Offset to the right on the raster, in metres.
+        down_m: Offset down.
+        significance: Student's t of the gain in fit at the offset over the fit without one.
         suspected: The labels are probably shifted.
     """
 
@@ -87,26 +87,21 @@ def estimate_shifts(rasters: Sequence[LabelledRaster], *, seed: int = 0) -> list
     Returns:
         An estimate for each group with at least ``LEAST_LABELS`` usable labels.
     """
-    rng = np.random.default_rng(seed)
-    estimates = [_estimate_shift(name, group, rng) for name, group in _group_rasters(rasters)]
-    return [estimate for estimate in estimates if estimate is not None]
-
-
-def _group_rasters(
-    rasters: Sequence[LabelledRaster],
-) -> Iterator[tuple[str, list[LabelledRaster]]]:
-    """Yield rasters with many labels one by one, within ``MOST_LABELS_IN_ALL``, then the rest."""
-    budget, rest = MOST_LABELS_IN_ALL - MOST_LABELS, []
+    groups: list[tuple[str, list[LabelledRaster]]] = []
+    budget, rest = MOST_LABELS_IN_ALL - MOST_LABELS, []  # labels; the rest gets MOST_LABELS
     for labelled in sorted(rasters, key=lambda labelled: -len(labelled.boxes)):
         count = len(labelled.boxes)
         if count >= 2 * LEAST_LABELS and budget > 0:
             budget -= min(count, MOST_LABELS)
-            yield labelled.raster.name, [labelled]
+            groups.append((labelled.raster.name, [labelled]))
         elif count:
             rest.append(labelled)
     if rest:
         name = rest[0].raster.name if len(rest) == 1 else f"{len(rest)} rasters together"
-        yield name, rest
+        groups.append((name, rest))
+    rng = np.random.default_rng(seed)
+    estimates = [_estimate_shift(name, group, rng) for name, group in groups]
+    return [estimate for estimate in estimates if estimate is not None]
 
 
 def _estimate_shift(
@@ -125,16 +120,32 @@ def _estimate_shift(
             fits += [_fit_at_offsets(pixels, box, reach_px) for pixels, box in windows]
     if len(fits) < LEAST_LABELS:
         return None
-    peak = _find_peak(np.stack(fits), reach_px)
+    steps = np.arange(-reach_px, reach_px + 1) / reach_px
+    penalty = FAR_PENALTY * (steps[:, None] ** 2 + steps**2)
+    all_fits = np.stack(fits)
+    mean_fit = all_fits.mean(axis=0)
+    row, column = _argmax(mean_fit - penalty)
+    x_px = column + _sub_pixel_offset(mean_fit[row], column) - reach_px
+    y_px = row + _sub_pixel_offset(mean_fit[:, column], row) - reach_px
+    fit_at_zero = float(mean_fit[reach_px, reach_px] / max(mean_fit[row, column], 1e-6))
+    halves = all_fits[0::2], all_fits[1::2]
+    peaks = [_argmax(half.mean(axis=0) - penalty) for half in halves]
+    gains = np.concatenate(  # of the labels of each half, at the peak of the other
+        [
+            half[:, peak[0], peak[1]] - half[:, reach_px, reach_px]
+            for half, peak in zip(halves, reversed(peaks), strict=True)
+        ]
+    ).astype(np.float64)
+    t = float(gains.mean() / (gains.std(ddof=1) / math.sqrt(len(gains)) + 1e-9))
     least_m = max(LEAST_SHIFT_PX * raster_gsd_m, LEAST_SHIFT_FRACTION * side_m)
     suspected = (
-        peak.t >= LEAST_T
-        and math.hypot(peak.x, peak.y) * gsd_m > least_m
-        and peak.halves_apart * gsd_m <= max(2 * gsd_m, AGREEMENT_FRACTION * side_m)
-        and peak.fit_at_zero < MOST_FIT_AT_ZERO
+        t >= LEAST_T
+        and math.hypot(x_px, y_px) * gsd_m > least_m
+        and math.dist(*peaks) * gsd_m <= max(2 * gsd_m, AGREEMENT_FRACTION * side_m)
+        and fit_at_zero < MOST_FIT_AT_ZERO
     )
-    right_m, down_m = round(peak.x * gsd_m, 2), round(peak.y * gsd_m, 2)
-    return ShiftEstimate(name, len(fits), right_m, down_m, round(peak.t, 1), suspected)
+    right_m, down_m = round(x_px * gsd_m, 2), round(y_px * gsd_m, 2)
+    return ShiftEstimate(name, len(fits), right_m, down_m, round(t, 1), suspected)
 
 
 def _sample_labels(
@@ -183,7 +194,15 @@ def _fit_at_offsets(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Ar
     offsets = np.arange(-reach_px, reach_px + 1)
     fits = []
     for scale in SCALES:
-        template = np.conj(fft.rfft2(_border_template(box, scale, channels.shape[1])))
+        # mean of the pixels just inside the border minus mean of those just outside
+        outer, middle, inner = (
+            _rasterize_box(box, scale, grow_px, side_px=channels.shape[1])
+            for grow_px in (RING_PX, 0, -RING_PX)
+        )
+        inside, outside = middle - inner, outer - middle
+        inside_mean = inside / max(float(inside.sum()), 1e-6)
+        outside_mean = outside / max(float(outside.sum()), 1e-6)
+        template = np.conj(fft.rfft2(inside_mean - outside_mean))
         contrast = fft.irfft2(spectra * template, s=channels.shape[1:])
         contrast = contrast[:, offsets[:, None], offsets]
         contrast[-1] = np.maximum(contrast[-1], 0)  # darker inside may be a shadow
@@ -213,15 +232,6 @@ def _standardize(values: Float32Array) -> Float32Array:
     return (values - values.mean()) / (values.std() + np.float32(1e-6))
 
 
-def _border_template(box: FloatArray, scale: float, side_px: int) -> Float32Array:
-    """Return weights of pixels: mean just inside the border of a box minus mean just outside."""
-    outer, middle, inner = (
-        _rasterize_box(box, scale, grow_px, side_px=side_px) for grow_px in (RING_PX, 0, -RING_PX)
-    )
-    inside, outside = middle - inner, outer - middle
-    return inside / max(float(inside.sum()), 1e-6) - outside / max(float(outside.sum()), 1e-6)
-
-
 def _rasterize_box(box: FloatArray, scale: float, grow_px: float, *, side_px: int) -> Float32Array:
     """Return the fraction of each pixel under a box that is scaled and grown, ``float32[S, S]``.
 
@@ -235,48 +245,6 @@ def _rasterize_box(box: FloatArray, scale: float, grow_px: float, *, side_px: in
         for left, right in zip(low, high, strict=True)
     )
     return np.outer(along_y, along_x).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _Peak:
-    """Offset at which labels fit best.
-
-    Args:
-        x: Pixels to the right of where they are.
-        y: Pixels down.
-        t: Student's t of how much better the labels of one half fit at the peak of the other.
-        halves_apart: Distance of the peaks of the two halves, in pixels.
-        fit_at_zero: Fit where they are, as a fraction of that at the peak.
-    """
-
-    x: float
-    y: float
-    t: float
-    halves_apart: float
-    fit_at_zero: float
-
-
-def _find_peak(fits: Float32Array, reach_px: int) -> _Peak:
-    """Find the peak of the mean of ``float32[N, D, D]`` fits."""
-    steps = np.arange(-reach_px, reach_px + 1) / reach_px
-    penalty = FAR_PENALTY * (steps[:, None] ** 2 + steps**2)
-    halves = fits[0::2], fits[1::2]
-    peaks = [_argmax(half.mean(axis=0) - penalty) for half in halves]
-    gains = np.concatenate(
-        [
-            half[:, peak[0], peak[1]] - half[:, reach_px, reach_px]
-            for half, peak in zip(halves, reversed(peaks), strict=True)
-        ]
-    ).astype(np.float64)
-    mean = fits.mean(axis=0)
-    row, column = _argmax(mean - penalty)
-    return _Peak(
-        x=column + _sub_pixel_offset(mean[row], column) - reach_px,
-        y=row + _sub_pixel_offset(mean[:, column], row) - reach_px,
-        t=float(gains.mean() / (gains.std(ddof=1) / math.sqrt(len(gains)) + 1e-9)),
-        halves_apart=math.dist(*peaks),
-        fit_at_zero=float(mean[reach_px, reach_px] / max(mean[row, column], 1e-6)),
-    )
 
 
 def _argmax(values: Float32Array) -> tuple[int, int]:
