@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from affine import Affine
 
 from geodetect.chips.annotation_formats import LabelledChip
-from geodetect.chips.images import chip_grid, write_image
+from geodetect.chips.images import write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
@@ -182,7 +183,10 @@ def _cut_chip(
     if len(rows) and not is_visible.any():
         return None
     name = f"{source.stem}_x{window.x:05d}_y{window.y:05d}.{settings.image_format}"
-    grid = chip_grid(source.grid, window)
+    x, y = source.grid.to_map(np.array([window.x, window.y], dtype=np.float64)).tolist()
+    t = source.grid.transform
+    transform = Affine(t.a, t.b, x, t.d, t.e, y)
+    grid = Grid(source.grid.crs, transform, window.width, window.height)
     write_image(images / name, pixels, grid)
     return LabelledChip(
         image=name,

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import rasterio
-from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodetect.geo.grid import Grid
-from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Pixels
 
 
@@ -40,14 +37,6 @@ IMAGE_FORMATS: Mapping[str, ImageFormat] = MappingProxyType(
         "tif": ImageFormat("GTiff", {"COMPRESS": "DEFLATE", "PREDICTOR": 2}),
     }
 )
-
-
-def chip_grid(grid: Grid, window: Window) -> Grid:
-    """Return the grid of a window."""
-    x, y = grid.to_map(np.array([window.x, window.y], dtype=np.float64))
-    t = grid.transform
-    transform = Affine(t.a, t.b, float(x), t.d, t.e, float(y))
-    return Grid(grid.crs, transform, window.width, window.height)
 
 
 def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:

@@ -16,7 +16,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
-from geodetect.io.vector.area import read_area
+from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings

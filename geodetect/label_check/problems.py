@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from geodetect.io.vector.qgis_style import (
     categorised_qml,
 )
 from geodetect.label_check.coverage import UnlabelledArea
+from geodetect.types import PathLike
 
 DUPLICATE_IOU = 0.9
 LEAST_VISIBLE = 0.3  # fraction of a box; training ignores objects of which less is visible
@@ -190,9 +190,7 @@ def problem_table(
     return gpd.GeoDataFrame(table, geometry=geometries, crs=WGS84)
 
 
-def write_problems(
-    problems: gpd.GeoDataFrame, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+def write_problems(problems: gpd.GeoDataFrame, path: PathLike, *, overwrite: bool = False) -> Path:
     """Write problems as a vector layer; in a GeoPackage QGIS draws each reason in its colour.
 
     Args:

@@ -28,8 +28,7 @@ from geodetect.assessment.matching.alignment import (
 from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
-from geodetect.io.vector.area import read_area
-from geodetect.io.vector.read import PREDICTIONS, LayerSource
+from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.types import BoolArray, PathLike

@@ -49,8 +49,8 @@ class _Annotations:
         boxes: Their edges.
         names: Their classes.
         size: Columns and rows of the image, if the file states them.
-        is_crowd: True for each that stands for many objects; empty: none does.
-        rows: Their positions in the file, counted from 0; None: they come image by image.
+        is_crowd: True for annotations that stand for many objects; empty: there are none.
+        rows: Their positions in the file, counted from 0; None: in the order of the images.
     """
 
     image: str
@@ -75,30 +75,28 @@ def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) ->
     try:
         categories = {c["id"]: str(c["name"]) for c in document.get("categories", ())}
         images = {image["id"]: image for image in document["images"]}
-        numbered: dict[Any, list[tuple[int, Any]]] = {key: [] for key in images}
+        rows_by_image: dict[Any, list[int]] = {key: [] for key in images}
         for row, annotation in enumerate(document["annotations"]):
-            numbered[annotation["image_id"]].append((row, annotation))
-        annotations = [_read_coco_image(images[key], numbered[key], categories) for key in images]
+            rows_by_image[annotation["image_id"]].append(row)
+        annotations = []
+        for key, rows in rows_by_image.items():
+            image, listed = images[key], [document["annotations"][row] for row in rows]
+            annotations.append(
+                _Annotations(
+                    str(image["file_name"]),
+                    [_coco_box(annotation) for annotation in listed],
+                    [categories[annotation["category_id"]] for annotation in listed],
+                    (int(image["width"]), int(image["height"])) if image.get("width") else None,
+                    [bool(annotation.get("iscrowd")) for annotation in listed],
+                    rows,
+                )
+            )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(
             f"{path} cannot be used as a COCO file: {_describe(error)}; expected images, "
             f"categories and annotations with image_id, category_id and bbox"
         ) from error
     return _collect(path, "COCO", annotations, options=options)
-
-
-def _read_coco_image(
-    image: Mapping[str, Any], numbered: Sequence[tuple[int, Any]], categories: Mapping[Any, str]
-) -> _Annotations:
-    annotations = [annotation for _, annotation in numbered]
-    return _Annotations(
-        str(image["file_name"]),
-        [_coco_box(annotation) for annotation in annotations],
-        [categories[annotation["category_id"]] for annotation in annotations],
-        (int(image["width"]), int(image["height"])) if image.get("width") else None,
-        [bool(annotation.get("iscrowd")) for annotation in annotations],
-        [row for row, _ in numbered],
-    )
 
 
 def _coco_box(annotation: Mapping[str, Any]) -> list[float]:
@@ -261,7 +259,7 @@ def _collect(
 
 
 def _image_name(file: Path, source: Path) -> str:
-    """Return the name of an image with its folders, which tell images of the same name apart."""
+    """Return the path of an image relative to the data set: several may have the same name."""
     root = source if source.is_dir() else source.parent
     return file.relative_to(root).as_posix()
 

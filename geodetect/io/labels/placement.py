@@ -34,7 +34,7 @@ def place_labels(
 
     Args:
         labels: Labels of any kind.
-        rasters: Open rasters; one may be there several times.
+        rasters: Open rasters; a raster may be repeated.
         classes: Class names, in the order of the class ids; None: those of the labels.
 
     Returns:
@@ -122,18 +122,7 @@ def describe_unplaced_sources(labels: LabelSet, rasters: Sequence[LabelledRaster
 def _place_map(
     source: MapLabels, rasters: Sequence[Raster]
 ) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield the position of each raster with labels, their boxes and positions in the file."""
-    for number, candidates in _find_candidates(source, rasters):
-        grid = rasters[number].grid
-        boxes = bounds_px(source.geometries[candidates], source.crs, grid)
-        overlapping = _find_overlapping(boxes, grid.box)
-        yield number, boxes[overlapping], candidates[overlapping]
-
-
-def _find_candidates(
-    source: MapLabels, rasters: Sequence[Raster]
-) -> Iterator[tuple[int, IntArray]]:
-    """Yield the objects whose bounds on the map overlap those of a raster.
+    """Yield the position of each raster with labels, their boxes and positions in the file.
 
     Bounds are projected once for each CRS and searched with a tree, so many rasters cost little.
     """
@@ -150,7 +139,10 @@ def _find_candidates(
         ends = np.searchsorted(pairs[:, 0], np.arange(1, len(numbers)))
         for number, rows in zip(numbers, np.split(pairs[:, 1], ends), strict=True):
             if len(rows):
-                yield number, projectable[rows]
+                grid, candidates = rasters[number].grid, projectable[rows]
+                boxes = bounds_px(source.geometries[candidates], source.crs, grid)
+                overlapping = _find_overlapping(boxes, grid.box)
+                yield number, boxes[overlapping], candidates[overlapping]
 
 
 def _place_images(
@@ -165,7 +157,9 @@ def _place_images(
 
 
 def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
-    """Return the position of the image that each raster is; other rasters are left out.
+    """Return the position of the image of each raster; rasters without an image are left out.
+
+    Of several images with the file name of a raster, it is the one with most folders in common.
 
     Raises:
         LabelError: Several images or rasters of one name cannot be told apart.
@@ -179,7 +173,16 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
         candidates = by_stem.get(_stem(path), [])
         if not candidates:
             continue
-        position = _choose_by_folders(path, candidates, source=source)
+        folders = _folders(path)
+        common = [len(folders & _folders(source.images[i].name)) for i in candidates]
+        best = [i for i, count in zip(candidates, common, strict=True) if count == max(common)]
+        if len(best) > 1:
+            raise LabelError(
+                f"{source.source}: {path} may be any of the images "
+                f"{_first_few([source.images[i].name for i in best])}; rename them, or give the "
+                f"labels of each folder with the rasters of that folder"
+            )
+        position = best[0]
         if path_of.get(position, path) != path:  # one raster may be given twice
             raise LabelError(
                 f"{source.source}: the image {source.images[position].name} may be "
@@ -188,20 +191,6 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
         path_of[position] = path
         image_of[number] = position
     return image_of
-
-
-def _choose_by_folders(path: str, candidates: Sequence[int], *, source: ImageLabels) -> int:
-    """Of images with the file name of a raster, choose the one with most folders in common."""
-    folders = _folders(path)
-    common = [len(folders & _folders(source.images[i].name)) for i in candidates]
-    best = [i for i, count in zip(candidates, common, strict=True) if count == max(common)]
-    if len(best) > 1:
-        raise LabelError(
-            f"{source.source}: {path} may be any of the images "
-            f"{_first_few([source.images[i].name for i in best])}; rename them, or give the labels "
-            f"of each folder with the rasters of that folder"
-        )
-    return best[0]
 
 
 def _stem(path: str) -> str:

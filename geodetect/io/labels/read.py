@@ -82,7 +82,12 @@ def _read_path(source: PathLike, options: LabelOptions) -> list[MapLabels | Imag
     if _is_deepforest(head):
         return [read_deepforest(path, options)]
     if path.suffix.lower() in (".yaml", ".yml"):
-        return [_read_yolo_folder(path.parent, path, options)]
+        files = _find_yolo_files(path.parent)
+        if not files:
+            raise LabelError(
+                f"{path}: no label files beside it; expected labels/*.txt in the layout of YOLO"
+            )
+        return [read_yolo(files, path, options, classes=_read_classes(path.parent, path))]
     if path.suffix.lower() == ".txt" and _is_yolo(path):
         return [read_yolo([path], path, options, classes=_read_classes(path.parent))]
     return [read_map_labels(source, options)]
@@ -93,8 +98,11 @@ def _read_folder(folder: Path, options: LabelOptions) -> list[MapLabels | ImageL
     voc = [p for p in _find_files(folder, "Annotations", ".xml") if _is_voc(_read_head(p))]
     if voc:
         return [read_voc(voc, folder, options)]
-    if _is_yolo_folder(folder):
-        return [_read_yolo_folder(folder, folder, options)]
+    yolo = _find_yolo_files(folder)
+    is_described = any((folder / name).exists() for name in ("labels", *_CLASS_FILES))
+    # files without a line are images without objects, if the folder has a description
+    if yolo and (is_described or any(path.stat().st_size for path in yolo)):
+        return [read_yolo(yolo, folder, options, classes=_read_classes(folder))]
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     coco = {p: _coco_document(p, _read_head(p)) for p in files if p.suffix.lower() == ".json"}
     images = [read_coco(p, document, options) for p, document in coco.items() if document]
@@ -103,7 +111,7 @@ def _read_folder(folder: Path, options: LabelOptions) -> list[MapLabels | ImageL
         for p in files
         if p.suffix.lower() == ".csv" and _is_deepforest(_read_head(p))
     ]
-    if images:  # a map layer beside a data set is its index
+    if images:  # vector files beside a data set, such as its index, are not read
         return [*images]
     layers = [p for p in files if p.suffix.lower() in VECTOR_SUFFIXES]
     if not layers:
@@ -114,9 +122,9 @@ def _read_folder(folder: Path, options: LabelOptions) -> list[MapLabels | ImageL
     return [read_map_labels(path, options) for path in layers]
 
 
-def _find_files(folder: Path, usual: str, suffix: str) -> list[Path]:
-    """Find files of a suffix in folders of the usual name, else in the folder itself."""
-    folders = [folder] if folder.name == usual else [p for p in folder.rglob(usual) if p.is_dir()]
+def _find_files(folder: Path, name: str, suffix: str) -> list[Path]:
+    """Find files of a suffix in folders called ``name``, else in the folder itself."""
+    folders = [folder] if folder.name == name else [p for p in folder.rglob(name) if p.is_dir()]
     files = {p for inner in folders for p in inner.rglob(f"*{suffix}")}
     files = files or set(folder.glob(f"*{suffix}"))
     return sorted(path for path in files if not path.name.startswith("."))
@@ -130,23 +138,6 @@ def _find_yolo_files(folder: Path) -> list[Path]:
     ]
 
 
-def _is_yolo_folder(folder: Path) -> bool:
-    """Return True if there are label files; empty ones count with a description beside them."""
-    files = _find_yolo_files(folder)
-    is_described = any((folder / name).exists() for name in ("labels", *_CLASS_FILES))
-    return bool(files) and (is_described or any(path.stat().st_size for path in files))
-
-
-def _read_yolo_folder(folder: Path, source: Path, options: LabelOptions) -> ImageLabels:
-    files = _find_yolo_files(folder)
-    if not files:
-        raise LabelError(
-            f"{source}: no label files beside it; expected labels/*.txt in the layout of YOLO"
-        )
-    class_file = source if source.is_file() else None
-    return read_yolo(files, source, options, classes=_read_classes(folder, class_file))
-
-
 def _read_classes(folder: Path, class_file: Path | None = None) -> dict[int, str]:
     """Read class names by number from the data set's description; empty without one."""
     if class_file is None:
@@ -154,32 +145,25 @@ def _read_classes(folder: Path, class_file: Path | None = None) -> dict[int, str
         class_file = next((path for path in paths if path.is_file()), None)
     if class_file is None:
         return {}
-    is_text = class_file.suffix in (".txt", ".names")
-    return _read_names(class_file) if is_text else _read_yaml_names(class_file)
-
-
-def _read_names(path: Path) -> dict[int, str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except ValueError as error:
-        raise LabelError(
-            f"{path} cannot be read: {error_text(error)}; expected names in UTF-8"
-        ) from error
-    return {i: line.strip() for i, line in enumerate(lines) if line.strip()}
-
-
-def _read_yaml_names(path: Path) -> dict[int, str]:
+    if class_file.suffix in (".txt", ".names"):
+        try:
+            lines = class_file.read_text(encoding="utf-8-sig").split("\n")
+        except ValueError as error:
+            raise LabelError(
+                f"{class_file} cannot be read: {error_text(error)}; expected names in UTF-8"
+            ) from error
+        return {i: line.strip() for i, line in enumerate(lines) if line.strip()}
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(class_file.read_text(encoding="utf-8"))
         names = (document or {}).get("names") or {}
         pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
         return {int(number): str(name) for number, name in pairs}
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise LabelError(
-            f"{path} cannot be used as a description of a YOLO data set: {error_text(error)}; "
-            f"expected names"
+            f"{class_file} cannot be used as a description of a YOLO data set: "
+            f"{error_text(error)}; expected names"
         ) from error
 
 

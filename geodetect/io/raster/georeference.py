@@ -59,9 +59,9 @@ def read_georeference(
             )
         return grid, None
     if gcps:
-        transform = _fit_affine(gcps)
-        if _gcp_error_px(gcps, transform) < GCP_AFFINE_TOLERANCE_PX:
-            return Grid(_parse_dataset_crs(crs), transform, width, height), None
+        affine = _fit_affine(gcps)
+        if affine is not None:
+            return Grid(_parse_dataset_crs(crs), affine, width, height), None
         wkt = _parse_dataset_crs(crs).to_wkt()
         return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt})
     if dataset.rpcs:
@@ -84,15 +84,20 @@ def _warp_north_up(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, 
         ) from error
 
 
-def _fit_affine(gcps: Sequence[Any]) -> Affine:
-    """Fit an affine to ground control points by least squares."""
+def _fit_affine(gcps: Sequence[Any]) -> Affine | None:
+    """Fit an affine to ground control points; None if it misses some of them."""
     places = np.array([(gcp.col, gcp.row, 1.0) for gcp in gcps])
     if np.linalg.matrix_rank(places) < 3:
         raise GeoreferenceError(
             f"its {len(gcps)} ground control points lie on one line; expected three or more that "
             f"do not, or {_PIXEL_COORDS_ADVICE}"
         )
-    return from_gcps(gcps)
+    affine = from_gcps(gcps)  # least squares
+    if affine.determinant == 0:
+        return None
+    fitted = np.array([~affine @ (gcp.x, gcp.y) for gcp in gcps])
+    errors_px = np.hypot(*(fitted - places[:, :2]).T)
+    return affine if errors_px.max() < GCP_AFFINE_TOLERANCE_PX else None
 
 
 def _parse_dataset_crs(crs: Any) -> CRS:
@@ -103,13 +108,3 @@ def _parse_dataset_crs(crs: Any) -> CRS:
             f"{_PIXEL_COORDS_ADVICE}"
         )
     return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")
-
-
-def _gcp_error_px(gcps: Sequence[Any], transform: Affine) -> float:
-    """Return the largest distance of a control point from where an affine puts it, in pixels."""
-    if transform.determinant == 0:
-        return float("inf")
-    points = [~transform @ (gcp.x, gcp.y) for gcp in gcps]
-    return max(
-        float(np.hypot(x - gcp.col, y - gcp.row)) for (x, y), gcp in zip(points, gcps, strict=True)
-    )

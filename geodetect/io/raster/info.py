@@ -11,9 +11,10 @@ import rasterio
 from geodetect.errors import GeoreferenceError
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import read_georeference
+from geodetect.types import PathLike
 
 
-def inspect_raster(path: str | os.PathLike[str]) -> dict[str, Any]:
+def inspect_raster(path: PathLike) -> dict[str, Any]:
     """Describe a raster without reading its pixels.
 
     Args:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,9 +38,9 @@ from geodetect.io.raster.value_sample import (
     sample_windows,
     whole_window,
 )
-from geodetect.types import AnyArray, BoolArray, UInt8Array
+from geodetect.types import AnyArray, BoolArray, PathLike, UInt8Array
 
-OVERVIEW_RATIO = 1.5  # from this reduction on GDAL may read from an overview of half the size
+OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
 
 
@@ -131,8 +130,15 @@ class Raster:
             return Stretch(*self.value_range)
         if self.dtype == "uint8" or self._colour_table is not None:
             return None
-        with self._reading("a sample of the values"):
-            return Stretch.from_sample(self._sample_values())
+        with self._raise_read_errors("a sample of the values"):
+            handle = self._handle()
+            sample = sample_windows(handle)
+            values = self._read_sample(sample)
+            sampled = len(self.bands) * sum(rows * columns for _, (rows, columns) in sample)
+            if len(sample) > 1 and len(values) < MIN_VALID_FRACTION * sampled:
+                # most windows lie beside the imagery, as on map sheets with wide margins
+                values = self._read_sample([whole_window(handle)])
+            return Stretch.from_sample(values)
 
     @cached_property
     def _empty_blocks(self) -> EmptyBlocks:
@@ -162,7 +168,9 @@ class Raster:
         """
         window, source = self._source_window(window, grid or self.grid)
         shape = window.height, window.width
-        with self._reading(f"pixels {window.x}..{window.x + window.width} x {window.y}.."):
+        with self._raise_read_errors(
+            f"pixels {window.x}..{window.x + window.width} x {window.y}.."
+        ):
             handle = self._handle_for(source, shape)
             if self._empty_blocks.covers(handle, source):
                 return self._empty_pixels(shape)
@@ -173,7 +181,7 @@ class Raster:
             values = self._read_values(handle, source, shape)
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
-        with self._lock:  # the first thread estimates it for all
+        with self._lock:  # the first thread estimates it for all threads
             stretch = self.stretch
         data = values if stretch is None else stretch(values)
         data = data.astype(np.uint8, copy=False)
@@ -191,7 +199,7 @@ class Raster:
         Raises:
             RasterError: The pixels cannot be read.
         """
-        with self._reading("the mask"):
+        with self._raise_read_errors("the mask"):
             window, source = self._source_window(window, grid or self.grid)
             return self._read_mask(self._handle(), source, (window.height, window.width))
 
@@ -204,12 +212,7 @@ class Raster:
     def __enter__(self) -> Raster:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def _empty_pixels(self, shape: tuple[int, int]) -> Pixels:
@@ -249,20 +252,6 @@ class Raster:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
 
-    def _sample_values(self) -> AnyArray:
-        """Read values spread over the raster, of all bands that are read.
-
-        If most of the sampled windows lie beside the imagery, as on map sheets with wide margins,
-        the whole raster is sampled.
-        """
-        handle = self._handle()
-        sample = sample_windows(handle)
-        values = self._read_sample(sample)
-        sampled = len(self.bands) * sum(rows * columns for _, (rows, columns) in sample)
-        if len(sample) > 1 and len(values) < MIN_VALID_FRACTION * sampled:
-            return self._read_sample([whole_window(handle)])
-        return values
-
     def _read_sample(self, sample: Sequence[SampleWindow]) -> AnyArray:
         """Read the valid values of all bands in windows, each in its shape."""
         handle, parts = self._handle(), []
@@ -274,10 +263,10 @@ class Raster:
         return np.concatenate(parts)
 
     def _handle_for(self, window: windows.Window, shape: tuple[int, int]) -> Any:
-        """Return this thread's handle for reading a window at some resolution."""
+        """Return this thread's handle for reading a window resampled to a shape."""
         if window.width < OVERVIEW_RATIO * shape[1] and window.height < OVERVIEW_RATIO * shape[0]:
             return self._handle()
-        with self._lock:  # the first thread finds it out for all
+        with self._lock:  # the first thread checks for all threads
             shifted = self._shifted_overviews
         return self._handle(overviews=not shifted)
 
@@ -293,20 +282,18 @@ class Raster:
         return handles[overviews]
 
     @contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
+    def _raise_read_errors(self, subject: str) -> Iterator[None]:
         try:
             with rasterio.Env(**gdal_options(self.path)):
                 yield
         except GDAL_ERRORS as error:
             raise RasterError(
-                f"{self.path}: cannot read {what} ({root_cause(error)}); the file may be damaged "
-                f"or incomplete"
+                f"{self.path}: cannot read {subject} ({root_cause(error)}); the file may be "
+                f"damaged or incomplete"
             ) from error
 
 
-def find_rasters(
-    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-) -> list[str]:
+def find_rasters(sources: PathLike | Sequence[PathLike]) -> list[str]:
     """List files and URLs as they are, and the rasters in folders in alphabetical order.
 
     Args:
@@ -330,10 +317,7 @@ def find_rasters(
 
 
 def open_raster(
-    path: str | os.PathLike[str],
-    options: RasterOptions | None = None,
-    *,
-    needed_bands: int | None = None,
+    path: PathLike, options: RasterOptions | None = None, *, needed_bands: int | None = None
 ) -> Raster:
     """Open a raster for reading windows.
 

@@ -9,15 +9,13 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from geodetect.types import FloatArray
-
 SAMPLE_PX = 1024
 MIN_VALID_FRACTION = 0.01  # of the pixels of a sample
 _PROBE_PX = 64
 _PROBES_PER_SIDE = 4
 _DECISIVE = 0.5  # levels per pixel; most imagery shows the difference in the first probe
 
-SampleWindow = tuple[Window, tuple[int, int]]  # with the shape (height, width) to read it in
+SampleWindow = tuple[Window, tuple[int, int]]  # window, and shape (height, width) of its pixels
 
 
 def sample_windows(dataset: Any) -> list[SampleWindow]:
@@ -53,13 +51,19 @@ def overviews_are_shifted(full: Any, overview: Any) -> bool:
         overview: The same dataset opened at its largest overview.
     """
     scale_x, scale_y = full.width / overview.width, full.height / overview.height
-    picked, averaged = 0.0, 0.0
+    picked, averaged = 0.0, 0.0  # differences of the overview from either resampling
     for window in _probe_windows(overview):
         stored = overview.read(1, window=window).astype(np.float64)
         in_full = Window(window.col_off * scale_x, window.row_off * scale_y,
                          window.width * scale_x, window.height * scale_y)  # fmt: skip
         mean = full.read(1, window=in_full, out_shape=stored.shape, resampling=Resampling.average)
-        picked += float(np.nansum(np.abs(_pick_nearest(full, overview, window) - stored)))
+        # nearest neighbour as GDAL picks it for overviews
+        x = (np.arange(window.col_off, window.col_off + window.width) * scale_x + 0.5).astype(int)
+        y = (np.arange(window.row_off, window.row_off + window.height) * scale_y + 0.5).astype(int)
+        x, y = np.minimum(x, full.width - 1), np.minimum(y, full.height - 1)
+        block = full.read(1, window=Window(x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1))
+        nearest = block[np.ix_(y - y[0], x - x[0])].astype(np.float64)
+        picked += float(np.nansum(np.abs(nearest - stored)))
         averaged += float(np.nansum(np.abs(mean - stored)))
         if abs(picked - averaged) > stored.size * _DECISIVE:
             break
@@ -74,13 +78,3 @@ def _probe_windows(dataset: Any) -> Iterator[Window]:
     for x, y in sorted(fractions, key=lambda p: np.hypot(p[0] - 0.5, p[1] - 0.5)):
         left, top = int((dataset.width - columns) * x), int((dataset.height - rows) * y)
         yield Window(left, top, columns, rows)
-
-
-def _pick_nearest(full: Any, overview: Any, window: Window) -> FloatArray:
-    """Resample a window by nearest neighbour as GDAL does for overviews."""
-    scale_x, scale_y = full.width / overview.width, full.height / overview.height
-    x = (np.arange(window.col_off, window.col_off + window.width) * scale_x + 0.5).astype(int)
-    y = (np.arange(window.row_off, window.row_off + window.height) * scale_y + 0.5).astype(int)
-    x, y = np.minimum(x, full.width - 1), np.minimum(y, full.height - 1)
-    block = full.read(1, window=Window(x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1))
-    return np.asarray(block[np.ix_(y - y[0], x - x[0])], dtype=np.float64)

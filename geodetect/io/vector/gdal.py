@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from geodetect.io.vector.chunks import CHUNK_ROWS, TableChunks
 from geodetect.version import __version__
 
 GEOMETRY_COLUMN, ROW_NUMBER = "geom", "fid"
-FIXED_TIMESTAMP = "2000-01-01T00:00:00.000Z"  # of writing: the same table makes the same bytes
+FIXED_TIMESTAMP = "2000-01-01T00:00:00.000Z"  # so that the same table makes the same bytes
 _OPTIONS: dict[str, dict[str, Any]] = {
     "GPKG": {
         "dataset_options": {"VERSION": "1.3"},  # readers from before 2023 know no later one
@@ -35,8 +35,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ESRI Shapefile": {"layer_options": {"DBF_DATE_LAST_UPDATE": FIXED_TIMESTAMP[:10]}},
 }
-
-
 # Rows with a geometry that is not empty: bit 4 of the fourth byte, OGC 12-128r19, clause 2.1.3.1.1.
 _COUNT_WITH_GEOMETRY = (
     f'SELECT count(*) FROM "{{}}" WHERE {GEOMETRY_COLUMN} IS NOT NULL AND '
@@ -90,7 +88,7 @@ def read_schema(table: TableChunks) -> TableSchema:
 def write_layer(
     table: TableChunks, target: Path, *, driver: str, layer: str, schema: TableSchema | None = None
 ) -> None:
-    """Write a table as a layer; into a GeoPackage that exists, as a further one.
+    """Write a table as a layer; a GeoPackage that exists gets it as an additional one.
 
     Args:
         table: Its chunks are made twice, unless its schema is given.
@@ -101,11 +99,19 @@ def write_layer(
 
     Raises:
         InputError: Its columns do not fit the format.
-        pyogrio.errors.DataSourceError: As other errors of pyogrio, GDAL cannot write.
+        pyogrio.errors.DataSourceError: GDAL cannot write; also other errors of pyogrio.
     """
     schema = schema or read_schema(table)
     geometry_types = sorted(schema.geometry_types) or ["Polygon"]
-    geometry = _choose_geometry_name(schema.columns.names, driver)
+    names = [name.casefold() for name in schema.columns.names]
+    reserved = next((name for name in (GEOMETRY_COLUMN, ROW_NUMBER) if name in names), None)
+    if driver == "GPKG" and reserved is not None:
+        raise InputError(
+            f"a column is called {schema.columns.names[names.index(reserved)]!r}, as one that a "
+            f"GeoPackage reserves; give it another name"
+        )
+    # the other formats do not keep this name, which must differ from those of the columns
+    geometry = GEOMETRY_COLUMN if GEOMETRY_COLUMN not in names else max(names, key=len) + "_"
     columns = schema.columns.append(pa.field(geometry, pa.binary()))
     options = _OPTIONS.get(driver, {})
     if driver == "FlatGeobuf" and not schema.has_all_geometries:
@@ -134,19 +140,6 @@ def write_layer(
     if driver == "GPKG":
         with closing(sqlite3.connect(target)) as database, database:
             database.execute("UPDATE gpkg_contents SET last_change = ?", (FIXED_TIMESTAMP,))
-
-
-def _choose_geometry_name(columns: Sequence[str], driver: str) -> str:
-    """Return a name that no other column has; only GeoPackages keep it, where it is fixed."""
-    names = [name.casefold() for name in columns]
-    if driver == "GPKG":
-        for reserved in (GEOMETRY_COLUMN, ROW_NUMBER):
-            if reserved in names:
-                raise InputError(
-                    f"a column is called {columns[names.index(reserved)]!r}, as one that a "
-                    f"GeoPackage reserves; give it another name"
-                )
-    return GEOMETRY_COLUMN if GEOMETRY_COLUMN not in names else max(names, key=len) + "_"
 
 
 @contextmanager
@@ -223,7 +216,7 @@ def check_flatgeobuf(path: Path, rows: int) -> None:
 
     Raises:
         OSError: It has fewer.
-        pyogrio.errors.DataSourceError: As other errors of pyogrio, it cannot be read.
+        pyogrio.errors.DataSourceError: It cannot be read; also other errors of pyogrio.
     """
     with pyogrio.open_arrow(path, batch_size=CHUNK_ROWS, use_pyarrow=True) as (_, batches):
         _check_rows(sum(len(batch) for batch in batches), rows)

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from typing import TextIO
 
-import geopandas as gpd
 import numpy as np
 import shapely
 
@@ -18,7 +17,7 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import Table, as_chunks
 from geodetect.types import AnyArray
 
-LINES = (".geojsonl", ".geojsons", ".ndjson")  # endings of newline-delimited GeoJSON
+LINES = (".geojsonl", ".geojsons", ".ndjson")  # suffixes of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
 
 
@@ -67,36 +66,29 @@ def to_geojson_lines(table: Table, stream: TextIO) -> None:
 def features(table: Table) -> Iterator[str]:
     """Yield the rows of a table as GeoJSON features, each a text without line breaks."""
     for chunk in as_chunks(table).chunks():
-        yield from _chunk_features(chunk)
-
-
-def _chunk_features(table: gpd.GeoDataFrame) -> Iterator[str]:
-    geometry = np.asarray(table.geometry.array)
-    if table.crs is not None:
-        geometry = cut_at_antimeridian(reproject(geometry, table.crs, WGS84))
-    texts = shapely.to_geojson(orient_polygons(_round_coordinates(geometry)))
-    properties = table.drop(columns=table.geometry.name)
-    names = list(properties.columns)
-    columns = [
-        list(column.astype(object).where(column.notna(), None)) for _, column in properties.items()
-    ]
-    rows = zip(*columns, strict=True) if columns else ((),) * len(table)
-    for text, row in zip(texts, rows, strict=True):
-        values = dict(zip(names, row, strict=True))
-        key = f'"id":{_encode(values["id"])},' if values.get("id") is not None else ""
-        yield (
-            f'{{"type":"Feature",{key}"properties":{_encode(values)},"geometry":{text or "null"}}}'
-        )
-
-
-def _round_coordinates(geometry: AnyArray) -> AnyArray:
-    return np.asarray(shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0))
+        geometry = np.asarray(chunk.geometry.array)
+        if chunk.crs is not None:
+            geometry = cut_at_antimeridian(reproject(geometry, chunk.crs, WGS84))
+        rounded = shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0)  # no -0.0
+        texts = shapely.to_geojson(orient_polygons(np.asarray(rounded)))
+        columns = {
+            name: column.astype(object).where(column.notna(), None)
+            for name, column in chunk.drop(columns=chunk.geometry.name).items()
+        }
+        rows = zip(*columns.values(), strict=True) if columns else ((),) * len(chunk)
+        for text, row in zip(texts, rows, strict=True):
+            values = dict(zip(columns, row, strict=True))
+            key = f'"id":{_encode(values["id"])},' if values.get("id") is not None else ""
+            properties, geometry_text = _encode(values), text or "null"
+            yield (
+                f'{{"type":"Feature",{key}"properties":{properties},"geometry":{geometry_text}}}'
+            )
 
 
 def orient_polygons(geometry: AnyArray) -> AnyArray:
     """Turn outer rings of polygons counter-clockwise and holes clockwise (RFC 7946, 3.1.6).
 
-    Polygons that are so already keep their first vertex.
+    Polygons oriented so already keep their first vertex.
     """
     types = shapely.get_type_id(geometry)
     is_simple = (types == 3) & (shapely.get_num_interior_rings(geometry) == 0)
@@ -110,11 +102,11 @@ def orient_polygons(geometry: AnyArray) -> AnyArray:
 def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
     """Shift geometries to longitudes -180..180 and cut them at the antimeridian.
 
-    One that spans more than half the globe is taken to cross the antimeridian, as objects and
+    Geometries wider than half the globe are taken to cross the antimeridian, as objects and
     rasters are small. A polygon around a pole comes out as its parts on either side.
 
     Args:
-        geometry: ``object[N]`` longitude and latitude; longitudes of any turn.
+        geometry: ``object[N]`` longitude and latitude; longitudes may lie beyond -180..180.
 
     Returns:
         ``object[N]``; those that were cut are of the Multi type (RFC 7946, 3.1.9).
@@ -130,7 +122,7 @@ def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
         geometry[astray[across]], lambda xy: xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
     )
     bounds = shapely.bounds(cut[astray])
-    first = np.floor((bounds[:, 0] + 180) / 360)  # on which turn around the globe it begins
+    first = np.floor((bounds[:, 0] + 180) / 360)  # number of the turn around the globe
     last = np.ceil((bounds[:, 2] - 180) / 360)
     for turn in np.unique(first):
         whole = astray[(first == turn) & (last <= first)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +22,8 @@ from geodetect.io.vector.gdal import (
     read_schema,
     write_layer,
 )
+from geodetect.types import PathLike
 
-_MULTI_OF = {"Polygon": "MultiPolygon", "LineString": "MultiLineString", "Point": "MultiPoint"}
 _TO_MULTI = {
     "Polygon": shapely.multipolygons,
     "LineString": shapely.multilinestrings,
@@ -49,7 +48,7 @@ class Layer:
 
 def write_layers(
     layers: Sequence[Layer],
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     format: str | None = None,  # noqa: A002
     crs: str | None = None,
@@ -100,12 +99,12 @@ def encode_layers(
 
 
 def check_layers(
-    path: str | os.PathLike[str],
+    path: PathLike,
     count: int,
     *,
     format: str | None = None,  # noqa: A002
 ) -> None:
-    """Check that a file can hold some number of layers: only a GeoPackage holds several.
+    """Check that a file can hold ``count`` layers: only a GeoPackage holds several.
 
     Raises:
         InputError: Several layers for another format, or an unknown format.
@@ -119,12 +118,12 @@ def check_layers(
 
 
 def _with_one_geometry_type(table: TableChunks) -> tuple[TableChunks, TableSchema]:
-    """Make polygons multipolygons where both occur, and so on: GIS expect one type per layer."""
+    """Promote simple geometries where multiple ones occur too: GIS expect one type per layer."""
     schema = read_schema(table)
-    for simple, multi in _MULTI_OF.items():
-        if schema.geometry_types == {simple, multi}:
+    for simple in _TO_MULTI:
+        if schema.geometry_types == {simple, f"Multi{simple}"}:
             promoted = MappedChunks(table, partial(_promote_to_multi, simple), table.crs)
-            return promoted, replace(schema, geometry_types=frozenset({multi}))
+            return promoted, replace(schema, geometry_types=frozenset({f"Multi{simple}"}))
     return table, schema
 
 

@@ -1,14 +1,13 @@
-"""GeoParquet, with the bytes that geopandas writes, one row group after the other."""
+"""GeoParquet as geopandas writes it, one row group after the other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -46,40 +45,21 @@ def _to_arrow(chunk: gpd.GeoDataFrame) -> pa.Table:
 
 
 def _unify_schemas(schemas: list[pa.Schema]) -> pa.Schema:
-    """Return the schema that holds all chunks, with the metadata of all."""
+    """Return the schema of all chunks, with their merged GeoParquet metadata."""
     unified = pa.unify_schemas(schemas, promote_options="permissive")
     fields = [
         field.with_metadata({k: v for k, v in (field.metadata or {}).items() if k != _FIELD_ID})
         for field in unified
     ]
-    geo: dict[str, Any] = {}
-    for schema in schemas:
-        geo = _merge_geo(geo, json.loads(schema.metadata[_GEO]))
+    geo, *others = [json.loads(schema.metadata[_GEO]) for schema in schemas]
+    for name, column in geo["columns"].items():
+        columns = [column, *(other["columns"][name] for other in others)]
+        column["geometry_types"] = sorted({t for c in columns for t in c["geometry_types"]})
+        boxes = [c["bbox"] for c in columns if c.get("bbox")]  # lowest, then highest coordinates
+        if boxes:
+            lows, highs = np.split(np.array(boxes), 2, axis=1)
+            column["bbox"] = [*lows.min(axis=0).tolist(), *highs.max(axis=0).tolist()]
     metadata = {**schemas[0].metadata, _GEO: json.dumps(geo)}
     if len({schema.metadata.get(_PANDAS) for schema in schemas}) > 1:
         metadata.pop(_PANDAS, None)  # the types of one chunk are not those of all
     return pa.schema(fields, metadata)
-
-
-def _merge_geo(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Merge the GeoParquet metadata of two chunks; the first may be empty."""
-    if not first:
-        return second
-    columns = {
-        name: _merge_column(column, second["columns"][name])
-        for name, column in first["columns"].items()
-    }
-    return {**first, "columns": columns}
-
-
-def _merge_column(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(first)
-    merged["geometry_types"] = sorted({*first["geometry_types"], *second["geometry_types"]})
-    boxes = [column["bbox"] for column in (first, second) if column.get("bbox")]
-    if len(boxes) == 2:
-        a, b = boxes
-        half = len(a) // 2
-        merged["bbox"] = [*map(min, a[:half], b[:half]), *map(max, a[half:], b[half:])]
-    elif boxes:
-        merged["bbox"] = boxes[0]
-    return merged

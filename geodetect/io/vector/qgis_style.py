@@ -168,7 +168,18 @@ def _symbol_element(
     kind = {"point": "SimpleMarker", "line": "SimpleLine", "polygon": "SimpleFill"}[geometry]
     colour = "{},{},{}".format(*symbol.colour)
     if geometry == "point":
-        layers = [_marker_options(symbol, colour)]
+        is_solid = symbol.line == "solid"  # other patterns become crosses: a marker has no dashes
+        layers = [
+            {
+                "name": "circle" if is_solid else "cross2",
+                "color": f"{colour},255",
+                "outline_color": CASING if is_solid else f"{colour},255",
+                "outline_width": "0.2" if is_solid else f"{symbol.width_mm:g}",
+                "outline_width_unit": "MM",
+                "size": f"{MARKER_MM:g}",
+                "size_unit": "MM",
+            }
+        ]
     else:
         layers = [_line_options(geometry, f"{colour},255", symbol.width_mm, line=symbol.line)]
         if geometry == "polygon" and symbol.fill > 0:
@@ -201,16 +212,3 @@ def _line_options(
         "joinstyle": "miter",
     }
     return options if geometry == "line" else {"style": "no"} | options
-
-
-def _marker_options(symbol: Symbol, colour: str) -> dict[str, str]:
-    is_solid = symbol.line == "solid"  # features that are not there have crosses, not dashes
-    return {
-        "name": "circle" if is_solid else "cross2",
-        "color": f"{colour},255",
-        "outline_color": CASING if is_solid else f"{colour},255",
-        "outline_width": "0.2" if is_solid else f"{symbol.width_mm:g}",
-        "outline_width_unit": "MM",
-        "size": f"{MARKER_MM:g}",
-        "size_unit": "MM",
-    }

@@ -17,11 +17,12 @@ from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
+from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.vector.geojson import LINES
-from geodetect.types import FloatArray, ObjectArray, PathLike
+from geodetect.types import FloatArray, PathLike
 
-PREDICTION_LAYERS = ("detections", "coverage")  # of one file that ``predict`` writes
-# GEOS type numbers, of single and multiple ones
+PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
+# GEOS type numbers: simple, multiple
 POINT_TYPES, POLYGON_TYPES, COLLECTION_TYPE = (0, 4), (3, 6), 7
 
 LayerSource: TypeAlias = PathLike | gpd.GeoDataFrame
@@ -34,7 +35,7 @@ class LayerRole:
     Args:
         name: Noun phrase for messages, such as "the predictions".
         crs_parameter: Parameter that overrides the CRS of the layer; empty: none does.
-        layer_names: Names of layers, the first of which is read where a file has several layers.
+        layer_names: Layers to read from a file of several layers: the first of them it has.
         points: Points are accepted beside polygons.
         error: Class of the errors that are raised.
     """
@@ -132,8 +133,33 @@ def read_features(
             GeodetectWarning,
             stacklevel=2,
         )
-    _check_types(geometry[has_geometry], name, role)
+    accepted = [*POLYGON_TYPES, COLLECTION_TYPE, *(POINT_TYPES if role.points else ())]
+    is_other = has_geometry & ~np.isin(shapely.get_type_id(geometry), accepted)
+    if is_other.any():
+        types = ", ".join(sorted({str(shape.geom_type) for shape in geometry[is_other]}))
+        expected = "points or polygons" if role.points else "polygons"
+        raise role.error(f"{name} holds {types}; expected {expected}")
     return table[has_geometry].reset_index(drop=True)
+
+
+def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geometry, CRS]:
+    """Read an area of interest: the union of the polygons of a vector file.
+
+    Args:
+        path: Any format GDAL reads, and GeoParquet; ``FILE|layername=NAME`` picks a layer.
+        crs: CRS of the coordinates, whatever the file says.
+
+    Returns:
+        A polygon or multipolygon, and its CRS.
+
+    Raises:
+        InputError: No such file, no CRS, or no polygons.
+    """
+    table = read_layer(path, AREA, crs=crs)
+    polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry))[0])
+    if len(polygons) == 0:
+        raise InputError(f"{path} holds no polygons; an area of interest needs at least one")
+    return shapely.union_all(polygons), table.crs
 
 
 def has_layer(path: PathLike, name: str) -> bool:
@@ -153,7 +179,7 @@ def _read_file(source: PathLike, role: LayerRole) -> gpd.GeoDataFrame:
         if file.lower().endswith((".parquet", ".geoparquet")):
             table = gpd.read_parquet(file)
         elif path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0:
-            # newline-delimited GeoJSON of no feature, a file in which GDAL sees no format
+            # newline-delimited GeoJSON without features, which GDAL does not recognise
             table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
         else:
             table = pyogrio.read_dataframe(
@@ -197,12 +223,3 @@ def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> 
             f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no degrees "
             f"of its CRS {crs.name}; {role.crs_advice}"
         )
-
-
-def _check_types(geometry: ObjectArray, name: str, role: LayerRole) -> None:
-    accepted = [*POLYGON_TYPES, COLLECTION_TYPE, *(POINT_TYPES if role.points else ())]
-    is_other = ~np.isin(shapely.get_type_id(geometry), accepted)
-    if is_other.any():
-        types = ", ".join(sorted({str(shape.geom_type) for shape in geometry[is_other]}))
-        expected = "points or polygons" if role.points else "polygons"
-        raise role.error(f"{name} holds {types}; expected {expected}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import geopandas as gpd
 import numpy as np
@@ -50,11 +50,11 @@ class Format:
 
     Args:
         name: Name of the format, for `write`.
-        suffixes: File name suffixes that choose it.
-        encode: Writes a table to a path.
-        any_crs: Files may have another CRS than WGS 84.
-        parts: Endings of further files of a dataset: appended to the full name where they begin
-            with ``+``, else in place of the suffix.
+        suffixes: Suffixes of file names that select the format.
+        encode: Function that writes a table to a path.
+        any_crs: Files may be in any CRS; False: always WGS 84.
+        parts: Endings of further files of a dataset, in place of the suffix; those that begin
+            with ``+`` are appended to the full name.
     """
 
     name: str
@@ -87,7 +87,7 @@ def write(
 ) -> Path:
     """Write a table to a vector file, complete or not at all, in chunks of rows.
 
-    Of a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
+    For a FlatGeobuf, GDAL holds the index of all rows in memory, some 250 bytes a row.
 
     GeoJSON and newline-delimited GeoJSON are on WGS 84 (RFC 7946); GeoPackage (layer
     ``detections``), FlatGeobuf (ordered by place, for its index, unless rows lack a geometry),
@@ -137,8 +137,21 @@ def staged_file(
     """
     is_part = partial(kind.is_part, target=target.resolve())
     atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
-    with _raise_disk_errors(target), atomic as path:
-        yield path
+    try:
+        with atomic as path:
+            yield path
+    except OutputError:
+        raise
+    except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
+            pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
+        reason = getattr(error, "strerror", None) or error_text(error)
+        if "sqlite3_exec(" in reason:  # GDAL shows the SQL, not what went wrong
+            reason = "the file could not be completed"
+        free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
+        raise OutputError(
+            f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
+            f"make room or choose another `output`"
+        ) from error
 
 
 def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bool = False) -> None:
@@ -207,11 +220,8 @@ def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None
         InputError: It cannot.
         GeoreferenceError: The CRS cannot be used.
     """
-    if (
-        crs is not None
-        and not same_crs(parse_crs(crs, parameter="crs"), WGS84)
-        and not kind.any_crs
-    ):
+    is_wgs84 = crs is None or same_crs(parse_crs(crs, parameter="crs"), WGS84)
+    if not is_wgs84 and not kind.any_crs:
         raise InputError(
             f"{kind.name} is always on WGS 84 (RFC 7946), but `crs` is {crs}; omit it, or choose a "
             f"format that has a CRS, such as .gpkg"
@@ -229,8 +239,8 @@ def project_table(table: Table, crs: str | None) -> TableChunks:
     In a geographic CRS, geometries are cut at the antimeridian.
 
     Raises:
-        GeoreferenceError: The table has no CRS, or the other one cannot be used. If it does not
-            reach some of the rows, the error is raised when their chunk is made.
+        GeoreferenceError: The table has no CRS, or ``crs`` cannot be used. Rows that ``crs`` does
+            not reach raise it when their chunk is made.
     """
     chunks = as_chunks(table)
     if crs is None:
@@ -248,25 +258,6 @@ def project_table(table: Table, crs: str | None) -> TableChunks:
         return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=target))
 
     return MappedChunks(chunks, project, target)
-
-
-@contextmanager
-def _raise_disk_errors(target: Path) -> Iterator[None]:
-    """Raise errors of the disk, whichever library meets them, as ``OutputError``."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
-            pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
-        reason = getattr(error, "strerror", None) or error_text(error)
-        if "sqlite3_exec(" in reason:  # GDAL shows the SQL, not what went wrong
-            reason = "the file could not be completed"
-        free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
-        raise OutputError(
-            f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
-            f"make room or choose another `output`"
-        ) from error
 
 
 def _encode_text(
@@ -300,16 +291,13 @@ def _to_csv(table: TableChunks, stream: TextIO) -> None:
         columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
         flags = columns.select_dtypes(bool)
         columns[flags.columns] = flags.replace({True: "true", False: "false"})
-        columns[["lon", "lat"]] = _centroids_lonlat(geometry, rows.crs)
+        lonlat = np.full((len(geometry), 2), np.nan)
+        if rows.crs is not None:
+            centroids = reproject(shapely.centroid(geometry), rows.crs, WGS84)
+            lonlat = shapely.bounds(centroids)[:, :2].round(8)  # NaN where there is no geometry
+        columns[["lon", "lat"]] = lonlat
         columns["WKT"] = shapely.to_wkt(geometry, rounding_precision=-1)
         columns.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
-
-
-def _centroids_lonlat(geometry: Any, crs: Any) -> Any:
-    if crs is None:
-        return np.full((len(geometry), 2), np.nan)
-    points = reproject(shapely.centroid(geometry), crs, WGS84)
-    return np.round(shapely.bounds(points)[:, :2], 8)  # NaN where there is no geometry
 
 
 SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx", ".idm", ".ind",

@@ -24,7 +24,7 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
-from geodetect.io.vector.area import read_area
+from geodetect.io.vector.read import read_area
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
 from geodetect.label_check.report import LabelReport

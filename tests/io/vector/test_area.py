@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from geodetect.errors import InputError
-from geodetect.io.vector.area import read_area
+from geodetect.io.vector.read import read_area
 
 POOL = shapely.box(500_010, 5_249_980, 500_018, 5_249_990)
 
