@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from geodetect.errors import DivergenceError
+from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
 from geodetect.model.file import check_target
@@ -21,7 +22,7 @@ from geodetect.settings import TrainSettings
 from geodetect.training.anchors.selection import DEFAULT_NETWORK, select_anchors
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.hard_negatives import HardNegativeMiner
-from geodetect.training.data.holdout_split import write_split
+from geodetect.training.data.holdout_split import split_table
 from geodetect.training.data.training_data import TrainingData, read_training_data
 from geodetect.training.distributed import join_processes
 from geodetect.training.learner import Learner
@@ -231,14 +232,14 @@ def _new_card(
 def _write_inputs(folder: Path, data: TrainingData) -> None:
     """Write the split, the label check and an empty table of metrics into the run folder."""
     rasters = data.rasters
-    write_split(
+    split = split_table(
         [raster.grid for raster in rasters],
         [raster.holdout for raster in rasters],
-        folder / SPLIT,
         names=[raster.raster.name for raster in rasters],
         boxes=[raster.clipped_boxes[raster.is_visible] for raster in rasters],
         overlapping_holdout=[raster.overlapping_holdout for raster in rasters],
     )
+    write(split, folder / SPLIT)
     if data.report is not None:
         write_json(folder / LABELS, data.report.as_dict())
     RunFolder(folder).metrics.create()

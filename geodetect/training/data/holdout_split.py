@@ -5,10 +5,8 @@ Areas are areas on the map: what is held out of one raster is not trained on in 
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -20,7 +18,6 @@ from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import MIN_SIDE_PX, covering_boxes, find_overlaps
 from geodetect.geo.reproject import densify, reproject
-from geodetect.io.vector import write as vector
 from geodetect.types import BoolArray, FloatArray
 
 BLOCKS_PER_SIDE = 5
@@ -138,28 +135,6 @@ def split_table(
         "objects": [row[2] for row in rows],
     }
     return gpd.GeoDataFrame(columns, geometry=parts, crs=WGS84)
-
-
-def write_split(
-    grids: Sequence[Grid],
-    holdout: Sequence[FloatArray],
-    path: str | os.PathLike[str],
-    *,
-    names: Sequence[str],
-    boxes: Sequence[FloatArray],
-    overlapping_holdout: Sequence[FloatArray] | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write a ``split_table`` to a vector file, such as a GeoJSON.
-
-    Raises:
-        InputError: An unknown format.
-        OutputError: The file exists, or it cannot be written.
-    """
-    table = split_table(
-        grids, holdout, names=names, boxes=boxes, overlapping_holdout=overlapping_holdout
-    )
-    return vector.write(table, Path(path), overwrite=overwrite)
 
 
 def _split_raster(

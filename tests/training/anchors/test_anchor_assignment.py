@@ -128,7 +128,7 @@ def suitable(one: list[float], levels: list[torch.Tensor]) -> set[int]:
 
 
 @given(st.lists(rectangles, min_size=1, max_size=5))
-def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
+def test_atss_is_that_of_the_paper(whole: list[list[float]]) -> None:
     objects = [[x0 + 0.37, y0 + 0.21, x1 + 0.37, y1 + 0.21] for x0, y0, x1, y1 in whole]
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     assigned = assign_anchors(target(objects), levels, "atss").tolist()
@@ -145,17 +145,17 @@ def test_statistics_are_those_of_the_paper(whole: list[list[float]]) -> None:
 
 
 @pytest.mark.parametrize("side", [1.0, 3.0, 60.0])
-def test_by_statistics_an_object_of_any_size_is_answered_for(side: float) -> None:
+def test_atss_assigns_an_anchor_to_an_object_of_any_size(side: float) -> None:
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     one = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
     assert 0 in assign_anchors(target([one]), levels, "atss").tolist()
 
 
-def test_by_statistics_a_small_object_has_more_anchors_than_by_overlap() -> None:
+def test_atss_assigns_more_anchors_to_a_small_object_than_overlap() -> None:
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     small = target([[32, 32, 39, 39]])
-    by_statistics, by_overlap = (
+    by_atss, by_overlap = (
         int((assign_anchors(small, levels, assignment) == 0).sum())
         for assignment in ("atss", "overlap")
     )
-    assert by_statistics > by_overlap
+    assert by_atss > by_overlap

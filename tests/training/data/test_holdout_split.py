@@ -13,16 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.errors import OutputError
 from geodetect.geo.boxes import clip, overlap_pairs
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
+from geodetect.io.vector.write import write
 from geodetect.training.data.holdout_split import (
     find_overlapping_holdout,
     hold_out_blocks,
     split_table,
-    write_split,
 )
 from tests.helpers.square_scenes import CRS
 
@@ -210,14 +209,12 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
     blocks = [np.array([[0.0, 0, 100, 100], [100, 0, 200, 100], [300, 0, 400, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [350, 50, 360, 60], [220, 220, 230, 230]])]
     path = tmp_path / "split.geojson"
-    write_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
+    write(split_table([grid(400, 400)], blocks, names=["a.tif"], boxes=boxes), path)
     table = gpd.read_file(path).sort_values("area_m2")
     assert table.crs.to_epsg() == 4326
     assert list(table.role) == ["validation", "validation", "train"]
     assert list(table.objects) == [1, 1, 1]
     np.testing.assert_allclose(table.area_m2, [25**2, 2 * 25**2, 13 * 25**2], rtol=2e-3)
-    with pytest.raises(OutputError, match="overwrite"):
-        write_split([grid(400, 400)], blocks, path, names=["a.tif"], boxes=boxes)
 
 
 def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
