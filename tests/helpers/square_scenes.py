@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rasterio.enums import ColorInterp
 
 SQUARE_PX = 16
@@ -33,9 +33,10 @@ def grid_corners(side: int, step: int = 48) -> list[tuple[int, int]]:
     return [(x, y) for y in range(4, side - 16, step) for x in range(4, side - 16, step)]
 
 
-def square_boxes(corners: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    """The squares at these corners, ``float64[N, 4]``."""
-    return np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in corners], np.float64)
+def square_boxes(corners: ArrayLike, *, side_px: float = SQUARE_PX) -> NDArray[np.float64]:
+    """Boxes of squares at these corners (x, y), ``float64[N, 4]``."""
+    low = np.array(corners, np.float64).reshape(-1, 2)
+    return np.concatenate([low, low + side_px], axis=1)
 
 
 def write_raster(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.bootstrap import (
@@ -21,16 +20,9 @@ from geodetect.assessment.matching.class_matching import (
 )
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
+from tests.helpers.layers import CRS, square_layer
 
-CRS = "EPSG:32632"
-ORIGIN_M = np.array([5e5, 5e6])
 Float = NDArray[np.float64]
-
-
-def squares(corners: Float, crs: str = CRS, **columns: object) -> gpd.GeoDataFrame:
-    low = corners + ORIGIN_M
-    boxes = shapely.box(*low.T, *(low + 10).T)
-    return gpd.GeoDataFrame(columns, geometry=boxes, crs=CRS).to_crs(crs)
 
 
 def paired(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
@@ -51,13 +43,15 @@ def scene(count: int, *, seed: int, side_m: float = 2000) -> LayerMatches:
     corners = np.stack(np.divmod(cells, int(side_m // 20)), axis=1) * 20.0
     found = corners[:count][rng.random(count) < 0.75]
     every = np.concatenate([found, corners[count : count + count // 4]])
-    return paired(squares(every, score=rng.uniform(size=len(every))), squares(corners[:count]))
+    return paired(
+        square_layer(*every, score=rng.uniform(size=len(every))), square_layer(*corners[:count])
+    )
 
 
 @pytest.mark.parametrize("crs", [CRS, "EPSG:3857", "OGC:CRS84", "EPSG:2154"])
 def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None:
     steps = np.array([[0.0, 0], [2000, 0], [0, 2000], [2000, 2000], [90, 0], [110, 0]])
-    truth = squares(steps, crs)
+    truth = square_layer(*steps).to_crs(crs)
     blocks = cut_blocks(paired(truth, truth), side_m=100)
     assert blocks.side_m == 100
     assert blocks.of_truth[0] == blocks.of_truth[4] != blocks.of_truth[5]
@@ -65,8 +59,8 @@ def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None
 
 
 def test_a_detection_is_drawn_together_with_its_object() -> None:
-    truth = squares(np.array([[0.0, 0], [96, 0]]))
-    found = squares(np.array([[0.0, 0], [99, 0], [160, 0]]), score=[0.9, 0.8, 0.7])
+    truth = square_layer([0.0, 0], [96, 0])
+    found = square_layer([0.0, 0], [99, 0], [160, 0], score=[0.9, 0.8, 0.7])
     blocks = cut_blocks(paired(found, truth), side_m=97)
     assert blocks.of_truth.tolist() == [0, 0]
     assert blocks.of_predicted.tolist() == [0, 0, 1]
@@ -77,14 +71,14 @@ def test_by_default_there_are_neither_few_nor_many_blocks() -> None:
     assert 20 <= small.count <= 36
     assert small.side_m == pytest.approx(100, rel=0.1)
     assert cut_blocks(scene(100, seed=0)).side_m == 250
-    far = squares(np.array([[0.0, 0], [50_000, 50_000]]))
+    far = square_layer([0.0, 0], [50_000, 50_000])
     assert cut_blocks(paired(far, far)).side_m == pytest.approx(1000, rel=0.01)
-    one = squares(np.array([[0.0, 0]]))
+    one = square_layer([0.0, 0])
     assert cut_blocks(paired(one, one)).side_m == 250
 
 
 def test_too_many_blocks_are_an_error() -> None:
-    many = squares(np.stack(np.divmod(np.arange(5100), 100), axis=1) * 50.0)
+    many = square_layer(*np.stack(np.divmod(np.arange(5100), 100), axis=1) * 50.0)
     with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*`block`"):
         cut_blocks(paired(many, many), side_m=10)
 
@@ -114,7 +108,7 @@ def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
     block = (corners // 250).astype(int) @ [8, 1]
     widths = []
     for found in (rng.random(1600) < 0.75, (rng.random(64) < 0.75)[block]):
-        matches = paired(squares(corners[found]), squares(corners))
+        matches = paired(square_layer(*corners[found]), square_layer(*corners))
         intervals = measured(matches, cut_blocks(matches, side_m=250)).overall.intervals
         assert intervals is not None
         recall = intervals.at_threshold.recall
@@ -127,7 +121,7 @@ def test_about_95_in_100_intervals_hold_the_true_recall() -> None:
     corners = np.stack(np.divmod(np.arange(500), 25), axis=1) * 40.0
     held = 0
     for seed in range(100):
-        matches = paired(squares(corners[rng.random(500) < 0.8]), squares(corners))
+        matches = paired(square_layer(*corners[rng.random(500) < 0.8]), square_layer(*corners))
         blocks = cut_blocks(matches, side_m=120)
         weights = blocks.draw(200, seed)
         draws = ClassDraws.from_blocks(matches.classes[0], blocks, weights)
@@ -167,7 +161,7 @@ def test_where_nothing_varies_there_is_no_interval() -> None:
 
 
 def test_a_single_block_gives_no_intervals() -> None:
-    one = squares(np.array([[0.0, 0]]))
+    one = square_layer([0.0, 0])
     matches = paired(one, one)
     assert measured(matches, cut_blocks(matches)).overall.intervals is None
     empty = paired(one.iloc[:0], one.iloc[:0])
@@ -180,9 +174,9 @@ def test_the_mean_over_classes_has_an_interval_too() -> None:
     corners = np.stack(np.divmod(np.arange(400), 20), axis=1) * 60.0
     names = np.where(np.arange(400) % 2, "pool", "tank")
     found = rng.random(400) < np.where(names == "pool", 0.9, 0.5)
-    predicted = squares(corners[found], score=rng.uniform(size=found.sum()))
+    predicted = square_layer(*corners[found], score=rng.uniform(size=found.sum()))
     matches = paired(
-        predicted.assign(**{"class": names[found]}), squares(corners, **{"class": names})
+        predicted.assign(**{"class": names[found]}), square_layer(*corners, **{"class": names})
     )
     metrics = measured(matches, cut_blocks(matches))
     means = [one.intervals.ap50 for one in (metrics.overall, *metrics.classes) if one.intervals]

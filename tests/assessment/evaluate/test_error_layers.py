@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,24 +13,19 @@ from geodetect.assessment.evaluate.error_layers import SYMBOLS, check_errors
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.errors import InputError, OutputError
 from geodetect.settings import EvaluateSettings
-from tests.io.vector.test_qgis import interpreter, run_clean
+from tests.helpers.layers import CRS, ORIGIN_M, square_layer
+from tests.helpers.pyqgis import run_in_qgis
 
-CRS = "EPSG:2154"
-X, Y = 650_000.0, 6_860_000.0
-
-
-def squares(*corners: tuple[float, float], **columns: object) -> gpd.GeoDataFrame:
-    boxes = [shapely.box(X + x, Y + y, X + x + 10, Y + y + 10) for x, y in corners]
-    return gpd.GeoDataFrame(columns, geometry=boxes, crs=CRS)
+X, Y = ORIGIN_M
 
 
 def evaluation(**settings: object) -> Evaluation:
     """Found well, found unsurely, with too little overlap, nothing there; and one missed."""
-    predicted = squares(
+    predicted = square_layer(
         *((0, 0), (30, 1), (66, 0), (90, 50)),
         **{"class": ["pool"] * 4, "Score": [0.9, 0.3, 0.8, 0.7], "raster": list("abcd")},
     )
-    truth = squares((0, 1), (30, 0), (60, 0), (120, 0), name=list("wxyz"))
+    truth = square_layer((0, 1), (30, 0), (60, 0), (120, 0), name=list("wxyz"))
     return geodetect.evaluate(
         predicted, truth.to_crs("EPSG:3857"), EvaluateSettings(resamples=0, **settings)
     )
@@ -70,7 +63,7 @@ def test_without_a_threshold_unsure_detections_count_too() -> None:
 
 
 def test_without_scores_the_layers_have_none() -> None:
-    result = geodetect.evaluate(squares((0, 0), (30, 0)), squares((0, 0), (60, 0)))
+    result = geodetect.evaluate(square_layer((0, 0), (30, 0)), square_layer((0, 0), (60, 0)))
     tables = result.error_tables()
     assert all(table["score"].isna().all() for table in tables.values())
     assert [len(table) for table in tables.values()] == [1, 1, 1]
@@ -142,26 +135,14 @@ os._exit(0)  # QGIS without a display may hang or crash when it is torn down
 """
 
 
-@pytest.fixture
-def qgis(tmp_path: Path) -> Any:
-    if (python := interpreter()) is None:
-        pytest.skip("needs PyQGIS: no system Python can import qgis.core")
-
-    def opened(path: Path) -> dict[str, Any]:
-        facts = tmp_path / "facts.json"
-        run = run_clean([python, "-c", SCRIPT, str(path), str(facts)], str(tmp_path))
-        assert facts.exists(), run.stderr
-        return json.loads(facts.read_text())
-
-    return opened
-
-
 def colour(name: str) -> str:
     return "#{:02x}{:02x}{:02x}".format(*map(int, SYMBOLS[name].colour.split(",")))
 
 
-def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path, qgis: Any) -> None:
-    facts = qgis(evaluation(conf=0.5).write_errors(tmp_path / "errors.gpkg"))
+def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path) -> None:
+    facts = run_in_qgis(
+        SCRIPT, tmp_path, evaluation(conf=0.5).write_errors(tmp_path / "errors.gpkg")
+    )
     assert [facts[name]["count"] for name in SYMBOLS] == [1, 2, 3]
     for name in SYMBOLS:
         layer = facts[name]
@@ -172,11 +153,11 @@ def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path, qgis: An
         assert len({field.lower() for field in layer["fields"]}) == len(layer["fields"])
 
 
-def test_qgis_draws_missed_points_as_points(tmp_path: Path, qgis: Any) -> None:
-    truth = squares((0, 0), (30, 0), (60, 0))
+def test_qgis_draws_missed_points_as_points(tmp_path: Path) -> None:
+    truth = square_layer((0, 0), (30, 0), (60, 0))
     points = truth.set_geometry(truth.centroid)
-    result = geodetect.evaluate(squares((0, 0)), points, EvaluateSettings(distance=2))
-    facts = qgis(result.write_errors(tmp_path / "errors.gpkg"))
+    result = geodetect.evaluate(square_layer((0, 0)), points, EvaluateSettings(distance=2))
+    facts = run_in_qgis(SCRIPT, tmp_path, result.write_errors(tmp_path / "errors.gpkg"))
     assert (facts["false_negatives"]["count"], facts["false_negatives"]["symbol"]) == (
         2,
         "SimpleMarker",

@@ -14,6 +14,8 @@ from geodetect import EvaluateSettings, PredictSettings
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
+from tests.helpers import layers
+from tests.helpers.layers import square_layer
 from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
@@ -25,14 +27,7 @@ from tests.helpers.square_scenes import (
 )
 
 Bytes = NDArray[np.uint8]
-X, Y = 5e5, 5e6
-
-
-def squares(
-    *corners: tuple[float, float], side: float = 10, crs: str = CRS, **columns: object
-) -> gpd.GeoDataFrame:
-    boxes = [shapely.box(X + x, Y + y, X + x + side, Y + y + side) for x, y in corners]
-    return gpd.GeoDataFrame(columns, geometry=boxes, crs=crs)
+X, Y = layers.ORIGIN_M
 
 
 def row_of(count: int) -> list[tuple[float, float]]:
@@ -49,9 +44,9 @@ def test_files_of_any_format_and_crs_give_the_same_figures(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     places = rng.permutation(900)[:200]
     corners = np.stack(np.divmod(places, 30), axis=1) * 30.0
-    truth = squares(*corners, **{"class": ["pool"] * 200})
+    truth = square_layer(*corners, **{"class": ["pool"] * 200})
     moved = corners[:160] + rng.normal(0, 1, (160, 2))
-    predicted = squares(*moved, score=rng.uniform(size=160).round(4))
+    predicted = square_layer(*moved, score=rng.uniform(size=160).round(4))
     expected = evaluate(predicted, truth).metrics.overall
     for name, crs in (("a.geojson", None), ("b.gpkg", "EPSG:3857"), ("c.shp", "EPSG:2154")):
         found = write(predicted, tmp_path / name, crs=crs)
@@ -62,82 +57,84 @@ def test_files_of_any_format_and_crs_give_the_same_figures(tmp_path: Path) -> No
 
 
 def test_without_conf_all_detections_count() -> None:
-    predicted = squares(*row_of(3), score=[0.9, 0.5, 0.1])
-    result = evaluate(predicted, squares(*row_of(2)))
+    predicted = square_layer(*row_of(3), score=[0.9, 0.5, 0.1])
+    result = evaluate(predicted, square_layer(*row_of(2)))
     assert result.metrics.overall.at_threshold == OperatingPoint(0.1, 2, 1, 0)
-    assert evaluate(predicted, squares(*row_of(2)), conf=0.5).metrics.score_threshold == 0.5
+    assert evaluate(predicted, square_layer(*row_of(2)), conf=0.5).metrics.score_threshold == 0.5
 
 
 def test_a_picked_threshold_is_the_one_that_counts() -> None:
-    predicted = squares(*row_of(4), score=[0.9, 0.8, 0.3, 0.2])
-    result = evaluate(predicted, squares(*row_of(2)), pick_threshold="f1")
+    predicted = square_layer(*row_of(4), score=[0.9, 0.8, 0.3, 0.2])
+    result = evaluate(predicted, square_layer(*row_of(2)), pick_threshold="f1")
     assert result.picked == OperatingPoint(0.7, 2, 0, 0)
     assert result.metrics.overall.at_threshold == result.picked
-    stated = evaluate(predicted, squares(*row_of(2)), pick_threshold="f1", conf=0.25)
+    stated = evaluate(predicted, square_layer(*row_of(2)), pick_threshold="f1", conf=0.25)
     assert stated.picked == result.picked
     assert stated.metrics.overall.at_threshold == OperatingPoint(0.25, 2, 1, 0)
 
 
 def test_detections_without_scores_are_equally_sure_and_said_to_be() -> None:
-    result = evaluate(squares(*row_of(3)), squares(*row_of(2)))
+    result = evaluate(square_layer(*row_of(3)), square_layer(*row_of(2)))
     assert result.metrics.overall.at_threshold.tp == 2
     assert not result.has_scores
     assert "no scores" in result.caveats[0]
     with pytest.raises(InputError, match=r"no scores.*`score_field`.*`pick_threshold`"):
-        evaluate(squares(*row_of(3)), squares(*row_of(2)), pick_threshold="count")
+        evaluate(square_layer(*row_of(3)), square_layer(*row_of(2)), pick_threshold="count")
 
 
 @pytest.mark.parametrize("crs", [CRS, "OGC:CRS84"])
 def test_layers_that_lie_far_apart_are_an_error_with_their_distance(crs: str) -> None:
-    far = squares((60_000, 0)).to_crs(crs)
+    far = square_layer((60_000, 0)).to_crs(crs)
     with pytest.raises(
         InputError, match=r"around lon 9\.763, lat 45.*lie 60 km apart.*`truth_crs`"
     ):
-        evaluate(far, squares((0, 0)))
+        evaluate(far, square_layer((0, 0)))
 
 
 def test_layers_that_share_no_ground_but_are_near_are_compared_and_said_to_be() -> None:
-    result = evaluate(squares((0, 0)), squares((0, 310)))
+    result = evaluate(square_layer((0, 0)), square_layer((0, 310)))
     assert result.metrics.overall.at_threshold == OperatingPoint(1.0, 0, 1, 1)
     assert any("share no ground: they are 300 m apart" in caveat for caveat in result.caveats)
 
 
 def test_detections_that_all_lie_beside_their_objects_are_said_to() -> None:
-    beside = squares(*[(x, y + 12) for x, y in row_of(5)], (0, -50), (120, 50))
-    result = evaluate(beside, squares(*row_of(5), (0, -90), (120, 90)))
+    beside = square_layer(*[(x, y + 12) for x, y in row_of(5)], (0, -50), (120, 50))
+    result = evaluate(beside, square_layer(*row_of(5), (0, -90), (120, 90)))
     assert "nearest detection to an object is 12.0 m away" in result.caveats[-1]
 
 
 def test_detections_beyond_the_truth_are_said_to_be() -> None:
-    result = evaluate(squares(*row_of(20)), squares(*row_of(10)))
+    result = evaluate(square_layer(*row_of(20)), square_layer(*row_of(10)))
     assert "10 of 20 detections lie outside the extent of the truth" in result.caveats[-1]
-    assert not evaluate(squares(*row_of(10)), squares(*row_of(10))).caveats[1:]
+    assert not evaluate(square_layer(*row_of(10)), square_layer(*row_of(10))).caveats[1:]
 
 
 def test_classes_that_are_not_compared_are_said_to_be() -> None:
-    found = squares(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
-    result = evaluate(found, squares(*row_of(2), **{"class": ["pool"] * 2}))
+    found = square_layer(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
+    result = evaluate(found, square_layer(*row_of(2), **{"class": ["pool"] * 2}))
     assert result.caveats == (
         "classes are not compared: predictions have basin, the truth has pool",
     )
     assert result.metrics.classes[0].class_name == "pool"
-    unnamed = evaluate(found, squares(*row_of(2)))
+    unnamed = evaluate(found, square_layer(*row_of(2)))
     assert unnamed.caveats == ()
     assert unnamed.metrics.classes[0].class_name == "basin"
 
 
 def test_classes_can_be_ignored() -> None:
     names = {"class": ["a", "b"]}
-    result = evaluate(squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names))
+    result = evaluate(square_layer(*row_of(2), **names), square_layer(*row_of(2)[::-1], **names))
     assert result.metrics.overall.at_threshold.tp == 0
     ignored = evaluate(
-        squares(*row_of(2), **names), squares(*row_of(2)[::-1], **names), ignore_classes=True
+        square_layer(*row_of(2), **names),
+        square_layer(*row_of(2)[::-1], **names),
+        ignore_classes=True,
     )
     assert ignored.metrics.overall.at_threshold.tp == 2
 
 
 def test_empty_layers_are_compared_and_said_to_be() -> None:
-    some, nothing = squares(*row_of(2), score=[0.5, 0.6]), squares().assign(score=[])
+    some, nothing = square_layer(*row_of(2), score=[0.5, 0.6]), square_layer().assign(score=[])
     missed = evaluate(nothing, some)
     assert missed.metrics.overall.at_threshold == OperatingPoint(0.0, 0, 0, 2)
     assert missed.caveats == ("there are no detections",)
@@ -148,7 +145,7 @@ def test_empty_layers_are_compared_and_said_to_be() -> None:
 
 
 def test_points_need_a_distance() -> None:
-    truth = squares(*row_of(2))
+    truth = square_layer(*row_of(2))
     points = truth.set_geometry(truth.centroid)
     with pytest.raises(LabelError, match=r"no extent, as points have none.*`distance`"):
         evaluate(truth, points)
@@ -156,7 +153,10 @@ def test_points_need_a_distance() -> None:
 
 
 def test_an_area_in_any_crs_limits_what_counts(tmp_path: Path) -> None:
-    truth, predicted = squares(*row_of(6)), squares(*row_of(6), score=np.linspace(0.9, 0.4, 6))
+    truth, predicted = (
+        square_layer(*row_of(6)),
+        square_layer(*row_of(6), score=np.linspace(0.9, 0.4, 6)),
+    )
     area = gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 85, Y + 15)], crs=CRS)
     path = write(area, tmp_path / "area.geojson")
     result = evaluate(predicted, truth, area=path)
@@ -169,7 +169,7 @@ def test_an_area_in_any_crs_limits_what_counts(tmp_path: Path) -> None:
 
 
 def test_boxes_can_be_drawn_along_another_crs() -> None:
-    predicted, truth = squares(*row_of(2)), squares(*row_of(2))
+    predicted, truth = square_layer(*row_of(2)), square_layer(*row_of(2))
     assert evaluate(predicted, truth).grid_name == "WGS 84 / UTM zone 32N"
     along = evaluate(predicted, truth, crs="EPSG:2154")
     assert along.grid_name == "RGF93 v1 / Lambert-93"
@@ -183,10 +183,10 @@ def test_boxes_can_be_drawn_along_another_crs() -> None:
 def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     rng = np.random.default_rng(1)
     corners = np.stack(np.divmod(np.arange(100), 10), axis=1) * 60.0
-    found = squares(*corners[rng.random(100) < 0.8])
+    found = square_layer(*corners[rng.random(100) < 0.8])
     settings = EvaluateSettings(resamples=100, distance=5, sizes=(8,))
     scored = found.assign(score=rng.uniform(size=len(found)), **{"class": "pool"})
-    values = geodetect.evaluate(scored, squares(*corners), settings).as_dict()
+    values = geodetect.evaluate(scored, square_layer(*corners), settings).as_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert (values["distance_m"], values["iou"]) == (5, None)
     only = values["classes"][0]
@@ -271,9 +271,9 @@ def test_labels_beside_the_rasters_are_an_error(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_no_objects_are_left_out_with_a_warning() -> None:
-    truth = squares(*row_of(3))
+    truth = square_layer(*row_of(3))
     truth.loc[1, "geometry"] = None
     with pytest.warns(GeodetectWarning, match="1 without an area left out"):
-        result = evaluate(squares(*row_of(3)), truth)
+        result = evaluate(square_layer(*row_of(3)), truth)
     assert result.metrics.overall.n_truth == 2
     assert result.truth["truth_row"].tolist() == [0, 2]

@@ -17,15 +17,7 @@ from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.settings import EvaluateSettings
-
-CRS = "EPSG:32632"
-
-
-def squares(
-    *corners: tuple[float, float], side: float = 10, crs: str | None = CRS, **columns: object
-) -> gpd.GeoDataFrame:
-    boxes = [shapely.box(5e5 + x, 5e6 + y, 5e5 + x + side, 5e6 + y + side) for x, y in corners]
-    return gpd.GeoDataFrame(columns, geometry=boxes, crs=crs)
+from tests.helpers.layers import CRS, square_layer
 
 
 def evaluate_in(
@@ -38,8 +30,8 @@ def evaluate_in(
 
 
 def test_layers_are_compared_by_their_boxes() -> None:
-    truth = squares((0, 0), (50, 0), (100, 0))
-    predicted = squares((1, 0), (50, 1), (200, 0), score=[0.9, 0.8, 0.7])
+    truth = square_layer((0, 0), (50, 0), (100, 0))
+    predicted = square_layer((1, 0), (50, 1), (200, 0), score=[0.9, 0.8, 0.7])
     result = evaluate_tables(predicted, truth)
     assert result.truth_of.tolist() == [0, 1, -1]
     assert result.overall.best_f1 == OperatingPoint(0.8, 2, 0, 1)
@@ -53,7 +45,7 @@ def test_layers_are_compared_by_their_boxes() -> None:
 
 
 def test_the_iou_asked_for_decides_the_counts_but_not_the_average_precision() -> None:
-    truth, predicted = squares((0, 0)), squares((2, 0), score=[0.9])  # IoU 0.667
+    truth, predicted = square_layer((0, 0)), square_layer((2, 0), score=[0.9])  # IoU 0.667
     strict = evaluate_tables(predicted, truth, iou=0.7, conf=0.5)
     assert strict.overall.at_threshold == OperatingPoint(0.5, 0, 1, 1)
     assert strict.truth_of.tolist() == [-1]
@@ -62,15 +54,15 @@ def test_the_iou_asked_for_decides_the_counts_but_not_the_average_precision() ->
 
 def test_truth_in_another_crs_is_brought_to_the_predictions() -> None:
     corners = [(0.0, 0.0), (50.0, 0.0)]
-    truth = squares(*corners).to_crs("OGC:CRS84")
-    result = evaluate_tables(squares(*corners), truth, iou=0.95)
+    truth = square_layer(*corners).to_crs("OGC:CRS84")
+    result = evaluate_tables(square_layer(*corners), truth, iou=0.95)
     assert result.truth_of.tolist() == [0, 1]
     assert result.overall.ap50_95 == 1
 
 
 def test_an_area_limits_both_layers_by_their_centres(tmp_path: Path) -> None:
-    truth = squares((0, 0), (94, 0), (96, 0), (300, 0))
-    predicted = squares((0, 0), (96, 0), (300, 0), (94, 0), score=[0.9, 0.8, 0.7, 0.6])
+    truth = square_layer((0, 0), (94, 0), (96, 0), (300, 0))
+    predicted = square_layer((0, 0), (96, 0), (300, 0), (94, 0), score=[0.9, 0.8, 0.7, 0.6])
     area = gpd.GeoSeries([shapely.box(5e5, 5e6 - 50, 5e5 + 100, 5e6 + 50)], crs=CRS)
     result = evaluate_in(area, predicted, truth, tmp_path)
     assert result.truth_of.tolist() == [0, -2, -2, 1]
@@ -81,8 +73,8 @@ def test_an_area_limits_both_layers_by_their_centres(tmp_path: Path) -> None:
 
 
 def test_shared_classes_are_compared_one_by_one() -> None:
-    truth = squares((0, 0), (50, 0), (100, 0), **{"class": ["pool", "tank", "pool"]})
-    predicted = squares(
+    truth = square_layer((0, 0), (50, 0), (100, 0), **{"class": ["pool", "tank", "pool"]})
+    predicted = square_layer(
         (0, 0), (50, 0), (100, 0), **{"class": ["Pool", "pool", "pool"]}, score=[0.9, 0.8, 0.7]
     )
     result = evaluate_tables(predicted, truth, conf=0.5)
@@ -100,8 +92,8 @@ def test_shared_classes_are_compared_one_by_one() -> None:
 
 
 def test_a_class_without_objects_does_not_count_in_the_mean() -> None:
-    truth = squares((0, 0), **{"class": ["pool"]})
-    predicted = squares((0, 0), (50, 0), **{"class": ["pool", "tank"]})
+    truth = square_layer((0, 0), **{"class": ["pool"]})
+    predicted = square_layer((0, 0), (50, 0), **{"class": ["pool", "tank"]})
     result = evaluate_tables(predicted, truth)
     assert [c.class_name for c in result.classes] == ["pool", "tank"]
     assert math.isnan(result.classes[1].ap50)
@@ -110,21 +102,21 @@ def test_a_class_without_objects_does_not_count_in_the_mean() -> None:
 
 @pytest.mark.parametrize("names", [["object", "object"], ["basin", "tank"]])
 def test_a_single_class_of_another_name_is_compared_without_classes(names: list[str]) -> None:
-    predicted = squares((0, 0), (50, 0), **{"class": names})
-    truth = squares((0, 0), (50, 0), **{"class": ["pool", "pool"]})
+    predicted = square_layer((0, 0), (50, 0), **{"class": names})
+    truth = square_layer((0, 0), (50, 0), **{"class": ["pool", "pool"]})
     assert evaluate_tables(predicted, truth).overall.ap50 == 1
     assert evaluate_tables(predicted, truth.drop(columns="class")).overall.ap50 == 1
 
 
 def test_layers_with_several_classes_but_none_in_common_are_an_error() -> None:
-    predicted = squares((0, 0), (50, 0), **{"class": ["a", "b"]})
-    truth = squares((0, 0), (50, 0), **{"class": ["c", "d"]})
+    predicted = square_layer((0, 0), (50, 0), **{"class": ["a", "b"]})
+    truth = square_layer((0, 0), (50, 0), **{"class": ["c", "d"]})
     with pytest.raises(LabelError, match=r"\(a, b\) and the truth \(c, d\) have no class"):
         evaluate_tables(predicted, truth)
 
 
 def test_empty_layers_give_counts_not_errors() -> None:
-    some = squares((0, 0), (50, 0), **{"class": ["pool", "tank"]})
+    some = square_layer((0, 0), (50, 0), **{"class": ["pool", "tank"]})
     nothing = some.iloc[:0]
     missed = evaluate_tables(nothing, some)
     assert [c.class_name for c in missed.classes] == ["pool", "tank"]
@@ -139,37 +131,37 @@ def test_empty_layers_give_counts_not_errors() -> None:
 def test_boxes_count_not_outlines() -> None:
     circle = shapely.Point(5e5 + 5, 5e6 + 5).buffer(5, quad_segs=64)
     truth = gpd.GeoDataFrame(geometry=[circle], crs=CRS)
-    assert evaluate_tables(squares((0, 0)), truth, iou=0.99).truth_of.tolist() == [0]
+    assert evaluate_tables(square_layer((0, 0)), truth, iou=0.99).truth_of.tolist() == [0]
 
 
 def test_layers_that_cannot_be_compared_are_errors() -> None:
     with pytest.raises(GeoreferenceError, match=r"only the truth have no CRS.*`truth_crs`"):
-        evaluate_tables(squares((0, 0)), squares((0, 0), crs=None))
+        evaluate_tables(square_layer((0, 0)), square_layer((0, 0), crs=None))
     with pytest.raises(GeoreferenceError, match=r"only the predictions have no CRS.*`pred_crs`"):
-        evaluate_tables(squares((0, 0), crs=None), squares((0, 0)))
+        evaluate_tables(square_layer((0, 0), crs=None), square_layer((0, 0)))
     points = gpd.GeoDataFrame(geometry=[shapely.Point(5e5, 5e6), None], crs=CRS)
     with pytest.raises(LabelError, match=r"2 of 2 rows of the truth.*`distance`"):
-        evaluate_tables(squares((0, 0)), points)
+        evaluate_tables(square_layer((0, 0)), points)
     with pytest.raises(InputError, match="IoU"):
-        evaluate_tables(squares((0, 0)), squares((0, 0)), iou=0)
-    unsure = squares((0, 0), (50, 0), score=[0.5, math.nan])
+        evaluate_tables(square_layer((0, 0)), square_layer((0, 0)), iou=0)
+    unsure = square_layer((0, 0), (50, 0), score=[0.5, math.nan])
     with pytest.raises(LabelError, match="1 of 2 predictions have no score"):
-        evaluate_tables(unsure, squares((0, 0)))
+        evaluate_tables(unsure, square_layer((0, 0)))
 
 
 def test_rows_without_extent_are_left_out_with_a_warning() -> None:
-    truth = squares((0, 0), (50, 0))
+    truth = square_layer((0, 0), (50, 0))
     truth.loc[1, "geometry"] = shapely.Point(5e5, 5e6)
     with pytest.warns(GeodetectWarning, match="1 of 2 rows of the truth have no extent"):
-        result = evaluate_tables(squares((0, 0)), truth)
+        result = evaluate_tables(square_layer((0, 0)), truth)
     assert result.truth_inside.tolist() == [True, False]
     assert result.overall.n_truth == 1
 
 
 def test_points_are_matched_by_true_distance_whatever_the_crs() -> None:
     """Web Mercator stretches 2.9 m at 45 degrees north to 4.1 m."""
-    truth = squares((0, 0), (50, 0)).set_geometry(squares((0, 0), (50, 0)).centroid)
-    predicted = squares((2.9, 0), (53.1, 0), score=[0.9, 0.8])
+    truth = square_layer((0, 0), (50, 0)).set_geometry(square_layer((0, 0), (50, 0)).centroid)
+    predicted = square_layer((2.9, 0), (53.1, 0), score=[0.9, 0.8])
     for crs in (CRS, "EPSG:3857", "OGC:CRS84", "EPSG:2154"):
         result = evaluate_tables(predicted.to_crs(crs), truth, distance_m=3)
         assert result.truth_of.tolist() == [0, -1]
@@ -179,32 +171,37 @@ def test_points_are_matched_by_true_distance_whatever_the_crs() -> None:
 
 
 def test_polygons_matched_by_distance_have_the_precision_of_coco_too() -> None:
-    result = evaluate_tables(squares((4, 0)), squares((0, 0)), distance_m=4.1)
+    result = evaluate_tables(square_layer((4, 0)), square_layer((0, 0)), distance_m=4.1)
     assert (result.overall.ap, result.overall.ap50) == (1, 0)
 
 
 def test_distances_need_a_crs() -> None:
     with pytest.raises(GeoreferenceError, match="distances on the ground"):
-        evaluate_tables(squares((0, 0), crs=None), squares((0, 0), crs=None), distance_m=3)
+        evaluate_tables(
+            square_layer((0, 0), crs=None), square_layer((0, 0), crs=None), distance_m=3
+        )
 
 
 def test_the_edge_of_the_area_makes_no_errors(tmp_path: Path) -> None:
     """Centres of a pair on both sides of the edge: only the object's place decides."""
     area = gpd.GeoSeries([shapely.box(5e5, 5e6, 5e5 + 105, 5e6 + 10)], crs=CRS)
-    truth = squares((99, 0), (200, 0))
-    assert evaluate_in(area, squares((101, 0)), truth, tmp_path).truth_of.tolist() == [0]
-    truth = squares((101, 0), (200, 0))
-    result = evaluate_in(area, squares((99, 0)), truth, tmp_path)
+    truth = square_layer((99, 0), (200, 0))
+    assert evaluate_in(area, square_layer((101, 0)), truth, tmp_path).truth_of.tolist() == [0]
+    truth = square_layer((101, 0), (200, 0))
+    result = evaluate_in(area, square_layer((99, 0)), truth, tmp_path)
     assert result.truth_of.tolist() == [-2]
     assert (result.overall.n_predicted, result.overall.n_truth) == (0, 0)
 
 
 def test_recall_by_size_is_in_metres_on_the_ground() -> None:
     truth = gpd.GeoDataFrame(
-        pd.concat([squares((0, 0), side=5), squares((50, 0), (100, 0), side=10)]), crs=CRS
+        pd.concat([square_layer((0, 0), side_m=5), square_layer((50, 0), (100, 0), side_m=10)]),
+        crs=CRS,
     )
-    predicted = squares((0, 0), side=5, score=[0.9])
-    predicted = gpd.GeoDataFrame(pd.concat([predicted, squares((50, 0), score=[0.2])]), crs=CRS)
+    predicted = square_layer((0, 0), side_m=5, score=[0.9])
+    predicted = gpd.GeoDataFrame(
+        pd.concat([predicted, square_layer((50, 0), score=[0.2])]), crs=CRS
+    )
     for crs in (CRS, "EPSG:3857", "OGC:CRS84"):
         result = evaluate_tables(predicted.to_crs(crs), truth.to_crs(crs), conf=0.5)
         found = [(s.low_m, s.high_m, s.n_truth, s.tp) for s in result.overall.sizes]
@@ -212,7 +209,7 @@ def test_recall_by_size_is_in_metres_on_the_ground() -> None:
 
 
 def test_layers_in_pixels_without_crs_are_compared_as_they_are() -> None:
-    result = evaluate_tables(squares((0, 0), crs=None), squares((1, 0), crs=None))
+    result = evaluate_tables(square_layer((0, 0), crs=None), square_layer((1, 0), crs=None))
     assert result.truth_of.tolist() == [0]
 
 
@@ -220,8 +217,8 @@ def test_scene_and_matches_agree() -> None:
     rng = np.random.default_rng(3)
     corners: NDArray[np.float64] = rng.uniform(0, 300, (200, 2)).round(2)
     noise = corners + rng.normal(0, 2, corners.shape)
-    predicted = squares(*map(tuple, noise), score=rng.uniform(size=200))
-    truth = squares(*map(tuple, corners))
+    predicted = square_layer(*map(tuple, noise), score=rng.uniform(size=200))
+    truth = square_layer(*map(tuple, corners))
     matches = match_boxes(
         predicted.bounds.to_numpy(), predicted["score"].to_numpy(), truth.bounds.to_numpy()
     )

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from PIL import Image
 
 import geodetect
@@ -20,14 +18,8 @@ from geodetect.assessment.evaluate.reliability import reliability
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.errors import OutputError
 from geodetect.settings import EvaluateSettings
+from tests.helpers.layers import square_layer
 from tests.helpers.program import modules_after
-
-CRS = "EPSG:2154"
-
-
-def layer(corners: np.ndarray, **columns: object) -> gpd.GeoDataFrame:
-    low = corners + np.array([650_000, 6_860_000])
-    return gpd.GeoDataFrame(columns, geometry=shapely.box(*low.T, *(low + 10).T), crs=CRS)
 
 
 def evaluation(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",)) -> Evaluation:
@@ -38,8 +30,8 @@ def evaluation(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",)) 
     chosen = np.r_[np.arange(40), np.arange(50, 70)]
     scores = np.r_[rng.uniform(0.3, 1, 40), rng.uniform(0, 0.6, 20)]
     columns = {"score": scores} if is_scored else {}
-    found = layer(corners[chosen], **columns, **{"class": names[chosen]})
-    truth = layer(corners[:50], **{"class": names[:50]})
+    found = square_layer(*corners[chosen], **columns, **{"class": names[chosen]})
+    truth = square_layer(*corners[:50], **{"class": names[:50]})
     return geodetect.evaluate(found, truth, EvaluateSettings(resamples=0, conf=0.4))
 
 
@@ -117,8 +109,8 @@ def test_the_size_of_a_plot_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_layers_without_anything_are_drawn_too(tmp_path: Path) -> None:
-    nothing = layer(np.empty((0, 2)), score=[])
-    some = layer(np.array([[0.0, 0]]), score=[0.5])
+    nothing = square_layer(score=[])
+    some = square_layer((0, 0), score=[0.5])
     for number, (found, wanted) in enumerate(
         [(nothing, some), (some, nothing), (nothing, nothing)]
     ):

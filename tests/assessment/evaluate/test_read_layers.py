@@ -10,21 +10,20 @@ import shapely
 from geodetect.assessment.evaluate.read_layers import read_predictions, read_truth
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.io.vector.write import write
+from tests.helpers.layers import CRS, ORIGIN_M, square_layer
 
-CRS = "EPSG:32632"
-X, Y = 5e5, 5e6
+X, Y = ORIGIN_M
 
 
-def squares(count: int = 3, crs: str | None = CRS, **columns: object) -> gpd.GeoDataFrame:
-    boxes = [shapely.box(X + 20 * i, Y, X + 20 * i + 10, Y + 10) for i in range(count)]
-    return gpd.GeoDataFrame(columns, geometry=boxes, crs=crs)
+def row_of_squares(count: int = 3, **columns: object) -> gpd.GeoDataFrame:
+    return square_layer(*((20 * i, 0) for i in range(count)), **columns)
 
 
 @pytest.mark.parametrize(
     "suffix", [".geojson", ".gpkg", ".fgb", ".parquet", ".shp", ".csv", ".geojsonl"]
 )
 def test_every_format_that_is_written_is_read(tmp_path: Path, suffix: str) -> None:
-    table = squares(**{"class": ["pool", "tank", "pool"], "score": [0.9, 0.5, 0.25]})
+    table = row_of_squares(**{"class": ["pool", "tank", "pool"], "score": [0.9, 0.5, 0.25]})
     path = write(table, tmp_path / f"found{suffix}")
     found = read_predictions(path, crs=CRS if suffix == ".csv" else None)
     by_score = found.sort_values("score", ascending=False)
@@ -36,13 +35,13 @@ def test_every_format_that_is_written_is_read(tmp_path: Path, suffix: str) -> No
 
 @pytest.mark.parametrize("name", ["score", "Score", "Confidence", "conf", "PROBABILITY"])
 def test_scores_of_other_programs_are_found(name: str) -> None:
-    found = read_predictions(squares(**{name: [90, 50, 20]}))
+    found = read_predictions(row_of_squares(**{name: [90, 50, 20]}))
     assert found["score"].tolist() == [90, 50, 20]
     assert "score" in found
 
 
 def test_a_column_of_scores_can_be_named() -> None:
-    table = squares(score=[0.1, 0.2, 0.3], quality=["0.9", "0.8", "0.7"])
+    table = row_of_squares(score=[0.1, 0.2, 0.3], quality=["0.9", "0.8", "0.7"])
     assert read_predictions(table, score_field="Quality")["score"].tolist() == [0.9, 0.8, 0.7]
     with pytest.raises(InputError, match=r"no column 'sure', only score, quality.*`score_field`"):
         read_predictions(table, score_field="sure")
@@ -50,19 +49,19 @@ def test_a_column_of_scores_can_be_named() -> None:
 
 def test_scores_that_are_missing_or_no_numbers_are_errors() -> None:
     with pytest.raises(InputError, match="1 of 3 rows have no score"):
-        read_predictions(squares(score=[0.5, None, 0.7]))
+        read_predictions(row_of_squares(score=[0.5, None, 0.7]))
     with pytest.raises(InputError, match=r"'score' holds no numbers.*`score_field`"):
-        read_predictions(squares(score=["high", "low", "low"]))
+        read_predictions(row_of_squares(score=["high", "low", "low"]))
 
 
 def test_predictions_without_scores_stay_without() -> None:
-    found = read_predictions(squares(label=["pool", None, "tank"]))
+    found = read_predictions(row_of_squares(label=["pool", None, "tank"]))
     assert "score" not in found
     assert found["class"].tolist() == ["pool", "object", "tank"]
 
 
 def test_truth_is_taken_apart_as_training_takes_labels() -> None:
-    a, b, c = squares().geometry
+    a, b, c = row_of_squares().geometry
     bow = shapely.Polygon([(X, Y), (X + 9, Y + 9), (X + 9, Y), (X, Y + 9)])
     holed = a.difference(a.buffer(-2))
     rows = [
@@ -82,7 +81,7 @@ def test_truth_is_taken_apart_as_training_takes_labels() -> None:
 
 
 def test_points_stay_points() -> None:
-    points = squares().set_geometry(squares().centroid)
+    points = row_of_squares().set_geometry(row_of_squares().centroid)
     assert read_truth(points).geom_type.unique().tolist() == ["Point"]
     several = gpd.GeoDataFrame(geometry=[shapely.MultiPoint([(X, Y), (X + 5, Y)])], crs=CRS)
     truth = read_truth(several)
@@ -90,14 +89,16 @@ def test_points_stay_points() -> None:
 
 
 def test_lines_are_no_objects() -> None:
-    lines = squares().set_geometry(squares().boundary)
+    lines = row_of_squares().set_geometry(row_of_squares().boundary)
     with pytest.raises(LabelError, match=r"nothing with an area \(LineString\).*`distance`"):
         read_truth(lines)
 
 
 def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path) -> None:
-    first = write(squares(2, **{"class": ["a", "b"]}), tmp_path / "a.gpkg")
-    second = write(squares(3).to_crs("EPSG:3857").assign(**{"class": "c"}), tmp_path / "b.fgb")
+    first = write(row_of_squares(2, **{"class": ["a", "b"]}), tmp_path / "a.gpkg")
+    second = write(
+        row_of_squares(3).to_crs("EPSG:3857").assign(**{"class": "c"}), tmp_path / "b.fgb"
+    )
     truth = read_truth([first, second])
     assert truth["class"].tolist() == ["a", "b", "c", "c", "c"]
     assert truth["truth_row"].tolist() == [0, 1, 0, 1, 2]
@@ -108,7 +109,7 @@ def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path)
 
 
 def test_truth_with_and_without_classes_does_not_go_together() -> None:
-    named, bare = squares(2, label=["a", "b"]), squares(2).to_crs("EPSG:3857")
+    named, bare = row_of_squares(2, label=["a", "b"]), row_of_squares(2).to_crs("EPSG:3857")
     for tables in ([named, bare], [bare, named]):
         with pytest.raises(LabelError, match=r"no column of classes.*`class_field`"):
             read_truth(tables)
@@ -116,7 +117,7 @@ def test_truth_with_and_without_classes_does_not_go_together() -> None:
 
 
 def test_the_column_of_classes_can_be_named() -> None:
-    table = squares(kind=["a", "b", "c"], label=["x", "y", "z"])
+    table = row_of_squares(kind=["a", "b", "c"], label=["x", "y", "z"])
     assert read_truth(table)["class"].tolist() == ["x", "y", "z"]
     assert read_truth(table, class_field="kind")["class"].tolist() == ["a", "b", "c"]
     with pytest.raises(LabelError, match=r"no column 'sort'.*`class_field`"):
@@ -124,7 +125,7 @@ def test_the_column_of_classes_can_be_named() -> None:
 
 
 def test_a_file_without_crs_needs_one_named(tmp_path: Path) -> None:
-    path = write(squares(crs=None, name=list("abc")), tmp_path / "found.gpkg")
+    path = write(row_of_squares(crs=None, name=list("abc")), tmp_path / "found.gpkg")
     with pytest.raises(InputError, match=r"no coordinate reference system.*`pred_crs`"):
         read_predictions(path)
     with pytest.raises(LabelError, match=r"no coordinate reference system.*`truth_crs`"):
@@ -134,7 +135,7 @@ def test_a_file_without_crs_needs_one_named(tmp_path: Path) -> None:
 
 
 def test_reading_leaves_the_table_as_it_was() -> None:
-    table = squares(Confidence=[1, 2, 3])
+    table = row_of_squares(Confidence=[1, 2, 3])
     read_predictions(table)
     read_truth(table)
     assert list(table.columns) == ["Confidence", "geometry"]

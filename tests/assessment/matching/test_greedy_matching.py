@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from geodetect.assessment.matching.greedy_matching import match_boxes, match_boxes_at, match_points
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
+from tests.helpers.square_scenes import square_boxes
 
 Float = NDArray[np.float64]
 
@@ -24,10 +25,6 @@ def greedy_reference(predicted: Float, scores: Float, truth: Float, iou: float) 
                 best, chosen = overlap, target
         truth_of[row] = chosen
     return truth_of
-
-
-def squares(corners: Float, *, side: float) -> Float:
-    return np.concatenate([corners, corners + side], axis=1)
 
 
 coordinate = st.integers(0, 12)
@@ -87,7 +84,7 @@ def test_touching_boxes_do_not_match() -> None:
 
 def test_several_thresholds_agree_with_one_at_a_time() -> None:
     rng = np.random.default_rng(4)
-    truth = squares(rng.uniform(0, 60, (80, 2)), side=8)
+    truth = square_boxes(rng.uniform(0, 60, (80, 2)), side_px=8)
     predicted = truth[rng.integers(0, 80, 200)] + rng.normal(0, 1.5, (200, 4))
     scores = rng.uniform(size=200).round(1)
     ious = [0.3, 0.5, 0.9]
@@ -102,7 +99,7 @@ def test_several_thresholds_agree_with_one_at_a_time() -> None:
 
 def test_the_matches_above_a_score_do_not_depend_on_those_below() -> None:
     rng = np.random.default_rng(7)
-    truth = squares(rng.uniform(0, 40, (50, 2)), side=9)
+    truth = square_boxes(rng.uniform(0, 40, (50, 2)), side_px=9)
     predicted = truth[rng.integers(0, 50, 120)] + rng.normal(0, 1, (120, 4))
     scores = rng.uniform(size=120)
     sure = scores >= 0.5

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from geodetect.detection.detection_layer import RasterDetections, empty_table
-from geodetect.detection.detections import Detections
+from geodetect.detection.detection_layer import empty_table
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.chunks import CHUNK_ROWS
 from geodetect.io.vector.geojson import cut_at_antimeridian, to_geojson, to_geojson_lines
+from tests.helpers.layers import raster_detections
 
 UTM = Grid(parse_crs("EPSG:32632"), Affine(0.1, 0, 450000, 0, -0.1, 5300000), 4000, 3000)
 BOXES = [[10.25, 20.5, 40.125, 50.0], [100.0, 100.0, 130.0, 160.0]]
@@ -33,11 +33,9 @@ def refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is not JSON")
 
 
-def table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
-    found = Detections.from_arrays(boxes, np.full(len(boxes), 0.5))
-    return RasterDetections.from_detections(
-        found, grid, classes=["pool"], raster='é "quoted"\n.tif'
-    ).table()
+def quoted_table(grid: Grid = UTM, boxes: object = BOXES) -> gpd.GeoDataFrame:
+    scores = np.full(len(boxes), 0.5)
+    return raster_detections(grid, boxes, scores, raster='é "quoted"\n.tif').table()
 
 
 def signed_area(ring: list[list[float]]) -> float:
@@ -74,13 +72,13 @@ def assert_ring(ring: list[list[float]]) -> None:
 
 
 def test_a_file_keeps_the_rules_of_rfc_7946():
-    assert_rfc7946(collection(table()))
+    assert_rfc7946(collection(quoted_table()))
 
 
 @pytest.mark.parametrize("scale", [(0.1, -0.1), (0.1, 0.1), (-0.1, -0.1), (-0.1, 0.1)])
 def test_rings_are_counter_clockwise_however_the_raster_lies(scale: tuple[float, float]):
     grid = Grid(UTM.crs, Affine.translation(450000, 5300000) @ Affine.scale(*scale), 400, 300)
-    document = collection(table(grid))
+    document = collection(quoted_table(grid))
     assert_rfc7946(document)
     assert len(document["features"]) == 2
 
@@ -95,16 +93,16 @@ def test_holes_run_clockwise_and_outer_rings_orient_polygons():
 
 
 def test_properties_are_those_of_the_table_and_the_id_is_the_features_too():
-    first = collection(table())["features"][0]
+    first = collection(quoted_table())["features"][0]
     assert first["id"] == first["properties"]["id"] == 1
-    assert list(first["properties"]) == list(table().columns[:-1])
+    assert list(first["properties"]) == list(quoted_table().columns[:-1])
     assert first["properties"]["raster"] == 'é "quoted"\n.tif'
     assert first["properties"]["truncated"] is False
     assert first["properties"]["area_m2"] == pytest.approx(8.8, abs=0.1)
 
 
 def test_pixel_coordinates_are_marked_and_unknown_sizes_are_null():
-    document = collection(table(Grid(None, Affine.identity(), 4000, 3000)))
+    document = collection(quoted_table(Grid(None, Affine.identity(), 4000, 3000)))
     assert [feature["id"] for feature in document["features"]] == [1, 2]
     assert document["coordinate_space"] == "pixel"
     assert document["features"][0]["properties"]["area_m2"] is None
@@ -112,7 +110,7 @@ def test_pixel_coordinates_are_marked_and_unknown_sizes_are_null():
     assert sorted(map(tuple, ring[:4])) == [
         (10.25, 20.5), (10.25, 50.0), (40.125, 20.5), (40.125, 50.0)
     ]  # fmt: skip
-    assert "coordinate_space" not in collection(table())
+    assert "coordinate_space" not in collection(quoted_table())
 
 
 def test_an_empty_table_is_an_empty_collection():
@@ -141,9 +139,9 @@ def test_rows_beyond_one_batch_are_all_written():
 
 def test_lines_are_one_feature_each():
     stream = io.StringIO()
-    to_geojson_lines(table(), stream)
+    to_geojson_lines(quoted_table(), stream)
     lines = stream.getvalue().splitlines()
-    assert [json.loads(line) for line in lines] == collection(table())["features"]
+    assert [json.loads(line) for line in lines] == collection(quoted_table())["features"]
 
 
 def crossing(crs: str, x: float, y: float) -> gpd.GeoDataFrame:

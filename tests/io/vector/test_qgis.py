@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +12,13 @@ import pytest
 from affine import Affine
 from pyproj import CRS
 
-from geodetect.detection.detection_layer import COLUMNS, RasterDetections
-from geodetect.detection.detections import Detections
+from geodetect.detection.detection_layer import COLUMNS
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_BREAKS
 from geodetect.io.vector.write import write
+from tests.helpers.layers import raster_detections
+from tests.helpers.pyqgis import qgis_python, run_clean, run_in_qgis
 
 SCORES = np.array([0.1, 0.4, 0.6, 0.8, 0.95, 1.0])
 GRID = Grid(parse_crs("EPSG:2154"), Affine(0.2, 0, 650000, 0, -0.2, 6860000), 600, 100)
@@ -67,63 +64,29 @@ os._exit(0)  # QGIS without a display may hang or crash when it is torn down
 """
 
 
-@cache
-def interpreter() -> str | None:
-    """A Python that has PyQGIS: that of the system, as a rule."""
-    candidates = ["/usr/bin/python3", shutil.which("python3"), shutil.which("python-qgis")]
-    for python in filter(None, candidates):
-        probe = [python, "-c", "import qgis.core"]
-        if Path(python).exists() and run_clean(probe).returncode == 0:
-            return python
-    return None
-
-
-def run_clean(command: list[str], folder: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run without the paths of this interpreter, and without a display."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    kept |= {"QT_QPA_PLATFORM": "offscreen"} | ({} if folder is None else {"HOME": folder})
-    return subprocess.run(
-        command, capture_output=True, text=True, env=kept, timeout=120, check=False
-    )
-
-
-@pytest.fixture
-def qgis(tmp_path: Path) -> Any:
-    if (python := interpreter()) is None:
-        pytest.skip("needs PyQGIS: no system Python can import qgis.core")
-
-    def opened(source: str) -> dict[str, Any]:
-        facts = tmp_path / "facts.json"
-        run = run_clean([python, "-c", SCRIPT, source, str(facts)], str(tmp_path))
-        assert facts.exists(), run.stderr
-        return json.loads(facts.read_text())
-
-    return opened
-
-
-def table() -> Any:
+def scored_table() -> Any:
     x = np.arange(len(SCORES)) * 100.0
     boxes = np.stack([x + 10, x * 0 + 10, x + 90, x * 0 + 90], axis=1)
-    return RasterDetections.from_detections(
-        Detections.from_arrays(boxes, SCORES), GRID, classes=["pool"], raster="Zürich.tif"
-    ).table()
+    return raster_detections(GRID, boxes, SCORES, raster="Zürich.tif").table()
 
 
-def test_a_styled_geopackage_opens_with_its_style(tmp_path: Path, qgis: Any):
-    path = write(table(), tmp_path / "pools.gpkg", style=True)
-    facts = qgis(str(path))  # one spatial layer, so it opens without naming it
+def test_a_styled_geopackage_opens_with_its_style(tmp_path: Path):
+    path = write(scored_table(), tmp_path / "pools.gpkg", style=True)
+    facts = run_in_qgis(SCRIPT, tmp_path, path)  # one spatial layer, so it opens without naming it
     assert (facts["valid"], facts["count"], facts["crs"]) == (True, 6, "EPSG:2154")
-    np.testing.assert_allclose(facts["extent"], table().total_bounds, atol=1e-6)
+    np.testing.assert_allclose(facts["extent"], scored_table().total_bounds, atol=1e-6)
     assert list(facts["fields"]) == ["fid", *COLUMNS[:-1]]
     assert facts["fields"]["truncated"] == "Boolean"
     assert all(facts["geometries"])
     assert_styled(facts)
 
 
-def test_a_styled_geojson_opens_with_its_style(tmp_path: Path, qgis: Any):
-    facts = qgis(str(write(table(), tmp_path / "pools.geojson", style=True)))
+def test_a_styled_geojson_opens_with_its_style(tmp_path: Path):
+    facts = run_in_qgis(
+        SCRIPT, tmp_path, write(scored_table(), tmp_path / "pools.geojson", style=True)
+    )
     assert (facts["valid"], facts["count"], facts["crs"]) == (True, 6, "EPSG:4326")
-    expected = table().to_crs("EPSG:4326").total_bounds
+    expected = scored_table().to_crs("EPSG:4326").total_bounds
     np.testing.assert_allclose(facts["extent"], expected, atol=1e-8)
     assert list(facts["fields"]) == list(COLUMNS[:-1])
     assert_styled(facts)
@@ -140,40 +103,38 @@ def assert_styled(facts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "fgb", "shp"])
-def test_files_without_style_open_as_layers(tmp_path: Path, qgis: Any, suffix: str):
-    facts = qgis(str(write(table(), tmp_path / f"pools.{suffix}")))
+def test_files_without_style_open_as_layers(tmp_path: Path, suffix: str):
+    facts = run_in_qgis(SCRIPT, tmp_path, write(scored_table(), tmp_path / f"pools.{suffix}"))
     assert (facts["valid"], facts["count"]) == (True, 6)
     assert facts["crs"] == ("EPSG:4326" if suffix == "geojson" else "EPSG:2154")
     assert facts["renderer"] == "singleSymbol"
     assert set(COLUMNS[:-1]) <= set(facts["fields"])
 
 
-def test_a_geoparquet_opens_as_a_layer(tmp_path: Path, qgis: Any):
-    path = write(table(), tmp_path / "pools.parquet")
-    facts = qgis(str(path))
+def test_a_geoparquet_opens_as_a_layer(tmp_path: Path):
+    path = write(scored_table(), tmp_path / "pools.parquet")
+    facts = run_in_qgis(SCRIPT, tmp_path, path)
     if not facts["valid"] and not gdal_knows("Parquet"):
         pytest.skip("the GDAL of this QGIS has no Parquet driver")
     assert (facts["valid"], facts["count"], facts["crs"]) == (True, 6, "EPSG:2154")
-    np.testing.assert_allclose(facts["extent"], table().total_bounds, atol=1e-6)
+    np.testing.assert_allclose(facts["extent"], scored_table().total_bounds, atol=1e-6)
 
 
 def gdal_knows(driver: str) -> bool:
     code = f"from osgeo import ogr; print(ogr.GetDriverByName({driver!r}) is not None)"
-    return run_clean([str(interpreter()), "-c", code]).stdout.strip() == "True"
+    return run_clean([str(qgis_python()), "-c", code]).stdout.strip() == "True"
 
 
 def test_the_metadata_of_a_geoparquet_is_that_of_the_standard(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    path = write(table(), tmp_path / "pools.parquet")
+    path = write(scored_table(), tmp_path / "pools.parquet")
     column = json.loads(parquet.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
     assert column["encoding"] == "WKB"
     assert column["geometry_types"] == ["Polygon"]
     assert CRS.from_json_dict(column["crs"]).to_epsg() == 2154
-    np.testing.assert_allclose(column["bbox"], table().total_bounds)
+    np.testing.assert_allclose(column["bbox"], scored_table().total_bounds)
     grid = Grid(None, Affine.identity(), 600, 100)
-    pixels = RasterDetections.from_detections(
-        Detections.from_arrays([[0, 0, 1, 1]], [1.0]), grid, classes=["a"], raster="a"
-    ).table()
+    pixels = raster_detections(grid, [[0, 0, 1, 1]], [1.0]).table()
     path = write(pixels, tmp_path / "pixels.parquet")
     column = json.loads(parquet.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
     assert column["crs"] is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -22,7 +21,7 @@ from geodetect.io.vector.qgis_style import (
     graduated_qml,
     single_qml,
 )
-from tests.io.vector.test_qgis import interpreter, run_clean
+from tests.helpers.pyqgis import run_in_qgis
 
 NEW, SEEN = Symbol(ORANGE, line="dash", fill=0.5), Symbol(GREEN, label="known")
 STATUS = {"new": NEW, "seen": SEEN}
@@ -109,8 +108,6 @@ def _fits(condition: str, value: float) -> bool:
 
 
 def test_qgis_reads_the_styles(tmp_path: Path) -> None:
-    if (python := interpreter()) is None:
-        pytest.skip("needs PyQGIS: no system Python can import qgis.core")
     table = gpd.GeoDataFrame(
         {"status": ["new", "seen"], "density": [1.0, 2.0]},
         geometry=[shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)],
@@ -122,11 +119,7 @@ def test_qgis_reads_the_styles(tmp_path: Path) -> None:
         Layer("plain", table, single_qml(SEEN)),
     ]
     path = write_layers(layers, tmp_path / "out.gpkg")
-    facts = tmp_path / "facts.json"
-    names = [layer.name for layer in layers]
-    run = run_clean([python, "-c", SCRIPT, str(path), str(facts), *names], str(tmp_path))
-    assert facts.exists(), run.stderr
-    read = json.loads(facts.read_text())
+    read = run_in_qgis(SCRIPT, tmp_path, path, *(layer.name for layer in layers))
     assert read["changes"] == ["categorizedSymbol", ["new", "known"], ["#e69f00", "#009e73"]]
     assert read["zones"][0] == "RuleRenderer"
     assert len(read["zones"][1]) == 6

@@ -58,13 +58,13 @@ def detections(count: int = 40) -> Detections:
     )
 
 
-def table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
+def random_table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
     return RasterDetections.from_detections(
         detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
     ).table()
 
 
-def objects(*names: str) -> DetectionLayer:
+def random_layer(*names: str) -> DetectionLayer:
     """The detections on each of some grids."""
     options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
     return DetectionLayer(
@@ -98,7 +98,7 @@ def boxes_px(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
 @pytest.mark.parametrize("name", GRIDS)
 def test_boxes_come_back_where_they_were(tmp_path: Path, name: str, suffix: str):
     grid = GRIDS[name]
-    found = read(write(table(grid), tmp_path / f"out.{suffix}"))
+    found = read(write(random_table(grid), tmp_path / f"out.{suffix}"))
     boxes = detections().boxes
     expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
     np.testing.assert_allclose(boxes_px(found, grid), expected, atol=0.01)
@@ -106,7 +106,7 @@ def test_boxes_come_back_where_they_were(tmp_path: Path, name: str, suffix: str)
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_column_comes_back(tmp_path: Path, suffix: str):
-    written = table()
+    written = random_table()
     found = read(write(written, tmp_path / f"out.{suffix}"))
     values = pd.DataFrame(found)[NAMES].astype({"id": "int64", "truncated": "bool"})
     pd.testing.assert_frame_equal(values, pd.DataFrame(written)[NAMES])
@@ -115,15 +115,15 @@ def test_every_column_comes_back(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", PROJECTED)
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_file_has_the_crs_of_the_table(tmp_path: Path, name: str, suffix: str):
-    found = read(write(table(GRIDS[name]), tmp_path / f"out.{suffix}"))
+    found = read(write(random_table(GRIDS[name]), tmp_path / f"out.{suffix}"))
     assert found.crs.to_epsg() == CRS(GRIDS[name].crs).to_epsg()
 
 
 @pytest.mark.parametrize("suffix", PROJECTED)
 def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
-    found = read(write(table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
+    found = read(write(random_table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
     assert found.crs == CRS("EPSG:3857")
-    expected = table().to_crs("EPSG:3857")
+    expected = random_table().to_crs("EPSG:3857")
     np.testing.assert_allclose(found.bounds, expected.bounds, atol=1e-6)
 
 
@@ -131,7 +131,7 @@ def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
 def test_a_crs_without_a_code_survives(tmp_path: Path, suffix: str):
     local = parse_crs("+proj=tmerc +lat_0=47.1 +lon_0=8.123 +k=0.99995 +ellps=bessel +units=m")
     grid = Grid(local, Affine(0.1, 0, 0, 0, -0.1, 0), 4000, 3000)
-    found = read(write(table(grid), tmp_path / f"out.{suffix}"))
+    found = read(write(random_table(grid), tmp_path / f"out.{suffix}"))
     moved = Transformer.from_crs(found.crs, CRS(local), always_xy=True).transform(100.0, 200.0)
     assert moved == pytest.approx((100.0, 200.0), abs=1e-6)
 
@@ -139,7 +139,7 @@ def test_a_crs_without_a_code_survives(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_row_and_one_row_make_whole_files(tmp_path: Path, suffix: str, count: int):
-    path = write(table(count=count), tmp_path / f"out.{suffix}")
+    path = write(random_table(count=count), tmp_path / f"out.{suffix}")
     if suffix == "geojsonl":
         assert len(path.read_text(encoding="utf-8").splitlines()) == count
     elif suffix == "geojson":
@@ -156,7 +156,7 @@ def test_no_row_and_one_row_make_whole_files(tmp_path: Path, suffix: str, count:
 def test_an_empty_file_keeps_the_types_of_its_fields(tmp_path: Path, suffix: str):
     full, empty = (
         pyogrio.read_info(write(rows, tmp_path / f"{number}.{suffix}"))
-        for number, rows in enumerate((table(), empty_table("EPSG:2154")))
+        for number, rows in enumerate((random_table(), empty_table("EPSG:2154")))
     )
     assert empty["dtypes"].tolist() == full["dtypes"].tolist()
     assert empty["geometry_type"] == full["geometry_type"] == "Polygon"
@@ -164,7 +164,7 @@ def test_an_empty_file_keeps_the_types_of_its_fields(tmp_path: Path, suffix: str
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_column_that_holds_nothing_is_one_of_texts(tmp_path: Path, suffix: str):
-    nothing = table(count=2).assign(note=pd.Series([None, None], dtype=object))
+    nothing = random_table(count=2).assign(note=pd.Series([None, None], dtype=object))
     for number, rows in enumerate((nothing, nothing.iloc[:0])):
         path = write(rows, tmp_path / f"{number}.{suffix}")
         if suffix in PROJECTED:
@@ -189,18 +189,18 @@ def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Path, suffix: str):
     grid = placed(None, 0, 0, Affine.identity())
-    path = write(table(grid), tmp_path / f"out.{suffix}")
+    path = write(random_table(grid), tmp_path / f"out.{suffix}")
     found = read(path)
     assert found["area_m2"].isna().all()
     assert "NaN" not in path.read_bytes().decode("latin-1")
-    expected = np.stack([*table(grid).bounds.to_numpy().T], axis=1)
+    expected = np.stack([*random_table(grid).bounds.to_numpy().T], axis=1)
     np.testing.assert_allclose(found.bounds, expected, atol=1e-8)
     if suffix in PROJECTED:
         assert found.crs is None
 
 
 def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
-    found = read(write(objects("north-up", "rotated"), tmp_path / "out.gpkg"))
+    found = read(write(random_layer("north-up", "rotated"), tmp_path / "out.gpkg"))
     assert found["id"].tolist() == list(range(1, 81))
     rows = found.iloc[40:]
     boxes = detections().boxes
@@ -209,14 +209,14 @@ def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
 
 
 def test_a_csv_has_the_centroid_in_degrees(tmp_path: Path):
-    found = read(write(table(), tmp_path / "out.csv"))
-    expected = table().centroid.to_crs("EPSG:4326")
+    found = read(write(random_table(), tmp_path / "out.csv"))
+    expected = random_table().centroid.to_crs("EPSG:4326")
     np.testing.assert_allclose(found[["lon", "lat"]], expected.get_coordinates(), atol=1e-8)
 
 
 def test_a_csv_in_pixels_has_no_degrees(tmp_path: Path):
     grid = placed(None, 0, 0, Affine.identity())
-    found = read(write(table(grid), tmp_path / "out.csv"))
+    found = read(write(random_table(grid), tmp_path / "out.csv"))
     assert found[["lon", "lat"]].isna().all(axis=None)
 
 
@@ -235,8 +235,8 @@ def test_other_columns_and_kinds_of_geometry_can_be_written(tmp_path: Path):
 def test_the_format_can_be_named_and_suffixes_have_any_case(tmp_path: Path, kind: object):
     by_name = tmp_path / ("a.shp" if kind.name == "shapefile" else "a.dat")
     by_suffix = tmp_path / f"a{kind.suffixes[0].upper()}"
-    write(table(), by_name, format=kind.name.upper(), overwrite=True)
-    write(table(), by_suffix, overwrite=True)
+    write(random_table(), by_name, format=kind.name.upper(), overwrite=True)
+    write(random_table(), by_suffix, overwrite=True)
     if kind.name == "shapefile":
         assert len(gpd.read_file(by_suffix)) == len(gpd.read_file(by_name)) == 40
     elif kind.name in ("geojson", "geojsonseq", "csv"):
@@ -253,7 +253,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
         if number:
             time.sleep(1.1)  # GDAL's stamps are of seconds
         for suffix in SUFFIXES:
-            write(table(), folder / f"out.{suffix}", style=suffix == "gpkg")
+            write(random_table(), folder / f"out.{suffix}", style=suffix == "gpkg")
     names = sorted(file.name for file in folders[0].iterdir())
     assert len(names) == len(SUFFIXES) + 4  # parts of the Shapefile
     for name in names:
@@ -263,7 +263,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
 
 
 def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
-    two = table().assign(middle=table().centroid)
+    two = random_table().assign(middle=random_table().centroid)
     found = gpd.read_parquet(write(two, tmp_path / "out.parquet"))
     assert found["middle"].geom_equals(two["middle"]).all()
     for suffix in ("gpkg", "fgb", "shp"):
@@ -272,7 +272,7 @@ def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
 
 
 def test_a_column_may_be_called_as_the_geometry_is_in_the_file(tmp_path: Path):
-    named = table().assign(geom="mine")
+    named = random_table().assign(geom="mine")
     assert set(read(write(named, tmp_path / "out.fgb"))["geom"]) == {"mine"}
     with pytest.raises(InputError, match=r"called 'geom', as one that .*another name"):
         write(named, tmp_path / "out.gpkg")
@@ -281,11 +281,11 @@ def test_a_column_may_be_called_as_the_geometry_is_in_the_file(tmp_path: Path):
 @pytest.mark.parametrize("name", ["GEOM", "fid"])
 def test_a_name_that_a_geopackage_needs_is_refused(tmp_path: Path, name: str):
     with pytest.raises(InputError, match=f"called '{name}', as one that"):
-        write(table().assign(**{name: "mine"}), tmp_path / "out.gpkg")
+        write(random_table().assign(**{name: "mine"}), tmp_path / "out.gpkg")
 
 
 def test_columns_of_the_same_name_are_refused(tmp_path: Path):
-    twice = table().assign(**{"1": "a"})
+    twice = random_table().assign(**{"1": "a"})
     twice[1] = "b"
     with pytest.raises(InputError, match="several columns are called 1"):
         write(twice, tmp_path / "out.gpkg")
@@ -293,7 +293,7 @@ def test_columns_of_the_same_name_are_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", ["geojson", "gpkg", "fgb", "shp"])
 def test_columns_may_be_numbered(tmp_path: Path, suffix: str):
-    numbered = table(count=3).assign(id=[1, 2, 3])
+    numbered = random_table(count=3).assign(id=[1, 2, 3])
     numbered[7] = ["a", "b", "c"]
     found = read_any(write(numbered, tmp_path / f"out.{suffix}"))
     assert sorted(found["7"]) == ["a", "b", "c"]
@@ -302,13 +302,13 @@ def test_columns_may_be_numbered(tmp_path: Path, suffix: str):
 def test_categories_fit_a_geoparquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 2)
     kinds = {"number": pd.Categorical([3, 1, 3]), "text": pd.Categorical(["a", None, "b"])}
-    found = gpd.read_parquet(write(table(count=3).assign(**kinds), tmp_path / "out.parquet"))
+    found = gpd.read_parquet(write(random_table(count=3).assign(**kinds), tmp_path / "out.parquet"))
     assert found["number"].tolist() == [3, 1, 3]
     assert found["text"].astype(object).fillna("").tolist() == ["a", "", "b"]
 
 
 def test_the_schema_of_a_geoparquet_names_the_geometry(tmp_path: Path):
-    path = write(table(), tmp_path / "out.parquet")
+    path = write(random_table(), tmp_path / "out.parquet")
     field = pq.read_schema(path).field("geometry")
     assert field.metadata[b"ARROW:extension:name"] == b"geoarrow.wkb"
     assert pq.ParquetFile(path).metadata.num_row_groups == 1
@@ -319,7 +319,7 @@ def test_the_schema_of_a_geoparquet_names_the_geometry(tmp_path: Path):
 def test_pieces_make_the_file_of_the_whole_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, crs: str | None
 ):
-    found = objects("north-up", "rotated")
+    found = random_layer("north-up", "rotated")
     whole = read_any(write(found.table(), tmp_path / f"whole.{suffix}", crs=crs))
     monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 7)
     for number, rows in enumerate((found, found.table())):
@@ -364,17 +364,17 @@ def test_what_goes_wrong_in_a_piece_comes_through(
                 raise error("in a chunk")
 
     with pytest.raises(error, match="in a chunk"):
-        write(Broken(table()), tmp_path / f"out.{suffix}")
+        write(Broken(random_table()), tmp_path / f"out.{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_geopackage_has_one_layer_with_the_documented_name(tmp_path: Path):
-    path = write(table(), tmp_path / "out.gpkg")
+    path = write(random_table(), tmp_path / "out.gpkg")
     assert pyogrio.list_layers(path).tolist() == [[LAYER, "Polygon"]]
 
 
 def test_the_style_is_the_default_style_of_the_layer(tmp_path: Path):
-    path = write(table(), tmp_path / "out.gpkg", style=True)
+    path = write(random_table(), tmp_path / "out.gpkg", style=True)
     with sqlite3.connect(path) as database:
         query = "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
         ((layer, column, default, style),) = database.execute(query)
@@ -388,7 +388,7 @@ def test_the_style_is_the_default_style_of_the_layer(tmp_path: Path):
 
 
 def test_the_style_of_a_geojson_lies_beside_it(tmp_path: Path):
-    write(table(), tmp_path / "out.geojson", style=True)
+    write(random_table(), tmp_path / "out.geojson", style=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.geojson", "out.qml"]
     with pytest.raises(OutputError, match=r"out.qml already exists"):
         check_target(tmp_path / "out.json", style=True)
@@ -414,7 +414,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-@pytest.mark.parametrize("act", [check_target, lambda *a, **k: write(table(), *a, **k)])
+@pytest.mark.parametrize("act", [check_target, lambda *a, **k: write(random_table(), *a, **k)])
 def test_what_cannot_be_written_is_refused_early_and_late(tmp_path: Path, act: object, case: str):
     name, options, error, message = REFUSALS[case]
     (tmp_path / "here.gpkg").write_text("mine")
@@ -428,12 +428,16 @@ def test_what_cannot_be_written_is_refused_early_and_late(tmp_path: Path, act: o
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "OGC:CRS84", CRS(4326).to_wkt()])
 def test_wgs84_may_be_named_for_geojson(tmp_path: Path, crs: str):
-    assert len(read(write(table(), tmp_path / "out.geojson", crs=crs))) == 40
+    assert len(read(write(random_table(), tmp_path / "out.geojson", crs=crs))) == 40
 
 
 def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
     with pytest.raises(GeoreferenceError, match="`src_crs`"):
-        write(table(placed(None, 0, 0, Affine.identity())), tmp_path / "a.gpkg", crs="EPSG:4326")
+        write(
+            random_table(placed(None, 0, 0, Affine.identity())),
+            tmp_path / "a.gpkg",
+            crs="EPSG:4326",
+        )
 
 
 @pytest.mark.parametrize("nothing", [None, shapely.Polygon()])
@@ -442,7 +446,7 @@ def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
 def test_rows_without_a_place_are_written_too(
     tmp_path: Path, suffix: str, count: int, nothing: shapely.Polygon | None
 ):
-    rows = table(count=count + 1)
+    rows = random_table(count=count + 1)
     rows.geometry = [*rows.geometry[:count], nothing]
     path = write(rows, tmp_path / f"out.{suffix}")
     if suffix == "csv":
@@ -459,7 +463,7 @@ def test_rows_without_a_place_are_written_too(
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs ogrinfo (GDAL's command line)")
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "gpkg", "fgb", "shp", "csv"])
 def test_ogrinfo_reads_every_format(tmp_path: Path, suffix: str):
-    path = write(table(), tmp_path / f"out.{suffix}", style=suffix in ("gpkg", "geojson"))
+    path = write(random_table(), tmp_path / f"out.{suffix}", style=suffix in ("gpkg", "geojson"))
     layer = LAYER if suffix == "gpkg" else "out"
     run = subprocess.run(
         ["ogrinfo", "-ro", "-so", str(path), layer], capture_output=True, text=True, check=True

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from affine import Affine
 from PIL import Image
 
@@ -23,7 +21,8 @@ from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.qgis_style import SCORE_COLOURS, TRUE_POSITIVE
 from geodetect.settings import ReportSettings
-from tests.helpers.square_scenes import write_raster
+from tests.helpers.layers import box_layer
+from tests.helpers.square_scenes import CRS, write_raster
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (extra: test)")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -37,6 +36,7 @@ HOSTILE = "</script><b>&amp;"
 CLASSES = ("pool", HOSTILE)
 COLOURS = {"pool": (30, 200, 220), HOSTILE: (220, 60, 40)}
 BACKGROUND = (96, 120, 84)
+GRID = Grid(parse_crs(CRS), Affine(0.25, 0, 5e5, 0, -0.25, 5.2e6), WIDTH, HEIGHT)
 
 
 def boxes_on_grid() -> Any:
@@ -52,15 +52,6 @@ NAMES = [CLASSES[row % 2] for row in range(COUNT)]
 IS_CORRECT = SCORES > 0.3  # these are in the truth, and one more object without a prediction
 
 
-def layer(boxes: Any, **columns: Any) -> gpd.GeoDataFrame:
-    grid = Grid(
-        parse_crs("EPSG:32632"), Affine(0.25, 0, 5e5, 0, -0.25, 5.2e6), WIDTH, HEIGHT
-    )  # that of `write_raster`
-    return gpd.GeoDataFrame(
-        columns, geometry=shapely.polygons(grid.boxes_to_map(boxes)), crs="EPSG:32632"
-    )
-
-
 def scene_pixels() -> Any:
     image = np.empty((3, HEIGHT, WIDTH), np.uint8)
     image[:] = np.array(BACKGROUND, np.uint8)[:, None, None]
@@ -74,10 +65,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Reports of one raster: with truth, imagery beside, no imagery, reduced, without scores."""
     folder = tmp_path_factory.mktemp("reports with a space")
     raster = write_raster(folder / "scene.tif", scene_pixels())
-    predictions = layer(BOXES, **{"id": np.arange(1, COUNT + 1), "class": NAMES, "score": SCORES})
+    predictions = box_layer(
+        BOXES, GRID, **{"id": np.arange(1, COUNT + 1), "class": NAMES, "score": SCORES}
+    )
     missed = np.array([[725.0, 480, 755, 510]])
     names = [name for name, is_correct in zip(NAMES, IS_CORRECT, strict=True) if is_correct]
-    truth = layer(np.concatenate([BOXES[IS_CORRECT], missed]), **{"class": [*names, "pool"]})
+    truth = box_layer(
+        np.concatenate([BOXES[IS_CORRECT], missed]), GRID, **{"class": [*names, "pool"]}
+    )
     kinds: dict[str, dict[str, Any]] = {
         "truth": {"raster": raster, "truth": truth, "settings": ReportSettings(note=HOSTILE)},
         "beside": {"raster": raster, "settings": ReportSettings(imagery="beside", conf=0.5)},

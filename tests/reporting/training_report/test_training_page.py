@@ -11,7 +11,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from affine import Affine
 from PIL import Image
 
@@ -29,7 +28,8 @@ from geodetect.reporting.training_report.worst_errors import (
     worst_false_negatives,
     worst_false_positives,
 )
-from tests.helpers.square_scenes import grid_corners, squares_image, write_raster
+from tests.helpers.layers import box_layer
+from tests.helpers.square_scenes import grid_corners, square_boxes, squares_image, write_raster
 
 SIDE = 320
 CORNERS = grid_corners(SIDE)
@@ -49,19 +49,12 @@ CARD = ModelCard(
 )
 
 
-def table(corners: list[tuple[int, int]], **columns: object) -> gpd.GeoDataFrame:
-    low = np.array(corners, np.float64).reshape(-1, 2)
-    boxes = np.concatenate([low, low + 16], axis=1)
-    return gpd.GeoDataFrame(
-        columns, geometry=shapely.polygons(GRID.boxes_to_map(boxes)), crs="EPSG:32632"
-    )
-
-
 def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
     """On every square, in descending order of scores; every fifth is a false positive."""
     scores = np.linspace(0.98, 0.1, len(CORNERS)).round(3)[:count]
-    return table(
-        CORNERS[:count],
+    return box_layer(
+        square_boxes(CORNERS[:count]),
+        GRID,
         **{"class": ["pool"] * count, "score": scores, "raw_score": scores / 2},
         tp=np.arange(count) % 5 != 0,
         raster=[raster.name] * count,
@@ -108,8 +101,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raster = write_raster(folder.parent / "scene.tif", squares_image(SIDE, CORNERS))
     write_validation(folder, raster)
     write_history(folder / "metrics.csv")
-    split = table([(0, 0), (64, 0)], raster=["scene.tif"] * 2, role=["train", "validation"],
-                  area_m2=[2e6, 1e6], objects=[300, 36])  # fmt: skip
+    columns = {"raster": ["scene.tif"] * 2, "role": ["train", "validation"]}
+    columns |= {"area_m2": [2e6, 1e6], "objects": [300, 36]}
+    split = box_layer(square_boxes([(0, 0), (64, 0)]), GRID, **columns)
     split.to_crs("EPSG:4326").to_file(folder / "split.geojson")
     labels = {
         "rasters": 1, "labels": 40, "objects": 38, "area_km2": 3.2,
