@@ -73,3 +73,8 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data, which is not part of the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def timm() -> Any:
+    return pytest.importorskip("timm", reason="needs the extra timm")

@@ -98,7 +98,7 @@ def main() -> None:
             pixels, truth = canvas.pixels, canvas.truth
             for jitter, detector in detectors(scheme, clipped=not options.unclipped):
                 start = time.perf_counter()
-                result = painted_scenes.compare(truth, predict_boxes(pixels, scheme, detector))
+                result = painted_scenes.count_errors(truth, predict_boxes(pixels, scheme, detector))
                 seconds = f"{time.perf_counter() - start:.1f}"
                 cells = [kind, scheme.tile_px, scheme.overlap_px, jitter, result.objects]
                 cells += [result.lost, result.doubled]

@@ -38,7 +38,7 @@ BOXES = np.array(
 CLASSES = ["pool", "tank", "pool", "pool"]
 
 
-def raster(
+def write_noise(
     path: Path,
     *,
     width: int = 200,
@@ -58,14 +58,14 @@ def raster(
     return path
 
 
-def labels(
+def polygons(
     boxes: Float = BOXES, classes: list[str] = CLASSES, *, transform: Affine = NORTH_UP
 ) -> gpd.GeoDataFrame:
     rings = Grid(None, transform, 1, 1).boxes_to_map(boxes)
     return gpd.GeoDataFrame({"class": classes}, geometry=shapely.polygons(rings), crs=CRS)
 
 
-def moved(transform: Affine, x: float, y: float) -> Affine:
+def shift_transform(transform: Affine, x: float, y: float) -> Affine:
     """The transform of the part of a raster that starts at pixel (x, y)."""
     left, top = Grid(None, transform, 1, 1).to_map(np.array([x, y], float))
     return Affine(*transform[:2], left, *transform[3:5], top)
@@ -138,9 +138,9 @@ def is_image(file: Path) -> bool:
 def test_boxes_read_back_from_every_format_are_the_labels(
     tmp_path: Path, name: str, image_format: str, transform: Affine
 ) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=128, height=128, transform=transform)
+    sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128, transform=transform)
     boxes = np.array([[10.25, 20.5, 30.125, 44.75], [70, 10, 80.5, 21.3], [64, 64, 128, 100.01]])
-    table = labels(boxes, ["pool", "tank", "pool"], transform=transform)
+    table = polygons(boxes, ["pool", "tank", "pool"], transform=transform)
     out = tmp_path / "chips"
     export_chips(
         sheet, table, out, settings=ChipSettings(format=name, chip_px=64, image_format=image_format)
@@ -158,8 +158,8 @@ def test_boxes_read_back_from_every_format_are_the_labels(
 
 
 def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif")
-    labels().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")
+    sheet = write_noise(tmp_path / "sheet.tif")
+    polygons().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")
     export_chips(
         sheet, tmp_path / "labels.gpkg", tmp_path / "chips", settings=ChipSettings(chip_px=64)
     )
@@ -168,16 +168,18 @@ def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
 
 
 def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
+    sheet = write_noise(tmp_path / "sheet.tif", width=192, height=192)
     out = tmp_path / "chips"
-    summary = export_chips(sheet, labels(), out, settings=ChipSettings(chip_px=64, min_visible=0.5))
+    summary = export_chips(
+        sheet, polygons(), out, settings=ChipSettings(chip_px=64, min_visible=0.5)
+    )
     boxes = {(image, *box.tolist()) for image, _, box in read_coco(out)}
     assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in boxes  # 60 % of the third
     assert not any(image == "sheet_x00000_y00064.png" for image, *_ in boxes)  # 40 % of it
     assert summary.truncated_boxes == 1
     assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
     loose = export_chips(
-        sheet, labels(), tmp_path / "loose", settings=ChipSettings(chip_px=64, min_visible=0.3)
+        sheet, polygons(), tmp_path / "loose", settings=ChipSettings(chip_px=64, min_visible=0.3)
     )
     boxes = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
     assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in boxes
@@ -186,9 +188,9 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
 
 
 def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=192, height=192)
+    sheet = write_noise(tmp_path / "sheet.tif", width=192, height=192)
     export_chips(
-        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="voc")
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="voc")
     )
     cut = {
         file.stem: [item.text for item in ElementTree.parse(file).iter("truncated")]
@@ -203,8 +205,8 @@ def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north-up", "turned"])
 def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transform: Affine) -> None:
-    sheet = raster(tmp_path / "sheet.tif", transform=transform)
-    table = labels(transform=transform)
+    sheet = write_noise(tmp_path / "sheet.tif", transform=transform)
+    table = polygons(transform=transform)
     export_chips(
         sheet,
         table,
@@ -217,7 +219,7 @@ def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transfo
             x, y = offset(file.name)[:2]
             with rasterio.open(file) as chip:
                 assert chip.crs == source.crs
-                assert chip.transform.almost_equals(moved(transform, x, y), 1e-9)
+                assert chip.transform.almost_equals(shift_transform(transform, x, y), 1e-9)
                 np.testing.assert_array_equal(chip.read(), whole[:, y : y + 64, x : x + 64])
 
 
@@ -225,8 +227,8 @@ def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transfo
 def test_other_chips_have_a_world_file_and_their_crs(
     tmp_path: Path, image_format: str, suffix: str
 ) -> None:
-    sheet = raster(tmp_path / "sheet.tif", transform=TURNED)
-    table = labels(transform=TURNED)
+    sheet = write_noise(tmp_path / "sheet.tif", transform=TURNED)
+    table = polygons(transform=TURNED)
     export_chips(
         sheet,
         table,
@@ -234,7 +236,7 @@ def test_other_chips_have_a_world_file_and_their_crs(
         settings=ChipSettings(chip_px=64, image_format=image_format),
     )
     image = tmp_path / f"chips/images/sheet_x00064_y00000.{image_format}"
-    expected = moved(TURNED, 64, 0)
+    expected = shift_transform(TURNED, 64, 0)
     with rasterio.open(image) as chip:
         assert chip.crs.to_epsg() == 32632
         assert chip.transform.almost_equals(expected, 1e-9)
@@ -243,13 +245,13 @@ def test_other_chips_have_a_world_file_and_their_crs(
         assert chip.transform.almost_equals(expected, 1e-6)
     a, d, b, e, x, y = (float(v) for v in image.with_suffix(suffix).read_text().split())
     assert (a, d, b, e) == (0.4, 0.3, 0.3, -0.4)
-    np.testing.assert_allclose((x, y), moved(expected, 0.5, 0.5)[2:6:3], atol=1e-6)
+    np.testing.assert_allclose((x, y), shift_transform(expected, 0.5, 0.5)[2:6:3], atol=1e-6)
 
 
 def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif")
+    sheet = write_noise(tmp_path / "sheet.tif")
     summary = export_chips(
-        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
     )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert len(index) == summary.chips
@@ -257,16 +259,16 @@ def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
         file for file in (tmp_path / "chips/images").iterdir() if is_image(file)
     }
     on_map = index.to_crs(CRS).set_index("image").geometry["images/sheet_x00064_y00000.png"]
-    left, top = moved(NORTH_UP, 64, 0)[2:6:3]
+    left, top = shift_transform(NORTH_UP, 64, 0)[2:6:3]
     np.testing.assert_allclose(on_map.bounds, (left, top - 32, left + 32, top), atol=0.01)
     assert index.set_index("image")["objects"]["images/sheet_x00000_y00000.png"] == 1
 
 
 def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=150, height=130)
+    sheet = write_noise(tmp_path / "sheet.tif", width=150, height=130)
     export_chips(
         sheet,
-        labels(),
+        polygons(),
         tmp_path / "chips",
         settings=ChipSettings(chip_px=64, overlap_px=10, empty=math.inf),
     )
@@ -277,9 +279,9 @@ def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
 
 
 def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=50, height=60)
+    sheet = write_noise(tmp_path / "sheet.tif", width=50, height=60)
     export_chips(
-        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="yolo")
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="yolo")
     )
     image, _, box = read_yolo(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
@@ -287,9 +289,9 @@ def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
 
 
 def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=400, height=400)  # 0.5 m, near the meridian
+    sheet = write_noise(tmp_path / "sheet.tif", width=400, height=400)  # 0.5 m, near the meridian
     export_chips(
-        sheet, labels(BOXES * 2), tmp_path / "chips", settings=ChipSettings(chip_px=64, gsd=1.0)
+        sheet, polygons(BOXES * 2), tmp_path / "chips", settings=ChipSettings(chip_px=64, gsd=1.0)
     )
     image, _, box = read_coco(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
@@ -300,9 +302,9 @@ def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) 
 
 def test_chips_without_valid_pixels_are_left_out(tmp_path: Path) -> None:
     blank = (slice(0, 128), slice(0, 64))
-    sheet = raster(tmp_path / "sheet.tif", width=128, height=128, nodata=0, blank=blank)
+    sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128, nodata=0, blank=blank)
     summary = export_chips(
-        sheet, labels(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
     )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert index["x0"].tolist() == [64, 64]
@@ -311,9 +313,9 @@ def test_chips_without_valid_pixels_are_left_out(tmp_path: Path) -> None:
 
 def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
     blank = (slice(0, 64), slice(0, 40))
-    sheet = raster(tmp_path / "sheet.tif", width=64, height=64, nodata=0, blank=blank)
+    sheet = write_noise(tmp_path / "sheet.tif", width=64, height=64, nodata=0, blank=blank)
     boxes = np.array([[5.0, 5, 15, 15], [36, 5, 46, 15], [34, 30, 44, 40]])
-    table = labels(boxes, ["hidden", "seen", "half"])
+    table = polygons(boxes, ["hidden", "seen", "half"])
     export_chips(
         sheet,
         table,
@@ -328,8 +330,8 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
 
 
 def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=256, height=256)
-    single = labels(BOXES[:1], ["pool"])
+    sheet = write_noise(tmp_path / "sheet.tif", width=256, height=256)
+    single = polygons(BOXES[:1], ["pool"])
     none = export_chips(sheet, single, tmp_path / "none", settings=ChipSettings(chip_px=64))
     assert none.empty_chips == 0
     every = export_chips(
@@ -350,8 +352,8 @@ def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
 
 
 def test_a_sliver_of_an_object_makes_no_chip_without_objects(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=128, height=64)
-    table = labels(np.array([[50.0, 10, 66, 20]]), ["pool"])
+    sheet = write_noise(tmp_path / "sheet.tif", width=128, height=64)
+    table = polygons(np.array([[50.0, 10, 66, 20]]), ["pool"])
     summary = export_chips(
         sheet, table, tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
     )
@@ -359,10 +361,10 @@ def test_a_sliver_of_an_object_makes_no_chip_without_objects(tmp_path: Path) -> 
 
 
 def test_ground_without_labels_can_be_cut_too(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
+    sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128)
     summary = export_chips(
         sheet,
-        labels().iloc[:0],
+        polygons().iloc[:0],
         tmp_path / "chips",
         settings=ChipSettings(chip_px=64, empty=math.inf),
     )
@@ -373,9 +375,9 @@ def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
     paths = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        paths.append(raster(tmp_path / folder / "sheet 1.tif"))
+        paths.append(write_noise(tmp_path / folder / "sheet 1.tif"))
     summary = export_chips(
-        paths, labels(BOXES[:1], ["pool"]), tmp_path / "chips", settings=ChipSettings(chip_px=64)
+        paths, polygons(BOXES[:1], ["pool"]), tmp_path / "chips", settings=ChipSettings(chip_px=64)
     )
     images = set(gpd.read_file(tmp_path / "chips/chips.geojson")["image"])
     assert images == {"images/sheet_1_x00000_y00000.png", "images/sheet_1-2_x00000_y00000.png"}
@@ -388,10 +390,10 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
     def note(done: int, total: int, /, **_: float) -> None:
         steps.append((done, total))
 
-    sheet = raster(tmp_path / "sheet.tif", width=128, height=128)
+    sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128)
     export_chips(
         sheet,
-        labels(),
+        polygons(),
         tmp_path / "chips",
         settings=ChipSettings(chip_px=64, empty=math.inf),
         progress=note,
@@ -400,27 +402,27 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
 
 
 def test_labels_elsewhere_are_an_error_and_leave_nothing(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif")
-    far = labels(BOXES + 1e5)
+    sheet = write_noise(tmp_path / "sheet.tif")
+    far = polygons(BOXES + 1e5)
     with pytest.raises(LabelError, match="none of the 4 labels lies on the rasters"):
         export_chips(sheet, far, tmp_path / "chips")
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.tif"]
 
 
 def test_nothing_visible_enough_is_an_error(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", width=64, height=64)
+    sheet = write_noise(tmp_path / "sheet.tif", width=64, height=64)
     with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*`min_visible`"):
-        export_chips(sheet, labels(np.array([[60.0, 0, 80, 10]]), ["pool"]), tmp_path / "chips")
+        export_chips(sheet, polygons(np.array([[60.0, 0, 80, 10]]), ["pool"]), tmp_path / "chips")
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "chips"
     out.mkdir()
-    export_chips(sheet, labels(), out)  # empty: taken
+    export_chips(sheet, polygons(), out)  # empty: taken
     with pytest.raises(OutputError, match=r"chips already exists.*`overwrite`"):
-        export_chips(sheet, labels(), out)
+        export_chips(sheet, polygons(), out)
     (out / "mine.txt").write_text("left from the first export")
-    export_chips(sheet, labels(), out, settings=ChipSettings(format="voc"), overwrite=True)
+    export_chips(sheet, polygons(), out, settings=ChipSettings(format="voc"), overwrite=True)
     assert sorted(file.name for file in out.iterdir()) == [
         "Annotations",
         "ImageSets",
@@ -431,28 +433,28 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
-    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "photos"
+    sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "photos"
     out.mkdir()
     (out / "holiday.txt").write_text("precious")
     with pytest.raises(OutputError, match=r"no chips\.geojson.*not replaced"):
-        export_chips(sheet, labels(), out, overwrite=True)
+        export_chips(sheet, polygons(), out, overwrite=True)
     assert (out / "holiday.txt").read_text() == "precious"
 
 
 def test_a_failed_export_leaves_the_old_one(tmp_path: Path) -> None:
-    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
-    export_chips(sheet, labels(), out)
+    sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "chips"
+    export_chips(sheet, polygons(), out)
     before = (out / "annotations.json").read_text()
     with pytest.raises(LabelError):
-        export_chips(sheet, labels(BOXES + 1e5), out, overwrite=True)
+        export_chips(sheet, polygons(BOXES + 1e5), out, overwrite=True)
     assert (out / "annotations.json").read_text() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["chips", "sheet.tif"]
 
 
 def test_images_that_cannot_hold_the_bands_are_refused(tmp_path: Path) -> None:
-    sheet = raster(tmp_path / "sheet.tif", bands=5)
+    sheet = write_noise(tmp_path / "sheet.tif", bands=5)
     with pytest.raises(InputError, match="`bands`"):
-        export_chips(sheet, labels(), tmp_path / "chips")
+        export_chips(sheet, polygons(), tmp_path / "chips")
 
 
 @pytest.mark.parametrize(
@@ -472,7 +474,7 @@ def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str
 
 
 def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
-    sheet, out = raster(tmp_path / "sheet.tif"), tmp_path / "chips"
+    sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "chips"
     files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
     for file in files:
         file.write_text('{"type": "FeatureCollection", "features": []}')
@@ -490,8 +492,8 @@ def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
 
 
 def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) -> None:
-    sheets = [raster(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
-    four = labels(BOXES[3:], ["pool"])  # each chip sees 36 % at most
+    sheets = [write_noise(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
+    four = polygons(BOXES[3:], ["pool"])  # each chip sees 36 % at most
     with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*`min_visible`"):
         export_chips(sheets, four, tmp_path / "chips", settings=ChipSettings(chip_px=64))
 

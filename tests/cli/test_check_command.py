@@ -8,31 +8,26 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from geodetect_cli.app import app
+from tests.helpers.program import invoke
 from tests.helpers.square_scenes import (
     SQUARE_PX,
     grid_corners,
-    squares_image,
+    square_raster,
     write_labels,
-    write_raster,
 )
 
 SIDE = 320
 CORNERS = grid_corners(SIDE, 40)
 SQUARES = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in CORNERS]
-runner = CliRunner()
 
 
-@pytest.fixture
-def raster(tmp_path: Path) -> Path:
-    return write_raster(tmp_path / "scene.tif", squares_image(SIDE, CORNERS))
+raster = square_raster(SIDE, CORNERS)
 
 
 def checked(raster: Path, labels: Path, *arguments: str | Path) -> Result:
     command = ["check", "--rasters", raster, "--labels", labels, "--no-shift", *arguments]
-    return runner.invoke(app, list(map(str, command)))
+    return invoke(*command)
 
 
 def test_the_tables_say_what_was_found(raster: Path, tmp_path: Path) -> None:

@@ -9,29 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import pyogrio
 import pytest
 import shapely
 from click.testing import Result
-from typer.testing import CliRunner
 
-from geodetect_cli.app import app
+from tests.helpers.layers import square_layer
+from tests.helpers.program import invoke
 
 METRES = "EPSG:2154"
-runner = CliRunner()
 
 
-def squares(*places: float, **columns: Any) -> gpd.GeoDataFrame:
-    x, y = np.array(places) + 700_000, 6_600_000
-    return gpd.GeoDataFrame(columns, geometry=shapely.box(x, y, x + 8, y + 8), crs=METRES)
+def pool_row(*places: float, **columns: Any) -> gpd.GeoDataFrame:
+    """Squares of 8 m along a line."""
+    corners = ((x, 0) for x in places)
+    return square_layer(*corners, side_m=8, crs=METRES, origin_m=(700_000, 6_600_000), **columns)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = squares(0, 100, 200, score=[0.9, 0.8, 0.4], **{"class": ["pool"] * 3})
+    found = pool_row(0, 100, 200, score=[0.9, 0.8, 0.4], **{"class": ["pool"] * 3})
     found.to_file(tmp_path / "found.gpkg", layer="detections")
-    register = squares(0.5, 103, 300, owner=["Müller", "Rossi", "Petit"])
+    register = pool_row(0.5, 103, 300, owner=["Müller", "Rossi", "Petit"])
     register.to_crs("EPSG:4326").to_file(tmp_path / "register.geojson")
     lots = gpd.GeoDataFrame(
         {"lot": ["A", "B"]},
@@ -44,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 def compare(folder: Path, *arguments: str | Path) -> Result:
     command = ["compare", folder / "found.gpkg", "-o", folder / "changes.gpkg", *arguments]
-    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+    return invoke(*command, catch_exceptions=False)
 
 
 def test_changes_and_parcels_are_written_with_their_styles(folder: Path) -> None:
@@ -112,7 +111,7 @@ def test_quiet_says_nothing(folder: Path) -> None:
 
 
 def test_two_years_are_compared_in_words_of_their_own(folder: Path) -> None:
-    squares(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
+    pool_row(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
     result = compare(folder, "--before", folder / "before.gpkg", "--tolerance", "3")
     assert result.exit_code == 0, result.output
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
@@ -164,18 +163,18 @@ def test_a_stated_crs_makes_a_plain_table_a_register(folder: Path) -> None:
     assert changes["status"].tolist() == ["confirmed", "new", "new"]
 
 
-def bare(folder: Path, *arguments: str | Path) -> Result:
+def compare_only(folder: Path, *arguments: str | Path) -> Result:
     """Without -o."""
     command = ["compare", folder / "found.gpkg", *arguments]
-    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
+    return invoke(*command, catch_exceptions=False)
 
 
 def test_without_an_output_the_counts_are_shown_and_nothing_is_written(folder: Path) -> None:
     before = set(folder.iterdir())
-    result = bare(folder, "--register", folder / "register.geojson")
+    result = compare_only(folder, "--register", folder / "register.geojson")
     assert result.exit_code == 0, result.output
     assert "Missing 1 only in the register" in " ".join(result.stderr.split())
-    as_json = bare(folder, "--register", folder / "register.geojson", "--json")
+    as_json = compare_only(folder, "--register", folder / "register.geojson", "--json")
     values = json.loads(as_json.stdout)
     assert values["output"] is None
     assert values["counts"] == {"new": 1, "confirmed": 1, "moved": 1, "missing": 1}
@@ -183,7 +182,7 @@ def test_without_an_output_the_counts_are_shown_and_nothing_is_written(folder: P
 
 
 def test_the_changes_go_to_the_output_stream_as_geojson(folder: Path) -> None:
-    result = bare(folder, "--register", folder / "register.geojson", "-o", "-")
+    result = compare_only(folder, "--register", folder / "register.geojson", "-o", "-")
     features = json.loads(result.stdout)["features"]
     found = [feature["properties"]["status"] for feature in features]
     assert found == ["confirmed", "moved", "new", "missing"]
@@ -191,8 +190,8 @@ def test_the_changes_go_to_the_output_stream_as_geojson(folder: Path) -> None:
 
 
 def test_an_earlier_year_may_be_the_second_file(folder: Path) -> None:
-    squares(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
-    result = bare(folder, folder / "before.gpkg", "--tolerance", "3", "--json")
+    pool_row(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
+    result = compare_only(folder, folder / "before.gpkg", "--tolerance", "3", "--json")
     assert json.loads(result.stdout)["counts"] == {
         "appeared": 2, "confirmed": 1, "moved": 0, "gone": 1,
     }  # fmt: skip
@@ -211,7 +210,7 @@ def test_an_earlier_year_may_be_the_second_file(folder: Path) -> None:
 def test_files_and_options_that_do_not_go_together_are_a_usage_error(
     arguments: tuple[str, ...], folder: Path
 ) -> None:
-    result = bare(folder, *arguments)
+    result = compare_only(folder, *arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
 

@@ -8,31 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from geodetect.model.file import read_model_file
-from geodetect_cli.app import app
+from tests.helpers.program import invoke, run_command
 from tests.helpers.torchvision_networks import small_network
-
-runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "three.pth"
     torch.save(small_network(classes=3).state_dict(), path)
     return path
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = runner.invoke(app, ["convert", *map(str, arguments)])
-    return result.exit_code, result.stdout, result.stderr
+def convert_file(*arguments: object) -> tuple[int, str, str]:
+    return run_command("convert", *arguments)
 
 
-def test_the_card_of_the_new_model_is_printed_as_json(weights: Path, tmp_path: Path) -> None:
+def test_the_card_of_the_new_model_is_printed_as_json(network_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     options = ("--classes", "car, bus", "--gsd", "25cm", "--name", "cars", "--json")
-    code, out, err = run(weights, "-o", path, *options)
+    code, out, err = convert_file(network_file, "-o", path, *options)
     assert (code, err) == (0, "")
     assert json.loads(out) == read_model_file(path)[0].model_dump(mode="json")
     values = json.loads(out)
@@ -41,27 +37,30 @@ def test_the_card_of_the_new_model_is_printed_as_json(weights: Path, tmp_path: P
 
 
 def test_the_table_states_the_size_at_which_tiles_enter_the_network(
-    weights: Path, tmp_path: Path
+    network_file: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.safetensors"
     options = ("--classes", "a,b,c")
-    _, out, err = run(weights, "-o", path, *options)
+    _, out, err = convert_file(network_file, "-o", path, *options)
     assert out == ""
     assert "512 px, enlarged to 800 px for the network" in err
     assert "3: a, b, c" in err
-    _, _, err = run(weights, "-o", path, *options, "--no-resize", "--overwrite")
+    _, _, err = convert_file(network_file, "-o", path, *options, "--no-resize", "--overwrite")
     assert "Tiles" in err
     assert "enlarged" not in err
-    info = runner.invoke(app, ["info", str(path)]).stdout
+    info = invoke("info", path).stdout
     assert "input_scale" in info
-    assert run(weights, "-o", path, *options, "--overwrite", "--quiet")[1:] == ("", "")
+    assert convert_file(network_file, "-o", path, *options, "--overwrite", "--quiet")[1:] == (
+        "",
+        "",
+    )
 
 
-def test_options_reach_the_card(weights: Path, tmp_path: Path) -> None:
+def test_options_reach_the_card(network_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     options = ("--tile-size", 640, "--resize", 960, "--norm-eps", 0.001)
-    code, out, _ = run(
-        weights,
+    code, out, _ = convert_file(
+        network_file,
         "-o",
         path,
         "--classes",
@@ -86,9 +85,9 @@ def test_options_reach_the_card(weights: Path, tmp_path: Path) -> None:
     ],
 )
 def test_names_that_do_not_fit_are_one_line(
-    weights: Path, tmp_path: Path, options: tuple[str, ...], message: str
+    network_file: Path, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    code, out, err = run(weights, "-o", tmp_path / "m.safetensors", *options)
+    code, out, err = convert_file(network_file, "-o", tmp_path / "m.safetensors", *options)
     assert (code, out) == (1, "")
     assert err.startswith("Error: ")
     assert message in err
@@ -99,24 +98,24 @@ def test_names_that_do_not_fit_are_one_line(
     "options", [("--anchor-sizes", "32,64"), ("--tile-size", "0"), ("--gsd", "ten")]
 )
 def test_values_that_cannot_be_are_usage_errors(
-    weights: Path, tmp_path: Path, options: tuple[str, ...]
+    network_file: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    code, _, err = run(weights, "-o", tmp_path / "m.safetensors", *options)
+    code, _, err = convert_file(network_file, "-o", tmp_path / "m.safetensors", *options)
     assert code == 2
     assert options[0] in err
 
 
 def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "page.pth").write_text("<html>")
-    code, _, err = run(tmp_path / "page.pth", "-o", tmp_path / "m.safetensors")
+    code, _, err = convert_file(tmp_path / "page.pth", "-o", tmp_path / "m.safetensors")
     assert code == 1
     assert "not a checkpoint of PyTorch" in err
     assert err.count("\n") == 1
 
 
-def test_converting_twice_gives_the_same_weights(weights: Path, tmp_path: Path) -> None:
+def test_converting_twice_gives_the_same_weights(network_file: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        run(weights, "-o", tmp_path / f"{name}.safetensors", "--classes", "x,y")
+        convert_file(network_file, "-o", tmp_path / f"{name}.safetensors", "--classes", "x,y")
     first, second = (read_model_file(tmp_path / f"{name}.safetensors")[1] for name in ("a", "b"))
     for key, value in first.items():
         np.testing.assert_array_equal(value, second[key])

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import pyogrio
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from geodetect_cli.app import app
+from tests.helpers.predict_command import Scene, predict
 from tests.helpers.square_scenes import GSD_M, grid_corners, squares_image, write_raster
 from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
-runner = CliRunner()
-
-
-@dataclass(frozen=True)
-class Scene:
-    raster: Path
-    model: Path
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def half_scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("scene")
     image = squares_image(SIDE, grid_corners(SIDE))
     image[:, :, :56] = 0
@@ -35,26 +25,21 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(raster, save_tiny_model(folder / "squares.safetensors"))
 
 
-def predict(scene: Scene, *arguments: str | Path) -> Result:
-    command = ["predict", scene.raster, "-m", scene.model, "--device", "cpu", *arguments]
-    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
-
-
-def statuses(table: gpd.GeoDataFrame) -> dict[str, float]:
+def area_by_status(table: gpd.GeoDataFrame) -> dict[str, float]:
     return dict(zip(table["status"], table["area_m2"], strict=True))
 
 
 def check(table: gpd.GeoDataFrame) -> None:
-    areas = statuses(table)
+    areas = area_by_status(table)
     assert set(areas) == {"searched", "no imagery"}
     ground_m2 = SIDE * SIDE * GSD_M**2
     assert sum(areas.values()) == pytest.approx(ground_m2, rel=2e-3)
     assert areas["no imagery"] == pytest.approx(ground_m2 * 56 / SIDE, rel=2e-3)
 
 
-def test_the_coverage_is_a_second_layer_of_the_output(scene: Scene, tmp_path: Path) -> None:
+def test_the_coverage_is_a_second_layer_of_the_output(half_scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
-    result = predict(scene, "-o", path, "--coverage", path, "--style")
+    result = predict(half_scene, "-o", path, "--coverage", path, "--style")
     assert result.exit_code == 0, result.output
     names = [name for name, _ in pyogrio.list_layers(path)]
     assert names == ["detections", "coverage", "layer_styles"]
@@ -65,54 +50,56 @@ def test_the_coverage_is_a_second_layer_of_the_output(scene: Scene, tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", ["geojson", "fgb", "gpkg", "parquet"])
 def test_the_coverage_goes_into_a_file_of_its_own(
-    suffix: str, scene: Scene, tmp_path: Path
+    suffix: str, half_scene: Scene, tmp_path: Path
 ) -> None:
     path = tmp_path / f"ground.{suffix}"
-    result = predict(scene, "-o", tmp_path / "out.csv", "--coverage", path, "--json")
+    result = predict(half_scene, "-o", tmp_path / "out.csv", "--coverage", path, "--json")
     assert json.loads(result.stdout)["coverage"] == str(path)
     read = gpd.read_parquet(path) if suffix == "parquet" else gpd.read_file(path)
     check(read)
 
 
-def test_a_geopackage_has_the_coverage_as_its_second_layer(scene: Scene, tmp_path: Path) -> None:
+def test_a_geopackage_has_the_coverage_as_its_second_layer(
+    half_scene: Scene, tmp_path: Path
+) -> None:
     path = tmp_path / "out.gpkg"
-    result = predict(scene, "-o", path, "--json")
+    result = predict(half_scene, "-o", path, "--json")
     assert json.loads(result.stdout)["coverage"] == str(path)
     assert [name for name, _ in pyogrio.list_layers(path)] == ["detections", "coverage"]
     check(gpd.read_file(path, layer="coverage"))
 
 
-def test_a_coverage_in_a_file_of_its_own_is_in_no_other(scene: Scene, tmp_path: Path) -> None:
+def test_a_coverage_in_a_file_of_its_own_is_in_no_other(half_scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
-    predict(scene, "-o", path, "--coverage", tmp_path / "ground.geojson")
+    predict(half_scene, "-o", path, "--coverage", tmp_path / "ground.geojson")
     assert [name for name, _ in pyogrio.list_layers(path)] == ["detections"]
 
 
 @pytest.mark.parametrize("output", ["out.geojson", "out.parquet", "-"])
 def test_other_formats_have_a_coverage_only_if_asked(
-    output: str, scene: Scene, tmp_path: Path
+    output: str, half_scene: Scene, tmp_path: Path
 ) -> None:
     name = output if output == "-" else tmp_path / output
-    result = predict(scene, "-o", name)
+    result = predict(half_scene, "-o", name)
     assert result.exit_code == 0
     assert "coverage" not in result.output
     assert [p.name for p in tmp_path.iterdir()] == [output] * (output != "-")
 
 
-def test_only_a_geopackage_takes_a_second_layer(scene: Scene, tmp_path: Path) -> None:
+def test_only_a_geopackage_takes_a_second_layer(half_scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "out.geojson"
-    result = predict(scene, "-o", path, "--coverage", path)
+    result = predict(half_scene, "-o", path, "--coverage", path)
     assert result.exit_code == 1
     assert "only a GeoPackage (.gpkg) holds a second layer" in " ".join(result.stderr.split())
     assert not path.exists()
 
 
 def test_a_coverage_that_exists_is_found_before_anything_is_run(
-    scene: Scene, tmp_path: Path
+    half_scene: Scene, tmp_path: Path
 ) -> None:
     path = tmp_path / "ground.gpkg"
     path.write_text("something")
-    result = predict(scene, "-o", tmp_path / "out.gpkg", "--coverage", path)
+    result = predict(half_scene, "-o", tmp_path / "out.gpkg", "--coverage", path)
     assert result.exit_code == 1
     assert "ground.gpkg already exists" in result.stderr
     assert list(tmp_path.iterdir()) == [path]

@@ -21,20 +21,23 @@ import safetensors.numpy
 import shapely
 from affine import Affine
 from click.testing import Result
-from typer.testing import CliRunner
 
-from geodetect_cli.app import app
-from tests.helpers.program import PROGRAM, program_environment
+from tests.helpers.program import (
+    PROGRAM,
+    check_failure,
+    check_one_line,
+    invoke,
+    program_environment,
+)
 from tests.helpers.square_scenes import CRS, grid_corners, squares_image, write_labels, write_raster
 from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
 FAILURE, USAGE = 1, 2
-runner = CliRunner()
 
 
 @dataclass(frozen=True)
-class Ready:
+class Workspace:
     """A folder with a raster and a model to spoil."""
 
     folder: Path
@@ -55,7 +58,7 @@ class Ready:
         model = [] if "-m" in arguments else ["-m", self.model]
         output = [] if "-o" in arguments else ["-o", self.output]
         command = ["predict", raster or self.raster, *model, *output, *arguments]
-        return runner.invoke(app, list(map(str, command)))
+        return invoke(*command)
 
     def start(self, *arguments: str | Path, output: Path | str | None = None) -> list[str]:
         parts = ["predict", self.raster, "-m", self.model, "-o", output or self.output, *arguments]
@@ -63,35 +66,18 @@ class Ready:
 
 
 @pytest.fixture(scope="session")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Ready:
-    ready = Ready(tmp_path_factory.mktemp("originals"))
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    ready = Workspace(tmp_path_factory.mktemp("originals"))
     write_raster(ready.raster, squares_image(SIDE, grid_corners(SIDE)))
     save_tiny_model(ready.model)
     return ready
 
 
 @pytest.fixture
-def ready(originals: Ready, tmp_path: Path) -> Ready:
+def work(originals: Workspace, tmp_path: Path) -> Workspace:
     folder = tmp_path / "work"
     shutil.copytree(originals.folder, folder)
-    return Ready(folder)
-
-
-def check_one_line(stderr: str, *words: str) -> None:
-    lines = [line for line in stderr.splitlines() if line.startswith("Error:")]
-    assert len(lines) == 1, stderr
-    assert stderr.rstrip("\n").endswith(lines[0]), stderr
-    assert "Traceback" not in stderr
-    for word in words:
-        assert word in lines[0]
-
-
-def check_failure(result: Result, *words: str) -> None:
-    assert result.exit_code == FAILURE, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    check_one_line(result.stderr, *words)
-    assert result.stderr.count("\n") == 1
+    return Workspace(folder)
 
 
 @pytest.mark.parametrize(
@@ -119,155 +105,155 @@ def check_failure(result: Result, *words: str) -> None:
         ["-o", "-", "--format", "gpkg"],
     ],
 )
-def test_a_usage_error_has_exit_code_2_and_one_line(ready: Ready, arguments: list[str]) -> None:
-    result = ready.predict(*arguments)
+def test_a_usage_error_has_exit_code_2_and_one_line(work: Workspace, arguments: list[str]) -> None:
+    result = work.predict(*arguments)
     assert result.exit_code == USAGE
     assert result.stdout == ""
     check_one_line(result.stderr)
-    assert not ready.output.exists()
+    assert not work.output.exists()
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["predict", "-o", "x.geojson", "-q"], ["--no"]])
 def test_a_wrong_command_or_no_raster_is_a_usage_error(arguments: list[str]) -> None:
-    result = runner.invoke(app, arguments)
+    result = invoke(*arguments)
     assert result.exit_code == USAGE
     check_one_line(result.stderr)
 
 
-def test_an_output_must_be_named_for_several_rasters(ready: Ready) -> None:
-    rasters = [str(ready.raster), str(ready.raster)]
-    result = runner.invoke(app, ["predict", *rasters, "-m", str(ready.model)])
+def test_an_output_must_be_named_for_several_rasters(work: Workspace) -> None:
+    rasters = [str(work.raster), str(work.raster)]
+    result = invoke("predict", *rasters, "-m", work.model)
     assert result.exit_code == USAGE
     check_one_line(result.stderr, "--output", "found 2 of them")
 
 
-def test_a_missing_raster(ready: Ready) -> None:
-    check_failure(ready.predict(raster=ready.folder / "no.tif"), "no.tif: no such file")
+def test_a_missing_raster(work: Workspace) -> None:
+    check_failure(work.predict(raster=work.folder / "no.tif"), "no.tif: no such file")
 
 
-def test_a_truncated_raster(ready: Ready) -> None:
-    ready.raster.write_bytes(ready.raster.read_bytes()[:60_000])
-    check_failure(ready.predict(), "scene.tif: cannot read pixels", "damaged or incomplete")
+def test_a_truncated_raster(work: Workspace) -> None:
+    work.raster.write_bytes(work.raster.read_bytes()[:60_000])
+    check_failure(work.predict(), "scene.tif: cannot read pixels", "damaged or incomplete")
 
 
-def test_a_raster_without_its_header(ready: Ready) -> None:
-    ready.raster.write_bytes(ready.raster.read_bytes()[60_000:])
-    check_failure(ready.predict(), "not a raster")
+def test_a_raster_without_its_header(work: Workspace) -> None:
+    work.raster.write_bytes(work.raster.read_bytes()[60_000:])
+    check_failure(work.predict(), "not a raster")
 
 
 @pytest.mark.parametrize("content", [b"", b"just text\n", b"II*\0"])
-def test_a_file_that_only_calls_itself_a_raster(ready: Ready, content: bytes) -> None:
-    ready.raster.write_bytes(content)
-    check_failure(ready.predict(), "scene.tif", "not a raster")
+def test_a_file_that_only_calls_itself_a_raster(work: Workspace, content: bytes) -> None:
+    work.raster.write_bytes(content)
+    check_failure(work.predict(), "scene.tif", "not a raster")
 
 
-def test_an_empty_folder_of_rasters(ready: Ready) -> None:
-    (ready.folder / "sheets").mkdir()
-    check_failure(ready.predict(raster=ready.folder / "sheets"), "no raster in this folder")
+def test_an_empty_folder_of_rasters(work: Workspace) -> None:
+    (work.folder / "sheets").mkdir()
+    check_failure(work.predict(raster=work.folder / "sheets"), "no raster in this folder")
 
 
 @pytest.mark.parametrize("bands", ["1,2", "1,2,9", "0,1,2", "1,2,-3"])
-def test_bands_that_the_raster_does_not_have(ready: Ready, bands: str) -> None:
-    check_failure(ready.predict("--bands", bands), "--bands")
+def test_bands_that_the_raster_does_not_have(work: Workspace, bands: str) -> None:
+    check_failure(work.predict("--bands", bands), "--bands")
 
 
-def test_a_raster_with_one_band_for_a_model_of_three(ready: Ready) -> None:
-    write_raster(ready.raster, squares_image(SIDE, [])[:1])
-    check_failure(ready.predict(), "takes 3 bands", "--bands, e.g. to 1,1,1")
+def test_a_raster_with_one_band_for_a_model_of_three(work: Workspace) -> None:
+    write_raster(work.raster, squares_image(SIDE, [])[:1])
+    check_failure(work.predict(), "takes 3 bands", "--bands, e.g. to 1,1,1")
 
 
-def test_a_raster_without_crs(ready: Ready) -> None:
-    write_raster(ready.raster, squares_image(SIDE, []), crs=None)
-    check_failure(ready.predict(), "--src-crs", "--pixel-coords")
+def test_a_raster_without_crs(work: Workspace) -> None:
+    write_raster(work.raster, squares_image(SIDE, []), crs=None)
+    check_failure(work.predict(), "--src-crs", "--pixel-coords")
 
 
-def test_a_raster_far_too_coarse(ready: Ready) -> None:
-    write_raster(ready.raster, squares_image(SIDE, []))
-    with rasterio.open(ready.raster, "r+") as dataset:
+def test_a_raster_far_too_coarse(work: Workspace) -> None:
+    write_raster(work.raster, squares_image(SIDE, []))
+    with rasterio.open(work.raster, "r+") as dataset:
         dataset.transform = Affine(30, 0, 500_000, 0, -30, 5_200_000)
-    check_failure(ready.predict(), "too coarse", "--gsd to 30")
+    check_failure(work.predict(), "too coarse", "--gsd to 30")
 
 
-def test_an_unknown_model(ready: Ready) -> None:
-    check_failure(ready.predict("-m", "giraffes"), "giraffes", "--model")
+def test_an_unknown_model(work: Workspace) -> None:
+    check_failure(work.predict("-m", "giraffes"), "giraffes", "--model")
 
 
-def test_a_truncated_model_file(ready: Ready) -> None:
-    content = ready.model.read_bytes()
+def test_a_truncated_model_file(work: Workspace) -> None:
+    content = work.model.read_bytes()
     for size in (0, 5, 100, 3000, len(content) // 2, len(content) - 1):
-        ready.model.write_bytes(content[:size])
-        check_failure(ready.predict(), "squares.safetensors")
+        work.model.write_bytes(content[:size])
+        check_failure(work.predict(), "squares.safetensors")
 
 
-def test_a_model_file_changed_by_one_byte(ready: Ready) -> None:
-    content = bytearray(ready.model.read_bytes())
+def test_a_model_file_changed_by_one_byte(work: Workspace) -> None:
+    content = bytearray(work.model.read_bytes())
     content[-1000] ^= 1
-    ready.model.write_bytes(content)
-    check_failure(ready.predict(), "checksum does not match")
+    work.model.write_bytes(content)
+    check_failure(work.predict(), "checksum does not match")
 
 
-def test_a_safetensors_file_of_another_kind(ready: Ready) -> None:
-    safetensors.numpy.save_file({"a": np.zeros(3)}, ready.model)
-    check_failure(ready.predict(), "no geodetect model card")
+def test_a_safetensors_file_of_another_kind(work: Workspace) -> None:
+    safetensors.numpy.save_file({"a": np.zeros(3)}, work.model)
+    check_failure(work.predict(), "no geodetect model card")
 
 
-def test_a_pickle_is_never_loaded(ready: Ready) -> None:
+def test_a_pickle_is_never_loaded(work: Workspace) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.system, (f"touch {shlex.quote(str(ready.folder / 'sprung'))}",)
+            return os.system, (f"touch {shlex.quote(str(work.folder / 'sprung'))}",)
 
-    ready.model.write_bytes(pickle.dumps(Trap()))
-    check_failure(ready.predict(), "not a model file")
-    assert not (ready.folder / "sprung").exists()
-
-
-def test_a_folder_for_a_model(ready: Ready) -> None:
-    check_failure(ready.predict("-m", ready.folder), "neither a file")
+    work.model.write_bytes(pickle.dumps(Trap()))
+    check_failure(work.predict(), "not a model file")
+    assert not (work.folder / "sprung").exists()
 
 
-def test_an_area_that_is_missing(ready: Ready) -> None:
-    check_failure(ready.predict("--aoi", "no.gpkg"), "no.gpkg does not exist")
+def test_a_folder_for_a_model(work: Workspace) -> None:
+    check_failure(work.predict("-m", work.folder), "neither a file")
 
 
-def test_an_area_without_crs(ready: Ready) -> None:
-    path = ready.folder / "area.shp"
+def test_an_area_that_is_missing(work: Workspace) -> None:
+    check_failure(work.predict("--aoi", "no.gpkg"), "no.gpkg does not exist")
+
+
+def test_an_area_without_crs(work: Workspace) -> None:
+    path = work.folder / "area.shp"
     area = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 5_199_950, 500_050, 5_200_000)])
     with pytest.warns(UserWarning, match="crs"):
         area.to_file(path)
-    check_failure(ready.predict("--aoi", path), "no coordinate reference system")
+    check_failure(work.predict("--aoi", path), "no coordinate reference system")
 
 
-def test_an_area_off_the_raster(ready: Ready) -> None:
-    area = write_labels(ready.folder / "area.geojson", [(9000, 9000, 9100, 9100)])
-    check_failure(ready.predict("--aoi", area), "does not touch the raster")
+def test_an_area_off_the_raster(work: Workspace) -> None:
+    area = write_labels(work.folder / "area.geojson", [(9000, 9000, 9100, 9100)])
+    check_failure(work.predict("--aoi", area), "does not touch the raster")
 
 
-def test_an_area_of_lines_only(ready: Ready) -> None:
-    path = ready.folder / "area.gpkg"
+def test_an_area_of_lines_only(work: Workspace) -> None:
+    path = work.folder / "area.gpkg"
     line = shapely.LineString([(500_000, 5_200_000), (500_050, 5_199_950)])
     gpd.GeoDataFrame(geometry=[line], crs=CRS).to_file(path)
-    check_failure(ready.predict("--aoi", path), "area.gpkg", "polygon")
+    check_failure(work.predict("--aoi", path), "area.gpkg", "polygon")
 
 
-def test_an_area_that_is_no_vector_file(ready: Ready) -> None:
-    path = ready.folder / "area.geojson"
+def test_an_area_that_is_no_vector_file(work: Workspace) -> None:
+    path = work.folder / "area.geojson"
     path.write_text("not a layer")
-    check_failure(ready.predict("--aoi", path), "cannot be read as a vector file")
+    check_failure(work.predict("--aoi", path), "cannot be read as a vector file")
 
 
-def test_a_missing_output_folder(ready: Ready) -> None:
-    check_failure(ready.predict("-o", ready.folder / "no" / "out.gpkg"), "does not exist")
+def test_a_missing_output_folder(work: Workspace) -> None:
+    check_failure(work.predict("-o", work.folder / "no" / "out.gpkg"), "does not exist")
 
 
-def test_an_output_that_exists(ready: Ready) -> None:
-    ready.output.write_text("mine")
-    check_failure(ready.predict(), "already exists", "--overwrite")
-    assert ready.output.read_text() == "mine"
+def test_an_output_that_exists(work: Workspace) -> None:
+    work.output.write_text("mine")
+    check_failure(work.predict(), "already exists", "--overwrite")
+    assert work.output.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["out.xyz", "out", "out.tif"])
-def test_a_suffix_that_means_no_format(ready: Ready, name: str) -> None:
-    check_failure(ready.predict("-o", ready.folder / name), name, "--format")
+def test_a_suffix_that_means_no_format(work: Workspace, name: str) -> None:
+    check_failure(work.predict("-o", work.folder / name), name, "--format")
 
 
 @pytest.mark.parametrize(
@@ -283,21 +269,21 @@ def test_a_suffix_that_means_no_format(ready: Ready, name: str) -> None:
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_in_the_error(
-    ready: Ready, arguments: list[str]
+    work: Workspace, arguments: list[str]
 ) -> None:
-    check_failure(ready.predict(*arguments), arguments[0])
-    assert not ready.output.exists()
+    check_failure(work.predict(*arguments), arguments[0])
+    assert not work.output.exists()
 
 
 @pytest.mark.parametrize("option", ["--crs", "--src-crs"])
-def test_a_crs_that_is_none(ready: Ready, option: str) -> None:
-    check_failure(ready.predict(option, "nowhere"), "'nowhere' is no coordinate reference system")
+def test_a_crs_that_is_none(work: Workspace, option: str) -> None:
+    check_failure(work.predict(option, "nowhere"), "'nowhere' is no coordinate reference system")
 
 
 @pytest.fixture
-def read_only(ready: Ready) -> Path:
+def read_only(work: Workspace) -> Path:
     """A folder where not even root can write: permissions do not stop root."""
-    folder = ready.folder / "locked"
+    folder = work.folder / "locked"
     folder.mkdir()
     folder.chmod(0o555)
     if os.access(folder, os.W_OK):
@@ -307,8 +293,8 @@ def read_only(ready: Ready) -> Path:
     return folder
 
 
-def test_an_output_folder_that_cannot_be_written(ready: Ready, read_only: Path) -> None:
-    check_failure(ready.predict("-o", read_only / "out.geojson"), "no files can be made")
+def test_an_output_folder_that_cannot_be_written(work: Workspace, read_only: Path) -> None:
+    check_failure(work.predict("-o", read_only / "out.geojson"), "no files can be made")
 
 
 FULL = """
@@ -320,9 +306,9 @@ main()
 
 
 @pytest.mark.parametrize("name", ["out.geojson", "out.gpkg"])
-def test_a_full_disk(ready: Ready, name: str) -> None:
-    before = set(ready.folder.iterdir())
-    arguments = ready.start(output=ready.folder / name)[len(PROGRAM) :]
+def test_a_full_disk(work: Workspace, name: str) -> None:
+    before = set(work.folder.iterdir())
+    arguments = work.start(output=work.folder / name)[len(PROGRAM) :]
     done = subprocess.run(
         [sys.executable, "-c", FULL, *arguments],
         capture_output=True,
@@ -332,14 +318,14 @@ def test_a_full_disk(ready: Ready, name: str) -> None:
     )
     assert done.returncode == FAILURE
     check_one_line(done.stderr, "cannot write", name)
-    assert set(ready.folder.iterdir()) == before
+    assert set(work.folder.iterdir()) == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
-def test_a_full_disk_behind_the_output_stream(ready: Ready) -> None:
+def test_a_full_disk_behind_the_output_stream(work: Workspace) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*PROGRAM, "info", ready.raster, "--json"],
+            [*PROGRAM, "info", work.raster, "--json"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -351,9 +337,9 @@ def test_a_full_disk_behind_the_output_stream(ready: Ready) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_stops_reading_ends_the_program_quietly(ready: Ready) -> None:
+def test_a_reader_that_stops_reading_ends_the_program_quietly(work: Workspace) -> None:
     process = subprocess.Popen(
-        ready.start(output="-"),
+        work.start(output="-"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -384,9 +370,11 @@ main()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: signal.Signals) -> None:
-    before = set(ready.folder.iterdir())
-    command = [sys.executable, "-c", SLOW, *ready.start("--tile-size", "32")[len(PROGRAM) :]]
+def test_an_interrupted_run_leaves_one_line_and_no_file(
+    work: Workspace, sent: signal.Signals
+) -> None:
+    before = set(work.folder.iterdir())
+    command = [sys.executable, "-c", SLOW, *work.start("--tile-size", "32")[len(PROGRAM) :]]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -402,12 +390,12 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(ready: Ready, sent: sign
     assert process.returncode == FAILURE
     check_one_line(errors, "interrupted")
     assert errors.count("\n") == 1
-    assert set(ready.folder.iterdir()) == before
+    assert set(work.folder.iterdir()) == before
 
 
-def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
-    options = ("--tile-size", "32", "--work-dir", str(ready.folder))
-    command = [sys.executable, "-c", SLOW, *ready.start(*options)[len(PROGRAM) :]]
+def test_an_interrupted_run_with_finished_rows_goes_on(work: Workspace) -> None:
+    options = ("--tile-size", "32", "--work-dir", str(work.folder))
+    command = [sys.executable, "-c", SLOW, *work.start(*options)[len(PROGRAM) :]]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -422,22 +410,22 @@ def test_an_interrupted_run_with_finished_rows_goes_on(ready: Ready) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == FAILURE
     assert "run the same again to resume where it stopped" in errors
-    assert len(list(ready.folder.glob("*.journal"))) == 1
+    assert len(list(work.folder.glob("*.journal"))) == 1
     done = subprocess.run(
-        [*ready.start(*options), "--json"],
+        [*work.start(*options), "--json"],
         capture_output=True,
         env=program_environment(),
         check=True,
     )
     assert json.loads(done.stdout)["resumed_tiles"] > 0
-    assert not list(ready.folder.glob("*.journal*"))
+    assert not list(work.folder.glob("*.journal*"))
 
 
-def test_a_bug_shows_its_traceback(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_shows_its_traceback(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from geodetect.detection import predict_to_file as inference
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(inference, "predict_layer", broken)
-    assert isinstance(ready.predict().exception, ZeroDivisionError)
+    assert isinstance(work.predict().exception, ZeroDivisionError)

@@ -9,31 +9,22 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
 from click.testing import Result
-from typer.testing import CliRunner
 
 from geodetect.assessment.evaluate.error_layers import SYMBOLS
 from geodetect.errors import InputError
 from geodetect.io.vector.write import write
 from geodetect.settings import PredictSettings
-from geodetect_cli.app import app
-from tests.helpers.program import modules_after
+from tests.helpers.layers import square_layer
+from tests.helpers.program import check_failure, invoke, modules_after
 from tests.helpers.square_scenes import CRS, grid_corners, squares_image, write_labels, write_raster
 from tests.helpers.tiny_model import save_tiny_model
 
 FAILURE, USAGE = 1, 2
-X, Y = 500_000.0, 5_200_000.0
-runner = CliRunner()
-
-
-def squares(corners: np.ndarray, **columns: object) -> gpd.GeoDataFrame:
-    low = np.reshape(corners, (-1, 2)) + np.array([X, Y])
-    return gpd.GeoDataFrame(columns, geometry=shapely.box(*low.T, *(low + 8).T), crs=CRS)
 
 
 @dataclass(frozen=True)
-class Ready:
+class LayerFolder:
     """A folder with detections and truth."""
 
     folder: Path
@@ -46,28 +37,26 @@ class Ready:
         return invoke(*command)
 
 
-def invoke(*arguments: str | Path) -> Result:
-    return runner.invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
-
-
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> LayerFolder:
     """100 pools and 50 tanks, most of them found, the pools better than the tanks."""
     folder = tmp_path_factory.mktemp("evaluate")
     rng = np.random.default_rng(0)
     corners = np.stack(np.divmod(np.arange(200), 20), axis=1) * 40.0
     names = np.array(["pool"] * 100 + ["tank"] * 50 + ["pool"] * 50)
-    write(squares(corners[:150], **{"class": names[:150]}), folder / "truth.gpkg")
+    write(square_layer(*corners[:150], side_m=8, **{"class": names[:150]}), folder / "truth.gpkg")
     chosen = rng.random(200) < np.repeat([0.9, 0.6, 0.3], [100, 50, 50])
     scores = np.where(np.arange(200) < 150, rng.beta(5, 2, 200), rng.beta(2, 5, 200)).round(3)
-    found = squares(corners + rng.normal(0, 0.6, (200, 2)), score=scores, **{"class": names})
+    found = square_layer(
+        *(corners + rng.normal(0, 0.6, (200, 2))), side_m=8, score=scores, **{"class": names}
+    )
     write(found[chosen], folder / "found.geojson")
     write(found[chosen].drop(columns="score"), folder / "unscored.gpkg")
-    return Ready(folder)
+    return LayerFolder(folder)
 
 
-def test_the_tables_show_all_classes_in_80_columns(ready: Ready) -> None:
-    result = ready.run("--pick-threshold", "f1")
+def test_the_tables_show_all_classes_in_80_columns(inputs: LayerFolder) -> None:
+    result = inputs.run("--pick-threshold", "f1")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("150 objects, ")
@@ -85,8 +74,8 @@ def test_the_tables_show_all_classes_in_80_columns(ready: Ready) -> None:
     assert "blocks of ground" in remarks
 
 
-def test_the_summary_is_json_with_the_same_figures(ready: Ready) -> None:
-    result = ready.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
+def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:
+    result = inputs.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
     values = json.loads(result.stdout)
     assert values["score_threshold"] == 0.4
     assert [one["class"] for one in values["classes"]] == ["pool", "tank"]
@@ -97,47 +86,47 @@ def test_the_summary_is_json_with_the_same_figures(ready: Ready) -> None:
     assert values["intervals"] | {"blocks": 0, "block_m": 0} == {
         "level": 0.95, "blocks": 0, "block_m": 0, "resamples": 50, "seed": 3
     }  # fmt: skip
-    assert json.loads(ready.run("--json", "--conf", "0.4", "--seed", "3").stdout)["n_truth"] == 150
+    assert json.loads(inputs.run("--json", "--conf", "0.4", "--seed", "3").stdout)["n_truth"] == 150
 
 
-def test_layers_and_plots_are_written(ready: Ready, tmp_path: Path) -> None:
+def test_layers_and_plots_are_written(inputs: LayerFolder, tmp_path: Path) -> None:
     errors, plots = tmp_path / "errors.gpkg", tmp_path / "plots"
-    result = ready.run("-o", errors, "--plots", plots, "--ignore-classes", "--conf", "0.5")
+    result = inputs.run("-o", errors, "--plots", plots, "--ignore-classes", "--conf", "0.5")
     assert result.exit_code == 0, result.output
     assert f"true_positives, false_positives and false_negatives in {errors}" in result.stdout
     assert {path.name for path in plots.iterdir()} == {"precision-recall-all.png", "f1-all.png"}
-    point = json.loads(ready.run("--ignore-classes", "--conf", "0.5", "--json").stdout)["overall"]
+    point = json.loads(inputs.run("--ignore-classes", "--conf", "0.5", "--json").stdout)["overall"]
     counts = [len(gpd.read_file(errors, layer=name)) for name in SYMBOLS]
     assert counts == [point["at_threshold"][name] for name in ("tp", "fp", "fn")]
 
 
-def test_nothing_is_replaced_without_being_asked(ready: Ready, tmp_path: Path) -> None:
+def test_nothing_is_replaced_without_being_asked(inputs: LayerFolder, tmp_path: Path) -> None:
     errors = tmp_path / "errors.gpkg"
     errors.write_text("mine")
-    check_failure(ready.run("-o", errors), "already exists", "--overwrite")
+    check_failure(inputs.run("-o", errors), "already exists", "--overwrite")
     assert errors.read_text() == "mine"
-    assert ready.run("-o", errors, "--overwrite", "-q").exit_code == 0
+    assert inputs.run("-o", errors, "--overwrite", "-q").exit_code == 0
     assert len(gpd.read_file(errors, layer="true_positives")) > 0
 
 
-def test_quiet_says_nothing(ready: Ready) -> None:
-    result = ready.run("-q")
+def test_quiet_says_nothing(inputs: LayerFolder) -> None:
+    result = inputs.run("-q")
     assert (result.exit_code, result.output) == (0, "")
 
 
-def test_detections_without_scores_are_said_to_be_equally_sure(ready: Ready) -> None:
-    result = ready.run(found="unscored.gpkg")
+def test_detections_without_scores_are_said_to_be_equally_sure(inputs: LayerFolder) -> None:
+    result = inputs.run(found="unscored.gpkg")
     assert result.exit_code == 0
     assert "Note: the predictions have no scores" in result.stdout
     assert "best F1" not in result.stdout
-    check_failure(ready.run("--pick-threshold", "f1", found="unscored.gpkg"), "--score-field")
+    check_failure(inputs.run("--pick-threshold", "f1", found="unscored.gpkg"), "--score-field")
 
 
-def test_points_are_matched_by_distance(ready: Ready, tmp_path: Path) -> None:
-    truth = gpd.read_file(ready.path("truth.gpkg"))
+def test_points_are_matched_by_distance(inputs: LayerFolder, tmp_path: Path) -> None:
+    truth = gpd.read_file(inputs.path("truth.gpkg"))
     path = write(truth.set_geometry(truth.centroid), tmp_path / "points.geojson")
-    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "--distance")
-    result = invoke("evaluate", ready.path("found.geojson"), path, "--distance", "3")
+    check_failure(invoke("evaluate", inputs.path("found.geojson"), path), "--distance")
+    result = invoke("evaluate", inputs.path("found.geojson"), path, "--distance", "3")
     assert result.exit_code == 0, result.output
     assert "Matches: centres within 3 m" in result.stdout
     assert "AP 3 m" in result.stdout
@@ -183,7 +172,7 @@ def test_a_model_is_run_with_the_options_of_predict(
         "--overlap",
         "20%",
     ]
-    result = runner.invoke(app, [*run, *options, "--iou", "0.3", "--conf", "0.5"])
+    result = invoke(*run, *options, "--iou", "0.3", "--conf", "0.5")
     assert result.stderr == "Error: stopped\n"
     assert settings == [
         PredictSettings(runtime="torch", precision="fp32", tile_size=512, overlap=0.2)
@@ -218,54 +207,50 @@ def test_a_usage_error_has_exit_code_2_and_one_line(arguments: list[str]) -> Non
     assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
 
 
-def check_failure(result: Result, *words: str) -> None:
-    """One line that names what would help."""
-    assert result.exit_code == FAILURE, result.output
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert all(word in result.stderr for word in words), result.stderr
-
-
-def test_files_that_cannot_be_read_are_one_line(ready: Ready, tmp_path: Path) -> None:
-    check_failure(ready.run(found="no.gpkg"), "no.gpkg does not exist")
+def test_files_that_cannot_be_read_are_one_line(inputs: LayerFolder, tmp_path: Path) -> None:
+    check_failure(inputs.run(found="no.gpkg"), "no.gpkg does not exist")
     broken = tmp_path / "broken.geojson"
     broken.write_text("not a layer")
-    check_failure(invoke("evaluate", broken, ready.path("truth.gpkg")), "broken.geojson cannot be")
-    check_failure(invoke("evaluate", ready.path("found.geojson"), broken), "cannot be read")
+    check_failure(invoke("evaluate", broken, inputs.path("truth.gpkg")), "broken.geojson cannot be")
+    check_failure(invoke("evaluate", inputs.path("found.geojson"), broken), "cannot be read")
     empty = tmp_path / "empty.gpkg"
     empty.write_bytes(b"")
-    check_failure(invoke("evaluate", empty, ready.path("truth.gpkg")), "empty.gpkg cannot be")
+    check_failure(invoke("evaluate", empty, inputs.path("truth.gpkg")), "empty.gpkg cannot be")
 
 
-def test_a_layer_without_crs_names_the_option(ready: Ready, tmp_path: Path) -> None:
-    truth = gpd.read_file(ready.path("truth.gpkg")).set_crs(None, allow_override=True)
+def test_a_layer_without_crs_names_the_option(inputs: LayerFolder, tmp_path: Path) -> None:
+    truth = gpd.read_file(inputs.path("truth.gpkg")).set_crs(None, allow_override=True)
     path = write(truth, tmp_path / "truth.shp")
-    found = ready.path("found.geojson")
+    found = inputs.path("found.geojson")
     check_failure(invoke("evaluate", found, path), "--truth-crs")
-    check_failure(invoke("evaluate", path, ready.path("truth.gpkg")), "--pred-crs")
+    check_failure(invoke("evaluate", path, inputs.path("truth.gpkg")), "--pred-crs")
     assert invoke("evaluate", found, path, "--truth-crs", CRS, "-q").exit_code == 0
     check_failure(invoke("evaluate", found, path, "--truth-crs", "here"), "--truth-crs: 'here'")
 
 
 def test_truth_that_lies_elsewhere_is_one_line_with_the_distance(
-    ready: Ready, tmp_path: Path
+    inputs: LayerFolder, tmp_path: Path
 ) -> None:
-    path = write(gpd.read_file(ready.path("truth.gpkg")).to_crs("EPSG:32632").assign(
+    path = write(gpd.read_file(inputs.path("truth.gpkg")).to_crs("EPSG:32632").assign(
         geometry=lambda t: t.translate(2e5, 0)), tmp_path / "far.gpkg")  # fmt: skip
-    check_failure(invoke("evaluate", ready.path("found.geojson"), path), "km apart", "--truth-crs")
+    check_failure(invoke("evaluate", inputs.path("found.geojson"), path), "km apart", "--truth-crs")
 
 
-def test_empty_layers_are_no_failure(ready: Ready, tmp_path: Path) -> None:
-    nothing = write(gpd.read_file(ready.path("truth.gpkg")).iloc[:0], tmp_path / "none.gpkg")
-    for pair in ((nothing, ready.path("truth.gpkg")), (ready.path("found.geojson"), nothing)):
+def test_empty_layers_are_no_failure(inputs: LayerFolder, tmp_path: Path) -> None:
+    nothing = write(gpd.read_file(inputs.path("truth.gpkg")).iloc[:0], tmp_path / "none.gpkg")
+    for pair in ((nothing, inputs.path("truth.gpkg")), (inputs.path("found.geojson"), nothing)):
         result = invoke("evaluate", *pair, "-o", tmp_path / "e.gpkg", "--overwrite")
         assert result.exit_code == 0, result.output
         assert "Note: there are no" in result.stdout
 
 
-def test_comparing_layers_loads_no_network_library(ready: Ready) -> None:
-    arguments = ["evaluate", str(ready.path("found.geojson")), str(ready.path("truth.gpkg")), "-q"]
+def test_comparing_layers_loads_no_network_library(inputs: LayerFolder) -> None:
+    arguments = [
+        "evaluate",
+        str(inputs.path("found.geojson")),
+        str(inputs.path("truth.gpkg")),
+        "-q",
+    ]
     loaded = modules_after(
         f"from geodetect_cli.app import app\ntry:\n    app({arguments!r})\n"
         "except SystemExit:\n    pass"

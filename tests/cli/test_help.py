@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from typer.testing import CliRunner
 
 import geodetect
-from geodetect_cli.app import app, load_command
+from geodetect_cli.app import load_command
 from geodetect_cli.commands import COMMANDS
-from tests.helpers.program import modules_after
-
-runner = CliRunner()
+from tests.helpers.program import invoke, modules_after
 
 
 def help_of(*command: str, columns: int = 80) -> str:
-    result = runner.invoke(app, [*command, "--help"], env={"COLUMNS": str(columns)})
+    result = invoke(*command, "--help", env={"COLUMNS": str(columns)})
     assert result.exit_code == 0
     return result.output
 
@@ -65,7 +62,7 @@ def test_the_list_of_commands_is_shown_without_importing_them() -> None:
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_one() -> None:
-    result = runner.invoke(app, ["predcit"])
+    result = invoke("predcit")
     assert result.exit_code == 2
     assert "Did you mean 'predict'?" in result.stderr
 
@@ -86,11 +83,11 @@ def test_info_of_a_raster_does_not_import_torch() -> None:
 
 
 def test_the_version_is_that_of_the_library() -> None:
-    result = runner.invoke(app, ["--version"])
+    result = invoke("--version")
     assert result.output == f"geodetect {geodetect.__version__}\n"
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "models"])
 def test_a_command_without_arguments_shows_its_help(command: str) -> None:
-    result = runner.invoke(app, [command])
+    result = invoke(command)
     assert "Examples:" in result.output

@@ -9,26 +9,23 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import Resampling
-from typer.testing import CliRunner
 
 from geodetect.model.file import list_models
-from geodetect_cli.app import app
+from tests.helpers.program import invoke
 from tests.helpers.square_scenes import GSD_M, squares_image, write_raster
 from tests.helpers.tiny_model import save_tiny_model, tiny_card
 
-runner = CliRunner()
-
 
 @pytest.fixture
-def raster(tmp_path: Path) -> Path:
+def raster_with_overviews(tmp_path: Path) -> Path:
     path = write_raster(tmp_path / "scene.tif", squares_image(120, []), nodata=7)
     with rasterio.open(path, "r+") as dataset:
         dataset.build_overviews([2, 4], Resampling.average)
     return path
 
 
-def test_a_raster_is_described_as_json(raster: Path) -> None:
-    result = runner.invoke(app, ["info", str(raster), "--json"])
+def test_a_raster_is_described_as_json(raster_with_overviews: Path) -> None:
+    result = invoke("info", raster_with_overviews, "--json")
     values = json.loads(result.stdout)
     assert result.stderr == ""
     assert (values["width"], values["height"], values["dtype"]) == (120, 120, "uint8")
@@ -39,15 +36,15 @@ def test_a_raster_is_described_as_json(raster: Path) -> None:
     assert [band["colour"] for band in values["bands"]] == ["red", "green", "blue"]
 
 
-def test_the_table_of_a_raster_has_one_line_per_band(raster: Path) -> None:
-    text = runner.invoke(app, ["info", str(raster)]).stdout
+def test_the_table_of_a_raster_has_one_line_per_band(raster_with_overviews: Path) -> None:
+    text = invoke("info", raster_with_overviews).stdout
     assert "band 2, dtype uint8, colour green, nodata 7" in text
     assert "{" not in text
 
 
 def test_a_raster_without_crs_is_described_with_its_problem(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", squares_image(50, []), crs=None)
-    values = json.loads(runner.invoke(app, ["info", str(path), "--json"]).stdout)
+    values = json.loads(invoke("info", path, "--json").stdout)
     assert values["crs"] is None
     assert values["gsd_m"] is None
     assert "coordinate reference system" in values["problem"]
@@ -56,17 +53,15 @@ def test_a_raster_without_crs_is_described_with_its_problem(tmp_path: Path) -> N
 def test_nodata_that_is_no_number_is_valid_json(tmp_path: Path) -> None:
     image = np.ones((1, 20, 20), np.float32)
     path = write_raster(tmp_path / "dem.tif", image, nodata=float("nan"))
-    values = json.loads(
-        runner.invoke(app, ["info", str(path), "--json"]).stdout, parse_constant=pytest.fail
-    )
+    values = json.loads(invoke("info", path, "--json").stdout, parse_constant=pytest.fail)
     assert values["nodata"] == "nan"
 
 
 def test_a_model_file_is_described(tmp_path: Path) -> None:
     path = save_tiny_model(tmp_path / "squares.safetensors")
-    values = json.loads(runner.invoke(app, ["info", str(path), "--json"]).stdout)
+    values = json.loads(invoke("info", path, "--json").stdout)
     assert values == tiny_card().model_dump(mode="json")
-    assert "network.backbone" in runner.invoke(app, ["info", str(path)]).stdout
+    assert "network.backbone" in invoke("info", path).stdout
 
 
 def test_long_values_of_a_model_are_broken_into_lines_in_a_pipe(
@@ -78,7 +73,7 @@ def test_long_values_of_a_model_are_broken_into_lines_in_a_pipe(
         "drawn, too",
     ]
     path = save_tiny_model(tmp_path / "squares.safetensors", training={"data": data})
-    lines = runner.invoke(app, ["info", str(path)]).stdout.splitlines()
+    lines = invoke("info", path).stdout.splitlines()
     assert 80 < max(map(len, lines)) <= 120
     assert [line for line in lines if line != line.rstrip()] == []
     first = next(n for n, line in enumerate(lines) if "training.data" in line)
@@ -90,14 +85,14 @@ def test_long_values_of_a_model_are_broken_into_lines_in_a_pipe(
 def test_a_crs_without_a_code_is_shown_by_its_name(tmp_path: Path) -> None:
     crs = "+proj=laea +lat_0=46 +lon_0=7 +ellps=GRS80 +units=m"
     path = write_raster(tmp_path / "scene.tif", squares_image(50, []), crs=crs)
-    text = runner.invoke(app, ["info", str(path)]).stdout
+    text = invoke("info", path).stdout
     assert "PROJCRS" not in text
     assert "crs_name" in text
 
 
 @pytest.mark.parametrize("name", ["nothing.tif", "nothing.safetensors", "nothing"])
 def test_a_missing_file_is_one_line(name: str) -> None:
-    result = runner.invoke(app, ["info", name])
+    result = invoke("info", name)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("Error: ")
@@ -107,8 +102,8 @@ def test_a_missing_file_is_one_line(name: str) -> None:
 
 
 def test_models_lists_what_is_built_in() -> None:
-    result = runner.invoke(app, ["models", "--json"])
+    result = invoke("models", "--json")
     assert [card["name"] for card in json.loads(result.stdout)] == list_models()
-    text = runner.invoke(app, ["models"])
+    text = invoke("models")
     assert all(name in text.stdout for name in list_models())
     assert list_models() or "no built-in models" in text.stderr

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,14 @@ import numpy as np
 import pytest
 import shapely
 from click.testing import Result
-from typer.testing import CliRunner
 
 from geodetect.detection import predict_to_file as run
 from geodetect.detection.run.journal import Journal
 from geodetect.io.atomic import SUFFIX, staging_prefix
 from geodetect.io.vector import write as vector
 from geodetect.settings.toml import to_toml
-from geodetect_cli.app import app
-from tests.helpers.program import run_program
+from tests.helpers.predict_command import Scene, predict
+from tests.helpers.program import invoke, run_program
 from tests.helpers.square_scenes import (
     CRS,
     GSD_M,
@@ -41,13 +39,6 @@ from tests.helpers.tiny_model import save_tiny_model
 
 SIDE = 200
 CORNERS = grid_corners(SIDE)
-runner = CliRunner()
-
-
-@dataclass(frozen=True)
-class Scene:
-    raster: Path
-    model: Path
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +46,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("scene")
     raster = write_raster(folder / "scene.tif", squares_image(SIDE, CORNERS))
     return Scene(raster, save_tiny_model(folder / "squares.safetensors"))
-
-
-def predict(scene: Scene, *arguments: str | Path) -> Result:
-    command = ["predict", scene.raster, "-m", scene.model, "--device", "cpu", *arguments]
-    return runner.invoke(app, list(map(str, command)), catch_exceptions=False)
 
 
 def expected_bounds(corners: list[tuple[int, int]]) -> set[tuple[float, ...]]:
@@ -121,7 +107,7 @@ def test_the_summary_holds_the_settings_that_repeat_the_run(scene: Scene, tmp_pa
     (tmp_path / "run.toml").write_text(to_toml(settings))
     second = tmp_path / "again.geojson"
     command = ["predict", "--config", str(tmp_path / "run.toml"), "-o", str(second), "-q"]
-    assert runner.invoke(app, command).output == ""
+    assert invoke(*command).output == ""
     assert second.read_bytes() == first.read_bytes()
 
 

@@ -6,22 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from geodetect.model.file import load_card
-from geodetect_cli.app import app
+from tests.helpers.program import run_command
 from tests.helpers.quantizable_model import CORNERS, need_nncf, save_plain_model, write_squares
-
-runner = CliRunner()
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = runner.invoke(app, list(map(str, arguments)))
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quantize")
     save_plain_model(path / "full.safetensors")
     write_squares(path / "scene.tif")
@@ -29,54 +21,54 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def table(folder: Path) -> str:
+def quantize_output(model_folder: Path) -> str:
     """What is said about a quantized model, which lies in the folder then."""
     need_nncf()
-    code, out, err = run(
-        *("quantize", folder / "full.safetensors", "--rasters", folder / "scene.tif"),
-        *("-o", folder / "both.safetensors", "--tiles", 8, "--least-ap", 0.9),
+    code, out, err = run_command(
+        *("quantize", model_folder / "full.safetensors", "--rasters", model_folder / "scene.tif"),
+        *("-o", model_folder / "both.safetensors", "--tiles", 8, "--least-ap", 0.9),
     )
     assert (code, out) == (0, "")
     return err
 
 
-def test_the_table_states_how_close_it_is_and_how_to_use_it(table: str) -> None:
-    assert "Calibrated on" in table
-    assert "4 other tiles with" in table
-    assert "at IoU 0.5, " in table
-    assert "predict --model FILE --precision int8" in table
+def test_the_table_states_how_close_it_is_and_how_to_use_it(quantize_output: str) -> None:
+    assert "Calibrated on" in quantize_output
+    assert "4 other tiles with" in quantize_output
+    assert "at IoU 0.5, " in quantize_output
+    assert "predict --model FILE --precision int8" in quantize_output
 
 
-def test_predict_takes_the_network_in_8_bit(table: str, folder: Path) -> None:
-    code, out, err = run(
-        *("predict", folder / "scene.tif", "-o", "-", "--device", "cpu"),
-        *("-m", folder / "both.safetensors", "--precision", "int8"),
+def test_predict_takes_the_network_in_8_bit(quantize_output: str, model_folder: Path) -> None:
+    code, out, err = run_command(
+        *("predict", model_folder / "scene.tif", "-o", "-", "--device", "cpu"),
+        *("-m", model_folder / "both.safetensors", "--precision", "int8"),
     )
     assert (code, err.count("Error")) == (0, 0)
     assert len(json.loads(out)["features"]) == len(CORNERS)
 
 
-def test_the_dry_run_and_the_card_name_8_bit(table: str, folder: Path) -> None:
-    options = ("-m", folder / "both.safetensors", "--precision", "int8", "--dry-run")
-    assert "OpenVINO int8 on cpu" in run("predict", folder / "scene.tif", *options)[1]
-    assert "int8.ap50" in run("info", folder / "both.safetensors")[1]
+def test_the_dry_run_and_the_card_name_8_bit(quantize_output: str, model_folder: Path) -> None:
+    options = ("-m", model_folder / "both.safetensors", "--precision", "int8", "--dry-run")
+    assert "OpenVINO int8 on cpu" in run_command("predict", model_folder / "scene.tif", *options)[1]
+    assert "int8.ap50" in run_command("info", model_folder / "both.safetensors")[1]
 
 
-def test_the_new_card_is_printed_as_json(folder: Path, tmp_path: Path) -> None:
+def test_the_new_card_is_printed_as_json(model_folder: Path, tmp_path: Path) -> None:
     need_nncf()
     path = tmp_path / "m.safetensors"
-    code, out, err = run(
-        *("quantize", folder / "full.safetensors", "--rasters", folder, "-o", path),
+    code, out, err = run_command(
+        *("quantize", model_folder / "full.safetensors", "--rasters", model_folder, "-o", path),
         *("--tiles", 4, "--seed", 2, "--json"),
     )
     assert (code, err) == (0, "")
     assert json.loads(out) == load_card(path).model_dump(mode="json")
 
 
-def test_a_model_without_8_bit_is_one_line_that_names_the_command(folder: Path) -> None:
-    code, out, err = run(
-        *("predict", folder / "scene.tif", "-o", "-", "--device", "cpu"),
-        *("-m", folder / "full.safetensors", "--precision", "int8"),
+def test_a_model_without_8_bit_is_one_line_that_names_the_command(model_folder: Path) -> None:
+    code, out, err = run_command(
+        *("predict", model_folder / "scene.tif", "-o", "-", "--device", "cpu"),
+        *("-m", model_folder / "full.safetensors", "--precision", "int8"),
     )
     assert (code, out) == (1, "")
     assert err.startswith("Error: --precision int8: model squares holds no int8-quantized network")
@@ -87,10 +79,12 @@ def test_a_model_without_8_bit_is_one_line_that_names_the_command(folder: Path) 
 @pytest.mark.parametrize(
     "options", [("--tiles", "1"), ("--least-ap", "2"), ("--bands", "red"), ("--value-range", "1")]
 )
-def test_values_that_cannot_be_are_usage_errors(folder: Path, options: tuple[str, ...]) -> None:
-    code, _, err = run(
-        *("quantize", folder / "full.safetensors", "--rasters", folder / "scene.tif"),
-        *("-o", folder / "new.safetensors", *options),
+def test_values_that_cannot_be_are_usage_errors(
+    model_folder: Path, options: tuple[str, ...]
+) -> None:
+    code, _, err = run_command(
+        *("quantize", model_folder / "full.safetensors", "--rasters", model_folder / "scene.tif"),
+        *("-o", model_folder / "new.safetensors", *options),
     )
     assert code == 2
     assert options[0] in err

@@ -7,47 +7,40 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import geodetect
-from geodetect_cli.app import app
-from tests.helpers.program import modules_after
+from tests.helpers.program import modules_after, run_command
 from tests.helpers.square_scenes import squares_image, write_labels, write_raster
-
-runner = CliRunner()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def workdir(tmp_path: Path) -> Path:
     write_raster(tmp_path / "scene.tif", squares_image(200, [(20, 20), (100, 140)]))
     write_labels(tmp_path / "found.geojson", [(20, 20, 36, 36), (100, 140, 116, 156)])
     return tmp_path
 
 
-def run(*arguments: str | Path) -> tuple[int, str, str]:
-    result = runner.invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_a_report_is_summed_up_in_a_table(folder: Path):
-    page = folder / "report.html"
-    code, out, err = run("report", folder / "found.geojson", "-r", folder / "scene.tif", "-o", page)
+def test_a_report_is_summed_up_in_a_table(workdir: Path):
+    page = workdir / "report.html"
+    code, out, err = run_command(
+        "report", workdir / "found.geojson", "-r", workdir / "scene.tif", "-o", page
+    )
     assert (code, out) == (0, "")
     assert "Predictions" in err
     assert "inside the page" in err
     assert page.stat().st_size > 10_000
 
 
-def test_a_report_is_summed_up_as_json(folder: Path):
-    page = folder / "report.html"
-    code, out, err = run(
-        *("report", folder / "found.geojson", "--raster", folder / "scene.tif", "-o", page),
-        *("--truth", folder / "found.geojson", "--imagery", "beside", "--json"),
+def test_a_report_is_summed_up_as_json(workdir: Path):
+    page = workdir / "report.html"
+    code, out, err = run_command(
+        *("report", workdir / "found.geojson", "--raster", workdir / "scene.tif", "-o", page),
+        *("--truth", workdir / "found.geojson", "--imagery", "beside", "--json"),
     )
     values = json.loads(out)
     assert (code, err) == (0, "")
     assert values["predictions"] == 2
-    assert values["folder"] == str(folder / "report_files")
+    assert values["folder"] == str(workdir / "report_files")
     assert values["page_bytes"] == page.stat().st_size
 
 
@@ -62,21 +55,23 @@ def test_a_report_is_summed_up_as_json(folder: Path):
     ],
 )
 def test_what_cannot_be_used_is_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
 ):
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(workdir)
     defaults = ["report", "found.geojson", "-o", "a.html", "-r", "scene.tif"]
-    code, out, err = run(*defaults, *arguments)
+    code, out, err = run_command(*defaults, *arguments)
     assert (code, out) == (1, "")
     assert err.startswith("Error: ")
     assert problem in err
     assert err.count("\n") == 1
-    assert not (folder / "a.html").exists()
+    assert not (workdir / "a.html").exists()
 
 
-def test_detections_without_a_crs_name_the_option(folder: Path):
-    table = geodetect.write(_bare(), folder / "bare.gpkg")
-    code, _, err = run("report", table, "-r", folder / "scene.tif", "-o", folder / "a.html")
+def test_detections_without_a_crs_name_the_option(workdir: Path):
+    table = geodetect.write(_bare(), workdir / "bare.gpkg")
+    code, _, err = run_command(
+        "report", table, "-r", workdir / "scene.tif", "-o", workdir / "a.html"
+    )
     assert code == 1
     assert "--pred-crs" in err
 
@@ -91,24 +86,26 @@ def _bare() -> object:
 @pytest.mark.parametrize(
     "arguments", [["--imagery", "somewhere"], ["--iou", "0"], ["--chips", "-1"], ["--gsd", "x"]]
 )
-def test_an_option_that_cannot_be_is_a_usage_error(folder: Path, arguments: list[str]):
-    command = ["report", folder / "found.geojson", "-o", folder / "a.html"]
-    code, _, err = run(*command, *arguments)
+def test_an_option_that_cannot_be_is_a_usage_error(workdir: Path, arguments: list[str]):
+    command = ["report", workdir / "found.geojson", "-o", workdir / "a.html"]
+    code, _, err = run_command(*command, *arguments)
     assert code == 2
     assert arguments[0] in err
 
 
-def test_a_preview_is_drawn(folder: Path):
-    target = folder / "overview.png"
-    code, out, err = run("preview", folder / "scene.tif", folder / "found.geojson", "-o", target)
+def test_a_preview_is_drawn(workdir: Path):
+    target = workdir / "overview.png"
+    code, out, err = run_command(
+        "preview", workdir / "scene.tif", workdir / "found.geojson", "-o", target
+    )
     with Image.open(target) as image:
         assert (code, out) == (0, "")
         assert f"{image.width} x {image.height} px" in err
 
 
-def test_a_contact_sheet_of_detections_without_scores_is_refused(folder: Path):
-    command = ["preview", folder / "scene.tif", folder / "found.geojson", "--sheet", "best"]
-    code, _, err = run(*command, "-o", folder / "sheet.png")
+def test_a_contact_sheet_of_detections_without_scores_is_refused(workdir: Path):
+    command = ["preview", workdir / "scene.tif", workdir / "found.geojson", "--sheet", "best"]
+    code, _, err = run_command(*command, "-o", workdir / "sheet.png")
     assert code == 1
     assert "--score-field" in err
 

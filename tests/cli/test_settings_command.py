@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 import geodetect.settings
 from geodetect.errors import GeodetectWarning, InputError
@@ -19,15 +18,15 @@ from geodetect.settings import PredictSettings, TrainSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import to_toml
 from geodetect_cli import console
-from geodetect_cli.app import app, load_command
+from geodetect_cli.app import load_command
 from geodetect_cli.commands import COMMANDS
+from tests.helpers.program import invoke
 
 CLASSES = [
     value
     for value in vars(geodetect.settings).values()
     if inspect.isclass(value) and issubclass(value, Settings)
 ]
-runner = CliRunner()
 
 
 @pytest.mark.parametrize("settings", CLASSES, ids=lambda kind: kind.__name__)
@@ -54,7 +53,7 @@ def test_every_option_of_every_command_comes_from_a_field(command: str) -> None:
     assert {parameter.name for parameter in load_command(command).params} == fields
 
 
-def options_of(command: str) -> set[str]:
+def option_names(command: str) -> set[str]:
     return {name for parameter in load_command(command).params for name in parameter.opts}
 
 
@@ -62,18 +61,18 @@ def test_commands_that_run_a_model_have_the_same_model_options() -> None:
     options = {"--model", "--device", "--runtime", "--precision", "--batch-size", "--workers"}
     options |= {"--tile-size", "--overlap", "--conf", "--iou", "--gsd", "--bands", "--value-range"}
     for command in ("predict", "evaluate"):
-        assert options <= options_of(command)
+        assert options <= option_names(command)
 
 
 def test_commands_that_read_a_layer_have_the_same_layer_options() -> None:
     for command in ("evaluate", "compare", "summarize", "report", "preview"):
-        assert {"--score-field", "--pred-crs"} <= options_of(command), command
+        assert {"--score-field", "--pred-crs"} <= option_names(command), command
     for command in ("evaluate", "compare", "summarize", "report"):
-        assert "--class-field" in options_of(command), command
+        assert "--class-field" in option_names(command), command
 
 
 def test_every_command_with_settings_reads_them_from_a_file() -> None:
-    assert {c for c in COMMANDS if "--config" not in options_of(c)} == {"info", "models"}
+    assert {c for c in COMMANDS if "--config" not in option_names(c)} == {"info", "models"}
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     def call(text: str, *arguments: str) -> tuple[PredictSettings, str]:
         Path("run.toml").write_text(text, encoding="utf-8")
-        result = runner.invoke(app, ["predict", "scene.tif", "--config", "run.toml", *arguments])
+        result = invoke("predict", "scene.tif", "--config", "run.toml", *arguments)
         assert result.exit_code == 1, result.output
         return settings[-1], result.stderr
 
@@ -137,14 +136,14 @@ def test_a_setting_may_be_called_as_a_command(
     for text in ("check = false", "[check]\nshift = false\n[train]\ncheck = false"):
         file.write_text(text)
         command = ["train", "--rasters", "a.tif", "--labels", "b.gpkg", "--config", str(file)]
-        assert runner.invoke(app, [*command, "-q"]).exit_code == 1
+        assert invoke(*command, "-q").exit_code == 1
         assert settings.pop() == TrainSettings(check=False)
 
 
 def test_required_arguments_and_outputs_may_be_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('rasters = ["no.tif"]\noutput = "out.geojson"\n')
-    result = runner.invoke(app, ["predict", "--config", str(file)])
+    result = invoke("predict", "--config", file)
     assert result.exit_code == 1
     assert result.stderr == "Error: no.tif: no such file\n"
 
@@ -175,7 +174,7 @@ def test_an_error_in_a_file_is_one_line_with_its_place(
     file = tmp_path / "run.toml"
     file.write_text(text)
     raster = [] if text.startswith("rasters") else ["a.tif"]
-    result = runner.invoke(app, ["predict", *raster, "--config", str(file)])
+    result = invoke("predict", *raster, "--config", file)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: {file}")
@@ -184,7 +183,7 @@ def test_an_error_in_a_file_is_one_line_with_its_place(
 
 def test_a_file_that_is_missing_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "no.toml"
-    result = runner.invoke(app, ["predict", "a.tif", "--config", str(file)])
+    result = invoke("predict", "a.tif", "--config", file)
     assert result.exit_code == 2
     assert result.stderr == f"Error: {file} cannot be read (No such file or directory)\n"
 
@@ -235,7 +234,7 @@ def test_errors_and_warnings_of_a_command_name_its_options(
         raise InputError("`src_crs` is unknown; see `rasters`, `src_crs EPSG:2154`")
 
     monkeypatch.setattr(prediction, "predict_to_file", fail)
-    result = runner.invoke(app, ["predict", "a.tif", "-o", str(tmp_path / "a.geojson")])
+    result = invoke("predict", "a.tif", "-o", tmp_path / "a.geojson")
     assert result.stderr.splitlines() == [
         "Warning: set --value-range, not `percentiles`",
         "Error: --src-crs is unknown; see RASTER, `src_crs EPSG:2154`",

@@ -17,11 +17,10 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
 from tests.helpers.program import program_environment
 from tests.helpers.square_scenes import (
-    SQUARE_PX,
+    LabelledScene,
     grid_corners,
-    squares_image,
+    labelled_scene,
     write_labels,
-    write_raster,
 )
 
 SIDE = 384
@@ -42,18 +41,10 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The options that name a raster of squares and its labels."""
-    folder = tmp_path_factory.mktemp("torchrun")
-    corners = grid_corners(SIDE, 40)
-    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
-    boxes = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in corners]
-    labels = write_labels(folder / "squares.geojson", boxes)
-    return ["--rasters", str(raster), "--labels", str(labels)]
+squares = labelled_scene(SIDE, grid_corners(SIDE, 40))
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+def run_process(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         list(map(str, command)),
         capture_output=True,
@@ -64,12 +55,12 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def errors(told: str) -> list[str]:
+def error_lines(told: str) -> list[str]:
     return [line for line in told.splitlines() if line.startswith("Error: ")]
 
 
 def test_two_processes_give_the_model_of_one_and_speak_once(
-    scene: list[str], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     script = tmp_path / "program.py"
     script.write_text(IN_SINGLE_PRECISION)  # in bf16 the two differ in what is rounded when
@@ -78,7 +69,7 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
     for output, start in zip(outputs, ([sys.executable], TORCHRUN), strict=True):
         output.parent.mkdir()
         chosen = ["--steps", "4", "--val-every", "2", "--keep", "last", "--json", "-o", output]
-        done = run(*start, script, *OPTIONS, *scene, *chosen)
+        done = run_process(*start, script, *OPTIONS, *squares.options, *chosen)
         assert done.returncode == 0, done.stderr
         assert ModelCard.model_validate(json.loads(done.stdout)["card"]) == load_card(output)
         told.append([line for line in done.stderr.splitlines() if line.startswith("step 2: ")])
@@ -93,22 +84,26 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
         np.testing.assert_allclose(both[key], weights, rtol=2**-9, atol=2e-5)  # of half precision
 
 
-def test_labels_that_cannot_be_used_end_all_with_one_line(scene: list[str], tmp_path: Path) -> None:
+def test_labels_that_cannot_be_used_end_all_with_one_line(
+    squares: LabelledScene, tmp_path: Path
+) -> None:
     labels = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
     output = tmp_path / "m.safetensors"
-    done = run(*TORCHRUN, *PROGRAM, *OPTIONS, *scene[:2], "--labels", labels, "-o", output)
+    done = run_process(
+        *TORCHRUN, *PROGRAM, *OPTIONS, "--rasters", squares.raster, "--labels", labels, "-o", output
+    )
     assert done.returncode != 0
     assert done.stdout == ""
-    (line,) = errors(done.stderr)
+    (line,) = error_lines(done.stderr)
     assert "none of the 1 labels" in line
     assert list(tmp_path.iterdir()) == [labels]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_an_interrupt_ends_all_with_one_line(scene: list[str], tmp_path: Path) -> None:
+def test_an_interrupt_ends_all_with_one_line(squares: LabelledScene, tmp_path: Path) -> None:
     output = tmp_path / "m.safetensors"
     process = subprocess.Popen(
-        [*TORCHRUN, *PROGRAM, *OPTIONS, *scene, "--steps", "100000", "-o", str(output)],
+        [*TORCHRUN, *PROGRAM, *OPTIONS, *squares.options, "--steps", "100000", "-o", str(output)],
         stderr=subprocess.PIPE,
         text=True,
         env=program_environment(),
@@ -123,7 +118,7 @@ def test_an_interrupt_ends_all_with_one_line(scene: list[str], tmp_path: Path) -
             process.send_signal(signal.SIGINT)
     process.wait()
     watch.cancel()
-    (line,) = errors("".join(told))
+    (line,) = error_lines("".join(told))
     assert "interrupted at step" in line
     assert "SIGKILL" not in "".join(told), "all end by themselves"
     assert not output.exists()

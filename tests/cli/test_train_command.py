@@ -12,17 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from geodetect.model.file import load_card, read_model_file
-from geodetect_cli.app import app
-from tests.helpers.program import program_environment, run_program
+from tests.helpers.program import invoke, program_environment, run_program
 from tests.helpers.square_scenes import (
-    SQUARE_PX,
+    LabelledScene,
     grid_corners,
-    squares_image,
+    labelled_scene,
     write_labels,
-    write_raster,
 )
 
 SIDE = 640
@@ -30,7 +27,6 @@ STEPS = 4
 OPTIONS = [
     "--init", "none", "--chip-px", "64", "--batch-size", "2", "--device", "cpu", "--seed", "3",
 ]  # fmt: skip
-runner = CliRunner()
 
 MEASURED = ["--val-every", "2", "--patience", "9"]
 SAVING = """
@@ -47,21 +43,13 @@ main()
 """
 
 
-@pytest.fixture(scope="session")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The options that name a raster of squares and its labels."""
-    folder = tmp_path_factory.mktemp("train")
-    corners = grid_corners(SIDE, 40)
-    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
-    boxes = [(x, y, x + SQUARE_PX, y + SQUARE_PX) for x, y in corners]
-    labels = write_labels(folder / "squares.geojson", boxes)
-    return ["--rasters", str(raster), "--labels", str(labels)]
+squares = labelled_scene(SIDE, grid_corners(SIDE, 40))
 
 
 @pytest.fixture(scope="session")
-def trained(scene: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "squares.safetensors"
-    options = [*scene, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", output]
+    options = [*squares.options, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", output]
     done = run_program("train", *options, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -93,21 +81,30 @@ def test_train_writes_a_model_with_its_card(trained: Path) -> None:
 
 
 def test_predict_takes_the_model_that_train_made(
-    trained: Path, scene: list[str], tmp_path: Path
+    trained: Path, squares: LabelledScene, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.gpkg"
-    command = ["predict", scene[1], "-m", str(trained), "-o", str(output), "--json"]
-    result = runner.invoke(app, [*command, "--device", "cpu", "--gsd", "1"])
+    command = ["predict", str(squares.raster), "-m", str(trained), "-o", str(output), "--json"]
+    result = invoke(*command, "--device", "cpu", "--gsd", "1")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["tiles"] == 1
     assert output.exists()
 
 
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bit(
-    trained: Path, scene: list[str], tmp_path: Path
+    trained: Path, squares: LabelledScene, tmp_path: Path
 ) -> None:
     output = tmp_path / "squares.safetensors"
-    command = ["train", *scene, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", str(output)]
+    command = [
+        "train",
+        *squares.options,
+        *OPTIONS,
+        *MEASURED,
+        "--steps",
+        str(STEPS),
+        "-o",
+        str(output),
+    ]
     process = subprocess.Popen(
         [sys.executable, "-c", SAVING, *command],
         stdout=subprocess.PIPE,
@@ -125,7 +122,7 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert_same_model(output, trained)
     logs = [folder / "squares_run/metrics.csv" for folder in (tmp_path, trained.parent)]
-    ours, whole = (timeless(log) for log in logs)
+    ours, whole = (rows_without_time(log) for log in logs)
     assert ours == whole
 
 
@@ -147,48 +144,57 @@ def test_the_settings_of_a_run_folder_repeat_the_training(trained: Path, tmp_pat
 
 
 def test_a_model_is_named_as_the_first_labels_where_no_output_is_named(
-    scene: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: LabelledScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", *scene, *OPTIONS, "--steps", "1", "--val-share", "0", "--no-check"]
-    result = runner.invoke(app, command)
+    command = [
+        "train",
+        *squares.options,
+        *OPTIONS,
+        "--steps",
+        "1",
+        "--val-share",
+        "0",
+        "--no-check",
+    ]
+    result = invoke(*command)
     assert result.exit_code == 0, result.output
     assert result.stderr.splitlines()[0] == "The model is written to squares.safetensors"
     assert load_card(tmp_path / "squares.safetensors").name == "squares"
-    result = runner.invoke(app, command)
+    result = invoke(*command)
     assert result.exit_code == 1
     assert "squares.safetensors" in result.stderr.splitlines()[-1]
 
 
-def timeless(log: Path) -> list[dict[str, str]]:
+def rows_without_time(log: Path) -> list[dict[str, str]]:
     """The rows of a log without what the clock decides."""
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v for k, v in r.items() if k not in ("seconds", "chips_per_s")} for r in rows]
 
 
-def refused(*arguments: str) -> str:
-    result = runner.invoke(app, ["train", *arguments])
+def refusal(*arguments: str) -> str:
+    result = invoke("train", *arguments)
     assert result.exit_code == 1, result.output
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     return result.stderr
 
 
-def test_a_model_that_exists_is_not_replaced_unasked(trained: Path, scene: list[str]) -> None:
+def test_a_model_that_exists_is_not_replaced_unasked(trained: Path, squares: LabelledScene) -> None:
     before = trained.read_bytes()
-    assert "--overwrite" in refused(*scene, *OPTIONS, "-o", str(trained))
+    assert "--overwrite" in refusal(*squares.options, *OPTIONS, "-o", str(trained))
     assert trained.read_bytes() == before
 
 
-def test_overwrite_replaces_a_model(scene: list[str], tmp_path: Path) -> None:
+def test_overwrite_replaces_a_model(squares: LabelledScene, tmp_path: Path) -> None:
     output = tmp_path / "m.safetensors"
     output.write_text("old")
     (tmp_path / "m_run").mkdir()
     (tmp_path / "m_run/metrics.csv").write_text("old")
     (tmp_path / "m_run/false-negatives.png").write_text("old")
-    options = [*scene, *OPTIONS, "--steps", "1", "-o", str(output), "--val-share", "0"]
-    assert runner.invoke(app, ["train", *options, "--overwrite", "-q"]).output == ""
+    options = [*squares.options, *OPTIONS, "--steps", "1", "-o", str(output), "--val-share", "0"]
+    assert invoke("train", *options, "--overwrite", "-q").output == ""
     assert load_card(output).metrics == {}
     assert (tmp_path / "m_run/metrics.csv").read_text().startswith("step,seconds")
     assert not (tmp_path / "m_run/false-negatives.png").exists()
@@ -203,24 +209,24 @@ def _umask() -> int:
 
 
 def test_an_unfinished_training_is_not_thrown_away_unasked(
-    scene: list[str], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     (tmp_path / "m_run").mkdir()
     (tmp_path / "m_run/checkpoint.pt").write_text("hours of work")
-    message = refused(*scene, *OPTIONS, "-o", str(tmp_path / "m.safetensors"))
+    message = refusal(*squares.options, *OPTIONS, "-o", str(tmp_path / "m.safetensors"))
     assert "--resume" in message
     assert (tmp_path / "m_run/checkpoint.pt").read_text() == "hours of work"
 
 
-def test_resume_without_a_checkpoint_is_refused(scene: list[str], tmp_path: Path) -> None:
-    options = [*scene, *OPTIONS, "-o", str(tmp_path / "m.safetensors"), "--resume"]
-    assert "there is no checkpoint" in refused(*options)
+def test_resume_without_a_checkpoint_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
+    options = [*squares.options, *OPTIONS, "-o", str(tmp_path / "m.safetensors"), "--resume"]
+    assert "there is no checkpoint" in refusal(*options)
 
 
-def test_labels_that_lie_elsewhere_are_refused(scene: list[str], tmp_path: Path) -> None:
+def test_labels_that_lie_elsewhere_are_refused(squares: LabelledScene, tmp_path: Path) -> None:
     labels = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
-    raster = ["--rasters", scene[1], "--labels", str(labels)]
-    assert "none of the 1 labels" in refused(
+    raster = ["--rasters", str(squares.raster), "--labels", str(labels)]
+    assert "none of the 1 labels" in refusal(
         *raster, *OPTIONS, "-o", str(tmp_path / "m.safetensors")
     )
 
@@ -237,16 +243,18 @@ def test_labels_that_lie_elsewhere_are_refused(scene: list[str], tmp_path: Path)
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_line(
-    scene: list[str], tmp_path: Path, arguments: list[str], word: str
+    squares: LabelledScene, tmp_path: Path, arguments: list[str], word: str
 ) -> None:
     output = tmp_path / "m.safetensors"
-    assert word in refused(*scene, *OPTIONS, *arguments, "-o", str(output))
+    assert word in refusal(*squares.options, *OPTIONS, *arguments, "-o", str(output))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model"])
-def test_a_model_file_has_the_suffix_of_one(scene: list[str], tmp_path: Path, name: str) -> None:
-    assert ".safetensors" in refused(*scene, *OPTIONS, "-o", str(tmp_path / name))
+def test_a_model_file_has_the_suffix_of_one(
+    squares: LabelledScene, tmp_path: Path, name: str
+) -> None:
+    assert ".safetensors" in refusal(*squares.options, *OPTIONS, "-o", str(tmp_path / name))
 
 
 @pytest.mark.parametrize(
@@ -263,19 +271,26 @@ def test_a_model_file_has_the_suffix_of_one(scene: list[str], tmp_path: Path, na
     ],
 )
 def test_a_usage_error_has_exit_code_2(
-    scene: list[str], tmp_path: Path, arguments: list[str]
+    squares: LabelledScene, tmp_path: Path, arguments: list[str]
 ) -> None:
     output = ["-o", str(tmp_path / "m.safetensors")]
-    result = runner.invoke(app, ["train", *scene, *arguments, *output])
+    result = invoke("train", *squares.options, *arguments, *output)
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_a_corrupt_sheet_is_named_and_counted(scene: list[str], tmp_path: Path) -> None:
+def test_a_corrupt_sheet_is_named_and_counted(squares: LabelledScene, tmp_path: Path) -> None:
     (tmp_path / "corrupt.tif").write_text("no raster")
     output = tmp_path / "m.safetensors"
-    options = [*scene, "--rasters", str(tmp_path / "corrupt.tif"), *OPTIONS, "--steps", "1"]
-    result = runner.invoke(app, ["train", *options, "-o", str(output), "--val-share", "0"])
+    options = [
+        *squares.options,
+        "--rasters",
+        str(tmp_path / "corrupt.tif"),
+        *OPTIONS,
+        "--steps",
+        "1",
+    ]
+    result = invoke("train", *options, "-o", output, "--val-share", "0")
     assert result.exit_code == 0, result.output
     assert result.stderr.count("Warning: left out: ") == 1
     assert "corrupt.tif" in result.stderr
@@ -284,11 +299,11 @@ def test_a_corrupt_sheet_is_named_and_counted(scene: list[str], tmp_path: Path) 
 
 
 def test_a_loss_that_is_no_number_is_one_line_and_exit_code_1(
-    scene: list[str], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     output = tmp_path / "m.safetensors"
-    result = runner.invoke(
-        app, ["train", *scene, *OPTIONS, "--steps", "50", "--lr", "1e30", "-o", str(output)]
+    result = invoke(
+        "train", *squares.options, *OPTIONS, "--steps", "50", "--lr", "1e30", "-o", output
     )
     assert result.exit_code == 1, result.output
     assert "no longer a number at step" in result.stderr

@@ -9,21 +9,14 @@ from rich.console import Console
 
 from geodetect_cli.tables import training as training_display
 from geodetect_cli.tables.training import TrainingDisplay
+from tests.helpers.manual_clock import ManualClock
 
 FIGURES = {"loss": 0.53123, "lr": 7.91e-4, "chips_per_s": 11.234}
 
 
-class Clock:
-    """A clock that only moves when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr(training_display.time, "monotonic", lambda: self.now)
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    return ManualClock(monkeypatch)
 
 
 def lines(out: Console) -> list[str]:
@@ -32,7 +25,7 @@ def lines(out: Console) -> list[str]:
 
 
 def test_in_a_pipe_there_is_a_line_every_half_a_minute_and_for_each_validation(
-    clock: Clock,
+    clock: ManualClock,
 ) -> None:
     out = Console(file=io.StringIO(), width=80)
     with training_display.show_progress(by_clock=False, quiet=False, out=out) as progress:
@@ -49,7 +42,7 @@ def test_in_a_pipe_there_is_a_line_every_half_a_minute_and_for_each_validation(
     assert sum(line.startswith("step") and "of 40" in line for line in shown) <= 6
 
 
-def test_by_the_clock_the_time_left_is_what_is_not_over(clock: Clock) -> None:
+def test_by_the_clock_the_time_left_is_what_is_not_over(clock: ManualClock) -> None:
     out = Console(file=io.StringIO(), width=80)
     with training_display.show_progress(by_clock=True, quiet=False, out=out) as progress:
         progress(600, 2700, step=444, best_ap50=0.912, **FIGURES)
@@ -58,7 +51,7 @@ def test_by_the_clock_the_time_left_is_what_is_not_over(clock: Clock) -> None:
     ]
 
 
-def test_on_a_terminal_of_80_columns_nothing_is_cut(clock: Clock) -> None:
+def test_on_a_terminal_of_80_columns_nothing_is_cut(clock: ManualClock) -> None:
     out = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     display = TrainingDisplay(out, by_clock=False)
     display._first = (0, 0.0)
@@ -71,7 +64,7 @@ def test_on_a_terminal_of_80_columns_nothing_is_cut(clock: Clock) -> None:
     assert "…" not in row
 
 
-def test_a_live_table_leaves_the_lines_of_validations(clock: Clock) -> None:
+def test_a_live_table_leaves_the_lines_of_validations(clock: ManualClock) -> None:
     out = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     with training_display.show_progress(by_clock=False, quiet=False, out=out) as progress:
         progress(1, 40, step=1, **FIGURES)
@@ -81,7 +74,7 @@ def test_a_live_table_leaves_the_lines_of_validations(clock: Clock) -> None:
     assert "1 of 40" in text or "2 of 40" in text
 
 
-def test_quiet_shows_nothing(clock: Clock) -> None:
+def test_quiet_shows_nothing(clock: ManualClock) -> None:
     out = Console(file=io.StringIO(), width=80)
     with training_display.show_progress(by_clock=False, quiet=True, out=out) as progress:
         progress(1, 40, step=1, **FIGURES)

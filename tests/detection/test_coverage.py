@@ -28,16 +28,13 @@ from geodetect.detection.coverage import (
 from geodetect.errors import GeodetectWarning
 from geodetect.geo.tiles import TileScheme
 from tests.conftest import METRES, Save
+from tests.helpers.painted_scenes import detect_nothing
 
 GSD_M = 0.2
 
 
-def nothing(image: Any) -> Any:
-    return [], [], []
-
-
 def looked(paths: Any, *, gsd_m: float | None = None, **options: Any) -> gpd.GeoDataFrame:
-    detector = CallableDetector(nothing, tile_px=64, gsd_m=gsd_m)
+    detector = CallableDetector(detect_nothing, tile_px=64, gsd_m=gsd_m)
     layer = geodetect.predict_layer(paths, detector, settings=PredictSettings(**options))
     return coverage_table(layer.coverage)
 
@@ -48,7 +45,7 @@ def areas(table: gpd.GeoDataFrame) -> dict[str, float]:
     return {str(status): round(float(area), 1) for status, area in found.items()}
 
 
-def with_hole(side: int = 200) -> NDArray[np.uint8]:
+def image_with_hole(side: int = 200) -> NDArray[np.uint8]:
     pixels = np.full((3, side, side), 90, np.uint8)
     pixels[:, 40:120, 60:160] = 0
     return pixels
@@ -67,7 +64,7 @@ def test_a_whole_raster_is_looked_at(save: Save) -> None:
 
 
 def test_nodata_is_told_from_imagery_at_its_place(save: Save) -> None:
-    table = looked(save(with_hole(), nodata=0))
+    table = looked(save(image_with_hole(), nodata=0))
     assert areas(table) == {SEARCHED: 32_000, NO_IMAGERY: 8_000}
     hole = table.geometry[table["status"] == NO_IMAGERY].iloc[0]
     west, north = METRES @ (60, 40)
@@ -78,7 +75,7 @@ def test_nodata_is_told_from_imagery_at_its_place(save: Save) -> None:
 def test_parts_make_up_the_raster_and_do_not_overlap(save: Save, tmp_path: Path) -> None:
     aoi = shapely.Point(METRES @ (100, 90)).buffer(16)
     gpd.GeoSeries([aoi], crs="EPSG:2154").to_file(tmp_path / "a.gpkg")
-    table = looked(save(with_hole(), nodata=0), aoi=tmp_path / "a.gpkg")
+    table = looked(save(image_with_hole(), nodata=0), aoi=tmp_path / "a.gpkg")
     assert set(table["status"]) == {SEARCHED, NO_IMAGERY, OUTSIDE}
     assert sum(areas(table).values()) == pytest.approx(40_000, abs=0.5)
     whole = shapely.union_all(table.geometry)
@@ -116,7 +113,7 @@ def test_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
 
 @pytest.mark.parametrize("gsd_m", [0.1, 0.4])
 def test_the_resolution_worked_on_changes_no_ground(gsd_m: float, save: Save) -> None:
-    table = looked(save(with_hole(), nodata=0), gsd_m=gsd_m)
+    table = looked(save(image_with_hole(), nodata=0), gsd_m=gsd_m)
     assert areas(table)[NO_IMAGERY] == pytest.approx(8_000, rel=0.05)  # cells of 8 px
     assert sum(areas(table).values()) == pytest.approx(40_000, abs=1)
     np.testing.assert_allclose(table["gsd_m"], 0.2, rtol=2e-3)
@@ -134,7 +131,7 @@ def test_rasters_in_other_crs_share_the_map_of_the_first(save: Save) -> None:
 
 
 def test_pixel_coordinates_have_no_ground_area(save: Save) -> None:
-    table = looked(save(with_hole(), nodata=0, crs=None, transform=None), pixel_coords=True)
+    table = looked(save(image_with_hole(), nodata=0, crs=None, transform=None), pixel_coords=True)
     assert table.crs is None
     assert table["area_m2"].isna().all()
     assert table.geometry.area.tolist() == [32_000, 8_000]

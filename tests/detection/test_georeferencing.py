@@ -45,7 +45,7 @@ GRIDS = {
 FORMATS = ["geojson", "geojsonl", "gpkg", "fgb", "parquet", "shp", "csv"]
 
 
-def scene(side: int = 300) -> Canvas:
+def grid_of_shapes(side: int = 300) -> Canvas:
     canvas = Canvas(side)
     rng = np.random.default_rng(5)
     for y in range(5, side - 45, 50):
@@ -71,7 +71,7 @@ def in_order(boxes: Float) -> Float:
 @pytest.mark.parametrize("name", GRIDS)
 def test_painted_objects_come_back_exactly_on_every_grid(name: str, save: Save) -> None:
     crs, transform = GRIDS[name]
-    canvas = scene()
+    canvas = grid_of_shapes()
     path = save(canvas.pixels, crs=crs, transform=transform)
     found = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
     with rasterio.open(path) as dataset:
@@ -98,7 +98,7 @@ def test_every_format_keeps_objects_within_a_twentieth_of_a_pixel(
     name: str, suffix: str, save: Save, tmp_path: Path
 ) -> None:
     crs, transform = GRIDS[name]
-    canvas = scene()
+    canvas = grid_of_shapes()
     found = geodetect.predict(save(canvas.pixels, crs=crs, transform=transform), COLOURS)
     table = read_back(geodetect.write(found, tmp_path / f"out.{suffix}"))
     if table.crs is None:  # CSV states the CRS nowhere: it is the table's
@@ -120,7 +120,7 @@ def control_points(transform: Affine, side: int, bend: float = 0.0) -> list[Grou
 @pytest.mark.parametrize("name", ["north-up", "rotated", "sheared", "degrees", "south-up"])
 def test_control_points_on_an_affine_are_used_without_resampling(name: str, save: Save) -> None:
     crs, transform = GRIDS[name]
-    canvas = scene()
+    canvas = grid_of_shapes()
     path = save(canvas.pixels, crs=crs, transform=None, gcps=control_points(transform, 300))
     found = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
     np.testing.assert_allclose(to_px(found, transform), in_order(canvas.truth), atol=1e-3)
@@ -166,7 +166,9 @@ def edges(light: Float, start: int, stop: int, reach: int = 5) -> tuple[float, f
     return middle - before.sum(), middle + after.sum()
 
 
-def rectangles(width: int, height: int, size: int, pitch: int) -> tuple[NDArray[np.uint8], Float]:
+def paint_rectangles(
+    width: int, height: int, size: int, pitch: int
+) -> tuple[NDArray[np.uint8], Float]:
     """Bright rectangles anywhere on a dark raster, far enough from each other and the border."""
     rng = np.random.default_rng(11)
     pixels = np.full((3, height, width), 64, np.uint8)
@@ -196,7 +198,7 @@ def test_resampling_moves_nothing(
     a shift would be half of a pixel and alike for all objects. Nearest-neighbour overviews would
     bring one, so they must not be read from.
     """
-    pixels, truth = rectangles(1021, 757, size=40, pitch=90)
+    pixels, truth = paint_rectangles(1021, 757, size=40, pitch=90)
     path = save(
         pixels,
         transform=transform,

@@ -25,33 +25,36 @@ from geodetect.errors import GeodetectError, GeodetectWarning, InputError, Raste
 from geodetect.io.raster.reader import Raster
 from geodetect.model.card import ModelCard
 from tests.conftest import METRES, Save
-from tests.helpers.painted_scenes import Canvas, ellipse, mixed, read_colours, rectangle
+from tests.helpers.painted_scenes import (
+    Canvas,
+    detect_nothing,
+    ellipse,
+    mixed,
+    read_colours,
+    rectangle,
+)
 
 Image = NDArray[np.uint8]
 COLOURS = CallableDetector(read_colours, tile_px=96)
 
 
-def painted(*boxes: tuple[int, int, int, int], side: int = 300) -> Canvas:
+def paint_boxes(*boxes: tuple[int, int, int, int], side: int = 300) -> Canvas:
     canvas = Canvas(side)
     for x1, y1, x2, y2 in boxes:
         canvas.paint(rectangle(x2 - x1, y2 - y1), x1, y1)
     return canvas
 
 
-def boxes_px(found: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
+def pixel_boxes(found: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
     corners = shapely.get_coordinates(found.geometry).reshape(-1, 5, 2)
     px = np.array([[~transform @ tuple(c) for c in ring] for ring in corners]).reshape(-1, 5, 2)
     return np.hstack([px.min(axis=1), px.max(axis=1)]).round(3)
 
 
-def nothing(image: Image) -> Any:
-    return [], [], []
-
-
 # Nodata, and the edge of the imagery
 
 
-class Counting:
+class RecordingDetector:
     """Counts the images it sees, and finds one box in each."""
 
     def __init__(self) -> None:
@@ -63,7 +66,7 @@ class Counting:
 
 
 def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) -> None:
-    count = Counting()
+    count = RecordingDetector()
     path = save(np.zeros((3, 200, 200), np.uint8), nodata=0)
     layer = geodetect.predict_layer(path, CallableDetector(count, tile_px=64))
     found = layer.table()
@@ -77,7 +80,7 @@ def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) 
 def test_only_tiles_with_imagery_are_shown(save: Save) -> None:
     pixels = np.zeros((3, 256, 256), np.uint8)
     pixels[:, 70:90, 130:140] = 9  # in the second row and third column of four by four
-    count = Counting()
+    count = RecordingDetector()
     settings = PredictSettings(tile_size=64, overlap=0)
     geodetect.predict(save(pixels, nodata=0), CallableDetector(count), settings=settings)
     assert len(count.images) == 1
@@ -97,14 +100,14 @@ def test_nothing_is_found_outside_the_imagery(save: Save) -> None:
             [0.9] * 4, [0] * 4  # fmt: skip
 
     found = geodetect.predict(path, CallableDetector(corners))
-    assert boxes_px(found).tolist() == [[25, 25, 45, 45], [40, 40, 60, 60]]
+    assert pixel_boxes(found).tolist() == [[25, 25, 45, 45], [40, 40, 60, 60]]
 
 
 @pytest.mark.parametrize("gsd", [None, 0.1, 0.4])
 def test_objects_are_truncated_by_the_raster_and_by_nodata_only(
     gsd: float | None, save: Save
 ) -> None:
-    canvas = painted(
+    canvas = paint_boxes(
         (0, 100, 40, 120),  # at the left edge of the raster
         (250, 280, 290, 300),  # at the lower edge
         (90, 180, 130, 220),  # in the corner of four tiles
@@ -123,7 +126,7 @@ def test_objects_are_truncated_by_the_raster_and_by_nodata_only(
     settings = PredictSettings(tile_size=96, overlap=48, gsd=gsd)
     found = geodetect.predict(save(pixels, nodata=0), CallableDetector(bright), settings=settings)
     cut = {tuple(np.round(b / 10).astype(int)): t
-           for b, t in zip(boxes_px(found), found["truncated"], strict=True)}  # fmt: skip
+           for b, t in zip(pixel_boxes(found), found["truncated"], strict=True)}  # fmt: skip
     assert cut == {
         (0, 10, 4, 12): True,
         (25, 28, 29, 30): True,
@@ -153,26 +156,28 @@ def write_area(path: Path, boxes: Sequence[Sequence[float]], crs: str = "EPSG:21
 
 @pytest.mark.parametrize("crs", ["EPSG:2154", "EPSG:4326", "EPSG:3857"])
 def test_objects_are_kept_by_their_centre(crs: str, save: Save, tmp_path: Path) -> None:
-    canvas = painted((20, 20, 60, 60), (100, 20, 140, 60), (180, 20, 220, 60), (20, 180, 60, 220))
+    canvas = paint_boxes(
+        (20, 20, 60, 60), (100, 20, 140, 60), (180, 20, 220, 60), (20, 180, 60, 220)
+    )
     area = write_area(tmp_path / "a.gpkg", [(0, 0, 122, 150), (0, 190, 300, 300)], crs)
     settings = PredictSettings(aoi=area, tile_size=64, overlap=48)
     found = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
     kept = [[20, 20, 60, 60], [100, 20, 140, 60], [20, 180, 60, 220]]  # the second one straddles
-    np.testing.assert_allclose(boxes_px(found), kept, atol=1e-3)
+    np.testing.assert_allclose(pixel_boxes(found), kept, atol=1e-3)
 
 
 def test_an_area_that_touches_no_raster_is_an_error(save: Save, tmp_path: Path) -> None:
     area = write_area(tmp_path / "a.gpkg", [(5000, 5000, 6000, 6000)])
     with pytest.raises(InputError, match="does not touch the raster"):
-        geodetect.predict(save(painted().pixels), COLOURS, settings=PredictSettings(aoi=area))
+        geodetect.predict(save(paint_boxes().pixels), COLOURS, settings=PredictSettings(aoi=area))
 
 
 def test_a_box_on_the_map_limits_the_search(save: Save) -> None:
-    canvas = painted((20, 20, 60, 60), (200, 200, 240, 240))
+    canvas = paint_boxes((20, 20, 60, 60), (200, 200, 240, 240))
     west, north = METRES @ (150, 150)
     settings = PredictSettings(bbox=(west, north - 30, west + 30, north))
     found = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
-    assert boxes_px(found).tolist() == [[200, 200, 240, 240]]
+    assert pixel_boxes(found).tolist() == [[200, 200, 240, 240]]
 
 
 def two_kinds(image: Image) -> Any:
@@ -182,7 +187,7 @@ def two_kinds(image: Image) -> Any:
 
 
 def test_classes_and_scores_filter(save: Save) -> None:
-    path = save(painted((20, 20, 60, 60), (200, 200, 220, 240)).pixels)
+    path = save(paint_boxes((20, 20, 60, 60), (200, 200, 220, 240)).pixels)
     detector = CallableDetector(two_kinds, classes=("small", "large"))
     assert geodetect.predict(path, detector)["class"].tolist() == ["large", "small"]
 
@@ -201,7 +206,7 @@ def test_classes_and_scores_filter(save: Save) -> None:
 
 
 def test_rasters_of_a_folder_share_the_map_of_the_first(save: Save, tmp_path: Path) -> None:
-    pixels = painted((20, 20, 60, 60)).pixels
+    pixels = paint_boxes((20, 20, 60, 60)).pixels
     (tmp_path / "sheets").mkdir()
     save(pixels, "sheets/b.tif", crs="EPSG:32631",
          transform=Affine(0.2, 0, 500_000, 0, -0.2, 5_100_000))  # fmt: skip
@@ -225,7 +230,7 @@ def damage(path: Path) -> Path:
 @pytest.mark.parametrize("place", [0, 2])
 def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save: Save) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (3, 300, 300)).astype(np.uint8)
-    good = painted((20, 20, 60, 60)).pixels
+    good = paint_boxes((20, 20, 60, 60)).pixels
     crs = ["EPSG:2154"] * 4
     crs[place] = "EPSG:3945"
     paths = [save(good, f"{i}.tif", crs=crs[i]) for i in range(4)]
@@ -323,7 +328,7 @@ def test_progress_grows_to_its_total(save: Save) -> None:
     ],
 )
 def test_what_a_function_must_return_is_said(returned: Any, message: str, save: Save) -> None:
-    path = save(painted().pixels)
+    path = save(paint_boxes().pixels)
     with pytest.raises(InputError, match=message) as caught:
         geodetect.predict(path, CallableDetector(lambda image: returned, name="toy"))
     assert "'toy' must return boxes [N, 4]" in str(caught.value)
@@ -338,13 +343,13 @@ def test_what_a_function_must_return_is_said(returned: Any, message: str, save: 
 def test_nothing_and_boxes_without_area_or_off_the_image_are_nothing(
     returned: Any, save: Save
 ) -> None:
-    found = geodetect.predict(save(painted().pixels), CallableDetector(lambda image: returned))
+    found = geodetect.predict(save(paint_boxes().pixels), CallableDetector(lambda image: returned))
     assert len(found) == 0
 
 
 def test_scores_just_above_one_are_rounding(save: Save) -> None:
     detector = CallableDetector(lambda image: ([[1, 2, 30, 40]], np.float32([1.0000001]), [0]))
-    assert geodetect.predict(save(painted().pixels), detector)["score"].tolist() == [1.0]
+    assert geodetect.predict(save(paint_boxes().pixels), detector)["score"].tolist() == [1.0]
 
 
 class Careless:
@@ -358,7 +363,7 @@ class Careless:
 
 def test_a_detector_answers_for_each_image(save: Save) -> None:
     with pytest.raises(InputError, match="'careless' must return detections for each of the 4"):
-        geodetect.predict(save(painted().pixels), Careless())
+        geodetect.predict(save(paint_boxes().pixels), Careless())
 
 
 class Returning:
@@ -387,17 +392,17 @@ class Returning:
 )
 def test_what_a_detector_must_return_is_said(returned: object, message: str, save: Save) -> None:
     with pytest.raises(InputError, match=message):
-        geodetect.predict(save(painted().pixels), Returning(returned))
+        geodetect.predict(save(paint_boxes().pixels), Returning(returned))
 
 
-@pytest.mark.parametrize("model", [None, nothing, 7])
+@pytest.mark.parametrize("model", [None, detect_nothing, 7])
 def test_what_is_no_detector_is_said(model: Any, save: Save) -> None:
     with pytest.raises(InputError, match=r"a detector with a card; found .*CallableDetector"):
-        geodetect.predict(save(painted().pixels), model)
+        geodetect.predict(save(paint_boxes().pixels), model)
 
 
 def test_a_single_class_may_be_a_text() -> None:
-    assert CallableDetector(nothing, "pool").card.classes == ("pool",)
+    assert CallableDetector(detect_nothing, "pool").card.classes == ("pool",)
 
 
 def test_an_error_in_a_detector_ends_all_reading_before_files_are_closed(
@@ -432,12 +437,12 @@ def test_an_error_in_a_detector_ends_all_reading_before_files_are_closed(
 
 
 def test_without_a_crs_the_error_names_both_options(save: Save) -> None:
-    path = save(painted((20, 20, 60, 60)).pixels, crs=None)
+    path = save(paint_boxes((20, 20, 60, 60)).pixels, crs=None)
     with pytest.raises(GeodetectError, match=r"`src_crs`.*`pixel_coords`"):
         geodetect.predict(path, COLOURS)
     stated = geodetect.predict(path, COLOURS, settings=PredictSettings(src_crs="EPSG:2056"))
     assert stated.crs.to_epsg() == 2056
-    assert boxes_px(stated).tolist() == [[20, 20, 60, 60]]
+    assert pixel_boxes(stated).tolist() == [[20, 20, 60, 60]]
     plain = geodetect.predict(path, COLOURS, settings=PredictSettings(pixel_coords=True))
     assert plain.crs is None
     assert plain.geometry[0].bounds == (20, 20, 60, 60)
@@ -447,7 +452,7 @@ def test_without_a_crs_the_error_names_both_options(save: Save) -> None:
 def test_a_detector_sees_the_pixels_of_the_file(save: Save) -> None:
     canvas = Canvas(70)
     canvas.paint(ellipse(40, 30), 11, 9)
-    count = Counting()
+    count = RecordingDetector()
     geodetect.predict(save(canvas.pixels), CallableDetector(count))
     np.testing.assert_array_equal(count.images[0], canvas.pixels)
     assert count.images[0].dtype == np.uint8
@@ -455,8 +460,8 @@ def test_a_detector_sees_the_pixels_of_the_file(save: Save) -> None:
 
 @pytest.mark.parametrize(
     "detector",
-    [CallableDetector(nothing, gsd_m=0.2, bands=("red", "green", "blue")),
-     CallableDetector(Counting())],
+    [CallableDetector(detect_nothing, gsd_m=0.2, bands=("red", "green", "blue")),
+     CallableDetector(RecordingDetector())],
     ids=["three bands at 0.2 m", "anything"],
 )  # fmt: skip
 def test_every_shared_raster_gives_a_table_or_an_error_of_one_line(

@@ -13,22 +13,16 @@ import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.journal import Journal
 from geodetect.errors import InputError, OutputError
-from tests.conftest import Save
-from tests.helpers.painted_scenes import mixed, read_colours
+from tests.helpers.painted_scenes import read_colours
 
 COLOURS = CallableDetector(read_colours, identity="colours")
 SETTINGS = PredictSettings(tile_size=64, overlap=40)  # 15 x 15 tiles
 
 
-@pytest.fixture
-def scene(save: Save) -> Path:
-    return save(mixed(400, seed=5, largest=30).pixels)
-
-
-def test_the_file_holds_the_table_and_the_layer_its_summary(scene: Path, tmp_path: Path) -> None:
+def test_the_file_holds_the_table_and_the_layer_its_summary(painted: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
-    layer = geodetect.predict_to_file(scene, path, COLOURS, settings=SETTINGS)
-    table = geodetect.predict(scene, COLOURS, settings=SETTINGS)
+    layer = geodetect.predict_to_file(painted, path, COLOURS, settings=SETTINGS)
+    table = geodetect.predict(painted, COLOURS, settings=SETTINGS)
     assert gpd.read_file(path, layer="detections")["id"].tolist() == table["id"].tolist()
     assert layer.table().equals(table)
     assert layer.summary.tiles == 225
@@ -37,21 +31,21 @@ def test_the_file_holds_the_table_and_the_layer_its_summary(scene: Path, tmp_pat
     assert [file.name for file in tmp_path.iterdir() if "journal" in file.name] == []
 
 
-def test_a_stream_gets_geojson(scene: Path, tmp_path: Path) -> None:
+def test_a_stream_gets_geojson(painted: Path, tmp_path: Path) -> None:
     stream, ground = io.StringIO(), tmp_path / "ground.geojson"
-    layer = geodetect.predict_to_file(scene, stream, COLOURS, settings=SETTINGS, coverage=ground)
+    layer = geodetect.predict_to_file(painted, stream, COLOURS, settings=SETTINGS, coverage=ground)
     assert len(json.loads(stream.getvalue())["features"]) == len(layer)
     assert len(gpd.read_file(ground)) == 1
     with pytest.raises(InputError, match="without `crs`, `format` and `style`"):
-        geodetect.predict_to_file(scene, stream, COLOURS, style=True)
+        geodetect.predict_to_file(painted, stream, COLOURS, style=True)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
 def test_an_interrupted_run_resumes_and_writes_the_same_bytes(
-    suffix: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str, painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, resumed = tmp_path / f"whole.{suffix}", tmp_path / f"resumed.{suffix}"
-    geodetect.predict_to_file(scene, whole, COLOURS, settings=SETTINGS)
+    geodetect.predict_to_file(painted, whole, COLOURS, settings=SETTINGS)
     add = Journal.add
 
     def interrupt(journal: Journal, *arguments: object) -> None:
@@ -62,23 +56,25 @@ def test_an_interrupted_run_resumes_and_writes_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "add", interrupt)
         with pytest.raises(KeyboardInterrupt, match="run the same again to resume"):
-            geodetect.predict_to_file(scene, resumed, COLOURS, settings=SETTINGS)
-    layer = geodetect.predict_to_file(scene, resumed, COLOURS, settings=SETTINGS)
+            geodetect.predict_to_file(painted, resumed, COLOURS, settings=SETTINGS)
+    layer = geodetect.predict_to_file(painted, resumed, COLOURS, settings=SETTINGS)
     assert layer.summary.resumed_tiles == 45
     assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_a_file_that_exists_is_refused_before_any_tile_is_read(scene: Path, tmp_path: Path) -> None:
+def test_a_file_that_exists_is_refused_before_any_tile_is_read(
+    painted: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "out.csv"
     path.write_text("mine")
     with pytest.raises(OutputError, match="already exists"):
-        geodetect.predict_to_file(scene, path, lambda *_: 1 / 0, settings=SETTINGS)
-    geodetect.predict_to_file(scene, path, COLOURS, settings=SETTINGS, overwrite=True)
+        geodetect.predict_to_file(painted, path, lambda *_: 1 / 0, settings=SETTINGS)
+    geodetect.predict_to_file(painted, path, COLOURS, settings=SETTINGS, overwrite=True)
     assert path.read_text() != "mine"
 
 
-def test_no_journal_is_kept_where_none_is_wanted(scene: Path, tmp_path: Path) -> None:
+def test_no_journal_is_kept_where_none_is_wanted(painted: Path, tmp_path: Path) -> None:
     toy = CallableDetector(read_colours)  # a journal would need its identity
     with pytest.raises(InputError, match="identity"):
-        geodetect.predict_to_file(scene, tmp_path / "a.csv", toy, settings=SETTINGS)
-    geodetect.predict_to_file(scene, tmp_path / "a.csv", toy, settings=SETTINGS, journal=False)
+        geodetect.predict_to_file(painted, tmp_path / "a.csv", toy, settings=SETTINGS)
+    geodetect.predict_to_file(painted, tmp_path / "a.csv", toy, settings=SETTINGS, journal=False)

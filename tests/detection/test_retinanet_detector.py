@@ -23,12 +23,12 @@ CORNERS = [(4, 4), (36, 20), (100, 100), (20, 76), (108, 4)]
 
 
 @pytest.fixture(scope="module")
-def detector() -> RetinaNetDetector:
+def tiny_detector() -> RetinaNetDetector:
     card = tiny_card()
     return RetinaNetDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
 
 
-def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def all_valid(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.ones((len(pixels), *pixels.shape[2:]), bool)
 
 
@@ -51,7 +51,7 @@ class Says(TorchRuntime):
         return logits.numpy(), deltas.numpy(), (height, width)
 
 
-def told(
+def decode_outputs(
     found: list[tuple[list[float], float, int]],
     side: int = 64,
     calibration: Calibration | None = None,
@@ -60,29 +60,29 @@ def told(
     card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
     detector = RetinaNetDetector(Says(card, found), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
-    one = detector(pixels, everywhere(pixels))[0]
+    one = detector(pixels, all_valid(pixels))[0]
     rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
     return [(box, round(float(score), 3), int(label)) for box, score, label in rows]
 
 
-def test_every_square_is_found_once_at_its_place(detector: RetinaNetDetector) -> None:
+def test_every_square_is_found_once_at_its_place(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
-    found = detector(image, everywhere(image))[0]
+    found = tiny_detector(image, all_valid(image))[0]
     expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS)
     np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
     assert (found.scores > 0.9).all()
 
 
-def test_an_image_without_squares_has_no_detections(detector: RetinaNetDetector) -> None:
+def test_an_image_without_squares_has_no_detections(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, [])[None]
-    assert [len(one) for one in detector(image, everywhere(image))] == [0]
+    assert [len(one) for one in tiny_detector(image, all_valid(image))] == [0]
 
 
-def test_the_batch_does_not_matter(detector: RetinaNetDetector) -> None:
+def test_the_batch_does_not_matter(tiny_detector: RetinaNetDetector) -> None:
     images = np.stack([squares_image(128, CORNERS[i:]) for i in range(4)])
-    together = detector(images, everywhere(images))
+    together = tiny_detector(images, all_valid(images))
     for image, found in zip(images, together, strict=True):
-        alone = detector(image[None], everywhere(image[None]))[0]
+        alone = tiny_detector(image[None], all_valid(image[None]))[0]
         assert len(alone) == len(found) > 0
         np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-4)
         np.testing.assert_allclose(alone.scores, found.scores, atol=1e-4)
@@ -95,56 +95,56 @@ def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
     card = tiny_card(conf=0.0)
     every_anchor = RetinaNetDetector(TorchRuntime(card, weights_of(tiny_network(card)), "cpu"))
     image = squares_image(128, CORNERS)[None, :, :height, :width]
-    boxes = every_anchor(image, everywhere(image))[0].boxes
+    boxes = every_anchor(image, all_valid(image))[0].boxes
     assert len(boxes)
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2:] <= [width, height]).all()
     assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def test_padding_finds_what_is_there_and_no_more(detector: RetinaNetDetector) -> None:
+def test_padding_finds_what_is_there_and_no_more(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, [(4, 4), (36, 20)])[None, :, :37, :53]
-    found = detector(image, everywhere(image))[0]
+    found = tiny_detector(image, all_valid(image))[0]
     assert sorted(found.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
 
 
-def test_pixels_outside_the_imagery_hold_no_objects(detector: RetinaNetDetector) -> None:
+def test_pixels_outside_the_imagery_hold_no_objects(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
-    valid = everywhere(image)
+    valid = all_valid(image)
     valid[:, :, 64:] = False
-    found = detector(image, valid)[0]
+    found = tiny_detector(image, valid)[0]
     expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS if x < 64)
     np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
 
 
 def test_of_too_many_boxes_the_best_are_looked_at() -> None:
     apart = [([float(x), 4.0, x + 8.0, 12.0], 0.9 - x / 100, 0) for x in range(0, 50, 10)]
-    assert told(apart, conf=0.1) == [(box, round(score, 3), 0) for box, score, _ in apart]
-    limited = told(apart, conf=0.1, max_boxes_per_px=3 / 64**2)
+    assert decode_outputs(apart, conf=0.1) == [(box, round(score, 3), 0) for box, score, _ in apart]
+    limited = decode_outputs(apart, conf=0.1, max_boxes_per_px=3 / 64**2)
     assert [score for _, score, _ in limited] == [0.9, 0.8, 0.7]
 
 
 def test_of_two_boxes_of_a_class_that_overlap_the_better_one_stays() -> None:
-    found = told([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
+    found = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
     assert found == [([5, 4, 21, 20], 0.9, 0)]
 
 
 def test_boxes_of_different_classes_never_suppress_each_other() -> None:
-    found = told([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
+    found = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
     assert sorted(label for _, _, label in found) == [0, 1]
 
 
 def test_boxes_that_overlap_less_than_the_threshold_both_stay() -> None:
     pair = [([4.0, 4, 20, 20], 0.7, 0), ([12.0, 4, 28, 20], 0.9, 0)]
-    assert len(told(pair)) == 2
-    assert len(told(pair, iou=0.3)) == 1
+    assert len(decode_outputs(pair)) == 2
+    assert len(decode_outputs(pair, iou=0.3)) == 1
 
 
 def test_detections_below_the_threshold_are_dropped() -> None:
     pair = [([4.0, 4, 20, 20], 0.6, 0), ([40.0, 4, 56, 20], 0.4, 0)]
-    assert len(told(pair)) == 1
-    assert len(told(pair, conf=0.3)) == 2
-    assert told(pair, conf=0.9) == []
+    assert len(decode_outputs(pair)) == 1
+    assert len(decode_outputs(pair, conf=0.3)) == 2
+    assert decode_outputs(pair, conf=0.9) == []
 
 
 def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
@@ -156,8 +156,8 @@ def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
     ]
     shifted = Calibration(slope=(2.0, 1.0), intercept=(-1.0, 1.0))
     found = [([24, 4, 40, 20], 0.667, 0), ([4, 40, 20, 56], 0.538, 1)]
-    assert told(four, calibration=shifted) == found  # 0.5 or more, by the card
-    assert [score for _, score, _ in told(four, calibration=shifted, conf=0.4)] == [
+    assert decode_outputs(four, calibration=shifted) == found  # 0.5 or more, by the card
+    assert [score for _, score, _ in decode_outputs(four, calibration=shifted, conf=0.4)] == [
         0.667,
         0.538,
         0.453,
@@ -168,28 +168,28 @@ def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
 def test_calibration_does_not_change_which_of_two_boxes_stays() -> None:
     pair = [([4.0, 4, 20, 20], 0.7, 0), ([5.0, 4, 21, 20], 0.9, 0)]
     flat = Calibration(slope=(0.1, 0.1), intercept=(1.0, 1.0))
-    (found,) = told(pair, calibration=flat)
+    (found,) = decode_outputs(pair, calibration=flat)
     assert found[0] == [5, 4, 21, 20]
 
 
 def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:
     pair = [([-8.0, 4, 20, 20], 0.9, 0), ([70.0, 4, 90, 20], 0.9, 0)]
-    assert told(pair) == [([0, 4, 20, 20], 0.9, 0)]
+    assert decode_outputs(pair) == [([0, 4, 20, 20], 0.9, 0)]
 
 
 def test_there_is_no_cap_on_the_number_of_detections() -> None:
     side = 384
     cells = [(x, y) for y in range(0, side, 8) for x in range(0, side, 8)]
-    found = told([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
+    found = decode_outputs([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
     assert len(found) == len(cells) == 2304
 
 
 def test_a_model_file_becomes_a_detector(tmp_path: Path) -> None:
     path = save_tiny_model(tmp_path / "m.safetensors")
     image = squares_image(128, CORNERS)[None]
-    assert len(load_detector(path, device="cpu")(image, everywhere(image))[0]) == len(CORNERS)
+    assert len(load_detector(path, device="cpu")(image, all_valid(image))[0]) == len(CORNERS)
     strict = load_detector(path, device="cpu", conf=1.0)
-    assert len(strict(image, everywhere(image))[0]) == 0
+    assert len(strict(image, all_valid(image))[0]) == 0
 
 
 def test_an_unknown_model_is_an_error() -> None:

@@ -23,7 +23,7 @@ NEW_ZEALAND = parse_crs("EPSG:2193")
 GSD_M = 0.5
 
 
-def sheet(x_px: float, y_px: float, width: int = 100, height: int = 100) -> Grid:
+def offset_grid(x_px: float, y_px: float, width: int = 100, height: int = 100) -> Grid:
     """A sheet whose corner lies so many pixels east and south of a point."""
     corner = Affine.translation(500_000 + x_px * GSD_M, 5_200_000 - y_px * GSD_M)
     return Grid(UTM, corner @ Affine.scale(GSD_M, -GSD_M), width, height)
@@ -48,7 +48,7 @@ shapes = st.tuples(st.integers(1, 200), st.integers(1, 200))
 def test_pairs_are_those_that_comparing_all_with_all_finds(
     placed: list[tuple[tuple[int, int], tuple[int, int]]],
 ) -> None:
-    grids = [sheet(*corner, *shape) for corner, shape in placed]
+    grids = [offset_grid(*corner, *shape) for corner, shape in placed]
     expected = {}
     for (i, a), (j, b) in itertools.combinations(enumerate(placed), 2):
         sides = [
@@ -62,11 +62,11 @@ def test_pairs_are_those_that_comparing_all_with_all_finds(
 
 
 def test_neighbouring_sheets_only_touch() -> None:
-    assert pairs([sheet(x, y) for x in (0, 100, 200) for y in (0, 100)]) == []
+    assert pairs([offset_grid(x, y) for x in (0, 100, 200) for y in (0, 100)]) == []
 
 
 def test_sheets_are_compared_across_crs() -> None:
-    here, beside = sheet(0, 0), sheet(5000, 0)
+    here, beside = offset_grid(0, 0), offset_grid(5000, 0)
     overlaps = find_overlaps([here, in_degrees(beside), beside, in_degrees(here)])
     assert [(pair.first, pair.second) for pair in overlaps] == [(0, 3), (1, 2)]
     assert all(pair.fraction == pytest.approx(1, abs=1e-3) for pair in overlaps)
@@ -77,7 +77,7 @@ def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
     pixels = Grid(None, Affine.identity(), 100, 100)
     plan = parse_crs('LOCAL_CS["plan",UNIT["metre",1]]')
     local = Grid(plan, Affine(1, 0, 500_000, 0, -1, 5_200_000), 100, 100)
-    assert pairs([sheet(0, 0), far, pixels, local, local]) == [(3, 4)]
+    assert pairs([offset_grid(0, 0), far, pixels, local, local]) == [(3, 4)]
 
 
 @given(
@@ -87,7 +87,7 @@ def test_ground_beyond_the_reach_of_a_crs_overlaps_nothing_there() -> None:
 def test_boxes_cover_what_a_raster_has_of_an_area(
     corner: tuple[float, float], turn_deg: float
 ) -> None:
-    area = sheet(*corner).outline
+    area = offset_grid(*corner).outline
     turned = Affine.translation(2_718_847.4, 1_201_453.9) @ Affine.rotation(turn_deg)
     grid = Grid(LV95, turned @ Affine.scale(GSD_M, -GSD_M), 120, 90)
     boxes = covering_boxes(np.array([area]), UTM, grid)
@@ -101,7 +101,7 @@ def test_boxes_cover_what_a_raster_has_of_an_area(
 
 
 def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> None:
-    grid = sheet(0, 0)
+    grid = offset_grid(0, 0)
     parts = [
         shapely.box(10, 20, 40, 30),
         shapely.box(90, 90, 150, 150),
@@ -112,11 +112,11 @@ def test_each_part_of_an_area_has_a_box_and_strips_below_a_pixel_have_none() -> 
     np.testing.assert_allclose(
         overlaps[overlaps[:, 0].argsort()], [[10, 20, 40, 30], [90, 90, 100, 100]]
     )
-    assert covering_boxes(np.array([sheet(100, 0).outline]), UTM, grid).shape == (0, 4)
+    assert covering_boxes(np.array([offset_grid(100, 0).outline]), UTM, grid).shape == (0, 4)
 
 
 def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> None:
-    grid = sheet(0, 0)
+    grid = offset_grid(0, 0)
     here = reproject(np.array([grid.outline]), UTM, DEGREES)[0]
     both = shapely.union_all(
         [here, shapely.box(174, -41, 175, -40), shapely.box(-180, 89, 180, 90)]
@@ -127,7 +127,7 @@ def test_a_part_of_an_area_on_the_other_side_of_the_earth_hides_no_other() -> No
 
 
 def test_rasters_overlap_whichever_way_their_crs_is_written() -> None:
-    other = replace(sheet(0, 0), crs=CRS(UTM.to_wkt("WKT1_GDAL")))
+    other = replace(offset_grid(0, 0), crs=CRS(UTM.to_wkt("WKT1_GDAL")))
     assert other.crs == UTM
     assert other.crs_wkt != UTM.to_wkt()
-    assert pairs([sheet(0, 0), other]) == [(0, 1)]
+    assert pairs([offset_grid(0, 0), other]) == [(0, 1)]

@@ -8,14 +8,14 @@ from geodetect.geo.tiles import TileScheme
 
 
 @st.composite
-def schemes(draw: st.DrawFn) -> TileScheme:
+def tile_schemes(draw: st.DrawFn) -> TileScheme:
     tile_px = draw(st.integers(1, 40))
     overlap_px = draw(st.integers(0, tile_px - 1))
     sides = st.integers(1, 160) | st.sampled_from([1, 2, 97, 101, 127])
     return TileScheme(draw(sides), draw(sides), tile_px, overlap_px)
 
 
-@given(schemes())
+@given(tile_schemes())
 def test_every_pixel_is_in_a_tile_and_no_tile_leaves_the_raster(scheme: TileScheme) -> None:
     covered = np.zeros((scheme.height, scheme.width), bool)
     for tile in scheme:
@@ -26,7 +26,7 @@ def test_every_pixel_is_in_a_tile_and_no_tile_leaves_the_raster(scheme: TileSche
     assert covered.all()
 
 
-@given(schemes())
+@given(tile_schemes())
 def test_neighbours_share_at_least_the_overlap_and_differ(scheme: TileScheme) -> None:
     for starts, side in ((scheme.columns, scheme.width), (scheme.rows, scheme.height)):
         shared = min(scheme.tile_px, side) - np.diff(starts)
@@ -34,7 +34,7 @@ def test_neighbours_share_at_least_the_overlap_and_differ(scheme: TileScheme) ->
         assert (np.diff(starts) > 0).all()
 
 
-@given(schemes())
+@given(tile_schemes())
 def test_no_tile_could_be_left_away(scheme: TileScheme) -> None:
     for starts, side in ((scheme.columns, scheme.width), (scheme.rows, scheme.height)):
         stride = scheme.tile_px - scheme.overlap_px
@@ -42,7 +42,7 @@ def test_no_tile_could_be_left_away(scheme: TileScheme) -> None:
         assert len(starts) == needed
 
 
-@given(schemes())
+@given(tile_schemes())
 def test_tiles_come_row_by_row_and_all_have_the_same_size(scheme: TileScheme) -> None:
     tiles = list(scheme)
     assert tiles == list(scheme)

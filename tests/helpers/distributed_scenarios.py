@@ -27,15 +27,15 @@ from geodetect.training.distributed import Processes, join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from tests.helpers.square_scenes import SQUARE_PX, squares_image
-from tests.training.test_loop import (
+from tests.helpers.training_loops import (
     CARD,
     CHIP_PX,
     ScriptedMiner,
     ScriptedValidator,
-    Squares,
-    make,
+    SquareChips,
+    loop_weights,
     new_learner,
-    weights,
+    new_loop,
 )
 
 COUNTS = (3, 0, 1, 2, 0)  # squares on a chip
@@ -43,7 +43,7 @@ OPTIONS = {"val_every": 2, "steps": 5, "batch_size": 3}
 Found = dict[str, object]
 
 
-class Uneven:
+class UnevenChips:
     """Chips with different numbers of squares."""
 
     def __getitem__(self, number: int) -> Chip:
@@ -62,7 +62,7 @@ class Uneven:
 def bits(loop: TrainingLoop) -> str:
     """A checksum of all weights."""
     digest = hashlib.sha256()
-    for name, value in sorted(weights(loop).items()):
+    for name, value in sorted(loop_weights(loop).items()):
         if not name.startswith("best."):
             digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -85,8 +85,8 @@ def gradients(learner: Learner) -> torch.Tensor:
 def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[float]]:
     """Gradients and losses of a step."""
     torch.manual_seed(0)
-    learner = new_learner(make().settings, processes=processes, in_bf16=False)
-    chips = draw_batch(Uneven(), 0, batch_size=batch_size, processes=processes)  # type: ignore[arg-type]
+    learner = new_learner(new_loop().settings, processes=processes, in_bf16=False)
+    chips = draw_batch(UnevenChips(), 0, batch_size=batch_size, processes=processes)  # type: ignore[arg-type]
     losses = learner.train_step(chips, 1.0)
     return gradients(learner), [losses.class_loss, losses.box_loss]
 
@@ -107,7 +107,7 @@ def several_steps(processes: Processes, folder: Path) -> Found:
     """A whole training, with measurements and mining by the first process alone."""
     validator, calls = ScriptedValidator(0.5, 0.3, 0.4), []
     own = folder / "whole" if processes.is_main else None
-    loop = make(own, validator, ScriptedMiner(), processes=processes, **OPTIONS)
+    loop = new_loop(own, validator, ScriptedMiner(), processes=processes, **OPTIONS)
     found = outcome(loop, lambda: loop.run(lambda done, total, /, **_: calls.append(done)))
     return found | {
         "measured": validator.count,
@@ -128,16 +128,16 @@ def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
     own = folder / "cut" if processes.is_main else None
     options = {"processes": processes, **OPTIONS}
     with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
-        loop = make(own, ScriptedValidator(0.5, 0.3, 0.4), ScriptedMiner(), **options)
+        loop = new_loop(own, ScriptedValidator(0.5, 0.3, 0.4), ScriptedMiner(), **options)
         first = outcome(loop, lambda: loop.run(progress))
-    again = make(own, ScriptedValidator(0.3, 0.4), ScriptedMiner(), **options)
+    again = new_loop(own, ScriptedValidator(0.3, 0.4), ScriptedMiner(), **options)
     again.resume()
     since = again.step
     return outcome(again, lambda: again.run(no_progress)) | {"cut": first["error"], "since": since}
 
 
 def out_of_patience(processes: Processes, folder: Path) -> Found:
-    loop = make(
+    loop = new_loop(
         None, ScriptedValidator(0.5, 0.3), processes=processes, val_every=1, steps=40, patience=2
     )
     return outcome(loop, lambda: loop.run(no_progress))
@@ -145,7 +145,7 @@ def out_of_patience(processes: Processes, folder: Path) -> Found:
 
 def by_the_clock(processes: Processes, folder: Path) -> Found:
     """Minutes, while the clock of the second process stands still."""
-    loop = make(None, ScriptedValidator(0.5), processes=processes, steps=10**6, minutes=0.02)
+    loop = new_loop(None, ScriptedValidator(0.5), processes=processes, steps=10**6, minutes=0.02)
     if processes.is_main:
         return outcome(loop, lambda: loop.run(no_progress))
     with mock.patch.object(loop_module.time, "monotonic", return_value=0.0):
@@ -155,20 +155,20 @@ def by_the_clock(processes: Processes, folder: Path) -> Found:
 def damaged_for_one(processes: Processes, folder: Path) -> Found:
     """Chips that the second process cannot read."""
 
-    class Damaged(Squares):
+    class Damaged(SquareChips):
         def __getitem__(self, number: int) -> Chip:
             if number >= 5 and not processes.is_main:
                 raise RasterError(f"chip {number} cannot be read")
             return super().__getitem__(number)
 
-    loop = make(None, processes=processes, steps=9)
+    loop = new_loop(None, processes=processes, steps=9)
     loop.sampler = Damaged()  # type: ignore[assignment]
     return outcome(loop, lambda: loop.run(no_progress))
 
 
 def diverging(processes: Processes, folder: Path) -> Found:
     """A loss that is no number in the second process only."""
-    loop = make(None, processes=processes)
+    loop = new_loop(None, processes=processes)
     if not processes.is_main:
         loop.learner.network.classification.output.weight.data.mul_(float("inf"))
     found = outcome(loop, lambda: loop.run(no_progress))
@@ -178,8 +178,8 @@ def diverging(processes: Processes, folder: Path) -> Found:
 def range_test(processes: Processes, folder: Path) -> Found:
     """A learning rate that all find."""
     torch.manual_seed(0)
-    settings = make().settings
-    network, chips = new_learner(settings).network, Squares()
+    settings = new_loop().settings
+    network, chips = new_learner(settings).network, SquareChips()
     with mock.patch.object(lr_finder, "STEPS", 6):
         result = lr_finder.run_range_test(network, CARD, chips, settings, processes=processes)  # type: ignore[arg-type]
     return {"losses": result.losses.tolist(), "lr": result.lr}

@@ -16,12 +16,12 @@ from geodetect.geo.tiles import Tile, TileScheme
 Float = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 Shape = NDArray[np.bool_]
-Found = tuple[Float, Float, NDArray[np.int64]]
-ReadColours = Callable[[Bytes], Found]
+Arrays = tuple[Float, Float, NDArray[np.int64]]
+ReadColours = Callable[[Bytes], Arrays]
 
 
 class Canvas:
-    """A black square on which shapes are painted, each in a colour of its own."""
+    """Black square image on which each shape is painted in a new colour."""
 
     def __init__(self, side: int) -> None:
         self.colour = np.zeros((side, side), np.uint32)
@@ -53,7 +53,7 @@ class Canvas:
             self.taken[place] = True
 
     def is_free(self, x: int, y: int, width: int, height: int, *, boxes: bool = False) -> bool:
-        """Whether a box is 1 px away from everything painted, or even from the boxes of that."""
+        """Return True if a box is 1 px away from all shapes, or from the boxes around them."""
         place = slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
         return not (self.taken if boxes else self.colour)[place].any()
 
@@ -185,7 +185,7 @@ def at_the_seams(scheme: TileScheme, *, seed: int, largest: int = 40) -> Canvas:
     return canvas
 
 
-def read_colours(pixels: Bytes) -> Found:
+def read_colours(pixels: Bytes) -> Arrays:
     """The box of every colour, ``float64[N, 4]``, with scores and labels.
 
     Boxes at the edge of the image score higher than others: the worst a detector can do.
@@ -230,7 +230,7 @@ class Jittered:
     clipped: bool = True
     seed: int = 0
 
-    def __call__(self, pixels: Bytes) -> Found:
+    def __call__(self, pixels: Bytes) -> Arrays:
         boxes, scores, labels = read_colours(pixels)
         rng = np.random.default_rng((zlib.crc32(pixels.tobytes()), self.seed))
         draw = rng.standard_normal if self.normal else lambda size: rng.uniform(-1, 1, size)
@@ -242,10 +242,10 @@ class Jittered:
         return boxes, scores, labels
 
 
-def look(
+def detect_tiles(
     pixels: Bytes, scheme: TileScheme, detector: ReadColours = read_colours
 ) -> list[tuple[Tile, Detections]]:
-    """What a detector finds in every tile, boxes in pixels of the whole raster."""
+    """Detections of every tile, boxes in pixels of the whole raster."""
     parts = []
     for tile in scheme:
         window = pixels[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
@@ -254,8 +254,8 @@ def look(
 
 
 @dataclass(frozen=True)
-class RunSummary:
-    """How a result compares with the truth."""
+class ErrorCounts:
+    """Numbers of objects, and of errors of each kind."""
 
     objects: int
     lost: int
@@ -263,18 +263,22 @@ class RunSummary:
     inexact: int
 
 
-def compare(truth: Float, found: Float) -> RunSummary:
+def count_errors(truth: Float, predictions: Float) -> ErrorCounts:
     """Match one to one at IoU 0.5, best first, and count what is left."""
-    pairs = box_ops.overlap_pairs(truth, found)
-    overlap = box_ops.iou(truth[pairs[:, 0]], found[pairs[:, 1]])
-    matched_truth, matched_found, exact = set(), set(), 0
+    pairs = box_ops.overlap_pairs(truth, predictions)
+    overlap = box_ops.iou(truth[pairs[:, 0]], predictions[pairs[:, 1]])
+    matched_truth, matched_predictions, exact = set(), set(), 0
     for row in np.argsort(-overlap, kind="stable").tolist():
         a, b = pairs[row].tolist()
         if overlap[row] < 0.5:
             break
-        if a not in matched_truth and b not in matched_found:
+        if a not in matched_truth and b not in matched_predictions:
             matched_truth.add(a)
-            matched_found.add(b)
-            exact += bool((truth[a] == found[b]).all())
+            matched_predictions.add(b)
+            exact += bool((truth[a] == predictions[b]).all())
     n = len(matched_truth)
-    return RunSummary(len(truth), len(truth) - n, len(found) - n, n - exact)
+    return ErrorCounts(len(truth), len(truth) - n, len(predictions) - n, n - exact)
+
+
+def detect_nothing(pixels: Bytes) -> tuple[list[float], list[float], list[int]]:
+    return [], [], []

@@ -7,6 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+from typer.testing import CliRunner
+
+from geodetect_cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from geodetect_cli.app import main; main()")
@@ -32,6 +38,34 @@ def run_program(
         timeout=timeout,
         check=False,
     )
+
+
+def invoke(*arguments: object, **options: Any) -> Result:
+    """Run a command in this process; options are those of ``CliRunner.invoke``."""
+    return CliRunner().invoke(app, list(map(str, arguments)), **options)
+
+
+def run_command(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command in 80 columns."""
+    result = invoke(*arguments, env={"COLUMNS": "80"})
+    return result.exit_code, result.stdout, result.stderr
+
+
+def check_one_line(stderr: str, *words: str) -> None:
+    lines = [line for line in stderr.splitlines() if line.startswith("Error:")]
+    assert len(lines) == 1, stderr
+    assert stderr.rstrip("\n").endswith(lines[0]), stderr
+    assert "Traceback" not in stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def check_failure(result: Result, *words: str) -> None:
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    check_one_line(result.stderr, *words)
+    assert result.stderr.count("\n") == 1
 
 
 def modules_after(code: str) -> set[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
@@ -74,3 +76,38 @@ def write_labels(path: Path, boxes: Sequence[Sequence[float]], name: str = "squa
     crs = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:{CRS.replace(':', '::')}"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
     return path
+
+
+class LabelledScene(NamedTuple):
+    """A raster of squares and the labels of them."""
+
+    raster: Path
+    labels: Path
+
+    @property
+    def options(self) -> list[str]:
+        """Options of the program that name both."""
+        return ["--rasters", str(self.raster), "--labels", str(self.labels)]
+
+
+def labelled_scene(side: int, corners: Sequence[tuple[int, int]]) -> Any:
+    """Fixture of a raster with squares at these corners, one for each test module."""
+
+    @pytest.fixture(scope="module")
+    def scene(tmp_path_factory: pytest.TempPathFactory) -> LabelledScene:
+        folder = tmp_path_factory.mktemp("squares")
+        raster = write_raster(folder / "scene.tif", squares_image(side, corners))
+        labels = write_labels(folder / "squares.geojson", square_boxes(corners).tolist())
+        return LabelledScene(raster, labels)
+
+    return scene
+
+
+def square_raster(side: int, corners: Sequence[tuple[int, int]]) -> Any:
+    """Fixture of a raster with squares at these corners, a new one for each test."""
+
+    @pytest.fixture
+    def raster(tmp_path: Path) -> Path:
+        return write_raster(tmp_path / "scene.tif", squares_image(side, corners))
+
+    return raster

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -113,3 +115,8 @@ def found_by_torchvision(
         found["scores"][kept].numpy(),
         found["labels"][kept].numpy(),
     )
+
+
+def save_checkpoint(path: Path, content: object, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path

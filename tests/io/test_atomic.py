@@ -40,7 +40,7 @@ except OutputError as error:
 """
 
 
-def square(count: int = 3) -> gpd.GeoDataFrame:
+def unit_squares(count: int = 3) -> gpd.GeoDataFrame:
     boxes = shapely.box(*(np.arange(count) * 2.0 + offset for offset in (0, 0, 1, 1)))
     return gpd.GeoDataFrame({"id": range(1, count + 1)}, geometry=boxes, crs="EPSG:2056")
 
@@ -152,9 +152,9 @@ def test_a_left_over_part_is_refused_early_and_late(tmp_path: Path, name: str, p
     with pytest.raises(OutputError, match=f"{part} already exists"):
         check_target(tmp_path / name)
     with pytest.raises(OutputError, match=f"{part} already exists"):
-        write(square(), tmp_path / name)
+        write(unit_squares(), tmp_path / name)
     assert sizes(tmp_path) == {part: 4}
-    assert len(gpd.read_file(write(square(), tmp_path / name, overwrite=True))) == 3
+    assert len(gpd.read_file(write(unit_squares(), tmp_path / name, overwrite=True))) == 3
 
 
 def test_a_link_is_followed(tmp_path: Path):
@@ -162,7 +162,7 @@ def test_a_link_is_followed(tmp_path: Path):
     (tmp_path / "real" / "a.gpkg").write_text("old")
     link = tmp_path / "link.gpkg"
     link.symlink_to(tmp_path / "real" / "a.gpkg")
-    write(square(), link, overwrite=True)
+    write(unit_squares(), link, overwrite=True)
     assert link.is_symlink()
     assert len(gpd.read_file(tmp_path / "real" / "a.gpkg")) == 3
 
@@ -180,18 +180,18 @@ def test_parts_of_a_replaced_file_go_with_it(
 ):
     for name in (f"a.{suffix}", *old, *kept):
         (tmp_path / name).write_text("old")
-    path = write(square(), tmp_path / f"a.{suffix}", overwrite=True)
+    path = write(unit_squares(), tmp_path / f"a.{suffix}", overwrite=True)
     left = {name for name, size in sizes(tmp_path).items() if size == 3}
     assert left == set(kept)
     assert len(gpd.read_file(path)) == 3
 
 
 def test_parts_of_a_file_whose_name_differs_in_case_stay(tmp_path: Path):
-    write(square(3), tmp_path / "pools.shp")
+    write(unit_squares(3), tmp_path / "pools.shp")
     if (tmp_path / "POOLS.SHP").exists():
         pytest.skip("these are one file on this disk")
-    write(square(2), tmp_path / "Pools.shp")
-    write(square(1), tmp_path / "Pools.shp", overwrite=True)
+    write(unit_squares(2), tmp_path / "Pools.shp")
+    write(unit_squares(1), tmp_path / "Pools.shp", overwrite=True)
     assert len(gpd.read_file(tmp_path / "pools.shp")) == 3
     assert len(gpd.read_file(tmp_path / "Pools.shp")) == 1
 
@@ -201,7 +201,7 @@ def test_a_file_that_others_hold_open_leaves_all_as_it_was(
     tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
 ):
     """As Windows does with files that a GIS holds open, which no other system does."""
-    write(square(3), tmp_path / "a.shp")
+    write(unit_squares(3), tmp_path / "a.shp")
     (tmp_path / "a.qix").write_text("an index")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     replace = Path.replace
@@ -213,7 +213,7 @@ def test_a_file_that_others_hold_open_leaves_all_as_it_was(
 
     monkeypatch.setattr(Path, "replace", refused)
     with pytest.raises(OutputError, match="in use by another program"):
-        write(square(5), tmp_path / "a.shp", overwrite=True)
+        write(unit_squares(5), tmp_path / "a.shp", overwrite=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

@@ -26,6 +26,7 @@ from tests.helpers.square_scenes import (
     ORIGIN_M,
     grid_corners,
     square_boxes,
+    square_raster,
     squares_image,
     write_labels,
     write_raster,
@@ -39,9 +40,7 @@ QUICK = CheckSettings(shift=False)
 Box = Sequence[float]
 
 
-@pytest.fixture
-def raster(tmp_path: Path) -> Path:
-    return write_raster(tmp_path / "scene.tif", squares_image(SIDE, CORNERS))
+raster = square_raster(SIDE, CORNERS)
 
 
 def polygon(box: Box) -> shapely.Geometry:
@@ -50,7 +49,7 @@ def polygon(box: Box) -> shapely.Geometry:
     return shapely.box(ORIGIN_M[0] + x1, ORIGIN_M[1] - y2, ORIGIN_M[0] + x2, ORIGIN_M[1] - y1)
 
 
-def layer(path: Path, rows: Sequence[tuple[Box | shapely.Geometry | None, str]]) -> Path:
+def write_layer(path: Path, rows: Sequence[tuple[Box | shapely.Geometry | None, str]]) -> Path:
     geometries = [polygon(shape) if isinstance(shape, list | tuple) else shape for shape, _ in rows]
     columns = {"class": [name for _, name in rows]}
     gpd.GeoDataFrame(columns, geometry=geometries, crs=CRS).to_file(path)
@@ -147,7 +146,7 @@ def test_every_problem_is_a_feature_with_its_reason(raster: Path, tmp_path: Path
         (None, "square"),
         (polygon([5, 5, 6, 6]).exterior.interpolate(0).buffer(0), "square"),
     ]
-    report = check(raster, layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
+    report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
     found = reasons(report)
     assert found.pop("crosses itself") == [46]
     assert found == {
@@ -248,7 +247,7 @@ def test_no_raster_at_all_that_can_be_used_is_an_error(raster: Path, tmp_path: P
 
 def test_classes_that_differ_in_spelling_only_are_pointed_out(raster: Path, tmp_path: Path) -> None:
     rows = [(box, "Pool" if i % 2 else "pool ") for i, box in enumerate(SQUARES)]
-    report = check(raster, layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
+    report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
     assert texts(report, "warning") == [
         "Pool, pool are taken for different classes; spell them alike"
     ]
@@ -257,7 +256,7 @@ def test_classes_that_differ_in_spelling_only_are_pointed_out(raster: Path, tmp_
 
 def test_points_are_checked_at_their_size(raster: Path, tmp_path: Path) -> None:
     points = [(polygon(box).centroid, "square") for box in SQUARES]
-    labels = layer(tmp_path / "labels.gpkg", points)
+    labels = write_layer(tmp_path / "labels.gpkg", points)
     with pytest.raises(LabelError, match="`point_size`"):
         check(raster, labels)
     report = check(raster, labels, settings=CheckSettings(point_size=4.0, shift=False))
@@ -289,7 +288,7 @@ def test_large_ground_without_labels_is_a_feature(raster: Path, tmp_path: Path) 
 
 def test_the_report_is_plain_json(raster: Path, tmp_path: Path) -> None:
     rows = [(box, "square") for box in [*SQUARES, SQUARES[0]]]
-    report = check(raster, layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
+    report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
     values = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert values["problems"] == {"duplicate": 1}
     assert values["recall"][-1]["high_px"] is None
@@ -299,7 +298,7 @@ def test_the_report_is_plain_json(raster: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".shp"])
 def test_problems_are_written_as_a_map_layer(raster: Path, tmp_path: Path, suffix: str) -> None:
     rows = [(box, "square") for box in [*SQUARES, SQUARES[0], [-100, 0, -80, 20]]]
-    report = check(raster, layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
+    report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
     path = tmp_path / f"problems{suffix}"
     write_problems(report.problems, path)
     layer_name = "problems" if suffix == ".gpkg" else None

@@ -30,7 +30,7 @@ def sample() -> LabelledRaster:
     return sheet
 
 
-def moved(sheet: LabelledRaster, right_m: float, down_m: float) -> LabelledRaster:
+def shift_labels(sheet: LabelledRaster, right_m: float, down_m: float) -> LabelledRaster:
     """The same labels, so far beside where they belong."""
     return replace(sheet, boxes=sheet.boxes + np.tile([right_m, down_m], 2) / sheet.gsd_m)
 
@@ -39,7 +39,7 @@ def moved(sheet: LabelledRaster, right_m: float, down_m: float) -> LabelledRaste
 def test_an_offset_of_labels_is_found_and_none_where_there_is_none(
     sample: LabelledRaster, offset_m: tuple[float, float]
 ) -> None:
-    (estimate,) = estimate_shifts([moved(sample, *offset_m)])
+    (estimate,) = estimate_shifts([shift_labels(sample, *offset_m)])
     assert estimate.right_m == pytest.approx(-offset_m[0], abs=0.3)
     assert estimate.down_m == pytest.approx(-offset_m[1], abs=0.3)
     assert estimate.suspected == (offset_m != (0.0, 0.0))
@@ -100,7 +100,7 @@ def test_shadows_that_all_lie_on_one_side_are_not_taken_for_the_objects(tmp_path
     (estimate,) = estimate_shifts([sheet])
     assert not estimate.suspected
     assert estimate.shift_m < 0.5
-    (estimate,) = estimate_shifts([moved(sheet, 12 * GSD_M, 0)])
+    (estimate,) = estimate_shifts([shift_labels(sheet, 12 * GSD_M, 0)])
     assert estimate.suspected
     assert estimate.right_m == pytest.approx(-3, abs=0.3)
 
@@ -112,7 +112,7 @@ def test_rasters_with_few_labels_are_looked_at_together(
     for number, rows in enumerate((sample.ids < 30, sample.ids >= 30)):
         raster = replace(sample.raster, path=str(tmp_path / f"{number}.tif"))
         (tmp_path / f"{number}.tif").symlink_to(SAMPLE)
-        halves.append(moved(replace(sample.select(rows), raster=raster), 3.0, 0.0))
+        halves.append(shift_labels(replace(sample.select(rows), raster=raster), 3.0, 0.0))
     (estimate,) = estimate_shifts(halves)
     assert estimate.raster == "2 rasters together"
     assert estimate.suspected
@@ -124,7 +124,7 @@ def test_real_labels_are_not_suspected_until_they_are_moved(shared_data: Path) -
     (sheet,) = place_labels(read_labels(path.with_suffix(".geojson")), [open_raster(path)])
     (estimate,) = estimate_shifts([sheet])
     assert not estimate.suspected
-    (estimate,) = estimate_shifts([moved(sheet, 2.1, -2.1)])
+    (estimate,) = estimate_shifts([shift_labels(sheet, 2.1, -2.1)])
     assert estimate.suspected
     assert estimate.right_m == pytest.approx(-2.1, abs=0.6)
     assert estimate.down_m == pytest.approx(2.1, abs=0.6)

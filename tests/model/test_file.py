@@ -33,15 +33,15 @@ WEIGHTS = {
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "toy.safetensors"
     write_model_file(path, CARD, WEIGHTS)
     return path
 
 
-def test_a_model_comes_back_as_it_was_saved(file: Path) -> None:
-    card, weights = read_model_file(file)
-    assert card == CARD == load_card(file)
+def test_a_model_comes_back_as_it_was_saved(model_file: Path) -> None:
+    card, weights = read_model_file(model_file)
+    assert card == CARD == load_card(model_file)
     assert weights.keys() == WEIGHTS.keys()
     for key, value in WEIGHTS.items():
         assert weights[key].dtype == value.dtype
@@ -57,12 +57,12 @@ def test_weights_in_any_memory_layout_come_back(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_file_changed_in_any_byte_is_refused_or_means_the_same(
-    file: Path, data: st.DataObject
+    model_file: Path, data: st.DataObject
 ) -> None:
-    content = bytearray(file.read_bytes())
+    content = bytearray(model_file.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
-    changed = file.with_name("changed.safetensors")
+    changed = model_file.with_name("changed.safetensors")
     changed.write_bytes(content)
     try:
         card, weights = read_model_file(changed)
@@ -75,29 +75,29 @@ def test_a_file_changed_in_any_byte_is_refused_or_means_the_same(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(share=st.floats(0, 0.999))
-def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
-    cut = file.with_name("cut.safetensors")
-    content = file.read_bytes()
+def test_a_truncated_file_is_refused(model_file: Path, share: float) -> None:
+    cut = model_file.with_name("cut.safetensors")
+    content = model_file.read_bytes()
     cut.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelFileError, match="not a model file"):
         read_model_file(cut)
 
 
-def test_a_changed_weight_is_found_by_the_checksum(file: Path) -> None:
-    content = bytearray(file.read_bytes())
+def test_a_changed_weight_is_found_by_the_checksum(model_file: Path) -> None:
+    content = bytearray(model_file.read_bytes())
     content[-1] ^= 0x40
-    file.write_bytes(content)
-    assert load_card(file) == CARD, "the header is unharmed"
+    model_file.write_bytes(content)
+    assert load_card(model_file) == CARD, "the header is unharmed"
     with pytest.raises(ModelFileError, match="checksum does not match"):
-        read_model_file(file)
+        read_model_file(model_file)
 
 
-def test_a_changed_card_is_found_by_the_checksum(file: Path) -> None:
-    content = file.read_bytes()
-    file.write_bytes(content.replace(b'\\"conf\\":0.5', b'\\"conf\\":0.1'))
-    assert load_card(file).conf == 0.1
+def test_a_changed_card_is_found_by_the_checksum(model_file: Path) -> None:
+    content = model_file.read_bytes()
+    model_file.write_bytes(content.replace(b'\\"conf\\":0.5', b'\\"conf\\":0.1'))
+    assert load_card(model_file).conf == 0.1
     with pytest.raises(ModelFileError, match="checksum does not match"):
-        read_model_file(file)
+        read_model_file(model_file)
 
 
 def test_weights_of_another_program_are_no_model(tmp_path: Path) -> None:
@@ -122,21 +122,21 @@ def header_of(file: Path) -> dict[str, str]:
     ],
 )
 def test_a_header_that_cannot_be_used_is_one_line(
-    file: Path, changes: dict[str, str], message: str
+    model_file: Path, changes: dict[str, str], message: str
 ) -> None:
-    safetensors.numpy.save_file(WEIGHTS, file, metadata=header_of(file) | changes)
+    safetensors.numpy.save_file(WEIGHTS, model_file, metadata=header_of(model_file) | changes)
     with pytest.raises(ModelFileError, match=message) as caught:
-        load_card(file)
+        load_card(model_file)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_without_card_or_checksum_is_refused(file: Path) -> None:
-    header = header_of(file)
+def test_a_file_without_card_or_checksum_is_refused(model_file: Path) -> None:
+    header = header_of(model_file)
     for missing in ("card", "sha256"):
         less = {key: value for key, value in header.items() if key != missing}
-        safetensors.numpy.save_file(WEIGHTS, file, metadata=less)
+        safetensors.numpy.save_file(WEIGHTS, model_file, metadata=less)
         with pytest.raises(ModelFileError):
-            read_model_file(file)
+            read_model_file(model_file)
 
 
 def test_a_pickle_is_refused_without_running_it(tmp_path: Path) -> None:
@@ -160,23 +160,23 @@ def test_the_mode_of_a_file_follows_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o640
 
 
-def test_saving_replaces_a_model_and_leaves_nothing_else(file: Path) -> None:
-    write_model_file(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
-    assert load_card(file).name == "second"
-    assert list(file.parent.iterdir()) == [file]
+def test_saving_replaces_a_model_and_leaves_nothing_else(model_file: Path) -> None:
+    write_model_file(model_file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+    assert load_card(model_file).name == "second"
+    assert list(model_file.parent.iterdir()) == [model_file]
 
 
 def test_a_model_that_cannot_be_written_leaves_the_old_one(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_model_file(file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
-    assert load_card(file).name == "toy"
-    assert list(file.parent.iterdir()) == [file]
+        write_model_file(model_file, CARD.model_copy(update={"name": "second"}), WEIGHTS)
+    assert load_card(model_file).name == "toy"
+    assert list(model_file.parent.iterdir()) == [model_file]
 
 
 def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:

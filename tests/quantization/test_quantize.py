@@ -30,7 +30,7 @@ FEW = QuantizeSettings(tiles=12)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quantized")
     save_plain_model(path / "full.safetensors", metrics={"ap50": 0.5})
     write_squares(path / "scene.tif")
@@ -43,19 +43,19 @@ def calls() -> list[tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def card(folder: Path, calls: list[tuple[int, int]]) -> ModelCard:
+def card(files: Path, calls: list[tuple[int, int]]) -> ModelCard:
     need_nncf()
     return quantize(
-        folder / "full.safetensors",
-        folder / "scene.tif",
-        folder / "both.safetensors",
+        files / "full.safetensors",
+        files / "scene.tif",
+        files / "both.safetensors",
         settings=FEW,
         progress=lambda completed, total: calls.append((completed, total)),
     )
 
 
-def test_the_card_states_how_close_the_int8_network_is(card: ModelCard, folder: Path) -> None:
-    assert card == load_card(folder / "both.safetensors")
+def test_the_card_states_how_close_the_int8_network_is(card: ModelCard, files: Path) -> None:
+    assert card == load_card(files / "both.safetensors")
     assert card.int8 is not None
     assert (card.int8.calibration_tiles, card.int8.checked_tiles) == (6, 6)
     assert card.int8.objects >= 20
@@ -63,17 +63,17 @@ def test_the_card_states_how_close_the_int8_network_is(card: ModelCard, folder: 
     assert "nncf" in card.int8.made_with
 
 
-def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, folder: Path) -> None:
-    before, weights = read_model_file(folder / "full.safetensors")
-    _, after = read_model_file(folder / "both.safetensors")
+def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, files: Path) -> None:
+    before, weights = read_model_file(files / "full.safetensors")
+    _, after = read_model_file(files / "both.safetensors")
     assert card.model_copy(update={"int8": None}) == before
     parameters = drop_int8_network(after)
     assert parameters.keys() == weights.keys()
     assert all(np.array_equal(parameters[name], weights[name]) for name in weights)
 
 
-def test_predict_in_int8_finds_the_same_squares(card: ModelCard, folder: Path) -> None:
-    scene, model = folder / "scene.tif", folder / "both.safetensors"
+def test_predict_in_int8_finds_the_same_squares(card: ModelCard, files: Path) -> None:
+    scene, model = files / "scene.tif", files / "both.safetensors"
     small, full = (
         geodetect.predict(scene, model, settings=PredictSettings(device="cpu", precision=name))
         for name in ("int8", "fp32")
@@ -90,26 +90,26 @@ def test_progress_is_called_once_for_every_tile(
 
 
 def test_a_model_may_be_replaced_by_itself_with_both_networks(
-    card: ModelCard, folder: Path, tmp_path: Path
+    card: ModelCard, files: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "own.safetensors"
-    path.write_bytes((folder / "both.safetensors").read_bytes())
-    again = quantize(path, folder / "scene.tif", path, settings=FEW, overwrite=True)
+    path.write_bytes((files / "both.safetensors").read_bytes())
+    again = quantize(path, files / "scene.tif", path, settings=FEW, overwrite=True)
     assert again == card == load_card(path)
 
 
 def test_a_network_that_comes_out_far_off_is_refused_unless_accepted(
-    folder: Path, tmp_path: Path
+    files: Path, tmp_path: Path
 ) -> None:
     need_nncf()
     wide = save_tiny_model(tmp_path / "wide.safetensors")  # brightness beside constants of 100
     target = tmp_path / "both.safetensors"
     with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*`least_ap`"):
-        quantize(wide, folder / "scene.tif", target, settings=FEW)
+        quantize(wide, files / "scene.tif", target, settings=FEW)
     assert not target.exists()
     accepted = quantize(
         wide,
-        folder / "scene.tif",
+        files / "scene.tif",
         target,
         settings=FEW.model_copy(update={"least_ap": 0.0}),
     )
@@ -117,17 +117,17 @@ def test_a_network_that_comes_out_far_off_is_refused_unless_accepted(
     assert accepted.int8.ap50 < 0.97
 
 
-def test_imagery_without_objects_cannot_check_anything(folder: Path, tmp_path: Path) -> None:
+def test_imagery_without_objects_cannot_check_anything(files: Path, tmp_path: Path) -> None:
     need_nncf()
     noise = np.random.default_rng(3).integers(40, 80, (3, 256, 256), dtype=np.uint8)
     empty = write_raster(tmp_path / "empty.tif", noise)
     with pytest.raises(InputError, match=r"finds nothing in 2 tiles .* `rasters`"):
-        quantize(folder / "full.safetensors", empty, tmp_path / "m.safetensors", settings=FEW)
+        quantize(files / "full.safetensors", empty, tmp_path / "m.safetensors", settings=FEW)
 
 
-def test_samples_are_drawn_without_repeating_and_the_same_again(folder: Path) -> None:
+def test_samples_are_drawn_without_repeating_and_the_same_again(files: Path) -> None:
     settings = PredictSettings(overlap=0)
-    plans = [plan_raster(folder / "scene.tif", PLAIN, settings) for _ in range(2)]
+    plans = [plan_raster(files / "scene.tif", PLAIN, settings) for _ in range(2)]
     drawn = sample_tiles(plans, 20, seed=4)
     places = [(plans.index(sample.plan), sample.tile.index) for sample in drawn]
     assert len(set(places)) == 20
@@ -150,8 +150,8 @@ def test_tiles_that_are_mostly_without_imagery_are_not_drawn(tmp_path: Path) -> 
         sample_tiles([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
 
 
-def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
-    model, scene = folder / "full.safetensors", folder / "scene.tif"
+def test_targets_that_cannot_be_are_refused_before_any_work(files: Path, tmp_path: Path) -> None:
+    model, scene = files / "full.safetensors", files / "scene.tif"
     with pytest.raises(OutputError, match=r"ends in \.safetensors"):
         quantize(model, scene, tmp_path / "m.xml")
     with pytest.raises(OutputError, match="already exists; set `overwrite` to replace it"):
@@ -161,13 +161,13 @@ def test_targets_that_cannot_be_are_refused_before_any_work(folder: Path, tmp_pa
 
 
 def test_a_missing_model_or_extra_is_an_error_before_any_work(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "m.safetensors"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "nncf", None)
         with pytest.raises(MissingDependencyError, match=r"geodetect\[int8\]"):
-            quantize(folder / "full.safetensors", folder / "scene.tif", target)
+            quantize(files / "full.safetensors", files / "scene.tif", target)
     need_nncf()
     with pytest.raises(ModelFileError, match="no model 'giraffes'"):
-        quantize("giraffes", folder / "scene.tif", target)
+        quantize("giraffes", files / "scene.tif", target)

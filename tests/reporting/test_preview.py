@@ -28,7 +28,7 @@ SCORES = [0.95, 0.6, 0.2]
 
 
 @pytest.fixture
-def scene(save: Save) -> Path:
+def flat_scene(save: Save) -> Path:
     return save(np.full((3, 400, 800), 60, np.uint8))
 
 
@@ -38,7 +38,7 @@ def predictions(scores: Any = SCORES) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(columns, geometry=shapely.polygons(rings), crs="EPSG:2154")
 
 
-def draw(scene: Path, table: Any = None, **settings: Any) -> Any:
+def draw_preview(scene: Path, table: Any = None, **settings: Any) -> Any:
     image = geodetect.preview(scene, table, settings=PreviewSettings.model_validate(settings))
     return np.asarray(image)
 
@@ -49,8 +49,8 @@ def extent(image: Any, colour: tuple[int, int, int]) -> tuple[int, int, int, int
 
 
 @pytest.mark.parametrize("size", [400, 800, 1600])
-def test_boxes_are_at_their_position_in_the_colour_of_their_score(scene: Path, size: int):
-    image = draw(scene, predictions(), size=size)
+def test_boxes_are_at_their_position_in_the_colour_of_their_score(flat_scene: Path, size: int):
+    image = draw_preview(flat_scene, predictions(), size=size)
     assert image.shape[:2] == (size // 2 + FOOTER_PX, max(size, 560))
     left = (image.shape[1] - size) // 2
     for box, score in zip(BOXES, SCORES, strict=True):
@@ -58,40 +58,40 @@ def test_boxes_are_at_their_position_in_the_colour_of_their_score(scene: Path, s
         assert drawn == pytest.approx(np.array(box) * size / 800, abs=1)
 
 
-def test_predictions_below_the_score_threshold_are_not_drawn(scene: Path):
-    image = draw(scene, predictions(), conf=0.5)[:-FOOTER_PX]
+def test_predictions_below_the_score_threshold_are_not_drawn(flat_scene: Path):
+    image = draw_preview(flat_scene, predictions(), conf=0.5)[:-FOOTER_PX]
     assert (image == SCORE_COLOURS[4]).all(axis=2).any()
     assert not (image == SCORE_COLOURS[0]).all(axis=2).any()
 
 
-def test_without_predictions_the_raster_is_drawn(scene: Path):
-    image = draw(scene)[:-FOOTER_PX]
+def test_without_predictions_the_raster_is_drawn(flat_scene: Path):
+    image = draw_preview(flat_scene)[:-FOOTER_PX]
     assert np.abs(image.astype(int) - 60).max() <= 1
 
 
 def test_nodata_is_light(save: Save):
     mask = np.zeros((400, 800), np.uint8)
     mask[:, 400:] = 255
-    image = draw(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), size=800)
+    image = draw_preview(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), size=800)
     assert image[100, 100].min() > 200
     assert abs(int(image[100, 700, 0]) - 60) <= 1
 
 
 def test_an_image_is_written_in_the_format_of_its_name_and_not_over_another(
-    scene: Path, tmp_path: Path
+    flat_scene: Path, tmp_path: Path
 ):
     for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.webp", "WEBP")):
-        image = geodetect.preview(scene, predictions(), output=tmp_path / name)
+        image = geodetect.preview(flat_scene, predictions(), output=tmp_path / name)
         with Image.open(tmp_path / name) as written:
             assert (written.format, written.size) == (kind, image.size)
     with pytest.raises(OutputError, match="overwrite"):
-        geodetect.preview(scene, output=tmp_path / "a.png")
+        geodetect.preview(flat_scene, output=tmp_path / "a.png")
     with pytest.raises(InputError, match=r"\.png, \.jpg"):
-        geodetect.preview(scene, output=tmp_path / "a.bmp")
+        geodetect.preview(flat_scene, output=tmp_path / "a.bmp")
 
 
-def test_a_contact_sheet_has_a_thumbnail_for_each_prediction(scene: Path):
-    image = draw(scene, predictions(), sheet="best")
+def test_a_contact_sheet_has_a_thumbnail_for_each_prediction(flat_scene: Path):
+    image = draw_preview(flat_scene, predictions(), sheet="best")
     assert image.shape[1] == 3 * (THUMBNAIL_PX + GAP_PX) + GAP_PX
     for index, score in enumerate(SCORES):
         x = GAP_PX + index * (THUMBNAIL_PX + GAP_PX)
@@ -121,10 +121,10 @@ def test_contact_sheets_select_by_score():
     }
 
 
-def test_a_contact_sheet_needs_predictions_and_scores(scene: Path):
+def test_a_contact_sheet_needs_predictions_and_scores(flat_scene: Path):
     with pytest.raises(InputError, match="name their file"):
-        draw(scene, sheet="best")
+        draw_preview(flat_scene, sheet="best")
     with pytest.raises(InputError, match="`score_field`"):
-        draw(scene, predictions(None), sheet="best")
+        draw_preview(flat_scene, predictions(None), sheet="best")
     with pytest.raises(InputError, match="lower `conf`"):
-        draw(scene, predictions(), sheet="worst", conf=0.99)
+        draw_preview(flat_scene, predictions(), sheet="worst", conf=0.99)

@@ -34,7 +34,7 @@ def launched(rank: int, port: int, count: int = 2) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes left what they results."""
     folder = tmp_path_factory.mktemp("two")
     with socket.socket() as free:
@@ -57,12 +57,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scenarios(folder: Path) -> dict[str, Results]:
-    both = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+def scenarios(result_folder: Path) -> dict[str, Results]:
+    both = [json.loads((result_folder / f"{rank}.json").read_text()) for rank in range(2)]
     return {name: [results.get(name, {}) for results in both] for name in both[0]}
 
 
-def same(results: Results, *names: str) -> bool:
+def ranks_agree(results: Results, *names: str) -> bool:
     return all(results[0][name] == results[1][name] for name in names)
 
 
@@ -76,14 +76,14 @@ def test_a_step_of_two_processes_is_that_of_one_with_the_whole_batch(
 
 
 def test_the_first_measures_and_reports_and_all_stay_equal_to_the_bit(
-    scenarios: dict[str, Results], folder: Path
+    scenarios: dict[str, Results], result_folder: Path
 ) -> None:
     first, second = results = scenarios["several_steps"]
-    assert same(results, "bits", "step", "best_step", "negatives")
+    assert ranks_agree(results, "bits", "step", "best_step", "negatives")
     assert (first["error"], first["step"], first["best_step"]) == ("", 5, 2)
     assert (first["measured"], second["measured"]) == (3, 0)
     assert len(first["negatives"]) == 2, "mined twice, not after the last step"
-    rows = RunFolder(folder / "whole").metrics.rows()
+    rows = RunFolder(result_folder / "whole").metrics.rows()
     assert [row["step"] for row in rows] == first["calls"] == [1, 2, 3, 4, 5]
 
 
@@ -101,14 +101,14 @@ def test_an_error_of_the_first_ends_all_and_a_resumed_training_equals_a_whole_on
 def test_patience_and_minutes_end_all_at_the_same_step(scenarios: dict[str, Results]) -> None:
     patient, timed = scenarios["out_of_patience"], scenarios["by_the_clock"]
     assert [result["step"] for result in patient] == [3, 3]
-    assert same(timed, "step", "bits")
+    assert ranks_agree(timed, "step", "bits")
     assert timed[0]["step"] > 0
 
 
 def test_a_chip_that_one_cannot_read_is_the_error_of_all(scenarios: dict[str, Results]) -> None:
     results = scenarios["damaged_for_one"]
     assert [result["error"] for result in results] == ["RasterError: chip 5 cannot be read"] * 2
-    assert same(results, "step", "bits")
+    assert ranks_agree(results, "step", "bits")
 
 
 def test_a_loss_that_is_no_number_for_one_ends_all(scenarios: dict[str, Results]) -> None:
@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_for_one_ends_all(scenarios: dict[str, Results]
 
 
 def test_all_find_the_same_learning_rate(scenarios: dict[str, Results]) -> None:
-    assert same(scenarios["range_test"], "losses", "lr")
+    assert ranks_agree(scenarios["range_test"], "losses", "lr")
     assert len(scenarios["range_test"][0]["losses"]) > 1
 
 

@@ -13,13 +13,11 @@ from geodetect.model.card import NetworkConfig
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
 from geodetect.training import lr_finder
-from geodetect.training.data.chip_sampler import Chip, crop_target
 from geodetect.training.distributed import Processes
 from geodetect.training.lr_finder import RangeTest, run_range_test
-from tests.helpers.square_scenes import SQUARE_PX, squares_image
 from tests.helpers.tiny_model import tiny_card
+from tests.helpers.training_loops import CHIP_PX, SquareChips
 
-CHIP_PX = 64
 RATES = np.geomspace(1e-5, 1e-1, 48)
 
 
@@ -52,17 +50,6 @@ def test_the_running_mean_starts_at_the_first_loss() -> None:
     assert 1 < seen[2] < 2
 
 
-class Squares:
-    """Chips of one square each."""
-
-    def __getitem__(self, number: int) -> Chip:
-        x, y = (int(v) for v in np.random.default_rng(number).integers(0, CHIP_PX - SQUARE_PX, 2))
-        box = np.array([[x, y, x + SQUARE_PX, y + SQUARE_PX]], np.float64)
-        shown = np.array([0.0, 0, CHIP_PX, CHIP_PX])
-        target = crop_target(box, np.zeros(1, np.int64), shown)
-        return Chip(squares_image(CHIP_PX, [(x, y)]), np.ones((CHIP_PX, CHIP_PX), bool), target)
-
-
 def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,7 +69,7 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     processes = Processes(device="cpu")
     card = tiny_card(network=config)
     seen, again = (
-        run_range_test(network, card, Squares(), settings, processes=processes)  # type: ignore[arg-type]
+        run_range_test(network, card, SquareChips(), settings, processes=processes)  # type: ignore[arg-type]
         for _ in range(2)
     )
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

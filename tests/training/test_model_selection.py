@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from geodetect.training.model_selection import ModelSelection, Weights
 
 
-def weights(step: int) -> Weights:
+def constant_weights(step: int) -> Weights:
     return {"a": np.full(3, step, np.float16)}
 
 
 def after(figures: list[float]) -> ModelSelection:
     selection = ModelSelection()
     for step, ap50 in enumerate(figures, start=1):
-        selection = selection.update(step, ap50, weights(step))
+        selection = selection.update(step, ap50, constant_weights(step))
     return selection
 
 

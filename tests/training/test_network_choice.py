@@ -17,27 +17,20 @@ from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.settings import TrainSettings
 from geodetect.training.train import train
 from tests.helpers.square_scenes import (
+    LabelledScene,
     grid_corners,
-    square_boxes,
+    labelled_scene,
     squares_image,
-    write_labels,
-    write_raster,
 )
 from tests.helpers.tiny_model import weights_of
 
 SIDE = 160
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("choice")
-    corners = grid_corners(SIDE)
-    boxes = square_boxes(corners).tolist()
-    raster = write_raster(folder / "scene.tif", squares_image(SIDE, corners))
-    return raster, write_labels(folder / "labels.geojson", boxes)
+squares = labelled_scene(SIDE, grid_corners(SIDE))
 
 
-def settings(**changes: object) -> TrainSettings:
+def choice_settings(**changes: object) -> TrainSettings:
     values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 128, "device": "cpu"}
     values |= {"val_share": 0, "check": False}  # nine objects are too few for it
     return TrainSettings.model_validate(values | changes)
@@ -45,11 +38,14 @@ def settings(**changes: object) -> TrainSettings:
 
 @pytest.mark.parametrize("name", ["paper", "torchvision"])
 def test_a_network_by_name_is_trained_and_can_be_used(
-    scene: tuple[Path, Path], tmp_path: Path, name: str
+    squares: LabelledScene, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "m.safetensors"
     card = train(
-        [scene[0]], [scene[1]], path, settings=settings(network=name, backbone="resnet18")
+        [squares.raster],
+        [squares.labels],
+        path,
+        settings=choice_settings(network=name, backbone="resnet18"),
     ).card
     assert card.network == network_config(name, backbone="resnet18")
     assert card.training.settings["network"] == name
@@ -60,23 +56,30 @@ def test_a_network_by_name_is_trained_and_can_be_used(
 
 @pytest.mark.parametrize("anchors", ["auto", "default"])
 def test_a_model_to_start_from_loses_none_of_its_heads(
-    scene: tuple[Path, Path], tmp_path: Path, anchors: str
+    squares: LabelledScene, tmp_path: Path, anchors: str
 ) -> None:
     longer = network_config("geodetect").model_copy(update={"head_convs": 2})
     network, start = RetinaNet(longer, 1), tmp_path / "start.safetensors"
     write_model_file(
         start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)
     )
-    options = settings(init=str(start), anchors=anchors)
-    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=options).card
+    options = choice_settings(init=str(start), anchors=anchors)
+    card = train(
+        [squares.raster], [squares.labels], tmp_path / "m.safetensors", settings=options
+    ).card
     assert card.network == longer
     count = len(network.state_dict())
     assert f"({count} of {count} parameters)" in card.training.initial_weights
 
 
 def test_an_unknown_network_is_refused_before_the_training(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     for options in ({"network": "yolo"}, {"backbone": "vgg16"}):
         with pytest.raises(InputError, match="unknown; expected one of"):
-            train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(**options))
+            train(
+                [squares.raster],
+                [squares.labels],
+                tmp_path / "m.safetensors",
+                settings=choice_settings(**options),
+            )

@@ -42,7 +42,9 @@ from geodetect.training.validation.resolution_range import CoarseImageryDetector
 from tests.helpers.square_scenes import (
     GSD_M,
     SQUARE_PX,
+    LabelledScene,
     grid_corners,
+    labelled_scene,
     square_boxes,
     squares_image,
     write_labels,
@@ -58,11 +60,7 @@ HELD = np.array([[0.0, 0, 150, 384]])
 Settings = dict[str, object]
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("training")
-    raster = write_raster(folder / "scene.tif", squares_image(SIDE, CORNERS))
-    return raster, write_labels(folder / "labels.geojson", BOXES.tolist())
+squares = labelled_scene(SIDE, CORNERS)
 
 
 def settings(**changes: object) -> TrainSettings:
@@ -70,8 +68,8 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate(values | changes)
 
 
-def make_raster(scene: tuple[Path, Path], held: NDArray[np.float64] = HELD) -> TrainingRaster:
-    return training_raster(open_raster(scene[0]), BOXES, holdout=held)
+def holdout_raster(squares: LabelledScene, held: NDArray[np.float64] = HELD) -> TrainingRaster:
+    return training_raster(open_raster(squares.raster), BOXES, holdout=held)
 
 
 def perfect() -> RetinaNetDetector:
@@ -89,8 +87,8 @@ class Blind:
         return [empty for _ in pixels]
 
 
-def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None:
-    measured = validate(perfect(), [make_raster(scene)])
+def test_a_perfect_detector_is_measured_as_one(squares: LabelledScene) -> None:
+    measured = validate(perfect(), [holdout_raster(squares)])
     assert measured is not None
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     expected = {"objects": held, "ap50": 1, "ap50_95": 1, "f1": 1, "precision": 1, "recall": 1}
@@ -99,9 +97,9 @@ def test_a_perfect_detector_is_measured_as_one(scene: tuple[Path, Path]) -> None
 
 
 def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
-    scene: tuple[Path, Path],
+    squares: LabelledScene,
 ) -> None:
-    measured = validate(perfect(), [make_raster(scene)])
+    measured = validate(perfect(), [holdout_raster(squares)])
     assert measured is not None
     again = perfect()
     image = squares_image(128, [(4, 4)])[None]
@@ -110,9 +108,9 @@ def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
 
 
 def test_missing_half_of_the_labels_costs_precision_and_not_recall(
-    scene: tuple[Path, Path],
+    squares: LabelledScene,
 ) -> None:
-    half = make_raster(scene)
+    half = holdout_raster(squares)
     fewer = training_raster(half.raster, half.boxes[::2], holdout=half.holdout)
     measured = validate(perfect(), [fewer])
     assert measured is not None
@@ -122,35 +120,33 @@ def test_missing_half_of_the_labels_costs_precision_and_not_recall(
 
 
 def test_a_detector_that_finds_nothing_has_no_precision_and_keeps_its_threshold(
-    scene: tuple[Path, Path],
+    squares: LabelledScene,
 ) -> None:
-    measured = validate(Blind(), [make_raster(scene)])
+    measured = validate(Blind(), [holdout_raster(squares)])
     assert measured is not None
     assert measured.metrics["recall"] == measured.metrics["ap50"] == 0
     assert "precision" not in measured.metrics
     assert measured.conf == 0.4
 
 
-def test_nothing_is_measured_without_held_out_ground(scene: tuple[Path, Path]) -> None:
-    assert validate(perfect(), [make_raster(scene, np.empty((0, 4)))]) is None
+def test_nothing_is_measured_without_held_out_ground(squares: LabelledScene) -> None:
+    assert validate(perfect(), [holdout_raster(squares, np.empty((0, 4)))]) is None
 
 
-def test_two_rasters_are_measured_together(scene: tuple[Path, Path]) -> None:
-    once, twice = (validate(perfect(), [make_raster(scene)] * n) for n in (1, 2))
+def test_two_rasters_are_measured_together(squares: LabelledScene) -> None:
+    once, twice = (validate(perfect(), [holdout_raster(squares)] * n) for n in (1, 2))
     assert once is not None
     assert twice is not None
     assert twice.metrics["objects"] == 2 * once.metrics["objects"]
     assert twice.metrics["ap50"] == 1
 
 
-def test_train_gives_a_card_that_says_what_was_done(
-    scene: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_train_gives_a_card_that_says_what_was_done(squares: LabelledScene, tmp_path: Path) -> None:
     output = tmp_path / "squares.safetensors"
     chosen = settings(
         val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
     )
-    summary = train(scene[0], scene[1], output, settings=chosen)
+    summary = train(squares.raster, squares.labels, output, settings=chosen)
     card = summary.card
     assert summary.output == output
     assert card == load_card(output) == read_model_file(output)[0]
@@ -172,10 +168,12 @@ def test_train_gives_a_card_that_says_what_was_done(
     }
 
 
-def test_held_out_ground_can_be_named(scene: tuple[Path, Path], tmp_path: Path) -> None:
+def test_held_out_ground_can_be_named(squares: LabelledScene, tmp_path: Path) -> None:
     area = write_labels(tmp_path / "area.geojson", HELD.tolist())
     chosen = settings(val_area=area, gsd=0.5, check=False)  # at which the squares are too small
-    card = train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=chosen).card
+    card = train(
+        [squares.raster], [squares.labels], tmp_path / "m.safetensors", settings=chosen
+    ).card
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     assert card.metrics["objects"] == held
     assert card.training.objects == len(CORNERS) - held
@@ -184,66 +182,70 @@ def test_held_out_ground_can_be_named(scene: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_labels_of_several_files_give_several_classes(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     other = write_labels(tmp_path / "other.geojson", [(100, 100, 130, 130)], name="barn")
     output = tmp_path / "m.safetensors"
     chosen = settings(val_share=0, check=False)  # one barn is too few for it
-    card = train([scene[0]], [scene[1], other], output, settings=chosen).card
+    card = train([squares.raster], [squares.labels, other], output, settings=chosen).card
     assert card.classes == ("barn", "square")
     assert read_model_file(output)[1]["classification.output.bias"].shape == (2 * 9,)
 
 
-def refused(
-    scene: tuple[Path, Path], output: Path, error: type[Exception], **changes: object
+def training_error(
+    squares: LabelledScene, output: Path, error: type[Exception], **changes: object
 ) -> str:
     with pytest.raises(error) as caught:
-        train([scene[0]], [scene[1]], output, settings=settings(**changes))
+        train([squares.raster], [squares.labels], output, settings=settings(**changes))
     assert "\n" not in str(caught.value)
     assert not output.exists()
     assert not output.with_name(f"{output.stem}_run").exists()
     return str(caught.value)
 
 
-def test_a_raster_without_crs_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_raster_without_crs_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
     plain = write_raster(tmp_path / "plain.tif", squares_image(64, []), crs=None)
     with pytest.raises(GeoreferenceError, match=r"src.crs"):
-        train([plain], [scene[1]], tmp_path / "m.safetensors", settings=settings())
+        train([plain], [squares.labels], tmp_path / "m.safetensors", settings=settings())
 
 
-def test_labels_beside_the_rasters_are_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+def test_labels_beside_the_rasters_are_refused(squares: LabelledScene, tmp_path: Path) -> None:
     far = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
     with pytest.raises(LabelError, match="none of the 1 labels"):
-        train([scene[0]], [far], tmp_path / "m.safetensors", settings=settings())
+        train([squares.raster], [far], tmp_path / "m.safetensors", settings=settings())
 
 
-def test_an_unknown_start_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
-    assert "`init`" in refused(scene, tmp_path / "m.safetensors", InputError, init="giraffe")
+def test_an_unknown_start_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
+    assert "`init`" in training_error(
+        squares, tmp_path / "m.safetensors", InputError, init="giraffe"
+    )
 
 
 def test_an_output_without_the_suffix_of_a_model_is_refused(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
-    assert ".safetensors" in refused(scene, tmp_path / "m.pth", OutputError)
+    assert ".safetensors" in training_error(squares, tmp_path / "m.pth", OutputError)
 
 
 def test_a_missing_folder_is_refused_before_any_work(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
-    assert "does not exist" in refused(scene, tmp_path / "no" / "m.safetensors", OutputError)
+    assert "does not exist" in training_error(
+        squares, tmp_path / "no" / "m.safetensors", OutputError
+    )
 
 
 def test_an_area_that_holds_out_everything_is_refused(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-50, -50, SIDE + 50, SIDE + 50)])
-    message = refused(scene, tmp_path / "m.safetensors", LabelError, val_area=area)
+    message = training_error(squares, tmp_path / "m.safetensors", LabelError, val_area=area)
     assert "`val_area`" in message
 
 
-def test_an_area_beside_the_rasters_is_refused(scene: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_area_beside_the_rasters_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-900, -900, -800, -800)])
-    message = refused(scene, tmp_path / "m.safetensors", InputError, val_area=area)
+    message = training_error(squares, tmp_path / "m.safetensors", InputError, val_area=area)
     assert "touches none of the 1 rasters" in message
 
 
@@ -252,11 +254,11 @@ def folder_of(output: Path) -> RunFolder:
 
 
 def measured_train(
-    scene: tuple[Path, Path], output: Path, figures: list[float], **changes: object
+    squares: LabelledScene, output: Path, figures: list[float], **changes: object
 ) -> TrainingSummary:
     """Train with a validation after every step whose AP50 is given."""
     chosen = settings(val_area=held_area(output.parent), val_every=1, **changes)
-    summary = train([scene[0]], [scene[1]], output, settings=chosen)
+    summary = train([squares.raster], [squares.labels], output, settings=chosen)
     assert [row["val_ap50"] for row in folder_of(output).metrics.rows()] == figures
     return summary
 
@@ -284,17 +286,17 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_best_state_is_written_or_the_last_if_asked_for(
-    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+    squares: LabelledScene, tmp_path: Path, figures: list[float]
 ) -> None:
     figures += [0.1, 0.7, 0.4, 0.1, 0.7, 0.4]
     best, last = tmp_path / "best.safetensors", tmp_path / "last.safetensors"
-    summary = measured_train(scene, best, figures[:3], steps=3)
+    summary = measured_train(squares, best, figures[:3], steps=3)
     card = summary.card
     assert (card.metrics["ap50"], card.training.steps) == (0.7, 2)
     assert (summary.kept_state, summary.kept_step) == ("best", 2)
     assert (summary.best_ap50, summary.steps) == (0.7, 3)
     assert summary.validations == 3
-    summary = measured_train(scene, last, figures[3:], steps=3, keep="last")
+    summary = measured_train(squares, last, figures[3:], steps=3, keep="last")
     card = summary.card
     assert (card.metrics["ap50"], card.training.steps) == (0.4, 3)
     assert (summary.kept_state, summary.kept_step) == ("last", 3)
@@ -305,11 +307,11 @@ def test_the_best_state_is_written_or_the_last_if_asked_for(
 
 
 def test_patience_ends_a_training_early(
-    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+    squares: LabelledScene, tmp_path: Path, figures: list[float]
 ) -> None:
     figures += [0.3, 0.2, 0.1]
     output = tmp_path / "m.safetensors"
-    summary = measured_train(scene, output, figures, steps=50, patience=2)
+    summary = measured_train(squares, output, figures, steps=50, patience=2)
     assert (summary.steps, summary.stopped_early, summary.kept_step) == (3, True, 1)
     assert summary.card.training.steps == 1
 
@@ -327,7 +329,7 @@ def spoil_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 def test_a_loss_that_is_no_number_leaves_the_best_model(
-    scene: tuple[Path, Path],
+    squares: LabelledScene,
     tmp_path: Path,
     figures: list[float],
     monkeypatch: pytest.MonkeyPatch,
@@ -336,7 +338,7 @@ def test_a_loss_that_is_no_number_leaves_the_best_model(
     spoil_at(monkeypatch, 2)
     output = tmp_path / "m.safetensors"
     with pytest.raises(DivergenceError, match=r"at step 2; .*`lr`.*step 1, AP50 0\.600.*written"):
-        measured_train(scene, output, [], steps=9)
+        measured_train(squares, output, [], steps=9)
     card, weights = read_model_file(output)
     assert (card.training.steps, card.metrics["ap50"]) == (1, 0.6)
     assert all(np.isfinite(array).all() for array in weights.values())
@@ -344,37 +346,41 @@ def test_a_loss_that_is_no_number_leaves_the_best_model(
 
 
 def test_a_loss_that_is_no_number_before_any_validation_leaves_the_checkpoint(
-    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: LabelledScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "m.safetensors"
     spoil_at(monkeypatch, 1)
     with pytest.raises(DivergenceError, match="no checkpoint was written yet"):
-        train([scene[0]], [scene[1]], output, settings=settings(steps=9, val_share=0))
+        train([squares.raster], [squares.labels], output, settings=settings(steps=9, val_share=0))
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(DivergenceError, match=r"good checkpoint is .*checkpoint\.pt"):
         train(
-            [scene[0]], [scene[1]], output, settings=settings(steps=9, val_share=0), overwrite=True
+            [squares.raster],
+            [squares.labels],
+            output,
+            settings=settings(steps=9, val_share=0),
+            overwrite=True,
         )
     assert not output.exists()
     assert folder_of(output).checkpoint.exists()
 
 
 def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
-    scene: tuple[Path, Path], tmp_path: Path, figures: list[float]
+    squares: LabelledScene, tmp_path: Path, figures: list[float]
 ) -> None:
     figures += [0.8, 0.1, 0.8]
     output = tmp_path / "m.safetensors"
     chosen = settings(val_area=held_area(tmp_path), val_every=1, steps=2)
-    labels = [scene[1]]
+    labels = [squares.labels]
 
     def stop(done: int, total: int, /, **values: float) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
-        train([scene[0]], labels, output, settings=chosen, progress=stop)
+        train([squares.raster], labels, output, settings=chosen, progress=stop)
     figures[1:1] = [0.1]  # step 2 is done again
-    card = train([scene[0]], labels, output, settings=chosen, resume=True).card
+    card = train([squares.raster], labels, output, settings=chosen, resume=True).card
     assert (card.metrics["ap50"], card.training.steps) == (0.8, 1)
     assert (folder_of(output).path / "validation.gpkg").exists()
 
@@ -382,13 +388,16 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
 @pytest.mark.filterwarnings("ignore:rasters show the same ground")
 @pytest.mark.parametrize("change", ["a raster more", "a label less", "other ground held out"])
 def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
-    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    squares: LabelledScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     sheets, area = tmp_path / "sheets", held_area(tmp_path)
     sheets.mkdir()
-    shutil.copy(scene[0], sheets / "a.tif")
-    labels, output = shutil.copy(scene[1], tmp_path / "labels.geojson"), tmp_path / "m.safetensors"
+    shutil.copy(squares.raster, sheets / "a.tif")
+    labels, output = (
+        shutil.copy(squares.labels, tmp_path / "labels.geojson"),
+        tmp_path / "m.safetensors",
+    )
     chosen = settings(val_area=area, steps=2)
 
     def stop(done: int, total: int, /, **values: float) -> None:
@@ -398,7 +407,7 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
     with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
         train(sheets, labels, output, settings=chosen, progress=stop)
     if change == "a raster more":
-        shutil.copy(scene[0], sheets / "b.tif")
+        shutil.copy(squares.raster, sheets / "b.tif")
     elif change == "a label less":
         gpd.read_file(labels)[1:].to_file(labels)
     else:
@@ -409,10 +418,16 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
 
 
 def test_the_learned_ground_and_the_label_check_are_in_the_run_folder(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     folder = tmp_path / "elsewhere"
-    train([scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(), run_dir=folder)
+    train(
+        [squares.raster],
+        [squares.labels],
+        tmp_path / "m.safetensors",
+        settings=settings(),
+        run_dir=folder,
+    )
     split = gpd.read_file(folder / "split.geojson")
     assert set(split.role) == {"train", "validation"}
     assert split.objects.sum() == len(CORNERS)
@@ -421,20 +436,24 @@ def test_the_learned_ground_and_the_label_check_are_in_the_run_folder(
 
 
 def test_a_run_folder_with_something_in_it_is_not_used_unasked(
-    scene: tuple[Path, Path], tmp_path: Path
+    squares: LabelledScene, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="`run_dir`"):
         train(
-            [scene[0]], [scene[1]], tmp_path / "m.safetensors", settings=settings(), run_dir=folder
+            [squares.raster],
+            [squares.labels],
+            tmp_path / "m.safetensors",
+            settings=settings(),
+            run_dir=folder,
         )
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
-    scene: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: LabelledScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lr_finder, "STEPS", 4)
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
@@ -448,9 +467,9 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train([scene[0]], [scene[1]], output, settings=chosen, progress=stop)
-    labels = [scene[1]]
-    summary = train([scene[0]], labels, output, settings=chosen, resume=True, progress=stop)
+        train([squares.raster], [squares.labels], output, settings=chosen, progress=stop)
+    labels = [squares.labels]
+    summary = train([squares.raster], labels, output, settings=chosen, resume=True, progress=stop)
     lr = summary.card.training.settings["lr"]
     assert isinstance(lr, float)
     assert lr == summary.lr

@@ -25,25 +25,25 @@ from tests.helpers.layers import CRS, square_layer
 Float = NDArray[np.float64]
 
 
-def paired(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
+def match_pairs(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
     return match_layers(align_layers(found, truth))
 
 
-def measured(
+def measure(
     matches: LayerMatches, blocks: BootstrapBlocks, *, resamples: int = 500, seed: int = 0
 ) -> DetectionMetrics:
     rows = len(matches.layers.predictions), len(matches.layers.truth)
     return compute_metrics(matches, n_rows=rows, blocks=blocks, resamples=resamples, seed=seed)
 
 
-def scene(count: int, *, seed: int, side_m: float = 2000) -> LayerMatches:
+def match_random_squares(count: int, *, seed: int, side_m: float = 2000) -> LayerMatches:
     """Objects on a square, of which three in four are found, with false alarms."""
     rng = np.random.default_rng(seed)
     cells = rng.permutation(int(side_m // 20) ** 2)[: 2 * count]
     corners = np.stack(np.divmod(cells, int(side_m // 20)), axis=1) * 20.0
     found = corners[:count][rng.random(count) < 0.75]
     every = np.concatenate([found, corners[count : count + count // 4]])
-    return paired(
+    return match_pairs(
         square_layer(*every, score=rng.uniform(size=len(every))), square_layer(*corners[:count])
     )
 
@@ -52,7 +52,7 @@ def scene(count: int, *, seed: int, side_m: float = 2000) -> LayerMatches:
 def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None:
     steps = np.array([[0.0, 0], [2000, 0], [0, 2000], [2000, 2000], [90, 0], [110, 0]])
     truth = square_layer(*steps).to_crs(crs)
-    blocks = cut_blocks(paired(truth, truth), side_m=100)
+    blocks = cut_blocks(match_pairs(truth, truth), side_m=100)
     assert blocks.side_m == 100
     assert blocks.of_truth[0] == blocks.of_truth[4] != blocks.of_truth[5]
     assert blocks.count == 5
@@ -61,32 +61,32 @@ def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None
 def test_a_detection_is_drawn_together_with_its_object() -> None:
     truth = square_layer([0.0, 0], [96, 0])
     found = square_layer([0.0, 0], [99, 0], [160, 0], score=[0.9, 0.8, 0.7])
-    blocks = cut_blocks(paired(found, truth), side_m=97)
+    blocks = cut_blocks(match_pairs(found, truth), side_m=97)
     assert blocks.of_truth.tolist() == [0, 0]
     assert blocks.of_predicted.tolist() == [0, 0, 1]
 
 
 def test_by_default_there_are_neither_few_nor_many_blocks() -> None:
-    small = cut_blocks(scene(100, seed=0, side_m=500))
+    small = cut_blocks(match_random_squares(100, seed=0, side_m=500))
     assert 20 <= small.count <= 36
     assert small.side_m == pytest.approx(100, rel=0.1)
-    assert cut_blocks(scene(100, seed=0)).side_m == 250
+    assert cut_blocks(match_random_squares(100, seed=0)).side_m == 250
     far = square_layer([0.0, 0], [50_000, 50_000])
-    assert cut_blocks(paired(far, far)).side_m == pytest.approx(1000, rel=0.01)
+    assert cut_blocks(match_pairs(far, far)).side_m == pytest.approx(1000, rel=0.01)
     one = square_layer([0.0, 0])
-    assert cut_blocks(paired(one, one)).side_m == 250
+    assert cut_blocks(match_pairs(one, one)).side_m == 250
 
 
 def test_too_many_blocks_are_an_error() -> None:
     many = square_layer(*np.stack(np.divmod(np.arange(5100), 100), axis=1) * 50.0)
     with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*`block`"):
-        cut_blocks(paired(many, many), side_m=10)
+        cut_blocks(match_pairs(many, many), side_m=10)
 
 
 def test_intervals_hold_the_figure_and_are_the_same_for_the_same_seed() -> None:
-    matches = scene(400, seed=1)
+    matches = match_random_squares(400, seed=1)
     blocks = cut_blocks(matches)
-    overall = measured(matches, blocks).overall
+    overall = measure(matches, blocks).overall
     intervals = overall.intervals
     assert intervals is not None
     for name in ("ap", "ap50", "ap75", "ap50_95"):
@@ -97,8 +97,8 @@ def test_intervals_hold_the_figure_and_are_the_same_for_the_same_seed() -> None:
         assert interval.low < getattr(overall.at_threshold, name) < interval.high
     size, interval = overall.sizes[0], intervals.sizes[0]
     assert interval.low < size.recall < interval.high
-    assert measured(matches, blocks).overall.intervals == intervals
-    assert measured(matches, blocks, seed=1).overall.intervals != intervals
+    assert measure(matches, blocks).overall.intervals == intervals
+    assert measure(matches, blocks, seed=1).overall.intervals != intervals
 
 
 def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
@@ -108,8 +108,8 @@ def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
     block = (corners // 250).astype(int) @ [8, 1]
     widths = []
     for found in (rng.random(1600) < 0.75, (rng.random(64) < 0.75)[block]):
-        matches = paired(square_layer(*corners[found]), square_layer(*corners))
-        intervals = measured(matches, cut_blocks(matches, side_m=250)).overall.intervals
+        matches = match_pairs(square_layer(*corners[found]), square_layer(*corners))
+        intervals = measure(matches, cut_blocks(matches, side_m=250)).overall.intervals
         assert intervals is not None
         recall = intervals.at_threshold.recall
         widths.append(recall.high - recall.low)
@@ -121,7 +121,7 @@ def test_about_95_in_100_intervals_hold_the_true_recall() -> None:
     corners = np.stack(np.divmod(np.arange(500), 25), axis=1) * 40.0
     held = 0
     for seed in range(100):
-        matches = paired(square_layer(*corners[rng.random(500) < 0.8]), square_layer(*corners))
+        matches = match_pairs(square_layer(*corners[rng.random(500) < 0.8]), square_layer(*corners))
         blocks = cut_blocks(matches, side_m=120)
         weights = blocks.draw(200, seed)
         draws = ClassDraws.from_blocks(matches.classes[0], blocks, weights)
@@ -162,11 +162,11 @@ def test_where_nothing_varies_there_is_no_interval() -> None:
 
 def test_a_single_block_gives_no_intervals() -> None:
     one = square_layer([0.0, 0])
-    matches = paired(one, one)
-    assert measured(matches, cut_blocks(matches)).overall.intervals is None
-    empty = paired(one.iloc[:0], one.iloc[:0])
+    matches = match_pairs(one, one)
+    assert measure(matches, cut_blocks(matches)).overall.intervals is None
+    empty = match_pairs(one.iloc[:0], one.iloc[:0])
     assert cut_blocks(empty).count == 0
-    assert measured(empty, cut_blocks(empty)).overall.intervals is None
+    assert measure(empty, cut_blocks(empty)).overall.intervals is None
 
 
 def test_the_mean_over_classes_has_an_interval_too() -> None:
@@ -175,10 +175,10 @@ def test_the_mean_over_classes_has_an_interval_too() -> None:
     names = np.where(np.arange(400) % 2, "pool", "tank")
     found = rng.random(400) < np.where(names == "pool", 0.9, 0.5)
     predicted = square_layer(*corners[found], score=rng.uniform(size=found.sum()))
-    matches = paired(
+    matches = match_pairs(
         predicted.assign(**{"class": names[found]}), square_layer(*corners, **{"class": names})
     )
-    metrics = measured(matches, cut_blocks(matches))
+    metrics = measure(matches, cut_blocks(matches))
     means = [one.intervals.ap50 for one in (metrics.overall, *metrics.classes) if one.intervals]
     overall, pool, tank = means
     assert tank.high < overall.low < metrics.overall.ap50 < overall.high < pool.low

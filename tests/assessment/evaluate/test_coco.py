@@ -79,7 +79,7 @@ def assert_agrees(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> None:
             assert getattr(metrics.overall, name) == pytest.approx(np.mean(known), abs=1e-9)
 
 
-def layer(boxes: Float, names: list[str], scores: Float | None = None) -> gpd.GeoDataFrame:
+def pixel_layer(boxes: Float, names: list[str], scores: Float | None = None) -> gpd.GeoDataFrame:
     columns = {"class": names} | ({} if scores is None else {"score": scores})
     return gpd.GeoDataFrame(columns, geometry=shapely.box(*np.reshape(boxes, (-1, 4)).T))
 
@@ -101,12 +101,12 @@ score = st.sampled_from([0.1, 0.3, 0.3, 0.5, 0.9])
 def test_random_boxes_with_ties_have_the_precision_of_pycocotools(
     found: list[tuple[list[float], str, float]], wanted: list[tuple[list[float], str]]
 ) -> None:
-    predicted = layer(
+    predicted = pixel_layer(
         np.array([b for b, _, _ in found]),
         [n for _, n, _ in found],
         np.array([s for _, _, s in found]),
     )
-    assert_agrees(predicted, layer(np.array([b for b, _ in wanted]), [n for _, n in wanted]))
+    assert_agrees(predicted, pixel_layer(np.array([b for b, _ in wanted]), [n for _, n in wanted]))
 
 
 def noisy(boxes: Float, *, seed: int) -> tuple[Float, Float]:
@@ -129,8 +129,8 @@ def test_a_dense_scene_is_not_cut_at_100_boxes() -> None:
     boxes = np.concatenate([corners, corners + rng.uniform(5, 15, (1500, 2))], axis=1)
     found, scores = noisy(boxes, seed=2)
     names = rng.choice(CLASSES, len(boxes)).tolist()
-    predicted = layer(found, rng.choice(CLASSES, len(found)).tolist(), scores)
-    truth = layer(boxes, names)
+    predicted = pixel_layer(found, rng.choice(CLASSES, len(found)).tolist(), scores)
+    truth = pixel_layer(boxes, names)
     assert_agrees(predicted, truth)
     capped = predicted.sort_values("score", ascending=False).head(100)
     whole = evaluate_tables(predicted, truth, by_class=False).overall.ap50
@@ -148,4 +148,6 @@ def test_real_pools_have_the_precision_of_pycocotools(shared_data: Path) -> None
 def assert_agrees_on(truth: gpd.GeoDataFrame) -> None:
     boxes = truth.bounds.to_numpy()
     found, scores = noisy(boxes, seed=3)
-    assert_agrees(layer(found, ["pool"] * len(found), scores), layer(boxes, ["pool"] * len(boxes)))
+    assert_agrees(
+        pixel_layer(found, ["pool"] * len(found), scores), pixel_layer(boxes, ["pool"] * len(boxes))
+    )

@@ -19,7 +19,7 @@ from tests.helpers.pyqgis import run_in_qgis
 X, Y = ORIGIN_M
 
 
-def evaluation(**settings: object) -> Evaluation:
+def evaluate_five_objects(**settings: object) -> Evaluation:
     """Found well, found unsurely, with too little overlap, nothing there; and one missed."""
     predicted = square_layer(
         *((0, 0), (30, 1), (66, 0), (90, 50)),
@@ -32,7 +32,7 @@ def evaluation(**settings: object) -> Evaluation:
 
 
 def test_every_detection_and_object_is_in_one_layer() -> None:
-    tables = evaluation(conf=0.5).error_tables()
+    tables = evaluate_five_objects(conf=0.5).error_tables()
     assert {name: len(table) for name, table in tables.items()} == {
         "true_positives": 1,
         "false_positives": 2,
@@ -45,7 +45,7 @@ def test_every_detection_and_object_is_in_one_layer() -> None:
 
 
 def test_the_layers_say_how_well_things_fit() -> None:
-    tables = evaluation(conf=0.5).error_tables()
+    tables = evaluate_five_objects(conf=0.5).error_tables()
     true = tables["true_positives"].iloc[0]
     assert (true["score"], true["truth_row"], true["truth_class"]) == (0.9, 0, "pool")
     assert true["iou"] == pytest.approx(90 / 110, abs=1e-3)
@@ -59,7 +59,7 @@ def test_the_layers_say_how_well_things_fit() -> None:
 
 
 def test_without_a_threshold_unsure_detections_count_too() -> None:
-    assert len(evaluation().error_tables()["true_positives"]) == 2
+    assert len(evaluate_five_objects().error_tables()["true_positives"]) == 2
 
 
 def test_without_scores_the_layers_have_none() -> None:
@@ -74,13 +74,13 @@ def test_what_lies_outside_the_area_is_in_no_layer(tmp_path: Path) -> None:
     gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 45, Y + 15)], crs=CRS).to_crs(
         "OGC:CRS84"
     ).to_file(area)
-    counts = [len(t) for t in evaluation(area=area).error_tables().values()]
+    counts = [len(t) for t in evaluate_five_objects(area=area).error_tables().values()]
     assert counts == [2, 0, 0]
 
 
 def test_the_file_is_a_geopackage_that_is_replaced_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "errors.gpkg"
-    result = evaluation(conf=0.5)
+    result = evaluate_five_objects(conf=0.5)
     check_errors(path)
     assert result.write_errors(path) == path
     layers = {str(name): kind for name, kind in pyogrio.list_layers(path)}
@@ -141,7 +141,7 @@ def colour(name: str) -> str:
 
 def test_qgis_draws_each_layer_in_its_colour_by_default(tmp_path: Path) -> None:
     facts = run_in_qgis(
-        SCRIPT, tmp_path, evaluation(conf=0.5).write_errors(tmp_path / "errors.gpkg")
+        SCRIPT, tmp_path, evaluate_five_objects(conf=0.5).write_errors(tmp_path / "errors.gpkg")
     )
     assert [facts[name]["count"] for name in SYMBOLS] == [1, 2, 3]
     for name in SYMBOLS:

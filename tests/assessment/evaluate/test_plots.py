@@ -22,7 +22,7 @@ from tests.helpers.layers import square_layer
 from tests.helpers.program import modules_after
 
 
-def evaluation(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",)) -> Evaluation:
+def evaluate_grid(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",)) -> Evaluation:
     """Four in five of 50 objects are found, the sure detections mostly right."""
     rng = np.random.default_rng(0)
     corners = np.stack(np.divmod(np.arange(100), 10), axis=1) * 30.0
@@ -36,7 +36,7 @@ def evaluation(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",)) 
 
 
 def test_each_class_and_all_together_get_two_plots(tmp_path: Path) -> None:
-    written = evaluation(classes=("pool", "Wasser/Tank")).write_plots(tmp_path / "plots")
+    written = evaluate_grid(classes=("pool", "Wasser/Tank")).write_plots(tmp_path / "plots")
     expected = {f"{kind}-{name}.png" for kind in ("precision-recall", "f1")
                 for name in ("pool", "wasser_tank", "all")}  # fmt: skip
     assert {path.name for path in written} == expected
@@ -48,12 +48,12 @@ def test_each_class_and_all_together_get_two_plots(tmp_path: Path) -> None:
 
 
 def test_classes_that_are_alike_in_file_names_get_files_of_their_own(tmp_path: Path) -> None:
-    written = evaluation(classes=("a/b", "a b")).write_plots(tmp_path)
+    written = evaluate_grid(classes=("a/b", "a b")).write_plots(tmp_path)
     assert len(written) == len(set(written)) == 6
 
 
 def test_without_scores_there_is_a_point_and_no_curve(tmp_path: Path) -> None:
-    written = evaluation(is_scored=False).write_plots(tmp_path)
+    written = evaluate_grid(is_scored=False).write_plots(tmp_path)
     assert [path.name for path in written] == ["precision-recall-pool.png"]
 
 
@@ -64,7 +64,7 @@ def axes() -> object:
 
 
 def test_the_curves_are_those_of_the_figures() -> None:
-    one = evaluation().metrics.classes[0]
+    one = evaluate_grid().metrics.classes[0]
     plot = axes()
     draw_precision_recall(one, "AP", plot)
     by_label = {line.get_label(): line for line in plot.get_lines()}
@@ -119,7 +119,7 @@ def test_layers_without_anything_are_drawn_too(tmp_path: Path) -> None:
 
 
 def test_plots_are_replaced_only_on_request(tmp_path: Path) -> None:
-    result = evaluation()
+    result = evaluate_grid()
     result.write_plots(tmp_path)
     with pytest.raises(OutputError, match=r"already exists.*`overwrite`"):
         result.write_plots(tmp_path)

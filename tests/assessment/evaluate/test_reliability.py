@@ -23,7 +23,7 @@ def sigmoid(values: Float) -> Float:
     return 1 / (1 + np.exp(-values))
 
 
-def drawn(
+def draw_scores(
     slope: float, intercept: float, *, count: int = 4000, seed: int = 0
 ) -> tuple[Float, NDArray[np.bool_]]:
     """Scores whose detections are right as often as sigmoid(slope * logit + intercept) says."""
@@ -32,38 +32,38 @@ def drawn(
     return sigmoid(logits), rng.random(count) < sigmoid(slope * logits + intercept)
 
 
-def labels(count: int, label: int = ONE_CLASS) -> NDArray[np.int64]:
+def repeat_label(count: int, label: int = ONE_CLASS) -> NDArray[np.int64]:
     return np.full(count, label)
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(2.4, -0.7), (0.5, 0.4), (1.0, 0.0)])
 def test_the_law_that_scores_were_drawn_by_is_found(slope: float, intercept: float) -> None:
-    scores, correct = drawn(slope, intercept)
-    found = fit_calibration(scores, labels(len(scores)), correct, classes=1)
+    scores, correct = draw_scores(slope, intercept)
+    found = fit_calibration(scores, repeat_label(len(scores)), correct, classes=1)
     assert found is not None
     assert found.slope[0] == pytest.approx(slope, abs=0.2)
     assert found.intercept[0] == pytest.approx(intercept, abs=0.15)
 
 
 def test_calibrated_scores_say_the_truth_about_detections_not_seen_before() -> None:
-    scores, correct = drawn(2.4, -0.7)
-    found = fit_calibration(scores, labels(len(scores)), correct, classes=1)
-    new, new_correct = drawn(2.4, -0.7, seed=1)
-    better = apply_calibration(new, labels(len(new)), found)
+    scores, correct = draw_scores(2.4, -0.7)
+    found = fit_calibration(scores, repeat_label(len(scores)), correct, classes=1)
+    new, new_correct = draw_scores(2.4, -0.7, seed=1)
+    better = apply_calibration(new, repeat_label(len(new)), found)
     assert reliability(new, new_correct).expected_calibration_error > 0.1
     assert reliability(better, new_correct).expected_calibration_error < 0.025
 
 
 def test_each_class_has_its_own_and_one_with_few_detections_that_of_all() -> None:
     (a, a_right), (b, b_right), (c, c_right) = (
-        drawn(2.5, -1.0, seed=1),
-        drawn(0.8, 1.0, seed=2),
-        drawn(1.0, 0.0, count=30, seed=3),
+        draw_scores(2.5, -1.0, seed=1),
+        draw_scores(0.8, 1.0, seed=2),
+        draw_scores(1.0, 0.0, count=30, seed=3),
     )
     label = np.repeat([0, 1, 2], [len(a), len(b), len(c)])
     scores, correct = np.concatenate([a, b, c]), np.concatenate([a_right, b_right, c_right])
     found = fit_calibration(scores, label, correct, classes=4)
-    together = fit_calibration(scores, labels(len(scores)), correct, classes=1)
+    together = fit_calibration(scores, repeat_label(len(scores)), correct, classes=1)
     assert found is not None
     assert together is not None
     assert found.slope[:2] == pytest.approx((2.5, 0.8), abs=0.2)
@@ -75,23 +75,23 @@ def test_each_class_has_its_own_and_one_with_few_detections_that_of_all() -> Non
 def test_too_few_of_a_kind_give_no_calibration(right: int, wrong: int) -> None:
     correct = np.repeat([True, False], [right, wrong])
     scores = np.linspace(0.9, 0.1, right + wrong)
-    assert fit_calibration(scores, labels(len(scores)), correct, classes=1) is None
+    assert fit_calibration(scores, repeat_label(len(scores)), correct, classes=1) is None
 
 
 def test_scores_that_part_right_from_wrong_completely_give_a_finite_calibration() -> None:
     scores = np.r_[np.linspace(0.6, 1.0, 30), np.linspace(0.0, 0.4, 30)]
     correct = scores > 0.5
-    found = fit_calibration(scores, labels(60), correct, classes=1)
+    found = fit_calibration(scores, repeat_label(60), correct, classes=1)
     assert found is not None
     assert np.isfinite([*found.slope, *found.intercept]).all()
-    better = apply_calibration(np.array([0.7, 0.3]), labels(2), found)
+    better = apply_calibration(np.array([0.7, 0.3]), repeat_label(2), found)
     assert better[0] > 0.8
     assert better[1] < 0.2
 
 
 def test_scores_that_are_higher_for_wrong_detections_keep_their_order() -> None:
-    scores, correct = drawn(-1.0, 0.0)
-    found = fit_calibration(scores, labels(len(scores)), correct, classes=1)
+    scores, correct = draw_scores(-1.0, 0.0)
+    found = fit_calibration(scores, repeat_label(len(scores)), correct, classes=1)
     assert found is not None
     assert found.slope == (LEAST_SLOPE,)
 
@@ -119,9 +119,9 @@ def test_without_detections_there_is_no_error() -> None:
 
 def test_scores_of_exactly_0_and_1_stay_numbers() -> None:
     line = Calibration(slope=(2.0,), intercept=(0.0,))
-    ends = apply_calibration(np.array([0.0, 1.0]), labels(2), line)
+    ends = apply_calibration(np.array([0.0, 1.0]), repeat_label(2), line)
     assert ends == pytest.approx([0, 1], abs=1e-6)
-    assert apply_calibration(ends, labels(2), None) is ends
+    assert apply_calibration(ends, repeat_label(2), None) is ends
 
 
 def test_calibration_needs_no_torch() -> None:

@@ -87,7 +87,7 @@ def test_no_other_threshold_is_better(
     assert any((o.tp, o.fp) == (point.tp, point.fp) for o in others)
 
 
-def doubtful(
+def uncertain_curve(
     rng: np.random.Generator, n_right: int, n_wrong: int, missed: int
 ) -> PrecisionRecallCurve:
     """Right detections with scores around 0.7, wrong ones around 0.3."""
@@ -98,10 +98,10 @@ def doubtful(
 
 def test_a_steady_threshold_does_better_on_other_ground_than_the_best_one_of_few_objects() -> None:
     rng = np.random.default_rng(4)
-    elsewhere = doubtful(rng, 20_000, 20_000, 2_000)
+    elsewhere = uncertain_curve(rng, 20_000, 20_000, 2_000)
     lost = {"best": 0.0, "steady": 0.0}
     for _ in range(100):
-        here = doubtful(rng, 10, 10, 1)
+        here = uncertain_curve(rng, 10, 10, 1)
         best = here.best_f1().score_threshold
         lost["best"] += elsewhere.best_f1().f1 - elsewhere.at(best).f1
         steady = bagged_f1_threshold(here, least=0.05)
@@ -110,7 +110,7 @@ def test_a_steady_threshold_does_better_on_other_ground_than_the_best_one_of_few
 
 
 def test_with_many_objects_the_steady_threshold_is_where_f1_is_highest() -> None:
-    curve = doubtful(np.random.default_rng(5), 20_000, 20_000, 2_000)
+    curve = uncertain_curve(np.random.default_rng(5), 20_000, 20_000, 2_000)
     assert bagged_f1_threshold(curve, least=0) == pytest.approx(
         curve.best_f1().score_threshold, abs=0.02
     )

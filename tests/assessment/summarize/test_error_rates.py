@@ -20,11 +20,11 @@ from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import ModelCard
 
 
-def card(**metrics: float) -> ModelCard:
+def card_with_metrics(**metrics: float) -> ModelCard:
     return ModelCard(name="toy", classes=("pool",), conf=0.4, metrics=metrics)
 
 
-def evaluation(**changes: Any) -> dict[str, Any]:
+def evaluation_document(**changes: Any) -> dict[str, Any]:
     point = {
         "score_threshold": 0.47,
         "tp": 90,
@@ -43,7 +43,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_card_of_a_trained_model_tells() -> None:
-    rates = error_rates_from_model(card(objects=200, precision=0.8, recall=0.9))
+    rates = error_rates_from_model(card_with_metrics(objects=200, precision=0.8, recall=0.9))
     assert (rates.tp, rates.fn) == (pytest.approx(180), pytest.approx(20))
     assert rates.score_threshold == 0.4
     assert rates.source == "the card of model toy"
@@ -51,22 +51,22 @@ def test_the_card_of_a_trained_model_tells() -> None:
 
 def test_figures_may_be_named_after_their_place() -> None:
     metrics = {"cannes_objects": 100, "cannes_precision": 0.9, "cannes_recall": 0.8}
-    assert error_rates_from_model(card(**metrics)).recall == pytest.approx(0.8)
+    assert error_rates_from_model(card_with_metrics(**metrics)).recall == pytest.approx(0.8)
     two_places = metrics | {"nice_recall": 0.7, "nice_precision": 0.9, "nice_objects": 50}
     with pytest.raises(InputError, match=r"has no precision, recall and objects"):
-        error_rates_from_model(card(**two_places))
+        error_rates_from_model(card_with_metrics(**two_places))
 
 
 def test_a_card_without_rates_names_the_other_options() -> None:
     with pytest.raises(InputError, match=r"only ap50; .*`metrics`.*`precision`, `recall`"):
-        error_rates_from_model(card(ap50=0.9))
+        error_rates_from_model(card_with_metrics(ap50=0.9))
     with pytest.raises(ModelFileError, match="no model 'nothing'"):
         error_rates_from_model("nothing")
 
 
 def test_an_evaluation_tells_with_its_dispersion(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    path.write_text(json.dumps(evaluation()))
+    path.write_text(json.dumps(evaluation_document()))
     rates = error_rates_from_evaluation(path)
     assert (rates.tp, rates.fp, rates.fn) == (90, 10, 30)
     assert rates.score_threshold == 0.47
@@ -75,12 +75,14 @@ def test_an_evaluation_tells_with_its_dispersion(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_one_class_can_be_taken() -> None:
-    assert error_rates_from_evaluation(evaluation(), class_name="pool").tp == 10
-    assert error_rates_from_evaluation(evaluation(), class_name="car").tp == 90
+    assert error_rates_from_evaluation(evaluation_document(), class_name="pool").tp == 10
+    assert error_rates_from_evaluation(evaluation_document(), class_name="car").tp == 90
 
 
 def test_an_evaluation_without_intervals_has_independent_errors() -> None:
-    assert error_rates_from_evaluation(evaluation(count_error_interval=None)).dispersion == 1
+    assert (
+        error_rates_from_evaluation(evaluation_document(count_error_interval=None)).dispersion == 1
+    )
 
 
 def test_plain_precision_and_recall_are_enough() -> None:

@@ -37,7 +37,7 @@ Save = Callable[..., Path]
 Pixels = np.ndarray
 
 
-class Counting:
+class CountingReader:
     """The toy detector, which counts its tiles and may die."""
 
     def __init__(self, dies_after: int | None = None) -> None:
@@ -51,27 +51,22 @@ class Counting:
         return read_colours(image)
 
 
-def detector(fn: Counting, identity: str = "toy 1") -> CallableDetector:
+def toy_detector(fn: CountingReader, identity: str = "toy 1") -> CallableDetector:
     return CallableDetector(fn, identity=identity)
 
 
-@pytest.fixture
-def scene(save: Save) -> Path:
-    return save(mixed(SIDE, seed=5, largest=30).pixels)
-
-
-def predict(
+def detect(
     scene: Path, toy: CallableDetector, *, journal: Journal | None = None, **changes: Any
 ) -> DetectionLayer:
     settings = PredictSettings.model_validate(SETTINGS.model_dump() | changes)
     return geodetect.predict_layer(scene, toy, settings=settings, journal=journal)
 
 
-def died(scene: Path, path: Path, after: int = 20) -> Counting:
+def died(scene: Path, path: Path, after: int = 20) -> CountingReader:
     """A run that is interrupted."""
-    fn = Counting(after)
+    fn = CountingReader(after)
     with pytest.raises(KeyboardInterrupt), Journal(path) as journal:
-        predict(scene, detector(fn), journal=journal)
+        detect(scene, toy_detector(fn), journal=journal)
     return fn
 
 
@@ -79,16 +74,16 @@ def died(scene: Path, path: Path, after: int = 20) -> Counting:
 
 
 def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
-    scene: Path, tmp_path: Path
+    painted: Path, tmp_path: Path
 ) -> None:
-    whole = Counting()
-    expected = predict(scene, detector(whole))
+    whole = CountingReader()
+    expected = detect(painted, toy_detector(whole))
     assert whole.seen == TILES
     path = tmp_path / "run.journal"
-    died(scene, path, after=20)
-    fn = Counting()
+    died(painted, path, after=20)
+    fn = CountingReader()
     with Journal(path) as journal:
-        found = predict(scene, detector(fn), journal=journal)
+        found = detect(painted, toy_detector(fn), journal=journal)
         journal.discard()
     assert found.table().equals(expected.table())
     assert fn.seen == TILES - 3 * 6  # three rows were whole
@@ -98,21 +93,23 @@ def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
 
 
 def test_a_finished_journal_gives_the_table_without_the_detector(
-    scene: Path, tmp_path: Path
+    painted: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.journal"
     with Journal(path) as journal:
-        expected = predict(scene, detector(Counting()), journal=journal)
+        expected = detect(painted, toy_detector(CountingReader()), journal=journal)
     with Journal(path) as journal:
-        found = predict(scene, detector(Counting(dies_after=0)), journal=journal)
+        found = detect(painted, toy_detector(CountingReader(dies_after=0)), journal=journal)
     assert found.table().equals(expected.table())
 
 
-def test_batches_and_threads_may_change_between_the_runs(scene: Path, tmp_path: Path) -> None:
-    expected = predict(scene, detector(Counting()))
-    died(scene, tmp_path / "run.journal")
+def test_batches_and_threads_may_change_between_the_runs(painted: Path, tmp_path: Path) -> None:
+    expected = detect(painted, toy_detector(CountingReader()))
+    died(painted, tmp_path / "run.journal")
     with Journal(tmp_path / "run.journal") as journal:
-        found = predict(scene, detector(Counting()), batch_size=5, workers=3, journal=journal)
+        found = detect(
+            painted, toy_detector(CountingReader()), batch_size=5, workers=3, journal=journal
+        )
     assert found.table().equals(expected.table())
 
 
@@ -120,18 +117,18 @@ def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) ->
     pixels = mixed(SIDE, seed=5, largest=30).pixels
     pixels[:, :, :200] = 0
     scene = save(pixels, nodata=0)
-    expected = predict(scene, detector(Counting()))
+    expected = detect(scene, toy_detector(CountingReader()))
     died(scene, tmp_path / "run.journal", after=12)
     with Journal(tmp_path / "run.journal") as journal:
-        found = predict(scene, detector(Counting()), journal=journal)
+        found = detect(scene, toy_detector(CountingReader()), journal=journal)
     assert found.table().equals(expected.table())
     assert found.summary.empty_tiles == expected.summary.empty_tiles > 0
     assert found.coverage == expected.coverage
 
 
-def test_a_short_run_does_without_when_it_may(scene: Path, tmp_path: Path) -> None:
+def test_a_short_run_does_without_when_it_may(painted: Path, tmp_path: Path) -> None:
     with Journal(tmp_path / "run.journal", min_tiles=TILES + 1) as journal:
-        predict(scene, CallableDetector(Counting()), journal=journal)
+        detect(painted, CallableDetector(CountingReader()), journal=journal)
     assert list(tmp_path.glob("run*")) == []
 
 
@@ -148,46 +145,46 @@ def test_a_short_run_does_without_when_it_may(scene: Path, tmp_path: Path) -> No
     ],
 )
 def test_other_settings_are_refused(
-    change: dict[str, object], named: str, scene: Path, tmp_path: Path
+    change: dict[str, object], named: str, painted: Path, tmp_path: Path
 ) -> None:
-    died(scene, tmp_path / "run.journal")
+    died(painted, tmp_path / "run.journal")
     before = (tmp_path / "run.journal").read_bytes()
     with (
         pytest.raises(InputError, match=rf"not the same: {named}.*`restart`"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        predict(scene, detector(Counting()), **change, journal=journal)
+        detect(painted, toy_detector(CountingReader()), **change, journal=journal)
     assert (tmp_path / "run.journal").read_bytes() == before
 
 
-def test_another_model_is_refused(scene: Path, tmp_path: Path) -> None:
-    died(scene, tmp_path / "run.journal")
+def test_another_model_is_refused(painted: Path, tmp_path: Path) -> None:
+    died(painted, tmp_path / "run.journal")
     with (
         pytest.raises(InputError, match="not the same: model"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        predict(scene, detector(Counting(), "2"), journal=journal)
+        detect(painted, toy_detector(CountingReader(), "2"), journal=journal)
 
 
-def test_a_raster_that_was_changed_is_refused(scene: Path, tmp_path: Path) -> None:
-    died(scene, tmp_path / "run.journal")
-    os.utime(scene, (1, 1))
+def test_a_raster_that_was_changed_is_refused(painted: Path, tmp_path: Path) -> None:
+    died(painted, tmp_path / "run.journal")
+    os.utime(painted, (1, 1))
     with (
         pytest.raises(InputError, match=r"not the same: raster 1, scene\.tif"),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        predict(scene, detector(Counting()), journal=journal)
+        detect(painted, toy_detector(CountingReader()), journal=journal)
 
 
-def test_a_detector_without_identity_is_refused(scene: Path, tmp_path: Path) -> None:
+def test_a_detector_without_identity_is_refused(painted: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="give CallableDetector an identity="),
         Journal(tmp_path / "run.journal") as journal,
     ):
-        predict(scene, CallableDetector(Counting()), journal=journal)
+        detect(painted, CallableDetector(CountingReader()), journal=journal)
 
 
-def test_two_runs_at_once_are_refused(scene: Path, tmp_path: Path) -> None:
+def test_two_runs_at_once_are_refused(painted: Path, tmp_path: Path) -> None:
     with Journal(tmp_path / "run.journal") as first:
         first.open({"model": "a"})
         with pytest.raises(InputError, match="in use by another run"):
@@ -211,9 +208,9 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 # Damage
 
 
-def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path: Path) -> None:
-    expected = predict(scene, detector(Counting()))
-    died(scene, tmp_path / "whole.journal", after=33)
+def test_whatever_is_cut_off_or_damaged_is_computed_again(painted: Path, tmp_path: Path) -> None:
+    expected = detect(painted, toy_detector(CountingReader()))
+    died(painted, tmp_path / "whole.journal", after=33)
     data = (tmp_path / "whole.journal").read_bytes()
     rng = np.random.default_rng(0)
     for i, end in enumerate([*rng.integers(0, len(data), 11), len(MAGIC)]):
@@ -225,7 +222,7 @@ def test_whatever_is_cut_off_or_damaged_is_computed_again(scene: Path, tmp_path:
             damaged += bytes(1000)
         path.write_bytes(damaged)
         with Journal(path) as journal:
-            found = predict(scene, detector(Counting()), journal=journal)
+            found = detect(painted, toy_detector(CountingReader()), journal=journal)
         assert found.table().equals(expected.table())
 
 
@@ -313,34 +310,34 @@ def test_results_are_read_back_to_the_bit(
 
 
 def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(
-    scene: Path, tmp_path: Path
+    painted: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.journal"
-    died(scene, path)
+    died(painted, path)
     before = path.read_bytes()
     with Journal(path, min_tiles=TILES + 1) as journal:
-        predict(scene, detector(Counting(), "toy 2"), journal=journal)
+        detect(painted, toy_detector(CountingReader(), "toy 2"), journal=journal)
         journal.discard()
     assert path.read_bytes() == before
 
 
 def test_a_run_may_give_up_the_work_of_another_but_not_while_that_is_running(
-    scene: Path, tmp_path: Path
+    painted: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.journal"
-    died(scene, path)
+    died(painted, path)
     before = path.read_bytes()
     with Journal(path) as running:
-        running.open(fingerprint_of(scene, detector(Counting())))
+        running.open(fingerprint_of(painted, toy_detector(CountingReader())))
         with Journal(path, restart=True) as other, pytest.raises(InputError, match="in use"):
             other.open({"model": "another"})
     assert path.read_bytes() == before
-    fn = Counting()
+    fn = CountingReader()
     with Journal(path, restart=True) as journal:
-        predict(scene, detector(fn, "toy 2"), journal=journal)
+        detect(painted, toy_detector(fn, "toy 2"), journal=journal)
     assert fn.seen == TILES
     with Journal(path) as journal:
-        predict(scene, detector(fn, "toy 2"), journal=journal)
+        detect(painted, toy_detector(fn, "toy 2"), journal=journal)
     assert fn.seen == TILES
 
 
@@ -353,7 +350,7 @@ def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: P
     died(vrt, path)
     os.utime(source, ns=(1, 1))
     with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
-        predict(vrt, detector(Counting()), journal=journal)
+        detect(vrt, toy_detector(CountingReader()), journal=journal)
 
 
 def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
@@ -363,10 +360,10 @@ def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
     for target, path in ((inner, source), (outer, inner)):
         with rasterio.open(path) as opened, WarpedVRT(opened) as warped:
             copy(warped, target, driver="VRT")
-    before = fingerprint_of(outer, detector(Counting()))
-    assert fingerprint_of(outer, detector(Counting())) == before
+    before = fingerprint_of(outer, toy_detector(CountingReader()))
+    assert fingerprint_of(outer, toy_detector(CountingReader())) == before
     os.utime(source, ns=(1, 1))
-    assert fingerprint_of(outer, detector(Counting())) != before
+    assert fingerprint_of(outer, toy_detector(CountingReader())) != before
 
 
 def vrts(folder: Path) -> tuple[Path, Path]:
@@ -376,11 +373,11 @@ def vrts(folder: Path) -> tuple[Path, Path]:
 def test_where_nobody_tells_of_a_change_pixels_do(save: Save) -> None:
     path = save(mixed(SIDE, seed=5, largest=30).pixels)
     with rasterio.MemoryFile(path.read_bytes()) as memory:
-        before = fingerprint_of(memory.name, detector(Counting()))
-        assert fingerprint_of(memory.name, detector(Counting())) == before
+        before = fingerprint_of(memory.name, toy_detector(CountingReader()))
+        assert fingerprint_of(memory.name, toy_detector(CountingReader())) == before
         with rasterio.open(memory.name, "r+") as dataset:
             dataset.write(255 - dataset.read())
-        assert fingerprint_of(memory.name, detector(Counting())) != before
+        assert fingerprint_of(memory.name, toy_detector(CountingReader())) != before
 
 
 def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
@@ -389,12 +386,12 @@ def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
     source, vrt = save(mixed(SIDE, seed=5, largest=30).pixels), tmp_path / "mosaic.vrt"
     copy(source, vrt, driver="VRT")
     source.unlink()
-    assert "pixels" in str(fingerprint_of(vrt, detector(Counting())))
+    assert "pixels" in str(fingerprint_of(vrt, toy_detector(CountingReader())))
 
 
-def test_the_batch_matters_to_detectors_that_say_so(scene: Path) -> None:
-    toy = detector(Counting())
-    plans = geodetect.plan(scene, toy, settings=SETTINGS)
+def test_the_batch_matters_to_detectors_that_say_so(painted: Path) -> None:
+    toy = toy_detector(CountingReader())
+    plans = geodetect.plan(painted, toy, settings=SETTINGS)
     with plans[0].raster:
         one, other = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
         assert one == other

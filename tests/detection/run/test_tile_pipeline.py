@@ -62,19 +62,19 @@ class Alone:
         return one_box(pixels)
 
 
-def ground(side: int) -> Image:
+def flat(side: int) -> Image:
     return np.full((3, side, side), 9, np.uint8)
 
 
 def test_a_detector_with_streams_gets_its_batches_side_by_side(save: Save) -> None:
-    found = geodetect.predict(save(ground(256)), SideBySide(), settings=PredictSettings(overlap=0))
+    found = geodetect.predict(save(flat(256)), SideBySide(), settings=PredictSettings(overlap=0))
     assert len(found) == 16
 
 
 def test_a_detector_without_streams_is_called_once_at_a_time(save: Save) -> None:
     detector = Alone()
     settings = PredictSettings(overlap=0, workers=4, batch_size=1)
-    geodetect.predict(save(ground(384)), detector, settings=settings)
+    geodetect.predict(save(flat(384)), detector, settings=settings)
     assert detector.most == 1
 
 
@@ -87,7 +87,7 @@ def test_batches_are_as_large_as_asked_else_as_the_detector_likes(
 ) -> None:
     detector = Alone(**attributes)
     settings = PredictSettings(overlap=0, batch_size=asked)
-    geodetect.predict(save(ground(256)), detector, settings=settings)
+    geodetect.predict(save(flat(256)), detector, settings=settings)
     assert detector.sizes == sizes
 
 
@@ -112,7 +112,7 @@ def test_columns_stay_with_the_thread_whose_cache_holds_their_blocks(
     workers: int, save: Save, threads: dict[int, set[int]]
 ) -> None:
     settings = PredictSettings(overlap=0, workers=workers)
-    geodetect.predict(save(ground(64 * 12), **BLOCKS), Alone(), settings=settings)
+    geodetect.predict(save(flat(64 * 12), **BLOCKS), Alone(), settings=settings)
     assert len(threads) == 12
     assert all(len(one) == 1 for one in threads.values())
     assert len(set.union(*threads.values())) == workers
@@ -124,7 +124,7 @@ def test_where_there_are_few_columns_all_threads_read(
     save: Save, threads: dict[int, set[int]]
 ) -> None:
     settings = PredictSettings(overlap=0, workers=6)
-    geodetect.predict(save(ground(64 * 6)[:, :, : 64 * 2], **BLOCKS), Alone(), settings=settings)
+    geodetect.predict(save(flat(64 * 6)[:, :, : 64 * 2], **BLOCKS), Alone(), settings=settings)
     assert len(set.union(*threads.values())) == 6
 
 
@@ -135,7 +135,7 @@ def test_strips_are_decoded_by_one_thread_if_they_fit_into_the_cache(
     row = 64 * 30 * 64 * 3
     monkeypatch.setattr(rows, "BLOCK_CACHE_BYTES", row + 1 if fits else row)
     settings = PredictSettings(overlap=0, workers=6)
-    geodetect.predict(save(ground(64 * 30), blockysize=8), Alone(), settings=settings)
+    geodetect.predict(save(flat(64 * 30), blockysize=8), Alone(), settings=settings)
     assert len(set.union(*threads.values())) == (1 if fits else 6)
 
 
@@ -143,7 +143,7 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never the one after that, of however few tiles they are."""
-    paths = [save(ground(64 * side), f"{number}.tif") for number, side in enumerate((4, 1, 1, 4))]
+    paths = [save(flat(64 * side), f"{number}.tif") for number, side in enumerate((4, 1, 1, 4))]
     read, events = Raster.read, list[tuple[str, str]]()
 
     def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
@@ -167,7 +167,7 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
         assert ("read", f"{number + 2}.tif") not in events[:done]
 
 
-class Uneven(CallableDetector):
+class UnevenDetector(CallableDetector):
     """Reads colours, and takes longer for some images than for others."""
 
     streams = 3
@@ -189,7 +189,7 @@ def test_batches_streams_and_threads_do_not_change_a_byte(
         CallableDetector(read_colours),
         settings=settings.model_copy(update={"workers": 1, "batch_size": 1}),
     )
-    found = geodetect.predict(path, Uneven(read_colours), settings=settings)
+    found = geodetect.predict(path, UnevenDetector(read_colours), settings=settings)
     assert len(found) > 20
     assert found.to_json() == plain.to_json()
 
@@ -204,7 +204,7 @@ def test_an_error_in_one_stream_reaches_the_caller_and_stops_the_others(save: Sa
     detector = Failing(streams=2, batch_size=1)
     with pytest.raises(ZeroDivisionError):
         geodetect.predict(
-            save(ground(1024)), detector, settings=PredictSettings(overlap=0, workers=1)
+            save(flat(1024)), detector, settings=PredictSettings(overlap=0, workers=1)
         )
     assert detector.calls == 0
     assert not [t for t in threading.enumerate() if t.name.startswith("geodetect-detect")]

@@ -26,15 +26,15 @@ def merge(parts, scheme: TileScheme, *, iou: float = 0.5) -> Detections:
     return merger.finish()
 
 
-def errors(tally: painted_scenes.RunSummary) -> tuple[int, int, int]:
+def error_counts(tally: painted_scenes.ErrorCounts) -> tuple[int, int, int]:
     return tally.lost, tally.doubled, tally.inexact
 
 
 def merged_errors(
     canvas: painted_scenes.Canvas, scheme: TileScheme, detector=painted_scenes.read_colours
 ):
-    found = merge(painted_scenes.look(canvas.pixels, scheme, detector), scheme)
-    return errors(painted_scenes.compare(canvas.truth, found.boxes))
+    found = merge(painted_scenes.detect_tiles(canvas.pixels, scheme, detector), scheme)
+    return error_counts(painted_scenes.count_errors(canvas.truth, found.boxes))
 
 
 def rows_of(found: Detections) -> list[tuple]:
@@ -68,7 +68,7 @@ def stream(parts, scheme: TileScheme, *, chunk: int = 1) -> Detections:
 
 
 @st.composite
-def schemes(draw, side: int = SIDE, least_overlap: int = 0) -> TileScheme:
+def overlapping_schemes(draw, side: int = SIDE, least_overlap: int = 0) -> TileScheme:
     tile = draw(st.integers(least_overlap + 1, side + 10))
     return TileScheme(side, side, tile, draw(st.integers(least_overlap, tile - 1)))
 
@@ -260,7 +260,7 @@ class TestProperties:
         assert found.boxes.tolist() == sorted(boxes.tolist())
 
     @settings(max_examples=40, deadline=None)
-    @given(schemes(side=40), disjoint_boxes(side=40, largest=40))
+    @given(overlapping_schemes(side=40), disjoint_boxes(side=40, largest=40))
     def test_even_tiny_tiles_with_large_overlaps_lose_nothing(self, scheme, boxes):
         if len(scheme) > 400:
             scheme = TileScheme(40, 40, scheme.tile_px, min(scheme.overlap_px, 2))

@@ -40,7 +40,7 @@ def map_labels(boxes: list[list[float]], crs: str = UTM, source: str = "a.gpkg")
     return MapLabels(source, np.asarray(table, object), names, np.arange(len(table)), crs)
 
 
-def coco(path: Path, names: list[str], *, size: tuple[int, int] | None = None) -> Path:
+def write_coco(path: Path, names: list[str], *, size: tuple[int, int] | None = None) -> Path:
     """A COCO file with one box on each image."""
     extent = {} if size is None else {"width": size[0], "height": size[1]}
     images = [{"id": i, "file_name": name, **extent} for i, name in enumerate(names)]
@@ -53,7 +53,7 @@ def coco(path: Path, names: list[str], *, size: tuple[int, int] | None = None) -
     return path
 
 
-def raster(path: str, grid: Grid = GRID) -> Raster:
+def no_raster(path: str, grid: Grid = GRID) -> Raster:
     """A raster of which only path and grid are asked for: there is no such file."""
     return Raster(path, grid, (1, 2, 3), "uint8")
 
@@ -63,7 +63,7 @@ def lefts(labelled: list[LabelledRaster]) -> list[list[float]]:
 
 
 def complain(labels: LabelSet, path: str = "a.tif") -> None:
-    check_placement(labels, place_labels(labels, [raster(path)]))
+    check_placement(labels, place_labels(labels, [no_raster(path)]))
 
 
 @given(
@@ -77,7 +77,9 @@ def test_each_raster_takes_what_touches_it_and_nothing_else(
     source = map_labels([[x, y, x + 20, y + 10] for x, y in corners], crs)
     turned = Grid(UTM, GRID.transform @ Affine.rotation(angle), 400, 300)
     grids = [GRID, neighbour(1), turned, Grid(LAEA, Affine(1, 0, 4e6, 0, -1, 3e6), 50, 50)]
-    placed = place_labels(LabelSet((source,)), [raster(f"{i}.tif", g) for i, g in enumerate(grids)])
+    placed = place_labels(
+        LabelSet((source,)), [no_raster(f"{i}.tif", g) for i, g in enumerate(grids)]
+    )
     table = gpd.GeoDataFrame({"class": source.names}, geometry=source.geometries, crs=crs)
     for one, grid in zip(placed, grids, strict=True):
         boxes = bounds_px(source.geometries, crs, grid)
@@ -97,39 +99,41 @@ def test_each_raster_takes_what_touches_it_and_nothing_else(
 def test_labels_of_several_files_are_numbered_through() -> None:
     first, second = map_labels([[0, 0, 9, 9]]), map_labels([[450, 0, 459, 9], [20, 0, 29, 9]])
     placed = place_labels(
-        LabelSet((first, second)), [raster("a.tif"), raster("b.tif", neighbour(1))]
+        LabelSet((first, second)), [no_raster("a.tif"), no_raster("b.tif", neighbour(1))]
     )
     assert [p.ids.tolist() for p in placed] == [[0, 2], [1]]
     assert [list(p.class_names) for p in placed] == [["class 0", "class 1"], ["class 0"]]
 
 
 def test_images_are_matched_by_name_whatever_folder_case_and_suffix(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["images/Scene_1.PNG", "scene_2.jpg"]))
-    sheets = [raster("/data/scene_2.tif"), raster("C:\\data\\scene_1.tif")]
+    labels = read_labels(write_coco(tmp_path / "c.json", ["images/Scene_1.PNG", "scene_2.jpg"]))
+    sheets = [no_raster("/data/scene_2.tif"), no_raster("C:\\data\\scene_1.tif")]
     assert lefts(place_labels(labels, sheets)) == [[10], [0]]
 
 
 def test_an_image_needs_no_crs() -> None:
     bare = Grid(None, Affine.identity(), 10, 10)
     with pytest.raises(GeoreferenceError, match=r"a\.tif has no CRS.*`src_crs`"):
-        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [raster("a.tif", bare)])
+        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [no_raster("a.tif", bare)])
 
 
 def test_yolo_shares_take_the_size_of_the_raster(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.5\n")
-    placed = place_labels(read_labels(tmp_path / "a.txt"), [raster("a.tif")])
+    placed = place_labels(read_labels(tmp_path / "a.txt"), [no_raster("a.tif")])
     assert placed[0].boxes.tolist() == [[150, 75, 250, 225]]
 
 
 def test_a_raster_of_another_size_than_was_labelled_is_an_error(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["a.png"], size=(800, 600)))
+    labels = read_labels(write_coco(tmp_path / "c.json", ["a.png"], size=(800, 600)))
     with pytest.raises(LabelError, match=r"labelled at 800 x 600 px, but a\.tif has 400 x 300"):
-        place_labels(labels, [raster("a.tif")])
+        place_labels(labels, [no_raster("a.tif")])
 
 
 def test_folders_tell_images_of_one_name_apart(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["train/images/1.png", "val/images/1.png"]))
-    sheets = [raster("set/val/tifs/1.tif"), raster("set/train/tifs/1.tif")]
+    labels = read_labels(
+        write_coco(tmp_path / "c.json", ["train/images/1.png", "val/images/1.png"])
+    )
+    sheets = [no_raster("set/val/tifs/1.tif"), no_raster("set/train/tifs/1.tif")]
     assert lefts(place_labels(labels, sheets)) == [[10], [0]]
 
 
@@ -140,18 +144,18 @@ def test_folders_tell_images_of_one_name_apart(tmp_path: Path) -> None:
 def test_images_that_may_be_several_rasters_are_an_error(
     tmp_path: Path, images: list[str], rasters: list[str]
 ) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", images))
+    labels = read_labels(write_coco(tmp_path / "c.json", images))
     with pytest.raises(LabelError, match=r"1\.\w+ may be"):
-        place_labels(labels, [raster(path) for path in rasters])
+        place_labels(labels, [no_raster(path) for path in rasters])
 
 
 def test_a_raster_that_is_given_twice_has_its_labels_twice(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["a.png"]))
-    assert lefts(place_labels(labels, [raster("a.tif"), raster("a.tif")])) == [[0], [0]]
+    labels = read_labels(write_coco(tmp_path / "c.json", ["a.png"]))
+    assert lefts(place_labels(labels, [no_raster("a.tif"), no_raster("a.tif")])) == [[0], [0]]
 
 
 def test_images_without_a_raster_are_named(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["a.png", "b.png"]))
+    labels = read_labels(write_coco(tmp_path / "c.json", ["a.png", "b.png"]))
     with pytest.warns(
         GeodetectWarning, match=r"1 of 2 labelled images match no raster.*\(b\.png\)"
     ):
@@ -166,7 +170,7 @@ def test_a_file_whose_labels_lie_nowhere_is_named() -> None:
 
 
 def test_a_data_set_of_other_images_is_an_error_that_shows_both_names(tmp_path: Path) -> None:
-    labels = read_labels(coco(tmp_path / "c.json", ["a.png", "b.png"]))
+    labels = read_labels(write_coco(tmp_path / "c.json", ["a.png", "b.png"]))
     with pytest.raises(LabelError, match=r"images called a\.png, b\.png, the rasters.*c\.tif"):
         complain(labels, "/data/c.tif")
 

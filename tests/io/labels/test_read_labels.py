@@ -33,7 +33,7 @@ def vector(path: Path, *, label: str | None = "pool") -> Path:
     return path
 
 
-def coco(**changes: Any) -> dict[str, Any]:
+def coco_document(**changes: Any) -> dict[str, Any]:
     return {
         "images": [
             {"id": 7, "file_name": "images/a.png", "width": 100, "height": 80},
@@ -51,7 +51,7 @@ def coco(**changes: Any) -> dict[str, Any]:
 
 
 def coco_file(path: Path, **changes: Any) -> Path:
-    path.write_text(json.dumps(coco(**changes)))
+    path.write_text(json.dumps(coco_document(**changes)))
     return path
 
 

@@ -38,7 +38,7 @@ def layer(geometries: list[shapely.Geometry | None], **columns: list[object]) ->
     return gpd.GeoDataFrame(columns, geometry=geometries, crs="EPSG:32632")
 
 
-def saved(table: gpd.GeoDataFrame, path: Path, **options: object) -> Path:
+def save_table(table: gpd.GeoDataFrame, path: Path, **options: object) -> Path:
     if path.suffix == ".parquet":
         table.to_parquet(path)
     else:
@@ -61,8 +61,8 @@ def boxes_on(grid: Grid, labels: gpd.GeoDataFrame) -> FloatArray:
 
 
 def test_detections_are_labels_whatever_ground_lies_beside_them(tmp_path: Path) -> None:
-    path = saved(layer([POOL, TANK]), tmp_path / "found.gpkg", layer="detections")
-    saved(layer([shapely.box(500_000, 5_249_850, 500_200, 5_250_000)]), path, layer="coverage")
+    path = save_table(layer([POOL, TANK]), tmp_path / "found.gpkg", layer="detections")
+    save_table(layer([shapely.box(500_000, 5_249_850, 500_200, 5_250_000)]), path, layer="coverage")
     assert len(read(path)) == 2
 
 
@@ -71,7 +71,7 @@ def test_every_vector_format_gives_the_same_boxes(tmp_path: Path, suffix: str) -
     table = layer([POOL, TANK], kind_of=["a", "b"], **{"class": ["pool", "tank"]})
     if suffix == ".geojson":
         table = table.to_crs("OGC:CRS84")
-    labels = read(saved(table, tmp_path / f"labels{suffix}"))
+    labels = read(save_table(table, tmp_path / f"labels{suffix}"))
     order = np.argsort(labels["class"])  # FlatGeobuf sorts rows by place
     assert list(labels["class"].iloc[order]) == ["pool", "tank"]
     expected = [[20, 20, 36, 40], [100, 190, 120, 200]]
@@ -80,7 +80,7 @@ def test_every_vector_format_gives_the_same_boxes(tmp_path: Path, suffix: str) -
 
 
 def test_the_crs_of_the_file_is_kept(tmp_path: Path) -> None:
-    labels = read(saved(layer([POOL]), tmp_path / "labels.gpkg"))
+    labels = read(save_table(layer([POOL]), tmp_path / "labels.gpkg"))
     assert labels.crs.to_epsg() == 32632
     assert labels.geometry.iloc[0].equals(POOL)
 
@@ -104,41 +104,41 @@ def test_the_crs_of_the_file_is_kept(tmp_path: Path) -> None:
 def test_the_class_column_is_the_obvious_one(
     tmp_path: Path, columns: dict[str, list[object]], expected: list[str]
 ) -> None:
-    path = saved(layer([POOL, TANK], **columns), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL, TANK], **columns), tmp_path / "labels.gpkg")
     assert list(read(path)["class"]) == expected
 
 
 def test_a_named_class_column_is_used_in_any_case(tmp_path: Path) -> None:
-    path = saved(layer([POOL], Objekt=["  pool "], label=["x"]), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL], Objekt=["  pool "], label=["x"]), tmp_path / "labels.gpkg")
     assert list(read(path, class_field="OBJEKT")["class"]) == ["pool"]
 
 
 def test_a_missing_class_column_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
-    path = saved(layer([POOL], kind=["x"], height=[2]), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL], kind=["x"], height=[2]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"no column 'klass', only kind, height.*`class_field`"):
         read(path, class_field="klass")
 
 
 def test_integers_next_to_gaps_stay_integers(tmp_path: Path) -> None:
-    path = saved(layer([POOL, TANK], code=[3.0, None]), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL, TANK], code=[3.0, None]), tmp_path / "labels.gpkg")
     labels = read(path, class_field="code", default_class="other")
     assert list(labels["class"]) == ["3", "other"]
-    obvious = saved(layer([POOL, TANK], class_id=[3.0, None]), tmp_path / "obvious.gpkg")
+    obvious = save_table(layer([POOL, TANK], class_id=[3.0, None]), tmp_path / "obvious.gpkg")
     assert list(read(obvious, default_class="other")["class"]) == ["3", "other"]
     with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'class_id'"):
         read(obvious)
 
 
 def test_rows_without_a_class_are_an_error_unless_a_default_is_given(tmp_path: Path) -> None:
-    path = saved(layer([POOL, TANK], label=["pool", None]), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL, TANK], label=["pool", None]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match="1 of 2 rows without a class in column 'label'"):
         read(path)
     assert list(read(path, default_class="tank")["class"]) == ["pool", "tank"]
 
 
 def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> None:
-    with_classes = saved(layer([POOL], label=["pool"]), tmp_path / "a.gpkg")
-    without = saved(layer([TANK]), tmp_path / "b.gpkg")
+    with_classes = save_table(layer([POOL], label=["pool"]), tmp_path / "a.gpkg")
+    without = save_table(layer([TANK]), tmp_path / "b.gpkg")
     with pytest.raises(LabelError, match=r"b\.gpkg has no column of classes"):
         read([with_classes, without])
     both = read([with_classes, without], default_class="tank")
@@ -146,14 +146,14 @@ def test_a_file_without_classes_beside_one_with_is_an_error(tmp_path: Path) -> N
 
 
 def test_a_file_without_crs_is_an_error_until_the_crs_is_named(tmp_path: Path) -> None:
-    path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.shp")
+    path = save_table(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.shp")
     with pytest.raises(LabelError, match=r"no coordinate reference system.*`labels_crs`"):
         read(path)
     assert read(path, crs="EPSG:32632").crs.to_epsg() == 32632
 
 
 def test_an_undefined_crs_of_geopackage_is_none(tmp_path: Path) -> None:
-    path = saved(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL]).set_crs(None, allow_override=True), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match="no coordinate reference system"):
         read(path)
 
@@ -172,7 +172,7 @@ def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path
     chain = [shapely.box(i, 0, i + 1, 1) for i in range(10, 20, 2)]
     chain += [shapely.box(i, 1, i + 1, 2) for i in range(11, 19, 2)]
     apart = shapely.MultiPolygon([*chain, shapely.box(50, 0, 52, 2)])
-    path = saved(layer([apart, touching], label=["a", "b"]), tmp_path / "labels.gpkg")
+    path = save_table(layer([apart, touching], label=["a", "b"]), tmp_path / "labels.gpkg")
     with pytest.warns(GeodetectWarning, match="1 added from disjoint parts"):
         labels = read(path)
     assert sorted((c, g.bounds) for c, g in zip(labels["class"], labels.geometry, strict=True)) == [
@@ -184,13 +184,13 @@ def test_parts_that_touch_are_one_object_and_disjoint_parts_are_several(tmp_path
 
 
 def test_lines_are_an_error(tmp_path: Path) -> None:
-    path = saved(layer([POOL, shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "labels.gpkg")
+    path = save_table(layer([POOL, shapely.LineString([(0, 0), (1, 1)])]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"holds LineString; expected polygons"):
         read(path, point_size_m=5)
 
 
 def test_points_are_an_error_that_names_the_option_for_their_size(tmp_path: Path) -> None:
-    path = saved(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
+    path = save_table(layer([shapely.Point(1, 1), POOL]), tmp_path / "labels.gpkg")
     with pytest.raises(LabelError, match=r"holds 1 points; .*`point_size`"):
         read(path)
 
@@ -209,7 +209,7 @@ def test_a_point_with_a_size_is_a_box_of_true_size_on_any_grid(
     centre = grid.to_map(np.array([200.0, 150.0]))
     points = gpd.GeoSeries([shapely.Point(centre)], crs=UTM).to_crs(epsg)
     path = tmp_path_factory.mktemp("points") / "points.gpkg"
-    labels = read(saved(gpd.GeoDataFrame(geometry=points), path), point_size_m=size_m)
+    labels = read(save_table(gpd.GeoDataFrame(geometry=points), path), point_size_m=size_m)
     box = boxes_on(grid, labels)[0]
     width_px, height_px = size_m / np.array(grid.gsd_xy_m)
     np.testing.assert_allclose(box[2:] - box[:2], [width_px, height_px], rtol=0.003)
@@ -222,7 +222,7 @@ def test_each_point_of_a_multipoint_is_an_object_and_polygons_stay_as_they_are(
     pair = shapely.MultiPoint([(500_050, 5_249_950), (500_051, 5_249_950)])
     table = layer([pair, POOL, shapely.Point(500_080, 5_249_900)], label=["car", "pool", "car"])
     with pytest.warns(GeodetectWarning, match="1 added from disjoint parts"):
-        labels = read(saved(table, tmp_path / "labels.gpkg"), point_size_m=4)
+        labels = read(save_table(table, tmp_path / "labels.gpkg"), point_size_m=4)
     assert list(labels["class"]) == ["car", "car", "pool", "car"]
     assert labels.geometry.iloc[2].equals(POOL)
     np.testing.assert_allclose(boxes_on(NORTH_UP, labels)[0], [96, 96, 104, 104], atol=0.02)
@@ -231,7 +231,7 @@ def test_each_point_of_a_multipoint_is_an_object_and_polygons_stay_as_they_are(
 def test_rows_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
     flat = shapely.Polygon([(0, 0), (1, 0), (0, 0)])
     table = layer([None, POOL, shapely.Polygon(), flat], label=["a", "pool", "c", "d"])
-    path = saved(table, tmp_path / "labels.gpkg")
+    path = save_table(table, tmp_path / "labels.gpkg")
     with pytest.warns(GeodetectWarning, match="4 rows of labels: 3 without an area left out"):
         labels = read(path)
     assert list(labels["class"]) == ["pool"]
@@ -240,7 +240,7 @@ def test_rows_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_polygons_that_cross_themselves_are_repaired(tmp_path: Path) -> None:
     bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2), (0, 0)])
-    path = saved(layer([bow_tie]), tmp_path / "labels.gpkg")
+    path = save_table(layer([bow_tie]), tmp_path / "labels.gpkg")
     labels = read(path)
     assert str(read_labels(path).report) == "1 rows of labels: 1 crossing itself repaired"
     assert len(labels) == 1
@@ -251,7 +251,7 @@ def test_polygons_that_cross_themselves_are_repaired(tmp_path: Path) -> None:
 def test_heights_are_flattened_and_compound_crs_reduced(tmp_path: Path) -> None:
     table = layer([shapely.force_3d(POOL, 431.5)])
     table = table.set_crs("EPSG:25832+7837", allow_override=True)
-    labels = read(saved(table, tmp_path / "labels.gpkg"))
+    labels = read(save_table(table, tmp_path / "labels.gpkg"))
     assert not labels.geometry.has_z.any()
     assert not CRS(labels.crs).is_compound
     grid = Grid(parse_crs("EPSG:25832"), NORTH_UP.transform, 400, 300)
@@ -262,7 +262,7 @@ def test_heights_are_flattened_and_compound_crs_reduced(tmp_path: Path) -> None:
 def test_an_empty_layer_is_ground_without_objects(tmp_path: Path, suffix: str) -> None:
     table = layer([POOL], label=["pool"]).iloc[:0]
     options = {} if suffix == ".parquet" else {"geometry_type": "Polygon"}
-    path = saved(table, tmp_path / f"labels{suffix}", **options)
+    path = save_table(table, tmp_path / f"labels{suffix}", **options)
     labels = read(path)
     assert len(labels) == 0
     assert labels.crs.to_epsg() == 32632
@@ -279,8 +279,8 @@ def test_an_empty_geojson_is_ground_without_objects(tmp_path: Path) -> None:
 
 def test_a_file_with_several_polygon_layers_asks_which(tmp_path: Path) -> None:
     path = tmp_path / "labels.gpkg"
-    saved(layer([POOL]), path, layer="pools")
-    saved(layer([TANK, POOL]), path, layer="tanks")
+    save_table(layer([POOL]), path, layer="pools")
+    save_table(layer([TANK, POOL]), path, layer="tanks")
     with pytest.raises(LabelError, match=r"layers pools, tanks; pick one.*layername=pools"):
         read(path)
     assert len(read(f"{path}|layername=tanks")) == 2
@@ -361,7 +361,7 @@ def test_only_labels_that_share_ground_with_the_raster_are_on_it(tmp_path: Path)
     beside = shapely.box(500_200, 5_249_980, 500_210, 5_249_990)  # touches the right edge only
     other_side = shapely.box(-3e7, -5e6, -2.9e7, -4e6)
     table = layer([beside, inside, other_side, across], **{"class": ["a", "b", "c", "d"]})
-    labels = read_labels(saved(table, tmp_path / "labels.gpkg"))
+    labels = read_labels(save_table(table, tmp_path / "labels.gpkg"))
     (labelled,) = place_labels(labels, [NORTH_UP_RASTER])
     assert list(labelled.class_names) == ["b", "d"]
     assert list(labelled.ids) == [1, 3]

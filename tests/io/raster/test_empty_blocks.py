@@ -70,7 +70,7 @@ def sparse(
 
 
 @pytest.fixture(scope="module", params=["pixel", "band"])
-def written(
+def dense_raster(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Any]:
     """The same with all blocks in the file."""
@@ -102,23 +102,23 @@ def test_what_was_never_written_is_nodata_and_the_rest_is_looked_at(
 
 @given(x=edges, y=edges, width=sides, height=sides)
 def test_blocks_that_are_stored_as_an_empty_one_are_empty(
-    written: Any, x: float, y: float, width: float, height: float
+    dense_raster: Any, x: float, y: float, width: float, height: float
 ) -> None:
-    blocks = blocks_of(written)
+    blocks = blocks_of(dense_raster)
     window = windows.Window(x, y, min(width, SIDE - x), min(height, SIDE - y))
-    assert not blocks.covers(written, window)  # nothing is known yet
-    blocks.learn(written, windows.Window(0, 0, 70, 50))
-    assert blocks.covers(written, window) == (not on_blocks(window))
+    assert not blocks.covers(dense_raster, window)  # nothing is known yet
+    blocks.learn(dense_raster, windows.Window(0, 0, 70, 50))
+    assert blocks.covers(dense_raster, window) == (not on_blocks(window))
     whole = windows.Window(0, 0, SIDE, SIDE)
-    blocks.learn(written, whole)  # the block of WRITTEN turns out not to be empty
-    assert blocks.covers(written, window) == (not on_blocks(window))
+    blocks.learn(dense_raster, whole)  # the block of WRITTEN turns out not to be empty
+    assert blocks.covers(dense_raster, window) == (not on_blocks(window))
 
 
-def test_nothing_is_learned_of_blocks_that_stick_out(written: Any) -> None:
+def test_nothing_is_learned_of_blocks_that_stick_out(dense_raster: Any) -> None:
     """What lies beyond the edge of the raster is unknown, and may be imagery elsewhere."""
-    blocks, corner = blocks_of(written), (260, 260, 40, 40)
-    blocks.learn(written, windows.Window(*corner))
-    assert not blocks.covers(written, windows.Window(*corner))
+    blocks, corner = blocks_of(dense_raster), (260, 260, 40, 40)
+    blocks.learn(dense_raster, windows.Window(*corner))
+    assert not blocks.covers(dense_raster, windows.Window(*corner))
 
 
 def test_large_blocks_are_not_compared(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def valid_of(path: Path, options: RasterOptions | None = None) -> NDArray[np.boo
     return pixels.valid
 
 
-def with_hole(dtype: str, value: float, bands: int = 3) -> NDArray[np.generic]:
+def bands_with_hole(dtype: str, value: float, bands: int = 3) -> NDArray[np.generic]:
     pixels = np.random.default_rng(0).integers(1, 200, (bands, 60, 60)).astype(dtype)
     pixels[:, *HOLE] = value
     return pixels
@@ -62,11 +62,13 @@ def hole() -> NDArray[np.bool_]:
 def test_nodata_is_not_imagery(
     dtype: str, nodata: float, hole: NDArray[np.bool_], save: Save
 ) -> None:
-    np.testing.assert_array_equal(valid_of(save(with_hole(dtype, nodata), nodata=nodata)), hole)
+    np.testing.assert_array_equal(
+        valid_of(save(bands_with_hole(dtype, nodata), nodata=nodata)), hole
+    )
 
 
 def test_nodata_that_bytes_cannot_hold_masks_nothing(save: Save, tmp_path: Path) -> None:
-    path = save(with_hole("uint8", 0))
+    path = save(bands_with_hole("uint8", 0))
     copy(path, tmp_path / "copy.vrt", driver="VRT")
     text = (tmp_path / "copy.vrt").read_text()
     text = text.replace("<ColorInterp>", "<NoDataValue>-9999</NoDataValue><ColorInterp>")
@@ -81,7 +83,7 @@ def test_alpha_is_found_wherever_it_lies(bands: int, hole: NDArray[np.bool_], sa
     alpha = np.where(hole, 255, 0).astype(np.uint8)
     extra = [Colour.undefined] * (bands - 3)
     path = save(
-        np.concatenate([with_hole("uint8", 90, bands), alpha[None]]),
+        np.concatenate([bands_with_hole("uint8", 90, bands), alpha[None]]),
         colours=[*RGB, *extra, Colour.alpha],
         photometric="minisblack",
     )
@@ -92,8 +94,8 @@ def test_alpha_is_found_wherever_it_lies(bands: int, hole: NDArray[np.bool_], sa
 
 
 def test_an_internal_mask_is_read(hole: NDArray[np.bool_], save: Save) -> None:
-    np.testing.assert_array_equal(valid_of(save(with_hole("uint8", 90), mask=hole)), hole)
-    path = save(with_hole("uint16", 90), "deep.tif", mask=hole, compress="deflate")
+    np.testing.assert_array_equal(valid_of(save(bands_with_hole("uint8", 90), mask=hole)), hole)
+    path = save(bands_with_hole("uint16", 90), "deep.tif", mask=hole, compress="deflate")
     np.testing.assert_array_equal(valid_of(path), hole)
 
 
@@ -101,7 +103,7 @@ def test_a_pixel_is_imagery_where_any_band_holds_a_value(
     hole: NDArray[np.bool_], save: Save
 ) -> None:
     """Pure colours hold zeros, and zero is the usual nodata."""
-    pixels = with_hole("uint8", 0)
+    pixels = bands_with_hole("uint8", 0)
     pixels[0, :10], pixels[1:, 40:] = 0, 0
     np.testing.assert_array_equal(valid_of(save(pixels, nodata=0)), hole)
 

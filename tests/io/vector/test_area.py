@@ -14,22 +14,24 @@ from geodetect.io.vector.read import read_area
 POOL = shapely.box(500_010, 5_249_980, 500_018, 5_249_990)
 
 
-def saved(path: Path, *geometries: shapely.Geometry | None, crs: str | None = "EPSG:32632") -> Path:
+def save_geometries(
+    path: Path, *geometries: shapely.Geometry | None, crs: str | None = "EPSG:32632"
+) -> Path:
     gpd.GeoDataFrame(geometry=list(geometries), crs=crs).to_file(path)
     return path
 
 
 def test_an_area_is_the_union_of_its_polygons(tmp_path: Path) -> None:
     squares = [shapely.box(0, 0, 10, 10), shapely.box(5, 0, 15, 10), shapely.box(20, 0, 21, 1)]
-    area, crs = read_area(saved(tmp_path / "area.gpkg", *squares, None))
+    area, crs = read_area(save_geometries(tmp_path / "area.gpkg", *squares, None))
     assert area.area == 151
     assert crs.to_epsg() == 32632
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_an_area_without_crs_or_polygons_is_an_error(tmp_path: Path) -> None:
-    bare = saved(tmp_path / "bare.shp", POOL, crs=None)
-    lines = saved(tmp_path / "lines.gpkg", shapely.LineString([(0, 0), (1, 1)]))
+    bare = save_geometries(tmp_path / "bare.shp", POOL, crs=None)
+    lines = save_geometries(tmp_path / "lines.gpkg", shapely.LineString([(0, 0), (1, 1)]))
     with pytest.raises(InputError, match=r"bare\.shp has no coordinate.*save it with one"):
         read_area(bare)
     with pytest.raises(InputError, match=r"lines\.gpkg holds no polygons"):

@@ -20,7 +20,7 @@ SQUARE = shapely.box(0, 0, 2, 4)
 THINGS = LayerRole("the things", "things_crs")
 
 
-def table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
+def square_table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(columns, geometry=[SQUARE], crs=crs)
 
 
@@ -28,7 +28,7 @@ def table(crs: str | None = "EPSG:2154", **columns: object) -> gpd.GeoDataFrame:
 def test_detections_are_read_from_a_file_that_also_holds_the_coverage(
     tmp_path: Path, role: LayerRole
 ) -> None:
-    layers = [Layer("coverage", table()), Layer("detections", table(score=[0.5]))]
+    layers = [Layer("coverage", square_table()), Layer("detections", square_table(score=[0.5]))]
     path = write_layers(layers, tmp_path / "out.gpkg")
     assert read_features(path, role)["score"].tolist() == [0.5]
     named = read_features(f"{path}|layername=coverage", PREDICTIONS)
@@ -36,7 +36,9 @@ def test_detections_are_read_from_a_file_that_also_holds_the_coverage(
 
 
 def test_of_several_layers_one_must_be_picked(tmp_path: Path) -> None:
-    path = write_layers([Layer("one", table()), Layer("two", table())], tmp_path / "two.gpkg")
+    path = write_layers(
+        [Layer("one", square_table()), Layer("two", square_table())], tmp_path / "two.gpkg"
+    )
     with pytest.raises(InputError, match=r"has the layers one, two; pick one"):
         read_features(path, THINGS)
 
@@ -44,7 +46,7 @@ def test_of_several_layers_one_must_be_picked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "fgb", "shp", "parquet"])
 def test_any_format_gives_the_same_features(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"things.{suffix}"
-    things = table("EPSG:4326", number=[3])
+    things = square_table("EPSG:4326", number=[3])
     if suffix == "parquet":
         things.to_parquet(path)
     else:
@@ -55,7 +57,7 @@ def test_any_format_gives_the_same_features(suffix: str, tmp_path: Path) -> None
 
 
 def test_the_name_of_the_geometry_column_and_heights_do_not_matter() -> None:
-    solid = table().set_geometry(shapely.force_3d([SQUARE], 9)).rename_geometry("shape")
+    solid = square_table().set_geometry(shapely.force_3d([SQUARE], 9)).rename_geometry("shape")
     read = read_features(solid.set_index(np.array([7])), THINGS)
     assert read.geometry.name == "geometry"
     assert not read.geometry.has_z.any()
@@ -63,11 +65,11 @@ def test_the_name_of_the_geometry_column_and_heights_do_not_matter() -> None:
 
 
 def test_a_crs_can_be_stated_and_overrules_that_of_the_file(tmp_path: Path) -> None:
-    assert read_features(table(None), THINGS, crs="EPSG:2056").crs.to_epsg() == 2056
-    table("EPSG:2154").to_file(tmp_path / "t.gpkg")
+    assert read_features(square_table(None), THINGS, crs="EPSG:2056").crs.to_epsg() == 2056
+    square_table("EPSG:2154").to_file(tmp_path / "t.gpkg")
     assert read_features(tmp_path / "t.gpkg", THINGS, crs="EPSG:2056").crs.to_epsg() == 2056
     with pytest.raises(InputError, match="`things_crs`: 'nowhere' is no coordinate"):
-        read_features(table(None), THINGS, crs="nowhere")
+        read_features(square_table(None), THINGS, crs="nowhere")
 
 
 def test_a_layer_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -108,14 +110,14 @@ def test_centres_are_those_of_boxes() -> None:
 
 @pytest.mark.parametrize("name", ["score", "Confidence", "PROBABILITY"])
 def test_scores_are_found_whatever_they_are_called(name: str) -> None:
-    assert read_scores(table(**{name: [0.5]})).tolist() == [0.5]
+    assert read_scores(square_table(**{name: [0.5]})).tolist() == [0.5]
 
 
 def test_without_a_column_scores_are_missing() -> None:
-    assert np.isnan(read_scores(table())).all()
+    assert np.isnan(read_scores(square_table())).all()
 
 
 def test_names_that_are_taken_get_a_prefix_as_often_as_needed() -> None:
-    things = table(ID=[1], old_id=[2], fid=[3], name=[4])
+    things = square_table(ID=[1], old_id=[2], fid=[3], name=[4])
     free = prefix_collisions(things, {"id"}, "old_")
     assert list(free.columns) == ["old_ID", "old_old_id", "old_fid", "name", "geometry"]

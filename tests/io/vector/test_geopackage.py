@@ -25,15 +25,15 @@ from tests.helpers.program import program_environment
 SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
 
 
-def table(*shapes: shapely.Geometry, crs: str = "EPSG:2154") -> gpd.GeoDataFrame:
+def numbered_table(*shapes: shapely.Geometry, crs: str = "EPSG:2154") -> gpd.GeoDataFrame:
     numbers = list(range(len(shapes)))
     return gpd.GeoDataFrame({"number": numbers}, geometry=list(shapes), crs=crs)
 
 
 def two_layers() -> list[Layer]:
     style = single_qml(Symbol(ORANGE))
-    other = table(SQUARE, SQUARE, crs="EPSG:4326")
-    return [Layer("first", table(SQUARE), style), Layer("second", other)]
+    other = numbered_table(SQUARE, SQUARE, crs="EPSG:4326")
+    return [Layer("first", numbered_table(SQUARE), style), Layer("second", other)]
 
 
 def styled_layers(path: Path) -> list[tuple[str, int]]:
@@ -58,19 +58,19 @@ def test_all_layers_can_be_brought_to_one_crs(tmp_path: Path) -> None:
 
 
 def test_simple_and_multiple_geometries_become_multiple_ones(tmp_path: Path) -> None:
-    path = write_layers([Layer("mixed", table(SQUARE, PARTS))], tmp_path / "out.gpkg")
+    path = write_layers([Layer("mixed", numbered_table(SQUARE, PARTS))], tmp_path / "out.gpkg")
     assert pyogrio.read_info(path, layer="mixed")["geometry_type"] == "MultiPolygon"
     read = gpd.read_file(path, layer="mixed")
     assert shapely.equals(read.geometry.to_numpy(), [SQUARE, PARTS]).all()
 
 
 def test_an_empty_layer_is_written(tmp_path: Path) -> None:
-    path = write_layers([Layer("none", table())], tmp_path / "out.gpkg")
+    path = write_layers([Layer("none", numbered_table())], tmp_path / "out.gpkg")
     assert len(gpd.read_file(path, layer="none")) == 0
 
 
 def test_another_format_holds_one_layer(tmp_path: Path) -> None:
-    path = write_layers([Layer("only", table(SQUARE))], tmp_path / "out.fgb")
+    path = write_layers([Layer("only", numbered_table(SQUARE))], tmp_path / "out.fgb")
     assert len(gpd.read_file(path)) == 1
     with pytest.raises(InputError, match=r"out\.fgb: flatgeobuf holds one layer.*2 to write.*gpkg"):
         write_layers(two_layers(), tmp_path / "out.fgb", overwrite=True)
@@ -82,7 +82,7 @@ def test_nothing_is_replaced_unless_asked(tmp_path: Path) -> None:
     path = write_layers(two_layers(), tmp_path / "out.gpkg")
     with pytest.raises(OutputError, match="already exists"):
         write_layers(two_layers(), path)
-    write_layers([Layer("third", table(SQUARE))], path, overwrite=True)
+    write_layers([Layer("third", numbered_table(SQUARE))], path, overwrite=True)
     assert [name for name, _ in pyogrio.list_layers(path)] == ["third"]
 
 
@@ -136,7 +136,7 @@ def test_rows_that_did_not_arrive_are_an_error(
 @pytest.mark.parametrize("lost", ["rows", "entries of the index"])
 def test_a_geopackage_that_is_not_whole_is_noticed(tmp_path: Path, lost: str) -> None:
     shapes = [SQUARE, SQUARE, shapely.Polygon(), None]
-    path = write_layers([Layer("some", table(*shapes))], tmp_path / "out.gpkg")
+    path = write_layers([Layer("some", numbered_table(*shapes))], tmp_path / "out.gpkg")
     check_geopackage(path, {"some": 4})  # what is empty or missing is in no index
     statement = {
         "rows": "DROP TRIGGER rtree_some_geom_delete; DELETE FROM some WHERE fid = 1",

@@ -48,7 +48,7 @@ def parsed(qml: str) -> ET.Element:
     return ET.fromstring(qml.partition("\n")[2])
 
 
-def options_of(symbol: ET.Element) -> list[dict[str, str]]:
+def symbol_options(symbol: ET.Element) -> list[dict[str, str]]:
     return [
         {o.attrib["name"]: o.attrib["value"] for o in layer.iter("Option") if "name" in o.attrib}
         for layer in symbol.iter("layer")
@@ -62,7 +62,7 @@ def test_each_category_has_its_symbol() -> None:
     assert renderer.attrib["attr"] == "status"
     entries = [(c.attrib["value"], c.attrib["label"]) for c in renderer.iter("category")]
     assert entries == [("new", "new"), ("seen", "known")]
-    rim, line = options_of(next(renderer.iter("symbol")))
+    rim, line = symbol_options(next(renderer.iter("symbol")))
     assert line["outline_style"] == "dash"
     assert line["outline_color"] == "230,159,0,255"
     assert line["color"] == "230,159,0,128"
@@ -85,7 +85,7 @@ def test_symbols_suit_the_geometry(
 
 def test_a_symbol_without_rim_has_one_line() -> None:
     (symbol,) = parsed(single_qml(Symbol(GREEN, casing=False))).iter("symbol")
-    (line,) = options_of(symbol)
+    (line,) = symbol_options(symbol)
     assert line["style"] == "no"
 
 

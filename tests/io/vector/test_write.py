@@ -49,7 +49,7 @@ GRIDS = {
 }
 
 
-def detections(count: int = 40) -> Detections:
+def random_detections(count: int = 40) -> Detections:
     random = np.random.default_rng(7)
     corner = random.uniform((0, 0), (3900, 2900), (count, 2))
     boxes = np.concatenate([corner, corner + random.uniform(5, 100, (count, 2))], axis=1)
@@ -60,7 +60,7 @@ def detections(count: int = 40) -> Detections:
 
 def random_table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
     return RasterDetections.from_detections(
-        detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
+        random_detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
     ).table()
 
 
@@ -68,11 +68,14 @@ def random_layer(*names: str) -> DetectionLayer:
     """The detections on each of some grids."""
     options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
     return DetectionLayer(
-        tuple(RasterDetections.from_detections(detections(), GRIDS[n], **options) for n in names)
+        tuple(
+            RasterDetections.from_detections(random_detections(), GRIDS[n], **options)
+            for n in names
+        )
     )
 
 
-def read(path: Path) -> gpd.GeoDataFrame:
+def read_written(path: Path) -> gpd.GeoDataFrame:
     """What others see in the file, in the order of the ids."""
     if path.suffix == ".parquet":
         found = gpd.read_parquet(path)
@@ -84,7 +87,7 @@ def read(path: Path) -> gpd.GeoDataFrame:
     return found.sort_values("id", ignore_index=True)
 
 
-def boxes_px(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
+def read_pixel_boxes(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
     """Boxes in pixels from the corners in a file."""
     points = shapely.get_coordinates(found.geometry.array)
     if grid.crs is not None and found.crs is not None:
@@ -98,16 +101,16 @@ def boxes_px(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
 @pytest.mark.parametrize("name", GRIDS)
 def test_boxes_come_back_where_they_were(tmp_path: Path, name: str, suffix: str):
     grid = GRIDS[name]
-    found = read(write(random_table(grid), tmp_path / f"out.{suffix}"))
-    boxes = detections().boxes
+    found = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
+    boxes = random_detections().boxes
     expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
-    np.testing.assert_allclose(boxes_px(found, grid), expected, atol=0.01)
+    np.testing.assert_allclose(read_pixel_boxes(found, grid), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_column_comes_back(tmp_path: Path, suffix: str):
     written = random_table()
-    found = read(write(written, tmp_path / f"out.{suffix}"))
+    found = read_written(write(written, tmp_path / f"out.{suffix}"))
     values = pd.DataFrame(found)[NAMES].astype({"id": "int64", "truncated": "bool"})
     pd.testing.assert_frame_equal(values, pd.DataFrame(written)[NAMES])
 
@@ -115,13 +118,13 @@ def test_every_column_comes_back(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", PROJECTED)
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_file_has_the_crs_of_the_table(tmp_path: Path, name: str, suffix: str):
-    found = read(write(random_table(GRIDS[name]), tmp_path / f"out.{suffix}"))
+    found = read_written(write(random_table(GRIDS[name]), tmp_path / f"out.{suffix}"))
     assert found.crs.to_epsg() == CRS(GRIDS[name].crs).to_epsg()
 
 
 @pytest.mark.parametrize("suffix", PROJECTED)
 def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
-    found = read(write(random_table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
+    found = read_written(write(random_table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
     assert found.crs == CRS("EPSG:3857")
     expected = random_table().to_crs("EPSG:3857")
     np.testing.assert_allclose(found.bounds, expected.bounds, atol=1e-6)
@@ -131,7 +134,7 @@ def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
 def test_a_crs_without_a_code_survives(tmp_path: Path, suffix: str):
     local = parse_crs("+proj=tmerc +lat_0=47.1 +lon_0=8.123 +k=0.99995 +ellps=bessel +units=m")
     grid = Grid(local, Affine(0.1, 0, 0, 0, -0.1, 0), 4000, 3000)
-    found = read(write(random_table(grid), tmp_path / f"out.{suffix}"))
+    found = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
     moved = Transformer.from_crs(found.crs, CRS(local), always_xy=True).transform(100.0, 200.0)
     assert moved == pytest.approx((100.0, 200.0), abs=1e-6)
 
@@ -145,7 +148,7 @@ def test_no_row_and_one_row_make_whole_files(tmp_path: Path, suffix: str, count:
     elif suffix == "geojson":
         assert len(json.loads(path.read_text(encoding="utf-8"))["features"]) == count
     else:
-        found = read(path)
+        found = read_written(path)
         assert len(found) == count
         assert set(NAMES) <= set(found.columns)
     if suffix in PROJECTED:
@@ -168,7 +171,7 @@ def test_a_column_that_holds_nothing_is_one_of_texts(tmp_path: Path, suffix: str
     for number, rows in enumerate((nothing, nothing.iloc[:0])):
         path = write(rows, tmp_path / f"{number}.{suffix}")
         if suffix in PROJECTED:
-            found = read(path)
+            found = read_written(path)
             assert len(found) == len(rows)
             assert found["note"].isna().all()
 
@@ -178,11 +181,11 @@ def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix:
     at_edge = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180, 60)
     squares = [shapely.Point(at_edge[0] + x, at_edge[1]).buffer(5, quad_segs=1) for x in (0, 90)]
     found = gpd.GeoDataFrame({"id": [1, 2]}, geometry=squares, crs="EPSG:32660")
-    cut = read(write(found, tmp_path / f"out.{suffix}", crs="EPSG:4326"))
+    cut = read_written(write(found, tmp_path / f"out.{suffix}", crs="EPSG:4326"))
     assert cut.geom_type.tolist() == ["MultiPolygon", "Polygon"]
     widths = [part.bounds[2] - part.bounds[0] for part in cut.geometry.explode()]
     assert max(widths) < 0.001
-    whole = read(write(found, tmp_path / f"own.{suffix}"))
+    whole = read_written(write(found, tmp_path / f"own.{suffix}"))
     assert set(whole.geom_type) == {"Polygon"}
 
 
@@ -190,7 +193,7 @@ def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix:
 def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Path, suffix: str):
     grid = placed(None, 0, 0, Affine.identity())
     path = write(random_table(grid), tmp_path / f"out.{suffix}")
-    found = read(path)
+    found = read_written(path)
     assert found["area_m2"].isna().all()
     assert "NaN" not in path.read_bytes().decode("latin-1")
     expected = np.stack([*random_table(grid).bounds.to_numpy().T], axis=1)
@@ -200,23 +203,23 @@ def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Pa
 
 
 def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
-    found = read(write(random_layer("north-up", "rotated"), tmp_path / "out.gpkg"))
+    found = read_written(write(random_layer("north-up", "rotated"), tmp_path / "out.gpkg"))
     assert found["id"].tolist() == list(range(1, 81))
     rows = found.iloc[40:]
-    boxes = detections().boxes
+    boxes = random_detections().boxes
     expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
-    np.testing.assert_allclose(boxes_px(rows, GRIDS["rotated"]), expected, atol=0.01)
+    np.testing.assert_allclose(read_pixel_boxes(rows, GRIDS["rotated"]), expected, atol=0.01)
 
 
 def test_a_csv_has_the_centroid_in_degrees(tmp_path: Path):
-    found = read(write(random_table(), tmp_path / "out.csv"))
+    found = read_written(write(random_table(), tmp_path / "out.csv"))
     expected = random_table().centroid.to_crs("EPSG:4326")
     np.testing.assert_allclose(found[["lon", "lat"]], expected.get_coordinates(), atol=1e-8)
 
 
 def test_a_csv_in_pixels_has_no_degrees(tmp_path: Path):
     grid = placed(None, 0, 0, Affine.identity())
-    found = read(write(random_table(grid), tmp_path / "out.csv"))
+    found = read_written(write(random_table(grid), tmp_path / "out.csv"))
     assert found[["lon", "lat"]].isna().all(axis=None)
 
 
@@ -273,7 +276,7 @@ def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
 
 def test_a_column_may_be_called_as_the_geometry_is_in_the_file(tmp_path: Path):
     named = random_table().assign(geom="mine")
-    assert set(read(write(named, tmp_path / "out.fgb"))["geom"]) == {"mine"}
+    assert set(read_written(write(named, tmp_path / "out.fgb"))["geom"]) == {"mine"}
     with pytest.raises(InputError, match=r"called 'geom', as one that .*another name"):
         write(named, tmp_path / "out.gpkg")
 
@@ -428,7 +431,7 @@ def test_what_cannot_be_written_is_refused_early_and_late(tmp_path: Path, act: o
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "OGC:CRS84", CRS(4326).to_wkt()])
 def test_wgs84_may_be_named_for_geojson(tmp_path: Path, crs: str):
-    assert len(read(write(random_table(), tmp_path / "out.geojson", crs=crs))) == 40
+    assert len(read_written(write(random_table(), tmp_path / "out.geojson", crs=crs))) == 40
 
 
 def test_a_crs_for_pixel_coordinates_is_refused(tmp_path: Path):
@@ -454,7 +457,7 @@ def test_rows_without_a_place_are_written_too(
         placed = found["lon"].notna()
         assert placed.equals(found["lat"].notna())
     else:
-        found = read(path)
+        found = read_written(path)
         placed = ~(found.geometry.isna() | found.geometry.is_empty)
     assert placed.tolist() == [True] * count + [False]
     assert found["id"].tolist() == rows["id"].tolist()

@@ -26,6 +26,7 @@ from geodetect.settings import ConvertSettings
 from tests.helpers.torchvision_networks import (
     CONF,
     found_by_torchvision,
+    save_checkpoint,
     scene_tile,
     small_network,
     stock_network,
@@ -44,11 +45,6 @@ def small_state() -> State:
 @pytest.fixture(scope="module")
 def three_state() -> State:
     return small_network(classes=3).state_dict()
-
-
-def saved(path: Path, content: object, **options: Any) -> Path:
-    torch.save(content, path, **options)
-    return path
 
 
 def as_points(
@@ -90,7 +86,7 @@ def test_a_converted_network_finds_what_torchvision_finds(
 ) -> None:
     """Also where the size is no multiple of the strides, and where tiles are enlarged."""
     network = stock_network(version, classes=2, min_size=resize_px)
-    weights = saved(tmp_path / "stock.pth", network.state_dict())
+    weights = save_checkpoint(tmp_path / "stock.pth", network.state_dict())
     path = tmp_path / "converted.safetensors"
     card = convert(
         weights,
@@ -105,7 +101,7 @@ def test_a_converted_network_finds_what_torchvision_finds(
 
 def test_a_tile_that_is_not_square_is_enlarged_by_the_same_scale(tmp_path: Path) -> None:
     network = small_network(classes=2)
-    weights = saved(tmp_path / "stock.pth", network.state_dict())
+    weights = save_checkpoint(tmp_path / "stock.pth", network.state_dict())
     path = tmp_path / "converted.safetensors"
     convert(weights, path, settings=ConvertSettings(classes=("a", "b"), tile_size=100, resize=160))
     network.transform.min_size = (96,)
@@ -118,7 +114,7 @@ def test_constant_zero_of_the_batch_norms_is_kept(tmp_path: Path) -> None:
         if hasattr(module, "running_var"):
             module.running_var.mul_(1e-4)  # so that the constant matters
             module.weight.mul_(1e-2)
-    weights = saved(tmp_path / "stock.pth", network.state_dict())
+    weights = save_checkpoint(tmp_path / "stock.pth", network.state_dict())
     options: dict[str, Any] = {"classes": ("a", "b"), "tile_size": 128, "no_resize": True}
     convert(
         weights, tmp_path / "zero.safetensors", settings=ConvertSettings(norm_eps=0.0, **options)
@@ -166,7 +162,7 @@ def test_every_container_gives_the_same_model(
     expected = tmp_path / "expected.safetensors"
     save_file(small_state, tmp_path / "bare.safetensors")
     convert(tmp_path / "bare.safetensors", expected)
-    weights = saved(tmp_path / name, CONTAINERS[name](small_state))
+    weights = save_checkpoint(tmp_path / name, CONTAINERS[name](small_state))
     path = tmp_path / "found.safetensors"
     card = convert(weights, path)
     assert card.classes == ("object",)
@@ -188,8 +184,8 @@ def test_files_and_names_from_before_torchvision_0_13_are_read(
         old[".".join(parts)] = value
     assert "head.regression_head.conv.6.bias" in old
     assert "backbone.fpn.inner_blocks.2.weight" in old
-    weights = saved(tmp_path / "old.pth", old, _use_new_zipfile_serialization=False)
-    new = saved(tmp_path / "new.pth", small_state)
+    weights = save_checkpoint(tmp_path / "old.pth", old, _use_new_zipfile_serialization=False)
+    new = save_checkpoint(tmp_path / "new.pth", small_state)
     convert(weights, tmp_path / "old.safetensors")
     convert(new, tmp_path / "new.safetensors")
     expected = read_model_file(tmp_path / "new.safetensors")[1]
@@ -205,7 +201,7 @@ def test_backbone_and_pyramid_are_read_from_the_shapes(
     tmp_path: Path, version: int, backbone: str
 ) -> None:
     network = small_network(version, classes=3, backbone=backbone)
-    weights = saved(tmp_path / "w.pt", network.state_dict())
+    weights = save_checkpoint(tmp_path / "w.pt", network.state_dict())
     card = convert(
         weights, tmp_path / "m.safetensors", settings=ConvertSettings(classes=("a", "b"))
     )
@@ -224,7 +220,7 @@ def test_a_head_of_91_outputs_has_the_80_classes_of_coco(tmp_path: Path) -> None
     output = network.head.classification_head.cls_logits
     output.weight.detach().view(9, 91, -1)[:, unused] = 0
     output.bias.detach().view(9, 91)[:, unused] = -30
-    weights = saved(tmp_path / "coco.pth", network.state_dict())
+    weights = save_checkpoint(tmp_path / "coco.pth", network.state_dict())
     path = tmp_path / "coco.safetensors"
     card = convert(weights, path, settings=ConvertSettings(tile_size=128, no_resize=True))
     assert len(card.classes) == 80
@@ -244,7 +240,7 @@ def test_a_network_with_norms_that_were_trained_keeps_their_constant(tmp_path: P
     """torchvision's own weights of 91 outputs had frozen ones, which count no batches."""
     state = small_network(classes=91).state_dict()
     state["backbone.body.bn1.num_batches_tracked"] = torch.tensor(7)
-    card = convert(saved(tmp_path / "own.pth", state), tmp_path / "own.safetensors")
+    card = convert(save_checkpoint(tmp_path / "own.pth", state), tmp_path / "own.safetensors")
     assert card.network is not None
     assert card.network.norm_eps == 1e-5
 
@@ -252,7 +248,7 @@ def test_a_network_with_norms_that_were_trained_keeps_their_constant(tmp_path: P
 def test_the_first_output_is_background_where_a_name_is_missing(
     tmp_path: Path, three_state: State
 ) -> None:
-    weights = saved(tmp_path / "w.pth", three_state)
+    weights = save_checkpoint(tmp_path / "w.pth", three_state)
     convert(weights, tmp_path / "two.safetensors", settings=ConvertSettings(classes=("a", "b")))
     convert(
         weights, tmp_path / "three.safetensors", settings=ConvertSettings(classes=("x", "a", "b"))
@@ -266,7 +262,7 @@ def test_the_first_output_is_background_where_a_name_is_missing(
 def test_names_that_do_not_fit_the_head_are_refused(
     tmp_path: Path, three_state: State, names: tuple[str, ...] | None
 ) -> None:
-    weights = saved(tmp_path / "w.pth", three_state)
+    weights = save_checkpoint(tmp_path / "w.pth", three_state)
     with pytest.raises(InputError, match=r"head has 3 outputs, found .*`classes`: 2 names"):
         convert(weights, tmp_path / "m.safetensors", settings=ConvertSettings(classes=names))
 
@@ -282,7 +278,9 @@ def test_a_deepforest_checkpoint_brings_its_classes_and_habits(
     labels = {"Oak": 1, "Ash": 0, "Elm": 2}
     parameters = deepforest_config(name="weecology/deepforest-tree")
     content = lightning(three_state, label_dict=labels, hyper_parameters=parameters)
-    card = convert(saved(tmp_path / "trees.ckpt", content), tmp_path / "trees.safetensors")
+    card = convert(
+        save_checkpoint(tmp_path / "trees.ckpt", content), tmp_path / "trees.safetensors"
+    )
     assert card.classes == ("Ash", "Oak", "Elm")
     assert (card.tile_px, card.input_scale, card.conf, card.iou) == (500, 1.6, 0.2, 0.1)
     assert card.network is not None
@@ -294,9 +292,9 @@ def test_a_deepforest_checkpoint_brings_its_classes_and_habits(
 def test_the_classes_of_the_first_deepforest_checkpoints_are_found(
     tmp_path: Path, three_state: State
 ) -> None:
-    parameters = {"label_dict": {"Ash": 0, "Oak": 1, "Elm": 2}, "transforms": saved}
+    parameters = {"label_dict": {"Ash": 0, "Oak": 1, "Elm": 2}, "transforms": save_checkpoint}
     content = lightning(three_state, hyper_parameters=parameters)
-    card = convert(saved(tmp_path / "trees.pl", content), tmp_path / "trees.safetensors")
+    card = convert(save_checkpoint(tmp_path / "trees.pl", content), tmp_path / "trees.safetensors")
     assert card.classes == ("Ash", "Oak", "Elm")
     assert (card.tile_px, card.conf) == (400, 0.1)
 
@@ -306,7 +304,9 @@ def test_a_deepforest_model_started_from_coco_keeps_the_constant_of_that(
 ) -> None:
     parameters = deepforest_config(name=None)
     content = lightning(small_state, label_dict={"Tree": 0}, hyper_parameters=parameters)
-    card = convert(saved(tmp_path / "trees.ckpt", content), tmp_path / "trees.safetensors")
+    card = convert(
+        save_checkpoint(tmp_path / "trees.ckpt", content), tmp_path / "trees.safetensors"
+    )
     assert card.network is not None
     assert card.network.norm_eps == 0
 
@@ -326,7 +326,7 @@ def test_what_is_stated_goes_before_what_the_checkpoint_says(
 ) -> None:
     content = lightning(small_state, label_dict={"Tree": 0}, hyper_parameters=deepforest_config())
     card = convert(
-        saved(tmp_path / "trees.ckpt", content),
+        save_checkpoint(tmp_path / "trees.ckpt", content),
         tmp_path / "m.safetensors",
         settings=ConvertSettings(
             classes=("palm",),
@@ -360,7 +360,7 @@ def test_what_is_stated_goes_before_what_the_checkpoint_says(
 def test_values_of_an_unknown_form_are_left_aside(
     tmp_path: Path, small_state: State, values: dict[str, object]
 ) -> None:
-    weights = saved(tmp_path / "w.ckpt", lightning(small_state, **values))
+    weights = save_checkpoint(tmp_path / "w.ckpt", lightning(small_state, **values))
     card = convert(weights, tmp_path / "m.safetensors")
     assert (card.classes, card.tile_px, card.conf) == (("object",), 400, 0.1)
 
@@ -386,7 +386,7 @@ def without(state: State, *parts: str) -> State:
 def test_networks_of_another_kind_are_told_by_their_parameters(
     tmp_path: Path, small_state: State, change: Any, message: str
 ) -> None:
-    weights = saved(tmp_path / "w.pth", change(dict(small_state)))
+    weights = save_checkpoint(tmp_path / "w.pth", change(dict(small_state)))
     with pytest.raises(ModelFileError, match=message) as caught:
         convert(weights, tmp_path / "m.safetensors")
     assert "\n" not in str(caught.value)

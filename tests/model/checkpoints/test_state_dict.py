@@ -17,6 +17,7 @@ from torch import nn
 
 from geodetect.errors import ModelFileError
 from geodetect.model.checkpoints.state_dict import read_checkpoint
+from tests.helpers.torchvision_networks import save_checkpoint
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -36,11 +37,6 @@ class Touch:
         return self.function, (self.path,)
 
 
-def saved(path: Path, content: object, **options: Any) -> Path:
-    torch.save(content, path, **options)
-    return path
-
-
 def assert_state(path: Path) -> None:
     tensors = read_checkpoint(path).tensors
     assert tensors.keys() == STATE.keys()
@@ -49,11 +45,11 @@ def assert_state(path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".PTH", ".pl", ".ckpt", ".bin"])
 def test_a_bare_state_dict_is_read_under_every_usual_suffix(tmp_path: Path, suffix: str) -> None:
-    assert_state(saved(tmp_path / f"w{suffix}", OrderedDict(STATE)))
+    assert_state(save_checkpoint(tmp_path / f"w{suffix}", OrderedDict(STATE)))
 
 
 def test_a_file_from_before_pytorch_1_6_is_read(tmp_path: Path) -> None:
-    assert_state(saved(tmp_path / "w.pt", STATE, _use_new_zipfile_serialization=False))
+    assert_state(save_checkpoint(tmp_path / "w.pt", STATE, _use_new_zipfile_serialization=False))
 
 
 def test_safetensors_are_read_with_the_config_beside_them(tmp_path: Path) -> None:
@@ -73,14 +69,16 @@ def test_a_config_that_cannot_be_read_is_left_aside(tmp_path: Path, text: str) -
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "model_state"])
 def test_a_wrapped_state_dict_is_found_and_the_rest_is_kept(tmp_path: Path, key: str) -> None:
-    path = saved(tmp_path / "w.pt", {"epoch": 3, "loss": torch.zeros(1), key: STATE})
+    path = save_checkpoint(tmp_path / "w.pt", {"epoch": 3, "loss": torch.zeros(1), key: STATE})
     assert_state(path)
     assert read_checkpoint(path).values["epoch"] == 3
 
 
 def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    path = saved(tmp_path / "w.ckpt", {"state_dict": STATE, "hyper_parameters": Touch(trace)})
+    path = save_checkpoint(
+        tmp_path / "w.ckpt", {"state_dict": STATE, "hyper_parameters": Touch(trace)}
+    )
     assert_state(path)
     assert not trace.exists()
     torch.load(path, weights_only=False)
@@ -89,7 +87,9 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_calls_methods_is_refused_without_running_them(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    path = saved(tmp_path / "w.ckpt", {"state_dict": STATE, "x": Touch(trace, Path.touch)})
+    path = save_checkpoint(
+        tmp_path / "w.ckpt", {"state_dict": STATE, "x": Touch(trace, Path.touch)}
+    )
     with pytest.raises(
         ModelFileError, match=r"more than tensors and built-in types \(Trying to call"
     ):
@@ -99,7 +99,9 @@ def test_a_checkpoint_that_calls_methods_is_refused_without_running_them(tmp_pat
 
 def test_objects_of_other_programs_come_out_empty(tmp_path: Path) -> None:
     options = argparse.Namespace(lr=0.1, path=Path("runs"))
-    values = read_checkpoint(saved(tmp_path / "w.pt", {"model": STATE, "args": options})).values
+    values = read_checkpoint(
+        save_checkpoint(tmp_path / "w.pt", {"model": STATE, "args": options})
+    ).values
     assert not isinstance(values["args"], argparse.Namespace)
     assert vars(values["args"]) == {}
 
@@ -110,7 +112,9 @@ class AttributeDict(dict[str, Any]):
 
 def test_the_content_of_dictionaries_of_other_kinds_is_kept(tmp_path: Path) -> None:
     counts = defaultdict(list, {"a": [1]})
-    path = saved(tmp_path / "w.pt", {"model": STATE, "x": AttributeDict(lr=0.1), "y": counts})
+    path = save_checkpoint(
+        tmp_path / "w.pt", {"model": STATE, "x": AttributeDict(lr=0.1), "y": counts}
+    )
     values = read_checkpoint(path).values
     assert (values["x"], values["y"]) == ({"lr": 0.1}, {"a": [1]})
     assert type(values["x"]) is type(values["y"]) is dict
@@ -118,7 +122,9 @@ def test_the_content_of_dictionaries_of_other_kinds_is_kept(tmp_path: Path) -> N
 
 def test_placeholders_are_gone_after_reading(tmp_path: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
-    read_checkpoint(saved(tmp_path / "w.pt", {"model": STATE, "args": argparse.Namespace()}))
+    read_checkpoint(
+        save_checkpoint(tmp_path / "w.pt", {"model": STATE, "args": argparse.Namespace()})
+    )
     assert set(torch.serialization.get_safe_globals()) == before
 
 
@@ -134,7 +140,7 @@ def test_placeholders_are_gone_after_reading(tmp_path: Path) -> None:
 )
 def test_files_without_a_state_dict_are_told(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ModelFileError, match=message):
-        read_checkpoint(saved(tmp_path / "w.pt", content))
+        read_checkpoint(save_checkpoint(tmp_path / "w.pt", content))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tif", ".h5", ""])
@@ -177,7 +183,7 @@ def test_a_module_that_may_never_be_called_is_refused(tmp_path: Path) -> None:
 
             return os.system, ("true",)
 
-    path = saved(tmp_path / "w.pt", {"state_dict": STATE, "x": Call()})
+    path = save_checkpoint(tmp_path / "w.pt", {"state_dict": STATE, "x": Call()})
     with pytest.raises(ModelFileError, match=r"not a checkpoint of PyTorch"):
         read_checkpoint(path)
 
@@ -187,7 +193,9 @@ def test_a_module_that_may_never_be_called_is_refused(tmp_path: Path) -> None:
 )
 @given(share=st.floats(0, 0.999), new=st.booleans())
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float, new: bool) -> None:
-    path = saved(tmp_path / "w.pt", {"state_dict": STATE}, _use_new_zipfile_serialization=new)
+    path = save_checkpoint(
+        tmp_path / "w.pt", {"state_dict": STATE}, _use_new_zipfile_serialization=new
+    )
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelFileError, match="incomplete") as caught:
@@ -203,7 +211,7 @@ def test_a_damaged_checkpoint_is_read_or_refused(
     tmp_path: Path, data: st.DataObject, new: bool
 ) -> None:
     content = {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)} if new else STATE
-    path = saved(tmp_path / "w.pt", content, _use_new_zipfile_serialization=new)
+    path = save_checkpoint(tmp_path / "w.pt", content, _use_new_zipfile_serialization=new)
     damaged = bytearray(path.read_bytes())
     at = data.draw(st.integers(0, len(damaged) - 1))
     damaged[at] ^= data.draw(st.integers(1, 255))

@@ -29,7 +29,7 @@ CONFIG = NetworkConfig(
 
 
 @pytest.fixture(scope="module")
-def network() -> RetinaNet:
+def random_network() -> RetinaNet:
     torch.manual_seed(0)
     return RetinaNet(CONFIG, 3).eval()
 
@@ -40,23 +40,23 @@ def network() -> RetinaNet:
 @given(rows=st.integers(1, 4), columns=st.integers(1, 4), batch=st.integers(1, 2))
 @example(rows=1, columns=1, batch=1)
 def test_there_is_one_output_for_each_anchor(
-    network: RetinaNet, rows: int, columns: int, batch: int
+    random_network: RetinaNet, rows: int, columns: int, batch: int
 ) -> None:
     height, width = rows * 32, columns * 32
     with torch.inference_mode():
-        logits, deltas = network(torch.zeros(batch, 3, height, width))
+        logits, deltas = random_network(torch.zeros(batch, 3, height, width))
     anchors = len(anchors_of_image(CONFIG, height, width))
     assert logits.shape == (batch, anchors, 3)
     assert deltas.shape == (batch, anchors, 4)
 
 
-def test_outputs_are_in_the_order_of_the_anchors(network: RetinaNet) -> None:
+def test_outputs_are_in_the_order_of_the_anchors(random_network: RetinaNet) -> None:
     """A bright spot moves the outputs of the anchors around it most."""
     dark = torch.zeros(1, 3, 256, 256)
     lit = dark.clone()
     lit[:, :, 190:198, 60:68] = 5
     with torch.inference_mode():
-        change = (network(lit)[0] - network(dark)[0]).abs().amax(dim=2)[0]
+        change = (random_network(lit)[0] - random_network(dark)[0]).abs().amax(dim=2)[0]
     anchors = anchors_of_image(CONFIG, 256, 256)
     finest = slice(0, 32 * 32 * 6)
     x1, y1, x2, y2 = anchors[finest][change[finest].argmax()].tolist()

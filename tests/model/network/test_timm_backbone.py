@@ -21,13 +21,9 @@ from geodetect.model.runtimes.open import open_runtime
 from tests.helpers.square_scenes import squares_image
 from tests.helpers.tiny_model import tiny_card, weights_of
 
+pytestmark = pytest.mark.usefixtures("timm")
 SMALL = "timm:mobilenetv3_small_050"  # has batch norms
 SHIFTED = "timm:tf_mobilenetv3_small_075"  # pretrained on images between -1 and 1
-
-
-@pytest.fixture(autouse=True, scope="module")
-def timm() -> object:
-    return pytest.importorskip("timm", reason="needs the extra timm")
 
 
 def config_of(backbone: str) -> NetworkConfig:

@@ -27,7 +27,7 @@ ENTRY = {"model": b"<net/>", "weights": bytes(range(256)) * 64, "empty": b""}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -41,13 +41,13 @@ def never() -> dict[str, bytes]:
     raise AssertionError("made although it was there")
 
 
-def test_what_was_made_once_is_read_afterwards(folder: Path) -> None:
+def test_what_was_made_once_is_read_afterwards(cache_dir: Path) -> None:
     assert cached("kind", "key", lambda: ENTRY) == ENTRY
     assert cached("kind", "key", never) == ENTRY
-    assert file_of(folder) == folder / "kind" / "key.safetensors"
+    assert file_of(cache_dir) == cache_dir / "kind" / "key.safetensors"
 
 
-def test_another_key_or_kind_is_another_entry(folder: Path) -> None:
+def test_another_key_or_kind_is_another_entry(cache_dir: Path) -> None:
     cached("kind", "key", lambda: ENTRY)
     assert cached("kind", "other", lambda: {"a": b"1"}) == {"a": b"1"}
     assert cached("other", "key", lambda: {"a": b"2"}) == {"a": b"2"}
@@ -55,9 +55,9 @@ def test_another_key_or_kind_is_another_entry(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
-def test_a_damaged_entry_is_made_again(folder: Path, damage: str) -> None:
+def test_a_damaged_entry_is_made_again(cache_dir: Path, damage: str) -> None:
     cached("kind", "key", lambda: ENTRY)
-    file = file_of(folder)
+    file = file_of(cache_dir)
     data = bytearray(file.read_bytes())
     if damage == "flip":
         data[-100] ^= 1
@@ -76,21 +76,21 @@ def test_a_folder_that_cannot_be_used_is_done_without(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_many_at_once_leave_one_whole_entry(folder: Path) -> None:
+def test_many_at_once_leave_one_whole_entry(cache_dir: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         entries = list(pool.map(lambda _: cached("kind", "key", lambda: ENTRY), range(32)))
     assert entries == [ENTRY] * 32
-    assert list(folder.rglob("*.*")) == [file_of(folder)]
+    assert list(cache_dir.rglob("*.*")) == [file_of(cache_dir)]
     assert cached("kind", "key", never) == ENTRY
 
 
-def test_what_was_not_used_for_longest_goes_first(folder: Path) -> None:
+def test_what_was_not_used_for_longest_goes_first(cache_dir: Path) -> None:
     for i in range(MAX_ENTRIES):
         cached("kind", f"{i}", lambda: ENTRY)
-        os.utime(folder / "kind" / f"{i}.safetensors", (i, i))
+        os.utime(cache_dir / "kind" / f"{i}.safetensors", (i, i))
     cached("kind", "0", never)
     cached("kind", "new", lambda: ENTRY)
-    left = {file.stem for file in (folder / "kind").iterdir()}
+    left = {file.stem for file in (cache_dir / "kind").iterdir()}
     assert left == {"new", "0", *map(str, range(2, MAX_ENTRIES))}
 
 

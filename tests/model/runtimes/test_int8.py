@@ -26,30 +26,34 @@ WEIGHTS = weights_of(tiny_network(CARD))
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def int8_model_file(tmp_path: Path) -> Path:
     path = tmp_path / "both.safetensors"
     write_model_file(path, CARD, add_int8_network(CARD, WEIGHTS, NETWORK))
     return path
 
 
-def test_an_int8_network_comes_back_from_the_file_as_it_was(file: Path) -> None:
-    card, arrays = read_model_file(file)
+def test_an_int8_network_comes_back_from_the_file_as_it_was(int8_model_file: Path) -> None:
+    card, arrays = read_model_file(int8_model_file)
     assert card.int8 == RECORD
     assert int8_network(card, arrays) == NETWORK
     assert drop_int8_network(arrays).keys() == WEIGHTS.keys()
 
 
-def test_a_file_with_both_networks_still_gives_the_full_one(file: Path) -> None:
+def test_a_file_with_both_networks_still_gives_the_full_one(int8_model_file: Path) -> None:
     pixels, valid = np.full((1, 3, 32, 32), 90, np.uint8), np.ones((1, 32, 32), bool)
-    outputs = TorchRuntime(*read_model_file(file), "cpu").forward(pixels, valid)
+    outputs = TorchRuntime(*read_model_file(int8_model_file), "cpu").forward(pixels, valid)
     expected = TorchRuntime(CARD, WEIGHTS, "cpu").forward(pixels, valid)
     np.testing.assert_array_equal(outputs[0], expected[0])
 
 
-def test_saving_a_model_again_with_another_card_keeps_its_int8_network(file: Path) -> None:
-    card, arrays = read_model_file(file)
-    write_model_file(file, card.model_copy(update={"conf": 0.3, "name": "other"}), arrays)
-    assert int8_network(*read_model_file(file)) == NETWORK
+def test_saving_a_model_again_with_another_card_keeps_its_int8_network(
+    int8_model_file: Path,
+) -> None:
+    card, arrays = read_model_file(int8_model_file)
+    write_model_file(
+        int8_model_file, card.model_copy(update={"conf": 0.3, "name": "other"}), arrays
+    )
+    assert int8_network(*read_model_file(int8_model_file)) == NETWORK
 
 
 def test_a_second_int8_network_replaces_the_first() -> None:
@@ -60,14 +64,14 @@ def test_a_second_int8_network_replaces_the_first() -> None:
 
 
 @pytest.mark.parametrize("part", ["model", "weights", "source"])
-def test_a_changed_byte_of_it_is_found_by_the_checksum(file: Path, part: str) -> None:
-    with safetensors.safe_open(file, framework="numpy") as opened:
+def test_a_changed_byte_of_it_is_found_by_the_checksum(int8_model_file: Path, part: str) -> None:
+    with safetensors.safe_open(int8_model_file, framework="numpy") as opened:
         header = dict(opened.metadata())
         arrays = {name: opened.get_tensor(name).copy() for name in opened.keys()}  # noqa: SIM118
     arrays[PREFIX + part][3] ^= 1
-    safetensors.numpy.save_file(arrays, file, metadata=header)
+    safetensors.numpy.save_file(arrays, int8_model_file, metadata=header)
     with pytest.raises(ModelFileError, match="checksum does not match"):
-        load_detector(file, runtime="openvino", precision="int8")
+        load_detector(int8_model_file, runtime="openvino", precision="int8")
 
 
 def test_an_int8_network_of_other_weights_is_refused() -> None:

@@ -33,7 +33,7 @@ CARD = tiny_card()
 EVERYWHERE = np.ones((1, 64, 64), bool)
 
 
-def runtime() -> TorchRuntime:
+def torch_runtime() -> TorchRuntime:
     return TorchRuntime(CARD, weights_of(tiny_network(CARD)), "cpu")
 
 
@@ -54,7 +54,7 @@ def test_pixels_outside_the_imagery_are_zero_whatever_they_hold() -> None:
 
 
 def test_half_precision_weights_run_in_single_precision() -> None:
-    logits, deltas, _ = runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
+    logits, deltas, _ = torch_runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
     assert logits.dtype == deltas.dtype == np.float32
     assert {v.dtype for v in weights_of(tiny_network(CARD)).values()} == {np.dtype(np.float16)}
 
@@ -65,14 +65,14 @@ def test_invalid_pixels_do_not_change_the_result() -> None:
     valid[:, 40:] = False
     other = pixels.copy()
     other[:, :, 40:] = 255
-    first, second = (runtime().forward(p, valid)[0] for p in (pixels, other))
+    first, second = (torch_runtime().forward(p, valid)[0] for p in (pixels, other))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 57), (1, 1), (8, 9)])
 def test_images_are_padded_to_whole_cells(height: int, width: int) -> None:
     pixels = np.zeros((1, 3, height, width), np.uint8)
-    logits, _, padded = runtime().forward(pixels, np.ones((1, height, width), bool))
+    logits, _, padded = torch_runtime().forward(pixels, np.ones((1, height, width), bool))
     assert padded == (-(-height // 8) * 8, -(-width // 8) * 8)
     assert logits.shape[1] == padded[0] * padded[1] // 64
 
@@ -82,7 +82,7 @@ def test_the_runtime_gives_what_the_network_gives() -> None:
     pixels = squares_image(64, [(20, 20)])[None]
     with torch.inference_mode():
         expected = network(normalise(torch.from_numpy(pixels), torch.from_numpy(EVERYWHERE), CARD))
-    logits, deltas, _ = runtime().forward(pixels, EVERYWHERE)
+    logits, deltas, _ = torch_runtime().forward(pixels, EVERYWHERE)
     np.testing.assert_allclose(logits, expected[0], rtol=2e-2, atol=2e-2)
     np.testing.assert_allclose(deltas, expected[1], rtol=2e-2, atol=2e-2)
 
@@ -124,9 +124,9 @@ def test_a_fresh_network_runs_too() -> None:
 def test_the_batch_does_not_change_results_on_a_processor() -> None:
     images = np.stack([squares_image(64, [(20 + 8 * i, 20)]) for i in range(3)])
     valid = np.ones((3, 64, 64), bool)
-    together = runtime().forward(images, valid)
+    together = torch_runtime().forward(images, valid)
     for i in range(3):
-        alone = runtime().forward(images[i : i + 1], valid[i : i + 1])
+        alone = torch_runtime().forward(images[i : i + 1], valid[i : i + 1])
         np.testing.assert_array_equal(alone[0][0], together[0][i])
 
 
@@ -138,7 +138,7 @@ def test_half_precision_is_close_to_single() -> None:
     pixels = squares_image(64, [(20, 20)])[None]
     logits, _, _ = half.forward(pixels, EVERYWHERE)
     assert logits.dtype == np.float32
-    expected = runtime().forward(pixels, EVERYWHERE)[0]
+    expected = torch_runtime().forward(pixels, EVERYWHERE)[0]
     assert 0 < np.abs(logits - expected).max() < 1
 
 

@@ -29,27 +29,27 @@ SCALED = tiny_card(input_scale=1.25)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def openvino_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv(FOLDER_VARIABLE, str(folder))
         yield folder
 
 
-def opened(card: ModelCard = CARD, precision: str = "fp32") -> OpenVinoRuntime:
+def open_openvino(card: ModelCard = CARD, precision: str = "fp32") -> OpenVinoRuntime:
     return OpenVinoRuntime(card, weights_of(tiny_network(card)), precision=precision)
 
 
 @pytest.fixture(scope="module")
-def runtime(cache: Path) -> OpenVinoRuntime:
-    return opened()
+def openvino_runtime(openvino_cache: Path) -> OpenVinoRuntime:
+    return open_openvino()
 
 
 def noise(*shape: int) -> NDArray[np.uint8]:
     return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
 
 
-def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def partly_valid(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     valid = np.ones((len(pixels), *pixels.shape[2:]), bool)
     valid[:, : pixels.shape[2] // 4] = False
     return valid
@@ -59,9 +59,9 @@ def everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("card", [CARD, SCALED], ids=["as it is", "scaled"])
 def test_single_precision_gives_what_pytorch_gives(card: ModelCard, size: tuple[int, int]) -> None:
     pixels = noise(2, 3, *size)
-    valid = everywhere(pixels)
+    valid = partly_valid(pixels)
     reference = TorchRuntime(card, weights_of(tiny_network(card)), "cpu", precision="fp32")
-    logits, deltas, padded = opened(card).forward(pixels, valid)
+    logits, deltas, padded = open_openvino(card).forward(pixels, valid)
     expected = reference.forward(pixels, valid)
     assert padded == expected[2]
     assert logits.dtype == deltas.dtype == np.float32
@@ -91,20 +91,20 @@ def test_half_precision_finds_the_same_squares(tmp_path: Path) -> None:
     assert corners == sorted(grid_corners(128))
 
 
-def test_results_do_not_depend_on_the_batch(runtime: OpenVinoRuntime) -> None:
+def test_results_do_not_depend_on_the_batch(openvino_runtime: OpenVinoRuntime) -> None:
     pixels = noise(5, 3, 40, 48)
-    together = runtime.forward(pixels, everywhere(pixels))
+    together = openvino_runtime.forward(pixels, partly_valid(pixels))
     for i in range(5):
-        alone = runtime.forward(pixels[i : i + 1], everywhere(pixels)[i : i + 1])
+        alone = openvino_runtime.forward(pixels[i : i + 1], partly_valid(pixels)[i : i + 1])
         np.testing.assert_array_equal(alone[0][0], together[0][i])
         np.testing.assert_array_equal(alone[1][0], together[1][i])
 
 
-def test_several_threads_may_use_it_at_once(runtime: OpenVinoRuntime) -> None:
+def test_several_threads_may_use_it_at_once(openvino_runtime: OpenVinoRuntime) -> None:
     batches = [noise(3, 3, 16 + 8 * i, 24) for i in range(12)]
-    expected = [runtime.forward(batch, everywhere(batch))[0] for batch in batches]
+    expected = [openvino_runtime.forward(batch, partly_valid(batch))[0] for batch in batches]
     with ThreadPoolExecutor(6) as pool:
-        results = list(pool.map(lambda b: runtime.forward(b, everywhere(b))[0], batches))
+        results = list(pool.map(lambda b: openvino_runtime.forward(b, partly_valid(b))[0], batches))
     for logits, reference in zip(results, expected, strict=True):
         np.testing.assert_array_equal(logits, reference)
 
@@ -118,33 +118,33 @@ def test_one_thread_alone_runs_the_first_image(monkeypatch: pytest.MonkeyPatch) 
         return run(self, *image)
 
     monkeypatch.setattr(OpenVinoRuntime, "_run", run_and_record)
-    opened()
+    open_openvino()
     assert threads == [threading.current_thread().name]
 
 
-def test_pixels_outside_the_imagery_change_nothing(runtime: OpenVinoRuntime) -> None:
+def test_pixels_outside_the_imagery_change_nothing(openvino_runtime: OpenVinoRuntime) -> None:
     pixels = noise(1, 3, 32, 32)
-    valid = everywhere(pixels)
+    valid = partly_valid(pixels)
     other = np.where(valid[:, None], pixels, 255 - pixels).astype(np.uint8)
     np.testing.assert_array_equal(
-        runtime.forward(pixels, valid)[0], runtime.forward(other, valid)[0]
+        openvino_runtime.forward(pixels, valid)[0], openvino_runtime.forward(other, valid)[0]
     )
 
 
-def test_it_says_what_it_is(runtime: OpenVinoRuntime) -> None:
-    assert runtime.title == "OpenVINO fp32 on cpu"
-    assert runtime.streams >= 1
+def test_it_says_what_it_is(openvino_runtime: OpenVinoRuntime) -> None:
+    assert openvino_runtime.title == "OpenVINO fp32 on cpu"
+    assert openvino_runtime.streams >= 1
 
 
 def test_auto_is_half_precision_where_the_processor_has_it() -> None:
     import openvino
 
     capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert opened(precision="auto").precision == ("bf16" if "BF16" in capable else "fp32")
+    assert open_openvino(precision="auto").precision == ("bf16" if "BF16" in capable else "fp32")
     missing = [name for name, capability in CAPABILITIES.items() if capability not in capable]
     for name in missing:
         with pytest.raises(InputError, match=rf"`precision` {name}: not .* expected auto .*fp32"):
-            opened(precision=name)
+            open_openvino(precision=name)
 
 
 def test_weights_that_do_not_fit_the_card_are_refused() -> None:
@@ -153,16 +153,19 @@ def test_weights_that_do_not_fit_the_card_are_refused() -> None:
 
 
 def test_a_kept_conversion_gives_the_same_bytes_as_a_new_one(
-    runtime: OpenVinoRuntime, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    openvino_runtime: OpenVinoRuntime,
+    openvino_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pixels = noise(1, 3, 64, 64)
-    expected = runtime.forward(pixels, everywhere(pixels))[0]
-    assert any((cache / "openvino").iterdir())
+    expected = openvino_runtime.forward(pixels, partly_valid(pixels))[0]
+    assert any((openvino_cache / "openvino").iterdir())
     assert "openvino_telemetry" not in sys.modules  # it reports over the network
-    for folder in (cache, tmp_path / "new", tmp_path / "file" / "in the way"):
+    for folder in (openvino_cache, tmp_path / "new", tmp_path / "file" / "in the way"):
         monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
         (tmp_path / "file").touch()
-        logits = opened().forward(pixels, everywhere(pixels))[0]
+        logits = open_openvino().forward(pixels, partly_valid(pixels))[0]
         np.testing.assert_array_equal(logits, expected)
 
 
@@ -172,7 +175,7 @@ def test_conversion_says_nothing(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        opened()
+        open_openvino()
     assert [str(warning.message) for warning in caught] == []
     assert capfd.readouterr() == ("", "")
 
@@ -196,4 +199,4 @@ def test_a_second_run_needs_no_pytorch_and_reports_nothing_over_the_network(
 def test_without_openvino_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependencyError, match="pip install openvino"):
-        opened()
+        open_openvino()

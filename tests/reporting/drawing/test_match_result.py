@@ -12,7 +12,9 @@ from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import MatchResult, match_layers
 
 
-def objects(boxes: Sequence[Sequence[float]], scores: Sequence[float] | None = None) -> CanvasLayer:
+def layer_of_boxes(
+    boxes: Sequence[Sequence[float]], scores: Sequence[float] | None = None
+) -> CanvasLayer:
     array = np.array(boxes, float).reshape(-1, 4)
     columns = {"class": ["pool"] * len(array)} | ({} if scores is None else {"score": scores})
     return CanvasLayer(
@@ -20,14 +22,18 @@ def objects(boxes: Sequence[Sequence[float]], scores: Sequence[float] | None = N
     )
 
 
-def square(x: float, side: float = 10) -> list[float]:
+def square_box(x: float, side: float = 10) -> list[float]:
     return [x, 0, x + side, side]
 
 
 def example() -> MatchResult:
-    truth = objects([square(0), square(100, 20), square(200), square(300, 40), square(400)])
-    predictions = objects([square(0), square(50), square(401), square(200), square(60)],
-                    [0.9, 0.8, 0.7, 0.4, 0.3])  # fmt: skip
+    truth = layer_of_boxes(
+        [square_box(0), square_box(100, 20), square_box(200), square_box(300, 40), square_box(400)]
+    )
+    predictions = layer_of_boxes(
+        [square_box(0), square_box(50), square_box(401), square_box(200), square_box(60)],
+        [0.9, 0.8, 0.7, 0.4, 0.3],
+    )
     return match_layers(predictions, truth, iou=0.5)
 
 
@@ -49,8 +55,10 @@ def test_misses_come_the_largest_first_and_those_with_a_prediction_below_the_thr
 
 
 def test_layers_without_objects_can_be_matched():
-    empty = objects([], [])
-    assert match_layers(empty, objects([square(0)]), iou=0.5).false_negatives(0).tolist() == [0]
-    assert match_layers(objects([square(0)], [0.5]), objects([]), iou=0.5).truth_rows.tolist() == [
-        -1
-    ]
+    empty = layer_of_boxes([], [])
+    assert match_layers(empty, layer_of_boxes([square_box(0)]), iou=0.5).false_negatives(
+        0
+    ).tolist() == [0]
+    assert match_layers(
+        layer_of_boxes([square_box(0)], [0.5]), layer_of_boxes([]), iou=0.5
+    ).truth_rows.tolist() == [-1]

@@ -42,7 +42,7 @@ def test_lengths_are_written_in_a_readable_unit(metres: float | None, text: str)
     assert primitives.format_length(metres or 50, in_metres=metres is not None) == text
 
 
-def draw(box: tuple[float, float, float, float], *, or_dot: bool = False) -> Image.Image:
+def draw_on_grey(box: tuple[float, float, float, float], *, or_dot: bool = False) -> Image.Image:
     image = Image.new("RGB", (60, 60), (128, 128, 128))
     draw_shape = primitives.draw_box if or_dot else primitives.draw_outline
     draw_shape(ImageDraw.Draw(image), box, GREEN)
@@ -50,7 +50,7 @@ def draw(box: tuple[float, float, float, float], *, or_dot: bool = False) -> Ima
 
 
 def test_an_outline_lies_on_the_edges_of_its_box_between_dark_rims():
-    pixels = np.asarray(draw((10, 20, 40, 50))).astype(int)
+    pixels = np.asarray(draw_on_grey((10, 20, 40, 50))).astype(int)
     green = (pixels == GREEN).all(axis=2)
     rows, columns = np.nonzero(green)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (10, 20, 39, 49)
@@ -60,7 +60,7 @@ def test_an_outline_lies_on_the_edges_of_its_box_between_dark_rims():
 
 
 def test_a_box_too_small_for_an_outline_is_a_visible_dot():
-    green = (np.asarray(draw((30.2, 30.2, 30.4, 30.4), or_dot=True)) == GREEN).all(axis=2)
+    green = (np.asarray(draw_on_grey((30.2, 30.2, 30.4, 30.4), or_dot=True)) == GREEN).all(axis=2)
     rows, columns = np.nonzero(green)
     assert 16 <= green.sum() <= 36
     assert (columns.mean(), rows.mean()) == pytest.approx((30.3, 30.3), abs=1)

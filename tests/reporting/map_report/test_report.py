@@ -51,7 +51,7 @@ def table_of(
 
 
 @pytest.fixture
-def scene(save: Save) -> Path:
+def imagery(save: Save) -> Path:
     pixels = np.full((3, SIDE, SIDE), 60, np.uint8)
     for x1, y1, x2, y2 in BOXES:
         pixels[:, y1:y2, x1:x2] = 200
@@ -84,9 +84,9 @@ def report(tmp_path: Path, predictions: Any, **options: Any) -> dict[str, Any]:
 
 
 def test_predictions_are_on_the_page_in_descending_order_of_their_scores(
-    tmp_path: Path, scene: Path
+    tmp_path: Path, imagery: Path
 ):
-    data = report(tmp_path, table_of(), raster=scene)
+    data = report(tmp_path, table_of(), raster=imagery)
     assert data["predictions"]["score"] == [0.9, 0.7, 0.4]
     np.testing.assert_allclose(
         boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.06
@@ -97,9 +97,9 @@ def test_predictions_are_on_the_page_in_descending_order_of_their_scores(
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "gpkg", "fgb", "parquet", "shp"])
-def test_every_format_lands_in_the_same_place(tmp_path: Path, scene: Path, suffix: str):
+def test_every_format_lands_in_the_same_place(tmp_path: Path, imagery: Path, suffix: str):
     path = geodetect.write(table_of(), tmp_path / f"pools.{suffix}")
-    data = report(tmp_path, path, raster=scene)
+    data = report(tmp_path, path, raster=imagery)
     np.testing.assert_allclose(
         boxes_of(data["predictions"]), [BOXES[1], BOXES[2], BOXES[0]], atol=0.2
     )
@@ -114,16 +114,16 @@ def test_on_a_rotated_raster_boxes_are_drawn_along_its_sides(tmp_path: Path, sav
     )
 
 
-def test_the_centre_of_an_object_is_in_latitude_and_longitude(tmp_path: Path, scene: Path):
-    data = report(tmp_path, table_of(BOXES[:1]), raster=scene)
+def test_the_centre_of_an_object_is_in_latitude_and_longitude(tmp_path: Path, imagery: Path):
+    data = report(tmp_path, table_of(BOXES[:1]), raster=imagery)
     centre = next(c for c in data["predictions"]["columns"] if c["name"] == "centre")["constant"]
     expected = table_of(BOXES[:1]).centroid.to_crs("EPSG:4326").iloc[0]
     latitude, longitude = map(float, centre.split(", "))
     assert (longitude, latitude) == pytest.approx((expected.x, expected.y), abs=1e-6)
 
 
-def test_small_imagery_is_inside_the_page_and_looks_like_the_raster(tmp_path: Path, scene: Path):
-    imagery = report(tmp_path, table_of(), raster=scene)["imagery"]
+def test_small_imagery_is_inside_the_page_and_looks_like_the_raster(tmp_path: Path, imagery: Path):
+    imagery = report(tmp_path, table_of(), raster=imagery)["imagery"]
     assert imagery["folder"] is None
     prefix, _, text = imagery["tiles"]["0/0_0"].partition(",")
     assert prefix == "data:image/webp;base64"
@@ -134,51 +134,51 @@ def test_small_imagery_is_inside_the_page_and_looks_like_the_raster(tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "scene.tif"]
 
 
-def test_imagery_beside_the_page_is_named_relative_to_it(tmp_path: Path, scene: Path):
-    imagery = report(tmp_path, table_of(), raster=scene, imagery="beside")["imagery"]
+def test_imagery_beside_the_page_is_named_relative_to_it(tmp_path: Path, imagery: Path):
+    imagery = report(tmp_path, table_of(), raster=imagery, imagery="beside")["imagery"]
     assert (imagery["folder"], imagery["tiles"]) == ("report_files", ["0/0_0"])
     assert Image.open(tmp_path / "report_files" / "0" / "0_0.webp").size == (SIDE, SIDE)
-    assert report(tmp_path, table_of(), raster=scene)["imagery"]["folder"] is None
+    assert report(tmp_path, table_of(), raster=imagery)["imagery"]["folder"] is None
     assert not (tmp_path / "report_files").exists()
 
 
 def test_objects_in_imagery_that_is_coarser_than_the_raster_have_thumbnails(
-    tmp_path: Path, scene: Path
+    tmp_path: Path, imagery: Path
 ):
-    data = report(tmp_path, table_of(), raster=scene, gsd=0.8)
+    data = report(tmp_path, table_of(), raster=imagery, gsd=0.8)
     assert data["imagery"]["width"] == SIDE // 4
     assert len(data["thumbnails"]) == 3
-    assert report(tmp_path, table_of(), raster=scene)["thumbnails"] == []
+    assert report(tmp_path, table_of(), raster=imagery)["thumbnails"] == []
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path, scene: Path):
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, imagery: Path):
     pages = []
     for _ in range(2):
-        report(tmp_path, table_of(), raster=scene, truth=table_of(), imagery="beside")
+        report(tmp_path, table_of(), raster=imagery, truth=table_of(), imagery="beside")
         pages.append([p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()])
     assert pages[0] == pages[1]
 
 
-def test_with_truth_the_page_has_matches_and_the_worst_errors(tmp_path: Path, scene: Path):
+def test_with_truth_the_page_has_matches_and_the_worst_errors(tmp_path: Path, imagery: Path):
     truth = table_of([BOXES[1], (10, 200, 30, 220)], score=None)
-    data = report(tmp_path, table_of(), raster=scene, truth=truth)
+    data = report(tmp_path, table_of(), raster=imagery, truth=truth)
     assert data["truth"]["truth_rows"] == [0, -1, -1]
     assert data["truth"]["prediction_rows"] == [0, -1]
     assert data["truth"]["ap50"] == pytest.approx(0.5, abs=0.01)
     assert [error["row"] for error in data["errors"]["fp"]] == [1, 2]
     assert [error["row"] for error in data["errors"]["fn"]] == [1]
-    above = report(tmp_path, table_of(), raster=scene, truth=truth, conf=0.6, chips=1)
+    above = report(tmp_path, table_of(), raster=imagery, truth=truth, conf=0.6, chips=1)
     assert [error["row"] for error in above["errors"]["fp"]] == [1]
 
 
-def test_classes_count_if_both_layers_share_them(tmp_path: Path, scene: Path):
+def test_classes_count_if_both_layers_share_them(tmp_path: Path, imagery: Path):
     predictions = table_of(**{"class": ["Pool", "car", "pool"]})
     truth = table_of(score=None, **{"class": ["pool", "pool", "tree"]})
-    data = report(tmp_path, predictions, raster=scene, truth=truth)
+    data = report(tmp_path, predictions, raster=imagery, truth=truth)
     assert [name.lower() for name in data["classes"]] == ["car", "pool", "tree"]
     assert data["truth"]["truth_rows"] == [-1, -1, 0]
     assert data["truth"]["class"] == [1, 1, 2]
-    ignored = report(tmp_path, predictions, raster=scene, truth=truth, ignore_classes=True)
+    ignored = report(tmp_path, predictions, raster=imagery, truth=truth, ignore_classes=True)
     assert ignored["truth"]["truth_rows"] == [1, 2, 0]
     assert ignored["truth"]["class"] == [-1, -1, -1]
 
@@ -193,15 +193,15 @@ def test_without_a_raster_objects_lie_on_a_blank_map(tmp_path: Path):
     assert side_m == pytest.approx(30 * 0.2, rel=0.02)
 
 
-def test_without_scores_there_are_none(tmp_path: Path, scene: Path):
-    data = report(tmp_path, table_of(score=None), raster=scene, conf=0.5)
+def test_without_scores_there_are_none(tmp_path: Path, imagery: Path):
+    data = report(tmp_path, table_of(score=None), raster=imagery, conf=0.5)
     assert data["predictions"]["score"] is None
     assert len(data["predictions"]["x"]) == 3
 
 
-def test_another_column_can_hold_the_score(tmp_path: Path, scene: Path):
+def test_another_column_can_hold_the_score(tmp_path: Path, imagery: Path):
     predictions = table_of(score=None, quality=[1, 3, 2])
-    assert report(tmp_path, predictions, raster=scene, score_field="quality")["predictions"][
+    assert report(tmp_path, predictions, raster=imagery, score_field="quality")["predictions"][
         "score"
     ] == [
         3,
@@ -210,13 +210,13 @@ def test_another_column_can_hold_the_score(tmp_path: Path, scene: Path):
     ]
 
 
-def test_points_are_shown(tmp_path: Path, scene: Path):
+def test_points_are_shown(tmp_path: Path, imagery: Path):
     predictions = table_of()
     predictions["geometry"] = predictions.centroid
-    boxes = boxes_of(report(tmp_path, predictions, raster=scene)["predictions"])
+    boxes = boxes_of(report(tmp_path, predictions, raster=imagery)["predictions"])
     np.testing.assert_allclose(boxes[0], [115, 120, 115, 120], atol=0.06)
     with pytest.raises(LabelError, match="no extent"):
-        report(tmp_path, predictions, raster=scene, truth=table_of())
+        report(tmp_path, predictions, raster=imagery, truth=table_of())
 
 
 def test_pixel_coordinates_need_no_crs(tmp_path: Path, save: Save):
@@ -230,11 +230,11 @@ def test_pixel_coordinates_need_no_crs(tmp_path: Path, save: Save):
     assert data["truth"]["truth_rows"] == [1, 2, 0]
 
 
-def test_no_predictions_on_a_raster_are_a_result(tmp_path: Path, scene: Path):
-    data = report(tmp_path, table_of().iloc[:0], raster=scene, truth=table_of())
+def test_no_predictions_on_a_raster_are_a_result(tmp_path: Path, imagery: Path):
+    data = report(tmp_path, table_of().iloc[:0], raster=imagery, truth=table_of())
     assert data["predictions"]["x"] == []
     assert len(data["errors"]["fn"]) == 3
-    first = report(tmp_path, table_of().iloc[:0], raster=scene, truth=table_of(), chips=2)
+    first = report(tmp_path, table_of().iloc[:0], raster=imagery, truth=table_of(), chips=2)
     assert first["errors"]["fn"] == data["errors"]["fn"][:2]
 
 
@@ -243,39 +243,39 @@ def test_no_predictions_and_no_raster_are_nothing_to_show(tmp_path: Path):
         report(tmp_path, table_of().iloc[:0])
 
 
-def test_predictions_beyond_the_raster_are_left_out_with_a_warning(tmp_path: Path, scene: Path):
+def test_predictions_beyond_the_raster_are_left_out_with_a_warning(tmp_path: Path, imagery: Path):
     predictions = table_of([*BOXES[:2], (5000, 5000, 5010, 5010)])
     with pytest.warns(GeodetectWarning, match=r"1 of 3 predictions lie outside scene\.tif"):
-        data = report(tmp_path, predictions, raster=scene)
+        data = report(tmp_path, predictions, raster=imagery)
     assert len(data["predictions"]["x"]) == 2
 
 
-def test_predictions_of_another_area_are_an_error_with_both_extents(tmp_path: Path, scene: Path):
+def test_predictions_of_another_area_are_an_error_with_both_extents(tmp_path: Path, imagery: Path):
     far = table_of(transform=Affine(0.2, 0, 300_000, 0, -0.2, 6_600_000))
     with pytest.raises(
         InputError, match=r"none of the 3 predictions .* they are at x 30000[0-9.]+ "
     ):
-        report(tmp_path, far, raster=scene)
+        report(tmp_path, far, raster=imagery)
     with pytest.raises(InputError, match="none of the 3 objects of the ground truth"):
-        report(tmp_path, table_of(), raster=scene, truth=far)
+        report(tmp_path, table_of(), raster=imagery, truth=far)
     assert not (tmp_path / "report.html").exists()
 
 
 def test_predictions_without_a_crs_are_an_error_that_names_the_parameter(
-    tmp_path: Path, scene: Path
+    tmp_path: Path, imagery: Path
 ):
     without_crs = table_of().set_crs(None, allow_override=True)
     with pytest.raises(GeoreferenceError, match="`pred_crs`"):
-        report(tmp_path, without_crs, raster=scene)
-    data = report(tmp_path, without_crs, raster=scene, pred_crs="EPSG:2154")
+        report(tmp_path, without_crs, raster=imagery)
+    data = report(tmp_path, without_crs, raster=imagery, pred_crs="EPSG:2154")
     np.testing.assert_allclose(boxes_of(data["predictions"])[0], BOXES[1], atol=0.06)
 
 
-def test_a_raster_that_breaks_off_leaves_no_report(tmp_path: Path, scene: Path):
-    whole = scene.read_bytes()
-    scene.write_bytes(whole[: len(whole) // 2])
+def test_a_raster_that_breaks_off_leaves_no_report(tmp_path: Path, imagery: Path):
+    whole = imagery.read_bytes()
+    imagery.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RasterError, match=r"scene\.tif: cannot read"):
-        report(tmp_path, table_of(), raster=scene)
+        report(tmp_path, table_of(), raster=imagery)
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 
 

@@ -49,7 +49,7 @@ CARD = ModelCard(
 )
 
 
-def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
+def square_detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
     """On every square, in descending order of scores; every fifth is a false positive."""
     scores = np.linspace(0.98, 0.1, len(CORNERS)).round(3)[:count]
     return box_layer(
@@ -64,7 +64,7 @@ def detections(raster: Path, count: int = len(CORNERS)) -> gpd.GeoDataFrame:
 
 def truth(raster: Path) -> gpd.GeoDataFrame:
     """Objects of the true positives, and two without a detection, one of them larger."""
-    positives = detections(raster).query("tp")
+    positives = square_detections(raster).query("tp")
     missed = [positives.geometry.iloc[i].buffer(grow) for i, grow in ((3, 0.5), (4, 2))]
     return gpd.GeoDataFrame(
         {
@@ -89,7 +89,7 @@ def write_history(path: Path) -> None:
 
 
 def write_validation(folder: Path, raster: Path, *, count: int = len(CORNERS)) -> None:
-    layers = [Layer("detections", detections(raster, count)), Layer("truth", truth(raster))]
+    layers = [Layer("detections", square_detections(raster, count)), Layer("truth", truth(raster))]
     write_layers(layers, folder / "validation.gpkg", overwrite=True)
 
 
@@ -120,7 +120,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(full: Path, tmp_path: Path) -> Path:
+def run_copy(full: Path, tmp_path: Path) -> Path:
     """A copy that may be changed."""
     shutil.copytree(full, tmp_path / "pools_run")
     shutil.copy(full.parent / "pools.safetensors", tmp_path)
@@ -191,9 +191,9 @@ def test_counts_are_those_at_the_threshold_of_the_card(full: Path) -> None:
     assert f"{right} of {figures.n_truth} objects are found, with {is_above.sum() - right}" in text
 
 
-def test_without_a_validation_the_page_says_that_nothing_was_measured(run: Path) -> None:
-    (run / "validation.gpkg").unlink()
-    text = rewrite_page(run)
+def test_without_a_validation_the_page_says_that_nothing_was_measured(run_copy: Path) -> None:
+    (run_copy / "validation.gpkg").unlink()
+    text = rewrite_page(run_copy)
     assert "no area with objects was held out" in text
     assert "Misses (false negatives)" not in text
     assert "Training curves" in text
@@ -209,45 +209,45 @@ def test_an_empty_folder_still_makes_a_page(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["index.html"]
 
 
-def test_without_a_card_the_threshold_is_that_of_the_highest_f1(run: Path) -> None:
-    (run.parent / "pools.safetensors").unlink()
-    run_without_card = read_run(run)
+def test_without_a_card_the_threshold_is_that_of_the_highest_f1(run_copy: Path) -> None:
+    (run_copy.parent / "pools.safetensors").unlink()
+    run_without_card = read_run(run_copy)
     (figures,) = run_without_card.class_metrics()
     assert run_without_card.score_threshold == figures.best_f1.score_threshold
-    assert f"{figures.best_f1.f1:.3f}" in rewrite_page(run)
+    assert f"{figures.best_f1.f1:.3f}" in rewrite_page(run_copy)
 
 
-def test_missing_rasters_are_named_and_do_no_harm(run: Path) -> None:
-    write_validation(run, run.parent / "gone.tif")
-    text = rewrite_page(run)
+def test_missing_rasters_are_named_and_do_no_harm(run_copy: Path) -> None:
+    write_validation(run_copy, run_copy.parent / "gone.tif")
+    text = rewrite_page(run_copy)
     assert "gone.tif cannot be shown" in text
     assert "shown: 0" in text
 
 
-def test_a_validation_without_detections_has_misses_only(run: Path, full: Path) -> None:
-    write_validation(run, full.parent / "scene.tif", count=0)
-    text = rewrite_page(run)
+def test_a_validation_without_detections_has_misses_only(run_copy: Path, full: Path) -> None:
+    write_validation(run_copy, full.parent / "scene.tif", count=0)
+    text = rewrite_page(run_copy)
     assert "no prediction" in text
     assert "False positives None." in " ".join(text.split())
 
 
-def test_several_classes_have_a_row_each(run: Path, full: Path) -> None:
+def test_several_classes_have_a_row_each(run_copy: Path, full: Path) -> None:
     raster = full.parent / "scene.tif"
     names = np.where(np.arange(len(CORNERS)) % 2, "pool", "tank")
-    two_classes = detections(raster).assign(**{"class": names})
+    two_classes = square_detections(raster).assign(**{"class": names})
     layers = [Layer("detections", two_classes), Layer("truth", truth(raster))]
-    write_layers(layers, run / "validation.gpkg", overwrite=True)
-    figures = read_run(run).class_metrics()
+    write_layers(layers, run_copy / "validation.gpkg", overwrite=True)
+    figures = read_run(run_copy).class_metrics()
     assert [metrics.class_name for metrics in figures] == ["pool", "tank", "all classes"]
     assert figures[2].n_predicted == figures[0].n_predicted + figures[1].n_predicted
-    assert "score 0.980   tank" in rewrite_page(run)
+    assert "score 0.980   tank" in rewrite_page(run_copy)
 
 
-def test_a_page_is_replaced_only_on_request(run: Path) -> None:
-    before = (run / "index.html").read_bytes()
+def test_a_page_is_replaced_only_on_request(run_copy: Path) -> None:
+    before = (run_copy / "index.html").read_bytes()
     with pytest.raises(OutputError, match="already exists"):
-        write_training_page(run)
-    assert (run / "index.html").read_bytes() == before
+        write_training_page(run_copy)
+    assert (run_copy / "index.html").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -261,17 +261,17 @@ def test_a_page_is_replaced_only_on_request(run: Path) -> None:
         ("validation.gpkg", "nothing", "validation.gpkg"),
     ],
 )
-def test_a_damaged_file_is_named(run: Path, name: str, content: str, message: str) -> None:
-    (run / name).write_text(content)
+def test_a_damaged_file_is_named(run_copy: Path, name: str, content: str, message: str) -> None:
+    (run_copy / name).write_text(content)
     with pytest.raises(InputError, match=message):
-        write_training_page(run, overwrite=True)
+        write_training_page(run_copy, overwrite=True)
 
 
-def test_no_folder_and_no_model_are_errors(run: Path, tmp_path: Path) -> None:
+def test_no_folder_and_no_model_are_errors(run_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run folder of a training"):
         write_training_page(tmp_path / "none")
     with pytest.raises(ModelFileError, match="no model"):
-        write_training_page(run, model=tmp_path / "none.safetensors", overwrite=True)
+        write_training_page(run_copy, model=tmp_path / "none.safetensors", overwrite=True)
 
 
 def test_the_model_of_a_folder_is_in_it_or_has_its_name(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_the_worst_misses_are_those_without_any_prediction_the_largest_first(ful
 
 
 def test_the_worst_false_positives_have_the_highest_scores(full: Path) -> None:
-    table = detections(full.parent / "scene.tif")
+    table = square_detections(full.parent / "scene.tif")
     scores = table["score"].to_numpy()[worst_false_positives(table, 0.4)]
     assert scores.tolist() == sorted(scores, reverse=True)
     assert len(scores) == ((table["score"] >= 0.4) & ~table["tp"]).sum() > 2
@@ -307,7 +307,7 @@ def test_the_worst_false_positives_have_the_highest_scores(full: Path) -> None:
 def test_thumbnails_show_their_object_in_the_colour_of_its_error(full: Path) -> None:
     raster = full.parent / "scene.tif"
     negatives, positives = draw_worst_errors(
-        detections(raster), truth(raster), score_threshold=0.4, count=3
+        square_detections(raster), truth(raster), score_threshold=0.4, count=3
     )
     assert (len(negatives.thumbnails), len(positives.thumbnails)) == (3, 3)
     for kind, colour in (

@@ -27,7 +27,7 @@ OURS = network_config("geodetect")
 SMALL, COMMON, TINY = 14.0, 40.0, 8.0
 
 
-def make_raster(path: Path, *, side_px: float) -> TrainingRaster:
+def random_squares(path: Path, *, side_px: float) -> TrainingRaster:
     """Squares of this size, all to be trained on."""
     raster = open_raster(write_raster(path, squares_image(256, [])))
     corners = np.random.default_rng(0).uniform(0, 200, (40, 2))
@@ -46,23 +46,23 @@ def recall(config: NetworkConfig, side_px: float) -> float:
 
 
 def test_common_sizes_keep_the_default_anchors(tmp_path: Path) -> None:
-    assert chosen(make_raster(tmp_path / "a.tif", side_px=COMMON)) == OURS
+    assert chosen(random_squares(tmp_path / "a.tif", side_px=COMMON)) == OURS
 
 
 def test_objects_that_the_default_ones_cannot_find_get_anchors_of_their_own(tmp_path: Path) -> None:
-    config = chosen(make_raster(tmp_path / "a.tif", side_px=SMALL))
+    config = chosen(random_squares(tmp_path / "a.tif", side_px=SMALL))
     assert recall(config, SMALL) > recall(OURS, SMALL) + 0.2
     assert config.strides == OURS.strides
 
 
 def test_sizes_count_in_pixels_of_the_training(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", side_px=SMALL)
+    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
     assert chosen(one, gsd_m=GSD_M * SMALL / COMMON) == OURS
 
 
 @pytest.mark.parametrize("network", ["paper", "torchvision", "torchvision-v2"])
 def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", side_px=SMALL)
+    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
     with pytest.warns(GeodetectWarning, match="at most 0% of .*set `network` to geodetect"):
         assert chosen(one, network=network) == network_config(network)
     with pytest.raises(
@@ -72,7 +72,7 @@ def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
 
 
 def test_whoever_wants_the_default_ones_is_told_what_they_miss(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", side_px=SMALL)
+    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
     share = f"{recall(OURS, SMALL):.0%}"
     with pytest.warns(GeodetectWarning, match=f"at most {share} of .*set `anchors` to fitted"):
         assert chosen(one, anchors="default") == OURS
@@ -80,11 +80,11 @@ def test_whoever_wants_the_default_ones_is_told_what_they_miss(tmp_path: Path) -
 
 def test_objects_that_no_anchors_can_find_need_finer_pixels(tmp_path: Path) -> None:
     with pytest.warns(GeodetectWarning, match=r"^even fitted anchors can find at most .* `gsd`"):
-        chosen(make_raster(tmp_path / "a.tif", side_px=TINY))
+        chosen(random_squares(tmp_path / "a.tif", side_px=TINY))
 
 
 def test_fitted_ones_can_be_asked_for(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", side_px=COMMON)
+    one = random_squares(tmp_path / "a.tif", side_px=COMMON)
     assert recall(OURS, COMMON) > LEAST_RECALL
     assert chosen(one, anchors="fitted") != OURS
     assert chosen(one, anchors="fitted", init="pools") != OURS
@@ -96,7 +96,7 @@ def test_a_model_to_start_from_brings_its_anchors(tmp_path: Path) -> None:
     card = ModelCard(name="start", classes=("thing",), network=own)
     torch.manual_seed(0)
     write_model_file(tmp_path / "start.safetensors", card, weights_of(RetinaNet(own, 1)))
-    one = make_raster(tmp_path / "a.tif", side_px=COMMON)
+    one = random_squares(tmp_path / "a.tif", side_px=COMMON)
     assert chosen(one, init=str(tmp_path / "start.safetensors")) == own
     built_in = load_card("pools").network
     assert built_in is not None
@@ -106,6 +106,6 @@ def test_a_model_to_start_from_brings_its_anchors(tmp_path: Path) -> None:
 def test_a_trunk_alone_brings_none(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "trunk.safetensors")
     config = chosen(
-        make_raster(tmp_path / "a.tif", side_px=SMALL), init=str(tmp_path / "trunk.safetensors")
+        random_squares(tmp_path / "a.tif", side_px=SMALL), init=str(tmp_path / "trunk.safetensors")
     )
     assert recall(config, SMALL) > recall(OURS, SMALL)

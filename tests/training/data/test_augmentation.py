@@ -15,7 +15,7 @@ corner = st.integers(0, SIDE - 6)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def painted(x: int, y: int, width: int, height: int) -> np.ndarray:
+def image_of_box(x: int, y: int, width: int, height: int) -> np.ndarray:
     image = np.zeros((4, SIDE, SIDE), np.uint8)
     image[:, y : y + height, x : x + width] = 200
     return image
@@ -29,7 +29,7 @@ def box_of(image: np.ndarray) -> list[int]:
 @given(x=corner, y=corner, width=st.integers(1, 6), height=st.integers(1, 6), seed=seeds)
 def test_boxes_follow_their_pixels(x: int, y: int, width: int, height: int, seed: int) -> None:
     boxes = np.array([[x, y, x + width, y + height]], np.float64)
-    image, turned = reorient(painted(x, y, width, height), boxes, np.random.default_rng(seed))
+    image, turned = reorient(image_of_box(x, y, width, height), boxes, np.random.default_rng(seed))
     assert turned.tolist() == [box_of(image)]
 
 
@@ -41,7 +41,7 @@ def test_all_eight_orientations_occur() -> None:
 
 
 def test_turning_leaves_its_arguments_alone() -> None:
-    image, boxes = painted(3, 5, 4, 2), np.array([[3.0, 5, 7, 7]])
+    image, boxes = image_of_box(3, 5, 4, 2), np.array([[3.0, 5, 7, 7]])
     for seed in range(20):
         reorient(image, boxes, np.random.default_rng(seed))
     assert boxes.tolist() == [[3, 5, 7, 7]]
@@ -74,7 +74,7 @@ def test_softening_keeps_shape_and_type_and_its_argument(seed: int, shape: tuple
 
 
 def test_softening_leaves_less_detail_and_objects_where_they_are() -> None:
-    image = torch.from_numpy(painted(14, 18, 12, 8)[:3])
+    image = torch.from_numpy(image_of_box(14, 18, 12, 8)[:3])
     rows, columns = np.mgrid[: image.shape[1], : image.shape[2]]
     middle = [float((x * image[0].numpy()).sum() / image[0].sum()) for x in (columns, rows)]
     steps = torch.diff(image.float()).abs().max()

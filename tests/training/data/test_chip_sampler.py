@@ -38,7 +38,9 @@ WIDTH, HEIGHT = 413, 300
 FORBIDDEN = 255  # the value of held-out ground
 
 
-def make_raster(path: Path, image: NDArray[np.uint8], holdout: list[list[float]]) -> TrainingRaster:
+def grid_of_squares(
+    path: Path, image: NDArray[np.uint8], holdout: list[list[float]]
+) -> TrainingRaster:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
     raster = open_raster(write_raster(path, image))
     return training_raster(raster, square_boxes(corners), holdout=holdout)
@@ -48,7 +50,7 @@ def make_raster(path: Path, image: NDArray[np.uint8], holdout: list[list[float]]
 def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
     corners = [c for c in grid_corners(WIDTH) if c[1] < HEIGHT - SQUARE_PX]
     image = squares_image(WIDTH, corners, height=HEIGHT)
-    return make_raster(tmp_path_factory.mktemp("chips") / "plain.tif", image, [])
+    return grid_of_squares(tmp_path_factory.mktemp("chips") / "plain.tif", image, [])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
     held = [[150.0, 0, 250, 90], [300, 180, 413, 300]]
     for x1, y1, x2, y2 in np.array(held).astype(int):
         image[:, y1:y2, x1:x2] = FORBIDDEN
-    return make_raster(tmp_path_factory.mktemp("chips") / "marked.tif", image, held)
+    return grid_of_squares(tmp_path_factory.mktemp("chips") / "marked.tif", image, held)
 
 
 def sampler(one: TrainingRaster, **options: float) -> ChipSampler:
@@ -112,7 +114,7 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
     tmp_path: Path, turns: bool, sides: int
 ) -> None:
     ramp = np.broadcast_to(np.linspace(0, 250, WIDTH), (3, HEIGHT, WIDTH)).astype(np.uint8)
-    one = sampler(make_raster(tmp_path / "ramp.tif", ramp, []), augment=0.0, reorient=turns)
+    one = sampler(grid_of_squares(tmp_path / "ramp.tif", ramp, []), augment=0.0, reorient=turns)
     images = [one[number].image[0].astype(int) for number in range(24)]
     bright = {
         tuple(np.sign([image[:, -1] - image[:, 0], image[-1] - image[0]]).mean(1))
@@ -260,7 +262,7 @@ def test_a_chip_without_objects_has_empty_columns() -> None:
 
 def damaged_after_opening(path: Path) -> TrainingRaster:
     """A raster whose pixels are gone once it was opened."""
-    one = make_raster(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
+    one = grid_of_squares(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
     path.write_bytes(path.read_bytes()[:2000])
     return one
 

@@ -31,7 +31,7 @@ WEIGHTS = weights_of(tiny_network(CARD))
 HELD = [128.0, 0.0, SIDE, SIDE]
 
 
-def make_raster(
+def labelled_squares(
     path: Path, labelled: list[tuple[int, int]], holdout: list[list[float]]
 ) -> TrainingRaster:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
@@ -51,7 +51,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None:
     labelled = CORNERS[::2]
-    found = miner(make_raster(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
+    found = miner(labelled_squares(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
     unlabelled = CENTRES - {(x + SQUARE_PX / 2, y + SQUARE_PX / 2) for x, y in labelled}
     assert len(found) >= 5
     for place in found:
@@ -60,28 +60,28 @@ def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None
 
 
 def test_where_all_is_labelled_there_are_none(tmp_path: Path) -> None:
-    assert miner(make_raster(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), call=0) == ()
+    assert miner(labelled_squares(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), call=0) == ()
 
 
 def test_ground_that_is_held_out_is_not_looked_at(tmp_path: Path) -> None:
-    one = miner(make_raster(tmp_path / "a.tif", [], [HELD]))
+    one = miner(labelled_squares(tmp_path / "a.tif", [], [HELD]))
     found = [place for call in range(3) for place in one.mine(WEIGHTS, (), call=call)]
     assert found
     assert all(place.x < HELD[0] for place in found)
 
 
 def test_the_same_turn_finds_the_same_and_another_looks_elsewhere(tmp_path: Path) -> None:
-    one = miner(make_raster(tmp_path / "a.tif", [], []))
+    one = miner(labelled_squares(tmp_path / "a.tif", [], []))
     first = one.mine(WEIGHTS, (), call=0)
     assert one.mine(WEIGHTS, (), call=0) == first
     assert one.mine(WEIGHTS, (), call=1) != first
 
 
 def test_only_so_many_are_kept_and_known_ones_fill_up(tmp_path: Path) -> None:
-    some = miner(make_raster(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
+    some = miner(labelled_squares(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
     assert len(some) == 3
     known = tuple(HardNegative(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
-    nothing_new = miner(make_raster(tmp_path / "b.tif", CORNERS, []), count=3)
+    nothing_new = miner(labelled_squares(tmp_path / "b.tif", CORNERS, []), count=3)
     assert nothing_new.mine(WEIGHTS, known, call=0) == known[:3]
 
 
@@ -98,7 +98,7 @@ def test_places_are_in_the_pixels_of_their_raster(tmp_path: Path) -> None:
 
 
 def test_a_raster_that_cannot_be_read_brings_none(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", [], [])
+    one = labelled_squares(tmp_path / "a.tif", [], [])
     path = tmp_path / "a.tif"
     path.write_bytes(path.read_bytes()[:2000])
     assert miner(one).mine(WEIGHTS, (), call=0) == ()

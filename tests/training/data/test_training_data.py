@@ -33,6 +33,7 @@ from tests.helpers.square_scenes import (
     ORIGIN_M,
     grid_corners,
     square_boxes,
+    square_raster,
     squares_image,
     write_labels,
     write_raster,
@@ -43,25 +44,23 @@ CORNERS = grid_corners(SIDE)
 BOXES = square_boxes(CORNERS).tolist()
 
 
-def read(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingData:
+def read_pair(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingData:
     settings = TrainSettings.model_validate({"chip_px": 64, "device": "cpu"} | changes)
     with ExitStack() as stack:
         anchors = default_anchors()
         return read_training_data(rasters, labels, settings, anchors=anchors, stack=stack)
 
 
-def refused(
+def reading_error(
     error: type[GeodetectError], rasters: list[Path], labels: list[Path], **changes: object
 ) -> str:
     with pytest.raises(error) as caught:
-        read(rasters, labels, **changes)
+        read_pair(rasters, labels, **changes)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-@pytest.fixture
-def raster(tmp_path: Path) -> Path:
-    return write_raster(tmp_path / "scene.tif", squares_image(SIDE, CORNERS))
+raster = square_raster(SIDE, CORNERS)
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def edit(path: Path, **changes: object) -> Path:
 def test_a_raster_given_twice_is_trained_on_twice_and_measured_once(
     raster: Path, labels: Path
 ) -> None:
-    found = read([raster, raster], [labels])
+    found = read_pair([raster, raster], [labels])
     assert [len(ground.boxes) for ground in found.train] == [len(CORNERS)] * 2
     assert found.train[0] is found.train[1]
     assert len(found.validation) == len(found.rasters) == 1
@@ -98,7 +97,7 @@ def test_of_strips_on_one_frame_each_has_the_labels_that_it_shows(
         strip = np.zeros_like(image)
         strip[:, :, imagery] = image[:, :, imagery]
         strips.append(write_raster(tmp_path / name, strip, nodata=0))
-    west, east = read(strips, [labels], val_share=0).train
+    west, east = read_pair(strips, [labels], val_share=0).train
     middles = (np.array(BOXES)[:, 0] + np.array(BOXES)[:, 2]) / 2
     assert west.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x < 160]
     assert east.boxes.tolist() == [box for box, x in zip(BOXES, middles, strict=True) if x > 160]
@@ -109,18 +108,18 @@ def test_objects_at_the_edge_are_whole_and_count_where_enough_of_them_is_seen(
 ) -> None:
     edge = [[SIDE - 4.0, 20, SIDE + 16, 40], [SIDE - 16.0, 60, SIDE + 4, 80]]
     path = write_labels(tmp_path / "edge.geojson", [*BOXES[:20], *edge])
-    (found,) = read([raster], [path], val_share=0).train
+    (found,) = read_pair([raster], [path], val_share=0).train
     assert found.boxes[-2:] == pytest.approx(np.array(edge), abs=1e-3)
     assert found.is_trainable.tolist() == [True] * 20 + [False, True]
-    (measured,) = read([raster], [path], val_rasters=(str(raster),)).validation
+    (measured,) = read_pair([raster], [path], val_rasters=(str(raster),)).validation
     assert measured.is_held_out.tolist() == [True] * 20 + [False, True]
 
 
 def test_the_check_can_be_left_out(raster: Path, tmp_path: Path) -> None:
     few = write_labels(tmp_path / "few.geojson", BOXES[:3])
-    assert read([raster], [few], check=False).report is None
+    assert read_pair([raster], [few], check=False).report is None
     with pytest.warns(GeodetectWarning, match="fewer than 20 objects of square"):
-        assert read([raster], [few]).report is not None
+        assert read_pair([raster], [few]).report is not None
 
 
 def test_a_corrupt_sheet_among_others_is_named_and_left_out(
@@ -131,7 +130,7 @@ def test_a_corrupt_sheet_among_others_is_named_and_left_out(
     text = tmp_path / "text.tif"
     text.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
-        found = read([raster, corrupt, text], [labels])
+        found = read_pair([raster, corrupt, text], [labels])
     assert [ground.raster.name for ground in found.train] == ["scene.tif"]
     assert sorted(Path(path).name for path in found.unreadable) == ["corrupt.tif", "text.tif"]
     told = [str(one.message) for one in caught]
@@ -142,7 +141,7 @@ def test_a_corrupt_sheet_among_others_is_named_and_left_out(
 def test_corrupt_sheets_alone_are_an_error(labels: Path, tmp_path: Path) -> None:
     corrupt = tmp_path / "corrupt.tif"
     corrupt.write_text("no raster")
-    assert "corrupt.tif" in refused(RasterError, [corrupt], [labels])
+    assert "corrupt.tif" in reading_error(RasterError, [corrupt], [labels])
 
 
 def test_many_corrupt_sheets_are_counted(raster: Path, labels: Path, tmp_path: Path) -> None:
@@ -150,7 +149,7 @@ def test_many_corrupt_sheets_are_counted(raster: Path, labels: Path, tmp_path: P
     for path in corrupt:
         path.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
-        found = read([raster, *corrupt], [labels])
+        found = read_pair([raster, *corrupt], [labels])
     assert len(found.unreadable) == 8
     assert str(caught[-1].message) == "left out: 3 more rasters that cannot be read"
     assert len(caught) == 6
@@ -158,14 +157,14 @@ def test_many_corrupt_sheets_are_counted(raster: Path, labels: Path, tmp_path: P
 
 def test_a_sheet_with_other_bands_is_named(raster: Path, labels: Path, tmp_path: Path) -> None:
     grey = write_raster(tmp_path / "grey.tif", squares_image(SIDE, CORNERS)[:1])
-    message = refused(BandError, [raster, grey], [labels])
+    message = reading_error(BandError, [raster, grey], [labels])
     assert "grey.tif" in message
     assert "`bands`" in message
 
 
 def test_a_sheet_without_crs_is_named(raster: Path, labels: Path, tmp_path: Path) -> None:
     plain = write_raster(tmp_path / "plain.tif", squares_image(64, []), crs=None)
-    message = refused(GeoreferenceError, [raster, plain], [labels])
+    message = reading_error(GeoreferenceError, [raster, plain], [labels])
     assert "plain.tif" in message
     assert "src-crs" in message.replace("_", "-")
 
@@ -174,36 +173,36 @@ def test_labels_without_crs_are_refused(raster: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.shp"
     table = gpd.GeoDataFrame({"class": ["a"]}, geometry=[shapely.box(*ORIGIN_M, 500100, 5200100)])
     table.to_file(path)
-    assert "labels_crs" in refused(GeodetectError, [raster], [path])
-    assert refused(LabelError, [raster], [path], labels_crs="EPSG:32632", check=False)
+    assert "labels_crs" in reading_error(GeodetectError, [raster], [path])
+    assert reading_error(LabelError, [raster], [path], labels_crs="EPSG:32632", check=False)
 
 
 def test_empty_labels_are_refused(raster: Path, labels: Path) -> None:
     for check in (True, False):
-        message = refused(LabelError, [raster], [edit(labels, features=[])], check=check)
+        message = reading_error(LabelError, [raster], [edit(labels, features=[])], check=check)
         assert "no objects" in message
 
 
 def test_labels_that_lie_elsewhere_are_refused(raster: Path, tmp_path: Path) -> None:
     far = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
     for check in (True, False):
-        message = refused(LabelError, [raster], [far], check=check)
+        message = reading_error(LabelError, [raster], [far], check=check)
         assert "none of the 1 labels" in message
 
 
 def test_lines_are_refused(raster: Path, labels: Path) -> None:
     line = {"type": "LineString", "coordinates": [[500010, 5199990], [500020, 5199980]]}
     features = [{"type": "Feature", "properties": {}, "geometry": line}]
-    assert "LineString" in refused(LabelError, [raster], [edit(labels, features=features)])
+    assert "LineString" in reading_error(LabelError, [raster], [edit(labels, features=features)])
 
 
 def test_an_unknown_class_field_is_refused(raster: Path, labels: Path) -> None:
-    assert "kind" in refused(InputError, [raster], [labels], class_field="kind")
+    assert "kind" in reading_error(InputError, [raster], [labels], class_field="kind")
 
 
 def test_labels_on_nodata_are_refused(labels: Path, tmp_path: Path) -> None:
     empty = write_raster(tmp_path / "e.tif", np.zeros((3, SIDE, SIDE), np.uint8), nodata=0)
-    assert "nodata" in refused(LabelError, [empty], [labels])
+    assert "nodata" in reading_error(LabelError, [empty], [labels])
 
 
 def shifted(path: Path, right_px: int) -> Path:
@@ -222,7 +221,7 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
     other = shifted(tmp_path / "other.tif", right_px)
     boxes = square_boxes([(x + right_px, y) for x, y in CORNERS]).tolist()
     theirs = write_labels(tmp_path / "theirs.geojson", boxes)
-    found = read([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
+    found = read_pair([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
     (trained,), (measured,) = found.train, found.validation
     np.testing.assert_allclose(trained.holdout, [[right_px, 0, SIDE, SIDE]], atol=0.01)
     assert measured.raster.name == "other.tif"
@@ -231,7 +230,7 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
     assert len(found.rasters) == 2
     centres = trained.boxes[trained.is_trainable].reshape(-1, 2, 2).mean(axis=1)
     assert (centres[:, 0] < right_px).all()
-    both = read([raster], [labels], val_rasters=[str(other)])
+    both = read_pair([raster], [labels], val_rasters=[str(other)])
     assert 0 < len(both.validation[0].boxes) < len(CORNERS), "without labels of their own"
 
 
@@ -240,7 +239,7 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
 ) -> None:
     other = shifted(tmp_path / "other.tif", 96)
     with pytest.warns(GeodetectWarning, match=r"scene\.tif and other\.tif \(70% of the smaller"):
-        found = read([raster, other, other], [labels])
+        found = read_pair([raster, other, other], [labels])
     first, second = found.validation
     assert found.train[1] is found.train[2] is second
     assert len(first.holdout) + len(second.holdout) > 0
@@ -261,7 +260,7 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
 
 
 def test_a_raster_given_twice_does_not_overlap_itself(raster: Path, labels: Path) -> None:
-    found = read([raster, raster], [labels])
+    found = read_pair([raster, raster], [labels])
     assert found.report is not None
     assert found.report.overlaps == ()
     assert len(found.train[0].overlapping_holdout) == 0
@@ -275,7 +274,7 @@ def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_eart
     (there,) = gpd.GeoSeries([here], crs=CRS).to_crs(4326)
     area = gpd.GeoDataFrame(geometry=[there, shapely.box(174, -41, 175, -40)], crs=4326)
     area.to_file(tmp_path / "area.gpkg")
-    (ground,) = read([raster], [labels], val_area=tmp_path / "area.gpkg").train
+    (ground,) = read_pair([raster], [labels], val_area=tmp_path / "area.gpkg").train
     np.testing.assert_allclose(ground.holdout, [[0, 0, 100, SIDE]], atol=0.1)
 
 
@@ -284,7 +283,7 @@ def test_named_rasters_with_classes_nobody_trains_are_refused(
 ) -> None:
     barns = write_labels(tmp_path / "barns.geojson", BOXES, name="barn")
     named = {"val_rasters": [str(raster)], "val_labels": [str(barns)]}
-    message = refused(LabelError, [raster], [labels], **named)
+    message = reading_error(LabelError, [raster], [labels], **named)
     assert "barn" in message
     assert "square" in message
 

@@ -14,7 +14,7 @@ from geodetect.progress import no_progress
 from geodetect.training.run.folder import TENSORBOARD, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.train import train
-from tests.training.test_loop import ScriptedValidator, make
+from tests.helpers.training_loops import ScriptedValidator, new_loop
 
 Curves = dict[str, dict[int, float]]
 
@@ -39,7 +39,7 @@ def expected(folder: Path) -> Curves:
 
 
 def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
-    loop = make(tmp_path / "run", ScriptedValidator(0.25, 0.5), steps=4, val_every=2)
+    loop = new_loop(tmp_path / "run", ScriptedValidator(0.25, 0.5), steps=4, val_every=2)
     loop.tensorboard = TensorBoardLog(tmp_path / "run")
     loop.run(no_progress)
     found = curves(tmp_path / "run")

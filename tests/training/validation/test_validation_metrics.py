@@ -54,7 +54,7 @@ def new_raster(tmp_path: Path) -> NewRaster:
     return make
 
 
-def network(card: ModelCard, conf: float | None = MIN_SCORE) -> RetinaNetDetector:
+def network_detector(card: ModelCard, conf: float | None = MIN_SCORE) -> RetinaNetDetector:
     weights = weights_of(tiny_network(tiny_card()))
     return RetinaNetDetector(TorchRuntime(card, weights, "cpu"), conf=conf)
 
@@ -66,15 +66,15 @@ def scripted_detector(
     return CallableDetector(lambda _: (boxes, scores, labels), classes, tile_px=SIDE)
 
 
-def half_right(new_raster: NewRaster) -> ValidationResult:
+def validate_tied_scores(new_raster: NewRaster) -> ValidationResult:
     """Of two detections with the same score one is right."""
-    result = validate(network(tiny_card()), [new_raster(BOXES[::2])])
+    result = validate(network_detector(tiny_card()), [new_raster(BOXES[::2])])
     assert result is not None
     return result
 
 
 def test_calibrated_scores_are_the_share_of_right_detections(new_raster: NewRaster) -> None:
-    result = half_right(new_raster)
+    result = validate_tied_scores(new_raster)
     right = (COUNT + 1) // 2 / COUNT
     assert result.prediction_table["score"].to_numpy() == pytest.approx(
         np.full(COUNT, right), abs=0.01
@@ -88,11 +88,11 @@ def test_calibrated_scores_are_the_share_of_right_detections(new_raster: NewRast
 def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
     new_raster: NewRaster,
 ) -> None:
-    result = half_right(new_raster)
+    result = validate_tied_scores(new_raster)
     card = result.add_to_card(tiny_card())
     assert card.calibration == result.calibration is not None
     assert (card.conf, card.metrics) == (result.conf, result.metrics)
-    again = validate(network(card, conf=None), [new_raster(BOXES[::2])])
+    again = validate(network_detector(card, conf=None), [new_raster(BOXES[::2])])
     assert again is not None
     scores = again.prediction_table["score"].to_numpy()
     assert scores == pytest.approx(result.prediction_table["score"].to_numpy(), abs=1e-4)
@@ -102,7 +102,7 @@ def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
 
 def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_raster: NewRaster) -> None:
     own = Calibration(slope=(1.0,), intercept=(-3.0,))
-    result = validate(network(tiny_card(calibration=own)), [new_raster(BOXES[::2])])
+    result = validate(network_detector(tiny_card(calibration=own)), [new_raster(BOXES[::2])])
     assert result is not None
     assert result.calibration == own
     assert "ece_uncalibrated" not in result.metrics
@@ -111,7 +111,7 @@ def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_raster: 
 
 
 def test_few_detections_leave_scores_as_they_are(new_raster: NewRaster) -> None:
-    result = validate(network(tiny_card()), [new_raster()])  # none is wrong
+    result = validate(network_detector(tiny_card()), [new_raster()])  # none is wrong
     assert result is not None
     assert result.calibration is None
     assert "ece_uncalibrated" not in result.metrics
@@ -169,11 +169,13 @@ def test_several_classes_have_an_average_precision_each(new_raster: NewRaster) -
 
 
 def test_one_class_needs_no_figures_of_its_own(new_raster: NewRaster) -> None:
-    assert not [name for name in half_right(new_raster).metrics if name.startswith("ap50 ")]
+    assert not [
+        name for name in validate_tied_scores(new_raster).metrics if name.startswith("ap50 ")
+    ]
 
 
 def test_a_validation_is_written_as_layers_for_a_gis(new_raster: NewRaster, tmp_path: Path) -> None:
-    result = half_right(new_raster)
+    result = validate_tied_scores(new_raster)
     path = result.write(tmp_path)
     assert path == tmp_path / "validation.gpkg"
     assert {name for name, _ in pyogrio.list_layers(path)} >= {"detections", "truth"}
@@ -188,7 +190,7 @@ def test_a_validation_is_written_as_layers_for_a_gis(new_raster: NewRaster, tmp_
 def test_a_validation_is_written_again_only_if_it_may(
     new_raster: NewRaster, tmp_path: Path
 ) -> None:
-    result = half_right(new_raster)
+    result = validate_tied_scores(new_raster)
     result.write(tmp_path)
     result.write(tmp_path)
     with pytest.raises(OutputError, match="already exists"):
@@ -207,7 +209,7 @@ def test_a_validation_without_detections_is_written_too(
 
 def test_rasters_on_several_maps_come_together_on_the_first(new_raster: NewRaster) -> None:
     rasters = [new_raster(name="a.tif"), new_raster(name="b.tif", crs="EPSG:32633")]
-    result = validate(network(tiny_card()), rasters)
+    result = validate(network_detector(tiny_card()), rasters)
     assert result is not None
     assert result.prediction_table.crs == result.truth_table.crs == "EPSG:32632"
     assert result.truth_table["raster"].value_counts().to_dict() == {

@@ -27,14 +27,14 @@ CARD = tiny_card()
 WEIGHTS = weights_of(tiny_network(CARD))
 
 
-def make_raster(path: Path, held_out: list[list[float]]) -> TrainingRaster:
+def held_out_squares(path: Path, held_out: list[list[float]]) -> TrainingRaster:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
     return training_raster(raster, BOXES, holdout=held_out)
 
 
 def test_weights_are_measured_on_what_is_held_out(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", [[0, 0, 128, SIDE]])
-    free = make_raster(tmp_path / "b.tif", [])
+    one = held_out_squares(tmp_path / "a.tif", [[0, 0, 128, SIDE]])
+    free = held_out_squares(tmp_path / "b.tif", [])
     validator = Validator([one, free], CARD, device="cpu")
     assert validator.objects == (~one.is_trainable).sum() > 0
     assert validator.pixels == pytest.approx(128 * SIDE, rel=0.02)
@@ -44,14 +44,15 @@ def test_weights_are_measured_on_what_is_held_out(tmp_path: Path) -> None:
 
 
 def test_pixels_are_those_of_the_network(tmp_path: Path) -> None:
-    one = make_raster(tmp_path / "a.tif", [[0, 0, 100, 100]])
+    one = held_out_squares(tmp_path / "a.tif", [[0, 0, 100, 100]])
     coarse = Validator([one], tiny_card(gsd_m=2 * GSD_M), device="cpu")
     assert coarse.pixels == pytest.approx(50 * 50, rel=1e-3)
 
 
 def test_ground_that_cannot_be_read_is_left_out_with_a_warning(tmp_path: Path) -> None:
     whole, broken = (
-        make_raster(tmp_path / name, [[0, 0, 128, SIDE]]) for name in ("whole.tif", "broken.tif")
+        held_out_squares(tmp_path / name, [[0, 0, 128, SIDE]])
+        for name in ("whole.tif", "broken.tif")
     )
     path = tmp_path / "broken.tif"
     path.write_bytes(path.read_bytes()[:2000])
@@ -67,6 +68,6 @@ def test_ground_that_cannot_be_read_is_left_out_with_a_warning(tmp_path: Path) -
 
 
 def test_nothing_is_measured_where_nothing_is_held_out(tmp_path: Path) -> None:
-    validator = Validator([make_raster(tmp_path / "a.tif", [])], CARD, device="cpu")
+    validator = Validator([held_out_squares(tmp_path / "a.tif", [])], CARD, device="cpu")
     assert (validator.objects, validator.pixels) == (0, 0)
     assert validator.validate(WEIGHTS) is None
