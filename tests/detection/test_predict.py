@@ -54,7 +54,7 @@ def pixel_boxes(found: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[
 # Nodata, and the edge of the imagery
 
 
-class RecordingDetector:
+class WholeImageDetector:
     """Counts the images it sees, and finds one box in each."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class RecordingDetector:
 
 
 def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) -> None:
-    count = RecordingDetector()
+    count = WholeImageDetector()
     path = save(np.zeros((3, 200, 200), np.uint8), nodata=0)
     layer = geodetect.predict_layer(path, CallableDetector(count, tile_px=64))
     found = layer.table()
@@ -80,7 +80,7 @@ def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) 
 def test_only_tiles_with_imagery_are_shown(save: Save) -> None:
     pixels = np.zeros((3, 256, 256), np.uint8)
     pixels[:, 70:90, 130:140] = 9  # in the second row and third column of four by four
-    count = RecordingDetector()
+    count = WholeImageDetector()
     settings = PredictSettings(tile_size=64, overlap=0)
     geodetect.predict(save(pixels, nodata=0), CallableDetector(count), settings=settings)
     assert len(count.images) == 1
@@ -452,7 +452,7 @@ def test_without_a_crs_the_error_names_both_options(save: Save) -> None:
 def test_a_detector_sees_the_pixels_of_the_file(save: Save) -> None:
     canvas = Canvas(70)
     canvas.paint(ellipse(40, 30), 11, 9)
-    count = RecordingDetector()
+    count = WholeImageDetector()
     geodetect.predict(save(canvas.pixels), CallableDetector(count))
     np.testing.assert_array_equal(count.images[0], canvas.pixels)
     assert count.images[0].dtype == np.uint8
@@ -461,7 +461,7 @@ def test_a_detector_sees_the_pixels_of_the_file(save: Save) -> None:
 @pytest.mark.parametrize(
     "detector",
     [CallableDetector(detect_nothing, gsd_m=0.2, bands=("red", "green", "blue")),
-     CallableDetector(RecordingDetector())],
+     CallableDetector(WholeImageDetector())],
     ids=["three bands at 0.2 m", "anything"],
 )  # fmt: skip
 def test_every_shared_raster_gives_a_table_or_an_error_of_one_line(
