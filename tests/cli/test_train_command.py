@@ -46,7 +46,7 @@ main()
 squares = labelled_scene(SIDE, grid_corners(SIDE, 40))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "squares.safetensors"
     options = [*squares.options, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", output]
