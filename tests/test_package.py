@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
@@ -62,3 +63,12 @@ def test_the_project_file_names_the_program_and_reads_the_version() -> None:
     assert project["project"]["scripts"] == {"geodetect": "geodetect_cli.app:main"}
     assert project["tool"]["hatch"]["version"]["path"] == "geodetect/version.py"
     assert (ROOT / "geodetect" / "version.py").read_text().count(geodetect.__version__) == 1
+
+
+def test_the_library_names_no_option_of_the_command_line() -> None:
+    options = [
+        f"{file.relative_to(ROOT)}: {option}"
+        for file in sorted((ROOT / "geodetect").rglob("*.py"))
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", file.read_text(encoding="utf-8"))
+    ]
+    assert options == []
