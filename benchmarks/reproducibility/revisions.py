@@ -103,7 +103,6 @@ def commands(data: Path | None) -> list[list[str]]:
     for name in RASTERS if data is not None else ():
         before = f"before_{name}.gpkg"
         lines += [
-            f"predict {name}.tif -o {name}.gpkg --no-journal",
             f"-c {name}",
             f"evaluate {before} {name}.geojson -o {name}_errors.gpkg --json",
             f"compare {before} --register {name}.geojson -o {name}_changes.gpkg --json",
@@ -169,7 +168,7 @@ def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None
         print(folder.name, *arguments, file=sys.stderr, flush=True)
         if arguments[0] == "-c":
             name = arguments[1]
-            program = ["-c", WRITE_ALL, f"{name}.tif", f"{name}_written", *SUFFIXES]
+            program = ["-c", WRITE_ALL, f"{name}.tif", name, *SUFFIXES]
         else:
             program = ["-m", "geodetect_cli", *arguments]
         process = subprocess.run(
