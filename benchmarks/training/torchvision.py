@@ -132,7 +132,7 @@ def chip_batches(settings: geodetect.TrainSettings) -> Iterator[Iterator[list[Ch
         anchors = default_anchors()  # for the label check alone
         data = read_training_data([CANNES], [LABELS], settings, anchors=anchors, stack=stack)
         gsd_m = float(settings.gsd or 1.0)
-        sampler = ChipSampler.from_settings(data.train, settings, gsd_m=gsd_m)
+        sampler = ChipSampler(data.train, settings, gsd_m=gsd_m)
         batches = prefetch(sampler, 0, batch_size=settings.batch_size, processes=SINGLE_PROCESS)
         yield stack.enter_context(closing(batches))
 

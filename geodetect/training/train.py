@@ -130,7 +130,7 @@ def train(
                 initial_weights=initial_weights,
             )
             validator = Validator(data.validation, card, device=processes.device)
-            sampler = ChipSampler.from_settings(data.train, settings, gsd_m=gsd_m)
+            sampler = ChipSampler(data.train, settings, gsd_m=gsd_m)
             miner = HardNegativeMiner(data.train, card, settings, device=processes.device)
         if processes.world_size > 1:
             network.load_state_dict(processes.broadcast(network.state_dict()))
@@ -152,8 +152,11 @@ def train(
         with processes.fail_together():
             if processes.is_main and not resume:
                 with folder.create() as path:
-                    _write_inputs(path, data)
+                    write(split_table(data.rasters), path / SPLIT)
+                    if data.report is not None:
+                        write_json(path / LABELS, data.report.as_dict())
                     write_settings(path / SETTINGS, settings, rasters=rasters, labels=labels)
+                    RunFolder(path).metrics.create()
             if processes.is_main and tensorboard:
                 log = TensorBoardLog(folder.path, step=loop.step)
                 loop.tensorboard = stack.enter_context(closing(log))
@@ -227,22 +230,6 @@ def _new_card(
             objects=sum(int(raster.is_trainable.sum()) for raster in data.rasters),
         ),
     )
-
-
-def _write_inputs(folder: Path, data: TrainingData) -> None:
-    """Write the split, the label check and an empty table of metrics into the run folder."""
-    rasters = data.rasters
-    split = split_table(
-        [raster.grid for raster in rasters],
-        [raster.holdout for raster in rasters],
-        names=[raster.raster.name for raster in rasters],
-        boxes=[raster.clipped_boxes[raster.is_visible] for raster in rasters],
-        overlapping_holdout=[raster.overlapping_holdout for raster in rasters],
-    )
-    write(split, folder / SPLIT)
-    if data.report is not None:
-        write_json(folder / LABELS, data.report.as_dict())
-    RunFolder(folder).metrics.create()
 
 
 def _rescue_model(path: Path, card: ModelCard, loop: TrainingLoop, folder: RunFolder) -> str:

@@ -15,6 +15,7 @@ def training_raster(
     *,
     class_ids: NDArray[np.int64] | None = None,
     holdout: ArrayLike = (),
+    overlapping_holdout: ArrayLike = (),
     classes: tuple[str, ...] = ("square",),
 ) -> TrainingRaster:
     """A raster with objects of one class, unless others are given, and rectangles held out."""
@@ -26,4 +27,5 @@ def training_raster(
         np.arange(len(boxes)),
         classes,
         holdout=np.array(holdout, np.float64).reshape(-1, 4),
+        overlapping_holdout=np.array(overlapping_holdout, np.float64).reshape(-1, 4),
     )

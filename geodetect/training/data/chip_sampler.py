@@ -13,7 +13,7 @@ from geodetect.errors import GeodetectWarning, LabelError, RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
-from geodetect.io.raster.reader import Raster
+from geodetect.io.raster.reader import Pixels
 from geodetect.settings import TrainSettings
 from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.augmentation import recolour, recolour_objects, reorient
@@ -64,40 +64,23 @@ class Chip:
 class ChipSampler:
     """Source of random chips; chip n depends on nothing but the seed, n and ``hard_negatives``.
 
-    Half of the chips that are not placed on an object are placed on one of the ``hard_negatives``,
-    if there are any.
+    The setting ``object_share`` is the fraction of chips that are placed on an object. Half of the
+    others are placed on one of the ``hard_negatives``, if there are any.
 
     Args:
         rasters: Labelled rasters.
+        settings: Settings of the training, for the chips, their augmentation and the random seed.
         gsd_m: Ground sample distance of chips; each is drawn at a random scale around it.
-        chip_px: Side of a chip.
-        object_fraction: Fraction of chips placed on an object.
-        augment: How often chips are recoloured, 0..1.
-        reorient: Show chips in all eight orientations.
-        seed: Random seed.
 
     Raises:
         LabelError: No object is left to train on.
     """
 
     def __init__(
-        self,
-        rasters: list[TrainingRaster],
-        *,
-        gsd_m: float,
-        chip_px: int,
-        object_fraction: float,
-        seed: int,
-        augment: float = 1.0,
-        reorient: bool = True,
+        self, rasters: list[TrainingRaster], settings: TrainSettings, *, gsd_m: float
     ) -> None:
         self.rasters = rasters
         self.gsd_m = gsd_m
-        self.chip_px = chip_px
-        self.object_fraction = object_fraction
-        self.seed = seed
-        self.augment = augment
-        self.reorient = reorient
         self.objects = [
             (index, int(row))
             for index, raster in enumerate(rasters)
@@ -110,27 +93,9 @@ class ChipSampler:
             )
         self.hard_negatives: tuple[HardNegative, ...] = ()
         self.unreadable: dict[str, str] = {}
+        self._settings = settings
         self._area_fractions = area_fractions(rasters)
         self._lock = threading.Lock()
-
-    @classmethod
-    def from_settings(
-        cls, rasters: list[TrainingRaster], settings: TrainSettings, *, gsd_m: float
-    ) -> ChipSampler:
-        """Return the sampler of a training.
-
-        Raises:
-            LabelError: No object is left to train on.
-        """
-        return cls(
-            rasters,
-            gsd_m=gsd_m,
-            chip_px=settings.chip_px,
-            object_fraction=settings.object_share,
-            seed=settings.seed,
-            augment=settings.augment,
-            reorient=settings.turn,
-        )
 
     def __getitem__(self, number: int) -> Chip:
         """Return a chip by its number.
@@ -142,7 +107,7 @@ class ChipSampler:
             LabelError: No place outside the holdout has enough imagery for a chip.
             RasterError: No raster can be read.
         """
-        rng = np.random.default_rng([self.seed, number])
+        rng = np.random.default_rng([self._settings.seed, number])
         failure: RasterError | None = None
         for _ in range(MAX_TRIES):
             labelled, grid, window = self._draw_window(rng)
@@ -153,77 +118,68 @@ class ChipSampler:
                 pixels = labelled.raster.read(window, grid)
             except RasterError as error:
                 failure = error
-                self._record_unreadable(labelled.raster, error)
+                with self._lock:  # chips are drawn by several threads
+                    is_new = labelled.raster.path not in self.unreadable
+                    self.unreadable[labelled.raster.path] = str(error)
+                if is_new:
+                    text = f"chips are drawn elsewhere: {error}"
+                    warnings.warn(text, GeodetectWarning, stacklevel=2)
                 continue
             if pixels.valid.mean() >= MIN_VALID_FRACTION:
-                return self._make_chip(labelled, window, scale, pixels.values, pixels.valid, rng)
+                boxes = labelled.boxes * scale - np.array([window.x, window.y] * 2)
+                return self._augment(pixels, boxes, labelled.class_ids, rng)
         if failure is not None:
             raise failure
         raise LabelError(
-            f"found no place for a chip of {self.chip_px} px in {MAX_TRIES} tries; set a smaller "
-            f"`chip_px`, or hold out less with `val_share`"
+            f"found no place for a chip of {self._settings.chip_px} px in {MAX_TRIES} tries; set a "
+            f"smaller `chip_px`, or hold out less with `val_share`"
         )
-
-    def _record_unreadable(self, raster: Raster, error: RasterError) -> None:
-        """Warn once of each raster; chips are drawn by several threads."""
-        with self._lock:
-            is_new = raster.path not in self.unreadable
-            self.unreadable[raster.path] = str(error)
-        if is_new:
-            warnings.warn(f"chips are drawn elsewhere: {error}", GeodetectWarning, stacklevel=2)
 
     def _draw_window(self, rng: np.random.Generator) -> tuple[TrainingRaster, Grid, Window]:
         """Draw a raster, its grid at the scale of the chip, and the window of the chip in it."""
-        low, high = np.log(SCALE_RANGE)
-        zoom = float(np.exp(rng.uniform(low, high)))
+        zoom = float(np.exp(rng.uniform(*np.log(SCALE_RANGE))))
         index, centre = self._draw_centre(rng)
         labelled = self.rasters[index]
         grid = labelled.grid_at(self.gsd_m / zoom)
-        shape = np.array([grid.width, grid.height])
-        room = np.maximum(shape - self.chip_px, 0)
+        chip_px = self._settings.chip_px
+        width, height = min(grid.width, chip_px), min(grid.height, chip_px)
+        room = np.array([grid.width - width, grid.height - height])
         if centre is None:
             corner = rng.uniform(0, 1, 2) * room
         else:
             scale = labelled.grid.scale_to(grid)
-            corner = np.clip(centre * scale - rng.uniform(0, self.chip_px, 2), 0, room)
+            corner = np.clip(centre * scale - rng.uniform(0, chip_px, 2), 0, room)
         x, y = (int(c) for c in corner)
-        width, height = (int(min(s, self.chip_px)) for s in shape)
         return labelled, grid, Window(x, y, width, height)
 
     def _draw_centre(self, rng: np.random.Generator) -> tuple[int, FloatArray | None]:
         """Draw a raster, and a point in its pixels for the chip to show; None: any point."""
-        number = rng.random()
-        if number < self.object_fraction:
+        number, object_fraction = rng.random(), self._settings.object_share
+        if number < object_fraction:
             index, row = self.objects[int(rng.integers(len(self.objects)))]
-            box = self.rasters[index].clipped_boxes[row]
-            return index, box_ops.centres(box)
+            return index, box_ops.centres(self.rasters[index].clipped_boxes[row])
         negatives = self.hard_negatives
-        if negatives and number < self.object_fraction + (1 - self.object_fraction) / 2:
+        if negatives and number < object_fraction + (1 - object_fraction) / 2:
             negative = negatives[int(rng.integers(len(negatives)))]
             return negative.raster_index, np.array([negative.x, negative.y])
         return int(rng.choice(len(self.rasters), p=self._area_fractions)), None
 
-    def _make_chip(
-        self,
-        labelled: TrainingRaster,
-        window: Window,
-        scale: FloatArray,
-        values: UInt8Array,
-        valid: BoolArray,
-        rng: np.random.Generator,
+    def _augment(
+        self, pixels: Pixels, boxes: FloatArray, class_ids: IntArray, rng: np.random.Generator
     ) -> Chip:
-        boxes = labelled.boxes * scale - np.array([window.x, window.y] * 2)
-        values = recolour_objects(values, boxes, rng, strength=self.augment)
-        values = recolour(values, rng, strength=self.augment)
-        layers = np.concatenate([values, valid[None].astype(np.uint8)])
-        pad = [(0, self.chip_px - window.height), (0, self.chip_px - window.width)]
-        layers = np.pad(layers, [(0, 0), *pad])
-        frame = np.array([0.0, 0.0, window.width, window.height])
-        if self.reorient:
-            layers, moved = reorient(layers, np.concatenate([boxes, frame[None]]), rng)
-            boxes, frame = moved[:-1], moved[-1]
+        """Recolour, pad and reorient a window; boxes are in its pixels."""
+        values = recolour_objects(pixels.values, boxes, rng, strength=self._settings.augment)
+        values = recolour(values, rng, strength=self._settings.augment)
+        layers = np.concatenate([values, pixels.valid[None].astype(np.uint8)])
+        height, width = pixels.valid.shape
+        chip_px = self._settings.chip_px
+        layers = np.pad(layers, [(0, 0), (0, chip_px - height), (0, chip_px - width)])
+        frame = np.array([0.0, 0.0, width, height])
+        if self._settings.turn:
+            layers, reoriented = reorient(layers, np.concatenate([boxes, frame[None]]), rng)
+            boxes, frame = reoriented[:-1], reoriented[-1]
         valid = layers[-1].astype(bool)
-        return Chip(layers[:-1] * valid, valid, crop_target(boxes, labelled.class_ids, frame))
+        return Chip(layers[:-1] * valid, valid, crop_target(boxes, class_ids, frame))
 
 
 def crop_target(boxes: FloatArray, class_ids: IntArray, frame: FloatArray) -> Target:

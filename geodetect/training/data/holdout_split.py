@@ -18,6 +18,7 @@ from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.raster_overlap import MIN_SIDE_PX, covering_boxes, find_overlaps
 from geodetect.geo.reproject import densify, reproject
+from geodetect.training.data.training_raster import TrainingRaster, no_boxes
 from geodetect.types import BoolArray, FloatArray
 
 BLOCKS_PER_SIDE = 5
@@ -47,26 +48,46 @@ def hold_out_blocks(
         For each raster ``float64[M, 4]`` blocks in its pixels. Together they hold at least the
         fraction of the objects, with the last block that was needed for it, but never all objects.
     """
-    blocks = [(g, block) for g in dict.fromkeys(grids) for block in _cut_blocks(g, min_block_px)]
-    visibility = _BlockVisibility(grids)
+    same_grid: dict[Grid, list[int]] = defaultdict(list)
+    for index, grid in enumerate(grids):
+        same_grid[grid].append(index)
+    blocks = []
+    for grid in same_grid:
+        side = max(min_block_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
+        for y in range(0, grid.height, side):
+            for x in range(0, grid.width, side):
+                corner = min(x + side, grid.width), min(y + side, grid.height)
+                blocks.append((grid, np.array([x, y, *corner], dtype=np.float64)))
+    # rasters of other grids that overlap each grid, with the parts of the grid that they cover
+    overlapping: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)
+    for pair in find_overlaps(grids):
+        for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            grid = grids[index]
+            if grid != grids[other] and index == same_grid[grid][0]:
+                shared = _move_boxes(grids[other].box[None], grids[other], grid)
+                overlapping[grid] += [(other, part) for part in shared]
+
     is_lost = [np.zeros(len(objects), bool) for objects in boxes]
-    holdout: dict[Grid, list[FloatArray]] = {grid: [] for grid in grids}
+    holdout: dict[Grid, list[FloatArray]] = {grid: [] for grid in same_grid}
     total = sum(int(_centred_in(b, g.box).sum()) for g, b in zip(grids, boxes, strict=True))
     lost = 0
     for i in np.random.default_rng(seed).permutation(len(blocks)):
         if lost >= fraction * total or fraction == 0:
             break
         grid, block = blocks[i]
-        changes = [
-            (index, is_lost[index] | _centred_in(boxes[index], part))
-            for index, part in visibility.rasters_showing(grid, block)
+        shown = [(index, block) for index in same_grid[grid]]
+        for index, part in overlapping[grid]:
+            if box_ops.intersection(part[None], block[None])[0] > 0:
+                shown += [(index, moved) for moved in _move_boxes(block[None], grid, grids[index])]
+        lost_rows = [
+            (index, is_lost[index] | _centred_in(boxes[index], part)) for index, part in shown
         ]
-        count = sum(int(rows.sum()) - int(is_lost[index].sum()) for index, rows in changes)
+        count = sum(int(rows.sum()) - int(is_lost[index].sum()) for index, rows in lost_rows)
         if lost + count >= total:
             continue
         lost += count
         holdout[grid].append(block)
-        for index, rows in changes:
+        for index, rows in lost_rows:
             is_lost[index] |= rows
     return [np.array(holdout[grid], dtype=np.float64).reshape(-1, 4) for grid in grids]
 
@@ -84,7 +105,7 @@ def find_overlapping_holdout(
         For each raster ``float64[K, 4]`` rectangles in its pixels that cover all that is held out
         of overlapping rasters; strips narrower than a pixel are left out.
     """
-    rectangles: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in grids]
+    rectangles: list[list[FloatArray]] = [[no_boxes()] for _ in grids]
     for pair in find_overlaps(grids):
         for source, target in ((pair.first, pair.second), (pair.second, pair.first)):
             if len(holdout[source]):
@@ -93,58 +114,42 @@ def find_overlapping_holdout(
     return [np.concatenate(parts) for parts in rectangles]
 
 
-def split_table(
-    grids: Sequence[Grid],
-    holdout: Sequence[FloatArray],
-    *,
-    names: Sequence[str],
-    boxes: Sequence[FloatArray],
-    overlapping_holdout: Sequence[FloatArray] | None = None,
-) -> gpd.GeoDataFrame:
+def split_table(rasters: Sequence[TrainingRaster]) -> gpd.GeoDataFrame:
     """Return the areas of a training and of its validation as features.
 
     Args:
-        grids: Grids of the rasters, with a CRS.
-        holdout: ``float64[M, 4]`` rectangles of each raster in its pixels.
-        names: File names of the rasters.
-        boxes: ``float64[N, 4]`` objects of each raster in its pixels.
-        overlapping_holdout: ``float64[K, 4]`` rectangles held out of other rasters; None: none.
+        rasters: Labelled rasters with a CRS.
 
     Returns:
         On WGS 84, for each raster one feature of ``role`` train (unless nothing of it is left), one
         of ``role`` validation for each connected part that is held out and one of ``role`` unused
         for each part that is held out of another raster only, with ``raster``, ``area_m2`` (on the
-        ellipsoid) and ``objects`` (number of objects centred in it).
+        ellipsoid; Karney 2013, "Algorithms for geodesics") and ``objects`` (number of visible
+        objects centred in it).
     """
-    rows: list[tuple[str, str, int]] = []
-    parts: list[shapely.Geometry] = []
-    if overlapping_holdout is None:
-        overlapping_holdout = [np.empty((0, 4))] * len(grids)
-    for index, (grid, name) in enumerate(zip(grids, names, strict=True)):
-        centres = shapely.points(box_ops.centres(boxes[index]))
+    rows = []
+    for labelled in rasters:
+        crs = labelled.grid.crs or WGS84
+        centres = shapely.points(box_ops.centres(labelled.clipped_boxes[labelled.is_visible]))
         is_left = np.ones(len(centres), bool)
-        for role, part in _split_raster(grid, holdout[index], overlapping_holdout[index]):
+        for role, part in _split_raster(labelled):
             is_inside = shapely.intersects(part, centres) & is_left
             is_left &= ~is_inside
-            rows.append((name, role, int(is_inside.sum())))
-            parts.append(_to_wgs84(part, grid))
-    columns = {
-        "raster": [row[0] for row in rows],
-        "role": [row[1] for row in rows],
-        "area_m2": [_area_m2(part) for part in parts],
-        "objects": [row[2] for row in rows],
-    }
-    return gpd.GeoDataFrame(columns, geometry=parts, crs=WGS84)
+            on_map = np.array([shapely.transform(part, labelled.grid.to_map)], dtype=object)
+            polygon = reproject(densify(on_map, crs), crs, WGS84)[0]
+            area_m2 = abs(float(Geod(ellps="WGS84").geometry_area_perimeter(polygon)[0]))
+            name, objects = labelled.raster.name, int(is_inside.sum())
+            rows.append((name, role, round(area_m2, 1), objects, polygon))
+    columns = ["raster", "role", "area_m2", "objects", "geometry"]
+    return gpd.GeoDataFrame(rows, columns=columns, crs=WGS84)
 
 
-def _split_raster(
-    grid: Grid, holdout: FloatArray, overlapping_holdout: FloatArray
-) -> Iterator[tuple[str, shapely.Geometry]]:
+def _split_raster(labelled: TrainingRaster) -> Iterator[tuple[str, shapely.Geometry]]:
     """Yield the parts of a raster with their roles; objects on a border belong to the first."""
-    whole = shapely.box(*grid.box)
+    whole = shapely.box(*labelled.grid.box)
     held_out, overlapping = (
         shapely.intersection(shapely.union_all(shapely.box(*rectangles.T)), whole)
-        for rectangles in (holdout, overlapping_holdout)
+        for rectangles in (labelled.holdout, labelled.overlapping_holdout)
     )
     for part in shapely.get_parts(held_out):
         yield "validation", part
@@ -155,61 +160,6 @@ def _split_raster(
     rest = shapely.difference(whole, shapely.union(held_out, overlapping))
     if not rest.is_empty:
         yield "train", rest
-
-
-def _to_wgs84(geometry: shapely.Geometry, grid: Grid) -> shapely.Geometry:
-    """Project a geometry in pixels to WGS 84, its long edges bent as the projection bends them."""
-    crs = grid.crs or WGS84
-    on_map = np.array([shapely.transform(geometry, grid.to_map)], dtype=object)
-    return reproject(densify(on_map, crs), crs, WGS84)[0]
-
-
-def _area_m2(geometry: shapely.Geometry) -> float:
-    """Return the area on the ellipsoid; Karney (2013), "Algorithms for geodesics"."""
-    return round(abs(float(Geod(ellps="WGS84").geometry_area_perimeter(geometry)[0])), 1)
-
-
-def _cut_blocks(grid: Grid, min_block_px: int) -> list[FloatArray]:
-    side = max(min_block_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
-    return [
-        np.array([x, y, min(x + side, grid.width), min(y + side, grid.height)], dtype=np.float64)
-        for y in range(0, grid.height, side)
-        for x in range(0, grid.width, side)
-    ]
-
-
-class _BlockVisibility:
-    """Rasters that show the same block of ground.
-
-    Args:
-        grids: Grids of the rasters.
-    """
-
-    def __init__(self, grids: Sequence[Grid]) -> None:
-        self._grids = grids
-        self._same_grid: dict[Grid, list[int]] = defaultdict(list)
-        for index, grid in enumerate(grids):
-            self._same_grid[grid].append(index)
-        self._overlapping: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)
-        for pair in find_overlaps(grids):
-            for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
-                grid = grids[index]
-                if grid != grids[other] and index == self._same_grid[grid][0]:
-                    shared = _move_boxes(grids[other].box[None], grids[other], grid)
-                    self._overlapping[grid] += [(other, part) for part in shared]
-
-    def rasters_showing(self, grid: Grid, block: FloatArray) -> list[tuple[int, FloatArray]]:
-        """Return the indices of the rasters that show a block of a grid, with its part of each."""
-        touched = [
-            index
-            for index, part in self._overlapping[grid]
-            if box_ops.intersection(part[None], block[None])[0] > 0
-        ]
-        return [(index, block) for index in self._same_grid[grid]] + [
-            (index, part)
-            for index in touched
-            for part in _move_boxes(block[None], grid, self._grids[index])
-        ]
 
 
 def _move_boxes(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:

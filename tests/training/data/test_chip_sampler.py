@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning, LabelError, RasterError
 from geodetect.io.raster.reader import open_raster
-from geodetect.training.data.chip_sampler import (
-    ChipSampler,
-    HardNegative,
-    crop_target,
-)
+from geodetect.settings import TrainSettings
+from geodetect.training.data.chip_sampler import ChipSampler, HardNegative, crop_target
 from geodetect.training.data.training_raster import MIN_VISIBLE_FRACTION, TrainingRaster
 from tests.helpers.square_scenes import (
     BRIGHT,
@@ -63,9 +60,9 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
     return grid_of_squares(tmp_path_factory.mktemp("chips") / "marked.tif", image, held)
 
 
-def sampler(one: TrainingRaster, **options: float) -> ChipSampler:
-    values = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_fraction": 0.7, "seed": 1} | options
-    return ChipSampler([one], **values)  # type: ignore[arg-type]
+def sampler(*rasters: TrainingRaster, gsd_m: float = GSD_M, **options: float) -> ChipSampler:
+    values = {"chip_px": CHIP_PX, "object_share": 0.7, "seed": 1} | options
+    return ChipSampler(list(rasters), TrainSettings.model_validate(values), gsd_m=gsd_m)
 
 
 def test_a_chip_depends_on_nothing_but_seed_and_number(plain: TrainingRaster) -> None:
@@ -88,7 +85,7 @@ def test_another_number_or_seed_is_another_chip(plain: TrainingRaster) -> None:
 def test_a_chip_never_shows_held_out_ground(
     marked: TrainingRaster, number: int, share: float
 ) -> None:
-    chip = sampler(marked, object_fraction=share, augment=0.0)[number]
+    chip = sampler(marked, object_share=share, augment=0.0)[number]
     bled = 24  # the interpolation kernel reaches two pixels across the border
     inner = np.sort(chip.image.max(axis=0).ravel())
     assert inner[-1] < FORBIDDEN / 2 + bled
@@ -99,7 +96,7 @@ def test_a_chip_never_shows_held_out_ground(
 def test_boxes_lie_on_their_pixels_at_any_scale_and_turn(
     plain: TrainingRaster, number: int
 ) -> None:
-    chip = sampler(plain, object_fraction=1.0, augment=0.0)[number]
+    chip = sampler(plain, object_share=1.0, augment=0.0)[number]
     bright = chip.image[0] > BRIGHT // 2 + 30
     covered = np.zeros_like(bright)
     for x1, y1, x2, y2 in (*chip.target.boxes.numpy(), *chip.target.ignored.numpy()):
@@ -114,7 +111,7 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
     tmp_path: Path, turns: bool, sides: int
 ) -> None:
     ramp = np.broadcast_to(np.linspace(0, 250, WIDTH), (3, HEIGHT, WIDTH)).astype(np.uint8)
-    one = sampler(grid_of_squares(tmp_path / "ramp.tif", ramp, []), augment=0.0, reorient=turns)
+    one = sampler(grid_of_squares(tmp_path / "ramp.tif", ramp, []), augment=0.0, turn=turns)
     images = [one[number].image[0].astype(int) for number in range(24)]
     bright = {
         tuple(np.sign([image[:, -1] - image[:, 0], image[-1] - image[0]]).mean(1))
@@ -125,7 +122,7 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
 
 
 def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: TrainingRaster) -> None:
-    on_objects = sampler(plain, object_fraction=1.0)
+    on_objects = sampler(plain, object_share=1.0)
     shown = [
         len(c.target.boxes) + len(c.target.ignored) for c in map(on_objects.__getitem__, range(20))
     ]
@@ -148,7 +145,7 @@ def test_nodata_is_not_valid_and_black(tmp_path: Path) -> None:
     image[:, :, :90] = 7
     raster = open_raster(write_raster(tmp_path / "n.tif", image, nodata=7))
     one = training_raster(raster, square_boxes([(100, 100)]))
-    seen = [sampler(one, object_fraction=1.0)[n] for n in range(10)]
+    seen = [sampler(one, object_share=1.0)[n] for n in range(10)]
     assert any(not chip.valid.all() for chip in seen)
     for chip in seen:
         assert (chip.image[:, ~chip.valid] == 0).all()
@@ -221,11 +218,9 @@ def test_objects_beyond_the_edge_of_a_raster_are_as_visible_as_it_shows_them(
     boxes = np.array([[34, 2, 54, 12], [-10, 15, 10, 25], [18, 15, 28, 25]], np.float64)
     one = training_raster(raster, boxes, class_ids=np.arange(3), classes=("a", "b", "c"))
     assert one.is_trainable.tolist() == [False, True, True]
-    sampler = ChipSampler(
-        [one], gsd_m=GSD_M, chip_px=CHIP_PX, object_fraction=1.0, seed=0, reorient=turns
-    )
+    chips = sampler(one, object_share=1.0, seed=0, turn=turns)
     for number in range(8):
-        chip = sampler[number]
+        chip = chips[number]
         assert sorted(chip.target.labels.tolist()) == [1, 2]
         assert len(chip.target.ignored) == 1
         x1, y1, x2, y2 = (int(v) for v in chip.target.ignored[0].round())
@@ -245,10 +240,8 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
     boxes = np.concatenate([corners, corners + 10 / np.array([x_m, y_m])], axis=1)
     one = training_raster(raster, boxes)
     assert one.sizes_m == pytest.approx(np.full((2, 2), 10))
-    sampler = ChipSampler(
-        [one], gsd_m=0.2, chip_px=200, object_fraction=1.0, seed=0, reorient=False
-    )
-    shown = np.concatenate([sampler[number].target.boxes for number in range(12)])
+    chips = sampler(one, gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turn=False)
+    shown = np.concatenate([chips[number].target.boxes for number in range(12)])
     whole = shown[(shown > 0).all(axis=1) & (shown < 200).all(axis=1)]
     assert len(whole) > 5
     assert (whole[:, 2] - whole[:, 0]) / (whole[:, 3] - whole[:, 1]) == pytest.approx(1, rel=0.02)
@@ -271,8 +264,7 @@ def test_places_that_cannot_be_read_are_passed_over_with_one_warning(
     plain: TrainingRaster, tmp_path: Path
 ) -> None:
     broken = damaged_after_opening(tmp_path / "broken.tif")
-    options = {"gsd_m": GSD_M, "chip_px": CHIP_PX, "object_fraction": 0.7, "seed": 1}
-    both = ChipSampler([broken, plain], **options)  # type: ignore[arg-type]
+    both = sampler(broken, plain)
     with pytest.warns(GeodetectWarning, match=r"elsewhere: .*broken\.tif") as caught:
         chips = [both[number] for number in range(8)]
     assert len(caught) == 1
@@ -289,7 +281,7 @@ def test_a_single_raster_that_cannot_be_read_is_an_error(tmp_path: Path) -> None
 
 
 def test_half_of_the_chips_off_objects_show_a_negative(plain: TrainingRaster) -> None:
-    one = sampler(plain, object_fraction=0.0, augment=0.0)
+    one = sampler(plain, object_share=0.0, augment=0.0)
     before = [one[number].image.tobytes() for number in range(60)]
     corner = HardNegative(0, float(WIDTH), 0.0, 0.9)  # chips there lie at the upper right
     one.hard_negatives = (corner,)
@@ -301,7 +293,7 @@ def test_half_of_the_chips_off_objects_show_a_negative(plain: TrainingRaster) ->
 
 
 def test_negatives_leave_the_share_of_objects_as_it_is(plain: TrainingRaster) -> None:
-    one = sampler(plain, object_fraction=0.7)
+    one = sampler(plain, object_share=0.7)
     plainly = [one[number].image.tobytes() for number in range(30)]
     one.hard_negatives = (HardNegative(0, 5.0, 5.0, 0.9),)
     changed = sum(one[n].image.tobytes() != plainly[n] for n in range(30))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +14,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.helpers.training_raster import training_raster
 
 from geodetect.geo.boxes import clip, overlap_pairs
 from geodetect.geo.crs import parse_crs
@@ -23,6 +26,7 @@ from geodetect.training.data.holdout_split import (
     hold_out_blocks,
     split_table,
 )
+from geodetect.training.data.training_raster import TrainingRaster
 from tests.helpers.square_scenes import CRS
 
 Boxes = NDArray[np.float64]
@@ -35,6 +39,25 @@ PLACES = {  # one point in three CRS
 
 def grid(width: int, height: int) -> Grid:
     return Grid(parse_crs(CRS), Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height)
+
+
+def split_rasters(
+    grids: list[Grid],
+    held: list[Boxes],
+    *,
+    names: list[str],
+    boxes: list[Boxes],
+    elsewhere: list[Boxes] | None = None,
+) -> list[TrainingRaster]:
+    """Rasters without pixels, with the ground that is held out of each and of others."""
+    elsewhere = elsewhere or [np.empty((0, 4))] * len(grids)
+    sources: list[Any] = [
+        SimpleNamespace(grid=grid, name=name) for grid, name in zip(grids, names, strict=True)
+    ]
+    return [
+        training_raster(raster, objects, holdout=own, overlapping_holdout=other)
+        for raster, objects, own, other in zip(sources, boxes, held, elsewhere, strict=True)
+    ]
 
 
 def scattered(width: int, height: int, *, count: int, seed: int) -> Boxes:
@@ -191,7 +214,8 @@ def test_the_features_of_a_split_cover_every_raster_once(
     boxes = [scattered(*shape, count=15, seed=seed + i) for i, shape in enumerate(shapes)]
     blocks = hold_out_blocks(grids, boxes, fraction=share, seed=seed, min_block_px=50)
     names = [f"{i}.tif" for i in range(len(grids))]
-    table = split_table(grids, blocks, names=names, boxes=boxes).to_crs(CRS)
+    rasters = split_rasters(grids, blocks, names=names, boxes=boxes)
+    table = split_table(rasters).to_crs(CRS)
     held = table[table.role == "validation"]
     assert held.objects.sum() == held_objects(boxes, blocks)
     assert table.objects.sum() == 15 * len(grids)
@@ -209,7 +233,8 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
     blocks = [np.array([[0.0, 0, 100, 100], [100, 0, 200, 100], [300, 0, 400, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [350, 50, 360, 60], [220, 220, 230, 230]])]
     path = tmp_path / "split.geojson"
-    write(split_table([grid(400, 400)], blocks, names=["a.tif"], boxes=boxes), path)
+    split = split_table(split_rasters([grid(400, 400)], blocks, names=["a.tif"], boxes=boxes))
+    write(split, path)
     table = gpd.read_file(path).sort_values("area_m2")
     assert table.crs.to_epsg() == 4326
     assert list(table.role) == ["validation", "validation", "train"]
@@ -222,11 +247,13 @@ def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
     held = [np.array([[0.0, 0, 100, 100]]), np.array([[100.0, 0, 200, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [110, 10, 120, 20], [300, 300, 310, 310]])] * 2
     table = split_table(
-        grids,
-        held,
-        names=["a.tif", "b.tif"],
-        boxes=boxes,
-        overlapping_holdout=find_overlapping_holdout(grids, held),
+        split_rasters(
+            grids,
+            held,
+            names=["a.tif", "b.tif"],
+            boxes=boxes,
+            elsewhere=find_overlapping_holdout(grids, held),
+        )
     )
     rows = zip(table.raster, table.role, table.objects, table.area_m2, strict=True)
     assert list(rows) == [
@@ -242,12 +269,13 @@ def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
 
 
 def test_a_raster_that_is_held_out_whole_has_no_ground_to_train_on() -> None:
-    table = split_table(
+    rasters = split_rasters(
         [grid(50, 50), grid(60, 60)],
         [np.array([[0.0, 0, 50, 50]]), np.empty((0, 4))],
         names=["held.tif", "free.tif"],
         boxes=[np.array([[1.0, 1, 5, 5]]), np.empty((0, 4))],
     )
+    table = split_table(rasters)
     assert list(zip(table.raster, table.role, table.objects, strict=True)) == [
         ("held.tif", "validation", 1),
         ("free.tif", "train", 0),
