@@ -6,8 +6,8 @@ to those of one process with the whole batch, but for rounding. (``DistributedDa
 average them, which is right only if all parts have equally many positive anchors.) All processes
 then make the same step, so that their networks stay equal to the bit.
 
-The main process, rank 0, alone validates, writes files and reports progress. Whatever depends on a
-clock or on a validation it decides for all, so that all end at the same step.
+Only the main process, rank 0, validates, writes files and reports progress. It also takes all
+decisions that depend on a clock or on a validation, so that all processes end at the same step.
 """
 
 from __future__ import annotations
@@ -26,20 +26,14 @@ if TYPE_CHECKING:  # the console asks for the rank before anything else: torch t
 
 T = TypeVar("T")
 
-TORCHRUN_VARIABLES = (
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
+RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+TORCHRUN_VARIABLES = (*RANK_VARIABLES, "MASTER_ADDR", "MASTER_PORT")
 TIMEOUT = timedelta(days=1)  # validation by the main process; a lost process is noticed at once
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes of a training, seen from one of them.
+    """Processes that train together, and the rank of this one among them.
 
     Args:
         rank: Number of this process, from 0.
@@ -125,11 +119,9 @@ class Processes:
             failure = error
         is_sendable = isinstance(failure, GeodetectError | None)
         errors = self.all_gather(failure if is_sendable else OSError(str(failure)))
-        if failure is not None:
-            raise failure
-        for other_failure in errors:
-            if other_failure is not None:
-                raise other_failure
+        for any_failure in (failure, *errors):
+            if any_failure is not None:
+                raise any_failure
 
 
 SINGLE_PROCESS = Processes()
@@ -158,7 +150,7 @@ def join_processes(device: str) -> Iterator[Processes]:
         return
     from torch import distributed
 
-    rank, world_size, local_rank, local_size = (int(os.environ[v]) for v in TORCHRUN_VARIABLES[:4])
+    rank, world_size, local_rank, local_size = (int(os.environ[v]) for v in RANK_VARIABLES)
     device = _pick_local_device(device, local_rank, local_size)
     backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
     with _translate_errors():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing t
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of one step, per positive anchor.
+    """Losses of a step, per positive anchor.
 
     Args:
         class_loss: Focal loss of the classes.
@@ -56,10 +57,10 @@ class Learner:
     Args:
         network: Trained in place.
         card: Card of the network, for the normalisation of chips.
-        settings: Settings of the training, for the side of chips and the assignment of anchors.
+        settings: Settings of the training, for the chip size and the assignment of anchors.
         lr: Peak learning rate of the heads; that of the backbone is a quarter of it.
-        processes: Processes that make each step together, each on its device; all must start with
-            the same network.
+        processes: Processes that make each step together, each on its device; their networks must
+            be equal.
         in_bf16: Compute in bf16; weights and optimiser state are in single precision anyway.
             None: if the device has units for it.
     """
@@ -84,7 +85,7 @@ class Learner:
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(FROZEN))
-        self._optimiser = torch.optim.AdamW(self._parameter_groups(), weight_decay=WEIGHT_DECAY)
+        self._optimiser = torch.optim.AdamW(self._parameter_groups())
         self._average = AveragedModel(network, multi_avg_fn=_update_average)
         levels = anchors_of_levels(network.config, settings.chip_px, settings.chip_px)
         self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
@@ -176,20 +177,18 @@ class Learner:
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Group parameters: a lower rate for the backbone, no weight decay on biases and norms."""
         groups = []
-        for is_backbone in (True, False):
-            for is_weight in (True, False):
-                parameters = [
-                    p
-                    for name, p in self.network.named_parameters()
-                    if p.requires_grad
-                    and name.startswith(BACKBONE_PREFIX) == is_backbone
-                    and (p.ndim > 1) == is_weight
-                ]
-                lr = self.lr * (BACKBONE_LR_FACTOR if is_backbone else 1.0)
-                options = {} if is_weight else {"weight_decay": 0.0}
-                if parameters:
-                    groups.append({"params": parameters, "lr": lr, "peak_lr": lr, **options})
-        return groups
+        for is_backbone, is_weight in product((True, False), repeat=2):
+            parameters = [
+                p
+                for name, p in self.network.named_parameters()
+                if p.requires_grad
+                and name.startswith(BACKBONE_PREFIX) == is_backbone
+                and (p.ndim > 1) == is_weight
+            ]
+            lr = self.lr * (BACKBONE_LR_FACTOR if is_backbone else 1.0)
+            decay = WEIGHT_DECAY if is_weight else 0.0
+            groups.append({"params": parameters, "lr": lr, "peak_lr": lr, "weight_decay": decay})
+        return [group for group in groups if group["params"]]
 
 
 @torch.no_grad()

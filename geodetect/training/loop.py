@@ -20,7 +20,7 @@ from geodetect.training.learner import Learner
 from geodetect.training.lr_schedule import learning_rate, validation_cost, validation_interval
 from geodetect.training.model_selection import ModelSelection
 from geodetect.training.run.checkpoint import read_state, write_state
-from geodetect.training.run.folder import IntervalSums, RunFolder
+from geodetect.training.run.folder import VALIDATION_METRICS, IntervalSums, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.validation.metrics import ValidationResult
 from geodetect.training.validation.validator import Validator
@@ -48,7 +48,7 @@ class TrainingLoop:
         folder: Run folder for the checkpoint, about once a minute, and the metrics; None in all
             processes but the main one.
         miner: Mines hard negatives after each validation; None: they are not mined.
-        tensorboard: Further log of the metrics; None: none.
+        tensorboard: Log of the metrics for TensorBoard; None: none.
         data_fingerprint: Fingerprint of the training data, to compare with that of a checkpoint.
         seconds: Time of the training.
         selection: Best state so far.
@@ -75,9 +75,13 @@ class TrainingLoop:
         self._validation_end = 0.0  # seconds of the training, when the last validation ended
         self._validation_seconds = math.nan  # duration of the last validation
         self._mining_calls = 0
-        pixels = sum(part.pixels for part in (self.validator, self.miner) if part is not None)
-        size = {"batch_size": self.settings.batch_size, "chip_px": self.settings.chip_px}
-        self._validation_steps = validation_cost(pixels, **size)  # steps that take as long
+        validated_px = 0.0 if self.validator is None else self.validator.pixels
+        mined_px = 0.0 if self.miner is None else self.miner.pixels
+        self._validation_steps = validation_cost(  # that take as long as a validation
+            validated_px + mined_px,
+            batch_size=self.settings.batch_size,
+            chip_px=self.settings.chip_px,
+        )
 
     @property
     def processes(self) -> Processes:
@@ -114,12 +118,12 @@ class TrainingLoop:
             )
             with closing(batches):  # prefetched chips are stale once hard negatives change
                 while not self._is_finished and hard_negatives is self.sampler.hard_negatives:
-                    self._train_step(batches)
-                    self._finish_step(progress)
+                    self._train_step(batches, progress)
         with self.processes.fail_together():
             self.save_checkpoint()
 
-    def _train_step(self, batches: Iterator[list[Chip]]) -> None:
+    def _train_step(self, batches: Iterator[list[Chip]], progress: Progress) -> None:
+        """Make a step; validate, write metrics and a checkpoint if they are due."""
         start = time.monotonic()
         with self.processes.fail_together():
             chips = next(batches)
@@ -129,10 +133,8 @@ class TrainingLoop:
         self._smoothed_loss = loss if is_first else 0.98 * self._smoothed_loss + 0.02 * loss
         seconds = time.monotonic() - start
         self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
-
-    def _finish_step(self, progress: Progress) -> None:
-        """Validate, write metrics and a checkpoint if they are due, and report progress."""
         self.seconds = self.processes.broadcast(time.monotonic() - self._start_time)
+
         figures = {"loss": self._smoothed_loss, "step": self.step, "lr": self._lr}
         figures["chips_per_s"] = self._interval.means(self.settings.batch_size)["chips_per_s"]
         is_validation_due = self._is_validation_due
@@ -140,7 +142,7 @@ class TrainingLoop:
         if self.selection.validations:
             figures["best_ap50"] = self.selection.best_ap50
         if result is not None:
-            figures["val_ap50"] = _ap50(result)
+            figures["val_ap50"] = result.metrics.get("ap50", 0.0)
         with self.processes.fail_together():
             if result is not None or self._is_row_due:
                 self._write_row(result)
@@ -150,11 +152,7 @@ class TrainingLoop:
                 self.save_checkpoint()
 
     def _validate(self) -> ValidationResult | None:
-        """Validate the averaged weights and mine hard negatives, in the main process for all.
-
-        Returns:
-            The validation; None in the other processes.
-        """
+        """Validate and mine hard negatives in the main process; None in the others."""
         start = time.monotonic()
         result = None
         with self.processes.fail_together():
@@ -162,32 +160,29 @@ class TrainingLoop:
                 weights = self.learner.weights()
                 result = None if self.validator is None else self.validator.validate(weights)
                 if result is not None:
-                    self.selection = self.selection.update(self.step, _ap50(result), weights)
+                    ap50 = result.metrics.get("ap50", 0.0)
+                    self.selection = self.selection.update(self.step, ap50, weights)
+                    best = self.selection.best_step
                     results = self.results | {self.step: result}
-                    self.results = {
-                        step: results[step]
-                        for step in (self.selection.best_step, self.step)
-                        if step in results  # not the best one from before the training was resumed
-                    }
+                    self.results = {s: r for s, r in results.items() if s in (best, self.step)}
                 if self.miner is not None and not self._is_finished:
                     self.sampler.hard_negatives = self.miner.mine(
                         weights, self.sampler.hard_negatives, call=self._mining_calls
                     )
         self._mining_calls += 1
-        self._validation_seconds = time.monotonic() - start
-        self._validation_end = time.monotonic() - self._start_time
-        if self.processes.world_size > 1:
-            selection, negatives, seconds, end = self.processes.broadcast(
+        end = time.monotonic()
+        selection, negatives, self._validation_seconds, self._validation_end = (
+            self.processes.broadcast(
                 (
                     replace(self.selection, best_weights=None),
                     self.sampler.hard_negatives,
-                    self._validation_seconds,
-                    self._validation_end,
+                    end - start,
+                    end - self._start_time,
                 )
             )
-            self._validation_seconds, self._validation_end = seconds, end
-            if not self.processes.is_main:
-                self.selection, self.sampler.hard_negatives = selection, negatives
+        )
+        if not self.processes.is_main:
+            self.selection, self.sampler.hard_negatives = selection, negatives
         return result
 
     @property
@@ -199,14 +194,14 @@ class TrainingLoop:
         if self.settings.val_every is not None:
             return self.step % self.settings.val_every == 0
         if self.settings.minutes is None:
-            every = max(1, math.ceil(validation_interval(self._validation_steps, self._total)))
-            return self.step % every == 0 and self._total - self.step >= every / 2
+            steps = max(1, math.ceil(validation_interval(self._validation_steps, self._total)))
+            return self.step % steps == 0 and self._total - self.step >= steps / 2
         cost_s = self._validation_seconds  # before the first one, estimated from the steps so far
         if not math.isfinite(cost_s):
             cost_s = self._validation_steps * self.seconds / self.step
-        every_s = validation_interval(cost_s, self._total)
-        has_time = self._total - self.seconds >= every_s / 2
-        return self.seconds - self._validation_end >= every_s and has_time
+        interval_s = validation_interval(cost_s, self._total)
+        has_time = self._total - self.seconds >= interval_s / 2
+        return self.seconds - self._validation_end >= interval_s and has_time
 
     @property
     def _is_row_due(self) -> bool:
@@ -220,8 +215,7 @@ class TrainingLoop:
         row = {"step": self.step, "seconds": round(self.seconds, 1), "lr": self._lr}
         row |= self._interval.means(self.settings.batch_size)
         if result is not None:
-            names = ("ap50", "f1", "precision", "recall")
-            row |= {f"val_{name}": result.metrics.get(name, math.nan) for name in names}
+            row |= {f"val_{n}": result.metrics.get(n, math.nan) for n in VALIDATION_METRICS}
         if self.folder is not None:
             self.folder.metrics.append(row)
         if self.tensorboard is not None:
@@ -260,12 +254,34 @@ class TrainingLoop:
             InputError: There is no checkpoint, it is damaged, or it is from a training with other
                 settings or other data.
         """
-        with self.processes.fail_together():
-            state = self._read_checkpoint() if self.processes.is_main else {}
-        state = self.processes.broadcast(state)
         path = "the checkpoint" if self.folder is None else self.folder.checkpoint
+        state: Mapping[str, Any] = {}
+        with self.processes.fail_together():
+            if self.processes.is_main:
+                if self.folder is None:
+                    raise InputError("there is no checkpoint; start without `resume`")
+                state = read_state(self.folder.checkpoint)
+                if state["settings"] != self.settings.model_dump_json():
+                    raise InputError(
+                        f"{path} is from a training with other settings; to `resume`, use the same "
+                        f"ones, or start again without it"
+                    )
+                if state.get("data_fingerprint", self.data_fingerprint) != self.data_fingerprint:
+                    raise InputError(
+                        f"{path} is from a training on other rasters, labels or holdout; to "
+                        f"`resume`, use the same ones, or start again without it"
+                    )
+        state = self.processes.broadcast(state)
         try:
-            self._restore(state)
+            self.learner.restore(state["learner"])
+            self.selection = ModelSelection.from_state(state["selection"])
+            negatives = (HardNegative(*values) for values in state["hard_negatives"])
+            self.sampler.hard_negatives = tuple(negatives)
+            self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
+            self._interval = IntervalSums(**state["interval"])
+            self._validation_end = state["validation_end"]
+            self._validation_seconds = state["validation_seconds"]
+            self._mining_calls = state["mining_calls"]
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{path} is of another network; were the classes of the labels changed? Start "
@@ -280,34 +296,6 @@ class TrainingLoop:
             if self.folder is not None:
                 self.folder.remove_temporary_files()
                 self.folder.metrics.truncate(self.step)
-
-    def _read_checkpoint(self) -> dict[str, Any]:
-        if self.folder is None:
-            raise InputError("there is no checkpoint; start without `resume`")
-        path = self.folder.checkpoint
-        state = read_state(path)
-        if state["settings"] != self.settings.model_dump_json():
-            raise InputError(
-                f"{path} is from a training with other settings; to `resume`, use the same ones, "
-                f"or start again without it"
-            )
-        if state.get("data_fingerprint", self.data_fingerprint) != self.data_fingerprint:
-            raise InputError(
-                f"{path} is from a training on other rasters, labels or holdout; to "
-                f"`resume`, use the same ones, or start again without it"
-            )
-        return state
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self.learner.restore(state["learner"])
-        self.selection = ModelSelection.from_state(state["selection"])
-        negatives = (HardNegative(*values) for values in state["hard_negatives"])
-        self.sampler.hard_negatives = tuple(negatives)
-        self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
-        self._interval = IntervalSums(**state["interval"])
-        self._validation_end = state["validation_end"]
-        self._validation_seconds = state["validation_seconds"]
-        self._mining_calls = state["mining_calls"]
 
     @property
     def _is_finished(self) -> bool:
@@ -332,7 +320,3 @@ class TrainingLoop:
     @property
     def _lr(self) -> float:
         return self.learner.lr * learning_rate(self._fraction)
-
-
-def _ap50(result: ValidationResult) -> float:
-    return result.metrics.get("ap50", 0.0)

@@ -39,7 +39,16 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         result = loop.results.get(step)
         if result is None:  # validated before the training was resumed
             result = validator.validate(weights)
-    record = card.training.model_copy(update={"steps": step, "settings": _settings_record(loop)})
+    settings = loop.settings.model_dump(
+        mode="json", exclude={"data", "licence", "description", "name"}
+    )
+    settings["lr"] = loop.learner.lr  # the actual one, if the setting was "auto"
+    for name, value in settings.items():
+        if name in PATH_SETTINGS and value:  # file names, not paths
+            paths = value if isinstance(value, list) else [value]
+            value = [Path(path).name for path in paths]
+        settings[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+    record = card.training.model_copy(update={"steps": step, "settings": settings})
     card = card.model_copy(update={"training": record})
     if result is not None and validator is not None and folder is not None:
         gsd_range_m = validator.gsd_range_m(weights, result)
@@ -47,20 +56,3 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         result.write(folder.path)
     write_model_file(path, card, weights)
     return card
-
-
-def _settings_record(loop: TrainingLoop) -> dict[str, str | int | float | bool | None]:
-    """Return the settings for the card, with file names instead of paths and the actual ``lr``."""
-    record = loop.settings.model_dump(
-        mode="json", exclude={"data", "licence", "description", "name"}
-    )
-    record["lr"] = loop.learner.lr
-    for name in PATH_SETTINGS:
-        if isinstance(record[name], list):
-            record[name] = [Path(path).name for path in record[name]]
-        elif record[name]:
-            record[name] = Path(record[name]).name
-    return {
-        name: ",".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in record.items()
-    }

@@ -58,17 +58,15 @@ class ModelSelection:
 
     def state(self) -> dict[str, Any]:
         """Return numbers and tensors for a checkpoint."""
-        weights = self.best_weights
-        if weights is None:
+        if self.best_weights is None:
             return dict(vars(self))
-        tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in weights.items()}
+        arrays = self.best_weights.items()
+        tensors = {key: torch.from_numpy(np.asarray(array)) for key, array in arrays}
         return vars(self) | {"best_weights": tensors}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ModelSelection:
         """Restore a selection from its ``state``."""
         tensors = state["best_weights"]
-        if tensors is None:
-            return cls(**state)
-        weights = {key: value.numpy() for key, value in tensors.items()}
+        weights = None if tensors is None else {key: t.numpy() for key, t in tensors.items()}
         return cls(**{**state, "best_weights": weights})

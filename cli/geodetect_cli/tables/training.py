@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ class TrainingDisplay:
     """
 
     def __init__(self, out: Console, *, by_clock: bool, live: Live | None = None) -> None:
-        self._out = out
+        self._print = partial(out.print, markup=False, highlight=False, soft_wrap=True)
         self._by_clock = by_clock
         self._live = live
         self._first: tuple[int, float] | None = None
@@ -90,23 +91,15 @@ class TrainingDisplay:
         }
         if "best_ap50" in figures:
             values["best AP50"] = f"{figures['best_ap50']:.3f}"
-        left = self._seconds_left(completed, total)
+        left = float(max(total - completed, 0))  # in seconds, if progress counts them
+        if not self._by_clock:
+            assert self._first is not None
+            first, start = self._first
+            seconds_per_step = (time.monotonic() - start) / max(completed - first, 1)
+            left = seconds_per_step * left if completed > first else 0.0
         if left:
             values["left"] = format_duration(left)
         return values
-
-    def _seconds_left(self, completed: int, total: int) -> float | None:
-        """Estimate the seconds left; None after the first step."""
-        if self._by_clock:
-            return float(max(total - completed, 0))
-        assert self._first is not None
-        first, start = self._first
-        if completed <= first:
-            return None
-        return (time.monotonic() - start) / (completed - first) * (total - completed)
-
-    def _print(self, text: str) -> None:
-        self._out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(completed: int, total: int, values: dict[str, str]) -> Group:
@@ -135,13 +128,20 @@ def show_summary(
     if as_json or quiet:
         return
     card = summary.card
+    kept_state = "the last; nothing was held out to validate on"
+    if summary.validations:
+        early = ", ended early" if summary.stopped_early else ""
+        kept_state = (
+            f"the {summary.kept_state}, of step {summary.kept_step:,}; {summary.validations} "
+            f"validations, best AP50 {summary.best_ap50:.3f}{early}"
+        )
     rows = [
         ("Model", str(summary.output)),
         ("Classes", ", ".join(card.classes)),
         ("Resolution", f"{card.gsd_m:g} m per pixel"),
         ("Trained on", f"{card.training.objects:,} objects in {card.training.steps:,} steps"),
         ("Learning rate", f"{summary.lr:.2g}"),
-        ("State kept", _kept_state(summary)),
+        ("State kept", kept_state),
         ("Default --conf", f"{card.conf:.2f}"),
     ]
     rows += [(name, f"{value:.3f}") for name, value in card.metrics.items() if name != "objects"]
@@ -151,13 +151,3 @@ def show_summary(
     if page is not None:
         rows.append(("Report", str(page)))
     console.show_table("", rows)
-
-
-def _kept_state(summary: TrainingSummary) -> str:
-    if not summary.validations:
-        return "the last; nothing was held out to validate on"
-    early = ", ended early" if summary.stopped_early else ""
-    return (
-        f"the {summary.kept_state}, of step {summary.kept_step:,}; {summary.validations} "
-        f"validations, best AP50 {summary.best_ap50:.3f}{early}"
-    )

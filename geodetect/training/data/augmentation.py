@@ -34,13 +34,16 @@ def reorient(
         Image and boxes in the new orientation.
     """
     size = image.shape[-1]
+    boxes = boxes.copy()
     transpose, flip_x, flip_y = rng.random(3) < 0.5
     if transpose:
         image, boxes = image.swapaxes(-1, -2), boxes[:, [1, 0, 3, 2]]
     if flip_x:
-        image, boxes = image[..., ::-1], _mirror(boxes, 0, size)
+        image = image[..., ::-1]
+        boxes[:, [0, 2]] = size - boxes[:, [2, 0]]
     if flip_y:
-        image, boxes = image[..., ::-1, :], _mirror(boxes, 1, size)
+        image = image[..., ::-1, :]
+        boxes[:, [1, 3]] = size - boxes[:, [3, 1]]
     return np.ascontiguousarray(image), boxes
 
 
@@ -69,7 +72,10 @@ def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1
     if rng.random() < 0.1 * strength:
         x = _replace_channel(x, rng)
     if rng.random() < 0.5 * strength:
-        x = _change_gamma(x, rng)
+        # deep shade or haze, a little different in each band
+        gamma = np.exp(rng.uniform(-0.45, 0.75) + rng.normal(0, 0.1, 3))
+        tones = np.rint(255 * (np.arange(256) / 255) ** gamma[:, None]).astype(np.uint8)
+        x = torch.from_numpy(np.stack([tones[band][x[band].numpy()] for band in range(3)]))
     if rng.random() < 0.6 * strength:
         x = degrade(x, rng)
     elif rng.random() < 0.15 * strength:
@@ -111,17 +117,13 @@ def recolour_objects(
         colour = np.median(centre, axis=(1, 2))
         difference = np.linalg.norm(part - colour[:, None, None], axis=0)
         similarity = np.exp(-((difference / COLOUR_SIGMA) ** 2) / 2)
-        shift = similarity * (_draw_colour(colour, rng) - colour)[:, None, None]
+        brightness = np.exp(rng.uniform(-1.4, 0.2))  # mostly darker
+        fading = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # towards a tinted grey
+        grey = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
+        new_colour = brightness * (colour + fading * (grey - colour))
+        shift = similarity * (new_colour - colour)[:, None, None]
         changed[:, y0:y1, x0:x1] = np.clip(np.rint(part + shift), 0, 255).astype(np.uint8)
     return changed
-
-
-def _draw_colour(colour: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draw a colour, mostly darker, half of the time faded towards a slightly tinted grey."""
-    brightness = np.exp(rng.uniform(-1.4, 0.2))
-    fading = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0
-    grey = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
-    return np.asarray(brightness * (colour + fading * (grey - colour)))
 
 
 def degrade(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -192,13 +194,6 @@ def _mix_channels(x: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
 
-def _change_gamma(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change the gamma, a little differently for each band: deep shade, or haze."""
-    gamma = np.exp(rng.uniform(-0.45, 0.75) + rng.normal(0, 0.1, 3))
-    tones = np.rint(255 * (np.arange(256) / 255) ** gamma[:, None]).astype(np.uint8)
-    return torch.from_numpy(np.stack([tones[band][x[band].numpy()] for band in range(3)]))
-
-
 def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
     """Replace a band by a mix of the two others, so that a model relies on no single band."""
     channel = int(rng.integers(3))
@@ -207,10 +202,3 @@ def _replace_channel(x: Tensor, rng: np.random.Generator) -> Tensor:
     mixed = x.clone()
     mixed[channel] = (weight * first + (1 - weight) * second).round().to(torch.uint8)
     return mixed
-
-
-def _mirror(boxes: FloatArray, axis: int, size: int) -> FloatArray:
-    mirrored = boxes.copy()
-    mirrored[:, axis] = size - boxes[:, axis + 2]
-    mirrored[:, axis + 2] = size - boxes[:, axis]
-    return mirrored

@@ -94,8 +94,9 @@ class HardNegativeMiner:
             labelled = self._rasters[index]
             grid = labelled.grid_at(float(self._card.gsd_m or 1.0))
             width, height = min(WINDOW_PX, grid.width), min(WINDOW_PX, grid.height)
-            room = (grid.width - width, grid.height - height)
-            x, y = (int(v) for v in rng.uniform(0, 1, 2) * room)
+            x, y = (
+                int(v) for v in rng.uniform(0, 1, 2) * (grid.width - width, grid.height - height)
+            )
             window = Window(x, y, width, height)
             scale = np.tile(labelled.grid.scale_to(grid), 2)
             if len(box_ops.overlap_pairs(window.box[None] / scale, labelled.excluded)):
@@ -110,11 +111,6 @@ class HardNegativeMiner:
             boxes = predictions.shifted(x, y).boxes / scale
             is_false = np.ones(len(boxes), bool)
             is_false[box_ops.overlap_pairs(boxes, labelled.boxes)[:, 0]] = False
-            centres = box_ops.centres(boxes)
-            return [
-                HardNegative(index, float(x), float(y), float(score))
-                for (x, y), score in zip(
-                    centres[is_false], predictions.scores[is_false], strict=True
-                )
-            ]
+            rows = np.column_stack([box_ops.centres(boxes), predictions.scores])[is_false]
+            return [HardNegative(index, x, y, score) for x, y, score in rows.tolist()]
         return []

@@ -6,7 +6,7 @@ Areas are areas on the map: what is held out of one raster is not trained on in 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import geopandas as gpd
 import numpy as np
@@ -34,8 +34,8 @@ def hold_out_blocks(
 ) -> list[FloatArray]:
     """Cut rasters into blocks and hold out random ones until they have their fraction of objects.
 
-    Rasters with the same grid, such as images of several years, are held out alike. An object is
-    also lost to the training if another raster shows it in an area that is held out, and counts.
+    Rasters with the same grid, such as images of several years, are held out alike. Objects
+    that another raster shows in an area held out are lost to the training too, and are counted.
 
     Args:
         grids: Grids of the rasters.
@@ -46,7 +46,7 @@ def hold_out_blocks(
 
     Returns:
         For each raster ``float64[M, 4]`` blocks in its pixels. Together they hold at least the
-        fraction of the objects, with the last block that was needed for it, but never all objects.
+        fraction of the objects, including the block that reached it, but never all objects.
     """
     same_grid: dict[Grid, list[int]] = defaultdict(list)
     for index, grid in enumerate(grids):
@@ -129,12 +129,25 @@ def split_table(rasters: Sequence[TrainingRaster]) -> gpd.GeoDataFrame:
     """
     rows = []
     for labelled in rasters:
+        whole = shapely.box(*labelled.grid.box)
+        held_out, overlapping = (
+            shapely.intersection(shapely.union_all(shapely.box(*rectangles.T)), whole)
+            for rectangles in (labelled.holdout, labelled.overlapping_holdout)
+        )
+        unused = shapely.get_parts(shapely.difference(overlapping, held_out))
+        sizes = np.diff(shapely.bounds(unused).reshape(-1, 2, 2), axis=1)[:, 0]
+        unused = unused[(sizes >= MIN_SIDE_PX).all(axis=1)]
+        rest = shapely.difference(whole, shapely.union(held_out, overlapping))
+        # objects on a border belong to the first part
+        parts = [("validation", part) for part in shapely.get_parts(held_out)]
+        parts += [("unused", part) for part in unused]
+        parts += [] if rest.is_empty else [("train", rest)]
         crs = labelled.grid.crs or WGS84
         centres = shapely.points(box_ops.centres(labelled.clipped_boxes[labelled.is_visible]))
-        is_left = np.ones(len(centres), bool)
-        for role, part in _split_raster(labelled):
-            is_inside = shapely.intersects(part, centres) & is_left
-            is_left &= ~is_inside
+        is_remaining = np.ones(len(centres), bool)
+        for role, part in parts:
+            is_inside = shapely.intersects(part, centres) & is_remaining
+            is_remaining &= ~is_inside
             on_map = np.array([shapely.transform(part, labelled.grid.to_map)], dtype=object)
             polygon = reproject(densify(on_map, crs), crs, WGS84)[0]
             area_m2 = abs(float(Geod(ellps="WGS84").geometry_area_perimeter(polygon)[0]))
@@ -142,24 +155,6 @@ def split_table(rasters: Sequence[TrainingRaster]) -> gpd.GeoDataFrame:
             rows.append((name, role, round(area_m2, 1), objects, polygon))
     columns = ["raster", "role", "area_m2", "objects", "geometry"]
     return gpd.GeoDataFrame(rows, columns=columns, crs=WGS84)
-
-
-def _split_raster(labelled: TrainingRaster) -> Iterator[tuple[str, shapely.Geometry]]:
-    """Yield the parts of a raster with their roles; objects on a border belong to the first."""
-    whole = shapely.box(*labelled.grid.box)
-    held_out, overlapping = (
-        shapely.intersection(shapely.union_all(shapely.box(*rectangles.T)), whole)
-        for rectangles in (labelled.holdout, labelled.overlapping_holdout)
-    )
-    for part in shapely.get_parts(held_out):
-        yield "validation", part
-    unused = shapely.get_parts(shapely.difference(overlapping, held_out))
-    sizes = np.diff(shapely.bounds(unused).reshape(-1, 2, 2), axis=1)[:, 0]
-    for part in unused[(sizes >= MIN_SIDE_PX).all(axis=1)]:
-        yield "unused", part
-    rest = shapely.difference(whole, shapely.union(held_out, overlapping))
-    if not rest.is_empty:
-        yield "train", rest
 
 
 def _move_boxes(boxes: FloatArray, source: Grid, target: Grid) -> FloatArray:

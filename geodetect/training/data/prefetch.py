@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from geodetect.training.data.chip_sampler import Chip, ChipSampler
 from geodetect.training.distributed import Processes
@@ -31,10 +32,7 @@ def prefetch(
     sampler: ChipSampler, first_step: int, *, batch_size: int, processes: Processes
 ) -> Generator[list[Chip]]:
     """Yield the batches from a step on, see ``draw_batch``; a thread draws them in advance."""
-
-    def draw(step: int) -> list[Chip]:
-        return draw_batch(sampler, step, batch_size=batch_size, processes=processes)
-
+    draw = partial(draw_batch, sampler, batch_size=batch_size, processes=processes)
     with ThreadPoolExecutor(1) as pool:
         next_step = first_step + PREFETCHED_BATCHES
         futures = [pool.submit(draw, step) for step in range(first_step, next_step)]

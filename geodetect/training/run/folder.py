@@ -34,19 +34,9 @@ METRICS = "metrics.csv"
 SPLIT = "split.geojson"
 LABELS = "labels.json"
 SETTINGS = "settings.toml"
-COLUMNS = (
-    "step",
-    "seconds",
-    "lr",
-    "loss",
-    "class_loss",
-    "box_loss",
-    "chips_per_s",
-    "val_ap50",
-    "val_f1",
-    "val_precision",
-    "val_recall",
-)
+TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", "class_loss", "box_loss", "chips_per_s")
+VALIDATION_METRICS = ("ap50", "f1", "precision", "recall")
+COLUMNS = (*TRAINING_COLUMNS, *(f"val_{name}" for name in VALIDATION_METRICS))
 PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
     "index.html",
     "loss.png",
@@ -59,16 +49,7 @@ PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
 )
 TENSORBOARD = "events.out.tfevents.*"
 # files of an earlier training, which a new one removes; all others stay
-RUN_FILES = (
-    CHECKPOINT,
-    METRICS,
-    SPLIT,
-    LABELS,
-    SETTINGS,
-    "validation.gpkg",
-    TENSORBOARD,
-    *PAGE_FILES,
-)
+TRAINING_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, SETTINGS, "validation.gpkg", TENSORBOARD)
 DIGITS = 6
 
 
@@ -251,7 +232,9 @@ class RunFolder:
                 temporary.rename(self.path)
                 return
             if self.metrics.path.exists():  # else they are not of a training
-                for file in [file for name in RUN_FILES for file in self.path.glob(name)]:
+                for file in [
+                    file for name in (*TRAINING_FILES, *PAGE_FILES) for file in self.path.glob(name)
+                ]:
                     file.unlink(missing_ok=True)
             for file in temporary.iterdir():
                 file.replace(self.path / file.name)

@@ -36,7 +36,7 @@ from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.training.data.training_raster import TrainingRaster
-from geodetect.types import BoolArray, FloatArray, IntArray
+from geodetect.types import BoolArray, FloatArray
 
 MIN_SCORE = 0.05
 FILE_NAME = "validation.gpkg"
@@ -175,11 +175,12 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
             raw_ece = reliability(scores, is_correct, least=MIN_SCORE).expected_calibration_error
         scores = apply_calibration(scores, labels, calibration)
     matches_by_iou = match_boxes_at(boxes, scores, truth_boxes, ious=COCO_IOUS)
-    curve = precision_recall_curve(matches_by_iou[0])
+    matches = matches_by_iou[0]
+    curve = precision_recall_curve(matches)
     conf = round(bagged_f1_threshold(curve, least=calibrated_score(MIN_SCORE, calibration)), 4)
     conf = card.conf if math.isnan(conf) else conf
     point = curve.at(conf)
-    ap = [average_precision(matches) for matches in matches_by_iou]
+    ap = [average_precision(at_iou) for at_iou in matches_by_iou]
     truth_labels = np.concatenate([t.objects.labels for t in truth])
     metrics = {
         "objects": float(len(truth_boxes)),
@@ -190,15 +191,20 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
         "recall": point.recall,
         "ece": reliability(scores, is_correct, least=MIN_SCORE).expected_calibration_error,
         "ece_uncalibrated": raw_ece,
-        **_ap50_by_class(matches_by_iou[0], labels, truth_labels, card.classes),
     }
+    for label, name in enumerate(card.classes if len(card.classes) > 1 else ()):
+        rows, n_truth = labels == label, int((truth_labels == label).sum())
+        class_matches = Matches(
+            matches.truth_of[rows], matches.iou[rows], matches.scores[rows], n_truth, 0.5
+        )
+        metrics[f"ap50 {name}"] = average_precision(class_matches)
     return ValidationResult(
         conf=conf,
         metrics={name: round(v, 4) for name, v in metrics.items() if math.isfinite(v)},
         calibration=calibration,
         predictions=predictions,
         truth=truth,
-        matches=matches_by_iou[0],
+        matches=matches,
     )
 
 
@@ -231,22 +237,6 @@ def _are_on_ignored_objects(boxes: FloatArray, labelled: TrainingRaster) -> Bool
     shared = box_ops.intersection(boxes[rows], ignored[objects])
     is_covered = shared >= IGNORED_FRACTION * box_ops.area(boxes[rows])
     return np.bincount(rows[is_covered], minlength=len(boxes)) > 0
-
-
-def _ap50_by_class(
-    matches: Matches, labels: IntArray, truth_labels: IntArray, classes: Sequence[str]
-) -> dict[str, float]:
-    """Return the average precision of each class; nothing if there is only one."""
-    if len(classes) == 1:
-        return {}
-    metrics = {}
-    for label, name in enumerate(classes):
-        rows, n_truth = labels == label, int((truth_labels == label).sum())
-        of_class = Matches(
-            matches.truth_of[rows], matches.iou[rows], matches.scores[rows], n_truth, 0.5
-        )
-        metrics[f"ap50 {name}"] = average_precision(of_class)
-    return metrics
 
 
 def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
+from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
 from geodetect.detection.detector import Detector
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import GeodetectWarning, RasterError
@@ -17,9 +19,13 @@ from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
-from geodetect.training.validation.resolution_range import CoarseImageryDetector, coarsest_factor
+from geodetect.training.validation.resolution_range import (
+    FACTORS,
+    MIN_F1_FRACTION,
+    CoarseImageryDetector,
+)
 
-MOST_PER_PX = 1 / 64  # one box per cell of 8 px: an untrained network predicts hundreds
+MAX_BOXES_PER_PX = 1 / 64  # one box per cell of 8 px: an untrained network predicts hundreds
 BLOCK_PX = 2048  # side of the blocks in which a raster is read to find out if it is damaged
 
 
@@ -78,50 +84,52 @@ class Validator:
         detector = self._detector(result.add_to_card(self._card), weights, conf=result.conf)
         sizes_m = [raster.gsd_m for raster in self.rasters]
         network_m = float(self._card.gsd_m or max(sizes_m))
-        coarsest_raster_m = max(network_m, *sizes_m)  # finer rasters are shrunk to the network's
-
-        def validate_at(factor: float) -> ValidationResult | None:
-            factor *= coarsest_raster_m / network_m
-            return self._validate_detector(CoarseImageryDetector(detector, factor))
-
-        coarsest_m = coarsest_raster_m * coarsest_factor(result, validate_at)
-        return round(min(network_m, *sizes_m), 3), round(coarsest_m, 3)
+        finest_m = min(network_m, *sizes_m)
+        coarsest_m = coarsest_raster_m = max(network_m, *sizes_m)
+        min_f1 = MIN_F1_FRACTION * precision_recall_curve(result.matches).at(result.conf).f1
+        for factor in FACTORS:  # of the coarsest raster; finer ones are shrunk to the network's
+            coarse = CoarseImageryDetector(detector, factor * (coarsest_raster_m / network_m))
+            coarse_result = self._validate_detector(coarse)
+            if coarse_result is None:
+                break
+            if precision_recall_curve(coarse_result.matches).at(result.conf).f1 < min_f1:
+                break
+            coarsest_m = coarsest_raster_m * factor
+        return round(finest_m, 3), round(coarsest_m, 3)
 
     def _detector(
         self, card: ModelCard, weights: Weights, *, conf: float = MIN_SCORE
     ) -> RetinaNetDetector:
         runtime = training_runtime(card, weights, self._device)
-        return RetinaNetDetector(runtime, conf=conf, max_boxes_per_px=MOST_PER_PX)
+        return RetinaNetDetector(runtime, conf=conf, max_boxes_per_px=MAX_BOXES_PER_PX)
 
     def _validate_detector(self, detector: Detector) -> ValidationResult | None:
         while self.objects:
             try:
                 return validate(detector, self.rasters)
-            except RasterError as error:
-                self._leave_out_unreadable(error)
+            except RasterError:
+                unreadable = self._find_unreadable()
+                if not unreadable:  # a passing fault: nothing to leave out
+                    raise
+                for reason in unreadable.values():
+                    text = f"left out of the validation: {reason}"
+                    warnings.warn(text, GeodetectWarning, stacklevel=3)
+                self.unreadable |= unreadable
+                self.rasters = [r for r in self.rasters if r.raster.path not in unreadable]
         return None
 
-    def _leave_out_unreadable(self, error: RasterError) -> None:
+    def _find_unreadable(self) -> dict[str, str]:
+        """Read the holdout and its surroundings; return the errors of rasters by path."""
         margin_m = self._card.tile_px * float(self._card.gsd_m or 1.0)  # tiles reach out of it
         unreadable: dict[str, str] = {}
         for labelled in self.rasters:
+            margin_px = margin_m / labelled.gsd_m * np.array([-1, -1, 1, 1])
+            boxes = box_ops.clip(labelled.holdout + margin_px, labelled.grid.box)
             try:
-                for window in _windows_around_holdout(labelled, margin_m):
-                    labelled.raster.read(window)
-            except RasterError as failure:
-                unreadable[labelled.raster.path] = str(failure)
-        if not unreadable:  # a passing fault: nothing to leave out
-            raise error
-        for reason in unreadable.values():
-            warnings.warn(f"left out of the validation: {reason}", GeodetectWarning, stacklevel=4)
-        self.unreadable |= unreadable
-        self.rasters = [r for r in self.rasters if r.raster.path not in unreadable]
-
-
-def _windows_around_holdout(labelled: TrainingRaster, margin_m: float) -> Iterator[Window]:
-    margin_px = margin_m / labelled.gsd_m * np.array([-1, -1, 1, 1])
-    boxes = box_ops.clip(labelled.holdout + margin_px, labelled.grid.box)
-    for x1, y1, x2, y2 in boxes.astype(int).tolist():
-        for y in range(y1, y2, BLOCK_PX):
-            for x in range(x1, x2, BLOCK_PX):
-                yield Window(x, y, min(BLOCK_PX, x2 - x), min(BLOCK_PX, y2 - y))
+                for x1, y1, x2, y2 in boxes.astype(int).tolist():
+                    for y, x in product(range(y1, y2, BLOCK_PX), range(x1, x2, BLOCK_PX)):
+                        size = min(BLOCK_PX, x2 - x), min(BLOCK_PX, y2 - y)
+                        labelled.raster.read(Window(x, y, *size))
+            except RasterError as error:
+                unreadable[labelled.raster.path] = str(error)
+        return unreadable

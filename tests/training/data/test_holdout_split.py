@@ -14,7 +14,6 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.helpers.training_raster import training_raster
 
 from geodetect.geo.boxes import clip, overlap_pairs
 from geodetect.geo.crs import parse_crs
@@ -28,6 +27,7 @@ from geodetect.training.data.holdout_split import (
 )
 from geodetect.training.data.training_raster import TrainingRaster
 from tests.helpers.square_scenes import CRS
+from tests.helpers.training_rasters import training_raster
 
 Boxes = NDArray[np.float64]
 PLACES = {  # one point in three CRS

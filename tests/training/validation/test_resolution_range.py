@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.detection.detections import Detections
 from geodetect.io.raster.reader import open_raster
 from geodetect.model.card import ModelCard
+from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.validation import validator as validator_module
 from geodetect.training.validation.metrics import ValidationResult
 from geodetect.training.validation.resolution_range import (
     FACTORS,
     CoarseImageryDetector,
-    coarsest_factor,
 )
 from geodetect.training.validation.validator import Validator
 from tests.helpers.square_scenes import (
@@ -60,34 +62,58 @@ def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() 
     assert (seen.pixels[1, :, :, :20] == 0).all()
 
 
+def labelled_squares(path: Path) -> TrainingRaster:
+    corners = grid_corners(SIDE)
+    raster = open_raster(write_raster(path, squares_image(SIDE, corners)))
+    return training_raster(raster, square_boxes(corners), holdout=[[0, 0, SIDE, SIDE]])
+
+
+def scripted_range(
+    path: Path, monkeypatch: pytest.MonkeyPatch, script: Callable[[int], ValidationResult | None]
+) -> tuple[float, list[float]]:
+    """The coarsest resolution over that of the raster, and the factors that were validated at."""
+    factors: list[float] = []
+
+    def validate(detector: CoarseImageryDetector, _: object) -> ValidationResult | None:
+        factors.append(detector.factor)
+        return script(len(factors))
+
+    monkeypatch.setattr(validator_module, "validate", validate)
+    labelled = labelled_squares(path)
+    card = tiny_card(gsd_m=labelled.gsd_m)
+    validator = Validator([labelled], card, device="cpu")
+    _, coarsest_m = validator.gsd_range_m(weights_of(tiny_network(card)), validation(90))
+    return coarsest_m / labelled.gsd_m, factors
+
+
 @pytest.mark.parametrize(
     ("good", "expected"), [(0, 1.0), (2, FACTORS[1]), (len(FACTORS), FACTORS[-1])]
 )
-def test_it_ends_where_f1_falls_by_more_than_a_twentieth(good: int, expected: float) -> None:
-    asked = []
+def test_it_ends_where_f1_falls_by_more_than_a_twentieth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int, expected: float
+) -> None:
+    def script(call: int) -> ValidationResult:
+        return validation(86 if call <= good else 70)  # F1 of 90 of 100: 0.947; 86: 0.925
 
-    def validate_at(factor: float) -> ValidationResult:
-        asked.append(factor)
-        return validation(86 if len(asked) <= good else 70)  # F1 of 90 of 100: 0.947; 86: 0.925
-
-    assert coarsest_factor(validation(90), validate_at) == expected
-    assert asked == list(FACTORS[: good + 1])
+    coarsest, factors = scripted_range(tmp_path / "a.tif", monkeypatch, script)
+    assert coarsest == pytest.approx(expected, rel=2e-3)
+    assert factors == list(FACTORS[: good + 1])
 
 
-def test_ground_that_cannot_be_read_any_more_ends_it() -> None:
-    assert coarsest_factor(validation(90), lambda _: None) == 1.0
+def test_ground_that_cannot_be_read_any_more_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarsest, factors = scripted_range(tmp_path / "a.tif", monkeypatch, lambda _: None)
+    assert coarsest == pytest.approx(1.0, rel=2e-3)
+    assert len(factors) == 1
 
 
 def test_the_range_begins_at_the_finest_pixels_and_ends_where_squares_are_blurred(
     tmp_path: Path,
 ) -> None:
-    corners = grid_corners(SIDE)
-    raster = open_raster(write_raster(tmp_path / "a.tif", squares_image(SIDE, corners)))
-    boxes = square_boxes(corners)
-    labelled = training_raster(raster, boxes, holdout=[[0, 0, SIDE, SIDE]])
     card = tiny_card()
     weights = weights_of(tiny_network(card))
-    validator = Validator([labelled], card, device="cpu")
+    validator = Validator([labelled_squares(tmp_path / "a.tif")], card, device="cpu")
     result = validator.validate(weights)
     assert result is not None
     finest, coarsest = validator.gsd_range_m(weights, result)
