@@ -164,11 +164,7 @@ def _find_candidates(source: ChipSource, settings: ChipSettings) -> list[ChipCan
 def _cut_chip(
     candidate: ChipCandidate, settings: ChipSettings, images: Path
 ) -> LabelledChip | None:
-    """Write the image of a chip.
-
-    Returns:
-        The chip; None if no pixel is valid, or if objects overlap it but none is visible enough.
-    """
+    """Write a chip; None if no pixel is valid, or its objects are not visible enough."""
     source, window, rows = candidate.source, candidate.window, candidate.rows
     labelled = source.labelled
     pixels = labelled.raster.read(window, source.grid)

@@ -138,9 +138,7 @@ def _triangle_area(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
 def _lonlat_transform(crs: CRS) -> tuple[Transformer, float, Geod] | None:
     """Return the conversion of a CRS to longitude and latitude; None if not tied to the Earth.
 
-    Returns:
-        The transformer, the unit of longitude and latitude in radians (some CRS count in grads),
-        and the ellipsoid.
+    The number is the unit of longitude and latitude in radians: some CRS count in grads.
     """
     horizontal = horizontal_crs(crs)
     geodetic, geod = horizontal.geodetic_crs, horizontal.get_geod()

@@ -24,7 +24,7 @@ PREFIX, SUFFIX = ".geodetect-", ".tmp"  # of temporary folders
 
 
 class FileIdentity(NamedTuple):
-    """Path and state of a file, to recognise it later if nobody has changed it.
+    """Path and state of a file, to recognise it later if it has not changed.
 
     Args:
         path: Absolute path, links resolved.
@@ -80,9 +80,9 @@ def check_overwrite(
         target: File or folder.
         overwrite: Replace what exists.
         replaceable: Files that may be replaced without ``overwrite``.
-        is_part: Returns True for files and folders beside ``target`` that are parts of it.
+        is_part: Predicate of files and folders beside ``target``: True for parts of it.
         marker: Name of a file that folders of this kind hold: only folders with it are replaced.
-            Empty folders count as not there.
+            Empty folders count as absent.
 
     Raises:
         OutputError: It, or a part of it, exists and must not be replaced.
@@ -123,8 +123,8 @@ def write_atomically(
         target: The final path. A symbolic link is followed.
         overwrite: Replace what exists.
         replaceable: Files that may be replaced without ``overwrite``.
-        is_part: Returns True for files and folders beside ``target`` that are parts of it: they
-            are replaced with it, or removed.
+        is_part: Predicate of files and folders beside ``target``: True for parts of it, which
+            are replaced with it or removed.
         marker: Name of a file in folders that may be replaced, see ``check_overwrite``.
 
     Raises:
@@ -191,14 +191,10 @@ def release_lock(lock: BaseFileLock) -> None:
 
 
 def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -> None:
-    """Move files and folders beside ``final``; after an error everything is as it was.
+    """Move files and folders beside ``final``, which comes last; an error undoes all moves.
 
-    Args:
-        staged: Paths on the disk of ``final``, the one that becomes ``final`` last.
-        final: An existing file exists at all times: it is replaced by the rename.
-        replaced: Folder for what is replaced: a journal or index of the old file would spoil the
-            new one.
-        is_part: Returns True for what is beside ``final`` and part of it.
+    A file ``final`` exists at all times: the rename replaces it. Its old parts are moved to the
+    folder ``replaced`` first, as a journal or index of the old file would spoil the new one.
     """
     targets = [final.with_name(path.name) for path in staged]
     old = [*_find_parts(final, is_part), *(path for path in targets[:-1] if path.exists())]
@@ -214,7 +210,7 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
             path.replace(target)
             moved.append(target)
     except BaseException:
-        if staged[-1].exists():  # else all is done, and the interruption comes too late
+        if staged[-1].exists():  # else all moves are complete
             for path in moved:
                 path.replace(staged[-1].with_name(path.name))
             for path in removed:

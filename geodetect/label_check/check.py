@@ -9,12 +9,13 @@ from contextlib import ExitStack
 import numpy as np
 from pyproj import CRS
 
+from geodetect.errors import InputError, RasterError
 from geodetect.geo.raster_overlap import find_overlaps
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import RasterOptions, find_rasters
+from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
 from geodetect.label_check.problems import (
@@ -28,7 +29,7 @@ from geodetect.label_check.problems import (
 )
 from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import SEVERITIES, ClassSizes, LabelReport, RasterOverlap
-from geodetect.label_check.usable_rasters import open_rasters
+from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
 from geodetect.types import FloatArray, PathLike
@@ -68,7 +69,17 @@ def check(
     )
     label_set = read_labels(labels, options)
     raster_options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
-    opened, left_out = open_rasters(find_rasters(rasters), raster_options)
+    opened: list[Raster] = []
+    left_out: dict[str, str] = {}
+    first_error: InputError | RasterError | None = None
+    for path in dict.fromkeys(find_rasters(rasters)):
+        try:
+            opened.append(open_usable(path, raster_options, probe=len(opened) < MOST_PROBED))
+        except (InputError, RasterError) as error:
+            first_error = first_error or error
+            left_out[path] = str(error)
+    if not opened and first_error is not None:
+        raise first_error
     with ExitStack() as stack:
         for raster in opened:
             stack.enter_context(raster)

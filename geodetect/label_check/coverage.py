@@ -75,17 +75,11 @@ class LabelCoverage:
 
 @dataclass(frozen=True, eq=False)
 class _Overview:
-    """Nodata of a raster at a coarse resolution.
-
-    Args:
-        labelled: The raster with its labels.
-        grid: Its grid, at most ``OVERVIEW_PX`` wide and high.
-        valid: ``bool[H, W]`` False on nodata.
-    """
+    """Nodata of a raster at a coarse resolution."""
 
     labelled: LabelledRaster
-    grid: Grid
-    valid: BoolArray
+    grid: Grid  # at most OVERVIEW_PX wide and high
+    valid: BoolArray  # bool[H, W], False on nodata
 
     @property
     def pixel_size_m(self) -> FloatArray:
@@ -98,7 +92,7 @@ class _Overview:
         return np.tile(self.labelled.grid.scale_to(self.grid), 2)
 
     def area_km2(self, pixels: BoolArray) -> float:
-        """Return the true area of some of its pixels, ``bool[H, W]``."""
+        """Return the true area of the pixels in a mask ``bool[H, W]``."""
         return float(pixels.sum()) * self.pixel_size_m[1] * self.pixel_size_m[0] / 1e6
 
 
@@ -114,16 +108,18 @@ def measure_coverage(
         seed: Random seed of the choice of rasters when they are too many.
     """
     unreadable: dict[str, str] = {}
-    overviews = [
-        overview
-        for labelled in _choose_affordable(rasters, seed)
-        if (overview := _read_overview(labelled, unreadable)) is not None
-    ]
-    on_nodata = {
-        overview.labelled.raster.path: ids
-        for overview in overviews
-        if (ids := _find_on_nodata(overview, unreadable))
-    }
+    overviews: list[_Overview] = []
+    on_nodata: dict[str, tuple[int, ...]] = {}
+    for labelled in _choose_affordable(rasters, seed):
+        scale = min(1.0, OVERVIEW_PX / max(labelled.grid.width, labelled.grid.height))
+        grid = labelled.grid.resampled(scale, scale)
+        try:
+            with labelled.raster as raster:  # reads open it, this closes it
+                overviews.append(_Overview(labelled, grid, raster.read_valid(grid=grid)))
+                if ids := _find_on_nodata(overviews[-1]):
+                    on_nodata[raster.path] = ids
+        except RasterError as error:
+            unreadable[labelled.raster.path] = str(error)
     nodata_ids = {label_id for ids in on_nodata.values() for label_id in ids}
     visible_ids: set[int] = set()
     for labelled in rasters:
@@ -166,21 +162,7 @@ def _choose_affordable(rasters: Sequence[LabelledRaster], seed: int) -> list[Lab
     return [rasters[number] for number in sorted(chosen)]
 
 
-def _read_overview(labelled: LabelledRaster, unreadable: dict[str, str]) -> _Overview | None:
-    """Read the nodata of a raster; an error is added to ``unreadable``."""
-    full = labelled.grid
-    scale = min(1.0, OVERVIEW_PX / max(full.width, full.height))
-    grid = full.resampled(scale, scale)
-    try:
-        with labelled.raster as raster:  # reads open it, this closes it
-            valid = raster.read_valid(grid=grid)
-    except RasterError as error:
-        unreadable[labelled.raster.path] = str(error)
-        return None
-    return _Overview(labelled, grid, valid)
-
-
-def _find_on_nodata(overview: _Overview, unreadable: dict[str, str]) -> tuple[int, ...]:
+def _find_on_nodata(overview: _Overview) -> tuple[int, ...]:
     """Return ids of labels on nodata: suspects in the overview are read at full resolution."""
     if overview.valid.all():
         return ()
@@ -188,17 +170,11 @@ def _find_on_nodata(overview: _Overview, unreadable: dict[str, str]) -> tuple[in
     boxes = box_ops.clip(labelled.boxes, labelled.grid.box)
     fractions = SummedAreaTable(overview.valid).fractions(boxes * overview.scale)
     rows = []
-    try:
-        with labelled.raster:  # reads open it, this closes it
-            for row in np.flatnonzero((box_ops.area(boxes) > 0) & (fractions < SURELY_VALID)):
-                x1, y1 = np.floor(boxes[row, :2]).astype(int).tolist()
-                x2, y2 = np.ceil(boxes[row, 2:]).astype(int).tolist()
-                valid = labelled.raster.read_valid(Window(x1, y1, x2 - x1, y2 - y1))
-                if valid.mean() < LEAST_VALID:
-                    rows.append(row)
-    except RasterError as error:
-        unreadable[labelled.raster.path] = str(error)
-        return ()
+    for row in np.flatnonzero((box_ops.area(boxes) > 0) & (fractions < SURELY_VALID)):
+        x1, y1 = np.floor(boxes[row, :2]).astype(int).tolist()
+        x2, y2 = np.ceil(boxes[row, 2:]).astype(int).tolist()
+        if labelled.raster.read_valid(Window(x1, y1, x2 - x1, y2 - y1)).mean() < LEAST_VALID:
+            rows.append(row)
     return tuple(labelled.ids[rows].tolist())
 
 
@@ -231,12 +207,8 @@ def _is_far_from_labels(overview: _Overview, centres: FloatArray, far_m: float) 
     """Return True where imagery is farther than ``far_m`` from any label, ``bool[H, W]``.
 
     Distances from boxes of labels on the raster are exact; those from labels beyond its edge are
-    measured from their centres, at ``DISTANCE_CELLS`` a side.
-
-    Args:
-        overview: The raster.
-        centres: ``float64[N, 2]`` centres of the labels of all rasters, in its CRS.
-        far_m: Distance in metres.
+    measured from their ``centres`` (``float64[N, 2]``, in the CRS of the overview), at
+    ``DISTANCE_CELLS`` per side.
     """
     from scipy import ndimage
     from scipy.spatial import KDTree

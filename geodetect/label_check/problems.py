@@ -17,26 +17,10 @@ from pyproj import CRS
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import densify, reproject_or_none
-from geodetect.io.labels.label_set import (
-    NO_AREA,
-    SELF_INTERSECTION,
-    LabelSet,
-    MapLabels,
-)
+from geodetect.io.labels.label_set import NO_AREA, SELF_INTERSECTION, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
+from geodetect.io.vector import qgis_style
 from geodetect.io.vector.geopackage import Layer, write_layers
-from geodetect.io.vector.qgis_style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILLION,
-    YELLOW,
-    Symbol,
-    categorised_qml,
-)
 from geodetect.label_check.coverage import UnlabelledArea
 from geodetect.types import PathLike
 
@@ -50,16 +34,16 @@ DUPLICATE, OTHER_CLASS = "duplicate", "duplicate of another class"
 LARGER, SMALLER = "much larger than its class", "much smaller than its class"
 UNLABELLED = "no label near"
 COLOURS = {
-    OFF_IMAGERY: VERMILLION,
-    CUT: YELLOW,
-    ON_NODATA: ORANGE,
-    DUPLICATE: PURPLE,
-    OTHER_CLASS: BLUE,
-    LARGER: GREEN,
-    SMALLER: GREEN,
-    SELF_INTERSECTION: SKY_BLUE,
-    NO_AREA: SKY_BLUE,
-    UNLABELLED: GREY,
+    OFF_IMAGERY: qgis_style.VERMILLION,
+    CUT: qgis_style.YELLOW,
+    ON_NODATA: qgis_style.ORANGE,
+    DUPLICATE: qgis_style.PURPLE,
+    OTHER_CLASS: qgis_style.BLUE,
+    LARGER: qgis_style.GREEN,
+    SMALLER: qgis_style.GREEN,
+    SELF_INTERSECTION: qgis_style.SKY_BLUE,
+    NO_AREA: qgis_style.SKY_BLUE,
+    UNLABELLED: qgis_style.GREY,
 }
 COLUMNS = ("reason", "detail", "class", "source", "row", "raster")
 
@@ -202,9 +186,9 @@ def write_problems(problems: gpd.GeoDataFrame, path: PathLike, *, overwrite: boo
         InputError: An unknown format.
         OutputError: The file exists, or it cannot be written.
     """
-    reasons = set(problems["reason"])
-    symbols = {name: Symbol(colour) for name, colour in COLOURS.items() if name in reasons}
-    layer = Layer(LAYER, problems, categorised_qml("reason", symbols))
+    reasons = [reason for reason in COLOURS if reason in set(problems["reason"])]
+    symbols = {reason: qgis_style.Symbol(COLOURS[reason]) for reason in reasons}
+    layer = Layer(LAYER, problems, qgis_style.categorised_qml("reason", symbols))
     return write_layers([layer], path, overwrite=overwrite)
 
 

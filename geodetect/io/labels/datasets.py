@@ -42,23 +42,14 @@ _LARGEST_FRACTION = 1.5  # a YOLO box may stick out of its image a little; pixel
 
 @dataclass(frozen=True)
 class _Annotations:
-    """Annotations of one image as its file lists them.
-
-    Args:
-        image: Name of the image.
-        boxes: Their edges.
-        names: Their classes.
-        size: Columns and rows of the image, if the file states them.
-        is_crowd: True for annotations that stand for many objects; empty: there are none.
-        rows: Their positions in the file, counted from 0; None: in the order of the images.
-    """
+    """Annotations of one image as its file lists them."""
 
     image: str
-    boxes: Sequence[Sequence[float]]
+    boxes: Sequence[Sequence[float]]  # x1, y1, x2, y2
     names: Sequence[str]
-    size: tuple[int, int] | None = None
-    is_crowd: Sequence[bool] = ()
-    rows: Sequence[int] | None = None
+    size: tuple[int, int] | None = None  # columns and rows of the image, if the file states them
+    is_crowd: Sequence[bool] = ()  # True for those of many objects; empty: there are none
+    rows: Sequence[int] | None = None  # positions in the file; None: in the order of the images
 
 
 def read_coco(path: Path, document: Mapping[str, Any], options: LabelOptions) -> ImageLabels:

@@ -160,9 +160,6 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
     """Return the position of the image of each raster; rasters without an image are left out.
 
     Of several images with the file name of a raster, it is the one with most folders in common.
-
-    Raises:
-        LabelError: Several images or rasters of one name cannot be told apart.
     """
     by_stem: dict[str, list[int]] = defaultdict(list)
     for position, image in enumerate(source.images):

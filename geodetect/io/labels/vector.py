@@ -57,10 +57,8 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
         objects, rows = objects[order], rows[order]
     used_rows = len(np.unique(rows))
     names = read_class_names(table, path, options)
-    if names is None:
-        row_names = np.full(len(table), options.default_class or DEFAULT_CLASS, object)
-    else:
-        row_names = names
+    default = options.default_class or DEFAULT_CLASS
+    row_names = np.full(len(table), default, object) if names is None else names
     return MapLabels(
         source=os.fspath(path),
         geometries=objects,

@@ -17,22 +17,16 @@ from rasterio.windows import Window
 from geodetect.io.raster.bands import is_not_nodata
 
 MAX_BLOCK_BYTES = 16_384  # a compressed block without content is small
-MAX_DECODED = 64  # blocks of different bytes, which bounds the cost where no two are alike
+MAX_DECODED = 64  # blocks that differ in their bytes: bounds the cost if all of them do
 
 StoredBlock = tuple[int, bytes]  # a band, and the bytes of one of its blocks
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Block of the file.
+    """Block of the file, at a column and row of the grid of blocks."""
 
-    Args:
-        bands: Bands in it that decide whether it is empty.
-        column: Position along the rows of blocks.
-        row: Position along the columns of blocks.
-    """
-
-    bands: tuple[int, ...]
+    bands: tuple[int, ...]  # bands stored in it that decide if it is empty
     column: int
     row: int
 
@@ -89,7 +83,7 @@ class EmptyBlocks:
         return True
 
     def learn(self, dataset: Any, window: Window) -> None:
-        """Decode new blocks of a window that turned out to hold nothing, and remember their bytes.
+        """Decode new blocks of a window without valid pixels, and remember their bytes.
 
         Args:
             dataset: Open rasterio dataset.
@@ -111,9 +105,10 @@ class EmptyBlocks:
                     (self._empty if is_empty else self._not_empty).add(stored)
 
     def _deciding_bands(self, dataset: Any) -> list[tuple[int, ...]]:
-        """Return the bands that decide, grouped by shared blocks; none where blocks cannot tell.
+        """Return the bands that decide if a window is empty, grouped by shared blocks.
 
-        If all of them are empty, so is the window, whatever other bands and the mask hold.
+        If all of them are empty, so is the window, whatever other bands and the mask hold. There
+        are none if blocks cannot decide it.
         """
         if dataset.driver != "GTiff":
             return []
@@ -142,7 +137,7 @@ class EmptyBlocks:
         return True
 
     def _open_unchanged(self, stack: ExitStack) -> BinaryIO | None:
-        """Open the file; None if it is not the one that was there at first."""
+        """Open the file; None if it has changed since it was opened first."""
         if self._version is None:
             return None
         try:

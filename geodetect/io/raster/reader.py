@@ -130,7 +130,7 @@ class Raster:
             return Stretch(*self.value_range)
         if self.dtype == "uint8" or self._colour_table is not None:
             return None
-        with self._raise_read_errors("a sample of the values"):
+        with self._wrap_errors("a sample of the values"):
             handle = self._handle()
             sample = sample_windows(handle)
             values = self._read_sample(sample)
@@ -168,9 +168,7 @@ class Raster:
         """
         window, source = self._source_window(window, grid or self.grid)
         shape = window.height, window.width
-        with self._raise_read_errors(
-            f"pixels {window.x}..{window.x + window.width} x {window.y}.."
-        ):
+        with self._wrap_errors(f"pixels {window.x}..{window.x + window.width} x {window.y}.."):
             handle = self._handle_for(source, shape)
             if self._empty_blocks.covers(handle, source):
                 return self._empty_pixels(shape)
@@ -199,7 +197,7 @@ class Raster:
         Raises:
             RasterError: The pixels cannot be read.
         """
-        with self._raise_read_errors("the mask"):
+        with self._wrap_errors("the mask"):
             window, source = self._source_window(window, grid or self.grid)
             return self._read_mask(self._handle(), source, (window.height, window.width))
 
@@ -282,7 +280,7 @@ class Raster:
         return handles[overviews]
 
     @contextmanager
-    def _raise_read_errors(self, subject: str) -> Iterator[None]:
+    def _wrap_errors(self, subject: str) -> Iterator[None]:
         try:
             with rasterio.Env(**gdal_options(self.path)):
                 yield

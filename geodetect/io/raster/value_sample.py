@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,13 @@ def overviews_are_shifted(full: Any, overview: Any) -> bool:
     """
     scale_x, scale_y = full.width / overview.width, full.height / overview.height
     picked, averaged = 0.0, 0.0  # differences of the overview from either resampling
-    for window in _probe_windows(overview):
+    columns, rows = min(_PROBE_PX, overview.width), min(_PROBE_PX, overview.height)
+    steps = np.linspace(0, 1, _PROBES_PER_SIDE)
+    places = sorted(product(steps, steps), key=lambda p: np.hypot(p[0] - 0.5, p[1] - 0.5))
+    for x_fraction, y_fraction in places:  # central windows first
+        left = int((overview.width - columns) * x_fraction)
+        top = int((overview.height - rows) * y_fraction)
+        window = Window(left, top, columns, rows)
         stored = overview.read(1, window=window).astype(np.float64)
         in_full = Window(window.col_off * scale_x, window.row_off * scale_y,
                          window.width * scale_x, window.height * scale_y)  # fmt: skip
@@ -68,13 +74,3 @@ def overviews_are_shifted(full: Any, overview: Any) -> bool:
         if abs(picked - averaged) > stored.size * _DECISIVE:
             break
     return picked < averaged
-
-
-def _probe_windows(dataset: Any) -> Iterator[Window]:
-    """Yield windows all over a raster, the central ones first."""
-    columns, rows = (min(_PROBE_PX, side) for side in (dataset.width, dataset.height))
-    steps = np.linspace(0, 1, _PROBES_PER_SIDE)
-    fractions = ((x, y) for x in steps for y in steps)
-    for x, y in sorted(fractions, key=lambda p: np.hypot(p[0] - 0.5, p[1] - 0.5)):
-        left, top = int((dataset.width - columns) * x), int((dataset.height - rows) * y)
-        yield Window(left, top, columns, rows)

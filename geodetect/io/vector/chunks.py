@@ -12,7 +12,7 @@ CHUNK_ROWS = 10_000
 
 
 class TableChunks(Protocol):
-    """Features that are made as tables of few rows."""
+    """Features that are made chunk by chunk, as tables of few rows."""
 
     @property
     def crs(self) -> Any:
@@ -38,11 +38,7 @@ def row_slices(count: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class WholeTable:
-    """Chunks of a table in memory.
-
-    Args:
-        table: The table.
-    """
+    """Chunks of a table in memory."""
 
     table: gpd.GeoDataFrame
 
@@ -62,12 +58,12 @@ class WholeTable:
 
 @dataclass(frozen=True)
 class MappedChunks:
-    """Chunks of another table, each changed when it is asked for.
+    """Chunks of another table, each mapped by a function when it is needed.
 
     Args:
         source: The other table.
-        function: Changes a chunk, and leaves its number of rows.
-        crs: CRS of the changed chunks.
+        function: Returns the mapped chunk, which has as many rows.
+        crs: CRS of the mapped chunks.
     """
 
     source: TableChunks
@@ -78,7 +74,7 @@ class MappedChunks:
         return len(self.source)
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """Yield the changed chunks."""
+        """Yield the mapped chunks."""
         return map(self.function, self.source.chunks())
 
 

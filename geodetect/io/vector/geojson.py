@@ -45,11 +45,9 @@ def to_geojson(table: Table, stream: TextIO) -> None:
     """
     space = '"coordinate_space":"pixel",' if table.crs is None else ""
     stream.write(f'{{"type":"FeatureCollection",{space}"features":[')
-    separator = "\n"
-    for feature in features(table):
-        stream.write(separator)
+    for number, feature in enumerate(features(table)):
+        stream.write(",\n" if number else "\n")
         stream.write(feature)
-        separator = ",\n"
     stream.write("\n]}\n")
 
 
@@ -58,9 +56,7 @@ def to_geojson_lines(table: Table, stream: TextIO) -> None:
 
     Unlike RFC 8142 text sequences the lines carry no record separator in front.
     """
-    for feature in features(table):
-        stream.write(feature)
-        stream.write("\n")
+    stream.writelines(f"{feature}\n" for feature in features(table))
 
 
 def features(table: Table) -> Iterator[str]:

@@ -32,7 +32,7 @@ GREY: Colour = (153, 153, 153)
 
 SCORE_BREAKS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)  # fixed, so that maps can be compared
 # five steps of the upper two thirds of "plasma" (Smith and van der Walt 2015): brighter with the
-# score, so colour-blind eyes tell them apart too, and none is a colour of water or grass
+# score, so colour-blind eyes see the order too, and no step has a colour of water or grass
 SCORE_COLOURS: tuple[Colour, ...] = (
     *((156, 23, 158), (204, 71, 120), (237, 121, 83), (253, 180, 47), (240, 249, 33)),
 )
@@ -41,7 +41,7 @@ QUANTILE_COLOURS: tuple[Colour, ...] = (
     *((253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (68, 1, 84)),
 )
 
-CASING = "0,0,0,140"  # of lines: dark, so that each colour shows on bright and dark ground
+CASING = "0,0,0,140"  # dark edge of lines, so that each colour shows on bright and dark ground
 LINE_MM, CASING_EXTRA_MM, MARKER_MM = 0.5, 0.4, 2.4
 _LAYER_TYPES = {"point": "0", "line": "1", "polygon": "2"}
 _SYMBOL_TYPES = {"point": "marker", "line": "line", "polygon": "fill"}

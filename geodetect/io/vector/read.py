@@ -19,7 +19,7 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, La
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.vector.geojson import LINES
-from geodetect.types import FloatArray, PathLike
+from geodetect.types import PathLike
 
 PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
 # GEOS type numbers: simple, multiple
@@ -60,11 +60,7 @@ AREA = LayerRole("the area of interest", points=False)
 
 
 def read_layer(
-    source: LayerSource,
-    role: LayerRole,
-    *,
-    crs: str | None = None,
-    require_crs: bool = True,
+    source: LayerSource, role: LayerRole, *, crs: str | None = None, require_crs: bool = True
 ) -> gpd.GeoDataFrame:
     """Read one layer with all its columns and rows.
 
@@ -94,8 +90,14 @@ def read_layer(
     geometry = shapely.force_2d(np.asarray(table.geometry))
     if layer_crs is not None:
         layer_crs = horizontal_crs(layer_crs)
-        if is_file:
-            _check_degrees(shapely.bounds(geometry), layer_crs, name, role)
+        if is_file and layer_crs.is_geographic:
+            bounds = shapely.bounds(geometry).reshape(-1, 2, 2)
+            limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(layer_crs) * 1.0001
+            if (np.abs(bounds) > limit).any():  # often metres in GeoJSON
+                raise role.error(
+                    f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no "
+                    f"degrees of its CRS {layer_crs.name}; {role.crs_advice}"
+                )
     elif is_file:
         raise role.error(f"{name} has no coordinate reference system; {role.crs_advice}")
     elif require_crs:
@@ -197,7 +199,7 @@ def _read_file(source: PathLike, role: LayerRole) -> gpd.GeoDataFrame:
 
 
 def _choose_layer(file: str, role: LayerRole) -> str | None:
-    """Return the name of the layer to read when none was named; None: that of GDAL."""
+    """Return the name of the layer to read if the user names none; None: GDAL's default."""
     layers = [(str(name), kind) for name, kind in pyogrio.list_layers(file)]
     spatial = {name: kind for name, kind in layers if kind is not None}
     polygons = [name for name, kind in spatial.items() if "Polygon" in kind]
@@ -211,15 +213,3 @@ def _choose_layer(file: str, role: LayerRole) -> str | None:
             f"{file}|layername={candidates[0]}"
         )
     return candidates[0] if candidates else None
-
-
-def _check_degrees(bounds: FloatArray, crs: CRS, name: str, role: LayerRole) -> None:
-    """Raise an error for coordinates that cannot be degrees, often metres in GeoJSON."""
-    if not crs.is_geographic:
-        return
-    limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(crs) * 1.0001
-    if (np.abs(bounds.reshape(-1, 2, 2)) > limit).any():
-        raise role.error(
-            f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no degrees "
-            f"of its CRS {crs.name}; {role.crs_advice}"
-        )

@@ -30,12 +30,7 @@ from geodetect.io.vector.gdal import (
     named_for_gdal,
     write_layer,
 )
-from geodetect.io.vector.geojson import (
-    LINES,
-    cut_at_antimeridian,
-    to_geojson,
-    to_geojson_lines,
-)
+from geodetect.io.vector.geojson import LINES, cut_at_antimeridian, to_geojson, to_geojson_lines
 from geodetect.io.vector.geoparquet import write_parquet
 from geodetect.io.vector.qgis_style import score_qml
 
