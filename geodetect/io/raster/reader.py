@@ -22,7 +22,6 @@ from geodetect.errors import BandError, InputError, RasterError
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.bands import (
-    Stretch,
     choose_bands,
     is_not_nodata,
     read_colour_table,
@@ -31,6 +30,7 @@ from geodetect.io.raster.bands import (
 from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.georeference import GDAL_ERRORS, RESAMPLING, read_georeference
+from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
     MIN_VALID_FRACTION,
     SampleWindow,

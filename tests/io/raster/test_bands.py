@@ -12,8 +12,9 @@ from rasterio.enums import ColorInterp as Colour
 
 from geodetect.errors import BandError, GeodetectError, InputError
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.raster.bands import Stretch, choose_bands, is_not_nodata
+from geodetect.io.raster.bands import choose_bands, is_not_nodata
 from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.stretch import Stretch
 from tests.conftest import METRES, Save
 
 RGB = [Colour.red, Colour.green, Colour.blue]
