@@ -7,13 +7,12 @@ from .assessment.summarize.error_rates import error_rates_from_evaluation, error
 from .assessment.summarize.zones import summarize
 from .chips.export import export_chips
 from .detection.coverage import coverage_table
-from .detection.detection_layer import DetectionLayer
+from .detection.detection_layer import DetectionLayer, RunSummary
 from .detection.detections import Detections
 from .detection.detector import CallableDetector, Detector
 from .detection.estimate import Estimate, estimate
 from .detection.predict import plan, predict, predict_layer
 from .detection.predict_to_file import predict_to_file
-from .detection.run.summary import RunSummary
 from .errors import GeodetectError
 from .io.raster.info import inspect_raster
 from .io.vector.write import write

@@ -115,31 +115,25 @@ class ImageryMask:
         shape = len(self._edges_y) - 1, len(self._edges_x) - 1
         self._state = np.full(shape, _UNKNOWN, np.uint8)
 
-    def cells_with_imagery(self, tile: Tile, valid: BoolArray) -> BoolArray:
+    def cells_with_imagery(self, tile: Tile, valid: BoolArray | None) -> BoolArray:
         """Return True for the cells of a tile that hold imagery.
 
         Args:
             tile: The tile.
-            valid: ``bool[H, W]`` valid pixels of the tile.
+            valid: ``bool[H, W]`` valid pixels of the tile; None: it has none.
 
         Returns:
             ``bool[rows, columns]`` of the cells that the tile touches.
         """
         starts_y = _cell_span(self._edges_y, tile.y, tile.height).starts
         starts_x = _cell_span(self._edges_x, tile.x, tile.width).starts
-        if valid.all():
-            return np.ones((len(starts_y), len(starts_x)), bool)
+        if valid is None or valid.all():
+            return np.full((len(starts_y), len(starts_x)), valid is not None)
         by_row = np.add.reduceat(valid, starts_y, axis=0, dtype=np.int32)
         count = np.add.reduceat(by_row, starts_x, axis=1)
         heights = np.diff(np.append(starts_y, tile.height))
         widths = np.diff(np.append(starts_x, tile.width))
         return np.asarray(count >= MIN_IMAGERY * np.outer(heights, widths))
-
-    def empty_cells(self, tile: Tile) -> BoolArray:
-        """Return the cells of a tile without imagery, see ``cells_with_imagery``."""
-        rows = _cell_span(self._edges_y, tile.y, tile.height)
-        columns = _cell_span(self._edges_x, tile.x, tile.width)
-        return np.zeros((len(rows.starts), len(columns.starts)), bool)
 
     def update(self, tile: Tile, cells: BoolArray) -> None:
         """Set the cells of a tile; of several tiles, the last that holds a cell's centre decides.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ from pyproj import CRS
 
 from geodetect.detection.coverage import RasterCoverage
 from geodetect.detection.detections import Detections
-from geodetect.detection.run.summary import RunSummary
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.geodesic import ground_sizes
@@ -38,6 +37,28 @@ COLUMNS = (*DTYPES, "geometry")
 
 SCORE_DECIMALS = 4
 METRE_DECIMALS = 2  # a centimetre: finer than any pixel the boxes come from
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Tiles, time and failures of a run.
+
+    Args:
+        tiles: Tiles that went through the detector.
+        empty_tiles: Tiles without imagery, which did not.
+        unread_tiles: Remaining tiles of rasters that could not be read to the end.
+        resumed_tiles: Those of ``tiles`` and ``empty_tiles`` that were read from the journal of an
+            interrupted run.
+        seconds: Time from opening the first raster to the last object.
+        failed: Error message of each raster that could not be read to the end, by its path.
+    """
+
+    tiles: int = 0
+    empty_tiles: int = 0
+    unread_tiles: int = 0
+    resumed_tiles: int = 0
+    seconds: float = 0.0
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

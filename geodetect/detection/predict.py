@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
 import shapely
 
 from geodetect.detection.coverage import unread_coverage
-from geodetect.detection.detection_layer import DetectionLayer, RasterDetections
+from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, RunSummary
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.fingerprint import run_fingerprint
-from geodetect.detection.run.journal import Journal, RasterJournal
-from geodetect.detection.run.summary import RunSummary
+from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_pipeline import (
     TileBatch,
     TilePipeline,
@@ -106,9 +105,10 @@ def predict_layer(
         for raster_plan in plans:
             stack.enter_context(raster_plan.raster)
         concurrency = concurrency_within_memory(plans, detector, settings)
-        counts = _Counts(sum(len(raster_plan.tiles) for raster_plan in plans), progress)
+        planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
+        run = _RunProgress(planned[-1], progress)
         # resume
-        if journal is not None and counts.total < journal.min_tiles:
+        if journal is not None and planned[-1] < journal.min_tiles:
             journal = None
         if journal is not None:
             # the batch size of enough memory: what is free may change between the executions
@@ -118,11 +118,10 @@ def predict_layer(
         readers = chained_readers(plans, journal, concurrency)
         for reader in readers:
             stack.callback(reader.close)
-        for raster_plan, reader in zip(plans, readers, strict=True):
-            before = replace(counts)
+        for raster_plan, reader, tiles_so_far in zip(plans, readers, planned, strict=True):
             try:
                 pipeline = TilePipeline(reader, detector, settings, class_ids)
-                detections = _detect(pipeline, counts)
+                detections = _detect(pipeline, run)
                 rasters_detections.append(
                     RasterDetections.from_detections(
                         detections,
@@ -133,7 +132,7 @@ def predict_layer(
                 )
                 coverage.append(pipeline.mask.to_coverage(raster_plan))
             except RasterError as error:
-                counts.skip_rest(before, len(raster_plan.tiles))
+                run.skip_rest(tiles_so_far, objects=sum(map(len, rasters_detections)))
                 failed[raster_plan.raster.path] = str(error)
                 if len(failed) == len(plans):
                     raise
@@ -145,7 +144,7 @@ def predict_layer(
     layer = DetectionLayer(
         tuple(rasters_detections),
         crs and horizontal_crs(crs),
-        summary=counts.summary(seconds=time.monotonic() - start, failed=failed),
+        summary=replace(run.summary, seconds=time.monotonic() - start, failed=failed),
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written
@@ -168,94 +167,74 @@ def detect_raster(plan: RasterPlan, detector: Detector, settings: PredictSetting
         InputError: The detector returns something unusable.
         OutOfMemoryError: Memory is used up.
     """
-    reader = TileReader(plan, RasterJournal(), preferred_concurrency(detector, settings))
+    reader = TileReader(plan, preferred_concurrency(detector, settings))
     pipeline = TilePipeline(reader, detector, settings, class_ids=None)
-    return _detect(pipeline, _Counts(len(plan.tiles), no_progress))
+    return _detect(pipeline, _RunProgress(len(plan.tiles), no_progress))
 
 
-def _detect(pipeline: TilePipeline, counts: _Counts) -> Detections:
+def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
     """Detect the objects of one raster: read, detect, merge across tile seams, journal."""
     plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.iou
+    journal, number = pipeline.reader.journal, pipeline.reader.number
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
     merged, row, row_results = list[Detections](), 0, list[TileResult]()
     # closed, the last one first, so that no thread reads on after an error
     with closing(pipeline.reader), closing(pipeline.run()) as batches:
         for batch in batches:
-            if batch.row > row:  # all tiles above are merged: what the rest cannot change is final
-                row = batch.row
+            if batch.results[0].tile.row > row:  # all tiles of the rows above it are merged
+                row = batch.results[0].tile.row
                 merged.append(_within_area(merger.take_final(row), plan.area))
-                counts.objects += len(merged[-1])
+                run.objects += len(merged[-1])
             for result in batch.results:
                 pipeline.mask.update(result.tile, result.imagery)
                 if result.detections is not None:
                     merger.add(result.tile, result.detections)
-            counts.add(batch)
+            run.add(batch)
             row_results += batch.results
             if batch.completes_row:
-                if not batch.resumed:
-                    pipeline.journal.add(row_results)
+                if journal is not None and not batch.resumed:
+                    journal.add(number, row_results)
                 row_results = []
     merged.append(_within_area(merger.finish(), plan.area))
-    counts.objects += len(merged[-1])
-    counts.report()
+    run.objects += len(merged[-1])
+    run.report()
     return Detections.concatenate(merged)
 
 
-@dataclass
-class _Counts:
-    """Tiles completed and objects detected so far.
+class _RunProgress:
+    """Summary of a run so far and number of its objects; every change is reported.
 
     Args:
-        total: Tiles of all rasters.
+        tiles: Tiles of all rasters.
         progress: Called with every change.
     """
 
-    total: int
-    progress: Progress
-    tiles: int = 0
-    empty_tiles: int = 0
-    unread_tiles: int = 0
-    resumed_tiles: int = 0
-    objects: int = 0
-
-    @property
-    def completed(self) -> int:
-        """Tiles that need no more work."""
-        return self.tiles + self.empty_tiles + self.unread_tiles
+    def __init__(self, tiles: int, progress: Progress) -> None:
+        self.summary, self.objects = RunSummary(), 0
+        self._tiles, self._progress = tiles, progress
 
     def add(self, batch: TileBatch) -> None:
         """Count a batch."""
+        summary, count = self.summary, len(batch.results)
         images = sum(result.detections is not None for result in batch.results)
-        self.tiles += images
-        self.empty_tiles += len(batch.results) - images
-        self.resumed_tiles += len(batch.results) * batch.resumed
+        self.summary = replace(
+            summary,
+            tiles=summary.tiles + images,
+            empty_tiles=summary.empty_tiles + count - images,
+            resumed_tiles=summary.resumed_tiles + count * batch.resumed,
+        )
         self.report()
 
-    def skip_rest(self, before: _Counts, tiles: int) -> None:
-        """Count the remaining tiles of a raster as unread, and none of its objects.
-
-        Args:
-            before: Counts before the raster.
-            tiles: Tiles of the raster.
-        """
-        self.objects = before.objects
-        self.unread_tiles += before.completed + tiles - self.completed
+    def skip_rest(self, tiles: int, *, objects: int) -> None:
+        """Count as unread what is left of the first ``tiles``, and only the ``objects`` so far."""
+        unread = tiles - self.summary.tiles - self.summary.empty_tiles
+        self.summary, self.objects = replace(self.summary, unread_tiles=unread), objects
         self.report()
 
     def report(self) -> None:
         """Call ``progress``."""
-        self.progress(self.completed, self.total, objects=self.objects)
-
-    def summary(self, *, seconds: float, failed: Mapping[str, str]) -> RunSummary:
-        """Return the summary of the run."""
-        return RunSummary(
-            tiles=self.tiles,
-            empty_tiles=self.empty_tiles,
-            unread_tiles=self.unread_tiles,
-            resumed_tiles=self.resumed_tiles,
-            seconds=seconds,
-            failed=failed,
-        )
+        completed = self.summary.tiles + self.summary.empty_tiles + self.summary.unread_tiles
+        self._progress(completed, self._tiles, objects=self.objects)
 
 
 def plan(

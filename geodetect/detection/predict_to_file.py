@@ -85,44 +85,12 @@ def predict_to_file(
         restart=restart,
         work_dir=None if work_dir is None else Path(work_dir),
     )
-    files.check()
-    path = files.journal_file
-    if path is not None:
-        check_folder(path)
-    min_tiles = LONG_RUN_TILES if work_dir is None else 0
-    with (
-        nullcontext() if path is None else Journal(path, min_tiles=min_tiles, restart=restart)
-    ) as run_journal:
-        try:
-            layer = predict_layer(
-                rasters, model, settings=settings, progress=progress, journal=run_journal
-            )
-            files.write(layer, run_journal)
-        except KeyboardInterrupt:
-            if not run_journal:  # no journal, or an empty one
-                raise
-            message = "interrupted; run the same again to resume where it stopped"
-            raise KeyboardInterrupt(message) from None
-        if run_journal is not None:
-            run_journal.discard()
-    return layer
+    return files.predict(rasters, model, settings=settings, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFiles:
-    """Files that a run writes, with the arguments of ``predict_to_file``.
-
-    Args:
-        output: File of the detections; a text stream, which gets GeoJSON; None: none.
-        coverage: File of the coverage; None: see ``coverage_file``.
-        format: Format of the detections, whatever the suffix.
-        crs: CRS of both.
-        style: Have QGIS draw boxes coloured by score.
-        overwrite: Replace files that exist.
-        journal: Keep a journal.
-        restart: Discard the journal of an earlier run.
-        work_dir: Folder of the journal; None: that of the output.
-    """
+    """Files of a run, with the arguments of ``predict_to_file``; ``output`` None: no detections."""
 
     output: Path | TextIO | None
     coverage: Path | None = None
@@ -156,6 +124,39 @@ class PredictionFiles:
         if not isinstance(output, Path) or coverage is None:
             return False
         return output.resolve() == coverage.resolve()
+
+    def predict(
+        self,
+        rasters: PathLike | Sequence[PathLike],
+        model: PathLike | Detector,
+        *,
+        settings: PredictSettings | None = None,
+        progress: Progress = no_progress,
+    ) -> DetectionLayer:
+        """Check the files, detect and write, see ``predict_to_file``."""
+        self.check()
+        path = self.journal_file
+        if path is not None:
+            check_folder(path)
+        min_tiles = LONG_RUN_TILES if self.work_dir is None else 0
+        with (
+            nullcontext()
+            if path is None
+            else Journal(path, min_tiles=min_tiles, restart=self.restart)
+        ) as journal:
+            try:
+                layer = predict_layer(
+                    rasters, model, settings=settings, progress=progress, journal=journal
+                )
+                self.write(layer, journal)
+            except KeyboardInterrupt:
+                if not journal:  # no journal, or an empty one
+                    raise
+                message = "interrupted; run the same again to resume where it stopped"
+                raise KeyboardInterrupt(message) from None
+            if journal is not None:
+                journal.discard()
+        return layer
 
     def check(self) -> None:
         """Raise now what ``write`` would raise after hours of detection.

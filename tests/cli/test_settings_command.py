@@ -78,15 +78,15 @@ def test_every_command_with_settings_reads_them_from_a_file() -> None:
 @pytest.fixture
 def settings_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return what ``predict`` would run with."""
-    from geodetect.detection import predict_to_file as prediction
+    from geodetect.detection.predict_to_file import PredictionFiles
 
     settings: list[PredictSettings] = []
 
-    def stop(rasters: object, output: object, model: object, **arguments: Any) -> None:
+    def stop(files: object, rasters: object, model: object, **arguments: Any) -> None:
         settings.append(arguments["settings"])
         raise InputError("stopped")
 
-    monkeypatch.setattr(prediction, "predict_to_file", stop)
+    monkeypatch.setattr(PredictionFiles, "predict", stop)
     monkeypatch.chdir(tmp_path)
 
     def call(text: str, *arguments: str) -> tuple[PredictSettings, str]:
@@ -227,13 +227,13 @@ def test_parameters_in_messages_become_options() -> None:
 def test_errors_and_warnings_of_a_command_name_its_options(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from geodetect.detection import predict_to_file as prediction
+    from geodetect.detection.predict_to_file import PredictionFiles
 
     def fail(*_: object, **__: object) -> None:
         warnings.warn("set `value_range`, not `percentiles`", GeodetectWarning, stacklevel=1)
         raise InputError("`src_crs` is unknown; see `rasters`, `src_crs EPSG:2154`")
 
-    monkeypatch.setattr(prediction, "predict_to_file", fail)
+    monkeypatch.setattr(PredictionFiles, "predict", fail)
     result = invoke("predict", "a.tif", "-o", tmp_path / "a.geojson")
     assert result.stderr.splitlines() == [
         "Warning: set --value-range, not `percentiles`",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -82,24 +82,24 @@ def command(
             "--output - writes plain GeoJSON; it goes without --json, --format, --crs and --style"
         )
     from geodetect.detection.estimate import estimate
-    from geodetect.detection.predict_to_file import PredictionFiles, predict_to_file
+    from geodetect.detection.predict_to_file import PredictionFiles
 
     output = files.output or ""
     if not output and not files.dry_run:
         output = _default_output(files)
     to_stream = output == "-"
     destination = console.json_stream() if to_stream else Path(output) if output else None
-    arguments: dict[str, Any] = {
-        "coverage": files.coverage,
-        "format": None if to_stream else files.format,
-        "crs": files.crs,
-        "style": files.style,
-        "overwrite": result.overwrite,
-        "journal": not journaling.no_journal,
-        "restart": journaling.restart,
-        "work_dir": journaling.work_dir,
-    }
-    targets = PredictionFiles(output=destination, **arguments)
+    targets = PredictionFiles(
+        output=destination,
+        coverage=files.coverage,
+        format=None if to_stream else files.format,
+        crs=files.crs,
+        style=files.style,
+        overwrite=result.overwrite,
+        journal=not journaling.no_journal,
+        restart=journaling.restart,
+        work_dir=journaling.work_dir,
+    )
     targets.check()
     if destination is None or files.dry_run:
         plan = estimate(files.rasters, files.model, settings=settings)
@@ -108,14 +108,7 @@ def command(
     if files.output is None and not messages.quiet:
         console.print_message(f"Detections are written to {output}")
     with console.progress_bar("tiles", quiet=messages.quiet) as progress:
-        layer = predict_to_file(
-            files.rasters,
-            destination,
-            files.model,
-            settings=settings,
-            progress=progress,
-            **arguments,
-        )
+        layer = targets.predict(files.rasters, files.model, settings=settings, progress=progress)
     tables.show_summary(
         layer,
         output,

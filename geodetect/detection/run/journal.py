@@ -12,11 +12,9 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -68,12 +66,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def open(self, fingerprint: Mapping[str, str]) -> None:
@@ -153,9 +146,9 @@ class Journal:
         """Finished rows of tiles."""
         return sum(map(len, self._rows.values()))
 
-    def finished_rows(self, raster: int) -> Collection[int]:
-        """Return the finished rows of tiles of a raster, given by its number in the run."""
-        return self._rows.get(raster, {}).keys()
+    def finished_rows(self, raster: int) -> frozenset[int]:
+        """Return the rows of tiles that are finished, of the raster of this number in the run."""
+        return frozenset(self._rows.get(raster, ()))
 
     def get(self, raster: int, tiles: Sequence[Tile]) -> list[TileResult]:
         """Read the results of a finished row of tiles.
@@ -247,38 +240,6 @@ class Journal:
             f"cannot write the journal {self.path} ({error.strerror}); free space there, choose "
             f"another folder with `work_dir`, or keep no journal"
         )
-
-
-@dataclass(frozen=True)
-class RasterJournal:
-    """Rows of tiles of one raster in the journal of a run.
-
-    Args:
-        journal: The journal; None: nothing is kept.
-        number: Number of the raster in the run.
-        finished_rows: Rows of tiles that an earlier execution of the run finished.
-    """
-
-    journal: Journal | None = None
-    number: int = 0
-    finished_rows: frozenset[int] = frozenset()
-
-    @classmethod
-    def from_run(cls, journal: Journal | None, number: int) -> RasterJournal:
-        """Return the part of a raster, given by its number, in an open journal."""
-        rows = () if journal is None else journal.finished_rows(number)
-        return cls(journal, number, frozenset(rows))
-
-    def get(self, tiles: Sequence[Tile]) -> list[TileResult]:
-        """Read the results of one of ``finished_rows``, see ``Journal.get``."""
-        if self.journal is None:
-            raise KeyError(tiles[0].row)
-        return self.journal.get(self.number, tiles)
-
-    def add(self, results: Sequence[TileResult]) -> None:
-        """Append a row of tiles, see ``Journal.add``; without a journal do nothing."""
-        if self.journal is not None:
-            self.journal.add(self.number, results)
 
 
 def read_files(path: str | os.PathLike[str]) -> set[FileIdentity]:

@@ -17,7 +17,7 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
-from geodetect.detection.run.journal import Journal, RasterJournal
+from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_result import TileResult
 from geodetect.detection.run.truncation import clip_to_imagery
 from geodetect.errors import InputError
@@ -41,8 +41,9 @@ class TileReader:
 
     Args:
         plan: Plan of the raster.
-        journal: Finished rows of tiles, which are not read.
         concurrency: Number of threads, and how far ahead they read.
+        journal: Journal of the run, open: rows of tiles that it holds are not read.
+        number: Number of the raster in the run.
         following: Reader of the next raster; it starts when the last tile of this one is being
             read.
     """
@@ -50,20 +51,25 @@ class TileReader:
     def __init__(
         self,
         plan: RasterPlan,
-        journal: RasterJournal,
         concurrency: Concurrency,
         *,
+        journal: Journal | None = None,
+        number: int = 0,
         following: TileReader | None = None,
     ) -> None:
-        self.plan, self.journal, self.concurrency = plan, journal, concurrency
-        rows = (row for row in plan.rows() if row[0].row not in journal.finished_rows)
+        self.plan, self.concurrency, self.journal, self.number = plan, concurrency, journal, number
+        self.finished_rows = frozenset() if journal is None else journal.finished_rows(number)
+        rows = (row for row in plan.rows() if row[0].row not in self.finished_rows)
         self._tiles = chain.from_iterable(rows)
         self._following = following
         self._read_ahead = concurrency.read_ahead
         self._queue: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         self._thread_count, columns = concurrency.workers, len(plan.scheme.columns)
         self._chunk = min(concurrency.column_chunk, math.ceil(columns / self._thread_count))
-        if columns > self._chunk and _is_cacheable_in_strips(plan):
+        raster = plan.raster
+        row_px = raster.grid.width * plan.scheme.tile_px * plan.gsd_ratio[1]
+        is_cacheable = row_px * raster.bytes_per_px < BLOCK_CACHE_BYTES
+        if columns > self._chunk and raster.block_width >= raster.grid.width and is_cacheable:
             self._thread_count, self._chunk = 1, columns
         self._chunks = math.ceil(columns / self._chunk)
         self._threads: list[ThreadPoolExecutor] = []
@@ -116,18 +122,10 @@ def chained_readers(
     """Return a reader for each raster, each of which starts the next one."""
     readers: list[TileReader] = []
     for number, plan in reversed(list(enumerate(plans))):
-        rows = RasterJournal.from_run(journal, number)
         following = readers[-1] if readers else None
-        readers.append(TileReader(plan, rows, concurrency, following=following))
+        reader = TileReader(plan, concurrency, journal=journal, number=number, following=following)
+        readers.append(reader)
     return readers[::-1]
-
-
-def _is_cacheable_in_strips(plan: RasterPlan) -> bool:
-    """Return True if blocks span the raster and those of a row of tiles fit into the cache."""
-    raster = plan.raster
-    width, height_px = raster.grid.width, plan.scheme.tile_px * plan.gsd_ratio[1]
-    row_bytes = width * height_px * raster.bytes_per_px
-    return raster.block_width >= width and row_bytes < BLOCK_CACHE_BYTES
 
 
 @dataclass(frozen=True)
@@ -143,11 +141,6 @@ class TileBatch:
     results: Sequence[TileResult]
     completes_row: bool
     resumed: bool
-
-    @property
-    def row(self) -> int:
-        """Number of the row of tiles."""
-        return self.results[0].tile.row
 
 
 class TilePipeline:
@@ -168,7 +161,7 @@ class TilePipeline:
         class_ids: IntArray | None,
     ) -> None:
         self.reader, self.detector, self.settings = reader, detector, settings
-        self.plan, self.journal, self.concurrency = reader.plan, reader.journal, reader.concurrency
+        self.plan, self.concurrency = reader.plan, reader.concurrency
         self.mask = ImageryMask(self.plan.scheme)
         self._class_ids = class_ids
 
@@ -198,40 +191,36 @@ class TilePipeline:
 
     def _start_batches(self, pool: ThreadPoolExecutor) -> Generator[Callable[[], TileBatch]]:
         """Start to detect batch after batch; yield functions that wait for their results."""
+        journal = self.reader.journal
         for row in self.plan.rows():
-            if row[0].row in self.journal.finished_rows:
-                yield partial(self._load_row, row)
+            if journal is not None and row[0].row in self.reader.finished_rows:
+                yield partial(self._load_row, journal, row)
                 continue
             tiles = islice(self.reader, len(row))
             for batch in _split_into_batches(tiles, self.concurrency.batch_size):
                 completes_row = batch[-1][0] == row[-1]
                 yield pool.submit(self._detect, batch, completes_row=completes_row).result
 
-    def _load_row(self, row: Sequence[Tile]) -> TileBatch:
-        return TileBatch(self.journal.get(row), completes_row=True, resumed=True)
+    def _load_row(self, journal: Journal, row: Sequence[Tile]) -> TileBatch:
+        results = journal.get(self.reader.number, row)
+        return TileBatch(results, completes_row=True, resumed=True)
 
     def _detect(self, tiles: Sequence[TilePixels], *, completes_row: bool) -> TileBatch:
         images = [pixels for _, pixels in tiles if pixels is not None]
-        detections = iter(_call_detector(self.detector, images) if images else ())
-        results = [
-            TileResult(tile, None, self.mask.empty_cells(tile))
-            if pixels is None
-            else TileResult(
-                tile,
-                clip_to_imagery(self._select(next(detections)), tile, pixels, self.plan),
-                self.mask.cells_with_imagery(tile, pixels.valid),
-            )
-            for tile, pixels in tiles
-        ]
-        return TileBatch(results, completes_row=completes_row, resumed=False)
-
-    def _select(self, detections: Detections) -> Detections:
-        """Return the detections above the score threshold, of the classes to keep."""
+        detections_of_images = iter(_call_detector(self.detector, images) if images else ())
         conf = self.detector.card.conf if self.settings.conf is None else self.settings.conf
-        selected = detections.scores >= conf
-        if self._class_ids is not None:
-            selected &= np.isin(detections.labels, self._class_ids)
-        return detections[selected]
+        results = []
+        for tile, pixels in tiles:
+            detections = None
+            if pixels is not None:
+                detections = next(detections_of_images)
+                is_selected = detections.scores >= conf
+                if self._class_ids is not None:
+                    is_selected &= np.isin(detections.labels, self._class_ids)
+                detections = clip_to_imagery(detections[is_selected], tile, pixels, self.plan)
+            imagery = self.mask.cells_with_imagery(tile, None if pixels is None else pixels.valid)
+            results.append(TileResult(tile, detections, imagery))
+        return TileBatch(results, completes_row=completes_row, resumed=False)
 
 
 def _split_into_batches(tiles: Iterable[TilePixels], size: int) -> Generator[list[TilePixels]]:
