@@ -33,14 +33,11 @@ def ground_distances_m(start: FloatArray, end: FloatArray, crs: CRS) -> FloatArr
         return np.asarray(np.hypot(*(end - start).T) * unit_factor(horizontal_crs(crs)))
     to_lonlat, unit, geod = transform
     unit_deg = float(np.rad2deg(unit))
-    lon1, lat1 = unit_deg * np.array(to_lonlat.transform(start[:, 0], start[:, 1]))
-    lon2, lat2 = unit_deg * np.array(to_lonlat.transform(end[:, 0], end[:, 1]))
-    is_on_earth = np.isfinite(lon1) & np.isfinite(lat1) & np.isfinite(lon2) & np.isfinite(lat2)
-    is_on_earth &= (np.abs(lat1) <= 90) & (np.abs(lat2) <= 90)
+    ends = [*to_lonlat.transform(*start.T), *to_lonlat.transform(*end.T)]
+    lonlat = unit_deg * np.array(ends)  # [4, N]: longitude and latitude of start, then of end
+    is_on_earth = np.isfinite(lonlat).all(axis=0) & (np.abs(lonlat[1::2]) <= 90).all(axis=0)
     distance = np.full(len(start), np.nan)
-    distance[is_on_earth] = geod.inv(
-        lon1[is_on_earth], lat1[is_on_earth], lon2[is_on_earth], lat2[is_on_earth]
-    )[2]
+    distance[is_on_earth] = geod.inv(*lonlat[:, is_on_earth])[2]
     return distance
 
 

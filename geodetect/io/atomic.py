@@ -87,7 +87,7 @@ def check_overwrite(
     Raises:
         OutputError: It, or a part of it, exists and must not be replaced.
     """
-    for path in [target, *_find_parts(target, is_part)]:
+    for path in [target, *filter(is_part, target.parent.iterdir())]:
         if not path.exists() or (marker and path.is_dir() and not any(path.iterdir())):
             continue
         if path.is_dir() and marker and not (path / marker).is_file():
@@ -197,7 +197,8 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
     folder ``replaced`` first, as a journal or index of the old file would spoil the new one.
     """
     targets = [final.with_name(path.name) for path in staged]
-    old = [*_find_parts(final, is_part), *(path for path in targets[:-1] if path.exists())]
+    parts = filter(is_part, final.parent.iterdir())
+    old = [*parts, *(path for path in targets[:-1] if path.exists())]
     if final.is_dir():  # a rename replaces no folder that holds files
         old.append(final)
     removed: list[Path] = []
@@ -216,10 +217,6 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
             for path in removed:
                 (replaced / path.name).replace(path)
         raise
-
-
-def _find_parts(target: Path, is_part: IsPart) -> list[Path]:
-    return [path for path in target.parent.iterdir() if is_part(path)]
 
 
 def _flush(path: Path) -> None:

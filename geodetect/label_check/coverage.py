@@ -129,8 +129,7 @@ def measure_coverage(
     far_m = far_m or _default_far_m(rasters)
     far_km2, areas = 0.0, []
     if far_m is not None:
-        crs_list = {overview.grid.crs for overview in overviews}
-        centres = {crs: _label_centres(rasters, crs) for crs in crs_list}
+        centres = {crs: _label_centres(rasters, crs) for crs in {o.grid.crs for o in overviews}}
         for overview in overviews:
             is_far = _is_far_from_labels(overview, centres[overview.grid.crs], far_m)
             far_km2 += overview.area_km2(is_far)

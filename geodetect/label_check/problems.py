@@ -168,9 +168,8 @@ def problem_table(
         if feature["crs"] is not None and feature["geometry"] is not None:
             by_crs[feature["crs"]].append(position)
     for crs, positions in by_crs.items():
-        source_geometries = np.array([rows[i]["geometry"] for i in positions], dtype=object)
-        projected = reproject_or_none(densify(source_geometries, crs), crs, WGS84)
-        geometries[positions] = projected
+        shapes = np.array([rows[position]["geometry"] for position in positions], dtype=object)
+        geometries[positions] = reproject_or_none(densify(shapes, crs), crs, WGS84)
     return gpd.GeoDataFrame(table, geometry=geometries, crs=WGS84)
 
 

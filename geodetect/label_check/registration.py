@@ -200,9 +200,9 @@ def _fit_at_offsets(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Ar
             for grow_px in (RING_PX, 0, -RING_PX)
         )
         inside, outside = middle - inner, outer - middle
-        inside_mean = inside / max(float(inside.sum()), 1e-6)
-        outside_mean = outside / max(float(outside.sum()), 1e-6)
-        template = np.conj(fft.rfft2(inside_mean - outside_mean))
+        weights = inside / max(float(inside.sum()), 1e-6)
+        weights -= outside / max(float(outside.sum()), 1e-6)
+        template = np.conj(fft.rfft2(weights))
         contrast = fft.irfft2(spectra * template, s=channels.shape[1:])
         contrast = contrast[:, offsets[:, None], offsets]
         contrast[-1] = np.maximum(contrast[-1], 0)  # darker inside may be a shadow

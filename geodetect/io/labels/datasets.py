@@ -118,10 +118,8 @@ def read_deepforest(path: Path, options: LabelOptions) -> ImageLabels:
     annotations = []
     for image, rows in table.groupby("image_path", sort=False):
         objects = rows.index[~is_empty_image[rows.index]]
-        boxes = corners.loc[objects].to_numpy().tolist()
-        annotations.append(
-            _Annotations(str(image), boxes, names.loc[objects].tolist(), rows=objects.tolist())
-        )
+        boxes, classes = corners.loc[objects].to_numpy().tolist(), names.loc[objects].tolist()
+        annotations.append(_Annotations(str(image), boxes, classes, rows=objects.tolist()))
     return _collect(path, "DeepForest", annotations, options=options)
 
 

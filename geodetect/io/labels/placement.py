@@ -15,7 +15,6 @@ from pyproj import CRS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
-from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Raster
@@ -134,7 +133,7 @@ def _place_map(
     for crs, numbers in by_crs.items():
         bounds = projected_bounds(source.geometries, source.crs, crs)
         projectable = np.flatnonzero(np.isfinite(bounds).all(axis=1))
-        extents = np.array([_map_extent(rasters[number].grid) for number in numbers])
+        extents = np.array([rasters[number].grid.outline.bounds for number in numbers])
         pairs = box_ops.overlap_pairs(extents, bounds[projectable])
         ends = np.searchsorted(pairs[:, 0], np.arange(1, len(numbers)))
         for number, rows in zip(numbers, np.split(pairs[:, 1], ends), strict=True):
@@ -199,13 +198,6 @@ def _folders(path: str) -> set[str]:
     return set(PurePosixPath(path.replace("\\", "/")).parts[:-1]) - {".", "..", "/"}
 
 
-def _map_extent(grid: Grid) -> FloatArray:
-    """Lowest and highest map coordinates of a grid, ``float64[4]``."""
-    w, h = grid.width, grid.height
-    corners = grid.to_map(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
-    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-
-
 def _find_overlapping(boxes: FloatArray, extent: FloatArray) -> IntArray:
     """Return the rows of the boxes that overlap an extent; boxes of NaN overlap none."""
     is_inside = (boxes[:, :2] < extent[2:]).all(axis=1) & (boxes[:, 2:] > extent[:2]).all(axis=1)
@@ -213,11 +205,12 @@ def _find_overlapping(boxes: FloatArray, extent: FloatArray) -> IntArray:
 
 
 def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
-    """Return the remedy if labels lie beside all rasters by a common mistake, else nothing."""
+    """Return the remedy if a wrong CRS or swapped axes explain the distance, else ""."""
     bounds = projected_bounds(source.geometries, None, None)
     for raster in rasters:
         crs = raster.grid.crs
-        if crs is not None and len(_find_overlapping(bounds, _map_extent(raster.grid))):
+        extent = np.array(raster.grid.outline.bounds)
+        if crs is not None and len(_find_overlapping(bounds, extent)):
             authority = crs.to_authority()
             name = ":".join(authority) if authority else crs.name
             return (

@@ -100,8 +100,7 @@ def _list_defects(
     geometries: ObjectArray, is_repaired: BoolArray, used_rows: IntArray
 ) -> tuple[RowDefect, ...]:
     """List the rows without an object, and those that were repaired."""
-    is_unused = np.ones(len(geometries), bool)
-    is_unused[used_rows] = False
+    is_unused = ~np.isin(np.arange(len(geometries)), used_rows)
     has_none = is_unused & (shapely.is_missing(geometries) | shapely.is_empty(geometries))
     reasons = (
         (has_none, NO_GEOMETRY),

@@ -92,16 +92,17 @@ class EmptyBlocks:
         with ExitStack() as stack:
             stream: BinaryIO | None = None
             for block in _blocks_of_window(dataset, self._deciding_bands(dataset), window):
-                block_window = _block_window(dataset, block)
-                offset = _block_tag(dataset, "OFFSET", block)
                 if len(self._empty) + len(self._not_empty) >= MAX_DECODED:
                     return
-                if block_window is None or offset is None:
+                height, width = dataset.block_shapes[block.bands[0] - 1]
+                x, y = block.column * width, block.row * height
+                offset = _block_tag(dataset, "OFFSET", block)
+                if x + width > dataset.width or y + height > dataset.height or offset is None:
                     continue  # pixels beyond the edge of the raster cannot be decoded
                 stream = stream or self._open_unchanged(stack)
                 stored = _read_stored(dataset, block, offset, stream)
                 if stored and stored not in self._empty and stored not in self._not_empty:
-                    is_empty = self._is_empty(dataset, block, block_window)
+                    is_empty = self._is_empty(dataset, block, Window(x, y, width, height))
                     (self._empty if is_empty else self._not_empty).add(stored)
 
     def _deciding_bands(self, dataset: Any) -> list[tuple[int, ...]]:
@@ -168,14 +169,6 @@ def _block_range(start: float, length: float, block_px: int, size_px: int) -> ra
     first = max(0, math.floor(start / block_px))
     last = min(math.ceil(size_px / block_px), math.ceil((start + length) / block_px))
     return range(first, last)
-
-
-def _block_window(dataset: Any, block: _Block) -> Window | None:
-    """Return the window of a block; None if it extends beyond the raster."""
-    height, width = dataset.block_shapes[block.bands[0] - 1]
-    if (block.column + 1) * width > dataset.width or (block.row + 1) * height > dataset.height:
-        return None
-    return Window(block.column * width, block.row * height, width, height)
 
 
 def _block_tag(dataset: Any, name: str, block: _Block) -> int | None:

@@ -20,7 +20,6 @@ from geodetect.types import AnyArray
 LINES = (".geojsonl", ".geojsons", ".ndjson")  # suffixes of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
 
-
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
 ).encode

@@ -165,7 +165,7 @@ def _symbol_element(
     symbol: Symbol, number: int, *, geometry: GeometryKind = "polygon", level: int = 0
 ) -> ET.Element:
     """Return the XML of a symbol; symbols of higher levels are drawn above others."""
-    kind = {"point": "SimpleMarker", "line": "SimpleLine", "polygon": "SimpleFill"}[geometry]
+    symbol_type = _SYMBOL_TYPES[geometry]
     colour = "{},{},{}".format(*symbol.colour)
     if geometry == "point":
         is_solid = symbol.line == "solid"  # other patterns become crosses: a marker has no dashes
@@ -187,11 +187,10 @@ def _symbol_element(
         if symbol.casing:
             width_mm = symbol.width_mm + CASING_EXTRA_MM
             layers.insert(0, _line_options(geometry, CASING, width_mm, line="solid"))
-    element = ET.Element(
-        "symbol", {"type": _SYMBOL_TYPES[geometry], "name": str(number), "alpha": "1"}
-    )
+    element = ET.Element("symbol", {"type": symbol_type, "name": str(number), "alpha": "1"})
     for options in layers:
-        attributes = {"class": kind, "enabled": "1", "locked": "0", "pass": str(level)}
+        layer_class = f"Simple{symbol_type.title()}"  # SimpleMarker, SimpleLine, SimpleFill
+        attributes = {"class": layer_class, "enabled": "1", "locked": "0", "pass": str(level)}
         option_map = ET.SubElement(
             ET.SubElement(element, "layer", attributes), "Option", type="Map"
         )
