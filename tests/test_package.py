@@ -54,8 +54,8 @@ def test_every_error_is_also_the_builtin_that_a_caller_expects() -> None:
     assert issubclass(errors.OutputError, OSError)
     assert issubclass(errors.MissingDependencyError, ImportError)
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
-    others = [k for k in kinds if not issubclass(k, errors.GeodetectError)]
-    assert others == [errors.GeodetectWarning]
+    foreign = [k for k in kinds if not issubclass(k, errors.GeodetectError)]
+    assert foreign == [errors.GeodetectWarning]
 
 
 def test_the_project_file_names_the_program_and_reads_the_version() -> None:

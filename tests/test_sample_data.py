@@ -39,8 +39,8 @@ def test_pools_are_drawn_on_lawns_away_from_labelled_ones(tmp_path: Path) -> Non
     place = {"crs": "EPSG:2154", "transform": Affine(0.2, 0, 1_020_000, 0, -0.2, 6_285_000)}
     with rasterio.open(photo, "w", **profile, **place) as new:
         new.write(lawn.astype(np.uint8).transpose(2, 0, 1))
-    known = shapely.box(1_020_010, 6_284_900, 1_020_090, 6_284_980)
-    gpd.GeoDataFrame(geometry=[known], crs="EPSG:2154").to_file(labels)
+    labelled = shapely.box(1_020_010, 6_284_900, 1_020_090, 6_284_980)
+    gpd.GeoDataFrame(geometry=[labelled], crs="EPSG:2154").to_file(labels)
 
     draw = [sys.executable, str(ROOT / "sample_data/draw_into.py"), str(photo), str(labels)]
     options = ["--columns", "0", "1100", "--north", "1000", "-o", str(copy)]
@@ -53,7 +53,7 @@ def test_pools_are_drawn_on_lawns_away_from_labelled_ones(tmp_path: Path) -> Non
         assert raster.bounds == (1_020_000, 6_285_795.2, 1_020_204.8, 6_286_000)
         outside = geometry_mask(drawn.buffer(-0.5), pixels.shape[1:], raster.transform)
     assert len(drawn)
-    assert tuple(copied.geometry.iloc[0].bounds) == affinity.translate(known, 0, 1000).bounds
+    assert tuple(copied.geometry.iloc[0].bounds) == affinity.translate(labelled, 0, 1000).bounds
     assert drawn.distance(copied.geometry.iloc[0]).min() > 2
     red, _, blue = pixels.reshape(3, -1)
     water = ~outside.ravel()

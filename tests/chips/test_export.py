@@ -387,8 +387,8 @@ def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
 def test_progress_ends_at_its_total(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
 
-    def note(done: int, total: int, /, **_: float) -> None:
-        steps.append((done, total))
+    def note(completed: int, total: int, /, **_: float) -> None:
+        steps.append((completed, total))
 
     sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128)
     export_chips(

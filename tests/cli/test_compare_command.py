@@ -28,8 +28,8 @@ def pool_row(*places: float, **columns: Any) -> gpd.GeoDataFrame:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = pool_row(0, 100, 200, score=[0.9, 0.8, 0.4], **{"class": ["pool"] * 3})
-    found.to_file(tmp_path / "found.gpkg", layer="detections")
+    predictions = pool_row(0, 100, 200, score=[0.9, 0.8, 0.4], **{"class": ["pool"] * 3})
+    predictions.to_file(tmp_path / "found.gpkg", layer="detections")
     register = pool_row(0.5, 103, 300, owner=["Müller", "Rossi", "Petit"])
     register.to_crs("EPSG:4326").to_file(tmp_path / "register.geojson")
     lots = gpd.GeoDataFrame(
@@ -96,9 +96,9 @@ def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:
 
 
 def test_the_column_of_scores_can_be_named(folder: Path) -> None:
-    found = gpd.read_file(folder / "found.gpkg")
-    found["quality"] = [0.1, 0.2, 0.9]
-    found.to_file(folder / "found.gpkg", layer="detections")
+    predictions = gpd.read_file(folder / "found.gpkg")
+    predictions["quality"] = [0.1, 0.2, 0.9]
+    predictions.to_file(folder / "found.gpkg", layer="detections")
     arguments = ["--register", folder / "register.geojson", "--score-field", "quality"]
     result = compare(folder, *arguments, "--conf", "0.5", "--json")
     assert json.loads(result.stdout)["counts"]["new"] == 1
@@ -184,8 +184,8 @@ def test_without_an_output_the_counts_are_shown_and_nothing_is_written(folder: P
 def test_the_changes_go_to_the_output_stream_as_geojson(folder: Path) -> None:
     result = compare_only(folder, "--register", folder / "register.geojson", "-o", "-")
     features = json.loads(result.stdout)["features"]
-    found = [feature["properties"]["status"] for feature in features]
-    assert found == ["confirmed", "moved", "new", "missing"]
+    statuses = [feature["properties"]["status"] for feature in features]
+    assert statuses == ["confirmed", "moved", "new", "missing"]
     assert "output stream" in result.stderr
 
 
@@ -218,12 +218,12 @@ def test_files_and_options_that_do_not_go_together_are_a_usage_error(
 def test_an_empty_register_makes_everything_new_and_no_detections_everything_missing(
     folder: Path,
 ) -> None:
-    found, register = (gpd.read_file(folder / n) for n in ("found.gpkg", "register.geojson"))
+    predictions, register = (gpd.read_file(folder / n) for n in ("found.gpkg", "register.geojson"))
     register.assign(**{"class": "pool"}).iloc[:0].to_file(folder / "none.gpkg")
     assert compare(folder, "--register", folder / "none.gpkg").exit_code == 0
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
     assert changes["status"].tolist() == ["new"] * 3
-    found.iloc[:0].to_file(folder / "found.gpkg", layer="detections")
+    predictions.iloc[:0].to_file(folder / "found.gpkg", layer="detections")
     result = compare(folder, "--register", folder / "register.geojson", "--overwrite")
     assert result.exit_code == 0, result.output
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")

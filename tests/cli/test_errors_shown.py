@@ -309,22 +309,22 @@ main()
 def test_a_full_disk(work: Workspace, name: str) -> None:
     before = set(work.folder.iterdir())
     arguments = work.start(output=work.folder / name)[len(PROGRAM) :]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", FULL, *arguments],
         capture_output=True,
         text=True,
         env=program_environment(),
         check=False,
     )
-    assert done.returncode == FAILURE
-    check_one_line(done.stderr, "cannot write", name)
+    assert process.returncode == FAILURE
+    check_one_line(process.stderr, "cannot write", name)
     assert set(work.folder.iterdir()) == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
 def test_a_full_disk_behind_the_output_stream(work: Workspace) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        process = subprocess.run(
             [*PROGRAM, "info", work.raster, "--json"],
             stdout=full,
             stderr=subprocess.PIPE,
@@ -332,9 +332,9 @@ def test_a_full_disk_behind_the_output_stream(work: Workspace) -> None:
             env=program_environment(),
             check=False,
         )
-    assert done.returncode == FAILURE
-    check_one_line(done.stderr, "No space left")
-    assert done.stderr.count("\n") == 1
+    assert process.returncode == FAILURE
+    check_one_line(process.stderr, "No space left")
+    assert process.stderr.count("\n") == 1
 
 
 def test_a_reader_that_stops_reading_ends_the_program_quietly(work: Workspace) -> None:
@@ -411,13 +411,13 @@ def test_an_interrupted_run_with_finished_rows_goes_on(work: Workspace) -> None:
     assert process.returncode == FAILURE
     assert "run the same again to resume where it stopped" in errors
     assert len(list(work.folder.glob("*.journal"))) == 1
-    done = subprocess.run(
+    finished = subprocess.run(
         [*work.start(*options), "--json"],
         capture_output=True,
         env=program_environment(),
         check=True,
     )
-    assert json.loads(done.stdout)["resumed_tiles"] > 0
+    assert json.loads(finished.stdout)["resumed_tiles"] > 0
     assert not list(work.folder.glob("*.journal*"))
 
 

@@ -47,11 +47,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> LayerFolder:
     write(square_layer(*corners[:150], side_m=8, **{"class": names[:150]}), folder / "truth.gpkg")
     chosen = rng.random(200) < np.repeat([0.9, 0.6, 0.3], [100, 50, 50])
     scores = np.where(np.arange(200) < 150, rng.beta(5, 2, 200), rng.beta(2, 5, 200)).round(3)
-    found = square_layer(
+    predictions = square_layer(
         *(corners + rng.normal(0, 0.6, (200, 2))), side_m=8, score=scores, **{"class": names}
     )
-    write(found[chosen], folder / "found.geojson")
-    write(found[chosen].drop(columns="score"), folder / "unscored.gpkg")
+    write(predictions[chosen], folder / "found.geojson")
+    write(predictions[chosen].drop(columns="score"), folder / "unscored.gpkg")
     return LayerFolder(folder)
 
 
@@ -78,9 +78,9 @@ def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:
     result = inputs.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
     values = json.loads(result.stdout)
     assert values["score_threshold"] == 0.4
-    assert [one["class"] for one in values["classes"]] == ["pool", "tank"]
+    assert [row["class"] for row in values["classes"]] == ["pool", "tank"]
     overall = values["overall"]
-    assert overall["ap50"] == pytest.approx(np.mean([one["ap50"] for one in values["classes"]]))
+    assert overall["ap50"] == pytest.approx(np.mean([row["ap50"] for row in values["classes"]]))
     point = overall["at_threshold"]
     assert point["tp"] + point["fn"] == values["n_truth"] == 150
     assert values["intervals"] | {"blocks": 0, "block_m": 0} == {
@@ -221,11 +221,13 @@ def test_files_that_cannot_be_read_are_one_line(inputs: LayerFolder, tmp_path: P
 def test_a_layer_without_crs_names_the_option(inputs: LayerFolder, tmp_path: Path) -> None:
     truth = gpd.read_file(inputs.path("truth.gpkg")).set_crs(None, allow_override=True)
     path = write(truth, tmp_path / "truth.shp")
-    found = inputs.path("found.geojson")
-    check_failure(invoke("evaluate", found, path), "--truth-crs")
+    predictions = inputs.path("found.geojson")
+    check_failure(invoke("evaluate", predictions, path), "--truth-crs")
     check_failure(invoke("evaluate", path, inputs.path("truth.gpkg")), "--pred-crs")
-    assert invoke("evaluate", found, path, "--truth-crs", CRS, "-q").exit_code == 0
-    check_failure(invoke("evaluate", found, path, "--truth-crs", "here"), "--truth-crs: 'here'")
+    assert invoke("evaluate", predictions, path, "--truth-crs", CRS, "-q").exit_code == 0
+    check_failure(
+        invoke("evaluate", predictions, path, "--truth-crs", "here"), "--truth-crs: 'here'"
+    )
 
 
 def test_truth_that_lies_elsewhere_is_one_line_with_the_distance(

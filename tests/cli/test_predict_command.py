@@ -128,10 +128,10 @@ def test_the_summary_says_what_was_found_and_where_it_is(scene: Scene, tmp_path:
 
 
 def test_a_dash_puts_geojson_and_nothing_else_on_the_output_stream(scene: Scene) -> None:
-    done = run_program("predict", scene.raster, "-m", scene.model, "-o", "-")
-    assert done.returncode == 0
-    assert len(json.loads(done.stdout)["features"]) == len(CORNERS)
-    assert "output stream" in done.stderr
+    process = run_program("predict", scene.raster, "-m", scene.model, "-o", "-")
+    assert process.returncode == 0
+    assert len(json.loads(process.stdout)["features"]) == len(CORNERS)
+    assert "output stream" in process.stderr
 
 
 @pytest.mark.parametrize("name", ["größe.tif", "日本.tif"])
@@ -140,18 +140,18 @@ def test_the_output_stream_holds_json_in_utf_8_whatever_the_console_writes(
 ) -> None:
     raster = shutil.copy(scene.raster, tmp_path / name)
     old = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
-    done = run_program("predict", raster, "-m", scene.model, "-o", "-", **old)
-    assert {f["properties"]["raster"] for f in json.loads(done.stdout)["features"]} == {name}
+    process = run_program("predict", raster, "-m", scene.model, "-o", "-", **old)
+    assert {f["properties"]["raster"] for f in json.loads(process.stdout)["features"]} == {name}
     assert json.loads(run_program("info", raster, "--json", **old).stdout)["path"].endswith(name)
     assert run_program("info", raster, **old).returncode == 0
 
 
 def test_json_is_all_that_is_on_the_output_stream(scene: Scene, tmp_path: Path) -> None:
-    done = run_program(
+    process = run_program(
         "predict", scene.raster, "-m", scene.model, "-o", tmp_path / "out.fgb", "--json"
     )
-    summary = json.loads(done.stdout)
-    assert done.stderr == ""
+    summary = json.loads(process.stdout)
+    assert process.stderr == ""
     assert summary["objects"] == len(CORNERS)
     assert summary["by_class"] == {"square": len(CORNERS)}
     assert summary["output"] == str(tmp_path / "out.fgb")
@@ -159,8 +159,10 @@ def test_json_is_all_that_is_on_the_output_stream(scene: Scene, tmp_path: Path) 
 
 
 def test_quiet_says_nothing(scene: Scene, tmp_path: Path) -> None:
-    done = run_program("predict", scene.raster, "-m", scene.model, "-o", tmp_path / "o.csv", "-q")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    process = run_program(
+        "predict", scene.raster, "-m", scene.model, "-o", tmp_path / "o.csv", "-q"
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert (tmp_path / "o.csv").exists()
 
 
@@ -230,9 +232,9 @@ def test_pixel_coordinates_need_no_crs(scene: Scene, tmp_path: Path) -> None:
     raster = write_raster(tmp_path / "plain.tif", squares_image(SIDE, CORNERS), crs=None)
     result = predict(Scene(raster, scene.model), "-o", tmp_path / "o.gpkg", "--pixel-coords")
     assert result.exit_code == 0
-    found = gpd.read_file(tmp_path / "o.gpkg").geometry.bounds.to_numpy()
-    assert found[:, 0].min() == CORNERS[0][0]
-    assert np.ptp(found[:, [0, 2]], axis=1) == pytest.approx(SQUARE_PX)
+    bounds = gpd.read_file(tmp_path / "o.gpkg").geometry.bounds.to_numpy()
+    assert bounds[:, 0].min() == CORNERS[0][0]
+    assert np.ptp(bounds[:, [0, 2]], axis=1) == pytest.approx(SQUARE_PX)
 
 
 def test_several_rasters_and_folders_make_one_layer(scene: Scene, tmp_path: Path) -> None:
@@ -249,13 +251,13 @@ def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
 ) -> None:
     damaged = tmp_path / "damaged.tif"
     damaged.write_bytes(scene.raster.read_bytes()[:60_000])
-    done = run_program(
+    process = run_program(
         "predict", scene.raster, damaged, "-m", scene.model, "-o", tmp_path / "o.gpkg", "--json"
     )
-    assert done.returncode == 0
-    assert list(json.loads(done.stdout)["failed"]) == [str(damaged)]
-    assert done.stderr.startswith("Warning: left out: ")
-    assert done.stderr.count("\n") == 1
+    assert process.returncode == 0
+    assert list(json.loads(process.stdout)["failed"]) == [str(damaged)]
+    assert process.stderr.startswith("Warning: left out: ")
+    assert process.stderr.count("\n") == 1
 
 
 def test_overwrite_replaces_an_output(scene: Scene, tmp_path: Path) -> None:
@@ -379,9 +381,9 @@ def test_a_file_that_somebody_makes_meanwhile_is_never_replaced(
     find = run.predict_layer
 
     def finding(*arguments: object, **options: object) -> object:
-        found = find(*arguments, **options)
+        result = find(*arguments, **options)
         target.write_text("mine")
-        return found
+        return result
 
     monkeypatch.setattr(run, "predict_layer", finding)
     for _ in range(2):
@@ -422,9 +424,9 @@ def test_a_journal_says_nothing_of_files_elsewhere(scene: Scene, tmp_path: Path)
 
 def nobody() -> int:
     """The number of a process that is no more."""
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def dying(_: Journal) -> None:

@@ -22,12 +22,12 @@ X, Y = 700_000, 6_600_000
 @pytest.fixture
 def zones_dir(tmp_path: Path) -> Path:
     x = np.array([100, 200, 1500]) + X
-    found = gpd.GeoDataFrame(
+    predictions = gpd.GeoDataFrame(
         {"class": "square", "score": [0.9, 0.6, 0.5]},
         geometry=shapely.box(x, Y + 100, x + 8, Y + 108),
         crs=METRES,
     )
-    found.to_file(tmp_path / "found.gpkg", layer="detections")
+    predictions.to_file(tmp_path / "found.gpkg", layer="detections")
     zones = gpd.GeoDataFrame(
         {"name": ["west", "east", "both"]},
         geometry=shapely.box([X, X + 1000, X], Y, [X + 1000, X + 2000, X + 2000], Y + 1000),
@@ -107,10 +107,10 @@ def test_columns_of_scores_and_classes_can_be_named(zones_dir: Path) -> None:
 
 
 def test_zones_that_were_not_searched_have_no_count(zones_dir: Path) -> None:
-    seen = gpd.GeoDataFrame(
+    coverage = gpd.GeoDataFrame(
         {"status": ["searched"]}, geometry=[shapely.box(X, Y, X + 1000, Y + 1000)], crs=METRES
     )
-    seen.to_file(zones_dir / "seen.gpkg", layer="coverage")
+    coverage.to_file(zones_dir / "seen.gpkg", layer="coverage")
     squares = gpd.read_file(zones_dir / "found.gpkg").iloc[:2]
     squares.to_file(zones_dir / "found.gpkg", layer="detections")
     result = summarize(zones_dir, "--coverage", zones_dir / "seen.gpkg")
@@ -160,14 +160,14 @@ def test_zones_go_to_the_output_stream_as_geojson(zones_dir: Path) -> None:
 
 
 def test_the_ground_that_predict_wrote_beside_detections_counts(zones_dir: Path) -> None:
-    seen = gpd.GeoDataFrame(
+    coverage = gpd.GeoDataFrame(
         {"status": ["searched", "no imagery"]},
         geometry=shapely.box([X, X + 1000], Y, [X + 1000, X + 2000], Y + 1000),
         crs=METRES,
     )
-    found = gpd.read_file(zones_dir / "found.gpkg").iloc[:2]
-    found.to_file(zones_dir / "found.gpkg", layer="detections")
-    seen.to_file(zones_dir / "found.gpkg", layer="coverage")
+    predictions = gpd.read_file(zones_dir / "found.gpkg").iloc[:2]
+    predictions.to_file(zones_dir / "found.gpkg", layer="detections")
+    coverage.to_file(zones_dir / "found.gpkg", layer="coverage")
     assert summarize(zones_dir).exit_code == 0
     assert read_zones(zones_dir)["searched"].tolist() == ["all", "none", "part"]
     listed = in_lines(summarize_only(zones_dir).stdout)

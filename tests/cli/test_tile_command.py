@@ -65,14 +65,14 @@ def test_boxes_in_pixels_of_the_raster_are_cut_like_those_on_a_map(
     lines = [f"scene.tif,{x},{y},{x + 16},{y + 16},square\n" for x, y in CORNERS]
     labels = tmp_path / "labels.csv"
     labels.write_text("image_path,xmin,ymin,xmax,ymax,label\n" + "".join(lines))
-    found = []
-    for number, one in enumerate((squares.labels, labels)):
+    boxes = []
+    for number, path in enumerate((squares.labels, labels)):
         folder = tmp_path / f"coco{number}"
-        assert tile((squares.raster, one), "-o", folder, "--gsd", "0.5").exit_code == 0
+        assert tile((squares.raster, path), "-o", folder, "--gsd", "0.5").exit_code == 0
         annotations = json.loads((folder / "annotations.json").read_text())["annotations"]
-        found.append(sorted(tuple(a["bbox"]) for a in annotations))
-    assert found[0] == found[1]
-    assert (2, 2, 8, 8) in found[0]
+        boxes.append(sorted(tuple(a["bbox"]) for a in annotations))
+    assert boxes[0] == boxes[1]
+    assert (2, 2, 8, 8) in boxes[0]
 
 
 def test_points_are_cut_at_the_size_that_is_given(squares: LabelledScene, tmp_path: Path) -> None:

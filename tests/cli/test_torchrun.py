@@ -55,8 +55,8 @@ def run_process(*command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def error_lines(told: str) -> list[str]:
-    return [line for line in told.splitlines() if line.startswith("Error: ")]
+def error_lines(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith("Error: ")]
 
 
 def test_two_processes_give_the_model_of_one_and_speak_once(
@@ -65,16 +65,16 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
     script = tmp_path / "program.py"
     script.write_text(IN_SINGLE_PRECISION)  # in bf16 the two differ in what is rounded when
     outputs = [tmp_path / name / "m.safetensors" for name in ("one", "two")]
-    told = []
+    lines = []
     for output, start in zip(outputs, ([sys.executable], TORCHRUN), strict=True):
         output.parent.mkdir()
         chosen = ["--steps", "4", "--val-every", "2", "--keep", "last", "--json", "-o", output]
-        done = run_process(*start, script, *OPTIONS, *squares.options, *chosen)
-        assert done.returncode == 0, done.stderr
-        assert ModelCard.model_validate(json.loads(done.stdout)["card"]) == load_card(output)
-        told.append([line for line in done.stderr.splitlines() if line.startswith("step 2: ")])
-    assert told[0] == told[1]
-    assert len(told[0]) == 1
+        process = run_process(*start, script, *OPTIONS, *squares.options, *chosen)
+        assert process.returncode == 0, process.stderr
+        assert ModelCard.model_validate(json.loads(process.stdout)["card"]) == load_card(output)
+        lines.append([line for line in process.stderr.splitlines() if line.startswith("step 2: ")])
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 1
     one, two = (sorted(path.relative_to(o.parent) for path in o.parent.rglob("*")) for o in outputs)
     assert one == two
     (card, alone), (shared, both) = (read_model_file(output) for output in outputs)
@@ -89,12 +89,12 @@ def test_labels_that_cannot_be_used_end_all_with_one_line(
 ) -> None:
     labels = write_labels(tmp_path / "far.geojson", [(9000, 9000, 9016, 9016)])
     output = tmp_path / "m.safetensors"
-    done = run_process(
+    process = run_process(
         *TORCHRUN, *PROGRAM, *OPTIONS, "--rasters", squares.raster, "--labels", labels, "-o", output
     )
-    assert done.returncode != 0
-    assert done.stdout == ""
-    (line,) = error_lines(done.stderr)
+    assert process.returncode != 0
+    assert process.stdout == ""
+    (line,) = error_lines(process.stderr)
     assert "none of the 1 labels" in line
     assert list(tmp_path.iterdir()) == [labels]
 
@@ -111,14 +111,14 @@ def test_an_interrupt_ends_all_with_one_line(squares: LabelledScene, tmp_path: P
     assert process.stderr is not None
     watch = threading.Timer(PATIENCE_S, process.kill)
     watch.start()
-    told = []
+    lines = []
     for line in process.stderr:
-        told.append(line)
+        lines.append(line)
         if line.startswith("step 1 of"):
             process.send_signal(signal.SIGINT)
     process.wait()
     watch.cancel()
-    (line,) = error_lines("".join(told))
+    (line,) = error_lines("".join(lines))
     assert "interrupted at step" in line
-    assert "SIGKILL" not in "".join(told), "all end by themselves"
+    assert "SIGKILL" not in "".join(lines), "all end by themselves"
     assert not output.exists()

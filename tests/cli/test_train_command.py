@@ -50,14 +50,14 @@ squares = labelled_scene(SIDE, grid_corners(SIDE, 40))
 def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "squares.safetensors"
     options = [*squares.options, *OPTIONS, *MEASURED, "--steps", str(STEPS), "-o", output]
-    done = run_program("train", *options, "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    process = run_program("train", *options, "--json")
+    assert process.returncode == 0, process.stderr
+    summary = json.loads(process.stdout)
     assert summary["card"] == load_card(output).model_dump(mode="json")
     assert (summary["output"], summary["steps"]) == (str(output), STEPS)
     assert (summary["validations"], summary["unreadable"]) == (STEPS // 2, {})
     assert Path(summary["page"]) == output.parent / "squares_run/index.html"
-    lines = done.stderr.splitlines()
+    lines = process.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines if "AP50 0." in line and ":" in line] == [
         "step 2", "step 4",
     ]  # fmt: skip
@@ -118,8 +118,8 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     process.communicate()
     assert (tmp_path / "squares_run/checkpoint.pt").exists()
     assert not output.exists()
-    done = run_program(*command, "--resume", "-q")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    finished = run_program(*command, "--resume", "-q")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
     assert_same_model(output, trained)
     logs = [folder / "squares_run/metrics.csv" for folder in (tmp_path, trained.parent)]
     ours, whole = (rows_without_time(log) for log in logs)
@@ -137,8 +137,8 @@ def assert_same_model(path: Path, expected_path: Path) -> None:
 def test_the_settings_of_a_run_folder_repeat_the_training(trained: Path, tmp_path: Path) -> None:
     output = tmp_path / "squares.safetensors"
     settings = trained.parent / "squares_run/settings.toml"
-    done = run_program("train", "--config", settings, "-o", output, "-q")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    process = run_program("train", "--config", settings, "-o", output, "-q")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert_same_model(output, trained)
     assert (tmp_path / "squares_run/settings.toml").read_bytes() == settings.read_bytes()
 

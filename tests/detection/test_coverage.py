@@ -41,8 +41,8 @@ def looked(paths: Any, *, gsd_m: float | None = None, **options: Any) -> gpd.Geo
 
 def areas(table: gpd.GeoDataFrame) -> dict[str, float]:
     """Areas on the map by status, in the pixels of ``METRES``."""
-    found = table.geometry.area.groupby(table["status"]).sum() / GSD_M**2
-    return {str(status): round(float(area), 1) for status, area in found.items()}
+    area_px = table.geometry.area.groupby(table["status"]).sum() / GSD_M**2
+    return {str(status): round(float(area), 1) for status, area in area_px.items()}
 
 
 def image_with_hole(side: int = 200) -> NDArray[np.uint8]:
@@ -158,8 +158,8 @@ def test_cells_hold_what_most_of_their_pixels_are(
     scheme = TileScheme(width, height, tile_px, int(overlap * tile_px))
     cells = ImageryMask(scheme)
     for tile in scheme:
-        seen = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        cells.update(tile, cells.cells_with_imagery(tile, seen))
+        valid_pixels = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        cells.update(tile, cells.cells_with_imagery(tile, valid_pixels))
     step = cells.cell_px
     whole = cells._state[: height // step, : width // step]
     if overlap == 0 and tile_px % step == 0 and width % tile_px == height % tile_px == 0:

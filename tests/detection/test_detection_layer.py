@@ -116,12 +116,12 @@ def test_a_label_without_a_name_is_refused(label: int):
 @given(st.permutations(range(12)))
 def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
-    found = Detections.from_arrays(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
-    one, other = (
+    layer = Detections.from_arrays(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
+    first, other = (
         RasterDetections.from_detections(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
-        for rows in (found, found[np.array(order)])
+        for rows in (layer, layer[np.array(order)])
     )
-    pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
+    pd.testing.assert_frame_equal(pd.DataFrame(first), pd.DataFrame(other))
 
 
 def test_objects_of_two_rasters_share_the_first_crs_and_count_on():
@@ -167,25 +167,25 @@ def test_rasters_with_and_without_crs_do_not_mix():
 
 @given(st.lists(st.integers(0, 7), max_size=4), st.integers(1, 5))
 def test_pieces_are_the_table_cut_anywhere(counts: list[int], rows_at_once: int):
-    found = DetectionLayer(
+    layer = DetectionLayer(
         tuple(pool_detections(boxes=np.ones((n, 4)) * [0, 0, 9, 8]) for n in counts)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", rows_at_once)
-        chunks = list(found.chunks())
+        chunks = list(layer.chunks())
     assert max(map(len, chunks)) <= rows_at_once
-    assert len(found) == sum(map(len, chunks)) == sum(counts)
-    pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), found.table())
+    assert len(layer) == sum(map(len, chunks)) == sum(counts)
+    pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), layer.table())
 
 
 def test_sums_are_those_of_the_table():
     labels, truncated = [1, 1, 0], [True, False, True]
-    found = DetectionLayer((pool_detections(), pool_detections(labels=labels, truncated=truncated)))
-    whole = found.table()
-    assert found.by_class == dict(whole["class"].value_counts()) == {"pool": 4, "pond": 2}
-    assert found.by_raster == {"scene.tif": 6}
-    assert found.truncated == whole["truncated"].sum() == 2
-    assert found.area_m2 == pytest.approx(whole["area_m2"].sum())
+    layer = DetectionLayer((pool_detections(), pool_detections(labels=labels, truncated=truncated)))
+    whole = layer.table()
+    assert layer.by_class == dict(whole["class"].value_counts()) == {"pool": 4, "pond": 2}
+    assert layer.by_raster == {"scene.tif": 6}
+    assert layer.truncated == whole["truncated"].sum() == 2
+    assert layer.area_m2 == pytest.approx(whole["area_m2"].sum())
     assert DetectionLayer((pool_detections(PIXELS),)).area_m2 == 0
 
 

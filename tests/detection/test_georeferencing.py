@@ -73,14 +73,14 @@ def test_painted_objects_come_back_exactly_on_every_grid(name: str, save: Save) 
     crs, transform = GRIDS[name]
     canvas = grid_of_shapes()
     path = save(canvas.pixels, crs=crs, transform=transform)
-    found = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
+    detections = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
     with rasterio.open(path) as dataset:
-        assert found.crs == dataset.crs.to_wkt()
+        assert detections.crs == dataset.crs.to_wkt()
         np.testing.assert_allclose(
-            to_px(found, dataset.transform), in_order(canvas.truth), atol=1e-5
+            to_px(detections, dataset.transform), in_order(canvas.truth), atol=1e-5
         )
-    assert found.geometry.is_valid.all()
-    assert shapely.is_ccw(shapely.get_exterior_ring(np.asarray(found.geometry))).all()
+    assert detections.geometry.is_valid.all()
+    assert shapely.is_ccw(shapely.get_exterior_ring(np.asarray(detections.geometry))).all()
 
 
 def read_back(path: Path) -> gpd.GeoDataFrame:
@@ -99,10 +99,10 @@ def test_every_format_keeps_objects_within_a_twentieth_of_a_pixel(
 ) -> None:
     crs, transform = GRIDS[name]
     canvas = grid_of_shapes()
-    found = geodetect.predict(save(canvas.pixels, crs=crs, transform=transform), COLOURS)
-    table = read_back(geodetect.write(found, tmp_path / f"out.{suffix}"))
+    detections = geodetect.predict(save(canvas.pixels, crs=crs, transform=transform), COLOURS)
+    table = read_back(geodetect.write(detections, tmp_path / f"out.{suffix}"))
     if table.crs is None:  # CSV states the CRS nowhere: it is the table's
-        table = table.set_crs(found.crs)
+        table = table.set_crs(detections.crs)
     boxes = to_px(table.to_crs(crs), transform)
     np.testing.assert_allclose(boxes, in_order(canvas.truth), atol=0.05)
 
@@ -122,8 +122,8 @@ def test_control_points_on_an_affine_are_used_without_resampling(name: str, save
     crs, transform = GRIDS[name]
     canvas = grid_of_shapes()
     path = save(canvas.pixels, crs=crs, transform=None, gcps=control_points(transform, 300))
-    found = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
-    np.testing.assert_allclose(to_px(found, transform), in_order(canvas.truth), atol=1e-3)
+    detections = geodetect.predict(path, COLOURS, settings=SMALL_TILES)
+    np.testing.assert_allclose(to_px(detections, transform), in_order(canvas.truth), atol=1e-3)
 
 
 def test_bent_control_points_are_warped(save: Save) -> None:
@@ -133,8 +133,8 @@ def test_bent_control_points_are_warped(save: Save) -> None:
     for x1, y1, x2, y2 in truth:
         pixels[:, y1:y2, x1:x2] = 192
     path = save(pixels, transform=None, gcps=control_points(METRES, side, bend))
-    found = geodetect.predict(path, CallableDetector(soft_blobs))
-    boxes = to_px(found, METRES)
+    detections = geodetect.predict(path, CallableDetector(soft_blobs))
+    boxes = to_px(detections, METRES)
     middle = (truth[:, 1] + truth[:, 3]) / 2
     expected = truth + np.outer(bend * np.sin(middle / side * np.pi), [1, 0, 1, 0])
     np.testing.assert_allclose(boxes, in_order(expected), atol=0.5)
@@ -147,22 +147,22 @@ def soft_blobs(image: NDArray[np.uint8], dark: int = 64, bright: int = 192) -> A
     The distance from the middle to an edge is the sum of relative brightness on the way beyond
     it: interpolation spreads an edge, but keeps its light.
     """
-    light = (image.mean(axis=0) - dark) / (bright - dark)
+    brightness = (image.mean(axis=0) - dark) / (bright - dark)
     boxes = []
-    for ring, _ in shapes((light > 0.5).astype(np.uint8), mask=light > 0.5):
+    for ring, _ in shapes((brightness > 0.5).astype(np.uint8), mask=brightness > 0.5):
         (x1, y1), (x2, y2) = (f(np.array(ring["coordinates"][0]), axis=0) for f in (np.min, np.max))
         x1, y1, x2, y2 = (int(v) for v in (x1, y1, x2, y2))
-        row = light[y1 + (y2 - y1) // 4 : y2 - (y2 - y1) // 4].mean(axis=0)
-        column = light[:, x1 + (x2 - x1) // 4 : x2 - (x2 - x1) // 4].mean(axis=1)
+        row = brightness[y1 + (y2 - y1) // 4 : y2 - (y2 - y1) // 4].mean(axis=0)
+        column = brightness[:, x1 + (x2 - x1) // 4 : x2 - (x2 - x1) // 4].mean(axis=1)
         left, right = edges(row, x1, x2)
         top, bottom = edges(column, y1, y2)
         boxes.append([left, top, right, bottom])
     return boxes, np.full(len(boxes), 0.9), np.zeros(len(boxes), int)
 
 
-def edges(light: Float, start: int, stop: int, reach: int = 5) -> tuple[float, float]:
+def edges(brightness: Float, start: int, stop: int, reach: int = 5) -> tuple[float, float]:
     middle = (start + stop) // 2
-    before, after = light[max(start - reach, 0) : middle], light[middle : stop + reach]
+    before, after = brightness[max(start - reach, 0) : middle], brightness[middle : stop + reach]
     return middle - before.sum(), middle + after.sum()
 
 
@@ -206,8 +206,8 @@ def test_resampling_moves_nothing(
     )
     detector = CallableDetector(soft_blobs, gsd_m=0.2 * ratio, tile_px=256)
     settings = PredictSettings(overlap=120, gsd=0.2 * ratio)
-    found = geodetect.predict(path, detector, settings=settings)
-    error = to_px(found, transform) - in_order(truth)
+    detections = geodetect.predict(path, detector, settings=settings)
+    error = to_px(detections, transform) - in_order(truth)
     assert np.abs(error).max() < 0.12 * max(1.0, ratio)
     assert np.abs(error.mean(axis=0)).max() < 0.05
 
@@ -225,10 +225,10 @@ def test_a_raster_of_any_size_is_covered_when_resampled(
 
     path = save(np.full((3, *shape), 192, np.uint8))
     settings = PredictSettings(gsd=0.2 * ratio, tile_size=64, overlap=20)
-    found = geodetect.predict(path, CallableDetector(whole), settings=settings)
+    detections = geodetect.predict(path, CallableDetector(whole), settings=settings)
     expected = [[0, 0, shape[1], shape[0]]]
-    np.testing.assert_allclose(to_px(found, METRES), expected, atol=1e-5)
-    assert found["truncated"].all()
+    np.testing.assert_allclose(to_px(detections, METRES), expected, atol=1e-5)
+    assert detections["truncated"].all()
 
 
 def test_the_area_is_that_of_the_ground(save: Save) -> None:
@@ -237,12 +237,12 @@ def test_the_area_is_that_of_the_ground(save: Save) -> None:
     for name in ("rotated", "US feet", "Web Mercator", "degrees", "Swiss LV95"):
         crs, transform = GRIDS[name]
         path = save(canvas.pixels, f"{name}.tif", crs=crs, transform=transform)
-        found = geodetect.predict(path, COLOURS)
+        detections = geodetect.predict(path, COLOURS)
         centre = gpd.GeoSeries([shapely.Point(transform @ (50, 40))], crs=crs)
         lon, lat = centre.to_crs("EPSG:4326").get_coordinates().to_numpy()[0]
         local = f"+proj=laea +lon_0={lon} +lat_0={lat} +datum=WGS84"
-        area = found.to_crs(local).area[0]
-        assert found["area_m2"][0] == pytest.approx(area, rel=1e-4, abs=0.006)
+        area = detections.to_crs(local).area[0]
+        assert detections["area_m2"][0] == pytest.approx(area, rel=1e-4, abs=0.006)
 
 
 def test_objects_of_two_zones_meet_on_one_map(save: Save) -> None:
@@ -253,8 +253,10 @@ def test_objects_of_two_zones_meet_on_one_map(save: Save) -> None:
     there = Affine(0.2, 0, west - 10, 0, -0.2, north + 10)
     first = save(canvas.pixels, "a.tif", crs="EPSG:32631", transform=here)
     second = save(canvas.pixels, "b.tif", crs="EPSG:32632", transform=there)
-    found = geodetect.predict([first, second], COLOURS)
-    assert found["raster"].tolist() == ["a.tif", "b.tif"]
-    assert found["id"].tolist() == [1, 2]
-    assert found.crs.to_epsg() == 32631
-    assert found.geometry[0].centroid.distance(found.geometry[1].centroid) < 0.2  # 1 % of turn
+    detections = geodetect.predict([first, second], COLOURS)
+    assert detections["raster"].tolist() == ["a.tif", "b.tif"]
+    assert detections["id"].tolist() == [1, 2]
+    assert detections.crs.to_epsg() == 32631
+    assert (
+        detections.geometry[0].centroid.distance(detections.geometry[1].centroid) < 0.2
+    )  # 1 % of turn

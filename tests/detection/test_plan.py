@@ -99,11 +99,11 @@ def test_exactly_the_tiles_that_touch_the_area_are_read_row_by_row(
     on_map = shapely.transform(ring, lambda px: np.stack(METRES @ tuple(px.T), axis=1))
     area = area_file(tmp_path / "a.gpkg", [on_map], "EPSG:2154")
     planned = plan(save(BLANK), aoi=area, tile_size=50, overlap=overlap)
-    wanted = [t for t in planned.scheme if shapely.box(*t.box).intersects(planned.area)]
-    assert len(wanted) < len(planned.scheme)
-    assert planned.tiles.tolist() == [tile.index for tile in wanted]
+    expected = [t for t in planned.scheme if shapely.box(*t.box).intersects(planned.area)]
+    assert len(expected) < len(planned.scheme)
+    assert planned.tiles.tolist() == [tile.index for tile in expected]
     rows = list(planned.rows())
-    assert [tile for row in rows for tile in row] == wanted
+    assert [tile for row in rows for tile in row] == expected
     assert [{tile.row for tile in row} for row in rows] == [{row} for row in range(len(rows))]
 
 
@@ -166,8 +166,8 @@ def test_tiles_fit_the_raster_so_that_a_network_computes_least(side: int, save: 
     fitting = plan(path, network_card())
     assert 768 <= fitting.scheme.tile_px <= 1280
     assert fitting.scheme.overlap_px == 97 + 16
-    others = [plan(path, network_card(), tile_size=t) for t in (*range(768, 1281, 64), 1024)]
-    assert pixels_computed(fitting) == min(map(pixels_computed, others))
+    plans = [plan(path, network_card(), tile_size=t) for t in (*range(768, 1281, 64), 1024)]
+    assert pixels_computed(fitting) == min(map(pixels_computed, plans))
 
 
 def test_the_size_asked_for_is_kept_and_so_is_that_of_a_detector_without_network(
@@ -188,13 +188,13 @@ def test_a_tile_that_is_enlarged_fills_the_input_of_its_network(save: Save) -> N
 
 def test_imagery_coarser_than_the_model_is_known_for_is_told(save: Save) -> None:
     path = save(BLANK)
-    known = ANYTHING.model_copy(update={"gsd_m": 0.1, "gsd_range_m": (0.1, 0.15)})
+    card = ANYTHING.model_copy(update={"gsd_m": 0.1, "gsd_range_m": (0.1, 0.15)})
     with pytest.warns(
         GeodetectWarning, match=r"0\.2 m on the ground; .* works? on 0\.1 to 0\.15 m"
     ):
-        plan(path, known)
-    plan(path, known.model_copy(update={"gsd_range_m": (0.1, 0.2)}))
-    plan(save(BLANK, crs=None, transform=None), known, pixel_coords=True)
+        plan(path, card)
+    plan(path, card.model_copy(update={"gsd_range_m": (0.1, 0.2)}))
+    plan(save(BLANK, crs=None, transform=None), card, pixel_coords=True)
 
 
 def test_an_overlap_that_the_models_own_tiles_allow_is_never_too_large(save: Save) -> None:

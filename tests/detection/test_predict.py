@@ -45,8 +45,8 @@ def paint_boxes(*boxes: tuple[int, int, int, int], side: int = 300) -> Canvas:
     return canvas
 
 
-def pixel_boxes(found: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
-    corners = shapely.get_coordinates(found.geometry).reshape(-1, 5, 2)
+def pixel_boxes(detections: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
+    corners = shapely.get_coordinates(detections.geometry).reshape(-1, 5, 2)
     px = np.array([[~transform @ tuple(c) for c in ring] for ring in corners]).reshape(-1, 5, 2)
     return np.hstack([px.min(axis=1), px.max(axis=1)]).round(3)
 
@@ -69,10 +69,10 @@ def test_a_raster_of_nodata_is_never_shown_and_gives_an_empty_table(save: Save) 
     count = WholeImageDetector()
     path = save(np.zeros((3, 200, 200), np.uint8), nodata=0)
     layer = geodetect.predict_layer(path, CallableDetector(count, tile_px=64))
-    found = layer.table()
-    assert len(found) == 0
-    assert tuple(found.columns) == COLUMNS
-    assert found.crs.to_epsg() == 2154
+    detections = layer.table()
+    assert len(detections) == 0
+    assert tuple(detections.columns) == COLUMNS
+    assert detections.crs.to_epsg() == 2154
     assert count.images == []
     assert (layer.summary.tiles, layer.summary.empty_tiles) == (0, 16)
 
@@ -99,8 +99,8 @@ def test_nothing_is_found_outside_the_imagery(save: Save) -> None:
         return [[2, 2, 12, 12], [40, 40, 60, 60], [25, 25, 45, 45], [200, 200, 220, 220]], \
             [0.9] * 4, [0] * 4  # fmt: skip
 
-    found = geodetect.predict(path, CallableDetector(corners))
-    assert pixel_boxes(found).tolist() == [[25, 25, 45, 45], [40, 40, 60, 60]]
+    detections = geodetect.predict(path, CallableDetector(corners))
+    assert pixel_boxes(detections).tolist() == [[25, 25, 45, 45], [40, 40, 60, 60]]
 
 
 @pytest.mark.parametrize("gsd", [None, 0.1, 0.4])
@@ -120,13 +120,15 @@ def test_objects_are_truncated_by_the_raster_and_by_nodata_only(
     pixels[:, 58:60, 60:100] = 200
 
     def bright(image: Image) -> Any:
-        seen = image.min(axis=0) > 130
-        return read_colours(np.stack([label(seen), *[np.zeros_like(image[0])] * 2]))
+        is_bright = image.min(axis=0) > 130
+        return read_colours(np.stack([label(is_bright), *[np.zeros_like(image[0])] * 2]))
 
     settings = PredictSettings(tile_size=96, overlap=48, gsd=gsd)
-    found = geodetect.predict(save(pixels, nodata=0), CallableDetector(bright), settings=settings)
+    detections = geodetect.predict(
+        save(pixels, nodata=0), CallableDetector(bright), settings=settings
+    )
     cut = {tuple(np.round(b / 10).astype(int)): t
-           for b, t in zip(pixel_boxes(found), found["truncated"], strict=True)}  # fmt: skip
+           for b, t in zip(pixel_boxes(detections), detections["truncated"], strict=True)}  # fmt: skip
     assert cut == {
         (0, 10, 4, 12): True,
         (25, 28, 29, 30): True,
@@ -137,12 +139,18 @@ def test_objects_are_truncated_by_the_raster_and_by_nodata_only(
     }
 
 
-def label(seen: NDArray[np.bool_]) -> Image:
+def label(is_bright: NDArray[np.bool_]) -> Image:
     """Numbers of connected parts, by growing."""
     from rasterio.features import rasterize, shapes
 
-    parts = [(shape, i + 1) for i, (shape, _) in enumerate(shapes(seen.astype(np.uint8), seen))]
-    return rasterize(parts, seen.shape, dtype="uint8") if parts else np.zeros(seen.shape, np.uint8)
+    parts = [
+        (shape, i + 1) for i, (shape, _) in enumerate(shapes(is_bright.astype(np.uint8), is_bright))
+    ]
+    return (
+        rasterize(parts, is_bright.shape, dtype="uint8")
+        if parts
+        else np.zeros(is_bright.shape, np.uint8)
+    )
 
 
 # What is kept
@@ -161,9 +169,9 @@ def test_objects_are_kept_by_their_centre(crs: str, save: Save, tmp_path: Path) 
     )
     area = write_area(tmp_path / "a.gpkg", [(0, 0, 122, 150), (0, 190, 300, 300)], crs)
     settings = PredictSettings(aoi=area, tile_size=64, overlap=48)
-    found = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
+    detections = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
     kept = [[20, 20, 60, 60], [100, 20, 140, 60], [20, 180, 60, 220]]  # the second one straddles
-    np.testing.assert_allclose(pixel_boxes(found), kept, atol=1e-3)
+    np.testing.assert_allclose(pixel_boxes(detections), kept, atol=1e-3)
 
 
 def test_an_area_that_touches_no_raster_is_an_error(save: Save, tmp_path: Path) -> None:
@@ -176,8 +184,8 @@ def test_a_box_on_the_map_limits_the_search(save: Save) -> None:
     canvas = paint_boxes((20, 20, 60, 60), (200, 200, 240, 240))
     west, north = METRES @ (150, 150)
     settings = PredictSettings(bbox=(west, north - 30, west + 30, north))
-    found = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
-    assert pixel_boxes(found).tolist() == [[200, 200, 240, 240]]
+    detections = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
+    assert pixel_boxes(detections).tolist() == [[200, 200, 240, 240]]
 
 
 def two_kinds(image: Image) -> Any:
@@ -211,11 +219,11 @@ def test_rasters_of_a_folder_share_the_map_of_the_first(save: Save, tmp_path: Pa
     save(pixels, "sheets/b.tif", crs="EPSG:32631",
          transform=Affine(0.2, 0, 500_000, 0, -0.2, 5_100_000))  # fmt: skip
     save(pixels, "sheets/a.tif")
-    found = geodetect.predict(tmp_path / "sheets", COLOURS)
-    assert found["raster"].tolist() == ["a.tif", "b.tif"]
-    assert found["id"].tolist() == [1, 2]
-    assert found.crs.to_epsg() == 2154
-    corner = found.to_crs("EPSG:32631").geometry[1].bounds
+    detections = geodetect.predict(tmp_path / "sheets", COLOURS)
+    assert detections["raster"].tolist() == ["a.tif", "b.tif"]
+    assert detections["id"].tolist() == [1, 2]
+    assert detections.crs.to_epsg() == 2154
+    corner = detections.to_crs("EPSG:32631").geometry[1].bounds
     assert corner == pytest.approx((500_004, 5_099_988, 500_012, 5_099_996), abs=1e-3)
 
 
@@ -238,17 +246,19 @@ def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save:
                                blockxsize=64, blockysize=64))  # fmt: skip
     calls, objects = list[tuple[int, int]](), list[float]()
 
-    def note(done: int, total: int, /, **figures: float) -> None:
-        calls.append((done, total))
+    def note(completed: int, total: int, /, **figures: float) -> None:
+        calls.append((completed, total))
         objects.append(figures["objects"])
 
     with pytest.warns(GeodetectWarning, match=r"left out: .*bad\.tif: cannot read"):
         layer = geodetect.predict_layer(paths, COLOURS, progress=note)
-    found = layer.table()
-    assert len(found) == len(layer) == objects[-1] == 3
+    detections = layer.table()
+    assert len(detections) == len(layer) == objects[-1] == 3
     assert list(layer.summary.failed) == [str(paths[place])]
-    assert sorted(set(found["raster"])) == sorted(p.name for p in paths if p.name != "bad.tif")
-    assert found.crs.to_epsg() == int(crs[0].split(":")[1])  # the first raster's, whatever fails
+    assert sorted(set(detections["raster"])) == sorted(p.name for p in paths if p.name != "bad.tif")
+    assert detections.crs.to_epsg() == int(
+        crs[0].split(":")[1]
+    )  # the first raster's, whatever fails
     assert calls == sorted(calls)
     assert calls[-1][0] == calls[-1][1]
 
@@ -277,26 +287,26 @@ def test_tile_size_batches_and_threads_do_not_change_the_result(save: Save) -> N
         settings = PredictSettings(
             tile_size=tile_size, overlap=64, batch_size=batch_size, workers=workers
         )
-        found = geodetect.predict(path, COLOURS, settings=settings)
-        plain = found.drop(columns=["score"])  # the toy scores boxes by where tiles cut them
+        detections = geodetect.predict(path, COLOURS, settings=settings)
+        plain = detections.drop(columns=["score"])  # the toy scores boxes by where tiles cut them
         assert plain.equals(reference.drop(columns=["score"]))
 
 
 def test_progress_grows_to_its_total(save: Save) -> None:
     calls: list[tuple[int, int, float]] = []
 
-    def note(done: int, total: int, /, **figures: float) -> None:
-        calls.append((done, total, figures["objects"]))
+    def note(completed: int, total: int, /, **figures: float) -> None:
+        calls.append((completed, total, figures["objects"]))
 
     paths = [save(mixed(300, seed=i, largest=40).pixels, f"{i}.tif") for i in range(2)]
-    found = geodetect.predict(
+    detections = geodetect.predict(
         paths, COLOURS, settings=PredictSettings(tile_size=96, batch_size=2), progress=note
     )
     done, totals, objects = zip(*calls, strict=True)
     assert list(done) == sorted(done)
     assert list(objects) == sorted(objects)
     assert set(totals) == {done[-1]}
-    assert objects[-1] == len(found)
+    assert objects[-1] == len(detections)
 
 
 # Detectors that err
@@ -343,8 +353,10 @@ def test_what_a_function_must_return_is_said(returned: Any, message: str, save: 
 def test_nothing_and_boxes_without_area_or_off_the_image_are_nothing(
     returned: Any, save: Save
 ) -> None:
-    found = geodetect.predict(save(paint_boxes().pixels), CallableDetector(lambda image: returned))
-    assert len(found) == 0
+    detections = geodetect.predict(
+        save(paint_boxes().pixels), CallableDetector(lambda image: returned)
+    )
+    assert len(detections) == 0
 
 
 def test_scores_just_above_one_are_rounding(save: Save) -> None:
@@ -472,12 +484,12 @@ def test_every_shared_raster_gives_a_table_or_an_error_of_one_line(
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                found = geodetect.predict(path, detector)
+                detections = geodetect.predict(path, detector)
             except GeodetectError as error:
                 errors.append(str(error))
                 continue
-        assert tuple(found.columns) == COLUMNS
-        assert (found["raster"] == path.name).all()
+        assert tuple(detections.columns) == COLUMNS
+        assert (detections["raster"] == path.name).all()
         tables += 1
     assert tables >= 5
     assert len(errors) >= 5

@@ -26,7 +26,7 @@ def test_the_file_holds_the_table_and_the_layer_its_summary(painted: Path, tmp_p
     assert gpd.read_file(path, layer="detections")["id"].tolist() == table["id"].tolist()
     assert layer.table().equals(table)
     assert layer.summary.tiles == 225
-    assert [one.raster for one in layer.coverage] == ["scene.tif"]
+    assert [raster_plan.raster for raster_plan in layer.coverage] == ["scene.tif"]
     assert gpd.read_file(path, layer="coverage")["status"].tolist() == ["searched"]
     assert [file.name for file in tmp_path.iterdir() if "journal" in file.name] == []
 

@@ -60,32 +60,34 @@ def decode_outputs(
     card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
     detector = RetinaNetDetector(Says(card, found), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
-    one = detector(pixels, all_valid(pixels))[0]
-    rows = zip(one.boxes.round(2).tolist(), one.scores, one.labels, strict=True)
+    detections = detector(pixels, all_valid(pixels))[0]
+    rows = zip(
+        detections.boxes.round(2).tolist(), detections.scores, detections.labels, strict=True
+    )
     return [(box, round(float(score), 3), int(label)) for box, score, label in rows]
 
 
 def test_every_square_is_found_once_at_its_place(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
-    found = tiny_detector(image, all_valid(image))[0]
+    detections = tiny_detector(image, all_valid(image))[0]
     expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS)
-    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
-    assert (found.scores > 0.9).all()
+    np.testing.assert_allclose(sorted(detections.boxes.tolist()), expected, atol=1e-3)
+    assert (detections.scores > 0.9).all()
 
 
 def test_an_image_without_squares_has_no_detections(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, [])[None]
-    assert [len(one) for one in tiny_detector(image, all_valid(image))] == [0]
+    assert [len(detections) for detections in tiny_detector(image, all_valid(image))] == [0]
 
 
 def test_the_batch_does_not_matter(tiny_detector: RetinaNetDetector) -> None:
     images = np.stack([squares_image(128, CORNERS[i:]) for i in range(4)])
     together = tiny_detector(images, all_valid(images))
-    for image, found in zip(images, together, strict=True):
+    for image, detections in zip(images, together, strict=True):
         alone = tiny_detector(image[None], all_valid(image[None]))[0]
-        assert len(alone) == len(found) > 0
-        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-4)
-        np.testing.assert_allclose(alone.scores, found.scores, atol=1e-4)
+        assert len(alone) == len(detections) > 0
+        np.testing.assert_allclose(alone.boxes, detections.boxes, atol=1e-4)
+        np.testing.assert_allclose(alone.scores, detections.scores, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 93), (30, 30), (21, 128), (5, 5), (1, 1)])
@@ -104,17 +106,17 @@ def test_nothing_is_found_outside_an_image_that_is_no_multiple_of_the_stride(
 
 def test_padding_finds_what_is_there_and_no_more(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, [(4, 4), (36, 20)])[None, :, :37, :53]
-    found = tiny_detector(image, all_valid(image))[0]
-    assert sorted(found.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
+    detections = tiny_detector(image, all_valid(image))[0]
+    assert sorted(detections.boxes.round().tolist()) == [[4, 4, 20, 20], [36, 20, 52, 36]]
 
 
 def test_pixels_outside_the_imagery_hold_no_objects(tiny_detector: RetinaNetDetector) -> None:
     image = squares_image(128, CORNERS)[None]
     valid = all_valid(image)
     valid[:, :, 64:] = False
-    found = tiny_detector(image, valid)[0]
+    detections = tiny_detector(image, valid)[0]
     expected = sorted([x, y, x + SQUARE_PX, y + SQUARE_PX] for x, y in CORNERS if x < 64)
-    np.testing.assert_allclose(sorted(found.boxes.tolist()), expected, atol=1e-3)
+    np.testing.assert_allclose(sorted(detections.boxes.tolist()), expected, atol=1e-3)
 
 
 def test_of_too_many_boxes_the_best_are_looked_at() -> None:
@@ -125,13 +127,13 @@ def test_of_too_many_boxes_the_best_are_looked_at() -> None:
 
 
 def test_of_two_boxes_of_a_class_that_overlap_the_better_one_stays() -> None:
-    found = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
-    assert found == [([5, 4, 21, 20], 0.9, 0)]
+    detections = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
+    assert detections == [([5, 4, 21, 20], 0.9, 0)]
 
 
 def test_boxes_of_different_classes_never_suppress_each_other() -> None:
-    found = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
-    assert sorted(label for _, _, label in found) == [0, 1]
+    detections = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([4, 4, 20, 20], 0.9, 1)])
+    assert sorted(label for _, _, label in detections) == [0, 1]
 
 
 def test_boxes_that_overlap_less_than_the_threshold_both_stay() -> None:
@@ -155,8 +157,8 @@ def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
         ([24.0, 40, 40, 56], 0.2, 1),  # logit -1.386: becomes 0.405
     ]
     shifted = Calibration(slope=(2.0, 1.0), intercept=(-1.0, 1.0))
-    found = [([24, 4, 40, 20], 0.667, 0), ([4, 40, 20, 56], 0.538, 1)]
-    assert decode_outputs(four, calibration=shifted) == found  # 0.5 or more, by the card
+    detections = [([24, 4, 40, 20], 0.667, 0), ([4, 40, 20, 56], 0.538, 1)]
+    assert decode_outputs(four, calibration=shifted) == detections  # 0.5 or more, by the card
     assert [score for _, score, _ in decode_outputs(four, calibration=shifted, conf=0.4)] == [
         0.667,
         0.538,
@@ -168,8 +170,8 @@ def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
 def test_calibration_does_not_change_which_of_two_boxes_stays() -> None:
     pair = [([4.0, 4, 20, 20], 0.7, 0), ([5.0, 4, 21, 20], 0.9, 0)]
     flat = Calibration(slope=(0.1, 0.1), intercept=(1.0, 1.0))
-    (found,) = decode_outputs(pair, calibration=flat)
-    assert found[0] == [5, 4, 21, 20]
+    (detections,) = decode_outputs(pair, calibration=flat)
+    assert detections[0] == [5, 4, 21, 20]
 
 
 def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:
@@ -180,8 +182,8 @@ def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:
 def test_there_is_no_cap_on_the_number_of_detections() -> None:
     side = 384
     cells = [(x, y) for y in range(0, side, 8) for x in range(0, side, 8)]
-    found = decode_outputs([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
-    assert len(found) == len(cells) == 2304
+    detections = decode_outputs([([x, y, x + 7.0, y + 7.0], 0.9, 0) for x, y in cells], side=side)
+    assert len(detections) == len(cells) == 2304
 
 
 def test_a_model_file_becomes_a_detector(tmp_path: Path) -> None:

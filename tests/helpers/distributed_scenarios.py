@@ -78,8 +78,8 @@ def outcome(loop: TrainingLoop, run: Callable[[], None]) -> Found:
 
 
 def gradients(learner: Learner) -> torch.Tensor:
-    kept = [p.grad.reshape(-1) for p in learner.network.parameters() if p.grad is not None]
-    return torch.cat(kept).clone()
+    tensors = [p.grad.reshape(-1) for p in learner.network.parameters() if p.grad is not None]
+    return torch.cat(tensors).clone()
 
 
 def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[float]]:
@@ -93,23 +93,25 @@ def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[
 
 def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
     """How far a step of two processes is from that of one, with chips that are unlike."""
-    found: Found = {}
+    results: Found = {}
     for batch_size in (2, 5):  # of two chips the second has no object
         (alone, losses), (both, shared) = (
             one_step(group, batch_size) for group in (Processes(device="cpu"), processes)
         )
-        found[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
-        found[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
-    return found
+        results[f"gradient {batch_size}"] = float((alone - both).abs().max() / alone.abs().max())
+        results[f"loss {batch_size}"] = float(np.abs(np.subtract(losses, shared)).max())
+    return results
 
 
 def several_steps(processes: Processes, folder: Path) -> Found:
     """A whole training, with measurements and mining by the first process alone."""
     validator, calls = ScriptedValidator(0.5, 0.3, 0.4), []
-    own = folder / "whole" if processes.is_main else None
-    loop = new_loop(own, validator, ScriptedMiner(), processes=processes, **OPTIONS)
-    found = outcome(loop, lambda: loop.run(lambda done, total, /, **_: calls.append(done)))
-    return found | {
+    run_folder = folder / "whole" if processes.is_main else None
+    loop = new_loop(run_folder, validator, ScriptedMiner(), processes=processes, **OPTIONS)
+    result = outcome(
+        loop, lambda: loop.run(lambda completed, total, /, **_: calls.append(completed))
+    )
+    return result | {
         "measured": validator.count,
         "calls": calls,
         "best_step": loop.selection.best_step,
@@ -120,17 +122,17 @@ def several_steps(processes: Processes, folder: Path) -> Found:
 def cut_off_and_resumed(processes: Processes, folder: Path) -> Found:
     """The same training, cut off by a full disk that only the first process sees."""
 
-    def fill(done: int, total: int, /, **figures: float) -> None:
-        if done == 4:
+    def fill(completed: int, total: int, /, **figures: float) -> None:
+        if completed == 4:
             raise OutputError("the disk is full")
 
     progress: Progress = fill if processes.is_main else no_progress
-    own = folder / "cut" if processes.is_main else None
+    run_folder = folder / "cut" if processes.is_main else None
     options = {"processes": processes, **OPTIONS}
     with mock.patch.object(loop_module, "CHECKPOINT_SECONDS", 0.0):
-        loop = new_loop(own, ScriptedValidator(0.5, 0.3, 0.4), ScriptedMiner(), **options)
+        loop = new_loop(run_folder, ScriptedValidator(0.5, 0.3, 0.4), ScriptedMiner(), **options)
         first = outcome(loop, lambda: loop.run(progress))
-    again = new_loop(own, ScriptedValidator(0.3, 0.4), ScriptedMiner(), **options)
+    again = new_loop(run_folder, ScriptedValidator(0.3, 0.4), ScriptedMiner(), **options)
     again.resume()
     since = again.step
     return outcome(again, lambda: again.run(no_progress)) | {"cut": first["error"], "since": since}
@@ -171,8 +173,8 @@ def diverging(processes: Processes, folder: Path) -> Found:
     loop = new_loop(None, processes=processes)
     if not processes.is_main:
         loop.learner.network.classification.output.weight.data.mul_(float("inf"))
-    found = outcome(loop, lambda: loop.run(no_progress))
-    return found | {"bits": ""}
+    result = outcome(loop, lambda: loop.run(no_progress))
+    return result | {"bits": ""}
 
 
 def range_test(processes: Processes, folder: Path) -> Found:
@@ -210,12 +212,12 @@ SCENARIOS = (
 
 
 def main(folder: Path) -> None:
-    found: dict[str, Found] = {}
+    results: dict[str, Found] = {}
     with join_processes("cpu") as processes:
         for scenario in SCENARIOS:
-            (folder / f"{processes.rank}.json").write_text(json.dumps(found))
-            found[scenario.__name__] = scenario(processes, folder)
-        (folder / f"{processes.rank}.json").write_text(json.dumps(found))
+            (folder / f"{processes.rank}.json").write_text(json.dumps(results))
+            results[scenario.__name__] = scenario(processes, folder)
+        (folder / f"{processes.rank}.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -70,11 +70,11 @@ def check_failure(result: Result, *words: str) -> None:
 
 def modules_after(code: str) -> set[str]:
     """Names of the modules that are loaded after some code ran in an interpreter of its own."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
         capture_output=True,
         text=True,
         env=program_environment(),
         check=True,
     )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(process.stdout.splitlines()[-1]))

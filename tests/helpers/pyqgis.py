@@ -26,10 +26,10 @@ def qgis_python() -> str | None:
 
 def run_clean(command: list[str], folder: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run without the paths of this interpreter, and without a display."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    kept |= {"QT_QPA_PLATFORM": "offscreen"} | ({} if folder is None else {"HOME": folder})
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment |= {"QT_QPA_PLATFORM": "offscreen"} | ({} if folder is None else {"HOME": folder})
     return subprocess.run(
-        command, capture_output=True, text=True, env=kept, timeout=120, check=False
+        command, capture_output=True, text=True, env=environment, timeout=120, check=False
     )
 
 

@@ -107,13 +107,13 @@ def found_by_torchvision(
     network: RetinaNet, pixels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Boxes, scores and labels, best first, without boxes that have no extent in the image."""
-    found: dict[str, Tensor] = network([torch.from_numpy(pixels).float() / 255])[0]
-    boxes = found["boxes"]
-    kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    outputs: dict[str, Tensor] = network([torch.from_numpy(pixels).float() / 255])[0]
+    boxes = outputs["boxes"]
+    has_extent = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     return (
-        boxes[kept].numpy(),
-        found["scores"][kept].numpy(),
-        found["labels"][kept].numpy(),
+        boxes[has_extent].numpy(),
+        outputs["scores"][has_extent].numpy(),
+        outputs["labels"][has_extent].numpy(),
     )
 
 

@@ -114,10 +114,10 @@ def new_loop(
 def loop_weights(loop: TrainingLoop) -> dict[str, torch.Tensor]:
     """Copies of all weights: of the network, of its average and of the best step."""
     both = {"net": loop.learner.network, "average": loop.learner.averaged}
-    found = {
+    tensors = {
         f"{name}.{key}": value.clone()
         for name, network in both.items()
         for key, value in network.state_dict().items()
     }
     best = loop.selection.best_weights or {}
-    return found | {f"best.{key}": torch.tensor(np.asarray(v)) for key, v in best.items()}
+    return tensors | {f"best.{key}": torch.tensor(np.asarray(v)) for key, v in best.items()}

@@ -76,7 +76,7 @@ def test_good_labels_give_no_complaint(raster: Path, tmp_path: Path) -> None:
     (sizes,) = report.sizes
     assert sizes.width_m == sizes.length_m == pytest.approx((4.0, 4.0, 4.0), abs=0.01)
     assert sizes.width_px == pytest.approx((16.0, 16.0, 16.0), rel=0.01)
-    assert [one.objects for one in report.recall] == [len(SQUARES)] * 2
+    assert [row.objects for row in report.recall] == [len(SQUARES)] * 2
     (shift,) = report.shifts
     assert not shift.suspected
     assert shift.shift_m < 0.3
@@ -105,11 +105,13 @@ def test_rasters_that_show_the_same_ground_are_named(tmp_path: Path) -> None:
     assert report.as_dict()["overlaps"][1] == {
         "first": "scene.tif", "second": "half.tif", "fraction": 0.5
     }  # fmt: skip
-    (finding,) = (one for one in report.warnings if one.topic == "overlap")
+    (finding,) = (warning for warning in report.warnings if warning.topic == "overlap")
     assert f"{paths[0]} and {paths[1]} (100% of the smaller one), scene.tif and" in finding.text
     assert "gdalbuildvrt" in finding.text
     more = check([*paths[:2], folders[2], tmp_path / "b/../a/scene.tif"], labels, settings=QUICK)
-    assert "and 3 more pairs" in next(one.text for one in more.warnings if one.topic == "overlap")
+    assert "and 3 more pairs" in next(
+        warning.text for warning in more.warnings if warning.topic == "overlap"
+    )
 
 
 def test_a_narrow_margin_that_sheets_share_is_no_complaint(raster: Path, tmp_path: Path) -> None:
@@ -147,9 +149,9 @@ def test_every_problem_is_a_feature_with_its_reason(raster: Path, tmp_path: Path
         (polygon([5, 5, 6, 6]).exterior.interpolate(0).buffer(0), "square"),
     ]
     report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
-    found = reasons(report)
-    assert found.pop("crosses itself") == [46]
-    assert found == {
+    counts = reasons(report)
+    assert counts.pop("crosses itself") == [46]
+    assert counts == {
         "off the imagery": [40],
         "cut by the edge of the imagery": [41],
         "duplicate": [42],
@@ -238,10 +240,10 @@ def test_no_raster_at_all_that_can_be_used_is_an_error(raster: Path, tmp_path: P
     labels = write_labels(tmp_path / "labels.geojson", SQUARES)
     with pytest.raises(RasterError, match=r"text\.tif"):
         check(tmp_path / "text.tif", labels)
-    bare = write_raster(tmp_path / "bare.tif", squares_image(64, []), crs=None)
+    without_crs = write_raster(tmp_path / "bare.tif", squares_image(64, []), crs=None)
     with pytest.raises(GeoreferenceError, match=r"bare\.tif.*`src_crs`"):
-        check(bare, labels)
-    report = check(bare, labels, settings=CheckSettings(src_crs=CRS, shift=False))
+        check(without_crs, labels)
+    report = check(without_crs, labels, settings=CheckSettings(src_crs=CRS, shift=False))
     assert report.rasters == 1
 
 

@@ -94,9 +94,9 @@ def test_a_large_raster_is_looked_at_from_far_away_but_judged_closely(save: Save
     boxes = [[1240.0, y, 1252, y + 12] for y in range(50, 2400, 50)]  # seen 11 / 12
     boxes += [[1250.0, y, 1262, y + 12] for y in range(50, 2400, 50)]  # seen 1 / 12
     image = np.full((1, 2500, 2500), 90, np.uint8)
-    one = label_boxes(save(image, mask=mask), boxes)
+    raster = label_boxes(save(image, mask=mask), boxes)
     count = len(boxes) // 2
-    assert measure_coverage([one]).on_nodata_only == tuple(range(10 + count, 10 + 2 * count))
+    assert measure_coverage([raster]).on_nodata_only == tuple(range(10 + count, 10 + 2 * count))
 
 
 def test_ground_far_from_any_label_is_measured_and_outlined(save: Save) -> None:
@@ -128,8 +128,8 @@ def test_small_gaps_are_no_blocks(save: Save) -> None:
 
 def test_a_raster_without_labels_is_one_empty_block(save: Save) -> None:
     full = label_boxes(save(grey(300), "full.tif"), [[9, 9, 20, 20], [30, 30, 50, 50]])
-    bare = label_boxes(save(grey(300), "bare.tif"), [])
-    coverage = measure_coverage([full, bare], far_m=90.0)
+    unlabelled = label_boxes(save(grey(300), "bare.tif"), [])
+    coverage = measure_coverage([full, unlabelled], far_m=90.0)
     assert [area.raster for area in coverage.unlabelled_areas] == ["bare.tif"]
     assert coverage.far_fraction == pytest.approx(0.5, abs=0.01)
 

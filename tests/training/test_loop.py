@@ -43,8 +43,8 @@ def drop_times(rows: Rows) -> Rows:
 def cut_off(loop: TrainingLoop, step: int) -> None:
     """Run a loop and stop it in a step, after its row is written."""
 
-    def stop(done: int, total: int, /, **figures: float) -> None:
-        if done == step:
+    def stop(completed: int, total: int, /, **figures: float) -> None:
+        if completed == step:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,7 @@ def test_steps_are_made_in_bf16_where_the_processor_has_units_for_it(
 def test_the_loss_falls_on_an_easy_problem() -> None:
     losses: list[float] = []
 
-    def note(done: int, total: int, /, **figures: float) -> None:
+    def note(completed: int, total: int, /, **figures: float) -> None:
         losses.append(figures["loss"])
 
     new_loop(steps=30, batch_size=4, lr=2e-3).run(note)
@@ -152,18 +152,18 @@ def test_patience_ends_a_training_also_one_that_was_resumed(
 
 
 def test_the_last_state_is_measured_and_a_row_tells(tmp_path: Path) -> None:
-    seen: list[dict[str, float]] = []
+    rows: list[dict[str, float]] = []
     validator = ScriptedValidator(0.25, pixels=1e9)  # too many to look at more than once
     loop = new_loop(tmp_path / "run", validator)
-    loop.run(lambda done, total, /, **figures: seen.append(figures))
+    loop.run(lambda completed, total, /, **figures: rows.append(figures))
     assert validator.count == 1
     last = RunFolder(tmp_path / "run").metrics.rows()[-1]
     assert (last["step"], last["val_ap50"], last["val_recall"]) == (6, 0.25, 0.5)
     assert math.isnan(last["val_f1"])
     assert last["loss"] == pytest.approx(last["class_loss"] + last["box_loss"], rel=1e-4)
     assert last["chips_per_s"] > 0
-    assert "val_ap50" not in seen[-2]
-    assert seen[-1]["val_ap50"] == seen[-1]["best_ap50"] == 0.25
+    assert "val_ap50" not in rows[-2]
+    assert rows[-1]["val_ap50"] == rows[-1]["best_ap50"] == 0.25
 
 
 def test_validations_take_about_a_tenth_of_the_time_of_steps() -> None:
@@ -212,9 +212,9 @@ def test_the_stem_stays_as_it_was_and_the_rest_learns() -> None:
 
 
 def test_progress_counts_steps() -> None:
-    seen: list[tuple[int, int]] = []
-    new_loop(steps=3).run(lambda done, total, /, **_: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    calls: list[tuple[int, int]] = []
+    new_loop(steps=3).run(lambda completed, total, /, **_: calls.append((completed, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_minutes_end_a_training() -> None:
@@ -229,8 +229,8 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_error(
     monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
     loop = new_loop(tmp_path / "run")
 
-    def spoil(done: int, total: int, /, **figures: float) -> None:
-        if done == 2:
+    def spoil(completed: int, total: int, /, **figures: float) -> None:
+        if completed == 2:
             loop.learner.network.classification.output.weight.data.mul_(float("inf"))
 
     with pytest.raises(DivergenceError, match=r"no longer a number at step 2; .*`lr`"):

@@ -18,10 +18,10 @@ def loss_of(logits: Tensor, deltas: Tensor, targets: list[Target]) -> tuple[Tens
     return retinanet_loss(logits, deltas, targets, levels=LEVELS, assignment="overlap")
 
 
-def focal(logit: float, wanted: bool) -> float:
+def focal(logit: float, is_object: bool) -> float:
     """Lin et al. 2017, equation 5, written out."""
     p = torch.sigmoid(torch.tensor(logit, dtype=torch.float64)).item()
-    p_t, alpha_t = (p, FOCAL_ALPHA) if wanted else (1 - p, 1 - FOCAL_ALPHA)
+    p_t, alpha_t = (p, FOCAL_ALPHA) if is_object else (1 - p, 1 - FOCAL_ALPHA)
     return float(-alpha_t * (1 - p_t) ** FOCAL_GAMMA * torch.log(torch.tensor(p_t)))
 
 
@@ -30,35 +30,35 @@ def focal(logit: float, wanted: bool) -> float:
 def test_the_classification_loss_is_the_focal_loss_per_positive_anchor(
     logits: list[float],
 ) -> None:
-    wanted = target([[0, 0, 10, 10], [50, 50, 60, 60]], label=1)
+    truth = target([[0, 0, 10, 10], [50, 50, 60, 60]], label=1)
     values = torch.tensor(logits).reshape(1, 5, 2)
-    owner = assign_anchors(wanted, LEVELS, "overlap")
+    owner = assign_anchors(truth, LEVELS, "overlap")
     expected = sum(
         focal(values[0, a, c].item(), owner[a].item() >= 0 and c == 1)
         for a in range(5)
         if owner[a] != IGNORED
         for c in range(2)
     )
-    found, _ = loss_of(values, torch.zeros(1, 5, 4), [wanted])
-    assert found.item() == pytest.approx(expected / (owner >= 0).sum().item(), rel=1e-4)
+    loss, _ = loss_of(values, torch.zeros(1, 5, 4), [truth])
+    assert loss.item() == pytest.approx(expected / (owner >= 0).sum().item(), rel=1e-4)
 
 
 def test_perfect_boxes_cost_nothing_and_wrong_ones_up_to_twice_the_weight() -> None:
-    wanted = target([[0, 0, 10, 10]])
+    truth = target([[0, 0, 10, 10]])
     deltas = torch.zeros(1, 5, 4)
-    _, perfect = loss_of(torch.zeros(1, 5, 1), deltas, [wanted])
+    _, perfect = loss_of(torch.zeros(1, 5, 1), deltas, [truth])
     assert perfect.item() == pytest.approx(0, abs=1e-5)
     deltas[0, 0] = encode(torch.tensor([[900.0, 900, 910, 910]]), ANCHORS[:1])[0]
-    _, far = loss_of(torch.zeros(1, 5, 1), deltas, [wanted])
+    _, far = loss_of(torch.zeros(1, 5, 1), deltas, [truth])
     assert BOX_WEIGHT < far.item() <= 2 * BOX_WEIGHT
 
 
 def test_ignored_places_do_not_enter_the_loss() -> None:
-    wanted = target([[0, 0, 10, 10]], ignored=[[48, 48, 64, 64]])
+    truth = target([[0, 0, 10, 10]], ignored=[[48, 48, 64, 64]])
 
     def loss(logits: Tensor) -> float:
         deltas = torch.zeros(1, 5, 4)
-        return loss_of(logits, deltas, [wanted])[0].item()
+        return loss_of(logits, deltas, [truth])[0].item()
 
     other = torch.zeros(1, 5, 1)
     other[0, 3:] = 5

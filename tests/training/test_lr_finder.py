@@ -35,19 +35,19 @@ def test_the_rate_is_about_a_tenth_of_where_the_loss_begins_to_rise(
     edge: float, floor: float, seed: int
 ) -> None:
     noise = np.random.default_rng(seed).normal(0, 0.05 * floor, len(RATES))
-    found = RangeTest(RATES, curve(RATES, edge=edge, floor=floor) + noise).lr
-    assert 0.3 * edge / 10 <= found <= 3 * edge / 10
+    lr = RangeTest(RATES, curve(RATES, edge=edge, floor=floor) + noise).lr
+    assert 0.3 * edge / 10 <= lr <= 3 * edge / 10
 
 
 def test_the_rate_has_two_digits() -> None:
-    found = RangeTest(RATES, curve(RATES, edge=3e-3, floor=0.3)).lr
-    assert found == float(f"{found:.1e}")
+    lr = RangeTest(RATES, curve(RATES, edge=3e-3, floor=0.3)).lr
+    assert lr == float(f"{lr:.1e}")
 
 
 def test_the_running_mean_starts_at_the_first_loss() -> None:
-    seen = RangeTest(RATES[:3], np.array([1.0, 1.0, 2.0])).smoothed
-    assert seen[:2] == pytest.approx([1, 1])
-    assert 1 < seen[2] < 2
+    means = RangeTest(RATES[:3], np.array([1.0, 1.0, 2.0])).smoothed
+    assert means[:2] == pytest.approx([1, 1])
+    assert 1 < means[2] < 2
 
 
 def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
@@ -68,13 +68,13 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     settings = TrainSettings(chip_px=CHIP_PX, batch_size=2)
     processes = Processes(device="cpu")
     card = tiny_card(network=config)
-    seen, again = (
+    first, again = (
         run_range_test(network, card, SquareChips(), settings, processes=processes)  # type: ignore[arg-type]
         for _ in range(2)
     )
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-    assert len(seen.losses) == len(seen.rates) < lr_finder.STEPS
-    assert np.isfinite(seen.losses).all()
-    assert (np.diff(seen.rates) > 0).all()
-    assert seen.losses.tolist() == again.losses.tolist()
-    assert seen.lr < 1
+    assert len(first.losses) == len(first.rates) < lr_finder.STEPS
+    assert np.isfinite(first.losses).all()
+    assert (np.diff(first.rates) > 0).all()
+    assert first.losses.tolist() == again.losses.tolist()
+    assert first.lr < 1

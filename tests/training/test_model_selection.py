@@ -25,14 +25,14 @@ def after(figures: list[float]) -> ModelSelection:
 def test_the_best_figure_is_kept_with_its_weights_and_of_equal_ones_the_last(
     figures: list[float],
 ) -> None:
-    found = after(figures)
+    selection = after(figures)
     best = max(figures)
     expected = len(figures) - figures[::-1].index(best)
-    assert (found.best_ap50, found.best_step) == (best, expected)
-    assert found.best_weights is not None
-    assert found.best_weights["a"].tolist() == [expected] * 3
-    assert (found.validations, found.last_step) == (len(figures), len(figures))
-    assert found.without_gain == len(figures) - 1 - figures.index(best), "equal is not better"
+    assert (selection.best_ap50, selection.best_step) == (best, expected)
+    assert selection.best_weights is not None
+    assert selection.best_weights["a"].tolist() == [expected] * 3
+    assert (selection.validations, selection.last_step) == (len(figures), len(figures))
+    assert selection.without_gain == len(figures) - 1 - figures.index(best), "equal is not better"
 
 
 @pytest.mark.parametrize(

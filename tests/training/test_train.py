@@ -103,8 +103,8 @@ def test_the_threshold_keeps_the_detections_that_it_was_chosen_for(
     assert measured is not None
     again = perfect()
     image = squares_image(128, [(4, 4)])[None]
-    found = again(image, np.ones((1, 128, 128), bool))[0]
-    assert found.scores.max() >= measured.conf
+    detections = again(image, np.ones((1, 128, 128), bool))[0]
+    assert detections.scores.max() >= measured.conf
 
 
 def test_missing_half_of_the_labels_costs_precision_and_not_recall(
@@ -275,11 +275,11 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     real, count = validator_module.validate, iter(range(100))
 
     def measure(detector: Detector, rasters: list[TrainingRaster]) -> ValidationResult | None:
-        found = real(detector, rasters)
-        assert found is not None
+        result = real(detector, rasters)
+        assert result is not None
         if isinstance(detector, CoarseImageryDetector):  # for the card, at the end
-            return found
-        return replace(found, metrics=found.metrics | {"ap50": planned[next(count)]})
+            return result
+        return replace(result, metrics=result.metrics | {"ap50": planned[next(count)]})
 
     monkeypatch.setattr(validator_module, "validate", measure)
     return planned
@@ -373,8 +373,8 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
     chosen = settings(val_area=held_area(tmp_path), val_every=1, steps=2)
     labels = [squares.labels]
 
-    def stop(done: int, total: int, /, **values: float) -> None:
-        if done == 2:
+    def stop(completed: int, total: int, /, **values: float) -> None:
+        if completed == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
@@ -400,8 +400,8 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
     )
     chosen = settings(val_area=area, steps=2)
 
-    def stop(done: int, total: int, /, **values: float) -> None:
-        if done == 2:
+    def stop(completed: int, total: int, /, **values: float) -> None:
+        if completed == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
@@ -461,9 +461,9 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
     chosen = settings(lr="auto", steps=3, val_share=0)
     rates: list[float] = []
 
-    def stop(done: int, total: int, /, **values: float) -> None:
+    def stop(completed: int, total: int, /, **values: float) -> None:
         rates.append(values["lr"])
-        if done == 2 and len(rates) == 2:
+        if completed == 2 and len(rates) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

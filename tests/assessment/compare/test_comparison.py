@@ -36,33 +36,33 @@ def statuses(result: Comparison) -> list[str]:
 
 
 def test_every_feature_gets_its_status_distance_and_score() -> None:
-    found = boxes((0, 0), (100, 0), (200, 0), score=[0.9, 0.8, 0.7])
+    predictions = boxes((0, 0), (100, 0), (200, 0), score=[0.9, 0.8, 0.7])
     register = boxes((300, 0), (203, 0), (0.4, 0.3))
-    changes = compare(found, register).changes
+    changes = compare(predictions, register).changes
     assert changes["status"].tolist() == ["confirmed", "new", "moved", "missing"]
     assert changes["id"].tolist() == [1, 2, 3, 4]
     np.testing.assert_allclose(changes["distance_m"], [0.5, np.nan, 3, np.nan], atol=0.005)
     np.testing.assert_allclose(changes["score"], [0.9, 0.8, 0.7, np.nan])
     assert shapely.equals(changes.geometry[3], register.geometry[0])
-    assert shapely.equals(changes.geometry[2], found.geometry[2])
+    assert shapely.equals(changes.geometry[2], predictions.geometry[2])
 
 
 @pytest.mark.parametrize("angle", range(0, 360, 30))
 def test_a_shift_of_three_metres_is_a_move_and_label_jitter_is_none(angle: int) -> None:
     step = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
     register = boxes(tuple(3 * step), tuple(step + EAST), tuple(7 * step + 2 * EAST))
-    found = boxes((0, 0), (50, 0), (100, 0))
-    assert statuses(compare(found, register)) == ["moved", "confirmed", "new", "missing"]
+    predictions = boxes((0, 0), (50, 0), (100, 0))
+    assert statuses(compare(predictions, register)) == ["moved", "confirmed", "new", "missing"]
 
 
 def test_the_limits_can_be_set() -> None:
-    found, register = boxes((0, 0)), boxes((6, 0))
+    predictions, register = boxes((0, 0)), boxes((6, 0))
     limits = CompareSettings(tolerance=6.05, moved_from=6.05)
-    assert statuses(compare(found, register, settings=limits)) == ["confirmed"]
+    assert statuses(compare(predictions, register, settings=limits)) == ["confirmed"]
     limits = CompareSettings(tolerance=6.05, moved_from=0)
-    assert statuses(compare(found, register, settings=limits)) == ["moved"]
+    assert statuses(compare(predictions, register, settings=limits)) == ["moved"]
     limits = CompareSettings(tolerance=5.9)
-    assert statuses(compare(found, register, settings=limits)) == ["new", "missing"]
+    assert statuses(compare(predictions, register, settings=limits)) == ["new", "missing"]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:2263", "EPSG:32661"])
@@ -73,18 +73,20 @@ def test_distances_are_true_metres_in_any_crs(crs: str) -> None:
     offsets = [0.0, 1.9, 4.9, 5.1]
     places = gpd.GeoSeries(shapely.points(np.arange(4) * 100, 0), crs=near_oslo)
     moved = gpd.GeoSeries(shapely.points(np.arange(4) * 100, offsets), crs=near_oslo)
-    found = gpd.GeoDataFrame(geometry=places.to_crs(crs))
+    predictions = gpd.GeoDataFrame(geometry=places.to_crs(crs))
     register = gpd.GeoDataFrame(geometry=moved.to_crs("EPSG:3857"))
-    changes = compare(found, register).changes
+    changes = compare(predictions, register).changes
     assert changes["status"].tolist() == ["confirmed", "confirmed", "moved", "new", "missing"]
     np.testing.assert_allclose(changes["distance_m"][:3], offsets[:3], atol=0.011)
-    assert changes.crs == found.crs
+    assert changes.crs == predictions.crs
 
 
 def test_attributes_of_both_layers_are_kept_and_told_apart() -> None:
-    found = boxes((0, 0), (90, 0), id=[7, 8], score=[0.5, 0.6], area_m2=[64.0, 64.0], Status="x")
+    predictions = boxes(
+        (0, 0), (90, 0), id=[7, 8], score=[0.5, 0.6], area_m2=[64.0, 64.0], Status="x"
+    )
     register = boxes((0, 1), (50, 0), ID=[70, 71], owner=["Müller", "Rossi"], AREA_M2=[1, 2], fid=3)
-    changes = compare(found, register).changes
+    changes = compare(predictions, register).changes
     assert list(changes.columns) == [
         *("id", "status", "class", "score", "distance_m"),
         *("detection_id", "area_m2", "detection_Status"),
@@ -110,8 +112,8 @@ def test_two_years_of_detections_have_words_of_their_own() -> None:
 @pytest.mark.parametrize(("n_found", "n_register"), [(0, 0), (0, 2), (2, 0)])
 def test_empty_layers_are_legal(n_found: int, n_register: int) -> None:
     places = [(0.0, 0.0), (50.0, 0.0)]
-    found, register = boxes(*places[:n_found]), boxes(*places[:n_register])
-    result = compare(found, register)
+    predictions, register = boxes(*places[:n_found]), boxes(*places[:n_register])
+    result = compare(predictions, register)
     assert statuses(result) == ["new"] * n_found + ["missing"] * n_register
     assert result.changes["score"].isna().all()
 
@@ -182,58 +184,58 @@ def test_layers_in_different_places_are_compared_with_a_warning() -> None:
 
 
 def test_features_of_different_classes_are_different_objects() -> None:
-    found = boxes((0, 0), (50, 0), (90, 0), **{"class": ["pool", "Pool", "pool"]})
+    predictions = boxes((0, 0), (50, 0), (90, 0), **{"class": ["pool", "Pool", "pool"]})
     register = boxes((0, 0), (50, 0), (90, 0), category=["tank", "pool", None])
-    result = compare(found, register)
+    result = compare(predictions, register)
     assert result.by_class
     assert statuses(result) == ["new", "confirmed", "confirmed", "missing"]
     assert result.changes["class"].tolist() == ["pool", "Pool", "pool", "tank"]
-    ignoring = compare(found, register, settings=CompareSettings(ignore_classes=True))
+    ignoring = compare(predictions, register, settings=CompareSettings(ignore_classes=True))
     assert statuses(ignoring) == ["confirmed"] * 3
 
 
 def test_classes_that_mean_something_else_are_ignored() -> None:
-    found = boxes((0, 0), **{"class": ["pool"]})
-    result = compare(found, boxes((0, 0), kind=["in ground"]))
+    predictions = boxes((0, 0), **{"class": ["pool"]})
+    result = compare(predictions, boxes((0, 0), kind=["in ground"]))
     assert not result.by_class
     assert statuses(result) == ["confirmed"]
 
 
 def test_several_classes_on_both_sides_without_a_common_one_are_an_error() -> None:
-    found = boxes((0, 0), (9, 0), **{"class": ["pool", "car"]})
+    predictions = boxes((0, 0), (9, 0), **{"class": ["pool", "car"]})
     register = boxes((0, 0), (9, 0), **{"class": ["piscine", "voiture"]})
     with pytest.raises(InputError, match=r"no class in common.*`class_field`.*`ignore_classes`"):
-        compare(found, register)
+        compare(predictions, register)
 
 
 def test_the_column_of_classes_can_be_named() -> None:
-    found = boxes((0, 0), **{"class": ["pool"]})
+    predictions = boxes((0, 0), **{"class": ["pool"]})
     register = boxes((0, 0), **{"class": ["pool"], "use": ["tank"]})
     named = CompareSettings(class_field="use")
-    assert not compare(found, register, settings=named).by_class
+    assert not compare(predictions, register, settings=named).by_class
     with pytest.raises(InputError, match=r"no column 'usage'.*`class_field`"):
-        compare(found, register, settings=CompareSettings(class_field="usage"))
+        compare(predictions, register, settings=CompareSettings(class_field="usage"))
 
 
 # Scores, and ground that was not searched
 
 
 def test_detections_below_a_score_do_not_count() -> None:
-    found = boxes((0, 0), (50, 0), score=[0.4, 0.6])
-    result = compare(found, boxes((0, 0)), settings=CompareSettings(conf=0.5))
+    predictions = boxes((0, 0), (50, 0), score=[0.4, 0.6])
+    result = compare(predictions, boxes((0, 0)), settings=CompareSettings(conf=0.5))
     assert statuses(result) == ["new", "missing"]
     with pytest.raises(InputError, match="no column 'score', which `conf` needs"):
         compare(boxes((0, 0)), boxes((0, 0)), settings=CompareSettings(conf=0.5))
 
 
 def test_the_column_of_scores_can_be_named() -> None:
-    found = boxes((0, 0), (50, 0), score=[0.1, 0.1], quality=[0.4, 0.6])
+    predictions = boxes((0, 0), (50, 0), score=[0.1, 0.1], quality=[0.4, 0.6])
     limits = CompareSettings(score_field="Quality", conf=0.5)
-    changes = compare(found, boxes((50, 0)), settings=limits).changes
+    changes = compare(predictions, boxes((50, 0)), settings=limits).changes
     assert changes["score"].tolist() == [0.6]
     assert "quality" not in changes
     with pytest.raises(InputError, match=r"no column 'sure', only score, quality.*`score_field`"):
-        compare(found, boxes((0, 0)), settings=CompareSettings(score_field="sure"))
+        compare(predictions, boxes((0, 0)), settings=CompareSettings(score_field="sure"))
 
 
 def test_the_layers_are_written_with_their_styles(tmp_path: Path) -> None:
@@ -246,8 +248,8 @@ def test_the_layers_are_written_with_their_styles(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_texts_of_numbers_count() -> None:
-    found = boxes((0, 0), Score=["0.25"])
-    assert compare(found, boxes((0, 0))).changes["score"].tolist() == [0.25]
+    predictions = boxes((0, 0), Score=["0.25"])
+    assert compare(predictions, boxes((0, 0))).changes["score"].tolist() == [0.25]
     with pytest.raises(InputError, match="column 'score' holds no numbers"):
         compare(boxes((0, 0), score=["high"]), boxes((0, 0)))
 
@@ -267,9 +269,9 @@ def test_what_lies_outside_the_coverage_is_not_missing() -> None:
 @given(seed=st.integers(0, 10_000))
 def test_the_order_of_rows_changes_no_counts(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    found, register = (boxes(*rng.uniform(0, 60, (12, 2)).tolist()) for _ in range(2))
-    mixed = (table.sample(frac=1, random_state=seed) for table in (found, register))
-    first, second = compare(found, register), compare(*mixed)
+    predictions, register = (boxes(*rng.uniform(0, 60, (12, 2)).tolist()) for _ in range(2))
+    mixed = (table.sample(frac=1, random_state=seed) for table in (predictions, register))
+    first, second = compare(predictions, register), compare(*mixed)
     assert first.counts == second.counts
     np.testing.assert_allclose(
         first.changes["distance_m"].sum(), second.changes["distance_m"].sum(), atol=0.2

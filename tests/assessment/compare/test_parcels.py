@@ -106,10 +106,12 @@ def test_points_are_no_parcels() -> None:
 
 
 def test_compare_rolls_up() -> None:
-    found = changes((10, 10, "-"), (150, 10, "-")).drop(columns=["id", "status", "distance_m"])
+    predictions = changes((10, 10, "-"), (150, 10, "-")).drop(
+        columns=["id", "status", "distance_m"]
+    )
     register = changes((10, 10, "-"), (300, 10, "-")).drop(columns=["id", "status", "distance_m"])
     limits = CompareSettings(parcel_id="lot")
-    result = compare(found, register, parcels=parcels(*TWO, lot=["A", "B"]), settings=limits)
+    result = compare(predictions, register, parcels=parcels(*TWO, lot=["A", "B"]), settings=limits)
     assert result.parcels is not None
     assert result.parcels.table["confirmed"].tolist() == [1, 0]
     assert result.parcels.table["new"].tolist() == [0, 1]

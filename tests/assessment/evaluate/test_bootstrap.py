@@ -25,8 +25,8 @@ from tests.helpers.layers import CRS, square_layer
 Float = NDArray[np.float64]
 
 
-def match_pairs(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
-    return match_layers(align_layers(found, truth))
+def match_pairs(predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> LayerMatches:
+    return match_layers(align_layers(predictions, truth))
 
 
 def measure(
@@ -41,8 +41,8 @@ def match_random_squares(count: int, *, seed: int, side_m: float = 2000) -> Laye
     rng = np.random.default_rng(seed)
     cells = rng.permutation(int(side_m // 20) ** 2)[: 2 * count]
     corners = np.stack(np.divmod(cells, int(side_m // 20)), axis=1) * 20.0
-    found = corners[:count][rng.random(count) < 0.75]
-    every = np.concatenate([found, corners[count : count + count // 4]])
+    detected = corners[:count][rng.random(count) < 0.75]
+    every = np.concatenate([detected, corners[count : count + count // 4]])
     return match_pairs(
         square_layer(*every, score=rng.uniform(size=len(every))), square_layer(*corners[:count])
     )
@@ -60,8 +60,8 @@ def test_blocks_have_their_side_on_the_ground_whatever_the_crs(crs: str) -> None
 
 def test_a_detection_is_drawn_together_with_its_object() -> None:
     truth = square_layer([0.0, 0], [96, 0])
-    found = square_layer([0.0, 0], [99, 0], [160, 0], score=[0.9, 0.8, 0.7])
-    blocks = cut_blocks(match_pairs(found, truth), side_m=97)
+    predictions = square_layer([0.0, 0], [99, 0], [160, 0], score=[0.9, 0.8, 0.7])
+    blocks = cut_blocks(match_pairs(predictions, truth), side_m=97)
     assert blocks.of_truth.tolist() == [0, 0]
     assert blocks.of_predicted.tolist() == [0, 0, 1]
 
@@ -73,8 +73,8 @@ def test_by_default_there_are_neither_few_nor_many_blocks() -> None:
     assert cut_blocks(match_random_squares(100, seed=0)).side_m == 250
     far = square_layer([0.0, 0], [50_000, 50_000])
     assert cut_blocks(match_pairs(far, far)).side_m == pytest.approx(1000, rel=0.01)
-    one = square_layer([0.0, 0])
-    assert cut_blocks(match_pairs(one, one)).side_m == 250
+    single = square_layer([0.0, 0])
+    assert cut_blocks(match_pairs(single, single)).side_m == 250
 
 
 def test_too_many_blocks_are_an_error() -> None:
@@ -107,8 +107,8 @@ def test_objects_missed_block_by_block_make_a_wider_interval() -> None:
     corners = np.stack(np.divmod(np.arange(1600), 40), axis=1) * 50.0
     block = (corners // 250).astype(int) @ [8, 1]
     widths = []
-    for found in (rng.random(1600) < 0.75, (rng.random(64) < 0.75)[block]):
-        matches = match_pairs(square_layer(*corners[found]), square_layer(*corners))
+    for is_detected in (rng.random(1600) < 0.75, (rng.random(64) < 0.75)[block]):
+        matches = match_pairs(square_layer(*corners[is_detected]), square_layer(*corners))
         intervals = measure(matches, cut_blocks(matches, side_m=250)).overall.intervals
         assert intervals is not None
         recall = intervals.at_threshold.recall
@@ -140,8 +140,8 @@ def test_average_precision_in_a_draw_is_that_of_the_drawn_blocks(count: int) -> 
     matches = Matches(truth_of, right.astype(float), scores, len(objects), 0.5)
     weights = rng.multinomial(9, np.full(9, 1 / 9), size=20).astype(float)
     draws = ClassDraws(weights, block, objects)
-    found = draws.average_precisions(matches)
-    for weight, value in zip(weights.astype(int), found, strict=True):
+    precisions = draws.average_precisions(matches)
+    for weight, value in zip(weights.astype(int), precisions, strict=True):
         copies = np.repeat(np.arange(2 * count), weight[block])
         drawn = Matches(
             np.where(right[copies], np.arange(len(copies)), -1),
@@ -161,10 +161,10 @@ def test_where_nothing_varies_there_is_no_interval() -> None:
 
 
 def test_a_single_block_gives_no_intervals() -> None:
-    one = square_layer([0.0, 0])
-    matches = match_pairs(one, one)
+    single = square_layer([0.0, 0])
+    matches = match_pairs(single, single)
     assert measure(matches, cut_blocks(matches)).overall.intervals is None
-    empty = match_pairs(one.iloc[:0], one.iloc[:0])
+    empty = match_pairs(single.iloc[:0], single.iloc[:0])
     assert cut_blocks(empty).count == 0
     assert measure(empty, cut_blocks(empty)).overall.intervals is None
 
@@ -173,12 +173,15 @@ def test_the_mean_over_classes_has_an_interval_too() -> None:
     rng = np.random.default_rng(4)
     corners = np.stack(np.divmod(np.arange(400), 20), axis=1) * 60.0
     names = np.where(np.arange(400) % 2, "pool", "tank")
-    found = rng.random(400) < np.where(names == "pool", 0.9, 0.5)
-    predicted = square_layer(*corners[found], score=rng.uniform(size=found.sum()))
+    is_detected = rng.random(400) < np.where(names == "pool", 0.9, 0.5)
+    predicted = square_layer(*corners[is_detected], score=rng.uniform(size=is_detected.sum()))
     matches = match_pairs(
-        predicted.assign(**{"class": names[found]}), square_layer(*corners, **{"class": names})
+        predicted.assign(**{"class": names[is_detected]}),
+        square_layer(*corners, **{"class": names}),
     )
     metrics = measure(matches, cut_blocks(matches))
-    means = [one.intervals.ap50 for one in (metrics.overall, *metrics.classes) if one.intervals]
+    means = [
+        result.intervals.ap50 for result in (metrics.overall, *metrics.classes) if result.intervals
+    ]
     overall, pool, tank = means
     assert tank.high < overall.low < metrics.overall.ap50 < overall.high < pool.low

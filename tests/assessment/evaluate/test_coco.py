@@ -44,17 +44,17 @@ def reference(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str,
             )
         ]
 
-    found = annotations(predicted)
-    for annotation, score in zip(found, predicted["score"].tolist(), strict=True):
+    predictions = annotations(predicted)
+    for annotation, score in zip(predictions, predicted["score"].tolist(), strict=True):
         annotation["score"] = score
-    wanted, results = COCO(), COCO()
+    ground_truth, results = COCO(), COCO()
     categories = [{"id": number, "name": name} for name, number in numbers.items()]
     with contextlib.redirect_stdout(io.StringIO()):
-        for coco, rows in ((wanted, annotations(truth)), (results, found)):
+        for coco, rows in ((ground_truth, annotations(truth)), (results, predictions)):
             coco.dataset = {"images": [{"id": 1}], "categories": categories, "annotations": rows}
             coco.createIndex()
-        evaluation = COCOeval(wanted, results, "bbox")
-        evaluation.params.maxDets = [len(found) + 1]
+        evaluation = COCOeval(ground_truth, results, "bbox")
+        evaluation.params.maxDets = [len(predictions) + 1]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e20]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -69,14 +69,16 @@ def reference(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str,
 def assert_agrees(predicted: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> None:
     expected = reference(predicted, truth)
     metrics = evaluate_tables(predicted, truth, by_class=True)
-    found = {one.class_name: [one.ap50, one.ap75, one.ap50_95] for one in metrics.classes}
-    assert found.keys() == expected.keys()
+    precisions = {
+        result.class_name: [result.ap50, result.ap75, result.ap50_95] for result in metrics.classes
+    }
+    assert precisions.keys() == expected.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-9, equal_nan=True)
+        np.testing.assert_allclose(precisions[name], values, atol=1e-9, equal_nan=True)
     for name, column in (("ap50", 0), ("ap75", 1), ("ap50_95", 2)):
-        known = [values[column] for values in expected.values() if not math.isnan(values[column])]
-        if known:
-            assert getattr(metrics.overall, name) == pytest.approx(np.mean(known), abs=1e-9)
+        defined = [values[column] for values in expected.values() if not math.isnan(values[column])]
+        if defined:
+            assert getattr(metrics.overall, name) == pytest.approx(np.mean(defined), abs=1e-9)
 
 
 def pixel_layer(boxes: Float, names: list[str], scores: Float | None = None) -> gpd.GeoDataFrame:
@@ -112,24 +114,26 @@ def test_random_boxes_with_ties_have_the_precision_of_pycocotools(
 def noisy(boxes: Float, *, seed: int) -> tuple[Float, Float]:
     """Detections of most boxes, some of them twice, with errors, and false alarms."""
     rng = np.random.default_rng(seed)
-    seen = boxes[rng.random(len(boxes)) < 0.9]
-    seen = np.concatenate([seen, seen[rng.random(len(seen)) < 0.2]])
-    sides = np.tile(seen[:, 2:] - seen[:, :2], 2)
-    seen = seen + rng.normal(0, 0.08, seen.shape) * sides
+    detected = boxes[rng.random(len(boxes)) < 0.9]
+    detected = np.concatenate([detected, detected[rng.random(len(detected)) < 0.2]])
+    sides = np.tile(detected[:, 2:] - detected[:, :2], 2)
+    detected = detected + rng.normal(0, 0.08, detected.shape) * sides
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     corners = rng.uniform(low, high, (len(boxes) // 2, 2))
     false = np.concatenate([corners, corners + np.median(sides)], axis=1)
-    found = np.concatenate([seen, false])
-    return found, np.concatenate([rng.beta(4, 2, len(seen)), rng.beta(2, 4, len(false))]).round(4)
+    predictions = np.concatenate([detected, false])
+    return predictions, np.concatenate(
+        [rng.beta(4, 2, len(detected)), rng.beta(2, 4, len(false))]
+    ).round(4)
 
 
 def test_a_dense_scene_is_not_cut_at_100_boxes() -> None:
     rng = np.random.default_rng(1)
     corners = rng.uniform(0, 400, (1500, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(5, 15, (1500, 2))], axis=1)
-    found, scores = noisy(boxes, seed=2)
+    predictions, scores = noisy(boxes, seed=2)
     names = rng.choice(CLASSES, len(boxes)).tolist()
-    predicted = pixel_layer(found, rng.choice(CLASSES, len(found)).tolist(), scores)
+    predicted = pixel_layer(predictions, rng.choice(CLASSES, len(predictions)).tolist(), scores)
     truth = pixel_layer(boxes, names)
     assert_agrees(predicted, truth)
     capped = predicted.sort_values("score", ascending=False).head(100)
@@ -147,7 +151,8 @@ def test_real_pools_have_the_precision_of_pycocotools(shared_data: Path) -> None
 
 def assert_agrees_on(truth: gpd.GeoDataFrame) -> None:
     boxes = truth.bounds.to_numpy()
-    found, scores = noisy(boxes, seed=3)
+    predictions, scores = noisy(boxes, seed=3)
     assert_agrees(
-        pixel_layer(found, ["pool"] * len(found), scores), pixel_layer(boxes, ["pool"] * len(boxes))
+        pixel_layer(predictions, ["pool"] * len(predictions), scores),
+        pixel_layer(boxes, ["pool"] * len(boxes)),
     )

@@ -49,9 +49,9 @@ def test_files_of_any_format_and_crs_give_the_same_figures(tmp_path: Path) -> No
     predicted = square_layer(*moved, score=rng.uniform(size=160).round(4))
     expected = evaluate(predicted, truth).metrics.overall
     for name, crs in (("a.geojson", None), ("b.gpkg", "EPSG:3857"), ("c.shp", "EPSG:2154")):
-        found = write(predicted, tmp_path / name, crs=crs)
-        wanted = write(truth, tmp_path / f"truth-{name}", crs=crs)
-        overall = geodetect.evaluate(found, wanted).metrics.overall
+        predictions = write(predicted, tmp_path / name, crs=crs)
+        truth_path = write(truth, tmp_path / f"truth-{name}", crs=crs)
+        overall = geodetect.evaluate(predictions, truth_path).metrics.overall
         assert overall.at_threshold.tp == expected.at_threshold.tp
         assert overall.ap50_95 == pytest.approx(expected.ap50_95, abs=0.01)
 
@@ -110,13 +110,13 @@ def test_detections_beyond_the_truth_are_said_to_be() -> None:
 
 
 def test_classes_that_are_not_compared_are_said_to_be() -> None:
-    found = square_layer(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
-    result = evaluate(found, square_layer(*row_of(2), **{"class": ["pool"] * 2}))
+    predictions = square_layer(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
+    result = evaluate(predictions, square_layer(*row_of(2), **{"class": ["pool"] * 2}))
     assert result.caveats == (
         "classes are not compared: predictions have basin, the truth has pool",
     )
     assert result.metrics.classes[0].class_name == "pool"
-    unnamed = evaluate(found, square_layer(*row_of(2)))
+    unnamed = evaluate(predictions, square_layer(*row_of(2)))
     assert unnamed.caveats == ()
     assert unnamed.metrics.classes[0].class_name == "basin"
 
@@ -183,9 +183,9 @@ def test_boxes_can_be_drawn_along_another_crs() -> None:
 def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     rng = np.random.default_rng(1)
     corners = np.stack(np.divmod(np.arange(100), 10), axis=1) * 60.0
-    found = square_layer(*corners[rng.random(100) < 0.8])
+    predictions = square_layer(*corners[rng.random(100) < 0.8])
     settings = EvaluateSettings(resamples=100, distance=5, sizes=(8,))
-    scored = found.assign(score=rng.uniform(size=len(found)), **{"class": "pool"})
+    scored = predictions.assign(score=rng.uniform(size=len(predictions)), **{"class": "pool"})
     values = geodetect.evaluate(scored, square_layer(*corners), settings).as_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert (values["distance_m"], values["iou"]) == (5, None)
@@ -193,11 +193,11 @@ def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     assert only["class"] == "pool"
     large = only["by_size"][1]
     assert (large["low_m"], large["high_m"], large["n_truth"]) == (8, None, 100)
-    assert (large["tp"], len(large["recall_interval"])) == (len(found), 2)
+    assert (large["tp"], len(large["recall_interval"])) == (len(predictions), 2)
     assert only["ap50_interval"][0] < only["ap50"] < only["ap50_interval"][1]
     low, high = only["at_threshold"]["recall_interval"]
     assert low < only["at_threshold"]["recall"] < high
-    empty = evaluate(found.iloc[:0], found.iloc[:0]).as_dict()
+    empty = evaluate(predictions.iloc[:0], predictions.iloc[:0]).as_dict()
     assert json.loads(json.dumps(empty, allow_nan=False)) == empty
     assert empty["overall"]["ap50"] is None
 

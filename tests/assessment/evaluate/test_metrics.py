@@ -204,8 +204,8 @@ def test_recall_by_size_is_in_metres_on_the_ground() -> None:
     )
     for crs in (CRS, "EPSG:3857", "OGC:CRS84"):
         result = evaluate_tables(predicted.to_crs(crs), truth.to_crs(crs), conf=0.5)
-        found = [(s.low_m, s.high_m, s.n_truth, s.tp) for s in result.overall.sizes]
-        assert found == [(4, 6, 1, 1), (6, 8, 0, 0), (8, 12, 2, 0)]
+        sizes = [(s.low_m, s.high_m, s.n_truth, s.tp) for s in result.overall.sizes]
+        assert sizes == [(4, 6, 1, 1), (6, 8, 0, 0), (8, 12, 2, 0)]
 
 
 def test_layers_in_pixels_without_crs_are_compared_as_they_are() -> None:

@@ -30,9 +30,9 @@ def evaluate_grid(*, is_scored: bool = True, classes: tuple[str, ...] = ("pool",
     chosen = np.r_[np.arange(40), np.arange(50, 70)]
     scores = np.r_[rng.uniform(0.3, 1, 40), rng.uniform(0, 0.6, 20)]
     columns = {"score": scores} if is_scored else {}
-    found = square_layer(*corners[chosen], **columns, **{"class": names[chosen]})
+    predictions = square_layer(*corners[chosen], **columns, **{"class": names[chosen]})
     truth = square_layer(*corners[:50], **{"class": names[:50]})
-    return geodetect.evaluate(found, truth, EvaluateSettings(resamples=0, conf=0.4))
+    return geodetect.evaluate(predictions, truth, EvaluateSettings(resamples=0, conf=0.4))
 
 
 def test_each_class_and_all_together_get_two_plots(tmp_path: Path) -> None:
@@ -64,20 +64,23 @@ def axes() -> object:
 
 
 def test_the_curves_are_those_of_the_figures() -> None:
-    one = evaluate_grid().metrics.classes[0]
+    result = evaluate_grid().metrics.classes[0]
     plot = axes()
-    draw_precision_recall(one, "AP", plot)
+    draw_precision_recall(result, "AP", plot)
     by_label = {line.get_label(): line for line in plot.get_lines()}
-    curve = by_label[f"AP {one.ap:.3f}"]
-    np.testing.assert_array_equal(curve.get_xdata(), one.curve.recall)
-    np.testing.assert_array_equal(curve.get_ydata(), one.curve.precision)
+    curve = by_label[f"AP {result.ap:.3f}"]
+    np.testing.assert_array_equal(curve.get_xdata(), result.curve.recall)
+    np.testing.assert_array_equal(curve.get_ydata(), result.curve.precision)
     at = next(line for name, line in by_label.items() if name.startswith("Score ≥ 0.4:"))
-    assert (at.get_xdata(), at.get_ydata()) == (one.at_threshold.recall, one.at_threshold.precision)
+    assert (at.get_xdata(), at.get_ydata()) == (
+        result.at_threshold.recall,
+        result.at_threshold.precision,
+    )
     plot = axes()
-    draw_f1(one, plot)
+    draw_f1(result, plot)
     f1 = next(line for line in plot.get_lines() if line.get_label() == "F1")
-    assert f1.get_ydata().max() == pytest.approx(one.best_f1.f1)
-    assert f1.get_xdata()[np.argmax(f1.get_ydata())] == one.best_f1.score_threshold
+    assert f1.get_ydata().max() == pytest.approx(result.best_f1.f1)
+    assert f1.get_xdata()[np.argmax(f1.get_ydata())] == result.best_f1.score_threshold
 
 
 def test_a_reliability_diagram_shows_filled_bins_and_their_counts() -> None:
@@ -111,10 +114,10 @@ def test_the_size_of_a_plot_can_be_chosen(tmp_path: Path) -> None:
 def test_layers_without_anything_are_drawn_too(tmp_path: Path) -> None:
     nothing = square_layer(score=[])
     some = square_layer((0, 0), score=[0.5])
-    for number, (found, wanted) in enumerate(
+    for number, (predictions, truth_path) in enumerate(
         [(nothing, some), (some, nothing), (nothing, nothing)]
     ):
-        result = geodetect.evaluate(found, wanted)
+        result = geodetect.evaluate(predictions, truth_path)
         assert len(result.write_plots(tmp_path / str(number))) == 2
 
 

@@ -25,15 +25,15 @@ def coco_reference(correct: list[bool], scores: list[float], n_truth: int) -> fl
     """Average precision as ``COCOeval.accumulate`` steps through it, without numpy's helpers."""
     ranked = [c for _, c in sorted(zip(scores, correct, strict=True), key=lambda pair: -pair[0])]
     recall, precision, right = [], [], 0
-    for seen, hit in enumerate(ranked, start=1):
+    for rank, hit in enumerate(ranked, start=1):
         right += hit
         recall.append(right / n_truth)
-        precision.append(right / seen)
+        precision.append(right / rank)
     for i in range(len(precision) - 1, 0, -1):
         precision[i - 1] = max(precision[i - 1], precision[i])
     total = 0.0
-    for wanted in np.linspace(0.0, 1.0, 101):
-        reached = [p for r, p in zip(recall, precision, strict=True) if r >= wanted]
+    for recall_level in np.linspace(0.0, 1.0, 101):
+        reached = [p for r, p in zip(recall, precision, strict=True) if r >= recall_level]
         total += reached[0] if reached else 0.0
     return total / 101
 

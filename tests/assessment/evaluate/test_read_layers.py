@@ -25,8 +25,8 @@ def row_of_squares(count: int = 3, **columns: object) -> gpd.GeoDataFrame:
 def test_every_format_that_is_written_is_read(tmp_path: Path, suffix: str) -> None:
     table = row_of_squares(**{"class": ["pool", "tank", "pool"], "score": [0.9, 0.5, 0.25]})
     path = write(table, tmp_path / f"found{suffix}")
-    found = read_predictions(path, crs=CRS if suffix == ".csv" else None)
-    by_score = found.sort_values("score", ascending=False)
+    predictions = read_predictions(path, crs=CRS if suffix == ".csv" else None)
+    by_score = predictions.sort_values("score", ascending=False)
     assert by_score["score"].tolist() == [0.9, 0.5, 0.25]
     assert by_score["class"].tolist() == ["pool", "tank", "pool"]
     on_map = by_score.to_crs(CRS)
@@ -35,9 +35,9 @@ def test_every_format_that_is_written_is_read(tmp_path: Path, suffix: str) -> No
 
 @pytest.mark.parametrize("name", ["score", "Score", "Confidence", "conf", "PROBABILITY"])
 def test_scores_of_other_programs_are_found(name: str) -> None:
-    found = read_predictions(row_of_squares(**{name: [90, 50, 20]}))
-    assert found["score"].tolist() == [90, 50, 20]
-    assert "score" in found
+    predictions = read_predictions(row_of_squares(**{name: [90, 50, 20]}))
+    assert predictions["score"].tolist() == [90, 50, 20]
+    assert "score" in predictions
 
 
 def test_a_column_of_scores_can_be_named() -> None:
@@ -55,9 +55,9 @@ def test_scores_that_are_missing_or_no_numbers_are_errors() -> None:
 
 
 def test_predictions_without_scores_stay_without() -> None:
-    found = read_predictions(row_of_squares(label=["pool", None, "tank"]))
-    assert "score" not in found
-    assert found["class"].tolist() == ["pool", "object", "tank"]
+    predictions = read_predictions(row_of_squares(label=["pool", None, "tank"]))
+    assert "score" not in predictions
+    assert predictions["class"].tolist() == ["pool", "object", "tank"]
 
 
 def test_truth_is_taken_apart_as_training_takes_labels() -> None:
@@ -109,11 +109,11 @@ def test_several_layers_of_truth_are_one_in_the_crs_of_the_first(tmp_path: Path)
 
 
 def test_truth_with_and_without_classes_does_not_go_together() -> None:
-    named, bare = row_of_squares(2, label=["a", "b"]), row_of_squares(2).to_crs("EPSG:3857")
-    for tables in ([named, bare], [bare, named]):
+    named, unnamed = row_of_squares(2, label=["a", "b"]), row_of_squares(2).to_crs("EPSG:3857")
+    for tables in ([named, unnamed], [unnamed, named]):
         with pytest.raises(LabelError, match=r"no column of classes.*`class_field`"):
             read_truth(tables)
-    assert len(read_truth([named, bare[:0]])) == 2
+    assert len(read_truth([named, unnamed[:0]])) == 2
 
 
 def test_the_column_of_classes_can_be_named() -> None:

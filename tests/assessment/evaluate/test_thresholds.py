@@ -79,12 +79,12 @@ def test_no_other_threshold_is_better(
     right = np.cumsum([hit for _, hit in rows])
     curve = PrecisionRecallCurve(np.array([s for s, _ in rows]), right, int(right[-1]) + missed + 1)
     point = pick_threshold(curve, rule)
-    others = [curve.at(score) for score, _ in rows]
+    points = [curve.at(score) for score, _ in rows]
     if rule == "f1":
-        assert point.f1 == pytest.approx(max(other.f1 for other in others))
+        assert point.f1 == pytest.approx(max(other.f1 for other in points))
     else:
-        assert abs(point.count_error) == pytest.approx(min(abs(o.count_error) for o in others))
-    assert any((o.tp, o.fp) == (point.tp, point.fp) for o in others)
+        assert abs(point.count_error) == pytest.approx(min(abs(o.count_error) for o in points))
+    assert any((o.tp, o.fp) == (point.tp, point.fp) for o in points)
 
 
 def uncertain_curve(
@@ -135,8 +135,10 @@ def test_where_nothing_is_right_there_is_no_steady_threshold(curve: PrecisionRec
 )
 def test_the_steady_threshold_is_a_score(detections: list[tuple[float, bool]], missed: int) -> None:
     ordered = sorted(detections, reverse=True)
-    found = np.cumsum([right for _, right in ordered])
-    curve = PrecisionRecallCurve(np.array([s for s, _ in ordered]), found, found[-1] + missed)
+    true_positives = np.cumsum([right for _, right in ordered])
+    curve = PrecisionRecallCurve(
+        np.array([s for s, _ in ordered]), true_positives, true_positives[-1] + missed
+    )
     threshold = bagged_f1_threshold(curve, least=0.05)
-    assert threshold == bagged_f1_threshold(curve, least=0.05) or not found[-1]
-    assert 0.05 <= threshold <= ordered[0][0] or not found[-1]
+    assert threshold == bagged_f1_threshold(curve, least=0.05) or not true_positives[-1]
+    assert 0.05 <= threshold <= ordered[0][0] or not true_positives[-1]

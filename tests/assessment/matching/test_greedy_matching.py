@@ -51,9 +51,12 @@ def test_matches_are_those_of_the_plain_greedy_loop(
     expected = box_ops.iou(predicted[right], truth[matches.truth_of[right]])
     np.testing.assert_array_equal(matches.iou[right], expected)
     assert (matches.iou[~right] == 0).all()
-    found = matches.prediction_of
-    assert (found >= 0).sum() == right.sum()
-    assert all(matches.truth_of[found[target]] == target for target in np.flatnonzero(found >= 0))
+    prediction_of = matches.prediction_of
+    assert (prediction_of >= 0).sum() == right.sum()
+    assert all(
+        matches.truth_of[prediction_of[target]] == target
+        for target in np.flatnonzero(prediction_of >= 0)
+    )
 
 
 def test_the_surer_detection_takes_the_object_even_if_the_other_fits_better() -> None:
@@ -102,10 +105,10 @@ def test_the_matches_above_a_score_do_not_depend_on_those_below() -> None:
     truth = square_boxes(rng.uniform(0, 40, (50, 2)), side_px=9)
     predicted = truth[rng.integers(0, 50, 120)] + rng.normal(0, 1, (120, 4))
     scores = rng.uniform(size=120)
-    sure = scores >= 0.5
-    part = match_boxes(predicted[sure], scores[sure], truth, iou=0.4)
+    is_above = scores >= 0.5
+    part = match_boxes(predicted[is_above], scores[is_above], truth, iou=0.4)
     whole = match_boxes(predicted, scores, truth, iou=0.4)
-    np.testing.assert_array_equal(part.truth_of, whole.truth_of[sure])
+    np.testing.assert_array_equal(part.truth_of, whole.truth_of[is_above])
 
 
 @pytest.mark.parametrize("iou", [0.0, -0.5, 1.5, float("nan")])

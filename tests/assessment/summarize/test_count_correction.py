@@ -79,11 +79,11 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(precision: float, rec
     for _ in range(40):
         true = rng.poisson(40, 8)
         right = rng.binomial(true, recall)
-        found = right + rng.poisson(40 * recall * (1 - precision) / precision, 8)
-        known, known_right = 400, int(rng.binomial(400, recall))
-        false = int(rng.poisson(known * recall * (1 - precision) / precision))
-        rates = ErrorRates(known_right, false, known - known_right)
-        counts = corrected_counts(found, rates)
+        detected = right + rng.poisson(40 * recall * (1 - precision) / precision, 8)
+        n_known, known_right = 400, int(rng.binomial(400, recall))
+        false = int(rng.poisson(n_known * recall * (1 - precision) / precision))
+        rates = ErrorRates(known_right, false, n_known - known_right)
+        counts = corrected_counts(detected, rates)
         covered += ((counts.low <= true) & (true <= counts.high)).tolist()
     assert 0.91 <= np.mean(covered) <= 0.99
 

@@ -111,8 +111,8 @@ def test_a_file_that_does_not_tell_is_an_error(text: str, message: str, tmp_path
 def test_a_real_evaluation_can_be_used() -> None:
     x = np.arange(40) * 30.0 + 700_000
     truth = gpd.GeoDataFrame(geometry=shapely.box(x, 6.6e6, x + 8, 6.6e6 + 8), crs="EPSG:2154")
-    found = truth.iloc[:30].assign(score=0.9)
-    done = geodetect.evaluate(found, truth, geodetect.EvaluateSettings(resamples=50))
-    rates = geodetect.error_rates_from_evaluation(done.as_dict())
+    predictions = truth.iloc[:30].assign(score=0.9)
+    result = geodetect.evaluate(predictions, truth, geodetect.EvaluateSettings(resamples=50))
+    rates = geodetect.error_rates_from_evaluation(result.as_dict())
     assert (rates.tp, rates.fp, rates.fn) == (30, 0, 10)
     assert np.isfinite(rates.dispersion)

@@ -40,8 +40,8 @@ THREE = ((100.0, 100.0), (999.0, 500.0), (2000.0, 500.0))
 
 @pytest.mark.parametrize("crs", [METRES, "EPSG:4326", "EPSG:3857", "EPSG:3035"])
 def test_counts_densities_and_areas_are_true_in_any_crs(crs: str) -> None:
-    found = pools(*THREE, score=[0.5, 0.7, 0.9])
-    table = summarize(found, zones(WEST, EAST, name=["W", "E"]).to_crs(crs)).zones
+    predictions = pools(*THREE, score=[0.5, 0.7, 0.9])
+    table = summarize(predictions, zones(WEST, EAST, name=["W", "E"]).to_crs(crs)).zones
     assert table["name"].tolist() == ["W", "E"]
     assert table["count"].tolist() == [2, 1]
     np.testing.assert_allclose(table["area_km2"], [1, 2], rtol=2e-3)
@@ -66,10 +66,10 @@ def test_zones_that_only_touch_do_not_overlap() -> None:
 
 
 def test_where_nothing_was_searched_the_count_is_unknown() -> None:
-    seen = zones(shapely.box(0, 0, KM, 250), status=["searched"])
-    both = pd.concat([seen, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
-    found, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
-    table = summarize(found, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
+    coverage = zones(shapely.box(0, 0, KM, 250), status=["searched"])
+    both = pd.concat([coverage, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
+    predictions, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
+    table = summarize(predictions, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
     assert table["searched"].tolist() == ["part", "none"]
     np.testing.assert_allclose(table["covered_fraction"], [0.25, 0], atol=1e-3)
     np.testing.assert_allclose(table["covered_km2"], [0.25, 0], rtol=1e-2)
@@ -88,8 +88,8 @@ def test_a_zone_that_was_seen_and_is_empty_has_none() -> None:
 
 
 def test_a_detection_on_ground_that_was_not_searched_counts_all_the_same() -> None:
-    seen = zones(shapely.box(2500, 0, 2600, KM))
-    table = summarize(pools((100, 100)), zones(WEST), coverage=seen).zones
+    coverage = zones(shapely.box(2500, 0, 2600, KM))
+    table = summarize(pools((100, 100)), zones(WEST), coverage=coverage).zones
     assert table["count"].tolist() == [1]
     assert table["density_per_km2"].isna().all()
 
@@ -112,11 +112,11 @@ def test_counts_are_corrected_by_the_errors_that_are_known() -> None:
 
 
 def test_the_score_threshold_of_the_errors_is_taken_over() -> None:
-    found = pools(*THREE, score=[0.5, 0.7, 0.9])
+    predictions = pools(*THREE, score=[0.5, 0.7, 0.9])
     rates = ErrorRates(90, 10, 10, score_threshold=0.6)
-    assert summarize(found, zones(WEST), rates=rates).zones["count"].tolist() == [1]
-    own = SummarizeSettings(conf=0.95)
-    result = summarize(found, zones(WEST), rates=rates, settings=own)
+    assert summarize(predictions, zones(WEST), rates=rates).zones["count"].tolist() == [1]
+    stricter = SummarizeSettings(conf=0.95)
+    result = summarize(predictions, zones(WEST), rates=rates, settings=stricter)
     assert result.zones["count"].tolist() == [0]
     assert result.conf == 0.95
     without = summarize(pools(*THREE), zones(WEST), rates=rates)
@@ -128,9 +128,9 @@ def test_without_scores_there_is_no_mean_score() -> None:
 
 
 def test_points_have_no_area() -> None:
-    found = pools(*THREE)
-    found = found.set_geometry(found.geometry.centroid)
-    table = summarize(found, zones(WEST)).zones
+    predictions = pools(*THREE)
+    predictions = predictions.set_geometry(predictions.geometry.centroid)
+    table = summarize(predictions, zones(WEST)).zones
     assert table["count"].tolist() == [2]
     assert table["object_area_m2"].isna().all()
 
@@ -143,17 +143,20 @@ def test_empty_layers_are_legal() -> None:
 
 
 def test_only_some_classes_are_counted() -> None:
-    found = pools(*THREE, **{"class": ["pool", "tank", "pool"]})
+    predictions = pools(*THREE, **{"class": ["pool", "tank", "pool"]})
     some = SummarizeSettings(classes=("pool",))
-    assert summarize(found, zones(WEST, EAST), settings=some).zones["count"].tolist() == [1, 1]
+    assert summarize(predictions, zones(WEST, EAST), settings=some).zones["count"].tolist() == [
+        1,
+        1,
+    ]
     with pytest.raises(InputError, match=r"`classes`: the predictions have no 'car', only pool"):
-        summarize(found, zones(WEST), settings=SummarizeSettings(classes=("car",)))
+        summarize(predictions, zones(WEST), settings=SummarizeSettings(classes=("car",)))
 
 
 def test_the_columns_of_scores_and_classes_can_be_named(tmp_path: Path) -> None:
-    found = pools(*THREE, score=[0.1] * 3, quality=[0.4, 0.6, 0.8], use=["a", "a", "b"])
+    predictions = pools(*THREE, score=[0.1] * 3, quality=[0.4, 0.6, 0.8], use=["a", "a", "b"])
     limits = SummarizeSettings(score_field="quality", conf=0.5, class_field="use", classes=("a",))
-    result = summarize(found, zones(WEST, EAST), settings=limits)
+    result = summarize(predictions, zones(WEST, EAST), settings=limits)
     assert result.zones["count"].tolist() == [1, 0]
     assert result.zones["mean_score"].tolist()[0] == 0.6
     written = gpd.read_file(result.write(tmp_path / "zones.gpkg"), layer="zones")
@@ -161,8 +164,8 @@ def test_the_columns_of_scores_and_classes_can_be_named(tmp_path: Path) -> None:
 
 
 def test_zones_keep_their_columns() -> None:
-    own = zones(WEST, Count=[7], status=["x"], area_km2=[3.0])
-    table = summarize(pools(*THREE), own).zones
+    named_zones = zones(WEST, Count=[7], status=["x"], area_km2=[3.0])
+    table = summarize(pools(*THREE), named_zones).zones
     assert list(table.columns)[:4] == ["zone_Count", "status", "zone_area_km2", "count"]
     assert table["zone_Count"].tolist() == [7]
 
@@ -204,11 +207,13 @@ def test_intervals_cover_the_truth_on_real_ground(
     street = (centres.x // 150 + 1000 * (centres.y // 150)).to_numpy()
     shift = dict(zip(np.unique(street), rng.normal(0, 0.05, len(np.unique(street))), strict=True))
     recall = 0.87 + np.array([shift[s] for s in street])
-    seen = labels[rng.random(len(labels)) < recall]
+    detected = labels[rng.random(len(labels)) < recall]
     false = labels.sample(110, random_state=0).translate(40, 25)
-    found = pd.concat([seen, gpd.GeoDataFrame(geometry=false, crs=labels.crs)], ignore_index=True)
-    found["score"] = 0.9
-    with_dispersion, _ = benchmark.measure(found, labels, 0.3, 4)
+    predictions = pd.concat(
+        [detected, gpd.GeoDataFrame(geometry=false, crs=labels.crs)], ignore_index=True
+    )
+    predictions["score"] = 0.9
+    with_dispersion, _ = benchmark.measure(predictions, labels, 0.3, 4)
     assert float(with_dispersion["interval coverage"].rstrip("%")) >= 90
 
 

@@ -70,15 +70,15 @@ def test_with_enough_memory_all_is_as_wanted(plans: list[RasterPlan]) -> None:
 def test_as_many_tiles_side_by_side_as_fit(plans: list[RasterPlan], images: float) -> None:
     free = (images * IMAGE + 60 * TILE + CACHE) / 0.8
     with pytest.warns(GeodetectWarning, match=r"GB of memory are free: batches of one tile, \d at"):
-        found = fitting(plans, free)
-    assert found == Concurrency(1, int(images), 4)
+        concurrency = fitting(plans, free)
+    assert concurrency == Concurrency(1, int(images), 4)
 
 
 def test_batches_shrink_before_streams(plans: list[RasterPlan]) -> None:
     with pytest.warns(GeodetectWarning, match="instead of batches of 64 tiles, 4 at once"):
-        found = fitting(plans, (4 * IMAGE + 100 * TILE + CACHE) / 0.8, batch_size=64)
-    assert found.streams == 4
-    assert 1 <= found.batch_size < 16
+        concurrency = fitting(plans, (4 * IMAGE + 100 * TILE + CACHE) / 0.8, batch_size=64)
+    assert concurrency.streams == 4
+    assert 1 <= concurrency.batch_size < 16
 
 
 def test_the_estimate_grows_with_everything() -> None:
@@ -108,8 +108,8 @@ def test_a_tile_is_no_larger_than_the_raster(save: Save) -> None:
     settings = PredictSettings(tile_size=100_000)
     plans = plan_rasters(save(np.full((3, 64, 64), 9, np.uint8)), Hungry.card, settings)
     with closing(plans[0].raster):
-        found = concurrency_within_memory(plans, Hungry(), settings, free=2 * CACHE)
-    assert found == preferred_concurrency(Hungry(), settings)
+        concurrency = concurrency_within_memory(plans, Hungry(), settings, free=2 * CACHE)
+    assert concurrency == preferred_concurrency(Hungry(), settings)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_a_library_that_runs_out_of_memory_is_one_line_that_says_what_to_lower(
     error: Exception, save: Save
 ) -> None:
     path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
-    with pytest.raises(OutOfMemoryError, match="`tile_size`, `batch_size` or `workers`") as told:
+    with pytest.raises(OutOfMemoryError, match="`tile_size`, `batch_size` or `workers`") as caught:
         geodetect.predict(path, Hungry(error))
-    assert "\n" not in str(told.value)
-    assert "256 x 256 px" in str(told.value)
+    assert "\n" not in str(caught.value)
+    assert "256 x 256 px" in str(caught.value)
 
 
 def test_other_errors_of_libraries_stay_what_they_are(save: Save) -> None:
@@ -143,7 +143,7 @@ def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_
     output = tmp_path / "found.geojson"
     options = ["--tile-size", "12000", "--device", "cpu"]
     command = [*PROGRAM, "predict", str(path), "-m", str(model), "-o", str(output), *options]
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", 'ulimit -v 9000000; exec "$@"', "limited", *command],
         capture_output=True,
         text=True,
@@ -151,8 +151,8 @@ def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_
         timeout=240,
         check=False,
     )
-    assert done.returncode == 1, done.stderr
-    (line,) = done.stderr.strip().splitlines()
+    assert process.returncode == 1, process.stderr
+    (line,) = process.stderr.strip().splitlines()
     assert line.startswith("Error: a tile of 12,000 x 12,000 px takes about")
     assert "tile_size" in line.replace("-", "_")
     assert not output.exists()

@@ -83,12 +83,12 @@ def test_a_run_goes_on_with_the_row_in_flight_and_gives_the_same_table(
     died(painted, path, after=20)
     fn = CountingReader()
     with Journal(path) as journal:
-        found = detect(painted, toy_detector(fn), journal=journal)
+        layer = detect(painted, toy_detector(fn), journal=journal)
         journal.discard()
-    assert found.table().equals(expected.table())
+    assert layer.table().equals(expected.table())
     assert fn.seen == TILES - 3 * 6  # three rows were whole
-    assert (found.summary.resumed_tiles, found.summary.tiles) == (18, TILES)
-    assert found.coverage == expected.coverage
+    assert (layer.summary.resumed_tiles, layer.summary.tiles) == (18, TILES)
+    assert layer.coverage == expected.coverage
     assert list(tmp_path.glob("run*")) == []
 
 
@@ -99,18 +99,18 @@ def test_a_finished_journal_gives_the_table_without_the_detector(
     with Journal(path) as journal:
         expected = detect(painted, toy_detector(CountingReader()), journal=journal)
     with Journal(path) as journal:
-        found = detect(painted, toy_detector(CountingReader(dies_after=0)), journal=journal)
-    assert found.table().equals(expected.table())
+        layer = detect(painted, toy_detector(CountingReader(dies_after=0)), journal=journal)
+    assert layer.table().equals(expected.table())
 
 
 def test_batches_and_threads_may_change_between_the_runs(painted: Path, tmp_path: Path) -> None:
     expected = detect(painted, toy_detector(CountingReader()))
     died(painted, tmp_path / "run.journal")
     with Journal(tmp_path / "run.journal") as journal:
-        found = detect(
+        layer = detect(
             painted, toy_detector(CountingReader()), batch_size=5, workers=3, journal=journal
         )
-    assert found.table().equals(expected.table())
+    assert layer.table().equals(expected.table())
 
 
 def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) -> None:
@@ -120,10 +120,10 @@ def test_tiles_without_imagery_are_remembered_too(save: Save, tmp_path: Path) ->
     expected = detect(scene, toy_detector(CountingReader()))
     died(scene, tmp_path / "run.journal", after=12)
     with Journal(tmp_path / "run.journal") as journal:
-        found = detect(scene, toy_detector(CountingReader()), journal=journal)
-    assert found.table().equals(expected.table())
-    assert found.summary.empty_tiles == expected.summary.empty_tiles > 0
-    assert found.coverage == expected.coverage
+        layer = detect(scene, toy_detector(CountingReader()), journal=journal)
+    assert layer.table().equals(expected.table())
+    assert layer.summary.empty_tiles == expected.summary.empty_tiles > 0
+    assert layer.coverage == expected.coverage
 
 
 def test_a_short_run_does_without_when_it_may(painted: Path, tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_whatever_is_cut_off_or_damaged_is_computed_again(painted: Path, tmp_pat
             damaged += bytes(1000)
         path.write_bytes(damaged)
         with Journal(path) as journal:
-            found = detect(painted, toy_detector(CountingReader()), journal=journal)
-        assert found.table().equals(expected.table())
+            layer = detect(painted, toy_detector(CountingReader()), journal=journal)
+        assert layer.table().equals(expected.table())
 
 
 def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
@@ -305,8 +305,8 @@ def test_results_are_read_back_to_the_bit(
         assert (got.detections is None) == (put.detections is None)
         if got.detections is not None and put.detections is not None:
             for name in ("boxes", "scores", "labels", "truncated"):
-                wanted = getattr(put.detections, name)
-                assert getattr(got.detections, name).tobytes() == wanted.tobytes()
+                expected = getattr(put.detections, name)
+                assert getattr(got.detections, name).tobytes() == expected.tobytes()
 
 
 def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(
@@ -426,5 +426,5 @@ def fingerprint_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
     try:
         return run_fingerprint(toy, SETTINGS, plans)
     finally:
-        for one in plans:
-            one.raster.close()
+        for raster_plan in plans:
+            raster_plan.raster.close()

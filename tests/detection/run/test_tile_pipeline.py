@@ -67,8 +67,10 @@ def flat(side: int) -> Image:
 
 
 def test_a_detector_with_streams_gets_its_batches_side_by_side(save: Save) -> None:
-    found = geodetect.predict(save(flat(256)), SideBySide(), settings=PredictSettings(overlap=0))
-    assert len(found) == 16
+    detections = geodetect.predict(
+        save(flat(256)), SideBySide(), settings=PredictSettings(overlap=0)
+    )
+    assert len(detections) == 16
 
 
 def test_a_detector_without_streams_is_called_once_at_a_time(save: Save) -> None:
@@ -159,8 +161,8 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
     monkeypatch.setattr(Raster, "read", noted)
     monkeypatch.setattr(Raster, "close", closed)
     settings = PredictSettings(overlap=0, workers=1, batch_size=1)
-    found = geodetect.predict(paths, Alone(), settings=settings)
-    assert len(found) == 16 + 1 + 1 + 16
+    detections = geodetect.predict(paths, Alone(), settings=settings)
+    assert len(detections) == 16 + 1 + 1 + 16
     for number in range(3):
         done = events.index(("done", f"{number}.tif"))
         assert ("read", f"{number + 1}.tif") in events[:done]
@@ -189,9 +191,9 @@ def test_batches_streams_and_threads_do_not_change_a_byte(
         CallableDetector(read_colours),
         settings=settings.model_copy(update={"workers": 1, "batch_size": 1}),
     )
-    found = geodetect.predict(path, UnevenDetector(read_colours), settings=settings)
-    assert len(found) > 20
-    assert found.to_json() == plain.to_json()
+    detections = geodetect.predict(path, UnevenDetector(read_colours), settings=settings)
+    assert len(detections) > 20
+    assert detections.to_json() == plain.to_json()
 
 
 class Failing(Alone):

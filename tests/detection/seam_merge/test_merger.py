@@ -33,12 +33,12 @@ def error_counts(tally: painted_scenes.ErrorCounts) -> tuple[int, int, int]:
 def merged_errors(
     canvas: painted_scenes.Canvas, scheme: TileScheme, detector=painted_scenes.read_colours
 ):
-    found = merge(painted_scenes.detect_tiles(canvas.pixels, scheme, detector), scheme)
-    return error_counts(painted_scenes.count_errors(canvas.truth, found.boxes))
+    detections = merge(painted_scenes.detect_tiles(canvas.pixels, scheme, detector), scheme)
+    return error_counts(painted_scenes.count_errors(canvas.truth, detections.boxes))
 
 
-def rows_of(found: Detections) -> list[tuple]:
-    columns = (*found.boxes.T, found.scores, found.labels, found.truncated)
+def rows_of(boxes: Detections) -> list[tuple]:
+    columns = (*boxes.boxes.T, boxes.scores, boxes.labels, boxes.truncated)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -50,8 +50,13 @@ def clipped_views(boxes, scheme, labels=None, scores=None) -> list[tuple[Tile, D
     parts = []
     for tile in scheme:
         views = box_ops.clip(boxes, tile.box)
-        seen = box_ops.area(views) > 0
-        parts.append((tile, Detections.from_arrays(views[seen], scores[seen], labels[seen])))
+        is_visible = box_ops.area(views) > 0
+        parts.append(
+            (
+                tile,
+                Detections.from_arrays(views[is_visible], scores[is_visible], labels[is_visible]),
+            )
+        )
     return parts
 
 
@@ -60,11 +65,11 @@ def stream(parts, scheme: TileScheme, *, chunk: int = 1) -> Detections:
     for row in range(len(scheme.rows)):
         if row % chunk == 0:
             out.append(merger.take_final(row))
-        for tile, found in parts:
+        for tile, detections in parts:
             if tile.row == row:
-                merger.add(tile, found)
-    found = Detections.concatenate([*out, merger.finish()])
-    return found[np.lexsort((found.scores, found.labels, *found.boxes.T[::-1]))]
+                merger.add(tile, detections)
+    detections = Detections.concatenate([*out, merger.finish()])
+    return detections[np.lexsort((detections.scores, detections.labels, *detections.boxes.T[::-1]))]
 
 
 @st.composite
@@ -83,14 +88,14 @@ def coarse_schemes(draw, side: int = SIDE) -> TileScheme:
 @st.composite
 def disjoint_boxes(draw, side: int = SIDE, largest: int = SIDE) -> np.ndarray:
     """Rectangles at least 1 px apart, from 1 px to the whole raster."""
-    free, found = np.ones((side + 2, side + 2), bool), []
+    free, boxes = np.ones((side + 2, side + 2), bool), []
     rectangle = st.tuples(*[st.integers(0, side - 1)] * 2, *[st.integers(1, largest)] * 2)
     for x, y, width, height in draw(st.lists(rectangle, max_size=20)):
         x2, y2 = min(x + width, side), min(y + height, side)
         if free[y : y2 + 2, x : x2 + 2].all():
             free[y + 1 : y2 + 1, x + 1 : x2 + 1] = False
-            found.append((x, y, x2, y2))
-    return np.array(found, float).reshape(-1, 4)
+            boxes.append((x, y, x2, y2))
+    return np.array(boxes, float).reshape(-1, 4)
 
 
 @st.composite
@@ -102,13 +107,15 @@ def noisy_parts(draw, scheme: TileScheme):
     sizes = np.exp(rng.uniform(0.5, 4.4, (count, 2)))
     labels = rng.integers(0, 2, count)
     parts = []
-    for tile, found in clipped_views(np.c_[corners, corners + sizes], scheme, labels):
-        n = len(found)
-        extents = np.tile(found.boxes[:, 2:] - found.boxes[:, :2], (1, 2))
-        boxes = found.boxes + rng.uniform(-0.05, 0.05, (n, 4)) * extents
+    for tile, detections in clipped_views(np.c_[corners, corners + sizes], scheme, labels):
+        n = len(detections)
+        extents = np.tile(detections.boxes[:, 2:] - detections.boxes[:, :2], (1, 2))
+        boxes = detections.boxes + rng.uniform(-0.05, 0.05, (n, 4)) * extents
         scores = rng.choice([0.5, 0.7, 0.9], n)
-        found = Detections.from_arrays(boxes, scores, found.labels, truncated=rng.random(n) < 0.2)
-        parts.append((tile, found[rng.random(n) < 0.9]))
+        detections = Detections.from_arrays(
+            boxes, scores, detections.labels, truncated=rng.random(n) < 0.2
+        )
+        parts.append((tile, detections[rng.random(n) < 0.9]))
     return parts
 
 
@@ -176,8 +183,8 @@ class TestSingleObjects:
         left, right = self.SCHEME
         whole = Detections.from_arrays([[60.5, 20, 94, 40]], [0.3], truncated=[True])
         piece = Detections.from_arrays([[90, 21, 94, 39]], [0.9])
-        found = merge([(left, whole), (right, piece)], self.SCHEME)
-        assert rows_of(found) == rows_of(whole)
+        detections = merge([(left, whole), (right, piece)], self.SCHEME)
+        assert rows_of(detections) == rows_of(whole)
 
     def test_of_two_whole_views_the_better_scored_one_is_taken(self):
         scheme = TileScheme(160, 100, 100, 40)
@@ -191,10 +198,10 @@ class TestSingleObjects:
         left, right = self.SCHEME
         big = Detections.from_arrays([[40, 20, 100, 40]], [0.9])
         small = Detections.from_arrays([[90, 20, 120, 40]], [0.6], truncated=[True])
-        found = merge([(left, big), (right, small)], self.SCHEME)
-        assert found.boxes.tolist() == [[40, 20, 120, 40]]
-        assert found.scores[0] == pytest.approx((0.9 * 60 + 0.6 * 30) / 90)
-        assert found.truncated.tolist() == [True]
+        detections = merge([(left, big), (right, small)], self.SCHEME)
+        assert detections.boxes.tolist() == [[40, 20, 120, 40]]
+        assert detections.scores[0] == pytest.approx((0.9 * 60 + 0.6 * 30) / 90)
+        assert detections.truncated.tolist() == [True]
 
     def test_neighbours_1_px_apart_across_a_seam_without_overlap_stay_two(self):
         scheme = TileScheme(200, 100, 100, 0)
@@ -208,15 +215,15 @@ class TestSingleObjects:
     def test_a_box_at_a_tile_edge_without_a_partner_is_kept_as_it_is(self):
         left, right = self.SCHEME
         edge = Detections.from_arrays([[60, 20, 100, 40]], [0.9])  # beyond it there is no data
-        found = merge([(left, edge), (right, Detections.empty())], self.SCHEME)
-        assert rows_of(found) == rows_of(edge)
+        detections = merge([(left, edge), (right, Detections.empty())], self.SCHEME)
+        assert rows_of(detections) == rows_of(edge)
 
     def test_a_box_at_the_edge_of_the_raster_is_not_cut(self):
         left, right = self.SCHEME
         whole = Detections.from_arrays([[0, 0, 95, 100]], [0.4])
         piece = Detections.from_arrays([[90, 0, 95, 100]], [0.9])
-        found = merge([(left, whole), (right, piece)], self.SCHEME)
-        assert rows_of(found) == rows_of(whole)
+        detections = merge([(left, whole), (right, piece)], self.SCHEME)
+        assert rows_of(detections) == rows_of(whole)
 
     def test_duplicates_inside_one_tile_are_the_detectors_business(self):
         left, right = self.SCHEME
@@ -233,16 +240,16 @@ class TestSingleObjects:
             (left, Detections.from_arrays([a, c], [0.9, 0.9])),
             (right, Detections.from_arrays([b], [0.9])),
         ]
-        found = merge(parts, scheme)
-        assert len(found) == 2
-        assert c in found.boxes.tolist()
+        detections = merge(parts, scheme)
+        assert len(detections) == 2
+        assert c in detections.boxes.tolist()
 
     def test_boxes_are_clipped_to_their_tile_and_dropped_outside_it(self):
         left, _ = self.SCHEME
-        found = Detections.from_arrays(
+        detections = Detections.from_arrays(
             [[-3, 20, 40, 40], [-9, -9, -2, -2], [120, 0, 130, 9]], [0.9] * 3
         )
-        assert merge([(left, found)], self.SCHEME).boxes.tolist() == [[0, 20, 40, 40]]
+        assert merge([(left, detections)], self.SCHEME).boxes.tolist() == [[0, 20, 40, 40]]
 
     def test_nothing_found_gives_no_detections(self):
         assert len(merge([(t, Detections.empty()) for t in self.SCHEME], self.SCHEME)) == 0
@@ -256,16 +263,16 @@ class TestProperties:
         self, data, scheme, boxes
     ):
         scores = data.draw(st.lists(st.floats(0.25, 1), min_size=len(boxes), max_size=len(boxes)))
-        found = merge(clipped_views(boxes, scheme, scores=scores), scheme)
-        assert found.boxes.tolist() == sorted(boxes.tolist())
+        detections = merge(clipped_views(boxes, scheme, scores=scores), scheme)
+        assert detections.boxes.tolist() == sorted(boxes.tolist())
 
     @settings(max_examples=40, deadline=None)
     @given(overlapping_schemes(side=40), disjoint_boxes(side=40, largest=40))
     def test_even_tiny_tiles_with_large_overlaps_lose_nothing(self, scheme, boxes):
         if len(scheme) > 400:
             scheme = TileScheme(40, 40, scheme.tile_px, min(scheme.overlap_px, 2))
-        found = merge(clipped_views(boxes, scheme), scheme)
-        assert found.boxes.tolist() == sorted(boxes.tolist())
+        detections = merge(clipped_views(boxes, scheme), scheme)
+        assert detections.boxes.tolist() == sorted(boxes.tolist())
 
     @settings(max_examples=40, deadline=None)
     @given(coarse_schemes(), coarse_schemes(), disjoint_boxes())
@@ -278,7 +285,9 @@ class TestProperties:
     def test_the_order_of_arrival_does_not_matter(self, data, scheme):
         parts = data.draw(noisy_parts(scheme))
         shuffled = data.draw(st.permutations(parts))
-        shuffled = [(tile, found[np.arange(len(found))[::-1]]) for tile, found in shuffled]
+        shuffled = [
+            (tile, detections[np.arange(len(detections))[::-1]]) for tile, detections in shuffled
+        ]
         assert rows_of(merge(parts, scheme)) == rows_of(merge(shuffled, scheme))
 
     @settings(max_examples=100, deadline=None)
@@ -292,7 +301,10 @@ class TestProperties:
     def test_classes_do_not_touch_each_other(self, data, scheme):
         parts = data.draw(noisy_parts(scheme))
         apart = [
-            merge([(tile, found[found.labels == label]) for tile, found in parts], scheme)
+            merge(
+                [(tile, detections[detections.labels == label]) for tile, detections in parts],
+                scheme,
+            )
             for label in (0, 1)
         ]
         together = merge(parts, scheme)
@@ -302,10 +314,10 @@ class TestProperties:
     @given(st.data(), coarse_schemes())
     def test_what_one_tile_found_survives_if_no_other_tile_found_anything(self, data, scheme):
         parts = data.draw(noisy_parts(scheme))
-        tile, found = parts[data.draw(st.integers(0, len(parts) - 1))]
-        kept = box_ops.clip(found.boxes, tile.box)
-        expected = sorted(kept[box_ops.area(kept) > 0].tolist())
-        assert merge([(tile, found)], scheme).boxes.tolist() == expected
+        tile, detections = parts[data.draw(st.integers(0, len(parts) - 1))]
+        clipped = box_ops.clip(detections.boxes, tile.box)
+        expected = sorted(clipped[box_ops.area(clipped) > 0].tolist())
+        assert merge([(tile, detections)], scheme).boxes.tolist() == expected
 
 
 class TestStreaming:

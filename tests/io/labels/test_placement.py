@@ -59,7 +59,7 @@ def no_raster(path: str, grid: Grid = GRID) -> Raster:
 
 
 def lefts(labelled: list[LabelledRaster]) -> list[list[float]]:
-    return [one.boxes[:, 0].tolist() for one in labelled]
+    return [raster.boxes[:, 0].tolist() for raster in labelled]
 
 
 def complain(labels: LabelSet, path: str = "a.tif") -> None:
@@ -81,7 +81,7 @@ def test_each_raster_takes_what_touches_it_and_nothing_else(
         LabelSet((source,)), [no_raster(f"{i}.tif", g) for i, g in enumerate(grids)]
     )
     table = gpd.GeoDataFrame({"class": source.names}, geometry=source.geometries, crs=crs)
-    for one, grid in zip(placed, grids, strict=True):
+    for labelled, grid in zip(placed, grids, strict=True):
         boxes = bounds_px(source.geometries, crs, grid)
         rows = np.flatnonzero(
             (boxes[:, :2] < [grid.width, grid.height]).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
@@ -89,11 +89,11 @@ def test_each_raster_takes_what_touches_it_and_nothing_else(
         outline = shapely.polygons(grid.boxes_to_map(np.array([[0, 0, grid.width, grid.height]])))
         lie_on_it = table.to_crs(grid.crs).geometry.intersects(outline[0])
         # where the grid is turned, a box may touch the raster though its object does not
-        taken = np.isin(rows, one.ids)
-        assert list(one.ids) == list(rows[taken])
+        taken = np.isin(rows, labelled.ids)
+        assert list(labelled.ids) == list(rows[taken])
         assert not lie_on_it[rows[~taken]].any()
-        np.testing.assert_allclose(one.boxes, boxes[rows[taken]], atol=1e-6)
-        assert list(one.class_names) == list(source.names[rows[taken]])
+        np.testing.assert_allclose(labelled.boxes, boxes[rows[taken]], atol=1e-6)
+        assert list(labelled.class_names) == list(source.names[rows[taken]])
 
 
 def test_labels_of_several_files_are_numbered_through() -> None:
@@ -112,9 +112,9 @@ def test_images_are_matched_by_name_whatever_folder_case_and_suffix(tmp_path: Pa
 
 
 def test_an_image_needs_no_crs() -> None:
-    bare = Grid(None, Affine.identity(), 10, 10)
+    pixel_grid = Grid(None, Affine.identity(), 10, 10)
     with pytest.raises(GeoreferenceError, match=r"a\.tif has no CRS.*`src_crs`"):
-        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [no_raster("a.tif", bare)])
+        place_labels(LabelSet((map_labels([[0, 0, 9, 9]]),)), [no_raster("a.tif", pixel_grid)])
 
 
 def test_yolo_shares_take_the_size_of_the_raster(tmp_path: Path) -> None:

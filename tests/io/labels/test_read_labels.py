@@ -63,23 +63,23 @@ def voc_file(path: Path, boxes: list[list[float]], *, head: str = "", name: str 
 
 
 def test_coco_boxes_are_edges_from_0_with_width_and_height(tmp_path: Path) -> None:
-    found = only_images(coco_file(tmp_path / "anything.txt"))
-    first, second = found.images
-    assert (found.kind, first.name, first.size, second.size) == (
+    labels = only_images(coco_file(tmp_path / "anything.txt"))
+    first, second = labels.images
+    assert (labels.kind, first.name, first.size, second.size) == (
         *("COCO", "images/a.png", (100, 80)),
         None,
     )
     assert first.boxes.tolist() == [[10, 20, 40.5, 60], [3, 4, 9, 30]]
-    assert list(found.names) == ["tank", "pool", "pool"]
-    assert list(found.rows) == [0, 4, 1]
+    assert list(labels.names) == ["tank", "pool", "pool"]
+    assert list(labels.rows) == [0, 4, 1]
 
 
 def test_what_coco_rows_cannot_be_used_is_counted_with_its_reason(tmp_path: Path) -> None:
-    found = only_images(coco_file(tmp_path / "labels.json"))
-    assert str(found.report) == (
+    labels = only_images(coco_file(tmp_path / "labels.json"))
+    assert str(labels.report) == (
         "5 rows of labels: 1 without an area left out, 1 standing for many objects left out"
     )
-    assert [(defect.row, defect.reason) for defect in found.defects] == [
+    assert [(defect.row, defect.reason) for defect in labels.defects] == [
         (2, "stands for many objects"),
         (3, "no area"),
     ]
@@ -102,9 +102,9 @@ def test_rows_keep_their_numbers_where_those_of_images_are_mixed(tmp_path: Path)
         (file, [[0, 4], [2]], 3),
         (coco_file(tmp_path / "a.json", **coco), [[2], [0, 3]], 1),
     ):
-        found = only_images(path)
-        assert [image.rows.tolist() for image in found.images] == rows
-        assert [(defect.row, defect.reason) for defect in found.defects] == [(faulty, "no area")]
+        labels = only_images(path)
+        assert [image.rows.tolist() for image in labels.images] == rows
+        assert [(defect.row, defect.reason) for defect in labels.defects] == [(faulty, "no area")]
 
 
 @pytest.mark.parametrize(
@@ -153,19 +153,19 @@ def yolo_folder(folder: Path, *, names: str | None = "names: [pool, tank]") -> P
 def test_yolo_boxes_are_shares_and_its_classes_have_the_names_of_data_yaml(
     tmp_path: Path, names: str
 ) -> None:
-    found = only_images(yolo_folder(tmp_path / "set", names=names))
-    assert [image.name for image in found.images] == ["labels/a.txt", "labels/empty.txt"]
-    assert all(image.as_fractions for image in found.images)
+    labels = only_images(yolo_folder(tmp_path / "set", names=names))
+    assert [image.name for image in labels.images] == ["labels/a.txt", "labels/empty.txt"]
+    assert all(image.as_fractions for image in labels.images)
     expected = [[0.45, 0.15, 0.55, 0.35], [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.8]]
-    np.testing.assert_allclose(found.images[0].boxes, expected)
-    assert list(found.names) == ["tank", "pool", "pool"]
-    assert len(found.images[1].boxes) == 0
+    np.testing.assert_allclose(labels.images[0].boxes, expected)
+    assert list(labels.names) == ["tank", "pool", "pool"]
+    assert len(labels.images[1].boxes) == 0
 
 
 @pytest.mark.parametrize("name", ["data.yaml", "labels", "labels/a.txt"])
 def test_any_part_of_a_yolo_folder_may_be_named(tmp_path: Path, name: str) -> None:
-    found = only_images(yolo_folder(tmp_path / "set") / name)
-    assert list(found.names) == ["tank", "pool", "pool"]
+    labels = only_images(yolo_folder(tmp_path / "set") / name)
+    assert list(labels.names) == ["tank", "pool", "pool"]
 
 
 def test_yolo_without_names_has_numbers_for_classes(tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_yolo_lines_that_are_no_fractions_are_an_error(tmp_path: Path, line: str
 def test_yolo_sets_in_several_folders_keep_their_folders_in_the_names(tmp_path: Path) -> None:
     for part in ("train", "valid"):
         yolo_folder(tmp_path / part, names=None)
-    found = only_images(tmp_path)
-    assert [image.name for image in found.images if len(image.boxes)] == [
+    labels = only_images(tmp_path)
+    assert [image.name for image in labels.images if len(image.boxes)] == [
         "train/labels/a.txt",
         "valid/labels/a.txt",
     ]
@@ -221,17 +221,17 @@ def test_yolo_sets_in_several_folders_keep_their_folders_in_the_names(tmp_path: 
 def test_voc_counts_from_1_only_in_files_of_the_voc_itself(
     tmp_path: Path, head: str, expected: list[float]
 ) -> None:
-    found = only_images(voc_file(tmp_path / "a.xml", [[3, 4, 20, 30]], head=head))
-    assert found.images[0].boxes.tolist() == [expected]
-    assert list(found.names) == ["pool"]
+    labels = only_images(voc_file(tmp_path / "a.xml", [[3, 4, 20, 30]], head=head))
+    assert labels.images[0].boxes.tolist() == [expected]
+    assert list(labels.names) == ["pool"]
 
 
 def test_a_voc_folder_is_one_data_set(tmp_path: Path) -> None:
     size = "<filename>scene.jpg</filename><size><width>50</width><height>40</height></size>"
     voc_file(tmp_path / "Annotations" / "a.xml", [[3, 4, 20, 30]], head=size)
     voc_file(tmp_path / "Annotations" / "b.xml", [])
-    found = only_images(tmp_path)
-    names = [(image.name, image.size) for image in found.images]
+    labels = only_images(tmp_path)
+    names = [(image.name, image.size) for image in labels.images]
     assert names == [("Annotations/scene.jpg", (50, 40)), ("Annotations/b.xml", None)]
 
 
@@ -260,11 +260,11 @@ def test_deepforest_rows_are_grouped_by_image_and_zeros_are_an_image_without_obj
         "image_path,xmin,ymin,xmax,ymax,label\n"
         "a.tif,1,2,30.5,40,Tree\nempty.tif,0,0,0,0,Tree\na.tif,5,6,7,8,Bush\n"
     )
-    found = only_images(path)
-    assert [image.name for image in found.images] == ["a.tif", "empty.tif"]
-    assert found.images[0].boxes.tolist() == [[1, 2, 30.5, 40], [5, 6, 7, 8]]
-    assert list(found.names) == ["Tree", "Bush"]
-    assert found.report.dropped == 0
+    labels = only_images(path)
+    assert [image.name for image in labels.images] == ["a.tif", "empty.tif"]
+    assert labels.images[0].boxes.tolist() == [[1, 2, 30.5, 40], [5, 6, 7, 8]]
+    assert list(labels.names) == ["Tree", "Bush"]
+    assert labels.report.dropped == 0
 
 
 def test_a_deepforest_file_with_words_for_numbers_is_an_error(tmp_path: Path) -> None:

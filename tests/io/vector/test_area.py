@@ -30,12 +30,12 @@ def test_an_area_is_the_union_of_its_polygons(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_an_area_without_crs_or_polygons_is_an_error(tmp_path: Path) -> None:
-    bare = save_geometries(tmp_path / "bare.shp", POOL, crs=None)
+    path = save_geometries(tmp_path / "bare.shp", POOL, crs=None)
     lines = save_geometries(tmp_path / "lines.gpkg", shapely.LineString([(0, 0), (1, 1)]))
     with pytest.raises(InputError, match=r"bare\.shp has no coordinate.*save it with one"):
-        read_area(bare)
+        read_area(path)
     with pytest.raises(InputError, match=r"lines\.gpkg holds no polygons"):
         read_area(lines)
     with pytest.raises(InputError, match=r"absent\.gpkg does not exist"):
         read_area(tmp_path / "absent.gpkg")
-    assert read_area(bare, crs="EPSG:32632")[0].equals(POOL)
+    assert read_area(path, crs="EPSG:32632")[0].equals(POOL)

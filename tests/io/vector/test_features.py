@@ -92,8 +92,8 @@ def test_open_rings_are_closed_and_what_is_no_geometry_is_told(tmp_path: Path) -
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     with pytest.warns(GeodetectWarning, match="1 of 2 rows without a geometry are left out"):
-        (found,) = read_features(path, PREDICTIONS).geometry
-    assert found.equals(shapely.Polygon(rings[0]))
+        (geometry,) = read_features(path, PREDICTIONS).geometry
+    assert geometry.equals(shapely.Polygon(rings[0]))
 
 
 def test_a_collection_without_features_is_read(tmp_path: Path) -> None:

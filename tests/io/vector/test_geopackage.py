@@ -104,17 +104,17 @@ except OutputError as error:
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX systems do")
 @pytest.mark.parametrize("limit", [1000, 100_000, 300_000])
 def test_a_full_disk_is_one_line_without_sql_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path / "out.gpkg"), str(limit)],
         capture_output=True,
         text=True,
         env=program_environment(),
         check=True,
     )
-    assert done.stdout.startswith("cannot write ")
-    assert done.stdout.count("\n") == 1
-    assert "INSERT" not in done.stdout
-    assert "CREATE" not in done.stdout
+    assert process.stdout.startswith("cannot write ")
+    assert process.stdout.count("\n") == 1
+    assert "INSERT" not in process.stdout
+    assert "CREATE" not in process.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -78,20 +78,20 @@ def random_layer(*names: str) -> DetectionLayer:
 def read_written(path: Path) -> gpd.GeoDataFrame:
     """What others see in the file, in the order of the ids."""
     if path.suffix == ".parquet":
-        found = gpd.read_parquet(path)
+        table = gpd.read_parquet(path)
     elif path.suffix == ".csv":
         rows = pd.read_csv(path)
-        found = gpd.GeoDataFrame(rows, geometry=shapely.from_wkt(rows["WKT"].to_numpy(object)))
+        table = gpd.GeoDataFrame(rows, geometry=shapely.from_wkt(rows["WKT"].to_numpy(object)))
     else:
-        found = gpd.read_file(path)
-    return found.sort_values("id", ignore_index=True)
+        table = gpd.read_file(path)
+    return table.sort_values("id", ignore_index=True)
 
 
-def read_pixel_boxes(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
+def read_pixel_boxes(table: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
     """Boxes in pixels from the corners in a file."""
-    points = shapely.get_coordinates(found.geometry.array)
-    if grid.crs is not None and found.crs is not None:
-        transformer = Transformer.from_crs(found.crs, CRS(grid.crs), always_xy=True)
+    points = shapely.get_coordinates(table.geometry.array)
+    if grid.crs is not None and table.crs is not None:
+        transformer = Transformer.from_crs(table.crs, CRS(grid.crs), always_xy=True)
         points = np.stack(transformer.transform(*points.T), axis=1)
     corners = grid.to_px(points).reshape(-1, 5, 2)
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
@@ -101,41 +101,41 @@ def read_pixel_boxes(found: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
 @pytest.mark.parametrize("name", GRIDS)
 def test_boxes_come_back_where_they_were(tmp_path: Path, name: str, suffix: str):
     grid = GRIDS[name]
-    found = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
+    table = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
     boxes = random_detections().boxes
     expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
-    np.testing.assert_allclose(read_pixel_boxes(found, grid), expected, atol=0.01)
+    np.testing.assert_allclose(read_pixel_boxes(table, grid), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_column_comes_back(tmp_path: Path, suffix: str):
     written = random_table()
-    found = read_written(write(written, tmp_path / f"out.{suffix}"))
-    values = pd.DataFrame(found)[NAMES].astype({"id": "int64", "truncated": "bool"})
+    table = read_written(write(written, tmp_path / f"out.{suffix}"))
+    values = pd.DataFrame(table)[NAMES].astype({"id": "int64", "truncated": "bool"})
     pd.testing.assert_frame_equal(values, pd.DataFrame(written)[NAMES])
 
 
 @pytest.mark.parametrize("suffix", PROJECTED)
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_file_has_the_crs_of_the_table(tmp_path: Path, name: str, suffix: str):
-    found = read_written(write(random_table(GRIDS[name]), tmp_path / f"out.{suffix}"))
-    assert found.crs.to_epsg() == CRS(GRIDS[name].crs).to_epsg()
+    table = read_written(write(random_table(GRIDS[name]), tmp_path / f"out.{suffix}"))
+    assert table.crs.to_epsg() == CRS(GRIDS[name].crs).to_epsg()
 
 
 @pytest.mark.parametrize("suffix", PROJECTED)
 def test_another_crs_can_be_chosen(tmp_path: Path, suffix: str):
-    found = read_written(write(random_table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
-    assert found.crs == CRS("EPSG:3857")
+    table = read_written(write(random_table(), tmp_path / f"out.{suffix}", crs="EPSG:3857"))
+    assert table.crs == CRS("EPSG:3857")
     expected = random_table().to_crs("EPSG:3857")
-    np.testing.assert_allclose(found.bounds, expected.bounds, atol=1e-6)
+    np.testing.assert_allclose(table.bounds, expected.bounds, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "fgb", "parquet"])
 def test_a_crs_without_a_code_survives(tmp_path: Path, suffix: str):
     local = parse_crs("+proj=tmerc +lat_0=47.1 +lon_0=8.123 +k=0.99995 +ellps=bessel +units=m")
     grid = Grid(local, Affine(0.1, 0, 0, 0, -0.1, 0), 4000, 3000)
-    found = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
-    moved = Transformer.from_crs(found.crs, CRS(local), always_xy=True).transform(100.0, 200.0)
+    table = read_written(write(random_table(grid), tmp_path / f"out.{suffix}"))
+    moved = Transformer.from_crs(table.crs, CRS(local), always_xy=True).transform(100.0, 200.0)
     assert moved == pytest.approx((100.0, 200.0), abs=1e-6)
 
 
@@ -148,11 +148,11 @@ def test_no_row_and_one_row_make_whole_files(tmp_path: Path, suffix: str, count:
     elif suffix == "geojson":
         assert len(json.loads(path.read_text(encoding="utf-8"))["features"]) == count
     else:
-        found = read_written(path)
-        assert len(found) == count
-        assert set(NAMES) <= set(found.columns)
+        table = read_written(path)
+        assert len(table) == count
+        assert set(NAMES) <= set(table.columns)
     if suffix in PROJECTED:
-        assert found.crs.to_epsg() == 2154
+        assert table.crs.to_epsg() == 2154
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "fgb", "shp"])
@@ -171,21 +171,21 @@ def test_a_column_that_holds_nothing_is_one_of_texts(tmp_path: Path, suffix: str
     for number, rows in enumerate((nothing, nothing.iloc[:0])):
         path = write(rows, tmp_path / f"{number}.{suffix}")
         if suffix in PROJECTED:
-            found = read_written(path)
-            assert len(found) == len(rows)
-            assert found["note"].isna().all()
+            table = read_written(path)
+            assert len(table) == len(rows)
+            assert table["note"].isna().all()
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "fgb", "parquet", "shp", "csv"])
 def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix: str):
     at_edge = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180, 60)
     squares = [shapely.Point(at_edge[0] + x, at_edge[1]).buffer(5, quad_segs=1) for x in (0, 90)]
-    found = gpd.GeoDataFrame({"id": [1, 2]}, geometry=squares, crs="EPSG:32660")
-    cut = read_written(write(found, tmp_path / f"out.{suffix}", crs="EPSG:4326"))
+    table = gpd.GeoDataFrame({"id": [1, 2]}, geometry=squares, crs="EPSG:32660")
+    cut = read_written(write(table, tmp_path / f"out.{suffix}", crs="EPSG:4326"))
     assert cut.geom_type.tolist() == ["MultiPolygon", "Polygon"]
     widths = [part.bounds[2] - part.bounds[0] for part in cut.geometry.explode()]
     assert max(widths) < 0.001
-    whole = read_written(write(found, tmp_path / f"own.{suffix}"))
+    whole = read_written(write(table, tmp_path / f"own.{suffix}"))
     assert set(whole.geom_type) == {"Polygon"}
 
 
@@ -193,45 +193,45 @@ def test_a_box_across_the_antimeridian_is_cut_in_degrees(tmp_path: Path, suffix:
 def test_a_table_without_crs_makes_a_file_in_pixels_with_null_sizes(tmp_path: Path, suffix: str):
     grid = placed(None, 0, 0, Affine.identity())
     path = write(random_table(grid), tmp_path / f"out.{suffix}")
-    found = read_written(path)
-    assert found["area_m2"].isna().all()
+    table = read_written(path)
+    assert table["area_m2"].isna().all()
     assert "NaN" not in path.read_bytes().decode("latin-1")
     expected = np.stack([*random_table(grid).bounds.to_numpy().T], axis=1)
-    np.testing.assert_allclose(found.bounds, expected, atol=1e-8)
+    np.testing.assert_allclose(table.bounds, expected, atol=1e-8)
     if suffix in PROJECTED:
-        assert found.crs is None
+        assert table.crs is None
 
 
 def test_rasters_in_two_crs_make_one_file(tmp_path: Path):
-    found = read_written(write(random_layer("north-up", "rotated"), tmp_path / "out.gpkg"))
-    assert found["id"].tolist() == list(range(1, 81))
-    rows = found.iloc[40:]
+    layer = read_written(write(random_layer("north-up", "rotated"), tmp_path / "out.gpkg"))
+    assert layer["id"].tolist() == list(range(1, 81))
+    rows = layer.iloc[40:]
     boxes = random_detections().boxes
     expected = boxes[np.lexsort((boxes[:, 0], boxes[:, 1]))]
     np.testing.assert_allclose(read_pixel_boxes(rows, GRIDS["rotated"]), expected, atol=0.01)
 
 
 def test_a_csv_has_the_centroid_in_degrees(tmp_path: Path):
-    found = read_written(write(random_table(), tmp_path / "out.csv"))
+    table = read_written(write(random_table(), tmp_path / "out.csv"))
     expected = random_table().centroid.to_crs("EPSG:4326")
-    np.testing.assert_allclose(found[["lon", "lat"]], expected.get_coordinates(), atol=1e-8)
+    np.testing.assert_allclose(table[["lon", "lat"]], expected.get_coordinates(), atol=1e-8)
 
 
 def test_a_csv_in_pixels_has_no_degrees(tmp_path: Path):
     grid = placed(None, 0, 0, Affine.identity())
-    found = read_written(write(random_table(grid), tmp_path / "out.csv"))
-    assert found[["lon", "lat"]].isna().all(axis=None)
+    table = read_written(write(random_table(grid), tmp_path / "out.csv"))
+    assert table[["lon", "lat"]].isna().all(axis=None)
 
 
 def test_other_columns_and_kinds_of_geometry_can_be_written(tmp_path: Path):
     shapes = [shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])]
     zones = gpd.GeoDataFrame({"note": ["a", None]}, geometry=shapes, crs="EPSG:4326")
     for suffix in ("gpkg", "fgb", "geojson", "parquet"):
-        found = (gpd.read_parquet if suffix == "parquet" else gpd.read_file)(
+        table = (gpd.read_parquet if suffix == "parquet" else gpd.read_file)(
             write(zones, tmp_path / f"zones.{suffix}")
         )
-        assert shapely.area(found.geometry.array).sum() == pytest.approx(2.0)
-        assert found["note"].isna().sum() == 1
+        assert shapely.area(table.geometry.array).sum() == pytest.approx(2.0)
+        assert table["note"].isna().sum() == 1
 
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
@@ -267,8 +267,8 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
 
 def test_several_columns_of_geometries_fit_a_geoparquet_only(tmp_path: Path):
     two = random_table().assign(middle=random_table().centroid)
-    found = gpd.read_parquet(write(two, tmp_path / "out.parquet"))
-    assert found["middle"].geom_equals(two["middle"]).all()
+    table = gpd.read_parquet(write(two, tmp_path / "out.parquet"))
+    assert table["middle"].geom_equals(two["middle"]).all()
     for suffix in ("gpkg", "fgb", "shp"):
         with pytest.raises(InputError, match=r"several columns .*\(geometry, middle\).*GeoParquet"):
             write(two, tmp_path / f"out.{suffix}")
@@ -298,16 +298,16 @@ def test_columns_of_the_same_name_are_refused(tmp_path: Path):
 def test_columns_may_be_numbered(tmp_path: Path, suffix: str):
     numbered = random_table(count=3).assign(id=[1, 2, 3])
     numbered[7] = ["a", "b", "c"]
-    found = read_any(write(numbered, tmp_path / f"out.{suffix}"))
-    assert sorted(found["7"]) == ["a", "b", "c"]
+    table = read_any(write(numbered, tmp_path / f"out.{suffix}"))
+    assert sorted(table["7"]) == ["a", "b", "c"]
 
 
 def test_categories_fit_a_geoparquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 2)
     kinds = {"number": pd.Categorical([3, 1, 3]), "text": pd.Categorical(["a", None, "b"])}
-    found = gpd.read_parquet(write(random_table(count=3).assign(**kinds), tmp_path / "out.parquet"))
-    assert found["number"].tolist() == [3, 1, 3]
-    assert found["text"].astype(object).fillna("").tolist() == ["a", "", "b"]
+    table = gpd.read_parquet(write(random_table(count=3).assign(**kinds), tmp_path / "out.parquet"))
+    assert table["number"].tolist() == [3, 1, 3]
+    assert table["text"].astype(object).fillna("").tolist() == ["a", "", "b"]
 
 
 def test_the_schema_of_a_geoparquet_names_the_geometry(tmp_path: Path):
@@ -322,10 +322,10 @@ def test_the_schema_of_a_geoparquet_names_the_geometry(tmp_path: Path):
 def test_pieces_make_the_file_of_the_whole_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, crs: str | None
 ):
-    found = random_layer("north-up", "rotated")
-    whole = read_any(write(found.table(), tmp_path / f"whole.{suffix}", crs=crs))
+    layer = random_layer("north-up", "rotated")
+    whole = read_any(write(layer.table(), tmp_path / f"whole.{suffix}", crs=crs))
     monkeypatch.setattr("geodetect.io.vector.chunks.CHUNK_ROWS", 7)
-    for number, rows in enumerate((found, found.table())):
+    for number, rows in enumerate((layer, layer.table())):
         cut = read_any(write(rows, tmp_path / f"cut{number}.{suffix}", crs=crs))
         assert_geodataframe_equal(cut, whole)
 
@@ -344,8 +344,8 @@ def test_types_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     frame = gpd.GeoDataFrame(
         {"note": notes, "size": sizes}, geometry=shapely.box(range(5), 0, 9, 9)
     )
-    found = read_any(write(frame.set_crs("EPSG:4326"), tmp_path / f"out.{suffix}"))
-    in_order = found.sort_values("size", ignore_index=True)  # a FlatGeobuf is ordered by place
+    table = read_any(write(frame.set_crs("EPSG:4326"), tmp_path / f"out.{suffix}"))
+    in_order = table.sort_values("size", ignore_index=True)  # a FlatGeobuf is ordered by place
     assert in_order["note"].fillna("").tolist() == ["", "", "", "late", ""]
     assert in_order["size"].astype(float).tolist() == [1, 2, 3, 4, 5.5]
 
@@ -453,14 +453,14 @@ def test_rows_without_a_place_are_written_too(
     rows.geometry = [*rows.geometry[:count], nothing]
     path = write(rows, tmp_path / f"out.{suffix}")
     if suffix == "csv":
-        found = pd.read_csv(path)
-        placed = found["lon"].notna()
-        assert placed.equals(found["lat"].notna())
+        table = pd.read_csv(path)
+        placed = table["lon"].notna()
+        assert placed.equals(table["lat"].notna())
     else:
-        found = read_written(path)
-        placed = ~(found.geometry.isna() | found.geometry.is_empty)
+        table = read_written(path)
+        placed = ~(table.geometry.isna() | table.geometry.is_empty)
     assert placed.tolist() == [True] * count + [False]
-    assert found["id"].tolist() == rows["id"].tolist()
+    assert table["id"].tolist() == rows["id"].tolist()
 
 
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs ogrinfo (GDAL's command line)")

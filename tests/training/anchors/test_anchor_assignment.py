@@ -85,7 +85,7 @@ rectangles = st.tuples(coordinates, coordinates, st.integers(2, 20), st.integers
 def test_assignment_follows_its_rules(objects: list[list[float]], rows: list[list[float]]) -> None:
     assigned = assign_anchors(target(objects), [torch.tensor(rows)[:, None]], "overlap").tolist()
     for anchor, owned in zip(rows, assigned, strict=True):
-        overlaps = [iou(anchor, one) for one in objects]
+        overlaps = [iou(anchor, box) for box in objects]
         best = max(overlaps)
         if owned == BACKGROUND:
             assert best < BACKGROUND_IOU + 1e-6
@@ -94,8 +94,8 @@ def test_assignment_follows_its_rules(objects: list[list[float]], rows: list[lis
         else:
             forced = overlaps[owned] >= max(iou(row, objects[owned]) for row in rows) - 1e-6
             assert forced or (best >= POSITIVE_IOU - 1e-6 and overlaps[owned] >= best - 1e-6)
-    for number, one in enumerate(objects):
-        overlaps = [iou(row, one) for row in rows]
+    for number, box in enumerate(objects):
+        overlaps = [iou(row, box) for row in rows]
         if max(overlaps) > 0 and number not in assigned:
             best_rows = [r for r, o in enumerate(overlaps) if o >= max(overlaps) - 1e-6]
             assert all(assigned[r] >= 0 for r in best_rows), "only another may take its anchor"
@@ -132,13 +132,13 @@ def test_atss_is_that_of_the_paper(whole: list[list[float]]) -> None:
     objects = [[x0 + 0.37, y0 + 0.21, x1 + 0.37, y1 + 0.21] for x0, y0, x1, y1 in whole]
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
     assigned = assign_anchors(target(objects), levels, "atss").tolist()
-    suits = [suitable(one, levels) for one in objects]
+    suits = [suitable(box, levels) for box in objects]
     anchors = flatten_levels(levels).tolist()
     for row, owned in enumerate(assigned):
-        wanted = {n: iou(anchors[row], objects[n]) for n, rows in enumerate(suits) if row in rows}
+        ious = {n: iou(anchors[row], objects[n]) for n, rows in enumerate(suits) if row in rows}
         if owned == BACKGROUND:
-            assert not wanted
-        elif owned not in wanted or wanted[owned] < max(wanted.values()) - 1e-5:
+            assert not ious
+        elif owned not in ious or ious[owned] < max(ious.values()) - 1e-5:
             overlaps = [iou(anchor, objects[owned]) for anchor in anchors]
             assert overlaps[row] == pytest.approx(max(overlaps)), "its best, as it has no other"
             assert assigned.count(owned) == 1
@@ -147,8 +147,8 @@ def test_atss_is_that_of_the_paper(whole: list[list[float]]) -> None:
 @pytest.mark.parametrize("side", [1.0, 3.0, 60.0])
 def test_atss_assigns_an_anchor_to_an_object_of_any_size(side: float) -> None:
     levels = [torch.from_numpy(level) for level in anchors_of_levels(CONFIG, SIDE, SIDE)]
-    one = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
-    assert 0 in assign_anchors(target([one]), levels, "atss").tolist()
+    box = [33.0 - side / 2, 31.0 - side / 2, 33.0 + side / 2, 31.0 + side / 2]
+    assert 0 in assign_anchors(target([box]), levels, "atss").tolist()
 
 
 def test_atss_assigns_more_anchors_to_a_small_object_than_overlap() -> None:

@@ -35,10 +35,10 @@ def random_squares(path: Path, *, side_px: float) -> TrainingRaster:
     return training_raster(raster, boxes)
 
 
-def chosen(one: TrainingRaster, *, gsd_m: float = GSD_M, **settings: object) -> NetworkConfig:
+def chosen(raster: TrainingRaster, *, gsd_m: float = GSD_M, **settings: object) -> NetworkConfig:
     options = TrainSettings.model_validate({"init": "none"} | settings)
     network = network_config(options.network)
-    return select_anchors(network, [one], options, gsd_m=gsd_m)
+    return select_anchors(network, [raster], options, gsd_m=gsd_m)
 
 
 def recall(config: NetworkConfig, side_px: float) -> float:
@@ -56,26 +56,26 @@ def test_objects_that_the_default_ones_cannot_find_get_anchors_of_their_own(tmp_
 
 
 def test_sizes_count_in_pixels_of_the_training(tmp_path: Path) -> None:
-    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
-    assert chosen(one, gsd_m=GSD_M * SMALL / COMMON) == OURS
+    raster = random_squares(tmp_path / "a.tif", side_px=SMALL)
+    assert chosen(raster, gsd_m=GSD_M * SMALL / COMMON) == OURS
 
 
 @pytest.mark.parametrize("network", ["paper", "torchvision", "torchvision-v2"])
 def test_published_networks_keep_theirs(network: str, tmp_path: Path) -> None:
-    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
+    raster = random_squares(tmp_path / "a.tif", side_px=SMALL)
     with pytest.warns(GeodetectWarning, match="at most 0% of .*set `network` to geodetect"):
-        assert chosen(one, network=network) == network_config(network)
+        assert chosen(raster, network=network) == network_config(network)
     with pytest.raises(
         InputError, match=rf"`anchors` is fitted, but network {network} .*`network` to geod"
     ):
-        chosen(one, network=network, anchors="fitted")
+        chosen(raster, network=network, anchors="fitted")
 
 
 def test_whoever_wants_the_default_ones_is_told_what_they_miss(tmp_path: Path) -> None:
-    one = random_squares(tmp_path / "a.tif", side_px=SMALL)
+    raster = random_squares(tmp_path / "a.tif", side_px=SMALL)
     share = f"{recall(OURS, SMALL):.0%}"
     with pytest.warns(GeodetectWarning, match=f"at most {share} of .*set `anchors` to fitted"):
-        assert chosen(one, anchors="default") == OURS
+        assert chosen(raster, anchors="default") == OURS
 
 
 def test_objects_that_no_anchors_can_find_need_finer_pixels(tmp_path: Path) -> None:
@@ -84,23 +84,23 @@ def test_objects_that_no_anchors_can_find_need_finer_pixels(tmp_path: Path) -> N
 
 
 def test_fitted_ones_can_be_asked_for(tmp_path: Path) -> None:
-    one = random_squares(tmp_path / "a.tif", side_px=COMMON)
+    raster = random_squares(tmp_path / "a.tif", side_px=COMMON)
     assert recall(OURS, COMMON) > LEAST_RECALL
-    assert chosen(one, anchors="fitted") != OURS
-    assert chosen(one, anchors="fitted", init="pools") != OURS
+    assert chosen(raster, anchors="fitted") != OURS
+    assert chosen(raster, anchors="fitted", init="pools") != OURS
 
 
 def test_a_model_to_start_from_brings_its_anchors(tmp_path: Path) -> None:
     sizes = ((19.0, 25.0, 31.0), *OURS.anchor_sizes_px[1:])
-    own = OURS.model_copy(update={"anchor_sizes_px": sizes})
-    card = ModelCard(name="start", classes=("thing",), network=own)
+    config = OURS.model_copy(update={"anchor_sizes_px": sizes})
+    card = ModelCard(name="start", classes=("thing",), network=config)
     torch.manual_seed(0)
-    write_model_file(tmp_path / "start.safetensors", card, weights_of(RetinaNet(own, 1)))
-    one = random_squares(tmp_path / "a.tif", side_px=COMMON)
-    assert chosen(one, init=str(tmp_path / "start.safetensors")) == own
+    write_model_file(tmp_path / "start.safetensors", card, weights_of(RetinaNet(config, 1)))
+    raster = random_squares(tmp_path / "a.tif", side_px=COMMON)
+    assert chosen(raster, init=str(tmp_path / "start.safetensors")) == config
     built_in = load_card("pools").network
     assert built_in is not None
-    assert chosen(one, init="pools").anchor_sizes_px == built_in.anchor_sizes_px
+    assert chosen(raster, init="pools").anchor_sizes_px == built_in.anchor_sizes_px
 
 
 def test_a_trunk_alone_brings_none(tmp_path: Path) -> None:

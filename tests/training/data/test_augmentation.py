@@ -36,8 +36,8 @@ def test_boxes_follow_their_pixels(x: int, y: int, width: int, height: int, seed
 def test_all_eight_orientations_occur() -> None:
     image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
     rngs = (np.random.default_rng(seed) for seed in range(200))
-    seen = {reorient(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
-    assert len(seen) == 8
+    images = {reorient(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
+    assert len(images) == 8
 
 
 def test_turning_leaves_its_arguments_alone() -> None:
@@ -82,8 +82,8 @@ def test_softening_leaves_less_detail_and_objects_where_they_are() -> None:
     for seed in range(40):
         soft = degrade(image, np.random.default_rng(seed))
         weight = np.where(soft[0] > 20, soft[0], 0)  # JPEG leaves a little in the dark
-        found = [float((x * weight).sum() / weight.sum()) for x in (columns, rows)]
-        np.testing.assert_allclose(found, middle, atol=0.35)
+        centre = [float((x * weight).sum() / weight.sum()) for x in (columns, rows)]
+        np.testing.assert_allclose(centre, middle, atol=0.35)
         softer += bool(torch.diff(soft.float()).abs().max() < 0.9 * steps)
     assert softer > 30
 
@@ -121,10 +121,10 @@ def test_objects_get_another_colour_and_their_surroundings_do_not() -> None:
 def test_some_objects_keep_their_colour_and_without_strength_all_do() -> None:
     image, boxes = garden()
     changed = [recolour_objects(image, boxes, np.random.default_rng(i)) for i in range(200)]
-    share = np.mean([not np.array_equal(one, image) for one in changed])
+    share = np.mean([not np.array_equal(result, image) for result in changed])
     assert 0.2 < share < 0.4
-    kept = recolour_objects(image, boxes, np.random.default_rng(0), strength=0.0)
-    assert np.array_equal(kept, image)
+    unchanged = recolour_objects(image, boxes, np.random.default_rng(0), strength=0.0)
+    assert np.array_equal(unchanged, image)
 
 
 @settings(max_examples=40, deadline=None)

@@ -111,8 +111,8 @@ def test_without_turns_chips_stay_as_the_imagery_lies(
     tmp_path: Path, turns: bool, sides: int
 ) -> None:
     ramp = np.broadcast_to(np.linspace(0, 250, WIDTH), (3, HEIGHT, WIDTH)).astype(np.uint8)
-    one = sampler(grid_of_squares(tmp_path / "ramp.tif", ramp, []), augment=0.0, turn=turns)
-    images = [one[number].image[0].astype(int) for number in range(24)]
+    chips = sampler(grid_of_squares(tmp_path / "ramp.tif", ramp, []), augment=0.0, turn=turns)
+    images = [chips[number].image[0].astype(int) for number in range(24)]
     bright = {
         tuple(np.sign([image[:, -1] - image[:, 0], image[-1] - image[0]]).mean(1))
         for image in images
@@ -144,10 +144,10 @@ def test_nodata_is_not_valid_and_black(tmp_path: Path) -> None:
     image = squares_image(200, [(100, 100)])
     image[:, :, :90] = 7
     raster = open_raster(write_raster(tmp_path / "n.tif", image, nodata=7))
-    one = training_raster(raster, square_boxes([(100, 100)]))
-    seen = [sampler(one, object_share=1.0)[n] for n in range(10)]
-    assert any(not chip.valid.all() for chip in seen)
-    for chip in seen:
+    labelled = training_raster(raster, square_boxes([(100, 100)]))
+    chips = [sampler(labelled, object_share=1.0)[n] for n in range(10)]
+    assert any(not chip.valid.all() for chip in chips)
+    for chip in chips:
         assert (chip.image[:, ~chip.valid] == 0).all()
 
 
@@ -194,19 +194,19 @@ def test_objects_are_clipped_ignored_or_left_out_by_what_is_visible() -> None:
         ],
         np.float64,
     )
-    found = crop_target(boxes, np.arange(5), CHIP)
-    assert found.boxes.tolist() == [[10, 10, 20, 20], [0, 30, 10, 40]]
-    assert found.labels.tolist() == [0, 1]
-    assert found.ignored.tolist() == [[60, 60, 64, 64]]
+    target = crop_target(boxes, np.arange(5), CHIP)
+    assert target.boxes.tolist() == [[10, 10, 20, 20], [0, 30, 10, 40]]
+    assert target.labels.tolist() == [0, 1]
+    assert target.ignored.tolist() == [[60, 60, 64, 64]]
 
 
 @given(share=st.floats(0.02, 1))
 def test_the_limit_of_visibility_is_a_share_of_the_area(share: float) -> None:
     box = np.array([[64 - 100 * share, 0, 164 - 100 * share, 10]])
-    found = crop_target(box, np.zeros(1, np.int64), CHIP)
+    target = crop_target(box, np.zeros(1, np.int64), CHIP)
     if abs(share - MIN_VISIBLE_FRACTION) > 1e-6 and share <= 0.64:
-        assert len(found.boxes) == int(share > MIN_VISIBLE_FRACTION)
-        assert len(found.ignored) == int(share < MIN_VISIBLE_FRACTION)
+        assert len(target.boxes) == int(share > MIN_VISIBLE_FRACTION)
+        assert len(target.ignored) == int(share < MIN_VISIBLE_FRACTION)
 
 
 @pytest.mark.parametrize("turns", [False, True])
@@ -216,9 +216,9 @@ def test_objects_beyond_the_edge_of_a_raster_are_as_visible_as_it_shows_them(
     """A raster smaller than a chip shows 0.1 of one object, 0.5 of another and all of a third."""
     raster = open_raster(write_raster(tmp_path / "a.tif", np.full((3, 30, 36), 99, np.uint8)))
     boxes = np.array([[34, 2, 54, 12], [-10, 15, 10, 25], [18, 15, 28, 25]], np.float64)
-    one = training_raster(raster, boxes, class_ids=np.arange(3), classes=("a", "b", "c"))
-    assert one.is_trainable.tolist() == [False, True, True]
-    chips = sampler(one, object_share=1.0, seed=0, turn=turns)
+    labelled = training_raster(raster, boxes, class_ids=np.arange(3), classes=("a", "b", "c"))
+    assert labelled.is_trainable.tolist() == [False, True, True]
+    chips = sampler(labelled, object_share=1.0, seed=0, turn=turns)
     for number in range(8):
         chip = chips[number]
         assert sorted(chip.target.labels.tolist()) == [1, 2]
@@ -238,9 +238,9 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
     x_m, y_m = raster.grid.gsd_xy_m
     corners = np.array([[100, 100], [400, 150]])
     boxes = np.concatenate([corners, corners + 10 / np.array([x_m, y_m])], axis=1)
-    one = training_raster(raster, boxes)
-    assert one.sizes_m == pytest.approx(np.full((2, 2), 10))
-    chips = sampler(one, gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turn=False)
+    labelled = training_raster(raster, boxes)
+    assert labelled.sizes_m == pytest.approx(np.full((2, 2), 10))
+    chips = sampler(labelled, gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turn=False)
     shown = np.concatenate([chips[number].target.boxes for number in range(12)])
     whole = shown[(shown > 0).all(axis=1) & (shown < 200).all(axis=1)]
     assert len(whole) > 5
@@ -248,16 +248,16 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
 
 
 def test_a_chip_without_objects_has_empty_columns() -> None:
-    found = crop_target(np.empty((0, 4)), np.empty(0, np.int64), CHIP)
-    assert found.boxes.shape == found.ignored.shape == (0, 4)
-    assert found.labels.shape == (0,)
+    target = crop_target(np.empty((0, 4)), np.empty(0, np.int64), CHIP)
+    assert target.boxes.shape == target.ignored.shape == (0, 4)
+    assert target.labels.shape == (0,)
 
 
 def damaged_after_opening(path: Path) -> TrainingRaster:
     """A raster whose pixels are gone once it was opened."""
-    one = grid_of_squares(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
+    raster = grid_of_squares(path, squares_image(WIDTH, grid_corners(HEIGHT), height=HEIGHT), [])
     path.write_bytes(path.read_bytes()[:2000])
-    return one
+    return raster
 
 
 def test_places_that_cannot_be_read_are_passed_over_with_one_warning(
@@ -293,8 +293,8 @@ def test_half_of_the_chips_off_objects_show_a_negative(plain: TrainingRaster) ->
 
 
 def test_negatives_leave_the_share_of_objects_as_it_is(plain: TrainingRaster) -> None:
-    one = sampler(plain, object_share=0.7)
-    plainly = [one[number].image.tobytes() for number in range(30)]
-    one.hard_negatives = (HardNegative(0, 5.0, 5.0, 0.9),)
-    changed = sum(one[n].image.tobytes() != plainly[n] for n in range(30))
+    chips = sampler(plain, object_share=0.7)
+    plainly = [chips[number].image.tobytes() for number in range(30)]
+    chips.hard_negatives = (HardNegative(0, 5.0, 5.0, 0.9),)
+    changed = sum(chips[n].image.tobytes() != plainly[n] for n in range(30))
     assert 1 <= changed <= 11

@@ -51,12 +51,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None:
     labelled = CORNERS[::2]
-    found = miner(labelled_squares(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
+    places = miner(labelled_squares(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
     unlabelled = CENTRES - {(x + SQUARE_PX / 2, y + SQUARE_PX / 2) for x, y in labelled}
-    assert len(found) >= 5
-    for place in found:
+    assert len(places) >= 5
+    for place in places:
         assert min(np.hypot(place.x - x, place.y - y) for x, y in unlabelled) < SQUARE_PX
-    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    assert [p.score for p in places] == sorted((p.score for p in places), reverse=True)
 
 
 def test_where_all_is_labelled_there_are_none(tmp_path: Path) -> None:
@@ -64,25 +64,25 @@ def test_where_all_is_labelled_there_are_none(tmp_path: Path) -> None:
 
 
 def test_ground_that_is_held_out_is_not_looked_at(tmp_path: Path) -> None:
-    one = miner(labelled_squares(tmp_path / "a.tif", [], [HELD]))
-    found = [place for call in range(3) for place in one.mine(WEIGHTS, (), call=call)]
-    assert found
-    assert all(place.x < HELD[0] for place in found)
+    mining = miner(labelled_squares(tmp_path / "a.tif", [], [HELD]))
+    places = [place for call in range(3) for place in mining.mine(WEIGHTS, (), call=call)]
+    assert places
+    assert all(place.x < HELD[0] for place in places)
 
 
 def test_the_same_turn_finds_the_same_and_another_looks_elsewhere(tmp_path: Path) -> None:
-    one = miner(labelled_squares(tmp_path / "a.tif", [], []))
-    first = one.mine(WEIGHTS, (), call=0)
-    assert one.mine(WEIGHTS, (), call=0) == first
-    assert one.mine(WEIGHTS, (), call=1) != first
+    mining = miner(labelled_squares(tmp_path / "a.tif", [], []))
+    first = mining.mine(WEIGHTS, (), call=0)
+    assert mining.mine(WEIGHTS, (), call=0) == first
+    assert mining.mine(WEIGHTS, (), call=1) != first
 
 
 def test_only_so_many_are_kept_and_known_ones_fill_up(tmp_path: Path) -> None:
     some = miner(labelled_squares(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
     assert len(some) == 3
-    known = tuple(HardNegative(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
+    earlier = tuple(HardNegative(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
     nothing_new = miner(labelled_squares(tmp_path / "b.tif", CORNERS, []), count=3)
-    assert nothing_new.mine(WEIGHTS, known, call=0) == known[:3]
+    assert nothing_new.mine(WEIGHTS, earlier, call=0) == earlier[:3]
 
 
 def test_places_are_in_the_pixels_of_their_raster(tmp_path: Path) -> None:
@@ -90,15 +90,15 @@ def test_places_are_in_the_pixels_of_their_raster(tmp_path: Path) -> None:
         tmp_path / "fine.tif", squares_image(SIDE, CORNERS).repeat(2, 1).repeat(2, 2)
     )
     half = training_raster(open_raster(path), [])
-    found = miner(half).mine(WEIGHTS, (), call=0)
-    assert found
-    for place in found:
+    places = miner(half).mine(WEIGHTS, (), call=0)
+    assert places
+    for place in places:
         distance = min(np.hypot(place.x - 2 * x, place.y - 2 * y) for x, y in CENTRES)
         assert distance < 2 * SQUARE_PX
 
 
 def test_a_raster_that_cannot_be_read_brings_none(tmp_path: Path) -> None:
-    one = labelled_squares(tmp_path / "a.tif", [], [])
+    raster = labelled_squares(tmp_path / "a.tif", [], [])
     path = tmp_path / "a.tif"
     path.write_bytes(path.read_bytes()[:2000])
-    assert miner(one).mine(WEIGHTS, (), call=0) == ()
+    assert miner(raster).mine(WEIGHTS, (), call=0) == ()

@@ -55,8 +55,8 @@ def split_rasters(
         SimpleNamespace(grid=grid, name=name) for grid, name in zip(grids, names, strict=True)
     ]
     return [
-        training_raster(raster, objects, holdout=own, overlapping_holdout=other)
-        for raster, objects, own, other in zip(sources, boxes, held, elsewhere, strict=True)
+        training_raster(raster, objects, holdout=holdout, overlapping_holdout=other)
+        for raster, objects, holdout, other in zip(sources, boxes, held, elsewhere, strict=True)
     ]
 
 
@@ -94,14 +94,14 @@ def test_blocks_are_whole_and_never_hold_all_objects(
     held = held_objects(boxes, blocks)
     assert held == 0 or held < count * len(shapes)
     assert len(blocks) == len(grids)
-    for one, (width, height) in zip(blocks, shapes, strict=True):
-        for x1, y1, x2, y2 in one:
+    for block, (width, height) in zip(blocks, shapes, strict=True):
+        for x1, y1, x2, y2 in block:
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
             assert x2 - x1 >= min_block_px or x2 == width
             assert y2 - y1 >= min_block_px or y2 == height
-        assert shapely.union_all(shapely.box(*one.T)).area == sum(
-            (x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in one
+        assert shapely.union_all(shapely.box(*block.T)).area == sum(
+            (x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in block
         )
 
 
@@ -114,7 +114,7 @@ def test_the_share_of_objects_is_reached_and_not_by_far_exceeded() -> None:
 def test_a_share_of_nothing_holds_nothing_out() -> None:
     boxes = [scattered(500, 500, count=50, seed=1)]
     blocks = hold_out_blocks([grid(500, 500)], boxes, fraction=0, seed=5, min_block_px=10)
-    assert [len(one) for one in blocks] == [0]
+    assert [len(block) for block in blocks] == [0]
 
 
 def test_another_seed_holds_out_other_ground_and_the_same_the_same() -> None:
@@ -151,10 +151,10 @@ def test_no_chip_of_any_raster_shows_ground_that_is_held_out_of_another(
     boxes = [scattered(g.width, g.height, count=12, seed=seed + n) for n, g in enumerate(grids)]
     held = hold_out_blocks(grids, boxes, fraction=0.3, seed=seed, min_block_px=40)
     excluded = find_overlapping_holdout(grids, held)
-    for grid, own, others in zip(grids, held, excluded, strict=True):
+    for grid, holdout, others in zip(grids, held, excluded, strict=True):
         chips = scattered(grid.width, grid.height, count=60, seed=seed)
         chips = clip(chips + [0, 0, 20, 20], grid.box)  # noqa: RUF005 (arrays are added)
-        touched = overlap_pairs(chips, np.concatenate([own, others]))[:, 0]
+        touched = overlap_pairs(chips, np.concatenate([holdout, others]))[:, 0]
         shown = shapely.polygons(grid.boxes_to_map(np.delete(chips, touched, axis=0)))
         for other, ground in zip(grids, held, strict=True):
             if len(ground):
@@ -184,9 +184,9 @@ def test_rasters_with_the_same_grid_are_held_out_alike() -> None:
     held = hold_out_blocks(years, boxes, fraction=0.2, seed=3, min_block_px=100)
     assert held[0].tolist() == held[1].tolist() == held[2].tolist()
     assert 60 <= held_objects(boxes, held) < 100
-    for own, elsewhere in zip(held, find_overlapping_holdout(years, held), strict=True):
+    for holdout, elsewhere in zip(held, find_overlapping_holdout(years, held), strict=True):
         assert shapely.equals(
-            *(shapely.normalize(shapely.union_all(shapely.box(*b.T))) for b in (own, elsewhere))
+            *(shapely.normalize(shapely.union_all(shapely.box(*b.T))) for b in (holdout, elsewhere))
         )
 
 

@@ -78,13 +78,13 @@ def edit(path: Path, **changes: object) -> Path:
 def test_a_raster_given_twice_is_trained_on_twice_and_measured_once(
     raster: Path, labels: Path
 ) -> None:
-    found = read_pair([raster, raster], [labels])
-    assert [len(ground.boxes) for ground in found.train] == [len(CORNERS)] * 2
-    assert found.train[0] is found.train[1]
-    assert len(found.validation) == len(found.rasters) == 1
-    assert found.report is not None
-    assert found.report.objects == len(CORNERS)
-    held = found.validation[0]
+    data = read_pair([raster, raster], [labels])
+    assert [len(ground.boxes) for ground in data.train] == [len(CORNERS)] * 2
+    assert data.train[0] is data.train[1]
+    assert len(data.validation) == len(data.rasters) == 1
+    assert data.report is not None
+    assert data.report.objects == len(CORNERS)
+    held = data.validation[0]
     assert 0 < (~held.is_trainable).sum() < len(CORNERS) / 2
 
 
@@ -108,9 +108,9 @@ def test_objects_at_the_edge_are_whole_and_count_where_enough_of_them_is_seen(
 ) -> None:
     edge = [[SIDE - 4.0, 20, SIDE + 16, 40], [SIDE - 16.0, 60, SIDE + 4, 80]]
     path = write_labels(tmp_path / "edge.geojson", [*BOXES[:20], *edge])
-    (found,) = read_pair([raster], [path], val_share=0).train
-    assert found.boxes[-2:] == pytest.approx(np.array(edge), abs=1e-3)
-    assert found.is_trainable.tolist() == [True] * 20 + [False, True]
+    (raster_data,) = read_pair([raster], [path], val_share=0).train
+    assert raster_data.boxes[-2:] == pytest.approx(np.array(edge), abs=1e-3)
+    assert raster_data.is_trainable.tolist() == [True] * 20 + [False, True]
     (measured,) = read_pair([raster], [path], val_rasters=(str(raster),)).validation
     assert measured.is_held_out.tolist() == [True] * 20 + [False, True]
 
@@ -130,12 +130,12 @@ def test_a_corrupt_sheet_among_others_is_named_and_left_out(
     text = tmp_path / "text.tif"
     text.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
-        found = read_pair([raster, corrupt, text], [labels])
-    assert [ground.raster.name for ground in found.train] == ["scene.tif"]
-    assert sorted(Path(path).name for path in found.unreadable) == ["corrupt.tif", "text.tif"]
-    told = [str(one.message) for one in caught]
-    assert [text.startswith("left out: ") for text in told] == [True, True]
-    assert "corrupt.tif" in told[0]
+        data = read_pair([raster, corrupt, text], [labels])
+    assert [ground.raster.name for ground in data.train] == ["scene.tif"]
+    assert sorted(Path(path).name for path in data.unreadable) == ["corrupt.tif", "text.tif"]
+    messages = [str(warning.message) for warning in caught]
+    assert [text.startswith("left out: ") for text in messages] == [True, True]
+    assert "corrupt.tif" in messages[0]
 
 
 def test_corrupt_sheets_alone_are_an_error(labels: Path, tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_many_corrupt_sheets_are_counted(raster: Path, labels: Path, tmp_path: P
     for path in corrupt:
         path.write_text("no raster")
     with pytest.warns(GeodetectWarning) as caught:
-        found = read_pair([raster, *corrupt], [labels])
-    assert len(found.unreadable) == 8
+        data = read_pair([raster, *corrupt], [labels])
+    assert len(data.unreadable) == 8
     assert str(caught[-1].message) == "left out: 3 more rasters that cannot be read"
     assert len(caught) == 6
 
@@ -221,13 +221,13 @@ def test_named_rasters_are_held_out_with_the_ground_they_share(
     other = shifted(tmp_path / "other.tif", right_px)
     boxes = square_boxes([(x + right_px, y) for x, y in CORNERS]).tolist()
     theirs = write_labels(tmp_path / "theirs.geojson", boxes)
-    found = read_pair([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
-    (trained,), (measured,) = found.train, found.validation
+    data = read_pair([raster], [labels], val_rasters=[str(other)], val_labels=[str(theirs)])
+    (trained,), (measured,) = data.train, data.validation
     np.testing.assert_allclose(trained.holdout, [[right_px, 0, SIDE, SIDE]], atol=0.01)
     assert measured.raster.name == "other.tif"
     assert not measured.is_trainable.any()
     assert len(measured.boxes) == len(CORNERS)
-    assert len(found.rasters) == 2
+    assert len(data.rasters) == 2
     centres = trained.boxes[trained.is_trainable].reshape(-1, 2, 2).mean(axis=1)
     assert (centres[:, 0] < right_px).all()
     both = read_pair([raster], [labels], val_rasters=[str(other)])
@@ -239,16 +239,16 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
 ) -> None:
     other = shifted(tmp_path / "other.tif", 96)
     with pytest.warns(GeodetectWarning, match=r"scene\.tif and other\.tif \(70% of the smaller"):
-        found = read_pair([raster, other, other], [labels])
-    first, second = found.validation
-    assert found.train[1] is found.train[2] is second
+        data = read_pair([raster, other, other], [labels])
+    first, second = data.validation
+    assert data.train[1] is data.train[2] is second
     assert len(first.holdout) + len(second.holdout) > 0
-    for one, elsewhere, right_px in ((first, second, 96), (second, first, -96)):
+    for sheet, elsewhere, right_px in ((first, second, 96), (second, first, -96)):
         moved = elsewhere.holdout + [right_px, 0, right_px, 0]  # noqa: RUF005 (arrays are added)
         moved = moved.clip(0, SIDE)
         expected = moved[moved[:, 0] < moved[:, 2]]
-        np.testing.assert_allclose(one.overlapping_holdout, expected, atol=1e-3)
-        assert not (one.is_trainable & one.is_held_out).any()
+        np.testing.assert_allclose(sheet.overlapping_holdout, expected, atol=1e-3)
+        assert not (sheet.is_trainable & sheet.is_held_out).any()
     objects = (first, first.boxes), (second, second.boxes + [96, 0, 96, 0])  # noqa: RUF005
     learned, measured = (
         {tuple(box) for ground, boxes in objects for box in boxes[rows(ground)].round().tolist()}
@@ -260,10 +260,10 @@ def test_sheets_that_overlap_are_told_and_ground_is_held_out_of_both(
 
 
 def test_a_raster_given_twice_does_not_overlap_itself(raster: Path, labels: Path) -> None:
-    found = read_pair([raster, raster], [labels])
-    assert found.report is not None
-    assert found.report.overlaps == ()
-    assert len(found.train[0].overlapping_holdout) == 0
+    data = read_pair([raster, raster], [labels])
+    assert data.report is not None
+    assert data.report.overlaps == ()
+    assert len(data.train[0].overlapping_holdout) == 0
 
 
 def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_earth(

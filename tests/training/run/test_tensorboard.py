@@ -30,22 +30,22 @@ def curves(folder: Path) -> Curves:
 
 def expected(folder: Path) -> Curves:
     """The same from the metrics."""
-    found: Curves = {}
+    values: Curves = {}
     for row in RunFolder(folder).metrics.rows():
         for name, value in row.items():
             if name != "step" and not math.isnan(value):
-                found.setdefault(name, {})[int(row["step"])] = pytest.approx(value, rel=1e-4)
-    return found
+                values.setdefault(name, {})[int(row["step"])] = pytest.approx(value, rel=1e-4)
+    return values
 
 
 def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
     loop = new_loop(tmp_path / "run", ScriptedValidator(0.25, 0.5), steps=4, val_every=2)
     loop.tensorboard = TensorBoardLog(tmp_path / "run")
     loop.run(no_progress)
-    found = curves(tmp_path / "run")
-    assert found == expected(tmp_path / "run")
-    assert found["val_ap50"] == {2: 0.25, 4: 0.5}
-    assert sorted(found["loss"]) == [1, 2, 3, 4]
+    values = curves(tmp_path / "run")
+    assert values == expected(tmp_path / "run")
+    assert values["val_ap50"] == {2: 0.25, 4: 0.5}
+    assert sorted(values["loss"]) == [1, 2, 3, 4]
     loop.tensorboard.close()
 
 

@@ -22,9 +22,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_state_is_read_as_it_was_written(path: Path) -> None:
     write_state(path, STATE)
-    found = read_state(path)
-    assert torch.equal(found["weights"]["a"], STATE["weights"]["a"])  # type: ignore[index]
-    assert (found["step"], found["best"]) == (3, None)
+    state = read_state(path)
+    assert torch.equal(state["weights"]["a"], STATE["weights"]["a"])  # type: ignore[index]
+    assert (state["step"], state["best"]) == (3, None)
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -54,12 +54,12 @@ def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() 
     image = np.broadcast_to(board * 200, (2, 3, 64, 64)).astype(np.uint8)
     valid = np.ones((2, 64, 64), bool)
     valid[1, :, :20] = False
-    seen = RecordingDetector()
-    CoarseImageryDetector(seen, 3.0)(image, valid)
-    assert seen.pixels.shape == image.shape
-    assert seen.pixels.dtype == np.uint8
-    assert np.ptp(seen.pixels[0, :, 8:-8, 8:-8].astype(int)) < 30
-    assert (seen.pixels[1, :, :, :20] == 0).all()
+    detector = RecordingDetector()
+    CoarseImageryDetector(detector, 3.0)(image, valid)
+    assert detector.pixels.shape == image.shape
+    assert detector.pixels.dtype == np.uint8
+    assert np.ptp(detector.pixels[0, :, 8:-8, 8:-8].astype(int)) < 30
+    assert (detector.pixels[1, :, :, :20] == 0).all()
 
 
 def labelled_squares(path: Path) -> TrainingRaster:

@@ -101,10 +101,12 @@ def test_a_model_with_the_calibrated_card_gives_the_scores_that_were_measured(
 
 
 def test_a_calibration_on_the_card_is_measured_and_not_fitted_again(new_raster: NewRaster) -> None:
-    own = Calibration(slope=(1.0,), intercept=(-3.0,))
-    result = validate(network_detector(tiny_card(calibration=own)), [new_raster(BOXES[::2])])
+    calibration = Calibration(slope=(1.0,), intercept=(-3.0,))
+    result = validate(
+        network_detector(tiny_card(calibration=calibration)), [new_raster(BOXES[::2])]
+    )
     assert result is not None
-    assert result.calibration == own
+    assert result.calibration == calibration
     assert "ece_uncalibrated" not in result.metrics
     score = result.prediction_table["score"].mean()
     assert result.metrics["ece"] == pytest.approx(score - 0.5, abs=0.01)
@@ -142,10 +144,10 @@ def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
 ) -> None:
     """A raster shows 2 of 20 px of one object; another detector sees it all the same."""
     cut = [[SIDE - 2.0, 100, SIDE + 18, 120]]
-    seen = [[SIDE - 2.0, 100, SIDE, 120]]
+    boxes = [[SIDE - 2.0, 100, SIDE, 120]]
     alarm = [[SIDE - 40.0, 300, SIDE - 20, 320]]
     detector = scripted_detector(
-        np.concatenate([BOXES[:2], seen, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4
+        np.concatenate([BOXES[:2], boxes, alarm]), [0.9, 0.8, 0.7, 0.6], [0] * 4
     )
     result = validate(detector, [new_raster(np.concatenate([BOXES[:2], cut]))])
     assert result is not None

@@ -33,10 +33,10 @@ def held_out_squares(path: Path, held_out: list[list[float]]) -> TrainingRaster:
 
 
 def test_weights_are_measured_on_what_is_held_out(tmp_path: Path) -> None:
-    one = held_out_squares(tmp_path / "a.tif", [[0, 0, 128, SIDE]])
+    raster = held_out_squares(tmp_path / "a.tif", [[0, 0, 128, SIDE]])
     free = held_out_squares(tmp_path / "b.tif", [])
-    validator = Validator([one, free], CARD, device="cpu")
-    assert validator.objects == (~one.is_trainable).sum() > 0
+    validator = Validator([raster, free], CARD, device="cpu")
+    assert validator.objects == (~raster.is_trainable).sum() > 0
     assert validator.pixels == pytest.approx(128 * SIDE, rel=0.02)
     result = validator.validate(WEIGHTS)
     assert result is not None
@@ -44,8 +44,8 @@ def test_weights_are_measured_on_what_is_held_out(tmp_path: Path) -> None:
 
 
 def test_pixels_are_those_of_the_network(tmp_path: Path) -> None:
-    one = held_out_squares(tmp_path / "a.tif", [[0, 0, 100, 100]])
-    coarse = Validator([one], tiny_card(gsd_m=2 * GSD_M), device="cpu")
+    raster = held_out_squares(tmp_path / "a.tif", [[0, 0, 100, 100]])
+    coarse = Validator([raster], tiny_card(gsd_m=2 * GSD_M), device="cpu")
     assert coarse.pixels == pytest.approx(50 * 50, rel=1e-3)
 
 
