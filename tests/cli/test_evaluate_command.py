@@ -32,8 +32,8 @@ class LayerFolder:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def run(self, *arguments: str | Path, found: str = "found.geojson") -> Result:
-        command = ["evaluate", self.path(found), self.path("truth.gpkg"), *arguments]
+    def run(self, *arguments: str | Path, layer: str = "found.geojson") -> Result:
+        command = ["evaluate", self.path(layer), self.path("truth.gpkg"), *arguments]
         return invoke(*command)
 
 
@@ -115,11 +115,11 @@ def test_quiet_says_nothing(inputs: LayerFolder) -> None:
 
 
 def test_detections_without_scores_are_said_to_be_equally_sure(inputs: LayerFolder) -> None:
-    result = inputs.run(found="unscored.gpkg")
+    result = inputs.run(layer="unscored.gpkg")
     assert result.exit_code == 0
     assert "Note: the predictions have no scores" in result.stdout
     assert "best F1" not in result.stdout
-    check_failure(inputs.run("--pick-threshold", "f1", found="unscored.gpkg"), "--score-field")
+    check_failure(inputs.run("--pick-threshold", "f1", layer="unscored.gpkg"), "--score-field")
 
 
 def test_points_are_matched_by_distance(inputs: LayerFolder, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_usage_error_has_exit_code_2_and_one_line(arguments: list[str]) -> Non
 
 
 def test_files_that_cannot_be_read_are_one_line(inputs: LayerFolder, tmp_path: Path) -> None:
-    check_failure(inputs.run(found="no.gpkg"), "no.gpkg does not exist")
+    check_failure(inputs.run(layer="no.gpkg"), "no.gpkg does not exist")
     broken = tmp_path / "broken.geojson"
     broken.write_text("not a layer")
     check_failure(invoke("evaluate", broken, inputs.path("truth.gpkg")), "broken.geojson cannot be")

@@ -75,8 +75,10 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
         lines.append([line for line in process.stderr.splitlines() if line.startswith("step 2: ")])
     assert lines[0] == lines[1]
     assert len(lines[0]) == 1
-    one, two = (sorted(path.relative_to(o.parent) for path in o.parent.rglob("*")) for o in outputs)
-    assert one == two
+    first, second = (
+        sorted(path.relative_to(o.parent) for path in o.parent.rglob("*")) for o in outputs
+    )
+    assert first == second
     (card, alone), (shared, both) = (read_model_file(output) for output in outputs)
     assert shared.metrics["ap50"] == pytest.approx(card.metrics["ap50"], abs=1e-3)
     assert shared.training == card.training

@@ -127,8 +127,8 @@ def test_objects_are_truncated_by_the_raster_and_by_nodata_only(
     detections = geodetect.predict(
         save(pixels, nodata=0), CallableDetector(bright), settings=settings
     )
-    cut = {tuple(np.round(b / 10).astype(int)): t
-           for b, t in zip(pixel_boxes(detections), detections["truncated"], strict=True)}  # fmt: skip
+    cells = np.round(pixel_boxes(detections) / 10).astype(int).tolist()
+    cut = dict(zip(map(tuple, cells), detections["truncated"], strict=True))
     assert cut == {
         (0, 10, 4, 12): True,
         (25, 28, 29, 30): True,
@@ -170,8 +170,8 @@ def test_objects_are_kept_by_their_centre(crs: str, save: Save, tmp_path: Path) 
     area = write_area(tmp_path / "a.gpkg", [(0, 0, 122, 150), (0, 190, 300, 300)], crs)
     settings = PredictSettings(aoi=area, tile_size=64, overlap=48)
     detections = geodetect.predict(save(canvas.pixels), COLOURS, settings=settings)
-    kept = [[20, 20, 60, 60], [100, 20, 140, 60], [20, 180, 60, 220]]  # the second one straddles
-    np.testing.assert_allclose(pixel_boxes(detections), kept, atol=1e-3)
+    inside = [[20, 20, 60, 60], [100, 20, 140, 60], [20, 180, 60, 220]]  # the second one straddles
+    np.testing.assert_allclose(pixel_boxes(detections), inside, atol=1e-3)
 
 
 def test_an_area_that_touches_no_raster_is_an_error(save: Save, tmp_path: Path) -> None:
@@ -302,10 +302,10 @@ def test_progress_grows_to_its_total(save: Save) -> None:
     detections = geodetect.predict(
         paths, COLOURS, settings=PredictSettings(tile_size=96, batch_size=2), progress=note
     )
-    done, totals, objects = zip(*calls, strict=True)
-    assert list(done) == sorted(done)
+    completed, totals, objects = zip(*calls, strict=True)
+    assert list(completed) == sorted(completed)
     assert list(objects) == sorted(objects)
-    assert set(totals) == {done[-1]}
+    assert set(totals) == {completed[-1]}
     assert objects[-1] == len(detections)
 
 

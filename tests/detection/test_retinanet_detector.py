@@ -32,12 +32,12 @@ def all_valid(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.ones((len(pixels), *pixels.shape[2:]), bool)
 
 
-class Says(TorchRuntime):
-    """A runtime that finds what it is told: boxes with scores and labels."""
+class ScriptedRuntime(TorchRuntime):
+    """Runtime whose outputs stand for given boxes, scores and labels."""
 
-    def __init__(self, card: ModelCard, found: list[tuple[list[float], float, int]]) -> None:
+    def __init__(self, card: ModelCard, outputs: list[tuple[list[float], float, int]]) -> None:
         self.card = card
-        self._found = found
+        self._outputs = outputs
 
     def forward(self, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NetworkOutput:
         assert self.card.network is not None
@@ -45,20 +45,20 @@ class Says(TorchRuntime):
         anchors = torch.from_numpy(anchors_of_image(self.card.network, height, width))
         logits = torch.full((len(pixels), len(anchors), len(self.card.classes)), -20.0)
         deltas = torch.zeros(len(pixels), len(anchors), 4)
-        for row, (box, score, label) in enumerate(self._found):
+        for row, (box, score, label) in enumerate(self._outputs):
             logits[:, row, label] = torch.logit(torch.tensor(score))
             deltas[:, row] = encode(torch.tensor([box]), anchors[row : row + 1])[0]
         return logits.numpy(), deltas.numpy(), (height, width)
 
 
 def decode_outputs(
-    found: list[tuple[list[float], float, int]],
+    outputs: list[tuple[list[float], float, int]],
     side: int = 64,
     calibration: Calibration | None = None,
     **options: float,
 ) -> list:
     card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
-    detector = RetinaNetDetector(Says(card, found), **options)
+    detector = RetinaNetDetector(ScriptedRuntime(card, outputs), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
     detections = detector(pixels, all_valid(pixels))[0]
     rows = zip(

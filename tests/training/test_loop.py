@@ -59,10 +59,10 @@ def test_steps_are_made_in_bf16_where_the_processor_has_units_for_it(
         pytest.skip("PyTorch knows no bf16 on this processor")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
-    loop, found = new_loop(), set()
-    loop.learner.network.register_forward_hook(lambda _, __, out: found.add(out[0].dtype))
+    loop, dtypes = new_loop(), set()
+    loop.learner.network.register_forward_hook(lambda _, __, out: dtypes.add(out[0].dtype))
     loop.learner.train_step([loop.sampler[0]], 1.0)
-    assert found == {dtype}
+    assert dtypes == {dtype}
     assert {p.dtype for p in loop.learner.network.parameters()} == {torch.float32}
 
 

@@ -101,14 +101,16 @@ score = st.sampled_from([0.1, 0.3, 0.3, 0.5, 0.9])
     st.lists(st.tuples(box, name), min_size=1, max_size=15),
 )
 def test_random_boxes_with_ties_have_the_precision_of_pycocotools(
-    found: list[tuple[list[float], str, float]], wanted: list[tuple[list[float], str]]
+    rows: list[tuple[list[float], str, float]], truth_rows: list[tuple[list[float], str]]
 ) -> None:
     predicted = pixel_layer(
-        np.array([b for b, _, _ in found]),
-        [n for _, n, _ in found],
-        np.array([s for _, _, s in found]),
+        np.array([b for b, _, _ in rows]),
+        [n for _, n, _ in rows],
+        np.array([s for _, _, s in rows]),
     )
-    assert_agrees(predicted, pixel_layer(np.array([b for b, _ in wanted]), [n for _, n in wanted]))
+    assert_agrees(
+        predicted, pixel_layer(np.array([b for b, _ in truth_rows]), [n for _, n in truth_rows])
+    )
 
 
 def noisy(boxes: Float, *, seed: int) -> tuple[Float, Float]:

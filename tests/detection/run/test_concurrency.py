@@ -92,9 +92,9 @@ def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
     steps = list(Concurrency(8, 3, 4).reductions())
     assert steps[0] == Concurrency(8, 3, 4)
     assert steps[-1] == Concurrency(1, 1, 1)
-    sizes = [one.batch_size * one.streams * one.workers for one in steps]
+    sizes = [step.batch_size * step.streams * step.workers for step in steps]
     assert sizes == sorted(set(sizes), reverse=True)
-    ahead = [one.read_ahead for one in steps]
+    ahead = [step.read_ahead for step in steps]
     assert ahead == sorted(ahead, reverse=True)
     assert ahead[-1] == 2
 

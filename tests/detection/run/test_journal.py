@@ -393,11 +393,11 @@ def test_the_batch_matters_to_detectors_that_say_so(painted: Path) -> None:
     toy = toy_detector(CountingReader())
     plans = geodetect.plan(painted, toy, settings=SETTINGS)
     with plans[0].raster:
-        one, other = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
-        assert one == other
+        first, second = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert first == second
         toy.depends_on_batch = True  # type: ignore[attr-defined]
-        one, other = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
-        assert one != other
+        first, second = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
+        assert first != second
 
 
 def test_files_of_a_run_that_died_may_be_replaced_until_they_change(tmp_path: Path) -> None:

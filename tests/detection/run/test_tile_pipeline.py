@@ -116,7 +116,7 @@ def test_columns_stay_with_the_thread_whose_cache_holds_their_blocks(
     settings = PredictSettings(overlap=0, workers=workers)
     geodetect.predict(save(flat(64 * 12), **BLOCKS), Alone(), settings=settings)
     assert len(threads) == 12
-    assert all(len(one) == 1 for one in threads.values())
+    assert all(len(names) == 1 for names in threads.values())
     assert len(set.union(*threads.values())) == workers
     borders = sum(threads[col] != threads[col + 1] for col in range(11))
     assert borders <= (0 if workers == 1 else 5)

@@ -54,10 +54,10 @@ def test_where_bands_are_not_plain_the_option_is_named(colours: list[Colour], ne
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("wanted", [(4,), (0,), (-1,), (1, 2, 9), (), (1, 2)])
-def test_bands_that_do_not_exist_or_fit_are_refused(wanted: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("bands", [(4,), (0,), (-1,), (1, 2, 9), (), (1, 2)])
+def test_bands_that_do_not_exist_or_fit_are_refused(bands: tuple[int, ...]) -> None:
     with pytest.raises(BandError, match="`bands`"):
-        choose_bands(RGB, wanted, needed=3)
+        choose_bands(RGB, bands, needed=3)
 
 
 def test_one_band_may_be_taken_three_times(save: Save) -> None:

@@ -281,15 +281,15 @@ def test_a_single_raster_that_cannot_be_read_is_an_error(tmp_path: Path) -> None
 
 
 def test_half_of_the_chips_off_objects_show_a_negative(plain: TrainingRaster) -> None:
-    one = sampler(plain, object_share=0.0, augment=0.0)
-    before = [one[number].image.tobytes() for number in range(60)]
+    chips = sampler(plain, object_share=0.0, augment=0.0)
+    before = [chips[number].image.tobytes() for number in range(60)]
     corner = HardNegative(0, float(WIDTH), 0.0, 0.9)  # chips there lie at the upper right
-    one.hard_negatives = (corner,)
-    chips = [one._draw_window(np.random.default_rng([1, number]))[2] for number in range(60)]
-    right = sum(window.y == 0 and window.x > WIDTH * 0.6 - CHIP_PX for window in chips)
+    chips.hard_negatives = (corner,)
+    windows = [chips._draw_window(np.random.default_rng([1, number]))[2] for number in range(60)]
+    right = sum(window.y == 0 and window.x > WIDTH * 0.6 - CHIP_PX for window in windows)
     assert 18 <= right <= 45
-    one.hard_negatives = ()
-    assert [one[number].image.tobytes() for number in range(60)] == before
+    chips.hard_negatives = ()
+    assert [chips[number].image.tobytes() for number in range(60)] == before
 
 
 def test_negatives_leave_the_share_of_objects_as_it_is(plain: TrainingRaster) -> None:

@@ -43,9 +43,11 @@ class RecordingDetector:
         return [Detections.empty() for _ in pixels]
 
 
-def validation(found: int, *, of: int = 100) -> ValidationResult:
+def validation(detected: int, *, of: int = 100) -> ValidationResult:
     """All that is found is right, with a score of 0.9."""
-    matches = Matches(np.arange(found), np.ones(found), np.full(found, 0.9, np.float32), of, 0.5)
+    matches = Matches(
+        np.arange(detected), np.ones(detected), np.full(detected, 0.9, np.float32), of, 0.5
+    )
     return ValidationResult(0.5, {}, None, (), (), matches)
 
 
