@@ -31,7 +31,7 @@ WEIGHTS = weights_of(tiny_network(CARD))
 HELD = [128.0, 0.0, SIDE, SIDE]
 
 
-def labelled_squares(
+def partly_labelled(
     path: Path, labelled: list[tuple[int, int]], holdout: list[list[float]]
 ) -> TrainingRaster:
     raster = open_raster(write_raster(path, squares_image(SIDE, CORNERS)))
@@ -51,7 +51,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None:
     labelled = CORNERS[::2]
-    places = miner(labelled_squares(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
+    places = miner(partly_labelled(tmp_path / "a.tif", labelled, [])).mine(WEIGHTS, (), call=0)
     unlabelled = CENTRES - {(x + SQUARE_PX / 2, y + SQUARE_PX / 2) for x, y in labelled}
     assert len(places) >= 5
     for place in places:
@@ -60,28 +60,28 @@ def test_what_is_seen_and_touches_no_label_is_a_negative(tmp_path: Path) -> None
 
 
 def test_where_all_is_labelled_there_are_none(tmp_path: Path) -> None:
-    assert miner(labelled_squares(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), call=0) == ()
+    assert miner(partly_labelled(tmp_path / "a.tif", CORNERS, [])).mine(WEIGHTS, (), call=0) == ()
 
 
 def test_ground_that_is_held_out_is_not_looked_at(tmp_path: Path) -> None:
-    mining = miner(labelled_squares(tmp_path / "a.tif", [], [HELD]))
+    mining = miner(partly_labelled(tmp_path / "a.tif", [], [HELD]))
     places = [place for call in range(3) for place in mining.mine(WEIGHTS, (), call=call)]
     assert places
     assert all(place.x < HELD[0] for place in places)
 
 
 def test_the_same_turn_finds_the_same_and_another_looks_elsewhere(tmp_path: Path) -> None:
-    mining = miner(labelled_squares(tmp_path / "a.tif", [], []))
+    mining = miner(partly_labelled(tmp_path / "a.tif", [], []))
     first = mining.mine(WEIGHTS, (), call=0)
     assert mining.mine(WEIGHTS, (), call=0) == first
     assert mining.mine(WEIGHTS, (), call=1) != first
 
 
 def test_only_so_many_are_kept_and_known_ones_fill_up(tmp_path: Path) -> None:
-    some = miner(labelled_squares(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
+    some = miner(partly_labelled(tmp_path / "a.tif", [], []), count=3).mine(WEIGHTS, (), call=0)
     assert len(some) == 3
     earlier = tuple(HardNegative(0, float(n), 0.0, 0.9 - n / 10) for n in range(5))
-    nothing_new = miner(labelled_squares(tmp_path / "b.tif", CORNERS, []), count=3)
+    nothing_new = miner(partly_labelled(tmp_path / "b.tif", CORNERS, []), count=3)
     assert nothing_new.mine(WEIGHTS, earlier, call=0) == earlier[:3]
 
 
@@ -98,7 +98,7 @@ def test_places_are_in_the_pixels_of_their_raster(tmp_path: Path) -> None:
 
 
 def test_a_raster_that_cannot_be_read_brings_none(tmp_path: Path) -> None:
-    raster = labelled_squares(tmp_path / "a.tif", [], [])
+    raster = partly_labelled(tmp_path / "a.tif", [], [])
     path = tmp_path / "a.tif"
     path.write_bytes(path.read_bytes()[:2000])
     assert miner(raster).mine(WEIGHTS, (), call=0) == ()

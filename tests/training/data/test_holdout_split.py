@@ -37,7 +37,7 @@ PLACES = {  # one point in three CRS
 }
 
 
-def grid(width: int, height: int) -> Grid:
+def utm_grid(width: int, height: int) -> Grid:
     return Grid(parse_crs(CRS), Affine(0.25, 0, 500_000, 0, -0.25, 5_200_000), width, height)
 
 
@@ -88,7 +88,7 @@ sizes = st.tuples(st.integers(20, 900), st.integers(20, 900))
 def test_blocks_are_whole_and_never_hold_all_objects(
     shapes: list[tuple[int, int]], count: int, share: float, seed: int, min_block_px: int
 ) -> None:
-    grids = [grid(*shape) for shape in shapes]
+    grids = [utm_grid(*shape) for shape in shapes]
     boxes = [scattered(*shape, count=count, seed=seed) for shape in shapes]
     blocks = hold_out_blocks(grids, boxes, fraction=share, seed=seed, min_block_px=min_block_px)
     held = held_objects(boxes, blocks)
@@ -107,13 +107,13 @@ def test_blocks_are_whole_and_never_hold_all_objects(
 
 def test_the_share_of_objects_is_reached_and_not_by_far_exceeded() -> None:
     boxes = [scattered(2000, 2000, count=1000, seed=1)]
-    blocks = hold_out_blocks([grid(2000, 2000)], boxes, fraction=0.2, seed=5, min_block_px=100)
+    blocks = hold_out_blocks([utm_grid(2000, 2000)], boxes, fraction=0.2, seed=5, min_block_px=100)
     assert 200 <= held_objects(boxes, blocks) <= 300
 
 
 def test_a_share_of_nothing_holds_nothing_out() -> None:
     boxes = [scattered(500, 500, count=50, seed=1)]
-    blocks = hold_out_blocks([grid(500, 500)], boxes, fraction=0, seed=5, min_block_px=10)
+    blocks = hold_out_blocks([utm_grid(500, 500)], boxes, fraction=0, seed=5, min_block_px=10)
     assert [len(block) for block in blocks] == [0]
 
 
@@ -121,7 +121,7 @@ def test_another_seed_holds_out_other_ground_and_the_same_the_same() -> None:
     def blocks(seed: int) -> list[list[float]]:
         boxes = [scattered(2000, 2000, count=300, seed=1)]
         return hold_out_blocks(
-            [grid(2000, 2000)], boxes, fraction=0.2, seed=seed, min_block_px=100
+            [utm_grid(2000, 2000)], boxes, fraction=0.2, seed=seed, min_block_px=100
         )[0].tolist()
 
     assert blocks(1) == blocks(1)
@@ -179,7 +179,7 @@ def test_some_object_is_left_to_learn_from_whatever_overlaps(
 
 
 def test_rasters_with_the_same_grid_are_held_out_alike() -> None:
-    years = [grid(1000, 1000)] * 3
+    years = [utm_grid(1000, 1000)] * 3
     boxes = [scattered(1000, 1000, count=100, seed=1)] * 3
     held = hold_out_blocks(years, boxes, fraction=0.2, seed=3, min_block_px=100)
     assert held[0].tolist() == held[1].tolist() == held[2].tolist()
@@ -192,7 +192,7 @@ def test_rasters_with_the_same_grid_are_held_out_alike() -> None:
 
 def test_ground_held_out_of_another_raster_counts_as_lost() -> None:
     """Two sheets that show the same ground, one a pixel wider: a block costs both its objects."""
-    grids = [grid(1000, 1000), grid(1001, 1000)]
+    grids = [utm_grid(1000, 1000), utm_grid(1001, 1000)]
     boxes = [scattered(1000, 1000, count=200, seed=1)] * 2
     held = hold_out_blocks(grids, boxes, fraction=0.2, seed=3, min_block_px=100)
     forbidden = [
@@ -210,7 +210,7 @@ def test_ground_held_out_of_another_raster_counts_as_lost() -> None:
 def test_the_features_of_a_split_cover_every_raster_once(
     shapes: list[tuple[int, int]], share: float, seed: int
 ) -> None:
-    grids = [grid(*shape) for shape in shapes]
+    grids = [utm_grid(*shape) for shape in shapes]
     boxes = [scattered(*shape, count=15, seed=seed + i) for i, shape in enumerate(shapes)]
     blocks = hold_out_blocks(grids, boxes, fraction=share, seed=seed, min_block_px=50)
     names = [f"{i}.tif" for i in range(len(grids))]
@@ -233,7 +233,7 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
     blocks = [np.array([[0.0, 0, 100, 100], [100, 0, 200, 100], [300, 0, 400, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [350, 50, 360, 60], [220, 220, 230, 230]])]
     path = tmp_path / "split.geojson"
-    split = split_table(split_rasters([grid(400, 400)], blocks, names=["a.tif"], boxes=boxes))
+    split = split_table(split_rasters([utm_grid(400, 400)], blocks, names=["a.tif"], boxes=boxes))
     write(split, path)
     table = gpd.read_file(path).sort_values("area_m2")
     assert table.crs.to_epsg() == 4326
@@ -243,7 +243,7 @@ def test_a_split_is_a_geojson_with_true_areas(tmp_path: Path) -> None:
 
 
 def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
-    grids = [grid(400, 400), grid(500, 400)]
+    grids = [utm_grid(400, 400), utm_grid(500, 400)]
     held = [np.array([[0.0, 0, 100, 100]]), np.array([[100.0, 0, 200, 100]])]
     boxes = [np.array([[10.0, 10, 20, 20], [110, 10, 120, 20], [300, 300, 310, 310]])] * 2
     table = split_table(
@@ -270,7 +270,7 @@ def test_ground_held_out_of_another_raster_is_unused_in_the_split() -> None:
 
 def test_a_raster_that_is_held_out_whole_has_no_ground_to_train_on() -> None:
     rasters = split_rasters(
-        [grid(50, 50), grid(60, 60)],
+        [utm_grid(50, 50), utm_grid(60, 60)],
         [np.array([[0.0, 0, 50, 50]]), np.empty((0, 4))],
         names=["held.tif", "free.tif"],
         boxes=[np.array([[1.0, 1, 5, 5]]), np.empty((0, 4))],
