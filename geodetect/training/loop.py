@@ -77,11 +77,8 @@ class TrainingLoop:
         self._mining_calls = 0
         validated_px = 0.0 if self.validator is None else self.validator.pixels
         mined_px = 0.0 if self.miner is None else self.miner.pixels
-        self._validation_steps = validation_cost(  # that take as long as a validation
-            validated_px + mined_px,
-            batch_size=self.settings.batch_size,
-            chip_px=self.settings.chip_px,
-        )
+        # training steps that take as long as a validation
+        self._validation_steps = validation_cost(validated_px + mined_px, self.settings)
 
     @property
     def processes(self) -> Processes:
@@ -171,16 +168,13 @@ class TrainingLoop:
                     )
         self._mining_calls += 1
         end = time.monotonic()
-        selection, negatives, self._validation_seconds, self._validation_end = (
-            self.processes.broadcast(
-                (
-                    replace(self.selection, best_weights=None),
-                    self.sampler.hard_negatives,
-                    end - start,
-                    end - self._start_time,
-                )
-            )
+        shared = (
+            replace(self.selection, best_weights=None),
+            self.sampler.hard_negatives,
+            (end - start, end - self._start_time),
         )
+        selection, negatives, seconds = self.processes.broadcast(shared)
+        self._validation_seconds, self._validation_end = seconds
         if not self.processes.is_main:
             self.selection, self.sampler.hard_negatives = selection, negatives
         return result

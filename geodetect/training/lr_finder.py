@@ -24,7 +24,7 @@ from geodetect.types import FloatArray
 LOWEST_LR, HIGHEST_LR = 1e-5, 1e-1
 STEPS = 48
 SMOOTHING = 0.8
-DIVERGED = 4.0  # times the lowest loss: no higher rate will do better
+DIVERGENCE_FACTOR = 4.0  # times the lowest loss: no higher rate will do better
 TOLERANCE = 1.1
 MARGIN = 10.0
 
@@ -64,8 +64,8 @@ class RangeTest:
         are trained already.
         """
         smoothed = self.smoothed
-        edge = self.rates[np.flatnonzero(smoothed <= TOLERANCE * smoothed.min())[-1]]
-        return float(f"{edge / MARGIN:.1e}")
+        highest = self.rates[np.flatnonzero(smoothed <= TOLERANCE * smoothed.min())[-1]]
+        return float(f"{highest / MARGIN:.1e}")
 
 
 def run_range_test(
@@ -89,12 +89,11 @@ def run_range_test(
         DivergenceError: Even the lowest rate is too high.
     """
     learner = Learner(deepcopy(network), card, settings, lr=HIGHEST_LR, processes=processes)
-    batch_size = settings.batch_size
     rates = np.geomspace(LOWEST_LR, HIGHEST_LR, STEPS)
     result = RangeTest(np.empty(0), np.empty(0))
     for step, rate in enumerate(rates.tolist()):
         with processes.fail_together():
-            chips = draw_batch(sampler, step, batch_size=batch_size, processes=processes)
+            chips = draw_batch(sampler, step, batch_size=settings.batch_size, processes=processes)
         try:
             loss = learner.train_step(chips, rate / HIGHEST_LR).total
         except DivergenceError:
@@ -102,6 +101,6 @@ def run_range_test(
                 raise
             break
         result = RangeTest(rates[: step + 1], np.append(result.losses, loss))
-        if result.smoothed[-1] > DIVERGED * result.smoothed.min():
+        if result.smoothed[-1] > DIVERGENCE_FACTOR * result.smoothed.min():
             break
     return result

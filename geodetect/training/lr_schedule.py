@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from geodetect.settings import TrainSettings
+
 WARM_UP_FRACTION = 0.03
 INITIAL_FACTOR, FINAL_FACTOR = 0.05, 0.01
 MAX_VALIDATIONS = 20
@@ -25,13 +27,13 @@ def learning_rate(fraction: float) -> float:
     return FINAL_FACTOR + (1 - FINAL_FACTOR) * (1 + math.cos(math.pi * phase)) / 2
 
 
-def validation_cost(pixels: float, *, batch_size: int, chip_px: int) -> float:
+def validation_cost(pixels: float, settings: TrainSettings) -> float:
     """Return the number of training steps that take as long as one forward pass over pixels."""
-    return pixels / (PASSES_PER_STEP * batch_size * chip_px**2)
+    return pixels / (PASSES_PER_STEP * settings.batch_size * settings.chip_px**2)
 
 
 def validation_interval(cost: float, total: float) -> float:
-    """Return the least interval between two validations.
+    """Return the minimum interval between two validations.
 
     They take at most a tenth of the time, and there are at most 20.
 

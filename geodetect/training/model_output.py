@@ -19,7 +19,7 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
 
     Args:
         path: Model file to write.
-        card: Card without what the training brings: steps, settings, metrics and calibration.
+        card: Card without the results of the training: steps, settings, metrics, calibration.
         loop: The training.
 
     Returns:

@@ -164,8 +164,16 @@ def train(
         try:
             loop.run(progress if processes.is_main else no_progress)
         except DivergenceError as error:
+            best, rescued = loop.selection, "no checkpoint was written yet"
             with processes.fail_together():
-                rescued = _rescue_model(output, card, loop, folder) if processes.is_main else ""
+                if processes.is_main and best.best_weights is not None:
+                    write_model(output, card, loop)
+                    rescued = (
+                        f"the best model so far (step {best.best_step}, AP50 {best.best_ap50:.3f}) "
+                        f"is written to {output}"
+                    )
+                elif folder.checkpoint.exists():
+                    rescued = f"the last good checkpoint is {folder.checkpoint}"
             raise DivergenceError(f"{error}; {rescued}") from error
         except KeyboardInterrupt as error:
             text = f"interrupted at step {loop.step}"
@@ -230,17 +238,3 @@ def _new_card(
             objects=sum(int(raster.is_trainable.sum()) for raster in data.rasters),
         ),
     )
-
-
-def _rescue_model(path: Path, card: ModelCard, loop: TrainingLoop, folder: RunFolder) -> str:
-    """Write the best model of a training that diverged, and say in words what is left of it."""
-    best = loop.selection
-    if best.best_weights is not None:
-        write_model(path, card, loop)
-        return (
-            f"the best model so far (step {best.best_step}, AP50 {best.best_ap50:.3f}) is written "
-            f"to {path}"
-        )
-    if folder.checkpoint.exists():
-        return f"the last good checkpoint is {folder.checkpoint}"
-    return "no checkpoint was written yet"

@@ -112,8 +112,8 @@ def atss_assignment(
     assigned = torch.where(best_iou >= 0, best_object, assigned)
     best_of_object, best_anchor = ious.max(dim=0)
     objects = torch.arange(len(boxes), device=assigned.device)
-    is_left = ~torch.isin(objects, assigned) & (best_of_object > 0)
-    assigned[best_anchor[is_left]] = objects[is_left]
+    is_unassigned = ~torch.isin(objects, assigned) & (best_of_object > 0)
+    assigned[best_anchor[is_unassigned]] = objects[is_unassigned]
     return assigned
 
 

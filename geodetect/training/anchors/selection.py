@@ -67,12 +67,12 @@ def select_anchors(
     if settings.anchors == "fitted":
         selected = fitted
     elif settings.anchors == "auto" and is_default_network:
-        start = initial_model_card(settings.init)
-        if start is None or start.network is None:
-            if fitted_recall - default_recall >= MIN_RECALL_GAIN:
-                selected = fitted
-        elif AnchorShapes.from_config(start.network).strides == default.strides:
-            selected = AnchorShapes.from_config(start.network)
+        card = initial_model_card(settings.init)
+        if card is not None and card.network is not None:
+            initial = AnchorShapes.from_config(card.network)
+            selected = initial if initial.strides == default.strides else default
+        elif fitted_recall - default_recall >= MIN_RECALL_GAIN:
+            selected = fitted
     recall = _recall(sizes_px, selected)
     if settings.check and recall < LEAST_RECALL:
         remedy = "`anchors` to fitted" if is_default_network else f"`network` to {DEFAULT_NETWORK}"

@@ -1,4 +1,4 @@
-"""Augmentation of chips: orientation, light, colour, sharpness, noise, compression.
+"""Augmentation of chips: orientation, lighting, colour, sharpness, noise, compression.
 
 All randomness comes from the generator passed in, so a chip is the same on every machine.
 """
@@ -48,12 +48,12 @@ def reorient(
 
 
 def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1.0) -> UInt8Array:
-    """Imitate another light, season, camera and compression.
+    """Imitate another lighting, season, camera and compression.
 
     Args:
         image: ``uint8[3, H, W]``.
         rng: Random generator.
-        strength: How often anything is changed, 0..1.
+        strength: Factor on the probability of each change, 0..1.
 
     Returns:
         ``uint8[3, H, W]``.
@@ -100,7 +100,7 @@ def recolour_objects(
         image: ``uint8[3, H, W]``.
         boxes: ``float64[N, 4]`` in its pixels, which may lie partly outside.
         rng: Random generator.
-        strength: How often an object is changed, 0..1.
+        strength: Factor on the probability that an object is changed, 0..1.
 
     Returns:
         ``uint8[3, H, W]``.
@@ -180,8 +180,8 @@ def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:
     x0, y0 = rng.uniform(0, 1, 2) * (width, height)
     distance = (columns - x0) * np.cos(angle) + (rows - y0) * np.sin(angle)
     shadow = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
-    light = rng.uniform(0.3, 0.7) * np.array([0.95, 1.0, 1.12])[:, None, None]
-    shaded = x.numpy().astype(np.float32) * (1 - shadow * (1 - light))
+    dimming = rng.uniform(0.3, 0.7) * np.array([0.95, 1.0, 1.12])[:, None, None]
+    shaded = x.numpy().astype(np.float32) * (1 - shadow * (1 - dimming))
     return torch.from_numpy(np.clip(np.rint(shaded), 0, 255).astype(np.uint8))
 
 

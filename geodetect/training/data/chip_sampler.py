@@ -143,12 +143,12 @@ class ChipSampler:
         grid = labelled.grid_at(self.gsd_m / zoom)
         chip_px = self._settings.chip_px
         width, height = min(grid.width, chip_px), min(grid.height, chip_px)
-        room = np.array([grid.width - width, grid.height - height])
+        max_corner = np.array([grid.width - width, grid.height - height])
         if centre is None:
-            corner = rng.uniform(0, 1, 2) * room
+            corner = rng.uniform(0, 1, 2) * max_corner
         else:
             scale = labelled.grid.scale_to(grid)
-            corner = np.clip(centre * scale - rng.uniform(0, chip_px, 2), 0, room)
+            corner = np.clip(centre * scale - rng.uniform(0, chip_px, 2), 0, max_corner)
         x, y = (int(c) for c in corner)
         return labelled, grid, Window(x, y, width, height)
 

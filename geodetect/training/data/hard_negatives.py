@@ -51,8 +51,7 @@ class HardNegativeMiner:
         self._rasters = rasters
         self._card = card
         self._device = device
-        self._count = settings.mine_negatives
-        self._seed = settings.seed
+        self._settings = settings
         self._area_fractions = area_fractions(rasters)
 
     @property
@@ -69,9 +68,9 @@ class HardNegativeMiner:
 
         Args:
             weights: Weights of the network.
-            earlier: Hard negatives of the last call; the first of them fill up the list if too few
-                are found.
-            call: Number of the call, which decides on the windows.
+            earlier: Hard negatives of the last call; the first of them complete the result if there
+                are too few new ones.
+            call: Number of the call; the windows depend on it.
 
         Returns:
             New ones first, by descending score.
@@ -79,11 +78,10 @@ class HardNegativeMiner:
         detector = RetinaNetDetector(
             training_runtime(self._card, weights, self._device), conf=MIN_SCORE
         )
-        rng = np.random.default_rng([self._seed, RANDOM_STREAM, call])
+        rng = np.random.default_rng([self._settings.seed, RANDOM_STREAM, call])
         negatives = [n for _ in range(WINDOWS) for n in self._search_window(detector, rng)]
         negatives.sort(key=lambda n: (-n.score, n.raster_index, n.x, n.y))
-        missing = max(self._count - len(negatives), 0)
-        return (*negatives[: self._count], *earlier[:missing])
+        return (*negatives, *earlier)[: self._settings.mine_negatives]
 
     def _search_window(
         self, detector: RetinaNetDetector, rng: np.random.Generator

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 
 from geodetect.training.data.chip_sampler import Chip, ChipSampler
 from geodetect.training.distributed import Processes
@@ -33,14 +34,12 @@ def prefetch(
 ) -> Generator[list[Chip]]:
     """Yield the batches from a step on, see ``draw_batch``; a thread draws them in advance."""
     draw = partial(draw_batch, sampler, batch_size=batch_size, processes=processes)
+    steps = count(first_step)
     with ThreadPoolExecutor(1) as pool:
-        next_step = first_step + PREFETCHED_BATCHES
-        futures = [pool.submit(draw, step) for step in range(first_step, next_step)]
+        futures = [pool.submit(draw, next(steps)) for _ in range(PREFETCHED_BATCHES)]
         try:
             while True:
                 yield futures.pop(0).result()
-                futures.append(pool.submit(draw, next_step))
-                next_step += 1
+                futures.append(pool.submit(draw, next(steps)))
         finally:
-            for future in futures:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)

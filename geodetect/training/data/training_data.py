@@ -160,11 +160,10 @@ def _open_rasters(
     if not opened and failure is not None:
         raise failure
     reasons = list(unreadable.values())
-    lines = [f"left out: {reason}" for reason in reasons[:MAX_WARNINGS]]
     if len(reasons) > MAX_WARNINGS:
-        lines.append(f"left out: {len(reasons) - MAX_WARNINGS} more rasters that cannot be read")
-    for line in lines:
-        warnings.warn(line, GeodetectWarning, stacklevel=4)
+        reasons[MAX_WARNINGS:] = [f"{len(reasons) - MAX_WARNINGS} more rasters that cannot be read"]
+    for reason in reasons:
+        warnings.warn(f"left out: {reason}", GeodetectWarning, stacklevel=4)
     return opened, unreadable
 
 
@@ -175,7 +174,7 @@ def _check_labels(
     unreadable: Mapping[str, str],
     anchors: AnchorShapes,
 ) -> LabelReport:
-    """Check the labels; errors are raised, warnings are issued."""
+    """Check the labels: raise errors, issue warnings."""
     fields = CheckSettings.model_fields.keys() & TrainSettings.model_fields.keys()
     report = check_labels(
         rasters,
@@ -185,11 +184,11 @@ def _check_labels(
         anchors=anchors,
     )
     report.raise_errors()
-    silent = {ANCHORS}  # the anchors are yet to be chosen, see anchors.selection
+    unreported = {ANCHORS}  # the anchors are yet to be chosen, see anchors.selection
     if report.left_out.keys() == unreadable.keys():
-        silent.add("rasters")  # warned of already
+        unreported.add("rasters")  # warned of already
     for finding in report.warnings:
-        if finding.topic not in silent:
+        if finding.topic not in unreported:
             warnings.warn(finding.text, GeodetectWarning, stacklevel=4)
     return report
 
@@ -197,7 +196,7 @@ def _check_labels(
 def _read_val_rasters(
     labels: LabelSet, settings: TrainSettings, *, unreadable: dict[str, str], stack: ExitStack
 ) -> list[TrainingRaster]:
-    """Read the rasters that are named for validation, held out as a whole."""
+    """Read the rasters of the setting ``val_rasters``, which are held out as a whole."""
     if settings.val_rasters is None:
         return []
     classes = labels.classes
@@ -222,7 +221,7 @@ def _hold_out(
     *,
     validation: Sequence[TrainingRaster],
 ) -> list[TrainingRaster]:
-    """Return the rasters with their holdout: an area, that of named rasters, or random blocks."""
+    """Return the rasters with their holdout: an area, overlaps with ``val_rasters``, or blocks."""
     grids = [raster.grid for raster in rasters]
     overlapping = [no_boxes() for _ in rasters]
     if settings.val_area is not None:
@@ -235,10 +234,9 @@ def _hold_out(
                 f"expected polygons on them"
             )
     elif validation:
-        named = [raster.grid for raster in validation]
-        named_holdout = [raster.holdout for raster in validation]
-        holdout = find_overlapping_holdout([*grids, *named], [*overlapping, *named_holdout])
-        holdout = holdout[: len(grids)]
+        all_grids = [*grids, *(raster.grid for raster in validation)]
+        held_out = [*overlapping, *(raster.holdout for raster in validation)]
+        holdout = find_overlapping_holdout(all_grids, held_out)[: len(grids)]
     else:
         training_rasters = [TrainingRaster(**vars(raster)) for raster in rasters]
         holdout = hold_out_blocks(

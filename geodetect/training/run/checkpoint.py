@@ -13,18 +13,8 @@ import torch
 from geodetect.errors import InputError, OutputError
 from geodetect.io.atomic import write_atomically
 
-# what the unpickler raises on bytes that are no checkpoint
-_UNPICKLING_ERRORS = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    struct.error,
-)
+# raised on bytes that are no checkpoint, besides the errors of pickle and struct
+_READ_ERRORS = OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -57,7 +47,7 @@ def read_state(path: Path) -> dict[str, Any]:
         raise InputError(f"there is no checkpoint {path}; start without `resume`")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNPICKLING_ERRORS as error:
+    except (*_READ_ERRORS, pickle.UnpicklingError, struct.error) as error:
         raise _unreadable(path, str(error).partition(". ")[0]) from error
     if not isinstance(state, dict) or "settings" not in state:
         raise _unreadable(path, "it is no checkpoint of a training")

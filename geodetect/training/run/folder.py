@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +37,8 @@ SETTINGS = "settings.toml"
 TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", "class_loss", "box_loss", "chips_per_s")
 VALIDATION_METRICS = ("ap50", "f1", "precision", "recall")
 COLUMNS = (*TRAINING_COLUMNS, *(f"val_{name}" for name in VALIDATION_METRICS))
+HEADER = ",".join(COLUMNS) + "\n"
+COMPLETE_ROW = re.compile(r"(?P<step>\d+),.*\n")
 PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
     "index.html",
     "loss.png",
@@ -66,7 +68,7 @@ class MetricsLog:
     def create(self) -> None:
         """Create the file with its header."""
         with _output_errors(self.path):
-            self.path.write_text(_csv_line(COLUMNS), encoding="utf-8")
+            self.path.write_text(HEADER, encoding="utf-8")
 
     def append(self, row: Mapping[str, float]) -> None:
         """Append a row; columns that are missing or not finite stay empty.
@@ -74,9 +76,13 @@ class MetricsLog:
         Raises:
             OutputError: The file cannot be written.
         """
-        values = [_format(row.get(name, math.nan)) for name in COLUMNS]
+        values = []
+        for name in COLUMNS:
+            value = row.get(name, math.nan)
+            text = str(value) if isinstance(value, int) else f"{value:.{DIGITS}g}"
+            values.append(text if math.isfinite(value) else "")
         with _output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(_csv_line(values))
+            file.write(",".join(values) + "\n")
 
     def truncate(self, step: int) -> None:
         """Drop the rows of later steps, which a resumed training will write again.
@@ -86,9 +92,10 @@ class MetricsLog:
         """
         with _output_errors(self.path):
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-            lines = [line for line in lines if line.endswith("\n") and _step(line) <= step]
+            rows = [COMPLETE_ROW.fullmatch(line) for line in lines]
+            text = HEADER + "".join(row[0] for row in rows if row and int(row["step"]) <= step)
             with write_atomically(self.path, overwrite=True) as temporary:
-                temporary.write_text(_csv_line(COLUMNS) + "".join(lines), encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:
         """Read all rows, with NaN for empty columns."""
@@ -271,23 +278,3 @@ def _output_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
-
-
-def _csv_line(values: Any) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
-
-
-def _format(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.{DIGITS}g}" if math.isfinite(value) else ""
-
-
-def _step(line: str) -> float:
-    """Return the step of a line; infinity if the line is damaged."""
-    try:
-        return float(line.partition(",")[0])
-    except ValueError:
-        return math.inf

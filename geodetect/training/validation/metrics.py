@@ -36,7 +36,7 @@ from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.training.data.training_raster import TrainingRaster
-from geodetect.types import BoolArray, FloatArray
+from geodetect.types import FloatArray
 
 MIN_SCORE = 0.05
 FILE_NAME = "validation.gpkg"
@@ -217,40 +217,33 @@ def _holdout_truth(labelled: TrainingRaster, card: ModelCard) -> RasterObjects:
 
 
 def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObjects:
+    """Predict on the holdout of a raster.
+
+    Predictions of which at least half lies on an object that is hardly visible are left out: they
+    are neither true nor false positives, like detections on ignored regions in COCO.
+    """
     settings = PredictSettings(conf=MIN_SCORE)
     area = shapely.union_all(shapely.box(*labelled.holdout.T))
     plan = plan_grid(labelled.raster, detector.card, settings, area=area)
     predictions = detect_raster(plan, detector, settings)
     boxes = predictions.boxes / np.tile(labelled.grid.scale_to(plan.grid), 2)
-    predictions = predictions[~_are_on_ignored_objects(boxes, labelled)]
+    ignored = labelled.clipped_boxes[~labelled.is_visible]
+    rows, objects = box_ops.overlap_pairs(boxes, ignored).T
+    covered_area = box_ops.intersection(boxes[rows], ignored[objects])
+    is_covered = covered_area >= IGNORED_FRACTION * box_ops.area(boxes[rows])
+    predictions = predictions[~np.isin(np.arange(len(boxes)), rows[is_covered])]
     predictions = predictions[canonical_order(predictions)]
     return RasterObjects(labelled.raster, plan.grid, predictions, detector.card.classes)
 
 
-def _are_on_ignored_objects(boxes: FloatArray, labelled: TrainingRaster) -> BoolArray:
-    """Return a mask of the boxes of which at least half lies on an object that is hardly visible.
-
-    They are neither true nor false positives, like detections on ignored regions in COCO.
-    """
-    ignored = labelled.clipped_boxes[~labelled.is_visible]
-    rows, objects = box_ops.overlap_pairs(boxes, ignored).T
-    shared = box_ops.intersection(boxes[rows], ignored[objects])
-    is_covered = shared >= IGNORED_FRACTION * box_ops.area(boxes[rows])
-    return np.bincount(rows[is_covered], minlength=len(boxes)) > 0
-
-
 def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:
-    table = DetectionLayer(
-        tuple(
-            RasterDetections.from_detections(
-                p.objects, p.grid, classes=p.classes, raster=p.raster.name
-            )
-            for p in layer
-        )
-    ).table()
-    sources = [
-        str(Path(path).resolve()) if Path(path).exists() else path  # not relative to this folder
-        for path, count in ((p.raster.path, len(p.objects)) for p in layer)
-        for _ in range(count)
+    """Return the table of all objects, with the full path of the raster in ``source``."""
+    detections = [
+        RasterDetections.from_detections(p.objects, p.grid, classes=p.classes, raster=p.raster.name)
+        for p in layer
     ]
-    return table.assign(source=np.array(sources, dtype=str).astype(object))
+    paths = [p.raster.path for p in layer]
+    sources = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
+    counts = [len(p.objects) for p in layer]
+    table = DetectionLayer(tuple(detections)).table()
+    return table.assign(source=np.repeat(np.array(sources, dtype=object), counts))
