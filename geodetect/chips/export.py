@@ -67,9 +67,9 @@ def export_chips(
 
     Every chip has ``chip_px`` columns and rows (unless the raster has fewer): the last ones are
     moved inwards, so they overlap their neighbours more. A box is kept, clipped to the chip, when
-    at least ``settings.min_visible`` of its area lies in the chip and on valid pixels. A chip with
-    less than that of an object is neither an example of it nor of its absence, and is left out, as
-    are chips without any valid pixel.
+    at least ``settings.min_visible`` of its area lies in the chip and on valid pixels. Chips on
+    which objects lie, but none is kept, are left out, as they are neither positive nor negative
+    examples; so are chips without any valid pixel.
 
     Images are ``RASTER_x00512_y01024.png``, with the offset in pixels of the raster at the
     resolution of the chips, and carry their georeference: GeoTIFF inside, PNG and JPEG in a world

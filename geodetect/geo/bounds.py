@@ -20,7 +20,7 @@ def projected_bounds(geometries: ObjectArray, source: CRS | None, target: CRS | 
     Args:
         geometries: ``object[N]`` shapely geometries.
         source: Their CRS.
-        target: CRS of the boxes. Unless both are given the coordinates are taken as they are.
+        target: CRS of the boxes. If either is None, coordinates are not projected.
 
     Returns:
         ``float64[N, 4]`` x1, y1, x2, y2 (lowest, then highest map coordinates); NaN where there

@@ -10,7 +10,7 @@ from geodetect.types import IntArray
 def connected_components(count: int, a: IntArray, b: IntArray) -> IntArray:
     """Return the lowest member of the connected component of each node.
 
-    SciPy numbers components in an order of its own; the lowest member depends on the graph alone.
+    SciPy documents no order of its numbers; the lowest member depends on the graph alone.
 
     Args:
         count: Number of nodes ``N``.

@@ -36,7 +36,7 @@ def parse_crs(value: Any, *, parameter: str = "") -> CRS:
 def normalize_crs(crs: CRS) -> CRS:
     """Return a CRS reduced to the information in its WKT.
 
-    PROJ adds the codes of all parts to a CRS that is given by its own code, but not to the same CRS
+    PROJ adds the codes of all parts to a CRS made from a code (EPSG:2154), but not to the same CRS
     read from a file. Without them, output files do not depend on how the CRS was given.
     """
     return CRS(crs.to_wkt())

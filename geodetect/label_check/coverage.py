@@ -148,7 +148,7 @@ def measure_coverage(
 
 
 def _choose_affordable(rasters: Sequence[LabelledRaster], seed: int) -> list[LabelledRaster]:
-    """Choose at random rasters whose nodata can be found in seconds, at least one."""
+    """Choose random rasters, at least one, within ``MOST_PIXELS`` pixels to decode."""
     chosen: list[int] = []
     pixels = 0.0
     for number in np.random.default_rng(seed).permutation(len(rasters)).tolist():

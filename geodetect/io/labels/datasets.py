@@ -6,7 +6,7 @@ All boxes become pixel edges counted from 0 at the upper left corner of the imag
 - YOLO's are fractions of the image's width and height.
 - Pascal VOC's own files (whose ``database`` begins with "The VOC") count whole pixels from 1, so
   that a box of one pixel has xmin = xmax: 1 is taken from xmin and ymin. All other files in this
-  layout are read as edges from 0, which is what labelling tools of today write.
+  layout are read as edges from 0, as labelling tools write them today.
 - DeepForest's are edges from 0; a row of zeros is an image without objects.
 """
 

@@ -33,7 +33,7 @@ class LabelledRaster:
 
     @property
     def grid(self) -> Grid:
-        """Grid of the raster, whose pixels the boxes are in."""
+        """Grid of the raster; the boxes are in its pixels."""
         return self.raster.grid
 
     @property

@@ -29,7 +29,7 @@ def place_labels(
     """Find the labels on each raster.
 
     Objects on a map lie on every raster that their bounding box overlaps. Images are matched with
-    rasters by their file names without suffix; folders tell images of the same name apart.
+    rasters by their file names without suffix; folders distinguish images of one name.
 
     Args:
         labels: Labels of any kind.
@@ -179,7 +179,7 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
                 f"labels of each folder with the rasters of that folder"
             )
         position = best[0]
-        if path_of.get(position, path) != path:  # one raster may be given twice
+        if path_of.get(position, path) != path:  # a raster may be repeated
             raise LabelError(
                 f"{source.source}: the image {source.images[position].name} may be "
                 f"{path_of[position]} or {path}; leave one of them out of `rasters`, or rename them"

@@ -66,7 +66,7 @@ def gdal_options(path: str) -> dict[str, Any]:
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the first message of a chain of errors, GDAL's own, on one line."""
+    """Return GDAL's message, the first of a chain of errors, on one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error_text(error)

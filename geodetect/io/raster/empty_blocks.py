@@ -56,7 +56,7 @@ class EmptyBlocks:
         """Return True if all blocks of a window are known to be empty.
 
         Args:
-            dataset: Open rasterio dataset; blocks of other formats than GeoTIFF are not known.
+            dataset: Open rasterio dataset; for formats other than GeoTIFF the answer is False.
             window: In pixels of the dataset.
         """
         groups = self._deciding_bands(dataset)

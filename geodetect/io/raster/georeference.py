@@ -101,7 +101,7 @@ def _fit_affine(gcps: Sequence[Any]) -> Affine | None:
 
 
 def _parse_dataset_crs(crs: Any) -> CRS:
-    """Parse a CRS given by rasterio or, as text, by the user."""
+    """Parse the CRS of a dataset, or the text of ``src_crs``."""
     if not crs:
         raise GeoreferenceError(
             f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or "

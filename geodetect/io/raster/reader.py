@@ -77,7 +77,7 @@ class RasterOptions:
 
 @dataclass
 class Raster:
-    """Open raster; each thread that reads from it gets a handle of its own.
+    """Open raster; each thread reads through a separate handle.
 
     ``open_raster`` makes one. Use it as a context manager: reading opens handles, leaving the
     context closes them, and the raster stays usable.

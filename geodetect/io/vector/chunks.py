@@ -24,7 +24,7 @@ class TableChunks(Protocol):
         ...
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """Yield all rows in order, as often as asked; without rows one empty table."""
+        """Yield all rows in order, anew at each call; without rows one empty table."""
         ...
 
 

@@ -26,7 +26,7 @@ def box_centres(table: gpd.GeoDataFrame, crs: CRS | None = None) -> FloatArray:
 
     Args:
         table: Features with a CRS.
-        crs: CRS along whose axes boxes are drawn; None: that of the table.
+        crs: CRS of the bounding boxes; None: that of the table.
 
     Returns:
         ``float64[N, 2]`` map coordinates; NaN where the CRS does not reach.

@@ -37,8 +37,8 @@ def write_parquet(table: TableChunks, path: Path) -> None:
 
 
 def _to_arrow(chunk: gpd.GeoDataFrame) -> pa.Table:
-    # Arrow's threads free what they read at any later time: with memory of Python's, they would
-    # abort the process if the interpreter ended first.
+    # Arrow's threads release their input late: with memory of Python, they would abort the process
+    # if the interpreter ended first.
     memory = pa.BufferOutputStream()
     chunk.to_parquet(memory, index=False, compression=None)
     return pq.read_table(pa.BufferReader(memory.getvalue()))

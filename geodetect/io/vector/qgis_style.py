@@ -20,7 +20,7 @@ TRUE_POSITIVE: Colour = (64, 224, 190)
 FALSE_POSITIVE: Colour = (255, 140, 60)
 FALSE_NEGATIVE: Colour = (255, 64, 160)
 
-# Okabe and Ito (2008), "Color Universal Design": eight colours that colour-blind eyes tell apart
+# Okabe and Ito (2008), "Color Universal Design": eight colours, distinct to colour-blind eyes
 ORANGE: Colour = (230, 159, 0)
 SKY_BLUE: Colour = (86, 180, 233)
 GREEN: Colour = (0, 158, 115)
