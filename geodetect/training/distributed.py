@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 TORCHRUN_VARIABLES = (*RANK_VARIABLES, "MASTER_ADDR", "MASTER_PORT")
-TIMEOUT = timedelta(days=1)  # validation by the main process; a lost process is noticed at once
+TIMEOUT = timedelta(days=1)  # all wait for validations; a lost process is noticed at once
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _pick_local_device(device: str, local_rank: int, local_size: int) -> str:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Raise ``LostProcessError`` where PyTorch reports a socket."""
+    """Translate communication errors of PyTorch to ``LostProcessError``."""
     try:
         yield
     except RuntimeError as error:

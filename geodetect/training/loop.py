@@ -15,7 +15,6 @@ from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip, ChipSampler, HardNegative
 from geodetect.training.data.hard_negatives import HardNegativeMiner
 from geodetect.training.data.prefetch import prefetch
-from geodetect.training.distributed import Processes
 from geodetect.training.learner import Learner
 from geodetect.training.lr_schedule import learning_rate, validation_cost, validation_interval
 from geodetect.training.model_selection import ModelSelection
@@ -33,12 +32,12 @@ MAX_ROWS, MAX_ROW_STEPS, MAX_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
 class TrainingLoop:
     """Training in progress.
 
-    If ``settings`` limit the ``steps``, all it does depends on the number of steps alone, so that
-    an interrupted and resumed training ends like an uninterrupted one, to the bit. If they limit
-    the ``minutes``, it depends on the clock.
+    If ``settings`` limit the ``steps``, a training depends on the number of steps alone: one that
+    is interrupted and resumed gives bit-identical weights. If they limit the ``minutes``, it
+    depends on the clock.
 
-    Of several processes the main one validates, mines hard negatives and keeps the time; the
-    others need a validator and a miner only to know how long these take.
+    Only the main process validates, mines hard negatives and measures the time; the others use
+    validator and miner only to estimate how long these take.
 
     Args:
         learner: Network in training.
@@ -48,9 +47,9 @@ class TrainingLoop:
         folder: Run folder for the checkpoint, about once a minute, and the metrics; None in all
             processes but the main one.
         miner: Mines hard negatives after each validation; None: they are not mined.
-        tensorboard: Log of the metrics for TensorBoard; None: none.
+        tensorboard: Log of the metrics for TensorBoard; None: not written.
         data_fingerprint: Fingerprint of the training data, to compare with that of a checkpoint.
-        seconds: Time of the training.
+        seconds: Duration so far.
         selection: Best state so far.
         results: Validations of the best and of the last state, by step.
     """
@@ -68,6 +67,7 @@ class TrainingLoop:
     results: dict[int, ValidationResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._processes = self.learner.processes
         self._interval = IntervalSums()  # since the last row of the metrics
         self._smoothed_loss = math.nan
         self._start_time = self._checkpoint_time = time.monotonic()
@@ -79,11 +79,6 @@ class TrainingLoop:
         mined_px = 0.0 if self.miner is None else self.miner.pixels
         # training steps that take as long as a validation
         self._validation_steps = validation_cost(validated_px + mined_px, self.settings)
-
-    @property
-    def processes(self) -> Processes:
-        """Processes that train together."""
-        return self.learner.processes
 
     @property
     def step(self) -> int:
@@ -111,18 +106,18 @@ class TrainingLoop:
                 self.sampler,
                 self.step,
                 batch_size=self.settings.batch_size,
-                processes=self.processes,
+                processes=self._processes,
             )
             with closing(batches):  # prefetched chips are stale once hard negatives change
                 while not self._is_finished and hard_negatives is self.sampler.hard_negatives:
                     self._train_step(batches, progress)
-        with self.processes.fail_together():
+        with self._processes.fail_together():
             self.save_checkpoint()
 
     def _train_step(self, batches: Iterator[list[Chip]], progress: Progress) -> None:
         """Make a step; validate, write metrics and a checkpoint if they are due."""
         start = time.monotonic()
-        with self.processes.fail_together():
+        with self._processes.fail_together():
             chips = next(batches)
         losses = self.learner.train_step(chips, learning_rate(self._fraction))
         loss = losses.total
@@ -130,7 +125,7 @@ class TrainingLoop:
         self._smoothed_loss = loss if is_first else 0.98 * self._smoothed_loss + 0.02 * loss
         seconds = time.monotonic() - start
         self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
-        self.seconds = self.processes.broadcast(time.monotonic() - self._start_time)
+        self.seconds = self._processes.broadcast(time.monotonic() - self._start_time)
 
         figures = {"loss": self._smoothed_loss, "step": self.step, "lr": self._lr}
         figures["chips_per_s"] = self._interval.means(self.settings.batch_size)["chips_per_s"]
@@ -140,7 +135,7 @@ class TrainingLoop:
             figures["best_ap50"] = self.selection.best_ap50
         if result is not None:
             figures["val_ap50"] = result.metrics.get("ap50", 0.0)
-        with self.processes.fail_together():
+        with self._processes.fail_together():
             if result is not None or self._is_row_due:
                 self._write_row(result)
             progress(self._completed, self._total, **figures)
@@ -152,8 +147,8 @@ class TrainingLoop:
         """Validate and mine hard negatives in the main process; None in the others."""
         start = time.monotonic()
         result = None
-        with self.processes.fail_together():
-            if self.processes.is_main:
+        with self._processes.fail_together():
+            if self._processes.is_main:
                 weights = self.learner.weights()
                 result = None if self.validator is None else self.validator.validate(weights)
                 if result is not None:
@@ -173,9 +168,9 @@ class TrainingLoop:
             self.sampler.hard_negatives,
             (end - start, end - self._start_time),
         )
-        selection, negatives, seconds = self.processes.broadcast(shared)
+        selection, negatives, seconds = self._processes.broadcast(shared)
         self._validation_seconds, self._validation_end = seconds
-        if not self.processes.is_main:
+        if not self._processes.is_main:
             self.selection, self.sampler.hard_negatives = selection, negatives
         return result
 
@@ -218,7 +213,7 @@ class TrainingLoop:
         self._row_seconds = self.seconds
 
     def save_checkpoint(self) -> None:
-        """Write the checkpoint; it replaces the one before only when it is complete.
+        """Write the checkpoint atomically: the previous one is replaced by a complete file.
 
         Raises:
             OutputError: It cannot be written.
@@ -250,8 +245,8 @@ class TrainingLoop:
         """
         path = "the checkpoint" if self.folder is None else self.folder.checkpoint
         state: Mapping[str, Any] = {}
-        with self.processes.fail_together():
-            if self.processes.is_main:
+        with self._processes.fail_together():
+            if self._processes.is_main:
                 if self.folder is None:
                     raise InputError("there is no checkpoint; start without `resume`")
                 state = read_state(self.folder.checkpoint)
@@ -265,7 +260,7 @@ class TrainingLoop:
                         f"{path} is from a training on other rasters, labels or holdout; to "
                         f"`resume`, use the same ones, or start again without it"
                     )
-        state = self.processes.broadcast(state)
+        state = self._processes.broadcast(state)
         try:
             self.learner.restore(state["learner"])
             self.selection = ModelSelection.from_state(state["selection"])
@@ -286,7 +281,7 @@ class TrainingLoop:
                 f"{path} cannot be read (it is from another version of geodetect); start without "
                 f"`resume`"
             ) from error
-        with self.processes.fail_together():
+        with self._processes.fail_together():
             if self.folder is not None:
                 self.folder.remove_temporary_files()
                 self.folder.metrics.truncate(self.step)

@@ -1,4 +1,4 @@
-"""Learning rate range test: finds a peak learning rate by a few dozen steps.
+"""Learning rate range test: a few dozen steps that find a peak learning rate.
 
 Smith (2017), "Cyclical learning rates for training neural networks" (arXiv:1506.01186), section
 3.3: the rate grows from step to step, and the loss shows which rates are too high.
@@ -55,13 +55,12 @@ class RangeTest:
 
     @property
     def lr(self) -> float:
-        """Suggested peak learning rate, two digits.
+        """Suggested peak learning rate, to two significant digits.
 
         A tenth of the highest rate at which the smoothed loss is within a tenth of its lowest
         value. A tenth is the margin that fastai's ``lr_find`` takes from the lowest loss (Howard
-        and Gugger 2020, "fastai: a layered API for deep learning"); the highest such rate is less a
-        matter of chance than the lowest loss where the curve is flat, as it is for networks that
-        are trained already.
+        and Gugger 2020, "fastai: a layered API for deep learning"). Where the curve is flat, as for
+        networks that are already trained, its minimum is random; the highest rate is more stable.
         """
         smoothed = self.smoothed
         highest = self.rates[np.flatnonzero(smoothed <= TOLERANCE * smoothed.min())[-1]]

@@ -9,7 +9,7 @@ from geodetect.settings import TrainSettings
 WARM_UP_FRACTION = 0.03
 INITIAL_FACTOR, FINAL_FACTOR = 0.05, 0.01
 MAX_VALIDATIONS = 20
-VALIDATION_FRACTION = 0.1  # of the time
+VALIDATION_FRACTION = 0.1  # of the training time
 PASSES_PER_STEP = 3.0  # a backward pass costs twice as much as a forward pass
 
 

@@ -34,7 +34,7 @@ class ModelSelection:
     without_gain: int = 0
 
     def update(self, step: int, ap50: float, weights: Weights) -> ModelSelection:
-        """Return the selection after another validation; of equal states the later is the best.
+        """Return the selection after another validation; ties go to the later state.
 
         Args:
             step: Step of the validation.

@@ -60,8 +60,8 @@ def train(
     """Train a model on labelled rasters and write it to a file.
 
     Labels are checked first. Some areas are held out, and the averaged weights are validated on
-    them now and then; the best ones are written, unless ``settings`` ask for the last. The course
-    of the training is in the run folder: ``metrics.csv``, ``split.geojson``, ``labels.json``,
+    them at intervals; the best ones are written, unless the setting ``keep`` is ``last``. The run
+    folder records the training: ``metrics.csv``, ``split.geojson``, ``labels.json``,
     ``settings.toml``, ``validation.gpkg``, and until the end ``checkpoint.pt``.
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
@@ -69,9 +69,9 @@ def train(
     processes need to read the rasters and labels.
 
     Args:
-        rasters: Files, folders of rasters, or anything GDAL opens; from one that is named several
-            times, chips are drawn that much more often. Those that cannot be read are left out with
-            a ``GeodetectWarning``.
+        rasters: Files, folders of rasters, or anything GDAL opens; one that is named
+            twice is sampled twice as often. Those that cannot be read are left out with a
+            ``GeodetectWarning``.
         labels: Label files and data sets of any kind, see
             ``geodetect.io.labels.read.read_labels``.
         output: Model file to write, ``.safetensors``.
@@ -90,9 +90,9 @@ def train(
         LabelError: The labels cannot be used.
         DivergenceError: The loss is no longer finite. The best model so far is written; if there
             was no validation yet, the last checkpoint stays.
-        InputError: Settings, rasters and labels do not go together.
+        InputError: Settings, rasters and labels are inconsistent.
         LostProcessError: Another process of the training has ended.
-        MissingDependencyError: TensorBoard is asked for and not installed.
+        MissingDependencyError: TensorBoard is requested, but not installed.
         RasterError: No raster can be read.
         OutputError: The model or the run folder cannot be written.
     """

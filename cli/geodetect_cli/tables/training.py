@@ -30,7 +30,7 @@ TITLES = {"lr": "LR"}
 def show_progress(
     *, by_clock: bool, quiet: bool, out: Console = console.stderr
 ) -> Iterator[Progress]:
-    """Show the progress of a training: a live table on a terminal, else a line now and then.
+    """Show the progress of a training: a live table on a terminal, else lines.
 
     Args:
         by_clock: Progress counts seconds, not steps.

@@ -65,7 +65,7 @@ def iou_assignment(
 ) -> Tensor:
     """Assign anchors by highest IoU (Lin et al. 2017).
 
-    Every object also gets its best anchors, whatever their IoU.
+    Every object also gets its best anchors, however low their IoU.
 
     Args:
         assigned: ``int64[N]`` ``BACKGROUND`` or ``IGNORED`` for each anchor; changed in place.

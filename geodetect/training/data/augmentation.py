@@ -161,7 +161,7 @@ def coarsen(image: Tensor, factor: float) -> Tensor:
 
 
 def _shrunk_size(image: Tensor, factor: float) -> list[int]:
-    """Return height and width divided by a factor; PyTorch cannot resize to one pixel in all."""
+    """Return height and width divided by a factor; PyTorch cannot resize to 1 x 1 pixel."""
     return [max(min(2, side), round(side / factor)) for side in image.shape[1:]]
 
 

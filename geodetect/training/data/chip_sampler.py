@@ -31,7 +31,7 @@ MAX_TRIES = 200
 
 @dataclass(frozen=True)
 class HardNegative:
-    """False positive of the current model, for chips to show again.
+    """False positive of the current model, to show again in chips.
 
     Args:
         raster_index: Position of the raster in the sampler.

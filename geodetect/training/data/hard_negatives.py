@@ -1,4 +1,4 @@
-"""Hard negative mining: false positives of the current model, for chips to show again.
+"""Hard negative mining: false positives of the current model, to show again in chips.
 
 Shrivastava, Gupta, Girshick (2016), "Training region-based object detectors with online hard
 example mining", after Sung and Poggio (1998). Here whole chips are centred on the false positives
@@ -75,9 +75,8 @@ class HardNegativeMiner:
         Returns:
             New ones first, by descending score.
         """
-        detector = RetinaNetDetector(
-            training_runtime(self._card, weights, self._device), conf=MIN_SCORE
-        )
+        runtime = training_runtime(self._card, weights, self._device)
+        detector = RetinaNetDetector(runtime, conf=MIN_SCORE)
         rng = np.random.default_rng([self._settings.seed, RANDOM_STREAM, call])
         negatives = [n for _ in range(WINDOWS) for n in self._search_window(detector, rng)]
         negatives.sort(key=lambda n: (-n.score, n.raster_index, n.x, n.y))

@@ -1,6 +1,6 @@
 """Split of rasters into training and holdout areas: whole blocks, never single chips.
 
-Areas are areas on the map: what is held out of one raster is not trained on in another one either.
+The split is made on the map: an area held out of one raster is not trained on in any other raster.
 """
 
 from __future__ import annotations

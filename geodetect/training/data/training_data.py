@@ -44,7 +44,7 @@ class TrainingData:
     """Labelled rasters, each with its holdout.
 
     Args:
-        train: Rasters that chips are drawn from; one may occur several times.
+        train: Rasters that chips are drawn from; a raster may occur several times.
         validation: Rasters to validate on, each once.
         classes: Class names.
         unreadable: Rasters that cannot be read, with the reason, by path.

@@ -18,7 +18,7 @@ _READ_ERRORS = OSError, RuntimeError, EOFError, LookupError, ValueError, TypeErr
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; it replaces the one before only when it is complete.
+    """Write a checkpoint atomically: the previous one is replaced by a complete file.
 
     Args:
         path: File to write.

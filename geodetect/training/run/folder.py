@@ -273,7 +273,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _output_errors(path: Path) -> Iterator[None]:
-    """Raise ``OutputError`` where the system raises an error of its own."""
+    """Translate ``OSError`` to ``OutputError``."""
     try:
         yield
     except OSError as error:

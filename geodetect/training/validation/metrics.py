@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +35,7 @@ from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.training.data.training_raster import TrainingRaster
-from geodetect.types import FloatArray
+from geodetect.types import FloatArray, PathLike
 
 MIN_SCORE = 0.05
 FILE_NAME = "validation.gpkg"
@@ -71,14 +70,14 @@ class ValidationResult:
     """Predictions on the holdout, matched with the ground truth.
 
     Args:
-        conf: The calibrated score threshold that should have the highest F1 at an IoU of 0.5, see
+        conf: Calibrated score threshold with the highest expected F1 at an IoU of 0.5, see
             ``bagged_f1_threshold``; the detector's own threshold if there are no predictions.
         metrics: Figures by name: ``objects, ap50, ap50_95``; ``f1, precision, recall`` at that
             threshold; ``ece``, the expected calibration error of scores from ``MIN_SCORE`` up, and
             ``ece_uncalibrated``, that of the raw scores if they were calibrated here. All classes
             together, and ``ap50 NAME`` of each class if there are several. Undefined figures are
             left out.
-        calibration: Makes precision out of raw scores; None: too few predictions to fit it.
+        calibration: Maps raw scores to precision; None: too few predictions to fit it.
         predictions: Predictions on each raster with a holdout, with raw scores.
         truth: Ground truth on each of these rasters.
         matches: All predictions, in this order, matched with all objects at an IoU of 0.5, by
@@ -124,7 +123,7 @@ class ValidationResult:
         matched_scores = scores[self.matches.prediction_of].round(SCORE_DECIMALS)
         return table.assign(matched_score=matched_scores)
 
-    def write(self, run_dir: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    def write(self, run_dir: PathLike, *, overwrite: bool = True) -> Path:
         """Write ``validation.gpkg`` with the layers ``detections`` and ``truth``.
 
         Args:

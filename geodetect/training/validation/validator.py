@@ -109,7 +109,7 @@ class Validator:
                 return validate(detector, self.rasters)
             except RasterError:
                 unreadable = self._find_unreadable()
-                if not unreadable:  # a passing fault: nothing to leave out
+                if not unreadable:  # a transient error
                     raise
                 for reason in unreadable.values():
                     text = f"left out of the validation: {reason}"
@@ -120,7 +120,8 @@ class Validator:
 
     def _find_unreadable(self) -> dict[str, str]:
         """Read the holdout and its surroundings; return the errors of rasters by path."""
-        margin_m = self._card.tile_px * float(self._card.gsd_m or 1.0)  # tiles reach out of it
+        # tiles extend beyond the holdout
+        margin_m = self._card.tile_px * float(self._card.gsd_m or 1.0)
         unreadable: dict[str, str] = {}
         for labelled in self.rasters:
             margin_px = margin_m / labelled.gsd_m * np.array([-1, -1, 1, 1])
