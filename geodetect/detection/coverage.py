@@ -1,11 +1,10 @@
-"""Searched ground of a run, skipped ground, and the reasons."""
+"""Coverage of a run: searched and skipped areas, with reasons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -30,7 +29,7 @@ from geodetect.io.vector.qgis_style import (
     Symbol,
     categorised_qml,
 )
-from geodetect.types import BoolArray, IntArray, ObjectArray
+from geodetect.types import BoolArray, IntArray
 
 SEARCHED = "searched"
 NO_IMAGERY = "no imagery"
@@ -41,17 +40,8 @@ COVERAGE_LAYER = "coverage"
 
 CELLS_PER_TILE = 16
 MAX_CELLS = 4_000_000  # of one raster, a byte each
-MIN_IMAGERY = 0.5  # fraction of a cell with imagery from which on it counts as imagery
+MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
 _UNKNOWN, _EMPTY, _IMAGERY = 0, 1, 2
-
-_DTYPES: dict[str, type] = {
-    "raster": str,
-    "status": str,
-    "reason": str,
-    "area_m2": np.float64,
-    "gsd_m": np.float64,
-    "working_gsd_m": np.float64,
-}
 COVERAGE_STYLE = categorised_qml(
     "status",
     {
@@ -65,11 +55,11 @@ COVERAGE_STYLE = categorised_qml(
 
 @dataclass(frozen=True)
 class CoverageRegion:
-    """Ground of one raster with one status.
+    """Area of one raster with one status.
 
     Args:
         status: ``SEARCHED``, ``NO_IMAGERY``, ``OUTSIDE`` or ``NOT_READ``.
-        reason: Reason, if the status does not tell it.
+        reason: Reason for it; empty if the status is enough.
         geometry: Polygons in pixels of the working grid.
     """
 
@@ -80,13 +70,13 @@ class CoverageRegion:
 
 @dataclass(frozen=True)
 class RasterCoverage:
-    """Searched and skipped ground of one raster.
+    """Searched and skipped areas of one raster.
 
     Args:
         raster: Name of the raster.
         grid: Working grid.
-        gsd_m: Ground size of the raster's pixels in metres; None: unknown.
-        regions: All ground of the raster, without overlaps.
+        gsd_m: Ground resolution of the raster in metres; None: unknown.
+        regions: Regions that cover the raster without overlap.
     """
 
     raster: str
@@ -98,17 +88,17 @@ class RasterCoverage:
 class ImageryMask:
     """Coarse mask of the imagery of a raster, filled tile by tile.
 
-    Its square cells measure a 16th of a tile. Of a very large raster they are larger, so that there
-    are never more than four million.
+    Its cells are squares with a 16th of the side of a tile, and larger where a very large raster
+    would have more than four million.
 
     Args:
         scheme: Tiles of the raster.
     """
 
     def __init__(self, scheme: TileScheme) -> None:
-        side = min(scheme.tile_px, max(scheme.width, scheme.height))
-        smallest = math.ceil(math.sqrt(scheme.width * scheme.height / MAX_CELLS))
-        self.cell_px = max(1, side // CELLS_PER_TILE, smallest)
+        tile_px = min(scheme.tile_px, max(scheme.width, scheme.height))
+        min_px = math.ceil(math.sqrt(scheme.width * scheme.height / MAX_CELLS))
+        self.cell_px = max(1, tile_px // CELLS_PER_TILE, min_px)
         # edges of the cells along each axis; the last cell may be smaller
         self._edges_x = np.append(np.arange(0, scheme.width, self.cell_px), scheme.width)
         self._edges_y = np.append(np.arange(0, scheme.height, self.cell_px), scheme.height)
@@ -116,7 +106,7 @@ class ImageryMask:
         self._state = np.full(shape, _UNKNOWN, np.uint8)
 
     def cells_with_imagery(self, tile: Tile, valid: BoolArray | None) -> BoolArray:
-        """Return True for the cells of a tile that hold imagery.
+        """Return True for the cells of a tile of which at least half is imagery.
 
         Args:
             tile: The tile.
@@ -125,8 +115,8 @@ class ImageryMask:
         Returns:
             ``bool[rows, columns]`` of the cells that the tile touches.
         """
-        starts_y = _cell_span(self._edges_y, tile.y, tile.height).starts
-        starts_x = _cell_span(self._edges_x, tile.x, tile.width).starts
+        _, starts_y, _ = _cell_span(self._edges_y, tile.y, tile.height)
+        _, starts_x, _ = _cell_span(self._edges_x, tile.x, tile.width)
         if valid is None or valid.all():
             return np.full((len(starts_y), len(starts_x)), valid is not None)
         by_row = np.add.reduceat(valid, starts_y, axis=0, dtype=np.int32)
@@ -136,50 +126,58 @@ class ImageryMask:
         return np.asarray(count >= MIN_IMAGERY * np.outer(heights, widths))
 
     def update(self, tile: Tile, cells: BoolArray) -> None:
-        """Set the cells of a tile; of several tiles, the last that holds a cell's centre decides.
+        """Set the cells of a tile; the last tile that holds the centre of a cell decides it.
 
         Args:
             tile: The tile.
             cells: Cells of the tile, see ``cells_with_imagery``.
         """
-        rows = _cell_span(self._edges_y, tile.y, tile.height)
-        columns = _cell_span(self._edges_x, tile.x, tile.width)
-        state = self._state[rows.cells, columns.cells]
-        is_decided = np.outer(rows.has_centre, columns.has_centre) | (state == _UNKNOWN)
-        state[is_decided] = np.where(cells, _IMAGERY, _EMPTY)[is_decided]
+        rows, _, y_in_tile = _cell_span(self._edges_y, tile.y, tile.height)
+        columns, _, x_in_tile = _cell_span(self._edges_x, tile.x, tile.width)
+        state = self._state[rows, columns]
+        is_updated = np.outer(y_in_tile, x_in_tile) | (state == _UNKNOWN)
+        state[is_updated] = np.where(cells, _IMAGERY, _EMPTY)[is_updated]
 
     def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
         """Return the coverage of the raster, after an update with each of its tiles."""
-        extent, area = _extent_and_area(plan)
-        geometries = {
-            SEARCHED: shapely.intersection(self._polygonize(_IMAGERY, extent), area),
-            NO_IMAGERY: shapely.intersection(self._polygonize(_EMPTY, extent), area),
-            OUTSIDE: shapely.difference(extent, area),
-        }
-        return _coverage(plan, geometries, {NO_IMAGERY: "nodata"})
+        areas = {SEARCHED: self._polygonize(_IMAGERY), NO_IMAGERY: self._polygonize(_EMPTY)}
+        return _raster_coverage(plan, areas, {NO_IMAGERY: "nodata"})
 
-    def _polygonize(self, state: int, extent: shapely.Geometry) -> shapely.Geometry:
-        """Return the cells of one state, dissolved; the last cells stick out of the raster."""
+    def _polygonize(self, state: int) -> shapely.Geometry:
+        """Return the cells of one state, dissolved; the last cells extend beyond the raster."""
         is_state = (self._state == state).astype(np.uint8)
         scale = Affine.scale(self.cell_px)
         shapes = rasterio.features.shapes(is_state, mask=is_state > 0, transform=scale)
-        outlines = [shapely.geometry.shape(outline) for outline, _ in shapes]
-        return shapely.intersection(shapely.union_all(outlines), extent)
+        return shapely.union_all([shapely.geometry.shape(outline) for outline, _ in shapes])
 
 
 def unread_coverage(plan: RasterPlan, reason: str) -> RasterCoverage:
     """Return the coverage of a raster that could not be read to the end: none of it counts."""
-    extent, area = _extent_and_area(plan)
-    geometries = {NOT_READ: area, OUTSIDE: shapely.difference(extent, area)}
-    return _coverage(plan, geometries, {NOT_READ: reason})
+    return _raster_coverage(plan, {NOT_READ: shapely.box(*plan.grid.box)}, {NOT_READ: reason})
+
+
+def common_crs(crs_of_rasters: Iterable[CRS | None], crs: CRS | None = None) -> CRS | None:
+    """Return ``crs`` or by default the CRS of the first raster; None for pixel coordinates.
+
+    Raises:
+        GeoreferenceError: Some rasters have a CRS and others none.
+    """
+    each_crs = list(crs_of_rasters)
+    if len({raster_crs is None for raster_crs in each_crs}) > 1:
+        raise GeoreferenceError(
+            "some rasters have a CRS and others have none, so they share no map; "
+            "set `src_crs`, or run them separately"
+        )
+    first = each_crs[0] if each_crs else None
+    return first and (crs or first)
 
 
 def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -> gpd.GeoDataFrame:
-    """Return the coverage of all rasters as a layer.
+    """Return the coverage of all rasters as a table.
 
     Args:
         coverage: Coverage of a ``DetectionLayer``.
-        crs: CRS of the layer; by default the CRS of the first raster.
+        crs: CRS of the table; by default that of the first raster.
 
     Returns:
         For each raster one row per status that occurs, with
@@ -187,73 +185,63 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
         - ``raster`` str
         - ``status`` str: "searched", "no imagery", "outside the area of interest" (nothing was
           searched there) or "not read"
-        - ``reason`` str: "nodata" (which stands for masks and transparency too), or the error
+        - ``reason`` str: "nodata" (masks and transparency included), or the error
         - ``area_m2`` float64: true ground area; NaN without a CRS
         - ``gsd_m``, ``working_gsd_m`` float64: true size of the pixels of the raster and of its
           working grid
-        - ``geometry``: polygon or multipolygon. Limits between imagery and nodata are exact to a
-          16th of a tile, others completely.
+        - ``geometry``: polygon or multipolygon. Borders between imagery and nodata are exact to a
+          16th of a tile, all other borders are exact.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.
     """
-    if len({raster.grid.crs is None for raster in coverage}) > 1:
-        raise GeoreferenceError(
-            "some rasters have a CRS and others have none, so they share no map; "
-            "set `src_crs`, or run them separately"
-        )
-    first = coverage[0].grid.crs if coverage else None
-    target = None if first is None else horizontal_crs(crs or first)
+    target = common_crs((raster.grid.crs for raster in coverage), crs)
+    target = target and horizontal_crs(target)
+    geometries = [np.empty(0, dtype=object)]
+    for raster in coverage:
+        pixels = np.array([region.geometry for region in raster.regions], dtype=object)
+        on_map = np.asarray(shapely.transform(pixels, raster.grid.to_map), dtype=object)
+        if raster.grid.crs is not None and target is not None:
+            on_map = reproject(densify(on_map, raster.grid.crs), raster.grid.crs, target)
+        geometries.append(on_map)
+    geometry = np.concatenate(geometries)
     rows = [(raster, region) for raster in coverage for region in raster.regions]
-    geometry = np.concatenate(
-        [np.empty(0, dtype=object), *(_regions_on_map(raster, target) for raster in coverage)]
-    )
-    values = {
-        "raster": [raster.raster for raster, _ in rows],
-        "status": [region.status for _, region in rows],
-        "reason": [region.reason for _, region in rows],
+    columns = {
+        "raster": pd.Series([raster.raster for raster, _ in rows], dtype=str),
+        "status": pd.Series([region.status for _, region in rows], dtype=str),
+        "reason": pd.Series([region.reason for _, region in rows], dtype=str),
         "area_m2": np.round(ground_areas_m2(geometry, target), 1),
-        "gsd_m": [_rounded(raster.gsd_m) for raster, _ in rows],
-        "working_gsd_m": [_rounded(raster.grid.gsd_m) for raster, _ in rows],
+        "gsd_m": np.round(np.array([raster.gsd_m for raster, _ in rows], np.float64), 4),
+        "working_gsd_m": np.round(
+            np.array([raster.grid.gsd_m for raster, _ in rows], np.float64), 4
+        ),
     }
-    typed = {name: pd.Series(values[name], dtype=dtype) for name, dtype in _DTYPES.items()}
-    return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=target))
+    return gpd.GeoDataFrame(columns, geometry=gpd.array.from_shapely(geometry, crs=target))
 
 
-class _CellSpan(NamedTuple):
-    """Cells that a tile touches along one axis.
+def _cell_span(edges: IntArray, start: int, length: int) -> tuple[slice, IntArray, BoolArray]:
+    """Return the cells that a tile touches along one axis.
 
-    Args:
-        cells: Numbers of the cells.
-        starts: ``int64[N]`` pixel of the tile at which each cell begins.
-        has_centre: ``bool[N]`` the centre of the cell lies in the tile.
+    Returns:
+        Numbers of the cells; ``int64[N]`` pixel of the tile at which each begins; ``bool[N]`` True
+        if its centre lies in the tile.
     """
-
-    cells: slice
-    starts: IntArray
-    has_centre: BoolArray
-
-
-def _cell_span(edges: IntArray, start: int, length: int) -> _CellSpan:
     first = int(np.searchsorted(edges, start, side="right")) - 1
     last = int(np.searchsorted(edges, start + length, side="left"))
     starts = np.maximum(edges[first:last] - start, 0)
     centres = (edges[first:last] + edges[first + 1 : last + 1]) / 2
-    return _CellSpan(slice(first, last), starts, (start <= centres) & (centres < start + length))
+    return slice(first, last), starts, (start <= centres) & (centres < start + length)
 
 
-def _extent_and_area(plan: RasterPlan) -> tuple[shapely.Geometry, shapely.Geometry]:
-    """Return the raster and the area of interest inside it, in pixels of the working grid."""
-    extent = shapely.box(*plan.grid.box)
-    if plan.area is None:
-        return extent, extent
-    return extent, shapely.intersection(shapely.make_valid(plan.area), extent)
-
-
-def _coverage(
-    plan: RasterPlan, geometries: Mapping[str, shapely.Geometry], reasons: Mapping[str, str]
+def _raster_coverage(
+    plan: RasterPlan, areas: Mapping[str, shapely.Geometry], reasons: Mapping[str, str]
 ) -> RasterCoverage:
-    """Return the coverage from the geometry and the reason of each status."""
+    """Return the coverage of a raster from the area of each status, in pixels of the grid."""
+    extent = area = shapely.box(*plan.grid.box)
+    if plan.area is not None:
+        area = shapely.intersection(shapely.make_valid(plan.area), extent)
+    geometries = {status: shapely.intersection(areas[status], area) for status in areas}
+    geometries[OUTSIDE] = shapely.difference(extent, area)
     regions = []
     for status, geometry in geometries.items():
         if geometry.area > 0:  # without the lines and points where polygons only touch
@@ -262,16 +250,3 @@ def _coverage(
             regions.append(CoverageRegion(status, reasons.get(status, ""), polygons))
     raster = plan.raster
     return RasterCoverage(raster.name, plan.grid, raster.grid.gsd_m, tuple(regions))
-
-
-def _regions_on_map(coverage: RasterCoverage, target: CRS | None) -> ObjectArray:
-    pixels = np.array([region.geometry for region in coverage.regions], dtype=object)
-    on_map = np.asarray(shapely.transform(pixels, coverage.grid.to_map), dtype=object)
-    crs = coverage.grid.crs
-    if crs is None or target is None:
-        return on_map
-    return reproject(densify(on_map, crs), crs, target)
-
-
-def _rounded(gsd_m: float | None) -> float:
-    return math.nan if gsd_m is None else round(gsd_m, 4)

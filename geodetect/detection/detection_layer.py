@@ -1,4 +1,4 @@
-"""Detections of a run: compact columns, made into a table completely or chunk by chunk."""
+"""Detections of a run as compact columns, and the table of them, complete or in chunks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from geodetect.detection.coverage import RasterCoverage
+from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detections import Detections
-from geodetect.errors import GeoreferenceError, InputError
+from geodetect.errors import InputError
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.geodesic import ground_sizes
 from geodetect.geo.grid import Grid
@@ -158,7 +158,7 @@ class DetectionLayer:
         rasters: Detections of each raster.
         crs: CRS of the layer; None: that of the first raster.
         summary: Summary of the run.
-        coverage: Searched and skipped ground of each raster of the run.
+        coverage: Searched and skipped areas of each raster of the run.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.
@@ -170,14 +170,9 @@ class DetectionLayer:
     coverage: tuple[RasterCoverage, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({raster.crs is None for raster in self.rasters}) > 1:
-            raise GeoreferenceError(
-                "some rasters have a CRS and others have none, so they share no map; "
-                "set `src_crs`, or run them separately"
-            )
         if self.rasters:
-            first = self.rasters[0].crs
-            object.__setattr__(self, "crs", first and (self.crs or first))
+            crs = common_crs((raster.crs for raster in self.rasters), self.crs)
+            object.__setattr__(self, "crs", crs)  # as the class is frozen
 
     @property
     def by_class(self) -> dict[str, int]:
@@ -185,8 +180,8 @@ class DetectionLayer:
         counts: Counter[str] = Counter()
         for raster in self.rasters:
             labels, numbers = np.unique(raster.detections.labels, return_counts=True)
-            for label, number in zip(labels, numbers, strict=True):
-                counts[raster.classes[label]] += int(number)
+            for label, number in zip(labels.tolist(), numbers.tolist(), strict=True):
+                counts[raster.classes[label]] += number
         return dict(counts.most_common())
 
     @property
@@ -204,14 +199,14 @@ class DetectionLayer:
 
     @property
     def area_m2(self) -> float:
-        """Area of all boxes on the ground, without those of unknown size."""
+        """Sum of the ground areas of the boxes, without those of unknown size."""
         return float(sum(np.nansum(raster.sizes[:, 0]) for raster in self.rasters))
 
     def __len__(self) -> int:
         return sum(map(len, self.rasters))
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
-        """Yield the detection table in chunks; without objects one that is empty."""
+        """Yield the detection table in chunks; one empty chunk if there are no objects."""
         first_id = 1
         if not len(self):
             yield empty_table(self.crs)
@@ -222,7 +217,7 @@ class DetectionLayer:
             first_id += len(raster)
 
     def check(self) -> None:
-        """Raise now what ``table`` would raise.
+        """Raise the errors of ``table``, without keeping a table.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.

@@ -1,18 +1,42 @@
-"""Detections as columns of arrays."""
+"""Detections as columns of arrays, and the result of a tile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.geo.tiles import Tile
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Detections:
+class Columns:
+    """Base of dataclasses whose fields are columns of equal length: arrays or other ``Columns``."""
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return all rows of all parts (at least one), in order."""
+        joined = []
+        for field in fields(cls):
+            column = [getattr(part, field.name) for part in parts]
+            is_nested = isinstance(column[0], Columns)
+            joined.append((type(column[0]).concatenate if is_nested else np.concatenate)(column))
+        return cls(*joined)
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def __getitem__(self, rows: slice | IntArray | BoolArray) -> Self:
+        """Return the rows of a slice, a mask or of row numbers."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Detections(Columns):
     """Boxes with scores and classes, always all columns.
 
     Args:
@@ -55,21 +79,26 @@ class Detections:
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:
         """Return all rows of all parts, in order."""
-        if not parts:
-            return cls.empty()
-        columns = (np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls))
-        return cls(*columns)
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, rows: slice | IntArray | BoolArray) -> Detections:
-        """Return the rows of a slice, a mask or of row numbers."""
-        return Detections(
-            self.boxes[rows], self.scores[rows], self.labels[rows], self.truncated[rows]
-        )
+        return super().concatenate(parts or [cls.empty()])
 
     def shifted(self, dx: float, dy: float) -> Detections:
         """Return the detections moved by (dx, dy) pixels."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], dtype=np.float64)
         return Detections(boxes, self.scores, self.labels, self.truncated)
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """Detections and imagery of one tile.
+
+    Args:
+        tile: The tile.
+        detections: Boxes in pixel edges of the working grid; None: the tile holds no imagery and
+            did not go through the detector.
+        imagery: ``bool[rows, columns]`` True where a cell of the tile holds imagery, see
+            ``ImageryMask``.
+    """
+
+    tile: Tile
+    detections: Detections | None
+    imagery: BoolArray

@@ -12,7 +12,7 @@ from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
 from geodetect.types import BoolArray, UInt8Array
 
-SCORE_ROUNDING = 1e-5  # by which a sum of float32 may exceed 1
+SCORE_ROUNDING = 1e-5  # largest excess over 1 of a sum of float32
 TileFunction = Callable[[UInt8Array], tuple[Any, Any, Any]]
 
 
@@ -55,7 +55,7 @@ class CallableDetector:
             where the raster names them, else all but alpha.
         object_size_m: Smallest, typical and largest long side of its objects in metres: the
             largest decides the overlap of tiles.
-        tile_px: Side of its images, unless the settings have another.
+        tile_px: Side of its images in pixels, unless ``tile_size`` is set.
         identity: Text that changes with whatever changes its results; needed for a journal.
     """
 
@@ -88,7 +88,7 @@ class CallableDetector:
         return [self._check(self._fn(image)) for image in pixels]
 
     def _check(self, returned: tuple[Any, Any, Any]) -> Detections:
-        """Return the detections of an image, or raise an error that tells what is wrong."""
+        """Return the detections of an image; raise an InputError if they are invalid."""
         try:
             boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in returned)
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of tensors

@@ -28,19 +28,19 @@ BYTES_PER_MB = 1e6
 
 @dataclass(frozen=True)
 class RasterEstimate:
-    """Tiles and ground of one raster.
+    """Tiles and area of one raster.
 
     Args:
         path: Path of the raster.
         gsd_m: Ground resolution of the raster; None: unknown.
-        working_gsd_m: Ground resolution of the working grid.
+        working_gsd_m: Ground resolution of the working grid; None: unknown.
         gsd_ratio: Pixels of the raster per working pixel, along its rows.
         tiles: Tiles with imagery inside the area of interest.
         skipped_tiles: All other tiles.
         tile_px: Side of a tile.
         overlap_px: Smallest overlap of tiles.
-        area_km2: Ground with imagery inside the area of interest.
-        skipped_km2: Ground without imagery or outside the area of interest.
+        area_km2: Area with imagery inside the area of interest.
+        skipped_km2: Area without imagery or outside the area of interest.
     """
 
     path: str
@@ -57,9 +57,9 @@ class RasterEstimate:
     def __str__(self) -> str:
         gsd = "unknown resolution" if self.gsd_m is None else f"{self.gsd_m:.3g} m"
         is_same = abs(self.gsd_ratio - 1) < 1e-9 or self.working_gsd_m is None
-        how = "not resampled" if is_same else f"resampled to {self.working_gsd_m:.3g} m"
+        resampling = "not resampled" if is_same else f"resampled to {self.working_gsd_m:.3g} m"
         return (
-            f"{gsd}, {how} (ratio {1 / self.gsd_ratio:.2f}); {self.tiles:,} tiles of "
+            f"{gsd}, {resampling} (ratio {1 / self.gsd_ratio:.2f}); {self.tiles:,} tiles of "
             f"{self.tile_px} px, overlap {self.overlap_px} px"
         )
 
@@ -94,12 +94,12 @@ class Estimate:
 
     @property
     def area_km2(self) -> float:
-        """Ground with imagery inside the area of interest."""
+        """Area with imagery inside the area of interest."""
         return sum(raster.area_km2 for raster in self.rasters)
 
     @property
     def skipped_km2(self) -> float:
-        """Ground without imagery or outside the area of interest."""
+        """Area without imagery or outside the area of interest."""
         return sum(raster.skipped_km2 for raster in self.rasters)
 
     @property
@@ -134,7 +134,7 @@ def estimate(
         settings: As for ``predict``.
 
     Returns:
-        Tiles, ground in square kilometres, seconds and memory.
+        Tiles, area in square kilometres, seconds and memory.
 
     Raises:
         RasterError: A raster cannot be opened.
@@ -152,7 +152,12 @@ def estimate(
             estimates.append(raster_estimate)
             if batch and not seconds:
                 with explain_memory_errors(raster_plan, concurrency):
-                    seconds = _time_per_tile(raster_plan, batch, detector)
+                    for _ in range(2):  # the first one warms up
+                        start = time.perf_counter()
+                        pixels = [raster_plan.raster.read(t, raster_plan.grid) for t in batch]
+                        values = np.stack([p.values for p in pixels])
+                        detector(values, np.stack([p.valid for p in pixels]))
+                        seconds = (time.perf_counter() - start) / len(batch)
     return Estimate(
         model=detector.card.name,
         runs_on=getattr(detector, "runs_on", ""),
@@ -195,17 +200,6 @@ def _estimate_raster(plan: RasterPlan, batch_size: int) -> tuple[RasterEstimate,
         skipped_km2=(1 - fraction) * raster_km2,
     )
     return estimate, batch
-
-
-def _time_per_tile(plan: RasterPlan, batch: Sequence[Tile], detector: Detector) -> float:
-    """Return the seconds per tile of a batch, after one run that warms up."""
-    seconds = 0.0
-    for _ in range(2):
-        start = time.perf_counter()
-        pixels = [plan.raster.read(tile, plan.grid) for tile in batch]
-        detector(np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels]))
-        seconds = (time.perf_counter() - start) / len(batch)
-    return seconds
 
 
 def _peak_memory_mb() -> float:

@@ -1,7 +1,7 @@
 """Greedy non-maximum suppression (NMS).
 
-In NumPy, as the OpenVINO and ONNX runtimes do without torch; and with an index of the boxes, as the
-time of ``torchvision.ops.nms`` on CPUs grows with the square of their number.
+``torchvision.ops.nms`` would make the OpenVINO and ONNX runtimes depend on torch, and its time on
+CPUs grows with the square of the number of boxes; here a spatial index finds the overlapping ones.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
-FIRST_BLOCK = 256  # the best boxes first: what they remove need not be compared with each other
-LARGEST_BLOCK = 4096  # boxes decided at once, so that pairs of overlapping boxes fit into memory
+FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
+LARGEST_BLOCK = 4096  # limits the memory for pairs of overlapping boxes
 
 
 def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float) -> IntArray:

@@ -17,16 +17,16 @@ from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
 from geodetect.io.vector.read import read_area
-from geodetect.model.card import ModelCard, NetworkConfig
+from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings
 from geodetect.types import IntArray, PathLike
 
-SAME_GSD = 0.05  # a raster this close to the model's resolution is not resampled
-COARSEST = 4.0  # a raster this many times coarser than the model is refused
+SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
+COARSEST = 4.0  # largest ratio of the raster's resolution to the model's
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
-TILE_RANGE = (0.75, 1.25)  # sides of tiles, as multiples of the model's
+TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,7 @@ class RasterPlan:
 def plan_rasters(
     rasters: PathLike | Sequence[PathLike], card: ModelCard, settings: PredictSettings
 ) -> list[RasterPlan]:
-    """Open rasters and plan their tiles, reading only their headers.
-
-    Args:
-        rasters: Files, folders of rasters or URLs; one or several.
-        card: Card of the detector.
-        settings: Resolution, tiles, bands and area.
-
-    Returns:
-        One plan for each raster; the caller closes their rasters.
+    """Open rasters and plan their tiles for the detector of a card, see ``predict.plan``.
 
     Raises:
         RasterError: A raster cannot be opened.
@@ -98,12 +90,7 @@ def plan_rasters(
 def plan_raster(
     path: str | os.PathLike[str], card: ModelCard, settings: PredictSettings
 ) -> RasterPlan:
-    """Open a raster and plan its tiles.
-
-    Args:
-        path: File or URL.
-        card: Card of the detector.
-        settings: Resolution, tiles, bands and area.
+    """Open a raster (a file or URL) and plan its tiles.
 
     Raises:
         RasterError: The raster cannot be opened.
@@ -118,8 +105,9 @@ def plan_raster(
         src_crs=settings.src_crs,
         pixel_coords=settings.pixel_coords,
     )
-    needed = None if card.bands is None else len(card.bands)
-    raster = open_raster(path, options, needed_bands=needed)
+    raster = open_raster(
+        path, options, needed_bands=None if card.bands is None else len(card.bands)
+    )
     gsd_m = raster.grid.gsd_m
     if gsd_m is not None and card.gsd_range_m is not None:
         finest, coarsest = card.gsd_range_m
@@ -142,7 +130,7 @@ def plan_grid(
     Args:
         raster: The raster.
         card: Card of the detector.
-        settings: Resolution and tiles; its limits of the area are ignored.
+        settings: Resolution and tiles; ``aoi`` and ``bbox`` are ignored.
         area: Area of interest in pixels of the raster; None: everything.
 
     Raises:
@@ -206,7 +194,13 @@ def _choose_scheme(
         return default
     is_fraction = settings.overlap is not None and settings.overlap < 1
     schemes = [default]
-    for side_px in _filling_tile_sizes(card, card.network):
+    # sizes that fill the input of the network
+    input_px = padded_size(card, tile_px, tile_px)[0]
+    multiple = card.network.multiple_px or max(card.network.strides)
+    for filled_px in range(multiple, math.floor(TILE_RANGE[1] * input_px) + 1, multiple):
+        side_px = math.floor(filled_px / card.input_scale)
+        if filled_px < TILE_RANGE[0] * input_px or side_px < 1:
+            continue
         overlap_px = _overlap_px(side_px, grid, card, overlap=settings.overlap)
         if overlap_px < side_px and (is_fraction or overlap_px >= default.overlap_px):
             schemes.append(scheme_of(side_px))
@@ -217,15 +211,6 @@ def _choose_scheme(
         return scheme.count_touching(extent) * math.prod(padded_size(card, *shape))
 
     return min(schemes, key=lambda scheme: (computed_px(scheme), abs(scheme.tile_px - tile_px)))
-
-
-def _filling_tile_sizes(card: ModelCard, network: NetworkConfig) -> list[int]:
-    """Return sizes of tiles near the model's that fill the input of its network."""
-    input_px = padded_size(card, card.tile_px, card.tile_px)[0]
-    multiple = network.multiple_px or max(network.strides)
-    inputs = range(multiple, math.floor(TILE_RANGE[1] * input_px) + 1, multiple)
-    sizes = (math.floor(px / card.input_scale) for px in inputs if px >= TILE_RANGE[0] * input_px)
-    return [size for size in sizes if size >= 1]
 
 
 def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:

@@ -15,7 +15,7 @@ import shapely
 
 from geodetect.detection.coverage import unread_coverage
 from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, RunSummary
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
@@ -27,7 +27,6 @@ from geodetect.detection.run.tile_pipeline import (
     TileReader,
     chained_readers,
 )
-from geodetect.detection.run.tile_result import TileResult
 from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.geo import boxes as box_ops
@@ -202,12 +201,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
 
 
 class _RunProgress:
-    """Summary of a run so far and number of its objects; every change is reported.
-
-    Args:
-        tiles: Tiles of all rasters.
-        progress: Called with every change.
-    """
+    """Summary of a run so far and number of its objects; every change is reported."""
 
     def __init__(self, tiles: int, progress: Progress) -> None:
         self.summary, self.objects = RunSummary(), 0

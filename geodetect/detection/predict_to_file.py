@@ -51,10 +51,10 @@ def predict_to_file(
         output: File of the detections, see ``write``; or a text stream, which gets GeoJSON.
         model: As for ``predict``.
         settings: As for ``predict``.
-        coverage: File of the searched and skipped ground (see ``coverage_table``), in any vector
+        coverage: File of the searched and skipped areas (see ``coverage_table``), in any vector
             format; by default layer ``coverage`` of the output if that is a GeoPackage, else none.
         format: Format of the detections, whatever the suffix.
-        crs: CRS of both; by default that of the first raster.
+        crs: CRS of detections and coverage; by default that of the first raster.
         style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
         overwrite: Replace files that exist.
         journal: Keep a journal.
@@ -159,7 +159,7 @@ class PredictionFiles:
         return layer
 
     def check(self) -> None:
-        """Raise now what ``write`` would raise after hours of detection.
+        """Raise the errors of ``write`` that are predictable before hours of detection.
 
         Raises:
             InputError: An unknown format, or options that do not fit together.
@@ -193,8 +193,8 @@ class PredictionFiles:
 
         Args:
             layer: Detections and coverage.
-            journal: Records the files before they appear; what an earlier execution of the run
-                recorded and left is replaced.
+            journal: Journal, which records the files before they appear. Files that an interrupted
+                execution of the run has recorded are replaced.
 
         Raises:
             GeoreferenceError: A CRS that cannot be used.

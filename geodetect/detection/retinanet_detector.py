@@ -35,6 +35,15 @@ class RetinaNetDetector:
         identity: Text that changes with whatever changes its results.
         max_boxes_per_px: Number of boxes with the highest scores that are decoded, per pixel of a
             tile; None: all.
+
+    Attributes:
+        card: Card of the model.
+        runs_on: Runtime and device, for messages.
+        streams: Parallel calls; fewer leave processors idle.
+        batch_size: Fastest number of tiles in one call.
+        depends_on_batch: True if other tiles of its batch change a tile's result, if only by
+            rounding.
+        bytes_per_px: Memory of this machine that a tile in progress takes, per pixel.
     """
 
     def __init__(
@@ -49,35 +58,15 @@ class RetinaNetDetector:
         self.identity = identity
         self._max_boxes_per_px = max_boxes_per_px
         self.card: ModelCard = runtime.card
+        self.runs_on = runtime.title
+        self.streams = runtime.streams
+        self.batch_size = runtime.batch_size
+        self.depends_on_batch = runtime.depends_on_batch
+        self.bytes_per_px = runtime.bytes_per_px * self.card.input_scale**2
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
         self._iou = self.card.iou if iou is None else iou
         self._anchors: dict[Size, Float32Array] = {}
-
-    @property
-    def runs_on(self) -> str:
-        """Runtime and device, for messages."""
-        return self._runtime.title
-
-    @property
-    def streams(self) -> int:
-        """Parallel calls; fewer leave processors idle."""
-        return self._runtime.streams
-
-    @property
-    def batch_size(self) -> int:
-        """Tiles of one call that are fastest."""
-        return self._runtime.batch_size
-
-    @property
-    def depends_on_batch(self) -> bool:
-        """True if other tiles of its batch change a tile's result, if only by rounding."""
-        return self._runtime.depends_on_batch
-
-    @property
-    def bytes_per_px(self) -> float:
-        """Memory of this machine that a tile in progress takes, per pixel."""
-        return self._runtime.bytes_per_px * self.card.input_scale**2
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``."""

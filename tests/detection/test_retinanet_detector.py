@@ -35,6 +35,8 @@ def all_valid(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 class ScriptedRuntime(TorchRuntime):
     """Runtime whose outputs stand for given boxes, scores and labels."""
 
+    title, streams, batch_size, depends_on_batch, bytes_per_px = "scripted", 1, 1, False, 0
+
     def __init__(self, card: ModelCard, outputs: list[tuple[list[float], float, int]]) -> None:
         self.card = card
         self._outputs = outputs

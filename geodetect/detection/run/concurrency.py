@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from geodetect.settings import PredictSettings
 
 BATCH_SIZE = 4  # of detectors without a `batch_size`
 MAX_WORKERS = 16
-QUEUED_PER_STREAM = 2  # batches in progress or waiting: no stream waits for the slowest one
-MIN_COLUMN_CHUNK, CHUNKED_COLUMNS = 2, 8  # columns of one thread, and of all when they are few
+QUEUED_PER_STREAM = 2  # batches in progress or waiting, so that no stream waits for another
+MIN_COLUMN_CHUNK = 2  # adjacent columns of tiles per thread
+CHUNKED_COLUMNS = 8  # columns of tiles that a few threads share
 MEMORY_FRACTION = 0.8  # of free memory: the rest is for results, and for what estimates miss
 TILE_COPIES = 4  # a tile that is read exists as values, as bytes, as mask and as their product
 GIGABYTE = 1e9
@@ -66,7 +68,7 @@ class Concurrency:
         return images * image + (tiles + TILE_COPIES * self.workers) * tile
 
     def reductions(self) -> Iterator[Concurrency]:
-        """Yield this one, then smaller and smaller ones, first what costs least time."""
+        """Yield this concurrency, then smaller ones; what costs least time is reduced first."""
         reduced = self
         yield reduced
         while reduced.batch_size > 1:
@@ -86,7 +88,7 @@ class Concurrency:
 
 
 def preferred_concurrency(detector: Detector, settings: PredictSettings) -> Concurrency:
-    """Return the concurrency of the settings, else the one that the detector prefers."""
+    """Return the concurrency of the settings, by default the one that the detector prefers."""
     return Concurrency(
         settings.batch_size or int(getattr(detector, "batch_size", BATCH_SIZE)),
         max(1, int(getattr(detector, "streams", 1))),
@@ -114,8 +116,8 @@ def concurrency_within_memory(
     """
     preferred = preferred_concurrency(detector, settings)
     free = available_bytes() if free is None else free
-    largest = max(plans, key=_tile_px)
-    pixels = _tile_px(largest)
+    largest = max(plans, key=lambda plan: math.prod(_tile_shape(plan)))
+    pixels = math.prod(_tile_shape(largest))
     sizes = {
         "tile": pixels * (largest.raster.band_count + 1),
         "image": int(pixels * getattr(detector, "bytes_per_px", 0)),
@@ -159,11 +161,11 @@ def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterato
         ) from error
 
 
-def _tile_px(plan: RasterPlan) -> int:
-    side = plan.scheme.tile_px
-    return min(side, plan.grid.width) * min(side, plan.grid.height)
+def _tile_shape(plan: RasterPlan) -> tuple[int, int]:
+    """Return width and height of the tiles, which are no larger than the raster."""
+    return min(plan.scheme.tile_px, plan.grid.width), min(plan.scheme.tile_px, plan.grid.height)
 
 
 def _tile_size(plan: RasterPlan) -> str:
-    side, grid = plan.scheme.tile_px, plan.grid
-    return f"a tile of {min(side, grid.width):,} x {min(side, grid.height):,} px"
+    width, height = _tile_shape(plan)
+    return f"a tile of {width:,} x {height:,} px"

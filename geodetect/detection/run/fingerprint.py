@@ -24,13 +24,14 @@ from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
 WITHOUT_EFFECT = {"batch_size", "workers"}
-IN_PLAN_OR_MODEL = {"aoi", "bbox", "device", "runtime", "precision"}  # fingerprinted there
+# part of the fingerprints of plans and models
+IN_PLAN_OR_MODEL = {"aoi", "bbox", "device", "runtime", "precision"}
 STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
 TIMEOUT_S = 20
 SAMPLE_PX, SAMPLES = 64, 3  # windows of pixels along each axis
 UNKNOWN = "unknown"
 MAX_REQUESTS = 16  # to servers, at once
-STATISTICS = ".aux.xml"  # which a GIS writes when it displays a raster
+STATISTICS = ".aux.xml"  # written by a GIS when it displays a raster
 
 
 def run_fingerprint(

@@ -21,18 +21,17 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors.numpy import load, save
 
-from geodetect.detection.detections import Detections
-from geodetect.detection.run.tile_result import TileResult
+from geodetect.detection.detections import Detections, TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile
 from geodetect.io.atomic import FileIdentity, release_lock, staged_files
 
 MAGIC = b"geodetect journal 1\n"
 SUFFIX = ".journal"
-LONG_RUN_TILES = 100  # from here on a run keeps a journal by default
+LONG_RUN_TILES = 100  # smallest number of tiles of a run that keeps a journal by default
 _FRAME = struct.Struct("<QI")  # length and CRC-32 of the payload that follows
 _KEY = struct.Struct("<IQ")  # numbers of raster and row, at the start of a payload
-_FILES = 2**32 - 1  # in place of the number of a raster: files of the result
+_FILES = 2**32 - 1  # raster number of records with files of the result
 
 
 class Journal:
@@ -47,8 +46,8 @@ class Journal:
 
     Args:
         path: The file; during the run there is a lock beside it.
-        min_tiles: Runs with fewer tiles do not open it.
-        restart: Discard the records of an earlier run, whatever run that was.
+        min_tiles: Runs with fewer tiles keep no journal.
+        restart: Discard the records of an earlier run, even if it was a different one.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class Journal:
     def discard(self) -> None:
         """Close the file and remove it: the result of the run is written.
 
-        A file that was never opened, as the run was too short, is of another run and remains.
+        A file that was not opened because the run was too short is of another run, and remains.
         """
         if self._file is not None:
             self._file.close()  # Windows removes no file that is open
@@ -129,8 +128,8 @@ class Journal:
     def record_files(self, staged: Path) -> None:
         """Record the files of the result that are about to appear.
 
-        If the run dies from now on, it may leave them, and the next execution may replace them.
-        Does nothing where the journal is not open, as the run is too short.
+        If the run is killed from now on, the next execution may replace them. Nothing is recorded
+        if the journal is not open because the run is too short.
 
         Args:
             staged: The path that ``write_atomically`` yielded, written completely.
@@ -167,7 +166,7 @@ class Journal:
 
         Args:
             raster: Number of the raster in the run.
-            results: Those of all tiles of the row, at least one, in order.
+            results: Results of all tiles of the row, in order.
 
         Raises:
             OutputError: The journal cannot be written; earlier records are unharmed.

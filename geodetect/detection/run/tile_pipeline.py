@@ -13,12 +13,11 @@ from itertools import chain, islice
 import numpy as np
 
 from geodetect.detection.coverage import ImageryMask
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
 from geodetect.detection.run.journal import Journal
-from geodetect.detection.run.tile_result import TileResult
 from geodetect.detection.run.truncation import clip_to_imagery
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile

@@ -1,4 +1,4 @@
-"""Detections of a tile on imagery, and the ones that the edge of the imagery cuts."""
+"""Truncation of detections at the edge of the imagery."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
 from geodetect.types import BoolArray, FloatArray
 
-EDGE_PX = 1.5  # a box this close to the edge of the imagery is cut by it
-MIN_VALID = 0.5  # fraction of valid pixels beside a box from which on the imagery continues there
+EDGE_PX = 1.5  # largest distance of a truncated box to the edge of the imagery
+MIN_VALID = 0.5  # smallest valid fraction of the pixels beside a box that is not truncated there
 
 
 def clip_to_imagery(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
+from geodetect.detection.detections import Columns
 from geodetect.detection.seam_merge.pair_relations import (
     CERTAIN_SIDES,
     FRAGMENT,
@@ -59,7 +60,7 @@ def _are_simple(
 
 
 @dataclass(frozen=True)
-class _Superseded:
+class _Superseded(Columns):
     """Fragments that the detection of another tile makes superfluous, strongest relation first.
 
     Args:
@@ -73,9 +74,6 @@ class _Superseded:
     other: IntArray
     is_in_tile: BoolArray
     is_certain: BoolArray
-
-    def __getitem__(self, rows: IntArray | BoolArray) -> _Superseded:
-        return _Superseded(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def in_other_tile(self) -> _Superseded:
         """Return the strongest pair of each fragment that lies completely in another tile.
@@ -124,11 +122,11 @@ def _group_greedily(
     r = relations[is_overlapping & ~is_settled]
     for a, b in zip(r.a.tolist(), r.b.tolist(), strict=True):
         union.join(a, b)
-    # fragments keep other detections of their tile out of the group to which they surely belong
+    # a fragment takes the place of its tile in the group to which it certainly belongs
     certain = in_other_tile[in_other_tile.is_certain]
     for a, b in zip(certain.fragment.tolist(), certain.other.tolist(), strict=True):
         union.join(a, b)
-    # groups that are still cut are joined with what continues there
+    # groups that are still cut are joined with detections that continue beyond the edge
     r = relations[~is_overlapping & ~is_settled & (relations.rank < SUPERSEDING_ONLY)]
     columns = (column.tolist() for column in (r.a, r.b, r.a_open.any(1), r.b_open.any(1)))
     for a, b, a_open, b_open in zip(*columns, strict=True):
@@ -140,8 +138,8 @@ def _group_greedily(
     for a, b in zip(superseded.fragment.tolist(), superseded.other.tolist(), strict=True):
         if union.root[a] != union.root[b] and union.is_open(a):
             dropped.add(a)
-    gone = [root for root, members in union.members.items() if dropped.issuperset(members)]
-    groups[rows[np.isin(groups[rows], gone)]] = DROPPED
+    superfluous = [root for root, members in union.members.items() if dropped.issuperset(members)]
+    groups[rows[np.isin(groups[rows], superfluous)]] = DROPPED
 
 
 class _GroupUnion:

@@ -7,8 +7,8 @@ Then, strongest relations first (`clustering`):
 
 1. detections that overlap each other are joined;
 2. a fragment that lies completely in another tile, where the closest detection continues beyond
-   the edge that cuts the fragment, is dropped: that tile knows more about the same object;
-3. groups that are still cut are joined with what continues beyond the cutting edge;
+   the edge that cuts the fragment, is dropped: that tile shows more of the same object;
+3. groups that are still cut are joined with detections that continue beyond the cutting edge;
 4. groups that are still cut and lie in larger detections of other tiles are dropped.
 
 A group with a detection that no tile edge can have cut takes its box; any other the union of its
@@ -33,7 +33,7 @@ from geodetect.geo.components import connected_components
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.types import IntArray
 
-COMPLETE = 0.75  # a detection that covers less of its group's union is not complete, only inexact
+COMPLETE = 0.75  # smallest fraction of its group's union that a complete detection covers
 
 
 class SeamMerger:
@@ -60,7 +60,9 @@ class SeamMerger:
         self._rows = _exclusive_spans(scheme.rows, scheme.tile_px)
         self._next_row = 0
         self._arrived: list[tuple[Tile, Detections]] = []
-        self._waiting = TileDetections.empty()
+        self._waiting = TileDetections.from_detections(
+            Detections.empty(), np.empty(0, np.int64), np.empty((0, 4)), scheme
+        )
 
     def add(self, tile: Tile, detections: Detections) -> None:
         """Add the detections of one tile.
@@ -91,36 +93,7 @@ class SeamMerger:
         """
         self._next_row = max(next_row, self._next_row)
         rows = self._scheme.rows
-        return self._take(float(rows[next_row]) if next_row < len(rows) else np.inf)
-
-    def finish(self) -> Detections:
-        """Return all remaining objects, sorted as by `take_final`."""
-        return self._take(np.inf)
-
-    def _take_arrived(self) -> tuple[Detections, TileDetections]:
-        """Return the new detections: those that only one tile can show, and the others."""
-        arrived, self._arrived = self._arrived, []
-        detections = Detections.concatenate([part for _, part in arrived])
-        counts = [len(part) for _, part in arrived]
-        index = np.repeat([tile.index for tile, _ in arrived], counts).astype(np.int64)
-        boxes = np.reshape([tile.box for tile, _ in arrived], (-1, 4))
-        exclusive = np.reshape([self._exclusive_box(tile) for tile, _ in arrived], (-1, 4))
-        tile_detections = TileDetections.from_detections(
-            detections, index, np.repeat(boxes, counts, axis=0), self._scheme
-        )
-        margin = (tile_detections.largest_boxes - np.repeat(exclusive, counts, axis=0)) * OUTWARD
-        is_alone = (margin < 0).all(axis=1)
-        has_area = box_ops.area(tile_detections.boxes) > 0
-        alone = tile_detections.detections[is_alone & has_area]
-        return alone, tile_detections[~is_alone & has_area]
-
-    def _exclusive_box(self, tile: Tile) -> tuple[float, float, float, float]:
-        """Return the box that no other tile of the same row or column reaches."""
-        (left, right), (above, below) = self._columns[tile.col], self._rows[tile.row]
-        return left, above, right, below
-
-    def _take(self, next_y: float) -> Detections:
-        """Merge the groups that end above ``next_y`` and keep the rest waiting."""
+        next_y = float(rows[next_row]) if next_row < len(rows) else np.inf
         alone, arrived = self._take_arrived()
         detections = TileDetections.concatenate([self._waiting, arrived])
         detections = detections[left_to_right(detections.detections, detections.tile_index)]
@@ -134,6 +107,30 @@ class SeamMerger:
         groups = np.where(waits, DROPPED, groups)
         merged = Detections.concatenate([alone, _merge_groups(detections, groups)])
         return merged[left_to_right(merged)]
+
+    def finish(self) -> Detections:
+        """Return all remaining objects, sorted as by `take_final`."""
+        return self.take_final(len(self._scheme.rows))
+
+    def _take_arrived(self) -> tuple[Detections, TileDetections]:
+        """Return the new detections: those that only one tile can show, and all others."""
+        arrived, self._arrived = self._arrived, []
+        detections = Detections.concatenate([part for _, part in arrived])
+        counts = [len(part) for _, part in arrived]
+        index = np.repeat([tile.index for tile, _ in arrived], counts).astype(np.int64)
+        boxes = np.reshape([tile.box for tile, _ in arrived], (-1, 4))
+        x_spans = [self._columns[tile.col] for tile, _ in arrived]
+        y_spans = [self._rows[tile.row] for tile, _ in arrived]
+        # boxes that no other tile of the same row or column reaches
+        exclusive = np.stack([x_spans, y_spans], axis=-1).reshape(-1, 4)
+        tile_detections = TileDetections.from_detections(
+            detections, index, np.repeat(boxes, counts, axis=0), self._scheme
+        )
+        margin = (tile_detections.largest_boxes - np.repeat(exclusive, counts, axis=0)) * OUTWARD
+        is_alone = (margin < 0).all(axis=1)
+        has_area = box_ops.area(tile_detections.boxes) > 0
+        alone = tile_detections.detections[is_alone & has_area]
+        return alone, tile_detections[~is_alone & has_area]
 
 
 def _exclusive_spans(starts: tuple[int, ...], tile_px: int) -> list[tuple[float, float]]:
@@ -149,35 +146,29 @@ def _merge_groups(detections: TileDetections, groups: IntArray) -> Detections:
     if not len(order):
         return Detections.empty()
     detections, groups = detections[order], groups[order]
-    first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
-    member = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(groups)]))
-    union = _unite_groups(detections.detections, first, member)
+    first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])  # member of each group
+    group_of_member = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(groups)]))
+    union = _unite_groups(detections.detections, first, group_of_member)
     size = box_ops.area(detections.boxes)
     is_complete = ~detections.may_be_cut.any(1)
-    is_complete &= size >= COMPLETE * box_ops.area(union.boxes)[member]
+    is_complete &= size >= COMPLETE * box_ops.area(union.boxes)[group_of_member]
     candidates = np.flatnonzero(is_complete)
     scores = detections.detections.scores
-    ranked = candidates[np.lexsort((-scores[candidates], member[candidates]))]
-    group, best = np.unique(member[ranked], return_index=True)
+    ranked = candidates[np.lexsort((-scores[candidates], group_of_member[candidates]))]
+    group, best = np.unique(group_of_member[ranked], return_index=True)
     has_complete = np.zeros(len(first), bool)
     has_complete[group] = True
     return Detections.concatenate([union[~has_complete], detections.detections[ranked[best]]])
 
 
-def _unite_groups(detections: Detections, first: IntArray, member: IntArray) -> Detections:
-    """Return the union of each group; scores are means weighted by the areas of its members.
-
-    Args:
-        detections: Members, group by group.
-        first: ``int64[G]`` row of the first member of each group.
-        member: ``int64[N]`` number of the group of each member.
-    """
+def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntArray) -> Detections:
+    """Return the union of each group; scores are means weighted by the areas of its members."""
     low = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
     high = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
     size = box_ops.area(detections.boxes)
     scores = np.add.reduceat(size * detections.scores, first) / np.add.reduceat(size, first)
-    is_alone = np.bincount(member)[member] == 1
-    scores[member[is_alone]] = detections.scores[is_alone]  # without rounding
+    is_alone = np.bincount(group_of_member)[group_of_member] == 1
+    scores[group_of_member[is_alone]] = detections.scores[is_alone]  # without rounding
     return Detections(
         np.concatenate([low, high], axis=1),
         scores.astype(np.float32),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
+from geodetect.detection.detections import Columns
 from geodetect.detection.seam_merge.tile_detections import (
     OUTWARD,
     TOUCH_PX,
@@ -16,7 +17,7 @@ from geodetect.detection.seam_merge.tile_detections import (
 from geodetect.geo import boxes as box_ops
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-SPANNED = 0.95  # fraction of the overlap of two tiles that tells nothing about an object's edges
+SPANNED = 0.95  # filled fraction of the overlap of two tiles from which on agreement is weak
 CONTAINED = 0.6  # fraction of a fragment inside a detection that continues where it is cut
 SUPERSEDED = 0.7  # the same when the detection is widened by its tolerance
 ACROSS = 0.5  # how far a fragment may stick out of it beside its cut, in extents of the fragment
@@ -24,11 +25,11 @@ _CHUNK = 1 << 18  # pairs at a time, to bound memory
 
 # relations, strongest first; see `PairRelations`
 OVERLAPPING, AGREEING, FRAGMENT, SPANNING, EXTENDED, SUPERSEDING_ONLY, UNRELATED = range(7)
-CERTAIN_SIDES = 2  # matching sides that tell an object: fewer can match by chance
+CERTAIN_SIDES = 2  # matching sides that identify an object: fewer can match by chance
 
 
 @dataclass(frozen=True)
-class PairRelations:
+class PairRelations(Columns):
     """Pairs of detections that may show one object, strongest relation first.
 
     Args:
@@ -37,8 +38,8 @@ class PairRelations:
         rank: ``int64[P]`` the strongest relation that holds. OVERLAPPING: the boxes overlap, cut
             or not. AGREEING: they overlap inside the area that both tiles show. FRAGMENT: one is
             cut and lies in the other. SPANNING: they agree, but fill the overlap of the tiles,
-            which tells little. EXTENDED: they agree if both reach the edges that may cut them.
-            SUPERSEDING_ONLY: no reason to join them.
+            so the agreement is weak evidence. EXTENDED: they agree if both reach the edges that
+            may cut them. SUPERSEDING_ONLY: no reason to join them.
         matching_sides: ``int64[P]`` number of sides on which both end at the same place, 0..4;
             sides on tile edges do not count.
         agreement: ``float64[P]`` intersection over union inside the area that both tiles show.
@@ -62,13 +63,6 @@ class PairRelations:
     a_in_tile_of_b: BoolArray
     b_in_tile_of_a: BoolArray
 
-    def __len__(self) -> int:
-        return len(self.a)
-
-    def __getitem__(self, rows: IntArray | BoolArray) -> PairRelations:
-        """Return the pairs of a mask or of row numbers."""
-        return PairRelations(*(getattr(self, f.name)[rows] for f in fields(self)))
-
 
 def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
     """Return all relations between detections of different tiles and the same class.
@@ -90,8 +84,7 @@ def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
         either_cut = is_cut[chunk[:, 0]] | is_cut[chunk[:, 1]]
         parts.append(_relate_complete_pairs(detections, chunk[~either_cut], iou))
         parts.append(_relate_cut_pairs(detections, chunk[either_cut], iou))
-    names = [f.name for f in fields(PairRelations)]
-    r = PairRelations(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    r = PairRelations.concatenate(parts)
     certain = np.where(r.matching_sides >= CERTAIN_SIDES, r.matching_sides, 0)
     return r[np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == EXTENDED))]
 
@@ -119,7 +112,20 @@ def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -
         _flatten_across(box_ops.clip(first.boxes, second.visible_area), seam),
         _flatten_across(box_ops.clip(second.boxes, first.visible_area), seam),
     )
-    extended_agreement = _extended_agreement(first, second)
+    # as if both reached the edges that may cut them; 0 if one misses the other's tile: two objects
+    # can lie near opposite edges of the overlap of the tiles without touching it
+    extended_agreement = box_ops.iou(
+        box_ops.clip(first.snapped_boxes, second.visible_area),
+        box_ops.clip(second.snapped_boxes, first.visible_area),
+    )
+    extended_agreement[box_ops.intersection(first.boxes, second.tile_box) <= 0] = 0
+    extended_agreement[box_ops.intersection(second.boxes, first.tile_box) <= 0] = 0
+    # if both fill the overlap of their tiles, they may be two objects
+    overlap = box_ops.clip(first.tile_box, second.tile_box)
+    least = np.minimum(
+        box_ops.intersection(first.boxes, overlap), box_ops.intersection(second.boxes, overlap)
+    )
+    span_overlap = (least >= SPANNED * box_ops.area(overlap)) & (least > 0)
     a_open, b_open = _open_sides(first, second), _open_sides(second, first)
     contained = np.maximum(
         _contained_fraction(first, second, a_open), _contained_fraction(second, first, b_open)
@@ -128,7 +134,7 @@ def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -
     a_supersedes_b = _is_superseded(second, first, b_open)
     ranks = {
         OVERLAPPING: box_ops.iou(first.boxes, second.boxes) >= iou,
-        AGREEING: (agreement >= iou) & ~_span_overlap(first, second),
+        AGREEING: (agreement >= iou) & ~span_overlap,
         FRAGMENT: contained >= CONTAINED,
         SPANNING: agreement >= iou,
         EXTENDED: extended_agreement >= iou,
@@ -149,31 +155,6 @@ def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -
         b_in_tile_of_a=_is_in_tile(second, first),
     )
     return relations[rank < UNRELATED]
-
-
-def _span_overlap(first: TileDetections, second: TileDetections) -> BoolArray:
-    """Return True where both detections fill the overlap of their tiles, which tells nothing."""
-    overlap = box_ops.clip(first.tile_box, second.tile_box)
-    least = np.minimum(
-        box_ops.intersection(first.boxes, overlap), box_ops.intersection(second.boxes, overlap)
-    )
-    return (least >= SPANNED * box_ops.area(overlap)) & (least > 0)
-
-
-def _extended_agreement(first: TileDetections, second: TileDetections) -> FloatArray:
-    """Return the agreement if both reach the edges that may cut them.
-
-    It is 0 if one misses the other's tile: two objects can lie near opposite edges of the overlap
-    of the tiles without touching it.
-    """
-    meet = (box_ops.intersection(first.boxes, second.tile_box) > 0) & (
-        box_ops.intersection(second.boxes, first.tile_box) > 0
-    )
-    agreement = box_ops.iou(
-        box_ops.clip(first.snapped_boxes, second.visible_area),
-        box_ops.clip(second.snapped_boxes, first.visible_area),
-    )
-    return np.where(meet, agreement, 0)
 
 
 def _contained_fraction(

@@ -1,25 +1,25 @@
-"""Detections of single tiles, and how far their boxes can be trusted."""
+"""Detections of single tiles, with the sides that tile edges may cut."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import Columns, Detections
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2: direction out of the box
-CUT_PX = 1.5  # a box this near to an inner tile edge may be cut by it, ...
-CUT_FRACTION = 0.12  # ... or this near in fractions of its extent: detectors are that exact
-TOUCH_PX = 0.5  # a box this near to an edge touches it
+# a side may be cut by an inner tile edge that is nearer than the larger of
+CUT_PX = 1.5
+CUT_FRACTION = 0.12  # of the extent of the box, which is the accuracy of detectors
+TOUCH_PX = 0.5  # largest distance of a side to an edge that it touches
 
 
 @dataclass(frozen=True)
-class TileDetections:
+class TileDetections(Columns):
     """Detections with the tile of each, sorted from left to right.
 
     Args:
@@ -49,28 +49,6 @@ class TileDetections:
         may_be_cut, touches = is_inner & (distance <= cut_px), is_inner & (distance <= TOUCH_PX)
         return cls(clipped, tile_index, tile_box, may_be_cut, touches)
 
-    @classmethod
-    def empty(cls) -> TileDetections:
-        """Return no detections."""
-        sides = np.empty((0, 4))
-        no_sides = np.empty((0, 4), bool)
-        return cls(Detections.empty(), np.empty(0, np.int64), sides, no_sides, no_sides)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[TileDetections]) -> TileDetections:
-        """Return all rows of all parts, in order."""
-        detections = Detections.concatenate([part.detections for part in parts])
-        names = [f.name for f in fields(cls)][1:]
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        return cls(detections, *columns)
-
-    def __len__(self) -> int:
-        return len(self.tile_index)
-
-    def __getitem__(self, rows: IntArray | BoolArray) -> TileDetections:
-        """Return the rows of a mask or of row numbers."""
-        return TileDetections(*(getattr(self, f.name)[rows] for f in fields(self)))
-
     @property
     def boxes(self) -> FloatArray:
         """Boxes, ``float64[N, 4]``."""
@@ -93,7 +71,7 @@ class TileDetections:
 
     @property
     def visible_area(self) -> FloatArray:
-        """Where each box is the whole truth: without limits, but not beyond edges that may cut."""
+        """Area around each box in which it is complete: limited only by edges that may cut it."""
         return np.where(self.may_be_cut, self.tile_box, OUTWARD * np.inf)
 
 

@@ -20,10 +20,9 @@ from rasterio.vrt import WarpedVRT
 
 import geodetect
 from geodetect import CallableDetector, DetectionLayer, PredictSettings
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import MAGIC, Journal, read_files
-from geodetect.detection.run.tile_result import TileResult
 from geodetect.errors import InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.atomic import FileIdentity, write_atomically
@@ -234,9 +233,8 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "import numpy as np\n"
-        "from geodetect.detection.detections import Detections\n"
+        "from geodetect.detection.detections import Detections, TileResult\n"
         "from geodetect.detection.run.journal import Journal\n"
-        "from geodetect.detection.run.tile_result import TileResult\n"
         "from geodetect.errors import OutputError\n"
         "from geodetect.geo.tiles import TileScheme\n"
         "scheme = TileScheme(100, 1000, 100, 0)\n"
