@@ -140,8 +140,8 @@ class ImageryMask:
 
     def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
         """Return the coverage of the raster, after an update with each of its tiles."""
-        areas = {SEARCHED: self._polygonize(_IMAGERY), NO_IMAGERY: self._polygonize(_EMPTY)}
-        return _raster_coverage(plan, areas, {NO_IMAGERY: "nodata"})
+        cells = {SEARCHED: self._polygonize(_IMAGERY), NO_IMAGERY: self._polygonize(_EMPTY)}
+        return _raster_coverage(plan, cells, {NO_IMAGERY: "nodata"})
 
     def _polygonize(self, state: int) -> shapely.Geometry:
         """Return the cells of one state, dissolved; the last cells extend beyond the raster."""
@@ -153,7 +153,7 @@ class ImageryMask:
 
 def unread_coverage(plan: RasterPlan, reason: str) -> RasterCoverage:
     """Return the coverage of a raster that could not be read to the end: none of it counts."""
-    return _raster_coverage(plan, {NOT_READ: shapely.box(*plan.grid.box)}, {NOT_READ: reason})
+    return _raster_coverage(plan, {NOT_READ: None}, {NOT_READ: reason})
 
 
 def common_crs(crs_of_rasters: Iterable[CRS | None], crs: CRS | None = None) -> CRS | None:
@@ -234,13 +234,18 @@ def _cell_span(edges: IntArray, start: int, length: int) -> tuple[slice, IntArra
 
 
 def _raster_coverage(
-    plan: RasterPlan, areas: Mapping[str, shapely.Geometry], reasons: Mapping[str, str]
+    plan: RasterPlan,
+    cells_of_status: Mapping[str, shapely.Geometry | None],
+    reasons: Mapping[str, str],
 ) -> RasterCoverage:
-    """Return the coverage of a raster from the area of each status, in pixels of the grid."""
+    """Return the coverage of a raster from the cells of each status; None: all of the area."""
     extent = area = shapely.box(*plan.grid.box)
     if plan.area is not None:
         area = shapely.intersection(shapely.make_valid(plan.area), extent)
-    geometries = {status: shapely.intersection(areas[status], area) for status in areas}
+    geometries = dict.fromkeys(cells_of_status, area)
+    for status, cells in cells_of_status.items():
+        if cells is not None:
+            geometries[status] = shapely.intersection(shapely.intersection(cells, extent), area)
     geometries[OUTSIDE] = shapely.difference(extent, area)
     regions = []
     for status, geometry in geometries.items():

@@ -119,7 +119,19 @@ def plan_raster(
                 GeodetectWarning,
                 stacklevel=4,
             )
-    return plan_grid(raster, card, settings, area=_area_px(raster, settings))
+    grid, areas = raster.grid, []
+    if settings.aoi is not None:
+        aoi, crs = read_area(settings.aoi)
+        if grid.crs is None:
+            raise InputError(
+                f"`aoi` {settings.aoi} lies on the map, but {raster.path} is used in pixel "
+                f"coordinates; set `bbox` in pixels instead"
+            )
+        areas.append(reproject(densify(np.array([aoi], dtype=object), crs), crs, grid.crs)[0])
+    if settings.bbox is not None:
+        areas.append(shapely.box(*settings.bbox))
+    area = shapely.transform(shapely.intersection_all(areas), grid.to_px) if areas else None
+    return plan_grid(raster, card, settings, area=area)
 
 
 def plan_grid(
@@ -221,26 +233,6 @@ def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | N
         return math.ceil(tile_px * DEFAULT_OVERLAP) if tile_px > 1 else 0
     largest = card.object_size_m[2] / min(grid.gsd_xy_m)
     return min(math.ceil(largest) + OVERLAP_MARGIN_PX, tile_px // 2)
-
-
-def _area_px(raster: Raster, settings: PredictSettings) -> shapely.Geometry | None:
-    """Return the area of interest in pixels of the raster; None: everything."""
-    grid = raster.grid
-    parts = []
-    if settings.aoi is not None:
-        area, crs = read_area(settings.aoi)
-        if grid.crs is None:
-            raise InputError(
-                f"`aoi` {settings.aoi} lies on the map, but {raster.path} is used in pixel "
-                f"coordinates; set `bbox` in pixels instead"
-            )
-        outline = densify(np.array([area], dtype=object), crs)
-        parts.append(reproject(outline, crs, grid.crs)[0])
-    if settings.bbox is not None:
-        parts.append(shapely.box(*settings.bbox))
-    if not parts:
-        return None
-    return shapely.transform(shapely.intersection_all(parts), grid.to_px)
 
 
 def _find_tiles(scheme: TileScheme, area: shapely.Geometry | None) -> IntArray:

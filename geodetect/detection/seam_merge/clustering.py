@@ -61,19 +61,12 @@ def _are_simple(
 
 @dataclass(frozen=True)
 class _Superseded(Columns):
-    """Fragments that the detection of another tile makes superfluous, strongest relation first.
+    """Fragments that the detection of another tile makes superfluous, strongest relation first."""
 
-    Args:
-        fragment: ``int64[S]`` row of the fragment.
-        other: ``int64[S]`` row of the other detection.
-        is_in_tile: ``bool[S]`` the fragment lies completely in the tile of the other.
-        is_certain: ``bool[S]`` it is a fragment of this object and of no other.
-    """
-
-    fragment: IntArray
-    other: IntArray
-    is_in_tile: BoolArray
-    is_certain: BoolArray
+    fragment: IntArray  # int64[S] row of the fragment
+    other: IntArray  # int64[S] row of the other detection
+    is_in_tile: BoolArray  # bool[S] the fragment lies completely in the tile of the other
+    is_certain: BoolArray  # bool[S] it is a fragment of this object and of no other
 
     def in_other_tile(self) -> _Superseded:
         """Return the strongest pair of each fragment that lies completely in another tile.
@@ -143,12 +136,7 @@ def _group_greedily(
 
 
 class _GroupUnion:
-    """Disjoint sets of detections that grow by joining, with at most one detection per tile.
-
-    Args:
-        detections: All detections.
-        rows: Those that may be joined; each is a group at first.
-    """
+    """Disjoint sets of ``rows`` that grow by joining, with at most one detection per tile."""
 
     def __init__(self, detections: TileDetections, rows: IntArray) -> None:
         outward = detections.boxes[rows] * OUTWARD
