@@ -21,14 +21,7 @@ from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.vector.qgis_style import (
-    GREEN,
-    GREY,
-    ORANGE,
-    VERMILLION,
-    Symbol,
-    categorised_qml,
-)
+from geodetect.io.vector.qgis_style import GREEN, GREY, ORANGE, VERMILLION, Symbol, categorised_qml
 from geodetect.types import BoolArray, IntArray
 
 SEARCHED = "searched"

@@ -54,12 +54,7 @@ class Detections(Columns):
 
     @classmethod
     def from_arrays(
-        cls,
-        boxes: object,
-        scores: object,
-        labels: object = None,
-        *,
-        truncated: object = None,
+        cls, boxes: object, scores: object, labels: object = None, *, truncated: object = None
     ) -> Detections:
         """Return detections from array-likes; by default of class 0 and not truncated."""
         box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)

@@ -166,8 +166,8 @@ class PredictionFiles:
             GeoreferenceError: A CRS that cannot be used.
             OutputError: A file exists, or its folder is missing or cannot be written to.
         """
-        journal = None if self.restart else self.journal_file
-        replaceable = set() if journal is None else read_files(journal)
+        journal = self.journal_file
+        replaceable = set() if self.restart or journal is None else read_files(journal)
         if isinstance(self.output, Path):
             kind = vector.format_of(self.output, self.format)
             vector.check_target(

@@ -22,11 +22,7 @@ import numpy as np
 from geodetect.detection.detections import Detections
 from geodetect.detection.seam_merge.clustering import DROPPED, group_detections
 from geodetect.detection.seam_merge.pair_relations import relate_pairs
-from geodetect.detection.seam_merge.tile_detections import (
-    OUTWARD,
-    TileDetections,
-    left_to_right,
-)
+from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.components import connected_components

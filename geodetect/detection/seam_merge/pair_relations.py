@@ -126,7 +126,8 @@ def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -
         box_ops.intersection(first.boxes, overlap), box_ops.intersection(second.boxes, overlap)
     )
     span_overlap = (least >= SPANNED * box_ops.area(overlap)) & (least > 0)
-    a_open, b_open = _open_sides(first, second), _open_sides(second, first)
+    a_open = first.may_be_cut & ((second.boxes - first.tile_box) * OUTWARD > 0)
+    b_open = second.may_be_cut & ((first.boxes - second.tile_box) * OUTWARD > 0)
     contained = np.maximum(
         _contained_fraction(first, second, a_open), _contained_fraction(second, first, b_open)
     )
@@ -151,8 +152,8 @@ def _relate_cut_pairs(detections: TileDetections, pairs: IntArray, iou: float) -
         b_open=b_open,
         b_supersedes_a=b_supersedes_a,
         a_supersedes_b=a_supersedes_b,
-        a_in_tile_of_b=_is_in_tile(first, second),
-        b_in_tile_of_a=_is_in_tile(second, first),
+        a_in_tile_of_b=np.all((first.boxes - second.tile_box) * OUTWARD <= TOUCH_PX, axis=1),
+        b_in_tile_of_a=np.all((second.boxes - first.tile_box) * OUTWARD <= TOUCH_PX, axis=1),
     )
     return relations[rank < UNRELATED]
 
@@ -182,11 +183,6 @@ def _is_superseded(
     return open_sides.any(1) & is_larger & is_inside
 
 
-def _is_in_tile(detections: TileDetections, other: TileDetections) -> BoolArray:
-    """Return True where a detection lies completely in the tile of the other."""
-    return np.all((detections.boxes - other.tile_box) * OUTWARD <= TOUCH_PX, axis=1)
-
-
 def _count_matching_sides(first: TileDetections, second: TileDetections) -> IntArray:
     """Count the sides on which both end at the same place that is not a tile edge."""
     distance = np.abs(first.boxes - second.boxes)
@@ -194,11 +190,6 @@ def _count_matching_sides(first: TileDetections, second: TileDetections) -> IntA
     tolerance = np.minimum(np.maximum(first.tolerance, second.tolerance), smaller / 2)
     touches_edge = first.touches_edge | second.touches_edge
     return np.count_nonzero((distance <= tolerance) & ~touches_edge, axis=1)
-
-
-def _open_sides(fragment: TileDetections, other: TileDetections) -> BoolArray:
-    """Return the sides where a fragment may be cut and the other continues beyond that edge."""
-    return fragment.may_be_cut & ((other.boxes - fragment.tile_box) * OUTWARD > 0)
 
 
 def _shared_seam(first: TileDetections, second: TileDetections) -> BoolArray:
