@@ -246,5 +246,4 @@ def _raster_coverage(
             parts = shapely.get_parts(geometry)
             polygons = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
             regions.append(CoverageRegion(status, reasons.get(status, ""), polygons))
-    raster = plan.raster
-    return RasterCoverage(raster.name, plan.grid, raster.grid.gsd_m, tuple(regions))
+    return RasterCoverage(plan.raster.name, plan.grid, plan.raster.grid.gsd_m, tuple(regions))

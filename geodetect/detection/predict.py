@@ -110,7 +110,7 @@ def predict_layer(
         if journal is not None and planned[-1] < journal.min_tiles:
             journal = None
         if journal is not None:
-            # the batch size of enough memory: what is free may change between the executions
+            # the preferred batch size: free memory may differ between the executions of a run
             batch_size = preferred_concurrency(detector, settings).batch_size
             journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
         # detect

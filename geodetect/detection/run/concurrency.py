@@ -167,5 +167,4 @@ def _tile_shape(plan: RasterPlan) -> tuple[int, int]:
 
 
 def _tile_size(plan: RasterPlan) -> str:
-    width, height = _tile_shape(plan)
-    return f"a tile of {width:,} x {height:,} px"
+    return "a tile of {:,} x {:,} px".format(*_tile_shape(plan))

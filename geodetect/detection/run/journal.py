@@ -166,7 +166,7 @@ class Journal:
 
         Args:
             raster: Number of the raster in the run.
-            results: Results of all tiles of the row, in order.
+            results: Results of all tiles (at least one) of the row, in order.
 
         Raises:
             OutputError: The journal cannot be written; earlier records are unharmed.
@@ -197,8 +197,7 @@ class Journal:
             self._append(file, json.dumps(dict(fingerprint), sort_keys=True).encode())
             return
         earlier = json.loads(first)
-        names = {**fingerprint, **earlier}
-        changed = [name for name in names if fingerprint.get(name) != earlier.get(name)]
+        changed = [n for n in {**fingerprint, **earlier} if fingerprint.get(n) != earlier.get(n)]
         if changed:
             raise InputError(
                 f"{self.path} is the journal of another run (not the same: "

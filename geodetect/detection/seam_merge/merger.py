@@ -159,14 +159,14 @@ def _merge_groups(detections: TileDetections, groups: IntArray) -> Detections:
 
 def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntArray) -> Detections:
     """Return the union of each group; scores are means weighted by the areas of its members."""
-    low = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
-    high = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
+    upper_left = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
+    lower_right = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
     size = box_ops.area(detections.boxes)
     scores = np.add.reduceat(size * detections.scores, first) / np.add.reduceat(size, first)
     is_alone = np.bincount(group_of_member)[group_of_member] == 1
     scores[group_of_member[is_alone]] = detections.scores[is_alone]  # without rounding
     return Detections(
-        np.concatenate([low, high], axis=1),
+        np.concatenate([upper_left, lower_right], axis=1),
         scores.astype(np.float32),
         detections.labels[first],
         np.logical_or.reduceat(detections.truncated, first),

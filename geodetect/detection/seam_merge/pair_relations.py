@@ -194,11 +194,10 @@ def _count_matching_sides(first: TileDetections, second: TileDetections) -> IntA
 
 def _shared_seam(first: TileDetections, second: TileDetections) -> BoolArray:
     """Return the axes (x, y) along which tiles without overlap meet and both boxes touch there."""
-    a, b = first, second
-    right = a.tile_box[:, 2:] == b.tile_box[:, :2]
-    right &= a.touches_edge[:, 2:] & b.touches_edge[:, :2]
-    left = a.tile_box[:, :2] == b.tile_box[:, 2:]
-    left &= a.touches_edge[:, :2] & b.touches_edge[:, 2:]
+    right = first.tile_box[:, 2:] == second.tile_box[:, :2]
+    right &= first.touches_edge[:, 2:] & second.touches_edge[:, :2]
+    left = first.tile_box[:, :2] == second.tile_box[:, 2:]
+    left &= first.touches_edge[:, :2] & second.touches_edge[:, 2:]
     seam = right | left
     return seam & ~seam.all(1, keepdims=True)  # a common corner alone joins nothing
 
