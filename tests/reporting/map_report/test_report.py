@@ -135,8 +135,8 @@ def test_small_imagery_is_inside_the_page_and_looks_like_the_raster(tmp_path: Pa
 
 
 def test_imagery_beside_the_page_is_named_relative_to_it(tmp_path: Path, imagery: Path):
-    imagery = report(tmp_path, table_of(), raster=imagery, imagery="beside")["imagery"]
-    assert (imagery["folder"], imagery["tiles"]) == ("report_files", ["0/0_0"])
+    tiles = report(tmp_path, table_of(), raster=imagery, imagery="beside")["imagery"]
+    assert (tiles["folder"], tiles["tiles"]) == ("report_files", ["0/0_0"])
     assert Image.open(tmp_path / "report_files" / "0" / "0_0.webp").size == (SIDE, SIDE)
     assert report(tmp_path, table_of(), raster=imagery)["imagery"]["folder"] is None
     assert not (tmp_path / "report_files").exists()
