@@ -181,7 +181,7 @@ def _format_point(point: OperatingPoint) -> str:
 
 
 def _format_title(metrics: ClassMetrics) -> str:
-    return f"{metrics.class_name}: {metrics.n_truth:,} objects, {metrics.n_predicted:,} detections"
+    return f"{metrics.class_name}: {metrics.n_truth:,} objects, {metrics.n_predicted:,} predictions"
 
 
 def finish_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
