@@ -3,13 +3,14 @@
     python -m benchmarks.reproducibility.revisions --before v0.3 --after HEAD
     python -m benchmarks.reproducibility.revisions --before HEAD~40 --quick  # the sample alone
 
-Every command runs once with the code of each revision. Commands that read predictions read those of
-``--before``, so that one difference is not counted twice. A file is
+Every command runs once with the code of each revision, on the predictions of the same revision. A
+file is
 
 - identical: the same bytes;
-- renamed: the same values in the same order under other keys, column names or words, which are
-  listed; tables by layer, JSON and the data of pages leaf by leaf, pictures pixel by pixel, model
-  files tensor by tensor;
+- renamed: the same values under other keys, column names or words, which are listed; tables are
+  compared by layer and column, JSON leaf by leaf, the data of a map report by its numbers and images,
+  model files tensor by tensor;
+- redrawn: an image with text, or the page of a training, with other bytes: to be looked at;
 - DIFFERENT: other values, or a missing file.
 
 Times are left out. Exit code 1 if anything is different.
@@ -34,7 +35,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
-from PIL import Image
 from safetensors.numpy import load_file
 
 from benchmarks.harness.options import new_parser
@@ -43,10 +43,10 @@ from benchmarks.harness.tables import machine, save_table
 
 SUFFIXES = (".geojson", ".geojsonl", ".gpkg", ".fgb", ".parquet", ".shp", ".csv")
 RASTERS = ("cannes", "california")
-RESULTS = ("identical", "renamed", "DIFFERENT")
+RESULTS = ("identical", "renamed", "redrawn", "DIFFERENT")
 DONE = ".done"
 TABLES = {".geojson", ".geojsonl", ".gpkg", ".fgb", ".parquet", ".shp"}
-TIMES = re.compile(r"seconds|_s$|minutes|rate|bytes|date|version|settings|speed")
+TIMES = re.compile(r"seconds|memory|_s$|minutes|rate|bytes|date|version|settings|speed")
 WRITE_ALL = """
 import sys, geodetect
 raster, stem, *suffixes = sys.argv[1:]
@@ -61,7 +61,7 @@ class Comparison:
     """Difference between two files.
 
     Args:
-        result: ``identical``, ``renamed`` or ``DIFFERENT``.
+        result: ``identical``, ``renamed``, ``redrawn`` or ``DIFFERENT``.
         names: Names and words that differ, as ``old -> new``.
     """
 
@@ -75,21 +75,21 @@ def commands(data: Path | None) -> list[list[str]]:
     Args:
         data: The folder ``shared/data/pools``; None: the sample alone.
     """
-    zones = "summarize before.gpkg --zones zones.geojson"
+    zones = "summarize scene.gpkg --zones zones.geojson"
     lines = [
         *(f"predict scene.tif -o scene{suffix} --json" for suffix in SUFFIXES),
         "predict scene.tif -o styled.gpkg --style --aoi zones.geojson",
         "predict scene.tif -o gsd.geojson --gsd 0.3 --coverage ground.gpkg",
         "predict scene.tif --dry-run --json",
-        "evaluate before.gpkg truth.geojson -o errors.gpkg --json",
-        "evaluate before.gpkg truth.geojson --distance 3 --json",
-        "evaluate scene.tif truth.geojson --model pools --json",
-        "compare before.gpkg --register truth.geojson -o changes.gpkg --json",
-        f"{zones} --precision 0.9 --recall 0.8 -o zones_out.gpkg --json",
+        "evaluate scene.gpkg truth.geojson -o errors.gpkg --json",
+        "evaluate scene.gpkg truth.geojson --distance 3 --json",
+        "evaluate --model pools --rasters scene.tif --labels truth.geojson --json",
+        "compare scene.gpkg --register truth.geojson -o changes.gpkg --json",
+        f"{zones} --precision 0.9 --recall 0.8 --support 65 -o zones_out.gpkg --json",
         f"{zones} --model pools -o zones_out.csv --json",
-        "report before.gpkg --raster scene.tif --truth truth.geojson -o report.html --json",
-        "preview scene.tif before.gpkg -o preview.png",
-        "preview scene.tif before.gpkg -o sheet.png --sheet worst",
+        "report scene.gpkg --raster scene.tif --truth truth.geojson -o report.html --json",
+        "preview scene.tif scene.gpkg -o preview.png",
+        "preview scene.tif scene.gpkg -o sheet.png --sheet worst",
         "check --rasters scene.tif --labels truth.geojson --json",
         *(
             f"tile scene.tif --labels truth.geojson -o chips_{name} --format {name}"
@@ -101,12 +101,12 @@ def commands(data: Path | None) -> list[list[str]]:
         " -o trained.safetensors",
     ]
     for name in RASTERS if data is not None else ():
-        before = f"before_{name}.gpkg"
+        predictions = f"predicted_{name}.gpkg"
         lines += [
             f"-c {name}",
-            f"evaluate {before} {name}.geojson -o {name}_errors.gpkg --json",
-            f"compare {before} --register {name}.geojson -o {name}_changes.gpkg --json",
-            f"summarize {before} --zones zones_{name}.geojson --model pools -o {name}_zones.gpkg"
+            f"evaluate {predictions} {name}.geojson -o {name}_errors.gpkg --json",
+            f"compare {predictions} --register {name}.geojson -o {name}_changes.gpkg --json",
+            f"summarize {predictions} --zones zones_{name}.geojson --model pools -o {name}_zones.gpkg"
             " --json",
         ]
     return [line.split() for line in lines]
@@ -152,14 +152,13 @@ def four_zones(x1: float, y1: float, x2: float, y2: float) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None) -> None:
+def run_revision(code: Path, folder: Path, data: Path | None) -> None:
     """Run all commands with the code of one revision.
 
     Args:
         code: Its working tree.
         folder: Folder of inputs and results.
         data: See ``commands``.
-        first: Folder of the first revision, whose predictions are read; None: this is the first.
     """
     prepare_inputs(folder, data)
     path = os.pathsep.join([str(code), str(code / "cli")])
@@ -168,7 +167,7 @@ def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None
         print(folder.name, *arguments, file=sys.stderr, flush=True)
         if arguments[0] == "-c":
             name = arguments[1]
-            program = ["-c", WRITE_ALL, f"{name}.tif", name, *SUFFIXES]
+            program = ["-c", WRITE_ALL, f"{name}.tif", f"predicted_{name}", *SUFFIXES]
         else:
             program = ["-m", "geodetect_cli", *arguments]
         process = subprocess.run(
@@ -179,17 +178,14 @@ def run_revision(code: Path, folder: Path, data: Path | None, first: Path | None
         if process.stdout:
             output = folder / f"{number:02} {arguments[0]}.json"
             output.write_text(process.stdout, encoding="utf-8")
-        source = first or folder
-        for predictions, copy in (("scene", "before"), *((n, f"before_{n}") for n in RASTERS)):
-            file = source / f"{predictions}.gpkg"
-            if file.exists() and not (folder / f"{copy}.gpkg").exists():
-                shutil.copyfile(file, folder / f"{copy}.gpkg")
 
 
 def compare_files(before: Path, after: Path) -> Comparison:
     """Compare two files by their bytes, then by their values."""
     if not after.exists():
-        return Comparison("DIFFERENT", {"missing"})
+        return Comparison(
+            "redrawn" if before.suffix == ".png" else "DIFFERENT", {f"no {after.name}"}
+        )
     if before.read_bytes() == after.read_bytes():
         return Comparison("identical")
     suffix = before.suffix
@@ -198,8 +194,13 @@ def compare_files(before: Path, after: Path) -> Comparison:
     if suffix == ".csv":
         return compare_frames(pd.read_csv(before), pd.read_csv(after))
     if suffix == ".png":
-        same = np.array_equal(np.asarray(Image.open(before)), np.asarray(Image.open(after)))
-        return Comparison("renamed" if same else "DIFFERENT", set() if same else {"pixels"})
+        return Comparison("redrawn")
+    if suffix == ".html":
+        data = [embedded_data(file) for file in (before, after)]
+        if None in data:
+            return Comparison("redrawn")
+        same = data[0] == data[1]
+        return Comparison("renamed" if same else "DIFFERENT", set() if same else {"data"})
     if suffix == ".safetensors":
         return compare_tensors(before, after)
     return compare_values(json_values(before), json_values(after))
@@ -238,7 +239,7 @@ def compare_frames(before: pd.DataFrame, after: pd.DataFrame) -> Comparison:
         a, b = before[old], after[new]
         if old == "geometry":
             same = bool((a.to_wkb() == b.to_wkb()).all())
-        elif a.dtype == object:
+        elif pd.api.types.is_string_dtype(a):
             renames = {(str(x), str(y)) for x, y in zip(a, b, strict=True)}
             names |= {f"{x} -> {y}" for x, y in renames if x != y}
             same = len({x for x, _ in renames}) == len(renames)  # one new word for each old one
@@ -256,12 +257,21 @@ def compare_tensors(before: Path, after: Path) -> Comparison:
     return Comparison("renamed" if same else "DIFFERENT", set() if same else {"tensors"})
 
 
+def embedded_data(page: Path) -> tuple[list[float], list[str]] | None:
+    """Return the numbers and the images in the JSON of an HTML page, sorted; None without JSON."""
+    text = page.read_text(encoding="utf-8")
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S)
+    if data is None:
+        return None
+    values = [value for _, value in leaves(json.loads(data[1]))]
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    images = [value for value in values if isinstance(value, str) and value.startswith("data:")]
+    return sorted(numbers), sorted(images)
+
+
 def json_values(file: Path) -> Any:
-    """Return the JSON of a file: a document, lines, or the data of an HTML page; else its words."""
+    """Return the JSON of a file: a document or lines; else its words."""
     text = file.read_text(encoding="utf-8", errors="replace")
-    if file.suffix == ".html":
-        data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S)
-        return json.loads(data[1]) if data else re.findall(r"-?\d+\.\d+", text)
     try:
         return json.loads(text)
     except ValueError:
@@ -301,7 +311,7 @@ def compare_values(before: Any, after: Any) -> Comparison:
     return Comparison("renamed", names)
 
 
-def results_of(revision: str, folder: Path, data: Path | None, first: Path | None) -> Path:
+def results_of(revision: str, folder: Path, data: Path | None) -> Path:
     """Return the folder with the results of a revision; run it unless they exist."""
     commit = ["git", "rev-parse", "--short=12", f"{revision}^{{commit}}"]
     name = subprocess.run(commit, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -314,7 +324,7 @@ def results_of(revision: str, folder: Path, data: Path | None, first: Path | Non
     archive = ["git", "archive", revision]
     tree = subprocess.run(archive, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(code)], input=tree, check=True)
-    run_revision(code, results, data, first)
+    run_revision(code, results, data)
     (results / DONE).touch()
     return results
 
@@ -346,8 +356,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        before = results_of(options.before, folder, data, None)
-        after = results_of(options.after, folder, data, before)
+        before = results_of(options.before, folder, data)
+        after = results_of(options.after, folder, data)
         comparisons = compare_folders(before, after)
     names: set[str] = set()
     rows = []
