@@ -8,8 +8,8 @@ file is
 
 - identical: the same bytes;
 - renamed: the same values under other keys, column names or words, which are listed; tables are
-  compared by layer and column, JSON leaf by leaf, the data of a map report by its numbers and images,
-  model files tensor by tensor;
+  compared by layer and column, JSON leaf by leaf, the data of a map report by its numbers and
+  images, model files tensor by tensor;
 - redrawn: an image with text, or the page of a training, with other bytes: to be looked at;
 - DIFFERENT: other values, or a missing file.
 
@@ -106,8 +106,8 @@ def commands(data: Path | None) -> list[list[str]]:
             f"-c {name}",
             f"evaluate {predictions} {name}.geojson -o {name}_errors.gpkg --json",
             f"compare {predictions} --register {name}.geojson -o {name}_changes.gpkg --json",
-            f"summarize {predictions} --zones zones_{name}.geojson --model pools -o {name}_zones.gpkg"
-            " --json",
+            f"summarize {predictions} --zones zones_{name}.geojson --model pools --json"
+            f" -o {name}_zones.gpkg",
         ]
     return [line.split() for line in lines]
 
@@ -196,11 +196,14 @@ def compare_files(before: Path, after: Path) -> Comparison:
     if suffix == ".png":
         return Comparison("redrawn")
     if suffix == ".html":
-        data = [embedded_data(file) for file in (before, after)]
-        if None in data:
+        old_data, new_data = embedded_data(before), embedded_data(after)
+        if old_data is None or new_data is None:
             return Comparison("redrawn")
-        same = data[0] == data[1]
-        return Comparison("renamed" if same else "DIFFERENT", set() if same else {"data"})
+        (old_numbers, old_images), (new_numbers, new_images) = old_data, new_data
+        lost, added = Counter(old_numbers), Counter(new_numbers)
+        names = {f"without {n}" for n in lost - added} | {f"with {n}" for n in added - lost}
+        same = not names and old_images == new_images
+        return Comparison("renamed" if same else "DIFFERENT", names)
     if suffix == ".safetensors":
         return compare_tensors(before, after)
     return compare_values(json_values(before), json_values(after))
