@@ -1,4 +1,4 @@
-"""What ``import geodetect`` gives, and what it costs."""
+"""Public names of the package, and the cost of its import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written as a data set is read back as it was."""
+"""Data sets of chips, read back as they were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the texts of options are read."""
+"""Texts of options, converted to values."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quantize_output(model_folder: Path) -> str:
-    """What is said about a quantized model, which lies in the folder then."""
+    """Return the summary of a model that is quantized into the folder."""
     need_nncf()
     code, out, err = run_command(
         *("quantize", model_folder / "full.safetensors", "--rasters", model_folder / "scene.tif"),

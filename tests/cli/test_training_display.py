@@ -1,4 +1,4 @@
-"""How a training is shown while it goes on."""
+"""Display of a training in progress."""
 
 from __future__ import annotations
 

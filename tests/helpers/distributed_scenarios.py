@@ -92,7 +92,7 @@ def one_step(processes: Processes, batch_size: int) -> tuple[torch.Tensor, list[
 
 
 def steps_in_single_precision(processes: Processes, folder: Path) -> Found:
-    """How far a step of two processes is from that of one, with chips that are unlike."""
+    """Difference between a step of two processes and one of a single process, with unlike chips."""
     results: Found = {}
     for batch_size in (2, 5):  # of two chips the second has no object
         (alone, losses), (both, shared) = (

@@ -35,7 +35,7 @@ def launched(rank: int, port: int, count: int = 2) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two processes left what they results."""
+    """Folder with the results of two processes."""
     folder = tmp_path_factory.mktemp("two")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What is new, confirmed, moved and missing."""
+"""New, confirmed, moved and missing objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tiles are worked on at once."""
+"""Number of tiles in work at a time."""
 
 from __future__ import annotations
 

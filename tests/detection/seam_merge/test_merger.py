@@ -43,7 +43,7 @@ def rows_of(boxes: Detections) -> list[tuple]:
 
 
 def clipped_views(boxes, scheme, labels=None, scores=None) -> list[tuple[Tile, Detections]]:
-    """What a perfect detector of rectangles finds in every tile."""
+    """Return the rectangles that a perfect detector finds in every tile."""
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     labels = np.zeros(len(boxes), int) if labels is None else np.asarray(labels)
     scores = np.full(len(boxes), 0.5) if scores is None else np.asarray(scores)

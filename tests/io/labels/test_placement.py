@@ -1,4 +1,4 @@
-"""Which labels lie on which raster."""
+"""Placement of labels on rasters."""
 
 from __future__ import annotations
 

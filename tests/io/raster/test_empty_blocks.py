@@ -85,7 +85,7 @@ sides = st.floats(0.5, SIDE)
 
 
 def on_blocks(window: Window) -> bool:
-    """Whether a window touches the blocks that WRITTEN lies on."""
+    """Return True if a window touches the blocks that WRITTEN lies on."""
     x, y = window.col_off, window.row_off
     return x < 192 and x + window.width > 128 and y < 128 and y + window.height > 64
 
@@ -115,7 +115,7 @@ def test_blocks_that_are_stored_as_an_empty_one_are_empty(
 
 
 def test_nothing_is_learned_of_blocks_that_stick_out(dense_raster: Any) -> None:
-    """What lies beyond the edge of the raster is unknown, and may be imagery elsewhere."""
+    """Pixels beyond the edge of the raster are unknown, and may be imagery elsewhere."""
     blocks, corner = blocks_of(dense_raster), (260, 260, 40, 40)
     blocks.learn(dense_raster, windows.Window(*corner))
     assert not blocks.covers(dense_raster, windows.Window(*corner))

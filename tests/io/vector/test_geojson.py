@@ -44,7 +44,7 @@ def signed_area(ring: list[list[float]]) -> float:
 
 
 def assert_rfc7946(document: dict[str, object]) -> None:
-    """What sections 3, 4 and 7 of RFC 7946 ask of a FeatureCollection of polygons."""
+    """Requirements of RFC 7946, sections 3, 4 and 7, for a FeatureCollection of polygons."""
     assert document["type"] == "FeatureCollection"
     assert not {"crs", "coordinates", "geometry", "geometries", "properties"} & set(document)
     for feature in document["features"]:

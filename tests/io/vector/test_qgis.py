@@ -1,4 +1,4 @@
-"""What QGIS itself makes of the files, where QGIS is installed."""
+"""Files as QGIS itself reads them, where QGIS is installed."""
 
 from __future__ import annotations
 

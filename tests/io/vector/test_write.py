@@ -76,7 +76,7 @@ def random_layer(*names: str) -> DetectionLayer:
 
 
 def read_written(path: Path) -> gpd.GeoDataFrame:
-    """What others see in the file, in the order of the ids."""
+    """Return the rows of the file, in the order of the ids."""
     if path.suffix == ".parquet":
         table = gpd.read_parquet(path)
     elif path.suffix == ".csv":
@@ -331,7 +331,7 @@ def test_pieces_make_the_file_of_the_whole_table(
 
 
 def read_any(path: Path) -> gpd.GeoDataFrame:
-    """What is in the file, in the order of its rows."""
+    """Return the rows of the file, in their order."""
     return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
 
 

@@ -1,4 +1,4 @@
-"""How well anchors suit objects."""
+"""Fit of anchors to objects."""
 
 from __future__ import annotations
 

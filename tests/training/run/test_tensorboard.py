@@ -20,7 +20,7 @@ Curves = dict[str, dict[int, float]]
 
 
 def curves(folder: Path) -> Curves:
-    """What TensorBoard shows: the value at each step, by name."""
+    """Return what TensorBoard shows: the value at each step, by name."""
     shown = EventAccumulator(str(folder)).Reload()
     return {
         name: {event.step: event.value for event in shown.Scalars(name)}
