@@ -337,7 +337,12 @@ def compare_folders(before: Path, after: Path) -> dict[str, list[Comparison]]:
     comparisons: dict[str, list[Comparison]] = {}
     for file in sorted(before.rglob("*")):
         name = file.relative_to(before)
-        if file.is_dir() or file.is_symlink() or name.suffix in (".pt", ".lock", DONE):
+        if (
+            file.is_dir()
+            or file.is_symlink()
+            or name.suffix in (".pt", ".lock")
+            or name.name == DONE
+        ):
             continue
         comparison = compare_files(file, after / name)
         group = f"{name.parts[0]}/" if len(name.parts) > 1 else str(name)
