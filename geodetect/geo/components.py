@@ -10,7 +10,9 @@ from geodetect.types import IntArray
 def connected_components(count: int, a: IntArray, b: IntArray) -> IntArray:
     """Return the lowest member of the connected component of each node.
 
-    SciPy documents no order of its numbers; the lowest member depends on the graph alone.
+    Hooks the higher root under the lower one and shortens paths until nothing changes (Shiloach
+    and Vishkin 1982): about log(N) passes over the edges. Not ``scipy.sparse.csgraph``, because its
+    import takes 0.2 s of every prediction, a twentieth of that of a small raster.
 
     Args:
         count: Number of nodes ``N``.
@@ -20,11 +22,12 @@ def connected_components(count: int, a: IntArray, b: IntArray) -> IntArray:
     Returns:
         ``int64[N]``.
     """
-    if not len(a):  # before SciPy, whose import takes as long as detection on a small image
-        return np.arange(count)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components as label_components
-
-    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(count, count))
-    component = label_components(graph, directed=False)[1]
-    return np.asarray(np.unique(component, return_index=True)[1][component], np.int64)
+    root = np.arange(count)
+    while len(a):
+        low, high = np.minimum(root[a], root[b]), np.maximum(root[a], root[b])
+        is_apart = low != high
+        a, b = a[is_apart], b[is_apart]
+        np.minimum.at(root, high[is_apart], low[is_apart])
+        while not np.array_equal(shorter := root[root], root):
+            root = shorter
+    return root
