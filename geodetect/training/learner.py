@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from geodetect.errors import DivergenceError
 from geodetect.hardware.torch_device import pick_device
 from geodetect.model.card import ModelCard
+from geodetect.model.checkpoints.initialization import BACKBONE_PREFIX
 from geodetect.model.file import Weights
 from geodetect.model.network.anchors import anchors_of_levels
 from geodetect.model.network.loading import normalise
@@ -29,7 +30,6 @@ BACKBONE_LR_FACTOR = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
-BACKBONE_PREFIX = "trunk."  # of the names of its parameters
 FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
 
 

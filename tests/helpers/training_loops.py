@@ -24,18 +24,15 @@ from tests.helpers.tiny_model import tiny_card
 
 CHIP_PX = 64
 CPU = Processes(device="cpu")
-CARD = tiny_card(
-    mean=(0.3, 0.3, 0.3),
-    std=(0.2, 0.2, 0.2),
-    network=NetworkConfig(
-        trunk_stages=2,
-        fpn_channels=16,
-        strides=(8,),
-        head_convs=1,
-        anchor_sizes_px=((16.0,),),
-        anchor_ratios=(1.0,),
-    ),
+NETWORK = NetworkConfig(
+    trunk_stages=2,
+    fpn_channels=16,
+    strides=(8,),
+    head_convs=1,
+    anchor_sizes_px=((16.0,),),
+    anchor_ratios=(1.0,),
 )
+CARD = tiny_card(mean=(0.3, 0.3, 0.3), std=(0.2, 0.2, 0.2), network=NETWORK)
 
 
 class SquareChips:

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geodetect.model.card import NetworkConfig
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.settings import TrainSettings
 from geodetect.training import lr_finder
 from geodetect.training.distributed import Processes
 from geodetect.training.lr_finder import RangeTest, run_range_test
 from tests.helpers.tiny_model import tiny_card
-from tests.helpers.training_loops import CHIP_PX, SquareChips
+from tests.helpers.training_loops import CHIP_PX, NETWORK, SquareChips
 
 RATES = np.geomspace(1e-5, 1e-1, 48)
 
@@ -54,20 +53,12 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lr_finder, "HIGHEST_LR", 1e4)
-    config = NetworkConfig(
-        trunk_stages=2,
-        fpn_channels=16,
-        strides=(8,),
-        head_convs=1,
-        anchor_sizes_px=((16.0,),),
-        anchor_ratios=(1.0,),
-    )
     torch.manual_seed(0)
-    network = RetinaNet(config, 1)
+    network = RetinaNet(NETWORK, 1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     settings = TrainSettings(chip_px=CHIP_PX, batch_size=2)
     processes = Processes(device="cpu")
-    card = tiny_card(network=config)
+    card = tiny_card(network=NETWORK)
     first, again = (
         run_range_test(network, card, SquareChips(), settings, processes=processes)  # type: ignore[arg-type]
         for _ in range(2)
