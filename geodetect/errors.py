@@ -18,7 +18,13 @@
 A message states what is wrong, what was expected, and which parameter to change, as `parameter`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 MAX_TEXT_LENGTH = 400  # characters of another library's message: room for a path
+MAX_NAMES = 8  # of a list of names in a message
 
 
 class GeodetectError(Exception):
@@ -76,3 +82,35 @@ class GeodetectWarning(UserWarning):
 def error_text(error: BaseException) -> str:
     """Return the message of another library's error on one line, or its class if it has none."""
     return " ".join(str(error).split())[:MAX_TEXT_LENGTH] or type(error).__name__
+
+
+def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:
+    """Return the first names with commas between, and the count of the rest."""
+    texts = [str(name) for name in names]
+    rest = len(texts) - limit
+    return ", ".join(texts[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+@contextmanager
+def translate_errors(message: str, error_class: type[GeodetectError]) -> Iterator[None]:
+    """Raise every error of another library in this context as ``error_class``, on one line.
+
+    It is the border to libraries that read foreign files: on damaged content they raise errors of
+    any class. Only their calls belong in the context, so that our own bugs keep their traceback.
+
+    Args:
+        message: Beginning of the message, such as "pools.gpkg: not a layer that GDAL reads".
+        error_class: Class of the error to raise.
+
+    Raises:
+        OutOfMemoryError: Too little memory.
+        GeodetectError: As ``error_class``; errors raised on purpose pass as they are.
+    """
+    try:
+        yield
+    except GeodetectError:
+        raise
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{message}: too little memory") from error
+    except Exception as error:
+        raise error_class(f"{message} ({error_text(error)})") from error

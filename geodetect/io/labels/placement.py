@@ -12,15 +12,13 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError, list_names
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Raster
 from geodetect.types import FloatArray, IntArray
-
-MOST_NAMED = 3  # names of a long list in a message
 
 
 def place_labels(
@@ -85,13 +83,13 @@ def check_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> None
 def explain_no_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> str:
     """Return the message for labels of which none lies on any raster, with the likely cause."""
     if not len(labels):
-        sources = _first_few([source.source for source in labels.sources])
+        sources = list_names([source.source for source in labels.sources])
         return f"the labels ({sources}) hold no objects; a training needs some"
     first, _ = labels.locate(0)
     if isinstance(first, ImageLabels):
         hint = (
-            f"{first.source} has images called {_first_few([i.name for i in first.images])}, the "
-            f"rasters are called {_first_few([PurePosixPath(r.raster.path).name for r in rasters])}"
+            f"{first.source} has images called {list_names([i.name for i in first.images])}, the "
+            f"rasters are called {list_names([PurePosixPath(r.raster.path).name for r in rasters])}"
         )
     else:
         crs = f"check their CRS (first labels: {first.crs.name})"
@@ -111,7 +109,7 @@ def describe_unplaced_sources(labels: LabelSet, rasters: Sequence[LabelledRaster
             if unmatched:
                 lines.append(
                     f"{source.source}: {len(unmatched)} of {len(source.images)} labelled images "
-                    f"match no raster by name ({_first_few(unmatched)})"
+                    f"match no raster by name ({list_names(unmatched)})"
                 )
         elif len(source) and not count:
             lines.append(f"{source.source}: none of its {len(source)} labels lies on a raster")
@@ -175,7 +173,7 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
         if len(best) > 1:
             raise LabelError(
                 f"{source.source}: {path} may be any of the images "
-                f"{_first_few([source.images[i].name for i in best])}; rename them, or give the "
+                f"{list_names([source.images[i].name for i in best])}; rename them, or give the "
                 f"labels of each folder with the rasters of that folder"
             )
         position = best[0]
@@ -222,8 +220,3 @@ def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
     if any(len(positions) for _, _, positions in _place_map(swapped, rasters)):
         return "; with x and y swapped they would lie there: save them again in the right order"
     return ""
-
-
-def _first_few(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
