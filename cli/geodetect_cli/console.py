@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 stderr = Console(stderr=True)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
+_warning_texts: list[str] = []  # of the running command, from all of its threads
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     _flags.set(flags)
-    quiet_libraries()
+    _collect_warnings(flags)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -64,15 +66,23 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         _fail(str(error))
 
 
-def quiet_libraries() -> None:
-    """Show our own warnings only, one line each; GDAL's are in our error messages already."""
+def _collect_warnings(flags: Mapping[str, str]) -> None:
+    """Show our own warnings only, one line each, and keep them for ``print_json``.
+
+    GDAL's are in our error messages already.
+    """
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
+    _warning_texts.clear()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        text = name_options(str(message), flags)  # threads do not have the context's flags
+        _warning_texts.append(text)
+        print_message(f"Warning: {text}", style="yellow")
+
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GeodetectWarning)
-    warnings.showwarning = lambda message, *_, **__: print_message(
-        f"Warning: {name_options(str(message))}", style="yellow"
-    )
+    warnings.showwarning = show
 
 
 def name_options(text: str, flags: Mapping[str, str] | None = None) -> str:
@@ -125,9 +135,18 @@ def result_console() -> Console:
     return out if out.is_terminal else Console(file=out.file, width=NO_WRAP)
 
 
-def print_json(values: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print values as JSON on the output stream."""
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print values as a JSON object on the output stream, with the command's ``warnings``."""
+    values = {**values, "warnings": list(dict.fromkeys(_warning_texts))}
     typer.echo(json.dumps(values, indent=2, ensure_ascii=False), file=json_stream())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_stream() -> TextIO:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import threading
 import tomllib
 import warnings
 from pathlib import Path
@@ -239,3 +241,33 @@ def test_errors_and_warnings_of_a_command_name_its_options(
         "Warning: set --value-range, not `percentiles`",
         "Error: --src-crs is unknown; see RASTER, `src_crs EPSG:2154`",
     ]
+
+
+def test_the_json_of_a_command_holds_its_warnings_those_of_threads_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from geodetect.io.raster import info
+
+    def warn(text: str) -> None:
+        warnings.warn(text, GeodetectWarning, stacklevel=1)
+
+    def inspect(_: str) -> dict[str, object]:
+        for text in ("set `as_json`", "the same again", "the same again"):
+            thread = threading.Thread(target=warn, args=(text,))
+            thread.start()
+            thread.join()
+        return {"width": 3}
+
+    monkeypatch.setattr(info, "inspect_raster", inspect)
+    for _ in range(2):  # a second command starts without the warnings of the first
+        result = invoke("info", "a.tif", "--json")
+        expected = {"width": 3, "warnings": ["set --json", "the same again"]}
+        assert json.loads(result.stdout) == expected
+        assert result.stderr.count("Warning: ") == 3
+
+
+def test_numbers_that_json_does_not_have_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"a": [float("nan"), (1.5, float("inf"))], "b": {"c": -float("inf")}}
+    console.print_json(numbers)
+    values = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (values["a"], values["b"]) == ([None, [1.5, None]], {"c": None})

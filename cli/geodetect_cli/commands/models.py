@@ -33,7 +33,7 @@ def command(options: ModelsOptions) -> None:
 
     cards = [load_card(name) for name in list_models()]
     if options.as_json:
-        console.print_json([card.model_dump(mode="json") for card in cards])
+        console.print_json({"models": [card.model_dump(mode="json") for card in cards]})
         return
     if not cards:
         console.print_message("no built-in models; train one with `geodetect train`")
