@@ -136,9 +136,13 @@ def result_console() -> Console:
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Print values as a JSON object on the output stream, with the command's ``warnings``."""
-    values = {**values, "warnings": list(dict.fromkeys(_warning_texts))}
-    typer.echo(json.dumps(values, indent=2, ensure_ascii=False), file=json_stream())
+    """Print values as a JSON object on the output stream, with the command's ``warnings``.
+
+    Numbers that JSON does not have (RFC 8259, section 6) are null.
+    """
+    values = _finite({**values, "warnings": list(dict.fromkeys(_warning_texts))})
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(text, file=json_stream())
 
 
 def _finite(value: Any) -> Any:
