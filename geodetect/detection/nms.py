@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.ordering import order_rows
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
@@ -20,7 +21,7 @@ def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float
 
     Args:
         boxes: ``float64[N, 4]``.
-        scores: ``float32[N]``; of equal ones the first is the better.
+        scores: ``float32[N]``; of equal ones the box with the lowest coordinates is the better.
         labels: ``int64[N]`` classes.
         iou: A box is removed if it overlaps a better one by more than this (IoU).
 
@@ -29,7 +30,7 @@ def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float
     """
     extent = float(np.ptp(boxes)) + 1 if len(boxes) else 0.0
     boxes = boxes + (labels * extent)[:, None]  # boxes of two classes never meet
-    undecided = np.argsort(-scores, kind="stable")
+    undecided = order_rows([-scores], lambda rows: list(boxes[rows].T[::-1]))
     selected = [np.empty(0, np.int64)]
     block_size = FIRST_BLOCK
     while len(undecided):

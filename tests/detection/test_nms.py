@@ -25,9 +25,13 @@ found = st.lists(st.tuples(places, st.integers(0, 3), st.integers(0, 2)), max_si
 def one_by_one(
     boxes: NDArray[np.float64], scores: NDArray[np.float32], labels: NDArray[np.int64], iou: float
 ) -> list[int]:
-    """By the definition."""
+    """By the definition; of equal scores the lowest coordinates of a class come first."""
     selected: list[int] = []
-    for row in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
+    keys = [
+        (-score, label, *box)
+        for score, label, box in zip(scores, labels, boxes.tolist(), strict=True)
+    ]
+    for row in sorted(range(len(boxes)), key=lambda i: (*keys[i], i)):
         rivals = [k for k in selected if labels[k] == labels[row]]
         if all(box_ops.iou(boxes[[row]], boxes[[k]])[0] <= iou for k in rivals):
             selected.append(row)
@@ -49,6 +53,18 @@ def test_it_does_what_going_through_all_boxes_does(
     with patch.multiple(nms_module, FIRST_BLOCK=first, LARGEST_BLOCK=largest):
         selected = nms(boxes, scores, labels, iou=iou)
     assert selected.tolist() == one_by_one(boxes, scores, labels, iou)
+
+
+@given(found, st.integers(0, 1000))
+def test_the_order_of_rows_changes_no_result(rows: list[tuple[Box, int, int]], seed: int) -> None:
+    boxes = np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4)
+    scores = np.array([score for _, score, _ in rows], np.float32)
+    labels = np.array([label for _, _, label in rows], np.int64)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    selected = nms(boxes, scores, labels, iou=0.3)
+    mixed = order[nms(boxes[order], scores[order], labels[order], iou=0.3)]
+    for values in (boxes, scores, labels):
+        np.testing.assert_array_equal(values[mixed], values[selected])
 
 
 def test_it_keeps_what_torchvision_keeps() -> None:

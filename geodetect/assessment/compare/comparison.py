@@ -231,16 +231,26 @@ def _have_common_classes(
 def _pair_features(
     predicted: ComparedLayer, reference: ComparedLayer, tolerance_m: float, *, by_class: bool
 ) -> FeaturePairs:
-    """Pair the features that are the same object."""
-    crs = predicted.table.crs
-    points = cartesian_points_m(predicted.centres, crs), cartesian_points_m(reference.centres, crs)
-    rows, distances = near_pairs(*points, tolerance_m + _ROUNDING_M, parameter="tolerance")
+    """Pair the features that are the same object.
+
+    Of several optimal assignments the one that is chosen depends on the order of points. So they
+    are put into the order of their coordinates first: the order of rows changes nothing.
+    """
+    orders, points = [], []
+    for layer in (predicted, reference):
+        names = np.unique(layer.class_names.astype(str), return_inverse=True)[1]
+        orders.append(np.lexsort((names, *layer.centres.T)))
+        points.append(cartesian_points_m(layer.centres[orders[-1]], predicted.table.crs))
+    pairs, distances = near_pairs(
+        points[0], points[1], tolerance_m + _ROUNDING_M, parameter="tolerance"
+    )
+    rows = np.stack([order[column] for order, column in zip(orders, pairs.T, strict=True)], axis=1)
     if by_class:
         names, reference_names = (
             np.array([name.lower() for name in layer.class_names], dtype=object)[rows[:, column]]
             for column, layer in enumerate((predicted, reference))
         )
         is_same = (names == reference_names) | (names == "") | (reference_names == "")
-        rows, distances = rows[is_same], distances[is_same]
-    assigned = assign(rows, distances)
+        pairs, rows, distances = pairs[is_same], rows[is_same], distances[is_same]
+    assigned = assign(pairs, distances)
     return FeaturePairs(rows[assigned], distances[assigned], by_class)

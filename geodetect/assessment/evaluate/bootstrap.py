@@ -233,16 +233,14 @@ class ClassDraws:
 def _assign_steps(matches: Matches) -> tuple[IntArray, int]:
     """Return the step of each prediction, in descending score order, and the number of steps.
 
-    Steps end with a true positive, where precision is highest, so with no more true positives than
-    ``CURVE_STEPS`` the curve loses nothing.
+    Steps end with the scores of true positives, where precision is highest, so with no more true
+    positives than ``CURVE_STEPS`` the curve loses nothing. No step parts predictions of one score.
     """
-    order = np.argsort(-matches.scores, kind="stable")
-    is_tp = matches.is_tp[order]
-    tp_before: IntArray = np.cumsum(is_tp) - is_tp
-    size = max(1, -(-int(is_tp.sum()) // CURVE_STEPS))
-    step = np.empty(len(order), dtype=np.int64)
-    step[order] = tp_before // size
-    return step, int(tp_before.max(initial=0)) // size + 1
+    scores, score = np.unique(-matches.scores, return_inverse=True)
+    tp_of_score = np.bincount(score[matches.is_tp], minlength=len(scores))
+    tp_above: IntArray = np.cumsum(tp_of_score) - tp_of_score
+    size = max(1, -(-int(tp_of_score.sum()) // CURVE_STEPS))
+    return tp_above[score] // size, int(tp_above.max(initial=0)) // size + 1
 
 
 def _average_precisions(predictions: FloatArray, tp: FloatArray, objects: FloatArray) -> FloatArray:

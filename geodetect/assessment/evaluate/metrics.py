@@ -57,7 +57,7 @@ class ClassMetrics:
         ap50_95: Mean of the average precisions at 0.50, 0.55, ... 0.95.
         at_threshold: Counts at the score threshold of the evaluation.
         best_f1: Counts at the score threshold with the highest F1.
-        curve: Precision and recall after each prediction, at the IoU or distance of ``ap``.
+        curve: Precision and recall at each score, at the IoU or distance of ``ap``.
         sizes: Recall by size at the score threshold of the evaluation.
         intervals: 95 % intervals; None without a bootstrap.
     """

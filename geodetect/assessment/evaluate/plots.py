@@ -103,10 +103,9 @@ def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) 
         axes.plot(recall, f1 * recall / (2 * recall - f1), color=GREY, linewidth=0.6, zorder=1)
         end = (1.02, f1 / (2 - f1))
         axes.annotate(f"F1 {f1:g}", end, color=GREY, fontsize=7, va="center", annotation_clip=False)
-    ends = metrics.curve.counts - 1
+    curve = metrics.curve
     if label and metrics.n_truth:
-        recall, precision = metrics.curve.recall[ends], metrics.curve.precision[ends]
-        axes.plot(recall, precision, color=BLUE, label=f"{label} {metrics.ap:.3f}")
+        axes.plot(curve.recall, curve.precision, color=BLUE, label=f"{label} {metrics.ap:.3f}")
     best, at = metrics.best_f1, metrics.at_threshold
     if label:
         _draw_point(
@@ -120,14 +119,13 @@ def draw_precision_recall(metrics: ClassMetrics, label: str | None, axes: Axes) 
 
 def draw_f1(metrics: ClassMetrics, axes: Axes) -> None:
     """Draw precision, recall and F1 over the score threshold."""
-    counts, scores = metrics.curve.counts, metrics.curve.scores
-    tp = metrics.curve.tp[counts - 1]
+    curve, scores = metrics.curve, metrics.curve.scores
     for values, colour, width, label in (
-        (tp / counts, BLUE, 1.0, "Precision"),
-        (tp / max(metrics.n_truth, 1), GREEN, 1.0, "Recall"),
-        (metrics.curve.f1, VERMILLION, 2.0, "F1"),
+        (curve.precision, BLUE, 1.0, "Precision"),
+        (curve.tp / max(metrics.n_truth, 1), GREEN, 1.0, "Recall"),
+        (curve.f1, VERMILLION, 2.0, "F1"),
     ):
-        axes.plot(scores[counts - 1], values, color=colour, linewidth=width, label=label)
+        axes.plot(scores, values, color=colour, linewidth=width, label=label)
     best, at = metrics.best_f1, metrics.at_threshold
     axes.axvline(at.score_threshold, color=GREY, linewidth=1, label=_format_point(at))
     if best.tp:

@@ -52,44 +52,43 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:
-    """Precision and recall after each prediction, in descending order of scores.
+    """Precision and recall at each distinct score as threshold, in descending order.
+
+    Predictions of one score enter together: no threshold separates them, so their order must not
+    count. ``pycocotools`` takes them one by one, in the order of rows.
 
     Args:
-        scores: ``float64[N]`` descending.
-        tp: ``int64[N]`` true positives among the predictions up to here.
+        scores: ``float64[T]`` distinct scores, descending.
+        counts: ``int64[T]`` number of predictions with at least this score.
+        tp: ``int64[T]`` true positives among them.
         n_truth: Number of objects.
     """
 
     scores: FloatArray
+    counts: IntArray
     tp: IntArray
     n_truth: int
 
     @property
     def precision(self) -> FloatArray:
-        """Precision of the predictions up to here, ``float64[N]``."""
-        return self.tp / np.arange(1, len(self.scores) + 1)
+        """Precision at each threshold, ``float64[T]``."""
+        return self.tp / self.counts
 
     @property
     def recall(self) -> FloatArray:
-        """Recall of the predictions up to here, ``float64[N]``; NaN without objects."""
+        """Recall at each threshold, ``float64[T]``; NaN without objects."""
         return self.tp / (self.n_truth or np.nan)
-
-    def at(self, score_threshold: float) -> OperatingPoint:
-        """Return the counts of the predictions with at least this score."""
-        count = int(np.searchsorted(-self.scores, -score_threshold, side="right"))
-        tp = int(self.tp[count - 1]) if count else 0
-        return OperatingPoint(float(score_threshold), tp, count - tp, self.n_truth - tp)
-
-    @cached_property
-    def counts(self) -> IntArray:
-        """Number of predictions at each distinct score as threshold, ``int64[T]`` ascending."""
-        last_of_ties = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)]
-        return np.flatnonzero(last_of_ties) + 1
 
     @cached_property
     def f1(self) -> FloatArray:
-        """F1 at each distinct score as threshold, ``float64[T]``."""
-        return 2 * self.tp[self.counts - 1] / (self.counts + self.n_truth)
+        """F1 at each threshold, ``float64[T]``."""
+        return 2 * self.tp / (self.counts + self.n_truth)
+
+    def at(self, score_threshold: float) -> OperatingPoint:
+        """Return the counts of the predictions with at least this score."""
+        end = int(np.searchsorted(-self.scores, -score_threshold, side="right"))
+        count, tp = (int(self.counts[end - 1]), int(self.tp[end - 1])) if end else (0, 0)
+        return OperatingPoint(float(score_threshold), tp, count - tp, self.n_truth - tp)
 
     def best_f1(self) -> OperatingPoint:
         """Return the counts at the score threshold with the highest F1.
@@ -98,21 +97,26 @@ class PrecisionRecallCurve:
         """
         if self.f1.max(initial=0) <= 0:
             return self.at(1.0)
-        return self.at(float(self.scores[self.counts[np.argmax(self.f1)] - 1]))
+        return self.at(float(self.scores[np.argmax(self.f1)]))
 
 
 def precision_recall_curve(matches: Matches) -> PrecisionRecallCurve:
-    """Return the precision-recall curve of matches, in descending score (then row) order."""
-    order = np.argsort(-matches.scores, kind="stable")
+    """Return the precision-recall curve of matches; the order of their rows changes nothing."""
+    order = np.argsort(-matches.scores)
+    scores = matches.scores[order]
+    last_of_ties = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
     tp = np.cumsum(matches.is_tp[order], dtype=np.int64)
-    return PrecisionRecallCurve(matches.scores[order], tp, matches.n_truth)
+    return PrecisionRecallCurve(
+        scores[last_of_ties], last_of_ties + 1, tp[last_of_ties], matches.n_truth
+    )
 
 
 def average_precision(matches: Matches) -> float:
     """Return the average precision by the 101-point interpolation of COCO (Lin et al. 2014).
 
     It is the mean, over the recalls 0.00, 0.01, ... 1.00, of the best precision at that recall or
-    a higher one; 0 for recalls that are not reached.
+    a higher one; 0 for recalls that are not reached. Predictions of one score enter together, so
+    with ties it is that of ``pycocotools`` in the worst order of these, and else the same.
 
     Returns:
         0..1, or NaN without objects.

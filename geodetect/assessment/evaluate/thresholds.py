@@ -34,10 +34,10 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
     counts = curve.counts
     if len(counts) == 0 or curve.n_truth == 0:
         raise InputError(
-            f"`pick_threshold` needs predictions and objects; found {len(curve.scores)} and "
-            f"{curve.n_truth}"
+            f"`pick_threshold` needs predictions and objects; found {counts.max(initial=0):,} and "
+            f"{curve.n_truth:,}"
         )
-    tp = curve.tp[counts - 1].astype(np.float64)
+    tp = curve.tp.astype(np.float64)
     if name == "f1":
         best = int(np.argmax(curve.f1))
     elif name == "count":
@@ -48,7 +48,7 @@ def pick_threshold(curve: PrecisionRecallCurve, rule: str) -> OperatingPoint:
         best = _find_best(tp / curve.n_truth, float(value), maximized=tp / counts, name=name)
     else:
         raise InputError(f"unknown rule {rule!r}; expected f1, precision=P, recall=R or count")
-    return curve.at(_shorten_threshold(curve, int(counts[best])))
+    return curve.at(_shorten_threshold(curve.scores, best))
 
 
 def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
@@ -67,23 +67,22 @@ def bagged_f1_threshold(curve: PrecisionRecallCurve, *, least: float) -> float:
     Returns:
         A score; the same for the same curve. NaN without true positives.
     """
-    is_tp = np.diff(curve.tp, prepend=0)
-    if not is_tp.any():
+    if not curve.tp.any():
         return math.nan
     rng = np.random.default_rng(0)
-    starts = np.append(0, curve.counts[:-1])
-    scores = np.append(curve.scores[starts], min(least, curve.scores[-1]))
-    fn = curve.n_truth - is_tp.sum()
+    scores = np.append(curve.scores, min(least, curve.scores[-1]))
+    tp_of_score = np.diff(curve.tp, prepend=0)
+    fp_of_score = np.diff(curve.counts, prepend=0) - tp_of_score
+    fn = curve.n_truth - curve.tp[-1]
     thresholds = []
     for _ in range(RESAMPLES):
-        weights = rng.poisson(1.0, len(is_tp))
-        predictions = np.add.reduceat(weights, starts)  # at each distinct score
-        tp = np.add.reduceat(weights * is_tp, starts)
+        # the weight of each prediction is a Poisson(1) number; a sum of n of them is Poisson(n)
+        tp, fp = rng.poisson(np.stack([tp_of_score, fp_of_score], axis=1)).T
         objects = tp.sum() + rng.poisson(fn)
-        drawn = np.flatnonzero(predictions)
+        drawn = np.flatnonzero(tp + fp)
         if tp.any():
-            f1 = 2 * np.cumsum(tp)[drawn] / (np.cumsum(predictions)[drawn] + objects)
-            last, after = np.append(drawn, len(starts))[np.argmax(f1) + np.arange(2)]
+            f1 = 2 * np.cumsum(tp)[drawn] / (np.cumsum(tp + fp)[drawn] + objects)
+            last, after = np.append(drawn, len(scores) - 1)[np.argmax(f1) + np.arange(2)]
             thresholds.append((scores[last] + scores[after]) / 2)
     if not thresholds:
         return curve.best_f1().score_threshold
@@ -102,14 +101,14 @@ def _find_best(rate: FloatArray, least: float, *, maximized: FloatArray, name: s
     return int(np.argmax(np.where(is_enough, maximized, -np.inf)))
 
 
-def _shorten_threshold(curve: PrecisionRecallCurve, count: int) -> float:
-    """Return the number with the fewest decimals that exactly ``count`` predictions reach.
+def _shorten_threshold(scores: FloatArray, index: int) -> float:
+    """Return the number with the fewest decimals that the scores up to an index reach.
 
-    It lies above the score of the next prediction, and if possible below that of the last one:
-    scores in files are rounded, but those of a network that is run again are not.
+    It lies above the next score, and if possible below the last one: scores in files are rounded,
+    but those of a network that is run again are not.
     """
-    last = float(curve.scores[count - 1])
-    below = float(curve.scores[count]) if count < len(curve.scores) else -math.inf
+    last = float(scores[index])
+    below = float(scores[index + 1]) if index + 1 < len(scores) else -math.inf
     for decimals in range(1, MOST_DECIMALS):
         scale = 10.0**decimals
         short = (math.ceil(last * scale) - 1) / scale  # next below the score

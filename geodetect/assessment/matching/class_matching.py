@@ -152,17 +152,21 @@ def _find_only_class(predictions: LayerBoxes, truth: LayerBoxes) -> str:
     Else it is ``NO_CLASS``; the spelling of the truth comes first.
     """
     names = [
-        {name.lower(): name for name in layer.class_names if name.lower() not in PLACEHOLDERS}
+        {key: name for key, name in _spellings(layer).items() if key not in PLACEHOLDERS}
         for layer in (truth, predictions)
     ]
     only = [next(iter(spellings.values())) for spellings in names if len(spellings) == 1]
     return only[0] if only and max(map(len, names)) == 1 else NO_CLASS
 
 
+def _spellings(layer: LayerBoxes) -> dict[str, str]:
+    """Return the classes of a layer: the last spelling in alphabetical order by lower case."""
+    return {name.lower(): name for name in sorted(set(layer.class_names))}
+
+
 def _group_by_class(predictions: LayerBoxes, truth: LayerBoxes) -> ClassRows:
     """Return the positions of each class in both layers, in alphabetical order."""
-    spelling = {name.lower(): name for name in predictions.class_names}
-    spelling |= {name.lower(): name for name in truth.class_names}
+    spelling = _spellings(predictions) | _spellings(truth)
     keys, truth_keys = (
         np.array([name.lower() for name in layer.class_names], object)
         for layer in (predictions, truth)

@@ -1,4 +1,8 @@
-"""Greedy one-to-one matching of predictions to truth, by score, as in the COCO evaluation."""
+"""Greedy one-to-one matching of predictions to truth, by score, as in the COCO evaluation.
+
+Predictions of one score compete by their closeness to the truth, then by their coordinates: the
+order of rows changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.ordering import order_rows
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 Scores = Float32Array | FloatArray
@@ -59,11 +64,14 @@ def match_boxes(
 ) -> Matches:
     """Match predicted boxes to true boxes, the highest score first.
 
-    In descending score (then row) order each prediction takes the free true box with the highest
-    IoU of at least ``iou``; of equal IoU the last row, as in the COCO evaluation (Lin et al. 2014,
-    ``pycocotools``) with one image, no crowds and no limit on detections. Because of the order,
-    the matches of predictions above a score are those that the predictions above it alone would
-    get. ``pycocotools`` itself holds all pairs of an image, which are too many in a whole scene.
+    In descending score order each prediction takes the free true box with the highest IoU of at
+    least ``iou``, as in the COCO evaluation (Lin et al. 2014, ``pycocotools``) with one image, no
+    crowds and no limit on detections. Among predictions of one score the pairs with the highest
+    IoU come first, and of equal pairs those with the lowest coordinates of the prediction, then
+    the highest of the truth; ``pycocotools`` takes the first and the last row. Because of the
+    order, the matches of predictions above a score are those that the predictions above it alone
+    would get. ``pycocotools`` itself holds all pairs of an image, which are too many in a whole
+    scene.
 
     Args:
         predicted: ``float64[N, 4]`` x1, y1, x2, y2 in the same grid as ``truth``.
@@ -88,7 +96,7 @@ def match_boxes_at(
     overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
     is_candidate = overlap >= min(*ious, HIGHEST_IOU)
     pairs, overlap = pairs[is_candidate], overlap[is_candidate]
-    order = _rank_pairs(pairs, overlap, values)
+    order = _rank_pairs(pairs, overlap, values, predicted=predicted, truth=truth)
     pairs, overlap = pairs[order], overlap[order]
     matches = []
     for threshold in ious:
@@ -123,8 +131,9 @@ def match_points(
 ) -> Matches:
     """Match predictions to truth by the distance of their centres, the highest score first.
 
-    In descending score (then row) order each prediction takes the nearest free object that is at
-    most ``distance`` away; of equally near objects the last row.
+    In descending score order each prediction takes the nearest free object that is at most
+    ``distance`` away. Among predictions of one score the nearest pairs come first, and of equal
+    pairs those with the lowest coordinates of the prediction, then the highest of the truth.
 
     Args:
         predicted: ``float64[N, D]`` points in coordinates where straight lines are distances.
@@ -142,17 +151,27 @@ def match_points(
     pairs, distances = near_pairs(
         predicted, truth, distance, parameter="distance", max_pairs=MAX_PAIRS
     )
-    order = _rank_pairs(pairs, -distances, values)
+    order = _rank_pairs(pairs, -distances, values, predicted=predicted, truth=truth)
     truth_of = _accept_pairs(pairs[order], n_predicted=len(values), n_truth=len(truth))
     iou = np.where(truth_of >= 0, np.nan, 0.0)
     return Matches(truth_of, iou, values, len(truth), distance)
 
 
-def _rank_pairs(pairs: IntArray, closeness: FloatArray, scores: FloatArray) -> IntArray:
-    """Return the order in which pairs compete: by score, closeness, then last row first."""
-    rank = np.empty(len(scores), dtype=np.int64)
-    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
-    return np.lexsort((-pairs[:, 1], -closeness, rank[pairs[:, 0]]))
+def _rank_pairs(
+    pairs: IntArray,
+    closeness: FloatArray,
+    scores: FloatArray,
+    *,
+    predicted: FloatArray,
+    truth: FloatArray,
+) -> IntArray:
+    """Return the order in which pairs compete: by score, closeness, then coordinates."""
+
+    def coordinates(rows: IntArray) -> list[FloatArray]:
+        first, second = pairs[rows].T
+        return [-second, *-truth[second].T[::-1], *predicted[first].T[::-1]]
+
+    return order_rows([-closeness, -scores[pairs[:, 0]]], coordinates)
 
 
 def _accept_pairs(pairs: IntArray, *, n_predicted: int, n_truth: int) -> IntArray:

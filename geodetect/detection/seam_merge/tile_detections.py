@@ -8,6 +8,7 @@ import numpy as np
 
 from geodetect.detection.detections import Columns, Detections
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.ordering import order_rows
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray
 
@@ -78,16 +79,9 @@ class TileDetections(Columns):
 def left_to_right(detections: Detections, tile_index: IntArray | None = None) -> IntArray:
     """Return the row numbers sorted by coordinates, label, score, truncated and tile."""
     x1, y1, x2, y2 = detections.boxes.T
-    keys = [detections.truncated, detections.scores, detections.labels, y2, x2, y1, x1]
+    keys = [detections.truncated, detections.scores, detections.labels, y2, x2, y1]
     keys = keys if tile_index is None else [tile_index, *keys]
-    order = np.argsort(x1, kind="stable")
-    is_equal = np.diff(x1[order]) == 0  # only these need the other keys
-    is_tied = np.zeros(len(order), bool)
-    is_tied[1:] |= is_equal
-    is_tied[:-1] |= is_equal
-    rows = order[is_tied]
-    order[is_tied] = rows[np.lexsort([key[rows] for key in keys])]
-    return order
+    return order_rows([x1], lambda rows: [key[rows] for key in keys])
 
 
 def extents(boxes: FloatArray) -> FloatArray:

@@ -7,6 +7,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import geodetect
@@ -277,3 +279,45 @@ def test_rows_that_are_no_objects_are_left_out_with_a_warning() -> None:
         result = evaluate(square_layer(*row_of(3)), truth)
     assert result.metrics.overall.n_truth == 2
     assert result.truth["truth_row"].tolist() == [0, 2]
+
+
+tied_layer = st.tuples(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), min_size=1, max_size=14),
+    st.integers(0, 1000),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tied_layer, tied_layer, st.sampled_from([None, 4.0]))
+def test_the_order_of_rows_changes_nothing_in_the_report(
+    predicted_rows: tuple[list[tuple[int, int]], int],
+    truth_rows: tuple[list[tuple[int, int]], int],
+    distance: float | None,
+) -> None:
+    """Crowded squares with few distinct scores, so that there are ties of every kind."""
+    tables = []
+    for corners, seed in (predicted_rows, truth_rows):
+        rng = np.random.default_rng(seed)
+        columns = {"class": rng.choice(["pool", "Pool", "tank"], len(corners))}
+        scores = rng.choice([0.3, 0.5, 0.9], len(corners))
+        tables.append(square_layer(*corners, **columns, score=scores))
+    truth = tables[1].drop(columns="score")
+    options = EvaluateSettings(resamples=20, pick_threshold="f1", distance=distance, block=5.0)
+    expected = geodetect.evaluate(tables[0], truth, options)
+    mixed = [table.sample(frac=1, random_state=3) for table in (tables[0], truth)]
+    result = geodetect.evaluate(*mixed, options)
+    assert result.as_dict() == expected.as_dict()
+    for name, table in expected.error_tables().items():
+        assert len(result.error_tables()[name]) == len(table)
+
+
+def test_the_order_of_many_rotated_boxes_does_not_change_the_grid() -> None:
+    """Of more than 500 boxes a sample chooses the grid: half of these are rotated, half are not."""
+    rng = np.random.default_rng(1)
+    squares = square_layer(*rng.uniform(0, 5000, (600, 2)))
+    squares.loc[::2, "geometry"] = squares.geometry[::2].rotate(3)
+    reports = set()
+    for seed in range(6):
+        mixed = squares.sample(frac=1, random_state=seed)
+        reports.add(json.dumps(evaluate(mixed, squares).as_dict()))
+    assert len(reports) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from geodetect.assessment.evaluate.precision_recall import (
     average_precision,
     precision_recall_curve,
 )
+from geodetect.assessment.evaluate.thresholds import bagged_f1_threshold
 from geodetect.assessment.matching.greedy_matching import Matches
 
 
@@ -22,8 +24,11 @@ def matches_of(correct: list[bool], scores: list[float], n_truth: int) -> Matche
 
 
 def coco_reference(correct: list[bool], scores: list[float], n_truth: int) -> float:
-    """Average precision as ``COCOeval.accumulate`` steps through it, without numpy's helpers."""
-    ranked = [c for _, c in sorted(zip(scores, correct, strict=True), key=lambda pair: -pair[0])]
+    """Average precision as ``COCOeval.accumulate`` steps through it, without numpy's helpers.
+
+    Of predictions with equal scores the false positives come first.
+    """
+    ranked = [c for _, c in sorted(zip(scores, correct, strict=True), key=lambda p: (-p[0], p[1]))]
     recall, precision, right = [], [], 0
     for rank, hit in enumerate(ranked, start=1):
         right += hit
@@ -49,8 +54,36 @@ def ranked(draw: st.DrawFn) -> tuple[list[bool], list[float], int]:
 
 @settings(deadline=None)
 @given(ranked())
-def test_average_precision_is_that_of_coco(case: tuple[list[bool], list[float], int]) -> None:
+def test_average_precision_is_that_of_coco_with_the_worst_order_of_ties(
+    case: tuple[list[bool], list[float], int],
+) -> None:
     assert average_precision(matches_of(*case)) == pytest.approx(coco_reference(*case), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_detections_without_scores_have_one_precision_whatever_their_order(seed: int) -> None:
+    """32 of 40 are right, of 46 objects: precision 0.8 up to recall 0.69, then nothing."""
+    correct = np.random.default_rng(seed).permutation([True] * 32 + [False] * 8).tolist()
+    value = average_precision(matches_of(correct, [1.0] * 40, 46))
+    assert value == pytest.approx(0.8 * 70 / 101)
+    assert round(value, 3) == 0.554
+
+
+@settings(deadline=None)
+@given(ranked(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_no_curve(
+    case: tuple[list[bool], list[float], int], random: Random
+) -> None:
+    correct, scores, n_truth = case
+    rows = list(zip(correct, scores, strict=True))
+    random.shuffle(rows)
+    shuffled = matches_of([c for c, _ in rows], [s for _, s in rows], n_truth)
+    curve, expected = precision_recall_curve(shuffled), precision_recall_curve(matches_of(*case))
+    for name in ("scores", "counts", "tp", "f1"):
+        np.testing.assert_array_equal(getattr(curve, name), getattr(expected, name))
+    assert bagged_f1_threshold(curve, least=0.05) == pytest.approx(
+        bagged_f1_threshold(expected, least=0.05), abs=0, nan_ok=True
+    )
 
 
 def test_average_precision_of_a_known_case() -> None:

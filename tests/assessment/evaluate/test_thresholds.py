@@ -7,13 +7,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from geodetect.assessment.evaluate.precision_recall import PrecisionRecallCurve
+from geodetect.assessment.evaluate.precision_recall import (
+    PrecisionRecallCurve,
+    precision_recall_curve,
+)
 from geodetect.assessment.evaluate.thresholds import bagged_f1_threshold, pick_threshold
+from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
 
-# right, wrong, right, right, wrong, of four objects
 SCORES = np.array([0.9, 0.8, 0.7, 0.62, 0.31])
-CURVE = PrecisionRecallCurve(SCORES, np.array([1, 1, 2, 3, 3]), 4)
+
+
+def curve_of(scores: object, correct: object, n_truth: int) -> PrecisionRecallCurve:
+    is_tp = np.array(correct, dtype=bool)
+    truth_of = np.where(is_tp, np.cumsum(is_tp) - 1, -1)
+    scores = np.array(scores, dtype=float)
+    return precision_recall_curve(Matches(truth_of, is_tp * 1.0, scores, n_truth, 0.5))
+
+
+CURVE = curve_of(SCORES, [1, 0, 1, 1, 0], 4)
 
 
 @pytest.mark.parametrize(
@@ -38,19 +50,19 @@ def test_each_rule_picks_its_threshold(rule: str, threshold: float, detections: 
 def test_a_rule_that_cannot_be_kept_names_what_can() -> None:
     with pytest.raises(InputError, match=r"recall of 0\.9; the highest is 0\.7500.*recall=0\.75"):
         pick_threshold(CURVE, "recall=0.9")
-    wrong_first = PrecisionRecallCurve(SCORES[:2], np.array([0, 1]), 4)
+    wrong_first = curve_of(SCORES[:2], [0, 1], 4)
     with pytest.raises(InputError, match=r"the highest is 0\.5000.*precision=0\.5"):
         pick_threshold(wrong_first, "precision=0.95")
 
 
 def test_detections_of_one_score_are_let_through_together() -> None:
     """Two of them would be as many as the objects, but three share a score."""
-    curve = PrecisionRecallCurve(np.array([0.9, 0.5, 0.5, 0.5, 0.2]), np.arange(1, 6), 2)
+    curve = curve_of([0.9, 0.5, 0.5, 0.5, 0.2], [1] * 5, 2)
     assert pick_threshold(curve, "count") == curve.at(0.8)
 
 
-NO_OBJECTS = PrecisionRecallCurve(SCORES, np.zeros(5, int), 0)
-NO_DETECTIONS = PrecisionRecallCurve(np.empty(0), np.empty(0, int), 3)
+NO_OBJECTS = curve_of(SCORES, [0] * 5, 0)
+NO_DETECTIONS = curve_of([], [], 3)
 
 
 @pytest.mark.parametrize("curve", [NO_OBJECTS, NO_DETECTIONS])
@@ -75,9 +87,8 @@ ranked = st.lists(
 def test_no_other_threshold_is_better(
     rows: list[tuple[float, bool]], missed: int, rule: str
 ) -> None:
-    rows = sorted(rows, key=lambda row: -row[0])
-    right = np.cumsum([hit for _, hit in rows])
-    curve = PrecisionRecallCurve(np.array([s for s, _ in rows]), right, int(right[-1]) + missed + 1)
+    correct = [hit for _, hit in rows]
+    curve = curve_of([s for s, _ in rows], correct, sum(correct) + missed + 1)
     point = pick_threshold(curve, rule)
     points = [curve.at(score) for score, _ in rows]
     if rule == "f1":
@@ -92,8 +103,7 @@ def uncertain_curve(
 ) -> PrecisionRecallCurve:
     """Right detections with scores around 0.7, wrong ones around 0.3."""
     scores = np.concatenate([rng.beta(4, 2, n_right), rng.beta(2, 4, n_wrong)])
-    order = np.argsort(-scores)
-    return PrecisionRecallCurve(scores[order], np.cumsum(order < n_right), n_right + missed)
+    return curve_of(scores, [1] * n_right + [0] * n_wrong, n_right + missed)
 
 
 def test_a_steady_threshold_does_better_on_other_ground_than_the_best_one_of_few_objects() -> None:
@@ -117,9 +127,9 @@ def test_with_many_objects_the_steady_threshold_is_where_f1_is_highest() -> None
 
 
 def test_the_steady_threshold_lies_midway_between_right_and_wrong() -> None:
-    apart = PrecisionRecallCurve(np.repeat([0.9, 0.3], 30), np.minimum(np.arange(1, 61), 30), 30)
+    apart = curve_of(np.repeat([0.9, 0.3], 30), np.repeat([1, 0], 30), 30)
     assert bagged_f1_threshold(apart, least=0.05) == pytest.approx(0.6)
-    none_wrong = PrecisionRecallCurve(np.full(30, 0.9), np.arange(1, 31), 30)
+    none_wrong = curve_of(np.full(30, 0.9), [1] * 30, 30)
     assert bagged_f1_threshold(none_wrong, least=0.1) == pytest.approx(0.5)
 
 
@@ -134,11 +144,8 @@ def test_where_nothing_is_right_there_is_no_steady_threshold(curve: PrecisionRec
     st.integers(0, 5),
 )
 def test_the_steady_threshold_is_a_score(detections: list[tuple[float, bool]], missed: int) -> None:
-    ordered = sorted(detections, reverse=True)
-    true_positives = np.cumsum([right for _, right in ordered])
-    curve = PrecisionRecallCurve(
-        np.array([s for s, _ in ordered]), true_positives, true_positives[-1] + missed
-    )
+    correct = [right for _, right in detections]
+    curve = curve_of([s for s, _ in detections], correct, sum(correct) + missed)
     threshold = bagged_f1_threshold(curve, least=0.05)
-    assert threshold == bagged_f1_threshold(curve, least=0.05) or not true_positives[-1]
-    assert 0.05 <= threshold <= ordered[0][0] or not true_positives[-1]
+    assert threshold == bagged_f1_threshold(curve, least=0.05) or not any(correct)
+    assert 0.05 <= threshold <= max(detections)[0] or not any(correct)

@@ -15,7 +15,7 @@ Float = NDArray[np.float64]
 
 
 def greedy_reference(predicted: Float, scores: Float, truth: Float, iou: float) -> list[int]:
-    """The loop of the COCO evaluation, written down plainly."""
+    """The loop of the COCO evaluation, written down plainly, for scores without ties."""
     truth_of = [-1] * len(predicted)
     for row in np.argsort(-scores, kind="mergesort"):
         best, chosen = min(iou, 1 - 1e-10), -1
@@ -33,17 +33,22 @@ box = st.tuples(coordinate, coordinate, st.integers(1, 6), st.integers(1, 6)).ma
 )
 
 
+def distinct_scores(rng: np.random.Generator, count: int) -> Float:
+    return rng.permutation(np.arange(1, count + 1)) / (count + 1)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.tuples(box, st.sampled_from([0.25, 0.5, 0.75])), max_size=12),
     st.lists(box, max_size=12),
+    st.lists(box, max_size=12).map(sorted),
     st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0]),
+    st.integers(0, 1000),
 )
 def test_matches_are_those_of_the_plain_greedy_loop(
-    detections: list[tuple[tuple[int, ...], float]], objects: list[tuple[int, ...]], iou: float
+    detections: list[tuple[int, ...]], objects: list[tuple[int, ...]], iou: float, seed: int
 ) -> None:
-    predicted = np.array([b for b, _ in detections], dtype=float).reshape(-1, 4)
-    scores = np.array([s for _, s in detections])
+    predicted = np.array(detections, dtype=float).reshape(-1, 4)
+    scores = distinct_scores(np.random.default_rng(seed), len(predicted))
     truth = np.array(objects, dtype=float).reshape(-1, 4)
     matches = match_boxes(predicted, scores, truth, iou=iou)
     assert matches.truth_of.tolist() == greedy_reference(predicted, scores, truth, iou)
@@ -71,6 +76,47 @@ def test_a_detection_whose_best_object_is_taken_gets_the_next_best() -> None:
     truth = np.array([[0.0, 0, 10, 10], [0, 1, 10, 11]])
     predicted = np.array([[0.0, 0, 10, 10], [0, 0, 10, 10.2]])
     assert match_boxes(predicted, np.array([0.9, 0.8]), truth).truth_of.tolist() == [0, 1]
+
+
+def test_of_equally_sure_detections_the_one_that_fits_best_takes_the_object() -> None:
+    truth = np.array([[0.0, 0, 10, 10], [0, 4, 10, 14]])
+    predicted = np.array([[0.0, 2, 10, 12], [0, 1, 10, 11]])
+    for order in ([0, 1], [1, 0]):
+        matches = match_boxes(predicted[order], np.ones(2), truth, iou=0.5)
+        assert matches.truth_of[np.argsort(order)].tolist() == [1, 0]
+
+
+scored_box = st.tuples(box, st.sampled_from([0.25, 0.5, 0.75]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(scored_box, max_size=12, unique=True),
+    st.lists(box, max_size=12, unique=True),
+    st.sampled_from([0.1, 0.3, 0.5, 1.0]),
+    st.integers(0, 1000),
+)
+def test_the_order_of_rows_changes_no_match(
+    detections: list[tuple[tuple[int, ...], float]],
+    objects: list[tuple[int, ...]],
+    iou: float,
+    seed: int,
+) -> None:
+    predicted = np.array([b for b, _ in detections], dtype=float).reshape(-1, 4)
+    scores = np.array([s for _, s in detections])
+    truth = np.array(objects, dtype=float).reshape(-1, 4)
+    rng = np.random.default_rng(seed)
+    rows, truth_rows = rng.permutation(len(predicted)), rng.permutation(len(truth))
+    boxes = match_boxes, {"iou": iou}, predicted, truth
+    points = match_points, {"distance": 10 * iou}, predicted[:, :2], truth[:, :2]
+    # points may coincide, and which of two equal objects is matched does not matter
+    for match, limit, a, b in (boxes, points):
+        matches = match(a, scores, b, **limit)
+        shuffled = match(a[rows], scores[rows], b[truth_rows], **limit)
+        np.testing.assert_array_equal(shuffled.is_tp.sum(), matches.is_tp.sum())
+        if match is match_boxes:
+            matched = np.append(truth_rows, -1)[shuffled.truth_of]
+            np.testing.assert_array_equal(matched, matches.truth_of[rows])
 
 
 def test_identical_boxes_match_at_an_iou_of_one() -> None:
@@ -123,7 +169,7 @@ def test_scores_must_be_as_many_as_boxes() -> None:
 
 
 def nearest_reference(predicted: Float, scores: Float, truth: Float, distance: float) -> list[int]:
-    """The same loop with distances."""
+    """The same loop with distances, for scores without ties."""
     truth_of = [-1] * len(predicted)
     for row in np.argsort(-scores, kind="mergesort"):
         best, chosen = distance, -1
@@ -140,17 +186,16 @@ point = st.tuples(coordinate, coordinate)
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.tuples(point, st.sampled_from([0.25, 0.5, 0.75])), max_size=12),
     st.lists(point, max_size=12),
+    st.lists(point, max_size=12).map(sorted),
     st.sampled_from([1.0, 2.5, 5.0, 50.0]),
+    st.integers(0, 1000),
 )
 def test_matches_of_points_are_those_of_the_plain_greedy_loop(
-    detections: list[tuple[tuple[int, int], float]],
-    objects: list[tuple[int, int]],
-    distance: float,
+    detections: list[tuple[int, int]], objects: list[tuple[int, int]], distance: float, seed: int
 ) -> None:
-    predicted = np.array([p for p, _ in detections], dtype=float).reshape(-1, 2)
-    scores = np.array([s for _, s in detections])
+    predicted = np.array(detections, dtype=float).reshape(-1, 2)
+    scores = distinct_scores(np.random.default_rng(seed), len(predicted))
     truth = np.array(objects, dtype=float).reshape(-1, 2)
     matches = match_points(predicted, scores, truth, distance=distance)
     assert matches.truth_of.tolist() == nearest_reference(predicted, scores, truth, distance)
