@@ -51,6 +51,7 @@ class RunSummary:
             interrupted run.
         seconds: Time from opening the first raster to the last object.
         failed: Error message of each raster that could not be read to the end, by its path.
+        value_ranges: Values that became 0 and 255, by raster; without those of bytes.
     """
 
     tiles: int = 0
@@ -59,6 +60,7 @@ class RunSummary:
     resumed_tiles: int = 0
     seconds: float = 0.0
     failed: Mapping[str, str] = field(default_factory=dict)
+    value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class RasterEstimate:
         gsd_m: Ground resolution of the raster; None: unknown.
         working_gsd_m: Ground resolution of the working grid; None: unknown.
         gsd_ratio: Pixels of the raster per working pixel, along its rows.
+        value_range: Values that become 0 and 255; None: the raster holds bytes.
         tiles: Tiles with imagery inside the area of interest.
         skipped_tiles: All other tiles.
         tile_px: Side of a tile.
@@ -47,6 +48,7 @@ class RasterEstimate:
     gsd_m: float | None
     working_gsd_m: float | None
     gsd_ratio: float
+    value_range: tuple[float, float] | None
     tiles: int
     skipped_tiles: int
     tile_px: int
@@ -58,9 +60,12 @@ class RasterEstimate:
         gsd = "unknown resolution" if self.gsd_m is None else f"{self.gsd_m:.3g} m"
         is_same = abs(self.gsd_ratio - 1) < 1e-9 or self.working_gsd_m is None
         resampling = "not resampled" if is_same else f"resampled to {self.working_gsd_m:.3g} m"
+        values = ""
+        if self.value_range is not None:
+            values = "; values {:g} to {:g}".format(*self.value_range)
         return (
             f"{gsd}, {resampling} (ratio {1 / self.gsd_ratio:.2f}); {self.tiles:,} tiles of "
-            f"{self.tile_px} px, overlap {self.overlap_px} px"
+            f"{self.tile_px} px, overlap {self.overlap_px} px{values}"
         )
 
 
@@ -192,6 +197,7 @@ def _estimate_raster(plan: RasterPlan, batch_size: int) -> tuple[RasterEstimate,
         gsd_m=plan.raster.grid.gsd_m,
         working_gsd_m=gsd_m,
         gsd_ratio=plan.gsd_ratio[0],
+        value_range=None if plan.raster.stretch is None else plan.raster.stretch.range,
         tiles=count,
         skipped_tiles=len(plan.scheme) - count,
         tile_px=plan.scheme.tile_px,

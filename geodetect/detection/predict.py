@@ -98,6 +98,7 @@ def predict_layer(
     detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
     rasters_detections, coverage, failed = [], [], {}
+    value_ranges: dict[str, tuple[float, float]] = {}
     with ExitStack() as stack:
         # open and plan
         plans = plan(rasters, detector, settings=settings)
@@ -130,6 +131,8 @@ def predict_layer(
                     )
                 )
                 coverage.append(pipeline.mask.to_coverage(raster_plan))
+                if raster_plan.raster.stretch is not None:
+                    value_ranges[raster_plan.raster.name] = raster_plan.raster.stretch.range
             except RasterError as error:
                 run.skip_rest(tiles_so_far, objects=sum(map(len, rasters_detections)))
                 failed[raster_plan.raster.path] = str(error)
@@ -143,7 +146,12 @@ def predict_layer(
     layer = DetectionLayer(
         tuple(rasters_detections),
         crs and horizontal_crs(crs),
-        summary=replace(run.summary, seconds=time.monotonic() - start, failed=failed),
+        summary=replace(
+            run.summary,
+            seconds=time.monotonic() - start,
+            failed=failed,
+            value_ranges=value_ranges,
+        ),
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from geodetect.errors import list_names
 from geodetect.progress import format_duration
 from geodetect_cli import console
 
@@ -48,6 +49,7 @@ def show_summary(
         "resumed_tiles": summary.resumed_tiles,
         "seconds": round(summary.seconds, 1),
         "failed": dict(summary.failed),
+        "value_ranges": {name: list(ends) for name, ends in summary.value_ranges.items()},
     }
     if coverage is not None:
         values["coverage"] = str(coverage)
@@ -66,6 +68,9 @@ def show_summary(
     rows.append(("Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"))
     if summary.resumed_tiles:
         rows.append(("From an earlier run", f"{summary.resumed_tiles:,} tiles"))
+    if summary.value_ranges:
+        ranges = (f"{a:g} to {b:g} of {name}" for name, (a, b) in summary.value_ranges.items())
+        rows.append(("Value range", list_names(ranges, limit=3)))
     rows.append(("Time", format_duration(summary.seconds)))
     if verbose:
         rows.append(("At the edge of imagery", f"{layer.truncated:,}"))

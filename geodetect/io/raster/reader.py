@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from rasterio import windows
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.vrt import WarpedVRT
 
-from geodetect.errors import BandError, InputError, RasterError
+from geodetect.errors import BandError, GeodetectWarning, InputError, RasterError, list_names
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.bands import (
@@ -125,20 +126,23 @@ class Raster:
 
         Raises:
             RasterError: The pixels it is estimated from cannot be read.
+
+        Warns:
+            GeodetectWarning: The estimate leaves out fill values, or is much wider than the
+                imagery.
         """
         if self.value_range is not None:
             return Stretch(*self.value_range)
         if self.dtype == "uint8" or self._colour_table is not None:
             return None
         with self._wrap_errors("a sample of the values"):
-            handle = self._handle()
-            sample = sample_windows(handle)
-            values = self._read_sample(sample)
-            sampled = len(self.bands) * sum(rows * columns for _, (rows, columns) in sample)
-            if len(sample) > 1 and len(values) < MIN_VALID_FRACTION * sampled:
-                # most windows lie beside the imagery, as on map sheets with wide margins
-                values = self._read_sample([whole_window(handle)])
-            return Stretch.from_sample(values)
+            stretch = self._estimate_stretch(self._handle())
+            is_doubtful = stretch.fill_values or stretch.narrow_middle
+            if is_doubtful and self._handle().overviews(1):
+                # averaged overviews hold mixtures of fill values and imagery
+                stretch = self._estimate_stretch(self._handle(overviews=False))
+        self._warn_of_doubt(stretch)
+        return stretch
 
     @cached_property
     def _empty_blocks(self) -> EmptyBlocks:
@@ -250,9 +254,42 @@ class Raster:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
 
-    def _read_sample(self, sample: Sequence[SampleWindow]) -> AnyArray:
+    def _estimate_stretch(self, handle: Any) -> Stretch:
+        """Estimate the stretch from windows, or from all of the raster where they hold little."""
+        sample = sample_windows(handle)
+        values = self._read_sample(handle, sample)
+        stretch = Stretch.from_sample(values)
+        sampled = len(self.bands) * sum(rows * columns for _, (rows, columns) in sample)
+        if len(sample) > 1 and len(values) * (1 - stretch.fill_fraction) < (
+            MIN_VALID_FRACTION * sampled
+        ):
+            # most windows lie beside the imagery, as on map sheets with wide margins
+            return Stretch.from_sample(self._read_sample(handle, [whole_window(handle)]))
+        return stretch
+
+    def _warn_of_doubt(self, stretch: Stretch) -> None:
+        message = ""
+        if stretch.fill_values:
+            fills = [f"{np.dtype(self.dtype).type(value)}" for value in stretch.fill_values]
+            message = (
+                f"{self.path}: {stretch.fill_fraction:.2%} of its values are "
+                f"{list_names(fills, limit=3)}, far from all others; `value_range` is estimated as "
+                f"{stretch.low:g},{stretch.high:g} without them; if they are no imagery, tag them "
+                f"as nodata (gdal_edit.py -a_nodata {fills[0]})"
+            )
+        elif stretch.narrow_middle:
+            low, high = stretch.narrow_middle
+            message = (
+                f"{self.path}: most of its values lie from {low:g} to {high:g}, a small part of "
+                f"the estimated `value_range` {stretch.low:g},{stretch.high:g}, so that there is "
+                f"little contrast in them; set `value_range` if objects are missed"
+            )
+        if message:
+            warnings.warn(message, GeodetectWarning, stacklevel=4)
+
+    def _read_sample(self, handle: Any, sample: Sequence[SampleWindow]) -> AnyArray:
         """Read the valid values of all bands in windows, each in its shape."""
-        handle, parts = self._handle(), []
+        parts = []
         for window, shape in sample:
             valid = self._read_mask(handle, window, shape)
             for band in self.bands:
