@@ -9,7 +9,7 @@ import numpy as np
 
 from geodetect.detection.detections import Detections
 from geodetect.errors import InputError
-from geodetect.model.card import ModelCard
+from geodetect.model.card import ModelCard, new_card
 from geodetect.types import BoolArray, UInt8Array
 
 SCORE_ROUNDING = 1e-5  # largest excess over 1 of a sum of float32
@@ -73,7 +73,7 @@ class CallableDetector:
     ) -> None:
         self._fn = fn
         self.identity = identity
-        self.card = ModelCard(
+        self.card = new_card(
             name=name,
             classes=(classes,) if isinstance(classes, str) else tuple(classes),
             gsd_m=gsd_m,

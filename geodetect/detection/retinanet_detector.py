@@ -84,7 +84,12 @@ class RetinaNetDetector:
     def _decode(
         self, logits: Float32Array, deltas: Float32Array, *, anchors: Float32Array, size: Size
     ) -> Detections:
-        """Return the boxes of one image above the threshold, without duplicates or a limit."""
+        """Return the boxes of one image above the threshold, without duplicates or a limit.
+
+        Raises:
+            ModelFileError: The network returns values that are no finite numbers.
+        """
+        self._check_finite("scores", logits.min(), logits.max())
         # first by logits: few are left to compute a score for
         anchor, label = np.nonzero(logits >= logit_thresholds(self._conf, self.card.calibration))
         scores: Float32Array = calibrated_scores(
@@ -97,6 +102,7 @@ class RetinaNetDetector:
                 best = np.argpartition(-scores[selected], limit)[:limit]
                 selected = selected[np.sort(best)]
         anchor, label, scores = anchor[selected], label[selected], scores[selected]
+        self._check_finite("boxes", deltas[anchor])
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
         frame = np.array([0, 0, scaled[1], scaled[0]], np.float64)
         boxes = box_ops.clip(decode(deltas[anchor], anchors[anchor]).astype(np.float64), frame)
@@ -105,6 +111,14 @@ class RetinaNetDetector:
         rows = nms(boxes, scores, label, iou=self._iou)
         scale = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
         return Detections.from_arrays(boxes[rows] * scale, scores[rows], label[rows])
+
+    def _check_finite(self, name: str, *values: np.floating | Float32Array) -> None:
+        if not all(np.isfinite(value).all() for value in values):
+            raise ModelFileError(
+                f"model {self.card.name}: with {self.runs_on} it returns {name} that are NaN or "
+                f"infinite; its weights are damaged, or too large for this precision: choose "
+                f"another `precision` or `model`"
+            )
 
 
 def load_detector(

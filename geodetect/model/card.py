@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import reprlib
+from collections import Counter
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from geodetect.errors import InputError, list_names
+
+INPUT_BANDS = 3  # of geodetect's networks
+MAX_CLASSES = 10_000
+MAX_LEVELS, MAX_PER_LEVEL = 12, 64
+MAX_PROBLEMS = 3  # in one message
+
+PositiveLength = Annotated[float, Field(gt=0, le=1e6)]  # metres
+ObjectSize = Annotated[float, Field(ge=0, le=1e6)]  # metres; rounded, so perhaps 0
+AnchorSize = Annotated[float, Field(gt=0, le=1e5)]  # pixels
+AnchorRatio = Annotated[float, Field(ge=1e-3, le=1e3)]
+BandMean = Annotated[float, Field(ge=0, le=1)]
+BandDeviation = Annotated[float, Field(ge=1e-4, le=1e2)]  # less or more leaves no image
+ClassName = Annotated[str, Field(min_length=1, max_length=1000)]
+Slope = Annotated[float, Field(gt=0)]
 
 
-class NetworkConfig(BaseModel):
+class CardPart(BaseModel):
+    """Base of a card and its parts: frozen, without unknown fields, NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkConfig(CardPart):
     """Architecture of a RetinaNet.
 
     Args:
@@ -29,29 +53,39 @@ class NetworkConfig(BaseModel):
         multiple_px: Images are padded to multiples of this; None: of the coarsest stride.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     backbone: str = "resnet18"
     trunk_stages: int = Field(3, ge=2, le=4)
-    fpn_channels: int = Field(128, ge=8)
-    strides: tuple[int, ...] = (8, 16, 32, 64)
-    head_convs: int = Field(1, ge=1)
-    head_norm_groups: int = Field(16, ge=0)
+    fpn_channels: int = Field(128, ge=8, le=4096)
+    strides: tuple[int, ...] = Field((8, 16, 32, 64), min_length=1, max_length=MAX_LEVELS)
+    head_convs: int = Field(1, ge=1, le=64)
+    head_norm_groups: int = Field(16, ge=0, le=4096)
     coarser_from: Literal["pyramid_relu", "pyramid", "trunk"] = "pyramid_relu"
-    norm_eps: float = Field(1e-5, ge=0)
-    anchor_sizes_px: tuple[Annotated[tuple[PositiveFloat, ...], Field(min_length=1)], ...]
-    anchor_ratios: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
+    norm_eps: float = Field(1e-5, ge=0, le=1)
+    anchor_sizes_px: tuple[
+        Annotated[tuple[AnchorSize, ...], Field(min_length=1, max_length=MAX_PER_LEVEL)], ...
+    ] = Field(max_length=MAX_LEVELS)
+    anchor_ratios: tuple[AnchorRatio, ...] = Field(
+        (0.5, 1.0, 2.0), min_length=1, max_length=MAX_PER_LEVEL
+    )
     anchor_grid: Literal["centred", "torchvision"] = "centred"
-    multiple_px: int | None = Field(None, ge=1)
+    multiple_px: int | None = Field(None, ge=1, le=4096)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkConfig:
         if len(self.anchor_sizes_px) != len(self.strides):
             raise ValueError("anchor_sizes_px needs one entry for each of strides")
+        if len({len(sizes) for sizes in self.anchor_sizes_px}) > 1:
+            raise ValueError("anchor_sizes_px needs as many sizes at each of strides")
+        if any(
+            stride < 1 or stride != self.strides[0] * 2**i for i, stride in enumerate(self.strides)
+        ):
+            raise ValueError(
+                f"strides must be positive, each twice the previous one, found {self.strides}"
+            )
         return self
 
 
-class Calibration(BaseModel):
+class Calibration(CardPart):
     """Platt scaling of scores to fractions of true positives: sigmoid(slope * logit + intercept).
 
     Platt (1999), "Probabilistic outputs for support vector machines". The order of the scores of a
@@ -62,10 +96,8 @@ class Calibration(BaseModel):
         intercept: Intercept of each class.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    slope: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
-    intercept: tuple[FiniteFloat, ...]
+    slope: tuple[Slope, ...] = Field(max_length=MAX_CLASSES)
+    intercept: tuple[float, ...] = Field(max_length=MAX_CLASSES)
 
     @model_validator(mode="after")
     def _both_for_each_class(self) -> Calibration:
@@ -74,7 +106,7 @@ class Calibration(BaseModel):
         return self
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(CardPart):
     """Provenance of a model.
 
     Args:
@@ -86,8 +118,6 @@ class TrainingRecord(BaseModel):
         settings: Settings of the training.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     data: tuple[str, ...] = ()
     licence: str = ""
     initial_weights: str = ""
@@ -96,7 +126,7 @@ class TrainingRecord(BaseModel):
     settings: dict[str, str | int | float | bool | None] = {}
 
 
-class Int8Record(BaseModel):
+class Int8Record(CardPart):
     """The int8-quantized network of a model file, compared with the full-precision one.
 
     Args:
@@ -109,8 +139,6 @@ class Int8Record(BaseModel):
         made_with: Libraries that made it, with their versions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     calibration_tiles: int = Field(ge=1)
     checked_tiles: int = Field(ge=1)
     objects: int = Field(ge=1)
@@ -119,13 +147,13 @@ class Int8Record(BaseModel):
     made_with: str
 
 
-class ModelCard(BaseModel):
+class ModelCard(CardPart):
     """Metadata of a model: input, classes, thresholds, architecture and provenance.
 
     Args:
         name: Name of the model.
         description: Description in one sentence.
-        classes: Class names; a label is an index into them.
+        classes: Class names, all different; a label is an index into them.
         gsd_m: Ground resolution the model was trained at, in metres per pixel; None: rasters are
             not resampled.
         gsd_range_m: Finest and coarsest ground resolution at which it was validated, in metres
@@ -133,7 +161,8 @@ class ModelCard(BaseModel):
         bands: Names of the input bands; None: any number of bands.
         mean: Mean of each band in 0..1, subtracted first.
         std: Standard deviation of each band in 0..1, by which the difference is divided.
-        object_size_m: Long sides of labelled objects in metres: 1st, 50th and 99th percentile.
+        object_size_m: Long sides of labelled objects in metres: 1st, 50th and 99th percentile,
+            ascending.
         tile_px: Side of the tiles it was tuned for, in pixels of ``gsd_m``.
         input_scale: Factor by which a tile is enlarged before it enters the network; torchvision's
             detectors enlarge 512 px to 800 px, a factor of 1.5625.
@@ -146,19 +175,17 @@ class ModelCard(BaseModel):
         int8: Its int8-quantized network; None: its file holds none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     description: str = ""
-    classes: tuple[str, ...] = Field(min_length=1)
-    gsd_m: float | None = Field(None, gt=0)
-    gsd_range_m: tuple[float, float] | None = None
+    classes: tuple[ClassName, ...] = Field(min_length=1, max_length=MAX_CLASSES)
+    gsd_m: PositiveLength | None = None
+    gsd_range_m: tuple[PositiveLength, PositiveLength] | None = None
     bands: tuple[str, ...] | None = ("red", "green", "blue")
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    object_size_m: tuple[float, float, float] | None = None
-    tile_px: int = Field(512, ge=1)
-    input_scale: float = Field(1.0, gt=0)
+    mean: tuple[BandMean, ...] = (0.485, 0.456, 0.406)
+    std: tuple[BandDeviation, ...] = (0.229, 0.224, 0.225)
+    object_size_m: tuple[ObjectSize, ObjectSize, ObjectSize] | None = None
+    tile_px: int = Field(512, ge=1, le=1_000_000)
+    input_scale: float = Field(1.0, ge=1e-4, le=1e4)
     calibration: Calibration | None = None
     conf: float = Field(0.5, ge=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
@@ -168,7 +195,47 @@ class ModelCard(BaseModel):
     int8: Int8Record | None = None
 
     @model_validator(mode="after")
-    def _every_class_is_calibrated(self) -> ModelCard:
+    def _fields_agree(self) -> ModelCard:
+        names = Counter(name.strip() for name in self.classes)
+        if "" in names:
+            raise ValueError("classes must have names that are not blank")
+        repeated = [name for name, count in names.items() if count > 1]
+        if repeated:
+            raise ValueError(f"classes must differ, found {list_names(repeated)} more than once")
         if self.calibration is not None and len(self.calibration.slope) != len(self.classes):
             raise ValueError("calibration needs one entry for each of classes")
+        if self.gsd_range_m is not None and self.gsd_range_m[0] > self.gsd_range_m[1]:
+            raise ValueError(f"gsd_range_m must be ascending, found {self.gsd_range_m}")
+        if self.object_size_m is not None and list(self.object_size_m) != sorted(
+            self.object_size_m
+        ):
+            raise ValueError(f"object_size_m must be ascending, found {self.object_size_m}")
+        if self.network is not None:
+            for name, values in {"bands": self.bands, "mean": self.mean, "std": self.std}.items():
+                if values is None or len(values) != INPUT_BANDS:
+                    raise ValueError(f"{name} needs {INPUT_BANDS} entries, found {values}")
         return self
+
+
+def new_card(**values: Any) -> ModelCard:
+    """Return a card with these fields.
+
+    Raises:
+        InputError: A value cannot be used.
+    """
+    try:
+        return ModelCard.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"the model card cannot be made: {list_problems(error)}") from error
+
+
+def list_problems(error: ValidationError) -> str:
+    """Return the fields of a card that cannot be used, each with its problem and value."""
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False):
+        field = ".".join(map(str, problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if field and problem["type"] != "missing":
+            message += f", found {reprlib.repr(problem['input'])}"
+        problems.append(" ".join((f"{field}: {message}" if field else message).split()))
+    return list_names(problems, limit=MAX_PROBLEMS)

@@ -16,14 +16,16 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from geodetect.errors import ModelFileError, OutputError, error_text
+from geodetect.errors import ModelFileError, OutputError, translate_errors
 from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
-from geodetect.model.card import ModelCard
+from geodetect.model.card import ModelCard, list_problems
 from geodetect.types import PathLike
 
 FORMAT = "geodetect"
 FORMAT_VERSION = "1"
 SUFFIX = ".safetensors"
+MAX_WEIGHT = 1e8  # products of larger ones overflow, and OpenVINO takes NaN for 0
+HALF_BYTES = 2
 BUILT_IN = Path(__file__).parent / "weights"
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -89,12 +91,21 @@ def read_model_file(
     """
     path = model_path(model)
     card, text, expected = _read_header(path)
-    with safe_open(path, framework="numpy") as file:
+    with (
+        translate_errors(f"{path}: the weights cannot be read", ModelFileError),
+        safe_open(path, framework="numpy") as file,
+    ):
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
     if _checksum(text, weights) != expected:
         raise ModelFileError(
             f"{path}: the checksum does not match: the file was changed or damaged after it was "
             f"written; fetch it again or choose another `model`"
+        )
+    problem = _find_bad_numbers(weights)
+    if problem:
+        raise ModelFileError(
+            f"{path}: {problem}; the model is damaged: fetch it again, train it again, or choose "
+            f"another `model`"
         )
     return card, weights
 
@@ -117,15 +128,20 @@ def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
     """Write a model file, usually ``.safetensors``, atomically, replacing an existing one.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written, or could not be read again.
     """
     target = Path(path)
     text = card.model_dump_json()
     try:
         ModelCard.model_validate_json(text)
     except ValidationError as error:
-        raise OutputError(f"{target}: the model card is not valid: {error_text(error)}") from error
+        raise OutputError(
+            f"{target}: the model card is not valid: {list_problems(error)}"
+        ) from error
     arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}
+    problem = _find_bad_numbers(arrays)
+    if problem:
+        raise OutputError(f"{target}: the model is not written: {problem}")
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -143,14 +159,15 @@ def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
 
 def _read_header(path: Path) -> tuple[ModelCard, str, str]:
     """Return the card, its JSON and the checksum."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(
-            f"{path}: not a model file, or an incomplete one ({error}); expected a .safetensors "
-            f"file written by `geodetect train` or `geodetect convert`"
-        ) from error
+    with (
+        translate_errors(
+            f"{path}: not a model file, or an incomplete one; expected a .safetensors file written "
+            f"by `geodetect train` or `geodetect convert`",
+            ModelFileError,
+        ),
+        safe_open(path, framework="numpy") as file,
+    ):
+        header = file.metadata() or {}
     if header.get("format") != FORMAT:
         raise ModelFileError(
             f"{path}: holds weights but no geodetect model card; expected a file written by "
@@ -161,13 +178,29 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
             f"{path}: has format version {header.get('format_version')}, this program reads "
             f"{FORMAT_VERSION}; update geodetect"
         )
+    text = header.get("card", "")
     try:
-        text = header["card"]
         return ModelCard.model_validate_json(text), text, header.get("sha256", "")
-    except (ValidationError, KeyError) as error:
+    except ValidationError as error:
         raise ModelFileError(
-            f"{path}: the model card cannot be read: {error_text(error)}"
+            f"{path}: the model card cannot be read: {list_problems(error)}"
         ) from error
+
+
+def _find_bad_numbers(weights: Weights) -> str:
+    """Return the first array with numbers that no trained network has, and their count."""
+    for name, array in weights.items():
+        if array.dtype.kind != "f":
+            continue
+        is_usable = np.isfinite(array)
+        if array.itemsize > HALF_BYTES:
+            is_usable &= np.abs(array) <= MAX_WEIGHT
+        count = array.size - np.count_nonzero(is_usable)
+        if count:
+            return f"{count:,} of {array.size:,} values of {name} are NaN, infinite or huge"
+        if name.endswith("running_var") and np.signbit(array).any():
+            return f"{np.count_nonzero(np.signbit(array)):,} variances in {name} are negative"
+    return ""
 
 
 def _checksum(card: str, weights: Weights) -> str:

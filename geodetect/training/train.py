@@ -11,7 +11,7 @@ import torch
 
 from geodetect.errors import DivergenceError
 from geodetect.io.vector.write import write
-from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord
+from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
 from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
@@ -121,7 +121,7 @@ def train(
             torch.manual_seed(settings.seed)
             network = RetinaNet(config, len(data.classes))
             initial_weights = initialise(network, settings.init)
-            card = _new_card(
+            card = _first_card(
                 settings.name or output.stem,
                 data,
                 settings,
@@ -211,7 +211,7 @@ def train(
     return summary
 
 
-def _new_card(
+def _first_card(
     name: str,
     data: TrainingData,
     settings: TrainSettings,
@@ -223,7 +223,7 @@ def _new_card(
     """Return the card as far as it is known before the first step."""
     sizes_m = np.concatenate([raster.sizes_m.max(axis=1) for raster in data.train])
     small, median, large = np.percentile(sizes_m, [1, 50, 99]).round(2)
-    return ModelCard(
+    return new_card(
         name=name,
         description=settings.description,
         classes=data.classes,

@@ -199,3 +199,18 @@ def test_a_model_file_becomes_a_detector(tmp_path: Path) -> None:
 def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(ModelFileError, match="giraffes"):
         load_detector("giraffes")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (([4.0, 4, 20, 20], float("nan"), 0), "returns scores that are NaN or infinite"),
+        (([4.0, 4, 20, 20], 1.0, 0), "returns scores that are NaN or infinite"),  # logit infinity
+        (([4.0, float("nan"), 20, 20], 0.9, 0), "returns boxes that are NaN or infinite"),
+    ],
+)
+def test_outputs_that_are_no_numbers_are_not_taken_for_nothing_found(
+    output: tuple[list[float], float, int], message: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"model squares: with scripted it {message}"):
+        decode_outputs([output])

@@ -13,8 +13,10 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from geodetect.errors import ModelFileError, OutputError
+from geodetect.model import file as file_module
 from geodetect.model.card import ModelCard
 from geodetect.model.file import (
     list_models,
@@ -189,6 +191,83 @@ def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> N
     with pytest.raises(OutputError, match=r"card is not valid: .*precision"):
         write_model_file(tmp_path / "m.safetensors", broken, WEIGHTS)
     assert list(tmp_path.iterdir()) == []
+
+
+def write_unchecked(path: Path, card: str, weights: dict[str, NDArray[np.generic]]) -> Path:
+    """A model file with a correct checksum, whatever it holds."""
+    header = {"format": "geodetect", "format_version": "1", "card": card}
+    header["sha256"] = file_module._checksum(card, weights)
+    safetensors.numpy.save_file(weights, path, metadata=header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "b.c",
+            np.array([1.0, np.nan], np.float32),
+            "1 of 2 values of b.c are NaN, infinite or huge",
+        ),
+        ("b.c", np.array([1.0, -np.inf], np.float32), "1 of 2 values of b.c"),
+        ("a", np.full((3, 4), np.inf, np.float16), "12 of 12 values of a"),
+        ("b.c", np.array([1.0, 1e30], np.float32), "1 of 2 values of b.c"),
+        ("d", np.array(np.nan), "1 of 1 values of d"),
+        ("bn1.running_var", np.array([1.0, -1.0]), "1 variances in bn1.running_var are negative"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused_by_their_name(
+    tmp_path: Path, name: str, value: NDArray[np.generic], message: str
+) -> None:
+    weights = WEIGHTS | {name: value}
+    path = write_unchecked(tmp_path / "m.safetensors", CARD.model_dump_json(), weights)
+    with pytest.raises(ModelFileError, match=message):
+        read_model_file(path)
+    with pytest.raises(OutputError, match=message):
+        write_model_file(tmp_path / "new.safetensors", CARD, weights)
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mean", "[0.5,NaN,0.5]"), ("std", "[0.2,0,0.2]"), ("conf", "NaN"), ("gsd_m", "0"),
+     ("classes", '["a","a"]'), ("classes", "[]"), ("classes", json.dumps(["x"] * 1_000_000)),
+     ("iou", "Infinity"), ("mean", "[" * 5000), ("tile_px", "1e999")],
+)  # fmt: skip
+def test_a_damaged_card_is_refused_by_the_name_of_its_field(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    card = f'{{"name": "m", "classes": ["a"], "{field}": {value}}}'
+    with pytest.raises(ModelFileError, match="the model card cannot be read") as caught:
+        load_card(write_unchecked(tmp_path / "m.safetensors", card, {}))
+    message = str(caught.value).removeprefix(str(tmp_path))
+    assert field in message or "JSON" in message
+    assert len(message) < 500
+
+
+HEADERS = {
+    "deep": b'{"a":' + b"[" * 100_000,
+    "of another type": b"[1, 2, 3]",
+    "of text in Latin-1": '{"é": 1}'.encode("latin-1"),
+    "with a lone surrogate": b'{"__metadata__": {"card": "\\ud800"}}',
+    "with metadata of numbers": b'{"__metadata__": {"format": 1}}',
+    "with an array beyond the end": b'{"w":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}',
+    "with a shape beyond 64 bits": b'{"w":{"dtype":"F32","shape":[99999999999999999999],'
+    b'"data_offsets":[0,0]}}',
+    "with an unknown type": b'{"w":{"dtype":"Q9","shape":[0],"data_offsets":[0,0]}}',
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_is_odd_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(HEADERS[name]).to_bytes(8, "little") + HEADERS[name])
+    with pytest.raises(ModelFileError) as caught:
+        read_model_file(path)
+    assert "\n" not in str(caught.value)
+    path.write_bytes((2**63).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ModelFileError, match="not a model file"):
+        read_model_file(path)
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

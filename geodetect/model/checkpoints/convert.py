@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
 from geodetect.errors import InputError, ModelFileError, OutputError
-from geodetect.model.card import ModelCard, TrainingRecord
+from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
 from geodetect.model.file import check_target, write_model_file
@@ -100,7 +100,7 @@ def convert(
     kind = f"{defaults.program} RetinaNet"
     if defaults is TORCHVISION:
         kind += f" v{retinanet.version}"
-    card = ModelCard(
+    card = new_card(
         name=settings.name or target.stem,
         description=f"{kind}, converted.",
         classes=names,
