@@ -18,12 +18,9 @@ from geodetect.io.labels.datasets import (
 )
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.vector import read_map_labels
+from geodetect.io.vector.archive import LAYER_SUFFIXES
 from geodetect.types import PathLike
 
-VECTOR_SUFFIXES = (
-    *(".geojson", ".json", ".geojsonl", ".geojsons", ".ndjson", ".gpkg", ".shp", ".fgb"),
-    *(".parquet", ".geoparquet", ".gml", ".kml", ".tab"),
-)
 _HEAD_BYTES = 65_536
 _CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 _NOT_YOLO = ("classes.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt")
@@ -113,7 +110,7 @@ def _read_folder(folder: Path, options: LabelOptions) -> list[MapLabels | ImageL
     ]
     if images:  # vector files beside a data set, such as its index, are not read
         return [*images]
-    layers = [p for p in files if p.suffix.lower() in VECTOR_SUFFIXES]
+    layers = [p for p in files if p.suffix.lower() in LAYER_SUFFIXES]
     if not layers:
         raise LabelError(
             f"{folder}: no labels in this folder; expected vector files, or a data set in the "

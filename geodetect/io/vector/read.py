@@ -13,17 +13,40 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
+from pyogrio.errors import CRSError
 from pyproj import CRS
 
-from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
+from geodetect.errors import (
+    GeodetectWarning,
+    GeoreferenceError,
+    InputError,
+    LabelError,
+    error_text,
+    list_names,
+    translate_errors,
+)
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
 from geodetect.geo.polygons import connected_parts, repair_polygons
+from geodetect.io.vector.archive import archived_name
+from geodetect.io.vector.csv_table import is_csv, read_csv_layer
 from geodetect.io.vector.geojson import LINES
-from geodetect.types import PathLike
+from geodetect.io.vector.integrity import (
+    check_database,
+    check_features,
+    check_lines,
+    check_shapefile,
+    check_text,
+    has_lines,
+)
+from geodetect.types import ObjectArray, PathLike
 
 PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
+MAX_EXTENT_M = 1e8  # from the origin of a projected CRS; the Earth has a girth of 4e7
 # GEOS type numbers: simple, multiple
 POINT_TYPES, POLYGON_TYPES, COLLECTION_TYPE = (0, 4), (3, 6), 7
+
+# messages of GDAL about what is mended, or is no damage
+_HARMLESS = ("Non closed ring", "Measured (M) geometry types")
 
 LayerSource: TypeAlias = PathLike | gpd.GeoDataFrame
 
@@ -83,21 +106,16 @@ def read_layer(
     if isinstance(source, gpd.GeoDataFrame):
         table, name, is_file = source, role.name, False
     else:
-        table, name, is_file = _read_file(source, role), os.fspath(source), True
+        table = _read_file(source, role, has_crs=crs is not None)
+        name, is_file = os.fspath(source), True
     # GeoPackage's "Undefined Cartesian SRS" and the like are no CRS
     if layer_crs is None and table.crs and not table.crs.name.lower().startswith("undefined"):
         layer_crs = table.crs
-    geometry = shapely.force_2d(np.asarray(table.geometry))
+    geometry = _check_coordinates(np.asarray(table.geometry), name, role)
     if layer_crs is not None:
         layer_crs = horizontal_crs(layer_crs)
-        if is_file and layer_crs.is_geographic:
-            bounds = shapely.bounds(geometry).reshape(-1, 2, 2)
-            limit = np.array([2 * np.pi, np.pi / 2]) / unit_factor(layer_crs) * 1.0001
-            if (np.abs(bounds) > limit).any():  # often metres in GeoJSON
-                raise role.error(
-                    f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.0f}, which are no "
-                    f"degrees of its CRS {layer_crs.name}; {role.crs_advice}"
-                )
+        if is_file:
+            _check_extent(geometry, layer_crs, name, role)
     elif is_file:
         raise role.error(f"{name} has no coordinate reference system; {role.crs_advice}")
     elif require_crs:
@@ -172,29 +190,101 @@ def has_layer(path: PathLike, name: str) -> bool:
         return False
 
 
-def _read_file(source: PathLike, role: LayerRole) -> gpd.GeoDataFrame:
+def _check_coordinates(geometry: ObjectArray, name: str, role: LayerRole) -> ObjectArray:
+    """Return geometries without heights; points without a position are missing.
+
+    Raises:
+        InputError: As ``role.error``: a coordinate is infinite, or not a number.
+    """
+    geometry = shapely.force_2d(geometry)
+    points, rows = shapely.get_coordinates(geometry, return_index=True)
+    is_finite = np.isfinite(points).all(axis=1)
+    if is_finite.all():
+        return geometry
+    damaged = np.unique(rows[~is_finite])
+    is_unplaced = (shapely.get_type_id(geometry[damaged]) == 0) & np.isnan(
+        shapely.get_x(geometry[damaged])
+    )
+    geometry[damaged[is_unplaced]] = None
+    damaged = damaged[~is_unplaced]
+    if len(damaged):
+        raise role.error(
+            f"{name}: {len(damaged):,} of {len(geometry):,} geometries have coordinates that are "
+            f"no numbers, the first in row {damaged[0] + 1:,}; expected finite ones"
+        )
+    return geometry
+
+
+def _check_extent(geometry: ObjectArray, crs: CRS, name: str, role: LayerRole) -> None:
+    """Check that coordinates can lie in their CRS: GeoJSON often holds metres.
+
+    Raises:
+        InputError: As ``role.error``: they are far beyond the Earth.
+    """
+    bounds = shapely.bounds(geometry).reshape(-1, 2, 2)
+    limits = np.array([2 * np.pi, np.pi / 2]) * 1.0001 if crs.is_geographic else MAX_EXTENT_M
+    if (np.abs(bounds) > limits / unit_factor(crs)).any():
+        unit = "degrees" if crs.is_geographic else "map units"
+        raise role.error(
+            f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.10g}, which are no {unit} "
+            f"of its CRS {crs.name}; {role.crs_advice}"
+        )
+
+
+def _read_file(source: PathLike, role: LayerRole, *, has_crs: bool) -> gpd.GeoDataFrame:
     file, _, layer = os.fspath(source).partition("|layername=")
     path = Path(file)
     if "://" not in file and not file.startswith("/vsi") and not path.exists():
         raise role.error(f"{file} does not exist; expected a vector file")
-    try:
+    with translate_errors(f"{file} cannot be read as a vector file", role.error):
         if file.lower().endswith((".parquet", ".geoparquet")):
             table = gpd.read_parquet(file)
+        elif is_csv(path) and path.is_file():
+            try:
+                table = read_csv_layer(path, prefer_xy=has_crs)
+            except InputError as error:
+                raise role.error(str(error)) from error
         elif path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0:
             # newline-delimited GeoJSON without features, which GDAL does not recognise
             table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
         else:
-            table = pyogrio.read_dataframe(
-                file,
-                layer=layer or _choose_layer(file, role),
-                on_invalid="fix",  # rings that are left open are closed
-            )
-    except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise role.error(f"{file} cannot be read as a vector file: {error}") from error
+            table = _read_with_gdal(file, layer or None, role)
     if not isinstance(table, gpd.GeoDataFrame):
         raise role.error(f"{os.fspath(source)} has no geometries; expected polygons")
+    return table
+
+
+def _read_with_gdal(file: str, layer: str | None, role: LayerRole) -> gpd.GeoDataFrame:
+    """Read a layer with GDAL, and check that none of its features are lost."""
+    path = Path(file)
+    if path.is_file():
+        if path.suffix.lower() == ".shp":
+            check_shapefile(path)
+        check_database(path)
+        check_text(path)
+    name = archived_name(path) if path.is_file() else file
+    layer = layer or _choose_layer(name, role)
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter("always")
+        try:
+            # rings that are left open are closed
+            table = pyogrio.read_dataframe(name, layer=layer, on_invalid="fix")
+        except CRSError as error:
+            raise ValueError(
+                f"its CRS is damaged: {error_text(error)}; mend or delete it, in a Shapefile the "
+                f".prj, and {role.crs_advice}"
+            ) from error
+    texts = [error_text(m.message) for m in messages if isinstance(m.message, Warning)]
+    texts = [text for text in texts if not text.startswith(_HARMLESS)]
+    if not isinstance(table, gpd.GeoDataFrame):
+        return table
+    is_missing = np.asarray(table.geometry.isna())
+    if is_missing.any() and texts:
+        row = int(np.flatnonzero(is_missing)[0]) + 1
+        raise ValueError(f"the geometry of row {row:,} is damaged: {texts[0]}")
+    if path.is_file() and has_lines(path):
+        check_lines(path, len(table))
+    check_features(name, table, layer)
     return table
 
 
@@ -209,7 +299,7 @@ def _choose_layer(file: str, role: LayerRole) -> str | None:
         return PREDICTION_LAYERS[0]
     if len(candidates) > 1:
         raise role.error(
-            f"{file} has the layers {', '.join(candidates)}; pick one as "
+            f"{file} has the layers {list_names(candidates)}; pick one as "
             f"{file}|layername={candidates[0]}"
         )
     return candidates[0] if candidates else None
