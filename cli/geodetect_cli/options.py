@@ -9,13 +9,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import FilePath, Sources
+from geodetect.settings.value_types import FilePath, Labels, Rasters
 
-RasterArguments = Annotated[Sources, CommandLine("RASTER", positional=True, repeatable=True)]
-Predictions = Annotated[str, CommandLine("PRED", positional=True)]
+RasterArguments = Annotated[
+    Rasters, CommandLine("RASTER", positional=True, repeatable=True, reads="rasters")
+]
+Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="file")]
 OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
 OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
-Model = Annotated[str, CommandLine("NAME|FILE", short="m")]
+Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="file")]
 
 PREDICTIONS = "Predictions: vector file of any format and CRS."
 RASTERS = "Files, folders or URLs that GDAL opens."
@@ -27,8 +29,8 @@ COVERAGE = "Ground that was searched: the coverage layer of `geodetect predict`,
 class LabelledRasters(Settings):
     """Rasters and their labels."""
 
-    rasters: Sources = Field(description=RASTER_FOLDERS)
-    labels: Sources = Field(description=LABELS)
+    rasters: Rasters = Field(description=RASTER_FOLDERS)
+    labels: Labels = Field(description=LABELS)
 
 
 class ResultOptions(Settings):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
+from geodetect.io.inputs import protect_inputs
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
@@ -56,7 +59,8 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
-            command(**settings)
+            with _protect_inputs(options, settings):
+                command(**settings)
 
     parameters = [option.parameter(flags) for option in options.values()]
     context = inspect.Parameter(
@@ -77,6 +81,28 @@ def _build_settings(
         names -= group.model_fields.keys()
         settings[parameter] = group.model_validate({name: values[name] for name in group_names})
     return settings
+
+
+def _protect_inputs(
+    options: Mapping[str, Option], settings: Mapping[str, Settings]
+) -> AbstractContextManager[None]:
+    """Return a context in which no output replaces a file that an option names as an input."""
+    stated = {
+        name: value
+        for group in settings.values()
+        for name, value in group
+        if name in group.model_fields_set and value is not None
+    }
+    inputs: dict[str, list[Any]] = {"file": [], "rasters": [], "labels": []}
+    for name, value in stated.items():
+        kind = options[name].form.reads
+        if kind == "rasters" and any(map(os.path.isdir, value)):
+            from geodetect.io.raster.reader import find_rasters
+
+            value = find_rasters(value)
+        if kind:
+            inputs[kind].append(value)
+    return protect_inputs(inputs["file"], inputs["rasters"], folders=inputs["labels"])
 
 
 def _usage_error(

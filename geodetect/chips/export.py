@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, Outp
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import write_atomically
+from geodetect.io.inputs import check_not_read_next, protect_inputs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
+from geodetect.io.raster.reader import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import ChipSettings
@@ -94,7 +97,12 @@ def export_chips(
     if Path(output).is_file():
         raise OutputError(f"{output} is a file; choose another `output`")
     try:
-        with write_atomically(Path(output), overwrite=overwrite, marker=INDEX) as folder:
+        with ExitStack() as stack:
+            stack.enter_context(protect_inputs(find_rasters(rasters), folders=labels))
+            check_not_read_next(Path(output))
+            folder = stack.enter_context(
+                write_atomically(Path(output), overwrite=overwrite, marker=INDEX)
+            )
             folder.mkdir()
             label_set = _read_label_set(labels, settings)
             sources = open_sources(rasters, label_set, settings)

@@ -16,6 +16,8 @@ from geodetect.detection.predict import predict_layer
 from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
 from geodetect.errors import InputError
 from geodetect.io.atomic import check_folder
+from geodetect.io.inputs import protect_inputs
+from geodetect.io.raster.reader import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
@@ -85,7 +87,9 @@ def predict_to_file(
         restart=restart,
         work_dir=None if work_dir is None else Path(work_dir),
     )
-    return files.predict(rasters, model, settings=settings, progress=progress)
+    area = None if settings is None else settings.aoi
+    with protect_inputs(find_rasters(rasters), model, area):
+        return files.predict(rasters, model, settings=settings, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)

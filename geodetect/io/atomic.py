@@ -17,6 +17,7 @@ import psutil
 from filelock import BaseFileLock
 
 from geodetect.errors import OutputError
+from geodetect.io.inputs import check_output
 
 IsPart = Callable[[Path], bool]
 
@@ -85,9 +86,11 @@ def check_overwrite(
             Empty folders count as absent.
 
     Raises:
-        OutputError: It, or a part of it, exists and must not be replaced.
+        OutputError: It, or a part of it, exists and must not be replaced, or is an input of the
+            running work.
     """
     for path in [target, *filter(is_part, target.parent.iterdir())]:
+        check_output(path)
         if not path.exists() or (marker and path.is_dir() and not any(path.iterdir())):
             continue
         if path.is_dir() and marker and not (path / marker).is_file():

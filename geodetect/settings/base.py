@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,7 @@ class CommandLine:
         name: Name of the option, where it differs from the field's.
         positional: An argument instead of an option.
         repeatable: One value of the tuple per occurrence, instead of all values in one text.
+        reads: Kind of input that the value names, which no output may replace; empty: none.
     """
 
     metavar: str = ""
@@ -38,3 +39,4 @@ class CommandLine:
     name: str = ""
     positional: bool = False
     repeatable: bool = False
+    reads: Literal["", "file", "rasters", "labels"] = ""

@@ -14,9 +14,10 @@ from geodetect.settings.value_types import (
     CountOrZero,
     FilePath,
     Fraction,
+    Labels,
     Name,
+    Rasters,
     Resolution,
-    Sources,
     Text,
 )
 
@@ -29,7 +30,7 @@ class NetworkSettings(Settings):
 
     section: ClassVar[str] = "Network"
 
-    init: Annotated[str, CommandLine("NAME|FILE")] = Field(
+    init: Annotated[str, CommandLine("NAME|FILE", reads="file")] = Field(
         "pools",
         description="Initial weights: imagenet (of torchvision or timm), none, the name or file of "
         "a model, or a safetensors file with a backbone in the names of torchvision or timm.",
@@ -114,12 +115,12 @@ class HoldoutSettings(Settings):
     val_area: FilePath | None = Field(
         None, description="Vector file with the polygons to hold out, instead of `val_share`."
     )
-    val_rasters: Sources | None = Field(
+    val_rasters: Rasters | None = Field(
         None,
         description="Rasters to hold out, instead of `val_share`; ground that they share with "
         "`rasters` is not trained on. Repeatable.",
     )
-    val_labels: Sources | None = Field(
+    val_labels: Labels | None = Field(
         None, description="Labels of `val_rasters`. Repeatable. Default: those of `labels`."
     )
     val_every: Count | None = Field(

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from geodetect.errors import DivergenceError
+from geodetect.io.inputs import protect_inputs
+from geodetect.io.raster.reader import find_rasters
 from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
@@ -101,6 +103,10 @@ def train(
     folder = RunFolder.from_model_path(output) if run_dir is None else RunFolder(Path(run_dir))
     with join_processes(settings.device) as processes, ExitStack() as stack:
         with processes.fail_together():
+            sources = [find_rasters(rasters), settings.init, settings.val_area]
+            sources.append(find_rasters(settings.val_rasters or ()))
+            folders = [labels, list(settings.val_labels or ())]
+            stack.enter_context(protect_inputs(*sources, folders=folders))
             if processes.is_main:
                 check_target(output, overwrite=overwrite)
                 folder.check(resume=resume, overwrite=overwrite)

@@ -29,7 +29,7 @@ class CompareFiles(Settings):
     """Layers that ``compare`` reads and writes."""
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    earlier: Annotated[str, CommandLine("BEFORE", positional=True)] | None = Field(
+    earlier: Annotated[str, CommandLine("BEFORE", positional=True, reads="file")] | None = Field(
         None, description="Predictions of an earlier year, as with `before`."
     )
     output: options.OutputLayer = Field(
@@ -38,8 +38,8 @@ class CompareFiles(Settings):
         ".geojsonl .fgb .parquet .shp .csv, or - for GeoJSON on the output stream. Default: none; "
         "only counts are shown.",
     )
-    register_layer: Annotated[str, CommandLine("FILE", name="register")] | None = Field(
-        None, description="Expected objects: points or polygons, any CRS."
+    register_layer: Annotated[str, CommandLine("FILE", name="register", reads="file")] | None = (
+        Field(None, description="Expected objects: points or polygons, any CRS.")
     )
     before: File | None = Field(
         None, description="Predictions of an earlier year, instead of a register."

@@ -26,7 +26,7 @@ Examples:
 class ConvertFiles(Settings):
     """Input and output of ``convert``."""
 
-    weights: Annotated[Path, CommandLine("WEIGHTS", positional=True)] = Field(
+    weights: Annotated[Path, CommandLine("WEIGHTS", positional=True, reads="file")] = Field(
         description="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in "
         "it is run."
     )

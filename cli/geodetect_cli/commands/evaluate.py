@@ -8,7 +8,7 @@ from pydantic import Field
 
 from geodetect.settings import EvaluateSettings, ModelSettings, PredictSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import FolderPath, Sources
+from geodetect.settings.value_types import FolderPath, Labels, Rasters
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -28,16 +28,16 @@ class EvaluateFiles(Settings):
     """Two layers, or a model with rasters and labels; and the output."""
 
     predictions: options.Predictions | None = Field(None, description=options.PREDICTIONS)
-    truth: Annotated[str, CommandLine("TRUTH", positional=True)] | None = Field(
+    truth: Annotated[str, CommandLine("TRUTH", positional=True, reads="file")] | None = Field(
         None, description="Ground truth: polygons or points."
     )
     model: options.Model | None = Field(
         None, description="Model to run on `rasters`, instead of PRED."
     )
-    rasters: Sources | None = Field(
+    rasters: Rasters | None = Field(
         None, description="With `model`: rasters, or folders of them. Repeatable."
     )
-    labels: Annotated[Sources, CommandLine("FILE", repeatable=True)] | None = Field(
+    labels: Annotated[Labels, CommandLine("FILE", repeatable=True, reads="labels")] | None = Field(
         None, description="With `model`: ground truth. Repeatable."
     )
     output: options.OutputFile | None = Field(

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from geodetect.settings import PredictSettings
-from geodetect.settings.base import Settings
-from geodetect.settings.value_types import Crs, FilePath, FolderPath, Name
+from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.value_types import Crs, FolderPath, Name
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -38,7 +38,7 @@ class PredictFiles(Settings):
     model: options.Model = Field(
         "pools", description="Built-in model or model file. See `geodetect models`."
     )
-    coverage: FilePath | None = Field(
+    coverage: Annotated[Path, CommandLine("FILE")] | None = Field(
         None,
         description="File, of any vector format, for the ground that was searched or skipped, and "
         "why. Default: layer coverage of the output, if that is a .gpkg.",

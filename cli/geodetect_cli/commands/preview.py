@@ -23,7 +23,7 @@ Examples:
 class PreviewFiles(Settings):
     """Input and output of ``preview``."""
 
-    raster: Annotated[str, CommandLine("RASTER", positional=True)] = Field(
+    raster: Annotated[str, CommandLine("RASTER", positional=True, reads="file")] = Field(
         description="File or URL that GDAL opens."
     )
     predictions: options.Predictions | None = Field(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from geodetect.settings import QuantizeSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import Sources
+from geodetect.settings.value_types import Rasters
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -29,7 +29,7 @@ class QuantizeFiles(Settings):
     model: Annotated[str, CommandLine("MODEL", positional=True)] = Field(
         description="Built-in model or model file. See `geodetect models`."
     )
-    rasters: Sources = Field(
+    rasters: Rasters = Field(
         description="Rasters like those to predict on, with objects, or folders of them. "
         "Repeatable."
     )

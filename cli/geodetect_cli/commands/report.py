@@ -26,10 +26,10 @@ class ReportFiles(Settings):
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
     output: options.OutputFile = Field(description="The page, .html.")
-    raster: Annotated[str, CommandLine("RASTER", short="r")] | None = Field(
+    raster: Annotated[str, CommandLine("RASTER", short="r", reads="file")] | None = Field(
         None, description="Imagery to show below the boxes."
     )
-    truth: Annotated[str, CommandLine("FILE", short="t")] | None = Field(
+    truth: Annotated[str, CommandLine("FILE", short="t", reads="file")] | None = Field(
         None, description="Ground truth to compare the predictions with."
     )
 

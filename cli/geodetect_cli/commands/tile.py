@@ -10,7 +10,7 @@ from pydantic import Field
 
 from geodetect.settings import ChipSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import Sources
+from geodetect.settings.value_types import Labels
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -27,7 +27,7 @@ class TileFiles(Settings):
     """Input and output of ``tile``."""
 
     rasters: options.RasterArguments = Field(description=options.RASTERS)
-    labels: Sources = Field(description=options.LABELS)
+    labels: Labels = Field(description=options.LABELS)
     output: Annotated[Path, CommandLine("FOLDER", short="o")] = Field(description="Folder to make.")
 
 

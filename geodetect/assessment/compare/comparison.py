@@ -29,6 +29,7 @@ from geodetect.assessment.searched_area import read_searched_area
 from geodetect.assessment.spatial_join import join_points
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geodesic import cartesian_points_m
+from geodetect.io.inputs import protect_inputs, source_names
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
@@ -60,6 +61,7 @@ class Comparison:
         statuses: The statuses that are possible.
         by_class: Only features of one class could be paired.
         parcels: Number of features by parcel; None without parcels.
+        sources: Files that were read, which ``write`` never replaces.
     """
 
     changes: gpd.GeoDataFrame
@@ -67,6 +69,7 @@ class Comparison:
     statuses: tuple[str, ...]
     by_class: bool = False
     parcels: ParcelCounts | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -104,7 +107,8 @@ class Comparison:
             InputError: The format holds one layer only, or the CRS cannot be used.
             OutputError: The file exists or cannot be written.
         """
-        return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
+        with protect_inputs(self.sources):
+            return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
 
 
 def compare(
@@ -172,7 +176,8 @@ def compare(
         is_searched=is_searched,
         settings=settings,
     )
-    comparison = Comparison(changes, kind, statuses, by_class)
+    sources = tuple(source_names([predictions, register, before, parcels, coverage]))
+    comparison = Comparison(changes, kind, statuses, by_class, sources=sources)
     if parcels is None:
         return comparison
     numbered, counts = count_by_parcel(

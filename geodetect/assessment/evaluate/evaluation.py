@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from geodetect.assessment.matching.alignment import (
 from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
+from geodetect.io.inputs import source_names
+from geodetect.io.raster.reader import find_rasters
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
@@ -66,11 +69,12 @@ def evaluate(
             or classes that the layers lack.
     """
     settings = settings or EvaluateSettings()
-    return _evaluate_tables(
+    evaluation = _evaluate_tables(
         read_predictions(predictions, crs=settings.pred_crs, score_field=settings.score_field),
         read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field),
         settings,
     )
+    return replace(evaluation, sources=tuple(source_names([predictions, truth, settings.area])))
 
 
 def evaluate_model(
@@ -117,7 +121,9 @@ def evaluate_model(
     searched = shapely.union_all(coverage.geometry[coverage["status"] == SEARCHED])
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
-    return _evaluate_tables(layer.table(), truth, settings, searched=searched)
+    evaluation = _evaluate_tables(layer.table(), truth, settings, searched=searched)
+    sources = source_names([find_rasters(rasters), model, labels, settings.area])
+    return replace(evaluation, sources=tuple(sources))
 
 
 def _evaluate_tables(

@@ -14,6 +14,7 @@ from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
 from geodetect.assessment.evaluate.metrics import PRECISIONS, ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.matching.class_matching import LayerMatches
+from geodetect.io.inputs import protect_inputs
 from geodetect.io.vector.geopackage import write_layers
 from geodetect.settings import EvaluateSettings
 from geodetect.types import PathLike
@@ -36,6 +37,7 @@ class Evaluation:
         blocks: Number of these blocks.
         caveats: Conditions that limit the meaning of the metrics.
         settings: Settings of the evaluation.
+        sources: Files that were read, which no output replaces.
     """
 
     metrics: DetectionMetrics
@@ -48,6 +50,7 @@ class Evaluation:
     blocks: int
     caveats: tuple[str, ...]
     settings: EvaluateSettings
+    sources: tuple[str, ...] = ()
 
     @property
     def has_scores(self) -> bool:
@@ -102,7 +105,8 @@ class Evaluation:
             OutputError: The file exists, or it cannot be written.
         """
         layers = error_layers.style_error_tables(self.error_tables())
-        return write_layers(layers, path, overwrite=overwrite)
+        with protect_inputs(self.sources):
+            return write_layers(layers, path, overwrite=overwrite)
 
     def write_plots(self, folder: PathLike, *, overwrite: bool = False) -> list[Path]:
         """Write curves of precision, recall and F1 of each class as PNG.
@@ -110,9 +114,10 @@ class Evaluation:
         Raises:
             OutputError: The folder cannot be used, or holds such plots.
         """
-        return plots.write_plots(
-            self.metrics, folder, has_scores=self.has_scores, overwrite=overwrite
-        )
+        with protect_inputs(self.sources):
+            return plots.write_plots(
+                self.metrics, folder, has_scores=self.has_scores, overwrite=overwrite
+            )
 
 
 def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:

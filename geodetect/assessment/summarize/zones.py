@@ -21,6 +21,7 @@ from geodetect.assessment.summarize.count_correction import ErrorRates, correcte
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import densify, reproject
+from geodetect.io.inputs import protect_inputs, source_names
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import (
@@ -61,6 +62,7 @@ class ZoneSummary:
             interval; None without error rates.
         rates: Error rates of the detector.
         conf: Score threshold of the detections that were counted; None: all were.
+        sources: Files that were read, which ``write`` never replaces.
     """
 
     zones: gpd.GeoDataFrame
@@ -71,6 +73,7 @@ class ZoneSummary:
     corrected: tuple[float, float, float] | None
     rates: ErrorRates | None
     conf: float | None
+    sources: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON; undefined values are None."""
@@ -125,7 +128,8 @@ class ZoneSummary:
             InputError: The format is not known, or the CRS cannot be used.
             OutputError: The file exists or cannot be written.
         """
-        return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
+        with protect_inputs(self.sources):
+            return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
 
 
 def summarize(
@@ -203,6 +207,7 @@ def summarize(
         corrected=corrected,
         rates=rates,
         conf=conf,
+        sources=tuple(source_names([predictions, zones, coverage])),
     )
 
 

@@ -21,6 +21,7 @@ from geodetect.errors import GeoreferenceError, InputError, OutputError, error_t
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
+from geodetect.io.inputs import check_not_read_next
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
 from geodetect.io.vector.gdal import (
     check_flatgeobuf,
@@ -177,6 +178,7 @@ def check_target(
     target = Path(path)
     kind = format_of(target, format)
     check_options(kind, crs=crs, style=style)
+    check_not_read_next(target)
     final = target.resolve()
     check_folder(final)
     is_part = partial(kind.is_part, target=final)

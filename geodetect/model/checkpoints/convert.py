@@ -10,7 +10,8 @@ from typing import Any, TypeGuard
 
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
-from geodetect.errors import InputError, ModelFileError, OutputError
+from geodetect.errors import InputError, ModelFileError
+from geodetect.io.inputs import protect_inputs
 from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
@@ -71,9 +72,8 @@ def convert(
     """
     settings = settings or ConvertSettings()
     source, target = Path(weights).expanduser(), Path(output)
-    if target.resolve() == source.resolve():
-        raise OutputError(f"{target}: the weights to convert; choose another `output`")
-    check_target(target, overwrite=overwrite)
+    with protect_inputs(source):
+        check_target(target, overwrite=overwrite)
     checkpoint = read_checkpoint(source)
     retinanet = TorchvisionRetinaNet.from_state_dict(checkpoint.tensors, source)
     # DeepForest's checkpoints: Lightning's hyper_parameters hold its settings since version 2, and

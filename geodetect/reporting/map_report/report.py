@@ -9,6 +9,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.layers import (
@@ -91,8 +92,11 @@ def report(
         OutputError: The page exists, or cannot be written.
     """
     settings, target = settings or ReportSettings(), Path(output)
-    check_page(target, overwrite=overwrite)
-    with nullcontext() if raster is None else open_for_display(raster, settings) as opened:
+    with (
+        protect_inputs(predictions, raster, truth),
+        nullcontext() if raster is None else open_for_display(raster, settings) as opened,
+    ):
+        check_page(target, overwrite=overwrite)
         tables = [read_prediction_table(predictions, settings)]
         if truth is not None:
             tables.append(read_truth_table(truth, settings))

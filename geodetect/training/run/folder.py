@@ -25,6 +25,7 @@ from geodetect.io.atomic import (
     staging_folder,
     write_atomically,
 )
+from geodetect.io.inputs import check_output
 from geodetect.settings import TrainSettings
 from geodetect.settings.toml import to_toml
 from geodetect.types import PathLike
@@ -181,6 +182,7 @@ class RunFolder:
                 )
             return
         check_folder(self.path)
+        check_output(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is no folder; choose another `run_dir`")
         if overwrite or not self.path.exists() or not any(self.path.iterdir()):

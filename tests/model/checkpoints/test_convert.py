@@ -403,7 +403,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
         convert(missing, tmp_path / "m.pth")
     with pytest.raises(OutputError, match="set `overwrite`"):
         convert(missing, tmp_path / "old.safetensors")
-    with pytest.raises(OutputError, match="the weights to convert"):
+    with pytest.raises(OutputError, match="is an input"):
         convert(tmp_path / "old.safetensors", tmp_path / "old.safetensors", overwrite=True)
     with pytest.raises(ModelFileError, match="no such file"):
         convert(missing, tmp_path / "m.safetensors")
