@@ -57,10 +57,9 @@ class Inputs:
         if source is None:
             source = next((str(f) for f in self._folders if final.is_relative_to(f)), None)
         if source is not None:
-            same = "is" if source == str(path) else f"belongs to {source},"
-            raise OutputError(
-                f"{path} {same} an input and is not replaced; choose another `output`"
-            )
+            is_itself = Path(source).resolve() == final
+            relation = "is an input" if is_itself else f"belongs to the input {source}"
+            raise OutputError(f"{path} {relation} and is not replaced; choose another `output`")
 
     def check_not_read_next(self, path: Path) -> None:
         """Raise an error if the next execution would read a layer or data set as an input.

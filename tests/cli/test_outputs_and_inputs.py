@@ -86,7 +86,7 @@ TRAIN = "train --rasters scene.tif --labels layer.geojson --overwrite --steps 1"
 def test_an_output_that_is_an_input_is_refused(folder: Path, command: str) -> None:
     (folder / "layer.html").write_text("title = 'x'\n")
     before = contents(folder)
-    check_failure(invoke(*command.split()), "an input")
+    check_failure(invoke(*command.split()), " input")
     assert contents(folder) == before
 
 
@@ -115,7 +115,7 @@ def test_an_input_under_another_name_is_refused(folder: Path, spell: Callable[[P
     before = contents(folder)
     for pair in ((name, "layer.gpkg"), ("layer.gpkg", name)):
         command = ["compare", pair[0], "--register", "layer.geojson", "-o", pair[1], "--overwrite"]
-        check_failure(invoke(*command), "an input")
+        check_failure(invoke(*command), " input")
     assert contents(folder) == before
 
 
@@ -147,7 +147,7 @@ def test_files_that_belong_to_an_input_are_refused(folder: Path) -> None:
     check_failure(invoke("preview", "mosaic.vrt", "-o", "part.png", "--overwrite"), "mosaic.vrt")
     for name in ("scene.tif.msk", "scene.tfw"):
         command = [*PREDICT.split(), "-o", name, "--format", "csv"]
-        check_failure(invoke(*command), name, "belongs to scene.tif")
+        check_failure(invoke(*command), name, "belongs to the input scene.tif")
     assert contents(folder) == before
 
 
