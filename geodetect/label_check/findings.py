@@ -98,7 +98,7 @@ def check_overlaps(overlaps: Sequence[RasterOverlap]) -> Iterator[Finding]:
 def check_files(labels: LabelSet) -> Iterator[Finding]:
     """Report rows that were left out, repaired or split, and labels in several CRS."""
     report = labels.report
-    if report.dropped or report.crowds:
+    if report.left_out:
         yield Finding("warning", "geometry", str(report))
     elif report.repaired or report.split:
         yield Finding("note", "geometry", str(report))

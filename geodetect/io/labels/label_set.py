@@ -18,6 +18,8 @@ from geodetect.types import FloatArray, IntArray, ObjectArray
 DEFAULT_CLASS = "object"  # of all rows of files without a column of classes
 NO_GEOMETRY, NO_AREA = "no geometry", "no area"
 SELF_INTERSECTION, CROWD = "crosses itself", "stands for many objects"
+NO_BOX, NO_SURFACE = "no box", "point or line"
+UNLISTED_IMAGE = "image is not listed"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class ReadReport:
         repaired: Rows whose polygon crossed itself.
         split: Objects that were added because a row had disjoint parts.
         crowds: Rows that stand for many objects at once (COCO's ``iscrowd``), left out.
+        empty: Rows of an image data set with neither a box nor an outline, left out.
+        unlisted: Rows of images that their data set does not list, left out.
+        lines: Points and lines of an image data set, left out.
     """
 
     rows: int = 0
@@ -56,6 +61,14 @@ class ReadReport:
     repaired: int = 0
     split: int = 0
     crowds: int = 0
+    empty: int = 0
+    unlisted: int = 0
+    lines: int = 0
+
+    @property
+    def left_out(self) -> int:
+        """Number of rows left out."""
+        return self.dropped + self.crowds + self.empty + self.unlisted + self.lines
 
     def __add__(self, other: ReadReport) -> ReadReport:
         return ReadReport(*map(operator.add, astuple(self), astuple(other)))
@@ -64,6 +77,9 @@ class ReadReport:
         parts = [
             (self.dropped, "without an area left out"),
             (self.crowds, "standing for many objects left out"),
+            (self.empty, "without a box left out"),
+            (self.unlisted, "of images that are not listed left out"),
+            (self.lines, "that are points or lines left out"),
             (self.repaired, "crossing itself repaired"),
             (self.split, "added from disjoint parts"),
         ]
@@ -77,8 +93,9 @@ class RowDefect:
 
     Args:
         row: Number of the row, counted from 0.
-        reason: ``NO_GEOMETRY``, ``NO_AREA``, ``SELF_INTERSECTION`` or ``CROWD``. Rows that cross
-            themselves are repaired, all others left out.
+        reason: ``NO_GEOMETRY``, ``NO_AREA``, ``SELF_INTERSECTION``, ``CROWD``, ``NO_BOX``,
+            ``NO_SURFACE`` or ``UNLISTED_IMAGE``. Rows that cross themselves are repaired, all
+            others left out.
         geometry: Geometry of the row in the CRS of the labels; None without one, or in pixels.
     """
 
@@ -155,7 +172,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, eq=False)
 class ImageLabels:
-    """Labels of an image data set: COCO, YOLO, Pascal VOC, DeepForest.
+    """Labels of an image data set, such as COCO, YOLO or Pascal VOC.
 
     Args:
         source: The file or folder.
@@ -221,7 +238,7 @@ class LabelSet:
     def warn_of_changes(self) -> None:
         """Warn if the number of labels is not that of the rows in the files."""
         report = self.report
-        if report.dropped or report.crowds or report.split:
+        if report.left_out or report.split:
             warnings.warn(str(report), GeodetectWarning, stacklevel=3)
 
     def locate(self, label_id: int) -> tuple[MapLabels | ImageLabels, int]:

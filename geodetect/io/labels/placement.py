@@ -156,13 +156,14 @@ def _place_images(
 def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
     """Return the position of the image of each raster; rasters without an image are left out.
 
-    Of several images with the file name of a raster, it is the one with most folders in common.
+    Of several images with the file name of a raster, it is the one with most folders in common, and
+    so it is of several rasters with the file name of an image.
     """
     by_stem: dict[str, list[int]] = defaultdict(list)
     for position, image in enumerate(source.images):
         by_stem[_stem(image.name)].append(position)
     image_of: dict[int, int] = {}
-    path_of: dict[int, str] = {}
+    by_image: dict[int, list[int]] = defaultdict(list)
     for number, path in enumerate(paths):
         candidates = by_stem.get(_stem(path), [])
         if not candidates:
@@ -176,14 +177,18 @@ def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
                 f"{list_names([source.images[i].name for i in best])}; rename them, or give the "
                 f"labels of each folder with the rasters of that folder"
             )
-        position = best[0]
-        if path_of.get(position, path) != path:  # a raster may be repeated
+        by_image[best[0]].append(number)
+    for position, numbers in by_image.items():
+        name = source.images[position].name
+        common = [len(_folders(paths[number]) & _folders(name)) for number in numbers]
+        nearest = [n for n, count in zip(numbers, common, strict=True) if count == max(common)]
+        distinct = list(dict.fromkeys(paths[number] for number in nearest))
+        if len(distinct) > 1:  # a raster may be repeated
             raise LabelError(
-                f"{source.source}: the image {source.images[position].name} may be "
-                f"{path_of[position]} or {path}; leave one of them out of `rasters`, or rename them"
+                f"{source.source}: the image {name} may be {distinct[0]} or {distinct[1]}; leave "
+                f"one of them out of `rasters`, or rename them"
             )
-        path_of[position] = path
-        image_of[number] = position
+        image_of |= dict.fromkeys(nearest, position)
     return image_of
 
 

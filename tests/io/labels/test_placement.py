@@ -137,6 +137,12 @@ def test_folders_tell_images_of_one_name_apart(tmp_path: Path) -> None:
     assert lefts(place_labels(labels, sheets)) == [[10], [0]]
 
 
+def test_folders_tell_rasters_of_one_name_apart(tmp_path: Path) -> None:
+    labels = read_labels(write_coco(tmp_path / "c.json", ["train/1.png"]))
+    sheets = [no_raster("set/valid/1.tif"), no_raster("set/train/1.tif")]
+    assert lefts(place_labels(labels, sheets)) == [[], [0]]
+
+
 @pytest.mark.parametrize(
     ("images", "rasters"),
     [(["x/1.png", "y/1.png"], ["1.tif"]), (["1.png"], ["a/1.tif", "b/1.tif"])],

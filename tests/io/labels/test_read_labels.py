@@ -110,10 +110,13 @@ def test_rows_keep_their_numbers_where_those_of_images_are_mixed(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"categories": []}, "5 is missing"),
-        ({"images": []}, "7 is missing"),
-        ({"annotations": [{"image_id": 7, "category_id": 1}]}, "'segmentation' is missing"),
-        ({"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}]}, "unpack"),
+        ({"categories": []}, r"annotations\[0\]: category_id 5 is not in categories"),
+        ({"images": []}, "images is empty"),
+        ({"images": {"7": "a.png"}}, "images is a dict, no list"),
+        ({"images": [{"id": 7}]}, r"images\[0\]: 'file_name' is missing"),
+        ({"images": [{"id": 7, "file_name": "a"}] * 2}, r"images\[1\]: id 7 occurs twice"),
+        ({"categories": [{"id": True, "name": "pool"}]}, r"categories\[0\]: True is no id"),
+        ({"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}]}, "3 numbers"),
         ({"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, "x", 4]}]}, "'x'"),
     ],
 )
@@ -124,9 +127,10 @@ def test_a_coco_file_that_does_not_hold_together_is_one_line(
         read_labels(coco_file(tmp_path / "labels.json", **changes))
 
 
-def test_boxes_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
-    bad = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, float("nan"), 4]}]
-    with pytest.raises(LabelError, match=r"boxes of images/a\.png are not all numbers"):
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+def test_boxes_that_are_no_numbers_are_an_error(tmp_path: Path, number: float) -> None:
+    bad = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, number, 4]}]
+    with pytest.raises(LabelError, match=r"boxes of images/a\.png are not all numbers.*row 0"):
         read_labels(coco_file(tmp_path / "labels.json", annotations=bad))
 
 
@@ -188,7 +192,7 @@ def test_names_of_yolo_classes_are_in_utf_8(tmp_path: Path) -> None:
 
 
 def test_a_yolo_class_without_a_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"a\.txt has class 1, but .*\[0\]; .*data\.yaml"):
+    with pytest.raises(LabelError, match=r"a\.txt.*line 1: class 1 has no name in .*data\.yaml"):
         read_labels(yolo_folder(tmp_path / "set", names="names: [pool]"))
 
 
@@ -270,7 +274,7 @@ def test_deepforest_rows_are_grouped_by_image_and_zeros_are_an_image_without_obj
 def test_a_deepforest_file_with_words_for_numbers_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "trees.csv"
     path.write_text("image_path,xmin,ymin,xmax,ymax,label\na.tif,one,2,3,4,Tree\n")
-    with pytest.raises(LabelError, match=r"trees\.csv cannot be used as DeepForest's CSV"):
+    with pytest.raises(LabelError, match=r"trees\.csv cannot be used as a CSV file of boxes"):
         read_labels(path)
 
 
