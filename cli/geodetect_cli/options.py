@@ -23,8 +23,8 @@ PREDICTIONS = "Predictions: vector file of any format and CRS."
 RASTERS = "Files, folders or URLs that GDAL opens."
 RASTER_FOLDERS = "Rasters, or folders of them. Repeatable."
 LABELS = (
-    "Labels: vector files of any format and CRS, or COCO, YOLO, Pascal VOC, CVAT, LabelMe, DOTA, KITTI "
-    "or CSV, as files or folders. Repeatable."
+    "Labels: vector files of any format and CRS, or COCO, YOLO, Pascal VOC, CVAT, LabelMe, DOTA, "
+    "KITTI or CSV, as files or folders. Repeatable."
 )
 COVERAGE = "Ground that was searched: the coverage layer of `geodetect predict`, or any polygons."
 

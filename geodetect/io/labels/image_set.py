@@ -35,6 +35,7 @@ from geodetect.io.labels.formats.yolo_description import (
 )
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions
 from geodetect.io.vector.archive import LAYER_SUFFIXES
+from geodetect.io.vector.csv_table import read_csv_columns
 from geodetect.types import PathLike
 
 VOC, YOLO, COCO, CVAT, LABELME, CSV = "Pascal VOC", "YOLO", "COCO", "CVAT", "LabelMe", "CSV"
@@ -116,7 +117,8 @@ def read_image_sets(
     if suffix == ".names":
         return _read_folder(path.parent, options)
     files = _classify([path])
-    if files.unread or files.unknown:
+    is_table = suffix == ".txt" and len(read_csv_columns(read_head(path))) > 1
+    if files.unread or (files.unknown and not is_table):
         reason = files.list_unread() or "no labels in this file"
         raise LabelError(f"{path}: {reason}, which is not read; expected {READ_FORMATS}")
     if files.empty:

@@ -6,30 +6,27 @@ objects.
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from geodetect.errors import LabelError, translate_errors
+from geodetect.errors import InputError, LabelError
 from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.annotations import AnnotatedImage, AnnotationCollection
-from geodetect.io.labels.formats.text import read_text
-from geodetect.io.labels.formats.voc import CORNERS
 from geodetect.io.labels.label_set import UNLISTED_IMAGE, ImageLabels, LabelOptions
+from geodetect.io.vector.csv_table import CORNERS, read_csv_columns, read_csv_table
 
 _IMAGE_COLUMNS = ("image_path", "filename", "image", "image_name")
 _CLASS_COLUMNS = ("label", "class", "class_name")
-_SEPARATORS = re.compile("[,;\t]")
 
 
 def is_box_csv(head: str) -> bool:
     """Return True if the first line of a text names the columns of such a file."""
-    columns = _SEPARATORS.split(head.lstrip().partition("\n")[0])
-    return _columns_by_role(columns) is not None
+    columns = set(read_csv_columns(head))
+    return columns >= set(CORNERS) and all(
+        columns.intersection(name.replace("_", "") for name in names)
+        for names in (_IMAGE_COLUMNS, _CLASS_COLUMNS)
+    )
 
 
 def read_box_csv(path: Path, options: LabelOptions, *, root: Path) -> ImageLabels:
@@ -43,46 +40,34 @@ def read_box_csv(path: Path, options: LabelOptions, *, root: Path) -> ImageLabel
     Raises:
         LabelError: It cannot be read as such.
     """
-    expected = f"expected numbers in {', '.join(CORNERS)}"
-    text = read_text(path)
-    with translate_errors(f"{path} cannot be used as a CSV file of boxes: {expected}", LabelError):
-        separator = _SEPARATORS.search(text.lstrip().partition("\n")[0])
-        table = pd.read_csv(io.StringIO(text), sep=separator[0] if separator else ",")
-        columns = _columns_by_role([str(column) for column in table.columns])
-        if columns is None:
-            raise LabelError(f"{path} has no columns for image, class and corners; {expected}")
-        corners = table[[columns[corner] for corner in CORNERS]].astype(float)
-    folder = path.parent.relative_to(root)
-    collection = AnnotationCollection(path, "CSV", rows=len(table))
-    is_empty_image = (corners.fillna(0) == 0).all(axis=1)
-    names = table[columns["label"]].map(as_class_name)
-    for row in table.index[table[columns["image"]].isna()]:
-        collection.leave_out(int(row), UNLISTED_IMAGE)
-    for name, rows in table.groupby(columns["image"], sort=False):
-        objects = rows.index[~is_empty_image[rows.index]]
-        collection.images.append(
-            AnnotatedImage(
-                (folder / str(name)).as_posix(),
-                _size(rows.iloc[0]),
-                corners.loc[objects].to_numpy().tolist(),
-                names.loc[objects].tolist(),
-                objects.tolist(),
-            )
+    try:
+        table = read_csv_table(path)
+        image_column = table.find_column(*_IMAGE_COLUMNS)
+        class_column = table.find_column(*_CLASS_COLUMNS)
+        corner_columns = [table.find_column(corner) for corner in CORNERS]
+        boxes = np.stack([table.numbers(column or "") for column in corner_columns], axis=1)
+        size_columns = [table.find_column(side) for side in ("width", "height")]
+        sizes = np.stack(
+            [table.numbers(c) if c else np.zeros(len(boxes)) for c in size_columns], axis=1
         )
+    except InputError as error:
+        raise LabelError(f"{path} cannot be used as a CSV file of boxes: {error}") from error
+    folder = path.parent.relative_to(root)
+    collection = AnnotationCollection(path, "CSV")
+    images: dict[str, AnnotatedImage] = {}
+    is_empty_image = (np.nan_to_num(boxes) == 0).all(axis=1)
+    labels = table.rows[class_column].map(as_class_name).tolist()
+    for name, label, box, size, is_empty in zip(
+        table.rows[image_column], labels, boxes.tolist(), sizes, is_empty_image, strict=True
+    ):
+        row = collection.next_row()
+        if not name:
+            collection.leave_out(row, UNLISTED_IMAGE)
+            continue
+        if name not in images:
+            stated = (int(size[0]), int(size[1])) if (size > 0).all() else None
+            images[name] = AnnotatedImage((folder / name).as_posix(), stated)
+        if not is_empty:
+            images[name].add(box, label, row)
+    collection.images = list(images.values())
     return collection.to_labels(options)
-
-
-def _size(row: pd.Series[Any]) -> tuple[int, int] | None:
-    """Return columns and rows of the image of a row; None if they are not stated."""
-    width, height = (float(row.get(side) or 0) for side in ("width", "height"))
-    return (int(width), int(height)) if width > 0 and height > 0 else None
-
-
-def _columns_by_role(columns: Iterable[str]) -> Mapping[str, str] | None:
-    """Return the columns of image, label and corners; None if one is absent."""
-    names = {column.strip(' "\r').lower(): column for column in columns}
-    image = next((names[name] for name in _IMAGE_COLUMNS if name in names), None)
-    label = next((names[name] for name in _CLASS_COLUMNS if name in names), None)
-    if image is None or label is None or not names.keys() >= set(CORNERS):
-        return None
-    return {"image": image, "label": label} | {corner: names[corner] for corner in CORNERS}

@@ -27,8 +27,8 @@ from geodetect.io.labels.formats.annotations import (
     last_part,
 )
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions
+from geodetect.io.vector.csv_table import CORNERS
 
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ROTATED = ("cx", "cy", "w", "h", "angle")  # of roLabelImg, the angle in radians
 _VOC_DATABASE = "the voc"
 _EXPECTED = "expected an annotation with objects that have a name and a bndbox"
