@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geodetect.errors import MissingDependencyError
+from geodetect.errors import MissingDependencyError, ModelFileError, list_names
 from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.card import ModelCard
@@ -21,6 +21,7 @@ from geodetect.model.runtimes.int8 import drop_int8_network
 from geodetect.types import BoolArray, UInt8Array
 
 PROVIDER = "CPUExecutionProvider"
+OUTPUTS = ("logits", "deltas")
 
 
 class OnnxRuntime:
@@ -59,13 +60,21 @@ class OnnxRuntime:
 
             return {"model": to_onnx(card, parameters)}
 
-        entry = cached("onnx", network_key(card, parameters), convert)
         options = library.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         # idle threads that spin would take cores from the threads that read rasters
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with _memory_errors():
-            self._session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
+
+        def read(entry: Entry) -> Any:
+            with _memory_errors():
+                session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
+            names = tuple(output.name for output in session.get_outputs())
+            if names != OUTPUTS:
+                raise ModelFileError(f"found outputs {list_names(names)}")
+            return session
+
+        key = network_key(card, parameters)
+        self._session = cached("onnx", key, make=convert, read=read)
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
@@ -73,7 +82,7 @@ class OnnxRuntime:
         for image, mask in zip(pixels, valid, strict=True):
             with _memory_errors():
                 inputs = exported_inputs(self.card, image, mask)
-                outputs.append(self._session.run(["logits", "deltas"], inputs))
+                outputs.append(self._session.run(OUTPUTS, inputs))
         logits, deltas = map(np.concatenate, zip(*outputs, strict=True))
         return logits, deltas, padded_size(self.card, *pixels.shape[2:])
 

@@ -31,6 +31,7 @@ DEVICE = "CPU"
 MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
+BOX_VALUES = 4  # of the second output
 TELEMETRY = "openvino_telemetry"
 
 
@@ -135,8 +136,15 @@ def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
             graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
             return serialize(ov.convert_model(graph, example_input=example, input=shapes))
 
-    entry = cached("openvino", network_key(card, parameters, ov.get_version()), convert)
-    return core.read_model(model=entry["model"], weights=entry["weights"])
+    def read(entry: Entry) -> openvino.Model:
+        network = core.read_model(model=entry["model"], weights=entry["weights"])
+        values = [output.get_partial_shape()[2].get_max_length() for output in network.outputs]
+        if values != [len(card.classes), BOX_VALUES]:
+            raise ModelFileError(f"found outputs with {values} values for each anchor")
+        return network
+
+    key = network_key(card, parameters, ov.get_version())
+    return cached("openvino", key, make=convert, read=read)
 
 
 def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
