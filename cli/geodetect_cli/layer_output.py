@@ -34,24 +34,24 @@ class LayerOutput:
         """True if the layer goes to the output stream."""
         return self.name == "-"
 
-    def check(self, *, layers: int = 1, as_json: bool = False) -> None:
+    def check(self, *layers: str, as_json: bool = False) -> None:
         """Raise the errors of ``write`` before all the work.
 
         Args:
-            layers: Number of layers.
+            layers: Names of the layers.
             as_json: The output stream is needed for a summary.
         """
         from geodetect.io.vector import geopackage
         from geodetect.io.vector import write as vector
 
-        if self.to_stream and (as_json or self.crs or layers > 1):
+        if self.to_stream and (as_json or self.crs or len(layers) > 1):
             raise UsageError(
                 "--output - writes one layer as plain GeoJSON; it goes without --json, --crs and "
                 "--parcels"
             )
         if self.name and not self.to_stream:
-            vector.check_target(self.name, crs=self.crs, overwrite=self.overwrite)
-            geopackage.check_layers(Path(self.name), layers)
+            geopackage.check_layers(Path(self.name), len(layers))
+            vector.check_target(self.name, crs=self.crs, overwrite=self.overwrite, layers=layers)
 
     def write(self, result: Comparison | ZoneSummary) -> None:
         """Write the layers of a result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +190,12 @@ class PredictionFiles:
         elif self.output is not None and (self.crs or self.format or self.style):
             raise InputError("a stream gets plain GeoJSON, without `crs`, `format` and `style`")
         if self.coverage is not None and not self._is_shared:
-            vector.check_target(self.coverage, overwrite=self.overwrite, replaceable=replaceable)
+            vector.check_target(
+                self.coverage,
+                overwrite=self.overwrite,
+                replaceable=replaceable,
+                layers=(COVERAGE_LAYER,),
+            )
 
     def write(self, layer: DetectionLayer, journal: Journal | None) -> None:
         """Write the files, detections last: when they appear, the coverage exists, too.
@@ -212,7 +217,7 @@ class PredictionFiles:
             layers = [Layer(COVERAGE_LAYER, coverage_table(layer.coverage), qgis_style)]
         if file is not None and not self._is_shared:
             kind = vector.format_of(file)
-            with self._staged_file(file, kind, journal) as path:
+            with self._staged_file(file, kind, journal, layers=(COVERAGE_LAYER,)) as path:
                 encode_layers(layers, path, kind, crs=self.crs if kind.any_crs else None)
         if isinstance(output, Path):
             kind = vector.format_of(output, self.format)
@@ -229,11 +234,15 @@ class PredictionFiles:
 
     @contextmanager
     def _staged_file(
-        self, target: Path, kind: vector.Format, journal: Journal | None
+        self,
+        target: Path,
+        kind: vector.Format,
+        journal: Journal | None,
+        layers: Collection[str] = vector.OWN_LAYERS,
     ) -> Iterator[Path]:
         replaceable = () if journal is None else journal.files
         with vector.staged_file(
-            target, kind, overwrite=self.overwrite, replaceable=replaceable
+            target, kind, overwrite=self.overwrite, replaceable=replaceable, layers=layers
         ) as path:
             yield path
             if journal is not None:

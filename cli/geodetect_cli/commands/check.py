@@ -39,10 +39,10 @@ def command(
     """Check labels and rasters before a training."""
     from geodetect.io.vector import write as vector
     from geodetect.label_check.check import check
-    from geodetect.label_check.problems import write_problems
+    from geodetect.label_check.problems import LAYER, write_problems
 
     if files.output is not None:
-        vector.check_target(files.output, overwrite=result.overwrite)
+        vector.check_target(files.output, overwrite=result.overwrite, layers=(LAYER,))
     report = check(data.rasters, data.labels, settings=settings)
     if files.output is not None:
         write_problems(report.problems, files.output, overwrite=result.overwrite)

@@ -64,10 +64,12 @@ def command(
             f"expected --register or --before, found {'both' if count else 'neither'}; name one "
             f"file"
         )
+    from geodetect.assessment.compare import change_layer, parcels
     from geodetect.assessment.compare.comparison import compare
 
     target = LayerOutput(files.output, files.crs, result.overwrite)
-    target.check(layers=1 if files.parcels is None else 2, as_json=result.as_json)
+    layers = [change_layer.LAYER, *([] if files.parcels is None else [parcels.LAYER])]
+    target.check(*layers, as_json=result.as_json)
     comparison = compare(
         files.predictions,
         files.register_layer,

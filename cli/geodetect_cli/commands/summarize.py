@@ -107,10 +107,10 @@ def command(
     messages: ConsoleOptions,
 ) -> None:
     """Count predictions by zone, corrected for known errors."""
-    from geodetect.assessment.summarize.zones import summarize
+    from geodetect.assessment.summarize.zones import LAYER, summarize
 
     target = LayerOutput(files.output, files.crs, result.overwrite)
-    target.check(as_json=result.as_json)
+    target.check(LAYER, as_json=result.as_json)
     rates = correction.read_rates(settings.classes)
     summary = summarize(
         files.predictions, files.zones, coverage=files.coverage, rates=rates, settings=settings

@@ -133,7 +133,7 @@ def check_errors(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         OutputError: The file exists, or its folder is missing or cannot be written to.
     """
     check_layers(path, len(SYMBOLS))
-    check_target(Path(path), overwrite=overwrite)
+    check_target(Path(path), overwrite=overwrite, layers=SYMBOLS)
 
 
 def _put_columns_first(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,12 @@ CREATE TABLE IF NOT EXISTS layer_styles (
   useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
   update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))
 """
+
+
+# tables that belong to the format, or to an index
+_FORMAT_TABLES = ("gpkg_", "gpkgext_", "rtree_", "sqlite_")
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_STYLE_AUTHOR = "geodetect"  # begins the description of our styles
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,47 @@ def check_geopackage(path: Path, rows: Mapping[str, int]) -> None:
             raise OSError("the file is damaged")
 
 
+def other_contents(path: Path, layers: Collection[str]) -> list[str]:
+    """List what would be lost if a GeoPackage, or other SQLite file, were replaced by some layers.
+
+    Args:
+        path: The file; it may be missing or of another kind.
+        layers: Names of the layers, and of earlier versions of them, that may be replaced.
+
+    Returns:
+        Names of other layers, tables and views; users' styles of the layers as ``style of LAYER``.
+
+    Raises:
+        sqlite3.OperationalError: The file cannot be read now, e.g. because it is locked.
+    """
+    if not path.is_file() or _read_header(path)[: len(_SQLITE_MAGIC)] != _SQLITE_MAGIC:
+        return []
+    # without a journal of another program neither locks nor files of our own are needed
+    in_use = any(path.with_name(path.name + end).exists() for end in ("-wal", "-journal"))
+    address = f"{path.absolute().as_uri()}?{'mode=ro' if in_use else 'immutable=1'}"
+    replaced = {layer.lower() for layer in layers}
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type IN (?, ?)",
+                                      ("table", "view")).fetchall()  # fmt: skip
+            names = [name for (name,) in tables if not name.lower().startswith(_FORMAT_TABLES)]
+            others = [name for name in names if name.lower() not in {*replaced, "layer_styles"}]
+            if "layer_styles" in names:
+                styles = database.execute(
+                    "SELECT f_table_name, styleName, coalesce(description, '') FROM layer_styles"
+                )
+                others += [
+                    f"style {style} of {layer}"
+                    for layer, style, description in styles
+                    if str(layer).lower() in replaced and not description.startswith(_STYLE_AUTHOR)
+                ]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # no database: nothing of it can be kept
+        return []
+    return others
+
+
 def check_flatgeobuf(path: Path, rows: int) -> None:
     """Check that a FlatGeobuf has all rows, by reading them.
 
@@ -280,5 +327,12 @@ def embed_style(path: Path, layer: str, *, style: str, name: str) -> None:
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
             " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner,"
             " update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', ?)",
-            (layer, GEOMETRY_COLUMN, name, style, f"geodetect {__version__}", FIXED_TIMESTAMP),
+            (
+                layer,
+                GEOMETRY_COLUMN,
+                name,
+                style,
+                f"{_STYLE_AUTHOR} {__version__}",
+                FIXED_TIMESTAMP,
+            ),
         )

@@ -76,7 +76,8 @@ def write_layers(
     check_layers(target, len(layers), format=format)
     kind = vector.format_of(target, format)
     vector.check_options(kind, crs=crs)
-    with vector.staged_file(target, kind, overwrite=overwrite) as path_staged:
+    names = [layer.name for layer in layers]
+    with vector.staged_file(target, kind, overwrite=overwrite, layers=names) as path_staged:
         encode_layers(layers, path_staged, kind, crs=crs)
     return target
 

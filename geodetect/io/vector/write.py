@@ -17,7 +17,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from geodetect.errors import GeoreferenceError, InputError, OutputError, error_text
+from geodetect.errors import GeoreferenceError, InputError, OutputError, error_text, list_names
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
@@ -29,6 +29,7 @@ from geodetect.io.vector.gdal import (
     check_shapefile,
     embed_style,
     named_for_gdal,
+    other_contents,
     write_layer,
 )
 from geodetect.io.vector.geojson import LINES, cut_at_antimeridian, to_geojson, to_geojson_lines
@@ -38,6 +39,7 @@ from geodetect.io.vector.qgis_style import score_qml
 __all__ = ["FORMATS", "Format", "check_target", "format_of", "to_geojson", "write"]
 
 LAYER = "detections"
+OWN_LAYERS = (LAYER, "coverage")  # of the files of ``predict``
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,12 @@ def write(
 
 @contextmanager
 def staged_file(
-    target: Path, kind: Format, *, overwrite: bool, replaceable: Collection[FileIdentity] = ()
+    target: Path,
+    kind: Format,
+    *,
+    overwrite: bool,
+    replaceable: Collection[FileIdentity] = (),
+    layers: Collection[str] = OWN_LAYERS,
 ) -> Iterator[Path]:
     """Yield a path to write to, see ``write_atomically``; disk errors are ``OutputError``.
 
@@ -127,6 +134,7 @@ def staged_file(
         kind: Its format, which decides which files beside it are parts of it.
         overwrite: Replace the file, with its parts, if it exists.
         replaceable: Files that may be replaced without ``overwrite``.
+        layers: Names of the layers of an existing GeoPackage that may be replaced.
 
     Raises:
         OutputError: The file exists, or it cannot be written; then nothing of it remains.
@@ -135,7 +143,9 @@ def staged_file(
     atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
     try:
         with atomic as path:
+            _check_other_contents(target, layers)
             yield path
+            _check_other_contents(target, layers)  # another program may have added some
     except OutputError:
         raise
     except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
@@ -167,13 +177,15 @@ def check_target(
     overwrite: bool = False,
     replaceable: Collection[FileIdentity] = (),
     style: bool = False,
+    layers: Collection[str] = OWN_LAYERS,
 ) -> None:
     """Check that `write` can write the file, before hours of work are spent.
 
     Raises:
         InputError: An unknown format, or options that do not go together.
         GeoreferenceError: A CRS that cannot be used.
-        OutputError: The file exists, or its folder is missing or cannot be written to.
+        OutputError: The file exists, or its folder is missing or cannot be written to; or it is a
+            GeoPackage with other contents than ``layers``.
     """
     target = Path(path)
     kind = format_of(target, format)
@@ -183,9 +195,30 @@ def check_target(
     check_folder(final)
     is_part = partial(kind.is_part, target=final)
     check_overwrite(final, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
+    _check_other_contents(final, layers)
     if style and kind.name == "geojson":
         qml_file = final.with_suffix(".qml")
         check_overwrite(qml_file, overwrite=overwrite, replaceable=replaceable)
+
+
+def _check_other_contents(target: Path, layers: Collection[str]) -> None:
+    """Raise an error if a file with other contents than the layers would be replaced.
+
+    Raises:
+        OutputError: It has some, or they cannot be read.
+    """
+    try:
+        others = other_contents(target, layers)
+    except sqlite3.OperationalError as error:
+        raise OutputError(
+            f"{target} cannot be replaced: its layers cannot be listed ({error}); close it in "
+            f"other programs, or choose another `output`"
+        ) from error
+    if others:
+        raise OutputError(
+            f"{target} also holds {list_names(others)}, which would be lost; choose another "
+            f"`output`, or remove them from it"
+        )
 
 
 def format_of(path: Path, name: str | None = None) -> Format:

@@ -7,11 +7,13 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
 import pyogrio
 import pytest
+import rasterio
 import shapely
 
 from geodetect.errors import InputError, OutputError
@@ -20,6 +22,8 @@ from geodetect.io.vector.chunks import MappedChunks, TableChunks
 from geodetect.io.vector.gdal import check_geopackage
 from geodetect.io.vector.geopackage import Layer, check_layers, write_layers
 from geodetect.io.vector.qgis_style import ORANGE, Symbol, single_qml
+from geodetect.io.vector.write import check_target, write
+from tests.helpers.layers import square_layer
 from tests.helpers.program import program_environment
 
 SQUARE, PARTS = shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)])
@@ -82,8 +86,9 @@ def test_nothing_is_replaced_unless_asked(tmp_path: Path) -> None:
     path = write_layers(two_layers(), tmp_path / "out.gpkg")
     with pytest.raises(OutputError, match="already exists"):
         write_layers(two_layers(), path)
-    write_layers([Layer("third", numbered_table(SQUARE))], path, overwrite=True)
-    assert [name for name, _ in pyogrio.list_layers(path)] == ["third"]
+    first = Layer("first", numbered_table(SQUARE))
+    write_layers([first, replace(first, name="second")], path, overwrite=True)
+    assert [name for name, _ in pyogrio.list_layers(path)] == ["first", "second"]
 
 
 FULL = """
@@ -147,3 +152,68 @@ def test_a_geopackage_that_is_not_whole_is_noticed(tmp_path: Path, lost: str) ->
         database.executescript(statement[lost])
     with pytest.raises(OSError, match="only"):
         check_geopackage(path, {"some": 4})
+
+
+def add_table(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("CREATE TABLE owners (name TEXT)", "owners"),
+        ("CREATE VIEW large AS SELECT * FROM detections", "large"),
+        ("CREATE TABLE qgis_projects (name TEXT)", "qgis_projects"),
+        (
+            "INSERT INTO layer_styles (f_table_name, styleName, styleQML, description)"
+            " VALUES ('Detections', 'mine', '', 'by hand')",
+            "style mine of Detections",
+        ),
+    ],
+)
+def test_other_contents_of_a_geopackage_are_not_lost(
+    tmp_path: Path, statement: str, name: str
+) -> None:
+    path = tmp_path / "out.gpkg"
+    table = square_layer((0, 0), score=[0.5])
+    write(table, path, style=True)
+    write(table, path, style=True, overwrite=True)  # the layer and style of the same function
+    add_table(path, statement)
+    before = path.read_bytes()
+    for refused in (
+        lambda: write(table, path, overwrite=True),
+        lambda: write(table, path, overwrite=True, format="geojson"),
+        lambda: check_target(path, overwrite=True),
+    ):
+        with pytest.raises(OutputError, match=name):
+            refused()
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["out.gpkg"]
+
+
+def test_layers_and_rasters_of_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "city.gpkg"
+    table = square_layer((0, 0), score=[0.5])
+    write_layers([Layer(f"roads {i}", table) for i in range(12)], path)
+    with rasterio.open(
+        path, "w", driver="GPKG", width=64, height=64, count=3, dtype="uint8", crs="EPSG:3857",
+        transform=rasterio.Affine(1, 0, 0, 0, -1, 0), APPEND_SUBDATASET="YES", RASTER_TABLE="photo",
+    ):  # fmt: skip
+        pass
+    with pytest.raises(OutputError, match="also holds roads 11"):
+        write_layers([Layer(f"Roads {i}", table) for i in range(11)], path, overwrite=True)
+    with pytest.raises(OutputError, match=r"also holds roads 0, roads 1.*and 5 more"):
+        check_target(path, overwrite=True)
+
+
+def test_a_layer_that_is_still_in_the_journal_of_another_program_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "out.gpkg"
+    write(square_layer((0, 0), score=[0.5]), path)
+    with closing(sqlite3.connect(path)) as qgis:
+        qgis.execute("PRAGMA journal_mode = WAL")
+        qgis.execute("CREATE TABLE notes (text TEXT)")
+        qgis.commit()
+        assert path.with_name("out.gpkg-wal").stat().st_size
+        with pytest.raises(OutputError, match="notes"):
+            write(square_layer((0, 0), score=[0.5]), path, overwrite=True)
