@@ -29,6 +29,11 @@ from geodetect.types import AnyArray, FloatArray, IntArray
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_BOMS = (  # that of UTF-32 begins as that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    *((bom, "utf-32") for bom in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    *((bom, "utf-16") for bom in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD = 65_536  # characters: the header lies within
 _GAPS = ("", "na", "nan", "n/a", "null", "none")  # in columns of numbers
@@ -88,13 +93,15 @@ class CsvTable:
         """
         texts = self.rows[column].fillna("").astype(str)
         values = np.array(pd.to_numeric(texts, errors="coerce"), dtype=np.float64)
-        for row in np.flatnonzero(np.isnan(values)):
+        for row in np.flatnonzero(~np.isfinite(values)):
             text = texts.iloc[row]
             if text.casefold() in _GAPS:
                 continue
             is_decimal = "," in text and "." not in text and self._has_decimal_comma(text)
             try:
                 values[row] = float(text.replace(",", ".") if is_decimal else text)
+                if not np.isfinite(values[row]):
+                    raise ValueError(text)
             except ValueError as error:
                 raise InputError(
                     f"{self.name}: line {self.lines[row]:,} has {text[:40]!r} in column "
@@ -138,8 +145,10 @@ def read_csv_table(path: Path) -> CsvTable:
         delimiter, skipped = _choose_delimiter(first), 0
     limit = csv.field_size_limit(max(len(text), 1))  # outlines are long; its default is 131 kB
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num + skipped, row) for row in reader if "".join(row)]
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+        )
+        rows = [(reader.line_num + skipped, row) for row in reader if len(row) > 1 or "".join(row)]
     except csv.Error as error:
         raise InputError(
             f"{path}: line {reader.line_num + skipped:,} is damaged or cut short ({error})"
@@ -163,7 +172,7 @@ def read_csv_table(path: Path) -> CsvTable:
         fields.append(values[:n_columns])
     table = pd.DataFrame(fields, columns=pd.Index(header[:n_columns], dtype=object), dtype=object)
     lines = np.array([line for line, _ in rows[1:]], np.int64)
-    if not text.endswith(("\n", "\r")):
+    if len(lines) and not text.endswith(("\n", "\r")):
         warn_of_last_line(path, len(table), int(lines[-1]))
     return CsvTable(str(path), table, lines, delimiter)
 
@@ -187,11 +196,11 @@ def read_csv_layer(path: Path, *, prefer_xy: bool = False) -> gpd.GeoDataFrame:
     """
     table = read_csv_table(path)
     column = next(
-        (c for c in map(table.find_column, _GEOMETRY_NAMES) if c and _holds_outlines(table, c)),
-        next((str(c) for c in table.rows.columns if _holds_outlines(table, str(c))), None),
+        (c for c in map(table.find_column, _GEOMETRY_NAMES) if c and holds_outlines(table, c)),
+        next((str(c) for c in table.rows.columns if holds_outlines(table, str(c))), None),
     )
     if column is not None:
-        geometry, crs = _parse_outlines(table, column)
+        geometry, crs = parse_outlines(table, column)
         return gpd.GeoDataFrame(table.rows.drop(columns=column), geometry=geometry, crs=crs)
     lonlat = table.find_column(*_LON_NAMES), table.find_column(*_LAT_NAMES)
     xy = table.find_column(*_X_NAMES), table.find_column(*_Y_NAMES)
@@ -223,22 +232,14 @@ def _decode(path: Path) -> str:
     """Return the text of a file."""
     with open_text(path) as stream:
         data = stream.read()
-    boms = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    encoding = next(
-        (
-            name
-            for bom, name in zip(boms, ("utf-32",) * 2 + ("utf-16",) * 2, strict=True)
-            if data.startswith(bom)
-        ),
-        "utf-8-sig",
-    )
+    encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
     head = data[:200]
-    if encoding == "utf-8-sig" and b"\0" in head:  # UTF-16 without a byte order mark
+    if encoding == "utf-8" and head.count(0) > len(head) / 4:  # UTF-16 without a byte order mark
         encoding = "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        if encoding != "utf-8-sig":
+        if not encoding.startswith("utf-8"):
             raise InputError(f"{path} is damaged or cut short: no {encoding} ({error})") from error
         text = data.decode("cp1252", errors="replace")
         warnings.warn(
@@ -261,13 +262,14 @@ def _simplify(name: str) -> str:
     return re.sub(r"[\[(].*?[\])]|[\s_\-.\ufeff\u200b]", "", name).casefold()
 
 
-def _holds_outlines(table: CsvTable, column: str) -> bool:
+def holds_outlines(table: CsvTable, column: str) -> bool:
+    """Return True if the first value of a column is WKT, EWKT, hexadecimal WKB or GeoJSON."""
     values = table.rows[column]
     first = next((value for value in values if value), "") if values.ndim == 1 else ""
     return bool(_WKT.match(first) or _HEX_WKB.fullmatch(first) or first.startswith('{"'))
 
 
-def _parse_outlines(table: CsvTable, column: str) -> tuple[AnyArray, CRS | None]:
+def parse_outlines(table: CsvTable, column: str) -> tuple[AnyArray, CRS | None]:
     """Return the geometries of a column of WKT, EWKT, hexadecimal WKB or GeoJSON, and its CRS."""
     texts = table.rows[column].fillna("").astype(str)
     is_gap = np.asarray(texts.str.casefold().isin(_GAPS))

@@ -106,8 +106,14 @@ def read_scores(table: gpd.GeoDataFrame, score_field: str | None = None) -> Floa
     column = find_score_column(table, score_field)
     if column is None:
         return np.full(len(table), np.nan)
+    values = table[column]
     try:
-        return np.asarray(pd.to_numeric(table[column]), dtype=np.float64)  # CSV holds texts only
+        if not pd.api.types.is_numeric_dtype(values):  # CSV holds texts only
+            texts = values.astype("string").str.strip().str.replace(",", ".")
+            is_percent = texts.str.endswith("%").fillna(False).to_numpy(bool)
+            scale = np.where(is_percent, 0.01, 1.0)
+            values = pd.to_numeric(texts.str.rstrip("% ").replace("", None)) * scale
+        return values.to_numpy(np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{PREDICTIONS.name}: column {column!r} holds no numbers ({error}); expected scores "

@@ -47,6 +47,13 @@ def test_a_column_of_scores_can_be_named() -> None:
         read_predictions(table, score_field="sure")
 
 
+@pytest.mark.parametrize(
+    "texts", [["0.9", "0.5", "0.25"], ["90%", "50 %", " 25% "], ["0,9", "0,5", "0,25"]]
+)
+def test_scores_that_are_texts_are_numbers(texts: list[str]) -> None:
+    assert read_predictions(row_of_squares(score=texts))["score"].tolist() == [0.9, 0.5, 0.25]
+
+
 def test_scores_that_are_missing_or_no_numbers_are_errors() -> None:
     with pytest.raises(InputError, match="1 of 3 rows have no score"):
         read_predictions(row_of_squares(score=[0.5, None, 0.7]))
