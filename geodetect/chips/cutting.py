@@ -76,7 +76,12 @@ def open_sources(
         LabelError: An image of a data set matches several rasters.
         InputError: The image format cannot hold the bands of a raster.
     """
-    options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
+    options = RasterOptions(
+        settings.bands,
+        settings.value_range,
+        settings.src_crs,
+        external_sources=settings.external_sources,
+    )
     rasters = [open_raster(path, options) for path in find_rasters(paths)]
     sources: list[ChipSource] = []
     for labelled in place_labels(labels, rasters):

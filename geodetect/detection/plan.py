@@ -104,6 +104,7 @@ def plan_raster(
         value_range=settings.value_range,
         src_crs=settings.src_crs,
         pixel_coords=settings.pixel_coords,
+        external_sources=settings.external_sources,
     )
     raster = open_raster(
         path, options, needed_bands=None if card.bands is None else len(card.bands)

@@ -68,7 +68,12 @@ def check(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )
     label_set = read_labels(labels, options)
-    raster_options = RasterOptions(settings.bands, settings.value_range, settings.src_crs)
+    raster_options = RasterOptions(
+        settings.bands,
+        settings.value_range,
+        settings.src_crs,
+        external_sources=settings.external_sources,
+    )
     opened: list[Raster] = []
     left_out: dict[str, str] = {}
     first_error: InputError | RasterError | None = None

@@ -153,7 +153,7 @@ def _choose_affordable(rasters: Sequence[LabelledRaster], seed: int) -> list[Lab
     pixels = 0.0
     for number in np.random.default_rng(seed).permutation(len(rasters)).tolist():
         raster = rasters[number].raster
-        header = inspect_raster(raster.path)
+        header = inspect_raster(raster.path, external_sources=raster.external_sources)
         if not header["overviews"] and header["mask"] != ["all_valid"]:
             pixels += raster.grid.width * raster.grid.height
         if pixels <= MOST_PIXELS or not chosen:

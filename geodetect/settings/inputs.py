@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from geodetect.settings.base import Settings
 from geodetect.settings.value_types import Bands, Crs, Metres, Name, ValueRange
+
+ExternalSources = Annotated[
+    bool,
+    Field(
+        description="Open all formats of GDAL, and the sources of VRTs wherever they are: in other "
+        "folders, on servers. Only for rasters that you trust."
+    ),
+]
 
 
 class RasterSettings(Settings):
@@ -19,6 +27,7 @@ class RasterSettings(Settings):
         None, description="Bands to read, counted from 1. Default: red, green, blue."
     )
     src_crs: Crs | None = Field(None, description="CRS of the rasters, instead of their own.")
+    external_sources: ExternalSources = False
 
 
 class StretchSettings(RasterSettings):

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.inputs import ExternalSources
 from geodetect_cli import console
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values, without_wkt
@@ -28,6 +29,7 @@ class InfoOptions(Settings):
         description="A raster, a model file or the name of a model."
     )
     as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+    external_sources: ExternalSources = False
 
 
 @settings_command
@@ -44,7 +46,11 @@ def command(options: InfoOptions) -> None:
         raise InputError(
             f"{file}: neither a file nor a built-in model ({', '.join(list_models()) or 'none'})"
         )
-    values = load_card(file).model_dump(mode="json") if is_model else inspect_raster(file)
+    values = (
+        load_card(file).model_dump(mode="json")
+        if is_model
+        else inspect_raster(file, external_sources=options.external_sources)
+    )
     if options.as_json:
         console.print_json(values)
     else:

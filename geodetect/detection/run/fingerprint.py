@@ -23,7 +23,7 @@ from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
-WITHOUT_EFFECT = {"batch_size", "workers"}
+WITHOUT_EFFECT = {"batch_size", "workers", "external_sources"}
 # part of the fingerprints of plans and models
 IN_PLAN_OR_MODEL = {"aoi", "bbox", "device", "runtime", "precision"}
 STATE_HEADERS = ("Content-Length", "ETag", "Last-Modified")
@@ -79,10 +79,18 @@ def _plan_fingerprint(plan: RasterPlan) -> str:
     Of a VRT, its source files count, too.
     """
     raster, grid = plan.raster, plan.grid
-    with rasterio.Env(**gdal_options(raster.path)), open_dataset(raster.path) as dataset:
+    with (
+        rasterio.Env(**gdal_options(raster.path)),
+        open_dataset(raster.path, external_sources=raster.external_sources) as dataset,
+    ):
         values = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
         with ThreadPoolExecutor(MAX_REQUESTS) as pool:
-            states = list(filter(None, pool.map(_file_state, sorted(_source_files(dataset)))))
+            states = list(
+                filter(
+                    None,
+                    pool.map(_file_state, sorted(_source_files(dataset, raster.external_sources))),
+                )
+            )
         if not states or UNKNOWN in states:
             states.append(_hash_samples(dataset))
     tiling = f"{grid.crs_wkt} {raster.grid!r} {grid!r} {plan.scheme!r} {raster.bands}"
@@ -90,13 +98,19 @@ def _plan_fingerprint(plan: RasterPlan) -> str:
     return f"{', '.join(states)}, {_digest(repr(values))} {_digest(tiling)} {area}"
 
 
-def _source_files(dataset: Any, known_files: frozenset[str] = frozenset()) -> set[str]:
+def _source_files(
+    dataset: Any, external_sources: bool, known_files: frozenset[str] = frozenset()
+) -> set[str]:
     """Return all files that are read; a VRT may have another one as its source."""
     files = {str(file) for file in dataset.files or [dataset.name]} - known_files
     for file in tuple(files):
         if file.lower().endswith(".vrt") and file != dataset.name:
-            with suppress(RasterError), open_dataset(file) as source:  # reading raises it again
-                files |= _source_files(source, known_files | files)
+            # reading raises it again
+            with (
+                suppress(RasterError),
+                open_dataset(file, external_sources=external_sources) as source,
+            ):
+                files |= _source_files(source, external_sources, known_files | files)
     return files
 
 

@@ -4,36 +4,64 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import rasterio
+from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
 
 from geodetect.errors import RasterError, error_text
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.io.raster.references import (
+    check_overview_file,
+    check_side_files,
+    check_vrt,
+    is_vrt,
+)
 
 BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
+# Drivers of GDAL that read the file they are given, and files of its name beside it. Others follow
+# names and addresses in the file: VRT (allowed once its sources are checked), GTI, WMS, WMTS, WCS,
+# STACIT, MRF, KMLSUPEROVERLAY, ERS, PDS4, PCIDSK, DIMAP, HDF5 and netCDF (external links) and more.
+DRIVERS = (
+    *("GTiff", "LIBERTIFF", "COG", "JPEG", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "JPEGXL", "AVIF"),
+    *("HEIF", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura", "ECW", "MrSID", "HFA"),
+    *("NITF", "GPKG", "MBTiles", "ENVI", "EHdr", "AAIGrid", "GSBG", "GS7BG", "SAGA", "RST", "PNM"),
+    *("RMF", "BSB", "SGI", "USGSDEM", "DTED", "SRTMHGT", "GRIB"),
+)
+# the user asks for a web service by the name of its file, or by a connection string
+SERVICES = ("WMS", "WMTS")
+SERVICE_NAMES = (".xml", ".wms", ".tms", ".wmts")
+SERVICE_PREFIXES = ("WMS:", "WMTS:", "<GDAL_WM")
 
 
-def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
+def open_dataset(
+    path: str, *, external_sources: bool = False, overviews: bool = True, **options: Any
+) -> Any:
     """Open a rasterio dataset.
 
     Args:
         path: File, URL or anything GDAL opens.
+        external_sources: Use all drivers of GDAL, and follow all names of files and servers in the
+            file. Else only images are opened, and VRTs of images beside or below them.
         overviews: Read from overviews where their resolution is enough.
-        options: More options for ``rasterio.open``.
+        options: More options for opening.
 
     Raises:
-        RasterError: It cannot be opened, or holds no bands.
+        RasterError: It cannot be opened, holds no bands, or refers to files elsewhere.
     """
     if not overviews:
         options["overview_level"] = "NONE"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path, sharing=False, **options)
+            if external_sources:
+                dataset = _open(path, None, options)
+            else:
+                dataset = _open_checked(path, options)
     except UnicodeEncodeError as error:
         raise RasterError(
             f"{path}: its name is not in UTF-8, as GDAL needs it; rename it"
@@ -41,8 +69,9 @@ def open_dataset(path: str, *, overviews: bool = True, **options: Any) -> Any:
     except GDAL_ERRORS as error:
         if not path.startswith(REMOTE) and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error
+        hint = "" if external_sources else "; `external_sources` allows formats that name others"
         raise RasterError(
-            f"{path}: not a raster that GDAL can open ({root_cause(error)})"
+            f"{path}: not a raster that GDAL can open ({root_cause(error)}){hint}"
         ) from error
     if dataset.count == 0:
         subdatasets = dataset.subdatasets
@@ -70,3 +99,46 @@ def root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return error_text(error)
+
+
+def _open_checked(path: str, options: dict[str, Any]) -> Any:
+    """Open a file that may come from a stranger."""
+    if path.startswith(REMOTE):
+        if path.partition("?")[0].lower().endswith(".vrt"):
+            raise RasterError(
+                f"{path}: the sources of a VRT on a server or in an archive are not checked; set "
+                f"`external_sources` to open it if you trust it"
+            )
+    else:
+        check_side_files(path)
+    drivers = list(DRIVERS)
+    if path.startswith(SERVICE_PREFIXES) or path.lower().endswith(SERVICE_NAMES):
+        drivers += SERVICES
+    if path.lower().endswith(".vrt") and is_vrt(path):
+        return _open_vrt(path, options)
+    try:
+        dataset = _open(path, drivers, options)
+    except GDAL_ERRORS:
+        if not is_vrt(path):
+            raise
+        return _open_vrt(path, options)
+    # before GDAL looks for overviews, which it does not do to open a file
+    names = {key.upper(): name for key, name in dataset.tags(ns="OVERVIEWS").items()}
+    if "OVERVIEW_FILE" in names:
+        try:
+            check_overview_file(path, names["OVERVIEW_FILE"])
+        except RasterError:
+            dataset.close()
+            raise
+    return dataset
+
+
+def _open_vrt(path: str, options: dict[str, Any]) -> Any:
+    check_vrt(path)
+    return _open(path, ["VRT"], options)
+
+
+# as rasterio.open, which takes no list of drivers
+@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+def _open(path: str, drivers: Sequence[str] | None, options: dict[str, Any]) -> Any:
+    return DatasetReader(path, driver=drivers, sharing=False, **options)

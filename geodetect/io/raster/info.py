@@ -14,11 +14,12 @@ from geodetect.io.raster.georeference import read_georeference
 from geodetect.types import PathLike
 
 
-def inspect_raster(path: PathLike) -> dict[str, Any]:
+def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[str, Any]:
     """Describe a raster without reading its pixels.
 
     Args:
         path: File or URL.
+        external_sources: See ``open_dataset``.
 
     Returns:
         Values for JSON: ``path, driver, width, height, band_count, dtype, bands`` (number,
@@ -31,7 +32,10 @@ def inspect_raster(path: PathLike) -> dict[str, Any]:
         RasterError: It cannot be opened.
     """
     name = os.fspath(path)
-    with rasterio.Env(**gdal_options(name)), open_dataset(name) as dataset:
+    with (
+        rasterio.Env(**gdal_options(name)),
+        open_dataset(name, external_sources=external_sources) as dataset,
+    ):
         bands = zip(
             dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
         )

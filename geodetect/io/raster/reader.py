@@ -68,12 +68,14 @@ class RasterOptions:
             once for the raster.
         src_crs: CRS to use instead of the raster's own.
         pixel_coords: Work without georeference; coordinates are columns and rows.
+        external_sources: See ``open_dataset``.
     """
 
     bands: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
     src_crs: str | None = None
     pixel_coords: bool = False
+    external_sources: bool = False
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Raster:
         block_width: Columns of a block of the file, which is decoded as a whole; as many as the
             raster has if it is stored in strips.
         bytes_per_px: Bytes decoded per pixel: of all bands if they share blocks.
+        external_sources: See ``open_dataset``.
     """
 
     path: str
@@ -102,6 +105,7 @@ class Raster:
     value_range: tuple[float, float] | None = None
     block_width: int = 1
     bytes_per_px: int = 1
+    external_sources: bool = False
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _alpha: int | None = None
@@ -154,8 +158,8 @@ class Raster:
         if not self._handle().overviews(1):
             return False
         with (
-            open_dataset(self.path, overviews=False) as full,
-            open_dataset(self.path, overview_level=0) as overview,
+            self._open_dataset(overviews=False) as full,
+            self._open_dataset(overview_level=0) as overview,
         ):
             return overviews_are_shifted(full, overview)
 
@@ -308,13 +312,16 @@ class Raster:
     def _handle(self, *, overviews: bool = True) -> Any:
         handles: dict[Any, Any] = self._local.__dict__
         if overviews not in handles:
-            handle = open_dataset(self.path, overviews=overviews)
+            handle = self._open_dataset(overviews=overviews)
             self._handles.append(handle)
             if self._warp is not None:
                 handle = WarpedVRT(handle, **self._warp)
                 self._handles.append(handle)
             handles[overviews] = handle
         return handles[overviews]
+
+    def _open_dataset(self, **options: Any) -> Any:
+        return open_dataset(self.path, external_sources=self.external_sources, **options)
 
     @contextmanager
     def _wrap_errors(self, subject: str) -> Iterator[None]:
@@ -366,10 +373,13 @@ def open_raster(
         BandError: The choice of bands is ambiguous or impossible.
         GeoreferenceError: It has no georeference and none is stated.
     """
-    name = os.fspath(path)
-    with rasterio.Env(**gdal_options(name)), open_dataset(name) as dataset:
+    name, options = os.fspath(path), options or RasterOptions()
+    with (
+        rasterio.Env(**gdal_options(name)),
+        open_dataset(name, external_sources=options.external_sources) as dataset,
+    ):
         try:
-            return _raster_from_dataset(name, dataset, options or RasterOptions(), needed_bands)
+            return _raster_from_dataset(name, dataset, options, needed_bands)
         except GDAL_ERRORS as error:
             raise RasterError(f"{name}: {root_cause(error)}") from error
         except InputError as error:
@@ -412,6 +422,7 @@ def _raster_from_dataset(
         options.value_range,
         max(dataset.block_shapes[band - 1][1] for band in bands),
         sum(np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)),
+        options.external_sources,
         _warp=warp,
         _colour_table=colour_table,
         _alpha=alpha,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from affine import Affine
@@ -124,9 +124,15 @@ def open_for_display(path: str | os.PathLike[str], settings: DrawingSettings) ->
         GeoreferenceError: It has no georeference, and the settings state none.
         BandError: It lacks a band that the settings name.
     """
-    limits, crs, pixels = settings.value_range, settings.src_crs, settings.pixel_coords
-    raster = open_raster(path, RasterOptions(settings.bands, limits, crs, pixels))
+    options = RasterOptions(
+        settings.bands,
+        settings.value_range,
+        settings.src_crs,
+        settings.pixel_coords,
+        settings.external_sources,
+    )
+    raster = open_raster(path, options)
     bands = raster.bands[:3] if len(raster.bands) >= 3 else raster.bands[:1]
     if bands == raster.bands:
         return raster
-    return open_raster(path, RasterOptions(bands, limits, crs, pixels))
+    return open_raster(path, replace(options, bands=bands))

@@ -144,7 +144,11 @@ def _open_rasters(
         InputError: A raster can be read, but lacks bands or a CRS.
         RasterError: No raster can be read.
     """
-    options = RasterOptions(bands=settings.bands, src_crs=settings.src_crs)
+    options = RasterOptions(
+        bands=settings.bands,
+        src_crs=settings.src_crs,
+        external_sources=settings.external_sources,
+    )
     opened: list[Raster] = []
     unreadable: dict[str, str] = {}
     failure: RasterError | None = None
