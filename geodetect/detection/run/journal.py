@@ -2,17 +2,19 @@
 
 A journal is one file that only grows: a record with the fingerprint of the run, one record for each
 row of tiles that went through the detector, and at the end the identities of the files of the
-result. Each record has a length and a checksum, so that one that a killed run left incomplete is
-recognised and cut off.
+result. Each record has a length and checksums, so that one that a killed run left incomplete is
+recognised and cut off, and a damaged one is left out with a warning.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from io import FileIO
 from pathlib import Path
 from typing import Self
@@ -22,14 +24,15 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import load, save
 
 from geodetect.detection.detections import Detections, TileResult
-from geodetect.errors import InputError, OutputError
+from geodetect.detection.run.records import FRAME_BYTES, is_rest_damaged, pack_record, read_records
+from geodetect.errors import GeodetectWarning, InputError, OutputError, list_names, translate_errors
 from geodetect.geo.tiles import Tile
 from geodetect.io.atomic import FileIdentity, release_lock, staged_files
 
-MAGIC = b"geodetect journal 1\n"
+TITLE = b"geodetect journal "
+MAGIC = TITLE + b"2\n"  # with the version of the format
 SUFFIX = ".journal"
 LONG_RUN_TILES = 100  # smallest number of tiles of a run that keeps a journal by default
-_FRAME = struct.Struct("<QI")  # length and CRC-32 of the payload that follows
 _KEY = struct.Struct("<IQ")  # numbers of raster and row, at the start of a payload
 _FILES = 2**32 - 1  # raster number of records with files of the result
 
@@ -82,6 +85,11 @@ class Journal:
             raise OutputError(
                 f"cannot write the journal {self.path}: the folder does not exist; create it, or "
                 f"choose another with `work_dir`"
+            )
+        if os.path.lexists(self.path) and not stat.S_ISREG(self.path.lstat().st_mode):
+            raise InputError(
+                f"{self.path} is no plain file, so it is no journal; remove it, or choose another "
+                f"folder with `work_dir`"
             )
         try:
             self._lock.acquire()
@@ -159,7 +167,9 @@ class Journal:
         offset, length = self._rows[raster][tiles[0].row]
         file = self._open_file()
         file.seek(offset)
-        return _unpack(file.read(length), tiles)
+        payload = file.read(length)
+        with self._record_errors():
+            return _unpack(payload, tiles)
 
     def add(self, raster: int, results: Sequence[TileResult]) -> None:
         """Append a row of tiles; it is on the disk when this returns.
@@ -182,47 +192,96 @@ class Journal:
 
     def _resume_or_begin(self, file: FileIO, fingerprint: Mapping[str, str]) -> None:
         """Index the complete records and cut off the rest, or write the first record."""
-        start = file.read(len(MAGIC))
-        if not MAGIC.startswith(start):
+        start, size = file.read(len(MAGIC)), os.fstat(file.fileno()).st_size
+        is_of_other_version = start.startswith(TITLE) and start != MAGIC
+        if is_of_other_version and not self._restart:
+            raise InputError(
+                f"{self.path} is the journal of another version of geodetect; finish that run with "
+                f"it, set `restart` to discard its results, or set `work_dir` to another folder"
+            )
+        if not is_of_other_version and not MAGIC.startswith(start):
             raise InputError(
                 f"{self.path} is no journal of geodetect; remove it, or choose another folder with "
                 f"`work_dir`"
             )
-        first = _read_record(file) if start == MAGIC and not self._restart else None
-        if first is None:  # a new file, or one that was cut off inside its first record
-            self._is_new = True
-            file.seek(0)
-            file.truncate()
-            self._write(file, MAGIC)
-            self._append(file, json.dumps(dict(fingerprint), sort_keys=True).encode())
+        records = read_records(file)
+        first = next(records, b"") if start == MAGIC and not self._restart else b""
+        if not first:  # a new file, or one that was cut off inside its first record
+            self._begin(file, fingerprint)
             return
-        earlier = json.loads(first)
+        with self._record_errors():
+            earlier = dict(json.loads(first))
         changed = [n for n in {**fingerprint, **earlier} if fingerprint.get(n) != earlier.get(n)]
         if changed:
             raise InputError(
                 f"{self.path} is the journal of another run (not the same: "
-                f"{', '.join(changed[:5])}); repeat that run to resume it, set `restart` to "
+                f"{list_names(changed, limit=5)}); repeat that run to resume it, set `restart` to "
                 f"discard its results, or set `work_dir` to another folder to keep both"
             )
-        end = file.tell()
-        for payload in _read_records(file):
-            raster, row = _KEY.unpack_from(payload)
-            offset, end = end + _FRAME.size, file.tell()
-            if raster == _FILES:
-                self._files |= _unpack_files(payload)
-            else:
-                self._rows.setdefault(raster, {})[row] = offset, len(payload)
+        end, damaged, is_last_damaged = file.tell(), 0, False
+        for payload in records:
+            is_last_damaged = not payload
+            if is_last_damaged:
+                damaged += 1
+                continue
+            end = file.tell()
+            with self._record_errors():
+                raster, row = _KEY.unpack_from(payload)
+                if raster == _FILES:
+                    self._files |= _unpack_files(payload)
+                else:
+                    self._rows.setdefault(raster, {})[row] = end - len(payload), len(payload)
+        unreadable = size - file.tell()
+        is_damaged = is_rest_damaged(file)
+        if is_last_damaged and not is_damaged:
+            damaged -= 1  # rather incomplete, as a killed run leaves it
+        problems = [f"{damaged:,} of its records"] if damaged else []
+        if is_damaged:
+            problems.append(f"the last {unreadable:,} of its {size:,} bytes")
+        if problems:
+            warnings.warn(
+                f"the journal {self.path} is damaged: {' and '.join(problems)} cannot be read; "
+                f"these tiles are searched again",
+                GeodetectWarning,
+                stacklevel=4,
+            )
         file.truncate(end)
+
+    def _begin(self, file: FileIO, fingerprint: Mapping[str, str]) -> None:
+        """Write the first record in place of what the file holds."""
+        payload = json.dumps(dict(fingerprint), sort_keys=True).encode()
+        size = os.fstat(file.fileno()).st_size
+        if size > len(MAGIC) + FRAME_BYTES + len(payload) and not self._restart:
+            warnings.warn(
+                f"the journal {self.path} is damaged: its first record, which says of which run it "
+                f"is, cannot be read; so its {size:,} bytes of finished tiles cannot be used, and "
+                f"the run starts over",
+                GeodetectWarning,
+                stacklevel=5,
+            )
+        self._is_new = True
+        file.seek(0)
+        file.truncate()
+        self._write(file, MAGIC)
+        self._append(file, payload)
+
+    def _record_errors(self) -> AbstractContextManager[None]:
+        """Translate the errors of records that no run has written, though their checksum fits."""
+        return translate_errors(
+            f"{self.path} holds records that no run has written; remove it, or choose another "
+            f"folder with `work_dir`",
+            InputError,
+        )
 
     def _append(self, file: FileIO, payload: bytes) -> tuple[int, int]:
         """Append a record; return the offset and the length of its payload."""
         end = file.seek(0, os.SEEK_END)
         try:
-            self._write(file, _FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+            self._write(file, pack_record(payload))
         except OutputError:
             file.truncate(end)
             raise
-        return end + _FRAME.size, len(payload)
+        return end + FRAME_BYTES, len(payload)
 
     def _write(self, file: FileIO, data: bytes) -> None:
         rest = memoryview(data)
@@ -245,33 +304,18 @@ def read_files(path: str | os.PathLike[str]) -> set[FileIdentity]:
     files: set[FileIdentity] = set()
     if Path(path).is_file():
         with FileIO(path) as file:
-            if file.read(len(MAGIC)) == MAGIC and _read_record(file) is not None:
-                for payload in _read_records(file):
-                    if _KEY.unpack_from(payload)[0] == _FILES:
-                        files |= _unpack_files(payload)
+            is_journal = file.read(len(MAGIC)) == MAGIC
+            records = read_records(file)
+            if is_journal and next(records, b""):
+                with translate_errors(f"{path} is damaged; remove it", InputError):
+                    for payload in filter(None, records):
+                        if _KEY.unpack_from(payload)[0] == _FILES:
+                            files |= _unpack_files(payload)
     return files
 
 
 def _unpack_files(payload: bytes) -> set[FileIdentity]:
     return {FileIdentity(*values) for values in json.loads(payload[_KEY.size :])}
-
-
-def _read_records(file: FileIO) -> Iterator[bytes]:
-    """Yield the payloads of the complete records from the present position on."""
-    return iter(lambda: _read_record(file), None)
-
-
-def _read_record(file: FileIO) -> bytes | None:
-    """Return the payload of the next record, or None if there is no complete one."""
-    head = file.read(_FRAME.size)
-    if len(head) < _FRAME.size:
-        return None
-    length, checksum = _FRAME.unpack(head)
-    available = os.fstat(file.fileno()).st_size - file.tell()
-    if not 0 < length <= available:  # after a loss of power there may be zeros
-        return None
-    payload = file.read(length)
-    return payload if zlib.crc32(payload) == checksum else None
 
 
 def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:

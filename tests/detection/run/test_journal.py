@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from geodetect import CallableDetector, DetectionLayer, PredictSettings
 from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import MAGIC, Journal, read_files
-from geodetect.errors import InputError, OutputError
+from geodetect.detection.run.records import FRAME_BYTES, pack_record, read_records
+from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.atomic import FileIdentity, write_atomically
 from tests.helpers.painted_scenes import mixed, read_colours
@@ -220,9 +224,118 @@ def test_whatever_is_cut_off_or_damaged_is_computed_again(painted: Path, tmp_pat
         elif i % 3 == 2:  # as a loss of power leaves files on some systems
             damaged += bytes(1000)
         path.write_bytes(damaged)
-        with Journal(path) as journal:
+        with Journal(path) as journal, warnings.catch_warnings():
+            warnings.simplefilter("ignore", GeodetectWarning)
             layer = detect(painted, toy_detector(CountingReader()), journal=journal)
         assert layer.table().equals(expected.table())
+
+
+def frames_of(path: Path) -> list[int]:
+    """Offsets of the records of a journal."""
+    with FileIO(path) as file:
+        file.read(len(MAGIC))
+        ends = [len(MAGIC), *(file.tell() for _ in read_records(file))]
+    return ends[:-1]
+
+
+PAYLOAD = FRAME_BYTES + 20  # offset in a record: inside its payload
+
+
+@pytest.mark.parametrize(
+    ("record", "offset", "message", "kept_rows"),
+    [
+        (0, PAYLOAD, r"its first record, .* its [\d,]+ bytes of finished tiles cannot.*over", 0),
+        (0, 3, "its first record", 0),
+        (1, PAYLOAD, "1 of its records cannot be read; these tiles are searched again", 4),
+        (3, PAYLOAD, "1 of its records", 4),
+        (3, 2, r"the last [\d,]+ of its [\d,]+ bytes cannot be read", 2),
+        (5, PAYLOAD, None, 4),  # the last one: as if it were incomplete
+    ],
+)
+def test_work_that_damage_has_cost_is_counted(
+    painted: Path, tmp_path: Path, record: int, offset: int, message: str | None, kept_rows: int
+) -> None:
+    path = tmp_path / "run.journal"
+    died(painted, path, after=33)
+    data = bytearray(path.read_bytes())
+    offsets = frames_of(path)
+    assert len(offsets) == 6
+    data[offsets[record] + offset] ^= 0x55
+    path.write_bytes(data)
+    fn = CountingReader()
+    with (
+        pytest.warns(GeodetectWarning, match=f"the journal .*run.journal is damaged: .*{message}")
+        if message
+        else nullcontext(),
+        Journal(path) as journal,
+    ):
+        layer = detect(painted, toy_detector(fn), journal=journal)
+    assert layer.summary.resumed_tiles == 6 * kept_rows
+    assert fn.seen == TILES - 6 * kept_rows
+    with Journal(path) as journal, warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeodetectWarning)  # the record is still in the file
+        layer = detect(painted, toy_detector(CountingReader(dies_after=0)), journal=journal)
+    assert layer.summary.resumed_tiles == TILES
+
+
+def test_a_journal_cut_off_inside_its_first_record_holds_no_work(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    with Journal(path) as journal:
+        journal.open({"model": "a" * 100})
+        data = path.read_bytes()
+    for end in (0, 5, len(MAGIC), len(MAGIC) + 3, len(data) - 1):
+        path.write_bytes(data[:end])
+        with Journal(path) as journal:
+            journal.open({"model": "a" * 100})
+            assert len(journal) == 0
+
+
+def test_the_journal_of_another_version_is_refused_unless_it_is_discarded(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    path.write_bytes(b"geodetect journal 1\n" + bytes(range(200)))
+    with pytest.raises(InputError, match=r"of another version of geodetect; .*`restart`"):
+        Journal(path).open({"model": "a"})
+    with Journal(path, restart=True) as journal:
+        journal.open({"model": "a"})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\xff", b"[1]", b"7", b'"text"', b"[" * 100_000],
+)
+def test_records_that_no_run_has_written_are_one_line(tmp_path: Path, payload: bytes) -> None:
+    path = tmp_path / "run.journal"
+    path.write_bytes(MAGIC + pack_record(payload))
+    with pytest.raises(InputError, match="no run has written") as caught:
+        Journal(path).open({"model": "a"})
+    assert "\n" not in str(caught.value)
+    path.write_bytes(MAGIC + pack_record(b'{"model": "a"}') + pack_record(b"short"))
+    with pytest.raises(InputError, match="no run has written"):
+        Journal(path).open({"model": "a"})
+    tile = Tile(0, 0, 9, 9, 0, 0, 0)
+    path.write_bytes(MAGIC + pack_record(b'{"model": "a"}') + pack_record(bytes(12) + b"no arrays"))
+    with Journal(path) as journal:
+        journal.open({"model": "a"})
+        with pytest.raises(InputError, match="no run has written"):
+            journal.get(0, [tile])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
+def test_what_is_no_plain_file_is_no_journal(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "run.journal", tmp_path / "target"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+        if kind == "link":
+            target.touch()
+    with pytest.raises(InputError, match=r"is no plain file.*`work_dir`"):
+        Journal(path).open({"model": "a"})
+    assert read_files(path) == set()
+    assert not target.exists() or target.read_bytes() == b""
 
 
 def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:

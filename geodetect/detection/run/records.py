@@ -1,0 +1,50 @@
+"""Records of a file that only grows, each with its length and checksums to notice damage."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from io import FileIO
+
+# before each payload: its length and CRC-32, then the CRC-32 of these two
+_SIZES, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
+FRAME_BYTES = _SIZES.size + _CHECKSUM.size
+
+
+def pack_record(payload: bytes) -> bytes:
+    """Return a record with a payload, which must not be empty."""
+    sizes = _SIZES.pack(len(payload), zlib.crc32(payload))
+    return sizes + _CHECKSUM.pack(zlib.crc32(sizes)) + payload
+
+
+def read_records(file: FileIO) -> Iterator[bytes]:
+    """Yield the payloads of the records from the present position on, empty ones if damaged.
+
+    They end before a record that is incomplete, as a killed process leaves it, or whose length is
+    damaged; there the position of the file is left.
+    """
+    size, start = os.fstat(file.fileno()).st_size, file.tell()
+    while _is_frame(frame := file.read(FRAME_BYTES)):
+        length, checksum = _SIZES.unpack_from(frame)
+        if length > size - file.tell():
+            break
+        payload = file.read(length)
+        start = file.tell()
+        yield payload if zlib.crc32(payload) == checksum else b""
+    file.seek(start)
+
+
+def is_rest_damaged(file: FileIO) -> bool:
+    """Return True if the rest of a file is neither an incomplete record nor zeros.
+
+    A killed process leaves an incomplete record, a loss of power leaves zeros on some systems.
+    """
+    frame = file.read(FRAME_BYTES)
+    return len(frame) == FRAME_BYTES and any(frame) and not _is_frame(frame)
+
+
+def _is_frame(frame: bytes) -> bool:
+    sizes, checksum = frame[: _SIZES.size], frame[_SIZES.size :]
+    return len(frame) == FRAME_BYTES and _CHECKSUM.pack(zlib.crc32(sizes)) == checksum
