@@ -22,7 +22,8 @@ from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
-from geodetect.io.raster.reader import RasterOptions, find_rasters, open_raster
+from geodetect.io.raster.find import find_rasters, without_repetitions
+from geodetect.io.raster.reader import RasterOptions, name_rasters, open_raster
 from geodetect.progress import Progress
 from geodetect.settings import ChipSettings
 from geodetect.types import FloatArray, IntArray, PathLike
@@ -82,7 +83,8 @@ def open_sources(
         settings.src_crs,
         external_sources=settings.external_sources,
     )
-    rasters = [open_raster(path, options) for path in find_rasters(paths)]
+    rasters = [open_raster(path, options) for path in without_repetitions(find_rasters(paths))]
+    name_rasters(rasters)
     sources: list[ChipSource] = []
     for labelled in place_labels(labels, rasters):
         raster, grid = labelled.raster, labelled.grid

@@ -32,6 +32,7 @@ class RasterEstimate:
 
     Args:
         path: Path of the raster.
+        name: Its name in results.
         gsd_m: Ground resolution of the raster; None: unknown.
         working_gsd_m: Ground resolution of the working grid; None: unknown.
         gsd_ratio: Pixels of the raster per working pixel, along its rows.
@@ -45,6 +46,7 @@ class RasterEstimate:
     """
 
     path: str
+    name: str
     gsd_m: float | None
     working_gsd_m: float | None
     gsd_ratio: float
@@ -194,6 +196,7 @@ def _estimate_raster(plan: RasterPlan, batch_size: int) -> tuple[RasterEstimate,
     raster_km2 = 0.0 if gsd_m is None else plan.grid.width * plan.grid.height * gsd_m**2 / 1e6
     estimate = RasterEstimate(
         path=plan.raster.path,
+        name=plan.raster.name,
         gsd_m=plan.raster.grid.gsd_m,
         working_gsd_m=gsd_m,
         gsd_ratio=plan.gsd_ratio[0],

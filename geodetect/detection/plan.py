@@ -15,7 +15,8 @@ from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters, open_raster
+from geodetect.io.raster.find import find_rasters, without_repetitions
+from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
 from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
@@ -73,10 +74,11 @@ def plan_rasters(
         InputError: There are no rasters, the area of interest touches none, or settings, model
             and rasters do not fit together.
     """
-    paths = find_rasters(rasters)
+    paths = without_repetitions(find_rasters(rasters, pixel_coords=settings.pixel_coords))
     if not paths:
         raise InputError("no raster was given; name at least one file")
     plans = [plan_raster(path, card, settings) for path in paths]
+    name_rasters([plan.raster for plan in plans])
     if not any(len(plan.tiles) for plan in plans):
         corners = plans[0].grid.to_map(plans[0].grid.box.reshape(2, 2)).round(3).tolist()
         which = "the raster, which" if len(plans) == 1 else "any raster; the first one"

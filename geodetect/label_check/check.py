@@ -15,7 +15,8 @@ from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
+from geodetect.io.raster.find import find_rasters, without_repetitions
+from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
 from geodetect.label_check.problems import (
@@ -77,7 +78,7 @@ def check(
     opened: list[Raster] = []
     left_out: dict[str, str] = {}
     first_error: InputError | RasterError | None = None
-    for path in dict.fromkeys(find_rasters(rasters)):
+    for path in without_repetitions(find_rasters(rasters)):
         try:
             opened.append(open_usable(path, raster_options, probe=len(opened) < MOST_PROBED))
         except (InputError, RasterError) as error:
@@ -85,6 +86,7 @@ def check(
             left_out[path] = str(error)
     if not opened and first_error is not None:
         raise first_error
+    name_rasters(opened)
     with ExitStack() as stack:
         for raster in opened:
             stack.enter_context(raster)
@@ -196,8 +198,7 @@ def _find_overlaps(rasters: Sequence[LabelledRaster]) -> list[RasterOverlap]:
     for pair in find_overlaps([labelled.grid for labelled in rasters]):
         if pair.fraction >= LEAST_OVERLAP:
             a, b = rasters[pair.first].raster, rasters[pair.second].raster
-            names = (a.name, b.name) if a.name != b.name else (a.path, b.path)
-            pairs.append(RasterOverlap(*names, round(pair.fraction, 4)))
+            pairs.append(RasterOverlap(a.name, b.name, round(pair.fraction, 4)))
     return sorted(pairs, key=lambda overlap: -overlap.fraction)
 
 

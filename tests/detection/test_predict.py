@@ -51,6 +51,22 @@ def pixel_boxes(detections: gpd.GeoDataFrame, transform: Affine = METRES) -> NDA
     return np.hstack([px.min(axis=1), px.max(axis=1)]).round(3)
 
 
+# Several rasters
+
+
+def test_rasters_of_one_file_name_keep_apart(save: Save, tmp_path: Path) -> None:
+    for year in ("2019", "2020"):
+        (tmp_path / year).mkdir()
+    canvas = paint_boxes((40, 50, 70, 90))
+    paths = [save(canvas.pixels, f"{year}/ortho.tif") for year in ("2019", "2020")]
+    with pytest.warns(GeodetectWarning, match=r"2019.ortho\.tif is named twice; it is used once"):
+        layer = geodetect.predict_layer([*paths, paths[0]], COLOURS)
+    names = ["2019/ortho.tif", "2020/ortho.tif"]
+    assert layer.table()["raster"].tolist() == names
+    assert list(layer.by_raster) == names
+    assert [raster.raster for raster in layer.coverage] == names
+
+
 # Nodata, and the edge of the imagery
 
 

@@ -95,5 +95,5 @@ def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
         ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
         ("Runs on", estimate.runs_on),
     ]
-    rows += [(Path(raster.path).name, str(raster)) for raster in estimate.rasters[:20]]
+    rows += [(raster.name, str(raster)) for raster in estimate.rasters[:20]]
     console.show_table(f"Plan for model {estimate.model}", rows, out=Console())

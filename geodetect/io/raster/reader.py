@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
@@ -30,6 +28,7 @@ from geodetect.io.raster.bands import (
 )
 from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.raster.empty_blocks import EmptyBlocks
+from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import GDAL_ERRORS, RESAMPLING, read_georeference
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
@@ -42,7 +41,6 @@ from geodetect.io.raster.value_sample import (
 from geodetect.types import AnyArray, BoolArray, PathLike, UInt8Array
 
 OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
-SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,7 @@ class Raster:
             raster has if it is stored in strips.
         bytes_per_px: Bytes decoded per pixel: of all bands if they share blocks.
         external_sources: See ``open_dataset``.
+        name: Name in results: the file name, or as ``name_rasters`` sets it.
     """
 
     path: str
@@ -106,6 +105,7 @@ class Raster:
     block_width: int = 1
     bytes_per_px: int = 1
     external_sources: bool = False
+    name: str = ""
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _alpha: int | None = None
@@ -113,11 +113,8 @@ class Raster:
     _handles: list[Any] = field(default_factory=list)
     _local: threading.local = field(default_factory=threading.local)
 
-    @property
-    def name(self) -> str:
-        """File name, as it appears in results; of a URL without its query, which may be secret."""
-        is_url = self.path.startswith(("http://", "https://"))
-        return Path(urlsplit(self.path).path if is_url else self.path).name
+    def __post_init__(self) -> None:
+        self.name = self.name or shortest_names([self.path])[0]
 
     @property
     def band_count(self) -> int:
@@ -335,27 +332,11 @@ class Raster:
             ) from error
 
 
-def find_rasters(sources: PathLike | Sequence[PathLike]) -> list[str]:
-    """List files and URLs as they are, and the rasters in folders in alphabetical order.
-
-    Args:
-        sources: One or several files, folders or URLs.
-
-    Raises:
-        InputError: A folder holds no raster.
-    """
-    paths: list[str] = []
-    for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
-        folder = Path(source)
-        if not folder.is_dir():
-            paths.append(os.fspath(source))
-            continue
-        files = [p for p in folder.iterdir() if not p.name.startswith(".")]  # left by some systems
-        rasters = sorted(str(p) for p in files if p.suffix.lower() in SUFFIXES)
-        if not rasters:
-            raise InputError(f"{folder}: no raster in this folder; expected {', '.join(SUFFIXES)}")
-        paths += rasters
-    return paths
+def name_rasters(rasters: Sequence[Raster]) -> None:
+    """Give rasters names that tell them apart, see ``shortest_names``."""
+    names = shortest_names([raster.path for raster in rasters])
+    for raster, name in zip(rasters, names, strict=True):
+        raster.name = name
 
 
 def open_raster(

@@ -23,7 +23,8 @@ from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, find_rasters
+from geodetect.io.raster.find import find_rasters
+from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters
 from geodetect.io.vector.read import read_area
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
@@ -101,6 +102,7 @@ def read_training_data(
     label_set = _read_labels(labels, settings)
     paths = find_rasters(rasters)
     opened, unreadable = _open_rasters(paths, settings, stack)
+    name_rasters(opened)
     labelled = place_labels(label_set, opened)
     report = None
     if settings.check:
@@ -116,6 +118,7 @@ def read_training_data(
         check_placement(label_set, labelled)
     validation = _read_val_rasters(label_set, settings, unreadable=unreadable, stack=stack)
     split = _hold_out(labelled, settings, validation=validation)
+    name_rasters([raster.raster for raster in (*validation, *split)])
     by_path = {raster.raster.path: raster for raster in split}
     train = [by_path[path] for path in paths if path in by_path]
     return TrainingData(

@@ -18,9 +18,9 @@ from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
 
-from geodetect.errors import GeodetectError, InputError, RasterError
+from geodetect.errors import GeodetectError, RasterError
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.raster.reader import RasterOptions, find_rasters, open_raster
+from geodetect.io.raster.reader import RasterOptions, open_raster
 from tests.conftest import Save
 
 RGB = [Colour.red, Colour.green, Colour.blue]
@@ -289,20 +289,6 @@ def test_a_raster_with_rpcs_is_warped_and_read_by_many_threads(save: Save) -> No
     expected = [[7.0002, 46.0002], [7.0006, 45.9998]]  # (60, 30) and (80, 50) by the RPCs
     pixel = 2e-5  # degrees
     np.testing.assert_allclose(grid.to_map(box), expected, atol=1.1 * pixel)
-
-
-def test_folders_give_their_rasters_in_order(save: Save, tmp_path: Path) -> None:
-    (tmp_path / "sheets").mkdir()
-    for name in ("b.tif", "a.TIF", "c.jp2", "._a.tif", "a.tif.aux.xml", "notes.txt", "a.tfw"):
-        (tmp_path / "sheets" / name).write_bytes(b"")
-    names = [Path(p).name for p in find_rasters([tmp_path / "sheets", "other.tif"])]
-    assert names == ["a.TIF", "b.tif", "c.jp2", "other.tif"]
-    assert len(find_rasters(tmp_path / "sheets")) == 3
-
-
-def test_a_folder_without_rasters_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no raster in this folder"):
-        find_rasters([tmp_path])
 
 
 @pytest.mark.parametrize(

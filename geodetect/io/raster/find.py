@@ -1,0 +1,173 @@
+"""Rasters among files, folders and URLs, and names that tell them apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import rasterio
+
+from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
+from geodetect.io.raster.dataset import gdal_options, open_dataset
+from geodetect.types import PathLike
+
+SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")  # rasters, also where damaged
+# parts of other rasters, such as world files
+_PART = re.compile(
+    r".*\.(aux\.xml|aux|ovr|msk|prj|rrd|hdr|stx|rpb|rpc|imd|lock|journal|wld|"
+    r"([tjpgb]\w|tiff?|jpe?g|png|jp2|gif|bmp)w)",
+    re.IGNORECASE,
+)
+# never imagery; GDAL need not try to open them
+_OTHER = re.compile(
+    r".*\.(txt|csv|md|pdf|html|xml|json|geojsonl?|shp|shx|dbf|cpg|fgb|parquet|qml|qgs|qgz|"
+    r"ya?ml|toml|log|py|safetensors)",
+    re.IGNORECASE,
+)
+
+
+def find_rasters(
+    sources: PathLike | Sequence[PathLike], *, pixel_coords: bool = False
+) -> list[str]:
+    """List files and URLs as they are, and the rasters in folders in alphabetical order.
+
+    In a folder, everything that GDAL opens as imagery is a raster. Images without a georeference,
+    such as quicklooks, are left out if others have one.
+
+    Args:
+        sources: One or several files, folders or URLs.
+        pixel_coords: The georeference is not used.
+
+    Raises:
+        InputError: A folder holds no raster.
+
+    Warns:
+        GeodetectWarning: Files of a folder are left out.
+    """
+    paths: list[str] = []
+    for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
+        folder = Path(source)
+        paths += _list_folder(folder, pixel_coords) if folder.is_dir() else [os.fspath(source)]
+    return paths
+
+
+def without_repetitions(paths: Iterable[str]) -> list[str]:
+    """Return paths without those of files that are named before, links included.
+
+    Warns:
+        GeodetectWarning: A file is named several times.
+    """
+    first_names: dict[object, str] = {}
+    for path in paths:
+        try:
+            status = Path(path).stat()
+            identity: object = (status.st_dev, status.st_ino)
+        except (OSError, ValueError):  # a URL, or another name of GDAL
+            identity = path
+        if identity in first_names:
+            first = first_names[identity]
+            what = "is named twice" if first == path else f"is the same file as {first}"
+            warnings.warn(f"{path} {what}; it is used once", GeodetectWarning, stacklevel=3)
+        else:
+            first_names[identity] = path
+    return list(first_names.values())
+
+
+def shortest_names(paths: Sequence[str]) -> list[str]:
+    """Return the end of each path that tells it from all others: file names where these differ.
+
+    Queries of URLs, which may be secret, do not appear. Paths that differ in nothing else are
+    numbered, and equal ones have one name.
+    """
+    distinct = list(dict.fromkeys(paths))
+    parts = {path: _split_path(path) for path in distinct}
+    names = {path: parts[path][-1] for path in distinct}
+    for depth in count(2):
+        counts = Counter(names.values())
+        ambiguous = [
+            path for path in distinct if counts[names[path]] > 1 and len(parts[path]) >= depth
+        ]
+        if not ambiguous:
+            break
+        names |= {path: "/".join(parts[path][-depth:]) for path in ambiguous}
+    taken: set[str] = set()
+    for path, name in names.items():
+        numbered = (name if n == 1 else f"{name} ({n})" for n in count(1))
+        names[path] = next(candidate for candidate in numbered if candidate not in taken)
+        taken.add(names[path])
+    return [names[path] for path in paths]
+
+
+def _split_path(path: str) -> tuple[str, ...]:
+    """Return the parts of a path; of a URL, the first one is its server."""
+    scheme, separator, _ = path.partition("://")
+    if separator:
+        url = urlsplit(path)
+        return f"{scheme}://{url.hostname or ''}", *filter(None, url.path.split("/"))
+    return Path(path).absolute().parts if Path(path).exists() else Path(path).parts
+
+
+def _list_folder(folder: Path, pixel_coords: bool) -> list[str]:
+    """Return the rasters of a folder, with a warning that names the files that are none."""
+    rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
+    entries = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]  # left by systems
+    for path in entries:
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
+                left_out.append(path.name + os.sep)
+        elif suffix == ".vrt" and _shows_others(path, entries):
+            left_out.append(f"{path.name} (a mosaic of rasters of this folder)")
+        elif suffix in SUFFIXES:
+            rasters.append(path)
+        elif _PART.fullmatch(path.name):
+            continue
+        else:
+            has_georeference = None if _OTHER.fullmatch(path.name) else _has_georeference(path)
+            if has_georeference is None:
+                left_out.append(path.name)
+            elif has_georeference or pixel_coords:
+                rasters.append(path)
+            else:
+                unplaced.append(path)
+    if not rasters:
+        rasters, unplaced = unplaced, []
+    if not rasters:
+        present = f"; found only {list_names(left_out)}" if left_out else ""
+        raise InputError(
+            f"{folder}: no raster in this folder; expected files that GDAL opens as "
+            f"imagery{present}"
+        )
+    left_out += [f"{path.name} (no georeference)" for path in unplaced]
+    if left_out:
+        warnings.warn(
+            f"{folder}: {len(rasters):,} rasters are read; left out: {list_names(left_out)}",
+            GeodetectWarning,
+            stacklevel=4,
+        )
+    return [str(path) for path in sorted(rasters)]
+
+
+def _has_georeference(path: Path) -> bool | None:
+    """Return True if a raster has a place on the map; None: GDAL does not open it as imagery."""
+    try:
+        with rasterio.Env(**gdal_options(str(path))), open_dataset(str(path)) as dataset:
+            return bool(not dataset.transform.is_identity or dataset.gcps[0] or dataset.rpcs)
+    except RasterError:
+        return None
+
+
+def _shows_others(path: Path, entries: Sequence[Path]) -> bool:
+    """Return True if a VRT is made of other files of its folder only."""
+    try:
+        with rasterio.Env(**gdal_options(str(path))), open_dataset(str(path)) as dataset:
+            files = {Path(file).resolve() for file in dataset.files} - {path.resolve()}
+    except RasterError:
+        return False
+    return bool(files) and files <= {entry.resolve() for entry in entries}
