@@ -97,9 +97,9 @@ def _protect_inputs(
     for name, value in stated.items():
         kind = options[name].form.reads
         if kind == "rasters" and any(map(os.path.isdir, value)):
-            from geodetect.io.raster.reader import find_rasters
+            from geodetect.io.raster.find import find_rasters
 
-            value = find_rasters(value)
+            value = find_rasters(value, quiet=True)
         if kind:
             inputs[kind].append(value)
     return protect_inputs(inputs["file"], inputs["rasters"], folders=inputs["labels"])

@@ -21,7 +21,7 @@ from geodetect.io.atomic import write_atomically
 from geodetect.io.inputs import check_not_read_next, protect_inputs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import find_rasters
+from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import ChipSettings
@@ -98,7 +98,7 @@ def export_chips(
         raise OutputError(f"{output} is a file; choose another `output`")
     try:
         with ExitStack() as stack:
-            stack.enter_context(protect_inputs(find_rasters(rasters), folders=labels))
+            stack.enter_context(protect_inputs(find_rasters(rasters, quiet=True), folders=labels))
             check_not_read_next(Path(output))
             folder = stack.enter_context(
                 write_atomically(Path(output), overwrite=overwrite, marker=INDEX)

@@ -17,7 +17,7 @@ from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, rea
 from geodetect.errors import InputError
 from geodetect.io.atomic import check_folder
 from geodetect.io.inputs import protect_inputs
-from geodetect.io.raster.reader import find_rasters
+from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
@@ -88,7 +88,7 @@ def predict_to_file(
         work_dir=None if work_dir is None else Path(work_dir),
     )
     area = None if settings is None else settings.aoi
-    with protect_inputs(find_rasters(rasters), model, area):
+    with protect_inputs(find_rasters(rasters, quiet=True), model, area):
         return files.predict(rasters, model, settings=settings, progress=progress)
 
 

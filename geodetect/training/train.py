@@ -11,7 +11,7 @@ import torch
 
 from geodetect.errors import DivergenceError
 from geodetect.io.inputs import protect_inputs
-from geodetect.io.raster.reader import find_rasters
+from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
@@ -103,8 +103,8 @@ def train(
     folder = RunFolder.from_model_path(output) if run_dir is None else RunFolder(Path(run_dir))
     with join_processes(settings.device) as processes, ExitStack() as stack:
         with processes.fail_together():
-            sources = [find_rasters(rasters), settings.init, settings.val_area]
-            sources.append(find_rasters(settings.val_rasters or ()))
+            sources = [find_rasters(rasters, quiet=True), settings.init, settings.val_area]
+            sources.append(find_rasters(settings.val_rasters or (), quiet=True))
             folders = [labels, list(settings.val_labels or ())]
             stack.enter_context(protect_inputs(*sources, folders=folders))
             if processes.is_main:

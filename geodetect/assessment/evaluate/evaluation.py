@@ -30,7 +30,7 @@ from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.inputs import source_names
-from geodetect.io.raster.reader import find_rasters
+from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
@@ -122,7 +122,7 @@ def evaluate_model(
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
     evaluation = _evaluate_tables(layer.table(), truth, settings, searched=searched)
-    sources = source_names([find_rasters(rasters), model, labels, settings.area])
+    sources = source_names([find_rasters(rasters, quiet=True), model, labels, settings.area])
     return replace(evaluation, sources=tuple(sources))
 
 

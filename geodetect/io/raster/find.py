@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import rasterio
 
@@ -33,7 +33,7 @@ _OTHER = re.compile(
 
 
 def find_rasters(
-    sources: PathLike | Sequence[PathLike], *, pixel_coords: bool = False
+    sources: PathLike | Sequence[PathLike], *, pixel_coords: bool = False, quiet: bool = False
 ) -> list[str]:
     """List files and URLs as they are, and the rasters in folders in alphabetical order.
 
@@ -43,6 +43,7 @@ def find_rasters(
     Args:
         sources: One or several files, folders or URLs.
         pixel_coords: The georeference is not used.
+        quiet: Do not warn.
 
     Raises:
         InputError: A folder holds no raster.
@@ -53,7 +54,17 @@ def find_rasters(
     paths: list[str] = []
     for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
         folder = Path(source)
-        paths += _list_folder(folder, pixel_coords) if folder.is_dir() else [os.fspath(source)]
+        if not folder.is_dir():
+            paths.append(os.fspath(source))
+            continue
+        rasters, left_out = _list_folder(folder, pixel_coords=pixel_coords)
+        if left_out and not quiet:
+            warnings.warn(
+                f"{folder}: {len(rasters):,} rasters are read; left out: {list_names(left_out)}",
+                GeodetectWarning,
+                stacklevel=2,
+            )
+        paths += rasters
     return paths
 
 
@@ -106,15 +117,16 @@ def shortest_names(paths: Sequence[str]) -> list[str]:
 
 def _split_path(path: str) -> tuple[str, ...]:
     """Return the parts of a path; of a URL, the first one is its server."""
-    scheme, separator, _ = path.partition("://")
-    if separator:
-        url = urlsplit(path)
-        return f"{scheme}://{url.hostname or ''}", *filter(None, url.path.split("/"))
+    # also in /vsicurl/https://... and /vsicurl?url=https%3A%2F%2F...
+    url = re.search(r"\w+://[^?#&]*", unquote(path) if path.startswith("/vsi") else path)
+    if url is not None:
+        parts = urlsplit(url[0])
+        return f"{parts.scheme}://{parts.hostname or ''}", *filter(None, parts.path.split("/"))
     return Path(path).absolute().parts if Path(path).exists() else Path(path).parts
 
 
-def _list_folder(folder: Path, pixel_coords: bool) -> list[str]:
-    """Return the rasters of a folder, with a warning that names the files that are none."""
+def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[str]]:
+    """Return the rasters of a folder, and the names of what else it holds."""
     rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
     entries = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]  # left by systems
     for path in entries:
@@ -145,13 +157,7 @@ def _list_folder(folder: Path, pixel_coords: bool) -> list[str]:
             f"imagery{present}"
         )
     left_out += [f"{path.name} (no georeference)" for path in unplaced]
-    if left_out:
-        warnings.warn(
-            f"{folder}: {len(rasters):,} rasters are read; left out: {list_names(left_out)}",
-            GeodetectWarning,
-            stacklevel=4,
-        )
-    return [str(path) for path in sorted(rasters)]
+    return [str(path) for path in sorted(rasters)], left_out
 
 
 def _has_georeference(path: Path) -> bool | None:

@@ -138,6 +138,8 @@ def test_a_raster_that_is_named_twice_is_used_once(save: Save, tmp_path: Path) -
         (["https://user:pass@a.org/2019/o.tif", "s3://bucket/2019/o.tif"],
          ["https://a.org/2019/o.tif", "s3://bucket/2019/o.tif"]),
         (["o.tif", "o.tif"], ["o.tif", "o.tif"]),
+        (["/vsicurl/https://a.org/o.tif?sig=SECRET"], ["o.tif"]),
+        (["/vsicurl?max_retry=2&url=https%3A%2F%2Fa.org%2Fo.tif%3Fsig%3DSECRET"], ["o.tif"]),
         (["/vsizip/a.zip/o.tif", "/vsizip/b.zip/o.tif"], ["a.zip/o.tif", "b.zip/o.tif"]),
         (["a/o.tif", "a/O.tif"], ["o.tif", "O.tif"]),
     ],
