@@ -45,7 +45,7 @@ def test_a_folder_without_rasters_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("driver", "name"),
     [("JPEG", "b.jpg"), ("PNG", "b.png"), ("JPEG", "b.JPEG"), ("ENVI", "b"), ("BMP", "b.bmp"),
-     ("WEBP", "b.webp"), ("GIF", "b.gif"), ("EHdr", "b.bil"), ("PCIDSK", "b.pix")],
+     ("WEBP", "b.webp"), ("GIF", "b.gif"), ("EHdr", "b.bil"), ("BMP", "b.dib")],
 )  # fmt: skip
 def test_a_folder_gives_what_gdal_opens_with_its_world_files(
     driver: str, name: str, save: Save, tmp_path: Path
