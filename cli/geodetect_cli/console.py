@@ -135,12 +135,17 @@ def result_console() -> Console:
     return out if out.is_terminal else Console(file=out.file, width=NO_WRAP)
 
 
-def print_json(values: Mapping[str, Any]) -> None:
+def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> None:
     """Print values as a JSON object on the output stream, with the command's ``warnings``.
 
     Numbers that JSON does not have (RFC 8259, section 6) are null.
+
+    Args:
+        values: The values.
+        caveats: Further texts for ``warnings``, with parameters of the library in backticks.
     """
-    values = _finite({**values, "warnings": list(dict.fromkeys(_warning_texts))})
+    texts = [*_warning_texts, *map(name_options, caveats)]
+    values = _finite({**values, "warnings": list(dict.fromkeys(texts))})
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo(text, file=json_stream())
 

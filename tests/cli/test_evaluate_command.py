@@ -13,6 +13,7 @@ from click.testing import Result
 
 from geodetect.assessment.evaluate.error_layers import SYMBOLS
 from geodetect.errors import InputError
+from geodetect.io.vector.read import PREDICTIONS, read_layer
 from geodetect.io.vector.write import write
 from geodetect.settings import PredictSettings
 from tests.helpers.layers import square_layer
@@ -146,7 +147,21 @@ def test_a_model_is_run_and_measured(tmp_path: Path) -> None:
     point = values["overall"]["at_threshold"]
     assert values["score_threshold"] == 0.5  # the model's own
     assert (point["tp"], point["fp"], point["fn"]) == (len(boxes), 1, 0)
+    assert not any("lower bound" in text for text in values["warnings"])
     assert json.loads(invoke(*run, "--conf", "0.3").stdout)["score_threshold"] == 0.3
+
+
+def test_predictions_cut_at_a_threshold_are_told_with_the_options_for_all(
+    inputs: LayerFolder, tmp_path: Path
+) -> None:
+    scored = read_layer(inputs.path("found.geojson"), PREDICTIONS)
+    write(scored[scored["score"] >= 0.41], tmp_path / "cut.geojson")
+    truth = inputs.path("truth.gpkg")
+    shown = invoke("evaluate", tmp_path / "cut.geojson", truth, "--resamples", 0)
+    assert "Note: the lowest score is 0.41" in " ".join(shown.stdout.split())
+    values = json.loads(invoke("evaluate", tmp_path / "cut.geojson", truth, "--json").stdout)
+    (warning,) = [text for text in values["warnings"] if "lower bound" in text]
+    assert "predict with a --conf of 0.01, or evaluate the --model" in warning
 
 
 def test_a_model_is_run_with_the_options_of_predict(

@@ -35,7 +35,7 @@ def show(
     if as_json:
         files = {"errors": errors, "plots": plots}
         paths = {name: None if path is None else str(path) for name, path in files.items()}
-        console.print_json(result.as_dict() | paths)
+        console.print_json(result.as_dict() | paths, caveats=result.caveats)
     if as_json or quiet:
         return
     out = console.result_console()

@@ -7,11 +7,17 @@ import numpy as np
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
 from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
 
+LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
 
 
 def find_caveats(
-    layer_matches: LayerMatches, metrics: DetectionMetrics, *, gap_m: float, has_scores: bool
+    layer_matches: LayerMatches,
+    metrics: DetectionMetrics,
+    *,
+    gap_m: float,
+    has_scores: bool,
+    lowest_score: float | None,
 ) -> tuple[str, ...]:
     """Return a sentence for each condition that limits the meaning of the metrics.
 
@@ -20,6 +26,8 @@ def find_caveats(
         metrics: Their metrics.
         gap_m: Distance between the extents of the two layers.
         has_scores: True if the predictions have scores.
+        lowest_score: Lowest score of predictions that may have been written from a threshold on;
+            None: all predictions are known.
     """
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
@@ -30,6 +38,12 @@ def find_caveats(
         caveats.append("there are no detections")
     if len(truth) == 0:
         caveats.append("there are no objects")
+    elif lowest_score is not None and LEAST_CONF < lowest_score <= 1:
+        caveats.append(
+            f"the lowest score is {lowest_score:.2g}: if predictions below it were left out, "
+            f"average precision is a lower bound; predict with a `conf` of 0.01, or evaluate the "
+            f"`model`"
+        )
     names, truth_names = (
         {name.lower() for name in layer.class_names} - set(PLACEHOLDERS)
         for layer in (predictions, truth)

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.evaluate.bootstrap import cut_blocks
-from geodetect.assessment.evaluate.caveats import find_caveats
+from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
 from geodetect.assessment.evaluate.read_layers import TRUTH, read_predictions, read_truth
@@ -38,10 +38,6 @@ from geodetect.types import BoolArray, PathLike
 
 if TYPE_CHECKING:
     from geodetect.detection.detector import Detector
-
-
-# score of a model's predictions before calibration, so that curves reach below its own threshold
-LEAST_CONF = 0.05
 
 
 def evaluate(
@@ -133,7 +129,15 @@ def _evaluate_tables(
     *,
     searched: shapely.Geometry | None = None,
 ) -> Evaluation:
-    """Compare layers; ``searched`` is the searched area in the CRS of the predictions."""
+    """Compare layers.
+
+    Args:
+        predictions: Predictions as read.
+        truth: True objects as read.
+        settings: See ``EvaluateSettings``.
+        searched: Area that a model searched, in the CRS of its predictions, which are complete then
+            down to ``LEAST_CONF``; None: predictions of a file.
+    """
     match = partial(
         match_layers,
         iou=settings.iou,
@@ -165,6 +169,9 @@ def _evaluate_tables(
         curve = precision_recall_curve(layer_matches.pooled.matches)
         picked = pick_threshold(curve, settings.pick_threshold)
         conf = picked.score_threshold if conf is None else conf
+    lowest_score = None
+    if has_scores and len(predictions) and searched is None:
+        lowest_score = float(np.nanmin(predictions["score"]))
     blocks = cut_blocks(layer_matches, settings.block)
     metrics = compute_metrics(
         layer_matches,
@@ -184,7 +191,14 @@ def _evaluate_tables(
         grid_name=grid_name(layers.grid),
         block_m=blocks.side_m,
         blocks=blocks.count,
-        caveats=find_caveats(layer_matches, metrics, gap_m=gap_m, has_scores=has_scores),
+        caveats=find_caveats(
+            layer_matches,
+            metrics,
+            gap_m=gap_m,
+            has_scores=has_scores,
+            lowest_score=lowest_score,
+        ),
+        lowest_score=lowest_score,
         settings=settings,
     )
 

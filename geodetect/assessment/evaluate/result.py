@@ -37,6 +37,8 @@ class Evaluation:
         blocks: Number of these blocks.
         caveats: Conditions that limit the meaning of the metrics.
         settings: Settings of the evaluation.
+        lowest_score: Lowest score of predictions that were not made by the evaluation; None: they
+            were, or have no scores.
         sources: Files that were read, which no output replaces.
     """
 
@@ -50,6 +52,7 @@ class Evaluation:
     blocks: int
     caveats: tuple[str, ...]
     settings: EvaluateSettings
+    lowest_score: float | None = None
     sources: tuple[str, ...] = ()
 
     @property
@@ -72,6 +75,7 @@ class Evaluation:
             "comparison_grid": self.grid_name,
             "has_scores": self.has_scores,
             "score_threshold": _round_or_none(metrics.score_threshold),
+            "lowest_score": self.lowest_score and _round_or_none(self.lowest_score),
             "n_predicted": metrics.overall.n_predicted,
             "n_truth": metrics.overall.n_truth,
             "overall": _class_as_dict(metrics.overall),

@@ -112,7 +112,7 @@ def test_detections_beyond_the_truth_are_said_to_be() -> None:
 
 
 def test_classes_that_are_not_compared_are_said_to_be() -> None:
-    predictions = square_layer(*row_of(2), **{"class": ["basin"] * 2, "score": 0.5})
+    predictions = square_layer(*row_of(2), **{"class": ["basin"] * 2, "score": 0.01})
     result = evaluate(predictions, square_layer(*row_of(2), **{"class": ["pool"] * 2}))
     assert result.caveats == (
         "classes are not compared: predictions have basin, the truth has pool",
@@ -133,6 +133,17 @@ def test_classes_can_be_ignored() -> None:
         ignore_classes=True,
     )
     assert ignored.metrics.overall.at_threshold.tp == 2
+
+
+def test_an_average_precision_without_low_scores_is_said_to_be_a_lower_bound() -> None:
+    truth = square_layer(*row_of(3))
+    cut = evaluate(square_layer(*row_of(2), score=[0.9, 0.28]), truth)
+    assert "the lowest score is 0.28" in cut.caveats[0]
+    assert "average precision is a lower bound" in cut.caveats[0]
+    assert cut.as_dict()["lowest_score"] == 0.28
+    for scores in ([0.9, 0.02], [90, 28]):  # complete; percentages, of which nothing is known
+        assert evaluate(square_layer(*row_of(2), score=scores), truth).caveats == ()
+    assert evaluate(square_layer(*row_of(2)), truth).as_dict()["lowest_score"] is None
 
 
 def test_empty_layers_are_compared_and_said_to_be() -> None:
