@@ -6,8 +6,9 @@ import reprlib
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from geodetect.class_names import normalize_class_name
 from geodetect.errors import InputError, list_names
 
 INPUT_BANDS = 3  # of geodetect's networks
@@ -21,7 +22,9 @@ AnchorSize = Annotated[float, Field(gt=0, le=1e5)]  # pixels
 AnchorRatio = Annotated[float, Field(ge=1e-3, le=1e3)]
 BandMean = Annotated[float, Field(ge=0, le=1)]
 BandDeviation = Annotated[float, Field(ge=1e-4, le=1e2)]  # less or more leaves no image
-ClassName = Annotated[str, Field(min_length=1, max_length=1000)]
+ClassName = Annotated[
+    str, Field(min_length=1, max_length=1000), AfterValidator(normalize_class_name)
+]
 Slope = Annotated[float, Field(gt=0)]
 
 
@@ -196,7 +199,7 @@ class ModelCard(CardPart):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> ModelCard:
-        names = Counter(name.strip() for name in self.classes)
+        names = Counter(self.classes)
         if "" in names:
             raise ValueError("classes must have names that are not blank")
         repeated = [name for name, count in names.items() if count > 1]

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from geodetect.settings.base import CommandLine
 from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, TruthSettings
 from geodetect.settings.value_types import (
+    ClassNames,
     CountOrZero,
     Crs,
     FilePath,
@@ -18,7 +19,6 @@ from geodetect.settings.value_types import (
     Lengths,
     Metres,
     Name,
-    Names,
     Score,
     UnboundedScore,
 )
@@ -125,7 +125,9 @@ class SummarizeSettings(LayerSettings):
         description="Score threshold of the predictions. Default: the one at which the error rates "
         "hold, else all.",
     )
-    classes: Names | None = Field(None, description="Names of the classes to count. Default: all.")
+    classes: ClassNames | None = Field(
+        None, description="Names of the classes to count. Default: all."
+    )
     class_field: Name | None = Field(
         None,
         description="Column of the predictions that holds the class. Default: class or the like.",

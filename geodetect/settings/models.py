@@ -9,11 +9,11 @@ from pydantic import BeforeValidator, Field
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.inputs import StretchSettings
 from geodetect.settings.value_types import (
+    ClassNames,
     CountOrZero,
     FilePath,
     Fraction,
     Name,
-    Names,
     Pixels,
     Resolution,
     number_list,
@@ -32,7 +32,7 @@ class ConvertSettings(Settings):
 
     section: ClassVar[str] = "Model"
 
-    classes: Names | None = Field(
+    classes: ClassNames | None = Field(
         None,
         description="Class names, without the background: with one name less than outputs, the "
         "first output is background, as in torchvision. Default: the checkpoint's, or COCO's.",

@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 
 from geodetect.settings.inputs import StretchSettings
 from geodetect.settings.value_types import (
+    ClassNames,
     Count,
     FilePath,
     Iou,
     Name,
-    Names,
     Overlap,
     Pixels,
     Rectangle,
@@ -71,7 +71,9 @@ class PredictSettings(ModelSettings):
 
     section: ClassVar[str] = "Search"
 
-    classes: Names | None = Field(None, description="Names of the classes to keep. Default: all.")
+    classes: ClassNames | None = Field(
+        None, description="Names of the classes to keep. Default: all."
+    )
     aoi: FilePath | None = Field(
         None,
         description="Vector file, of any CRS, with polygons that limit the search; objects are "

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from geodetect.class_names import normalize_class_name
 from geodetect.settings.base import CommandLine
 
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -98,7 +99,11 @@ Rectangle = Annotated[
 Lengths = Annotated[
     tuple[float, ...], BeforeValidator(number_list(float, "numbers")), CommandLine("M,M,...")
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(split_names), CommandLine("NAME,NAME")]
+ClassNames = Annotated[
+    tuple[Annotated[str, AfterValidator(normalize_class_name)], ...],
+    BeforeValidator(split_names),
+    CommandLine("NAME,NAME"),
+]
 Name = Annotated[str, CommandLine("NAME")]
 Text = Annotated[str, CommandLine("TEXT")]
 Crs = Annotated[str, CommandLine("CRS")]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pyproj import CRS
 
+from geodetect.class_names import normalize_class_name
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import projected_bounds
@@ -51,7 +52,8 @@ def reproject_features(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
 def find_column(table: pd.DataFrame, name: str) -> str | None:
     """Return the column of this name, in any case if there is none in this case."""
     names = [str(column) for column in table.columns]
-    in_any_case = [column for column in names if column.lower() == name.lower()]
+    folded = normalize_class_name(name).lower()  # a name of macOS is decomposed
+    in_any_case = [column for column in names if normalize_class_name(column).lower() == folded]
     return name if name in names else next(iter(in_any_case), None)
 
 

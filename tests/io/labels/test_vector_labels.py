@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from affine import Affine
@@ -93,7 +94,10 @@ def test_the_crs_of_the_file_is_kept(tmp_path: Path) -> None:
         ({"name": ["x", "y"], "label": ["pool", "tank"]}, ["pool", "tank"]),
         ({"label": ["a", "b"], "class": ["pool", "tank"]}, ["pool", "tank"]),
         ({"class": [1, 2]}, ["1", "2"]),
-        ({"class": [0.5, 0.7]}, ["object", "object"]),
+        ({"class": [1.0, 2.0]}, ["1", "2"]),
+        ({"class": ["1.0", "2.00"]}, ["1", "2"]),
+        ({"class": ["007", "7"]}, ["007", "7"]),
+        ({"class": [True, False], "label": ["a", "b"]}, ["a", "b"]),
         ({"label": [None, None], "category": ["pool", "pool"]}, ["pool", "pool"]),
         ({"type": ["pool", "pool"]}, ["pool", "pool"]),
         ({"name": ["Lido East", "Lido West"]}, ["object", "object"]),
@@ -106,6 +110,43 @@ def test_the_class_column_is_the_obvious_one(
 ) -> None:
     path = save_table(layer([POOL, TANK], **columns), tmp_path / "labels.gpkg")
     assert list(read(path)["class"]) == expected
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".shp"])
+def test_whole_numbers_of_any_type_are_classes(tmp_path: Path, suffix: str) -> None:
+    table = layer([POOL, TANK, POOL], **{"class": np.array([1.0, 2.0, 1.0])})
+    table = table.to_crs("OGC:CRS84") if suffix == ".geojson" else table
+    path = save_table(table, tmp_path / f"labels{suffix}")
+    assert sorted(read(path)["class"]) == ["1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([0.5, 0.7], "'class' holds numbers with decimals"),
+        ([True, False], "'class' holds true and false"),
+        ([None, None], "'class' holds no values"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "'class' holds values of type datetime"),
+    ],
+)
+def test_a_class_column_that_cannot_be_used_is_named_with_the_reason(
+    tmp_path: Path, values: Any, reason: str
+) -> None:
+    path = tmp_path / "labels.parquet"
+    layer([POOL, TANK], **{"class": values}).to_parquet(path)
+    with pytest.warns(GeodetectWarning, match=f"{reason}; name the column with `class_field`"):
+        labels = read(path)
+    assert list(labels["class"]) == ["object", "object"]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Ba\u0308ume", "B\u00e4ume ", "\u00a0B\u00e4ume", "B\u00e4\u200bume\ufeff"]
+)
+def test_spellings_that_look_alike_are_one_class(tmp_path: Path, spelling: str) -> None:
+    path = save_table(layer([POOL, TANK], label=["B\u00e4ume", spelling]), tmp_path / "a.gpkg")
+    assert list(read(path)["class"]) == ["B\u00e4ume", "B\u00e4ume"]
+    field = save_table(layer([POOL], **{spelling: ["pool"]}), tmp_path / "b.gpkg")
+    assert list(read(field, class_field="B\u00e4ume")["class"]) == ["pool"]
 
 
 def test_a_named_class_column_is_used_in_any_case(tmp_path: Path) -> None:

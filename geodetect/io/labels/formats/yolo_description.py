@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from geodetect.class_names import normalize_class_name
 from geodetect.errors import GeodetectWarning, LabelError, list_names, translate_errors
 from geodetect.io.labels.formats.text import read_head, read_text
 from geodetect.io.yaml import read_yaml
@@ -148,9 +149,10 @@ def read_description(path: Path) -> YoloDescription:
     if path.name == _LABEL_STUDIO:
         with translate_errors(f"{path} cannot be used as Label Studio's list", LabelError):
             categories = json.loads(read_text(path))["categories"]
-            return YoloDescription(path, {int(c["id"]): str(c["name"]) for c in categories})
+            names = {int(c["id"]): normalize_class_name(str(c["name"])) for c in categories}
+            return YoloDescription(path, names)
     lines = read_text(path).split("\n")
-    names = {number: line.strip() for number, line in enumerate(lines) if line.strip()}
+    names = {n: normalize_class_name(line) for n, line in enumerate(lines) if line.strip()}
     _warn_of_repeated(path, names)
     return YoloDescription(path, names)
 
@@ -213,7 +215,7 @@ def _read_names(path: Path, names: Any, expected: str) -> dict[int, str]:
             raise LabelError(f"{path}: class {key} has no name; {expected}")
         if int(key) in by_number:
             raise LabelError(f"{path}: class {key} has two names; {expected}")
-        by_number[int(key)] = value.strip()
+        by_number[int(key)] = normalize_class_name(value)
     return by_number
 
 
