@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 
 from geodetect.errors import RasterError, error_text
 from geodetect.io.raster.georeference import GDAL_ERRORS
-from geodetect.io.raster.references import (
+from geodetect.io.untrusted.raster_files import (
     check_overview_file,
     check_side_files,
     check_vrt,

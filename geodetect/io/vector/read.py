@@ -27,6 +27,7 @@ from geodetect.errors import (
 )
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
 from geodetect.geo.polygons import connected_parts, repair_polygons
+from geodetect.io.untrusted.vector_files import checked_vector_file
 from geodetect.io.vector.archive import archived_name
 from geodetect.io.vector.csv_table import is_csv, read_csv_layer
 from geodetect.io.vector.geojson import LINES
@@ -185,7 +186,8 @@ def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geomet
 def has_layer(path: PathLike, name: str) -> bool:
     """Return True if the file has a layer of this name."""
     try:
-        return name in {str(layer) for layer, _ in pyogrio.list_layers(os.fspath(path))}
+        with checked_vector_file(os.fspath(path), os.fspath(path)) as file:
+            return name in {str(layer) for layer, _ in pyogrio.list_layers(file)}
     except (OSError, RuntimeError, ValueError):
         return False
 
@@ -263,7 +265,18 @@ def _read_with_gdal(file: str, layer: str | None, role: LayerRole) -> gpd.GeoDat
         check_database(path)
         check_text(path)
     name = archived_name(path) if path.is_file() else file
-    layer = layer or _choose_layer(name, role)
+    with checked_vector_file(file, name) as name:
+        layer = layer or _choose_layer(name, role, file)
+        table = _read_rows(name, layer, role)
+        if path.is_file() and isinstance(table, gpd.GeoDataFrame):
+            if has_lines(path):
+                check_lines(path, len(table))
+            check_features(name, table, layer)
+    return table
+
+
+def _read_rows(name: str, layer: str | None, role: LayerRole) -> gpd.GeoDataFrame:
+    """Read the rows of a layer with GDAL, whose warnings tell of damage."""
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         try:
@@ -282,15 +295,12 @@ def _read_with_gdal(file: str, layer: str | None, role: LayerRole) -> gpd.GeoDat
     if is_missing.any() and texts:
         row = int(np.flatnonzero(is_missing)[0]) + 1
         raise ValueError(f"the geometry of row {row:,} is damaged: {texts[0]}")
-    if path.is_file() and has_lines(path):
-        check_lines(path, len(table))
-    check_features(name, table, layer)
     return table
 
 
-def _choose_layer(file: str, role: LayerRole) -> str | None:
-    """Return the name of the layer to read if the user names none; None: GDAL's default."""
-    layers = [(str(name), kind) for name, kind in pyogrio.list_layers(file)]
+def _choose_layer(name: str, role: LayerRole, file: str) -> str | None:
+    """Return the layer to read of a file that GDAL calls ``name``; None: GDAL's default."""
+    layers = [(str(layer), kind) for layer, kind in pyogrio.list_layers(name)]
     spatial = {name: kind for name, kind in layers if kind is not None}
     polygons = [name for name, kind in spatial.items() if "Polygon" in kind]
     preferred = [name for name in role.layer_names if name in spatial][:1]

@@ -1,0 +1,1 @@
+"""Checks of files from strangers before GDAL opens them, and follows what they name."""
