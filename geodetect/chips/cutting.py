@@ -19,7 +19,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.labels.label_set import LabelSet
+from geodetect.io.labels.label_set import ImageLabels, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.find import find_rasters, without_repetitions
@@ -77,11 +77,14 @@ def open_sources(
         LabelError: An image of a data set matches several rasters.
         InputError: The image format cannot hold the bands of a raster.
     """
+    in_pixels = any(isinstance(source, ImageLabels) for source in labels.sources)
     options = RasterOptions(
         settings.bands,
         settings.value_range,
         settings.src_crs,
         external_sources=settings.external_sources,
+        pixels_allowed=in_pixels,
+        advice="leave it out: labels on a map need one",
     )
     rasters = [open_raster(path, options) for path in without_repetitions(find_rasters(paths))]
     name_rasters(rasters)
@@ -93,7 +96,12 @@ def open_sources(
                 f"{raster.path} gives {raster.band_count} bands, but {settings.image_format} takes "
                 f"1 or 3; choose them with `bands`, or set `image_format` to tif"
             )
-        if settings.gsd is not None and grid.gsd_xy_m is not None:
+        if settings.gsd is not None:
+            if grid.gsd_xy_m is None:
+                raise InputError(
+                    f"{raster.path}: `gsd` needs a raster whose ground resolution is known; this "
+                    f"one has no georeference"
+                )
             along_row, along_column = grid.gsd_xy_m
             grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
         base = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)

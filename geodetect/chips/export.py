@@ -171,9 +171,11 @@ def _no_chips_error(labels: LabelSet, *, on_rasters: int) -> LabelError:
 
 
 def _write_index(folder: Path, chips: Sequence[LabelledChip], *, images: str) -> None:
-    """Write ``chips.geojson``: footprints of all chips on WGS 84."""
+    """Write ``chips.geojson``: footprints on WGS 84 of all chips, if they have a georeference."""
     footprints = [
-        reproject(np.array([chip.grid.outline], dtype=object), chip.grid.crs or WGS84, WGS84)[0]
+        None
+        if chip.grid.crs is None
+        else reproject(np.array([chip.grid.outline], dtype=object), chip.grid.crs, WGS84)[0]
         for chip in chips
     ]
     columns = {

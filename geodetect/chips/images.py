@@ -49,7 +49,7 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
     Args:
         path: The file.
         pixels: Pixels of the chip.
-        grid: Grid of the chip.
+        grid: Grid of the chip; without a CRS the image has no georeference.
     """
     image = IMAGE_FORMATS[path.suffix[1:]]
     profile = {
@@ -58,16 +58,18 @@ def write_image(path: Path, pixels: Pixels, grid: Grid) -> None:
         "count": len(pixels.values),
         "height": grid.height,
         "width": grid.width,
-        "crs": grid.crs_wkt,
-        "transform": grid.transform,
     }
+    if grid.crs is not None:
+        profile |= {"crs": grid.crs_wkt, "transform": grid.transform}
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # of identity transforms too
         with rasterio.open(path, "w", **profile, **image.options) as target:
             target.write(pixels.values)
             if image.world_file is None and not pixels.valid.all():
                 target.write_mask(pixels.valid)
-    if image.world_file is not None:  # Esri's format: the *centre* of the upper left pixel
+    if (
+        image.world_file is not None and grid.crs is not None
+    ):  # Esri's format: the *centre* of the upper left pixel
         t = grid.transform
         x, y = t.c + (t.a + t.b) / 2, t.f + (t.d + t.e) / 2
         lines = "".join(f"{value!r}\n" for value in (t.a, t.d, t.b, t.e, x, y))

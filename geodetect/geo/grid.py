@@ -7,6 +7,7 @@ corner of the raster is (0, 0), the centre of its first pixel (0.5, 0.5). A box 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -29,12 +30,14 @@ class Grid:
         transform: Affine from pixel edges to map coordinates, x before y in both.
         width: Columns.
         height: Rows.
+        unit_m: Ground size of a unit of the coordinates of a grid without CRS, if it is known.
     """
 
     crs: CRS | None
     transform: Affine
     width: int
     height: int
+    unit_m: float | None = None
 
     def __eq__(self, other: object) -> bool:
         # not the CRS themselves: pyproj compares their meaning, but hashes their WKT
@@ -44,8 +47,8 @@ class Grid:
         return hash(self._key)
 
     @property
-    def _key(self) -> tuple[str | None, Affine, int, int]:
-        return self.crs_wkt, self.transform, self.width, self.height
+    def _key(self) -> tuple[str | None, Affine, int, int, float | None]:
+        return self.crs_wkt, self.transform, self.width, self.height, self.unit_m
 
     @cached_property
     def crs_wkt(self) -> str | None:
@@ -57,10 +60,13 @@ class Grid:
         """Ground sample distance of the central pixel along its row and its column, in metres.
 
         Geodesic on the ellipsoid of the CRS, so degrees, feet, Mercator's scale, rotated and
-        non-square pixels all come out right. None without a CRS.
+        non-square pixels all come out right. Without a CRS it follows from ``unit_m``, else None.
         """
         if self.crs is None:
-            return None
+            if self.unit_m is None:
+                return None
+            t = self.transform
+            return math.hypot(t.a, t.d) * self.unit_m, math.hypot(t.b, t.e) * self.unit_m
         x, y = self.width / 2, self.height / 2
         ends = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])
         points = self.to_map(ends)

@@ -16,7 +16,7 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters, without_repetitions
-from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters
+from geodetect.io.raster.reader import Raster, name_rasters
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
 from geodetect.label_check.problems import (
@@ -30,7 +30,7 @@ from geodetect.label_check.problems import (
 )
 from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import SEVERITIES, ClassSizes, LabelReport, RasterOverlap
-from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
+from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable, raster_options
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
 from geodetect.types import FloatArray, PathLike
@@ -69,18 +69,15 @@ def check(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )
     label_set = read_labels(labels, options)
-    raster_options = RasterOptions(
-        settings.bands,
-        settings.value_range,
-        settings.src_crs,
-        external_sources=settings.external_sources,
+    raster_settings = raster_options(
+        label_set, settings, gsd_m=settings.gsd, value_range=settings.value_range
     )
     opened: list[Raster] = []
     left_out: dict[str, str] = {}
     first_error: InputError | RasterError | None = None
     for path in without_repetitions(find_rasters(rasters)):
         try:
-            opened.append(open_usable(path, raster_options, probe=len(opened) < MOST_PROBED))
+            opened.append(open_usable(path, raster_settings, probe=len(opened) < MOST_PROBED))
         except (InputError, RasterError) as error:
             first_error = first_error or error
             left_out[path] = str(error)

@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from geodetect.errors import InputError, list_names
 from geodetect.geo.tiles import Window
+from geodetect.io.labels.label_set import ImageLabels, LabelSet
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.settings.inputs import RasterSettings
 
 BANDS = 3  # input bands of a network
 MOST_PROBED = 100  # rasters whose pixels are probed
 PROBE_PX = 16
+
+
+def raster_options(
+    labels: LabelSet,
+    settings: RasterSettings,
+    *,
+    gsd_m: float | None,
+    value_range: tuple[float, float] | None = None,
+) -> RasterOptions:
+    """Return the options for rasters with labels, which need no georeference in pixels.
+
+    Args:
+        labels: Labels of any kind.
+        settings: Settings for reading the rasters.
+        gsd_m: Ground resolution of the training; also that of rasters without georeference.
+        value_range: Value range as the user states it.
+    """
+    in_pixels = any(isinstance(source, ImageLabels) for source in labels.sources)
+    advice = "leave it out: labels on a map need one"
+    if in_pixels:
+        advice = "set `gsd` to the ground size of its pixels, to use it in pixel coordinates"
+    return RasterOptions(
+        bands=settings.bands,
+        value_range=value_range,
+        src_crs=settings.src_crs,
+        external_sources=settings.external_sources,
+        pixels_allowed=in_pixels and gsd_m is not None,
+        pixel_size_m=gsd_m,
+        advice=advice,
+    )
+
+
+def check_one_kind(rasters: Sequence[Raster]) -> None:
+    """Check that all rasters have a georeference, or none.
+
+    Raises:
+        InputError: Some have one, and others are in pixel coordinates.
+    """
+    in_pixels = [raster.path for raster in rasters if raster.grid.crs is None]
+    if 0 < len(in_pixels) < len(rasters):
+        raise InputError(
+            f"{len(in_pixels)} of {len(rasters)} rasters have no georeference "
+            f"({list_names(in_pixels)}), the others have one; train with one kind, or add world "
+            f"files"
+        )
 
 
 def open_usable(path: str, options: RasterOptions, *, probe: bool = True) -> Raster:

@@ -18,7 +18,8 @@ class CheckSettings(LabelSettings, StretchSettings):
 
     gsd: Resolution | None = Field(
         None,
-        description="Ground resolution of the training, in metres per pixel, e.g. 0.25 or 25cm. "
+        description="Ground resolution of the training, in metres per pixel, e.g. 0.25 or 25cm; of "
+        "images without georeference, whose labels are in pixels, the size of their pixels. "
         "Default: the median of the rasters.",
     )
     chip_px: ChipPixels = Field(384, description="Side of the chips of the training, in pixels.")

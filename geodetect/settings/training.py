@@ -73,7 +73,8 @@ class ScheduleSettings(Settings):
     chip_px: ChipPixels = Field(384, description="Side of a chip in pixels.")
     gsd: Resolution | None = Field(
         None,
-        description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm. "
+        description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm; of "
+        "images without georeference, whose labels are in pixels, the size of their pixels. "
         "Default: the median of the rasters.",
     )
     lr: LearningRate | Literal["auto"] = Field(

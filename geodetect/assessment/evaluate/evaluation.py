@@ -19,6 +19,7 @@ from geodetect.assessment.evaluate.precision_recall import precision_recall_curv
 from geodetect.assessment.evaluate.read_layers import TRUTH, read_predictions, read_truth
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
+from geodetect.assessment.image_truth import read_image_truth
 from geodetect.assessment.layer_distance import FAR_M, measure_gap
 from geodetect.assessment.matching.alignment import (
     AlignedLayers,
@@ -91,7 +92,8 @@ def evaluate_model(
     Args:
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         rasters: Files, folders of rasters or URLs; one or several.
-        labels: The truth, as for ``evaluate``.
+        labels: The truth, as for ``evaluate``, or labels in pixels of images as for a training,
+            such as COCO or YOLO.
         settings: See ``EvaluateSettings``. ``area`` also limits the prediction.
         predict_settings: See ``PredictSettings``; ``conf`` and ``aoi`` are set here.
         progress: Called after every batch.
@@ -106,18 +108,36 @@ def evaluate_model(
     from geodetect.model.file import load_card
 
     settings = settings or EvaluateSettings()
-    truth = read_truth(labels, crs=settings.truth_crs, class_field=settings.class_field)
+    run = predict_settings or PredictSettings()
+    if isinstance(labels, str | os.PathLike | gpd.GeoDataFrame):
+        labels = [labels]
+    image_truth, layers = read_image_truth(labels, rasters, run)
+    if image_truth is None:
+        truth = read_truth(layers, crs=settings.truth_crs, class_field=settings.class_field)
+    else:
+        truth = image_truth.table()
+        rasters = [raster.path for raster in image_truth.rasters]
+        run = image_truth.predict_settings(run)
     card = load_card(model) if isinstance(model, str | os.PathLike) else model.card
     conf = card.conf if settings.conf is None else settings.conf
     least = calibrated_score(LEAST_CONF, card.calibration)
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
-    run = (predict_settings or PredictSettings()).model_copy(update=changes)
-    layer = predict_layer(rasters, model, settings=run, progress=progress)
+    layer = predict_layer(
+        rasters, model, settings=run.model_copy(update=changes), progress=progress
+    )
+    if image_truth is not None:
+        layer = image_truth.lay_side_by_side(layer)
     coverage = coverage_table(layer.coverage)
     searched = shapely.union_all(coverage.geometry[coverage["status"] == SEARCHED])
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
     evaluation = _evaluate_tables(layer.table(), truth, settings, searched=searched)
+    if image_truth is not None:
+        evaluation = replace(
+            evaluation,
+            predictions=image_truth.move_back(evaluation.predictions),
+            truth=image_truth.move_back(evaluation.truth),
+        )
     sources = source_names([find_rasters(rasters, quiet=True), model, labels, settings.area])
     return replace(evaluation, sources=tuple(sources))
 

@@ -147,7 +147,17 @@ def _place_images(
 ) -> Iterator[tuple[int, FloatArray, IntArray]]:
     """Yield the position of each labelled raster, its boxes and their positions in the data set."""
     starts = np.cumsum([0, *(len(image.rows) for image in source.images)])
-    for number, image in _match_images(source, [raster.path for raster in rasters]).items():
+    matches = _match_images(source, [raster.path for raster in rasters])
+    rotated = [rasters[number].path for number in matches if rasters[number].orientation != 1]
+    if rotated:
+        warnings.warn(
+            f"{len(rotated)} images are stored rotated or mirrored, as EXIF states "
+            f"({list_names(rotated)}): their labels are taken as positions in the image as it is "
+            f"stored; if they were drawn on the upright image, save the images upright",
+            GeodetectWarning,
+            stacklevel=3,
+        )
+    for number, image in matches.items():
         raster = rasters[number]
         boxes = source.images[image].boxes_on(raster.grid, raster.path)
         yield number, boxes, np.arange(starts[image], starts[image + 1])

@@ -22,11 +22,37 @@ GCP_AFFINE_TOLERANCE_PX = 0.05
 WARP_TOLERANCE_PX = 0.01
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio wraps most, but not all, of GDAL's errors
 RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
-_PIXEL_COORDS_ADVICE = "set `pixel_coords` for results in pixel columns and rows"
+PIXEL_COORDS_ADVICE = "set `pixel_coords` for results in pixel columns and rows"
+
+
+def has_georeference(dataset: Any) -> bool:
+    """Return True if a dataset has a CRS with a transform or ground control points, or RPCs."""
+    gcps, gcps_crs = dataset.gcps
+    has_transform = dataset.crs is not None and not dataset.transform.is_identity
+    return has_transform or bool(gcps and gcps_crs) or dataset.rpcs is not None
+
+
+def pixel_grid(dataset: Any, *, unit_m: float | None = None) -> Grid:
+    """Return the grid of a dataset in pixel coordinates.
+
+    Args:
+        dataset: An open rasterio dataset.
+        unit_m: Ground size of its pixels, if it is known.
+    """
+    return Grid(None, Affine.identity(), dataset.width, dataset.height, unit_m)
+
+
+def read_orientation(dataset: Any) -> int:
+    """Return the orientation of a photograph by EXIF, 1 to 8; 1 if it states none.
+
+    GDAL reads pixels as they are stored, whatever it says.
+    """
+    text = dataset.tags().get("EXIF_Orientation", "1").strip()
+    return int(text) if text in tuple("12345678") else 1
 
 
 def read_georeference(
-    dataset: Any, *, src_crs: str | None, pixel_coords: bool
+    dataset: Any, *, src_crs: str | None, advice: str = PIXEL_COORDS_ADVICE
 ) -> tuple[Grid, dict[str, Any] | None]:
     """Read the grid of a dataset, and how it has to be warped.
 
@@ -36,7 +62,7 @@ def read_georeference(
     Args:
         dataset: An open rasterio dataset.
         src_crs: CRS to use instead of the dataset's own.
-        pixel_coords: Work without georeference.
+        advice: Advice in the errors.
 
     Returns:
         The grid, and the arguments of a ``WarpedVRT`` (None: read without warping).
@@ -45,52 +71,52 @@ def read_georeference(
         GeoreferenceError: There is no CRS or no transform.
     """
     width, height = dataset.width, dataset.height
-    if pixel_coords:
-        return Grid(None, Affine.identity(), width, height), None
     gcps, gcps_crs = dataset.gcps
     crs = src_crs or (dataset.crs or gcps_crs)
     transform = dataset.transform
     if not transform.is_identity:
-        grid = Grid(_parse_dataset_crs(crs), transform, width, height)
+        grid = Grid(_parse_dataset_crs(crs, advice), transform, width, height)
         if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
             raise GeoreferenceError(
                 f"its transform {tuple(transform)[:6]} gives pixels no area; correct it, or "
-                f"{_PIXEL_COORDS_ADVICE}"
+                f"{advice}"
             )
         return grid, None
     if gcps:
-        affine = _fit_affine(gcps)
+        affine = _fit_affine(gcps, advice)
         if affine is not None:
-            return Grid(_parse_dataset_crs(crs), affine, width, height), None
-        wkt = _parse_dataset_crs(crs).to_wkt()
-        return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt})
+            return Grid(_parse_dataset_crs(crs, advice), affine, width, height), None
+        wkt = _parse_dataset_crs(crs, advice).to_wkt()
+        return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt}, advice)
     if dataset.rpcs:
         rpc = {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"}
-        return _warp_north_up(dataset, rpc)
+        return _warp_north_up(dataset, rpc, advice)
     raise GeoreferenceError(
         f"no georeference found (no transform, ground control points or RPCs); add a world file, "
-        f"or {_PIXEL_COORDS_ADVICE}"
+        f"or {advice}"
     )
 
 
-def _warp_north_up(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
+def _warp_north_up(dataset: Any, warp: dict[str, Any], advice: str) -> tuple[Grid, dict[str, Any]]:
     warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
     try:
         with WarpedVRT(dataset, **warp) as vrt:
-            return Grid(_parse_dataset_crs(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
+            return Grid(
+                _parse_dataset_crs(vrt.crs, advice), vrt.transform, vrt.width, vrt.height
+            ), warp
     except GDAL_ERRORS as error:
         raise GeoreferenceError(
-            f"its ground control points or RPCs cannot be used ({error}); {_PIXEL_COORDS_ADVICE}"
+            f"its ground control points or RPCs cannot be used ({error}); {advice}"
         ) from error
 
 
-def _fit_affine(gcps: Sequence[Any]) -> Affine | None:
+def _fit_affine(gcps: Sequence[Any], advice: str) -> Affine | None:
     """Fit an affine to ground control points; None if it misses some of them."""
     places = np.array([(gcp.col, gcp.row, 1.0) for gcp in gcps])
     if np.linalg.matrix_rank(places) < 3:
         raise GeoreferenceError(
             f"its {len(gcps)} ground control points lie on one line; expected three or more that "
-            f"do not, or {_PIXEL_COORDS_ADVICE}"
+            f"do not, or {advice}"
         )
     affine = from_gcps(gcps)  # least squares
     if affine.determinant == 0:
@@ -100,11 +126,10 @@ def _fit_affine(gcps: Sequence[Any]) -> Affine | None:
     return affine if errors_px.max() < GCP_AFFINE_TOLERANCE_PX else None
 
 
-def _parse_dataset_crs(crs: Any) -> CRS:
+def _parse_dataset_crs(crs: Any, advice: str) -> CRS:
     """Parse the CRS of a dataset, or the text of ``src_crs``."""
     if not crs:
         raise GeoreferenceError(
-            f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or "
-            f"{_PIXEL_COORDS_ADVICE}"
+            f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or {advice}"
         )
     return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")

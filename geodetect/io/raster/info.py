@@ -65,7 +65,7 @@ def _describe_georeference(dataset: Any) -> dict[str, Any]:
     kind = next((name for name, is_present in kinds.items() if is_present), None)
     unknown = {"crs": None, "crs_name": None, "gsd_m": None, "gsd_xy_m": None, "bounds": None}
     try:
-        grid, warp = read_georeference(dataset, src_crs=None, pixel_coords=False)
+        grid, warp = read_georeference(dataset, src_crs=None)
         gsd_xy_m = grid.gsd_xy_m
     except GeoreferenceError as error:
         return {"georeference": kind, **unknown, "problem": str(error)}

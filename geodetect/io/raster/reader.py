@@ -29,7 +29,15 @@ from geodetect.io.raster.bands import (
 from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.find import shortest_names
-from geodetect.io.raster.georeference import GDAL_ERRORS, RESAMPLING, read_georeference
+from geodetect.io.raster.georeference import (
+    GDAL_ERRORS,
+    PIXEL_COORDS_ADVICE,
+    RESAMPLING,
+    has_georeference,
+    pixel_grid,
+    read_georeference,
+    read_orientation,
+)
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
     MIN_VALID_FRACTION,
@@ -67,6 +75,9 @@ class RasterOptions:
         src_crs: CRS to use instead of the raster's own.
         pixel_coords: Work without georeference; coordinates are columns and rows.
         external_sources: See ``open_dataset``.
+        pixels_allowed: Use a raster that has no georeference in pixel coordinates.
+        pixel_size_m: Ground size of the pixels of such a raster, if it is known.
+        advice: Advice in the error for such a raster.
     """
 
     bands: tuple[int, ...] | None = None
@@ -74,6 +85,9 @@ class RasterOptions:
     src_crs: str | None = None
     pixel_coords: bool = False
     external_sources: bool = False
+    pixels_allowed: bool = False
+    pixel_size_m: float | None = None
+    advice: str = PIXEL_COORDS_ADVICE
 
 
 @dataclass
@@ -95,6 +109,7 @@ class Raster:
         bytes_per_px: Bytes decoded per pixel: of all bands if they share blocks.
         external_sources: See ``open_dataset``.
         name: Name in results: the file name, or as ``name_rasters`` sets it.
+        orientation: Orientation by EXIF, 1 to 8, which viewers apply to photographs; 1: as stored.
     """
 
     path: str
@@ -106,6 +121,7 @@ class Raster:
     bytes_per_px: int = 1
     external_sources: bool = False
     name: str = ""
+    orientation: int = 1
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _alpha: int | None = None
@@ -370,9 +386,13 @@ def open_raster(
 def _raster_from_dataset(
     name: str, dataset: Any, options: RasterOptions, needed_bands: int | None
 ) -> Raster:
-    grid, warp = read_georeference(
-        dataset, src_crs=options.src_crs, pixel_coords=options.pixel_coords
-    )
+    pixel_coords = options.pixel_coords
+    if options.pixels_allowed and not options.src_crs:
+        pixel_coords = not has_georeference(dataset)
+    if pixel_coords:
+        grid, warp = pixel_grid(dataset, unit_m=options.pixel_size_m), None
+    else:
+        grid, warp = read_georeference(dataset, src_crs=options.src_crs, advice=options.advice)
     colour_table = read_colour_table(dataset) if options.bands is None else None
     colours = dataset.colorinterp
     if colour_table is None:
@@ -403,7 +423,8 @@ def _raster_from_dataset(
         options.value_range,
         max(dataset.block_shapes[band - 1][1] for band in bands),
         sum(np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)),
-        options.external_sources,
+        external_sources=options.external_sources,
+        orientation=read_orientation(dataset),
         _warp=warp,
         _colour_table=colour_table,
         _alpha=alpha,

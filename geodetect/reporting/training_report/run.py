@@ -15,9 +15,10 @@ from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.errors import InputError
-from geodetect.io.vector.read import LayerRole, read_features
+from geodetect.io.vector.read import LayerRole, read_layer
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
+from geodetect.reporting.drawing.layers import PIXEL_CRS
 from geodetect.types import PathLike
 
 BEST_MODEL = "best.safetensors"
@@ -120,8 +121,12 @@ def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; expected the run folder of a training")
     file = model if model is not None else find_model(path)
+    split = _read_layer(path / "split.geojson", "split")
+    # of images without georeference the split has no geometries, and the objects are in pixels
+    in_pixels = split is not None and len(split) > 0 and bool(split.geometry.isna().all())
     detections, truth = (
-        _read_layer(path / "validation.gpkg", name) for name in ("detections", "truth")
+        _read_layer(path / "validation.gpkg", name, in_pixels=in_pixels)
+        for name in ("detections", "truth")
     )
     if detections is not None:
         detections = detections.sort_values("score", ascending=False, kind="stable")
@@ -132,7 +137,7 @@ def read_run(folder: PathLike, model: PathLike | None = None) -> TrainingRun:
         _read_log(path / "metrics.csv"),
         detections,
         truth,
-        _read_layer(path / "split.geojson", "split"),
+        split,
         _read_labels(path / "labels.json"),
     )
 
@@ -150,11 +155,13 @@ def find_model(folder: Path) -> Path | None:
     return max(candidates, key=lambda f: len(f.stem), default=None)
 
 
-def _read_layer(path: Path, name: str) -> gpd.GeoDataFrame | None:
+def _read_layer(path: Path, name: str, *, in_pixels: bool = False) -> gpd.GeoDataFrame | None:
     if not path.exists():
         return None
     source = f"{path}|layername={name}" if path.suffix == ".gpkg" else path
-    table = read_features(source, LayerRole(f"the {name}"))
+    table = read_layer(source, LayerRole(f"the {name}"), crs=PIXEL_CRS if in_pixels else None)
+    if in_pixels:
+        table = table.set_crs(None, allow_override=True)
     missing = [column for column in COLUMNS[name] if column not in table]
     if missing:
         raise InputError(f"{path}: the layer {name} has no column {missing[0]!r}")

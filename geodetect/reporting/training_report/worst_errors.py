@@ -98,7 +98,7 @@ def _draw_on_raster(
     detections = detections[
         (detections["source"] == source) & (detections["score"] >= score_threshold)
     ]
-    with open_for_display(source, DrawingSettings()) as raster:
+    with open_for_display(source, DrawingSettings(pixel_coords=truth.crs is None)) as raster:
         canvas = RasterCanvas.from_raster(raster)
         placed, objects, predictions = (
             place_on_canvas(table, canvas, name="objects")

@@ -48,34 +48,37 @@ def hold_out_blocks(
         For each raster ``float64[M, 4]`` blocks in its pixels. Together they hold at least the
         fraction of the objects, including the block that reached it, but never all objects.
     """
-    same_grid: dict[Grid, list[int]] = defaultdict(list)
+    same_grid: dict[tuple[Grid, int], list[int]] = defaultdict(list)
     for index, grid in enumerate(grids):
-        same_grid[grid].append(index)
+        # grids without a CRS are all alike, and show different places
+        same_grid[grid, -1 if grid.crs is not None else index].append(index)
     blocks = []
-    for grid in same_grid:
+    for place in same_grid:
+        grid = place[0]
         side = max(min_block_px, round(max(grid.width, grid.height) / BLOCKS_PER_SIDE))
         for y in range(0, grid.height, side):
             for x in range(0, grid.width, side):
                 corner = min(x + side, grid.width), min(y + side, grid.height)
-                blocks.append((grid, np.array([x, y, *corner], dtype=np.float64)))
+                blocks.append((place, np.array([x, y, *corner], dtype=np.float64)))
     # rasters of other grids that overlap each grid, with the parts of the grid that they cover
     overlapping: dict[Grid, list[tuple[int, FloatArray]]] = defaultdict(list)
     for pair in find_overlaps(grids):
         for index, other in ((pair.first, pair.second), (pair.second, pair.first)):
             grid = grids[index]
-            if grid != grids[other] and index == same_grid[grid][0]:
+            if grid != grids[other] and index == same_grid[grid, -1][0]:
                 shared = _move_boxes(grids[other].box[None], grids[other], grid)
                 overlapping[grid] += [(other, part) for part in shared]
 
     is_lost = [np.zeros(len(objects), bool) for objects in boxes]
-    holdout: dict[Grid, list[FloatArray]] = {grid: [] for grid in same_grid}
+    holdout: list[list[FloatArray]] = [[] for _ in grids]
     total = sum(int(_centred_in(b, g.box).sum()) for g, b in zip(grids, boxes, strict=True))
     lost = 0
     for i in np.random.default_rng(seed).permutation(len(blocks)):
         if lost >= fraction * total or fraction == 0:
             break
-        grid, block = blocks[i]
-        shown = [(index, block) for index in same_grid[grid]]
+        place, block = blocks[i]
+        grid = place[0]
+        shown = [(index, block) for index in same_grid[place]]
         for index, part in overlapping[grid]:
             if box_ops.intersection(part[None], block[None])[0] > 0:
                 shown += [(index, moved) for moved in _move_boxes(block[None], grid, grids[index])]
@@ -86,10 +89,11 @@ def hold_out_blocks(
         if lost + count >= total:
             continue
         lost += count
-        holdout[grid].append(block)
+        for index in same_grid[place]:
+            holdout[index].append(block)
         for index, rows in lost_rows:
             is_lost[index] |= rows
-    return [np.array(holdout[grid], dtype=np.float64).reshape(-1, 4) for grid in grids]
+    return [np.array(parts, dtype=np.float64).reshape(-1, 4) for parts in holdout]
 
 
 def find_overlapping_holdout(
@@ -118,14 +122,14 @@ def split_table(rasters: Sequence[TrainingRaster]) -> gpd.GeoDataFrame:
     """Return the areas of a training and of its validation as features.
 
     Args:
-        rasters: Labelled rasters with a CRS.
+        rasters: Labelled rasters with a CRS, or with a known size of their pixels.
 
     Returns:
         On WGS 84, for each raster one feature of ``role`` train (unless nothing of it is left), one
         of ``role`` validation for each connected part that is held out and one of ``role`` unused
         for each part that is held out of another raster only, with ``raster``, ``area_m2`` (on the
         ellipsoid; Karney 2013, "Algorithms for geodesics") and ``objects`` (number of visible
-        objects centred in it).
+        objects centred in it). Of rasters in pixel coordinates there is no geometry.
     """
     rows = []
     for labelled in rasters:
@@ -142,15 +146,18 @@ def split_table(rasters: Sequence[TrainingRaster]) -> gpd.GeoDataFrame:
         parts = [("validation", part) for part in shapely.get_parts(held_out)]
         parts += [("unused", part) for part in unused]
         parts += [] if rest.is_empty else [("train", rest)]
-        crs = labelled.grid.crs or WGS84
+        crs = labelled.grid.crs
         centres = shapely.points(box_ops.centres(labelled.clipped_boxes[labelled.is_visible]))
         is_remaining = np.ones(len(centres), bool)
         for role, part in parts:
             is_inside = shapely.intersects(part, centres) & is_remaining
             is_remaining &= ~is_inside
-            on_map = np.array([shapely.transform(part, labelled.grid.to_map)], dtype=object)
-            polygon = reproject(densify(on_map, crs), crs, WGS84)[0]
-            area_m2 = abs(float(Geod(ellps="WGS84").geometry_area_perimeter(polygon)[0]))
+            if crs is None:
+                polygon, area_m2 = None, part.area * labelled.gsd_m**2
+            else:
+                on_map = np.array([shapely.transform(part, labelled.grid.to_map)], dtype=object)
+                polygon = reproject(densify(on_map, crs), crs, WGS84)[0]
+                area_m2 = abs(float(Geod(ellps="WGS84").geometry_area_perimeter(polygon)[0]))
             name, objects = labelled.raster.name, int(is_inside.sum())
             rows.append((name, role, round(area_m2, 1), objects, polygon))
     columns = ["raster", "role", "area_m2", "objects", "geometry"]

@@ -12,7 +12,6 @@ import numpy as np
 
 from geodetect.errors import (
     GeodetectWarning,
-    GeoreferenceError,
     InputError,
     LabelError,
     RasterError,
@@ -21,15 +20,20 @@ from geodetect.geo.raster_overlap import covering_boxes
 from geodetect.geo.reproject import densify
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
-from geodetect.io.labels.placement import check_placement, place_labels
+from geodetect.io.labels.placement import check_placement, explain_no_placement, place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters
-from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters
+from geodetect.io.raster.reader import Raster, name_rasters
 from geodetect.io.vector.read import read_area
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
 from geodetect.label_check.report import LabelReport
-from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable
+from geodetect.label_check.usable_rasters import (
+    MOST_PROBED,
+    check_one_kind,
+    open_usable,
+    raster_options,
+)
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.settings import CheckSettings, TrainSettings
 from geodetect.training.data.holdout_split import find_overlapping_holdout, hold_out_blocks
@@ -101,7 +105,7 @@ def read_training_data(
     """
     label_set = _read_labels(labels, settings)
     paths = find_rasters(rasters)
-    opened, unreadable = _open_rasters(paths, settings, stack)
+    opened, unreadable = _open_rasters(paths, label_set, settings, stack)
     name_rasters(opened)
     labelled = place_labels(label_set, opened)
     report = None
@@ -136,7 +140,7 @@ def _read_labels(labels: PathLike | Sequence[PathLike], settings: TrainSettings)
 
 
 def _open_rasters(
-    paths: Sequence[str], settings: TrainSettings, stack: ExitStack
+    paths: Sequence[str], labels: LabelSet, settings: TrainSettings, stack: ExitStack
 ) -> tuple[list[Raster], dict[str, str]]:
     """Open each raster once, with a warning for each that cannot be read.
 
@@ -147,11 +151,7 @@ def _open_rasters(
         InputError: A raster can be read, but lacks bands or a CRS.
         RasterError: No raster can be read.
     """
-    options = RasterOptions(
-        bands=settings.bands,
-        src_crs=settings.src_crs,
-        external_sources=settings.external_sources,
-    )
+    options = raster_options(labels, settings, gsd_m=settings.gsd)
     opened: list[Raster] = []
     unreadable: dict[str, str] = {}
     failure: RasterError | None = None
@@ -161,11 +161,10 @@ def _open_rasters(
         except RasterError as error:
             failure, unreadable[path] = error, str(error)
             continue
-        if raster.grid.gsd_m is None:
-            raise GeoreferenceError(f"{path} has no CRS, which a training needs; set `src_crs`")
         opened.append(stack.enter_context(raster))
     if not opened and failure is not None:
         raise failure
+    check_one_kind(opened)
     reasons = list(unreadable.values())
     if len(reasons) > MAX_WARNINGS:
         reasons[MAX_WARNINGS:] = [f"{len(reasons) - MAX_WARNINGS} more rasters that cannot be read"]
@@ -215,10 +214,13 @@ def _read_val_rasters(
             f"`val_labels` holds objects of class {unknown[0]}, which `labels` does not; expected "
             f"{', '.join(classes)}"
         )
-    opened, failed = _open_rasters(find_rasters(settings.val_rasters), settings, stack)
+    opened, failed = _open_rasters(find_rasters(settings.val_rasters), labels, settings, stack)
     unreadable |= failed
     labelled = place_labels(labels, opened, classes=classes)
-    check_placement(labels, labelled)
+    if settings.val_labels is not None:
+        check_placement(labels, labelled)
+    elif not any(len(raster.ids) for raster in labelled):
+        raise LabelError(explain_no_placement(labels, labelled))
     return [TrainingRaster(**vars(r), holdout=r.grid.box[None]) for r in labelled]
 
 
@@ -232,6 +234,11 @@ def _hold_out(
     grids = [raster.grid for raster in rasters]
     overlapping = [no_boxes() for _ in rasters]
     if settings.val_area is not None:
+        if any(grid.crs is None for grid in grids):
+            raise InputError(
+                f"`val_area` {settings.val_area} lies on the map, but the rasters have no "
+                f"georeference; set `val_rasters` to images to hold out"
+            )
         area, crs = read_area(settings.val_area)
         dense = densify(np.array([area], dtype=object), crs)
         holdout = [covering_boxes(dense, crs, grid) for grid in grids]
@@ -244,6 +251,10 @@ def _hold_out(
         all_grids = [*grids, *(raster.grid for raster in validation)]
         held_out = [*overlapping, *(raster.holdout for raster in validation)]
         holdout = find_overlapping_holdout(all_grids, held_out)[: len(grids)]
+        held_out_paths = {raster.raster.path for raster in validation}
+        for number, raster in enumerate(rasters):
+            if raster.grid.crs is None and raster.raster.path in held_out_paths:
+                holdout[number] = raster.grid.box[None]  # without a place, by its name only
     else:
         training_rasters = [TrainingRaster(**vars(raster)) for raster in rasters]
         holdout = hold_out_blocks(
