@@ -21,6 +21,7 @@ from geodetect.chips.export import ExportSummary, export_chips
 from geodetect.errors import InputError, LabelError, OutputError
 from geodetect.geo.grid import Grid
 from geodetect.settings import ChipSettings
+from tests.helpers.image_sets import write_image_set, write_images
 
 Float = NDArray[np.float64]
 
@@ -501,3 +502,19 @@ def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) ->
 def test_exporting_does_not_need_torch() -> None:
     code = "import sys, geodetect.chips.export; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_images_without_georeference_are_cut_in_pixels(tmp_path: Path) -> None:
+    corners = [(4, 4), (100, 100)]
+    images = write_images(tmp_path / "images", {"a.png": corners}, side=128)
+    labels = write_image_set(tmp_path, {"a.png": corners}, "coco", side=128)
+    export_chips(images, labels, tmp_path / "chips", settings=ChipSettings(chip_px=64))
+    written = tmp_path / "chips" / "images"
+    assert sorted(path.name for path in written.iterdir()) == [
+        "a_x00000_y00000.png",
+        "a_x00064_y00064.png",
+    ]
+    assert gpd.read_file(tmp_path / "chips" / "chips.geojson").geometry.isna().all()
+    settings = ChipSettings(chip_px=64, gsd=0.5)
+    with pytest.raises(InputError, match="`gsd` needs a raster whose ground resolution is known"):
+        export_chips(images, labels, tmp_path / "coarse", settings=settings)

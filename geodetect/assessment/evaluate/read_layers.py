@@ -14,6 +14,7 @@ import shapely
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
+from geodetect.io.labels.image_set import image_set_kind
 from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
@@ -104,6 +105,11 @@ def _read_objects(
     source: LayerSource, crs: str | None, class_field: str | None
 ) -> gpd.GeoDataFrame:
     """Read the objects of one layer."""
+    if not isinstance(source, gpd.GeoDataFrame) and (kind := image_set_kind(source)):
+        raise LabelError(
+            f"{os.fspath(source)} holds labels in pixels of images ({kind}); expected a layer on "
+            f"the map, or `model` and `rasters` to evaluate a model on the images"
+        )
     table = read_layer(source, TRUTH, crs=crs, require_crs=False)
     name = _layer_name(source)
     classes = read_class_names(table, name, LabelOptions(class_field))

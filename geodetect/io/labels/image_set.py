@@ -128,6 +128,19 @@ def read_image_sets(
     return [], [source]
 
 
+def image_set_kind(source: PathLike) -> str:
+    """Return the format of an image data set; "" for a vector file, or another source."""
+    path = Path(source)
+    if path.suffix.lower() in YAML_SUFFIXES and path.is_file():
+        return YOLO
+    if path.is_dir() and path.suffix.lower() != ".gdb":
+        near = [p for p in _walk(path, 0) if p.parent == path or _is_in_label_folder(p, path)]
+        files = _classify(near)
+    else:
+        files = _classify([path] if path.is_file() else [])
+    return next((kind for kind in _KINDS if kind in files.by_kind), "")
+
+
 def _read_folder(folder: Path, options: LabelOptions) -> tuple[list[ImageLabels], list[PathLike]]:
     """Read a folder: the data sets of one kind, else its vector files."""
     paths = list(_walk(folder, 0))
