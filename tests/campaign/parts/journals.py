@@ -1,0 +1,104 @@
+"""Damaged journals of interrupted runs."""
+
+from __future__ import annotations
+
+import random
+import signal
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.campaign import child, scenes
+from tests.campaign.child import Interruption, Surroundings
+from tests.campaign.commands import PREDICTIONS
+from tests.campaign.damage.documents import damage_json
+from tests.campaign.damage.raw import damage_bytes
+from tests.campaign.harness import Case, Kind, Part
+from tests.campaign.parts.interruptions import run_whole
+from tests.campaign.scenes import Scene
+
+SIDE = 384  # pixels: several rows of tiles
+WRITER = PREDICTIONS[0]
+MAX_JOURNALS = 5
+MAGIC_LENGTH = len(b"geodetect journal 1\n")
+_FRAME = struct.Struct("<QI")  # as in geodetect.detection.run.journal
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A scene, the file that ``predict`` writes of it, and journals of interrupted runs."""
+
+    scene: Scene
+    expected: bytes
+    journals: list[bytes]
+
+
+def prepare(folder: Path) -> Seeds:
+    """Kill runs at several moments, and keep their journals."""
+    scene = scenes.prepare_scene(folder, side=SIDE)
+    whole = run_whole(WRITER, scene, folder / "whole")
+    output = folder / WRITER.output
+    run = partial(child.run_program, WRITER.arguments(scene, folder))
+    journal = output.with_name(f"{output.name}.journal")
+    journals: dict[int, bytes] = {}  # by length
+    for event in range(whole.events, 0, -1):
+        kill = Interruption(signal.SIGKILL, at_event=event)
+        child.run_child(run, Surroundings(folder), interruption=kill, max_seconds=600)
+        if journal.exists():
+            journals[journal.stat().st_size] = journal.read_bytes()
+            journal.unlink()
+        output.unlink(missing_ok=True)
+        if len(journals) == MAX_JOURNALS:
+            break
+    return Seeds(scene, whole.contents[WRITER.output], list(journals.values()))
+
+
+def try_case(case: Case, seeds: Seeds) -> None:
+    """Damage a journal and resume: the bytes must be those of a run without interruption."""
+    rng = case.random
+    (output,) = WRITER.files(case.output)
+    journal = output.with_name(f"{output.name}.journal")
+    journal.write_bytes(_damage(rng.choice(seeds.journals), rng))
+    outcome = case.run(*WRITER.arguments(seeds.scene, case.output))
+    if outcome.code != 0:
+        case.check_leftovers(journal)
+        case.run(*WRITER.arguments(seeds.scene, case.output), "--restart")
+    case.check_leftovers(output)
+    if not output.exists() or output.read_bytes() != seeds.expected:
+        case.report(Kind.SHORTFALL, "other bytes than without an interruption")
+
+
+def _damage(data: bytes, rng: random.Random) -> bytes:
+    if rng.random() < 0.5:
+        return damage_bytes(data, rng)
+    records = _records(data)
+    number = rng.randrange(len(records))
+    action = rng.randrange(5)
+    if action == 0:
+        del records[number]
+    elif action == 1:
+        records.append(records[number])
+    elif action == 2:
+        rng.shuffle(records)
+    elif action == 3:  # its checksum is right
+        records[number] = damage_bytes(records[number], rng)
+    else:
+        records[0] = damage_json(records[0].decode(), rng).encode("utf-8", "replace")
+    frames = [_FRAME.pack(len(record), zlib.crc32(record)) + record for record in records]
+    return data[:MAGIC_LENGTH] + b"".join(frames)
+
+
+def _records(data: bytes) -> list[bytes]:
+    """Return the payloads of the complete records."""
+    records, position = [], MAGIC_LENGTH
+    while position + _FRAME.size <= len(data):
+        length, _ = _FRAME.unpack_from(data, position)
+        position += _FRAME.size
+        records.append(data[position : position + length])
+        position += length
+    return records
+
+
+PART = Part("journals", prepare, try_case)
