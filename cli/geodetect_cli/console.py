@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import math
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from geodetect.errors import GeodetectError, GeodetectWarning
+from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
 from geodetect_cli.usage_error import UsageError
@@ -145,17 +145,9 @@ def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> Non
         caveats: Further texts for ``warnings``, with parameters of the library in backticks.
     """
     texts = [*_warning_texts, *map(name_options, caveats)]
-    values = _finite({**values, "warnings": list(dict.fromkeys(texts))})
+    values = finite({**values, "warnings": list(dict.fromkeys(texts))})
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo(text, file=json_stream())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_stream() -> TextIO:

@@ -251,7 +251,7 @@ def test_the_json_of_a_command_holds_its_warnings_those_of_threads_too(
     def warn(text: str) -> None:
         warnings.warn(text, GeodetectWarning, stacklevel=1)
 
-    def inspect(_: str) -> dict[str, object]:
+    def inspect(_: str, **__: object) -> dict[str, object]:
         for text in ("set `as_json`", "the same again", "the same again"):
             thread = threading.Thread(target=warn, args=(text,))
             thread.start()

@@ -34,6 +34,7 @@ _BOMS = (  # that of UTF-32 begins as that of UTF-16
     *((bom, "utf-32") for bom in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
     *((bom, "utf-16") for bom in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
 )
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of fields that spreadsheets compute
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD = 65_536  # characters: the header lies within
 _GAPS = ("", "na", "nan", "n/a", "null", "none")  # in columns of numbers
@@ -157,13 +158,13 @@ def read_csv_table(path: Path) -> CsvTable:
         csv.field_size_limit(limit)
     if not rows:
         raise InputError(f"{path} is empty; expected a first row with the names of the columns")
-    header = [name.strip() for name in rows[0][1]]
+    header = [_field_text(name) for name in rows[0][1]]
     n_columns = len(header)
     while n_columns and not header[n_columns - 1]:
         n_columns -= 1  # a delimiter at the end of each line
     fields: list[list[str | None]] = []
     for line, row in rows[1:]:
-        values = [value.strip() or None for value in row]
+        values = [_field_text(value) or None for value in row]
         if len(values) < n_columns or any(values[n_columns:]):
             raise InputError(
                 f"{path}: line {line:,} has {len(values):,} fields, the header {n_columns:,}; "
@@ -175,6 +176,12 @@ def read_csv_table(path: Path) -> CsvTable:
     if len(lines) and not text.endswith(("\n", "\r")):
         warn_of_last_line(path, len(table), int(lines[-1]))
     return CsvTable(str(path), table, lines, delimiter)
+
+
+def _field_text(field: str) -> str:
+    """Return a field without blanks, and without the apostrophe that our writer puts first."""
+    text = field.strip()
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
 
 
 def read_csv_layer(path: Path, *, prefer_xy: bool = False) -> gpd.GeoDataFrame:

@@ -167,6 +167,8 @@ def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
             f"write GeoParquet"
         )
     columns.columns = columns.columns.map(str)
+    for name in columns.select_dtypes("timedelta"):  # which GDAL has no type for
+        columns[name] = columns[name].astype("string")
     if not columns.columns.is_unique:
         repeated = sorted(columns.columns[columns.columns.duplicated()])
         raise InputError(f"several columns are called {', '.join(repeated)}; rename them")

@@ -5,7 +5,6 @@ GDAL's writer is not used: rows are streamed in chunks, and the bytes do not dep
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -15,14 +14,11 @@ import shapely
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import Table, as_chunks
+from geodetect.json_text import compact_json
 from geodetect.types import AnyArray
 
 LINES = (".geojsonl", ".geojsons", ".ndjson")  # suffixes of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
-
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
-).encode
 
 
 def to_geojson(table: Table, stream: TextIO) -> None:
@@ -73,8 +69,8 @@ def features(table: Table) -> Iterator[str]:
         rows = zip(*columns.values(), strict=True) if columns else ((),) * len(chunk)
         for text, row in zip(texts, rows, strict=True):
             values = dict(zip(columns, row, strict=True))
-            key = f'"id":{_encode(values["id"])},' if values.get("id") is not None else ""
-            properties, geometry_text = _encode(values), text or "null"
+            key = f'"id":{compact_json(values["id"])},' if values.get("id") is not None else ""
+            properties, geometry_text = compact_json(values), text or "null"
             yield (
                 f'{{"type":"Feature",{key}"properties":{properties},"geometry":{geometry_text}}}'
             )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +23,7 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
 from geodetect.io.inputs import check_not_read_next
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
+from geodetect.io.vector.csv_table import FORMULA_STARTS
 from geodetect.io.vector.gdal import (
     check_flatgeobuf,
     check_geopackage,
@@ -91,7 +92,8 @@ def write(
     ``detections``), FlatGeobuf (ordered by place, for its index, unless rows lack a geometry),
     GeoParquet and Shapefile (names of at most 10 characters, text of at most 254 bytes) are in
     ``crs``. CSV has the geometry as well-known text in ``crs`` in the column ``WKT``, and ``lon``
-    and ``lat`` of its centroid on WGS 84. Missing values are null. A table without CRS gives a file
+    and ``lat`` of its centroid on WGS 84, and an apostrophe before texts that a spreadsheet would
+    compute as a formula. Missing values are null. A table without CRS gives a file
     without CRS.
 
     Args:
@@ -318,9 +320,7 @@ def _encode_shapefile(table: TableChunks, path: Path) -> None:
 def _to_csv(table: TableChunks, stream: TextIO) -> None:
     for number, rows in enumerate(table.chunks()):
         geometry = np.asarray(rows.geometry.array)
-        columns = pd.DataFrame(rows.drop(columns=rows.geometry.name))
-        flags = columns.select_dtypes(bool)
-        columns[flags.columns] = flags.replace({True: "true", False: "false"})
+        columns = _csv_cells(pd.DataFrame(rows.drop(columns=rows.geometry.name)))
         lonlat = np.full((len(geometry), 2), np.nan)
         if rows.crs is not None:
             centroids = reproject(shapely.centroid(geometry), rows.crs, WGS84)
@@ -328,6 +328,36 @@ def _to_csv(table: TableChunks, stream: TextIO) -> None:
         columns[["lon", "lat"]] = lonlat
         columns["WKT"] = shapely.to_wkt(geometry, rounding_precision=-1)
         columns.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+
+
+def _csv_cells(columns: pd.DataFrame) -> pd.DataFrame:
+    """Return columns with truth values as ``true`` and ``false``, and no formulas.
+
+    Columns with the name of one that describes the geometry get ``_`` at their end.
+    """
+    cells: dict[str, pd.Series] = {}
+    for position, label in enumerate(columns.columns):
+        name, values = str(label), columns.iloc[:, position]
+        while name.lower() in ("lon", "lat", "wkt") or name in cells:
+            name += "_"
+        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            values = values.astype(object).map(_csv_cell, na_action="ignore")
+        cells[name] = values
+    return pd.DataFrame(cells, index=columns.index).rename(columns=_csv_cell)
+
+
+def _csv_cell(value: Any) -> str:
+    """Return a value as text, after an apostrophe if a spreadsheet would compute it."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # which ends a row
+    if not text.startswith(FORMULA_STARTS):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx", ".idm", ".ind",

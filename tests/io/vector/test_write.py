@@ -25,7 +25,9 @@ from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.vector.chunks import WholeTable
+from geodetect.io.vector.csv_table import read_csv_table
 from geodetect.io.vector.write import FORMATS, LAYER, check_target, write
+from tests.helpers.layers import square_layer
 
 SUFFIXES = ("geojson", "geojsonl", "gpkg", "fgb", "parquet", "shp", "csv")
 PROJECTED = ("gpkg", "fgb", "parquet", "shp")
@@ -477,3 +479,29 @@ def test_ogrinfo_reads_every_format(tmp_path: Path, suffix: str):
     if suffix != "csv":
         assert "Geometry: Polygon" in run.stdout
         assert ("RGF93" if suffix in PROJECTED else "WGS 84") in run.stdout
+
+
+def test_a_spreadsheet_computes_no_text_of_a_csv(tmp_path: Path) -> None:
+    texts = ["=HYPERLINK(0)", "+a", "-b", "@c", "\tq", "-1.5", "a=b", None]
+    table = square_layer(*[(0, 20 * i) for i in range(8)], **{"class": texts, "-n": range(-4, 4)})
+    path = write(table, tmp_path / "out.csv")
+    cells = pd.read_csv(path, keep_default_na=False)
+    escaped = ["'=HYPERLINK(0)", "'+a", "'-b", "'@c", "'\tq", "-1.5", "a=b", ""]
+    assert cells["class"].tolist() == escaped
+    assert cells["'-n"].tolist() == list(range(-4, 4))  # numbers are no formulas
+    rows = read_csv_table(path).rows  # our reader takes the apostrophe away
+    assert rows["class"].tolist() == [text and text for text in texts]
+    assert "-n" in rows
+
+
+def test_a_csv_keeps_columns_called_as_those_of_the_geometry(tmp_path: Path) -> None:
+    table = square_layer((0, 0), lon=[7], wkt=["a\r\nb\rc"], Lat=[8])
+    cells = pd.read_csv(write(table, tmp_path / "out.csv"))
+    assert cells.loc[0, ["lon_", "wkt_", "Lat_"]].tolist() == [7, "a\nb\nc", 8]
+    assert {"lon", "lat", "WKT"} < set(cells)
+
+
+def test_infinity_is_null_in_geojson(tmp_path: Path) -> None:
+    table = square_layer((0, 0), depth=[np.inf], lists=[[1.0, np.nan]])
+    values = json.loads(write(table, tmp_path / "out.geojson").read_text())
+    assert values["features"][0]["properties"] == {"depth": None, "lists": [1.0, None]}
