@@ -65,13 +65,22 @@ def choose_bands(
 
 
 def read_colour_table(dataset: Any) -> UInt8Array | None:
-    """Return the colour table of a dataset as ``uint8[3, values]``, or None."""
+    """Return the colour table of a dataset as ``uint8[4, values]``, or None.
+
+    The rows are red, green, blue, and 255 where the entry is not completely transparent.
+    A band that is called a palette and has no table holds grey levels.
+    """
     dtype = dataset.dtypes[0]
     if dataset.colorinterp[0] != ColorInterp.palette or dtype not in ("uint8", "uint16"):
         return None
-    table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint8)
-    for index, colour in dataset.colormap(1).items():
-        table[:, index] = colour[:3]
+    try:
+        colours = dataset.colormap(1)
+    except ValueError:  # rasterio: NULL color table
+        return None
+    table = np.zeros((4, np.iinfo(dtype).max + 1), np.uint8)
+    table[3] = 255  # of values without an entry
+    for index, (*rgb, alpha) in colours.items():
+        table[:, index] = (*rgb, 255 * (alpha > 0))
     return table
 
 
@@ -97,7 +106,7 @@ def read_colours(
 
     Args:
         dataset: Open rasterio dataset.
-        table: ``uint8[3, values]``.
+        table: ``uint8[4, values]`` RGBA; what is transparent does not mix with other pixels.
         window: In pixels of the dataset.
         shape: ``(height, width)`` to resample it to.
 
@@ -105,15 +114,17 @@ def read_colours(
         ``uint8[3, H, W]``.
     """
     if (window.height, window.width) == shape:  # not resampled, so the window is whole pixels
-        return table[:, dataset.read(1, window=window)]
+        return table[:3, dataset.read(1, window=window)]
     step = Affine.scale(window.width / shape[1], window.height / shape[0])
     margin = np.ceil(2 * np.maximum([step.a, step.e], 1) + 1)  # of the kernel beyond the window
     start = np.floor([window.col_off, window.row_off]) - margin
     stop = np.ceil([window.col_off + window.width, window.row_off + window.height]) + margin
     x0, y0 = np.maximum(start, 0).astype(int).tolist()
     x1, y1 = np.minimum(stop, [dataset.width, dataset.height]).astype(int).tolist()
+    has_alpha = not table[3].all()
+    table = table if has_alpha else table[:3]
     colours = table[:, dataset.read(1, window=Window(x0, y0, x1 - x0, y1 - y0))]
-    resampled = np.zeros((3, *shape), np.uint8)
+    resampled = np.zeros((len(table), *shape), np.uint8)
     reproject(
         colours,
         resampled,
@@ -122,5 +133,7 @@ def read_colours(
         src_crs=_SAME_CRS,
         dst_crs=_SAME_CRS,
         resampling=RESAMPLING,
+        src_alpha=4 if has_alpha else 0,
+        dst_alpha=4 if has_alpha else 0,
     )
-    return resampled
+    return resampled[:3]

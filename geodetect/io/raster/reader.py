@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio import windows
-from rasterio.enums import ColorInterp, Interleaving, MaskFlags
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from geodetect.errors import BandError, GeodetectWarning, InputError, RasterError, list_names
@@ -124,6 +124,7 @@ class Raster:
     orientation: int = 1
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
+    _is_opaque: BoolArray | None = None  # by value, if entries of the colour table are transparent
     _alpha: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _handles: list[Any] = field(default_factory=list)
@@ -257,6 +258,8 @@ class Raster:
     def _read_mask(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> BoolArray:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
+        if self._is_opaque is not None:
+            valid &= self._is_opaque[handle.read(1, **options)]
         if self._alpha is not None:
             valid &= handle.read(self._alpha, **options) > 0
         flags_of_all = handle.mask_flag_enums  # read once: it takes a call for each band
@@ -393,11 +396,13 @@ def _raster_from_dataset(
         grid, warp = pixel_grid(dataset, unit_m=options.pixel_size_m), None
     else:
         grid, warp = read_georeference(dataset, src_crs=options.src_crs, advice=options.advice)
-    colour_table = read_colour_table(dataset) if options.bands is None else None
+    colour_table = table = read_colour_table(dataset)
+    if options.bands is not None:
+        colour_table = None
     colours = dataset.colorinterp
     if colour_table is None:
         bands = choose_bands(colours, options.bands, needed=needed_bands)
-    elif needed_bands in (None, len(colour_table)):
+    elif needed_bands in (None, 3):
         bands = (1,)
     else:
         raise BandError(
@@ -412,6 +417,8 @@ def _raster_from_dataset(
     if warp is not None and alpha is None and dataset.nodata is None:
         warp["add_alpha"] = True
         alpha = dataset.count + 1
+    if warp is not None and table is not None:
+        warp["resampling"] = Resampling.nearest  # numbers of colours have no values between
     if options.value_range is not None:
         Stretch(*options.value_range)  # checks it
     share_blocks = dataset.interleaving == Interleaving.pixel
@@ -427,5 +434,6 @@ def _raster_from_dataset(
         orientation=read_orientation(dataset),
         _warp=warp,
         _colour_table=colour_table,
+        _is_opaque=None if table is None or table[3].all() else table[3] > 0,
         _alpha=alpha,
     )

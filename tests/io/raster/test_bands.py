@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 from rasterio.enums import ColorInterp as Colour
+from rasterio.shutil import copy as copy_raster
 
 from geodetect.errors import BandError, GeodetectError, InputError
 from geodetect.geo.tiles import TileScheme, Window
@@ -115,6 +118,65 @@ def test_a_palette_does_not_fit_a_model_of_other_bands(needed: int, tmp_path: Pa
     path = palette_raster(tmp_path / "p.tif", np.zeros((5, 5), np.uint8), {0: (1, 2, 3, 255)})
     with pytest.raises(BandError, match=r"colour table.*`bands`"):
         open_raster(path, needed_bands=needed)
+
+
+def _with_transparency(path: Path, transparent: Sequence[int]) -> Path:
+    """Return a copy of a palette image as PNG, with entries that are transparent."""
+    with rasterio.open(path) as dataset:
+        indices, table = dataset.read(1), dataset.colormap(1)
+    image = Image.fromarray(indices, "P")
+    image.putpalette([value for i in range(256) for value in table[i][:3]])
+    alpha = bytes(0 if i in transparent else 128 if i == 7 else 255 for i in range(256))
+    image.save(path.with_suffix(".png"), transparency=alpha)
+    return path.with_suffix(".png")
+
+
+@pytest.mark.parametrize("bands", [None, (1,), (1, 1, 1)])
+def test_transparent_colours_are_no_imagery(bands: tuple[int, ...] | None, tmp_path: Path) -> None:
+    indices = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    table = {i: (i, 255 - i, 9, 255) for i in range(256)}
+    path = _with_transparency(palette_raster(tmp_path / "p.tif", indices, table), (254, 3))
+    with open_raster(path, RasterOptions(bands=bands, pixel_coords=True)) as raster:
+        expected = ~np.isin(indices, (254, 3))
+        pixels = raster.read()
+        np.testing.assert_array_equal(pixels.valid, expected)
+        np.testing.assert_array_equal(raster.read_valid(), expected)
+        assert (pixels.values[:, ~expected] == 0).all()
+
+
+def test_transparency_and_nodata_of_a_palette_both_count(tmp_path: Path) -> None:
+    indices = np.array([[0, 254, 255, 1]], np.uint8)
+    table = {i: (i, i, i, 255) for i in range(256)}
+    file = tmp_path / "both.vrt"
+    copy_raster(palette_raster(tmp_path / "p.tif", indices, table), file, driver="VRT")
+    text = file.read_text().replace('c1="254" c2="254" c3="254" c4="255"',
+                                    'c1="254" c2="254" c3="254" c4="0"')  # fmt: skip
+    file.write_text(text.replace("<ColorTable>", "<NoDataValue>255</NoDataValue><ColorTable>"))
+    with open_raster(file) as raster:
+        assert raster.read().valid.tolist() == [[True, False, False, True]]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.73, 1.24, 3.3])
+def test_colours_do_not_mix_with_transparent_ones(ratio: float, save: Save, tmp_path: Path) -> None:
+    indices = np.where(np.mgrid[:90, :110][0] // 15 % 2, 200, 3).astype(np.uint8)
+    table = {i: (i, i, i, 255) for i in range(256)} | {3: (255, 0, 255, 255)}
+    path = _with_transparency(palette_raster(tmp_path / "p.tif", indices, table), (3,))
+    rgba = np.stack([indices] * 3 + [np.where(indices == 3, 0, 255).astype(np.uint8)])
+    twin = save(rgba, colours=[*RGB, Colour.alpha])
+    with (
+        open_raster(path, RasterOptions(pixel_coords=True)) as palette,
+        open_raster(twin, RasterOptions(pixel_coords=True)) as colours,
+    ):
+        expected = colours.read(grid=colours.grid.resampled(1 / ratio, 1 / ratio))
+        pixels = palette.read(grid=palette.grid.resampled(1 / ratio, 1 / ratio))
+    np.testing.assert_array_equal(pixels.valid, expected.valid)
+    assert set(np.unique(pixels.values[:, pixels.valid])) == {200}
+
+
+def test_a_palette_without_a_table_holds_grey_levels(save: Save) -> None:
+    pixels = np.arange(40, dtype=np.uint8).reshape(1, 4, 10)
+    with open_raster(save(pixels, colours=[Colour.palette])) as raster:
+        np.testing.assert_array_equal(raster.read().values, pixels)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.73, 1.24, 2.0, 3.3])
