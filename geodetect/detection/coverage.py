@@ -21,25 +21,29 @@ from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.io.raster.reader import Pixels
 from geodetect.io.vector.qgis_style import GREEN, GREY, ORANGE, VERMILLION, Symbol, categorised_qml
-from geodetect.types import BoolArray, IntArray
+from geodetect.types import BoolArray, IntArray, UInt8Array
 
 SEARCHED = "searched"
 NO_IMAGERY = "no imagery"
+BLANK = "blank"
 OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
-STATUSES = frozenset({SEARCHED, NO_IMAGERY, OUTSIDE, NOT_READ})
+STATUSES = frozenset({SEARCHED, NO_IMAGERY, BLANK, OUTSIDE, NOT_READ})
 COVERAGE_LAYER = "coverage"
 
 CELLS_PER_TILE = 16
 MAX_CELLS = 4_000_000  # of one raster, a byte each
 MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
-_UNKNOWN, _EMPTY, _IMAGERY = 0, 1, 2
+MIN_BLANK_TILES, MIN_BLANK_PX = 0.5, 256  # sides of constant squares: larger than white roofs
+_EMPTY, _IMAGERY, _CONSTANT, _UNKNOWN = 0, 1, 2, 255
 COVERAGE_STYLE = categorised_qml(
     "status",
     {
         OUTSIDE: Symbol(GREY, line="dot", fill=0.15, casing=False),
         NO_IMAGERY: Symbol(ORANGE, line="dash", fill=0.25, casing=False),
+        BLANK: Symbol(ORANGE, line="dot", fill=0.4, casing=False),
         NOT_READ: Symbol(VERMILLION, line="dash", fill=0.4, casing=False),
         SEARCHED: Symbol(GREEN, fill=0.08),
     },
@@ -51,7 +55,7 @@ class CoverageRegion:
     """Area of one raster with one status.
 
     Args:
-        status: ``SEARCHED``, ``NO_IMAGERY``, ``OUTSIDE`` or ``NOT_READ``.
+        status: ``SEARCHED``, ``NO_IMAGERY``, ``BLANK``, ``OUTSIDE`` or ``NOT_READ``.
         reason: Reason for it; empty if the status is enough.
         geometry: Polygons in pixels of the working grid.
     """
@@ -77,12 +81,20 @@ class RasterCoverage:
     gsd_m: float | None
     regions: tuple[CoverageRegion, ...]
 
+    @property
+    def blank_fraction(self) -> float:
+        """Fraction of the imagery in the area of interest that is blank."""
+        areas = {region.status: region.geometry.area for region in self.regions}
+        blank = areas.get(BLANK, 0.0)
+        return blank / (blank + areas.get(SEARCHED, 0.0)) if blank else 0.0
+
 
 class ImageryMask:
     """Coarse mask of the imagery of a raster, filled tile by tile.
 
     Its cells are squares with a 16th of the side of a tile, and larger where a very large raster
-    would have more than four million.
+    would have more than four million. They hold no imagery, imagery, or imagery of a constant
+    value. Squares of half a tile and 256 px of the latter are blank: a lost mask, not ground.
 
     Args:
         scheme: Tiles of the raster.
@@ -97,50 +109,65 @@ class ImageryMask:
         self._edges_y = np.append(np.arange(0, scheme.height, self.cell_px), scheme.height)
         shape = len(self._edges_y) - 1, len(self._edges_x) - 1
         self._state = np.full(shape, _UNKNOWN, np.uint8)
+        blank_px = max(MIN_BLANK_PX, tile_px * MIN_BLANK_TILES)
+        self._blank_cells = max(1, math.floor(blank_px / self.cell_px))
 
-    def cells_with_imagery(self, tile: Tile, valid: BoolArray | None) -> BoolArray:
-        """Return True for the cells of a tile of which at least half is imagery.
+    def cell_states(self, tile: Tile, pixels: Pixels | None) -> UInt8Array:
+        """Return the states of the cells of a tile: imagery if at least half of a cell is.
 
         Args:
             tile: The tile.
-            valid: ``bool[H, W]`` valid pixels of the tile; None: it has none.
+            pixels: Its pixels; None: it has no imagery.
 
         Returns:
-            ``bool[rows, columns]`` of the cells that the tile touches.
+            ``uint8[rows, columns]`` of the cells that the tile touches.
         """
         _, starts_y, _ = _cell_span(self._edges_y, tile.y, tile.height)
         _, starts_x, _ = _cell_span(self._edges_x, tile.x, tile.width)
-        if valid is None or valid.all():
-            return np.full((len(starts_y), len(starts_x)), valid is not None)
-        by_row = np.add.reduceat(valid, starts_y, axis=0, dtype=np.int32)
-        count = np.add.reduceat(by_row, starts_x, axis=1)
-        heights = np.diff(np.append(starts_y, tile.height))
-        widths = np.diff(np.append(starts_x, tile.width))
-        return np.asarray(count >= MIN_IMAGERY * np.outer(heights, widths))
+        states = np.full((len(starts_y), len(starts_x)), _IMAGERY, np.uint8)
+        if pixels is None:
+            states[:] = _EMPTY
+            return states
+        if pixels.constant is not None:
+            in_rows = np.logical_and.reduceat(pixels.constant, starts_y, axis=0)
+            states[np.logical_and.reduceat(in_rows, starts_x, axis=1)] = _CONSTANT
+        if not pixels.valid.all():
+            by_row = np.add.reduceat(pixels.valid, starts_y, axis=0, dtype=np.int32)
+            count = np.add.reduceat(by_row, starts_x, axis=1)
+            heights = np.diff(np.append(starts_y, tile.height))
+            widths = np.diff(np.append(starts_x, tile.width))
+            states[count < MIN_IMAGERY * np.outer(heights, widths)] = _EMPTY
+        return states
 
-    def update(self, tile: Tile, cells: BoolArray) -> None:
+    def update(self, tile: Tile, states: UInt8Array) -> None:
         """Set the cells of a tile; the last tile that holds the centre of a cell decides it.
 
         Args:
             tile: The tile.
-            cells: Cells of the tile, see ``cells_with_imagery``.
+            states: States of its cells, see ``cell_states``.
         """
         rows, _, y_in_tile = _cell_span(self._edges_y, tile.y, tile.height)
         columns, _, x_in_tile = _cell_span(self._edges_x, tile.x, tile.width)
         state = self._state[rows, columns]
         is_updated = np.outer(y_in_tile, x_in_tile) | (state == _UNKNOWN)
-        state[is_updated] = np.where(cells, _IMAGERY, _EMPTY)[is_updated]
+        state[is_updated] = states[is_updated]
 
     def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
         """Return the coverage of the raster, after an update with each of its tiles."""
-        cells = {SEARCHED: self._polygonize(_IMAGERY), NO_IMAGERY: self._polygonize(_EMPTY)}
-        return _raster_coverage(plan, cells, {NO_IMAGERY: "nodata"})
+        sides = (min(self._blank_cells, n) for n in self._state.shape)
+        is_blank = _open_mask(self._state == _CONSTANT, *sides)
+        is_imagery = (self._state == _IMAGERY) | (self._state == _CONSTANT)
+        cells = {
+            SEARCHED: self._polygonize(is_imagery & ~is_blank),
+            NO_IMAGERY: self._polygonize(self._state == _EMPTY),
+            BLANK: self._polygonize(is_blank),
+        }
+        return _raster_coverage(plan, cells, {NO_IMAGERY: "nodata", BLANK: "one constant value"})
 
-    def _polygonize(self, state: int) -> shapely.Geometry:
-        """Return the cells of one state, dissolved; the last cells extend beyond the raster."""
-        is_state = (self._state == state).astype(np.uint8)
+    def _polygonize(self, mask: BoolArray) -> shapely.Geometry:
+        """Return the cells of a mask, dissolved; the last cells extend beyond the raster."""
         scale = Affine.scale(self.cell_px)
-        shapes = rasterio.features.shapes(is_state, mask=is_state > 0, transform=scale)
+        shapes = rasterio.features.shapes(mask.astype(np.uint8), mask=mask, transform=scale)
         return shapely.union_all([shapely.geometry.shape(outline) for outline, _ in shapes])
 
 
@@ -176,8 +203,9 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
         For each raster one row per status that occurs, with
 
         - ``raster`` str
-        - ``status`` str: "searched", "no imagery", "outside the area of interest" (nothing was
-          searched there) or "not read"
+        - ``status`` str: "searched", "no imagery", "blank" (imagery of one constant value, as a
+          lost mask leaves it), "outside the area of interest" (nothing was searched there) or "not
+          read"
         - ``reason`` str: "nodata" (masks and transparency included), or the error
         - ``area_m2`` float64: true ground area; NaN without a CRS
         - ``gsd_m``, ``working_gsd_m`` float64: true size of the pixels of the raster and of its
@@ -224,6 +252,22 @@ def _cell_span(edges: IntArray, start: int, length: int) -> tuple[slice, IntArra
     starts = np.maximum(edges[first:last] - start, 0)
     centres = (edges[first:last] + edges[first + 1 : last + 1]) / 2
     return slice(first, last), starts, (start <= centres) & (centres < start + length)
+
+
+def _open_mask(mask: BoolArray, height: int, width: int) -> BoolArray:
+    """Return the morphological opening of a mask: the union of the rectangles that lie in it."""
+    if not mask.any():
+        return mask
+    corners = _window_sums(mask, height, width) == height * width
+    padded = np.pad(corners, ((height - 1, height - 1), (width - 1, width - 1)))
+    return np.asarray(_window_sums(padded, height, width) > 0)
+
+
+def _window_sums(mask: BoolArray, height: int, width: int) -> IntArray:
+    """Return the number of True in each rectangle of a size, by its upper left corner."""
+    sums = np.pad(mask.cumsum(0, np.int64).cumsum(1), ((1, 0), (1, 0)))
+    by_column = sums[height:] - sums[:-height]
+    return by_column[:, width:] - by_column[:, :-width]
 
 
 def _raster_coverage(

@@ -195,6 +195,12 @@ class DetectionLayer:
         return {name: count for name, count in counts.most_common() if count}
 
     @property
+    def blank(self) -> dict[str, float]:
+        """Fraction of the imagery that is blank by raster, without zeros."""
+        fractions = {raster.raster: raster.blank_fraction for raster in self.coverage}
+        return {name: fraction for name, fraction in fractions.items() if fraction}
+
+    @property
     def truncated(self) -> int:
         """Number of objects that the edge of the imagery cuts."""
         return sum(int(raster.detections.truncated.sum()) for raster in self.rasters)

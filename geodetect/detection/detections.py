@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.geo.tiles import Tile
-from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,15 @@ class Detections(Columns):
 
 @dataclass(frozen=True)
 class TileResult:
-    """Detections and imagery of one tile.
+    """Detections and ground of one tile.
 
     Args:
         tile: The tile.
         detections: Boxes in pixel edges of the working grid; None: the tile holds no imagery and
             did not go through the detector.
-        imagery: ``bool[rows, columns]`` True where a cell of the tile holds imagery, see
-            ``ImageryMask``.
+        cells: ``uint8[rows, columns]`` states of the cells of the tile, see ``ImageryMask``.
     """
 
     tile: Tile
     detections: Detections | None
-    imagery: BoolArray
+    cells: UInt8Array

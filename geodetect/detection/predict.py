@@ -28,7 +28,7 @@ from geodetect.detection.run.tile_pipeline import (
     chained_readers,
 )
 from geodetect.detection.seam_merge.merger import SeamMerger
-from geodetect.errors import GeodetectWarning, InputError, RasterError
+from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs
 from geodetect.progress import Progress, no_progress
@@ -121,7 +121,7 @@ def predict_layer(
         for raster_plan, reader, tiles_so_far in zip(plans, readers, planned, strict=True):
             try:
                 pipeline = TilePipeline(reader, detector, settings, class_ids)
-                detections = _detect(pipeline, run)
+                detections, stretch = _detect(pipeline, run), raster_plan.raster.stretch
                 rasters_detections.append(
                     RasterDetections.from_detections(
                         detections,
@@ -131,8 +131,8 @@ def predict_layer(
                     )
                 )
                 coverage.append(pipeline.mask.to_coverage(raster_plan))
-                if raster_plan.raster.stretch is not None:
-                    value_ranges[raster_plan.raster.name] = raster_plan.raster.stretch.range
+                if stretch is not None:
+                    value_ranges[raster_plan.raster.name] = stretch.range
             except RasterError as error:
                 run.skip_rest(tiles_so_far, objects=sum(map(len, rasters_detections)))
                 failed[raster_plan.raster.path] = str(error)
@@ -155,6 +155,14 @@ def predict_layer(
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written
+    if layer.blank:
+        names = (f"{name} ({fraction:.1%})" for name, fraction in layer.blank.items())
+        warnings.warn(
+            f"imagery of one constant value, as a lost mask leaves it, does not count as searched: "
+            f"{list_names(names)}",
+            GeodetectWarning,
+            stacklevel=2,
+        )
     return layer
 
 
@@ -193,7 +201,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
                 merged.append(_within_area(merger.take_final(row), plan.area))
                 run.objects += len(merged[-1])
             for result in batch.results:
-                pipeline.mask.update(result.tile, result.imagery)
+                pipeline.mask.update(result.tile, result.cells)
                 if result.detections is not None:
                     merger.add(result.tile, result.detections)
             run.add(batch)

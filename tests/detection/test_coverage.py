@@ -18,6 +18,7 @@ import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection import coverage
 from geodetect.detection.coverage import (
+    BLANK,
     NO_IMAGERY,
     NOT_READ,
     OUTSIDE,
@@ -27,6 +28,7 @@ from geodetect.detection.coverage import (
 )
 from geodetect.errors import GeodetectWarning
 from geodetect.geo.tiles import TileScheme
+from geodetect.io.raster.reader import Pixels
 from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import detect_nothing
 
@@ -51,8 +53,13 @@ def image_with_hole(side: int = 200) -> NDArray[np.uint8]:
     return pixels
 
 
+def texture(height: int, width: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(0)
+    return rng.integers(60, 120, (3, height, width)).astype(np.uint8)
+
+
 def test_a_whole_raster_is_looked_at(save: Save) -> None:
-    table = looked(save(np.full((3, 150, 200), 90, np.uint8)))
+    table = looked(save(texture(150, 200)))
     assert table["status"].tolist() == [SEARCHED]
     assert table["raster"].tolist() == ["scene.tif"]
     assert table["reason"].tolist() == [""]
@@ -86,8 +93,8 @@ def test_parts_make_up_the_raster_and_do_not_overlap(save: Save, tmp_path: Path)
 
 
 def test_a_raster_beside_the_area_was_not_searched(save: Save) -> None:
-    paths = [save(np.full((3, 80, 80), 90, np.uint8), "a.tif"),
-             save(np.full((3, 80, 80), 90, np.uint8), "b.tif",
+    paths = [save(texture(80, 80), "a.tif"),
+             save(texture(80, 80), "b.tif",
                   transform=METRES @ Affine.translation(500, 0))]  # fmt: skip
     west, north = METRES @ (0, 0)
     table = looked(paths, bbox=(west, north - 16, west + 16, north))
@@ -103,7 +110,7 @@ def test_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
     content = bytearray(bad.read_bytes())
     content[len(content) // 3 : 2 * len(content) // 3] = bytes(len(content) // 3)
     bad.write_bytes(bytes(content))
-    good = save(np.full((3, 80, 80), 90, np.uint8), "good.tif")
+    good = save(texture(80, 80), "good.tif")
     with pytest.warns(GeodetectWarning, match="left out"):
         table = looked([bad, good])
     assert table["status"].tolist() == [NOT_READ, SEARCHED]
@@ -143,6 +150,65 @@ def test_without_rasters_the_layer_is_empty() -> None:
     assert list(table.columns)[:4] == ["raster", "status", "reason", "area_m2"]
 
 
+@pytest.mark.parametrize("value", [0, 255, 90])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("gsd_m", [None, 0.31])
+def test_a_sheet_of_one_value_is_blank_and_named(
+    value: int, dtype: str, gsd_m: float | None, save: Save
+) -> None:
+    paths = [save(texture(120, 120).astype(dtype), "a.tif"),
+             save(np.full((3, 120, 120), value, dtype), "b.tif")]  # fmt: skip
+    with pytest.warns(GeodetectWarning, match=r"does not count as searched: b\.tif \(100\.0%\)"):
+        table = looked(paths, gsd_m=gsd_m)
+    assert list(zip(table["raster"], table["status"], table["reason"], strict=True)) == [
+        ("a.tif", SEARCHED, ""),
+        ("b.tif", BLANK, "one constant value"),
+    ]
+    assert table["area_m2"][1] == pytest.approx(table["area_m2"][0], rel=1e-3)
+
+
+@pytest.mark.parametrize("tile_px", [128, 512, 1024])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_blank_ground_in_a_sheet_is_told_apart(tile_px: int, dtype: str, save: Save) -> None:
+    pixels = texture(600, 1000).astype(dtype)
+    pixels[:, 40:580, 300:870] = 0  # a lost mask
+    pixels[:, 10:110, 10:110] = 255  # white roofs
+    detector = CallableDetector(detect_nothing, tile_px=tile_px)
+    with pytest.warns(GeodetectWarning, match=r"scene\.tif \(\d\d\.\d%\)"):
+        layer = geodetect.predict_layer(
+            save(pixels), detector, settings=PredictSettings(value_range=(0, 255))
+        )
+    table = coverage_table(layer.coverage)
+    assert areas(table)[BLANK] == pytest.approx(540 * 570, rel=0.25)
+    assert sum(areas(table).values()) == pytest.approx(600_000, abs=1)
+    blank = table.geometry[table["status"] == BLANK].iloc[0]
+    west, north = METRES @ (300, 40)
+    assert shapely.box(west, north - 108, west + 114, north).contains(blank.buffer(-GSD_M))
+    assert layer.blank == {"scene.tif": pytest.approx(0.51, abs=0.13)}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_dark_water_and_bright_snow_are_searched(dtype: str, save: Save) -> None:
+    """Values beyond the estimated range become one byte; in the file they differ."""
+    pixels = texture(600, 600).astype(np.float64)
+    rng = np.random.default_rng(1)
+    pixels[:, :300] = rng.integers(1, 3, (300, 600))  # one level of noise, the same in all bands
+    pixels[:, 300:, :200] = 254 + rng.integers(0, 2, (300, 200))
+    settings = PredictSettings(value_range=None if dtype == "uint8" else (10, 200))
+    layer = geodetect.predict_layer(
+        save(pixels.astype(dtype)), CallableDetector(detect_nothing, tile_px=256), settings=settings
+    )
+    assert coverage_table(layer.coverage)["status"].tolist() == [SEARCHED]
+
+
+def test_nodata_beside_blank_ground_stays_nodata(save: Save) -> None:
+    pixels = texture(300, 900)
+    pixels[:, :, :300], pixels[:, :, 600:] = 7, 0
+    table = looked(save(pixels, nodata=7))
+    assert set(table["status"]) == {SEARCHED, NO_IMAGERY, BLANK}
+    assert areas(table)[NO_IMAGERY] == 90_000
+
+
 @settings(max_examples=30)
 @given(
     width=st.integers(1, 150),
@@ -159,7 +225,8 @@ def test_cells_hold_what_most_of_their_pixels_are(
     cells = ImageryMask(scheme)
     for tile in scheme:
         valid_pixels = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        cells.update(tile, cells.cells_with_imagery(tile, valid_pixels))
+        pixels = Pixels(np.zeros((1, *valid_pixels.shape), np.uint8), valid_pixels)
+        cells.update(tile, cells.cell_states(tile, pixels))
     step = cells.cell_px
     whole = cells._state[: height // step, : width // step]
     if overlap == 0 and tile_px % step == 0 and width % tile_px == height % tile_px == 0:

@@ -49,6 +49,7 @@ def show_summary(
         "resumed_tiles": summary.resumed_tiles,
         "seconds": round(summary.seconds, 1),
         "failed": dict(summary.failed),
+        "blank": {name: round(fraction, 6) for name, fraction in layer.blank.items()},
         "value_ranges": {name: list(ends) for name, ends in summary.value_ranges.items()},
     }
     if coverage is not None:
@@ -68,6 +69,9 @@ def show_summary(
     rows.append(("Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"))
     if summary.resumed_tiles:
         rows.append(("From an earlier run", f"{summary.resumed_tiles:,} tiles"))
+    if layer.blank:
+        blank = (f"{fraction:.1%} of {name}" for name, fraction in layer.blank.items())
+        rows.append(("Blank imagery", list_names(blank, limit=3)))
     if summary.value_ranges:
         ranges = (f"{a:g} to {b:g} of {name}" for name, (a, b) in summary.value_ranges.items())
         rows.append(("Value range", list_names(ranges, limit=3)))

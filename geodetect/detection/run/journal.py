@@ -322,10 +322,8 @@ def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:
     joined = Detections.concatenate([r.detections for r in results if r.detections is not None])
     arrays = {
         "count": np.array([-1 if r.detections is None else len(r.detections) for r in results]),
-        "shape": np.array([r.imagery.shape for r in results], np.int64).reshape(-1, 2),
-        "imagery": np.packbits(
-            np.concatenate([np.empty(0, bool), *(r.imagery.ravel() for r in results)])
-        ),
+        "shape": np.array([r.cells.shape for r in results], np.int64).reshape(-1, 2),
+        "cells": np.concatenate([np.empty(0, np.uint8), *(r.cells.ravel() for r in results)]),
         "boxes": joined.boxes,
         "scores": joined.scores,
         "labels": joined.labels,
@@ -339,8 +337,7 @@ def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:
     joined = Detections(*(arrays[name] for name in ("boxes", "scores", "labels", "truncated")))
     counts, shapes = arrays["count"], arrays["shape"]
     sizes = shapes.prod(axis=1)
-    bits = np.unpackbits(arrays["imagery"], count=int(sizes.sum())).astype(bool)
-    cells = np.split(bits, np.cumsum(sizes)[:-1])
+    cells = np.split(arrays["cells"], np.cumsum(sizes)[:-1])
     ends = np.cumsum(np.maximum(counts, 0))
     return [
         TileResult(

@@ -217,8 +217,7 @@ class TilePipeline:
                 if self._class_ids is not None:
                     is_selected &= np.isin(detections.labels, self._class_ids)
                 detections = clip_to_imagery(detections[is_selected], tile, pixels, self.plan)
-            imagery = self.mask.cells_with_imagery(tile, None if pixels is None else pixels.valid)
-            results.append(TileResult(tile, detections, imagery))
+            results.append(TileResult(tile, detections, self.mask.cell_states(tile, pixels)))
         return TileBatch(results, completes_row=completes_row, resumed=False)
 
 

@@ -26,6 +26,7 @@ from geodetect.io.raster.bands import (
     read_colour_table,
     read_colours,
 )
+from geodetect.io.raster.constant import find_constant_pixels
 from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
 from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.find import shortest_names
@@ -58,10 +59,13 @@ class Pixels:
     Args:
         values: ``uint8[C, H, W]``; 0 where not valid.
         valid: ``bool[H, W]`` False outside the imagery: nodata, masked or transparent.
+        constant: ``bool[H, W]`` True for pixels whose neighbours have the same values in the file;
+            None: no areas of them.
     """
 
     values: UInt8Array
     valid: BoolArray
+    constant: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,10 @@ class Raster:
             valid &= np.isfinite(values).all(axis=0)
         with self._lock:  # the first thread estimates it for all threads
             stretch = self.stretch
+        constant = find_constant_pixels(values)
         data = values if stretch is None else stretch(values)
         data = data.astype(np.uint8, copy=False)
-        return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid)
+        return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid, constant)
 
     def read_valid(self, window: Window | None = None, grid: Grid | None = None) -> BoolArray:
         """Read only the valid mask of a window, ``bool[H, W]``, from overviews if there are any.

@@ -357,7 +357,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "    journal.open({'model': 'a'})\n"
         "    try:\n"
         "        for tile in scheme:\n"
-        "            journal.add(0, [TileResult(tile, found, np.ones((16, 16), bool))])\n"
+        "            journal.add(0, [TileResult(tile, found, np.ones((16, 16), np.uint8))])\n"
         "    except OutputError as error:\n"
         "        print(len(journal), error)\n"
     )
@@ -399,7 +399,7 @@ def test_results_are_read_back_to_the_bit(
                 data.draw(arrays(np.int16, n)),
                 truncated=data.draw(arrays(bool, n)),
             ),
-            data.draw(arrays(bool, cells)),
+            data.draw(arrays(np.uint8, cells)),
         )
         for tile, n in zip(tiles, counts, strict=True)
     ]
@@ -412,7 +412,7 @@ def test_results_are_read_back_to_the_bit(
         read = journal.get(3, tiles)
     for got, put in zip(read, results, strict=True):
         assert got.tile == put.tile
-        np.testing.assert_array_equal(got.imagery, put.imagery)
+        np.testing.assert_array_equal(got.cells, put.cells)
         assert (got.detections is None) == (put.detections is None)
         if got.detections is not None and put.detections is not None:
             for name in ("boxes", "scores", "labels", "truncated"):
@@ -516,7 +516,7 @@ def test_files_of_a_run_that_died_may_be_replaced_until_they_change(tmp_path: Pa
     other.write_text("result")
     with Journal(path) as journal:
         journal.open({"model": "toy"})
-        journal.add(0, [TileResult(Tile(0, 0, 9, 9, 0, 0, 0), None, np.zeros((1, 1), bool))])
+        journal.add(0, [TileResult(Tile(0, 0, 9, 9, 0, 0, 0), None, np.zeros((1, 1), np.uint8))])
         with write_atomically(file, overwrite=False) as staged:
             staged.write_text("result")
             journal.record_files(staged)
