@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard
-from geodetect.model.file import write_model_file
+from geodetect.model.file import load_card, write_model_file
+from geodetect.settings import TrainSettings
 from geodetect.training.loop import TrainingLoop
 
+UNRECORDED_SETTINGS = {"data", "licence", "description", "name"}
 PATH_SETTINGS = ("val_area", "val_rasters", "val_labels", "init")
 
 
@@ -39,15 +43,8 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         result = loop.results.get(step)
         if result is None:  # validated before the training was resumed
             result = validator.validate(weights)
-    settings = loop.settings.model_dump(
-        mode="json", exclude={"data", "licence", "description", "name"}
-    )
+    settings = _recorded_settings(loop.settings)
     settings["lr"] = loop.learner.lr  # the actual one, if the setting was "auto"
-    for name, value in settings.items():
-        if name in PATH_SETTINGS and value:  # file names, not paths
-            paths = value if isinstance(value, list) else [value]
-            value = [Path(path).name for path in paths]
-        settings[name] = ",".join(map(str, value)) if isinstance(value, list) else value
     record = card.training.model_copy(update={"steps": step, "settings": settings})
     card = card.model_copy(update={"training": record})
     if result is not None and validator is not None and folder is not None:
@@ -56,3 +53,26 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         result.write(folder.path)
     write_model_file(path, card, weights)
     return card
+
+
+def is_model_of(path: Path, settings: TrainSettings) -> bool:
+    """Return True for the model of a training with these settings; False for anything else."""
+    try:
+        recorded = load_card(path).training.settings
+    except ModelFileError:
+        return False
+    expected = _recorded_settings(settings)
+    return recorded.keys() == expected.keys() and all(
+        recorded[name] == value for name, value in expected.items() if name != "lr"
+    )
+
+
+def _recorded_settings(settings: TrainSettings) -> dict[str, Any]:
+    """Return the settings as a model card holds them: without paths, and lists as texts."""
+    values = settings.model_dump(mode="json", exclude=UNRECORDED_SETTINGS)
+    for name, value in values.items():
+        if name in PATH_SETTINGS and value:  # file names, not paths
+            paths = value if isinstance(value, list) else [value]
+            value = [Path(path).name for path in paths]
+        values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+    return values

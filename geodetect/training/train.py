@@ -30,7 +30,7 @@ from geodetect.training.distributed import join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.lr_finder import run_range_test
-from geodetect.training.model_output import write_model
+from geodetect.training.model_output import is_model_of, write_model
 from geodetect.training.run.folder import (
     LABELS,
     SETTINGS,
@@ -57,6 +57,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
+    keep_checkpoint: bool = False,
     progress: Progress = no_progress,
 ) -> TrainingSummary:
     """Train a model on labelled rasters and write it to a file.
@@ -79,9 +80,12 @@ def train(
         output: Model file to write, ``.safetensors``.
         settings: See ``TrainSettings``.
         run_dir: The run folder; None: ``NAME_run`` beside ``output``.
-        resume: Continue from the checkpoint in the run folder.
+        resume: Continue from the checkpoint in the run folder, or start over, with a
+            ``GeodetectWarning``, if a training was killed before the first one.
         overwrite: Replace ``output`` and the files of an earlier training in the run folder.
         tensorboard: Also write the metrics for TensorBoard, into the run folder.
+        keep_checkpoint: Leave the checkpoint in the run folder at the end. The caller removes it
+            once all that it makes of the model is written, so that ``resume`` can repeat that.
         progress: Called after every step with ``loss, step, lr, chips_per_s``, the ``best_ap50`` so
             far and, after a validation, ``val_ap50``.
 
@@ -108,9 +112,12 @@ def train(
             folders = [labels, list(settings.val_labels or ())]
             stack.enter_context(protect_inputs(*sources, folders=folders))
             if processes.is_main:
-                check_target(output, overwrite=overwrite)
-                folder.check(resume=resume, overwrite=overwrite)
+                is_own = resume and folder.checkpoint.is_file() and is_model_of(output, settings)
+                check_target(output, overwrite=overwrite or is_own)
+                resume = folder.check(resume=resume, overwrite=overwrite)
                 stack.enter_context(folder.lock())
+        resume = processes.broadcast(resume)
+        with processes.fail_together():
             if tensorboard:
                 load_summary_writer()
             processes.check_batch_size(settings.batch_size)
@@ -186,7 +193,7 @@ def train(
             if folder.checkpoint.exists():
                 text += f"; set `resume` to continue from {folder.checkpoint}"
             else:
-                text += ", before the first checkpoint; no model was written"
+                text += ", before the first checkpoint; no model was written, start again"
             raise KeyboardInterrupt(text) from error
 
         unreadable = data.unreadable | sampler.unreadable | validator.unreadable
@@ -196,7 +203,8 @@ def train(
         with processes.fail_together():
             if processes.is_main:
                 card = write_model(output, card, loop)
-                folder.checkpoint.unlink(missing_ok=True)
+                if not keep_checkpoint:
+                    folder.checkpoint.unlink(missing_ok=True)
                 validations = loop.selection.validations
                 summary = TrainingSummary(
                     output=output,

@@ -126,6 +126,48 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     assert ours == whole
 
 
+KILLED_BY_ITSELF = """
+import os, signal
+from {module} import {owner}
+from geodetect_cli.app import main
+{owner}.{function} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("place", "warning"),
+    [
+        (("geodetect.training.learner", "Learner", "train_step"), "the training starts from"),
+        (("geodetect.reporting.training_report", "page", "write_training_page"), ""),
+    ],
+)
+def test_a_training_killed_before_its_first_checkpoint_or_after_its_model_is_resumed(
+    trained: Path,
+    squares: LabelledScene,
+    tmp_path: Path,
+    place: tuple[str, str, str],
+    warning: str,
+) -> None:
+    output = tmp_path / "squares.safetensors"
+    steps = ["--steps", str(STEPS), "-o", str(output)]
+    command = ["train", *squares.options, *OPTIONS, *MEASURED, *steps, "-q"]
+    script = KILLED_BY_ITSELF.format(
+        **dict(zip(("module", "owner", "function"), place, strict=True))
+    )
+    process = subprocess.run([sys.executable, "-c", script, *command], env=program_environment())
+    assert process.returncode == -signal.SIGKILL
+    assert output.exists() == (not warning)
+    finished = run_program(*command, "--resume")
+    assert finished.returncode == 0, finished.stderr
+    assert warning in finished.stderr
+    assert_same_model(output, trained)
+    files = {path.name for path in (tmp_path / "squares_run").iterdir()}
+    assert {"index.html", "validation.gpkg"} <= files
+    assert "checkpoint.pt" not in files
+
+
 def assert_same_model(path: Path, expected_path: Path) -> None:
     card, weights = read_model_file(path)
     expected_card, expected = read_model_file(expected_path)
@@ -216,11 +258,6 @@ def test_an_unfinished_training_is_not_thrown_away_unasked(
     message = refusal(*squares.options, *OPTIONS, "-o", str(tmp_path / "m.safetensors"))
     assert "--resume" in message
     assert (tmp_path / "m_run/checkpoint.pt").read_text() == "hours of work"
-
-
-def test_resume_without_a_checkpoint_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
-    options = [*squares.options, *OPTIONS, "-o", str(tmp_path / "m.safetensors"), "--resume"]
-    assert "there is no checkpoint" in refusal(*options)
 
 
 def test_labels_that_lie_elsewhere_are_refused(squares: LabelledScene, tmp_path: Path) -> None:

@@ -37,7 +37,11 @@ class TrainOutput(Settings):
         description="Folder for metrics, holdout, validation, settings and checkpoint. Default: "
         "NAME_run beside the output.",
     )
-    resume: bool = Field(False, description="Continue from the checkpoint in the run folder.")
+    resume: bool = Field(
+        False,
+        description="Continue from the checkpoint in the run folder, or start over if there is "
+        "none yet.",
+    )
     tensorboard: bool = Field(
         False,
         description="Write the metrics for TensorBoard too, into the run folder. Needs the extra: "
@@ -60,6 +64,7 @@ def command(
     """
     from geodetect.reporting.training_report.page import write_training_page
     from geodetect.training.distributed import is_main_process
+    from geodetect.training.run.folder import RunFolder
     from geodetect.training.train import train
 
     output = files.output
@@ -79,9 +84,11 @@ def command(
             resume=files.resume,
             overwrite=result.overwrite,
             tensorboard=files.tensorboard,
+            keep_checkpoint=True,
             progress=progress,
         )
     if not is_main_process():
         return
     page = write_training_page(summary.run_dir, model=output, overwrite=True)
+    RunFolder(summary.run_dir).checkpoint.unlink(missing_ok=True)
     tables.show_summary(summary, page, as_json=result.as_json, quiet=messages.quiet)

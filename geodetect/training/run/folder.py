@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from geodetect.errors import InputError, OutputError
+from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.io.atomic import (
     PREFIX,
     SUFFIX,
@@ -35,6 +36,7 @@ METRICS = "metrics.csv"
 SPLIT = "split.geojson"
 LABELS = "labels.json"
 SETTINGS = "settings.toml"
+VALIDATION = "validation.gpkg"
 TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", "class_loss", "box_loss", "chips_per_s")
 VALIDATION_METRICS = ("ap50", "f1", "precision", "recall")
 COLUMNS = (*TRAINING_COLUMNS, *(f"val_{name}" for name in VALIDATION_METRICS))
@@ -52,7 +54,7 @@ PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
 )
 TENSORBOARD = "events.out.tfevents.*"
 # files of an earlier training, which a new one removes; all others stay
-TRAINING_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, SETTINGS, "validation.gpkg", TENSORBOARD)
+TRAINING_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, SETTINGS, VALIDATION, TENSORBOARD)
 DIGITS = 6
 
 
@@ -168,26 +170,38 @@ class RunFolder:
         """Metrics file."""
         return MetricsLog(self.path / METRICS)
 
-    def check(self, *, resume: bool, overwrite: bool) -> None:
+    def check(self, *, resume: bool, overwrite: bool) -> bool:
         """Check that a training can use the folder, and that no files get lost.
 
+        Args:
+            resume: Continue from the checkpoint. Without one, a training that was killed before
+                its first checkpoint starts over, with a ``GeodetectWarning``.
+            overwrite: Replace the files of an earlier training.
+
+        Returns:
+            True if there is a checkpoint to continue from.
+
         Raises:
-            InputError: There is no checkpoint to resume from.
             OutputError: The folder cannot be created, or holds files.
         """
-        if resume:
-            if not self.checkpoint.is_file():
-                raise InputError(
-                    f"there is no checkpoint {self.checkpoint}; start without `resume`"
-                )
-            return
+        if resume and self.checkpoint.is_file():
+            return True
         check_folder(self.path)
         check_output(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is no folder; choose another `run_dir`")
-        if overwrite or not self.path.exists() or not any(self.path.iterdir()):
-            return
-        if self.checkpoint.exists():
+        is_free = overwrite or not self.path.exists() or not any(self.path.iterdir())
+        if resume and (is_free or self._is_before_first_checkpoint):
+            warnings.warn(
+                f"there is no checkpoint {self.checkpoint} to `resume` from: the training starts "
+                f"from the beginning",
+                GeodetectWarning,
+                stacklevel=3,
+            )
+            return False
+        if is_free:
+            return False
+        if self.checkpoint.exists() or self._is_before_first_checkpoint:
             raise OutputError(
                 f"{self.path} holds a training that is not finished; set `resume` to continue it, "
                 f"or `overwrite` to start again"
@@ -196,6 +210,13 @@ class RunFolder:
             f"the run folder {self.path} already holds files; set `overwrite` to replace those of "
             f"an earlier training, or choose another `run_dir`"
         )
+
+    @property
+    def _is_before_first_checkpoint(self) -> bool:
+        """True for the folder of a training that was killed before its first checkpoint."""
+        later_files = (CHECKPOINT, VALIDATION, *PAGE_FILES)
+        has_begun = all((self.path / name).is_file() for name in (METRICS, SETTINGS))
+        return has_begun and not any((self.path / name).exists() for name in later_files)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -35,10 +35,10 @@ from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.run.folder import VALIDATION
 from geodetect.types import FloatArray, PathLike
 
 MIN_SCORE = 0.05
-FILE_NAME = "validation.gpkg"
 SCORE_DECIMALS = 4
 IGNORED_FRACTION = 0.5
 
@@ -137,7 +137,7 @@ class ValidationResult:
             Layer("detections", self.prediction_table, score_qml()),
             Layer("truth", self.truth_table, single_qml(Symbol(TRUE_POSITIVE))),
         ]
-        return write_layers(layers, Path(run_dir) / FILE_NAME, overwrite=overwrite)
+        return write_layers(layers, Path(run_dir) / VALIDATION, overwrite=overwrite)
 
 
 def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> ValidationResult | None:

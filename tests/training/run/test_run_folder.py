@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geodetect.errors import InputError, OutputError
+from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.training.run.folder import COLUMNS, MetricsLog, RunFolder, write_json
 
 
@@ -90,12 +90,39 @@ def test_a_folder_with_anything_in_it_is_not_used_unasked(tmp_path: Path) -> Non
     folder.checkpoint.write_text("hours of work")
     with pytest.raises(OutputError, match="`resume`"):
         folder.check(resume=False, overwrite=False)
-    folder.check(resume=True, overwrite=False)
+    assert folder.check(resume=True, overwrite=False)
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_starts_over(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    starts_over = pytest.warns(GeodetectWarning, match=r"no checkpoint .*from the beginning")
+    with starts_over:  # killed while it read its data
+        assert not folder.check(resume=True, overwrite=False)
+    folder.path.mkdir()
+    folder.metrics.create()
+    (folder.path / "settings.toml").touch()
+    (folder.path / "split.geojson").touch()
+    with starts_over:
+        assert not folder.check(resume=True, overwrite=False)
+    with pytest.raises(OutputError, match="set `resume` to continue it"):
+        folder.check(resume=False, overwrite=False)
+    (folder.path / "validation.gpkg").touch()  # of a training that has ended
+    with pytest.raises(OutputError, match="already holds files"):
+        folder.check(resume=True, overwrite=False)
+    with starts_over:
+        assert not folder.check(resume=True, overwrite=True)
+
+
+def test_resume_takes_no_folder_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "letter.txt").write_text("mine")
+    with pytest.raises(OutputError, match="already holds files"):
+        RunFolder(tmp_path / "run").check(resume=True, overwrite=False)
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no checkpoint"):
-        RunFolder(tmp_path / "run").check(resume=True, overwrite=True)
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="no folder"):
         RunFolder(tmp_path / "file").check(resume=False, overwrite=True)
