@@ -69,8 +69,8 @@ def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
     """Measure areas of polygons on the ellipsoid of their CRS.
 
     They are projected to the cylindrical equal-area projection of the ellipsoid (Snyder 1987,
-    equations 10-15 to 10-18), edges in steps of 100 m. Its central meridian is that of the
-    geometries, so the antimeridian cuts none.
+    equations 10-15 to 10-18), edges in steps of 100 m, with longitudes that go on beyond 180
+    degrees, so the antimeridian cuts none; around a pole, to the azimuthal one (24-1 to 24-15).
 
     Args:
         geometries: ``object[N]``; points and lines have no area.
@@ -88,17 +88,44 @@ def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
         return np.asarray(shapely.area(geometries) * unit_factor(horizontal) ** 2)
     to_lonlat, unit, geod = transform
 
-    def to_equal_area(points: FloatArray) -> FloatArray:
-        lon, lat = unit * np.array(to_lonlat.transform(points[:, 0], points[:, 1]))
-        finite = lon[np.isfinite(lon)]
-        centre_deg = float(np.degrees(np.median(finite))) if len(finite) else 0.0
-        projection = Transformer.from_pipeline(
-            f"+proj=cea +lon_0={centre_deg!r} +a={geod.a!r} +b={geod.b!r}"
-        )
-        xy = np.stack(projection.transform(lon, lat, radians=True), axis=1)
-        return np.where(np.isfinite(xy), xy, np.nan)
+    dense = densify(geometries, crs)
+    points, rows = shapely.get_coordinates(dense, return_index=True)
+    lon, lat = unit * np.array(to_lonlat.transform(points[:, 0], points[:, 1]))
+    turns = np.round(np.diff(lon, prepend=lon[:1]) / (2 * np.pi))
+    turns[~np.isfinite(turns) | (np.diff(rows, prepend=rows[:1]) != 0)] = 0
+    polar = [
+        row for row in np.unique(rows[turns != 0]) if _surrounds_pole(dense[row], to_lonlat, unit)
+    ]
+    turns[np.isin(rows, polar)] = 0
+    # turns between the rings of a polygon move a ring as a whole, which leaves its area
+    unwrapped = lon - 2 * np.pi * np.cumsum(turns)
+    ellipsoid = f"+a={geod.a!r} +b={geod.b!r}"
+    project = Transformer.from_pipeline(f"+proj=cea +over {ellipsoid}").transform
+    areas = _planar_areas(dense, project(unwrapped, lat, radians=True))
+    for row in polar:
+        is_row = rows == row
+        pole = 90 if np.nanmean(lat[is_row]) > 0 else -90
+        project = Transformer.from_pipeline(f"+proj=laea +lat_0={pole} {ellipsoid}").transform
+        xy = project(lon[is_row], lat[is_row], radians=True)
+        areas[row] = _planar_areas(dense[row : row + 1], xy)[0]
+    return areas
 
-    return np.asarray(shapely.area(shapely.transform(densify(geometries, crs), to_equal_area)))
+
+def _planar_areas(geometries: ObjectArray, xy: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """Return the areas of geometries with other coordinates; NaN where one is not finite."""
+    points = np.stack(xy, axis=1)
+    points[~np.isfinite(points)] = np.nan
+    return np.asarray(shapely.area(shapely.set_coordinates(geometries.copy(), points)))
+
+
+def _surrounds_pole(polygon: shapely.Geometry, to_lonlat: Transformer, unit: float) -> bool:
+    """Return True if the longitudes along a ring add up to a turn around the globe."""
+    for ring in shapely.get_rings(shapely.get_parts(polygon)):
+        x, y = shapely.get_coordinates(ring).T
+        turns = np.round(np.diff(unit * np.asarray(to_lonlat.transform(x, y)[0])) / (2 * np.pi))
+        if np.nansum(turns) != 0:
+            return True
+    return False
 
 
 def cartesian_points_m(points: FloatArray, crs: CRS) -> FloatArray:

@@ -58,6 +58,36 @@ def test_the_antimeridian_cuts_nothing() -> None:
     assert first == pytest.approx(second, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "bounds", [(-180, -90, 180, 90), (-180, 0, 180, 10), (-170, 0, 160, 10), (-200, 5, 160, 15)]
+)
+def test_a_zone_wider_than_half_the_globe_has_the_area_of_its_strips(
+    bounds: tuple[float, float, float, float],
+) -> None:
+    west, south, east, north = bounds
+    edges = np.linspace(west, east, 10)
+    strips = shapely.box(edges[:-1], south, edges[1:], north)
+    neighbours = np.array([shapely.box(100, 0, 101, 1)] * 3)
+    zones = np.append(neighbours, shapely.box(*bounds))
+    assert ground_areas_m2(zones, WGS84)[-1] == pytest.approx(ground_areas_m2(strips, WGS84).sum())
+
+
+def test_the_whole_map_of_mercator_has_an_area() -> None:
+    mercator = parse_crs("EPSG:3857")
+    world = reproject(np.array([shapely.box(-180, -80, 180, 80)]), WGS84, mercator)
+    expected = ground_areas_m2(np.array([shapely.box(-180, -80, 180, 80)]), WGS84)
+    np.testing.assert_allclose(ground_areas_m2(world, mercator), expected, rtol=1e-6)
+
+
+def test_a_zone_around_a_pole_has_an_area() -> None:
+    polar = parse_crs("EPSG:3413")
+    cap = np.array([shapely.box(-180, 80, 180, 90)])
+    ring = shapely.Polygon([(lon, 80.0) for lon in np.arange(0, 360, 0.5)])
+    around = reproject(np.array([ring]), WGS84, polar)
+    expected = ground_areas_m2(cap, WGS84)
+    np.testing.assert_allclose(ground_areas_m2(around, polar), expected, rtol=1e-4)
+
+
 def test_feet_and_plain_coordinates() -> None:
     acre = np.array([shapely.box(6_000_000, 2_000_000, 6_000_100, 2_000_435.6)])
     feet = ground_areas_m2(acre, parse_crs("EPSG:2229"))[0]

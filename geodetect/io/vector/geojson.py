@@ -10,12 +10,13 @@ from typing import TextIO
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from geodetect.geo.crs import WGS84
-from geodetect.geo.reproject import reproject
+from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.chunks import Table, as_chunks
 from geodetect.json_text import compact_json
-from geodetect.types import AnyArray
+from geodetect.types import AnyArray, BoolArray, FloatArray
 
 LINES = (".geojsonl", ".geojsons", ".ndjson")  # suffixes of newline-delimited GeoJSON
 DECIMALS = 8  # of a degree: 1.1 mm
@@ -59,7 +60,7 @@ def features(table: Table) -> Iterator[str]:
     for chunk in as_chunks(table).chunks():
         geometry = np.asarray(chunk.geometry.array)
         if chunk.crs is not None:
-            geometry = cut_at_antimeridian(reproject(geometry, chunk.crs, WGS84))
+            geometry = project_to_degrees(geometry, chunk.crs, WGS84)
         rounded = shapely.transform(geometry, lambda xy: np.round(xy, DECIMALS) + 0.0)  # no -0.0
         texts = shapely.to_geojson(orient_polygons(np.asarray(rounded)))
         columns = {
@@ -90,27 +91,54 @@ def orient_polygons(geometry: AnyArray) -> AnyArray:
     return oriented
 
 
-def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
+def project_to_degrees(geometry: AnyArray, source: CRS, target: CRS) -> AnyArray:
+    """Project geometries to a geographic CRS, and cut them at the antimeridian.
+
+    A geometry that is wider than half the globe crosses the antimeridian only if its edges do in
+    ``source``, where they are straight: a zone from -170 to 170 degrees is what it is.
+
+    Args:
+        geometry: ``object[N]`` geometries in ``source``.
+        source: Their CRS.
+        target: Geographic CRS.
+
+    Returns:
+        ``object[N]`` as of ``cut_at_antimeridian``.
+
+    Raises:
+        GeoreferenceError: A vertex lies where ``target`` is not defined.
+    """
+    projected = reproject(geometry, source, target)
+    bounds = shapely.bounds(projected)
+    is_wide = bounds[:, 2] - bounds[:, 0] > 180
+    crosses = np.zeros(len(projected), bool)
+    if is_wide.any():
+        dense = reproject(densify(geometry[is_wide], source), source, target)
+        crosses[is_wide] = [_has_jump(shape) for shape in dense]
+    return cut_at_antimeridian(projected, crosses)
+
+
+def cut_at_antimeridian(geometry: AnyArray, crosses: BoolArray | None = None) -> AnyArray:
     """Shift geometries to longitudes -180..180 and cut them at the antimeridian.
 
-    Geometries wider than half the globe are taken to cross the antimeridian, as objects and
-    rasters are small. A polygon around a pole comes out as its parts on either side.
+    A polygon around a pole comes out as its parts on either side.
 
     Args:
         geometry: ``object[N]`` longitude and latitude; longitudes may lie beyond -180..180.
+        crosses: ``bool[N]`` True where longitudes jump by 360 degrees at the antimeridian; None:
+            nowhere.
 
     Returns:
         ``object[N]``; those that were cut are of the Multi type (RFC 7946, 3.1.9).
     """
     bounds = shapely.bounds(geometry)
-    west, east = bounds[:, 0], bounds[:, 2]
-    astray = np.flatnonzero((east - west > 180) | (west < -180) | (east > 180))
+    across = np.zeros(len(geometry), bool) if crosses is None else crosses
+    astray = np.flatnonzero(across | (bounds[:, 0] < -180) | (bounds[:, 2] > 180))
     if len(astray) == 0:
         return geometry
     cut = geometry.copy()
-    across = east[astray] - west[astray] > 180
-    cut[astray[across]] = shapely.transform(
-        geometry[astray[across]], lambda xy: xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
+    cut[across] = shapely.transform(
+        geometry[across], lambda xy: xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
     )
     bounds = shapely.bounds(cut[astray])
     first = np.floor((bounds[:, 0] + 180) / 360)  # number of the turn around the globe
@@ -118,22 +146,31 @@ def cut_at_antimeridian(geometry: AnyArray) -> AnyArray:
     for turn in np.unique(first):
         whole = astray[(first == turn) & (last <= first)]
         cut[whole] = _shift_longitude(cut[whole], turn)
-    for row, turn in zip(astray[last > first], first[last > first], strict=True):
-        cut[row] = _cut_in_two(cut[row], turn)
+    for row, *turns in zip(astray, first, last, strict=True):
+        if turns[1] > turns[0]:
+            cut[row] = _cut_in_turns(cut[row], np.arange(turns[0], turns[1] + 1))
     return cut
+
+
+def _has_jump(geometry: shapely.Geometry) -> bool:
+    """Return True if an edge of a geometry is longer than 180 degrees of longitude."""
+    parts = shapely.get_parts(geometry)
+    lines = [*shapely.get_rings(parts), *parts[shapely.get_dimensions(parts) == 1]]
+    longitudes = [shapely.get_coordinates(line)[:, 0] for line in lines]
+    return any((np.abs(np.diff(values)) > 180).any() for values in longitudes)
 
 
 def _shift_longitude(geometry: AnyArray, turns: float) -> AnyArray:
     return np.asarray(shapely.transform(geometry, lambda xy: xy - (360.0 * turns, 0.0)))
 
 
-def _cut_in_two(geometry: shapely.Geometry, turn: float) -> shapely.Geometry:
-    """Return the parts of a geometry on one turn around the globe and on the next."""
+def _cut_in_turns(geometry: shapely.Geometry, turns: FloatArray) -> shapely.Geometry:
+    """Return the parts of a geometry on each of these turns around the globe."""
     parts: list[shapely.Geometry] = []
-    for k in (turn, turn + 1):
-        world = shapely.box(360 * k - 180, -90, 360 * k + 180, 90)
+    for turn in turns:
+        world = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
         inside = shapely.get_parts(shapely.intersection(geometry, world))
         same_dimension = shapely.get_dimensions(inside) == shapely.get_dimensions(geometry)
-        parts.extend(_shift_longitude(inside[same_dimension], k))
+        parts.extend(_shift_longitude(inside[same_dimension], turn))
     collect = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)
     return collect[int(shapely.get_dimensions(geometry))](parts)

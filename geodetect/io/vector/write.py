@@ -33,7 +33,7 @@ from geodetect.io.vector.gdal import (
     other_contents,
     write_layer,
 )
-from geodetect.io.vector.geojson import LINES, cut_at_antimeridian, to_geojson, to_geojson_lines
+from geodetect.io.vector.geojson import LINES, project_to_degrees, to_geojson, to_geojson_lines
 from geodetect.io.vector.geoparquet import write_parquet
 from geodetect.io.vector.qgis_style import score_qml
 
@@ -285,8 +285,8 @@ def project_table(table: Table, crs: str | None) -> TableChunks:
     source, target = chunks.crs, normalize_crs(parse_crs(crs, parameter="crs"))
 
     def project(chunk: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        geometry = reproject(np.asarray(chunk.geometry.array), source, target)
-        geometry = cut_at_antimeridian(geometry) if target.is_geographic else geometry
+        project_geometry = project_to_degrees if target.is_geographic else reproject
+        geometry = project_geometry(np.asarray(chunk.geometry.array), source, target)
         return chunk.set_geometry(gpd.array.from_shapely(geometry, crs=target))
 
     return MappedChunks(chunks, project, target)

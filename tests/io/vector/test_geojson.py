@@ -186,3 +186,38 @@ def test_cutting_keeps_the_area_and_the_place(lon: float, lat: float, size: floa
         shift = 360 * round((part.centroid.x - box.centroid.x) / 360)
         moved = shapely.transform(part, lambda xy, shift=shift: xy - (shift, 0))
         assert box.buffer(1e-9).covers(moved)
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "expected"),
+    [
+        (-180, 180, [(-180, 180)]),
+        (-170, 170, [(-170, 170)]),
+        (-100, 90, [(-100, 90)]),
+        (-200, 160, [(-180, 160), (160, 180)]),
+        (-170, 200, [(-180, -160), (-170, 180)]),
+        (-200, 200, [(-180, -160), (-180, 180), (160, 180)]),
+        (170, 190, [(-180, -170), (170, 180)]),
+    ],
+)
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_a_zone_wider_than_half_the_globe_is_what_it_is(
+    west: float, east: float, expected: list[tuple[float, float]], crs: str
+) -> None:
+    if crs == "EPSG:3857" and max(-west, east) > 180:
+        pytest.skip("Mercator ends at the antimeridian")
+    zone = gpd.GeoSeries([shapely.box(west, -40, east, 50)], crs="EPSG:4326")
+    corners = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform_bounds(
+        west, -40, east, 50
+    )
+    table = gpd.GeoDataFrame(
+        {"id": [1]}, geometry=zone if crs == "EPSG:4326" else [shapely.box(*corners)], crs=crs
+    )
+    document = collection(table)
+    assert_rfc7946(document)
+    geometry = shapely.geometry.shape(document["features"][0]["geometry"])
+    parts = [part.bounds for part in shapely.get_parts(geometry)]
+    np.testing.assert_allclose(sorted((b[0], b[2]) for b in parts), expected, atol=1e-6)
+    np.testing.assert_allclose([b[1::2] for b in parts], [(-40, 50)] * len(parts), atol=1e-6)
+    areas = sum(part.area for part in shapely.get_parts(geometry))
+    assert areas == pytest.approx((east - west) * 90)
