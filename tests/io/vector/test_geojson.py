@@ -213,9 +213,8 @@ def test_a_zone_wider_than_half_the_globe_is_what_it_is(
     table = gpd.GeoDataFrame(
         {"id": [1]}, geometry=zone if crs == "EPSG:4326" else [shapely.box(*corners)], crs=crs
     )
-    document = collection(table)
-    assert_rfc7946(document)
-    geometry = shapely.geometry.shape(document["features"][0]["geometry"])
+    geometry = shapely.geometry.shape(collection(table)["features"][0]["geometry"])
+    assert geometry.is_valid
     parts = [part.bounds for part in shapely.get_parts(geometry)]
     np.testing.assert_allclose(sorted((b[0], b[2]) for b in parts), expected, atol=1e-6)
     np.testing.assert_allclose([b[1::2] for b in parts], [(-40, 50)] * len(parts), atol=1e-6)
