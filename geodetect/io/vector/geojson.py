@@ -173,4 +173,8 @@ def _cut_in_turns(geometry: shapely.Geometry, turns: FloatArray) -> shapely.Geom
         same_dimension = shapely.get_dimensions(inside) == shapely.get_dimensions(geometry)
         parts.extend(_shift_longitude(inside[same_dimension], turn))
     collect = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)
-    return collect[int(shapely.get_dimensions(geometry))](parts)
+    to_multi = collect[int(shapely.get_dimensions(geometry))]
+    # parts of a geometry as wide as the globe meet again
+    return to_multi(
+        parts if to_multi(parts).is_valid else shapely.get_parts(shapely.union_all(parts))
+    )
