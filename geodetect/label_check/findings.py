@@ -22,6 +22,7 @@ FEW_OBJECTS = 20
 # where anchors can find 72 %, training does as well with them as with fitted ones, and better on
 # the smallest objects (docs/experiments.md)
 LEAST_RECALL = 0.5
+SMALL_PX, LARGE_PX = 32.0, 128.0  # of objects that another resolution brings nearer to anchors
 ANCHORS = "anchors"
 MOST_FAR = 0.5  # fraction of the imagery
 COARSE_RATIO = 1.5
@@ -148,8 +149,12 @@ def check_sizes(
         text = f"{tiny:.0%} of the objects are under {TINY_PX:g} px wide; set a finer `gsd`"
         yield Finding("warning", "sizes", text)
     if large := int((sizes_px.max(axis=1) > chip_px).sum()):
-        text = f"{large} objects are longer than a chip of {chip_px} px"
-        yield Finding("warning", "sizes", f"{text}; set a coarser `gsd` or a larger `chip_px`")
+        text = f"{large} objects are longer than a chip of {chip_px} px; set "
+        # a coarser resolution is no remedy where others are too small already
+        text += (
+            "a larger `chip_px`" if tiny > MOST_TINY else "a coarser `gsd` or a larger `chip_px`"
+        )
+        yield Finding("warning", "sizes", text)
 
 
 def check_recall(
@@ -157,28 +162,37 @@ def check_recall(
 ) -> Iterator[Finding]:
     """Report anchors with a low best-possible recall; of all objects it is the last bin's."""
     if recall and recall[-1].recall < LEAST_RECALL:
-        text = describe_poor_anchors(recall[-1].recall, fitted_recall[-1].recall)
+        text = describe_poor_anchors(recall, fitted_recall[-1].recall)
         yield Finding("warning", ANCHORS, text)
 
 
 def describe_poor_anchors(
-    recall: float, fitted_recall: float, *, remedy: str = "train with `anchors` set to fitted"
+    bins: Sequence[RecallBin],
+    fitted_recall: float,
+    *,
+    remedy: str = "train with `anchors` set to fitted",
 ) -> str:
     """Return the message for anchors with a low best-possible recall.
 
     Args:
-        recall: Best-possible recall of the anchors, 0..1.
-        fitted_recall: That of fitted anchors.
+        bins: Best-possible recall of the anchors by object size, and last of all objects.
+        fitted_recall: That of fitted anchors, of all objects.
         remedy: Settings that give a network fitted anchors.
     """
+    recall = bins[-1].recall
+    missed = [(size, size.objects * (1 - size.recall)) for size in bins[:-1]]
+    small = sum(count for size, count in missed if size.high_px <= SMALL_PX)
+    large = sum(count for size, count in missed if size.low_px >= LARGE_PX)
+    hint = ""
+    if large < MOST_TINY * small:
+        hint = "; a finer `gsd` makes objects larger"
+    elif small < MOST_TINY * large:
+        hint = "; a coarser `gsd` makes objects smaller"
     if recall >= fitted_recall:
-        return (
-            f"even fitted anchors can find at most {recall:.0%} of the objects; a finer `gsd` "
-            f"makes objects larger"
-        )
+        return f"even fitted anchors can find at most {recall:.0%} of the objects{hint}"
     return (
         f"the network's anchors can find at most {recall:.0%} of the objects, fitted ones "
-        f"{fitted_recall:.0%} ({remedy}); a finer `gsd` makes objects larger"
+        f"{fitted_recall:.0%} ({remedy}){hint}"
     )
 
 

@@ -6,6 +6,7 @@ Safetensors files hold numbers and text only: unlike a pickle, loading one canno
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ FORMAT_VERSION = "1"
 SUFFIX = ".safetensors"
 MAX_WEIGHT = 1e8  # products of larger ones overflow, and OpenVINO takes NaN for 0
 HALF_BYTES = 2
+HEADER_START = 8  # after the length of the header; its end is a multiple of this
 BUILT_IN = Path(__file__).parent / "weights"
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -150,7 +152,7 @@ def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
     }
     try:
         with write_atomically(target, overwrite=True) as temporary:
-            temporary.write_bytes(save(arrays, metadata=header))
+            temporary.write_bytes(_encode(arrays, header))
     except OutputError:
         raise
     except (OSError, SafetensorError) as error:
@@ -185,6 +187,21 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
         raise ModelFileError(
             f"{path}: the model card cannot be read: {list_problems(error)}"
         ) from error
+
+
+def _encode(arrays: Weights, metadata: Mapping[str, str]) -> bytes:
+    """Return the content of a safetensors file, the same bytes for the same arrays and metadata.
+
+    The library writes metadata in any order. Offsets are counted from the end of the header, so
+    they stay as they are.
+    """
+    content = save(dict(arrays), metadata=dict(metadata))
+    end = HEADER_START + int.from_bytes(content[:HEADER_START], "little")
+    header = json.loads(content[HEADER_START:end])
+    header["__metadata__"] = dict(metadata)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % HEADER_START)  # aligned, as the format demands
+    return b"".join([len(text).to_bytes(HEADER_START, "little"), text, content[end:]])
 
 
 def _find_bad_numbers(weights: Weights) -> str:

@@ -18,8 +18,11 @@ from affine import Affine
 import geodetect
 from geodetect.errors import GeoreferenceError, LabelError, OutputError, RasterError
 from geodetect.label_check.check import check, check_labels
+from geodetect.label_check.findings import check_recall, check_sizes
 from geodetect.label_check.problems import write_problems
 from geodetect.label_check.report import LabelReport
+from geodetect.model.network.anchor_fit import AnchorShapes, recall_by_size
+from geodetect.model.network.presets import network_config
 from geodetect.settings import CheckSettings
 from tests.helpers.square_scenes import (
     CRS,
@@ -326,3 +329,29 @@ def test_the_same_can_be_asked_of_open_rasters(raster: Path, tmp_path: Path) -> 
     with open_raster(raster) as opened:
         report = check_labels(place_labels(labels, [opened] * 2), labels, settings=QUICK)
     assert (report.rasters, report.objects) == (1, len(SQUARES))
+
+
+@pytest.mark.parametrize(
+    ("sides_px", "remedies"),
+    [
+        ([2000.0] * 30, {"a coarser `gsd`", "a larger `chip_px`"}),
+        ([2.0] * 30, {"a finer `gsd`"}),
+        ([2.0] * 10 + [2000.0] * 20, {"a finer `gsd`", "a larger `chip_px`"}),
+    ],
+)
+def test_remedies_for_sizes_do_not_contradict_each_other(
+    sides_px: list[float], remedies: set[str]
+) -> None:
+    sizes_px = np.tile(np.array(sides_px)[:, None], 2)
+    anchors = AnchorShapes.from_config(network_config("geodetect"))
+    bins = recall_by_size(sizes_px, anchors)
+    texts = [
+        finding.text
+        for finding in (*check_sizes(sizes_px, [], chip_px=512), *check_recall(bins, bins))
+    ]
+    named = {
+        remedy
+        for remedy in ("a coarser `gsd`", "a finer `gsd`", "a larger `chip_px`")
+        if remedy in " ".join(texts)
+    }
+    assert named == remedies

@@ -50,6 +50,18 @@ def test_a_model_comes_back_as_it_was_saved(model_file: Path) -> None:
         assert np.array_equal(weights[key], value)
 
 
+def test_the_same_model_makes_the_same_bytes(model_file: Path) -> None:
+    """Metadata of safetensors have no order, which differed from one writing to the next."""
+    content = model_file.read_bytes()
+    mixed = dict(reversed(WEIGHTS.items()))
+    for weights in (WEIGHTS, mixed) * 5:
+        write_model_file(model_file, CARD, weights)
+        assert model_file.read_bytes() == content
+    odd = CARD.model_copy(update={"name": 'é "quoted" \n \u2028'})
+    write_model_file(model_file, odd, WEIGHTS)
+    assert read_model_file(model_file)[0] == odd
+
+
 def test_weights_in_any_memory_layout_come_back(tmp_path: Path) -> None:
     turned = np.asfortranarray(np.arange(12.0).reshape(3, 4))[:, ::-1]
     write_model_file(tmp_path / "m.safetensors", CARD, {"w": turned})

@@ -73,10 +73,10 @@ def select_anchors(
             selected = initial if initial.strides == default.strides else default
         elif fitted_recall - default_recall >= MIN_RECALL_GAIN:
             selected = fitted
-    recall = _recall(sizes_px, selected)
-    if settings.check and recall < LEAST_RECALL:
+    bins = recall_by_size(sizes_px, selected)
+    if settings.check and bins and bins[-1].recall < LEAST_RECALL:
         remedy = "`anchors` to fitted" if is_default_network else f"`network` to {DEFAULT_NETWORK}"
-        text = describe_poor_anchors(recall, fitted_recall, remedy=f"set {remedy}")
+        text = describe_poor_anchors(bins, fitted_recall, remedy=f"set {remedy}")
         warnings.warn(text, GeodetectWarning, stacklevel=3)
     changes = {"anchor_sizes_px": selected.sizes_px, "anchor_ratios": selected.ratios}
     return NetworkConfig.model_validate(config.model_dump() | changes)

@@ -83,6 +83,12 @@ def test_objects_that_no_anchors_can_find_need_finer_pixels(tmp_path: Path) -> N
         chosen(random_squares(tmp_path / "a.tif", side_px=TINY))
 
 
+def test_objects_that_are_too_large_for_all_anchors_need_coarser_pixels(tmp_path: Path) -> None:
+    with pytest.warns(GeodetectWarning, match=r"even fitted .* a coarser `gsd` makes") as caught:
+        chosen(random_squares(tmp_path / "a.tif", side_px=COMMON), gsd_m=GSD_M * COMMON / 2000)
+    assert "finer" not in "".join(str(warning.message) for warning in caught)
+
+
 def test_fitted_ones_can_be_asked_for(tmp_path: Path) -> None:
     raster = random_squares(tmp_path / "a.tif", side_px=COMMON)
     assert recall(OURS, COMMON) > LEAST_RECALL
