@@ -308,7 +308,8 @@ def _without_key_points(
 
     def has_key_points(path: Path) -> bool:
         rows = documents[path]["annotations"]
-        return bool(rows) and isinstance(rows, list) and "keypoints" in rows[0]
+        first = rows[0] if isinstance(rows, list) and rows else None
+        return isinstance(first, Mapping) and "keypoints" in first
 
     def image_names(path: Path) -> set[str]:
         return {str(image.get("file_name")) for image in documents[path]["images"]}
