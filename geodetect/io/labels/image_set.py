@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geodetect.errors import GeodetectWarning, LabelError, list_names
+from geodetect.errors import GeodetectWarning, LabelError, list_names, translate_errors
 from geodetect.io.labels.formats.box_csv import is_box_csv, read_box_csv
 from geodetect.io.labels.formats.coco import read_coco
 from geodetect.io.labels.formats.cvat import read_cvat
@@ -21,6 +21,7 @@ from geodetect.io.labels.formats.labelme import is_labelme, read_labelme
 from geodetect.io.labels.formats.other_formats import (
     READ_FORMATS,
     name_coco_kind,
+    name_csv_format,
     name_json_format,
 )
 from geodetect.io.labels.formats.text import read_head, read_text
@@ -29,6 +30,7 @@ from geodetect.io.labels.formats.voc import read_voc
 from geodetect.io.labels.formats.yolo import is_yolo, read_yolo
 from geodetect.io.labels.formats.yolo_description import (
     YAML_SUFFIXES,
+    beside_images,
     find_description,
     find_label_folders,
     read_description,
@@ -258,6 +260,8 @@ def _classify(paths: Iterable[Path]) -> LabelFiles:
             _add_json(files, path)
         elif is_box_csv(head):
             files.by_kind[CSV].append(path)
+        elif name := name_csv_format(head):
+            files.unread[path] = name
         elif suffix == ".txt" and not path.stat().st_size:
             files.empty.append(path)
         elif suffix == ".txt":
@@ -267,15 +271,18 @@ def _classify(paths: Iterable[Path]) -> LabelFiles:
 
 
 def _add_json(files: LabelFiles, path: Path) -> None:
-    """Add a JSON file; one that is damaged is left to GDAL, whose error says more."""
+    """Add a JSON file.
+
+    Raises:
+        LabelError: It is damaged.
+    """
     text = read_text(path)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            document = [json.loads(text.lstrip().partition("\n")[0])]  # a document on each line
-        except (ValueError, RecursionError):
-            return
+    first_line = text.lstrip().partition("\n")[0].rstrip()
+    if first_line.endswith("}") and text.rstrip() != first_line and _is_json(first_line):
+        document: Any = [json.loads(first_line)]  # a document on each line
+    else:
+        with translate_errors(f"{path} is damaged, or no JSON", LabelError):
+            document = json.loads(text)
     if is_labelme(document):
         document.pop("imageData", None)  # the image itself
         kind = LABELME
@@ -290,6 +297,14 @@ def _add_json(files: LabelFiles, path: Path) -> None:
         files.unread[path] = name
     elif not (isinstance(document, dict) and document.keys() & _GDAL_KEYS):
         files.unknown.append(path)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _add_empty(files: LabelFiles, folder: Path) -> None:
@@ -331,11 +346,13 @@ def _without_key_points(
 
 def _describe_files(paths: Sequence[Path], folder: Path) -> str:
     """Return counts of files by suffix, and the folders below that hold vector files."""
-    if not paths:
-        return "it is empty"
     counts = Counter(path.suffix.lower() or path.name for path in paths)
     text = "it holds " + list_names([f"{n} {suffix}" for suffix, n in counts.most_common()])
+    text = text if paths else "it is empty"
     suffixes = set(LAYER_SUFFIXES) - {".json"}
+    beside = beside_images(folder)
+    if beside != folder and beside.is_dir():
+        return f"{text}; its labels may lie in {beside}: give that folder"
     below = {path.parent for path in paths if path.suffix.lower() in suffixes}
     if below:
         text += f"; vector files lie in {list_names(sorted(below))}: give that folder"

@@ -283,13 +283,17 @@ def parse_outlines(table: CsvTable, column: str) -> tuple[AnyArray, CRS | None]:
     first = next(iter(texts[~is_gap]), "")
     srids: set[int] = set()
     if _HEX_WKB.fullmatch(first):
-        geometry = shapely.from_wkb(np.asarray(texts.where(~is_gap, None)), on_invalid="ignore")
+        geometry = shapely.from_wkb(
+            np.asarray(texts.astype(object).where(~is_gap, None)), on_invalid="ignore"
+        )
         srids.update(map(int, np.unique(shapely.get_srid(geometry[~is_gap]))))
     else:
         codes = texts.str.extract(_SRID)[0]
         srids.update(map(int, codes.dropna().unique()))
         parse = shapely.from_geojson if first.startswith("{") else shapely.from_wkt
-        plain = np.asarray(texts.str.replace(_SRID, "", regex=True).where(~is_gap, None))
+        plain = np.asarray(
+            texts.str.replace(_SRID, "", regex=True).astype(object).where(~is_gap, None)
+        )
         geometry = parse(plain, on_invalid="ignore")
     is_damaged = shapely.is_missing(geometry) & ~is_gap
     if is_damaged.any():

@@ -162,3 +162,10 @@ def test_a_folder_without_labels_is_described(tmp_path: Path) -> None:
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"no labels in this folder \(it is empty\)"):
         read_labels(tmp_path)
+
+
+def test_of_a_folder_of_images_the_error_names_that_of_the_labels(tmp_path: Path) -> None:
+    write_text(tmp_path / "labels" / "train" / "a.txt", YOLO_LINE)
+    write_text(tmp_path / "images" / "train" / "a.png", "x")
+    with pytest.raises(LabelError, match=r"its labels may lie in .*labels.train: give that"):
+        read_labels(tmp_path / "images" / "train")

@@ -149,3 +149,9 @@ def test_the_table_tells_the_line_of_each_row(tmp_path: Path) -> None:
     assert table.lines.tolist() == [4, 5]
     assert table.find_column("B") == "b"
     assert table.numbers("b").tolist() == [1, 3]
+
+
+def test_a_row_without_an_outline_has_no_geometry(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'geometry,class\n"POINT (1 2)",a\n,b\n')
+    table = read_layer(path, LABELS, crs=UTM)
+    assert table.geometry.isna().tolist() == [False, True]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from geodetect.io.vector.csv_table import read_csv_columns
+
 READ_FORMATS = (
     "vector files, COCO, YOLO, Pascal VOC, CVAT for images, LabelMe, DOTA, KITTI, or a CSV of "
     "DeepForest or TensorFlow"
@@ -33,6 +35,16 @@ def name_json_format(document: Any) -> str:
         return "CreateML"
     if row.keys() & {"data_row", "Labeled Data", "Label"}:
         return "Labelbox"
+    return ""
+
+
+def name_csv_format(head: str) -> str:
+    """Return the name of the format of a CSV file that is not read as labels; "" if unknown."""
+    columns = set(read_csv_columns(head))
+    if "regionshapeattributes" in columns:
+        return "VGG Image Annotator (VIA)"
+    if {"imageid", "labelname", "xmin"} <= columns:
+        return "Open Images, whose boxes are fractions"
     return ""
 
 

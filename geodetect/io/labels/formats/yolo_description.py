@@ -12,6 +12,7 @@ from typing import Any
 
 from geodetect.class_names import normalize_class_name
 from geodetect.errors import GeodetectWarning, LabelError, list_names, translate_errors
+from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.text import read_head, read_text
 from geodetect.io.yaml import read_yaml
 
@@ -118,7 +119,7 @@ def find_label_folders(path: Path) -> list[Path]:
                 parts = parts[1:]
             images = [root.joinpath(*parts) for root in roots]
             inside = [
-                _beside_images(folder)
+                beside_images(folder)
                 for folder, root in zip(images, roots, strict=True)
                 if folder.resolve().is_relative_to(root.resolve())
             ]
@@ -129,7 +130,7 @@ def find_label_folders(path: Path) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def _beside_images(images: Path) -> Path:
+def beside_images(images: Path) -> Path:
     """Return the folder of the labels of a folder, or list, of images."""
     folder = images.parent / "images" if images.suffix == ".txt" else images
     parts = list(folder.parts)
@@ -173,9 +174,11 @@ def _read_yaml_description(path: Path, document: Any) -> YoloDescription:
     expected = "expected `names`, a list of class names or their names by number"
     if not isinstance(document, Mapping):
         raise LabelError(f"{path} is no description of a YOLO data set; {expected}")
+    if document.get("names", {}) is None:
+        raise LabelError(f"{path}: `names` is empty; {expected}")
     names = _read_names(path, document.get("names"), expected)
     count = document.get("nc")
-    if count is not None and names and str(count).strip() != str(len(names)):
+    if count is not None and names and as_class_name(count) != str(len(names)):
         raise LabelError(
             f"{path} has `nc: {count}`, but {len(names)} names ({list_names(names.values())}); "
             f"correct one of them"

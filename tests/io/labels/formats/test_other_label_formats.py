@@ -151,3 +151,38 @@ def test_a_file_without_labels_is_an_error_with_the_formats_that_are_read(
 ) -> None:
     with pytest.raises(LabelError, match=r"no labels in this file.*vector files, COCO, YOLO"):
         read_labels(write_text(tmp_path / name, text))
+
+
+def test_deepforest_2_writes_outlines(tmp_path: Path) -> None:
+    outline = '"POLYGON ((3 4, 9 4, 9 30, 3 30, 3 4))"'
+    text = f"image_path,label,geometry\n007.png,NA,{outline}\nb.png,tree,\n"
+    labels = read_image_labels(write_text(tmp_path / "a.csv", text))
+    assert (all_boxes(labels), list(labels.names)) == ([BOX], ["NA"])
+    assert [image.name for image in labels.images] == ["007.png", "b.png"]
+
+
+def test_a_csv_of_boxes_without_classes_has_objects_of_the_default_class(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.csv", "image_path,xmin,ymin,xmax,ymax\na.png,3,4,9,30\n")
+    assert list(read_image_labels(path).names) == ["object"]
+    assert list(read_image_labels(path, default_class="tree").names) == ["tree"]
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("#filename,file_size,region_count,region_shape_attributes\n", "VGG Image Annotator"),
+        ("ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n", "Open Images"),
+    ],
+)
+def test_csv_files_that_are_not_read_are_named(tmp_path: Path, head: str, name: str) -> None:
+    with pytest.raises(LabelError, match=rf"a\.csv is a file of {name}"):
+        read_labels(write_text(tmp_path / "a.csv", head))
+
+
+@pytest.mark.parametrize("text", ['{"images": [{"id": 1', '{"a":' * 100_000, '[{"id": 1},]'])
+def test_damaged_json_is_one_line(tmp_path: Path, text: str) -> None:
+    path = write_text(tmp_path / "a.json", text)
+    for source in (path, tmp_path):
+        with pytest.raises(LabelError, match=r"a\.json is damaged, or no JSON") as caught:
+            read_labels(source)
+        assert "\n" not in str(caught.value)

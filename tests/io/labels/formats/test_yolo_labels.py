@@ -52,6 +52,7 @@ def test_names_stay_the_texts_they_are(tmp_path: Path, name: str) -> None:
     ("text", "reason"),
     [
         ("names:\n  0:\n  1: pool\n", "class 0 has no name"),
+        ("names:\n", "`names` is empty"),
         ("names:\n  -\n  - pool\n", "class 0 has no name"),
         ("names: [tank, '']\n", "class 1 has no name"),
         ("names: {0: ~, 1: pool}\n", "class 0 has no name"),
@@ -94,6 +95,10 @@ def test_names_that_differ_between_files_are_an_error(tmp_path: Path) -> None:
     write_text(tmp_path / "classes.txt", "pool\ntank\n")
     with pytest.raises(LabelError, match=r"data\.yaml and .*classes\.txt name the classes differ"):
         names_of(tmp_path, "names: [tank, pool]\n")
+
+
+def test_composed_and_decomposed_names_are_one_class(tmp_path: Path) -> None:
+    assert names_of(tmp_path, "names: [tank, Be\u0301cken]\n") == ["B\u00e9cken"]
 
 
 def test_a_name_of_two_classes_is_told(tmp_path: Path) -> None:
