@@ -23,12 +23,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from geodetect.redaction import redact
+
 MAX_TEXT_LENGTH = 400  # characters of another library's message: room for a path
 MAX_NAMES = 8  # of a list of names in a message
 
 
 class GeodetectError(Exception):
-    """Root of all errors raised on purpose; everything else is a bug."""
+    """Root of all errors raised on purpose; everything else is a bug.
+
+    Messages hold no secrets of addresses.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InputError(GeodetectError, ValueError):
@@ -76,12 +84,15 @@ class MissingDependencyError(GeodetectError, ImportError):
 
 
 class GeodetectWarning(UserWarning):
-    """Something the user should know that does not stop the work."""
+    """Something the user should know that does not stop the work, without secrets of addresses."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 def error_text(error: BaseException) -> str:
     """Return the message of another library's error on one line, or its class if it has none."""
-    return " ".join(str(error).split())[:MAX_TEXT_LENGTH] or type(error).__name__
+    return redact(" ".join(str(error).split()))[:MAX_TEXT_LENGTH] or type(error).__name__
 
 
 def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:

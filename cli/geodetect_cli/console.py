@@ -27,6 +27,7 @@ from geodetect.errors import GeodetectError, GeodetectWarning
 from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
+from geodetect.redaction import redact, redact_all
 from geodetect_cli.usage_error import UsageError
 
 FAILURE, USAGE = 1, 2  # exit codes
@@ -99,7 +100,7 @@ def name_options(text: str, flags: Mapping[str, str] | None = None) -> str:
 
 def print_message(text: str, *, style: str = "") -> None:
     """Print a line on the error stream, neither wrapped nor interpreted as markup."""
-    stderr.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    stderr.print(redact(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(
@@ -114,10 +115,14 @@ def show_table(
         wrap: Wrap long values in pipes and files, too.
     """
     table = Table(
-        title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2)
+        title=redact(title) or None,
+        title_justify="left",
+        show_header=False,
+        box=None,
+        padding=(0, 2),
     )
     for name, value in rows:
-        table.add_row(name, value, style=None)
+        table.add_row(name, redact(value), style=None)
     if out.is_terminal:
         out.print(table)
         return
@@ -138,14 +143,15 @@ def result_console() -> Console:
 def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> None:
     """Print values as a JSON object on the output stream, with the command's ``warnings``.
 
-    Numbers that JSON does not have (RFC 8259, section 6) are null.
+    Numbers that JSON does not have (RFC 8259, section 6) are null; secrets of addresses are left
+    out.
 
     Args:
         values: The values.
         caveats: Further texts for ``warnings``, with parameters of the library in backticks.
     """
     texts = [*_warning_texts, *map(name_options, caveats)]
-    values = finite({**values, "warnings": list(dict.fromkeys(texts))})
+    values = redact_all(finite({**values, "warnings": list(dict.fromkeys(texts))}))
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo(text, file=json_stream())
 

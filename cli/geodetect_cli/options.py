@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from geodetect.redaction import redact
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import FilePath, Labels, Rasters
 
@@ -68,4 +69,4 @@ def stem_of(source: str) -> str:
     path = Path(source)
     if path.is_dir():
         return path.resolve().name
-    return re.sub(r'[<>:"|?*]', "_", path.stem)  # of URLs and subdatasets of GDAL
+    return re.sub(r'[<>:"|?*]', "_", Path(redact(source)).stem)  # of URLs and subdatasets of GDAL

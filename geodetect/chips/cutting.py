@@ -25,6 +25,7 @@ from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import RasterOptions, name_rasters, open_raster
 from geodetect.progress import Progress
+from geodetect.redaction import redact
 from geodetect.settings import ChipSettings
 from geodetect.types import FloatArray, IntArray, PathLike
 
@@ -104,7 +105,7 @@ def open_sources(
                 )
             along_row, along_column = grid.gsd_xy_m
             grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
-        base = re.sub(r"[^\w.-]+", "_", Path(raster.path).stem)
+        base = re.sub(r"[^\w.-]+", "_", Path(redact(raster.path)).stem)
         names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
         used = {source.stem for source in sources}  # rasters in other folders may share a name
         stem = next(name for name in names if name not in used)

@@ -22,6 +22,7 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.vector import qgis_style
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.label_check.coverage import UnlabelledArea
+from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 DUPLICATE_IOU = 0.9
@@ -82,7 +83,7 @@ def find_duplicates(labels: LabelSet, rasters: Sequence[LabelledRaster]) -> list
         iou = box_ops.iou(labelled.boxes[pairs[:, 0]], labelled.boxes[pairs[:, 1]])
         for first, second in np.sort(labelled.ids[pairs[iou > DUPLICATE_IOU]], axis=1).tolist():
             source, position = labels.locate(first)
-            row, name = int(source.rows[position]), Path(source.source).name
+            row, name = int(source.rows[position]), Path(redact(source.source)).name
             detail = f"lies on row {row} of {name}, class {labels.names[first]}"
             same_class = labels.names[first] == labels.names[second]
             problem = Problem(DUPLICATE if same_class else OTHER_CLASS, second, detail)
@@ -140,7 +141,7 @@ def problem_table(
     rows: list[dict[str, Any]] = [
         {
             "reason": defect.reason,
-            "source": Path(source.source).name,
+            "source": Path(redact(source.source)).name,
             "row": defect.row,
             "geometry": defect.geometry,
             "crs": getattr(source, "crs", None),  # image data sets have none
@@ -206,7 +207,7 @@ def _describe_problem(
         "reason": problem.reason,
         "detail": problem.detail,
         "class": str(labels.names[problem.label_id]),
-        "source": Path(source.source).name,
+        "source": Path(redact(source.source)).name,
         "row": int(source.rows[position]),
         "raster": raster,
         "geometry": geometry,

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from geodetect.redaction import redact
+
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Return values as lines of TOML.
@@ -17,7 +19,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Return a text, a number, a Boolean or a list of them as TOML."""
+    """Return a text, number, Boolean or a list of them as TOML, without secrets of addresses."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
@@ -25,4 +27,4 @@ def toml_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     # a JSON text is a basic string of TOML, which also escapes DEL
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007F")
+    return json.dumps(redact(str(value)), ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -8,6 +8,7 @@ from typing import Any
 from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, write_model_file
+from geodetect.redaction import redact
 from geodetect.settings import TrainSettings
 from geodetect.training.loop import TrainingLoop
 
@@ -73,6 +74,6 @@ def _recorded_settings(settings: TrainSettings) -> dict[str, Any]:
     for name, value in values.items():
         if name in PATH_SETTINGS and value:  # file names, not paths
             paths = value if isinstance(value, list) else [value]
-            value = [Path(path).name for path in paths]
+            value = [Path(redact(str(path))).name for path in paths]
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
     return values

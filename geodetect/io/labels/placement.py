@@ -89,7 +89,7 @@ def explain_no_placement(labels: LabelSet, rasters: Sequence[LabelledRaster]) ->
     if isinstance(first, ImageLabels):
         hint = (
             f"{first.source} has images called {list_names([i.name for i in first.images])}, the "
-            f"rasters are called {list_names([PurePosixPath(r.raster.path).name for r in rasters])}"
+            f"rasters are called {list_names([r.raster.name for r in rasters])}"
         )
     else:
         crs = f"check their CRS (first labels: {first.crs.name})"

@@ -69,10 +69,10 @@ def open_dataset(
     except GDAL_ERRORS as error:
         if not path.startswith(REMOTE) and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error
-        hint = "" if external_sources else "; `external_sources` allows formats that name others"
-        raise RasterError(
-            f"{path}: not a raster that GDAL can open ({root_cause(error)}){hint}"
-        ) from error
+        cause, hint = root_cause(error), ""
+        if "not recognized" in cause and not external_sources:
+            hint = "; set `external_sources` for a format that refers to other files or servers"
+        raise RasterError(f"{path}: not a raster that GDAL can open ({cause}){hint}") from error
     if dataset.count == 0:
         subdatasets = dataset.subdatasets
         dataset.close()

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import rasterio
 
 from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
 from geodetect.io.raster.dataset import gdal_options, open_dataset
+from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")  # rasters, also where damaged
@@ -117,8 +118,8 @@ def shortest_names(paths: Sequence[str]) -> list[str]:
 
 def _split_path(path: str) -> tuple[str, ...]:
     """Return the parts of a path; of a URL, the first one is its server."""
-    # also in /vsicurl/https://... and /vsicurl?url=https%3A%2F%2F...
-    url = re.search(r"\w+://[^?#&]*", unquote(path) if path.startswith("/vsi") else path)
+    path = redact(path)
+    url = re.search(r"\w+://.*", path)  # also in /vsicurl/https://...
     if url is not None:
         parts = urlsplit(url[0])
         return f"{parts.scheme}://{parts.hostname or ''}", *filter(None, parts.path.split("/"))

@@ -11,6 +11,7 @@ import rasterio
 from geodetect.errors import GeoreferenceError
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import read_georeference
+from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 
@@ -40,7 +41,7 @@ def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[st
             dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
         )
         return {
-            "path": name,
+            "path": redact(name),
             "driver": dataset.driver,
             "width": dataset.width,
             "height": dataset.height,

@@ -11,6 +11,7 @@ import geopandas as gpd
 
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
+from geodetect.redaction import redact
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.layers import (
     blank_canvas,
@@ -126,7 +127,7 @@ def report(
             if opened is not None:
                 default_title += f" in {opened.name}"
             elif not isinstance(predictions, gpd.GeoDataFrame):
-                default_title += f" in {Path(predictions).name}"
+                default_title += f" in {Path(redact(os.fspath(predictions))).name}"
             html = render(
                 "map_report.html",
                 title=settings.title or default_title,

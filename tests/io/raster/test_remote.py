@@ -24,6 +24,7 @@ from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.errors import RasterError
 from geodetect.io.raster.info import inspect_raster
 from tests.conftest import METRES, Save
+from tests.helpers.program import run_command
 
 SIDE = 1500
 
@@ -182,3 +183,31 @@ def test_what_is_not_there_is_an_error_with_the_servers_answer(served: Served) -
 def test_a_server_that_does_not_answer_is_an_error() -> None:
     with pytest.raises(RasterError, match=r"127\.0\.0\.1"):
         geodetect.predict("http://127.0.0.1:9/x.tif", CallableDetector(first_pixel))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["/vsicurl/{}{}", "/vsicurl?use_head=no&url={}{}", "{}{}"],
+    ids=["vsicurl", "options", "url"],
+)
+def test_secrets_of_an_address_are_in_no_result_and_no_message(
+    served: Served, cog: tuple[str, Any], form: str, tmp_path: Path
+) -> None:
+    secret = "S3CR3T%2Fa"
+    address = form.format(f"{served.url}/{cog[0]}", f"?sig={secret}/{secret}.x")
+    detector = CallableDetector(first_pixel, identity="first pixel")
+    settings = PredictSettings(tile_size=512)
+    output = tmp_path / "pools.gpkg"
+    geodetect.predict_to_file(address, output, detector, settings=settings)
+    geodetect.write(geodetect.predict(address, detector, settings=settings), tmp_path / "a.csv")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 2
+    assert not any(b"S3CR3T" in path.read_bytes() or "S3CR3T" in path.name for path in files)
+    assert cog[0] in (tmp_path / "a.csv").read_text()
+    for arguments in (("info", address), ("info", address, "--json"), ("predict", f"{address}x")):
+        _, stdout, stderr = run_command(*arguments)
+        assert "S3CR3T" not in stdout + stderr
+        assert "Traceback" not in stderr
+    with pytest.raises(RasterError) as caught:
+        inspect_raster(address.replace(".tif", ".none"))
+    assert "S3CR3T" not in str(caught.value)
