@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from geodetect.errors import ModelFileError, OutputError, translate_errors
 from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
 from geodetect.model.card import ModelCard, list_problems
+from geodetect.model.foreign_files import foreign_kind
 from geodetect.types import PathLike
 
 FORMAT = "geodetect"
@@ -161,19 +162,28 @@ def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:
 
 def _read_header(path: Path) -> tuple[ModelCard, str, str]:
     """Return the card, its JSON and the checksum."""
-    with (
-        translate_errors(
-            f"{path}: not a model file, or an incomplete one; expected a .safetensors file written "
-            f"by `geodetect train` or `geodetect convert`",
-            ModelFileError,
-        ),
-        safe_open(path, framework="numpy") as file,
-    ):
-        header = file.metadata() or {}
+    try:
+        with (
+            translate_errors(
+                f"{path}: not a model file, or an incomplete one; expected a .safetensors file "
+                f"written by `geodetect train` or `geodetect convert`",
+                ModelFileError,
+            ),
+            safe_open(path, framework="numpy") as file,
+        ):
+            header = file.metadata() or {}
+    except ModelFileError as error:
+        kind = foreign_kind(path)
+        if kind is None:
+            raise
+        remedy = "expected a .safetensors file written by `geodetect train` or `geodetect convert`"
+        if kind.is_checkpoint:
+            remedy = "convert a RetinaNet of torchvision or DeepForest with `geodetect convert`"
+        raise ModelFileError(f"{path}: not a model file but {kind.name}; {remedy}") from error
     if header.get("format") != FORMAT:
         raise ModelFileError(
             f"{path}: holds weights but no geodetect model card; expected a file written by "
-            f"`geodetect train` or `geodetect convert`"
+            f"`geodetect train`; convert a RetinaNet of torchvision with `geodetect convert`"
         )
     if header.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -9,16 +10,19 @@ from urllib.error import URLError
 
 import torch
 import torchvision
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import GeodetectWarning, ModelFileError, translate_errors
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import list_models, load_card, read_model_file
+from geodetect.model.foreign_files import foreign_kind
+from geodetect.model.network.presets import NETWORKS, preset_of
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.network.timm_backbone import TimmBackbone, load_timm_weights
 
 IMAGENET, RANDOM = "imagenet", "none"
+OUTPUT_LAYER = ".output."  # in parameter names: it depends on the classes and anchors
 BACKBONE_PREFIX = "trunk."  # of parameter names in model files
 
 
@@ -61,9 +65,21 @@ def initialise(network: RetinaNet, init: str) -> str:
             f"safetensors file"
         )
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"`init` {init}: not a safetensors file ({error})") from error
+        with translate_errors(f"`init` {init}: not a safetensors file", ModelFileError):
+            weights = load_file(path)
+    except ModelFileError as error:
+        kind = foreign_kind(path)
+        if kind is None:
+            raise
+        remedy = f"expected {IMAGENET}, {RANDOM}, a model, or weights of a backbone as safetensors"
+        if kind.is_checkpoint:
+            remedy = (
+                "convert a detector with `geodetect convert`, or save the state dict of a backbone "
+                "with safetensors.torch.save_file"
+            )
+        raise ModelFileError(
+            f"`init` {init}: not a safetensors file but {kind.name}; {remedy}"
+        ) from error
     if isinstance(network.backbone, TimmBackbone):
         load_timm_weights(network.backbone, init, path)
         return f"{backbone} backbone from {path.name}"
@@ -104,9 +120,12 @@ def _is_model(init: str) -> bool:
     if init in list_models():
         return True
     try:
-        with safe_open(Path(init).expanduser(), "numpy") as file:
+        with (
+            translate_errors(init, ModelFileError),
+            safe_open(Path(init).expanduser(), "numpy") as file,
+        ):
             return any(key.startswith(BACKBONE_PREFIX) for key in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError):
+    except ModelFileError:
         return False
 
 
@@ -138,10 +157,31 @@ def _load_model(network: RetinaNet, name: str) -> str:
     }
     expected = network.config.backbone
     backbone = expected if card.network is None else card.network.backbone
+    remedy = _name_settings(card.network)
     if backbone != expected or not any(key.startswith(BACKBONE_PREFIX) for key in fitting):
         raise ModelFileError(
             f"`init` {name}: its network is of another kind than the one to train (backbone "
-            f"{backbone}, expected {expected}); start with `init` {IMAGENET} or `init` {RANDOM}"
+            f"{backbone}, expected {expected}); {remedy}start with `init` {IMAGENET} or {RANDOM}"
+        )
+    parameters = [key for key, array in arrays.items() if array.dtype.kind == "f"]  # not int8
+    unused = [key for key in parameters if key not in fitting and OUTPUT_LAYER not in key]
+    if unused:
+        warnings.warn(
+            f"`init` {name}: {len(unused):,} of its {len(parameters):,} parameters, such as "
+            f"{unused[0]}, do not fit the network to train, which starts with random ones there; "
+            f"{remedy}start with `init` {IMAGENET}",
+            GeodetectWarning,
+            stacklevel=3,
         )
     network.load_state_dict(state | fitting)
     return f"model {card.name} ({len(fitting)} of {len(state)} parameters)"
+
+
+def _name_settings(config: NetworkConfig | None) -> str:
+    """Return the settings that train the network of a model, as the beginning of a remedy."""
+    preset = None if config is None else preset_of(config)
+    if config is None or preset is None:
+        return ""
+    is_usual = config.backbone == NETWORKS[preset].backbone
+    backbone = "" if is_usual else f" and `backbone` to {config.backbone}"
+    return f"set `network` to {preset}{backbone}, or "

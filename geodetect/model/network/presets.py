@@ -11,6 +11,14 @@ from geodetect.model.network.backbones import check_backbone
 
 PAPER_ANCHORS_PX = (32.0, 64.0, 128.0, 256.0, 512.0)  # smallest anchor of the levels P3 to P7
 SIZES_PER_OCTAVE = 3
+SHARED_FIELDS = (  # of networks whose parameters have the same names and shapes
+    "trunk_stages",
+    "fpn_channels",
+    "strides",
+    "head_norm_groups",
+    "coarser_from",
+    "anchor_grid",
+)
 
 
 def _octave_sizes(smallest_px: float) -> tuple[float, ...]:
@@ -81,3 +89,15 @@ def network_config(name: str, *, backbone: str | None = None) -> NetworkConfig:
         return config
     check_backbone(backbone, stages=config.trunk_stages)
     return config.model_copy(update={"backbone": backbone})
+
+
+def preset_of(config: NetworkConfig) -> str | None:
+    """Return the name of the network that has this architecture but for anchors and backbone.
+
+    The heads of ``geodetect`` are as long as those of the model that a training starts from.
+    """
+    for name, preset in NETWORKS.items():
+        fields = SHARED_FIELDS if name == "geodetect" else (*SHARED_FIELDS, "head_convs")
+        if all(getattr(config, field) == getattr(preset, field) for field in fields):
+            return name
+    return None

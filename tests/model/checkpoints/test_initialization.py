@@ -11,9 +11,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import GeodetectWarning, ModelFileError
 from geodetect.model.checkpoints.initialization import initialise
-from geodetect.model.file import write_model_file
+from geodetect.model.file import load_card, write_model_file
+from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from tests.helpers.tiny_model import save_tiny_model, tiny_card
 
@@ -78,10 +79,54 @@ def test_a_backbone_of_another_shape_is_refused(tmp_path: Path) -> None:
         initialise(new_network(), str(tmp_path / "four.safetensors"))
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.pth").write_bytes(b"\x80\x02")
-    with pytest.raises(ModelFileError, match="not a safetensors file"):
-        initialise(new_network(), str(tmp_path / "model.pth"))
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.pth", b"\x80\x02}", r"but a pickle.*convert a detector with `geodetect convert`"),
+        ("m.pt", b"PK\x03\x04", r"but a checkpoint of PyTorch.*`geodetect convert`"),
+        ("m.ckpt", b"", r"but a checkpoint of PyTorch.*safetensors.torch.save_file"),
+        ("m.onnx", b"\x08\x07", r"but an ONNX model; expected imagenet, none"),
+        ("m.h5", b"\x89HDF\r\n\x1a\n", "but a Keras model"),
+        ("m.safetensors", b"\x80\x04\x95", r"but a pickle.*`geodetect convert`"),
+        ("scene.tif", b"II*\x00" + bytes(20), "but a TIFF image"),
+        ("m.zip", b"PK\x03\x04", "another ZIP archive"),
+        ("m.tflite", b"\x1c\x00\x00\x00TFL3", "but a TensorFlow Lite model"),
+        ("m.bin", b"no weights", r"^`init` .*m\.bin: not a safetensors file \("),
+    ],
+)
+def test_a_file_of_another_kind_is_named(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelFileError, match=message):
+        initialise(new_network(), str(tmp_path / name))
+    as_model = message.partition("; expected")[0].partition("a detector")[0].partition("safet")[0]
+    if not as_model.startswith("^"):
+        with pytest.raises(ModelFileError, match=f"not a model file .*{as_model}"):
+            load_card(tmp_path / name)
+
+
+@pytest.mark.parametrize("network", ["torchvision", "torchvision-v2", "paper"])
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
+def test_a_model_of_another_network_names_the_settings_that_train_it(
+    tmp_path: Path, network: str, backbone: str
+) -> None:
+    card = tiny_card(network=network_config(network, backbone=backbone))
+    weights = {"trunk.conv1.weight": np.zeros((64, 3, 7, 7), np.float16)}
+    write_model_file(tmp_path / "m.safetensors", card, weights)
+    remedy = f"set `network` to {network}"
+    remedy += " and `backbone` to resnet101, or" if backbone == "resnet101" else ", or"
+    with pytest.raises(ModelFileError, match=remedy):
+        initialise(new_network(), str(tmp_path / "m.safetensors"))
+
+
+def test_parameters_of_a_model_that_do_not_fit_are_counted(tmp_path: Path) -> None:
+    config = tiny_card().network
+    assert config is not None
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    network = RetinaNet(config.model_copy(update={"fpn_channels": 16}), 1)
+    with pytest.warns(GeodetectWarning, match=r"10 of its \d+ parameters, such as .*do not fit"):
+        initialise(network, str(path))
 
 
 def test_an_unknown_name_tells_what_there_is() -> None:
