@@ -17,6 +17,7 @@ from geodetect.chips.images import write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
+from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.labels.label_set import ImageLabels, LabelSet
@@ -104,6 +105,7 @@ def open_sources(
                     f"one has no georeference"
                 )
             along_row, along_column = grid.gsd_xy_m
+            check_gsd_of_imagery(settings.gsd, math.sqrt(along_row * along_column), raster.path)
             grid = grid.resampled(along_row / settings.gsd, along_column / settings.gsd)
         base = re.sub(r"[^\w.-]+", "_", Path(redact(raster.path)).stem)
         names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))

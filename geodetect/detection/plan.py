@@ -6,14 +6,19 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
+from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
+from geodetect.geo.resolution import check_gsd, check_gsd_of_imagery
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
@@ -84,9 +89,32 @@ def plan_rasters(
         which = "the raster, which" if len(plans) == 1 else "any raster; the first one"
         raise InputError(
             f"the area of `aoi` or `bbox` does not touch {which} lies from {corners[0]} to "
-            f"{corners[1]} in its CRS"
+            f"{corners[1]} in its CRS{_guess_mistake(settings, plans)}"
         )
     return plans
+
+
+def _guess_mistake(settings: PredictSettings, plans: Sequence[RasterPlan]) -> str:
+    """Return a hint if ``bbox`` touches a raster with its axes exchanged or as degrees."""
+    if settings.bbox is None or settings.aoi is not None:
+        return ""
+    x1, y1, x2, y2 = settings.bbox
+    degrees = abs(np.array(settings.bbox)).max() <= 180
+    guesses: list[tuple[shapely.Geometry, CRS | None, str]]
+    guesses = [(shapely.box(y1, x1, y2, x2), None, "with x and y exchanged")]
+    if degrees:
+        guesses += [
+            (shapely.box(x1, y1, x2, y2), WGS84, "as longitudes and latitudes"),
+            (shapely.box(y1, x1, y2, x2), WGS84, "as latitudes and longitudes"),
+        ]
+    for plan, (box, crs, text) in product(plans, guesses):
+        area = np.array([box], dtype=object)
+        with suppress(GeoreferenceError):
+            if crs is not None and plan.grid.crs is not None:
+                area = reproject(densify(area, crs), crs, plan.grid.crs)
+            if shapely.intersects(area[0], plan.grid.outline):
+                return f"; `bbox` does so {text}: give min x, min y, max x, max y in this CRS"
+    return ""
 
 
 def plan_raster(
@@ -165,10 +193,15 @@ def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Gri
     A raster within 5 % of it is not resampled.
 
     Raises:
-        InputError: The raster is far too coarse for the model, and ``gsd_m`` is None.
+        InputError: The raster is far too coarse for the model, and ``gsd_m`` is None; or the model
+            does not work at ``gsd_m``.
     """
     target_m = gsd_m or card.gsd_m
     raster_m = raster.grid.gsd_xy_m
+    if gsd_m is not None and card.gsd_range_m is not None:
+        check_gsd(gsd_m, *card.gsd_range_m, of=f"the range of model {card.name}")
+    elif gsd_m is not None and raster.grid.gsd_m is not None:
+        check_gsd_of_imagery(gsd_m, raster.grid.gsd_m, raster.path)
     if target_m is None:
         return raster.grid
     if raster_m is None:
@@ -179,10 +212,10 @@ def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Gri
             )
         return raster.grid
     if gsd_m is None and max(raster_m) > COARSEST * target_m:
+        advice = "" if card.gsd_range_m else f", or set `gsd` to {max(raster_m):.3g}"
         raise InputError(
             f"{raster.path}: its pixels are {max(raster_m):.3g} m on the ground, too coarse for "
-            f"model {card.name} ({target_m:g} m); choose another `model`, or set `gsd` to "
-            f"{max(raster_m):.3g}"
+            f"model {card.name} ({target_m:g} m); choose another `model`{advice}"
         )
     scale = raster_m[0] / target_m, raster_m[1] / target_m
     if all(abs(math.log(s)) <= math.log(1 + SAME_GSD) for s in scale):

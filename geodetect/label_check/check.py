@@ -11,6 +11,7 @@ from pyproj import CRS
 
 from geodetect.errors import InputError, RasterError
 from geodetect.geo.raster_overlap import find_overlaps
+from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
@@ -116,6 +117,8 @@ def check_labels(
     """
     settings = settings or CheckSettings()
     rasters = list({labelled.raster.path: labelled for labelled in rasters}.values())
+    if settings.gsd is not None and rasters:
+        check_gsd_of_imagery(settings.gsd, rasters[0].gsd_m, rasters[0].raster.path)
     gsd_m = settings.gsd or round(float(np.median([labelled.gsd_m for labelled in rasters])), 3)
     coverage = measure_coverage(rasters, far_m=settings.far, seed=settings.seed)
     left_out = dict(left_out or {}) | coverage.unreadable

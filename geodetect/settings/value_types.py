@@ -15,14 +15,28 @@ from geodetect.settings.base import CommandLine
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
-def parse_resolution(value: Any) -> Any:
-    """Convert ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres; other types pass."""
+def _length_parser(expected: str) -> Callable[[Any], Any]:
+    """Return a validator that converts ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres."""
+
+    def parse(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*", value)
+        if match is None or float(match[1]) <= 0:
+            raise ValueError(f"expected {expected}")
+        return round(float(match[1]) * LENGTHS_M[match[2] or "m"], 6)
+
+    return parse
+
+
+def parse_pixels(value: Any) -> Any:
+    """Convert ``"512"`` or ``"512px"`` to pixels; other types pass."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*", value)
-    if match is None or float(match[1]) <= 0:
-        raise ValueError("expected metres per pixel, e.g. 0.25 or 25cm")
-    return round(float(match[1]) * LENGTHS_M[match[2] or "m"], 6)
+    match = re.fullmatch(r"\s*(-?\d+)\s*(px)?\s*", value)
+    if match is None:
+        raise ValueError("expected a number of pixels, e.g. 512")
+    return int(match[1])
 
 
 def parse_overlap(value: Any) -> Any:
@@ -65,10 +79,15 @@ def number_list(
     return parse
 
 
-Metres = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("METRES")]
+Metres = Annotated[
+    float,
+    BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm")),
+    Field(gt=0, allow_inf_nan=False),
+    CommandLine("METRES"),
+]
 Resolution = Annotated[
     float,
-    BeforeValidator(parse_resolution),
+    BeforeValidator(_length_parser("metres per pixel, e.g. 0.25 or 25cm")),
     Field(gt=0, allow_inf_nan=False),
     CommandLine("METRES"),
 ]
@@ -77,8 +96,8 @@ Score = Annotated[float, Field(ge=0, le=1), CommandLine("SCORE", short="c")]
 UnboundedScore = Annotated[float, Field(allow_inf_nan=False), CommandLine("SCORE", short="c")]
 Iou = Annotated[float, Field(gt=0, le=1), CommandLine("IOU")]
 Fraction = Annotated[float, Field(ge=0, le=1), CommandLine("FRACTION")]
-Pixels = Annotated[int, Field(ge=1), CommandLine("PX")]
-ChipPixels = Annotated[int, Field(ge=64), CommandLine("PX")]
+Pixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=1), CommandLine("PX")]
+ChipPixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=64), CommandLine("PX")]
 Count = Annotated[int, Field(ge=1), CommandLine("N")]
 CountOrZero = Annotated[int, Field(ge=0), CommandLine("N")]
 Bands = Annotated[

@@ -88,7 +88,13 @@ def test_what_is_no_rectangle_is_refused(bbox: tuple[float, float, float, float]
         (["predict", "a.tif", "--tile-size", "0"], "--tile-size: .*equal to 1; found '0'"),
         (
             ["predict", "a.tif", "--tile-size", "big"],
-            "--tile-size: expected a valid integer; found",
+            "--tile-size: expected a number of pixels, e.g. 512; found 'big'",
+        ),
+        (["predict", "a.tif", "--tile-size", "256m"], "--tile-size: expected a number of pixels"),
+        (["predict", "a.tif", "--gsd", "0.25km"], "--gsd: expected metres per pixel, e.g. 0.25 or"),
+        (
+            ["check", "--rasters", "a", "--labels", "b", "--point-size", "3px"],
+            "--point-size: expected metres, e.g. 2.5 or 250cm; found '3px'",
         ),
         (["predict", "a.tif", "--bbox", "9,0,1,5"], "--bbox: expected min x, min y, max x, max y;"),
         (["predict", "a.tif", "--runtime", "x"], "--runtime: expected 'auto', 'torch', "),

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from geodetect import PredictSettings
-from geodetect.detection.plan import RasterPlan, plan_raster
+from geodetect.detection.plan import RasterPlan, plan_raster, plan_rasters
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
@@ -49,6 +49,35 @@ def test_a_raster_that_is_too_coarse_is_refused_unless_the_user_insists(save: Sa
     assert plan(path, ANYTHING.model_copy(update={"gsd_m": 0.06})).grid.width == pytest.approx(
         400 * 0.2 / 0.06, rel=3e-3
     )
+
+
+def test_a_resolution_beyond_the_models_range_is_refused(save: Save) -> None:
+    card = ANYTHING.model_copy(update={"gsd_m": 0.2, "gsd_range_m": (0.15, 0.6)})
+    path = save(BLANK)
+    for gsd_m, hint in ((25, "25cm"), (0.002, "0.2m")):
+        with pytest.raises(InputError, match=rf"expected 0\.15 to 0\.6 m: .*any; {hint}\?"):
+            plan(path, card, gsd=gsd_m)
+    assert plan(path, card, gsd=0.6).grid.gsd_m == pytest.approx(0.6, rel=1e-2)
+    with pytest.raises(InputError, match=r"the pixels of .*scene\.tif are 0\.2 m.*; 25cm\?"):
+        plan(path, gsd=25)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "hint"),
+    [
+        ((6_599_950, 700_000, 6_600_000, 700_050), "with x and y exchanged"),
+        ((2.9, 46.4, 3.1, 46.6), "as longitudes and latitudes"),
+        ((46.4, 2.9, 46.6, 3.1), "as latitudes and longitudes"),
+        ((0, 0, 400, 300), ""),
+    ],
+)
+def test_a_box_in_other_coordinates_is_recognised(
+    bbox: tuple[float, float, float, float], hint: str, save: Save
+) -> None:
+    with pytest.raises(InputError, match="does not touch the raster") as error:
+        plan_rasters(save(BLANK), ANYTHING, PredictSettings(bbox=bbox))
+    assert str(error.value).endswith(f"`bbox` does so {hint}: give min x, min y, max x, max y in "
+                                     "this CRS" if hint else "in its CRS")  # fmt: skip
 
 
 def test_pixel_coordinates_have_no_resolution(save: Save) -> None:

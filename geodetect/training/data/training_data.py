@@ -18,6 +18,7 @@ from geodetect.errors import (
 )
 from geodetect.geo.raster_overlap import covering_boxes
 from geodetect.geo.reproject import densify
+from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, explain_no_placement, place_labels
@@ -162,6 +163,8 @@ def _open_rasters(
             failure, unreadable[path] = error, str(error)
             continue
         opened.append(stack.enter_context(raster))
+        if settings.gsd is not None and raster.grid.gsd_m is not None:
+            check_gsd_of_imagery(settings.gsd, raster.grid.gsd_m, path)
     if not opened and failure is not None:
         raise failure
     check_one_kind(opened)
