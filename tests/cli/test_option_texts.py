@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
 from geodetect.settings import PredictSettings
-from geodetect.settings.value_types import Bands, Names, Overlap, Rectangle, Resolution
+from geodetect.settings.value_types import Bands, ClassNames, Overlap, Rectangle, Resolution
 from geodetect_cli.app import app
 
 
@@ -73,7 +73,7 @@ def test_a_rectangle_takes_four_numbers(text: str) -> None:
 
 
 def test_names_lose_the_spaces_around_them() -> None:
-    assert parse(Names, "pool, car ") == ("pool", "car")
+    assert parse(ClassNames, "pool, car ") == ("pool", "car")
 
 
 @pytest.mark.parametrize("bbox", [(9, 0, 1, 5), (0, 0, math.inf, 5), (0, math.nan, 1, 5)])
