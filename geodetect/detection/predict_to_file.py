@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,7 +16,7 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.predict import predict_layer
 from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
 from geodetect.errors import InputError
-from geodetect.io.atomic import check_folder
+from geodetect.io.atomic import check_folder, final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
@@ -24,6 +25,8 @@ from geodetect.io.vector.qgis_style import score_qml
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
 from geodetect.types import PathLike
+
+MAX_NAME_BYTES = 200  # of a journal, which adds to the name; file systems have 255
 
 
 def predict_to_file(
@@ -118,7 +121,10 @@ class PredictionFiles:
     def journal_file(self) -> Path | None:
         """Journal of the run; None: it keeps none, or has no folder for it."""
         if self.journal and isinstance(self.output, Path):
-            return (self.work_dir or self.output.parent) / f"{self.output.name}{SUFFIX}"
+            name = self.output.name
+            if len(os.fsencode(name)) > MAX_NAME_BYTES:
+                name = hashlib.sha256(os.fsencode(name)).hexdigest()
+            return (self.work_dir or self.output.parent) / f"{name}{SUFFIX}"
         return self.work_dir / f"predict{SUFFIX}" if self.journal and self.work_dir else None
 
     @property
@@ -127,7 +133,7 @@ class PredictionFiles:
         output, coverage = self.output, self.coverage_file
         if not isinstance(output, Path) or coverage is None:
             return False
-        return output.resolve() == coverage.resolve()
+        return final_path(output) == final_path(coverage)
 
     def predict(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -16,12 +17,14 @@ from typing import NamedTuple
 import psutil
 from filelock import BaseFileLock
 
-from geodetect.errors import OutputError
+from geodetect.errors import GeodetectError, OutputError, error_text
 from geodetect.io.inputs import check_output
 
 IsPart = Callable[[Path], bool]
 
 PREFIX, SUFFIX = ".geodetect-", ".tmp"  # of temporary folders
+# of file systems that cannot flush, which some reached over a network and shared folders cannot
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class FileIdentity(NamedTuple):
@@ -49,6 +52,25 @@ class FileIdentity(NamedTuple):
         return cls(final, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def final_path(target: Path) -> Path:
+    """Return the path that a file or folder gets when ``target`` is written, links followed.
+
+    Raises:
+        OutputError: There is no such path: a loop of links, or a name that is too long.
+    """
+    try:
+        final = target.resolve()
+        final.lstat()
+    except FileNotFoundError:
+        return final
+    except (OSError, RuntimeError, ValueError) as error:  # a loop is a RuntimeError up to 3.12
+        reason = getattr(error, "strerror", None) or error_text(error)
+        raise OutputError(f"cannot write {target}: {reason}; choose another `output`") from error
+    if final.is_symlink():
+        raise OutputError(f"cannot write {target}: a loop of links; choose another `output`")
+    return final
+
+
 def check_folder(target: Path) -> None:
     """Check that files can be created beside ``target``, by creating one.
 
@@ -59,7 +81,8 @@ def check_folder(target: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"cannot write {target}: the folder {folder} does not exist; create it")
     try:
-        os.rmdir(tempfile.mkdtemp(SUFFIX, PREFIX, folder))  # noqa: PTH106 (mkdtemp gives a str)
+        with tempfile.TemporaryFile(dir=folder):  # without a name, so that nothing can remain
+            pass
     except OSError as error:
         raise OutputError(
             f"cannot write {target}: no files can be made in {folder} ({error.strerror}); "
@@ -133,11 +156,11 @@ def write_atomically(
     Raises:
         OutputError: The folder or the target cannot be used.
     """
-    final = target.resolve()
+    final = final_path(target)
     check_folder(final)
     check = partial(check_overwrite, overwrite=overwrite, replaceable=replaceable, marker=marker)
     check(final, is_part=is_part)
-    with staging_folder(final) as folder:
+    with output_errors(final), staging_folder(final) as folder:
         yield folder / final.name
         staged = sorted(folder.iterdir(), key=lambda path: (path.name == final.name, path.name))
         check(final, is_part=is_part)
@@ -146,6 +169,27 @@ def write_atomically(
             _flush(path)
         _move(staged, final, replaced=Path(tempfile.mkdtemp(dir=folder)), is_part=is_part)
         _flush(final.parent)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Raise errors of the system in a ``with`` block, such as a full disk, as ``OutputError``."""
+    try:
+        yield
+    except GeodetectError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: BaseException) -> OutputError:
+    """Return the error of a file that could not be written, with the space where it would lie."""
+    reason = getattr(error, "strerror", None) or error_text(error)
+    try:
+        free = f" ({shutil.disk_usage(path.parent).free / 1e6:.0f} MB free there)"
+    except OSError:  # the folder is gone
+        free = ""
+    return OutputError(f"cannot write {path}: {reason}{free}; make room or choose another `output`")
 
 
 @contextmanager
@@ -182,6 +226,19 @@ def staged_files(path: Path) -> list[FileIdentity]:
     return [FileIdentity.from_file(file, path=final / file.name) for file in path.parent.iterdir()]
 
 
+def acquire_lock(lock: BaseFileLock) -> None:
+    """Acquire a lock.
+
+    Raises:
+        filelock.Timeout: Another process has it.
+        OSError: The file system has no locks, or its file cannot be created.
+    """
+    try:
+        lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(errno.ENOTSUP, "files cannot be locked on this file system") from error
+
+
 def release_lock(lock: BaseFileLock) -> None:
     """Release a lock and remove its file, in the order that the system allows."""
     file = Path(lock.lock_file)
@@ -208,7 +265,7 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
     moved: list[Path] = []
     try:
         for path in dict.fromkeys(old):
-            path.replace(replaced / path.name)
+            _rename(path, replaced / path.name)
             removed.append(path)
         for path, target in zip(staged, targets, strict=True):
             path.replace(target)
@@ -223,12 +280,35 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
 
 
 def _flush(path: Path) -> None:
-    """Flush a file or the entries of a folder to disk; Windows cannot flush folders."""
-    is_folder = path.is_dir()
-    if is_folder and os.name == "nt":
+    """Flush a file, or the entries of a folder, to disk.
+
+    Folders that cannot be flushed are passed over: on Windows, and on many file systems that are
+    reached over a network or shared with a virtual machine.
+    """
+    if path.is_dir():
+        with suppress(OSError):
+            _synchronize(path, os.O_RDONLY)
         return
-    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        _synchronize(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+
+
+def _synchronize(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _rename(path: Path, target: Path) -> None:
+    """Move a file or folder, also an old folder of a container's image, which no rename moves."""
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(path, target)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from geodetect.errors import ModelFileError, OutputError, translate_errors
-from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import check_folder, check_overwrite, final_path, write_atomically
 from geodetect.model.card import ModelCard, list_problems
 from geodetect.model.foreign_files import foreign_kind
 from geodetect.types import PathLike
@@ -123,8 +123,9 @@ def check_target(path: PathLike, *, overwrite: bool) -> None:
     target = Path(path)
     if target.suffix != SUFFIX:
         raise OutputError(f"{target}: the name of a model file ends in {SUFFIX}")
-    check_folder(target)
-    check_overwrite(target, overwrite=overwrite)
+    final = final_path(target)
+    check_folder(final)
+    check_overwrite(final, overwrite=overwrite)
 
 
 def write_model_file(path: PathLike, card: ModelCard, weights: Weights) -> None:

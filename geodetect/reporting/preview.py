@@ -9,7 +9,7 @@ import geopandas as gpd
 from PIL import Image
 
 from geodetect.errors import InputError
-from geodetect.io.atomic import check_folder, check_overwrite
+from geodetect.io.atomic import check_folder, check_overwrite, final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.contact_sheet import draw_contact_sheet
@@ -58,8 +58,8 @@ def preview(
                 f"{target.name} is no image file; end `output` in one of {', '.join(FORMATS)}"
             )
         with protect_inputs(raster, predictions):
-            check_folder(target.resolve())
-            check_overwrite(target.resolve(), overwrite=overwrite)
+            check_folder(final_path(target))
+            check_overwrite(final_path(target), overwrite=overwrite)
     if settings.sheet is not None and predictions is None:
         raise InputError("a contact sheet shows predictions; name their file after the raster")
     with open_for_display(raster, settings) as opened:

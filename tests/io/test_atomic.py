@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from filelock import FileLock
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import check_folder, write_atomically
+from geodetect.io.atomic import acquire_lock, check_folder, write_atomically
 from geodetect.io.vector.write import check_target, write
 
 ROOT = Path(__file__).parents[2]
@@ -228,3 +232,83 @@ def test_a_folder_where_nothing_can_be_made_is_refused(tmp_path: Path):
         check_folder(folder / "out.gpkg")
     with pytest.raises(OutputError, match=f"no files can be made in {folder}"):
         check_target(folder / "out.gpkg")
+
+
+def test_folders_that_cannot_be_flushed_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronize = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:  # as CIFS, sshfs and shared folders do
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(next(codes), "refused")
+        synchronize(descriptor)
+
+    codes = iter([errno.EINVAL, errno.ENOTSUP, errno.EACCES])
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    for number in range(3):
+        with write_atomically(tmp_path / f"{number}.txt", overwrite=False) as path:
+            path.write_text("complete")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0.txt", "1.txt", "2.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_file_that_is_not_on_the_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with (
+        pytest.raises(OutputError, match=f"cannot write .*{os.strerror(code)}.*MB free"),
+        write_atomically(tmp_path / "a.txt", overwrite=False) as path,
+    ):
+        path.write_text("complete")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_cannot_be_are_one_error(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for name in ("a", "n" * 300, "a\0b"):
+        with (
+            pytest.raises(OutputError, match="choose another `output`"),
+            write_atomically(tmp_path / name, overwrite=True),
+        ):
+            pass
+    (tmp_path / "link").symlink_to("new.txt")  # of a file that does not exist yet
+    for name in ("link", "n" * 255):
+        with write_atomically(tmp_path / name, overwrite=False) as path:
+            path.write_text("complete")
+    assert (tmp_path / "new.txt").read_text() == "complete"
+
+
+def test_a_folder_of_an_image_that_no_rename_moves_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "chips"
+    target.mkdir()
+    (target / "marker").write_text("old")
+    rename = Path.replace
+
+    def replace(path: Path, other: Path) -> Path:  # as overlayfs does in containers
+        if path == target:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(path, other)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with write_atomically(target, overwrite=True, marker="marker") as path:
+        path.mkdir()
+        (path / "marker").write_text("new")
+    assert (target / "marker").read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["chips"]
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
+    class NoLocks(FileLock):
+        def acquire(self, *_: object, **__: object) -> Any:
+            raise NotImplementedError  # as filelock does for ENOSYS
+
+    with pytest.raises(OSError, match="cannot be locked on this file system"):
+        acquire_lock(NoLocks(tmp_path / "a.lock"))

@@ -15,7 +15,7 @@ from geodetect.assessment.evaluate.metrics import ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.evaluate.reliability import Reliability
 from geodetect.errors import OutputError
-from geodetect.io.atomic import check_folder, write_atomically
+from geodetect.io.atomic import check_folder, final_path, write_atomically
 from geodetect.io.vector import qgis_style
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_plots(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     Raises:
         OutputError: The folder cannot be made or used, or holds such plots.
     """
-    path = Path(folder).resolve()
+    path = final_path(Path(folder))
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is not a folder; choose another one as `plots`")
     check_folder(path / PREFIXES[0] if path.is_dir() else path)

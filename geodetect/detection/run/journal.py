@@ -27,7 +27,7 @@ from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.run.records import FRAME_BYTES, is_rest_damaged, pack_record, read_records
 from geodetect.errors import GeodetectWarning, InputError, OutputError, list_names, translate_errors
 from geodetect.geo.tiles import Tile
-from geodetect.io.atomic import FileIdentity, release_lock, staged_files
+from geodetect.io.atomic import FileIdentity, acquire_lock, release_lock, staged_files
 
 TITLE = b"geodetect journal "
 MAGIC = TITLE + b"2\n"  # with the version of the format
@@ -92,7 +92,7 @@ class Journal:
                 f"folder with `work_dir`"
             )
         try:
-            self._lock.acquire()
+            acquire_lock(self._lock)
             self._file = FileIO(self.path, "r+" if self.path.exists() else "x+")
         except Timeout as error:
             raise InputError(

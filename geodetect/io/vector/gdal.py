@@ -5,11 +5,14 @@ GDAL reports no error when the disk fills up as it closes a file, so each file i
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import struct
+import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +159,37 @@ def named_for_gdal(path: Path, suffix: str) -> Iterator[Path]:
     gdal_path.rename(path)
 
 
+@contextmanager
+def geopackage_to_build(path: Path) -> Iterator[Path]:
+    """Yield the path of a GeoPackage to build, which is moved to ``path`` after the block.
+
+    SQLite locks files while it writes. Where that is impossible, as on many file systems reached
+    over a network, the GeoPackage is built in the system's folder for temporary files. Its name is
+    short, because SQLite appends to it.
+    """
+    with ExitStack() as stack:
+        folder = path.parent
+        if not _can_lock(folder):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="geodetect-")))
+        file = folder / "build.gpkg"
+        yield file
+        shutil.move(file, path)
+
+
+def _can_lock(folder: Path) -> bool:
+    """Return True if SQLite can lock and write a file in a folder."""
+    probe = folder / "probe.sqlite"
+    try:
+        with closing(sqlite3.connect(probe)) as database:
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute("CREATE TABLE probe (number INTEGER)")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
+
+
 def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return all columns but the geometry, with names as text."""
     columns = pd.DataFrame(chunk.drop(columns=chunk.geometry.name))
@@ -235,7 +269,8 @@ def other_contents(path: Path, layers: Collection[str]) -> list[str]:
     if not path.is_file() or _read_header(path)[: len(_SQLITE_MAGIC)] != _SQLITE_MAGIC:
         return []
     # without a journal of another program neither locks nor files of our own are needed
-    in_use = any(path.with_name(path.name + end).exists() for end in ("-wal", "-journal"))
+    journals = (f"{path}-wal", f"{path}-journal")
+    in_use = any(map(os.path.exists, journals))  # false for names that are too long
     address = f"{path.absolute().as_uri()}?{'mode=ro' if in_use else 'immutable=1'}"
     replaced = {layer.lower() for layer in layers}
     try:

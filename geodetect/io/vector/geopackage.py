@@ -18,7 +18,7 @@ from geodetect.io.vector.gdal import (
     TableSchema,
     check_geopackage,
     embed_style,
-    named_for_gdal,
+    geopackage_to_build,
     read_schema,
     write_layer,
 )
@@ -89,7 +89,7 @@ def encode_layers(
     if kind.name != "gpkg":
         vector.encode(layers[0].table, path, kind, crs=crs)
         return
-    with named_for_gdal(path, ".gpkg") as file:
+    with geopackage_to_build(path) as file:
         for layer in layers:
             table, schema = _with_one_geometry_type(vector.project_table(layer.table, crs))
             write_layer(table, file, driver="GPKG", layer=layer.name, schema=schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -17,10 +16,17 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from geodetect.errors import GeoreferenceError, InputError, OutputError, error_text, list_names
+from geodetect.errors import GeoreferenceError, InputError, OutputError, list_names
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
-from geodetect.io.atomic import FileIdentity, check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import (
+    FileIdentity,
+    cannot_write,
+    check_folder,
+    check_overwrite,
+    final_path,
+    write_atomically,
+)
 from geodetect.io.inputs import check_not_read_next
 from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
 from geodetect.io.vector.csv_table import FORMULA_STARTS
@@ -29,6 +35,7 @@ from geodetect.io.vector.gdal import (
     check_geopackage,
     check_shapefile,
     embed_style,
+    geopackage_to_build,
     named_for_gdal,
     other_contents,
     write_layer,
@@ -141,33 +148,28 @@ def staged_file(
     Raises:
         OutputError: The file exists, or it cannot be written; then nothing of it remains.
     """
-    is_part = partial(kind.is_part, target=target.resolve())
+    is_part = partial(kind.is_part, target=final_path(target))
     atomic = write_atomically(target, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
     try:
         with atomic as path:
             _check_other_contents(target, layers)
             yield path
             _check_other_contents(target, layers)  # another program may have added some
-    except OutputError:
-        raise
-    except (OSError, sqlite3.Error, pyogrio.errors.DataSourceError,
-            pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:  # fmt: skip
-        reason = getattr(error, "strerror", None) or error_text(error)
-        if "sqlite3_exec(" in reason:  # GDAL shows the SQL, not what went wrong
-            reason = "the file could not be completed"
-        free_mb = shutil.disk_usage(target.resolve().parent).free / 1e6
-        raise OutputError(
-            f"cannot write {target}: {reason} ({free_mb:.0f} MB free there); "
-            f"make room or choose another `output`"
-        ) from error
+    except (sqlite3.Error, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError,
+            pyogrio.errors.FeatureError) as error:  # fmt: skip
+        if "sqlite3_exec(" in str(error):  # GDAL shows the SQL, not what went wrong
+            error = OSError(0, "the file could not be completed")
+        raise cannot_write(target, error) from error
 
 
 def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bool = False) -> None:
     """Write a table to a path, for ``staged_file``; arguments as for ``write``."""
-    kind.encode(project_table(table, crs) if kind.any_crs else as_chunks(table), path)
-    if style and kind.name == "gpkg":
-        embed_style(path, LAYER, style=score_qml(), name="detections by score")
-    elif style:
+    chunks = project_table(table, crs) if kind.any_crs else as_chunks(table)
+    if kind.name == "gpkg":
+        _encode_geopackage(chunks, path, style=score_qml() if style else None)
+        return
+    kind.encode(chunks, path)
+    if style:
         path.with_suffix(".qml").write_text(score_qml(), encoding="utf-8")
 
 
@@ -193,7 +195,7 @@ def check_target(
     kind = format_of(target, format)
     check_options(kind, crs=crs, style=style)
     check_not_read_next(target)
-    final = target.resolve()
+    final = final_path(target)
     check_folder(final)
     is_part = partial(kind.is_part, target=final)
     check_overwrite(final, overwrite=overwrite, replaceable=replaceable, is_part=is_part)
@@ -299,10 +301,12 @@ def _encode_text(
         to_text(table, stream)
 
 
-def _encode_geopackage(table: TableChunks, path: Path) -> None:
-    with named_for_gdal(path, ".gpkg") as gdal_path:
-        write_layer(table, gdal_path, driver="GPKG", layer=LAYER)
-    check_geopackage(path, {LAYER: len(table)})
+def _encode_geopackage(table: TableChunks, path: Path, *, style: str | None = None) -> None:
+    with geopackage_to_build(path) as file:
+        write_layer(table, file, driver="GPKG", layer=LAYER)
+        if style is not None:
+            embed_style(file, LAYER, style=style, name="detections by score")
+        check_geopackage(file, {LAYER: len(table)})
 
 
 def _encode_flatgeobuf(table: TableChunks, path: Path) -> None:

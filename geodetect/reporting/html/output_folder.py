@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geodetect.errors import OutputError
-from geodetect.io.atomic import check_folder, check_overwrite, write_atomically
+from geodetect.io.atomic import check_folder, check_overwrite, final_path, write_atomically
 
 INDEX = "imagery.json"  # a folder that holds this file was made by an earlier report
 SUFFIXES = (".html", ".htm")
@@ -26,7 +26,7 @@ def check_page(page: Path, *, overwrite: bool) -> None:
     """
     if page.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{page.name} is no HTML file; end `output` in .html")
-    final = page.resolve()
+    final = final_path(page)
     check_folder(final)
     folder = files_folder(final)
     check_overwrite(final, overwrite=overwrite, is_part=lambda path: path == folder, marker=INDEX)
@@ -43,7 +43,7 @@ def write_page(page: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: See `check_page`.
     """
     check_page(page, overwrite=overwrite)
-    folder = files_folder(page.resolve())
+    folder = files_folder(final_path(page))
     with write_atomically(
         page, overwrite=overwrite, is_part=lambda path: path == folder, marker=INDEX
     ) as temporary:

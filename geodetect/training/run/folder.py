@@ -21,7 +21,9 @@ from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.io.atomic import (
     PREFIX,
     SUFFIX,
+    acquire_lock,
     check_folder,
+    final_path,
     release_lock,
     staging_folder,
     write_atomically,
@@ -186,7 +188,7 @@ class RunFolder:
         """
         if resume and self.checkpoint.is_file():
             return True
-        check_folder(self.path)
+        check_folder(final_path(self.path))
         check_output(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is no folder; choose another `run_dir`")
@@ -229,7 +231,7 @@ class RunFolder:
         lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), blocking=False)
         with _output_errors(Path(lock.lock_file)):
             try:
-                lock.acquire()
+                acquire_lock(lock)
             except Timeout as error:
                 raise InputError(
                     f"{self.path} is in use by another training; wait for it, or choose another "

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pyogrio
@@ -217,3 +218,32 @@ def test_a_layer_that_is_still_in_the_journal_of_another_program_is_seen(tmp_pat
         assert path.with_name("out.gpkg-wal").stat().st_size
         with pytest.raises(OutputError, match="notes"):
             write(square_layer((0, 0), score=[0.5]), path, overwrite=True)
+
+
+def test_a_geopackage_is_built_elsewhere_where_files_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    connect = sqlite3.connect
+
+    def refuse(database: object, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(str(database))
+        if str(database).endswith("probe.sqlite"):  # as SQLite does on CIFS
+            raise sqlite3.OperationalError("database is locked")
+        return connect(database, *arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    for number in range(2):
+        table = square_layer((0, 0), score=[0.5])
+        write(table, tmp_path / f"{number}.gpkg", style=True)
+        write_layers(two_layers(), tmp_path / f"{number} layers.gpkg")
+    assert not [path for path in opened if str(tmp_path) in path and "probe" not in path]
+    assert (tmp_path / "0.gpkg").read_bytes() == (tmp_path / "1.gpkg").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_geopackage_with_the_longest_name(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 250}.gpkg"
+    for _ in range(2):
+        write(square_layer((0, 0), score=[0.5]), path, style=True, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
