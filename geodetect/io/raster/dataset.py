@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
-from geodetect.errors import RasterError, error_text
+from geodetect.errors import RasterError, error_text, translate_errors
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.untrusted.raster_files import (
     check_overview_file,
@@ -92,6 +93,19 @@ def gdal_options(path: str) -> dict[str, Any]:
     if path.startswith(REMOTE):
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
     return options
+
+
+@contextmanager
+def translate_metadata_errors(path: str) -> Iterator[None]:
+    """Raise errors at metadata of an open dataset as ``RasterError``, on one line.
+
+    rasterio raises errors of any class for metadata that are damaged, or that it does not know.
+    """
+    with translate_errors(f"{path}: its metadata cannot be used", RasterError):
+        try:
+            yield
+        except GDAL_ERRORS as error:
+            raise RasterError(f"{path}: {root_cause(error)}") from error
 
 
 def root_cause(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rasterio.enums import Interleaving, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from geodetect.io.raster.bands import is_not_nodata
@@ -121,7 +121,7 @@ class EmptyBlocks:
         flags = dataset.mask_flag_enums  # read once: it takes a call for each band
         if not all(MaskFlags.nodata in flags[band - 1] for band in self._bands):
             return []
-        if dataset.interleaving == Interleaving.pixel:
+        if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL":
             return [self._bands]
         return [(band,) for band in self._bands]
 

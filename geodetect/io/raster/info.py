@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 
 from geodetect.errors import GeoreferenceError
-from geodetect.io.raster.dataset import gdal_options, open_dataset
+from geodetect.io.raster.dataset import gdal_options, open_dataset, translate_metadata_errors
 from geodetect.io.raster.georeference import read_georeference
 from geodetect.redaction import redact
 from geodetect.types import PathLike
@@ -30,12 +30,13 @@ def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[st
         ``bounds`` in the CRS. Unknown values are None.
 
     Raises:
-        RasterError: It cannot be opened.
+        RasterError: It cannot be opened, or its metadata cannot be used.
     """
     name = os.fspath(path)
     with (
         rasterio.Env(**gdal_options(name)),
         open_dataset(name, external_sources=external_sources) as dataset,
+        translate_metadata_errors(name),
     ):
         bands = zip(
             dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
@@ -55,7 +56,7 @@ def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[st
             "nodata": _json_number(dataset.nodata),
             "block": list(dataset.block_shapes[0]),
             "overviews": list(dataset.overviews(1)),
-            "compression": dataset.compression.value if dataset.compression else None,
+            "compression": getattr(dataset.compression, "value", dataset.compression),
             **_describe_georeference(dataset),
         }
 

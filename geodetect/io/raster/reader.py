@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio import windows
-from rasterio.enums import ColorInterp, Interleaving, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from geodetect.errors import BandError, GeodetectWarning, InputError, RasterError, list_names
@@ -27,7 +27,12 @@ from geodetect.io.raster.bands import (
     read_colours,
 )
 from geodetect.io.raster.constant import find_constant_pixels
-from geodetect.io.raster.dataset import gdal_options, open_dataset, root_cause
+from geodetect.io.raster.dataset import (
+    gdal_options,
+    open_dataset,
+    root_cause,
+    translate_metadata_errors,
+)
 from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
@@ -384,9 +389,8 @@ def open_raster(
         open_dataset(name, external_sources=options.external_sources) as dataset,
     ):
         try:
-            return _raster_from_dataset(name, dataset, options, needed_bands)
-        except GDAL_ERRORS as error:
-            raise RasterError(f"{name}: {root_cause(error)}") from error
+            with translate_metadata_errors(name):
+                return _raster_from_dataset(name, dataset, options, needed_bands)
         except InputError as error:
             raise type(error)(f"{name}: {error}") from error
 
@@ -426,7 +430,8 @@ def _raster_from_dataset(
         warp["resampling"] = Resampling.nearest  # numbers of colours have no values between
     if options.value_range is not None:
         Stretch(*options.value_range)  # checks it
-    share_blocks = dataset.interleaving == Interleaving.pixel
+    # rasterio's property fails for values that it does not know
+    share_blocks = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
     return Raster(
         name,
         grid,

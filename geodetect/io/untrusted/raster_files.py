@@ -7,6 +7,7 @@ content and place, as no option of GDAL limits its drivers for them.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import struct
@@ -113,7 +114,9 @@ def _check_reference(name: str, folder: Path, root: Path, path: str) -> None:
 def _check_side_file(side: Path, root: Path, path: str) -> None:
     if side.name.lower().endswith(".aux.xml"):
         with _reading(side, path):
-            _check_xml(side.resolve(), root, path)
+            # others, with statistics and the like, may be damaged: GDAL ignores these
+            if _names_overviews(side.read_bytes()):
+                _check_xml(side.resolve(), root, path)
     else:
         _check_file(side, root, path)
 
@@ -142,7 +145,7 @@ def _reading(file: Path, path: str) -> Iterator[None]:
         yield
     except RasterError:
         raise
-    except (OSError, struct.error, RecursionError) as error:
+    except (OSError, RecursionError) as error:
         raise RasterError(
             f"{path} refers to {file}, which cannot be read ({error_text(error)})"
         ) from error
@@ -240,14 +243,20 @@ def _may_name_overviews(file: Path) -> bool:
         number, count, entry = (
             f"{order}{types}" for types in (("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s"))
         )
-        stream.seek(*struct.unpack(number, head[8:16] if is_big else head[4:8]))
-        (entries,) = struct.unpack(count, stream.read(struct.calcsize(count)))
-        size = struct.calcsize(entry)
-        data = stream.read(size * min(entries, MAX_METADATA_BYTES // size))
-        for tag, _, length, value in struct.iter_unpack(entry, data[: len(data) // size * size]):
-            if tag == GDAL_METADATA:
+        try:
+            stream.seek(*struct.unpack(number, head[8:16] if is_big else head[4:8]))
+            (entries,) = struct.unpack(count, stream.read(struct.calcsize(count)))
+            size = struct.calcsize(entry)
+            data = stream.read(size * min(entries, MAX_METADATA_BYTES // size))
+            tags = struct.iter_unpack(entry, data[: len(data) // size * size])
+            for _, _, length, value in (tag for tag in tags if tag[0] == GDAL_METADATA):
                 stream.seek(*struct.unpack(number, value))
-                text = stream.read(min(length, MAX_METADATA_BYTES)).lower()
-                # an escape may hide the word
-                return length > MAX_METADATA_BYTES or b"overview" in text or b"&#" in text
+                text = stream.read(min(length, MAX_METADATA_BYTES))
+                return length > MAX_METADATA_BYTES or _names_overviews(text)
+        except (struct.error, OverflowError):  # damaged: GDAL does not open it either
+            pass
     return False
+
+
+def _names_overviews(xml: bytes) -> bool:
+    return "overview_file" in html.unescape(xml.decode("latin-1")).lower()

@@ -14,6 +14,8 @@ from rasterio.enums import Resampling
 from geodetect.errors import GeodetectError, RasterError
 from geodetect.io.raster.info import inspect_raster
 from tests.conftest import METRES, Save
+from tests.helpers.disguised_files import SIDE, vrt, write_image
+from tests.helpers.program import check_failure, invoke
 
 BLANK = np.full((3, 40, 60), 99, np.uint8)
 
@@ -94,3 +96,53 @@ def test_every_shared_raster_is_described_or_refused(shared_data: Path) -> None:
         assert ("problem" in facts) or facts["gsd_m"] > 0
         described += 1
     assert described > 50
+
+
+RPC = '<Metadata domain="RPC"><MDI key="LINE_OFF">{}</MDI><MDI key="SAMP_OFF">3</MDI></Metadata>'
+
+
+def write_vrt(path: Path, metadata: str = "", colour: str = "Gray") -> Path:
+    write_image(path.parent / "source.tif")
+    text = vrt("source.tif", relative=True, more=metadata)
+    place = text[text.index("<SRS>") : text.index("</GeoTransform>") + len("</GeoTransform>")]
+    is_placed = "RPC" not in metadata
+    path.write_text(
+        (text if is_placed else text.replace(place, "")).replace(
+            "<SimpleSource>", f"<ColorInterp>{colour}</ColorInterp><SimpleSource>", 1
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("metadata", [RPC.format("x"), RPC.format("1")], ids=["text", "part"])
+def test_damaged_metadata_end_in_one_line_everywhere(tmp_path: Path, metadata: str) -> None:
+    path = write_vrt(tmp_path / "scene.vrt", metadata)
+    for arguments in (
+        ("info", path),
+        ("predict", path, "--dry-run"),
+        ("preview", path, "-o", tmp_path / "a.png"),
+    ):
+        check_failure(invoke(*arguments), "scene.vrt: its metadata cannot be used")
+
+
+def test_unknown_structures_and_palettes_without_colours_are_described(tmp_path: Path) -> None:
+    structure = (
+        '<Metadata domain="IMAGE_STRUCTURE"><MDI key="COMPRESSION">NEW</MDI>'
+        '<MDI key="INTERLEAVE">TILE</MDI></Metadata>'
+    )
+    path = write_vrt(tmp_path / "scene.vrt", structure, colour="Palette")
+    facts = inspect_raster(path)
+    assert facts["compression"] == "NEW"
+    assert facts["bands"][0]["colour"] == "palette"
+    assert invoke("info", path).exit_code == 0
+    assert "Traceback" not in invoke("predict", path, "--dry-run").stderr
+
+
+@pytest.mark.parametrize("content", [b"<PAMDataset><", b"<PAMDataset><Metadata>\xe9</Metadata>"])
+def test_damaged_statistics_and_overviews_beside_a_raster_are_ignored(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = write_image(tmp_path / "scene.tif")
+    Path(f"{path}.aux.xml").write_bytes(content)
+    Path(f"{path}.ovr").write_bytes(b"II*\0\xff\xff\xff\x7f" + bytes(50))
+    assert inspect_raster(path)["width"] == SIDE
