@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, list_names
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
@@ -84,6 +84,15 @@ def plan_rasters(
         raise InputError("no raster was given; name at least one file")
     plans = [plan_raster(path, card, settings) for path in paths]
     name_rasters([plan.raster for plan in plans])
+    in_pixels = [plan.raster for plan in plans if plan.grid.crs is None]
+    rotated = [raster.name for raster in in_pixels if raster.orientation != 1]
+    if rotated:
+        warnings.warn(
+            f"{len(rotated)} images are stored rotated or mirrored, as EXIF states "
+            f"({list_names(rotated)}): coordinates are those of the image as it is stored",
+            GeodetectWarning,
+            stacklevel=3,
+        )
     if not any(len(plan.tiles) for plan in plans):
         corners = plans[0].grid.to_map(plans[0].grid.box.reshape(2, 2)).round(3).tolist()
         which = "the raster, which" if len(plans) == 1 else "any raster; the first one"

@@ -31,7 +31,12 @@ from geodetect.label_check.problems import (
 )
 from geodetect.label_check.registration import estimate_shifts
 from geodetect.label_check.report import SEVERITIES, ClassSizes, LabelReport, RasterOverlap
-from geodetect.label_check.usable_rasters import MOST_PROBED, open_usable, raster_options
+from geodetect.label_check.usable_rasters import (
+    MOST_PROBED,
+    check_one_kind,
+    open_usable,
+    raster_options,
+)
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
 from geodetect.types import FloatArray, PathLike
@@ -88,6 +93,7 @@ def check(
     with ExitStack() as stack:
         for raster in opened:
             stack.enter_context(raster)
+        check_one_kind(opened)
         labelled = place_labels(label_set, opened)
         return check_labels(labelled, label_set, settings=settings, left_out=left_out)
 

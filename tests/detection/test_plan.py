@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from PIL import Image
 
 from geodetect import PredictSettings
 from geodetect.detection.plan import RasterPlan, plan_raster, plan_rasters
@@ -253,3 +254,12 @@ def test_an_area_decides_which_tiles_fit(save: Save) -> None:
 def test_networks_with_tiles_of_one_pixel_are_possible(save: Save) -> None:
     card = network_card(1, input_scale=800.0)
     assert plan(save(np.zeros((3, 2, 2), np.uint8)), card).scheme.tile_px == 1
+
+
+def test_photographs_that_viewers_rotate_are_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+    settings = PredictSettings(pixel_coords=True)
+    with pytest.warns(GeodetectWarning, match=r"1 images are stored rotated .*\(a\.jpg\)"):
+        plan_rasters(tmp_path / "a.jpg", ANYTHING, settings)

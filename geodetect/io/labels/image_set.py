@@ -207,7 +207,7 @@ def _read_kind(
                     f"({list_names([path.name for path in ignored])})"
                 )
                 warnings.warn(text, GeodetectWarning, stacklevel=2)
-            description = find_description(root, [path.parent for path in paths])
+            description = find_description(root, {path.parent for path in paths})
             return [read_yolo(paths, source, options, root=root, description=description)]
         names = read_esri_classes(root)
         return [read_text_boxes(paths, source, options, root=root, kind=kind, class_names=names)]
@@ -258,9 +258,9 @@ def _classify(paths: Iterable[Path]) -> LabelFiles:
             start and start in "{[" and not (_GEOJSON.search(head) and not _COCO_LIST.search(head))
         ):
             _add_json(files, path)
-        elif is_box_csv(head):
+        elif not start.isdigit() and is_box_csv(head):
             files.by_kind[CSV].append(path)
-        elif name := name_csv_format(head):
+        elif not start.isdigit() and (name := name_csv_format(head)):
             files.unread[path] = name
         elif suffix == ".txt" and not path.stat().st_size:
             files.empty.append(path)

@@ -46,8 +46,8 @@ def read_coco(
     """
     folder = path.parent.relative_to(root)
     collection = AnnotationCollection(path, "COCO")
-    categories: dict[str, str] = {}
-    images: dict[str, AnnotatedImage] = {}
+    categories: dict[int | str, str] = {}
+    images: dict[int | str, AnnotatedImage] = {}
     name, row = "categories", 0
     try:
         for row, category in enumerate(_entries(document, name)):  # noqa: B007 (of the error)
@@ -88,13 +88,16 @@ def _entries(document: Mapping[str, Any], name: str) -> Sequence[Mapping[str, An
     return entries
 
 
-def _as_id(value: object) -> str:
-    """Return an id as a text: "1", 1 and 1.0 are the same."""
+def _as_id(value: object) -> int | str:
+    """Return an id in one form: "1", 1 and 1.0 are the same."""
+    if type(value) is int:
+        return value
     if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int | str) or isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, str):
         raise ValueError(f"{value!r} is no id")
-    return str(value).strip()
+    text = value.strip()
+    return int(text) if text.isdecimal() and text == str(int(text)) else text
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -109,7 +112,7 @@ def _is_crowd(annotation: Mapping[str, Any]) -> bool:
     return float(annotation.get("iscrowd") or 0) != 0
 
 
-def _class_name(annotation: Mapping[str, Any], categories: Mapping[str, str]) -> str:
+def _class_name(annotation: Mapping[str, Any], categories: Mapping[int | str, str]) -> str:
     if annotation.get("category_id") is None:
         return ""
     key = _as_id(annotation["category_id"])
@@ -127,8 +130,11 @@ def _box(annotation: Mapping[str, Any]) -> Box | None:
         x, y, width, height = map(float, values)
         box = [x, y, x + width, y + height]
         attributes = annotation.get("attributes")
-        attributes = attributes if isinstance(attributes, Mapping) else {}
-        degrees = float(attributes.get("rotation") or annotation.get("rotation") or 0)
+        degrees = float(
+            (isinstance(attributes, Mapping) and attributes.get("rotation"))
+            or annotation.get("rotation")
+            or 0
+        )
         if (width > 0 and height > 0) or not outline:
             return bounds_of_rotated(box, degrees) if degrees else box
     if isinstance(outline, Mapping):

@@ -49,6 +49,8 @@ def split_fields(line: str) -> list[str]:
 
     Between spaces, a comma between digits is a decimal comma: "0 0,5 0,5 0,1 0,1".
     """
+    if "," not in line and ";" not in line:
+        return line.split()
     fields = line.replace(";", " ").split()
     numbers = sum(bool(_DECIMAL_COMMA.fullmatch(text)) for text in fields)
     if numbers > 1 and "." not in line:

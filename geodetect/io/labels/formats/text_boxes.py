@@ -34,9 +34,8 @@ _EXPECTED = {
 
 def find_text_kind(head: str) -> str:
     """Return ``DOTA`` or ``KITTI`` for the beginning of such a file, else ""."""
-    lines = [line for line in head.splitlines() if line.strip()]
-    is_dota = bool(lines) and lines[0].lower().startswith(_HEADERS)
-    fields = next((f for line in lines if (f := _dota_fields(line))), [])
+    is_dota = head.lstrip().lower().startswith(_HEADERS)
+    fields = next(filter(None, map(_dota_fields, head.splitlines())), [])
     if len(fields) >= 9 and _are_numbers(fields[:8]) and not _are_numbers(fields[8:9]):
         return DOTA
     if len(fields) >= _KITTI_FIELDS and _are_numbers(fields[1:8]):

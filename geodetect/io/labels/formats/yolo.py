@@ -82,6 +82,8 @@ def is_yolo(head: str) -> bool:
 
 
 def _class_number(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
     number = float(text)
     if not (math.isfinite(number) and number >= 0 and number.is_integer()):
         raise ValueError(f"{text} is no number of a class")
