@@ -62,7 +62,7 @@ def test_images_of_any_data_set_are_matched_each_with_its_labels(tmp_path: Path,
 
 
 def test_squares_of_another_image_at_the_same_pixels_are_no_match(tmp_path: Path) -> None:
-    images = write_images(tmp_path, {"a.png": CORNERS, "b.png": []}, side=SIDE)
+    images = write_images(tmp_path, {"a.png": CORNERS, "b.png": [(28, 28)]}, side=SIDE)
     labels = write_image_set(tmp_path, {"a.png": [], "b.png": CORNERS}, "coco", side=SIDE)
     result = geodetect.evaluate_model(
         detector(), images, labels, SETTINGS, predict_settings=IN_PIXELS
