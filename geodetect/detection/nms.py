@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import order_rows
+from geodetect.geo.ordering import group_rows, order_rows
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
 
 FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
@@ -28,9 +28,18 @@ def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float
     Returns:
         ``int64[K]``: rows that remain, best first.
     """
-    extent = float(np.ptp(boxes)) + 1 if len(boxes) else 0.0
-    boxes = boxes + (labels * extent)[:, None]  # boxes of two classes never meet
-    undecided = order_rows([-scores], lambda rows: list(boxes[rows].T[::-1]))
+    order = order_rows([-scores], lambda rows: [*boxes[rows].T[::-1], labels[rows]])
+    # by class: the time grows with the square of the number of boxes
+    selected = [
+        positions[_select_apart(boxes[order[positions]], iou=iou)]
+        for positions in group_rows(labels[order])
+    ]
+    return order[np.sort(np.concatenate([np.empty(0, np.int64), *selected]))]
+
+
+def _select_apart(boxes: FloatArray, *, iou: float) -> IntArray:
+    """Return the rows of boxes, sorted best first, that no better one of them removes."""
+    undecided = np.arange(len(boxes))
     selected = [np.empty(0, np.int64)]
     block_size = FIRST_BLOCK
     while len(undecided):

@@ -35,6 +35,8 @@ from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
 from geodetect.types import IntArray, PathLike
 
+MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
+
 
 def predict(
     rasters: PathLike | Sequence[PathLike],
@@ -107,6 +109,7 @@ def predict_layer(
         concurrency = concurrency_within_memory(plans, detector, settings)
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
         run = _RunProgress(planned[-1], progress)
+        run.report()
         # resume
         if journal is not None and planned[-1] < journal.min_tiles:
             journal = None
@@ -198,6 +201,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
         for batch in batches:
             if batch.results[0].tile.row > row:  # all tiles of the rows above it are merged
                 row = batch.results[0].tile.row
+                run.report(merger)
                 merged.append(_within_area(merger.take_final(row), plan.area))
                 run.objects += len(merged[-1])
             for result in batch.results:
@@ -210,6 +214,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
                 if journal is not None and not batch.resumed:
                     journal.add(number, row_results)
                 row_results = []
+    run.report(merger)
     merged.append(_within_area(merger.finish(), plan.area))
     run.objects += len(merged[-1])
     run.report()
@@ -241,10 +246,13 @@ class _RunProgress:
         self.summary, self.objects = replace(self.summary, unread_tiles=unread), objects
         self.report()
 
-    def report(self) -> None:
-        """Call ``progress``."""
+    def report(self, merger: SeamMerger | None = None) -> None:
+        """Call ``progress``, before a merge of very many boxes with their number."""
         completed = self.summary.tiles + self.summary.empty_tiles + self.summary.unread_tiles
-        self._progress(completed, self._tiles, objects=self.objects)
+        figures = {"objects": self.objects}
+        if merger is not None and len(merger) >= MANY_BOXES:
+            figures["boxes to merge"] = len(merger)
+        self._progress(completed, self._tiles, **figures)
 
 
 def plan(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 
 import numpy as np
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.nms import nms
-from geodetect.errors import ModelFileError, OutOfMemoryError, error_text
+from geodetect.errors import GeodetectWarning, ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
@@ -20,6 +21,9 @@ from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.base import Runtime
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.types import BoolArray, Float32Array, UInt8Array
+
+# above the threshold in one tile; a good model has a few dozen for each object
+MANY_BOXES, MANY_BOXES_PER_PX = 10_000, 0.1
 
 
 class RetinaNetDetector:
@@ -67,6 +71,7 @@ class RetinaNetDetector:
         self._conf = self.card.conf if conf is None else conf
         self._iou = self.card.iou if iou is None else iou
         self._anchors: dict[Size, Float32Array] = {}
+        self._has_warned = False
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``."""
@@ -101,6 +106,8 @@ class RetinaNetDetector:
             if len(selected) > limit:
                 best = np.argpartition(-scores[selected], limit)[:limit]
                 selected = selected[np.sort(best)]
+        elif len(selected) > max(MANY_BOXES, MANY_BOXES_PER_PX * math.prod(size)):
+            self._warn_of_noise(len(selected), size)
         anchor, label, scores = anchor[selected], label[selected], scores[selected]
         self._check_finite("boxes", deltas[anchor])
         scaled = scaled_size(self.card, *size)  # boxes are in pixels of the network's input first
@@ -111,6 +118,18 @@ class RetinaNetDetector:
         rows = nms(boxes, scores, label, iou=self._iou)
         scale = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
         return Detections.from_arrays(boxes[rows] * scale, scores[rows], label[rows])
+
+    def _warn_of_noise(self, count: int, size: Size) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"model {self.card.name}: {count:,} boxes of a tile of {size[1]} x {size[0]} px have a "
+            f"score of {self._conf:g} or more, which takes long; nearly all are noise: raise "
+            f"`conf`, or train the model longer",
+            GeodetectWarning,
+            stacklevel=2,
+        )
 
     def _check_finite(self, name: str, *values: np.floating | Float32Array) -> None:
         if not all(np.isfinite(value).all() for value in values):

@@ -1,4 +1,4 @@
-"""Orders of rows whose ties are broken by further keys, so that they depend on no row numbers."""
+"""Orders of rows whose ties are broken by further keys, and groups of rows of one value."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def order_rows(
     rows = order[is_tied]
     order[is_tied] = rows[np.lexsort([*tie_breakers(rows), *(key[rows] for key in keys)])]
     return order
+
+
+def group_rows(values: AnyArray) -> list[IntArray]:
+    """Return the row numbers of each distinct value, ascending: one array for each value."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.diff(values[order])) + 1
+    return np.split(order, starts) if len(values) else []

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
-from geodetect.errors import ModelFileError
+from geodetect.errors import GeodetectWarning, ModelFileError
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.network.anchors import anchors_of_image
 from geodetect.model.network.anchors_torch import encode
@@ -214,3 +214,17 @@ def test_outputs_that_are_no_numbers_are_not_taken_for_nothing_found(
 ) -> None:
     with pytest.raises(ModelFileError, match=f"model squares: with scripted it {message}"):
         decode_outputs([output])
+
+
+def test_boxes_that_are_mostly_noise_are_counted_once(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    detector = load_detector(path, runtime="torch", device="cpu", conf=0.0, iou=1.0)
+    pixels = np.zeros((1, 3, 32, 32), np.uint8)  # one anchor for 64 px
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MANY_BOXES", "MANY_BOXES_PER_PX"):
+            patch.setattr(f"geodetect.detection.retinanet_detector.{name}", 0.01)
+        with pytest.warns(
+            GeodetectWarning, match=r"squares: 16 boxes of a tile of 32 x 32.*`conf`"
+        ):
+            detector(pixels, all_valid(pixels))
+        detector(pixels, all_valid(pixels))

@@ -78,6 +78,10 @@ class SeamMerger:
             )
         self._arrived.append((tile, detections))
 
+    def __len__(self) -> int:
+        """Detections of tiles that are not final yet."""
+        return len(self._waiting) + sum(len(part) for _, part in self._arrived)
+
     def take_final(self, next_row: int) -> Detections:
         """Return the objects that later tiles cannot change, once.
 

@@ -15,6 +15,7 @@ from geodetect.detection.seam_merge.tile_detections import (
     extents,
 )
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.ordering import group_rows
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 SPANNED = 0.95  # filled fraction of the overlap of two tiles from which on agreement is weak
@@ -72,11 +73,14 @@ def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
         iou: Smallest intersection over union of two detections of one object, 0..1.
     """
     largest = shapely.box(*detections.largest_boxes.T)
-    a, b = shapely.STRtree(largest).query(largest)
-    is_pair = (a < b) & (detections.tile_index[a] != detections.tile_index[b])
-    labels = detections.detections.labels
-    is_pair[is_pair] = labels[a[is_pair]] == labels[b[is_pair]]
-    pairs = np.stack([a[is_pair], b[is_pair]], axis=1).astype(np.int64, copy=False)
+    pairs_by_class = [np.empty((0, 2), np.int64)]
+    for rows in group_rows(detections.detections.labels):  # of one class: far fewer pairs
+        a, b = rows[shapely.STRtree(largest[rows]).query(largest[rows])]
+        is_pair = (a < b) & (detections.tile_index[a] != detections.tile_index[b])
+        pairs_by_class.append(
+            np.stack([a[is_pair], b[is_pair]], axis=1).astype(np.int64, copy=False)
+        )
+    pairs = np.concatenate(pairs_by_class)
     is_cut: BoolArray = np.any(detections.may_be_cut, axis=1)
     parts = []
     for start in range(0, max(len(pairs), 1), _CHUNK):
