@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -203,11 +204,22 @@ def staging_folder(final: Path) -> Iterator[Path]:
         process = leftover.name.removeprefix(prefix).partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(leftover, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(SUFFIX, f"{prefix}{os.getpid()}-", final.parent))
+    name = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+    folder = final.with_name(name)  # not by mkdtemp: an interrupt within it would leave the folder
     try:
+        folder.mkdir(mode=0o700)
         yield folder
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, to the end also when an interrupt comes meanwhile."""
+    try:
         shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def staging_prefix(final: Path) -> str:

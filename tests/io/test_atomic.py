@@ -312,3 +312,30 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="cannot be locked on this file system"):
         acquire_lock(NoLocks(tmp_path / "a.lock"))
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from geodetect.io.atomic import staging_folder
+signal.signal(signal.SIGINT, signal.default_int_handler)
+events = [sys.argv[2]]
+def hook(event, _):
+    if event in events:
+        events.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(hook)
+with staging_folder(Path(sys.argv[1])):
+    pass
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process")
+@pytest.mark.parametrize("event", ["os.mkdir", "os.rmdir", "shutil.rmtree"])
+def test_an_interrupted_start_or_end_of_a_write_leaves_nothing(tmp_path: Path, event: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "pools.gpkg"), event]
+    process = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert b"KeyboardInterrupt" in process.stderr
+    assert sizes(tmp_path) == {}
