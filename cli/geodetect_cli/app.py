@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from geodetect.version import __version__
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
 
+INTERRUPTED = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
@@ -73,6 +75,13 @@ def _options(
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with silence_other_ranks():
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            if end.code != INTERRUPTED:
+                raise
+            typer.echo("Error: interrupted; no result was written", err=True)
+            raise SystemExit(1) from end

@@ -33,6 +33,7 @@ from geodetect_cli.usage_error import UsageError
 FAILURE, USAGE = 1, 2  # exit codes
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
+INTERRUPTED = "interrupted; no result was written"
 stderr = Console(stderr=True)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
 _warning_texts: list[str] = []  # of the running command, from all of its threads
@@ -45,7 +46,14 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     Args:
         flags: Options of the running command by the parameters of the library that they set.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     _flags.set(flags)
     _collect_warnings(flags)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
@@ -58,13 +66,17 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     except GeodetectError as error:
         _fail(name_options(str(error)))
     except KeyboardInterrupt as error:
-        _fail(name_options(str(error)) or "interrupted; no result was written")
+        _fail(name_options(str(error)) or INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it
         _drop_output()
         raise typer.Exit(FAILURE) from None
     except OSError as error:  # the system's, such as a full disk
         _drop_output()
         _fail(str(error))
+    except Exception:
+        if not interrupts:  # a library may turn the interrupt of a callback into another error
+            raise
+        _fail(INTERRUPTED)
 
 
 def _collect_warnings(flags: Mapping[str, str]) -> None:
@@ -195,7 +207,3 @@ def _drop_output() -> None:
     """Keep Python from flushing the output stream, and failing again, at exit."""
     with suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 (no path)
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

@@ -19,9 +19,11 @@ import pytest
 import rasterio
 import safetensors.numpy
 import shapely
+import typer
 from affine import Affine
 from click.testing import Result
 
+from geodetect_cli import console
 from tests.helpers.program import (
     PROGRAM,
     check_failure,
@@ -391,6 +393,49 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(
     check_one_line(errors, "interrupted")
     assert errors.count("\n") == 1
     assert set(work.folder.iterdir()) == before
+
+
+INTERRUPTED_IMPORT = r"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
+def hook(event, details):
+    if event == "open" and "predict" in str(details[0]) and len(sys.argv) == 4:
+        os.kill(os.getpid(), int(sys.argv.pop()))
+sys.addaudithook(hook)
+from geodetect_cli.app import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_command_is_imported_leaves_one_line(sent: signal.Signals) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, "predict", "scene.tif", str(int(sent))],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=False,
+    )
+    assert process.returncode == FAILURE
+    assert process.stderr == "Error: interrupted; no result was written\n"
+
+
+def _be_interrupted_in_a_callback() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("Error while accessing batch from stream.") from None
+
+
+def test_an_interrupt_that_a_library_turns_into_another_error_leaves_one_line() -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(typer.Exit), console.show_errors({}):
+            _be_interrupted_in_a_callback()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def test_an_interrupted_run_with_finished_rows_goes_on(work: Workspace) -> None:

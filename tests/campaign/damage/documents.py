@@ -16,6 +16,7 @@ NUMBERS = (
     0, -1, 1, 2**31, 2**63, -(2**63), 10**400, 1e308, -1e308, 1e-320, 0.5, float("nan"),
     float("inf"),
 )  # fmt: skip
+DEEP = "nested"  # stands for lists within lists
 ENCODINGS = ("utf-16", "utf-8-sig", "latin-1", "cp1252")
 
 
@@ -29,6 +30,8 @@ def damage_json(text: str, rng: random.Random) -> str:
         holder, key = rng.choice(places[:400])
         _change_value(holder, key, rng)
     changed = json.dumps(document, ensure_ascii=rng.random() < 0.8)
+    depth = rng.choice((3, 100, 100_000))
+    changed = changed.replace(json.dumps(DEEP), "[" * depth + "1" + "]" * depth)
     if rng.random() < 0.1:  # a key twice
         changed = re.sub(r'("\w+": )', r"\1null, \1", changed, count=1)
     return changed
@@ -61,10 +64,7 @@ def _change_value(holder: Any, key: Any, rng: random.Random) -> None:
     elif action == 4:
         holder[key] = rng.choice(([], {}, [value], {"a": value}, [[[[value]]]], True))
     elif action == 5:
-        deep: Any = value
-        for _ in range(rng.choice((3, 100, 900))):
-            deep = [deep]
-        holder[key] = deep
+        holder[key] = DEEP
     elif action == 6 and isinstance(holder, list):
         holder.insert(rng.randrange(len(holder) + 1), copy.deepcopy(value))
     else:

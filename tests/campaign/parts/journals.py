@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import signal
-import struct
-import zlib
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
+from geodetect.detection.run.journal import MAGIC
+from geodetect.detection.run.records import pack_record, read_records
 from tests.campaign import child, scenes
 from tests.campaign.child import Interruption, Surroundings
 from tests.campaign.commands import PREDICTIONS
@@ -22,8 +22,6 @@ from tests.campaign.scenes import Scene
 SIDE = 384  # pixels: several rows of tiles
 WRITER = PREDICTIONS[0]
 MAX_JOURNALS = 5
-MAGIC_LENGTH = len(b"geodetect journal 1\n")
-_FRAME = struct.Struct("<QI")  # as in geodetect.detection.run.journal
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def try_case(case: Case, seeds: Seeds) -> None:
     rng = case.random
     (output,) = WRITER.files(case.output)
     journal = output.with_name(f"{output.name}.journal")
-    journal.write_bytes(_damage(rng.choice(seeds.journals), rng))
+    journal.write_bytes(_damage(rng.choice(seeds.journals), case))
     outcome = case.run(*WRITER.arguments(seeds.scene, case.output))
     if outcome.code != 0:
         case.check_leftovers(journal)
@@ -70,10 +68,11 @@ def try_case(case: Case, seeds: Seeds) -> None:
         case.report(Kind.SHORTFALL, "other bytes than without an interruption")
 
 
-def _damage(data: bytes, rng: random.Random) -> bytes:
+def _damage(data: bytes, case: Case) -> bytes:
+    rng = case.random
     if rng.random() < 0.5:
         return damage_bytes(data, rng)
-    records = _records(data)
+    records = _records(data, case.folder / "records")
     number = rng.randrange(len(records))
     action = rng.randrange(5)
     if action == 0:
@@ -86,19 +85,15 @@ def _damage(data: bytes, rng: random.Random) -> bytes:
         records[number] = damage_bytes(records[number], rng)
     else:
         records[0] = damage_json(records[0].decode(), rng).encode("utf-8", "replace")
-    frames = [_FRAME.pack(len(record), zlib.crc32(record)) + record for record in records]
-    return data[:MAGIC_LENGTH] + b"".join(frames)
+    return MAGIC + b"".join(pack_record(record) for record in records if record)
 
 
-def _records(data: bytes) -> list[bytes]:
+def _records(data: bytes, scratch: Path) -> list[bytes]:
     """Return the payloads of the complete records."""
-    records, position = [], MAGIC_LENGTH
-    while position + _FRAME.size <= len(data):
-        length, _ = _FRAME.unpack_from(data, position)
-        position += _FRAME.size
-        records.append(data[position : position + length])
-        position += length
-    return records
+    scratch.write_bytes(data)
+    with FileIO(scratch) as file:
+        file.seek(len(MAGIC))
+        return list(read_records(file))
 
 
 PART = Part("journals", prepare, try_case)
