@@ -12,8 +12,9 @@ from dataclasses import replace
 import geopandas as gpd
 import numpy as np
 import shapely
+from pyproj import CRS
 
-from geodetect.detection.coverage import unread_coverage
+from geodetect.detection.coverage import common_crs, unread_coverage
 from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, RunSummary
 from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
@@ -28,9 +29,16 @@ from geodetect.detection.run.tile_pipeline import (
     chained_readers,
 )
 from geodetect.detection.seam_merge.merger import SeamMerger
-from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
+from geodetect.errors import (
+    GeodetectWarning,
+    GeoreferenceError,
+    InputError,
+    RasterError,
+    list_names,
+)
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.crs import horizontal_crs
+from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
+from geodetect.io.vector.write import FORMATS
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
 from geodetect.types import IntArray, PathLike
@@ -74,6 +82,7 @@ def predict_layer(
     settings: PredictSettings | None = None,
     progress: Progress = no_progress,
     journal: Journal | None = None,
+    output_crs: Sequence[CRS] = (),
 ) -> DetectionLayer:
     """Detect objects in rasters; like ``predict``, in a tenth of the memory.
 
@@ -84,6 +93,7 @@ def predict_layer(
         progress: As for ``predict``.
         journal: Journal of finished rows of tiles; those it holds already are not detected again.
             The caller closes or discards it, as ``predict_to_file`` does.
+        output_crs: CRS that the result will be converted to; checked before the first tile.
 
     Returns:
         The objects of all rasters, with the summary and the coverage of the run; ``write`` writes
@@ -106,6 +116,7 @@ def predict_layer(
         plans = plan(rasters, detector, settings=settings)
         for raster_plan in plans:
             stack.enter_context(raster_plan.raster)
+        _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
         run = _RunProgress(planned[-1], progress)
@@ -167,6 +178,25 @@ def predict_layer(
             stacklevel=2,
         )
     return layer
+
+
+def _check_conversions(plans: Sequence[RasterPlan], output_crs: Sequence[CRS]) -> None:
+    """Raise an error if rasters share no map, or their CRS has no conversion to another one."""
+    crs = common_crs(raster_plan.grid.crs for raster_plan in plans)
+    if crs is None:
+        return
+    pairs = [(raster_plan.grid.crs, crs) for raster_plan in plans]
+    pairs += [(crs, target) for target in output_crs]
+    for source, target in pairs:
+        if source is not None and not same_crs(source, target):
+            try:
+                transformer_between(horizontal_crs(source), horizontal_crs(target))
+            except GeoreferenceError as error:
+                keeping = (kind.suffixes[0] for kind in FORMATS if not kind.has_lonlat)
+                raise GeoreferenceError(
+                    f"{error}; without `crs`, {list_names(keeping)} files keep the CRS of the "
+                    f"raster; or set `src_crs` or `pixel_coords`"
+                ) from error
 
 
 def detect_raster(plan: RasterPlan, detector: Detector, settings: PredictSettings) -> Detections:

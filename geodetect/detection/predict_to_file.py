@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from pyproj import CRS
+
 from geodetect.detection.coverage import COVERAGE_LAYER, COVERAGE_STYLE, coverage_table
 from geodetect.detection.detection_layer import DetectionLayer
 from geodetect.detection.detector import Detector
 from geodetect.detection.predict import predict_layer
 from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
 from geodetect.errors import InputError
+from geodetect.geo.crs import WGS84, parse_crs
 from geodetect.io.atomic import check_folder, final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.raster.find import find_rasters
@@ -135,6 +138,16 @@ class PredictionFiles:
             return False
         return final_path(output) == final_path(coverage)
 
+    @property
+    def _output_crs(self) -> list[CRS]:
+        """CRS that the files are converted to."""
+        files = [file for file in (self.output, self.coverage_file) if isinstance(file, Path)]
+        kinds = [vector.format_of(file, self.format if file == self.output else None)
+                 for file in files]  # fmt: skip
+        is_stream = self.output is not None and not isinstance(self.output, Path)
+        targets = [WGS84] if is_stream or any(kind.has_lonlat for kind in kinds) else []
+        return targets if self.crs is None else [*targets, parse_crs(self.crs, parameter="crs")]
+
     def predict(
         self,
         rasters: PathLike | Sequence[PathLike],
@@ -156,7 +169,12 @@ class PredictionFiles:
         ) as journal:
             try:
                 layer = predict_layer(
-                    rasters, model, settings=settings, progress=progress, journal=journal
+                    rasters,
+                    model,
+                    settings=settings,
+                    progress=progress,
+                    journal=journal,
+                    output_crs=self._output_crs,
                 )
                 self.write(layer, journal)
             except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 from geodetect.errors import GeoreferenceError
 
@@ -61,8 +61,19 @@ def same_crs(a: CRS, b: CRS) -> bool:
 
 @lru_cache(maxsize=64)
 def transformer_between(source: CRS, target: CRS) -> Transformer:
-    """Return the cached transformer between two horizontal CRS, with x before y in both."""
-    return Transformer.from_crs(source, target, always_xy=True)
+    """Return the cached transformer between two horizontal CRS, with x before y in both.
+
+    Raises:
+        GeoreferenceError: PROJ knows none, as from a local CRS without a place on the Earth.
+    """
+    try:
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        local = [crs.name for crs in (source, target) if crs.is_engineering]
+        reason = f"; {local[0]} is local, without a place on the Earth" if local else ""
+        raise GeoreferenceError(
+            f"there is no conversion from {source.name} to {target.name}{reason}"
+        ) from error
 
 
 def metres_per_unit(crs: CRS) -> float:

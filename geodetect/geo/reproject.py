@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import horizontal_crs, metres_per_unit, same_crs, transformer_between
@@ -29,7 +28,7 @@ def reproject(geometries: AnyArray, source: CRS, target: CRS) -> AnyArray:
         ``object[N]`` geometries in ``target``; the same ones when both are the same CRS.
 
     Raises:
-        GeoreferenceError: A vertex lies where ``target`` is not defined.
+        GeoreferenceError: A vertex lies where ``target`` is not defined, or there is no conversion.
     """
     if same_crs(source, target) or len(geometries) == 0:
         return geometries
@@ -58,7 +57,7 @@ def reproject_or_none(geometries: AnyArray, source: CRS, target: CRS) -> AnyArra
         return geometries
     try:
         reprojected = _reproject_vertices(geometries, source, target)
-    except ProjError:  # PROJ knows no operation between the two
+    except GeoreferenceError:  # PROJ knows no operation between the two
         return np.full(len(geometries), None, dtype=object)
     points, rows = shapely.get_coordinates(reprojected, return_index=True)
     reprojected[rows[~np.isfinite(points).all(axis=1)]] = None

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pytest
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.journal import Journal
-from geodetect.errors import InputError, OutputError
+from geodetect.errors import GeoreferenceError, InputError, OutputError
+from tests.conftest import Save
 from tests.helpers.painted_scenes import read_colours
 
 COLOURS = CallableDetector(read_colours, identity="colours")
@@ -78,3 +80,52 @@ def test_no_journal_is_kept_where_none_is_wanted(painted: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="identity"):
         geodetect.predict_to_file(painted, tmp_path / "a.csv", toy, settings=SETTINGS)
     geodetect.predict_to_file(painted, tmp_path / "a.csv", toy, settings=SETTINGS, journal=False)
+
+
+LOCAL = 'LOCAL_CS["Site grid",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        ("a.geojson", {}),
+        ("a.geojsonl", {}),
+        ("a.csv", {}),
+        ("a.gpkg", {"crs": "EPSG:4326"}),
+        ("a.gpkg", {"coverage": "ground.geojson"}),
+        (None, {}),
+    ],
+)
+def test_a_local_crs_is_refused_before_the_first_tile_where_the_output_needs_another(
+    output: str | None, options: dict[str, str], save: Save, tmp_path: Path
+) -> None:
+    path = save(np.random.default_rng(0).integers(0, 255, (3, 60, 60)).astype(np.uint8), crs=LOCAL)
+    if "coverage" in options:
+        options = {"coverage": str(tmp_path / options["coverage"])}
+    detector = CallableDetector(lambda _: 1 / 0, identity="fails")  # type: ignore[arg-type]
+    target = io.StringIO() if output is None else tmp_path / output
+    message = (
+        r"no conversion from Site grid to WGS 84; .* without `crs`, \.gpkg, \.fgb, \.parquet, "
+        r"\.shp files keep .*`pixel_coords`"
+    )
+    with pytest.raises(GeoreferenceError, match=message):
+        geodetect.predict_to_file(path, target, detector, **options)  # type: ignore[arg-type]
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
+
+
+@pytest.mark.parametrize("output", ["a.gpkg", "a.fgb", "a.shp", "a.parquet"])
+def test_files_with_a_crs_keep_a_local_one(output: str, painted: Path, tmp_path: Path) -> None:
+    settings = PredictSettings(src_crs=LOCAL)
+    layer = geodetect.predict_to_file(painted, tmp_path / output, COLOURS, settings=settings)
+    read = gpd.read_parquet if output.endswith("parquet") else gpd.read_file
+    table = read(tmp_path / output)
+    assert len(table) == len(layer) > 0
+    assert table.crs.name == "Site grid"
+
+
+def test_rasters_that_share_no_map_are_refused_before_the_first_tile(save: Save) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 60, 60)).astype(np.uint8)
+    paths = [save(pixels, "a.tif"), save(pixels, "b.tif", crs=LOCAL)]
+    detector = CallableDetector(lambda _: 1 / 0)  # type: ignore[arg-type]
+    with pytest.raises(GeoreferenceError, match="no conversion from Site grid to RGF93"):
+        geodetect.predict(paths, detector)

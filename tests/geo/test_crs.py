@@ -5,7 +5,14 @@ import rasterio.crs
 from pyproj import CRS
 
 from geodetect.errors import GeoreferenceError
-from geodetect.geo.crs import horizontal_crs, normalize_crs, parse_crs, same_crs
+from geodetect.geo.crs import (
+    WGS84,
+    horizontal_crs,
+    normalize_crs,
+    parse_crs,
+    same_crs,
+    transformer_between,
+)
 
 
 def test_a_compound_crs_is_used_by_its_horizontal_part():
@@ -29,3 +36,23 @@ def test_the_horizontal_part_is_the_same_whether_named_by_code_or_read_from_a_fi
 def test_crs_that_proj_does_not_know_is_refused() -> None:
     with pytest.raises(GeoreferenceError, match="'EPSG:999999' is no coordinate reference system"):
         parse_crs("EPSG:999999")
+
+
+@pytest.mark.parametrize(
+    "wkt",
+    ['LOCAL_CS["Site grid",UNIT["metre",1]]',
+     'ENGCRS["Site grid",EDATUM["Site"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],'
+     'LENGTHUNIT["metre",1]]'],
+)  # fmt: skip
+def test_local_crs_have_no_conversion(wkt: str) -> None:
+    local = CRS(wkt)
+    for pair in ((local, WGS84), (WGS84, local)):
+        with pytest.raises(
+            GeoreferenceError, match=r"no conversion .*; Site grid is local, without"
+        ):
+            transformer_between(*pair)
+
+
+def test_crs_of_other_planets_have_no_conversion() -> None:
+    with pytest.raises(GeoreferenceError, match=r"no conversion from Moon.* to WGS 84"):
+        transformer_between(CRS("IAU_2015:30100"), WGS84)

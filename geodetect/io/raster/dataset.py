@@ -67,6 +67,11 @@ def open_dataset(
         raise RasterError(
             f"{path}: its name is not in UTF-8, as GDAL needs it; rename it"
         ) from error
+    except UnicodeDecodeError as error:
+        raise RasterError(
+            f"{path}: the name of its CRS is not in UTF-8; state the CRS anew, as "
+            f"gdal_edit.py -a_srs EPSG:CODE does"
+        ) from error
     except GDAL_ERRORS as error:
         if not path.startswith(REMOTE) and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error

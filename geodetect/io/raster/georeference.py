@@ -20,7 +20,8 @@ from geodetect.geo.grid import Grid
 
 GCP_AFFINE_TOLERANCE_PX = 0.05
 WARP_TOLERANCE_PX = 0.01
-GDAL_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio wraps most, but not all, of GDAL's errors
+# rasterio wraps most, but not all, of GDAL's errors, and decodes all texts as UTF-8
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
 RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
 PIXEL_COORDS_ADVICE = "set `pixel_coords` for results in pixel columns and rows"
 

@@ -59,6 +59,7 @@ class Format:
         suffixes: Suffixes of file names that select the format.
         encode: Function that writes a table to a path.
         any_crs: Files may be in any CRS; False: always WGS 84.
+        has_lonlat: Files hold coordinates on WGS 84, whatever their CRS.
         parts: Endings of further files of a dataset, in place of the suffix; those that begin
             with ``+`` are appended to the full name.
     """
@@ -67,6 +68,7 @@ class Format:
     suffixes: tuple[str, ...]
     encode: Callable[[TableChunks, Path], None]
     any_crs: bool = True
+    has_lonlat: bool = False
     parts: tuple[str, ...] = ()
 
     def is_part(self, file: Path, *, target: Path) -> bool:
@@ -367,12 +369,14 @@ def _csv_cell(value: Any) -> str:
 SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx", ".idm", ".ind",
                    ".fbn", ".fbx", ".ain", ".aih", ".atx", "+.xml")  # fmt: skip
 FORMATS = (
-    Format("geojson", (".geojson", ".json"), partial(_encode_text, to_geojson), any_crs=False),
-    Format("geojsonseq", LINES, partial(_encode_text, to_geojson_lines), any_crs=False),
+    Format("geojson", (".geojson", ".json"), partial(_encode_text, to_geojson), any_crs=False,
+           has_lonlat=True),
+    Format("geojsonseq", LINES, partial(_encode_text, to_geojson_lines), any_crs=False,
+           has_lonlat=True),
     Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal")),
     Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
     Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),
     Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS),
-    Format("csv", (".csv",), partial(_encode_text, _to_csv)),
+    Format("csv", (".csv",), partial(_encode_text, _to_csv), has_lonlat=True),
 )  # fmt: skip
 STYLED = ("geojson", "gpkg")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from rasterio.control import GroundControlPoint as Gcp
 
-from geodetect.errors import GeoreferenceError
+from geodetect.errors import GeoreferenceError, RasterError
 from geodetect.geo.crs import horizontal_crs, parse_crs
 from geodetect.io.raster.reader import RasterOptions, open_raster
 from tests.conftest import METRES, Save
@@ -129,3 +129,34 @@ def test_tiffs_that_state_pixel_centres_lie_where_others_do(save: Save) -> None:
     """``AREA_OR_POINT=Point`` says how the file counts; rasterio's transform is of edges."""
     path = save(BLANK, "point.tif", AREA_OR_POINT="Point")
     assert open_raster(path).grid.transform.almost_equals(METRES, 1e-9)
+
+
+def _replace_bytes(path: Path, old: bytes, new: bytes) -> Path:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("has_gcps", [False, True])
+@pytest.mark.parametrize(
+    "crs",
+    ['LOCAL_CS["Grille XX",UNIT["metre",1]]',
+     CRS("+proj=tmerc +lon_0=9 +ellps=GRS80 +units=m").to_wkt("WKT1_GDAL")
+     .replace("unknown", "Grille XX")],
+)  # fmt: skip
+def test_a_crs_name_in_latin_1_is_an_error_of_one_line(
+    crs: str, has_gcps: bool, save: Save
+) -> None:
+    options: dict[str, object] = {"crs": crs}
+    if has_gcps:
+        options |= {"transform": None, "gcps": gcps(METRES, [(0, 0), (60, 0), (0, 50)])}
+    path = _replace_bytes(save(BLANK, **options), b"Grille XX", b"Grille \xe9\xe8")
+    with pytest.raises(RasterError, match=r"scene\.tif: .*(not in UTF-8|'utf-8' codec)") as error:
+        open_raster(path)
+    assert "\n" not in str(error.value)
+
+
+def test_latin_1_in_the_name_of_a_crs_with_a_code_does_no_harm(save: Save) -> None:
+    path = _replace_bytes(save(BLANK), b"Lambert-93", b"Lambert\xe993")
+    assert horizontal_crs(open_raster(path).grid.crs).to_epsg() == 2154
