@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from geodetect.errors import RasterError, error_text
 
@@ -32,6 +33,7 @@ GDAL_METADATA, MAX_METADATA_BYTES = 42112, 1024**2  # TIFF tag
 # elements, and keys of options and metadata, whose text names a file: SourceFilename, DEMPath, ...
 FILE_ELEMENT = re.compile(r"file|dataset|dem|path")
 TEXT_ELEMENTS = {"srs", "sourcesrs", "targetsrs", "description", "gcplist", "categorynames"}
+SOURCE_NAMES = ("sourcefilename", "sourcedataset")
 FILE_DOMAINS = {"geolocation", "overviews"}  # of metadata; others are text about the imagery
 # GDAL reads what these hold in another way than an XML parser
 UNCHECKED_MARKUP = re.compile(rb"<!(\[CDATA|DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -100,15 +102,16 @@ def _check_reference(name: str, folder: Path, root: Path, path: str) -> None:
     if NOT_A_FILE.match(name) and not has_drive:
         raise RasterError(f"{path} refers to {name}, which is no file below its folder; {ADVICE}")
     file = folder / name
-    resolved = file.resolve()
+    resolved = Path(os.path.realpath(file))  # faster than Path.resolve
     if not resolved.is_relative_to(root):
         raise RasterError(
             f"{path} refers to {name}, which lies outside its folder {root}; {ADVICE}"
         )
     if resolved.exists():  # GDAL reports missing files where they are needed
         _check_file(resolved, root, path)
-        for side in {*_list_side_files(file), *_list_side_files(resolved)}:
-            _check_side_file(side, root, path)
+        for name_of_file in {str(file), str(resolved)}:
+            for side in _list_side_files(Path(name_of_file)):
+                _check_side_file(side, root, path)
 
 
 def _check_side_file(side: Path, root: Path, path: str) -> None:
@@ -126,11 +129,12 @@ def _check_file(file: Path, root: Path, path: str) -> None:
     with _reading(file, path):
         if not file.is_file():  # GDAL waits for a pipe
             raise RasterError(f"{path} refers to {file}, which is no file; {ADVICE}")
-        head = _read_head(file)
+        with file.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            names_overviews = head[:2] in (b"II", b"MM") and _may_name_overviews(stream, head)
         if _is_vrt(head):
             _check_xml(file.resolve(), root, path)
             return
-        names_overviews = head[:2] in (b"II", b"MM") and _may_name_overviews(file)
     if not head.startswith(SIGNATURES) or b"\0" not in head[:TEXT_BYTES]:
         raise RasterError(
             f"{path} refers to {file}, which is no image such as GeoTIFF, JPEG or PNG; {ADVICE}"
@@ -175,7 +179,7 @@ def _list_names(file: Path, path: str) -> set[tuple[str, Path]]:
         if not isinstance(element.tag, str):  # a comment
             continue
         tag = element.tag.lower()
-        attributes = {name.lower(): value for name, value in element.attrib.items()}
+        attributes = {name.lower(): value for name, value in element.items()}
         domain = attributes.get("domain", "").lower()
         if tag in TEXT_ELEMENTS or (tag == "metadata" and domain not in FILE_DOMAINS):
             continue
@@ -185,7 +189,9 @@ def _list_names(file: Path, path: str) -> set[tuple[str, Path]]:
                 f"{path} has a raw band, which shows the bytes of a file as pixels; {ADVICE}"
             )
         for name, value in attributes.items():
-            if PATH_LIKE.match(value) or name in ("sourcefilename", "sourcedataset"):
+            if value.isalnum() and name not in SOURCE_NAMES:  # most are numbers
+                continue
+            if PATH_LIKE.match(value) or name in SOURCE_NAMES:
                 raise RasterError(
                     f"{path} names {value} in the attribute {name}, which cannot be checked; "
                     f"{ADVICE}"
@@ -194,8 +200,8 @@ def _list_names(file: Path, path: str) -> set[tuple[str, Path]]:
         is_named = FILE_ELEMENT.search(tag) or FILE_ELEMENT.search(key.lower())
         is_relative = re.match(r"\s*0*[1-9]", attributes.get("relativetovrt", ""))
         folder = file.parent if is_relative else Path()
-        for text in (element.text, *(child.tail for child in element)):
-            if text and text.strip() and (is_named or PATH_LIKE.match(text)):
+        for text in (element.text, *[child.tail for child in element]):
+            if text and not text.isspace() and (is_named or PATH_LIKE.match(text)):
                 text = text.replace(BASE, f"{file.parent}/")
                 names |= {(text, folder), (text.strip(), folder)}  # GDAL strips some
     return names
@@ -231,30 +237,28 @@ def _is_vrt(head: bytes) -> bool:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(b"<vrtdataset")
 
 
-def _may_name_overviews(file: Path) -> bool:
+def _may_name_overviews(stream: BinaryIO, head: bytes) -> bool:
     """Return True if the metadata inside a TIFF may name another file as its overviews.
 
     GDAL reads this tag; to open each source of a VRT with it would take 20 times as long.
     """
-    with file.open("rb") as stream:
-        head = stream.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        is_big = head[2:4] in (b"+\0", b"\0+")
-        number, count, entry = (
-            f"{order}{types}" for types in (("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s"))
-        )
-        try:
-            stream.seek(*struct.unpack(number, head[8:16] if is_big else head[4:8]))
-            (entries,) = struct.unpack(count, stream.read(struct.calcsize(count)))
-            size = struct.calcsize(entry)
-            data = stream.read(size * min(entries, MAX_METADATA_BYTES // size))
-            tags = struct.iter_unpack(entry, data[: len(data) // size * size])
-            for _, _, length, value in (tag for tag in tags if tag[0] == GDAL_METADATA):
-                stream.seek(*struct.unpack(number, value))
-                text = stream.read(min(length, MAX_METADATA_BYTES))
-                return length > MAX_METADATA_BYTES or _names_overviews(text)
-        except (struct.error, OverflowError):  # damaged: GDAL does not open it either
-            pass
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = head[2:4] in (b"+\0", b"\0+")
+    number, count, entry = (
+        f"{order}{types}" for types in (("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s"))
+    )
+    try:
+        stream.seek(*struct.unpack(number, head[8:16] if is_big else head[4:8]))
+        (entries,) = struct.unpack(count, stream.read(struct.calcsize(count)))
+        size = struct.calcsize(entry)
+        data = stream.read(size * min(entries, MAX_METADATA_BYTES // size))
+        tags = struct.iter_unpack(entry, data[: len(data) // size * size])
+        for _, _, length, value in (tag for tag in tags if tag[0] == GDAL_METADATA):
+            stream.seek(*struct.unpack(number, value))
+            text = stream.read(min(length, MAX_METADATA_BYTES))
+            return length > MAX_METADATA_BYTES or _names_overviews(text)
+    except (struct.error, OverflowError):  # damaged: GDAL does not open it either
+        pass
     return False
 
 
