@@ -25,7 +25,7 @@ _PART = re.compile(
     r"([tjpgb]\w|tiff?|jpe?g|png|jp2|gif|bmp)w)",
     re.IGNORECASE,
 )
-# never imagery; GDAL need not try to open them
+# texts, labels and vector layers, which often lie beside imagery
 _OTHER = re.compile(
     r".*\.(txt|csv|md|pdf|html|xml|json|geojsonl?|shp|shx|dbf|cpg|fgb|parquet|qml|qgs|qgz|"
     r"ya?ml|toml|log|py|safetensors)",
@@ -39,7 +39,8 @@ def find_rasters(
     """List files and URLs as they are, and the rasters in folders in alphabetical order.
 
     In a folder, everything that GDAL opens as imagery is a raster. Images without a georeference,
-    such as quicklooks, are left out if others have one.
+    such as quicklooks, are left out if others have one. Labels, texts and vector layers beside the
+    imagery are passed over without a word.
 
     Args:
         sources: One or several files, folders or URLs.
@@ -127,8 +128,9 @@ def _split_path(path: str) -> tuple[str, ...]:
 
 
 def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[str]]:
-    """Return the rasters of a folder, and the names of what else it holds."""
+    """Return the rasters of a folder, and the names of files that may be taken for some."""
     rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
+    others: list[str] = []
     entries = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]  # left by systems
     for path in entries:
         suffix = path.suffix.lower()
@@ -141,8 +143,10 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
             rasters.append(path)
         elif _PART.fullmatch(path.name):
             continue
+        elif _OTHER.fullmatch(path.name):
+            others.append(path.name)
         else:
-            has_georeference = None if _OTHER.fullmatch(path.name) else _has_georeference(path)
+            has_georeference = _has_georeference(path)
             if has_georeference is None:
                 left_out.append(path.name)
             elif has_georeference or pixel_coords:
@@ -152,7 +156,8 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
     if not rasters:
         rasters, unplaced = unplaced, []
     if not rasters:
-        present = f"; found only {list_names(left_out)}" if left_out else ""
+        names = [*left_out, *others]
+        present = f"; found only {list_names(names)}" if names else ""
         raise InputError(
             f"{folder}: no raster in this folder; expected files that GDAL opens as "
             f"imagery{present}"

@@ -66,10 +66,11 @@ def test_what_is_left_out_of_a_folder_is_named(save: Save, tmp_path: Path) -> No
     with warnings.catch_warnings(action="ignore"):
         copy_raster(save(PIXELS, "q.tif", transform=None, crs=None), tmp_path / "look.png")
     (tmp_path / "q.tif").unlink()
-    (tmp_path / "notes.txt").write_text("flown in May")
+    for name in ("notes.txt", "a.json", "a.xml", "labels.csv", "data.yaml", "labels.geojson"):
+        (tmp_path / name).write_text("no imagery, and not missed")
     (tmp_path / "archive.bin").write_bytes(b"\0\1")
     shutil.copytree(tmp_path, tmp_path / "2019")
-    match = r"1 rasters are read; left out: 2019/, archive\.bin, notes\.txt, look\.png \(no geor"
+    match = r"1 rasters are read; left out: 2019/, archive\.bin, look\.png \(no georeference\)$"
     with pytest.warns(GeodetectWarning, match=match):
         assert _names(tmp_path) == ["a.tif"]
     with pytest.warns(GeodetectWarning, match=r"2 rasters are read"):
