@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -81,7 +84,12 @@ def main() -> None:
         try:
             app()
         except SystemExit as end:
-            if end.code != INTERRUPTED:
-                raise
-            typer.echo("Error: interrupted; no result was written", err=True)
-            raise SystemExit(1) from end
+            code = end.code
+            if code == INTERRUPTED:
+                typer.echo("Error: interrupted; no result was written", err=True)
+                code = 1
+            if code and threading.active_count() > 1:  # do not wait for threads that hang
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code if isinstance(code, int) else 1)
+            raise SystemExit(code) from end

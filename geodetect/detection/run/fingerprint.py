@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from http.client import HTTPException
 from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import rasterio
 from rasterio.windows import Window
 
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
-from geodetect.errors import InputError, RasterError
-from geodetect.io.raster.dataset import gdal_options, open_dataset
+from geodetect.errors import InputError
+from geodetect.io.raster.dataset import read_dataset, root_cause, source_files
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.io.raster.remote import http_cause
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
@@ -79,39 +79,25 @@ def _plan_fingerprint(plan: RasterPlan) -> str:
     Of a VRT, its source files count, too.
     """
     raster, grid = plan.raster, plan.grid
-    with (
-        rasterio.Env(**gdal_options(raster.path)),
-        open_dataset(raster.path, external_sources=raster.external_sources) as dataset,
-    ):
-        values = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
-        with ThreadPoolExecutor(MAX_REQUESTS) as pool:
-            states = list(
-                filter(
-                    None,
-                    pool.map(_file_state, sorted(_source_files(dataset, raster.external_sources))),
-                )
-            )
-        if not states or UNKNOWN in states:
-            states.append(_hash_samples(dataset))
+    states, values = read_dataset(
+        raster.path,
+        partial(_dataset_state, external_sources=raster.external_sources),
+        external_sources=raster.external_sources,
+    )
     tiling = f"{grid.crs_wkt} {raster.grid!r} {grid!r} {plan.scheme!r} {raster.bands}"
     area = "everywhere" if plan.area is None else _digest(plan.area.wkb)
     return f"{', '.join(states)}, {_digest(repr(values))} {_digest(tiling)} {area}"
 
 
-def _source_files(
-    dataset: Any, external_sources: bool, known_files: frozenset[str] = frozenset()
-) -> set[str]:
-    """Return all files that are read; a VRT may have another one as its source."""
-    files = {str(file) for file in dataset.files or [dataset.name]} - known_files
-    for file in tuple(files):
-        if file.lower().endswith(".vrt") and file != dataset.name:
-            # reading raises it again
-            with (
-                suppress(RasterError),
-                open_dataset(file, external_sources=external_sources) as source,
-            ):
-                files |= _source_files(source, external_sources, known_files | files)
-    return files
+def _dataset_state(dataset: Any, *, external_sources: bool) -> tuple[list[str], list[Any]]:
+    """Return the states of the files of a dataset, and properties that they do not tell."""
+    values = [dataset.dtypes, dataset.nodatavals, dataset.mask_flag_enums, dataset.colorinterp]
+    files = sorted(source_files(dataset, external_sources=external_sources))
+    with ThreadPoolExecutor(MAX_REQUESTS) as pool:
+        states = list(filter(None, pool.map(_file_state, files)))
+    if not states or UNKNOWN in states:
+        states.append(_hash_samples(dataset))
+    return states, values
 
 
 def _file_state(file: str) -> str | None:
@@ -143,7 +129,9 @@ def _hash_samples(dataset: Any) -> str:
         y = (dataset.height - height) * row // (SAMPLES - 1)
         try:
             digest.update(dataset.read(window=Window(x, y, width, height)).tobytes())
-        except GDAL_ERRORS:  # perhaps outside the area of interest
+        except GDAL_ERRORS as error:  # perhaps outside the area of interest
+            if http_cause([root_cause(error)]) is not None:
+                raise
             digest.update(b"unreadable")
     return f"pixels {digest.hexdigest()[:16]}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import Pixels
 from geodetect.settings import PredictSettings
+from geodetect.threads import stop_pools
 from geodetect.types import IntArray
 
 TilePixels = tuple[Tile, Pixels | None]  # None: the tile holds no imagery
@@ -90,11 +91,8 @@ class TileReader:
         return True
 
     def close(self) -> None:
-        """Stop reading; wait for the tiles that are being read."""
-        for _, future in self._queue:
-            future.cancel()
-        for thread in self._threads:
-            thread.shutdown()
+        """Stop reading; wait a short time for the tiles that are being read."""
+        stop_pools(self._threads, [future for _, future in self._queue])
         self._queue.clear()  # there may be thousands of rasters
         self._threads.clear()
 
@@ -107,8 +105,10 @@ class TileReader:
             self._following = None
         if not self._queue:
             raise StopIteration
-        tile, future = self._queue.popleft()
-        return tile, future.result()
+        tile, future = self._queue[0]
+        pixels = future.result()
+        self._queue.popleft()  # not before it is done: `close` waits for what is in the queue
+        return tile, pixels
 
     def _read(self, tile: Tile) -> Pixels | None:
         pixels = self.plan.raster.read(tile, self.plan.grid)
@@ -176,20 +176,22 @@ class TilePipeline:
             OutOfMemoryError: Memory is used up.
         """
         pool = ThreadPoolExecutor(self.concurrency.streams, thread_name_prefix="geodetect-detect")
-        queue: deque[Callable[[], TileBatch]] = deque()
+        queue: deque[Future[TileBatch] | partial[TileBatch]] = deque()
         with explain_memory_errors(self.plan, self.concurrency):
             try:
-                for get_batch in self._start_batches(pool):
-                    queue.append(get_batch)
+                for batch in self._start_batches(pool):
+                    queue.append(batch)
                     if len(queue) > self.concurrency.queued:
-                        yield queue.popleft()()
+                        yield _first_result(queue)
                 while queue:
-                    yield queue.popleft()()
+                    yield _first_result(queue)
             finally:
-                pool.shutdown(cancel_futures=True)
+                stop_pools([pool], [batch for batch in queue if isinstance(batch, Future)])
 
-    def _start_batches(self, pool: ThreadPoolExecutor) -> Generator[Callable[[], TileBatch]]:
-        """Start to detect batch after batch; yield functions that wait for their results."""
+    def _start_batches(
+        self, pool: ThreadPoolExecutor
+    ) -> Generator[Future[TileBatch] | partial[TileBatch]]:
+        """Start to detect batch after batch; yield their futures, or calls that load them."""
         journal = self.reader.journal
         for row in self.plan.rows():
             if journal is not None and row[0].row in self.reader.finished_rows:
@@ -198,7 +200,7 @@ class TilePipeline:
             tiles = islice(self.reader, len(row))
             for batch in _split_into_batches(tiles, self.concurrency.batch_size):
                 completes_row = batch[-1][0] == row[-1]
-                yield pool.submit(self._detect, batch, completes_row=completes_row).result
+                yield pool.submit(self._detect, batch, completes_row=completes_row)
 
     def _load_row(self, journal: Journal, row: Sequence[Tile]) -> TileBatch:
         results = journal.get(self.reader.number, row)
@@ -219,6 +221,14 @@ class TilePipeline:
                 detections = clip_to_imagery(detections[is_selected], tile, pixels, self.plan)
             results.append(TileResult(tile, detections, self.mask.cell_states(tile, pixels)))
         return TileBatch(results, completes_row=completes_row, resumed=False)
+
+
+def _first_result(queue: deque[Future[TileBatch] | partial[TileBatch]]) -> TileBatch:
+    """Wait for the first batch of a queue, and remove it."""
+    batch = queue[0]
+    result = batch.result() if isinstance(batch, Future) else batch()
+    queue.popleft()
+    return result
 
 
 def _split_into_batches(tiles: Iterable[TilePixels], size: int) -> Generator[list[TilePixels]]:

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import rasterio
 from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from geodetect.errors import RasterError, error_text, translate_errors
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.io.raster.remote import (
+    http_options,
+    is_remote,
+    open_timeout_s,
+    read_with_retries,
+)
 from geodetect.io.untrusted.raster_files import (
     check_overview_file,
     check_side_files,
     check_vrt,
     is_vrt,
 )
+from geodetect.threads import call_interruptibly
 
+T = TypeVar("T")
+VRT_SUFFIX = ".vrt"
+NETWORK_FILE_SYSTEMS = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/:/vsiadls/:/vsioss/:/vsiswift/"
 BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
-REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 # Drivers of GDAL that read the file they are given, and files of its name beside it. Others follow
 # names and addresses in the file: VRT (allowed once its sources are checked), GTI, WMS, WMTS, WCS,
 # STACIT, MRF, KMLSUPEROVERLAY, ERS, PDS4, PCIDSK, DIMAP, HDF5 and netCDF (external links) and more.
@@ -73,12 +84,14 @@ def open_dataset(
             f"gdal_edit.py -a_srs EPSG:CODE does"
         ) from error
     except GDAL_ERRORS as error:
-        if not path.startswith(REMOTE) and not Path(path).exists():
+        if not is_remote(path) and not path.startswith("/vsi") and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error
         cause, hint = root_cause(error), ""
         if "not recognized" in cause and not external_sources:
             hint = "; set `external_sources` for a format that refers to other files or servers"
         raise RasterError(f"{path}: not a raster that GDAL can open ({cause}){hint}") from error
+    if is_remote(path) and "overview_level" not in options:
+        _scan_directories(path, dataset.driver)
     if dataset.count == 0:
         subdatasets = dataset.subdatasets
         dataset.close()
@@ -87,15 +100,88 @@ def open_dataset(
     return dataset
 
 
-def gdal_options(path: str) -> dict[str, Any]:
-    """Return GDAL options for reading: a bounded block cache, no directory listings of servers.
+def read_dataset(path: str, read: Callable[[Any], T], *, external_sources: bool = False) -> T:
+    """Open a dataset, read from it, and close it; of a server, again if a request fails.
 
-    A block cache that the user has set in the environment stays.
+    Args:
+        path: File, URL or anything GDAL opens.
+        read: Takes the open dataset; what it returns is returned.
+        external_sources: As for ``open_dataset``.
+
+    Raises:
+        RasterError: It cannot be opened or read.
+        GeodetectError: As ``read`` raises it.
+    """
+
+    def read_once() -> T:
+        with (
+            rasterio.Env(**gdal_options(path)),
+            open_dataset(path, external_sources=external_sources) as dataset,
+            translate_metadata_errors(path),
+        ):
+            return read(dataset)
+
+    if Path(path).is_file() and not path.lower().endswith((VRT_SUFFIX, *SERVICE_NAMES)):
+        return read_once()
+    call = partial(
+        read_with_retries,
+        read_once,
+        partial(forget_requests, [path]),
+        path=path,
+        subject="its header",
+        is_certain=is_remote(path),
+    )
+    try:
+        return call_interruptibly(call, timeout_s=open_timeout_s())
+    except TimeoutError as error:
+        raise RasterError(f"{path}: cannot read its header (the server takes too long)") from error
+
+
+def _scan_directories(path: str, driver: str) -> None:
+    """Have GDAL look for overviews and masks, and remember what it reads.
+
+    rasterio opens and reads datasets without Python's lock, but asks for their overviews and masks
+    with it. A server that does not answer would then stop all threads, and Ctrl-C, too.
+    """
+    with suppress(*GDAL_ERRORS):  # there are no overviews
+        _open(path, [driver], {"overview_level": 0}).close()
+
+
+def forget_requests(paths: Iterable[str]) -> None:
+    """Have GDAL forget what it read of files on servers, which may be incomplete."""
+    with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=NETWORK_FILE_SYSTEMS):
+        for path in filter(is_remote, paths):
+            with suppress(*GDAL_ERRORS):
+                _open(path, DRIVERS, {}).close()
+
+
+def source_files(
+    dataset: Any, *, external_sources: bool, known_files: frozenset[str] = frozenset()
+) -> set[str]:
+    """Return all files that are read; a VRT may have another one as its source."""
+    files = {str(file) for file in dataset.files or [dataset.name]} - known_files
+    for file in tuple(files):
+        if file.lower().endswith(VRT_SUFFIX) and file != dataset.name:
+            with (
+                suppress(RasterError),  # reading raises it again
+                open_dataset(file, external_sources=external_sources) as source,
+            ):
+                files |= source_files(
+                    source, external_sources=external_sources, known_files=known_files | files
+                )
+    return files
+
+
+def gdal_options(path: str) -> dict[str, Any]:
+    """Return GDAL options for reading: a bounded block cache, and how servers are asked.
+
+    A block cache and time limits that the user has set in the environment stay.
     """
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
         options["GDAL_CACHEMAX"] = BLOCK_CACHE_BYTES
-    if path.startswith(REMOTE):
+    options |= http_options()
+    if is_remote(path):
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
     return options
 
@@ -122,7 +208,7 @@ def root_cause(error: BaseException) -> str:
 
 def _open_checked(path: str, options: dict[str, Any]) -> Any:
     """Open a file that may come from a stranger."""
-    if path.startswith(REMOTE):
+    if is_remote(path) or path.startswith("/vsi"):
         if path.partition("?")[0].lower().endswith(".vrt"):
             raise RasterError(
                 f"{path}: the sources of a VRT on a server or in an archive are not checked; set "

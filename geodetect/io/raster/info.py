@@ -6,10 +6,9 @@ import os
 from typing import Any
 
 import numpy as np
-import rasterio
 
 from geodetect.errors import GeoreferenceError
-from geodetect.io.raster.dataset import gdal_options, open_dataset, translate_metadata_errors
+from geodetect.io.raster.dataset import read_dataset
 from geodetect.io.raster.georeference import read_georeference
 from geodetect.redaction import redact
 from geodetect.types import PathLike
@@ -32,33 +31,31 @@ def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[st
     Raises:
         RasterError: It cannot be opened, or its metadata cannot be used.
     """
-    name = os.fspath(path)
-    with (
-        rasterio.Env(**gdal_options(name)),
-        open_dataset(name, external_sources=external_sources) as dataset,
-        translate_metadata_errors(name),
-    ):
-        bands = zip(
-            dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
-        )
-        return {
-            "path": redact(name),
-            "driver": dataset.driver,
-            "width": dataset.width,
-            "height": dataset.height,
-            "band_count": dataset.count,
-            "dtype": dataset.dtypes[0],
-            "bands": [
-                {"band": i, "dtype": dtype, "colour": colour.name, "nodata": _json_number(nodata)}
-                for i, dtype, colour, nodata in bands
-            ],
-            "mask": [flag.name for flag in dataset.mask_flag_enums[0]],
-            "nodata": _json_number(dataset.nodata),
-            "block": list(dataset.block_shapes[0]),
-            "overviews": list(dataset.overviews(1)),
-            "compression": getattr(dataset.compression, "value", dataset.compression),
-            **_describe_georeference(dataset),
-        }
+    return read_dataset(os.fspath(path), _describe, external_sources=external_sources)
+
+
+def _describe(dataset: Any) -> dict[str, Any]:
+    bands = zip(
+        dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
+    )
+    return {
+        "path": redact(dataset.name),
+        "driver": dataset.driver,
+        "width": dataset.width,
+        "height": dataset.height,
+        "band_count": dataset.count,
+        "dtype": dataset.dtypes[0],
+        "bands": [
+            {"band": i, "dtype": dtype, "colour": colour.name, "nodata": _json_number(nodata)}
+            for i, dtype, colour, nodata in bands
+        ],
+        "mask": [flag.name for flag in dataset.mask_flag_enums[0]],
+        "nodata": _json_number(dataset.nodata),
+        "block": list(dataset.block_shapes[0]),
+        "overviews": list(dataset.overviews(1)),
+        "compression": getattr(dataset.compression, "value", dataset.compression),
+        **_describe_georeference(dataset),
+    }
 
 
 def _describe_georeference(dataset: Any) -> dict[str, Any]:

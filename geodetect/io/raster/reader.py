@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -28,10 +27,13 @@ from geodetect.io.raster.bands import (
 )
 from geodetect.io.raster.constant import find_constant_pixels
 from geodetect.io.raster.dataset import (
+    SERVICES,
+    forget_requests,
     gdal_options,
     open_dataset,
+    read_dataset,
     root_cause,
-    translate_metadata_errors,
+    source_files,
 )
 from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.find import shortest_names
@@ -44,6 +46,7 @@ from geodetect.io.raster.georeference import (
     read_georeference,
     read_orientation,
 )
+from geodetect.io.raster.remote import is_remote, read_with_retries
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
     MIN_VALID_FRACTION,
@@ -52,8 +55,10 @@ from geodetect.io.raster.value_sample import (
     sample_windows,
     whole_window,
 )
+from geodetect.threads import call_interruptibly
 from geodetect.types import AnyArray, BoolArray, PathLike, UInt8Array
 
+T = TypeVar("T")
 OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
 
 
@@ -119,6 +124,7 @@ class Raster:
         external_sources: See ``open_dataset``.
         name: Name in results: the file name, or as ``name_rasters`` sets it.
         orientation: Orientation by EXIF, 1 to 8, which viewers apply to photographs; 1: as stored.
+        remote_files: Files on servers that it is read from; of a VRT its sources.
     """
 
     path: str
@@ -131,12 +137,14 @@ class Raster:
     external_sources: bool = False
     name: str = ""
     orientation: int = 1
+    remote_files: tuple[str, ...] = ()
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _is_opaque: BoolArray | None = None  # by value, if entries of the colour table are transparent
     _alpha: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _handles: list[Any] = field(default_factory=list)
+    _handles: list[tuple[int, Any]] = field(default_factory=list)  # each with its thread
+    _busy: set[int] = field(default_factory=set)  # threads that read
     _local: threading.local = field(default_factory=threading.local)
 
     def __post_init__(self) -> None:
@@ -162,12 +170,7 @@ class Raster:
             return Stretch(*self.value_range)
         if self.dtype == "uint8" or self._colour_table is not None:
             return None
-        with self._wrap_errors("a sample of the values"):
-            stretch = self._estimate_stretch(self._handle())
-            is_doubtful = stretch.fill_values or stretch.narrow_middle
-            if is_doubtful and self._handle().overviews(1):
-                # averaged overviews hold mixtures of fill values and imagery
-                stretch = self._estimate_stretch(self._handle(overviews=False))
+        stretch = self._call("a sample of the values", self._estimate_stretch)
         self._warn_of_doubt(stretch)
         return stretch
 
@@ -177,7 +180,10 @@ class Raster:
 
     @cached_property
     def _shifted_overviews(self) -> bool:
-        """True if reading from the overviews would shift the imagery."""
+        return self._call("its overviews", self._overviews_are_shifted)
+
+    def _overviews_are_shifted(self) -> bool:
+        """Return True if reading from the overviews would shift the imagery."""
         if not self._handle().overviews(1):
             return False
         with (
@@ -199,15 +205,11 @@ class Raster:
         """
         window, source = self._source_window(window, grid or self.grid)
         shape = window.height, window.width
-        with self._wrap_errors(f"pixels {window.x}..{window.x + window.width} x {window.y}.."):
-            handle = self._handle_for(source, shape)
-            if self._empty_blocks.covers(handle, source):
-                return self._empty_pixels(shape)
-            valid = self._read_mask(handle, source, shape)
-            if not valid.any():
-                self._empty_blocks.learn(handle, source)
-                return self._empty_pixels(shape)
-            values = self._read_values(handle, source, shape)
+        subject = f"pixels {window.x}..{window.x + window.width} x {window.y}.."
+        read = self._call(subject, partial(self._read_window, source, shape))
+        if read is None:
+            return self._empty_pixels(shape)
+        values, valid = read
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
         with self._lock:  # the first thread estimates it for all threads
@@ -229,14 +231,16 @@ class Raster:
         Raises:
             RasterError: The pixels cannot be read.
         """
-        with self._wrap_errors("the mask"):
-            window, source = self._source_window(window, grid or self.grid)
-            return self._read_mask(self._handle(), source, (window.height, window.width))
+        window, source = self._source_window(window, grid or self.grid)
+        shape = window.height, window.width
+        return self._call("the mask", lambda: self._read_mask(self._handle(), source, shape))
 
     def close(self) -> None:
-        """Close the handles of all threads."""
+        """Close the handles of all threads; those of a thread that hangs close when it returns."""
         while self._handles:
-            self._handles.pop().close()
+            thread, handle = self._handles.pop()
+            if thread not in self._busy:
+                handle.close()
         self._local = threading.local()
 
     def __enter__(self) -> Raster:
@@ -244,6 +248,33 @@ class Raster:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _call(self, subject: str, function: Callable[[], T]) -> T:
+        """Call a function that reads; its errors name the file and the subject."""
+        if not self.remote_files:
+            return self._call_here(subject, function)
+        read = partial(self._call_here, subject, function)
+        return call_interruptibly(
+            partial(read_with_retries, read, self._start_over, path=self.path, subject=subject)
+        )
+
+    def _call_here(self, subject: str, function: Callable[[], T]) -> T:
+        thread = threading.get_ident()
+        is_outermost = thread not in self._busy
+        self._busy.add(thread)
+        try:
+            with rasterio.Env(**gdal_options(self.path)):
+                return function()
+        except GDAL_ERRORS as error:
+            if self.remote_files:
+                raise
+            raise RasterError(
+                f"{self.path}: cannot read {subject} ({root_cause(error)}); the file may be "
+                f"damaged or incomplete"
+            ) from error
+        finally:
+            if is_outermost:
+                self._busy.discard(thread)
 
     def _empty_pixels(self, shape: tuple[int, int]) -> Pixels:
         zeros = np.broadcast_to(np.uint8(0), (self.band_count, *shape))  # takes no memory
@@ -255,6 +286,20 @@ class Raster:
         x, y = grid.scale_to(self.grid).tolist()
         source = windows.Window(window.x * x, window.y * y, window.width * x, window.height * y)
         return window, source
+
+    def _read_window(
+        self, source: windows.Window, shape: tuple[int, int]
+    ) -> tuple[AnyArray, BoolArray] | None:
+        """Return values and valid pixels of a window in the file; None: no pixel is valid."""
+        handle = self._handle_for(source, shape)
+        if not self.remote_files and self._empty_blocks.covers(handle, source):
+            return None
+        valid = self._read_mask(handle, source, shape)
+        if valid.any():
+            return self._read_values(handle, source, shape), valid
+        if not self.remote_files:
+            self._empty_blocks.learn(handle, source)
+        return None
 
     def _read_values(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> AnyArray:
         if self._colour_table is not None:
@@ -284,7 +329,15 @@ class Raster:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
 
-    def _estimate_stretch(self, handle: Any) -> Stretch:
+    def _estimate_stretch(self) -> Stretch:
+        stretch = self._stretch_of(self._handle())
+        is_doubtful = stretch.fill_values or stretch.narrow_middle
+        if is_doubtful and self._handle().overviews(1):
+            # averaged overviews hold mixtures of fill values and imagery
+            stretch = self._stretch_of(self._handle(overviews=False))
+        return stretch
+
+    def _stretch_of(self, handle: Any) -> Stretch:
         """Estimate the stretch from windows, or from all of the raster where they hold little."""
         sample = sample_windows(handle)
         values = self._read_sample(handle, sample)
@@ -338,27 +391,26 @@ class Raster:
     def _handle(self, *, overviews: bool = True) -> Any:
         handles: dict[Any, Any] = self._local.__dict__
         if overviews not in handles:
+            thread = threading.get_ident()
             handle = self._open_dataset(overviews=overviews)
-            self._handles.append(handle)
+            self._handles.append((thread, handle))
             if self._warp is not None:
                 handle = WarpedVRT(handle, **self._warp)
-                self._handles.append(handle)
+                self._handles.append((thread, handle))
             handles[overviews] = handle
         return handles[overviews]
 
     def _open_dataset(self, **options: Any) -> Any:
         return open_dataset(self.path, external_sources=self.external_sources, **options)
 
-    @contextmanager
-    def _wrap_errors(self, subject: str) -> Iterator[None]:
-        try:
-            with rasterio.Env(**gdal_options(self.path)):
-                yield
-        except GDAL_ERRORS as error:
-            raise RasterError(
-                f"{self.path}: cannot read {subject} ({root_cause(error)}); the file may be "
-                f"damaged or incomplete"
-            ) from error
+    def _start_over(self) -> None:
+        """Close the handles of this thread, and have GDAL forget what it read of the files."""
+        thread = threading.get_ident()
+        for item in [item for item in self._handles if item[0] == thread][::-1]:
+            self._handles.remove(item)
+            item[1].close()
+        self._local.__dict__.clear()
+        forget_requests(self.remote_files)
 
 
 def name_rasters(rasters: Sequence[Raster]) -> None:
@@ -384,15 +436,14 @@ def open_raster(
         GeoreferenceError: It has no georeference and none is stated.
     """
     name, options = os.fspath(path), options or RasterOptions()
-    with (
-        rasterio.Env(**gdal_options(name)),
-        open_dataset(name, external_sources=options.external_sources) as dataset,
-    ):
+
+    def read(dataset: Any) -> Raster:
         try:
-            with translate_metadata_errors(name):
-                return _raster_from_dataset(name, dataset, options, needed_bands)
+            return _raster_from_dataset(name, dataset, options, needed_bands)
         except InputError as error:
             raise type(error)(f"{name}: {error}") from error
+
+    return read_dataset(name, read, external_sources=options.external_sources)
 
 
 def _raster_from_dataset(
@@ -442,8 +493,17 @@ def _raster_from_dataset(
         sum(np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)),
         external_sources=options.external_sources,
         orientation=read_orientation(dataset),
+        remote_files=_remote_files(name, dataset, options),
         _warp=warp,
         _colour_table=colour_table,
         _is_opaque=None if table is None or table[3].all() else table[3] > 0,
         _alpha=alpha,
     )
+
+
+def _remote_files(name: str, dataset: Any, options: RasterOptions) -> tuple[str, ...]:
+    """Return the files on servers that a dataset is read from; a web service is one itself."""
+    if dataset.driver in SERVICES:
+        return (name,)
+    files = source_files(dataset, external_sources=options.external_sources)
+    return tuple(sorted(filter(is_remote, files)))
