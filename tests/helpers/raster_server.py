@@ -64,16 +64,15 @@ class Handler(SimpleHTTPRequestHandler):
         if not with_body:
             return
         if fault in (STALL_IN_BODY, SHORT_BODY):
-            self.wfile.write(data[start : (start + stop) // 2])
-            self.wfile.flush()
-            if fault == STALL_IN_BODY:
-                threading.Event().wait()
+            stop = (start + stop) // 2
             self.close_connection = True
-            return
         with contextlib.suppress(ConnectionError):  # GDAL hangs up when it has enough
             self.wfile.write(data[start:stop])
+            self.wfile.flush()
             with self.counters.sent.get_lock():
                 self.counters.sent.value += stop - start
+        if fault == STALL_IN_BODY:
+            threading.Event().wait()
 
     def _send_status(self, status: int) -> None:
         self.send_response(status)

@@ -23,7 +23,7 @@ HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_TIME": 15,  # seconds at less than the limit: with two more tries < 1 min
     "GDAL_HTTP_LOW_SPEED_LIMIT": 100,  # bytes per second
     "GDAL_HTTP_MAX_RETRY": 2,
-    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds, doubled each time
+    "GDAL_HTTP_RETRY_DELAY": 0.2,  # seconds, doubled each time
     "GDAL_HTTP_RETRY_CODES": "0,408,429,500,502,503,504",  # 0: dropped connections
 }
 OPEN_TIMEOUT_S = 55.0
@@ -35,7 +35,9 @@ MAX_MESSAGES = 100  # of one call: a damaged index gives one for each block
 T = TypeVar("T")
 _STATUS = re.compile(r"(?:HTTP response code: |response_code=)(\d+)( - Maximum.*redirects)?")
 _CURL = re.compile(r"CURL error: ([^']+)")
-_PERMANENT = re.compile(r"server answered 4(?!08|29)|redirects|not resolve host|SSL certificate")
+_PERMANENT = re.compile(
+    r"server answered 4(?!08|29)|redirects|not resolve host|URL rejected|SSL certificate"
+)
 _HARMLESS = re.compile(r"PROJ|overview level")  # a database of PROJ; no overviews
 _ERROR = "GDAL signalled an error"  # in what rasterio logs
 _LOGGERS = ("rasterio._env", "rasterio._err")
@@ -88,11 +90,10 @@ def read_with_retries(
                 result = read()
             except (*GDAL_ERRORS, GeodetectError) as raised:
                 error = raised
+        errors = _errors_in(messages)
+        if error is None and (not errors if is_certain else http_cause(errors) is None):
+            return result  # requests that failed and are in no error were repeated
         cause = http_cause([*messages, *_texts(error)])
-        if error is None and is_certain:
-            cause = cause or first_error(messages)
-        if error is None and cause is None:
-            return result
         if cause is None and not (is_certain and messages):  # an error that reading did not cause
             break
         reset()
@@ -104,9 +105,9 @@ def read_with_retries(
         raise RasterError(f"{path}: cannot read {subject} ({cause})") from error
     if isinstance(error, GeodetectError) or (error is not None and not is_certain):
         raise error
+    text = [*errors, *_texts(error)][-1]
     raise RasterError(
-        f"{path}: cannot read {subject} ({_texts(error)[-1]}); the server sent less than the file "
-        f"should hold"
+        f"{path}: cannot read {subject} ({text}); the server sent less than the file should hold"
     ) from error
 
 
@@ -159,12 +160,10 @@ def record_messages() -> Iterator[list[str]]:
             outer.extend(messages[: MAX_MESSAGES - len(outer)])
 
 
-def first_error(messages: Iterable[str]) -> str | None:
-    """Return the first error in messages of a call that returned, else None."""
-    for text in messages:
-        if text.startswith(_ERROR) and not _HARMLESS.search(text):
-            return text.partition("msg=")[2].strip("'")
-    return None
+def _errors_in(messages: Iterable[str]) -> list[str]:
+    """Return the errors among messages of GDAL, which need not have ended the call."""
+    errors = [text for text in messages if text.startswith(_ERROR) and not _HARMLESS.search(text)]
+    return [text.partition("msg=")[2].strip("'") for text in errors]
 
 
 def http_cause(messages: Iterable[str]) -> str | None:
@@ -175,7 +174,7 @@ def http_cause(messages: Iterable[str]) -> str | None:
             status = int(match[1])
             if match[2]:
                 return "the server answers with one redirect after the other"
-            if status:
+            if status >= HTTPStatus.MULTIPLE_CHOICES:
                 return f"the server answered {status} {_phrase(status)}".rstrip()
             cause = cause or "the connection broke"
         elif match := _CURL.search(text):

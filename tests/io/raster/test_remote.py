@@ -1,16 +1,10 @@
-"""Rasters on a web server: only what is needed travels."""
+"""Rasters on a web server: only what is needed travels, and failures of the server are told."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,93 +16,42 @@ import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.errors import RasterError
+from geodetect.geo.tiles import Window
 from geodetect.io.raster.info import inspect_raster
+from geodetect.io.raster.reader import Pixels, open_raster
 from tests.conftest import METRES, Save
 from tests.helpers.program import run_command
+from tests.helpers.raster_server import (
+    DROP,
+    REDIRECT,
+    SHORT_BODY,
+    STALL,
+    STALL_IN_BODY,
+    RasterServer,
+    serve_rasters,
+)
 
 SIDE = 1500
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Answers requests for ranges of files, and counts what it sends."""
-
-    folder: Path
-    sent: Synchronized[int]
-
-    def do_GET(self) -> None:
-        path = self.folder / self.path.split("?")[0].lstrip("/")
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data = path.read_bytes()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        start = int(asked[1]) if asked else 0
-        stop = min(int(asked[2]) + 1 if asked and asked[2] else len(data), len(data))
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(stop - start))
-        self.send_header("Accept-Ranges", "bytes")
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-        self.end_headers()
-        with self.sent.get_lock():
-            self.sent.value += stop - start
-        self.wfile.write(data[start:stop])
-
-    def do_HEAD(self) -> None:
-        path = self.folder / self.path.split("?")[0].lstrip("/")
-        self.send_response(200 if path.is_file() else 404)
-        if path.is_file():
-            self.send_header("Content-Length", str(path.stat().st_size))
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
-
-
-def serve(folder: Path, sent: Synchronized[int], port: Connection) -> None:
-    Handler.folder, Handler.sent = folder, sent
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        port.send(server.server_port)
-        server.serve_forever()
-
-
-@dataclass
-class Served:
-    """A folder on a web server, and how many bytes of it went out."""
-
-    url: str
-    folder: Path
-    sent: Synchronized[int]
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """In a process of its own: GDAL may hold the interpreter while it waits for an answer."""
-    context = multiprocessing.get_context("spawn")
-    sent, (port, theirs) = context.Value("q", 0), context.Pipe()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RasterServer]:
     folder = tmp_path_factory.mktemp("served")
-    process = context.Process(target=serve, args=(folder, sent, theirs), daemon=True)
-    process.start()
-    try:
-        assert port.poll(60)
-        yield Served(f"http://127.0.0.1:{port.recv()}", folder, sent)
-    finally:
-        process.terminate()
-        process.join()
+    with serve_rasters(folder, folder / "requests.log") as running:
+        yield running
 
 
 @pytest.fixture
-def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+def served(server: RasterServer, monkeypatch: pytest.MonkeyPatch) -> RasterServer:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    server.sent.value = 0
+    monkeypatch.setattr("geodetect.io.raster.remote.READ_DELAYS_S", (0.0, 0.0))
+    server.fail(0)
     return server
 
 
 @pytest.fixture
-def cog(request: pytest.FixtureRequest, save: Save, served: Served) -> tuple[str, Any]:
+def cog(request: pytest.FixtureRequest, save: Save, served: RasterServer) -> tuple[str, Any]:
     """Name and pixels of a COG of noise, which does not compress. GDAL remembers what it read."""
     pixels = np.random.default_rng(0).integers(0, 255, (3, SIDE, SIDE)).astype(np.uint8)
     name = f"{request.node.name}.tif"
@@ -125,7 +68,7 @@ seen: list[NDArray[np.uint8]] = []
 
 
 def test_only_the_part_of_a_remote_raster_that_is_needed_travels(
-    served: Served, cog: tuple[str, Any]
+    served: RasterServer, cog: tuple[str, Any]
 ) -> None:
     seen.clear()
     west, north = METRES @ (1024, 1024)
@@ -137,29 +80,29 @@ def test_only_the_part_of_a_remote_raster_that_is_needed_travels(
     )
     assert detections["raster"].tolist() == [cog[0]]
     np.testing.assert_array_equal(seen[0], cog[1][:, 1024:1152, 1024:1152])
-    assert 0 < served.sent.value < 0.1 * (served.folder / cog[0]).stat().st_size
+    assert 0 < served.sent < 0.1 * (served.folder / cog[0]).stat().st_size
 
 
 def test_resampling_a_remote_raster_reads_from_its_overviews(
-    served: Served, cog: tuple[str, Any]
+    served: RasterServer, cog: tuple[str, Any]
 ) -> None:
     settings = PredictSettings(gsd=0.2 * 4)
     geodetect.predict(
         f"{served.url}/{cog[0]}", CallableDetector(lambda image: ([], [], [])), settings=settings
     )
-    assert served.sent.value < 0.4 * (served.folder / cog[0]).stat().st_size
+    assert served.sent < 0.4 * (served.folder / cog[0]).stat().st_size
 
 
 def test_a_remote_raster_is_described_from_a_few_kilobytes(
-    served: Served, cog: tuple[str, Any]
+    served: RasterServer, cog: tuple[str, Any]
 ) -> None:
     assert inspect_raster(f"{served.url}/{cog[0]}")["width"] == SIDE
-    assert served.sent.value < 200_000
+    assert served.sent < 200_000
 
 
 @pytest.mark.parametrize("prefix", ["", "/vsicurl/"], ids=["url", "vsicurl"])
 def test_a_journal_tells_a_remote_raster_that_was_changed(
-    served: Served, cog: tuple[str, Any], prefix: str
+    served: RasterServer, cog: tuple[str, Any], prefix: str
 ) -> None:
     def identity() -> dict[str, str]:
         toy = CallableDetector(first_pixel, identity="toy")
@@ -174,15 +117,10 @@ def test_a_journal_tells_a_remote_raster_that_was_changed(
     assert changed == {f"raster 1, {cog[0]}"}
 
 
-def test_what_is_not_there_is_an_error_with_the_servers_answer(served: Served) -> None:
+def test_what_is_not_there_is_an_error_with_the_servers_answer(served: RasterServer) -> None:
     with pytest.raises(RasterError, match=r"none\.tif.*404") as caught:
         geodetect.predict(f"{served.url}/none.tif", CallableDetector(first_pixel))
     assert "\n" not in str(caught.value)
-
-
-def test_a_server_that_does_not_answer_is_an_error() -> None:
-    with pytest.raises(RasterError, match=r"127\.0\.0\.1"):
-        geodetect.predict("http://127.0.0.1:9/x.tif", CallableDetector(first_pixel))
 
 
 @pytest.mark.parametrize(
@@ -211,3 +149,114 @@ def test_secrets_of_an_address_are_in_no_result_and_no_message(
     with pytest.raises(RasterError) as caught:
         inspect_raster(address.replace(".tif", ".none"))
     assert "S3CR3T" not in str(caught.value)
+
+
+CORNERS = [Window(x, y, 512, 512) for x in (0, 700) for y in (0, 700)]
+
+
+def read_corners(path: str) -> list[Pixels]:
+    with open_raster(path) as raster:
+        return [raster.read(window) for window in CORNERS]
+
+
+@pytest.mark.parametrize("first", [1, 2, 5])
+@pytest.mark.parametrize("fault", [DROP, 429, 500, 503], ids=["drop", "429", "500", "503"])
+def test_what_fails_on_every_second_request_is_read_as_from_a_disk(
+    served: RasterServer,
+    cog: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: int,
+    first: int,
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
+    expected = read_corners(str(served.folder / cog[0]))
+    served.fail(fault, every=2, first=first)
+    for found, pixels in zip(read_corners(f"{served.url}/{cog[0]}"), expected, strict=True):
+        np.testing.assert_array_equal(found.values, pixels.values)
+        np.testing.assert_array_equal(found.valid, pixels.valid)
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("fault", [DROP, SHORT_BODY, 503], ids=["drop", "short", "503"])
+@pytest.mark.parametrize("layout", ["cog", "scattered"])
+def test_one_answer_that_is_cut_off_changes_nothing(
+    request: pytest.FixtureRequest,
+    served: RasterServer,
+    save: Save,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: int,
+    number: int,
+    layout: str,
+) -> None:
+    """GDAL does not repeat it, and may return the pixels of other blocks without an error."""
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 800, 800)).astype(np.uint8)
+    name = f"{request.node.name}.tif"
+    plain = save(pixels, "plain.tif", tiled=True, blockxsize=64, blockysize=64)
+    if layout == "cog":
+        copy(plain, served.folder / name, driver="COG", blocksize=128)
+    else:
+        (served.folder / name).write_bytes(plain.read_bytes())
+    served.fail(fault, first=number, last=number)
+    with open_raster(f"{served.url}/{name}") as raster:
+        np.testing.assert_array_equal(raster.read().values, pixels)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (403, "403 Forbidden"),
+        (404, "404 Not Found"),
+        (500, "500 Internal Server Error"),
+        (503, "503 Service Unavailable"),
+        (REDIRECT, "redirect"),
+        (DROP, "Empty reply|connection broke"),
+        (SHORT_BODY, "connection broke|server sent less"),
+        (STALL, "timed out|too slow|connection broke"),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 4], ids=["opening", "reading"])
+def test_a_failure_names_the_cause_and_no_damage_to_the_file(
+    served: RasterServer,
+    cog: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: int,
+    cause: str,
+    number: int,
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "0.2")
+    served.fail(fault, first=number)
+    with pytest.raises(RasterError, match=cause) as caught:
+        read_corners(f"{served.url}/{cog[0]}")
+    assert "damaged" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [STALL, STALL_IN_BODY], ids=["first byte", "in the body"])
+def test_a_server_that_stalls_ends_in_an_error_at_the_time_limit_of_the_environment(
+    served: RasterServer, cog: tuple[str, Any], monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "1")
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    monkeypatch.setattr("geodetect.io.raster.remote.MAX_REPEATED_S", 0.5)
+    served.fail(fault)
+    start = time.monotonic()
+    with pytest.raises(RasterError, match=r"\.tif: cannot read"):
+        read_corners(f"{served.url}/{cog[0]}")
+    assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [("http://127.0.0.1:9/x.tif", "127.0.0.1"), ("http://none.invalid/x.tif", "not resolve")],
+)
+def test_a_server_that_is_not_there_is_an_error(
+    url: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RasterError, match=cause) as caught:
+        geodetect.predict(url, CallableDetector(first_pixel))
+    assert "damaged" not in str(caught.value)

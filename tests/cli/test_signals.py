@@ -1,0 +1,88 @@
+"""Ctrl-C and SIGTERM while a server stalls: the program ends at once, wherever it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Save
+from tests.helpers.raster_server import STALL, STALL_IN_BODY, RasterServer, serve_rasters
+
+MAX_S = 2.0
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
+from geodetect_cli.app import main
+main()
+"""
+COMMANDS = {
+    "info": ["info"],
+    "plan": ["predict", "--dry-run"],
+    "predict": ["predict", "--work-dir", ".", "-o", "objects.gpkg"],
+    "preview": ["preview", "-o", "preview.png"],
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RasterServer]:
+    folder = tmp_path_factory.mktemp("served")
+    with serve_rasters(folder, folder / "requests.log") as running:
+        yield running
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("command", "number", "fault", "sent"),
+    [
+        ("info", 1, STALL, signal.SIGINT),
+        ("info", 2, STALL_IN_BODY, signal.SIGTERM),
+        ("plan", 2, STALL, signal.SIGTERM),
+        ("plan", 3, STALL, signal.SIGINT),
+        ("predict", 1, STALL, signal.SIGINT),
+        ("predict", 3, STALL_IN_BODY, signal.SIGTERM),
+        ("predict", 2, STALL, signal.SIGTERM),
+        ("preview", 3, STALL, signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_a_run_that_waits_for_a_server(
+    server: RasterServer,
+    save: Save,
+    tmp_path: Path,
+    command: str,
+    number: int,
+    fault: int,
+    sent: signal.Signals,
+) -> None:
+    """GDAL reads directories of overviews and masks late, where they lie behind the pixels."""
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 900, 900)).astype(np.uint8)
+    plain = save(pixels, "plain.tif", tiled=True, blockxsize=32, blockysize=32)
+    (server.folder / "scene.tif").write_bytes(plain.read_bytes())
+    name, *options = COMMANDS[command]
+    server.fail(fault, first=number)
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, name, f"{server.url}/scene.tif", *options],
+        cwd=tmp_path,
+        env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            server.wait_for_request(number)
+            time.sleep(0.2)
+            start = time.monotonic()
+            process.send_signal(sent)
+            _, messages = process.communicate(timeout=30)
+            assert time.monotonic() - start < MAX_S
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert messages.splitlines()[-1].startswith("Error: interrupted")
+    assert {path.name for path in tmp_path.iterdir()} <= {"plain.tif"}
