@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_what_is_not_there_is_an_error_with_the_servers_answer(served: RasterSer
     ids=["vsicurl", "options", "url"],
 )
 def test_secrets_of_an_address_are_in_no_result_and_no_message(
-    served: Served, cog: tuple[str, Any], form: str, tmp_path: Path
+    served: RasterServer, cog: tuple[str, Any], form: str, tmp_path: Path
 ) -> None:
     secret = "S3CR3T%2Fa"
     address = form.format(f"{served.url}/{cog[0]}", f"?sig={secret}/{secret}.x")
