@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import geodetect
+import geodetect_cli
 from tests.conftest import Save
 from tests.helpers.raster_server import STALL, STALL_IN_BODY, RasterServer, serve_rasters
 
 MAX_S = 2.0
+PATHS = [str(Path(package.__path__[0]).parent) for package in (geodetect, geodetect_cli)]
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one
@@ -70,7 +73,8 @@ def test_a_signal_ends_a_run_that_waits_for_a_server(
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, name, f"{server.url}/scene.tif", *options],
         cwd=tmp_path,
-        env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        env=os.environ
+        | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": os.pathsep.join(PATHS)},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
