@@ -20,10 +20,11 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.labels.label_set import ImageLabels, LabelSet
+from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.find import find_rasters, without_repetitions
+from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.raster.reader import RasterOptions, name_rasters, open_raster
 from geodetect.progress import Progress
 from geodetect.redaction import redact
@@ -79,16 +80,15 @@ def open_sources(
         LabelError: An image of a data set matches several rasters.
         InputError: The image format cannot hold the bands of a raster.
     """
-    in_pixels = any(isinstance(source, ImageLabels) for source in labels.sources)
     options = RasterOptions(
         settings.bands,
         settings.value_range,
         settings.src_crs,
         external_sources=settings.external_sources,
-        pixels_allowed=in_pixels,
-        advice="leave it out: labels on a map need one",
+        pixels_allowed=labels.in_pixels,
     )
-    rasters = [open_raster(path, options) for path in without_repetitions(find_rasters(paths))]
+    with georeference_advice("leave it out: labels on a map need one"):
+        rasters = [open_raster(path, options) for path in without_repetitions(find_rasters(paths))]
     name_rasters(rasters)
     sources: list[ChipSource] = []
     for labelled in place_labels(labels, rasters):

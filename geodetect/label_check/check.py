@@ -83,7 +83,9 @@ def check(
     first_error: InputError | RasterError | None = None
     for path in without_repetitions(find_rasters(rasters)):
         try:
-            opened.append(open_usable(path, raster_settings, probe=len(opened) < MOST_PROBED))
+            opened.append(
+                open_usable(path, raster_settings, label_set, probe=len(opened) < MOST_PROBED)
+            )
         except (InputError, RasterError) as error:
             first_error = first_error or error
             left_out[path] = str(error)

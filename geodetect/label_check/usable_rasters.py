@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from geodetect.errors import InputError, list_names
 from geodetect.geo.tiles import Window
-from geodetect.io.labels.label_set import ImageLabels, LabelSet
+from geodetect.io.labels.label_set import LabelSet
+from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from geodetect.settings.inputs import RasterSettings
 
+ADVICE_IN_PIXELS = "set `gsd` to the ground size of its pixels, to use it in pixel coordinates"
+ADVICE_ON_MAP = "leave it out: labels on a map need one"
 BANDS = 3  # input bands of a network
 MOST_PROBED = 100  # rasters whose pixels are probed
 PROBE_PX = 16
@@ -30,18 +33,13 @@ def raster_options(
         gsd_m: Ground resolution of the training; also that of rasters without georeference.
         value_range: Value range as the user states it.
     """
-    in_pixels = any(isinstance(source, ImageLabels) for source in labels.sources)
-    advice = "leave it out: labels on a map need one"
-    if in_pixels:
-        advice = "set `gsd` to the ground size of its pixels, to use it in pixel coordinates"
     return RasterOptions(
         bands=settings.bands,
         value_range=value_range,
         src_crs=settings.src_crs,
         external_sources=settings.external_sources,
-        pixels_allowed=in_pixels and gsd_m is not None,
+        pixels_allowed=labels.in_pixels and gsd_m is not None,
         pixel_size_m=gsd_m,
-        advice=advice,
     )
 
 
@@ -60,19 +58,24 @@ def check_one_kind(rasters: Sequence[Raster]) -> None:
         )
 
 
-def open_usable(path: str, options: RasterOptions, *, probe: bool = True) -> Raster:
+def open_usable(
+    path: str, options: RasterOptions, labels: LabelSet, *, probe: bool = True
+) -> Raster:
     """Open a raster that a training can use.
 
     Args:
         path: The file.
-        options: Bands, value range and CRS as the user states them.
+        options: See ``raster_options``.
+        labels: Labels of the training.
         probe: Read two small windows, the centre and the last pixels, which a truncated file lacks.
 
     Raises:
         InputError: It lacks the bands that a network takes, or its CRS cannot be used.
         RasterError: It cannot be opened or read.
     """
-    raster = open_raster(path, options, needed_bands=BANDS)
+    advice = ADVICE_IN_PIXELS if labels.in_pixels else ADVICE_ON_MAP
+    with georeference_advice(advice):
+        raster = open_raster(path, options, needed_bands=BANDS)
     grid = raster.grid
     grid.gsd_xy_m  # noqa: B018 (raises where the CRS is not defined)
     if probe:

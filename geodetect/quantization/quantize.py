@@ -18,6 +18,7 @@ from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
+from geodetect.io.raster.georeference import georeference_advice
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
@@ -88,7 +89,8 @@ def quantize(
     parameters = drop_int8_network(arrays)
     raster_settings = settings.model_dump(include={"bands", "value_range", "src_crs", "aoi"})
     with ExitStack() as stack:
-        plans = plan_rasters(rasters, card, PredictSettings(overlap=0, **raster_settings))
+        with georeference_advice("choose other `rasters`"):
+            plans = plan_rasters(rasters, card, PredictSettings(overlap=0, **raster_settings))
         for plan in plans:
             stack.enter_context(plan.raster)
         tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 import geodetect
-from geodetect.errors import GeodetectWarning, InputError, LabelError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.settings import EvaluateSettings, PredictSettings
 from tests.helpers.image_sets import KINDS, write_image_set, write_images
+from tests.helpers.label_files import write_text
 from tests.helpers.square_scenes import (
     BRIGHT,
     CRS,
@@ -108,8 +110,24 @@ def test_a_folder_of_vector_files_is_the_truth_as_in_a_training(tmp_path: Path) 
     assert result.metrics.overall.at_threshold.f1 == 1
 
 
-def test_predictions_in_a_file_need_a_model_for_labels_in_pixels(tmp_path: Path) -> None:
+def test_layers_that_are_labels_in_pixels_are_named(tmp_path: Path) -> None:
     layer = write_labels(tmp_path / "predictions.geojson", square_boxes(CORNERS).tolist())
     labels = write_image_set(tmp_path, {"a.png": CORNERS}, "coco", side=SIDE)
-    with pytest.raises(LabelError, match=r"coco\.json .*labels in pixels of images.*`model`"):
+    with pytest.raises(LabelError, match=r"coco\.json: labels of COCO in pixels of im.*`model`"):
         geodetect.evaluate(layer, labels)
+    row = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    results = write_text(tmp_path / "results.json", json.dumps([row]))
+    with pytest.raises(InputError, match=r"results\.json is a file of results of COCO"):
+        geodetect.evaluate(results, layer)
+
+
+def test_a_model_on_images_with_labels_on_a_map_is_an_error_without_other_options(
+    tmp_path: Path,
+) -> None:
+    images = write_images(tmp_path, {"a.png": CORNERS}, side=SIDE)
+    layer = write_labels(tmp_path / "labels.geojson", square_boxes(CORNERS).tolist())
+    with pytest.raises(
+        GeoreferenceError, match=r"or give labels in pixels .* as `labels`"
+    ) as error:
+        geodetect.evaluate_model(detector(), images, layer, SETTINGS)
+    assert "pixel_coords" not in str(error.value)

@@ -32,6 +32,7 @@ from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.inputs import source_names
 from geodetect.io.raster.find import find_rasters
+from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
@@ -122,9 +123,10 @@ def evaluate_model(
     conf = card.conf if settings.conf is None else settings.conf
     least = calibrated_score(LEAST_CONF, card.calibration)
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
-    layer = predict_layer(
-        rasters, model, settings=run.model_copy(update=changes), progress=progress
-    )
+    with georeference_advice("give labels in pixels of its image, such as COCO, as `labels`"):
+        layer = predict_layer(
+            rasters, model, settings=run.model_copy(update=changes), progress=progress
+        )
     if image_truth is not None:
         layer = image_truth.lay_side_by_side(layer)
     coverage = coverage_table(layer.coverage)

@@ -14,7 +14,7 @@ import shapely
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
-from geodetect.io.labels.image_set import image_set_kind
+from geodetect.io.labels.image_set import describe_image_set
 from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
@@ -39,6 +39,7 @@ def read_predictions(
     Raises:
         InputError: The layer cannot be read, has no CRS, or has rows without a score.
     """
+    _refuse_image_set(source, PREDICTIONS)
     table = read_layer(source, PREDICTIONS, crs=crs, require_crs=False)
     column = find_score_column(table, score_field)
     if column is not None:
@@ -97,6 +98,14 @@ def read_truth(
     return gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=crs_first)
 
 
+def _refuse_image_set(source: LayerSource, role: LayerRole) -> None:
+    if not isinstance(source, gpd.GeoDataFrame) and (description := describe_image_set(source)):
+        raise role.error(
+            f"{os.fspath(source)}: {description}; expected a layer on the map for {role.name}, or "
+            f"`model`, `rasters` and `labels` to evaluate a model on the images"
+        )
+
+
 def _layer_name(source: LayerSource) -> str:
     return TRUTH.name if isinstance(source, gpd.GeoDataFrame) else os.fspath(source)
 
@@ -105,11 +114,7 @@ def _read_objects(
     source: LayerSource, crs: str | None, class_field: str | None
 ) -> gpd.GeoDataFrame:
     """Read the objects of one layer."""
-    if not isinstance(source, gpd.GeoDataFrame) and (kind := image_set_kind(source)):
-        raise LabelError(
-            f"{os.fspath(source)} holds labels in pixels of images ({kind}); expected a layer on "
-            f"the map, or `model` and `rasters` to evaluate a model on the images"
-        )
+    _refuse_image_set(source, TRUTH)
     table = read_layer(source, TRUTH, crs=crs, require_crs=False)
     name = _layer_name(source)
     classes = read_class_names(table, name, LabelOptions(class_field))

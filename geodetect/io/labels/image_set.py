@@ -130,17 +130,18 @@ def read_image_sets(
     return [], [source]
 
 
-def image_set_kind(source: PathLike) -> str:
-    """Return the format of an image data set; "" for a vector file, or another source."""
+def describe_image_set(source: PathLike) -> str:
+    """Return a description of labels in pixels of images; "" for a vector file, or a URL."""
     path = Path(source)
     if path.suffix.lower() in YAML_SUFFIXES and path.is_file():
-        return YOLO
+        return f"labels of {YOLO} in pixels of images"
     if path.is_dir() and path.suffix.lower() != ".gdb":
         near = [p for p in _walk(path, 0) if p.parent == path or _is_in_label_folder(p, path)]
         files = _classify(near)
     else:
         files = _classify([path] if path.is_file() else [])
-    return next((kind for kind in _KINDS if kind in files.by_kind), "")
+    kind = next((kind for kind in _KINDS if kind in files.by_kind), None)
+    return files.list_unread() if kind is None else f"labels of {kind} in pixels of images"
 
 
 def _read_folder(folder: Path, options: LabelOptions) -> tuple[list[ImageLabels], list[PathLike]]:

@@ -231,6 +231,11 @@ class LabelSet:
         return tuple(sorted(set(self.names)))
 
     @property
+    def in_pixels(self) -> bool:
+        """True if some labels are in pixels of images."""
+        return any(isinstance(source, ImageLabels) for source in self.sources)
+
+    @property
     def report(self) -> ReadReport:
         """Counts of rows left out, repaired or split in all sources."""
         return sum((source.report for source in self.sources), ReadReport())

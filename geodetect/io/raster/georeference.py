@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,22 @@ WARP_TOLERANCE_PX = 0.01
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
 RESAMPLING = Resampling.cubic  # GDAL widens the kernel when shrinking, which prevents aliasing
 PIXEL_COORDS_ADVICE = "set `pixel_coords` for results in pixel columns and rows"
+
+
+@contextmanager
+def georeference_advice(advice: str) -> Iterator[None]:
+    """Replace the advice to set `pixel_coords` in errors, for callers without this parameter.
+
+    Args:
+        advice: What to do with a raster that has no georeference.
+
+    Raises:
+        GeoreferenceError: With this advice.
+    """
+    try:
+        yield
+    except GeoreferenceError as error:
+        raise GeoreferenceError(str(error).replace(PIXEL_COORDS_ADVICE, advice)) from error
 
 
 def has_georeference(dataset: Any) -> bool:
@@ -52,9 +69,7 @@ def read_orientation(dataset: Any) -> int:
     return int(text) if text in tuple("12345678") else 1
 
 
-def read_georeference(
-    dataset: Any, *, src_crs: str | None, advice: str = PIXEL_COORDS_ADVICE
-) -> tuple[Grid, dict[str, Any] | None]:
+def read_georeference(dataset: Any, *, src_crs: str | None) -> tuple[Grid, dict[str, Any] | None]:
     """Read the grid of a dataset, and how it has to be warped.
 
     Ground control points that lie on an affine (rotated or not) are used as that affine, so no
@@ -63,7 +78,6 @@ def read_georeference(
     Args:
         dataset: An open rasterio dataset.
         src_crs: CRS to use instead of the dataset's own.
-        advice: Advice in the errors.
 
     Returns:
         The grid, and the arguments of a ``WarpedVRT`` (None: read without warping).
@@ -76,48 +90,46 @@ def read_georeference(
     crs = src_crs or (dataset.crs or gcps_crs)
     transform = dataset.transform
     if not transform.is_identity:
-        grid = Grid(_parse_dataset_crs(crs, advice), transform, width, height)
+        grid = Grid(_parse_dataset_crs(crs), transform, width, height)
         if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
             raise GeoreferenceError(
                 f"its transform {tuple(transform)[:6]} gives pixels no area; correct it, or "
-                f"{advice}"
+                f"{PIXEL_COORDS_ADVICE}"
             )
         return grid, None
     if gcps:
-        affine = _fit_affine(gcps, advice)
+        affine = _fit_affine(gcps)
         if affine is not None:
-            return Grid(_parse_dataset_crs(crs, advice), affine, width, height), None
-        wkt = _parse_dataset_crs(crs, advice).to_wkt()
-        return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt}, advice)
+            return Grid(_parse_dataset_crs(crs), affine, width, height), None
+        wkt = _parse_dataset_crs(crs).to_wkt()
+        return _warp_north_up(dataset, {"src_crs": wkt, "crs": wkt})
     if dataset.rpcs:
         rpc = {"src_crs": "EPSG:4326", "crs": "EPSG:4326", "SRC_METHOD": "RPC"}
-        return _warp_north_up(dataset, rpc, advice)
+        return _warp_north_up(dataset, rpc)
     raise GeoreferenceError(
         f"no georeference found (no transform, ground control points or RPCs); add a world file, "
-        f"or {advice}"
+        f"or {PIXEL_COORDS_ADVICE}"
     )
 
 
-def _warp_north_up(dataset: Any, warp: dict[str, Any], advice: str) -> tuple[Grid, dict[str, Any]]:
+def _warp_north_up(dataset: Any, warp: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
     warp |= {"resampling": RESAMPLING, "tolerance": WARP_TOLERANCE_PX}
     try:
         with WarpedVRT(dataset, **warp) as vrt:
-            return Grid(
-                _parse_dataset_crs(vrt.crs, advice), vrt.transform, vrt.width, vrt.height
-            ), warp
+            return Grid(_parse_dataset_crs(vrt.crs), vrt.transform, vrt.width, vrt.height), warp
     except GDAL_ERRORS as error:
         raise GeoreferenceError(
-            f"its ground control points or RPCs cannot be used ({error}); {advice}"
+            f"its ground control points or RPCs cannot be used ({error}); {PIXEL_COORDS_ADVICE}"
         ) from error
 
 
-def _fit_affine(gcps: Sequence[Any], advice: str) -> Affine | None:
+def _fit_affine(gcps: Sequence[Any]) -> Affine | None:
     """Fit an affine to ground control points; None if it misses some of them."""
     places = np.array([(gcp.col, gcp.row, 1.0) for gcp in gcps])
     if np.linalg.matrix_rank(places) < 3:
         raise GeoreferenceError(
             f"its {len(gcps)} ground control points lie on one line; expected three or more that "
-            f"do not, or {advice}"
+            f"do not, or {PIXEL_COORDS_ADVICE}"
         )
     affine = from_gcps(gcps)  # least squares
     if affine.determinant == 0:
@@ -127,10 +139,11 @@ def _fit_affine(gcps: Sequence[Any], advice: str) -> Affine | None:
     return affine if errors_px.max() < GCP_AFFINE_TOLERANCE_PX else None
 
 
-def _parse_dataset_crs(crs: Any, advice: str) -> CRS:
+def _parse_dataset_crs(crs: Any) -> CRS:
     """Parse the CRS of a dataset, or the text of ``src_crs``."""
     if not crs:
         raise GeoreferenceError(
-            f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or {advice}"
+            f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or "
+            f"{PIXEL_COORDS_ADVICE}"
         )
     return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")

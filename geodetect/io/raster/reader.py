@@ -39,7 +39,6 @@ from geodetect.io.raster.empty_blocks import EmptyBlocks
 from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
     GDAL_ERRORS,
-    PIXEL_COORDS_ADVICE,
     RESAMPLING,
     has_georeference,
     pixel_grid,
@@ -91,7 +90,6 @@ class RasterOptions:
         external_sources: See ``open_dataset``.
         pixels_allowed: Use a raster that has no georeference in pixel coordinates.
         pixel_size_m: Ground size of the pixels of such a raster, if it is known.
-        advice: Advice in the error for such a raster.
     """
 
     bands: tuple[int, ...] | None = None
@@ -101,7 +99,6 @@ class RasterOptions:
     external_sources: bool = False
     pixels_allowed: bool = False
     pixel_size_m: float | None = None
-    advice: str = PIXEL_COORDS_ADVICE
 
 
 @dataclass
@@ -455,7 +452,7 @@ def _raster_from_dataset(
     if pixel_coords:
         grid, warp = pixel_grid(dataset, unit_m=options.pixel_size_m), None
     else:
-        grid, warp = read_georeference(dataset, src_crs=options.src_crs, advice=options.advice)
+        grid, warp = read_georeference(dataset, src_crs=options.src_crs)
     colour_table = table = read_colour_table(dataset)
     if options.bands is not None:
         colour_table = None

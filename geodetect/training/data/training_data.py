@@ -158,7 +158,7 @@ def _open_rasters(
     failure: RasterError | None = None
     for number, path in enumerate(dict.fromkeys(paths)):
         try:
-            raster = open_usable(path, options, probe=number < MOST_PROBED)
+            raster = open_usable(path, options, labels, probe=number < MOST_PROBED)
         except RasterError as error:
             failure, unreadable[path] = error, str(error)
             continue
