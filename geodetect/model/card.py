@@ -25,7 +25,9 @@ BandDeviation = Annotated[float, Field(ge=1e-4, le=1e2)]  # less or more leaves 
 ClassName = Annotated[
     str, Field(min_length=1, max_length=1000), AfterValidator(normalize_class_name)
 ]
-Slope = Annotated[float, Field(gt=0)]
+# beyond these every score of a class is 0, or 1, or the same
+Slope = Annotated[float, Field(ge=1e-4, le=1e4)]
+Intercept = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
 class CardPart(BaseModel):
@@ -56,7 +58,7 @@ class NetworkConfig(CardPart):
         multiple_px: Images are padded to multiples of this; None: of the coarsest stride.
     """
 
-    backbone: str = "resnet18"
+    backbone: str = Field("resnet18", max_length=200)
     trunk_stages: int = Field(3, ge=2, le=4)
     fpn_channels: int = Field(128, ge=8, le=4096)
     strides: tuple[int, ...] = Field((8, 16, 32, 64), min_length=1, max_length=MAX_LEVELS)
@@ -71,7 +73,7 @@ class NetworkConfig(CardPart):
         (0.5, 1.0, 2.0), min_length=1, max_length=MAX_PER_LEVEL
     )
     anchor_grid: Literal["centred", "torchvision"] = "centred"
-    multiple_px: int | None = Field(None, ge=1, le=4096)
+    multiple_px: int | None = Field(None, ge=1, le=512)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkConfig:
@@ -95,12 +97,12 @@ class Calibration(CardPart):
     class is preserved.
 
     Args:
-        slope: Slope of each class, above 0.
+        slope: Slope of each class, positive.
         intercept: Intercept of each class.
     """
 
     slope: tuple[Slope, ...] = Field(max_length=MAX_CLASSES)
-    intercept: tuple[float, ...] = Field(max_length=MAX_CLASSES)
+    intercept: tuple[Intercept, ...] = Field(max_length=MAX_CLASSES)
 
     @model_validator(mode="after")
     def _both_for_each_class(self) -> Calibration:
@@ -178,7 +180,7 @@ class ModelCard(CardPart):
         int8: Its int8-quantized network; None: its file holds none.
     """
 
-    name: str
+    name: str = Field(max_length=1000)
     description: str = ""
     classes: tuple[ClassName, ...] = Field(min_length=1, max_length=MAX_CLASSES)
     gsd_m: PositiveLength | None = None

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import ModelFileError, list_names
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.backbones import fold_norms
@@ -26,10 +26,17 @@ def load_network(card: ModelCard, parameters: Weights) -> RetinaNet:
     with torch.device("meta"):  # no memory and no random initialization: weights are assigned below
         network = RetinaNet(card.network, len(card.classes))
     state = {name: torch.from_numpy(np.array(array)).float() for name, array in parameters.items()}
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ModelFileError(f"model {card.name}: weights and card do not agree") from error
+    differing = {(name, tuple(value.shape)) for name, value in state.items()} ^ {
+        (name, tuple(value.shape)) for name, value in network.state_dict().items()
+    }
+    if differing:
+        names = sorted({name for name, _ in differing})
+        raise ModelFileError(
+            f"model {card.name}: weights and card do not agree: {len(names):,} parameters are "
+            f"missing, too many or of another shape, such as {list_names(names, limit=3)}; the "
+            f"file is damaged: choose another `model`"
+        )
+    network.load_state_dict(state, assign=True)
     fold_norms(network.backbone)
     return network.eval()
 
