@@ -21,7 +21,8 @@ Examples:
   geodetect evaluate pools.gpkg truth.shp --conf 0.5 -o errors.gpkg --plots plots
   geodetect evaluate pools.gpkg truth.gpkg --pick-threshold precision=0.95
   geodetect evaluate trees.gpkg stems.csv --truth-crs EPSG:25832 --distance 3
-  geodetect evaluate --model pools --rasters scene.tif --labels truth.geojson"""
+  geodetect evaluate --model pools --rasters scene.tif --labels truth.geojson
+  geodetect evaluate --model pools --rasters images/ --labels coco.json"""
 
 
 class EvaluateFiles(Settings):
@@ -38,7 +39,9 @@ class EvaluateFiles(Settings):
         None, description="With `model`: rasters, or folders of them. Repeatable."
     )
     labels: Annotated[Labels, CommandLine("FILE", repeatable=True, reads="labels")] | None = Field(
-        None, description="With `model`: ground truth. Repeatable."
+        None,
+        description="With `model`: ground truth, of the kinds that `geodetect train` takes. "
+        "Repeatable.",
     )
     output: options.OutputFile | None = Field(
         None,

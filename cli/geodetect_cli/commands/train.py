@@ -20,6 +20,7 @@ Examples:
   geodetect train --rasters a.tif --rasters b.tif --labels trees.gpkg -o t.safetensors
   geodetect train --rasters tiles/ --labels pools.geojson -o p.safetensors --minutes 45
   geodetect train --rasters a/ --labels a.shp --val-rasters b/ -o p.safetensors
+  geodetect train --rasters images/ --labels data.yaml --gsd 10cm -o p.safetensors
   geodetect train --rasters tiles/ --labels pools.geojson --resume
   geodetect train --config pools_run/settings.toml -o again.safetensors"""
 
