@@ -86,6 +86,8 @@ def open_dataset(
     except GDAL_ERRORS as error:
         if not is_remote(path) and not path.startswith("/vsi") and not Path(path).exists():
             raise RasterError(f"{path}: no such file") from error
+        if Path(path).is_dir():
+            raise RasterError(f"{path} is a folder; expected the name of one raster") from error
         cause, hint = root_cause(error), ""
         if "not recognized" in cause and not external_sources:
             hint = "; set `external_sources` for a format that refers to other files or servers"

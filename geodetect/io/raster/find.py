@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")  # rasters, also where damaged
+IMAGE_SUFFIXES = (*SUFFIXES, ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".bil", ".ecw", ".sid")
 # parts of other rasters, such as world files
 _PART = re.compile(
     r".*\.(aux\.xml|aux|ovr|msk|prj|rrd|hdr|stx|rpb|rpc|imd|lock|journal|wld|"
@@ -131,12 +133,16 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
     """Return the rasters of a folder, and the names of files that may be taken for some."""
     rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
     others: list[str] = []
-    entries = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]  # left by systems
+    try:
+        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot list this folder ({error.strerror})") from error
     for path in entries:
         suffix = path.suffix.lower()
         if path.is_dir():
-            if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
-                left_out.append(path.name + os.sep)
+            with suppress(OSError):  # a folder that may not be listed
+                if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+                    left_out.append(path.name + os.sep)
         elif suffix == ".vrt" and _shows_others(path, entries):
             left_out.append(f"{path.name} (a mosaic of rasters of this folder)")
         elif suffix in SUFFIXES:

@@ -13,8 +13,9 @@ import shapely
 from rasterio.shutil import copy as copy_raster
 
 from geodetect.chips.export import export_chips
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.io.raster.find import find_rasters, shortest_names, without_repetitions
+from geodetect.io.raster.reader import open_raster
 from geodetect.settings import ChipSettings
 from tests.conftest import Save
 
@@ -99,6 +100,8 @@ def test_chips_are_rasters(image_format: str, save: Save, tmp_path: Path) -> Non
     gpd.GeoDataFrame(geometry=[box], crs="EPSG:2154").to_file(labels)
     settings = ChipSettings(chip_px=64, image_format=image_format)
     export_chips(save(np.tile(PIXELS, (1, 4, 4))), labels, tmp_path / "chips", settings=settings)
+    with pytest.raises(InputError, match=r"chips: no raster in this folder; .* found only images/"):
+        find_rasters(tmp_path / "chips")
     chips = find_rasters(tmp_path / "chips" / "images")
     assert chips
     assert {Path(path).suffix for path in chips} == {f".{image_format}"}
@@ -149,3 +152,9 @@ def test_names_are_the_shortest_ends_of_paths_that_differ(
     paths: list[str], names: list[str]
 ) -> None:
     assert shortest_names(paths) == names
+
+
+def test_a_folder_is_not_one_raster(save: Save, tmp_path: Path) -> None:
+    save(PIXELS)
+    with pytest.raises(RasterError, match=r"is a folder; expected the name of one raster$"):
+        open_raster(tmp_path)
