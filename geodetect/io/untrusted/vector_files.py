@@ -17,10 +17,13 @@ import tempfile
 import warnings
 import xml.etree.ElementTree as ET
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote, urlsplit
+from urllib.request import Request, urlopen
 
 import pyogrio
 
@@ -28,6 +31,7 @@ from geodetect.errors import GeodetectWarning
 
 HEAD_BYTES = 65_536  # more than GDAL's drivers look at
 CHUNK_BYTES, OVERLAP_BYTES = 2**24, 2**14
+TIMEOUT_S = 20  # of a server
 SCHEMES = ("http://", "https://", "ftp://", "s3://", "gs://", "az://", "zip://", "file://", "/vsi")
 SQLITE = b"SQLite format 3\0"  # GeoPackage, SpatiaLite, MBTiles
 BINARY = (SQLITE, b"fgb\3", b"\0\0\x27\x0a")  # FlatGeobuf, Shapefile
@@ -47,6 +51,38 @@ CRS_HINTS = (b'crs"', b"crs'", b"\\u004", b"\\u005", b"\\u006", b"\\u007")  # wi
 CRS_TYPES = ("name", "epsg", "ogc")  # of GeoJSON 2008; "link" is an address
 VIRTUAL_TABLES = ("rtree", "rtree_i32", "fts3", "fts4", "fts5", "geopoly")  # of SQLite itself
 GML_OPTION = "GML_DOWNLOAD_SCHEMA"  # of servers with WFS
+
+
+@contextmanager
+def fetched(file: str) -> Iterator[str]:
+    """Yield the name of a temporary copy of a file on a web server, which is checked as local ones.
+
+    Args:
+        file: Any name of a file. Local files, files in cloud storage, and files of binary formats,
+            of which GDAL reads what it needs, are not copied.
+
+    Raises:
+        OSError: The server does not send the file.
+    """
+    address = file.removeprefix("/vsicurl/")
+    if not address.startswith(("http://", "https://")):
+        yield file
+        return
+    parts = urlsplit(address)
+    request = Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
+    with tempfile.TemporaryDirectory() as folder, urlopen(request, timeout=TIMEOUT_S) as response:
+        head = response.read(HEAD_BYTES)
+        if head.startswith(BINARY):
+            yield file
+            return
+        copy = Path(folder) / (Path(unquote(parts.path)).name or "layer")
+        with copy.open("wb") as stream:
+            stream.write(head)
+            shutil.copyfileobj(response, stream)
+        yield str(copy)
 
 
 @contextmanager
@@ -141,17 +177,13 @@ def _check_json_crs(stream: IO[bytes]) -> None:
                 if not value.startswith(":"):
                     raise ValueError("no colon")
             except (ValueError, RecursionError):
-                crs = {}
-            if isinstance(crs, dict) and str(_get(crs, "type")).lower() not in CRS_TYPES:
+                crs = {"type": None}
+            kinds = [v for k, v in crs.items() if k.lower() == "type"] if type(crs) is dict else []
+            if any(str(kind).lower() not in CRS_TYPES for kind in kinds):
                 raise ValueError(
                     "its `crs` is a link to a server, which is not asked; delete it, and name the "
                     "CRS of the layer otherwise"
                 )
-
-
-def _get(values: dict[str, object], name: str) -> object:
-    """Return the last value whose key is ``name`` in any case, as GDAL compares keys."""
-    return next((v for k, v in reversed(values.items()) if k.lower() == name), None)
 
 
 def _check_tables(path: Path) -> None:

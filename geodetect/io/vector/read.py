@@ -27,7 +27,7 @@ from geodetect.errors import (
 )
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
 from geodetect.geo.polygons import connected_parts, repair_polygons
-from geodetect.io.untrusted.vector_files import checked_vector_file
+from geodetect.io.untrusted.vector_files import checked_vector_file, fetched
 from geodetect.io.vector.archive import archived_name
 from geodetect.io.vector.csv_table import is_csv, read_csv_layer
 from geodetect.io.vector.geojson import LINES
@@ -238,7 +238,15 @@ def _read_file(source: PathLike, role: LayerRole, *, has_crs: bool) -> gpd.GeoDa
     path = Path(file)
     if "://" not in file and not file.startswith("/vsi") and not path.exists():
         raise role.error(f"{file} does not exist; expected a vector file")
-    with translate_errors(f"{file} cannot be read as a vector file", role.error):
+    with (
+        translate_errors(f"{file} cannot be read as a vector file", role.error),
+        fetched(file) as copy,
+    ):
+        if copy != file:
+            try:
+                return _read_file(f"{copy}|layername={layer}", role, has_crs=has_crs)
+            except InputError as error:
+                raise role.error(str(error).replace(copy, file)) from error
         if file.lower().endswith((".parquet", ".geoparquet")):
             table = gpd.read_parquet(file)
         elif is_csv(path) and path.is_file():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import geopandas as gpd
 import pytest
@@ -199,3 +202,40 @@ def test_a_crs_by_name_and_columns_called_crs_are_no_links(tmp_path: Path) -> No
     )
     path.write_text(text)
     assert read_layer(path, AREA).crs == "EPSG:2154"
+
+
+@pytest.fixture
+def web_folder(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and its address on a web server."""
+    handler = partial(QuietHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+
+def test_text_on_a_web_server_is_checked_like_a_local_file(
+    web_folder: tuple[Path, str], server: SilentServer
+) -> None:
+    folder, url = web_folder
+    bait = write_layer(folder / "bait.gpkg")
+    for name in ("vrt as geojson", "pipeline as gpkg", "crs link", "wfs as geojson"):
+        file = LAYERS[name](folder, bait, server.url).name
+        server.requests.value = 0
+        with pytest.raises(InputError, match=f"{url}/{file} cannot be read") as caught:
+            read_layer(f"{url}/{file}?sig=S3CR3T", AREA)
+        assert "S3CR3T" not in str(caught.value)
+        assert server.requests.value == 0
+    (folder / "plain.geojson").write_text(geojson())
+    (folder / "plain.csv").write_text('WKT,n\n"POINT (2 48)",1\n')
+    host = url.removeprefix("http://")
+    assert len(read_layer(f"{url}/plain.geojson?sig=1", AREA)) == 1
+    assert len(read_layer(f"http://me:pass@{host}/plain.geojson", AREA)) == 1
+    assert len(read_layer(f"/vsicurl/{url}/plain.csv", AREA, crs="EPSG:4326")) == 1
+    with pytest.raises(InputError, match=r"none\.geojson cannot be read .*404"):
+        read_layer(f"{url}/none.geojson", AREA)
