@@ -44,6 +44,8 @@ def read_cvat(file: Path, options: LabelOptions, *, root: Path) -> ImageLabels:
             f"{file} is CVAT's layout for video, which is not read; export the task as COCO, or as "
             f"CVAT for images"
         )
+    if document.find("image") is None:
+        raise LabelError(f"{file} cannot be used as a file of CVAT: no image; {_EXPECTED}")
     folder = file.parent.relative_to(root)
     collection = AnnotationCollection(file, "CVAT")
     for element in document.iterfind("image"):

@@ -93,13 +93,16 @@ def read_voc(
 
 
 def read_xml(file: Path, kind: str) -> ElementTree.Element:
-    """Return the root of an XML file.
+    """Return the root of an XML file, with tags without namespaces.
 
     Raises:
         LabelError: It is damaged, or in an unknown encoding.
     """
     with translate_errors(f"{file} cannot be used as {kind}", LabelError):
-        return ElementTree.parse(file).getroot()
+        root = ElementTree.parse(file).getroot()
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
 
 
 def _file_error(file: Path, text: str) -> LabelError:

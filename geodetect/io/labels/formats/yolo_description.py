@@ -110,6 +110,9 @@ def find_label_folders(path: Path) -> list[Path]:
                 f"{path}: its `path` {stated} is no folder; correct it, or give the folder of the "
                 f"data set as `labels`"
             )
+        if not roots[0].resolve().is_relative_to(path.parent.resolve()):
+            text = f"{path}: the labels are read from {roots[0]}, as its `path` states"
+            warnings.warn(text, GeodetectWarning, stacklevel=2)
     folders: list[Path] = []
     for split in _SPLITS:
         entries = document.get(split) or []
@@ -152,7 +155,7 @@ def read_description(path: Path) -> YoloDescription:
             categories = json.loads(read_text(path))["categories"]
             names = {int(c["id"]): normalize_class_name(str(c["name"])) for c in categories}
             return YoloDescription(path, names)
-    lines = read_text(path).split("\n")
+    lines = read_text(path).splitlines()
     names = {n: normalize_class_name(line) for n, line in enumerate(lines) if line.strip()}
     _warn_of_repeated(path, names)
     return YoloDescription(path, names)
@@ -166,8 +169,19 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 
 def _is_description(path: Path) -> bool:
-    keys = set(re.findall(r"^(\w+)[ \t]*:", read_head(path), flags=re.MULTILINE))
-    return "names" in keys or ("nc" in keys and not _KEYS.isdisjoint(keys))
+    """Return True if a YAML file names classes; that of another program may be damaged."""
+    head = read_head(path)
+    if not re.search(r"\b(names|nc)\b", head):
+        return False
+    try:
+        document = read_yaml(path, error_class=LabelError)
+    except LabelError:
+        if re.search(r"^names[ \t]*:", head, flags=re.MULTILINE):
+            raise
+        return False
+    if not isinstance(document, Mapping):
+        return False
+    return "names" in document or ("nc" in document and not _KEYS.isdisjoint(document))
 
 
 def _read_yaml_description(path: Path, document: Any) -> YoloDescription:

@@ -186,6 +186,7 @@ def test_points_and_lines_of_cvat_are_left_out_and_counted(tmp_path: Path) -> No
     ("text", "reason"),
     [
         (CVAT.format('<box label="pool" xtl="1"/>'), "object 1, on sub/a.png: 'ytl' is missing"),
+        ("<annotations><meta/></annotations>", "no image; expected images with box"),
         ("<annotations><track/></annotations>", "layout for video, which is not read; export"),
     ],
 )
@@ -194,3 +195,9 @@ def test_a_file_of_cvat_that_cannot_be_used_is_one_line(
 ) -> None:
     with pytest.raises(LabelError, match=reason):
         read_labels(write_text(tmp_path / "a.xml", text))
+
+
+def test_tags_may_have_a_namespace(tmp_path: Path) -> None:
+    path = write_voc(tmp_path / "a.xml", BOX)
+    text = path.read_text().replace("<annotation>", '<annotation xmlns="https://example.org/v">')
+    assert all_boxes(read_image_labels(write_text(path, text))) == [[1, 2, 30, 40]]

@@ -31,6 +31,8 @@ def names_of(folder: Path, text: str, *, name: str = "data.yaml") -> list[str]:
         "names: {1: pool}",
         "names: {pool: 1, tank: 0}",
         "nc: 2\nnames:\n  - tank\n  - pool",
+        '"names": ["tank", "pool"]',
+        "nc: 2.0\nnames : [tank, pool]",
     ],
 )
 def test_names_are_those_of_any_yaml_file_of_the_set(tmp_path: Path, names: str, name: str) -> None:
@@ -81,6 +83,7 @@ def test_a_description_that_cannot_be_used_is_one_line(
     [
         ("classes.txt", "tank\npool\n"),
         ("classes.txt", "tank\r\npool\r\n"),
+        ("classes.txt", "tank\rpool\r"),
         ("obj.names", "tank\npool"),
         ("pools.names", "tank\npool"),
         ("labels/classes.txt", "tank\npool"),
