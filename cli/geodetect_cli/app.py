@@ -80,6 +80,7 @@ def _options(
 def main() -> None:
     """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _open_closed_streams()
     with silence_other_ranks():
         try:
             app()
@@ -93,3 +94,20 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(code if isinstance(code, int) else 1)
             raise SystemExit(code) from end
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for standard streams that are closed, as services start programs.
+
+    Otherwise a file of the result gets their number, and libraries write their messages into it.
+    Results for a closed output stream are an error, messages for a closed error stream are lost.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (open to the end)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115

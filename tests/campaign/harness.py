@@ -11,6 +11,7 @@ import random
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,10 +95,10 @@ class Case:
         """Folder of the files that the program writes."""
         return self.folder / "out"
 
-    def report(self, kind: Kind, text: str) -> None:
-        """Record a finding of the last command."""
+    def report(self, kind: Kind, text: str, output: str = "") -> None:
+        """Record a finding of the last command, whose output it shows unless there is another."""
         command, outcome = self.last or ("", None)
-        shown = "" if outcome is None else outcome.stdout[-200:] + outcome.stderr
+        shown = output or ("" if outcome is None else outcome.stdout[-200:] + outcome.stderr)
         self.findings.append(Finding(self.part, self.seed, self.number, kind, text, command, shown))
 
     def run(
@@ -223,7 +224,7 @@ def run_cases(
                 try:
                     part.try_case(case, seeds)
                 except Exception as error:  # also output that is not as the part expects
-                    case.report(Kind.TRACEBACK, f"the case failed: {error!r}")
+                    case.report(Kind.TRACEBACK, f"{error!r} in the case", traceback.format_exc())
                 if keep:
                     print(f"{folder}: files of the case", file=sys.stderr)  # noqa: T201
             yield number, case.findings

@@ -395,6 +395,28 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(
     assert set(work.folder.iterdir()) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="shells of Windows close no streams")
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_harm_no_file(work: Workspace, closed: str) -> None:
+    command = f"{shlex.join(work.start())} {closed}"
+    subprocess.run(command, shell=True, check=True, env=program_environment())
+    assert len(gpd.read_file(work.output)) > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of Windows close no streams")
+def test_a_closed_output_stream_is_an_error_for_results(work: Workspace) -> None:
+    process = subprocess.run(
+        f"{shlex.join([*PROGRAM, 'info', str(work.raster)])} >&-",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=False,
+    )
+    assert process.returncode == FAILURE
+    check_one_line(process.stderr, "Bad file descriptor")
+
+
 INTERRUPTED_IMPORT = r"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without one

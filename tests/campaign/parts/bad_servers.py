@@ -15,12 +15,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from tests.campaign import scenes
 from tests.campaign.child import Surroundings
 from tests.campaign.commands import fill
 from tests.campaign.harness import Case, Kind, Part
 from tests.campaign.scenes import Scene
 from tests.campaign.seeds.rasters import CORNERS
+from tests.helpers.square_scenes import grid_corners, squares_image, write_raster
 
 SIDE = 384  # pixels: more than GDAL reads with the header
 FAULTS = (
@@ -54,10 +57,12 @@ class Seeds:
 
 
 def prepare(folder: Path) -> Seeds:
-    """Write the scene; the raster is not compressed."""
+    """Write the scene, with noise, so that the raster stays large though it is compressed."""
     scene = scenes.prepare_scene(folder)
-    image = scenes.squares_image(SIDE, scenes.grid_corners(SIDE))
-    scenes.write_raster(scene.raster, image, tiled=True, blockxsize=64, blockysize=64)
+    image = squares_image(SIDE, grid_corners(SIDE))
+    image += np.random.default_rng(0).integers(0, 16, image.shape, np.uint8)
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    write_raster(scene.raster, image, **layout)
     return Seeds(scene)
 
 

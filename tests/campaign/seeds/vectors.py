@@ -108,7 +108,7 @@ def count_rows(file: Path) -> int:
     """
     if file.suffix == ".parquet":
         return len(gpd.read_parquet(file))
-    return len(pyogrio.read_dataframe(file))
+    return len(pyogrio.read_dataframe(file, on_invalid="ignore"))
 
 
 def spoil_rows(table: gpd.GeoDataFrame, rng: random.Random) -> gpd.GeoDataFrame:
