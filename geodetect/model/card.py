@@ -13,6 +13,7 @@ from geodetect.errors import InputError, list_names
 
 INPUT_BANDS = 3  # of geodetect's networks
 MAX_CLASSES = 10_000
+RATES = ("precision", "recall", "f1")  # ends of the names of metrics, by which counts are corrected
 MAX_LEVELS, MAX_PER_LEVEL = 12, 64
 MAX_PROBLEMS = 3  # in one message
 
@@ -176,7 +177,7 @@ class ModelCard(CardPart):
         iou: Default IoU threshold of the non-maximum suppression.
         network: Architecture of the network; None: a detector other than geodetect's RetinaNet.
         training: Provenance.
-        metrics: Results on the holdout, by name.
+        metrics: Results on the holdout, by name; rates are in 0..1.
         int8: Its int8-quantized network; None: its file holds none.
     """
 
@@ -196,7 +197,7 @@ class ModelCard(CardPart):
     iou: float = Field(0.5, gt=0, le=1)
     network: NetworkConfig | None = None
     training: TrainingRecord = TrainingRecord()
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Annotated[float, Field(ge=0)]] = {}
     int8: Int8Record | None = None
 
     @model_validator(mode="after")
@@ -215,6 +216,9 @@ class ModelCard(CardPart):
             self.object_size_m
         ):
             raise ValueError(f"object_size_m must be ascending, found {self.object_size_m}")
+        too_high = [n for n, value in self.metrics.items() if n.endswith(RATES) and value > 1]
+        if too_high:
+            raise ValueError(f"metrics must be in 0..1: {list_names(too_high)}")
         if self.network is not None:
             for name, values in {"bands": self.bands, "mean": self.mean, "std": self.std}.items():
                 if values is None or len(values) != INPUT_BANDS:

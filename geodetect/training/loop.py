@@ -276,7 +276,7 @@ class TrainingLoop:
                 f"{path} is of another network; were the classes of the labels changed? Start "
                 f"without `resume`"
             ) from error
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} cannot be read (it is from another version of geodetect); start without "
                 f"`resume`"

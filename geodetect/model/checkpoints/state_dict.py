@@ -17,12 +17,11 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import ModelFileError, translate_errors
 
 PICKLES = (".pt", ".pth", ".pl", ".ckpt", ".bin")
 SAFETENSORS = ".safetensors"
@@ -32,7 +31,8 @@ DICTIONARIES = ("collections.defaultdict", "AttributeDict")  # the latter is Lig
 
 # raised by PyTorch at damaged files
 READ_ERRORS = (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-               TypeError, AssertionError, struct.error)  # fmt: skip
+               TypeError, AssertionError, ArithmeticError, MemoryError, ImportError,
+               struct.error)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
-    try:
+    with translate_errors(
+        f"{path}: not a safetensors file, or an incomplete one; fetch it again", ModelFileError
+    ):
         tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError(
-            f"{path}: not a safetensors file, or an incomplete one ({error}); fetch it again"
-        ) from error
-    try:  # the Hugging Face Hub stores settings beside the weights
-        values = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        values = {}
+    values, config = {}, path.with_name("config.json")
+    if config.is_file():  # the Hugging Face Hub stores settings beside the weights
+        with suppress(OSError, ValueError, RecursionError):
+            values = json.loads(config.read_text(encoding="utf-8"))
     return Checkpoint(tensors, values if isinstance(values, dict) else {})
 
 

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geodetect.errors import MissingDependencyError, ModelFileError, OutputError, error_text
+from geodetect.errors import (
+    MissingDependencyError,
+    ModelFileError,
+    OutputError,
+    translate_errors,
+)
 from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
@@ -138,9 +143,7 @@ def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
 
     def read(entry: Entry) -> openvino.Model:
         network = core.read_model(model=entry["model"], weights=entry["weights"])
-        values = [output.get_partial_shape()[2].get_max_length() for output in network.outputs]
-        if values != [len(card.classes), BOX_VALUES]:
-            raise ModelFileError(f"found outputs with {values} values for each anchor")
+        _check_outputs(network, card)
         return network
 
     key = network_key(card, parameters, ov.get_version())
@@ -155,14 +158,29 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
         ModelFileError: It was made from other parameters, or OpenVINO cannot read it.
     """
     entry = int8_network(card, weights)
-    try:
-        return core.read_model(model=entry["model"], weights=entry["weights"])
-    except RuntimeError as error:
-        raise ModelFileError(
-            f"model {card.name}: its int8-quantized network cannot be read by OpenVINO "
-            f"{import_openvino().get_version()} ({error_text(error)}); make it again with "
-            f"`geodetect quantize`, or choose another `precision`"
-        ) from error
+    with translate_errors(
+        f"model {card.name}: its int8-quantized network cannot be read by OpenVINO "
+        f"{import_openvino().get_version()}; make it again with `geodetect quantize`, or choose "
+        f"another `precision`",
+        ModelFileError,
+    ):
+        network = core.read_model(model=entry["model"], weights=entry["weights"])
+        _check_outputs(network, card)
+        for node in network.get_ops():
+            is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
+            if is_real and not np.isfinite(node.data).all():  # scales, biases, ranges
+                raise ModelFileError(
+                    f"model {card.name}: its int8-quantized network holds NaN or infinity in "
+                    f"{node.get_friendly_name()}; make it again with `geodetect quantize`, or "
+                    f"choose another `precision`"
+                )
+    return network
+
+
+def _check_outputs(network: openvino.Model, card: ModelCard) -> None:
+    values = [output.get_partial_shape()[2].get_max_length() for output in network.outputs]
+    if values != [len(card.classes), BOX_VALUES]:
+        raise ModelFileError(f"model {card.name}: found outputs with {values} values per anchor")
 
 
 def serialize(network: openvino.Model) -> Entry:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from geodetect.errors import InputError, OutputError
+from geodetect.errors import InputError, OutputError, translate_errors
 from geodetect.io.atomic import write_atomically
-
-# raised on bytes that are no checkpoint, besides the errors of pickle and struct
-_READ_ERRORS = OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -45,14 +40,9 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}; start without `resume`")
-    try:
+    message = f"checkpoint {path} cannot be read; start without `resume`"
+    with translate_errors(message, InputError):
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_READ_ERRORS, pickle.UnpicklingError, struct.error) as error:
-        raise _unreadable(path, str(error).partition(". ")[0]) from error
     if not isinstance(state, dict) or "settings" not in state:
-        raise _unreadable(path, "it is no checkpoint of a training")
+        raise InputError(f"{message} (it is no checkpoint of a training)")
     return state
-
-
-def _unreadable(path: Path, reason: str) -> InputError:
-    return InputError(f"checkpoint {path} cannot be read ({reason}); start without `resume`")

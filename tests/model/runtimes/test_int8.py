@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from geodetect.model.card import Int8Record
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import PREFIX, add_int8_network, drop_int8_network, int8_network
 from geodetect.model.runtimes.open import open_runtime
+from geodetect.model.runtimes.openvino import import_openvino, read_int8_network
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
@@ -105,3 +107,18 @@ def test_other_runtimes_say_that_they_have_no_int8(runtime: str) -> None:
     arrays = add_int8_network(CARD, WEIGHTS, NETWORK)
     with pytest.raises(InputError, match=rf"`precision` int8: not available with {runtime}.*fp32"):
         open_runtime(CARD, arrays, runtime=runtime, precision="int8", device="cpu")
+
+
+def test_an_int8_network_with_numbers_that_are_none_is_refused() -> None:
+    """The first constant of single precision, a scale or an offset, becomes NaN."""
+    card, arrays = read_model_file("pools")
+    xml = arrays[PREFIX + "model"].tobytes().decode()
+    constant = re.search(r'element_type="f32" shape="[^"]+" offset="(\d+)"', xml)
+    assert constant is not None
+    start = int(constant[1])
+    content = arrays[PREFIX + "weights"].copy()
+    content[start : start + 4] = np.frombuffer(np.float32(np.nan).tobytes(), np.uint8)
+    core = import_openvino().Core()
+    read_int8_network(core, card, arrays)
+    with pytest.raises(ModelFileError, match=r"NaN or infinity in \w+; .*`geodetect quantize`"):
+        read_int8_network(core, card, arrays | {PREFIX + "weights": content})
