@@ -11,6 +11,7 @@ import shapely
 from geodetect.assessment.spatial_join import repair_table
 from geodetect.detection.coverage import COVERAGE_LAYER, SEARCHED, STATUSES
 from geodetect.errors import InputError
+from geodetect.geo.polygons import union_polygons
 from geodetect.io.vector.features import find_column
 from geodetect.io.vector.read import (
     PREDICTION_LAYERS,
@@ -65,5 +66,5 @@ def read_searched_area(source: LayerSource) -> gpd.GeoSeries:
             )
         table = table[np.asarray(table[column] == SEARCHED)]
     valid = repair_table(table.reset_index(drop=True), COVERAGE.name)
-    union = shapely.union_all(np.asarray(valid.geometry.array))
+    union = union_polygons(np.asarray(valid.geometry.array))
     return gpd.GeoSeries(shapely.get_parts(union), crs=table.crs)

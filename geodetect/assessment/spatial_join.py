@@ -20,7 +20,7 @@ def repair_table(table: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
         table: Polygons.
         name: Noun phrase for the layer in messages.
     """
-    repaired, is_invalid = repair_polygons(table.geometry.to_numpy())
+    repaired, is_invalid = repair_polygons(table.geometry.to_numpy(), name)
     if not is_invalid.any():
         return table
     warnings.warn(

@@ -126,7 +126,7 @@ def _read_objects(
     is_point = np.isin(shapely.get_type_id(geometries), POINT_TYPES) & has_geometry
     if is_point.any() and is_point.sum() == has_geometry.sum():
         return table[is_point].explode(ignore_index=True)
-    valid, is_repaired = repair_polygons(geometries)
+    valid, is_repaired = repair_polygons(geometries, name)
     objects, rows = connected_parts(valid)
     if has_geometry.any() and not len(rows):
         types = ", ".join(sorted({str(shape.geom_type) for shape in geometries[has_geometry]}))

@@ -46,7 +46,7 @@ def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
     is_point = _find_points(geometries, path, options)
     areas = geometries.copy()
     areas[is_point] = None
-    valid, is_repaired = repair_polygons(areas)
+    valid, is_repaired = repair_polygons(areas, os.fspath(path))
     objects, rows = connected_parts(valid)
     if is_point.any() and options.point_size_m is not None:
         point_rows = np.flatnonzero(is_point)

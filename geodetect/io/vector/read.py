@@ -26,7 +26,7 @@ from geodetect.errors import (
     translate_errors,
 )
 from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
-from geodetect.geo.polygons import connected_parts, repair_polygons
+from geodetect.geo.polygons import connected_parts, repair_polygons, union_polygons
 from geodetect.io.untrusted.vector_files import checked_vector_file, fetched
 from geodetect.io.vector.archive import archived_name
 from geodetect.io.vector.csv_table import is_csv, read_csv_layer
@@ -177,10 +177,10 @@ def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geomet
         InputError: No such file, no CRS, or no polygons.
     """
     table = read_layer(path, AREA, crs=crs)
-    polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry))[0])
+    polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry), os.fspath(path))[0])
     if len(polygons) == 0:
         raise InputError(f"{path} holds no polygons; an area of interest needs at least one")
-    return shapely.union_all(polygons), table.crs
+    return union_polygons(polygons), table.crs
 
 
 def has_layer(path: PathLike, name: str) -> bool:
