@@ -20,7 +20,7 @@ from geodetect.detection.run.concurrency import concurrency_within_memory, expla
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
-from geodetect.types import PathLike
+from geodetect.types import BoolArray, FloatArray, PathLike
 
 MASK_PX = 1024  # long side of the coarse mask of the imagery
 BYTES_PER_MB = 1e6
@@ -180,8 +180,14 @@ def _estimate_raster(plan: RasterPlan, batch_size: int) -> tuple[RasterEstimate,
     coarse = plan.grid.resampled(scale, scale)
     valid = plan.raster.read_valid(grid=coarse)
     to_coarse = np.tile(plan.grid.scale_to(coarse), 2)
+    if plan.raster.imagery is not None:
+        valid &= _covered(
+            plan.raster.imagery * np.tile(plan.raster.grid.scale_to(coarse), 2), valid
+        )
     count, batch = 0, list[Tile]()
     for tile in chain.from_iterable(plan.rows()):
+        if plan.is_empty(tile):
+            continue
         box = tile.box * to_coarse
         x1, y1 = np.floor(box[:2]).astype(int)
         x2, y2 = np.ceil(box[2:]).astype(int)
@@ -209,6 +215,15 @@ def _estimate_raster(plan: RasterPlan, batch_size: int) -> tuple[RasterEstimate,
         skipped_km2=(1 - fraction) * raster_km2,
     )
     return estimate, batch
+
+
+def _covered(boxes: FloatArray, mask: BoolArray) -> BoolArray:
+    """Return True for the pixels of a mask that any of the boxes touches."""
+    covered = np.zeros_like(mask)
+    starts, stops = np.floor(boxes[:, :2]).astype(int), np.ceil(boxes[:, 2:]).astype(int)
+    for (x1, y1), (x2, y2) in zip(starts.tolist(), stops.tolist(), strict=True):
+        covered[max(0, y1) : y2, max(0, x1) : x2] = True
+    return covered
 
 
 def _peak_memory_mb() -> float:

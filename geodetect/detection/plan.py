@@ -26,7 +26,7 @@ from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings
-from geodetect.types import IntArray, PathLike
+from geodetect.types import BoolArray, IntArray, PathLike
 
 SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
 COARSEST = 4.0  # largest ratio of the raster's resolution to the model's
@@ -45,6 +45,8 @@ class RasterPlan:
         scheme: Tiles of the working grid.
         area: Area of interest in pixels of ``grid``; None: everything.
         tiles: Numbers of the tiles that touch the area, ascending.
+        has_imagery: ``bool[rows, columns]`` False for tiles that are empty as the sources of a VRT
+            tell; None: unknown until they are read.
     """
 
     raster: Raster
@@ -52,6 +54,11 @@ class RasterPlan:
     scheme: TileScheme
     area: shapely.Geometry | None
     tiles: IntArray
+    has_imagery: BoolArray | None = None
+
+    def is_empty(self, tile: Tile) -> bool:
+        """Return True if a tile is known to hold no imagery."""
+        return self.has_imagery is not None and not self.has_imagery[tile.row, tile.col]
 
     @property
     def gsd_ratio(self) -> tuple[float, float]:
@@ -193,7 +200,16 @@ def plan_grid(
         scale = raster.grid.scale_to(grid)
         area = shapely.transform(area, lambda points: points * scale)
     scheme = _choose_scheme(grid, card, settings, area)
-    return RasterPlan(raster, grid, scheme, area, _find_tiles(scheme, area))
+    if raster.is_service and area is None:
+        raise InputError(
+            f"{raster.path}: a web service of {len(scheme):,} tiles; set `bbox` or `aoi` to the "
+            f"area to search"
+        )
+    has_imagery = None
+    if raster.imagery is not None:
+        scale = np.tile(raster.grid.scale_to(grid), 2)
+        has_imagery = scheme.overlapping(raster.imagery * scale)
+    return RasterPlan(raster, grid, scheme, area, _find_tiles(scheme, area), has_imagery)
 
 
 def working_grid(raster: Raster, card: ModelCard, *, gsd_m: float | None) -> Grid:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.errors import InputError
-from geodetect.types import FloatArray
+from geodetect.types import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,25 @@ class TileScheme:
         columns = sum(x <= x2 and x + self.tile_px >= x1 for x in self.columns)
         rows = sum(y <= y2 and y + self.tile_px >= y1 for y in self.rows)
         return columns * rows
+
+    def overlapping(self, boxes: FloatArray) -> BoolArray:
+        """Return ``bool[rows, columns]``, True for tiles that overlap any box.
+
+        Args:
+            boxes: ``float64[N, 4]`` in pixel edges.
+        """
+        overlaps = np.zeros((len(self.rows), len(self.columns)), bool)
+        left, upper = np.array(self.columns), np.array(self.rows)
+        x1, y1, x2, y2 = boxes.T
+        first_columns = np.searchsorted(left + min(self.tile_px, self.width), x1, side="right")
+        first_rows = np.searchsorted(upper + min(self.tile_px, self.height), y1, side="right")
+        end_columns, end_rows = np.searchsorted(left, x2), np.searchsorted(upper, y2)
+        for top, bottom, start, end in zip(
+            first_rows.tolist(), end_rows.tolist(), first_columns.tolist(), end_columns.tolist(),
+            strict=True,
+        ):  # fmt: skip
+            overlaps[top:bottom, start:end] = True
+        return overlaps
 
     def tiles_in_row(self, row: int) -> Iterator[Tile]:
         """Yield the tiles of one row, from left to right."""

@@ -263,3 +263,20 @@ def test_photographs_that_viewers_rotate_are_told(tmp_path: Path) -> None:
     settings = PredictSettings(pixel_coords=True)
     with pytest.warns(GeodetectWarning, match=r"1 images are stored rotated .*\(a\.jpg\)"):
         plan_rasters(tmp_path / "a.jpg", ANYTHING, settings)
+
+
+TILE_SERVICE = """<GDAL_WMS><Service name="TMS">
+<ServerUrl>http://127.0.0.1:9/${z}/${x}/${y}.png</ServerUrl></Service>
+<DataWindow><UpperLeftX>-20037508.34</UpperLeftX><UpperLeftY>20037508.34</UpperLeftY>
+<LowerRightX>20037508.34</LowerRightX><LowerRightY>-20037508.34</LowerRightY>
+<TileLevel>18</TileLevel><YOrigin>top</YOrigin></DataWindow><Projection>EPSG:3857</Projection>
+<BandsCount>3</BandsCount></GDAL_WMS>"""
+
+
+def test_a_web_service_is_searched_in_an_area_only(tmp_path: Path) -> None:
+    path = tmp_path / "service.xml"
+    path.write_text(TILE_SERVICE)
+    with pytest.raises(InputError, match=r"service of [\d,]{11,} tiles; set `bbox` or `aoi`"):
+        plan(path)
+    box = (255_000.0, 6_250_000.0, 255_100.0, 6_250_100.0)
+    assert len(plan(path, bbox=box).tiles) == 49

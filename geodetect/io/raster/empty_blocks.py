@@ -1,9 +1,10 @@
-"""Empty blocks of GeoTIFFs, recognised without decoding them."""
+"""Empty blocks of GeoTIFFs, and empty parts of VRTs, recognised without decoding them."""
 
 from __future__ import annotations
 
 import math
 import os
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,13 +12,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from geodetect.io.raster.bands import is_not_nodata
+from geodetect.types import FloatArray
 
 MAX_BLOCK_BYTES = 16_384  # a compressed block without content is small
 MAX_DECODED = 64  # blocks that differ in their bytes: bounds the cost if all of them do
+
+PLAIN_BAND = "VRTSourcedRasterBand"  # a band of a VRT that shows its sources as they are
+SOURCES = ("SimpleSource", "ComplexSource", "AveragedSource", "KernelFilteredSource")
+BOX = ("xOff", "yOff", "xSize", "ySize")
 
 StoredBlock = tuple[int, bytes]  # a band, and the bytes of one of its blocks
 
@@ -29,6 +36,38 @@ class _Block:
     bands: tuple[int, ...]  # bands stored in it that decide if it is empty
     column: int
     row: int
+
+
+def source_boxes(dataset: Any) -> FloatArray | None:
+    """Return the parts of a VRT that its sources cover; elsewhere there is no imagery.
+
+    Args:
+        dataset: Open rasterio dataset.
+
+    Returns:
+        ``float64[N, 4]`` boxes x1, y1, x2, y2 in pixels; None: not a VRT, or one that computes its
+        pixels in another way.
+    """
+    if dataset.driver != "VRT":
+        return None
+    root = ET.fromstring(dataset.tags(ns="xml:VRT")["xml:VRT"])
+    if root.get("subClass"):
+        return None
+    boxes: set[tuple[float, ...]] = set()
+    for band in root.iter("VRTRasterBand"):
+        if band.get("subClass", PLAIN_BAND) != PLAIN_BAND:
+            return None
+        for source in band:
+            box = source.find("DstRect")
+            if source.tag in SOURCES and box is not None and source.find("SrcRect") is not None:
+                boxes.add(
+                    tuple(float(box.get(k, "nan")) for k in ("xOff", "yOff", "xSize", "ySize"))
+                )
+            elif source.tag.endswith("Source"):
+                return None  # it covers all, or is of a kind that is not known
+    places = np.array(sorted(boxes), np.float64).reshape(-1, 4)
+    places[:, 2:] += places[:, :2]
+    return None if np.isnan(places).any() else places
 
 
 class EmptyBlocks:

@@ -35,7 +35,7 @@ from geodetect.io.raster.dataset import (
     root_cause,
     source_files,
 )
-from geodetect.io.raster.empty_blocks import EmptyBlocks
+from geodetect.io.raster.empty_blocks import EmptyBlocks, source_boxes
 from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
     GDAL_ERRORS,
@@ -55,7 +55,7 @@ from geodetect.io.raster.value_sample import (
     whole_window,
 )
 from geodetect.threads import call_interruptibly
-from geodetect.types import AnyArray, BoolArray, PathLike, UInt8Array
+from geodetect.types import AnyArray, BoolArray, FloatArray, PathLike, UInt8Array
 
 T = TypeVar("T")
 OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
@@ -122,6 +122,9 @@ class Raster:
         name: Name in results: the file name, or as ``name_rasters`` sets it.
         orientation: Orientation by EXIF, 1 to 8, which viewers apply to photographs; 1: as stored.
         remote_files: Files on servers that it is read from; of a VRT its sources.
+        is_service: It is a web service, which shows the whole world.
+        imagery: ``float64[N, 4]`` boxes in pixels outside of which there is no imagery; None: it
+            may be anywhere.
     """
 
     path: str
@@ -135,6 +138,8 @@ class Raster:
     name: str = ""
     orientation: int = 1
     remote_files: tuple[str, ...] = ()
+    is_service: bool = False
+    imagery: FloatArray | None = None
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _is_opaque: BoolArray | None = None  # by value, if entries of the colour table are transparent
@@ -491,6 +496,8 @@ def _raster_from_dataset(
         external_sources=options.external_sources,
         orientation=read_orientation(dataset),
         remote_files=_remote_files(name, dataset, options),
+        is_service=dataset.driver in SERVICES,
+        imagery=source_boxes(dataset) if warp is None else None,
         _warp=warp,
         _colour_table=colour_table,
         _is_opaque=None if table is None or table[3].all() else table[3] > 0,

@@ -35,6 +35,7 @@ MAX_MESSAGES = 100  # of one call: a damaged index gives one for each block
 T = TypeVar("T")
 _STATUS = re.compile(r"(?:HTTP response code: |response_code=)(\d+)( - Maximum.*redirects)?")
 _CURL = re.compile(r"CURL error: ([^']+)")
+_SERVICE = re.compile(r"HTTP status code: (\d+), error: (.+?)(?:\. Add the HTTP|$)")
 _PERMANENT = re.compile(
     r"server answered 4(?!08|29)|redirects|not resolve host|URL rejected|SSL certificate"
 )
@@ -177,6 +178,11 @@ def http_cause(messages: Iterable[str]) -> str | None:
             if status >= HTTPStatus.MULTIPLE_CHOICES:
                 return f"the server answered {status} {_phrase(status)}".rstrip()
             cause = cause or "the connection broke"
+        elif match := _SERVICE.search(text):
+            status = int(match[1])
+            if status >= HTTPStatus.MULTIPLE_CHOICES:
+                return f"the server answered {status} {_phrase(status)}".rstrip()
+            return match[2]
         elif match := _CURL.search(text):
             return match[1].strip()
     return cause
