@@ -145,6 +145,20 @@ def _archived(member: str, content: Callable[[Path, str], str], prefix: str) -> 
     return write
 
 
+def _archived_side(suffix: str, content: Callable[[Path, str], str], form: str) -> Disguise:
+    """An image with a side file, both in an archive."""
+
+    def write(folder: Path, bait: Path, url: str) -> Path:
+        image = write_image(folder / "scene.tif")
+        archive = folder / "scene.zip"
+        with zipfile.ZipFile(archive, "w") as target:
+            target.write(image, image.name)
+            target.writestr(f"{image.name}{suffix}", content(bait, url))
+        return Path(form.format(archive))
+
+    return write
+
+
 def _kml_overlay(folder: Path, bait: Path, url: str) -> str:
     return (
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Region><LatLonAltBox><north>1'
@@ -280,6 +294,12 @@ RASTERS: dict[str, Disguise] = {
     "vrt of an image with overviews": _vrt_of_overviews,
     "vrt in an archive": _archived("scene.vrt", lambda b, u: vrt(str(b)), "/vsizip/"),
     "wms in an archive": _archived("scene.tif", lambda b, u: tile_service(u), "/vsizip/"),
+    "overviews in an archive: vrt": _archived_side(
+        ".ovr", lambda b, u: vrt(str(b), size=SIDE // 2), "/vsizip/{}/scene.tif"
+    ),
+    "overviews in an archive: wms": _archived_side(
+        ".ovr", lambda b, u: tile_service(u), "/vsizip/{}/scene.tif"
+    ),
     "overviews: vrt": _beside(".ovr", lambda b, u: vrt(str(b), size=SIDE // 2)),
     "overviews: wms": _beside(".ovr", lambda b, u: tile_service(u)),
     "overviews: wms, capitals": _beside(".OVR", lambda b, u: tile_service(u)),

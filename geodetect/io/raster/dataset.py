@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,6 +48,8 @@ DRIVERS = (
 # the user asks for a web service by the name of its file, or by a connection string
 SERVICES = ("WMS", "WMTS")
 SERVICE_NAMES = (".xml", ".wms", ".tms", ".wmts")
+# GDAL's archives and other file systems, whose side files are not read, but its memory
+ARCHIVE = re.compile(r"/vsi(?!mem/)|[a-z+]+://", re.IGNORECASE)
 SERVICE_PREFIXES = ("WMS:", "WMTS:", "<GDAL_WM")
 
 
@@ -185,6 +188,8 @@ def gdal_options(path: str) -> dict[str, Any]:
     options |= http_options()
     if is_remote(path):
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
+    elif ARCHIVE.match(path):  # GDAL would open overviews beside it unchecked
+        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     return options
 
 
@@ -210,7 +215,7 @@ def root_cause(error: BaseException) -> str:
 
 def _open_checked(path: str, options: dict[str, Any]) -> Any:
     """Open a file that may come from a stranger."""
-    if is_remote(path) or path.startswith("/vsi"):
+    if is_remote(path) or ARCHIVE.match(path):
         if path.partition("?")[0].lower().endswith(".vrt"):
             raise RasterError(
                 f"{path}: the sources of a VRT on a server or in an archive are not checked; set "
@@ -218,6 +223,8 @@ def _open_checked(path: str, options: dict[str, Any]) -> Any:
             )
     else:
         check_side_files(path)
+    if ":" in path and Path(path).exists():  # a file name such as "WMS:x.tif" is no address
+        path = str(Path(path).absolute())
     drivers = list(DRIVERS)
     if path.startswith(SERVICE_PREFIXES) or path.lower().endswith(SERVICE_NAMES):
         drivers += SERVICES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -185,11 +186,14 @@ def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geomet
 
 def has_layer(path: PathLike, name: str) -> bool:
     """Return True if the file has a layer of this name."""
-    try:
-        with checked_vector_file(os.fspath(path), os.fspath(path)) as file:
-            return name in {str(layer) for layer, _ in pyogrio.list_layers(file)}
-    except (OSError, RuntimeError, ValueError):
-        return False
+    file = os.fspath(path)
+    with (
+        suppress(InputError),
+        translate_errors(file, InputError),
+        checked_vector_file(file, file) as opened,
+    ):
+        return name in {str(layer) for layer, _ in pyogrio.list_layers(opened)}
+    return False
 
 
 def _check_coordinates(geometry: ObjectArray, name: str, role: LayerRole) -> ObjectArray:
