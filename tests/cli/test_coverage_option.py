@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyogrio
 import pytest
 
 from tests.helpers.predict_command import Scene, predict
+from tests.helpers.program import invoke
 from tests.helpers.square_scenes import GSD_M, grid_corners, squares_image, write_raster
 from tests.helpers.tiny_model import save_tiny_model
 
@@ -103,3 +105,44 @@ def test_a_coverage_that_exists_is_found_before_anything_is_run(
     assert result.exit_code == 1
     assert "ground.gpkg already exists" in result.stderr
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lost_mask_is_blank_ground_in_coverage_summary_and_density(
+    half_scene: Scene, tmp_path: Path
+) -> None:
+    side, path = 800, tmp_path / "lost.tif"
+    image = squares_image(side, grid_corners(side))
+    rng = np.random.default_rng(0)
+    image = np.minimum(image + rng.integers(0, 9, image.shape), 255).astype(np.uint8)
+    image[:, :, : side // 2] = 0
+    scene = Scene(write_raster(path, image), half_scene.model)
+    output = tmp_path / "out.gpkg"
+    result = predict(scene, "-o", output, "--json")
+    summary = json.loads(result.stdout)
+    assert summary["blank"] == {"lost.tif": pytest.approx(0.5, abs=0.05)}
+    assert "lost.tif (" in result.stderr
+    assert "lost mask" in result.stderr
+    ground = gpd.read_file(output, layer="coverage")
+    assert set(ground["status"]) == {"searched", "blank"}
+    gpd.GeoDataFrame(geometry=[ground.union_all()], crs=ground.crs).to_file(tmp_path / "zone.gpkg")
+    counts = invoke("summarize", output, "--zones", tmp_path / "zone.gpkg", "--json")
+    (zone,) = json.loads(counts.stdout)["by_zone"]
+    assert zone["searched"] == "part"
+    assert zone["covered_fraction"] == pytest.approx(0.5, abs=0.05)
+    text = predict(scene, "-o", output, "--overwrite").stderr
+    assert "Blank imagery" in text
+
+
+def test_the_value_range_is_in_plan_and_summary(half_scene: Scene, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(300, 4000, (3, SIDE, SIDE)).astype(np.uint16)
+    image[:, ::9, ::9] = 65_535
+    scene = Scene(write_raster(tmp_path / "deep.tif", image), half_scene.model)
+    low, high = np.percentile(image[image < 65_535].astype(float), [0.5, 99.5])
+    ends = [pytest.approx(low, abs=5), pytest.approx(high, abs=5)]
+    result = predict(scene, "-o", tmp_path / "out.csv", "--json")
+    assert json.loads(result.stdout)["value_ranges"] == {"deep.tif": ends}
+    assert "65535, far from all others; --value-range is estimated as 3" in result.stderr
+    plan = json.loads(predict(scene, "--dry-run", "--json").stdout)
+    assert plan["rasters"][0]["value_range"] == ends
+    assert f"values {low:g} to {high:g}" in predict(scene, "--dry-run").stdout
+    assert f"{low:g} to {high:g} of deep.tif" in predict(scene, "-o", tmp_path / "b.csv").stderr

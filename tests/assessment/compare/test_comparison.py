@@ -254,8 +254,9 @@ def test_scores_that_are_texts_of_numbers_count() -> None:
         compare(boxes((0, 0), score=["high"]), boxes((0, 0)))
 
 
-def test_what_lies_outside_the_coverage_is_not_missing() -> None:
-    coverage = boxes((0, 0), (500, 0), size=200, status=["searched", "no imagery"])
+@pytest.mark.parametrize("status", ["no imagery", "blank"])
+def test_what_lies_outside_the_coverage_is_not_missing(status: str) -> None:
+    coverage = boxes((0, 0), (500, 0), size=200, status=["searched", status])
     register = boxes((0, 0), (50, 0), (500, 0), (900, 0))
     result = compare(boxes((0, 0), (501, 0)), register, coverage=coverage)
     assert statuses(result) == ["confirmed", "confirmed", "missing", "not searched"]

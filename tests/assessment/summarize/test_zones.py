@@ -65,9 +65,10 @@ def test_zones_that_only_touch_do_not_overlap() -> None:
     assert summarize(pools(*THREE), zones(WEST, EAST)).overlapping_pairs == 0
 
 
-def test_where_nothing_was_searched_the_count_is_unknown() -> None:
+@pytest.mark.parametrize("status", ["no imagery", "blank", "not read"])
+def test_where_nothing_was_searched_the_count_is_unknown(status: str) -> None:
     coverage = zones(shapely.box(0, 0, KM, 250), status=["searched"])
-    both = pd.concat([coverage, zones(shapely.box(0, 250, KM, KM), status=["no imagery"])])
+    both = pd.concat([coverage, zones(shapely.box(0, 250, KM, KM), status=[status])])
     predictions, ground = pools((100, 100), (300, 200)), zones(WEST, EAST)
     table = summarize(predictions, ground, coverage=both, rates=ErrorRates(90, 10, 10)).zones
     assert table["searched"].tolist() == ["part", "none"]
@@ -96,7 +97,9 @@ def test_a_detection_on_ground_that_was_not_searched_counts_all_the_same() -> No
 
 def test_a_layer_with_other_words_is_no_coverage() -> None:
     words = zones(WEST, status=["done"])
-    with pytest.raises(InputError, match=r"column 'status' holds done; expected no imagery, not"):
+    with pytest.raises(
+        InputError, match=r"column 'status' holds done; expected blank, no imagery, not"
+    ):
         summarize(pools((1, 1)), zones(WEST), coverage=words)
 
 
