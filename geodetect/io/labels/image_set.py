@@ -29,6 +29,8 @@ from geodetect.io.labels.formats.text_boxes import DOTA, KITTI, find_text_kind, 
 from geodetect.io.labels.formats.voc import read_voc
 from geodetect.io.labels.formats.yolo import is_yolo, read_yolo
 from geodetect.io.labels.formats.yolo_description import (
+    DESCRIPTION_SUFFIXES,
+    LISTS_OF_NAMES,
     YAML_SUFFIXES,
     beside_images,
     find_description,
@@ -116,13 +118,14 @@ def read_image_sets(
     suffix = path.suffix.lower()
     if suffix in YAML_SUFFIXES:
         return [_read_yaml_set(path, options)], []
-    if suffix == ".names":
+    if suffix in DESCRIPTION_SUFFIXES or path.name in LISTS_OF_NAMES:
         return _read_folder(path.parent, options)
     files = _classify([path])
     is_table = suffix == ".txt" and len(read_csv_columns(read_head(path))) > 1
     if files.unread or (files.unknown and not is_table):
-        reason = files.list_unread() or "no labels in this file"
-        raise LabelError(f"{path}: {reason}, which is not read; expected {READ_FORMATS}")
+        unread = files.list_unread()
+        reason = f"{unread}, which is not read" if unread else "no labels in this file"
+        raise LabelError(f"{path}: {reason}; expected {READ_FORMATS}")
     if files.empty:
         files.by_kind[YOLO] += files.empty
     for kind in files.by_kind:
@@ -164,7 +167,7 @@ def _read_folder(folder: Path, options: LabelOptions) -> tuple[list[ImageLabels]
         _add_empty(files, folder)
     kinds = [kind for kind in _KINDS if kind in files.by_kind]
     if not kinds:
-        seen = files.list_unread() or describe_esri_set(folder) or _describe_files(paths, folder)
+        seen = files.list_unread() or _describe_files(paths, folder)
         raise LabelError(f"{folder}: no labels in this folder ({seen}); expected {READ_FORMATS}")
     left_out = [f"{len(files.by_kind[kind])} of {kind}" for kind in kinds[1:]]
     left_out += [files.list_unread()] if files.unread else []
@@ -237,7 +240,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 
 def _is_in_label_folder(path: Path, root: Path) -> bool:
     """Return True if a file below a folder lies in one that holds nothing but labels."""
-    folders = (root.name, *path.relative_to(root).parts[:-1])
+    folders = (root.absolute().name, *path.relative_to(root).parts[:-1])
     return any(_LABEL_FOLDERS.fullmatch(name.lower()) for name in folders)
 
 
@@ -354,6 +357,8 @@ def _describe_files(paths: Sequence[Path], folder: Path) -> str:
     beside = beside_images(folder)
     if beside != folder and beside.is_dir():
         return f"{text}; its labels may lie in {beside}: give that folder"
+    if definition := describe_esri_set(folder):
+        return f"{text}; {definition}"
     below = {path.parent for path in paths if path.suffix.lower() in suffixes}
     if below:
         text += f"; vector files lie in {list_names(sorted(below))}: give that folder"

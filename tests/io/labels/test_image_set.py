@@ -60,11 +60,13 @@ def test_yolo_files_are_found_in_the_folders_of_any_tool(
     assert list(source.names) == ["pool"]
 
 
-def test_obj_names_is_a_data_set_as_its_folder_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["obj.names", "obj.data", "classes.txt"])
+def test_a_list_of_names_is_the_data_set_beside_it(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / "obj_train_data" / "a.txt", YOLO_LINE)
-    names = write_text(tmp_path / "obj.names", "tank\npool\n")
+    write_text(tmp_path / "obj.names", "tank\npool\n")
+    write_text(tmp_path / "classes.txt", "tank\npool\n")
     write_text(tmp_path / "obj.data", "classes = 2\nnames = data/obj.names\n")
-    assert list(read_image_labels(names).names) == ["pool"]
+    assert list(read_image_labels(tmp_path / name).names) == ["pool"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_chips_of_esri_have_the_names_of_their_model_definition(
 def test_masks_of_esri_are_named(tmp_path: Path) -> None:
     write_text(tmp_path / "esri_model_definition.emd", '{"MetaDataMode": "RCNN_Masks"}')
     write_text(tmp_path / "labels" / "1" / "a.tif", "II*")
-    with pytest.raises(LabelError, match=r"no labels.*RCNN_Masks; export the chips as PASCAL_VOC"):
+    with pytest.raises(LabelError, match=r"no labels.*RCNN_Masks; export the chips as PASCAL"):
         read_labels(tmp_path)
 
 

@@ -17,8 +17,9 @@ from geodetect.io.labels.formats.text import read_head, read_text
 from geodetect.io.yaml import read_yaml
 
 YAML_SUFFIXES = (".yaml", ".yml")
+DESCRIPTION_SUFFIXES = (".names", ".data", ".emd")  # of Darknet and Esri, beside the labels
 _LABEL_STUDIO = "notes.json"
-_LISTS = ("classes.txt", "_darknet.labels", "predefined_classes.txt", _LABEL_STUDIO)
+LISTS_OF_NAMES = ("classes.txt", "_darknet.labels", "predefined_classes.txt", _LABEL_STUDIO)
 _SPLITS = ("train", "val", "valid", "test")
 _KEYS = {*_SPLITS, "path", "kpt_shape"}
 _PARENTS = 3  # set/data.yaml describes set/labels/train/part
@@ -76,7 +77,7 @@ def find_description(
     for level, folders in enumerate(searched):
         files = [path for parent in folders for path in _yaml_files(parent)]
         if level < _LEVELS_OF_LISTS:
-            files += [parent / name for parent in folders for name in _LISTS]
+            files += [parent / name for parent in folders for name in LISTS_OF_NAMES]
             files += [path for parent in folders for path in sorted(parent.glob("*.names"))]
         descriptions = [read_description(path) for path in files if path.is_file()]
         with_names = [description for description in descriptions if description.names]
