@@ -175,3 +175,17 @@ def test_of_a_folder_of_images_the_error_names_that_of_the_labels(tmp_path: Path
     write_text(tmp_path / "images" / "train" / "a.png", "x")
     with pytest.raises(LabelError, match=r"its labels may lie in .*labels.train: give that"):
         read_labels(tmp_path / "images" / "train")
+
+
+def test_json_of_other_programs_beside_vector_files_is_no_layer(tmp_path: Path) -> None:
+    geometry = [shapely.box(500_010, 5_249_980, 500_018, 5_249_990)]
+    gpd.GeoDataFrame(geometry=geometry, crs="EPSG:32632").to_file(tmp_path / "a.gpkg")
+    write_text(tmp_path / "metadata.json", '{"author": "x"}')
+    (source,) = read_labels(tmp_path).sources
+    assert source.source.endswith("a.gpkg")
+
+
+def test_a_link_to_a_folder_above_repeats_nothing(tmp_path: Path) -> None:
+    write_text(tmp_path / "labels" / "a.txt", YOLO_LINE)
+    (tmp_path / "labels" / "again").symlink_to(tmp_path)
+    assert image_names(tmp_path) == ["labels/a.txt"]
