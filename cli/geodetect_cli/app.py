@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from geodetect.version import __version__
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
+from geodetect_cli.streams import drop_output, escape_errors, escaped_errors, open_closed_streams
 
 INTERRUPTED = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
@@ -45,6 +46,16 @@ class LazyGroup(TyperGroup):
         super().__init__(**attributes)
         for name, summary in COMMANDS.items():
             self.add_command(TyperCommand(name, help=summary))
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the program without control characters of names in its errors."""
+        with escaped_errors():
+            try:
+                return super().main(*args, **options)
+            except OSError as error:  # of help texts; those of commands are shown already
+                drop_output()
+                typer.echo(f"Error: cannot write: {error.strerror}", err=True)
+                sys.exit(1)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the rest of the arguments."""
@@ -80,7 +91,8 @@ def _options(
 def main() -> None:
     """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _open_closed_streams()
+    open_closed_streams()
+    escape_errors()
     with silence_other_ranks():
         try:
             app()
@@ -94,20 +106,3 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(code if isinstance(code, int) else 1)
             raise SystemExit(code) from end
-
-
-def _open_closed_streams() -> None:
-    """Open the null device for standard streams that are closed, as services start programs.
-
-    Otherwise a file of the result gets their number, and libraries write their messages into it.
-    Results for a closed output stream are an error, messages for a closed error stream are lost.
-    """
-    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, flags)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (open to the end)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115

@@ -8,33 +8,85 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, NoReturn, TextIO
+from pathlib import Path
+from typing import IO, Any, NoReturn, TextIO, cast
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from geodetect.errors import GeodetectError, GeodetectWarning
 from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
 from geodetect.redaction import redact, redact_all
+from geodetect_cli.streams import (
+    EscapedStream,
+    StreamError,
+    drop_output,
+    printable,
+    printable_json,
+)
 from geodetect_cli.usage_error import UsageError
 
 FAILURE, USAGE = 1, 2  # exit codes
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 INTERRUPTED = "interrupted; no result was written"
-stderr = Console(stderr=True)
+
+
+class SafeConsole(Console):
+    """Console that shows names as they are: control characters escaped, and no markup."""
+
+    @property
+    def file(self) -> IO[str]:
+        """Stream that the console writes to, with its own control characters."""
+        file = super().file
+        while isinstance(file, EscapedStream):
+            file = file.rich_proxied_file
+        return file
+
+    @file.setter
+    def file(self, file: IO[str]) -> None:
+        self._file = file
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Convert a text, which is escaped before it is laid out."""
+        return super().render_str(printable(text), **options | {"markup": False, "emoji": False})
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render anything; a styled text that must be escaped loses its styles."""
+        if isinstance(renderable, Text) and renderable.plain != printable(renderable.plain):
+            renderable = Text(printable(renderable.plain))
+        return super().render(renderable, options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects.
+
+        Raises:
+            StreamError: The output stream cannot be written; messages are dropped then.
+        """
+        with suppress(OSError) if self.stderr else _stream_errors():
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error instead of ending the program."""
+        raise BrokenPipeError
+
+
+stderr = SafeConsole(stderr=True)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
 _warning_texts: list[str] = []  # of the running command, from all of its threads
 
@@ -60,7 +112,6 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
-        sys.stdout.flush()
     except UsageError as error:
         _fail(str(error), code=USAGE)
     except GeodetectError as error:
@@ -68,15 +119,44 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     except KeyboardInterrupt as error:
         _fail(name_options(str(error)) or INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it
-        _drop_output()
+        drop_output()
         raise typer.Exit(FAILURE) from None
     except OSError as error:  # the system's, such as a full disk
-        _drop_output()
-        _fail(str(error))
+        drop_output()
+        _fail(str(error) if error.filename else f"cannot write: {error.strerror}")
     except Exception:
         if not interrupts:  # a library may turn the interrupt of a callback into another error
             raise
         _fail(INTERRUPTED)
+
+
+@contextmanager
+def summary(outputs: Sequence[Path]) -> Iterator[None]:
+    """Exit as the files of a command demand when its summary cannot be printed.
+
+    Args:
+        outputs: Files and folders that it has written so far.
+    """
+    try:
+        yield
+        with _stream_errors():
+            sys.stdout.flush()
+    except StreamError as error:
+        drop_output()
+        if not isinstance(error.__cause__, BrokenPipeError):  # else the reader wants no more
+            text = f"the output stream cannot be written ({error})"
+            if not outputs:
+                _fail(text)
+            print_message(f"Warning: {text}; all files are complete", style="yellow")
+        raise typer.Exit(0 if outputs else FAILURE) from None
+
+
+@contextmanager
+def _stream_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StreamError(error.strerror) from error
 
 
 def _collect_warnings(flags: Mapping[str, str]) -> None:
@@ -112,7 +192,8 @@ def name_options(text: str, flags: Mapping[str, str] | None = None) -> str:
 
 def print_message(text: str, *, style: str = "") -> None:
     """Print a line on the error stream, neither wrapped nor interpreted as markup."""
-    stderr.print(redact(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    line = " ".join(redact(text).split("\n"))  # a name cannot begin a line of its own
+    stderr.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(
@@ -139,17 +220,16 @@ def show_table(
         out.print(table)
         return
     width = min(max(out.width, MIN_WIDTH), MAX_WIDTH) if wrap else NO_WRAP
-    file = Console(file=out.file, width=width)
-    with file.capture() as capture:
-        file.print(table)
-    for line in capture.get().splitlines():  # without the spaces that make all lines equally long
-        file.out(line.rstrip(), highlight=False)
+    layout = io.StringIO()
+    SafeConsole(file=layout, width=width).print(table)
+    lines = layout.getvalue().splitlines()  # without the spaces that make all lines equally long
+    out.print("\n".join(map(str.rstrip, lines)), highlight=False, soft_wrap=True)
 
 
 def result_console() -> Console:
     """Return a console for the output stream, which does not wrap lines in pipes and files."""
-    out = Console()
-    return out if out.is_terminal else Console(file=out.file, width=NO_WRAP)
+    out = SafeConsole()
+    return out if out.is_terminal else SafeConsole(file=out.file, width=NO_WRAP)
 
 
 def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> None:
@@ -164,14 +244,17 @@ def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> Non
     """
     texts = [*_warning_texts, *map(name_options, caveats)]
     values = redact_all(finite({**values, "warnings": list(dict.fromkeys(texts))}))
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    typer.echo(text, file=json_stream())
+    text = printable_json(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+    with _stream_errors():
+        typer.echo(text, file=json_stream())
 
 
 def json_stream() -> TextIO:
     """Return the output stream in UTF-8, whatever the terminal's (RFC 8259, clause 8.1)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    if sys.stdout.isatty():
+        return cast("TextIO", EscapedStream(sys.stdout, printable_json))
     return sys.stdout
 
 
@@ -201,9 +284,3 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
 def _fail(message: str, *, code: int = FAILURE) -> NoReturn:
     print_message(f"Error: {' '.join(message.splitlines())}", style="red")
     raise typer.Exit(code)
-
-
-def _drop_output() -> None:
-    """Keep Python from flushing the output stream, and failing again, at exit."""
-    with suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 (no path)
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())

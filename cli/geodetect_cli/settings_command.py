@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import typer
 from pydantic import ValidationError
 
-from geodetect.io.inputs import protect_inputs
+from geodetect.io.inputs import Inputs, protect_inputs
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
@@ -59,7 +59,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
-            with _protect_inputs(options, settings):
+            with _protect_inputs(options, settings) as inputs, console.summary(inputs.outputs):
                 command(**settings)
 
     parameters = [option.parameter(flags) for option in options.values()]
@@ -85,7 +85,7 @@ def _build_settings(
 
 def _protect_inputs(
     options: Mapping[str, Option], settings: Mapping[str, Settings]
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[Inputs]:
     """Return a context in which no output replaces a file that an option names as an input."""
     stated = {
         name: value

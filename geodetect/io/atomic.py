@@ -19,7 +19,7 @@ import psutil
 from filelock import BaseFileLock
 
 from geodetect.errors import GeodetectError, OutputError, error_text
-from geodetect.io.inputs import check_output
+from geodetect.io.inputs import check_output, record_output
 
 IsPart = Callable[[Path], bool]
 
@@ -57,13 +57,18 @@ def final_path(target: Path) -> Path:
     """Return the path that a file or folder gets when ``target`` is written, links followed.
 
     Raises:
-        OutputError: There is no such path: a loop of links, or a name that is too long.
+        OutputError: There is no such path: a loop of links; a name that is too long or no UTF-8.
     """
     try:
         final = target.resolve()
+        str(final).encode()  # as GDAL needs it
         final.lstat()
     except FileNotFoundError:
         return final
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"cannot write {target}: its name is not in UTF-8; choose another `output`"
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:  # a loop is a RuntimeError up to 3.12
         reason = getattr(error, "strerror", None) or error_text(error)
         raise OutputError(f"cannot write {target}: {reason}; choose another `output`") from error
@@ -170,6 +175,7 @@ def write_atomically(
             _flush(path)
         _move(staged, final, replaced=Path(tempfile.mkdtemp(dir=folder)), is_part=is_part)
         _flush(final.parent)
+    record_output(final)
 
 
 @contextmanager

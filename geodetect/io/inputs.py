@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
@@ -32,10 +32,12 @@ class Inputs:
         sources: Files as they are named: paths, URLs, ``FILE|layername=NAME``, ``/vsizip/...`` or
             subdatasets of GDAL.
         folders: Files, and folders of which all files are read.
+        outputs: Files and folders that were written meanwhile.
     """
 
     sources: tuple[str, ...]
     folders: tuple[str, ...] = ()
+    outputs: list[Path] = field(default_factory=list)
 
     def check_output(self, path: Path) -> None:
         """Raise an error if a file or folder that exists is, or holds, one of the inputs.
@@ -98,8 +100,8 @@ _running: ContextVar[tuple[Inputs, ...]] = ContextVar("running", default=())
 
 
 @contextmanager
-def protect_inputs(*sources: object, folders: object = ()) -> Iterator[None]:
-    """Refuse all outputs of a ``with`` block that would replace one of its inputs.
+def protect_inputs(*sources: object, folders: object = ()) -> Iterator[Inputs]:
+    """Yield inputs, and refuse outputs of the ``with`` block that would replace one of them.
 
     Args:
         sources: Files, or lists of them; tables, detectors and None are ignored.
@@ -108,7 +110,7 @@ def protect_inputs(*sources: object, folders: object = ()) -> Iterator[None]:
     inputs = Inputs(tuple(source_names(sources)), tuple(source_names(folders)))
     token = _running.set((*_running.get(), inputs))
     try:
-        yield
+        yield inputs
     finally:
         _running.reset(token)
 
@@ -121,6 +123,12 @@ def check_output(path: Path) -> None:
     """
     for inputs in _running.get():
         inputs.check_output(path)
+
+
+def record_output(path: Path) -> None:
+    """Add a file or folder to the outputs of the running work."""
+    for inputs in _running.get():
+        inputs.outputs.append(path)
 
 
 def check_not_read_next(path: Path) -> None:

@@ -27,8 +27,6 @@ class ModelsOptions(Settings):
 @settings_command
 def command(options: ModelsOptions) -> None:
     """List the built-in models."""
-    from rich.console import Console
-
     from geodetect.model.file import list_models, load_card
 
     cards = [load_card(name) for name in list_models()]
@@ -42,4 +40,4 @@ def command(options: ModelsOptions) -> None:
         (card.name, f"{card.description} Finds: {', '.join(card.classes)}. {card.gsd_m:g} m/px.")
         for card in cards
     ]
-    console.show_table("Built-in models", rows, out=Console())
+    console.show_table("Built-in models", rows, out=console.SafeConsole())

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from geodetect.errors import list_names
 from geodetect.progress import format_duration
 from geodetect_cli import console
@@ -100,4 +98,4 @@ def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
         ("Runs on", estimate.runs_on),
     ]
     rows += [(raster.name, str(raster)) for raster in estimate.rasters[:20]]
-    console.show_table(f"Plan for model {estimate.model}", rows, out=Console())
+    console.show_table(f"Plan for model {estimate.model}", rows, out=console.SafeConsole())

@@ -21,7 +21,7 @@ def show_values(title: str, values: Mapping[str, Any], *, out: Console | None = 
         out: Console to write to, with long values unbroken in pipes and files; None: the output
             stream, with long values broken into lines.
     """
-    console.show_table(title, _flatten(values), out=out or Console(), wrap=out is None)
+    console.show_table(title, _flatten(values), out=out or console.SafeConsole(), wrap=out is None)
 
 
 def without_wkt(values: Mapping[str, Any]) -> dict[str, Any]:
