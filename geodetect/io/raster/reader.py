@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from geodetect.io.raster.dataset import (
     root_cause,
     source_files,
 )
+from geodetect.io.raster.directories import has_damaged_directories
 from geodetect.io.raster.empty_blocks import EmptyBlocks, source_boxes
 from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
@@ -436,6 +438,9 @@ def open_raster(
         RasterError: It cannot be opened.
         BandError: The choice of bands is ambiguous or impossible.
         GeoreferenceError: It has no georeference and none is stated.
+
+    Warns:
+        GeodetectWarning: Directories of a TIFF file are damaged.
     """
     name, options = os.fspath(path), options or RasterOptions()
 
@@ -445,7 +450,15 @@ def open_raster(
         except InputError as error:
             raise type(error)(f"{name}: {error}") from error
 
-    return read_dataset(name, read, external_sources=options.external_sources)
+    raster = read_dataset(name, read, external_sources=options.external_sources)
+    if Path(name).is_file() and has_damaged_directories(Path(name)):
+        warnings.warn(
+            f"{name}: the list of its masks and overviews is damaged, so that ground without "
+            f"imagery may count as imagery; write the file again",
+            GeodetectWarning,
+            stacklevel=2,
+        )
+    return raster
 
 
 def _raster_from_dataset(
