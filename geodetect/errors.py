@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from geodetect.redaction import redact
 
 MAX_TEXT_LENGTH = 400  # characters of another library's message: room for a path
+MAX_NAME_LENGTH = 200  # characters: room for a path
 MAX_NAMES = 8  # of a list of names in a message
 
 
@@ -96,10 +97,11 @@ def error_text(error: BaseException) -> str:
 
 
 def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:
-    """Return the first names with commas between, and the count of the rest."""
+    """Return the first names with commas between, long ones cut, and the count of the rest."""
     texts = [str(name) for name in names]
     rest = len(texts) - limit
-    return ", ".join(texts[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
+    shown = [t if len(t) <= MAX_NAME_LENGTH else f"{t[:MAX_NAME_LENGTH]}..." for t in texts[:limit]]
+    return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 @contextmanager

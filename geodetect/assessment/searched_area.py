@@ -10,7 +10,7 @@ import shapely
 
 from geodetect.assessment.spatial_join import repair_table
 from geodetect.detection.coverage import COVERAGE_LAYER, SEARCHED, STATUSES
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.geo.polygons import union_polygons
 from geodetect.io.vector.features import find_column
 from geodetect.io.vector.read import (
@@ -61,7 +61,7 @@ def read_searched_area(source: LayerSource) -> gpd.GeoSeries:
         statuses = sorted(set(map(str, table[column])))
         if statuses and not set(statuses) & STATUSES:
             raise InputError(
-                f"`coverage`: column {column!r} holds {', '.join(statuses[:5])}; expected "
+                f"`coverage`: column {column!r} holds {list_names(statuses)}; expected "
                 f"{', '.join(sorted(STATUSES))}, as `geodetect predict` writes"
             )
         table = table[np.asarray(table[column] == SEARCHED)]

@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detections import Detections
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.geodesic import ground_sizes
 from geodetect.geo.grid import Grid
@@ -95,7 +95,7 @@ class RasterDetections:
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise InputError(
                 f"labels {labels.min()} to {labels.max()} found, but the model names only "
-                f"{len(classes)} classes: {', '.join(classes)}"
+                f"{len(classes)} classes: {list_names(classes)}"
             )
         ordered = detections[canonical_order(detections)]
         sizes = np.empty((len(ordered), 3))

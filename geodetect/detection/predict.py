@@ -347,6 +347,6 @@ def _class_ids(detector: Detector, settings: PredictSettings) -> IntArray | None
     if unknown:
         raise InputError(
             f"`classes`: model {detector.card.name} has no class {unknown[0]!r}; it detects "
-            f"{', '.join(names)}"
+            f"{list_names(names)}"
         )
     return np.array([names.index(name) for name in settings.classes])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from geodetect.errors import InputError, translate_errors
+from geodetect.errors import InputError, list_names, translate_errors
 
 MOST_BYTES = 10_000_000
 
@@ -37,7 +37,7 @@ def read_yaml(path: Path, *, error_class: type[InputError] = InputError) -> Any:
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             mapping = super().construct_mapping(node, deep=deep)
             if len(mapping) < len(node.value):
-                raise yaml.YAMLError(f"a key occurs twice: {', '.join(map(str, mapping))}")
+                raise yaml.YAMLError(f"a key occurs twice: {list_names(mapping)}")
             return mapping
 
     TextLoader.yaml_implicit_resolvers = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from geodetect.errors import list_names
 from geodetect.io.labels.label_set import LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
@@ -223,4 +224,4 @@ def check_coverage(coverage: LabelCoverage) -> Iterator[Finding]:
 
 
 def _join(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+    return list_names(sorted(names))

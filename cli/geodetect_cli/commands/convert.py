@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from geodetect.errors import list_names
 from geodetect.settings import ConvertSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
@@ -48,7 +49,7 @@ def command(
 
 
 def _rows(card: ModelCard, output: Path) -> list[tuple[str, str]]:
-    names = ", ".join(card.classes[:8]) + (" ..." if len(card.classes) > 8 else "")
+    names = list_names(card.classes)
     size = f"{card.tile_px} px"
     if card.input_scale != 1:
         size += f", enlarged to {round(card.tile_px * card.input_scale)} px for the network"

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from geodetect.errors import list_names
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console
 from geodetect_cli.settings_command import settings_command
@@ -37,7 +38,7 @@ def command(options: ModelsOptions) -> None:
         console.print_message("no built-in models; train one with `geodetect train`")
         return
     rows = [
-        (card.name, f"{card.description} Finds: {', '.join(card.classes)}. {card.gsd_m:g} m/px.")
+        (card.name, f"{card.description} Finds: {list_names(card.classes)}. {card.gsd_m:g} m/px.")
         for card in cards
     ]
     console.show_table("Built-in models", rows, out=console.SafeConsole())

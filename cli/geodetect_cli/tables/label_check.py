@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from geodetect.errors import list_names
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool
 
 
 def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
-    yield "Rasters", f"{report.rasters:,}, in {', '.join(report.raster_crs)}"
-    yield "Labels", f"{report.labels:,}, in {', '.join(report.label_crs)}"
+    yield "Rasters", f"{report.rasters:,}, in {list_names(report.raster_crs)}"
+    yield "Labels", f"{report.labels:,}, in {list_names(report.label_crs)}"
     yield "On imagery", f"{report.objects:,}"
     yield "Resolution", f"{report.gsd_m:g} m per pixel in training"
     if report.far_m is not None:

@@ -56,7 +56,7 @@ def show_summary(
         console.print_json(values | {"settings": settings})
     if as_json or quiet:
         return
-    counts = ", ".join(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
+    counts = list_names(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
     rows = [("Detected", counts), ("Written to", "output stream" if output == "-" else output)]
     if coverage == Path(output):
         rows.append(("", "with the searched ground as layer coverage"))

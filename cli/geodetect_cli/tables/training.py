@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from geodetect.errors import list_names
 from geodetect.progress import Progress, format_duration, no_progress
 from geodetect_cli import console
 
@@ -137,7 +138,7 @@ def show_summary(
         )
     rows = [
         ("Model", str(summary.output)),
-        ("Classes", ", ".join(card.classes)),
+        ("Classes", list_names(card.classes)),
         ("Resolution", f"{card.gsd_m:g} m per pixel"),
         ("Trained on", f"{card.training.objects:,} objects in {card.training.steps:,} steps"),
         ("Learning rate", f"{summary.lr:.2g}"),

@@ -27,7 +27,7 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.assessment.spatial_join import join_points
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import cartesian_points_m
 from geodetect.io.inputs import protect_inputs, source_names
 from geodetect.io.labels.class_column import read_class_names
@@ -226,8 +226,8 @@ def _have_common_classes(
     )
     if min(len(names), len(reference_names)) > 1 and not names & reference_names:
         raise InputError(
-            f"the predictions ({', '.join(sorted(names)[:5])}) and {role.name} "
-            f"({', '.join(sorted(reference_names)[:5])}) have no class in common; name another "
+            f"the predictions ({list_names(sorted(names))}) and {role.name} "
+            f"({list_names(sorted(reference_names))}) have no class in common; name another "
             f"column with `class_field`, or ignore classes with `ignore_classes`"
         )
     return bool(names & reference_names)

@@ -6,6 +6,7 @@ import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
 from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
+from geodetect.errors import list_names
 
 LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
@@ -50,8 +51,8 @@ def find_caveats(
     )
     if not layer_matches.by_class and names and truth_names and names != truth_names:
         caveats.append(
-            f"classes are not compared: predictions have {', '.join(sorted(names))}, "
-            f"the truth has {', '.join(sorted(truth_names))}"
+            f"classes are not compared: predictions have {list_names(sorted(names))}, "
+            f"the truth has {list_names(sorted(truth_names))}"
         )
     if gap_m > 0:
         caveats.append(

@@ -10,7 +10,7 @@ import numpy as np
 
 from geodetect.assessment.matching.alignment import NO_CLASS, AlignedLayers, LayerBoxes
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, match_points
-from geodetect.errors import LabelError
+from geodetect.errors import LabelError, list_names
 from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.types import IntArray
 
@@ -138,8 +138,8 @@ def _is_by_class(predictions: LayerBoxes, truth: LayerBoxes, by_class: bool | No
     if names and truth_names and not names & truth_names:
         if len(names) > 1 and len(truth_names) > 1:
             raise LabelError(
-                f"the predictions ({', '.join(sorted(names))}) and the truth "
-                f"({', '.join(sorted(truth_names))}) have no class in common; rename classes, or "
+                f"the predictions ({list_names(sorted(names))}) and the truth "
+                f"({list_names(sorted(truth_names))}) have no class in common; rename classes, or "
                 f"ignore them with `ignore_classes`"
             )
         return False

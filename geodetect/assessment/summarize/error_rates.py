@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geodetect.assessment.summarize.count_correction import ErrorRates
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
 from geodetect.types import PathLike
@@ -34,7 +34,7 @@ def error_rates_from_model(model: PathLike | ModelCard) -> ErrorRates:
     if None in numbers:
         raise InputError(
             f"the card of model {card.name} has no precision, recall and objects, only "
-            f"{', '.join(card.metrics) or 'no figures'}; evaluate it and name the result with "
+            f"{list_names(card.metrics) or 'no figures'}; evaluate it and name the result with "
             f"`metrics`, or state `precision`, `recall` and `support`"
         )
     precision, recall, objects = (float(number or 0) for number in numbers)

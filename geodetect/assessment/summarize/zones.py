@@ -18,7 +18,7 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import densify, reproject
 from geodetect.io.inputs import protect_inputs, source_names
@@ -221,7 +221,7 @@ def _filter_by_class(
     if absent and len(table):
         raise InputError(
             f"`classes`: the predictions have no {absent[0]!r}, only "
-            f"{', '.join(sorted(set(names) - {''})) or 'rows without a class'}"
+            f"{list_names(sorted(set(names) - {''})) or 'rows without a class'}"
         )
     return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 

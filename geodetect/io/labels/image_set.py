@@ -139,7 +139,7 @@ def _read_folder(folder: Path, options: LabelOptions) -> tuple[list[ImageLabels]
     left_out = [f"{len(files.by_kind[kind])} of {kind}" for kind in kinds[1:]]
     left_out += [files.list_unread()] if files.unread else []
     if left_out:
-        text = f"{folder}: its labels of {kinds[0]} are read; left out: {', '.join(left_out)}"
+        text = f"{folder}: its labels of {kinds[0]} are read; left out: {list_names(left_out)}"
         warnings.warn(text, GeodetectWarning, stacklevel=2)
     return _read_kind(files, kinds[0], folder, options), []
 

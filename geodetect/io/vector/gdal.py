@@ -25,7 +25,7 @@ import pyogrio
 import shapely
 from geopandas.array import GeometryDtype
 
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.io.vector.chunks import CHUNK_ROWS, TableChunks
 from geodetect.version import __version__
 
@@ -197,7 +197,7 @@ def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
     if extra:
         raise InputError(
             f"the table has several columns of geometries ({chunk.geometry.name}, "
-            f"{', '.join(map(str, extra))}), of which this format holds one; drop the extra, or "
+            f"{list_names(extra)}), of which this format holds one; drop the extra, or "
             f"write GeoParquet"
         )
     columns.columns = columns.columns.map(str)
@@ -205,7 +205,7 @@ def _attributes(chunk: gpd.GeoDataFrame) -> pd.DataFrame:
         columns[name] = columns[name].astype("string")
     if not columns.columns.is_unique:
         repeated = sorted(columns.columns[columns.columns.duplicated()])
-        raise InputError(f"several columns are called {', '.join(repeated)}; rename them")
+        raise InputError(f"several columns are called {list_names(repeated)}; rename them")
     return columns
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
-from geodetect.errors import InputError, ModelFileError
+from geodetect.errors import InputError, ModelFileError, list_names
 from geodetect.io.inputs import protect_inputs
 from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
@@ -157,7 +157,7 @@ def _class_outputs(
         return ("object",), [0]
     if names is not None and len(names) in (count, count - 1):
         return tuple(names), list(range(count - len(names), count))
-    listed = "no names" if names is None else f"{len(names)} names ({', '.join(names)})"
+    listed = "no names" if names is None else f"{len(names)} names ({list_names(names)})"
     raise InputError(
         f"{retinanet.source}: its head has {count} outputs, found {listed}; name them with "
         f"`classes`: {count - 1} names if the first output is background (torchvision), else "

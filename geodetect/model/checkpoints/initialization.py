@@ -13,7 +13,7 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from geodetect.errors import GeodetectWarning, ModelFileError, translate_errors
+from geodetect.errors import GeodetectWarning, ModelFileError, list_names, translate_errors
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import list_models, load_card, read_model_file
 from geodetect.model.foreign_files import foreign_kind
@@ -59,7 +59,7 @@ def initialise(network: RetinaNet, init: str) -> str:
         return _load_model(network, init)
     path = Path(init).expanduser()
     if not path.is_file():
-        names = ", ".join([IMAGENET, RANDOM, *list_models()])
+        names = list_names([IMAGENET, RANDOM, *list_models()])
         raise ModelFileError(
             f"`init` {init}: no such file or built-in model; expected {names} or the path of a "
             f"safetensors file"

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from geodetect.errors import ModelFileError, translate_errors
+from geodetect.errors import ModelFileError, list_names, translate_errors
 
 PICKLES = (".pt", ".pth", ".pl", ".ckpt", ".bin")
 SAFETENSORS = ".safetensors"
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     candidates = (content, *(content.get(key) for key in STATE_KEYS))
     state = max(candidates, key=lambda candidate: len(_tensors(candidate)))
     if not _tensors(state):
-        keys = ", ".join(str(key) for key in list(content)[:6])
+        keys = list_names(content)
         raise ModelFileError(
             f"{path}: holds no state dict; found {keys or 'nothing'}, expected tensors by name, at "
             f"the top or under one of {', '.join(STATE_KEYS)}"

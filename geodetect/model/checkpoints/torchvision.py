@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import ModelFileError, list_names
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.presets import PAPER_ANCHORS_PX, network_config, whole_px_sizes
 from geodetect.model.network.retinanet import RetinaNet
@@ -85,7 +85,7 @@ class TorchvisionRetinaNet:
                 raise ModelFileError(
                     f"{source}: not a RetinaNet of torchvision or DeepForest: {prefix + key} is "
                     f"missing; found {len(tensors)} tensors such as "
-                    f"{', '.join(list(tensors)[:3])}; expected the state dict of "
+                    f"{list_names(tensors, limit=3)}; expected the state dict of "
                     f"retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2 or a DeepForest model"
                 )
         anchors = len(state[BOXES]) // BOX_VALUES
@@ -122,7 +122,7 @@ class TorchvisionRetinaNet:
         convs = 3 if "backbone.body.layer1.0.conv3.weight" in self.tensors else 2
         if (blocks, convs) not in BACKBONES:
             raise ModelFileError(
-                f"{self.source}: its backbone has stages of {', '.join(map(str, blocks))} blocks "
+                f"{self.source}: its backbone has stages of {list_names(blocks)} blocks "
                 f"of {convs} convolutions; expected one of {', '.join(BACKBONES.values())}"
             )
         preset = network_config("torchvision" if self.version == 1 else "torchvision-v2")

@@ -14,7 +14,7 @@ import pandas as pd
 from geodetect.assessment.evaluate.metrics import ClassMetrics
 from geodetect.assessment.evaluate.precision_recall import average_precision, precision_recall_curve
 from geodetect.assessment.matching.greedy_matching import Matches
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.io.vector.read import LayerRole, read_layer
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
@@ -177,7 +177,7 @@ def _read_log(path: Path) -> pd.DataFrame | None:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a table of numbers ({error})") from error
     if "step" not in numbers:
-        raise InputError(f"{path} has no column 'step'; found {', '.join(map(str, numbers))}")
+        raise InputError(f"{path} has no column 'step'; found {list_names(numbers)}")
     return numbers[numbers["step"].notna()].sort_values("step", kind="stable")
 
 

@@ -15,6 +15,7 @@ from geodetect.errors import (
     InputError,
     LabelError,
     RasterError,
+    list_names,
 )
 from geodetect.geo.raster_overlap import covering_boxes
 from geodetect.geo.reproject import densify
@@ -215,7 +216,7 @@ def _read_val_rasters(
     if unknown:
         raise LabelError(
             f"`val_labels` holds objects of class {unknown[0]}, which `labels` does not; expected "
-            f"{', '.join(classes)}"
+            f"{list_names(classes)}"
         )
     opened, failed = _open_rasters(find_rasters(settings.val_rasters), labels, settings, stack)
     unreadable |= failed
