@@ -119,11 +119,11 @@ def _is_model(init: str) -> bool:
         return False
     if init in list_models():
         return True
+    path = Path(init).expanduser()
+    if not path.is_file():  # reading a pipe would not end
+        return False
     try:
-        with (
-            translate_errors(init, ModelFileError),
-            safe_open(Path(init).expanduser(), "numpy") as file,
-        ):
+        with translate_errors(init, ModelFileError), safe_open(path, "numpy") as file:
             return any(key.startswith(BACKBONE_PREFIX) for key in file.keys())  # noqa: SIM118
     except ModelFileError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.error import URLError
 
@@ -156,3 +157,10 @@ def test_a_model_with_another_backbone_is_refused(tmp_path: Path) -> None:
     message = "backbone resnet18, expected resnet34.*`init` imagenet"
     with pytest.raises(ModelFileError, match=message):
         initialise(network, str(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match="no such file"):
+        initialise(new_network(), str(tmp_path / "m.safetensors"))
