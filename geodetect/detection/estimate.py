@@ -18,7 +18,6 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
 from geodetect.geo.tiles import Tile
-from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 from geodetect.types import BoolArray, FloatArray, PathLike
 
@@ -170,7 +169,7 @@ def estimate(
         runs_on=getattr(detector, "runs_on", ""),
         rasters=tuple(estimates),
         seconds_per_tile=seconds,
-        memory_mb=_peak_memory_mb() + BLOCK_CACHE_BYTES / BYTES_PER_MB,
+        memory_mb=_peak_memory_mb() + max(p.raster.cache_bytes for p in plans) / BYTES_PER_MB,
     )
 
 

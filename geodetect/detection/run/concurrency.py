@@ -13,7 +13,6 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.errors import GeodetectWarning, OutOfMemoryError, error_text
 from geodetect.hardware.cpu import usable_cores
 from geodetect.hardware.memory import available_bytes, is_out_of_memory
-from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.settings import PredictSettings
 
 BATCH_SIZE = 4  # of detectors without a `batch_size`
@@ -124,8 +123,9 @@ def concurrency_within_memory(
         "max_images": preferred.streams,
     }
     reduced = preferred
+    cache = max(plan.raster.cache_bytes for plan in plans)
     for reduced in preferred.reductions():
-        if reduced.memory_bytes(**sizes) <= MEMORY_FRACTION * free - BLOCK_CACHE_BYTES:
+        if reduced.memory_bytes(**sizes) <= MEMORY_FRACTION * free - cache:
             break
     if reduced == preferred:
         return preferred

@@ -37,7 +37,8 @@ class TileReader:
     in the cache of its handle, except where the columns of two threads meet. Where most threads
     would have no columns, the rows take turns. Strips, which several threads would each decode
     completely, are read by one thread, unless those of a row of tiles do not fit into its cache:
-    then they are decoded for each tile, and threads share that work.
+    then they are decoded for each tile, and threads share that work. Very large blocks are read by
+    one thread, too.
 
     Args:
         plan: Plan of the raster.
@@ -69,7 +70,8 @@ class TileReader:
         raster = plan.raster
         row_px = raster.grid.width * plan.scheme.tile_px * plan.gsd_ratio[1]
         is_cacheable = row_px * raster.bytes_per_px < BLOCK_CACHE_BYTES
-        if columns > self._chunk and raster.block_width >= raster.grid.width and is_cacheable:
+        is_strip = raster.block_width >= raster.grid.width and is_cacheable
+        if columns > self._chunk and (is_strip or raster.has_large_blocks):
             self._thread_count, self._chunk = 1, columns
         self._chunks = math.ceil(columns / self._chunk)
         self._threads: list[ThreadPoolExecutor] = []

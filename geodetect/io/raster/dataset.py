@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -35,6 +36,7 @@ from geodetect.threads import call_interruptibly
 T = TypeVar("T")
 VRT_SUFFIX = ".vrt"
 NETWORK_FILE_SYSTEMS = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/:/vsiadls/:/vsioss/:/vsiswift/"
+VRT_BLOCK = re.compile(r'BlockXSize="(\d+)" BlockYSize="(\d+)"')  # of the sources of a VRT
 BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
 # Drivers of GDAL that read the file they are given, and files of its name beside it. Others follow
 # names and addresses in the file: VRT (allowed once its sources are checked), GTI, WMS, WMTS, WCS,
@@ -177,14 +179,30 @@ def source_files(
     return files
 
 
-def gdal_options(path: str) -> dict[str, Any]:
+def largest_block(dataset: Any) -> tuple[int, int]:
+    """Return width and height of the largest block that is decoded as a whole.
+
+    A VRT has blocks of its own, but has those of its sources decoded, which its file names.
+    """
+    shapes = {(width, height) for height, width in dataset.block_shapes}
+    if dataset.driver == "VRT" and Path(dataset.name).is_file():
+        text = Path(dataset.name).read_text(encoding="utf-8", errors="replace")
+        shapes |= {(int(match[1]), int(match[2])) for match in VRT_BLOCK.finditer(text)}
+    return max(shapes, key=math.prod)
+
+
+def gdal_options(path: str, *, cache_bytes: int = BLOCK_CACHE_BYTES) -> dict[str, Any]:
     """Return GDAL options for reading: a bounded block cache, and how servers are asked.
 
     A block cache and time limits that the user has set in the environment stay.
+
+    Args:
+        path: File, URL or anything GDAL opens.
+        cache_bytes: Size of the block cache, which all datasets share.
     """
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
-        options["GDAL_CACHEMAX"] = BLOCK_CACHE_BYTES
+        options["GDAL_CACHEMAX"] = cache_bytes
     options |= http_options()
     if is_remote(path):
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
@@ -17,9 +18,17 @@ from rasterio import windows
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
-from geodetect.errors import BandError, GeodetectWarning, InputError, RasterError, list_names
+from geodetect.errors import (
+    BandError,
+    GeodetectWarning,
+    InputError,
+    OutOfMemoryError,
+    RasterError,
+    list_names,
+)
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
+from geodetect.hardware.memory import available_bytes
 from geodetect.io.raster.bands import (
     choose_bands,
     is_not_nodata,
@@ -28,9 +37,11 @@ from geodetect.io.raster.bands import (
 )
 from geodetect.io.raster.constant import find_constant_pixels
 from geodetect.io.raster.dataset import (
+    BLOCK_CACHE_BYTES,
     SERVICES,
     forget_requests,
     gdal_options,
+    largest_block,
     open_dataset,
     read_dataset,
     root_cause,
@@ -60,6 +71,9 @@ from geodetect.threads import call_interruptibly
 from geodetect.types import AnyArray, BoolArray, FloatArray, PathLike, UInt8Array
 
 T = TypeVar("T")
+LARGE_BLOCK_BYTES = BLOCK_CACHE_BYTES // 4
+BLOCK_COPIES = 2  # of a decoded block: the library of the format has one, and GDAL another
+CACHE_FRACTION = 0.4  # of free memory, for rows of large blocks
 OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
 
 
@@ -123,6 +137,9 @@ class Raster:
         external_sources: See ``open_dataset``.
         name: Name in results: the file name, or as ``name_rasters`` sets it.
         orientation: Orientation by EXIF, 1 to 8, which viewers apply to photographs; 1: as stored.
+        block_bytes: Bytes of the largest block, decoded: of all bands if they share blocks, else
+            of the bands that are read.
+        cache_bytes: Bytes of GDAL's block cache that reading needs.
         remote_files: Files on servers that it is read from; of a VRT its sources.
         is_service: It is a web service, which shows the whole world.
         imagery: ``float64[N, 4]`` boxes in pixels outside of which there is no imagery; None: it
@@ -139,6 +156,8 @@ class Raster:
     external_sources: bool = False
     name: str = ""
     orientation: int = 1
+    block_bytes: int = 1
+    cache_bytes: int = BLOCK_CACHE_BYTES
     remote_files: tuple[str, ...] = ()
     is_service: bool = False
     imagery: FloatArray | None = None
@@ -153,6 +172,11 @@ class Raster:
 
     def __post_init__(self) -> None:
         self.name = self.name or shortest_names([self.path])[0]
+
+    @property
+    def has_large_blocks(self) -> bool:
+        """Blocks are so large that one thread should read them, so that each is decoded once."""
+        return self.block_bytes > LARGE_BLOCK_BYTES
 
     @property
     def band_count(self) -> int:
@@ -267,7 +291,7 @@ class Raster:
         is_outermost = thread not in self._busy
         self._busy.add(thread)
         try:
-            with rasterio.Env(**gdal_options(self.path)):
+            with rasterio.Env(**gdal_options(self.path, cache_bytes=self.cache_bytes)):
                 return function()
         except GDAL_ERRORS as error:
             if self.remote_files:
@@ -498,6 +522,10 @@ def _raster_from_dataset(
         Stretch(*options.value_range)  # checks it
     # rasterio's property fails for values that it does not know
     share_blocks = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
+    px_bytes = sum(
+        np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)
+    )
+    block_bytes = math.prod(largest_block(dataset)) * px_bytes
     return Raster(
         name,
         grid,
@@ -505,9 +533,11 @@ def _raster_from_dataset(
         str(np.result_type(*dtypes)),
         options.value_range,
         max(dataset.block_shapes[band - 1][1] for band in bands),
-        sum(np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)),
+        px_bytes,
         external_sources=options.external_sources,
         orientation=read_orientation(dataset),
+        block_bytes=block_bytes,
+        cache_bytes=_cache_bytes(dataset, block_bytes),
         remote_files=_remote_files(name, dataset, options),
         is_service=dataset.driver in SERVICES,
         imagery=source_boxes(dataset) if warp is None else None,
@@ -516,6 +546,28 @@ def _raster_from_dataset(
         _is_opaque=None if table is None or table[3].all() else table[3] > 0,
         _alpha=alpha,
     )
+
+
+def _cache_bytes(dataset: Any, block_bytes: int) -> int:
+    """Return the size of a block cache with which each large block is decoded once.
+
+    It holds a row of blocks, as tiles are read row by row, or as much of it as memory allows.
+
+    Raises:
+        OutOfMemoryError: Not even one block fits into memory.
+    """
+    if block_bytes <= LARGE_BLOCK_BYTES:
+        return BLOCK_CACHE_BYTES
+    free, (width, height) = available_bytes(), largest_block(dataset)
+    if BLOCK_COPIES * block_bytes > free:
+        raise OutOfMemoryError(
+            f"{dataset.name}: its pixels are stored in blocks of {width:,} x {height:,} px, each "
+            f"of which takes {BLOCK_COPIES * block_bytes / 1e9:.3g} GB of memory to decode, and "
+            f"{free / 1e9:.3g} GB are free; rewrite it in smaller blocks (gdal_translate -co "
+            f"TILED=YES)"
+        )
+    row_bytes = math.ceil(dataset.width / width) * block_bytes
+    return BLOCK_CACHE_BYTES + max(block_bytes, min(row_bytes, int(CACHE_FRACTION * free)))
 
 
 def _remote_files(name: str, dataset: Any, options: RasterOptions) -> tuple[str, ...]:
