@@ -106,15 +106,17 @@ def checked_vector_file(file: str, name: str) -> Iterator[str]:
         raise ValueError("neither a file nor an address that begins with http://, s3:// or /vsi")
     with _open(path, name) as stream:
         head = stream.read(HEAD_BYTES)
-        text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n").lower()
+        body = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")
+        text = body.lower()
         is_binary = head.startswith(BINARY) or OSM_PBF in head[:32]
         is_json, is_xml = text.startswith(b"{"), text.startswith(b"<")
         word = None if is_binary else FOLLOWED.search(text)
         if is_xml or text.startswith(b"!table"):
             word = word or (SERVICE if is_xml else TABLE_VIEW).search(text)
         if word:
+            name_of_format = body[word.start() : word.end()].decode(errors="replace").lstrip("<\\")
             raise ValueError(
-                f"it holds {word[0].decode(errors='replace').lstrip('<')}, which names other "
+                f"it holds {name_of_format}, which names other "
                 f"files or servers; convert it to GeoPackage if you trust it"
             )
         if is_json:

@@ -31,7 +31,7 @@ from tests.helpers.disguised_files import (
     write_image,
     write_layer,
 )
-from tests.helpers.program import run_command
+from tests.helpers.program import check_failure, invoke, run_command
 from tests.helpers.silent_server import SilentServer, silent_server
 
 READ_WITHOUT_REFERENCE = {"vrt, srs"} | {name for name in RASTERS if "in an archive: " in name}
@@ -239,3 +239,40 @@ def test_text_on_a_web_server_is_checked_like_a_local_file(
     assert len(read_layer(f"/vsicurl/{url}/plain.csv", AREA, crs="EPSG:4326")) == 1
     with pytest.raises(InputError, match=r"none\.geojson cannot be read .*404"):
         read_layer(f"{url}/none.geojson", AREA)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "IMAGE", "--aoi", "ZONES", "-o", "OUT.geojson"),
+        ("evaluate", "ZONES", "LAYER"),
+        ("evaluate", "LAYER", "ZONES"),
+        ("evaluate", "LAYER", "LAYER", "--area", "ZONES"),
+        ("compare", "ZONES", "--register", "LAYER", "-o", "OUT.gpkg"),
+        ("compare", "LAYER", "--register", "ZONES", "-o", "OUT.gpkg"),
+        ("compare", "LAYER", "--register", "LAYER", "--parcels", "ZONES"),
+        ("summarize", "LAYER", "--zones", "ZONES", "-o", "OUT.gpkg"),
+        ("summarize", "LAYER", "--zones", "LAYER", "--coverage", "ZONES"),
+        ("report", "ZONES", "-o", "OUT.html"),
+        ("report", "LAYER", "--truth", "ZONES", "-o", "OUT.html"),
+        ("preview", "IMAGE", "ZONES", "-o", "OUT.png"),
+        ("check", "--rasters", "IMAGE", "--labels", "ZONES"),
+        ("tile", "IMAGE", "--labels", "ZONES", "-o", "OUT"),
+        ("train", "--rasters", "IMAGE", "--labels", "ZONES", "-o", "OUT.safetensors"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_a_layer_in_disguise_and_writes_nothing(
+    arguments: tuple[str, ...], folder: Path
+) -> None:
+    bait = write_layer(folder.parent / "bait.gpkg")
+    files = {
+        "IMAGE": write_image(folder / "scene.tif"),
+        "LAYER": write_layer(folder / "layer.gpkg", "inside"),
+        "ZONES": LAYERS["vrt as geojson"](folder, bait, ""),
+    }
+    before = set(folder.parent.rglob("*"))
+    output = str(folder.parent / "OUT")
+    named = [str(files.get(a, a)).replace("OUT", output, a.startswith("OUT")) for a in arguments]
+    check_failure(invoke(*named), "zones.geojson", "holds OGRVRTDataSource")
+    assert set(folder.parent.rglob("*")) == before
