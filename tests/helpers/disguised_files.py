@@ -159,6 +159,39 @@ def _archived_side(suffix: str, content: Callable[[Path, str], str], form: str) 
     return write
 
 
+def _overviews_of_overviews(folder: Path, bait: Path, url: str) -> Path:
+    path = write_image(folder / "scene.tif")
+    write_image(folder / "scene.tif.ovr")
+    (folder / "scene.tif.ovr.ovr").write_text(tile_service(url))
+    return path
+
+
+def _nitf_overviews(folder: Path, bait: Path, url: str) -> Path:
+    path = folder / "scene.ntf"
+    with rasterio.open(
+        path,
+        "w",
+        driver="NITF",
+        ICORDS="G",
+        width=SIDE,
+        height=SIDE,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:4326",
+        transform=Affine(0.001, 0, 2, 0, -0.001, 48),
+    ) as dataset:
+        dataset.write(np.full((1, SIDE, SIDE), 9, np.uint8))
+    for level in (1, 2, 3):
+        (folder / f"scene.ntf.r{level}").write_text(vrt(str(bait), size=SIDE >> level))
+    return path
+
+
+def _overviews_without_suffix(folder: Path, bait: Path, url: str) -> Path:
+    path = write_image(folder / "scene.tif")
+    (folder / "scene.ovr").write_text(tile_service(url))
+    return path
+
+
 def _kml_overlay(folder: Path, bait: Path, url: str) -> str:
     return (
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Region><LatLonAltBox><north>1'
@@ -304,6 +337,9 @@ RASTERS: dict[str, Disguise] = {
     "overviews: wms": _beside(".ovr", lambda b, u: tile_service(u)),
     "overviews: wms, capitals": _beside(".OVR", lambda b, u: tile_service(u)),
     "overviews of a png: wms": _beside(".ovr", lambda b, u: tile_service(u), "a.png", "PNG"),
+    "overviews of overviews: wms": _overviews_of_overviews,
+    "overviews without the suffix: wms": _overviews_without_suffix,
+    "overviews of a nitf: vrt": _nitf_overviews,
     "mask: wms": _beside(".msk", lambda b, u: tile_service(u)),
     "metadata: url": _beside(".aux.xml", lambda b, u: _aux(f"/vsicurl/{u}/o.tif")),
     "metadata: file": _beside(".aux.xml", lambda b, u: _aux(str(b))),

@@ -40,11 +40,12 @@ VRT_BLOCK = re.compile(r'BlockXSize="(\d+)" BlockYSize="(\d+)"')  # of the sourc
 BLOCK_CACHE_BYTES = 256 * 1024**2  # rasterio passes bytes on, where GDAL itself takes megabytes
 # Drivers of GDAL that read the file they are given, and files of its name beside it. Others follow
 # names and addresses in the file: VRT (allowed once its sources are checked), GTI, WMS, WMTS, WCS,
-# STACIT, MRF, KMLSUPEROVERLAY, ERS, PDS4, PCIDSK, DIMAP, HDF5 and netCDF (external links) and more.
+# STACIT, MRF, KMLSUPEROVERLAY, ERS, PDS4, PCIDSK, DIMAP, NITF (overviews beside it, of any format),
+# HDF5 and netCDF (external links) and more.
 DRIVERS = (
     *("GTiff", "LIBERTIFF", "COG", "JPEG", "PNG", "GIF", "BIGGIF", "BMP", "WEBP", "JPEGXL", "AVIF"),
     *("HEIF", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura", "ECW", "MrSID", "HFA"),
-    *("NITF", "GPKG", "MBTiles", "ENVI", "EHdr", "AAIGrid", "GSBG", "GS7BG", "SAGA", "RST", "PNM"),
+    *("GPKG", "MBTiles", "ENVI", "EHdr", "AAIGrid", "GSBG", "GS7BG", "SAGA", "RST", "PNM"),
     *("RMF", "BSB", "SGI", "USGSDEM", "DTED", "SRTMHGT", "GRIB"),
 )
 # the user asks for a web service by the name of its file, or by a connection string

@@ -122,6 +122,8 @@ def _check_side_file(side: Path, root: Path, path: str) -> None:
                 _check_xml(side.resolve(), root, path)
     else:
         _check_file(side, root, path)
+        for side_of_side in _list_side_files(side, names=(side.name,)):  # scene.tif.ovr.ovr
+            _check_side_file(side_of_side, root, path)
 
 
 def _check_file(file: Path, root: Path, path: str) -> None:
@@ -207,12 +209,13 @@ def _list_names(file: Path, path: str) -> set[tuple[str, Path]]:
     return names
 
 
-def _list_side_files(file: Path) -> list[Path]:
+def _list_side_files(file: Path, names: tuple[str, ...] | None = None) -> list[Path]:
+    """List the side files of a file, by its name with and without suffix."""
     try:
         listing = _side_files_of(file.parent, file.parent.stat().st_mtime_ns)
     except OSError:  # not a local file
         return []
-    names = (file.name, file.stem)
+    names = names or (file.name, file.stem)
     return [file.parent / side for name in names for side in listing.get(name.lower(), ())]
 
 
