@@ -16,8 +16,7 @@ from geodetect.chips.annotation_formats import LabelledChip
 from geodetect.chips.images import write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.grid import Grid
-from geodetect.geo.resolution import check_gsd_of_imagery
+from geodetect.geo.grid import Grid, check_gsd_of_imagery
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window
 from geodetect.io.labels.label_set import LabelSet

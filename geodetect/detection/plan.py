@@ -16,9 +16,8 @@ from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, list_names
 from geodetect.geo.crs import WGS84
-from geodetect.geo.grid import Grid
+from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery
 from geodetect.geo.reproject import densify, reproject
-from geodetect.geo.resolution import check_gsd, check_gsd_of_imagery
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster

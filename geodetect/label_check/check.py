@@ -10,8 +10,8 @@ import numpy as np
 from pyproj import CRS
 
 from geodetect.errors import InputError, RasterError
+from geodetect.geo.grid import check_gsd_of_imagery
 from geodetect.geo.raster_overlap import find_overlaps
-from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels

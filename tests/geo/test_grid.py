@@ -13,7 +13,7 @@ from pyproj import CRS, Geod, Transformer
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.geodesic import ground_sizes
-from geodetect.geo.grid import Grid
+from geodetect.geo.grid import Grid, check_gsd
 
 WGS84 = Geod(ellps="WGS84")
 ONE_METRE = Affine(1, 0, 700_000, 0, -1, 6_600_000)
@@ -228,3 +228,21 @@ def test_boxes_are_scaled_to_a_resampled_grid_of_the_same_ground() -> None:
     np.testing.assert_allclose(scaled, coarse.box)
     np.testing.assert_allclose(coarse.boxes_to_map(scaled), fine.boxes_to_map(fine.box))
     assert fine.outline.area == 40 * 31
+
+
+@pytest.mark.parametrize("gsd_m", [0.15, 0.2, 0.6, 0.143, 0.63])
+def test_resolutions_in_the_range_pass(gsd_m: float) -> None:
+    check_gsd(gsd_m, 0.15, 0.6, of="the range of model pools")
+
+
+@pytest.mark.parametrize(
+    ("gsd_m", "hint"),
+    [(25, "; 25cm?"), (200, "; 200mm?"), (0.0025, "; 0.25m?"), (0.025, "; 25cm?"), (0.7, ""),
+     (3, ""), (0.1, "")],
+)  # fmt: skip
+def test_other_resolutions_are_refused_with_the_likely_unit(gsd_m: float, hint: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_gsd(gsd_m, 0.15, 0.6, of="the range of model pools")
+    assert str(error.value) == (
+        f"`gsd` is {gsd_m:g} m per pixel, expected 0.15 to 0.6 m: the range of model pools{hint}"
+    )

@@ -16,6 +16,7 @@ import rasterio
 
 from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
 from geodetect.io.raster.dataset import gdal_options, open_dataset
+from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.redaction import redact
 from geodetect.types import PathLike
 
@@ -132,7 +133,7 @@ def _split_path(path: str) -> tuple[str, ...]:
 def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[str]]:
     """Return the rasters of a folder, and the names of files that may be taken for some."""
     rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
-    others: list[str] = []
+    passed_over: list[str] = []
     try:
         entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     except OSError as error:
@@ -143,14 +144,14 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
             with suppress(OSError):  # a folder that may not be listed
                 if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
                     left_out.append(path.name + os.sep)
-        elif suffix == ".vrt" and _shows_others(path, entries):
+        elif suffix == ".vrt" and _is_mosaic(path, entries):
             left_out.append(f"{path.name} (a mosaic of rasters of this folder)")
         elif suffix in SUFFIXES:
             rasters.append(path)
         elif _PART.fullmatch(path.name):
             continue
         elif _OTHER.fullmatch(path.name):
-            others.append(path.name)
+            passed_over.append(path.name)
         else:
             has_georeference = _has_georeference(path)
             if has_georeference is None:
@@ -162,7 +163,7 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
     if not rasters:
         rasters, unplaced = unplaced, []
     if not rasters:
-        names = [*left_out, *others]
+        names = [*left_out, *passed_over]
         present = f"; found only {list_names(names)}" if names else ""
         raise InputError(
             f"{folder}: no raster in this folder; expected files that GDAL opens as "
@@ -177,15 +178,15 @@ def _has_georeference(path: Path) -> bool | None:
     try:
         with rasterio.Env(**gdal_options(str(path))), open_dataset(str(path)) as dataset:
             return bool(not dataset.transform.is_identity or dataset.gcps[0] or dataset.rpcs)
-    except RasterError:
+    except (RasterError, *GDAL_ERRORS):
         return None
 
 
-def _shows_others(path: Path, entries: Sequence[Path]) -> bool:
+def _is_mosaic(path: Path, entries: Sequence[Path]) -> bool:
     """Return True if a VRT is made of other files of its folder only."""
     try:
         with rasterio.Env(**gdal_options(str(path))), open_dataset(str(path)) as dataset:
             files = {Path(file).resolve() for file in dataset.files} - {path.resolve()}
-    except RasterError:
+    except (RasterError, *GDAL_ERRORS):
         return False
     return bool(files) and files <= {entry.resolve() for entry in entries}

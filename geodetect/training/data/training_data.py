@@ -17,9 +17,9 @@ from geodetect.errors import (
     RasterError,
     list_names,
 )
+from geodetect.geo.grid import check_gsd_of_imagery
 from geodetect.geo.raster_overlap import covering_boxes
 from geodetect.geo.reproject import densify
-from geodetect.geo.resolution import check_gsd_of_imagery
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, explain_no_placement, place_labels
