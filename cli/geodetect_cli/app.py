@@ -96,8 +96,8 @@ def main() -> None:
     with silence_other_ranks():
         try:
             app()
-        except SystemExit as end:
-            code = end.code
+        except (SystemExit, KeyboardInterrupt) as end:
+            code = end.code if isinstance(end, SystemExit) else INTERRUPTED
             if code == INTERRUPTED:
                 typer.echo("Error: interrupted; no result was written", err=True)
                 code = 1

@@ -8,9 +8,7 @@ python -m tests.campaign --part rasters --seed 1 --case 123  # repeat one case, 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 
 from tests.campaign.runner import PARTS, Results, Workers, table
 
@@ -30,7 +28,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     parser.add_argument("--case", type=int, help="the only case to try; its files are kept")
     options = parser.parse_args()
-    os.environ.setdefault("GEODETECT_CACHE_DIR", tempfile.mkdtemp(prefix="geodetect-campaign-"))
     results = []
     with Workers(options.jobs) as workers:
         for name in options.part:

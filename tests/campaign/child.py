@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.util import _exit_function
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -242,6 +243,7 @@ def _exit_code(action: Callable[[], object]) -> int:
 def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
     """Set up streams, environment and limits of a child."""
     os.setsid()
+    atexit.unregister(_exit_function)  # it would join the processes that the parent has started
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     files = [Path(os.devnull), surroundings.stdout or streams[0], streams[1]]

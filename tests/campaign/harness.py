@@ -118,8 +118,8 @@ class Case:
             interruption: Signal to the program.
             is_process: Start a real process, instead of a fork of this one.
             action: What the child does instead of running the program.
-            expects: End of a failure: "one line", "signal" (also one by the signal that was sent),
-                or "anything".
+            expects: End of a failure: "one line"; "signal": also by the signal that was sent, or
+                before the program has begun; or "anything".
         """
         texts = [os.fsencode(str(argument)) for argument in arguments]
         run = child.become_program if is_process else child.run_program
@@ -161,7 +161,8 @@ class Case:
         if outcome.peak_bytes > MAX_BYTES:
             self.report(Kind.MEMORY, f"{outcome.peak_bytes / 1e9:.1f} GB")
         sent = 0 if interruption is None else interruption.number
-        if expects == "signal" and outcome.code == -sent:
+        is_early = "Traceback" in outcome.stderr and ", in main\n" not in outcome.stderr
+        if expects == "signal" and (outcome.code == -sent or is_early):
             return
         if outcome.code < 0:
             self.report(Kind.TRACEBACK, f"ended by signal {-outcome.code}")

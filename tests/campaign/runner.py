@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import itertools
 import multiprocessing
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -82,10 +84,11 @@ class Workers:
 
     def __init__(self, count: int = 1) -> None:
         context = multiprocessing.get_context("spawn")
+        self._cache = tempfile.TemporaryDirectory(prefix="geodetect-campaign-cache-")
         self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
         for _ in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,))
+            process = context.Process(target=_work, args=(theirs, self._cache.name))
             process.start()
             theirs.close()
             self._processes[ours] = process
@@ -97,6 +100,7 @@ class Workers:
         for connection, process in self._processes.items():
             connection.close()
             process.join()
+        self._cache.cleanup()
 
     def run(
         self,
@@ -130,8 +134,14 @@ class Workers:
                     yield message
 
 
-def _work(connection: Connection) -> None:
-    """Try the cases that are asked for until the connection is closed."""
+def _work(connection: Connection, cache: str) -> None:
+    """Try the cases that are asked for until the connection is closed.
+
+    Args:
+        connection: Connection to the process that asks.
+        cache: Folder of the cache of converted networks.
+    """
+    os.environ["GEODETECT_CACHE_DIR"] = cache
     for module in MODULES:
         importlib.import_module(module)
     while True:

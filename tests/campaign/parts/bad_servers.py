@@ -101,7 +101,7 @@ def try_case(case: Case, seeds: Seeds) -> None:
 
 def _start_server(data: bytes, fault: str, first: int, seed: float) -> tuple[str, int]:
     """Serve data from a child process, which may have threads; return the address and the child."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, data, fault, first, seed))
+    server = Server(("127.0.0.1", 0), partial(Handler, data, fault, first, seed))
     process = os.fork()
     if process == 0:
         try:
@@ -110,6 +110,13 @@ def _start_server(data: bytes, fault: str, first: int, seed: float) -> tuple[str
             os._exit(0)
     server.server_close()
     return f"http://127.0.0.1:{server.server_port}", process
+
+
+class Server(ThreadingHTTPServer):
+    """A server that says nothing about clients that go away."""
+
+    def handle_error(self, *_: object) -> None:
+        """Pass over an error of a connection."""
 
 
 class Handler(BaseHTTPRequestHandler):

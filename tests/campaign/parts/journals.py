@@ -21,7 +21,7 @@ from tests.campaign.scenes import Scene
 
 SIDE = 384  # pixels: several rows of tiles
 WRITER = PREDICTIONS[0]
-MAX_JOURNALS = 5
+MAX_JOURNALS = 3
 
 
 @dataclass(frozen=True)
