@@ -114,8 +114,12 @@ def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
 def _planar_areas(geometries: ObjectArray, xy: tuple[FloatArray, FloatArray]) -> FloatArray:
     """Return the areas of geometries with other coordinates; NaN where one is not finite."""
     points = np.stack(xy, axis=1)
-    points[~np.isfinite(points)] = np.nan
-    return np.asarray(shapely.area(shapely.set_coordinates(geometries.copy(), points)))
+    rows = shapely.get_coordinates(geometries, return_index=True)[1]
+    is_beyond = np.isin(rows, rows[~np.isfinite(points).all(axis=1)])
+    points[is_beyond] = 0  # GEOS takes no NaN
+    areas = np.asarray(shapely.area(shapely.set_coordinates(geometries.copy(), points)))
+    areas[rows[is_beyond]] = np.nan
+    return areas
 
 
 def _surrounds_pole(polygon: shapely.Geometry, to_lonlat: Transformer, unit: float) -> bool:

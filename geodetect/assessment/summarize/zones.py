@@ -314,6 +314,8 @@ def _count_overlapping_pairs(polygons: ObjectArray) -> int:
 
 
 def _to_json(value: Any) -> Any:
+    if not pd.api.types.is_scalar(value):  # a list of JSON or Parquet
+        return str(value)
     if pd.isna(value):
         return None
     value = value.item() if hasattr(value, "item") else value

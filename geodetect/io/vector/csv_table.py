@@ -231,7 +231,7 @@ def read_csv_layer(path: Path, *, prefer_xy: bool = False) -> gpd.GeoDataFrame:
     raise InputError(
         f"{path} has no geometries: its columns are {list_names(table.rows.columns) or '(none)'}; "
         f"expected x and y, lon and lat, xmin, ymin, xmax and ymax, or outlines in WKT in a "
-        f"column `geometry`"
+        f"column 'geometry'"
     )
 
 

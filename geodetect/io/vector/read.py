@@ -26,7 +26,7 @@ from geodetect.errors import (
     list_names,
     translate_errors,
 )
-from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, unit_factor
+from geodetect.geo.crs import WGS84, horizontal_crs, parse_crs, transformer_between, unit_factor
 from geodetect.geo.polygons import connected_parts, repair_polygons, union_polygons
 from geodetect.io.untrusted.vector_files import checked_vector_file, fetched
 from geodetect.io.vector.archive import archived_name
@@ -62,6 +62,7 @@ class LayerRole:
         crs_parameter: Parameter that overrides the CRS of the layer; empty: none does.
         layer_names: Layers to read from a file of several layers: the first of them it has.
         points: Points are accepted beside polygons.
+        anywhere: Coordinates that the CRS does not reach are accepted: they lie on no raster.
         error: Class of the errors that are raised.
     """
 
@@ -69,6 +70,7 @@ class LayerRole:
     crs_parameter: str = ""
     layer_names: tuple[str, ...] = ()
     points: bool = True
+    anywhere: bool = False
     error: type[InputError] = InputError
 
     @property
@@ -80,7 +82,7 @@ class LayerRole:
 
 
 PREDICTIONS = LayerRole("the predictions", "pred_crs", PREDICTION_LAYERS[:1])
-LABELS = LayerRole("the labels", "labels_crs", error=LabelError)
+LABELS = LayerRole("the labels", "labels_crs", anywhere=True, error=LabelError)
 AREA = LayerRole("the area of interest", points=False)
 
 
@@ -227,13 +229,18 @@ def _check_extent(geometry: ObjectArray, crs: CRS, name: str, role: LayerRole) -
     Raises:
         InputError: As ``role.error``: they are far beyond the Earth.
     """
-    bounds = shapely.bounds(geometry).reshape(-1, 2, 2)
+    corners = shapely.bounds(geometry).reshape(-1, 2)
+    corners = corners[np.isfinite(corners).all(axis=1)]
     limits = np.array([2 * np.pi, np.pi / 2]) * 1.0001 if crs.is_geographic else MAX_EXTENT_M
-    if (np.abs(bounds) > limits / unit_factor(crs)).any():
-        unit = "degrees" if crs.is_geographic else "map units"
+    is_beyond = (np.abs(corners) > limits / unit_factor(crs)).any(axis=1)
+    if not (crs.is_geographic or role.anywhere or crs.geodetic_crs is None):
+        to_degrees = transformer_between(crs, crs.geodetic_crs.to_2d())
+        is_beyond |= ~np.isfinite(to_degrees.transform(*corners.T)).all(axis=0)
+    if is_beyond.any():
+        unit = "degrees" if crs.is_geographic else "place on the Earth"
         raise role.error(
-            f"{name} has coordinates up to {np.nanmax(np.abs(bounds)):.10g}, which are no {unit} "
-            f"of its CRS {crs.name}; {role.crs_advice}"
+            f"{name} has coordinates up to {np.abs(corners[is_beyond]).max():.10g}, which are no "
+            f"{unit} in its CRS {crs.name}; {role.crs_advice}"
         )
 
 

@@ -243,3 +243,10 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(
             archive.writestr("a.geojson", text)
     with pytest.raises(InputError, match="unpacks to 13 MB, more than 100 times its size"):
         read_layer(path, PREDICTIONS)
+
+
+def test_coordinates_that_the_crs_does_not_reach_are_refused(tmp_path: Path) -> None:
+    table = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9e7, 9e7)], crs="EPSG:32632")
+    path = save(tmp_path / "a.gpkg", table)
+    with pytest.raises(InputError, match=r"up to 90000000, which are no place on the Earth"):
+        read_layer(path, PREDICTIONS)
