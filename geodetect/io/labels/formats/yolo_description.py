@@ -195,8 +195,8 @@ def _read_yaml_description(path: Path, document: Any) -> YoloDescription:
     count = document.get("nc")
     if count is not None and names and as_class_name(count) != str(len(names)):
         raise LabelError(
-            f"{path} has `nc: {count}`, but {len(names)} names ({list_names(names.values())}); "
-            f"correct one of them"
+            f"{path} has `nc: {str(count)[:20]}`, but {len(names)} names "
+            f"({list_names(names.values())}); correct one of them"
         )
     _warn_of_repeated(path, names)
     shape = document.get("kpt_shape")
