@@ -433,6 +433,9 @@ LAYERS: dict[str, Disguise] = {
     "vrt by its name": _written("zones.vrt", lambda f, b, u: ogr_vrt(b)),
     "vrt of a server": _written("zones.geojson", lambda f, b, u: ogr_vrt(f"/vsicurl/{u}/x.fgb")),
     "vrt in an archive": _archived_vrt,
+    "vrt in an archive by its address": _archived(
+        "zones.geojson", lambda b, u: ogr_vrt(b), "/vsizip/"
+    ),
     "pipeline as geojson": _written("zones.geojson", lambda f, b, u: pipeline(b)),
     "pipeline as gpkg": _written("zones.gpkg", lambda f, b, u: pipeline(b)),
     "pipeline by its name": _written("zones.gdalg.json", lambda f, b, u: pipeline(b)),

@@ -12,7 +12,6 @@ import gzip
 import json
 import re
 import shutil
-import sqlite3
 import tempfile
 import warnings
 import xml.etree.ElementTree as ET
@@ -32,7 +31,12 @@ from geodetect.errors import GeodetectWarning
 HEAD_BYTES = 65_536  # more than GDAL's drivers look at
 CHUNK_BYTES, OVERLAP_BYTES = 2**24, 2**14
 TIMEOUT_S = 20  # of a server
-SCHEMES = ("http://", "https://", "ftp://", "s3://", "gs://", "az://", "zip://", "file://", "/vsi")
+# addresses that a user states, and files in memory
+ADDRESS = re.compile(
+    r"\b(https?|ftp|s3|gs|az|adls|oss|swift)://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs|mem)",
+    re.IGNORECASE,
+)
+PREFIX = re.compile(r"/vsi\w+/|[a-z]+://", re.IGNORECASE)
 SQLITE = b"SQLite format 3\0"  # GeoPackage, SpatiaLite, MBTiles
 BINARY = (SQLITE, b"fgb\3", b"\0\0\x27\x0a")  # FlatGeobuf, Shapefile
 OSM_PBF = b"OSMHeader"
@@ -99,11 +103,15 @@ def checked_vector_file(file: str, name: str) -> Iterator[str]:
     path = Path(file)
     if path.is_dir() and path.suffix.lower() != ".gdb":
         raise ValueError("a folder; expected a file, or the .gdb of a file geodatabase")
-    if path.is_dir() or (not path.exists() and file.startswith(SCHEMES)):
+    is_address = PREFIX.match(file) and ADDRESS.search(file)
+    if path.is_dir() or (not path.exists() and is_address):
         yield name
         return
     if not path.is_file():
-        raise ValueError("neither a file nor an address that begins with http://, s3:// or /vsi")
+        raise ValueError(
+            "neither a file nor an address that begins with https://, s3:// or /vsicurl/; of an "
+            "archive, name the .zip or .gz itself, or unpack it"
+        )
     with _open(path, name) as stream:
         head = stream.read(HEAD_BYTES)
         body = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")
@@ -190,6 +198,8 @@ def _check_json_crs(stream: IO[bytes]) -> None:
 
 def _check_tables(path: Path) -> None:
     """Check that a SQLite database has no virtual table that reads other files."""
+    import sqlite3  # late, as most layers are in other formats
+
     query = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND rootpage = 0"
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
