@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geodetect.errors import DivergenceError
+from geodetect.errors import DivergenceError, InputError
+from geodetect.io.atomic import final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector.write import write
@@ -111,6 +112,8 @@ def train(
             sources.append(find_rasters(settings.val_rasters or (), quiet=True))
             folders = [labels, list(settings.val_labels or ())]
             stack.enter_context(protect_inputs(*sources, folders=folders))
+            if final_path(output) == final_path(folder.path):
+                raise InputError(f"{output}: `output` and `run_dir` are the same; rename one")
             if processes.is_main:
                 is_own = resume and folder.checkpoint.is_file() and is_model_of(output, settings)
                 check_target(output, overwrite=overwrite or is_own)

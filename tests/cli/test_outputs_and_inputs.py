@@ -16,7 +16,7 @@ from geodetect.assessment.summarize.zones import summarize
 from geodetect.detection.predict_to_file import predict_to_file
 from geodetect.errors import OutputError
 from geodetect.settings import PredictSettings
-from tests.helpers.program import check_failure, invoke
+from tests.helpers.program import check_failure, check_one_line, invoke
 from tests.helpers.square_scenes import (
     grid_corners,
     square_boxes,
@@ -164,6 +164,20 @@ def test_an_output_beside_the_rasters_of_a_folder_is_replaced_by_the_next_run(fo
     for _ in range(2):
         command = ["predict", ".", "-m", "squares.safetensors", "-o", "out.geojson", "--overwrite"]
         assert invoke(*command).exit_code == 0
+
+
+def test_two_outputs_of_a_command_are_never_the_same(folder: Path) -> None:
+    before = contents(folder)
+    (folder / "new.geojson").symlink_to("other.geojson")
+    for command in (
+        "evaluate layer.gpkg layer.geojson -o new.gpkg --plots ./new.gpkg",
+        "train --rasters scene.tif --labels layer.geojson -o a.safetensors --run-dir a.safetensors",
+        "predict scene.tif -m squares.safetensors -o new.geojson --coverage other.geojson",
+    ):
+        result = invoke(*command.split())
+        assert result.exit_code in (1, 2)
+        check_one_line(result.stderr)
+    assert contents(folder) == before
 
 
 def test_the_library_refuses_as_the_commands_do(folder: Path) -> None:

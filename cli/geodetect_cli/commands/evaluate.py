@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from pydantic import Field
@@ -52,6 +53,9 @@ class EvaluateFiles(Settings):
 
     def check_input(self) -> None:
         """Raise a usage error unless there are two layers, or a model with rasters and labels."""
+        paths = [os.path.realpath(path) for path in (self.output, self.plots) if path is not None]
+        if len(paths) > len(set(paths)):
+            raise UsageError(f"--output and --plots are both {self.plots}; rename one")
         if self.model is None and (self.rasters or self.labels):
             raise UsageError("--rasters and --labels need --model; without it name PRED and TRUTH")
         if self.model is not None and self.predictions is not None:
