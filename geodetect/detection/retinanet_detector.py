@@ -23,7 +23,7 @@ from geodetect.model.runtimes.open import open_runtime
 from geodetect.types import BoolArray, Float32Array, UInt8Array
 
 # above the threshold in one tile; a good model has a few dozen for each object
-MANY_BOXES, MANY_BOXES_PER_PX = 10_000, 0.1
+MANY_BOXES, MANY_BOXES_PER_PX = 100_000, 0.1
 
 
 class RetinaNetDetector:
