@@ -16,6 +16,7 @@ from geodetect.io.raster.georeference import RESAMPLING
 from geodetect.types import AnyArray, BoolArray, UInt8Array
 
 RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+MAX_BANDS = 1024  # that are read unasked: rasterio checks each against all others
 MAX_BAND_LIST = 120  # characters of an error message
 _SAME_CRS = "EPSG:3857"  # any projected CRS: GDAL's warper asks for two, pixels are only resampled
 
@@ -52,6 +53,11 @@ def choose_bands(
         rgb = [list(colours).index(colour) + 1 for colour in RGB]
         rest = [i for i in data if i not in rgb]
         data = rgb + (rest if (needed or 0) > len(rgb) else [])
+    if needed is None and len(data) > MAX_BANDS:
+        raise BandError(
+            f"this raster has {len(data):,} bands, and the detector does not say which it takes; "
+            f"set `bands` to at most {MAX_BANDS:,} of them"
+        )
     if needed is None or len(data) == needed:
         return tuple(data)
     band_list = ", ".join(f"{i} {c.name}" for i, c in enumerate(colours, start=1))

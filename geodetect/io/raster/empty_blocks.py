@@ -153,11 +153,12 @@ class EmptyBlocks:
         if dataset.driver != "GTiff":
             return []
         bands = [*self._bands, *([] if self._alpha is None else [self._alpha])]
-        if any(dataset.block_shapes[band - 1] == (1, dataset.width) for band in bands):
+        shapes = dataset.block_shapes  # read once: it takes a call for each band
+        if any(shapes[band - 1] == (1, dataset.width) for band in bands):
             return []  # GDAL also reports one large strip as blocks of single rows
         if self._is_decided_by_alpha(dataset):
             return [(self._alpha or 0,)]
-        flags = dataset.mask_flag_enums  # read once: it takes a call for each band
+        flags = dataset.mask_flag_enums
         if not all(MaskFlags.nodata in flags[band - 1] for band in self._bands):
             return []
         if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL":
@@ -169,10 +170,10 @@ class EmptyBlocks:
 
     def _is_empty(self, dataset: Any, block: _Block, window: Window) -> bool:
         """Decode the deciding bands of a block."""
-        by_alpha = self._is_decided_by_alpha(dataset)
+        by_alpha, nodata = self._is_decided_by_alpha(dataset), dataset.nodatavals
         for band in block.bands:
             values = dataset.read(band, window=window)
-            if (values if by_alpha else is_not_nodata(values, dataset.nodatavals[band - 1])).any():
+            if (values if by_alpha else is_not_nodata(values, nodata[band - 1])).any():
                 return False
         return True
 
@@ -195,8 +196,9 @@ def _blocks_of_window(
     dataset: Any, groups: Sequence[tuple[int, ...]], window: Window
 ) -> Iterator[_Block]:
     """Yield the blocks that a window touches."""
+    shapes = dataset.block_shapes
     for bands in groups:
-        height, width = dataset.block_shapes[bands[0] - 1]
+        height, width = shapes[bands[0] - 1]
         columns = _block_range(window.col_off, window.width, width, dataset.width)
         rows = _block_range(window.row_off, window.height, height, dataset.height)
         for row, column in product(rows, columns):

@@ -74,6 +74,7 @@ T = TypeVar("T")
 LARGE_BLOCK_BYTES = BLOCK_CACHE_BYTES // 4
 BLOCK_COPIES = 2  # of a decoded block: the library of the format has one, and GDAL another
 CACHE_FRACTION = 0.4  # of free memory, for rows of large blocks
+MASK_BAND_PX = 2**24  # pixels of bands that are read at once to find nodata
 OVERVIEW_RATIO = 1.5  # least reduction at which GDAL may read from an overview of half the size
 
 
@@ -333,7 +334,8 @@ class Raster:
         if self._colour_table is not None:
             return read_colours(handle, self._colour_table, window, shape)
         options: dict[str, Any] = {"window": window, "resampling": RESAMPLING}
-        if len({handle.dtypes[band - 1] for band in self.bands}) > 1:  # rasterio refuses these
+        dtypes = handle.dtypes
+        if len({dtypes[band - 1] for band in self.bands}) > 1:  # rasterio refuses these
             bands = [handle.read(band, out_shape=shape, **options) for band in self.bands]
             return np.stack(bands).astype(self.dtype, copy=False)
         return np.asarray(handle.read(self.bands, out_shape=(len(self.bands), *shape), **options))
@@ -348,14 +350,28 @@ class Raster:
         flags_of_all = handle.mask_flag_enums  # read once: it takes a call for each band
         flags = [flags_of_all[band - 1] for band in self.bands]
         if any(MaskFlags.nodata in flag for flag in flags):  # valid where any band holds a value
-            masks = [
-                is_not_nodata(handle.read(band, **options), handle.nodatavals[band - 1])
-                for band in set(self.bands)
-            ]
-            valid &= np.logical_or.reduce(masks)
+            holds_value = self._holds_value(handle, window, shape)
+            valid &= holds_value
         elif MaskFlags.per_dataset in flags[0] and MaskFlags.alpha not in flags[0]:
             valid &= handle.read_masks(self.bands[0], **options) > 0
         return valid
+
+    def _holds_value(
+        self, handle: Any, window: windows.Window, shape: tuple[int, int]
+    ) -> BoolArray:
+        """Return True where any band that is read differs from its nodata value."""
+        bands, nodata, dtypes = list(dict.fromkeys(self.bands)), handle.nodatavals, handle.dtypes
+        is_mixed = len({dtypes[band - 1] for band in bands}) > 1  # rasterio refuses these
+        holds_value = np.zeros(shape, bool)
+        # most often the first band tells; each read takes time for each band of the raster
+        step = 1 if is_mixed else max(1, MASK_BAND_PX // math.prod(shape))
+        for group in (bands[:1], *(bands[n : n + step] for n in range(1, len(bands), step))):
+            values = handle.read(group, window=window, out_shape=(len(group), *shape))
+            for band, of_band in zip(group, values, strict=True):
+                holds_value |= is_not_nodata(of_band, nodata[band - 1])
+            if holds_value.all():
+                break
+        return holds_value
 
     def _estimate_stretch(self) -> Stretch:
         stretch = self._stretch_of(self._handle())
@@ -400,12 +416,12 @@ class Raster:
 
     def _read_sample(self, handle: Any, sample: Sequence[SampleWindow]) -> AnyArray:
         """Read the valid values of all bands in windows, each in its shape."""
-        parts = []
+        parts, nodata = [], handle.nodatavals
         for window, shape in sample:
             valid = self._read_mask(handle, window, shape)
             for band in self.bands:
                 values = handle.read(band, window=window, out_shape=shape)
-                parts.append(values[valid & is_not_nodata(values, handle.nodatavals[band - 1])])
+                parts.append(values[valid & is_not_nodata(values, nodata[band - 1])])
         return np.concatenate(parts)
 
     def _handle_for(self, window: windows.Window, shape: tuple[int, int]) -> Any:
@@ -508,7 +524,8 @@ def _raster_from_dataset(
             f"the model takes {needed_bands} bands, but this raster has a colour table, which "
             f"makes 3; set `bands` to read the numbers of a band instead"
         )
-    dtypes = [dataset.dtypes[band - 1] for band in bands]
+    dtypes_of_all, block_shapes = dataset.dtypes, dataset.block_shapes  # a call for each band
+    dtypes = [dtypes_of_all[band - 1] for band in bands]
     for band, dtype in zip(bands, dtypes, strict=True):
         if "complex" in dtype:
             raise InputError(f"band {band} holds complex numbers; expected real values")
@@ -523,7 +540,7 @@ def _raster_from_dataset(
     # rasterio's property fails for values that it does not know
     share_blocks = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
     px_bytes = sum(
-        np.dtype(dtype).itemsize for dtype in (dataset.dtypes if share_blocks else dtypes)
+        np.dtype(dtype).itemsize for dtype in (dtypes_of_all if share_blocks else dtypes)
     )
     block_bytes = math.prod(largest_block(dataset)) * px_bytes
     return Raster(
@@ -532,7 +549,7 @@ def _raster_from_dataset(
         bands,
         str(np.result_type(*dtypes)),
         options.value_range,
-        max(dataset.block_shapes[band - 1][1] for band in bands),
+        max(block_shapes[band - 1][1] for band in bands),
         px_bytes,
         external_sources=options.external_sources,
         orientation=read_orientation(dataset),

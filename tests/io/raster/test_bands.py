@@ -295,3 +295,11 @@ def test_nodata_is_compared_in_the_type_of_the_file(
 def test_every_refusal_is_an_error_of_ours() -> None:
     assert issubclass(BandError, GeodetectError)
     assert issubclass(BandError, ValueError)
+
+
+def test_thousands_of_bands_are_not_read_unasked(save: Save) -> None:
+    path = save(np.ones((1025, 8, 8), np.uint8), "bands.tif", interleave="pixel")
+    with pytest.raises(BandError, match=r"1,025 bands.*set `bands`"):
+        open_raster(path)
+    with open_raster(path, RasterOptions(bands=(1, 1025))) as raster:
+        assert raster.read().values.shape == (2, 8, 8)
