@@ -124,6 +124,7 @@ def translate_errors(message: str, error_class: type[GeodetectError]) -> Iterato
     except GeodetectError:
         raise
     except MemoryError as error:
-        raise OutOfMemoryError(f"{message}: too little memory") from error
+        subject = message.partition(": ")[0]  # the rest tells of another cause
+        raise OutOfMemoryError(f"{subject}: too little memory") from error
     except Exception as error:
         raise error_class(f"{message} ({error_text(error)})") from error

@@ -22,6 +22,7 @@ MIN_COLUMN_CHUNK = 2  # adjacent columns of tiles per thread
 CHUNKED_COLUMNS = 8  # columns of tiles that a few threads share
 MEMORY_FRACTION = 0.8  # of free memory: the rest is for results, and for what estimates miss
 TILE_COPIES = 4  # a tile that is read exists as values, as bytes, as mask and as their product
+NO_THREAD = "start new thread"  # in an error of Python, which may as well be short of memory
 GIGABYTE = 1e9
 
 
@@ -155,6 +156,11 @@ def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterato
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
+        if NO_THREAD in str(error):
+            raise OutOfMemoryError(
+                f"the system starts no more threads ({concurrency}): reduce `workers`, or raise "
+                f"its limits of processes and memory (ulimit -u, ulimit -v)"
+            ) from error
         raise OutOfMemoryError(
             f"memory is used up by {_tile_size(plan)} ({concurrency}; {error_text(error)}): "
             f"reduce `tile_size`, `batch_size` or `workers`"
