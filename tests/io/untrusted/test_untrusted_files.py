@@ -124,7 +124,7 @@ def test_the_error_of_a_source_elsewhere_names_it_and_the_option(folder: Path, n
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(vrt(str(bait)))
-    code, _, stderr = run_command("predict", path, "--dry-run")
+    code, _, stderr = run_command("preview", path, "-o", folder / "a.png")
     assert code == 1
     assert f"refers to {bait}, which lies outside its folder {path.parent.resolve()}" in stderr
     assert "--external-sources" in stderr
