@@ -16,7 +16,7 @@ from tests.campaign.commands import PREDICTIONS
 from tests.campaign.damage.documents import damage_json
 from tests.campaign.damage.raw import damage_bytes
 from tests.campaign.harness import Case, Kind, Part
-from tests.campaign.parts.interruptions import run_whole
+from tests.campaign.interruptions import run_whole
 from tests.campaign.scenes import Scene
 
 SIDE = 384  # pixels: several rows of tiles

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 
+from tests.campaign import interruptions
 from tests.campaign.commands import WRITERS
 from tests.campaign.harness import Case, Kind, Part
-from tests.campaign.parts import interruptions
-from tests.campaign.parts.interruptions import Seeds, prepare
+from tests.campaign.interruptions import Seeds, prepare
 
 
 def try_case(case: Case, seeds: Seeds) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 
+from tests.campaign import interruptions
 from tests.campaign.child import Interruption
 from tests.campaign.commands import WRITERS
 from tests.campaign.harness import Case, Kind, Part, business
-from tests.campaign.parts import interruptions
-from tests.campaign.parts.interruptions import Seeds, prepare
+from tests.campaign.interruptions import Seeds, prepare
 
 MAX_SECONDS = 2.0  # from the signal to the end
 PROCESSES = 0.1  # share of cases that begin with the start of a process
