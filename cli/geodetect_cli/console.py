@@ -106,6 +106,7 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
+    sys.unraisablehook = _show_unraisable
     _flags.set(flags)
     _collect_warnings(flags)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
@@ -279,6 +280,15 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
             bar.update(task, completed=completed, total=total, figures=text)
 
         yield advance
+
+
+def _show_unraisable(error: sys.UnraisableHookArgs) -> None:
+    """Show an error that no caller gets, unless it is about a message of GDAL that is no UTF-8.
+
+    rasterio raises it for its log, which nobody sees, when GDAL quotes a damaged file.
+    """
+    if not issubclass(error.exc_type, UnicodeDecodeError):
+        sys.__unraisablehook__(error)
 
 
 def _fail(message: str, *, code: int = FAILURE) -> NoReturn:

@@ -396,6 +396,31 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(
     assert set(work.folder.iterdir()) == before
 
 
+UNRAISABLE = """
+from geodetect_cli import console
+class Log:
+    def __init__(self, text):
+        self.text = text
+    def __del__(self):  # an error here has no caller, as in the log of rasterio
+        self.text.decode()
+with console.show_errors({}):
+    Log(b"caf\\xe9.tif")
+    Log(None)
+"""
+
+
+def test_messages_of_gdal_that_are_no_utf8_show_nothing_and_other_errors_are_shown() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", UNRAISABLE],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert "UnicodeDecodeError" not in process.stderr
+    assert process.stderr.count("Exception ignored") == process.stderr.count("AttributeError") == 1
+
+
 @pytest.mark.skipif(os.name == "nt", reason="shells of Windows close no streams")
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_harm_no_file(work: Workspace, closed: str) -> None:
