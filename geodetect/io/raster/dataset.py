@@ -163,6 +163,15 @@ def forget_requests(paths: Iterable[str]) -> None:
                 _open(path, DRIVERS, {}).close()
 
 
+def has_mask_file(path: str) -> bool:
+    """Return True if a server has a mask beside a raster, for which GDAL is told not to look."""
+    limits = {"GDAL_HTTP_MAX_RETRY": 0, "GDAL_HTTP_TIMEOUT": 5}  # it is but a warning
+    with rasterio.Env(**gdal_options(path) | limits), suppress(*GDAL_ERRORS):
+        _open(f"{path}.msk", DRIVERS, {}).close()
+        return True
+    return False
+
+
 def source_files(
     dataset: Any, *, external_sources: bool, known_files: frozenset[str] = frozenset()
 ) -> set[str]:

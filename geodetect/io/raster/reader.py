@@ -41,6 +41,7 @@ from geodetect.io.raster.dataset import (
     SERVICES,
     forget_requests,
     gdal_options,
+    has_mask_file,
     largest_block,
     open_dataset,
     read_dataset,
@@ -491,6 +492,14 @@ def open_raster(
             raise type(error)(f"{name}: {error}") from error
 
     raster = read_dataset(name, read, external_sources=options.external_sources)
+    # an address with a query has no files beside it
+    if is_remote(name) and "?" not in name and call_interruptibly(partial(has_mask_file, name)):
+        warnings.warn(
+            f"{name}: the mask {raster.name}.msk beside it is not read, so that what it hides is "
+            f"searched, too; download both files to use it",
+            GeodetectWarning,
+            stacklevel=2,
+        )
     if Path(name).is_file() and has_damaged_directories(Path(name)):
         warnings.warn(
             f"{name}: the list of its masks and overviews is damaged, so that ground without "

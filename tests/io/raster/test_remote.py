@@ -16,7 +16,7 @@ from rasterio.shutil import copy
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.fingerprint import run_fingerprint
-from geodetect.errors import RasterError
+from geodetect.errors import GeodetectWarning, RasterError
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.info import inspect_raster
 from geodetect.io.raster.reader import Pixels, open_raster
@@ -261,3 +261,9 @@ def test_a_server_that_is_not_there_is_an_error(
     with pytest.raises(RasterError, match=cause) as caught:
         geodetect.predict(url, CallableDetector(first_pixel))
     assert "damaged" not in str(caught.value)
+
+
+def test_a_mask_beside_a_remote_raster_is_told(served: RasterServer, cog: tuple[str, Any]) -> None:
+    (served.folder / f"{cog[0]}.msk").write_bytes((served.folder / cog[0]).read_bytes())
+    with pytest.warns(GeodetectWarning, match=rf"the mask {cog[0]}\.msk beside it is not read"):
+        open_raster(f"{served.url}/{cog[0]}")
