@@ -124,7 +124,7 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         raise typer.Exit(FAILURE) from None
     except OSError as error:  # the system's, such as a full disk
         drop_output()
-        _fail(str(error) if error.filename else f"cannot write: {error.strerror}")
+        _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}")
     except Exception:
         if not interrupts:  # a library may turn the interrupt of a callback into another error
             raise

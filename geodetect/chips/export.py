@@ -17,7 +17,7 @@ from geodetect.chips.cutting import cut_chips, open_sources
 from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError, error_text
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
-from geodetect.io.atomic import write_atomically
+from geodetect.io.atomic import final_path, write_atomically
 from geodetect.io.inputs import check_not_read_next, protect_inputs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
@@ -94,12 +94,13 @@ def export_chips(
         OutputError: The folder is in use, or cannot be written.
     """
     settings = settings or ChipSettings()
-    if Path(output).is_file():
+    final = final_path(Path(output))
+    if final.is_file():
         raise OutputError(f"{output} is a file; choose another `output`")
     try:
         with ExitStack() as stack:
             stack.enter_context(protect_inputs(find_rasters(rasters, quiet=True), folders=labels))
-            check_not_read_next(Path(output))
+            check_not_read_next(final)
             folder = stack.enter_context(
                 write_atomically(Path(output), overwrite=overwrite, marker=INDEX)
             )

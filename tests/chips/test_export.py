@@ -433,6 +433,14 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["chips", "sheet.tif"]
 
 
+@pytest.mark.parametrize("name", ["loop", "a" * 300], ids=["loop", "long"])
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    sheet = write_noise(tmp_path / "sheet.tif")
+    with pytest.raises(OutputError, match=r"cannot write .*; choose another `output`"):
+        export_chips(sheet, polygons(), tmp_path / name)
+
+
 def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "photos"
     out.mkdir()

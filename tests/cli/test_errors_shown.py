@@ -133,6 +133,12 @@ def test_a_missing_raster(work: Workspace) -> None:
     check_failure(work.predict(raster=work.folder / "no.tif"), "no.tif: no such file")
 
 
+def test_a_name_that_is_too_long(work: Workspace) -> None:
+    result = work.predict(raster=work.folder / f"{'a' * 300}.tif")
+    check_failure(result, "aaa.tif: File name too long")
+    assert "Errno" not in result.stderr
+
+
 def test_a_truncated_raster(work: Workspace) -> None:
     work.raster.write_bytes(work.raster.read_bytes()[:60_000])
     check_failure(work.predict(), "scene.tif: cannot read pixels", "damaged or incomplete")

@@ -160,7 +160,7 @@ class RunFolder:
     @classmethod
     def from_model_path(cls, path: Path) -> RunFolder:
         """Return the default run folder of a model file, beside it."""
-        return cls(path.with_name(f"{path.stem}_run"))
+        return cls(path.parent / f"{path.stem}_run")
 
     @property
     def checkpoint(self) -> Path:

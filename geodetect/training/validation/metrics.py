@@ -33,6 +33,7 @@ from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import TRUE_POSITIVE, Symbol, score_qml, single_qml
 from geodetect.model.calibration import calibrated_score
 from geodetect.model.card import Calibration, ModelCard
+from geodetect.redaction import redact
 from geodetect.settings import PredictSettings
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.run.folder import VALIDATION
@@ -236,13 +237,13 @@ def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObje
 
 
 def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:
-    """Return the table of all objects, with the full path of the raster in ``source``."""
+    """Return the table of all objects, with the path of the raster in ``source``, no secrets."""
     detections = [
         RasterDetections.from_detections(p.objects, p.grid, classes=p.classes, raster=p.raster.name)
         for p in layer
     ]
     paths = [p.raster.path for p in layer]
-    sources = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
+    sources = [str(Path(path).resolve()) if Path(path).exists() else redact(path) for path in paths]
     counts = [len(p.objects) for p in layer]
     table = DetectionLayer(tuple(detections)).table()
     return table.assign(source=np.repeat(np.array(sources, dtype=object), counts))

@@ -143,7 +143,8 @@ def test_secrets_of_an_address_are_in_no_result_and_no_message(
     assert len(files) >= 2
     assert not any(b"S3CR3T" in path.read_bytes() or "S3CR3T" in path.name for path in files)
     assert cog[0] in (tmp_path / "a.csv").read_text()
-    for arguments in (("info", address), ("info", address, "--json"), ("predict", f"{address}x")):
+    missing = ("predict", f"{address}x", "-o", str(tmp_path / "x.geojson"))
+    for arguments in (("info", address), ("info", address, "--json"), missing):
         _, stdout, stderr = run_command(*arguments)
         assert "S3CR3T" not in stdout + stderr
         assert "Traceback" not in stderr

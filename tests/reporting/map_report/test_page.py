@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 
@@ -82,6 +85,13 @@ def test_the_page_names_nothing_outside_itself():
     assert all("www.w3.org" in word for word in addresses)  # names of XML kinds are not fetched
     assert "default-src 'none'" in page
     assert 'src="' not in page
+
+
+def test_only_the_script_of_the_page_may_run():
+    page = render_report("title", {})
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page
 
 
 def test_numbers_that_json_lacks_are_refused():

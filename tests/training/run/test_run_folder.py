@@ -53,6 +53,12 @@ def test_the_usual_folder_is_beside_the_model(tmp_path: Path) -> None:
     assert folder.path == tmp_path / "my.pools_run"
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_the_name_of_no_file_has_a_usual_folder_too(name: str) -> None:
+    """The check of the model file refuses the name."""
+    assert RunFolder.from_model_path(Path(name)).path.name == "_run"
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(OutputError), folder.create() as path:

@@ -19,6 +19,7 @@ from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
+from tests.helpers.raster_server import serve_rasters
 from tests.helpers.square_scenes import (
     GSD_M,
     SQUARE_PX,
@@ -137,6 +138,20 @@ def test_the_tables_say_what_found_what(new_raster: NewRaster) -> None:
     )
     assert set(result.truth_table["source"]) == {str(Path(labelled.raster.path).resolve())}
     assert result.truth_table.area.tolist() == pytest.approx([(SQUARE_PX * GSD_M) ** 2] * 3)
+
+
+def test_the_tables_name_a_raster_on_a_server_without_secrets(
+    new_raster: NewRaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    new_raster()
+    detector = scripted_detector(BOXES[:1], [0.9], [0])
+    with serve_rasters(tmp_path, tmp_path / "requests.log") as server:
+        raster = open_raster(f"{server.url}/scene.tif?sig=S3CR3T")
+        result = validate(detector, [training_raster(raster, BOXES[:1], holdout=EVERYTHING)])
+    assert result is not None
+    for table in (result.truth_table, result.prediction_table):
+        assert table["source"].tolist() == [f"{server.url}/scene.tif"]
 
 
 def test_what_lies_on_objects_that_are_cut_off_is_neither_right_nor_wrong(
