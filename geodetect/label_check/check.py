@@ -75,9 +75,7 @@ def check(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )
     label_set = read_labels(labels, options)
-    raster_settings = raster_options(
-        label_set, settings, gsd_m=settings.gsd, value_range=settings.value_range
-    )
+    raster_settings = raster_options(label_set, settings, gsd_m=settings.gsd)
     opened: list[Raster] = []
     left_out: dict[str, str] = {}
     first_error: InputError | RasterError | None = None

@@ -23,7 +23,6 @@ def raster_options(
     settings: RasterSettings,
     *,
     gsd_m: float | None,
-    value_range: tuple[float, float] | None = None,
 ) -> RasterOptions:
     """Return the options for rasters with labels, which need no georeference in pixels.
 
@@ -31,11 +30,10 @@ def raster_options(
         labels: Labels of any kind.
         settings: Settings for reading the rasters.
         gsd_m: Ground resolution of the training; also that of rasters without georeference.
-        value_range: Value range as the user states it.
     """
     return RasterOptions(
         bands=settings.bands,
-        value_range=value_range,
+        value_range=settings.value_range,
         src_crs=settings.src_crs,
         external_sources=settings.external_sources,
         pixels_allowed=labels.in_pixels and gsd_m is not None,

@@ -28,11 +28,6 @@ class RasterSettings(Settings):
     )
     src_crs: Crs | None = Field(None, description="CRS of the rasters, instead of their own.")
     external_sources: ExternalSources = False
-
-
-class StretchSettings(RasterSettings):
-    """Reading of rasters that need not be 8-bit."""
-
     value_range: ValueRange | None = Field(
         None,
         description="Pixel values that are mapped to 0 and 255, for rasters that are not 8-bit. "

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from geodetect.settings.base import CommandLine
-from geodetect.settings.inputs import LabelSettings, StretchSettings
+from geodetect.settings.inputs import LabelSettings, RasterSettings
 from geodetect.settings.value_types import ChipPixels, CountOrZero, Metres, Pixels, Resolution
 
 
-class CheckSettings(LabelSettings, StretchSettings):
+class CheckSettings(LabelSettings, RasterSettings):
     """Settings of ``check``."""
 
     section: ClassVar[str] = "Check"
@@ -34,7 +34,7 @@ class CheckSettings(LabelSettings, StretchSettings):
     seed: CountOrZero = Field(0, description="Random seed.")
 
 
-class ChipSettings(LabelSettings, StretchSettings):
+class ChipSettings(LabelSettings, RasterSettings):
     """Settings of ``tile``."""
 
     section: ClassVar[str] = "Chips"

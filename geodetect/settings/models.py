@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.inputs import StretchSettings
+from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
     ClassNames,
     CountOrZero,
@@ -65,7 +65,7 @@ class ConvertSettings(Settings):
     )
 
 
-class QuantizeSettings(StretchSettings):
+class QuantizeSettings(RasterSettings):
     """Settings of ``quantize``."""
 
     section: ClassVar[str] = "Quantization"

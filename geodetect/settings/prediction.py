@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from geodetect.settings.inputs import StretchSettings
+from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
     ClassNames,
     Count,
@@ -22,7 +22,7 @@ from geodetect.settings.value_types import (
 )
 
 
-class ModelSettings(StretchSettings):
+class ModelSettings(RasterSettings):
     """Settings of every command that runs a model. None: the card's, or the raster's."""
 
     section: ClassVar[str] = "Model"

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from geodetect.settings.base import CommandLine
-from geodetect.settings.inputs import LayerSettings, StretchSettings, TruthSettings
+from geodetect.settings.inputs import LayerSettings, RasterSettings, TruthSettings
 from geodetect.settings.value_types import CountOrZero, Iou, Resolution, Text, UnboundedScore
 
 
-class DrawingSettings(LayerSettings, StretchSettings):
+class DrawingSettings(LayerSettings, RasterSettings):
     """Reading of a raster and of predictions to draw on it."""
 
     conf: UnboundedScore | None = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,17 @@ def test_the_tables_show_all_classes_in_80_columns(inputs: LayerFolder) -> None:
     assert "Matches: IoU 0.5 or more" in remarks
     assert "for f1: precision" in remarks
     assert "draws of" in remarks
-    assert "blocks of ground" in remarks
+    assert re.search(r"blocks of ground of \d+\s+m\b", remarks)
+
+
+def test_blocks_of_layers_without_a_crs_are_in_pixels(tmp_path: Path) -> None:
+    corners = np.stack(np.divmod(np.arange(20), 5), axis=1) * 40.0
+    layer = square_layer(*corners, side_m=8, crs=None)
+    write(layer, tmp_path / "a.gpkg")
+    write(layer, tmp_path / "b.gpkg")
+    result = invoke("evaluate", tmp_path / "a.gpkg", tmp_path / "b.gpkg", "--resamples", "20")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"blocks of ground of \d+\s+pixels", result.stdout)
 
 
 def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:

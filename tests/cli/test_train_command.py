@@ -85,7 +85,7 @@ def test_predict_takes_the_model_that_train_made(
 ) -> None:
     output = tmp_path / "out.gpkg"
     command = ["predict", str(squares.raster), "-m", str(trained), "-o", str(output), "--json"]
-    result = invoke(*command, "--device", "cpu", "--gsd", "1")
+    result = invoke(*command, "--device", "cpu", "--gsd", "0.5")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["tiles"] == 1
     assert output.exists()

@@ -134,7 +134,9 @@ def _list_remarks(
         matches = f"centres within {result.settings.distance:g} m, boxes along {result.grid_name}"
     remarks.append(("Matches", matches))
     if result.metrics.overall.intervals is not None:
-        blocks = f"{result.blocks:,} blocks of ground of {result.block_m:.0f} m"
+        in_pixels = result.truth.crs is None
+        side = f"{result.block_m:.0f} pixels" if in_pixels else f"{result.block_m:.0f} m"
+        blocks = f"{result.blocks:,} blocks of ground of {side}"
         remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
     remarks += [("Note", console.name_options(caveat)) for caveat in result.caveats]
     if errors is not None:

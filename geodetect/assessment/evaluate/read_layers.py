@@ -18,6 +18,7 @@ from geodetect.io.labels.image_set import describe_image_set
 from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
+from geodetect.types import ObjectArray
 
 TRUTH = LayerRole("the truth", "truth_crs", PREDICTIONS.layer_names, error=LabelError)
 
@@ -51,10 +52,8 @@ def read_predictions(
                 f"column {column!r}; fill them, or name another column with `score_field`"
             )
         table["score"] = scores
-    classes = read_class_names(table, PREDICTIONS.name, LabelOptions(default_class=DEFAULT_CLASS))
-    if classes is not None:
-        table["class"] = classes
-    return table
+    names = read_class_names(table, PREDICTIONS.name, LabelOptions(default_class=DEFAULT_CLASS))
+    return _with_class_names(table, names)
 
 
 def read_truth(
@@ -117,9 +116,7 @@ def _read_objects(
     _refuse_image_set(source, TRUTH)
     table = read_layer(source, TRUTH, crs=crs, require_crs=False)
     name = _layer_name(source)
-    classes = read_class_names(table, name, LabelOptions(class_field))
-    if classes is not None:
-        table["class"] = classes
+    table = _with_class_names(table, read_class_names(table, name, LabelOptions(class_field)))
     table["truth_row"] = np.arange(len(table))
     geometries = np.asarray(table.geometry)
     has_geometry = shapely.get_num_coordinates(geometries) > 0
@@ -140,3 +137,10 @@ def _read_objects(
         warnings.warn(str(report), GeodetectWarning, stacklevel=2)
     columns = pd.DataFrame(table.drop(columns="geometry")).iloc[rows].reset_index(drop=True)
     return gpd.GeoDataFrame(columns, geometry=objects, crs=table.crs)
+
+
+def _with_class_names(table: gpd.GeoDataFrame, names: ObjectArray | None) -> gpd.GeoDataFrame:
+    """Return a table whose column ``class`` holds names; without any, such a column is left out."""
+    if names is None:
+        return table.drop(columns="class", errors="ignore")
+    return table.assign(**{"class": names})

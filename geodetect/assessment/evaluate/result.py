@@ -33,7 +33,7 @@ class Evaluation:
         layer_matches: Matches of predictions and truth.
         picked: Counts at the threshold that ``pick_threshold`` asked for.
         grid_name: Name of the grid along whose axes boxes were compared.
-        block_m: Side of the blocks of ground behind the intervals.
+        block_m: Side of the blocks of ground behind the intervals; without a CRS in its units.
         blocks: Number of these blocks.
         caveats: Conditions that limit the meaning of the metrics.
         settings: Settings of the evaluation.

@@ -131,6 +131,13 @@ def test_the_column_of_classes_can_be_named() -> None:
         read_truth(table, class_field="sort")
 
 
+def test_a_column_that_holds_no_classes_is_none() -> None:
+    table = row_of_squares(**{"class": [True, False, True], "score": [0.5, 0.6, 0.7]})
+    for read in (read_truth, read_predictions):
+        with pytest.warns(GeodetectWarning, match="no column is used for classes"):
+            assert "class" not in read(table)
+
+
 def test_a_file_without_crs_needs_one_named(tmp_path: Path) -> None:
     path = write(row_of_squares(crs=None, name=list("abc")), tmp_path / "found.gpkg")
     with pytest.raises(InputError, match=r"no coordinate reference system.*`pred_crs`"):

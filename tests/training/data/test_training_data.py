@@ -293,3 +293,9 @@ def test_held_out_ground_is_named_in_one_way(tmp_path: Path) -> None:
         TrainSettings(val_area=tmp_path / "a.gpkg", val_rasters=("b.tif",))
     with pytest.raises(ValidationError, match="`val_rasters`"):
         TrainSettings(val_labels=("b.gpkg",))
+
+
+def test_the_value_range_is_that_of_the_settings(tmp_path: Path, labels: Path) -> None:
+    deep = write_raster(tmp_path / "deep.tif", squares_image(SIDE, CORNERS).astype("uint16") * 10)
+    (opened,) = read_pair([deep], [labels], value_range=(0, 1000)).train
+    assert opened.raster.value_range == (0, 1000)

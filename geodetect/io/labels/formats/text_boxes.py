@@ -39,10 +39,8 @@ def find_text_kind(head: str) -> str:
     if len(fields) >= 9 and _are_numbers(fields[:8]) and not _are_numbers(fields[8:9]):
         return DOTA
     if len(fields) >= _KITTI_FIELDS and _are_numbers(fields[1:8]):
-        # a class may be a number, but the fractions of YOLO are no pixels
-        is_name = not _are_numbers(fields[:1])
-        if is_name or max(map(float, fields[_KITTI_BOX])) > LARGEST_FRACTION:
-            return KITTI
+        is_yolo = _are_numbers(fields[:1]) and _is_yolo([float(text) for text in fields[1:8]])
+        return "" if is_yolo else KITTI
     return DOTA if is_dota else ""
 
 
@@ -107,6 +105,18 @@ def _box(fields: Sequence[str], kind: str) -> tuple[Box, str]:
     if len(fields) < 9:
         raise ValueError(f"{len(fields)} fields")
     return bounds_of_points([float(text) for text in fields[:8]]), fields[8]
+
+
+def _is_yolo(values: Sequence[float]) -> bool:
+    """Return True for fractions of an image: an outline, or a box before key points.
+
+    Args:
+        values: The seven numbers behind the number of a class. Behind a box of YOLO, which has a
+            size, the visibility of key points may be 2; the third of KITTI is an angle, mostly 0.
+    """
+    *box, _, _, _ = values
+    has_size = min(box[2:]) > 0
+    return max(map(abs, box if has_size else values)) <= LARGEST_FRACTION
 
 
 def _are_numbers(fields: Sequence[str]) -> bool:

@@ -75,6 +75,11 @@ def test_a_rotated_rectangle_of_dota_has_the_bounds_of_its_corners(tmp_path: Pat
     assert all_boxes(read_image_labels(path)) == [[25, 15, 75, 65]]
 
 
+def test_classes_of_kitti_may_be_numbers(tmp_path: Path) -> None:
+    labels = read_image_labels(write_text(tmp_path / "a.txt", KITTI.replace("car", "7")))
+    assert (labels.kind, all_boxes(labels)) == ("KITTI", [BOX])
+
+
 def test_kitti_is_read_and_regions_without_labels_are_counted(tmp_path: Path) -> None:
     ignored = KITTI.replace("car", "DontCare")
     labels = read_image_labels(write_text(tmp_path / "labels" / "a.txt", KITTI + ignored))

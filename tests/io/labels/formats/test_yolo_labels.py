@@ -115,10 +115,18 @@ def test_yaml_files_of_other_programs_are_no_descriptions(tmp_path: Path) -> Non
     assert list(read_image_labels(tmp_path).names) == ["1"]
 
 
-@pytest.mark.parametrize(("shape", "rest"), [("[3, 2]", "0.4 0.4 "), ("[3, 3]", "0.4 0.4 2 ")])
+@pytest.mark.parametrize(
+    ("shape", "rest"),
+    [
+        ("[3, 2]", 3 * " 0.4 0.4"),
+        ("[3, 3]", 3 * " 0.4 0.4 2"),
+        ("[17, 2]", 17 * " 0.4 0.4"),
+        ("[17, 3]", 17 * " 0.4 0.4 2"),  # as many fields as lines of KITTI have
+    ],
+)
 def test_of_key_points_the_box_comes_first(tmp_path: Path, shape: str, rest: str) -> None:
     write_text(tmp_path / "data.yaml", f"kpt_shape: {shape}\nnames: [tank, pool]\n")
-    write_text(tmp_path / "labels" / "a.txt", LINE.strip() + " " + 3 * rest + "\n" + LINE)
+    write_text(tmp_path / "labels" / "a.txt", LINE.strip() + rest + "\n" + LINE)
     np.testing.assert_allclose(all_boxes(read_image_labels(tmp_path)), [BOX, BOX])
 
 
