@@ -31,6 +31,7 @@ from geodetect.io.vector.features import (
     prefix_collisions,
     read_scores,
 )
+from geodetect.io.vector.geojson import cut_at_antimeridian
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
@@ -182,7 +183,7 @@ def summarize(
     zone_table = repair_table(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
     polygons, crs = zone_table.geometry.to_numpy(), zone_table.crs
     centres = box_centres(table, crs)
-    pairs = join_points(centres, polygons)
+    pairs = _join_centres(centres, polygons, crs)
     if not len(pairs):
         extents = np.tile(centres, 2), shapely.bounds(polygons)
         gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
@@ -209,6 +210,18 @@ def summarize(
         conf=conf,
         sources=tuple(source_names([predictions, zones, coverage])),
     )
+
+
+def _join_centres(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> IntArray:
+    """Return pairs of a centre and a zone around it, as ``join_points``.
+
+    Longitudes of either may lie beyond 180 degrees, where zones cross the antimeridian.
+    """
+    if crs.is_geographic:
+        turns = np.round(centres[:, 0] / 360) * (np.abs(centres[:, 0]) > 180)
+        centres = centres - np.stack([360 * turns, np.zeros(len(turns))], axis=1)
+        polygons = cut_at_antimeridian(polygons)
+    return join_points(centres, polygons)
 
 
 def _filter_by_class(

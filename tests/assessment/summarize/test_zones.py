@@ -53,6 +53,15 @@ def test_counts_densities_and_areas_are_true_in_any_crs(crs: str) -> None:
     assert "corrected_count" not in table
 
 
+@pytest.mark.parametrize("turn", [0, 360])
+def test_zones_and_detections_may_lie_beyond_180_degrees(turn: int) -> None:
+    places = [(longitude, -17.0) for longitude in (177.5, 179, 180, -179 + turn, -177 + turn)]
+    detections = gpd.GeoDataFrame(geometry=[shapely.Point(at) for at in places], crs=4326)
+    for west in (178, -182):
+        zone = gpd.GeoDataFrame(geometry=[shapely.box(west, -18, west + 4, -16)], crs=4326)
+        assert summarize(detections, zone).zones["count"].tolist() == [3]
+
+
 def test_a_detection_counts_in_each_zone_it_lies_in_and_that_is_said() -> None:
     overlapping = zones(WEST, shapely.box(500, 0, 1500, KM), EAST)
     result = summarize(pools((700, 500), (10, 10), (5000, 0)), overlapping)
