@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+import geodetect
 from geodetect.assessment.evaluate.error_layers import SYMBOLS
 from geodetect.errors import InputError
 from geodetect.io.vector.read import PREDICTIONS, read_layer
 from geodetect.io.vector.write import write
 from geodetect.settings import PredictSettings
+from geodetect_cli.tables.evaluation import show
 from tests.helpers.layers import square_layer
 from tests.helpers.program import check_failure, invoke, modules_after
 from tests.helpers.square_scenes import CRS, grid_corners, squares_image, write_labels, write_raster
@@ -76,14 +78,11 @@ def test_the_tables_show_all_classes_in_80_columns(inputs: LayerFolder) -> None:
     assert re.search(r"blocks of ground of \d+\s+m\b", remarks)
 
 
-def test_blocks_of_layers_without_a_crs_are_in_pixels(tmp_path: Path) -> None:
+def test_blocks_of_layers_without_a_crs_are_in_pixels(capsys: pytest.CaptureFixture[str]) -> None:
     corners = np.stack(np.divmod(np.arange(20), 5), axis=1) * 40.0
     layer = square_layer(*corners, side_m=8, crs=None)
-    write(layer, tmp_path / "a.gpkg")
-    write(layer, tmp_path / "b.gpkg")
-    result = invoke("evaluate", tmp_path / "a.gpkg", tmp_path / "b.gpkg", "--resamples", "20")
-    assert result.exit_code == 0, result.output
-    assert re.search(r"blocks of ground of \d+\s+pixels", result.stdout)
+    show(geodetect.evaluate(layer, layer), errors=None, plots=None, as_json=False, quiet=False)
+    assert re.search(r"blocks of ground of \d+\s+pixels", capsys.readouterr().out)
 
 
 def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:
