@@ -266,7 +266,7 @@ def _choose_delimiter(header: str) -> str:
 
 def _simplify(name: str) -> str:
     """Return a name in lower case, without blanks, underscores, hyphens and units in brackets."""
-    return re.sub(r"[\[(].*?[\])]|[\s_\-.\ufeff\u200b]", "", name).casefold()
+    return re.sub(r"[\[(][^\[\]()]*[\])]|[\s_\-.\ufeff\u200b]", "", name).casefold()
 
 
 def holds_outlines(table: CsvTable, column: str) -> bool:

@@ -142,6 +142,9 @@ def test_long_outlines_and_gzip_are_read(tmp_path: Path) -> None:
 def test_columns_are_recognised_by_the_beginning_of_a_file() -> None:
     assert read_csv_columns('\ufeff"Image_Path";XMIN\n1;2') == ["imagepath", "xmin"]
     assert read_csv_columns("") == []
+    assert read_csv_columns("x [m],y (m)") == ["x", "y"]
+    deep = "[" * 100_000  # of JSON: in linear time
+    assert read_csv_columns(deep) == [deep]
 
 
 def test_the_table_tells_the_line_of_each_row(tmp_path: Path) -> None:
