@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+STUCK_POLL_S = 1.0
 STOP_TIMEOUT_S = 1.0  # for threads that work on what is no longer needed
 
 T = TypeVar("T")
@@ -15,11 +16,13 @@ _Call = tuple["Future[Any]", Callable[[], Any]]
 
 
 class _CallThread:
-    """Thread that makes calls for the main thread; Python does not wait for it at exit."""
+    """Thread that makes calls for another one; Python does not wait for it at exit."""
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[_Call] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="geodetect-call", daemon=True)
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_serve, args=(self._calls,), name="geodetect-call", daemon=True
+        )
         self._thread.start()
         self.pending: Future[Any] | None = None
 
@@ -33,39 +36,55 @@ class _CallThread:
         self._calls.put((self.pending, function))
         return self.pending
 
-    def _serve(self) -> None:
-        while True:
-            future, function = self._calls.get()
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-            del future, function
+    def __del__(self) -> None:
+        self._calls.put(None)  # the thread that it works for has ended
 
 
-_call_thread: _CallThread | None = None
+def _serve(calls: SimpleQueue[_Call | None]) -> None:
+    while (call := calls.get()) is not None:
+        future, function = call
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+        del call, future, function
 
 
-def call_interruptibly(function: Callable[[], T], *, timeout_s: float | None = None) -> T:
+_call_threads = threading.local()
+
+
+def call_interruptibly(
+    function: Callable[[], T],
+    *,
+    timeout_s: float | None = None,
+    is_stuck: Callable[[], bool] = lambda: True,
+) -> T:
     """Call a function in such a way that Ctrl-C and SIGTERM end the wait for it.
 
     Python handles signals in the main thread, and only between two of its instructions. There, a
-    call of a native library that hangs could not be interrupted. So the main thread has another
-    one make the call, the same for all calls; any other thread makes it itself.
+    call of a native library that hangs could not be interrupted. So another thread makes the call,
+    the same one for all calls of a thread. Without a time limit, only the main thread needs it.
 
     Args:
         function: The function.
-        timeout_s: Seconds after which the wait ends in the main thread; None: never.
+        timeout_s: Seconds after which the wait may end; None: never.
+        is_stuck: Returns True if the wait ends then; else the call has more time.
 
     Raises:
         TimeoutError: The time is over; the function may still run.
     """
-    global _call_thread
-    if threading.current_thread() is not threading.main_thread():
+    if timeout_s is None and threading.current_thread() is not threading.main_thread():
         return function()
-    if _call_thread is None or not _call_thread.is_usable:
-        _call_thread = _CallThread()
-    result: T = _call_thread.submit(function).result(timeout_s)
+    thread: _CallThread | None = getattr(_call_threads, "thread", None)
+    if thread is None or not thread.is_usable:
+        thread = _call_threads.thread = _CallThread()
+    future = thread.submit(function)
+    if timeout_s is not None:
+        wait([future], timeout_s)
+        while not future.done() and not is_stuck():
+            wait([future], STUCK_POLL_S)
+        timeout_s = 0
+    result: T = future.result(timeout_s)
     return result
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import rasterio
@@ -20,10 +22,10 @@ from rasterio.io import DatasetReader
 from geodetect.errors import RasterError, error_text, translate_errors
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.raster.remote import (
+    http_limits,
     http_options,
     is_remote,
-    open_timeout_s,
-    read_with_retries,
+    read_from_server,
 )
 from geodetect.io.untrusted.raster_files import (
     check_overview_file,
@@ -31,7 +33,6 @@ from geodetect.io.untrusted.raster_files import (
     check_vrt,
     is_vrt,
 )
-from geodetect.threads import call_interruptibly
 
 T = TypeVar("T")
 VRT_SUFFIX = ".vrt"
@@ -53,6 +54,8 @@ SERVICES = ("WMS", "WMTS")
 SERVICE_NAMES = (".xml", ".wms", ".tms", ".wmts")
 # GDAL's archives and other file systems, whose side files are not read, but its memory
 ARCHIVE = re.compile(r"/vsi(?!mem/)|[a-z+]+://", re.IGNORECASE)
+SIDE_FILES = (".msk", ".aux.xml")  # those that decide which pixels count, and their place
+SIDE_FILE_TIMEOUT_S, RESET_TIMEOUT_S = 5, 2
 SERVICE_PREFIXES = ("WMS:", "WMTS:", "<GDAL_WM")
 
 
@@ -131,18 +134,14 @@ def read_dataset(path: str, read: Callable[[Any], T], *, external_sources: bool 
 
     if Path(path).is_file() and not path.lower().endswith((VRT_SUFFIX, *SERVICE_NAMES)):
         return read_once()
-    call = partial(
-        read_with_retries,
+    return read_from_server(
         read_once,
         partial(forget_requests, [path]),
         path=path,
         subject="its header",
         is_certain=is_remote(path),
+        is_opening=True,
     )
-    try:
-        return call_interruptibly(call, timeout_s=open_timeout_s())
-    except TimeoutError as error:
-        raise RasterError(f"{path}: cannot read its header (the server takes too long)") from error
 
 
 def _scan_directories(path: str, driver: str) -> None:
@@ -157,19 +156,50 @@ def _scan_directories(path: str, driver: str) -> None:
 
 def forget_requests(paths: Iterable[str]) -> None:
     """Have GDAL forget what it read of files on servers, which may be incomplete."""
-    with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=NETWORK_FILE_SYSTEMS):
+    # a server that stalls has cost enough time; only what GDAL still has to ask for is limited
+    limits = http_limits(RESET_TIMEOUT_S)
+    with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=NETWORK_FILE_SYSTEMS, **limits):
         for path in filter(is_remote, paths):
             with suppress(*GDAL_ERRORS):
                 _open(path, DRIVERS, {}).close()
 
 
-def has_mask_file(path: str) -> bool:
-    """Return True if a server has a mask beside a raster, for which GDAL is told not to look."""
-    limits = {"GDAL_HTTP_MAX_RETRY": 0, "GDAL_HTTP_TIMEOUT": 5}  # it is but a warning
-    with rasterio.Env(**gdal_options(path) | limits), suppress(*GDAL_ERRORS):
-        _open(f"{path}.msk", DRIVERS, {}).close()
-        return True
-    return False
+def find_side_files(path: str, *, world_files: bool) -> list[str]:
+    """Find what a server has beside a raster; GDAL is told not to look for it.
+
+    All names are asked for at once, for a limited time, as the answer is but a warning.
+
+    Args:
+        path: Address of the raster, without a query.
+        world_files: Look for world files, too, which decide where the raster has no georeference.
+
+    Returns:
+        Their addresses; none of a server that answers with a page for whatever it does not have.
+    """
+    stem, _, letters = path.rpartition(".")
+    names = [f"{path}{ending}" for ending in SIDE_FILES]
+    if world_files:
+        endings = (f"{letters[:1]}{letters[-1:]}w", f"{letters}w", "wld")
+        names += [f"{stem}.{ending}" for ending in endings]
+    answers: dict[str, str] = {}
+
+    def ask(name: str) -> None:
+        with rasterio.Env(**gdal_options(path) | http_limits(SIDE_FILE_TIMEOUT_S)):
+            try:
+                _open(name, ["GTiff"], {}).close()
+                answers[name] = "raster"
+            except GDAL_ERRORS as error:
+                answers[name] = "text" if "not recognized" in root_cause(error) else ""
+
+    threads = [Thread(target=ask, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + SIDE_FILE_TIMEOUT_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    if answers.get(names[0]) == "text":  # a mask is a TIFF file
+        return []
+    return [name for name in names if answers.get(name)]
 
 
 def source_files(
@@ -201,7 +231,9 @@ def largest_block(dataset: Any) -> tuple[int, int]:
     return max(shapes, key=math.prod)
 
 
-def gdal_options(path: str, *, cache_bytes: int = BLOCK_CACHE_BYTES) -> dict[str, Any]:
+def gdal_options(
+    path: str, *, cache_bytes: int = BLOCK_CACHE_BYTES, asks_servers: bool = True
+) -> dict[str, Any]:
     """Return GDAL options for reading: a bounded block cache, and how servers are asked.
 
     A block cache and time limits that the user has set in the environment stay.
@@ -209,11 +241,13 @@ def gdal_options(path: str, *, cache_bytes: int = BLOCK_CACHE_BYTES) -> dict[str
     Args:
         path: File, URL or anything GDAL opens.
         cache_bytes: Size of the block cache, which all datasets share.
+        asks_servers: The file may be read from servers, or refer to files there.
     """
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
         options["GDAL_CACHEMAX"] = cache_bytes
-    options |= http_options()
+    if asks_servers:
+        options |= http_options()
     if is_remote(path):
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
     elif ARCHIVE.match(path):  # GDAL would open overviews beside it unchecked

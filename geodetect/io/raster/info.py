@@ -10,6 +10,7 @@ import numpy as np
 from geodetect.errors import GeoreferenceError
 from geodetect.io.raster.dataset import read_dataset
 from geodetect.io.raster.georeference import read_georeference
+from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote
 from geodetect.redaction import redact
 from geodetect.types import PathLike
 
@@ -67,7 +68,8 @@ def _describe_georeference(dataset: Any) -> dict[str, Any]:
         grid, warp = read_georeference(dataset, src_crs=None)
         gsd_xy_m = grid.gsd_xy_m
     except GeoreferenceError as error:
-        return {"georeference": kind, **unknown, "problem": str(error)}
+        hint = SIDE_FILES_HINT if is_remote(dataset.name) else ""
+        return {"georeference": kind, **unknown, "problem": f"{error}{hint}"}
     corners = grid.boxes_to_map(grid.box)[0]
     authority = None if grid.crs is None else grid.crs.to_authority()
     return {

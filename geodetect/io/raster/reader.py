@@ -21,6 +21,7 @@ from rasterio.vrt import WarpedVRT
 from geodetect.errors import (
     BandError,
     GeodetectWarning,
+    GeoreferenceError,
     InputError,
     OutOfMemoryError,
     RasterError,
@@ -39,9 +40,9 @@ from geodetect.io.raster.constant import find_constant_pixels
 from geodetect.io.raster.dataset import (
     BLOCK_CACHE_BYTES,
     SERVICES,
+    find_side_files,
     forget_requests,
     gdal_options,
-    has_mask_file,
     largest_block,
     open_dataset,
     read_dataset,
@@ -59,7 +60,7 @@ from geodetect.io.raster.georeference import (
     read_georeference,
     read_orientation,
 )
-from geodetect.io.raster.remote import is_remote, read_with_retries
+from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote, read_from_server
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
     MIN_VALID_FRACTION,
@@ -68,7 +69,6 @@ from geodetect.io.raster.value_sample import (
     sample_windows,
     whole_window,
 )
-from geodetect.threads import call_interruptibly
 from geodetect.types import AnyArray, BoolArray, FloatArray, PathLike, UInt8Array
 
 T = TypeVar("T")
@@ -265,6 +265,12 @@ class Raster:
         shape = window.height, window.width
         return self._call("the mask", lambda: self._read_mask(self._handle(), source, shape))
 
+    @cached_property
+    def _gdal_options(self) -> dict[str, Any]:
+        return gdal_options(
+            self.path, cache_bytes=self.cache_bytes, asks_servers=bool(self.remote_files)
+        )
+
     def close(self) -> None:
         """Close the handles of all threads; those of a thread that hangs close when it returns."""
         while self._handles:
@@ -284,16 +290,14 @@ class Raster:
         if not self.remote_files:
             return self._call_here(subject, function)
         read = partial(self._call_here, subject, function)
-        return call_interruptibly(
-            partial(read_with_retries, read, self._start_over, path=self.path, subject=subject)
-        )
+        return read_from_server(read, self._start_over, path=self.path, subject=subject)
 
     def _call_here(self, subject: str, function: Callable[[], T]) -> T:
         thread = threading.get_ident()
         is_outermost = thread not in self._busy
         self._busy.add(thread)
         try:
-            with rasterio.Env(**gdal_options(self.path, cache_bytes=self.cache_bytes)):
+            with rasterio.Env(**self._gdal_options):
                 return function()
         except GDAL_ERRORS as error:
             if self.remote_files:
@@ -481,7 +485,8 @@ def open_raster(
         GeoreferenceError: It has no georeference and none is stated.
 
     Warns:
-        GeodetectWarning: Directories of a TIFF file are damaged.
+        GeodetectWarning: Directories of a TIFF file are damaged, or files beside a raster on a
+            server are not read.
     """
     name, options = os.fspath(path), options or RasterOptions()
 
@@ -489,17 +494,24 @@ def open_raster(
         try:
             return _raster_from_dataset(name, dataset, options, needed_bands)
         except InputError as error:
-            raise type(error)(f"{name}: {error}") from error
+            hint = (
+                SIDE_FILES_HINT if isinstance(error, GeoreferenceError) and is_remote(name) else ""
+            )
+            raise type(error)(f"{name}: {error}{hint}") from error
 
     raster = read_dataset(name, read, external_sources=options.external_sources)
-    # an address with a query has no files beside it
-    if is_remote(name) and "?" not in name and call_interruptibly(partial(has_mask_file, name)):
-        warnings.warn(
-            f"{name}: the mask {raster.name}.msk beside it is not read, so that what it hides is "
-            f"searched, too; download both files to use it",
-            GeodetectWarning,
-            stacklevel=2,
-        )
+    # an address with a query has no files beside it, nor has a web service
+    if is_remote(name) and "?" not in name and not raster.is_service:
+        is_place_open = options.pixels_allowed and not options.pixel_coords and not raster.grid.crs
+        side_files = find_side_files(name, world_files=is_place_open)
+        if side_files:
+            warnings.warn(
+                f"{name}: {list_names(map(os.path.basename, side_files))} beside it on the server "
+                f"is not read, so that masks, nodata values and a georeference in it do not count; "
+                f"download all files to use it",
+                GeodetectWarning,
+                stacklevel=2,
+            )
     if Path(name).is_file() and has_damaged_directories(Path(name)):
         warnings.warn(
             f"{name}: the list of its masks and overviews is damaged, so that ground without "

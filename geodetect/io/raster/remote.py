@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from geodetect.errors import GeodetectError, RasterError, error_text
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.threads import call_interruptibly
 
 REMOTE = re.compile(
     r"\b(?:https?|ftp|s3|gs|az|oss|adls|swift)://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)"
@@ -26,7 +28,12 @@ HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_RETRY_DELAY": 0.2,  # seconds, doubled each time
     "GDAL_HTTP_RETRY_CODES": "0,408,429,500,502,503,504",  # 0: dropped connections
 }
-OPEN_TIMEOUT_S = 55.0
+OPEN_TIMEOUT_S = 30.0  # GDAL does not tell that requests for a header stall
+STALL_TIMEOUT_S = 22.0  # of one read whose requests fail: a stall of 15 s, and one more try
+SIDE_FILES_HINT = (
+    "; files beside a raster on a server, such as a world file, are not read: download them with "
+    "it, or write a COG"
+)
 TIME_LIMITS = ("GDAL_HTTP_CONNECTTIMEOUT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
 READ_DELAYS_S = (0.3, 1.0)  # before reads that are repeated
 MAX_REPEATED_S = 10.0  # longest read that is repeated: longer ones ran into a time limit
@@ -54,20 +61,28 @@ def http_options() -> dict[str, Any]:
     return {name: value for name, value in HTTP_OPTIONS.items() if name not in os.environ}
 
 
-def open_timeout_s() -> float | None:
-    """Return the longest time that opening may take; None: the user has set time limits."""
-    return None if any(name in os.environ for name in TIME_LIMITS) else OPEN_TIMEOUT_S
+def http_limits(timeout_s: int) -> dict[str, Any]:
+    """Return GDAL options for requests that are not worth a long wait, nor another try."""
+    return {
+        "GDAL_HTTP_MAX_RETRY": 0,
+        "GDAL_HTTP_CONNECTTIMEOUT": timeout_s,
+        "GDAL_HTTP_TIMEOUT": timeout_s,
+    }
 
 
-def read_with_retries(
+def read_from_server(
     read: Callable[[], T],
     reset: Callable[[], None],
     *,
     path: str,
     subject: str,
     is_certain: bool = True,
+    is_opening: bool = False,
 ) -> T:
     """Read from a server; again if a request failed or was answered in part.
+
+    A signal ends the wait. The time for all tries is limited, unless the user has set time limits,
+    once a request has failed: a server that is slow but sends has all the time it needs for pixels.
 
     GDAL repeats single requests. It does not notice bodies that end too early, and where a request
     for an index failed, it takes blocks, masks and overviews as absent, without an error.
@@ -79,14 +94,39 @@ def read_with_retries(
         subject: Object of the sentence "cannot read ...", for messages.
         is_certain: The file lies on a server, so that any error may come from a request; else
             only those do that name one.
+        is_opening: It reads little, so that the time is limited in any case.
 
     Raises:
-        RasterError: A request failed, and failed again.
+        RasterError: A request failed, and failed again, or the time is over.
         GeodetectError: As ``read`` raises it.
     """
+    tries: list[list[str]] = []
+    call = partial(_read_with_retries, read, reset, tries, path, subject, is_certain)
+    limit_s = OPEN_TIMEOUT_S if is_opening else STALL_TIMEOUT_S
+    has_limits = any(name in os.environ for name in TIME_LIMITS)
+    try:
+        return call_interruptibly(
+            call,
+            timeout_s=None if has_limits else limit_s,
+            is_stuck=lambda: is_opening or any(tries),
+        )
+    except TimeoutError as error:
+        raise RasterError(f"{path}: cannot read {subject} (the server takes too long)") from error
+
+
+def _read_with_retries(
+    read: Callable[[], T],
+    reset: Callable[[], None],
+    tries: list[list[str]],
+    path: str,
+    subject: str,
+    is_certain: bool,
+) -> T:
+    """Read as ``read_from_server`` does, and add the messages of each try to ``tries`` at once."""
     for delay_s in (*READ_DELAYS_S, None):
         start, error = time.monotonic(), None
         with record_messages() as messages:
+            tries.append(messages)
             try:
                 result = read()
             except (*GDAL_ERRORS, GeodetectError) as raised:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 from rasterio.shutil import copy
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.fingerprint import run_fingerprint
-from geodetect.errors import GeodetectWarning, RasterError
+from geodetect.errors import GeodetectWarning, GeoreferenceError, RasterError
 from geodetect.geo.tiles import Window
+from geodetect.io.raster import remote
 from geodetect.io.raster.info import inspect_raster
-from geodetect.io.raster.reader import Pixels, open_raster
+from geodetect.io.raster.reader import Pixels, RasterOptions, open_raster
 from tests.conftest import METRES, Save
 from tests.helpers.program import run_command
 from tests.helpers.raster_server import (
@@ -266,5 +270,91 @@ def test_a_server_that_is_not_there_is_an_error(
 
 def test_a_mask_beside_a_remote_raster_is_told(served: RasterServer, cog: tuple[str, Any]) -> None:
     (served.folder / f"{cog[0]}.msk").write_bytes((served.folder / cog[0]).read_bytes())
-    with pytest.warns(GeodetectWarning, match=rf"the mask {cog[0]}\.msk beside it is not read"):
+    with pytest.warns(GeodetectWarning, match=rf"{cog[0]}\.msk beside it on the server"):
         open_raster(f"{served.url}/{cog[0]}")
+
+
+def test_files_beside_a_remote_raster_are_asked_for_once_and_told(
+    served: RasterServer, cog: tuple[str, Any]
+) -> None:
+    url = f"{served.url}/{cog[0]}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_raster(url)
+    beside = [path for path in served.paths if not path.endswith(".tif")]
+    assert {path.rpartition(".tif")[2] for path in beside} == {".msk", ".aux.xml"}
+    assert len(beside) <= 4  # GDAL asks for the size first
+    (served.folder / f"{cog[0]}.aux.xml").write_text("<PAMDataset/>")
+    copied = served.folder / f"copied-{cog[0]}"
+    copied.write_bytes((served.folder / cog[0]).read_bytes())
+    (served.folder / f"{copied.name}.aux.xml").write_text("<PAMDataset/>")
+    with pytest.warns(GeodetectWarning, match=rf"{copied.name}\.aux\.xml beside it"):
+        open_raster(f"{served.url}/{copied.name}")
+
+
+@pytest.mark.parametrize(("suffix", "ending"), [("jpg", "jgw"), ("png", "pngw"), ("tif", "wld")])
+def test_a_world_file_on_a_server_is_told_where_it_would_decide(
+    served: RasterServer, tmp_path: Path, suffix: str, ending: str
+) -> None:
+    with rasterio.open(
+        tmp_path / f"x.{suffix}", "w", width=64, height=64, count=3, dtype="uint8"
+    ) as dataset:
+        dataset.write(np.full((3, 64, 64), 9, np.uint8))
+    (served.folder / f"{ending}.{suffix}").write_bytes((tmp_path / f"x.{suffix}").read_bytes())
+    (served.folder / f"{ending}.{ending}").write_text("1\n0\n0\n-1\n0\n0\n")
+    url = f"{served.url}/{ending}.{suffix}"
+    with pytest.warns(GeodetectWarning, match=rf"{ending}\.{ending} beside it on the server"):
+        open_raster(url, RasterOptions(pixels_allowed=True))
+    with pytest.raises(GeoreferenceError, match=r"files beside a raster on a server.* not read"):
+        open_raster(url)
+    assert "not read" in inspect_raster(url)["problem"]
+
+
+def test_a_server_that_answers_everything_with_a_page_warns_of_nothing(
+    served: RasterServer, cog: tuple[str, Any]
+) -> None:
+    for ending in (".msk", ".aux.xml"):
+        (served.folder / f"{cog[0]}{ending}").write_text("<html>not here</html>")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_raster(f"{served.url}/{cog[0]}")
+
+
+def test_side_files_that_stall_hold_up_opening_for_a_limited_time(
+    served: RasterServer, cog: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geodetect.io.raster.dataset.SIDE_FILE_TIMEOUT_S", 1)
+    url = f"{served.url}/{cog[0]}"
+    inspect_raster(url)
+    served.fail(STALL)  # GDAL remembers the raster itself
+    start = time.monotonic()
+    open_raster(url)
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("fault", [STALL, STALL_IN_BODY], ids=["first-byte", "body"])
+@pytest.mark.parametrize("number", [1, 4], ids=["opening", "reading"])
+def test_tries_after_a_stall_are_limited_in_all(
+    served: RasterServer,
+    cog: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: int,
+    number: int,
+) -> None:
+    """Threads that read have the same limit."""
+    monkeypatch.setenv("GDAL_HTTP_LOW_SPEED_LIMIT", "100")
+    monkeypatch.setitem(remote.HTTP_OPTIONS, "GDAL_HTTP_LOW_SPEED_TIME", 1)
+    monkeypatch.setattr(remote, "OPEN_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(remote, "STALL_TIMEOUT_S", 1.5)
+    monkeypatch.setattr("geodetect.io.raster.dataset.SIDE_FILE_TIMEOUT_S", 1)
+
+    def read_in_threads() -> None:
+        with ThreadPoolExecutor(3) as pool, open_raster(f"{served.url}/{cog[0]}") as raster:
+            for future in [pool.submit(raster.read, window) for window in CORNERS[:3]]:
+                future.result()
+
+    served.fail(fault, first=number)
+    start = time.monotonic()
+    with pytest.raises(RasterError, match=r"takes too long|too slow|connection broke|sent less"):
+        read_in_threads()
+    assert time.monotonic() - start < 10
