@@ -25,7 +25,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from geodetect.errors import GeodetectError, GeodetectWarning
+from geodetect.errors import GeodetectError, GeodetectWarning, error_text
 from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
@@ -125,10 +125,14 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     except OSError as error:  # the system's, such as a full disk
         drop_output()
         _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}")
-    except Exception:
-        if not interrupts:  # a library may turn the interrupt of a callback into another error
+    except Exception as error:
+        if interrupts:  # a library may turn the interrupt of a callback into another error
+            _fail(INTERRUPTED)
+        from geodetect.hardware.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
             raise
-        _fail(INTERRUPTED)
+        _fail(f"too little memory, or too few threads allowed ({error_text(error)})")
 
 
 @contextmanager

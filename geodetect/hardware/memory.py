@@ -12,9 +12,9 @@ import psutil
 from geodetect.hardware.cpu import control_groups
 
 OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|cannot allocate memory|bad_alloc|out of memory|not enough memory"
-    r"|can't start new thread|failed to map segment|failed to allocate|bad allocation"
-    r"|_STATUS_ALLOC_FAILED|invalid buffer size",
+    r"can't alloc|cannot allocate memory|bad_alloc|out of memory|not enough memory"
+    r"|can't start new thread|resource temporarily unavailable|failed to map segment"
+    r"|failed to allocate|bad allocation|_STATUS_ALLOC_FAILED|invalid buffer size",
     re.IGNORECASE,
 )
 
@@ -49,9 +49,11 @@ def available_bytes(groups: Sequence[Path] | None = None) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if an error of Python, or of a library that runs networks, is a lack of memory.
 
+    Threads that cannot start are one, too.
+
     The libraries have no class of error for it: PyTorch says ``DefaultCPUAllocator: can't allocate
-    memory``, OpenVINO ``bad_alloc``, ONNX Runtime ``Failed to allocate memory``, an import of any
-    ``failed to map segment``; on accelerators it is ``CUDA out of memory``, ``MPS backend out of
-    memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
+    memory``, OpenVINO ``bad_alloc`` or ``can't alloc``, ONNX Runtime ``Failed to allocate memory``,
+    an import of any ``failed to map segment``; on accelerators it is ``CUDA out of memory``, ``MPS
+    backend out of memory``, ``CUDNN_STATUS_ALLOC_FAILED`` or ``Invalid buffer size``.
     """
     return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None

@@ -65,6 +65,8 @@ def test_a_limit_of_addresses_counts() -> None:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
         (RuntimeError("Exception from src/core: std::bad_alloc"), True),
         (RuntimeError("can't start new thread"), True),
+        (RuntimeError("core.cpp:117: plugin.cpp:54: Resource temporarily unavailable"), True),
+        (RuntimeError("[CPU] Convolution node with name 'x/Convolution' can't alloc"), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (

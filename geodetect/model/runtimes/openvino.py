@@ -21,6 +21,7 @@ from geodetect.errors import (
     translate_errors,
 )
 from geodetect.hardware.cpu import cpu_model, usable_cores
+from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
@@ -194,6 +195,8 @@ def serialize(network: openvino.Model) -> Entry:
         try:
             import_openvino().serialize(network, file)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             raise OutputError(
                 f"{folder}: the converted network cannot be written there ({error}); free some "
                 f"space, or name another folder for temporary files with the variable TMPDIR"
