@@ -134,8 +134,8 @@ def _read_folder(folder: Path, options: LabelOptions) -> tuple[list[ImageLabels]
         _add_empty(files, folder)
     kinds = [kind for kind in _KINDS if kind in files.by_kind]
     if not kinds:
-        seen = files.list_unread() or _describe_files(paths, folder)
-        raise LabelError(f"{folder}: no labels in this folder ({seen}); expected {READ_FORMATS}")
+        content = files.list_unread() or _describe_files(paths, folder)
+        raise LabelError(f"{folder}: no labels in this folder ({content}); expected {READ_FORMATS}")
     left_out = [f"{len(files.by_kind[kind])} of {kind}" for kind in kinds[1:]]
     left_out += [files.list_unread()] if files.unread else []
     if left_out:
@@ -222,15 +222,15 @@ def _without_key_points(
         return {str(row.get("file_name")) for row in rows if isinstance(row, Mapping)}
 
     with_points = [path for path in paths if has_key_points(path)]
-    others = [path for path in paths if path not in with_points]
-    if not (with_points and others):
+    with_boxes = [path for path in paths if path not in with_points]
+    if not (with_points and with_boxes):
         return list(paths)
-    names = set().union(*map(image_names, others))
+    names = set().union(*map(image_names, with_boxes))
     repeated = [path for path in with_points if image_names(path) <= names]
     if repeated:
         text = (
             f"{list_names(repeated)}: left out, as other files have boxes for the same images "
-            f"({list_names([path.name for path in others])})"
+            f"({list_names([path.name for path in with_boxes])})"
         )
         warnings.warn(text, GeodetectWarning, stacklevel=2)
     return [path for path in paths if path not in repeated]

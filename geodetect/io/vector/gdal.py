@@ -278,12 +278,12 @@ def other_contents(path: Path, layers: Collection[str]) -> list[str]:
             tables = database.execute("SELECT name FROM sqlite_master WHERE type IN (?, ?)",
                                       ("table", "view")).fetchall()  # fmt: skip
             names = [name for (name,) in tables if not name.lower().startswith(_FORMAT_TABLES)]
-            others = [name for name in names if name.lower() not in {*replaced, "layer_styles"}]
+            contents = [name for name in names if name.lower() not in {*replaced, "layer_styles"}]
             if "layer_styles" in names:
                 styles = database.execute(
                     "SELECT f_table_name, styleName, coalesce(description, '') FROM layer_styles"
                 )
-                others += [
+                contents += [
                     f"style {style} of {layer}"
                     for layer, style, description in styles
                     if str(layer).lower() in replaced and not description.startswith(_STYLE_AUTHOR)
@@ -292,7 +292,7 @@ def other_contents(path: Path, layers: Collection[str]) -> list[str]:
         raise
     except sqlite3.DatabaseError:  # no database: nothing of it can be kept
         return []
-    return others
+    return contents
 
 
 def check_flatgeobuf(path: Path, rows: int) -> None:

@@ -51,9 +51,9 @@ def _unify_schemas(schemas: list[pa.Schema]) -> pa.Schema:
         field.with_metadata({k: v for k, v in (field.metadata or {}).items() if k != _FIELD_ID})
         for field in unified
     ]
-    geo, *others = [json.loads(schema.metadata[_GEO]) for schema in schemas]
+    geo, *rest = [json.loads(schema.metadata[_GEO]) for schema in schemas]
     for name, column in geo["columns"].items():
-        columns = [column, *(other["columns"][name] for other in others)]
+        columns = [column, *(other["columns"][name] for other in rest)]
         column["geometry_types"] = sorted({t for c in columns for t in c["geometry_types"]})
         boxes = [c["bbox"] for c in columns if c.get("bbox")]  # lowest, then highest coordinates
         if boxes:

@@ -214,15 +214,15 @@ def _check_other_contents(target: Path, layers: Collection[str]) -> None:
         OutputError: It has some, or they cannot be read.
     """
     try:
-        others = other_contents(target, layers)
+        contents = other_contents(target, layers)
     except sqlite3.OperationalError as error:
         raise OutputError(
             f"{target} cannot be replaced: its layers cannot be listed ({error}); close it in "
             f"other programs, or choose another `output`"
         ) from error
-    if others:
+    if contents:
         raise OutputError(
-            f"{target} also holds {list_names(others)}, which would be lost; choose another "
+            f"{target} also holds {list_names(contents)}, which would be lost; choose another "
             f"`output`, or remove them from it"
         )
 
