@@ -10,7 +10,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from rasterio.errors import RasterioError
 
 from geodetect.chips.annotation_formats import ANNOTATION_FORMATS, LabelledChip
 from geodetect.chips.cutting import cut_chips, open_sources
@@ -22,6 +21,7 @@ from geodetect.io.inputs import check_not_read_next, protect_inputs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters
+from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import ChipSettings
@@ -117,7 +117,7 @@ def export_chips(
             _write_index(folder, chips, images=images.name)
     except GeodetectError:
         raise
-    except (OSError, RasterioError) as error:
+    except (OSError, *GDAL_ERRORS) as error:
         raise OutputError(
             f"cannot write {output}: {error_text(error)}; choose another `output`"
         ) from error

@@ -69,7 +69,7 @@ class Inputs:
         Raises:
             OutputError: It lies in a folder that is read as a whole.
         """
-        final = path.resolve()
+        final = Path(os.path.realpath(path))  # of a loop of links, too
         folder = next((folder for folder in self._folders if final.is_relative_to(folder)), None)
         if folder is not None:
             raise OutputError(

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import importlib
 import os
 import pickle
+import pkgutil
 import resource
 import select
 import shutil
@@ -240,6 +242,17 @@ def _exit_code(action: Callable[[], object]) -> int:
     return code
 
 
+def _import_all() -> None:
+    """Import what commands import when they need it: another user may not be able to read it."""
+    for package in ("geodetect", "geodetect_cli"):
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            if not module.name.endswith(".__main__"):
+                with suppress(ImportError):  # of extras
+                    importlib.import_module(module.name)
+    importlib.import_module("openvino")
+
+
 def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
     """Set up streams, environment and limits of a child."""
     os.setsid()
@@ -270,6 +283,7 @@ def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
     if surroundings.umask is not None:
         os.umask(surroundings.umask)
     if surroundings.user is not None:
+        _import_all()
         os.setgroups([])
         os.setgid(surroundings.user)
         os.setuid(surroundings.user)

@@ -450,6 +450,23 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     assert (out / "holiday.txt").read_text() == "precious"
 
 
+def test_a_loop_of_links_and_names_that_become_too_long_are_one_error(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OutputError, match="loop"):
+        export_chips(write_noise(tmp_path / "scene.tif"), polygons(), loop)
+    raster = write_noise(tmp_path / f"{'x' * 240}.tif")  # chips add their offset to the name
+    for name in ("png", "tif"):
+        with pytest.raises(OutputError, match="cannot write"):
+            export_chips(
+                raster,
+                polygons(),
+                tmp_path / "chips",
+                settings=ChipSettings(chip_px=96, image_format=name),
+            )
+    assert not (tmp_path / "chips").exists()
+
+
 def test_a_failed_export_leaves_the_old_one(tmp_path: Path) -> None:
     sheet, out = write_noise(tmp_path / "sheet.tif"), tmp_path / "chips"
     export_chips(sheet, polygons(), out)
