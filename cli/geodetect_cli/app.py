@@ -17,6 +17,7 @@ from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
 from geodetect_cli.streams import drop_output, escape_errors, escaped_errors, open_closed_streams
 
+INTERRUPTED_TEXT = "Error: interrupted; no result was written"
 INTERRUPTED = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
     "rich_markup_mode": None,
@@ -91,18 +92,29 @@ def _options(
 def main() -> None:
     """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    open_closed_streams()
-    escape_errors()
-    with silence_other_ranks():
-        try:
-            app()
-        except (SystemExit, KeyboardInterrupt) as end:
-            code = end.code if isinstance(end, SystemExit) else INTERRUPTED
-            if code == INTERRUPTED:
-                typer.echo("Error: interrupted; no result was written", err=True)
-                code = 1
-            if code and threading.active_count() > 1:  # do not wait for threads that hang
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code if isinstance(code, int) else 1)
-            raise SystemExit(code) from end
+    try:
+        open_closed_streams()
+        escape_errors()
+        with silence_other_ranks():
+            _run_app()
+    except KeyboardInterrupt:
+        typer.echo(INTERRUPTED_TEXT, err=True)
+        raise SystemExit(1) from None
+    finally:  # while the interpreter ends, a signal just stops it
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run_app() -> None:
+    try:
+        app()
+    except (SystemExit, KeyboardInterrupt) as end:
+        code = end.code if isinstance(end, SystemExit) else INTERRUPTED
+        if code == INTERRUPTED:
+            typer.echo(INTERRUPTED_TEXT, err=True)
+            code = 1
+        if code and threading.active_count() > 1:  # do not wait for threads that hang
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code if isinstance(code, int) else 1)
+        raise SystemExit(code) from end

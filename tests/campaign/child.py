@@ -244,7 +244,7 @@ def _exit_code(action: Callable[[], object]) -> int:
 
 def _import_all() -> None:
     """Import what commands import when they need it: another user may not be able to read it."""
-    for package in ("geodetect", "geodetect_cli"):
+    for package in ("geodetect", "geodetect_cli", "encodings"):
         path = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(path, f"{package}."):
             if not module.name.endswith(".__main__"):
