@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -92,7 +95,10 @@ class TileScheme:
         return _starts(self.height, self.tile_px, self.overlap_px)
 
     def __len__(self) -> int:
-        return len(self.rows) * len(self.columns)
+        return math.prod(
+            sum(map(len, _start_ranges(length, self.tile_px, self.overlap_px)))
+            for length in (self.width, self.height)
+        )
 
     def __iter__(self) -> Iterator[Tile]:
         for row in range(len(self.rows)):
@@ -101,9 +107,15 @@ class TileScheme:
     def count_touching(self, box: FloatArray) -> int:
         """Count the tiles that overlap or touch a box ``float64[4]`` in pixel edges."""
         x1, y1, x2, y2 = box
-        columns = sum(x <= x2 and x + self.tile_px >= x1 for x in self.columns)
-        rows = sum(y <= y2 and y + self.tile_px >= y1 for y in self.rows)
-        return columns * rows
+        counts = []
+        for length, low, high in ((self.width, x1, x2), (self.height, y1, y2)):
+            *first, last = _start_ranges(length, self.tile_px, self.overlap_px)
+            count = int(last[0] <= high and last[0] + self.tile_px >= low)
+            for starts in first:  # bisected: web services have millions of columns
+                start = bisect_left(starts, low, key=lambda x: x + self.tile_px)
+                count += max(bisect_right(starts, high) - start, 0)
+            counts.append(count)
+        return math.prod(counts)
 
     def overlapping(self, boxes: FloatArray) -> BoolArray:
         """Return ``bool[rows, columns]``, True for tiles that overlap any box.
@@ -134,7 +146,12 @@ class TileScheme:
 
 def _starts(length: int, tile_px: int, overlap_px: int) -> tuple[int, ...]:
     """Return the first pixels of tiles along one axis."""
+    return tuple(chain(*_start_ranges(length, tile_px, overlap_px)))
+
+
+def _start_ranges(length: int, tile_px: int, overlap_px: int) -> list[range]:
+    """Return the first pixels of tiles along one axis; the last range is the last tile."""
     if length <= tile_px:
-        return (0,)
+        return [range(1)]
     last = length - tile_px
-    return (*range(0, last, tile_px - overlap_px), last)
+    return [range(0, last, tile_px - overlap_px), range(last, last + 1)]

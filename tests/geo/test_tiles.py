@@ -69,3 +69,21 @@ def test_a_raster_of_one_pixel_is_one_tile() -> None:
 def test_tiles_that_cannot_be_are_refused(tile_px: int, overlap_px: int) -> None:
     with pytest.raises(InputError, match=r"`tile_size`|`overlap`"):
         TileScheme(100, 100, tile_px, overlap_px)
+
+
+@given(tile_schemes(), st.lists(st.floats(-50, 500), min_size=4, max_size=4))
+def test_tiles_that_touch_a_box_are_counted_without_listing_them(
+    scheme: TileScheme, edges: list[float]
+) -> None:
+    (x1, x2), (y1, y2) = sorted(edges[:2]), sorted(edges[2:])
+    side = scheme.tile_px
+    columns = [x for x in scheme.columns if x <= x2 and x + side >= x1]
+    rows = [y for y in scheme.rows if y <= y2 and y + side >= y1]
+    assert scheme.count_touching(np.array([x1, y1, x2, y2])) == len(columns) * len(rows)
+    assert len(scheme) == len(list(scheme))
+
+
+def test_the_tiles_of_a_map_of_the_world_are_counted_at_once() -> None:
+    scheme = TileScheme(2**31, 2**31, 1024, 113)  # a list of them fits into no memory
+    assert scheme.count_touching(np.array([1e9, 1e9, 1e9 + 4000, 1e9 + 3000])) == 30
+    assert len(scheme) > 5 * 10**12
