@@ -164,6 +164,8 @@ class Case:
         is_early = "Traceback" in outcome.stderr and ", in main\n" not in outcome.stderr
         if expects == "signal" and (outcome.code == -sent or is_early):
             return
+        if sent and outcome.code == -sent and not outcome.stderr:
+            return  # before the program began, in a child of the harness
         if outcome.code < 0:
             self.report(Kind.TRACEBACK, f"ended by signal {-outcome.code}")
         elif "Traceback (most recent call last)" in outcome.stderr + outcome.stdout:
