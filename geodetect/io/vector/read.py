@@ -267,6 +267,7 @@ def _read_file(source: PathLike, role: LayerRole, *, has_crs: bool) -> gpd.GeoDa
                 raise role.error(str(error)) from error
         elif path.suffix.lower() in LINES and path.is_file() and path.stat().st_size == 0:
             # newline-delimited GeoJSON without features, which GDAL does not recognise
+            warnings.warn(f"{file} is an empty file: no features", GeodetectWarning, stacklevel=3)
             table = gpd.GeoDataFrame(geometry=[], crs=WGS84)
         else:
             table = _read_with_gdal(file, layer or None, role)

@@ -82,7 +82,9 @@ def test_a_layer_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_lines_of_geojson_without_any_are_read(tmp_path: Path) -> None:
     nothing = gpd.GeoDataFrame({"score": [0.0]}, geometry=[None], crs="EPSG:32632")[:0]
-    assert len(read_features(write(nothing, tmp_path / "a.geojsonl"), PREDICTIONS)) == 0
+    lines = write(nothing, tmp_path / "a.geojsonl")  # as a file that was cut to nothing
+    with pytest.warns(GeodetectWarning, match="a.geojsonl is an empty file: no features"):
+        assert len(read_features(lines, PREDICTIONS)) == 0
 
 
 def test_open_rings_are_closed_and_what_is_no_geometry_is_told(tmp_path: Path) -> None:
