@@ -23,7 +23,7 @@ def available_bytes(groups: Sequence[Path] | None = None) -> int:
     """Return the memory that this process may still take without swapping.
 
     The least of what the system has available, what the control groups of the process leave, and
-    what the limit of its address space (``ulimit -v``) leaves.
+    what the limits of its address space and data (``ulimit -v``, ``-d``) leave.
 
     Args:
         groups: Folders of control groups; None: those of this process.
@@ -40,9 +40,14 @@ def available_bytes(groups: Sequence[Path] | None = None) -> int:
     if sys.platform == "linux":
         import resource  # Unix only
 
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            limits.append(max(0, limit - int(psutil.Process().memory_info().vms)))
+        used = psutil.Process().memory_info()
+        for number, used_bytes in (
+            (resource.RLIMIT_AS, used.vms),
+            (resource.RLIMIT_DATA, used.data),
+        ):
+            limit, _ = resource.getrlimit(number)
+            if limit != resource.RLIM_INFINITY:
+                limits.append(max(0, limit - int(used_bytes)))
     return min(limits)
 
 

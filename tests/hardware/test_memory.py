@@ -45,11 +45,12 @@ def test_the_narrowest_group_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
-def test_a_limit_of_addresses_counts() -> None:
+@pytest.mark.parametrize("option", ["-v", "-d"])
+def test_a_limit_of_addresses_or_data_counts(option: str) -> None:
     code = "from geodetect.hardware.memory import available_bytes; print(available_bytes())"
     limit_kib = 900_000
     process = subprocess.run(
-        ["bash", "-c", f"ulimit -v {limit_kib}; exec {sys.executable} -c '{code}'"],
+        ["bash", "-c", f"ulimit {option} {limit_kib}; exec {sys.executable} -c '{code}'"],
         capture_output=True,
         text=True,
         env=program_environment(),

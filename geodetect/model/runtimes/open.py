@@ -11,12 +11,19 @@ import sys
 import warnings
 from pathlib import Path
 
-from geodetect.errors import GeodetectWarning, InputError, MissingDependencyError
+from geodetect.errors import (
+    GeodetectWarning,
+    InputError,
+    MissingDependencyError,
+    OutOfMemoryError,
+)
+from geodetect.hardware.memory import available_bytes
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import Runtime
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
+MIN_BYTES = 128 * 1024**2  # with less, threads of OpenVINO end the program
 CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 ROCM_DRIVER = Path("/dev/kfd")
 
@@ -46,7 +53,11 @@ def open_runtime(
             int8-quantized network.
         MissingDependencyError: The runtime is not installed.
         ModelFileError: The weights do not fit the card.
+        OutOfMemoryError: There is too little memory to load any network.
     """
+    free = available_bytes()
+    if free < MIN_BYTES:
+        raise OutOfMemoryError(f"{free / 1e6:.0f} MB of memory are left")
     if runtime not in RUNTIMES:
         raise InputError(f"`runtime` {runtime}: unknown; expected {', '.join(RUNTIMES)}")
     if runtime == "auto" and ((precision == "int8" and device == "auto") or _is_cpu(device)):

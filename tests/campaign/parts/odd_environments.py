@@ -62,7 +62,7 @@ LIMITS = {
     resource.RLIMIT_NPROC: (0, 1, 20),
     resource.RLIMIT_STACK: (2**16, 2**20),
     resource.RLIMIT_CORE: (0,),
-    resource.RLIMIT_DATA: (2**28, 2**30),
+    resource.RLIMIT_DATA: (2**29, 2**30),  # the harness itself takes 2**28
 }
 NAMES = (
     b"a b.tif", b"-o.tif", b"--help.tif", b"caf\xc3\xa9.tif", b"latin\xe9.tif", b"new\nline.tif",
