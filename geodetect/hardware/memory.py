@@ -40,10 +40,10 @@ def available_bytes(groups: Sequence[Path] | None = None) -> int:
     if sys.platform == "linux":
         import resource  # Unix only
 
-        used = psutil.Process().memory_info()
+        taken = psutil.Process().memory_info()
         for number, used_bytes in (
-            (resource.RLIMIT_AS, used.vms),
-            (resource.RLIMIT_DATA, used.data),
+            (resource.RLIMIT_AS, taken.vms),
+            (resource.RLIMIT_DATA, taken.data),
         ):
             limit, _ = resource.getrlimit(number)
             if limit != resource.RLIM_INFINITY:
