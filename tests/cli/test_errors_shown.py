@@ -19,11 +19,9 @@ import pytest
 import rasterio
 import safetensors.numpy
 import shapely
-import typer
 from affine import Affine
 from click.testing import Result
 
-from geodetect_cli import console
 from tests.helpers.program import (
     PROGRAM,
     check_failure,
@@ -475,21 +473,31 @@ def test_an_interrupt_while_a_command_is_imported_leaves_one_line(sent: signal.S
     assert process.stderr == "Error: interrupted; no result was written\n"
 
 
-def _be_interrupted_in_a_callback() -> None:
-    try:
-        signal.raise_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        raise RuntimeError("Error while accessing batch from stream.") from None
+INTERRUPTED_LIBRARY = r"""
+import signal, sys
+import typer
+from geodetect_cli import console
+try:
+    with console.show_errors({}):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("Error while accessing batch from stream.") from None
+except typer.Exit as end:
+    sys.exit(end.exit_code)
+"""
 
 
 def test_an_interrupt_that_a_library_turns_into_another_error_leaves_one_line() -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with pytest.raises(typer.Exit), console.show_errors({}):
-            _be_interrupted_in_a_callback()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    process = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_LIBRARY],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=False,
+    )
+    assert process.returncode == FAILURE
+    assert process.stderr == "Error: interrupted; no result was written\n"
 
 
 def test_an_interrupted_run_with_finished_rows_goes_on(work: Workspace) -> None:
