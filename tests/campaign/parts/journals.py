@@ -58,7 +58,8 @@ def try_case(case: Case, seeds: Seeds) -> None:
     rng = case.random
     (output,) = WRITER.files(case.output)
     journal = output.with_name(f"{output.name}.journal")
-    journal.write_bytes(_damage(rng.choice(seeds.journals), case))
+    data, is_forged = _damage(rng.choice(seeds.journals), case)
+    journal.write_bytes(data)
     outcome = case.run(*WRITER.arguments(seeds.scene, case.output))
     if outcome.code != 0:
         case.check_leftovers(journal)
@@ -66,14 +67,16 @@ def try_case(case: Case, seeds: Seeds) -> None:
             journal.unlink()
         case.run(*WRITER.arguments(seeds.scene, case.output), "--restart")
     case.check_leftovers(output)
-    if not output.exists() or output.read_bytes() != seeds.expected:
+    # a record that was changed together with its checksum cannot be told from a right one
+    if not output.exists() or (not is_forged and output.read_bytes() != seeds.expected):
         case.report(Kind.SHORTFALL, "other bytes than without an interruption")
 
 
-def _damage(data: bytes, case: Case) -> bytes:
+def _damage(data: bytes, case: Case) -> tuple[bytes, bool]:
+    """Return a damaged journal, and True if a record was changed together with its checksum."""
     rng = case.random
     if rng.random() < 0.5:
-        return damage_bytes(data, rng)
+        return damage_bytes(data, rng), False
     records = _records(data, case.folder / "records")
     number = rng.randrange(len(records))
     action = rng.randrange(5)
@@ -87,7 +90,8 @@ def _damage(data: bytes, case: Case) -> bytes:
         records[number] = damage_bytes(records[number], rng)
     else:
         records[0] = damage_json(records[0].decode(), rng).encode("utf-8", "replace")
-    return MAGIC + b"".join(pack_record(record) for record in records if record)
+    damaged = MAGIC + b"".join(pack_record(record) for record in records if record)
+    return damaged, action == 3
 
 
 def _records(data: bytes, scratch: Path) -> list[bytes]:
