@@ -15,10 +15,15 @@ from typer.core import TyperCommand, TyperGroup
 from geodetect.version import __version__
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
-from geodetect_cli.streams import drop_output, escape_errors, escaped_errors, open_closed_streams
+from geodetect_cli.streams import (
+    INTERRUPTED,
+    drop_output,
+    escape_errors,
+    escaped_errors,
+    open_closed_streams,
+)
 
-INTERRUPTED_TEXT = "Error: interrupted; no result was written"
-INTERRUPTED = 130  # exit code of typer after an interrupt, which it shows no line about
+INTERRUPT_CODE = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
@@ -98,7 +103,7 @@ def main() -> None:
         with silence_other_ranks():
             _run_app()
     except KeyboardInterrupt:
-        typer.echo(INTERRUPTED_TEXT, err=True)
+        typer.echo(f"Error: {INTERRUPTED}", err=True)
         raise SystemExit(1) from None
     finally:  # all files are whole: the interpreter ends in a moment, without a traceback
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,9 +114,9 @@ def _run_app() -> None:
     try:
         app()
     except (SystemExit, KeyboardInterrupt) as end:
-        code = end.code if isinstance(end, SystemExit) else INTERRUPTED
-        if code == INTERRUPTED:
-            typer.echo(INTERRUPTED_TEXT, err=True)
+        code = end.code if isinstance(end, SystemExit) else INTERRUPT_CODE
+        if code == INTERRUPT_CODE:
+            typer.echo(f"Error: {INTERRUPTED}", err=True)
             code = 1
         if code and threading.active_count() > 1:  # do not wait for threads that hang
             sys.stdout.flush()

@@ -31,6 +31,7 @@ from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
 from geodetect.redaction import redact, redact_all
 from geodetect_cli.streams import (
+    INTERRUPTED,
     EscapedStream,
     StreamError,
     drop_output,
@@ -42,7 +43,6 @@ from geodetect_cli.usage_error import UsageError
 FAILURE, USAGE = 1, 2  # exit codes
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
-INTERRUPTED = "interrupted; no result was written"
 
 
 class SafeConsole(Console):

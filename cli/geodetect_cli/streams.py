@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+INTERRUPTED = "interrupted; no result was written"
+
 # controls, formats (such as the reversal of text, and characters of no width), lone halves of
 # characters (of names that are not in UTF-8), and ends of lines and paragraphs
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -183,7 +183,7 @@ def _vrt_sources(vrt: Path) -> Iterator[Path]:
             text = stream.read(MAX_VRT_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return
-    for name in re.findall(r"<Source(?:Filename|Dataset|DataSource)[^>]*>([^<]+)<", text):
+    for name in re.findall(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<", text):
         for path in (vrt.parent / name.strip(), Path(name.strip())):
             yield from _enclosing_file(str(path))
 

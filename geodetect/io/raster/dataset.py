@@ -278,7 +278,7 @@ def root_cause(error: BaseException) -> str:
 def _open_checked(path: str, options: dict[str, Any]) -> Any:
     """Open a file that may come from a stranger."""
     if is_remote(path) or ARCHIVE.match(path):
-        if path.partition("?")[0].lower().endswith(".vrt"):
+        if path.partition("?")[0].lower().endswith(VRT_SUFFIX):
             raise RasterError(
                 f"{path}: the sources of a VRT on a server or in an archive are not checked; set "
                 f"`external_sources` to open it if you trust it"
@@ -290,7 +290,7 @@ def _open_checked(path: str, options: dict[str, Any]) -> Any:
     drivers = list(DRIVERS)
     if path.startswith(SERVICE_PREFIXES) or path.lower().endswith(SERVICE_NAMES):
         drivers += SERVICES
-    if path.lower().endswith(".vrt") and is_vrt(path):
+    if path.lower().endswith(VRT_SUFFIX) and is_vrt(path):
         return _open_vrt(path, options)
     try:
         dataset = _open(path, drivers, options)

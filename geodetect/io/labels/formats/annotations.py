@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from geodetect.errors import LabelError
+from geodetect.errors import LabelError, error_text
 from geodetect.io.labels.class_column import fill_class_names
 from geodetect.io.labels.label_set import (
     CROWD,
@@ -167,6 +167,11 @@ def bounds_of_ellipse(x: float, y: float, radius_x: float, radius_y: float, degr
 def image_name(file: Path, root: Path) -> str:
     """Return the path of a file in the folder of its data set: several may have the same name."""
     return file.relative_to(root).as_posix()
+
+
+def parse_error_text(error: Exception) -> str:
+    """Return the message of one of ``PARSE_ERRORS``; that of a missing key is only its name."""
+    return f"{error} is missing" if isinstance(error, KeyError) else error_text(error)
 
 
 def last_part(name: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geodetect.errors import LabelError, error_text, list_names
+from geodetect.errors import LabelError, list_names
 from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.annotations import (
     PARSE_ERRORS,
@@ -21,6 +21,7 @@ from geodetect.io.labels.formats.annotations import (
     Box,
     bounds_of_points,
     bounds_of_rotated,
+    parse_error_text,
 )
 from geodetect.io.labels.label_set import CROWD, NO_BOX, UNLISTED_IMAGE, ImageLabels, LabelOptions
 
@@ -71,7 +72,7 @@ def read_coco(
             else:
                 labelled.add(box, _class_name(annotation, categories), row)
     except PARSE_ERRORS as error:
-        text = f"{error} is missing" if isinstance(error, KeyError) else error_text(error)
+        text = parse_error_text(error)
         raise LabelError(
             f"{path} cannot be used as a COCO file: {name}[{row}]: {text}; {_EXPECTED}"
         ) from error

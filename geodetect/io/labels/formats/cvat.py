@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geodetect.errors import LabelError, error_text
+from geodetect.errors import LabelError
 from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.annotations import (
     PARSE_ERRORS,
@@ -19,6 +19,7 @@ from geodetect.io.labels.formats.annotations import (
     bounds_of_ellipse,
     bounds_of_points,
     bounds_of_rotated,
+    parse_error_text,
 )
 from geodetect.io.labels.formats.voc import read_xml
 from geodetect.io.labels.label_set import NO_SURFACE, ImageLabels, LabelOptions
@@ -60,10 +61,9 @@ def read_cvat(file: Path, options: LabelOptions, *, root: Path) -> ImageLabels:
                     box, label = _box(shape.tag, shape.attrib), as_class_name(shape.get("label"))
                     image.add(box, label, collection.next_row())
         except PARSE_ERRORS as error:
-            text = f"{error} is missing" if isinstance(error, KeyError) else error_text(error)
             raise LabelError(
                 f"{file} cannot be used as a file of CVAT: object {collection.rows + 1}, on "
-                f"{name or 'an image without a name'}: {text}; {_EXPECTED}"
+                f"{name or 'an image without a name'}: {parse_error_text(error)}; {_EXPECTED}"
             ) from error
         collection.images.append(image)
     return collection.to_labels(options)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from geodetect.errors import LabelError, error_text
+from geodetect.errors import LabelError
 from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.annotations import (
     PARSE_ERRORS,
@@ -20,6 +20,7 @@ from geodetect.io.labels.formats.annotations import (
     bounds_of_points,
     image_name,
     last_part,
+    parse_error_text,
 )
 from geodetect.io.labels.label_set import NO_SURFACE, ImageLabels, LabelOptions
 
@@ -61,7 +62,7 @@ def read_labelme(
                 else:
                     image.add(_box(shape), as_class_name(shape.get("label")), row)
         except PARSE_ERRORS as error:
-            text = f"{error} is missing" if isinstance(error, KeyError) else error_text(error)
+            text = parse_error_text(error)
             raise LabelError(
                 f"{file} cannot be used as a file of LabelMe: shape {number}: {text}; expected "
                 f"shapes with label, points and shape_type"
