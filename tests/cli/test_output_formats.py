@@ -10,17 +10,9 @@ import pandas as pd
 import pytest
 
 from geodetect.io.vector.write import FORMATS
+from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import invoke
-from tests.helpers.square_scenes import (
-    grid_corners,
-    square_boxes,
-    squares_image,
-    write_labels,
-    write_raster,
-)
-from tests.helpers.tiny_model import save_tiny_model
 
-SIDE = 100
 SUFFIXES = [suffix for kind in FORMATS for suffix in kind.suffixes]
 COMMANDS = {
     "predict": "predict scene.tif -m squares.safetensors -o OUT",
@@ -35,10 +27,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
-    corners = grid_corners(SIDE)
-    write_raster(folder / "scene.tif", squares_image(SIDE, corners))
-    save_tiny_model(folder / "squares.safetensors")
-    layer = gpd.read_file(write_labels(folder / "layer.geojson", square_boxes(corners)))
+    layer = gpd.read_file(write_inputs(folder))
     layer.to_parquet(folder / "layer.parquet")
     days = pd.to_datetime(["2020-01-01", None, "2021-05-05 10:00", "2020-01-01"], format="mixed")
     columns = {

@@ -16,27 +16,17 @@ from geodetect.assessment.summarize.zones import summarize
 from geodetect.detection.predict_to_file import predict_to_file
 from geodetect.errors import OutputError
 from geodetect.settings import PredictSettings
+from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import check_failure, check_one_line, invoke
-from tests.helpers.square_scenes import (
-    grid_corners,
-    square_boxes,
-    squares_image,
-    write_labels,
-    write_raster,
-)
-from tests.helpers.tiny_model import save_tiny_model
+from tests.helpers.square_scenes import squares_image, write_raster
 
-SIDE = 100
 MARK = b"input"
 
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    corners = grid_corners(SIDE)
-    write_raster(folder / "scene.tif", squares_image(SIDE, corners))
-    save_tiny_model(folder / "squares.safetensors")
-    write_labels(folder / "layer.geojson", square_boxes(corners))
+    write_inputs(folder)
     layer = gpd.read_file(folder / "layer.geojson").assign(score=0.9)
     layer.to_file(folder / "layer.gpkg")
     (folder / "settings.toml").write_text("conf = 0.5\n")
@@ -137,7 +127,7 @@ def test_inputs_in_the_words_of_gdal_and_qgis_are_refused(folder: Path) -> None:
 
 
 def test_files_that_belong_to_an_input_are_refused(folder: Path) -> None:
-    write_raster(folder / "part.png", squares_image(SIDE, []))
+    write_raster(folder / "part.png", squares_image(100, []))
     (folder / "mosaic.vrt").write_text(
         '<VRTDataset><SourceFilename relativeToVRT="1">part.png</SourceFilename></VRTDataset>'
     )

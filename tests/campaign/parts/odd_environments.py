@@ -177,7 +177,10 @@ def _folders(case: Case, setting: Setting, scene: Scene, writer: Writer) -> tupl
     if os.getuid() == 0:
         setting.surroundings = replace(setting.surroundings, user=NOBODY)
         setting.is_process = False  # the interpreter may be in a folder of root
-    cache = {"GEODETECT_CACHE_DIR": case.random.choice((None, "/root/cache", str(case.output)))}
+    private = case.folder / "private"  # of the user who runs the campaign
+    private.mkdir(mode=0o700)
+    folders = (None, str(private / "cache"), str(case.output))
+    cache = {"GEODETECT_CACHE_DIR": case.random.choice(folders)}
     if cache["GEODETECT_CACHE_DIR"] != str(case.output):
         setting.surroundings = replace(setting.surroundings, variables=cache)
     return scene, writer
