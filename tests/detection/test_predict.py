@@ -495,10 +495,11 @@ def test_a_detector_sees_the_pixels_of_the_file(save: Save) -> None:
 def test_every_shared_raster_gives_a_table_or_an_error_of_one_line(
     detector: CallableDetector, shared_data: Path
 ) -> None:
-    tables, errors = 0, list[str]()
+    tables, errors, blank = 0, list[str](), list[str]()
     for path in sorted((shared_data / "rasters").iterdir()):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("error")
+            warnings.filterwarnings("always", "imagery of one constant value", GeodetectWarning)
             try:
                 detections = geodetect.predict(path, detector)
             except GeodetectError as error:
@@ -507,6 +508,15 @@ def test_every_shared_raster_gives_a_table_or_an_error_of_one_line(
         assert tuple(detections.columns) == COLUMNS
         assert (detections["raster"] == path.name).all()
         tables += 1
+        if caught:
+            assert len(caught) == 1
+            assert path.name in str(caught[0].message)
+            blank.append(path.name)
+    zeros = {
+        f"azavea_raster-vision__{name}.tif"
+        for name in ("3857", "small-rgb-tile", "small-uint16-tile")
+    }
+    assert zeros <= set(blank)
     assert tables >= 5
     assert len(errors) >= 5
     assert not any("\n" in text for text in errors)
