@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     options = parser.parse_args()
     conf = load_card(options.model).conf if options.conf is None else options.conf
-    settings = geodetect.PredictSettings(iou=options.iou, tile_size=options.tile_size)
+    settings = geodetect.PredictSettings(nms_iou=options.iou, tile_size=options.tile_size)
     rows = [
         measure(dataset, options.model, settings.model_copy(update={"precision": name}), conf=conf)
         for dataset in list_datasets(options.data)

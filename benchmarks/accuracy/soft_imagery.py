@@ -90,7 +90,7 @@ def measure(dataset: Dataset, model: str, imagery: str) -> dict[str, str]:
     """Return the row of one dataset and grade of softness."""
     predictions, truth = predict_with_truth(dataset, model)
     settings = geodetect.EvaluateSettings(
-        conf=load_card(model).conf, iou=0.3, sizes=SIZES_M, resamples=0, ignore_classes=True
+        conf=load_card(model).conf, iou=0.3, size_bins=SIZES_M, resamples=0, ignore_classes=True
     )
     overall = geodetect.evaluate(predictions, truth, settings).metrics.overall
     row = {

@@ -61,7 +61,7 @@ def find_dataset(name: str, data: Path = DATA) -> Dataset:
 
 
 def write_holdout_area(file: Path) -> Path:
-    """Write the holdout area of Cannes, for ``TrainSettings.val_area``; return the file."""
+    """Write the holdout area of Cannes, for ``TrainSettings.val_aoi``; return the file."""
     area = gpd.GeoDataFrame(geometry=[shapely.box(*CANNES_HOLDOUT_BOUNDS)], crs="EPSG:2154")
     area.to_file(file)
     return file

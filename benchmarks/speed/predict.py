@@ -99,7 +99,7 @@ def prepare_stock_model(folder: Path, weights: Path | None = None) -> StockModel
         return stock
     int8 = folder.absolute() / "int8.safetensors"
     # any agreement is accepted: the table shows it
-    quantize_settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, least_ap=0)
+    quantize_settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, min_ap=0)
     geodetect.quantize(stock.model, SAMPLE, int8, settings=quantize_settings)
     return replace(stock, int8=int8)
 

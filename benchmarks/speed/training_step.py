@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     settings = TrainSettings()
-    chips = noise_chips(settings.batch_size, settings.chip_px)
+    chips = noise_chips(settings.batch_size, settings.tile_size)
     learners = {
         name: new_learner(settings, options.device, in_bf16=name == "bf16") for name in PRECISIONS
     }

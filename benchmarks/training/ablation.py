@@ -91,7 +91,7 @@ CHANGES = {
     "no-turns": Change({"turn": False}),
     "one-scale": Change(constants={"data.chip_sampler.SCALE_RANGE": (1.0, 1.0)}),
     "only-objects": Change({"object_share": 1.0}),
-    "large-chips": Change({"chip_px": 768, "batch_size": 2}),
+    "large-chips": Change({"tile_size": 768, "batch_size": 2}),
 }
 
 

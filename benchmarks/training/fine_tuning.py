@@ -64,7 +64,7 @@ def measure(dataset: Dataset, model: str, area: Path) -> dict[str, str]:
     """Return the accuracy of a model in the test area."""
     predictions, truth = predict_with_truth(dataset, model)
     settings = geodetect.EvaluateSettings(
-        conf=load_card(model).conf, area=area, resamples=0, ignore_classes=True
+        conf=load_card(model).conf, aoi=area, resamples=0, ignore_classes=True
     )
     at_30, at_50 = (
         geodetect.evaluate(

@@ -96,7 +96,7 @@ def new_settings(area: Path, gsd_m: float, minutes: float, seed: int) -> geodete
     """
     init = str(BACKBONE_WEIGHTS)
     return geodetect.TrainSettings(
-        gsd=gsd_m, minutes=minutes, seed=seed, init=init, val_area=area, keep="last"
+        gsd=gsd_m, minutes=minutes, seed=seed, init=init, val_aoi=area, keep="last"
     )
 
 
@@ -158,7 +158,7 @@ def train_torchvision(settings: geodetect.TrainSettings, folder: Path) -> Traine
     weights, file = folder / "torchvision.pt", folder / "torchvision.safetensors"
     torch.save(network.state_dict(), weights)
     convert_settings = geodetect.ConvertSettings(
-        gsd=settings.gsd, tile_size=settings.chip_px, resize=INPUT_PX
+        gsd=settings.gsd, tile_size=settings.tile_size, resize=INPUT_PX
     )
     geodetect.convert(weights, file, settings=convert_settings, overwrite=True)
     return TrainedModel(file, steps * settings.batch_size / elapsed, steps, TORCHVISION_NMS_IOU)
@@ -182,7 +182,7 @@ TRAININGS = {TORCHVISION: train_torchvision, GEODETECT: train_geodetect}
 
 def measure(model: TrainedModel, gsd_m: float) -> dict[str, str]:
     """Return the accuracy of a model on the holdout and the speed of its training."""
-    settings = geodetect.PredictSettings(iou=model.nms_iou)
+    settings = geodetect.PredictSettings(nms_iou=model.nms_iou)
     holdout = find_dataset(CANNES_HOLDOUT)
     predictions, truth = predict_with_truth(holdout, model.file, settings, conf=CONF)
     at_50, at_75 = (match_layers(predictions, truth, iou=iou) for iou in (0.5, 0.75))

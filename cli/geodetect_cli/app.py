@@ -50,7 +50,8 @@ def load_command(name: str) -> TyperCommand:
         name, cls=SectionedCommand, epilog=module.EXAMPLES, no_args_is_help=name != "models"
     )(module.command)
     command = typer.main.get_command(program)
-    assert isinstance(command, TyperCommand)
+    assert isinstance(command, SectionedCommand)
+    command.spellings = module.command.spellings
     return command
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from geodetect_cli.command_line.spelling import Spellings
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.usage_error import UsageError
+
+CONFIG = "--config"
 
 
 @dataclass(frozen=True)
@@ -22,22 +25,24 @@ class ConfigFile:
         path: The file.
         command: Name of the command, and of its table.
         text: Content of the file.
-        values: Values by key: those of the command's table, else those at the top level.
+        values: Values by flag: those of the command's table, else those at the top level.
+        keys: Keys in the file by flag.
     """
 
     path: Path
     command: str
     text: str
     values: Mapping[str, Any]
+    keys: Mapping[str, str]
 
     @classmethod
-    def read(cls, path: Path, command: str, *, keys: Collection[str]) -> ConfigFile:
+    def read(cls, path: Path, command: str, *, spellings: Spellings) -> ConfigFile:
         """Read a file and check its keys.
 
         Args:
             path: The file.
             command: Name of the running command; tables of other commands are skipped.
-            keys: Keys that the command has.
+            spellings: Flags of the command, whose names are the keys.
 
         Raises:
             UsageError: The file cannot be read, is not TOML, or has an unknown key.
@@ -56,16 +61,23 @@ class ConfigFile:
             if not (key in COMMANDS and isinstance(value, dict))  # a setting is called check, too
         }
         values |= _table(text, command)
-        file = cls(path, command, text, values)
+        keys: dict[str, str] = {}
         for key in values:
-            if key not in keys:
-                nearest = get_close_matches(key, keys, n=1, cutoff=0)
-                raise file.error(key, f"unknown key {key}; the nearest one is {nearest[0]}")
-        return file
+            flag = spellings.flag(f"--{key.replace('_', '-')}")
+            if flag is None or flag == CONFIG:
+                nearest = get_close_matches(key, _keys(spellings), n=1, cutoff=0)
+                problem = f"unknown key {key}; the nearest one is {nearest[0]}"
+            elif flag in keys:
+                problem = f"{key} and {keys[flag]} are the same setting; state one"
+            else:
+                keys[flag] = key
+                continue
+            raise cls(path, command, text, values, {flag or "": key}).error(flag or "", problem)
+        return cls(path, command, text, {f: values[key] for f, key in keys.items()}, keys)
 
-    def error(self, key: str, problem: str) -> UsageError:
-        """Return the error of a key, with its line."""
-        return UsageError(f"{self.path}, line {self.line(key)}: {problem}")
+    def error(self, flag: str, problem: str) -> UsageError:
+        """Return the error of a setting, with its line."""
+        return UsageError(f"{self.path}, line {self.line(self.keys[flag])}: {problem}")
 
     def line(self, key: str) -> int:
         """Return the line on which a key is set, counted from 1; ``tomllib`` does not keep it."""
@@ -75,6 +87,10 @@ class ConfigFile:
                 if path == target or path.startswith(f"{target}."):
                     return number
         return 1
+
+
+def _keys(spellings: Spellings) -> list[str]:
+    return [flag[2:].replace("-", "_") for flag in spellings.flags if flag != CONFIG]
 
 
 def _table(text: str, name: str) -> Mapping[str, Any]:

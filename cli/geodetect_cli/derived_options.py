@@ -13,9 +13,11 @@ import typer
 from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand
 
-from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.base import CommandLine, Settings, former_names
+from geodetect_cli.command_line.spelling import Spellings
 from geodetect_cli.console import name_options
 
+AS_OPTION = "_as_option"  # ending of the parameter that states an argument as an option
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -52,7 +54,17 @@ class Option:
     @property
     def flag(self) -> str:
         """Name on the command line: ``--tile-size``, or the placeholder of an argument."""
-        return self.metavar if self.form.positional else f"--{self.key.replace('_', '-')}"
+        return self.metavar if self.form.positional else self.long_flag
+
+    @property
+    def long_flag(self) -> str:
+        """Name on the command line as an option, which arguments have too."""
+        return f"--{self.key.replace('_', '-')}"
+
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """Names in earlier versions."""
+        return former_names(self.field)
 
     @property
     def metavar(self) -> str:
@@ -73,31 +85,42 @@ class Option:
             return self.flag if value else f"--no-{self.flag[2:]}"
         return f"{self.flag} {' '.join(value) if isinstance(value, list) else value}"
 
-    def parameter(self, flags: Mapping[str, str]) -> inspect.Parameter:
-        """Return the parameter that Typer makes an option of.
+    def parameters(self, flags: Mapping[str, str]) -> Iterator[inspect.Parameter]:
+        """Yield the parameter that Typer makes an option of; for an argument, both forms.
 
         It has no default, so that options on the command line can be told from defaults, and no
         type: texts and settings files are converted in one place, by the field.
         """
+        yield self._parameter(self.field_name, self._info(flags))
+        if self.form.positional:
+            info = typer.Option(*self._names, help=self.flag, hidden=True)
+            yield self._parameter(f"{self.field_name}{AS_OPTION}", info)
+
+    @property
+    def _names(self) -> list[str]:
+        names = [self.long_flag, *([f"-{self.form.short}"] if self.form.short else [])]
+        if self.is_switch and self.field.default is True:
+            names[0] += f"/--no-{self.flag[2:]}"
+        return names
+
+    def _info(self, flags: Mapping[str, str]) -> Any:
         text = name_options(self.field.description or "", flags)
         if self.details:
             text += f"  [{'; '.join(self.details)}]"
         if self.form.positional:
-            info = typer.Argument(metavar=self.metavar, help=text, show_default=False)
-        else:
-            names = [self.flag, *([f"-{self.form.short}"] if self.form.short else [])]
-            if self.is_switch and self.field.default is True:
-                names[0] += f"/--no-{self.flag[2:]}"
-            info = typer.Option(
-                *names,
-                metavar=self.metavar or None,
-                help=text,
-                show_default=False,
-                rich_help_panel=self.section,
-            )
+            return typer.Argument(metavar=self.metavar, help=text, show_default=False)
+        return typer.Option(
+            *self._names,
+            metavar=self.metavar or None,
+            help=text,
+            show_default=False,
+            rich_help_panel=self.section,
+        )
+
+    def _parameter(self, name: str, info: Any) -> inspect.Parameter:
         kind: Any = bool if self.is_switch else list[str] if self.form.repeatable else str
         return inspect.Parameter(
-            self.field_name,
+            name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[kind | None, info],
@@ -106,9 +129,10 @@ class Option:
     @property
     def details(self) -> list[str]:
         """Default and range for the help."""
+        also = [f"also {self.long_flag}"] if self.form.positional else []
         if self.field.is_required():
-            return ["required"]
-        default, details = self.field.default, []
+            return ["required", *also]
+        default, details = self.field.default, also
         if default is True:
             details.append(f"default: {self.flag[2:]}")
         elif not self.is_switch and default not in (None, "", ()):
@@ -130,7 +154,21 @@ class Option:
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose help lists options under the headings of their settings."""
+    """A command whose help lists options under the headings of their settings.
+
+    Options are understood in all ``spellings`` of the command's function.
+    """
+
+    spellings = Spellings({})
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse arguments whose options may have another spelling."""
+        return super().parse_args(ctx, [self._spelled(word) for word in args])
+
+    def _spelled(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        flag = self.spellings.flag(name) if name.startswith("--") and name != "--" else None
+        return word if flag is None else f"{flag}{equals}{value}"
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write all sections; arguments first."""
@@ -158,6 +196,13 @@ def list_options(*groups: type[Settings]) -> dict[str, Option]:
                     if name in group.model_fields and name not in options:
                         options[name] = Option(name, group.model_fields[name], base.section)
     return options
+
+
+def spellings_of(options: Mapping[str, Option]) -> Spellings:
+    """Return the spellings of options, those without a value included."""
+    flags = {option.long_flag: option.former_names for option in options.values()}
+    switched_on = [o for o in options.values() if o.is_switch and o.field.default is True]
+    return Spellings(flags | {f"--no-{option.key}": () for option in switched_on})
 
 
 def _nested_metadata(annotation: Any) -> Iterator[Any]:

@@ -13,7 +13,11 @@ from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import FilePath, Labels, Rasters
 
 RasterArguments = Annotated[
-    Rasters, CommandLine("RASTER", positional=True, repeatable=True, reads="rasters")
+    Rasters, CommandLine("RASTER", short="r", positional=True, repeatable=True, reads="rasters")
+]
+RasterList = Annotated[Rasters, CommandLine("PATH", short="r", repeatable=True, reads="rasters")]
+TruthArguments = Annotated[
+    Labels, CommandLine("TRUTH", short="t", positional=True, repeatable=True, reads="labels")
 ]
 Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="file")]
 OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
@@ -33,7 +37,7 @@ COVERAGE = "Ground that was searched: the coverage layer of `geodetect predict`,
 class LabelledRasters(Settings):
     """Rasters and their labels."""
 
-    rasters: Rasters = Field(description=RASTER_FOLDERS)
+    rasters: RasterList = Field(description=RASTER_FOLDERS)
     labels: Labels = Field(description=LABELS)
 
 

@@ -18,7 +18,7 @@ from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
 from geodetect_cli.config_file import ConfigFile
-from geodetect_cli.derived_options import Option, list_options
+from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
 from geodetect_cli.usage_error import UsageError
 
 
@@ -34,21 +34,23 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
     groups: dict[str, type[Settings]] = get_type_hints(command)
     del groups["return"]
     options = list_options(*groups.values())
-    names = {option.key: name for name, option in options.items()}
-    flags = {name: o.flag for o in options.values() for name in (o.field_name, o.key)}
+    spellings = spellings_of(options)
+    names = {option.long_flag: name for name, option in options.items()}
+    flags = {name: o.flag for o in options.values() for name in o.former_names}
+    flags |= {name: o.flag for o in options.values() for name in (o.field_name, o.key)}
 
     @functools.wraps(command)
     def run(context: typer.Context, **arguments: Any) -> None:
         with console.show_errors(flags):
-            from_options = {n: value for n, value in arguments.items() if value not in (None, [])}
+            from_options = _stated_values(options, arguments)
             file, from_file = None, {}
             if "config" in from_options:
                 file = ConfigFile.read(
                     Path(from_options["config"]),
                     str(context.info_name),
-                    keys=names.keys() - {"config"},
+                    spellings=spellings,
                 )
-                from_file = {names[key]: value for key, value in file.values.items()}
+                from_file = {names[flag]: value for flag, value in file.values.items()}
             values = from_file | from_options
             try:
                 settings = _build_settings(groups, values)
@@ -62,13 +64,42 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
             with _protect_inputs(options, settings) as inputs, console.summary(inputs.outputs):
                 command(**settings)
 
-    parameters = [option.parameter(flags) for option in options.values()]
+    parameters = [p for option in options.values() for p in option.parameters(flags)]
     context = inspect.Parameter(
         "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
     )
     run.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+    run.spellings = spellings  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     return run
+
+
+def _stated_values(options: Mapping[str, Option], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values on the command line by field.
+
+    An argument may also be stated as an option; the words in place of arguments are then those of
+    the next ones.
+    """
+    stated = {name: value for name, value in arguments.items() if value not in (None, [])}
+    positional = [option for option in options.values() if option.form.positional]
+    words: list[str] = []
+    for option in positional:
+        value = stated.pop(option.field_name, [])
+        words += value if isinstance(value, list) else [value]
+    for option in positional:
+        name = option.field_name
+        value = stated.pop(f"{name}{AS_OPTION}", None)
+        if option.form.repeatable and (words or value):
+            stated[name] = [*words, *(value or [])]
+            words = []
+        elif value is not None:
+            stated[name] = value
+        elif words:
+            stated[name] = words.pop(0)
+    if words:
+        last = positional[-1]
+        raise UsageError(f"unexpected argument {words[0]}: {last.long_flag} names {last.flag}")
+    return stated
 
 
 def _build_settings(
@@ -127,6 +158,6 @@ def _usage_error(
         problem = problem.replace(pydantics, ours)
     if file is not None and option.field_name not in from_options:
         problem += f"; found {toml_value(first['input'])}"
-        return file.error(option.key, f"{option.key}: {problem}")
+        return file.error(option.long_flag, f"{option.key}: {problem}")
     problem = console.name_options(problem)
     return UsageError(f"Invalid value for {option.flag}: {problem}; found {first['input']!r}")

@@ -121,12 +121,12 @@ class ImageTruth:
 
 
 def read_image_truth(
-    labels: Sequence[LayerSource], rasters: PathLike | Sequence[PathLike], settings: PredictSettings
+    truth: Sequence[LayerSource], rasters: PathLike | Sequence[PathLike], settings: PredictSettings
 ) -> tuple[ImageTruth | None, list[LayerSource]]:
     """Read labels in pixels of images, as a training takes them.
 
     Args:
-        labels: Files, data sets and tables.
+        truth: Files, data sets and tables.
         rasters: Files, folders of rasters or URLs.
         settings: Bands and CRS of the rasters.
 
@@ -139,7 +139,7 @@ def read_image_truth(
     """
     image_sets: list[ImageLabels] = []
     layers: list[LayerSource] = []
-    for source in labels:
+    for source in truth:
         if isinstance(source, gpd.GeoDataFrame):
             layers.append(source)
             continue
@@ -150,7 +150,7 @@ def read_image_truth(
         return None, layers
     if layers:
         raise InputError(
-            f"`labels` names both labels in pixels of images ({image_sets[0].source}) and layers "
+            f"`truth` names both labels in pixels of images ({image_sets[0].source}) and layers "
             f"on the map ({list_names(map(_source_name, layers))}); expected one kind"
         )
     label_set = LabelSet(tuple(image_sets))

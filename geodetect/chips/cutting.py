@@ -18,7 +18,7 @@ from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid, check_gsd_of_imagery
 from geodetect.geo.summed_area import SummedAreaTable
-from geodetect.geo.tiles import TileScheme, Window
+from geodetect.geo.tiles import TileScheme, Window, overlap_px
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
@@ -166,7 +166,8 @@ def cut_chips(
 def _find_candidates(source: ChipSource, settings: ChipSettings) -> list[ChipCandidate]:
     """Return the windows of a raster, each with the labels that overlap it."""
     size = source.grid.width, source.grid.height
-    windows = list(TileScheme(*size, settings.chip_px, settings.overlap_px))
+    overlap = overlap_px(settings.overlap, settings.tile_size)
+    windows = list(TileScheme(*size, settings.tile_size, overlap))
     window_boxes = np.array([window.box for window in windows])
     pairs = box_ops.overlap_pairs(window_boxes, source.boxes)
     shared = box_ops.intersection(window_boxes[pairs[:, 0]], source.boxes[pairs[:, 1]])

@@ -68,7 +68,7 @@ def export_chips(
 ) -> ExportSummary:
     """Cut rasters and their labels into a data set of chips.
 
-    Every chip has ``chip_px`` columns and rows (unless the raster has fewer): the last ones are
+    Every chip has ``tile_size`` columns and rows (unless the raster has fewer): the last ones are
     moved inwards, so they overlap their neighbours more. A box is kept, clipped to the chip, when
     at least ``settings.min_visible`` of its area lies in the chip and on valid pixels. Chips on
     which objects lie, but none is kept, are left out, as they are neither positive nor negative

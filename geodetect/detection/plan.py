@@ -18,7 +18,7 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, li
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery
 from geodetect.geo.reproject import densify, reproject
-from geodetect.geo.tiles import Tile, TileScheme
+from geodetect.geo.tiles import Tile, TileScheme, overlap_px
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
 from geodetect.io.vector.read import read_area
@@ -257,8 +257,8 @@ def _choose_scheme(
     """
 
     def scheme_of(tile_px: int) -> TileScheme:
-        overlap_px = _overlap_px(tile_px, grid, card, overlap=settings.overlap)
-        return TileScheme(grid.width, grid.height, tile_px, overlap_px)
+        overlap = _overlap_px(tile_px, grid, card, overlap=settings.overlap)
+        return TileScheme(grid.width, grid.height, tile_px, overlap)
 
     tile_px = settings.tile_size or card.tile_px
     default = scheme_of(tile_px)
@@ -273,8 +273,8 @@ def _choose_scheme(
         side_px = math.floor(filled_px / card.input_scale)
         if filled_px < TILE_RANGE[0] * input_px or side_px < 1:
             continue
-        overlap_px = _overlap_px(side_px, grid, card, overlap=settings.overlap)
-        if overlap_px < side_px and (is_fraction or overlap_px >= default.overlap_px):
+        overlap = _overlap_px(side_px, grid, card, overlap=settings.overlap)
+        if overlap < side_px and (is_fraction or overlap >= default.overlap_px):
             schemes.append(scheme_of(side_px))
     extent = grid.box if area is None else np.array(area.bounds)
 
@@ -288,7 +288,7 @@ def _choose_scheme(
 def _overlap_px(tile_px: int, grid: Grid, card: ModelCard, *, overlap: float | None) -> int:
     """Return the overlap in pixels: by default, some tile holds the largest object completely."""
     if overlap is not None:
-        return math.ceil(overlap * tile_px if overlap < 1 else overlap)
+        return overlap_px(overlap, tile_px)
     if card.object_size_m is None or grid.gsd_xy_m is None:
         return math.ceil(tile_px * DEFAULT_OVERLAP) if tile_px > 1 else 0
     largest = card.object_size_m[2] / min(grid.gsd_xy_m)

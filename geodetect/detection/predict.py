@@ -222,7 +222,7 @@ def detect_raster(plan: RasterPlan, detector: Detector, settings: PredictSetting
 
 def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
     """Detect the objects of one raster: read, detect, merge across tile seams, journal."""
-    plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.iou
+    plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.nms_iou
     journal, number = pipeline.reader.journal, pipeline.reader.number
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
     merged, row, row_results = list[Detections](), 0, list[TileResult]()
@@ -324,7 +324,7 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
         model,
         device=settings.device,
         conf=settings.conf,
-        iou=settings.iou,
+        iou=settings.nms_iou,
         runtime=settings.runtime,
         precision=settings.precision,
     )

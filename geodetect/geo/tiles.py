@@ -144,6 +144,16 @@ class TileScheme:
             yield Tile(x, y, width, height, index=row * len(columns) + col, row=row, col=col)
 
 
+def overlap_px(overlap: float, tile_px: int) -> int:
+    """Return an overlap in pixels.
+
+    Args:
+        overlap: Fraction of the tile below 1, else pixels.
+        tile_px: Side of the tile.
+    """
+    return math.ceil(overlap * tile_px if overlap < 1 else overlap)
+
+
 def _starts(length: int, tile_px: int, overlap_px: int) -> tuple[int, ...]:
     """Return the first pixels of tiles along one axis."""
     return tuple(chain(*_start_ranges(length, tile_px, overlap_px)))

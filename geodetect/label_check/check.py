@@ -147,7 +147,7 @@ def check_labels(
         *findings.check_overlaps(overlapping),
         *findings.check_files(labels),
         *findings.check_classes(names),
-        *findings.check_sizes(sizes_m / gsd_m, problems, chip_px=settings.chip_px),
+        *findings.check_sizes(sizes_m / gsd_m, problems, tile_size=settings.tile_size),
         *findings.check_recall(recall, fitted_recall),
         *findings.check_shifts(shifts),
         *findings.check_coverage(coverage),

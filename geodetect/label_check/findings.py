@@ -130,14 +130,14 @@ def check_classes(names: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_sizes(
-    sizes_px: FloatArray, problems: Iterable[Problem], *, chip_px: int
+    sizes_px: FloatArray, problems: Iterable[Problem], *, tile_size: int
 ) -> Iterator[Finding]:
     """Report objects that are unusually large or small, or do not suit the chips.
 
     Args:
         sizes_px: ``float64[N, 2]`` widths and heights of objects at the training's resolution.
         problems: Problems of labels.
-        chip_px: Side of a chip.
+        tile_size: Side of a chip.
     """
     unusual = sum(problem.reason in (reasons.LARGER, reasons.SMALLER) for problem in problems)
     if unusual:
@@ -149,11 +149,13 @@ def check_sizes(
     if tiny > MOST_TINY:
         text = f"{tiny:.0%} of the objects are under {TINY_PX:g} px wide; set a finer `gsd`"
         yield Finding("warning", "sizes", text)
-    if large := int((sizes_px.max(axis=1) > chip_px).sum()):
-        text = f"{large} objects are longer than a chip of {chip_px} px; set "
+    if large := int((sizes_px.max(axis=1) > tile_size).sum()):
+        text = f"{large} objects are longer than a chip of {tile_size} px; set "
         # a coarser resolution is no remedy where others are too small already
         text += (
-            "a larger `chip_px`" if tiny > MOST_TINY else "a coarser `gsd` or a larger `chip_px`"
+            "a larger `tile_size`"
+            if tiny > MOST_TINY
+            else "a coarser `gsd` or a larger `tile_size`"
         )
         yield Finding("warning", "sizes", text)
 

@@ -107,11 +107,11 @@ def quantize(
         network = quantize_network(card, parameters, calibration, read=read)
         weights = add_int8_network(card, parameters, network)
         objects, ap50, ap75 = compare_networks(card, weights, comparison, advance=advance)
-    if ap50 < settings.least_ap:
+    if ap50 < settings.min_ap:
         raise InputError(
             f"model {card.name}: int8-quantized, its average precision against the full network is "
-            f"only {ap50:.3f} ({objects:,} objects), expected at least {settings.least_ap:g}; "
-            f"calibrate on other `rasters` or more `tiles`, or accept it with a lower `least_ap`"
+            f"only {ap50:.3f} ({objects:,} objects), expected at least {settings.min_ap:g}; "
+            f"calibrate on other `rasters` or more `tiles`, or accept it with a lower `min_ap`"
         )
     record = Int8Record(
         calibration_tiles=len(calibration),

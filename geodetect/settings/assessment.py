@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from geodetect.settings.base import CommandLine
+from geodetect.settings.base import CommandLine, FormerNames
 from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, TruthSettings
 from geodetect.settings.value_types import (
     ClassNames,
@@ -18,6 +18,7 @@ from geodetect.settings.value_types import (
     Iou,
     Lengths,
     Metres,
+    MetresOrZero,
     Name,
     Score,
     UnboundedScore,
@@ -47,19 +48,19 @@ class EvaluateSettings(TruthSettings):
         description="Rule that picks `conf`: f1, precision=0.95, recall=0.9, or count (as many "
         "predictions as objects).",
     )
-    area: FilePath | None = Field(
+    aoi: Annotated[FilePath | None, FormerNames("area")] = Field(
         None, description="Vector file with the polygons in which the ground truth is complete."
     )
-    crs: Crs | None = Field(
+    box_crs: Annotated[Crs | None, FormerNames("crs")] = Field(
         None,
         description="CRS along whose axes boxes are drawn. Default: along the sides of the "
         "predictions.",
     )
-    sizes: Lengths | None = Field(
+    size_bins: Annotated[Lengths | None, FormerNames("sizes")] = Field(
         None,
         description="Limits between size bins in metres, e.g. 4,8,16. Default: powers of two.",
     )
-    block: Metres | None = Field(
+    block_size: Annotated[Metres | None, FormerNames("block")] = Field(
         None,
         description="Side of the blocks of ground that are resampled for confidence intervals. "
         "Default: about 250.",
@@ -83,7 +84,7 @@ class EvaluateSettings(TruthSettings):
             raise ValueError("expected f1, count, precision=0.95 or recall=0.9")
         return rule
 
-    @field_validator("sizes")
+    @field_validator("size_bins")
     @classmethod
     def _check_order(cls, sizes: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if sizes is not None and not all(a < b for a, b in pairwise((0.0, *sizes, math.inf))):
@@ -96,18 +97,18 @@ class CompareSettings(MatchedLayerSettings):
 
     section: ClassVar[str] = "Comparison"
 
-    tolerance: Annotated[float, Field(gt=0), CommandLine("METRES")] = Field(
+    distance: Annotated[Metres, FormerNames("tolerance")] = Field(
         5.0,
         description="Maximum distance on the ground of the centres of two features that can be "
         "the same object; best below the spacing of objects.",
     )
-    moved_from: Annotated[float, Field(ge=0), CommandLine("METRES")] = Field(
+    moved_from: MetresOrZero = Field(
         2.0, description="Distance from which on the same object has moved; nearer is confirmed."
     )
     conf: Score | None = Field(
         None, description="Score threshold of the predictions. Default: all."
     )
-    parcel_id: Name | None = Field(
+    parcel_field: Annotated[Name | None, FormerNames("parcel_id")] = Field(
         None, description="Column of the parcels that names them. Default: they are numbered."
     )
     register_crs: Crs | None = Field(

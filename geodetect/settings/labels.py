@@ -6,9 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from geodetect.settings.base import CommandLine
+from geodetect.settings.base import CommandLine, FormerNames
 from geodetect.settings.inputs import LabelSettings, RasterSettings
-from geodetect.settings.value_types import ChipPixels, CountOrZero, Metres, Pixels, Resolution
+from geodetect.settings.value_types import (
+    ChipPixels,
+    CountOrZero,
+    Fraction,
+    Metres,
+    Overlap,
+    Pixels,
+    Resolution,
+)
 
 
 class CheckSettings(LabelSettings, RasterSettings):
@@ -22,7 +30,9 @@ class CheckSettings(LabelSettings, RasterSettings):
         "images without georeference, whose labels are in pixels, the size of their pixels. "
         "Default: the median of the rasters.",
     )
-    chip_px: ChipPixels = Field(384, description="Side of the chips of the training, in pixels.")
+    tile_size: Annotated[ChipPixels, FormerNames("chip_px")] = Field(
+        384, description="Side of the chips of the training, in pixels."
+    )
     far: Metres | None = Field(
         None,
         description="Distance from labels from which on ground counts as empty. Default: ten times "
@@ -40,9 +50,13 @@ class ChipSettings(LabelSettings, RasterSettings):
     section: ClassVar[str] = "Chips"
 
     format: Literal["coco", "yolo", "voc"] = Field("coco", description="Format of the data set.")
-    chip_px: Pixels = Field(512, description="Side of a chip in pixels.")
-    overlap_px: Annotated[int, Field(ge=0), CommandLine("PX")] = Field(
-        0, description="Minimum overlap of neighbouring chips in pixels."
+    tile_size: Annotated[Pixels, FormerNames("chip_px")] = Field(
+        512, description="Side of a chip in pixels."
+    )
+    overlap: Annotated[Overlap, FormerNames("overlap_px")] = Field(
+        0,
+        description="Minimum overlap of neighbouring chips: a fraction of the chip below 1 (0.2, "
+        "20%), else pixels.",
     )
     gsd: Resolution | None = Field(
         None,
@@ -52,17 +66,17 @@ class ChipSettings(LabelSettings, RasterSettings):
     empty: Annotated[float, Field(ge=0), CommandLine("N")] = Field(
         0, description="Chips without objects for each chip with objects; inf: all."
     )
-    min_visible: Annotated[float, Field(gt=0, le=1), CommandLine("FRACTION")] = Field(
+    min_visible: Annotated[Fraction, Field(gt=0)] = Field(
         0.5,
         description="Minimum visible fraction of a box that an edge of a chip cuts; the box is "
         "clipped.",
     )
     image_format: Literal["png", "jpg", "tif"] = Field("png", description="Format of the images.")
 
-    @field_validator("overlap_px")
+    @field_validator("overlap")
     @classmethod
-    def _check_overlap(cls, overlap_px: int, info: ValidationInfo) -> int:
-        chip_px = info.data.get("chip_px")
-        if chip_px is not None and overlap_px >= chip_px:
-            raise ValueError(f"expected less than the {chip_px} px of `chip_px`")
-        return overlap_px
+    def _check_overlap(cls, overlap: float, info: ValidationInfo) -> float:
+        tile_size = info.data.get("tile_size")
+        if tile_size is not None and overlap >= tile_size:
+            raise ValueError(f"expected less than the {tile_size} px of `tile_size`")
+        return overlap

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.base import CommandLine, FormerNames, Settings
 from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
     ClassNames,
@@ -73,7 +73,7 @@ class QuantizeSettings(RasterSettings):
     tiles: Annotated[int, Field(ge=2), CommandLine("N")] = Field(
         128, description="Tiles drawn from the rasters: half calibrate, the others check."
     )
-    least_ap: Annotated[Fraction, CommandLine("AP")] = Field(
+    min_ap: Annotated[Fraction, CommandLine("AP"), FormerNames("least_ap")] = Field(
         0.97,
         description="Minimum average precision (IoU 0.5) of the int8-quantized network, with the "
         "detections of the full network as ground truth.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from geodetect.settings.base import FormerNames
 from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
     ClassNames,
@@ -28,7 +29,7 @@ class ModelSettings(RasterSettings):
     section: ClassVar[str] = "Model"
 
     conf: Score | None = Field(None, description="Score threshold. Default: the model's.")
-    iou: Iou | None = Field(
+    nms_iou: Annotated[Iou | None, FormerNames("iou")] = Field(
         None,
         description="IoU from which two boxes are the same object (non-maximum suppression, "
         "merging of tiles). Default: the model's.",

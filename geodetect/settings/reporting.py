@@ -6,9 +6,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from geodetect.settings.base import CommandLine
+from geodetect.settings.base import CommandLine, FormerNames
 from geodetect.settings.inputs import LayerSettings, RasterSettings, TruthSettings
-from geodetect.settings.value_types import CountOrZero, Iou, Resolution, Text, UnboundedScore
+from geodetect.settings.value_types import (
+    CountOrZero,
+    ImagePixels,
+    Iou,
+    Resolution,
+    Text,
+    UnboundedScore,
+)
 
 
 class DrawingSettings(LayerSettings, RasterSettings):
@@ -47,7 +54,7 @@ class ReportSettings(TruthSettings, DrawingSettings):
         description="Finest ground resolution of the imagery shown, in metres per pixel, e.g. 0.5 "
         "or 50cm. Default: the raster's.",
     )
-    chips: CountOrZero = Field(
+    thumbnails: Annotated[CountOrZero, FormerNames("chips")] = Field(
         24, description="Number of false positives, and of false negatives, that are shown."
     )
 
@@ -57,7 +64,7 @@ class PreviewSettings(DrawingSettings):
 
     section: ClassVar[str] = "Image"
 
-    size: Annotated[int, Field(ge=64, le=20_000), CommandLine("PX")] = Field(
+    image_size: Annotated[ImagePixels, FormerNames("size")] = Field(
         1600, description="Longest side of the overview."
     )
     sheet: Literal["best", "worst", "uncertain"] | None = Field(
@@ -65,6 +72,6 @@ class PreviewSettings(DrawingSettings):
         description="Contact sheet to draw instead of the overview: thumbnails of the best or "
         "worst scores, or of the most uncertain ones, nearest to `conf` or 0.5.",
     )
-    count: Annotated[int, Field(ge=1, le=1000), CommandLine("N")] = Field(
-        24, description="Thumbnails on the contact sheet."
+    thumbnails: Annotated[int, Field(ge=1, le=1000), CommandLine("N"), FormerNames("count")] = (
+        Field(24, description="Thumbnails on the contact sheet.")
     )

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.base import CommandLine, FormerNames, Settings
 from geodetect.settings.inputs import LabelSettings, RasterSettings
 from geodetect.settings.value_types import (
     ChipPixels,
@@ -70,7 +70,9 @@ class ScheduleSettings(Settings):
         "rate and the last validation come on top.",
     )
     batch_size: Count = Field(8, description="Chips per step, of all processes together.")
-    chip_px: ChipPixels = Field(384, description="Side of a chip in pixels.")
+    tile_size: Annotated[ChipPixels, FormerNames("chip_px")] = Field(
+        384, description="Side of a chip in pixels."
+    )
     gsd: Resolution | None = Field(
         None,
         description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm; of "
@@ -110,10 +112,10 @@ class HoldoutSettings(Settings):
 
     section: ClassVar[str] = "Validation"
 
-    val_share: Annotated[float, Field(ge=0, lt=1), CommandLine("FRACTION")] = Field(
+    val_share: Annotated[Fraction, Field(lt=1)] = Field(
         0.2, description="Fraction of the objects to hold out, in blocks of ground."
     )
-    val_area: FilePath | None = Field(
+    val_aoi: Annotated[FilePath | None, FormerNames("val_area")] = Field(
         None, description="Vector file with the polygons to hold out, instead of `val_share`."
     )
     val_rasters: Rasters | None = Field(
@@ -145,8 +147,8 @@ class HoldoutSettings(Settings):
     def _check_one_holdout(
         cls, rasters: tuple[str, ...] | None, info: ValidationInfo
     ) -> tuple[str, ...] | None:
-        if rasters is not None and info.data.get("val_area") is not None:
-            raise ValueError("expected either `val_area` or `val_rasters`, not both")
+        if rasters is not None and info.data.get("val_aoi") is not None:
+            raise ValueError("expected either `val_aoi` or `val_rasters`, not both")
         return rasters
 
     @field_validator("val_labels")
@@ -167,7 +169,7 @@ class CardSettings(Settings):
     name: Name | None = Field(None, description="Name of the model. Default: the file's.")
     description: Text = Field("", description="Description of the model in one sentence.")
     licence: Text = Field("", description="Licence of the weights.")
-    data: Annotated[tuple[str, ...], CommandLine("TEXT", repeatable=True)] = Field(
+    data_source: Annotated[tuple[str, ...], CommandLine("TEXT", repeatable=True)] = Field(
         (), description="Source of the imagery and of the labels. Repeatable."
     )
 

@@ -15,14 +15,14 @@ from geodetect.settings.base import CommandLine
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
-def _length_parser(expected: str) -> Callable[[Any], Any]:
+def _length_parser(expected: str, *, allow_zero: bool = False) -> Callable[[Any], Any]:
     """Return a validator that converts ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres."""
 
     def parse(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*", value)
-        if match is None or float(match[1]) <= 0:
+        if match is None or (float(match[1]) == 0 and not allow_zero):
             raise ValueError(f"expected {expected}")
         return round(float(match[1]) * LENGTHS_M[match[2] or "m"], 6)
 
@@ -47,6 +47,12 @@ def parse_overlap(value: Any) -> Any:
     if match is None or (match[3] and float(match[2]) >= 100):
         raise ValueError("expected pixels (64), a fraction (0.2) or a percentage (20%) of a tile")
     return float(match[1] or match[2]) / (100 if match[3] else 1)
+
+
+def parse_fraction(value: Any) -> Any:
+    """Convert ``"70%"`` to 0.7; other types and texts pass."""
+    match = re.fullmatch(r"\s*(-?\d*\.?\d+)\s*%\s*", value) if isinstance(value, str) else None
+    return value if match is None else round(float(match[1]) / 100, 12)
 
 
 def split_names(value: Any) -> Any:
@@ -85,6 +91,12 @@ Metres = Annotated[
     Field(gt=0, allow_inf_nan=False),
     CommandLine("METRES"),
 ]
+MetresOrZero = Annotated[
+    float,
+    BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm", allow_zero=True)),
+    Field(ge=0, allow_inf_nan=False),
+    CommandLine("METRES"),
+]
 Resolution = Annotated[
     float,
     BeforeValidator(_length_parser("metres per pixel, e.g. 0.25 or 25cm")),
@@ -92,11 +104,23 @@ Resolution = Annotated[
     CommandLine("METRES"),
 ]
 Overlap = Annotated[float, BeforeValidator(parse_overlap), Field(ge=0), CommandLine("PX|FRACTION")]
-Score = Annotated[float, Field(ge=0, le=1), CommandLine("SCORE", short="c")]
-UnboundedScore = Annotated[float, Field(allow_inf_nan=False), CommandLine("SCORE", short="c")]
-Iou = Annotated[float, Field(gt=0, le=1), CommandLine("IOU")]
-Fraction = Annotated[float, Field(ge=0, le=1), CommandLine("FRACTION")]
+Score = Annotated[
+    float, BeforeValidator(parse_fraction), Field(ge=0, le=1), CommandLine("SCORE", short="c")
+]
+UnboundedScore = Annotated[
+    float,
+    BeforeValidator(parse_fraction),
+    Field(allow_inf_nan=False),
+    CommandLine("SCORE", short="c"),
+]
+Iou = Annotated[float, BeforeValidator(parse_fraction), Field(gt=0, le=1), CommandLine("IOU")]
+Fraction = Annotated[
+    float, BeforeValidator(parse_fraction), Field(ge=0, le=1), CommandLine("FRACTION")
+]
 Pixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=1), CommandLine("PX")]
+ImagePixels = Annotated[
+    int, BeforeValidator(parse_pixels), Field(ge=64, le=20_000), CommandLine("PX")
+]
 ChipPixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=64), CommandLine("PX")]
 Count = Annotated[int, Field(ge=1), CommandLine("N")]
 CountOrZero = Annotated[int, Field(ge=0), CommandLine("N")]
@@ -115,9 +139,8 @@ Rectangle = Annotated[
     BeforeValidator(number_list(float, "4 numbers", count=4)),
     CommandLine("X,Y,X,Y"),
 ]
-Lengths = Annotated[
-    tuple[float, ...], BeforeValidator(number_list(float, "numbers")), CommandLine("M,M,...")
-]
+Length = Annotated[float, BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm"))]
+Lengths = Annotated[tuple[Length, ...], BeforeValidator(split_names), CommandLine("M,M,...")]
 ClassNames = Annotated[
     tuple[Annotated[str, AfterValidator(normalize_class_name)], ...],
     BeforeValidator(split_names),

@@ -87,7 +87,7 @@ class Learner:
             parameter.requires_grad_(not name.startswith(FROZEN))
         self._optimiser = torch.optim.AdamW(self._parameter_groups())
         self._average = AveragedModel(network, multi_avg_fn=_update_average)
-        levels = anchors_of_levels(network.config, settings.chip_px, settings.chip_px)
+        levels = anchors_of_levels(network.config, settings.tile_size, settings.tile_size)
         self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
         self._assignment = settings.assignment
         network.train()

@@ -29,7 +29,7 @@ def learning_rate(fraction: float) -> float:
 
 def validation_cost(pixels: float, settings: TrainSettings) -> float:
     """Return the number of training steps that take as long as one forward pass over pixels."""
-    return pixels / (PASSES_PER_STEP * settings.batch_size * settings.chip_px**2)
+    return pixels / (PASSES_PER_STEP * settings.batch_size * settings.tile_size**2)
 
 
 def validation_interval(cost: float, total: float) -> float:

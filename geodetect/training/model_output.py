@@ -12,8 +12,8 @@ from geodetect.redaction import redact
 from geodetect.settings import TrainSettings
 from geodetect.training.loop import TrainingLoop
 
-UNRECORDED_SETTINGS = {"data", "licence", "description", "name"}
-PATH_SETTINGS = ("val_area", "val_rasters", "val_labels", "init")
+UNRECORDED_SETTINGS = {"data_source", "licence", "description", "name"}
+PATH_SETTINGS = ("val_aoi", "val_rasters", "val_labels", "init")
 
 
 def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:

@@ -108,7 +108,7 @@ def train(
     folder = RunFolder.from_model_path(output) if run_dir is None else RunFolder(Path(run_dir))
     with join_processes(settings.device) as processes, ExitStack() as stack:
         with processes.fail_together():
-            sources = [find_rasters(rasters, quiet=True), settings.init, settings.val_area]
+            sources = [find_rasters(rasters, quiet=True), settings.init, settings.val_aoi]
             sources.append(find_rasters(settings.val_rasters or (), quiet=True))
             folders = [labels, list(settings.val_labels or ())]
             stack.enter_context(protect_inputs(*sources, folders=folders))
@@ -249,7 +249,7 @@ def _first_card(
         object_size_m=(float(small), float(median), float(large)),
         network=network,
         training=TrainingRecord(
-            data=settings.data,
+            data=settings.data_source,
             licence=settings.licence,
             initial_weights=initial_weights,
             objects=sum(int(raster.is_trainable.sum()) for raster in data.rasters),

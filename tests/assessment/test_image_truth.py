@@ -126,8 +126,6 @@ def test_a_model_on_images_with_labels_on_a_map_is_an_error_without_other_option
 ) -> None:
     images = write_images(tmp_path, {"a.png": CORNERS}, side=SIDE)
     layer = write_labels(tmp_path / "labels.geojson", square_boxes(CORNERS).tolist())
-    with pytest.raises(
-        GeoreferenceError, match=r"or give labels in pixels .* as `labels`"
-    ) as error:
+    with pytest.raises(GeoreferenceError, match=r"or give labels in pixels .* as `truth`") as error:
         geodetect.evaluate_model(detector(), images, layer, SETTINGS)
     assert "pixel_coords" not in str(error.value)

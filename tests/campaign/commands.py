@@ -53,8 +53,8 @@ PREDICTIONS = (
     Writer(COVERED, "squares.geojson", ("ground.geojson",)),
 )
 OTHERS = (
-    Writer("tile {raster} --labels {truth} --chip-px 96 -o {folder}/", "chips"),
-    Writer("preview {raster} {truth} --size 200 -o {folder}/", "image.png"),
+    Writer("tile {raster} --labels {truth} --tile-size 96 -o {folder}/", "chips"),
+    Writer("preview {raster} {truth} --image-size 200 -o {folder}/", "image.png"),
     Writer(
         "report {truth} -r {raster} --imagery beside -o {folder}/", "page.html", ("page_files",)
     ),

@@ -88,7 +88,7 @@ def test_chips_cut_from_a_raster_carry_its_objects_to_where_they_were(
         raster,
         labels,
         folder,
-        settings=ChipSettings(format=name, chip_px=64, empty=math.inf, image_format="tif"),
+        settings=ChipSettings(format=name, tile_size=64, empty=math.inf, image_format="tif"),
     )
     label_set = read_labels(labels)
     images = find_rasters([folder / ANNOTATION_FORMATS[name].images])

@@ -144,7 +144,10 @@ def test_boxes_read_back_from_every_format_are_the_labels(
     table = polygons(boxes, ["pool", "tank", "pool"], transform=transform)
     out = tmp_path / "chips"
     export_chips(
-        sheet, table, out, settings=ChipSettings(format=name, chip_px=64, image_format=image_format)
+        sheet,
+        table,
+        out,
+        settings=ChipSettings(format=name, tile_size=64, image_format=image_format),
     )
     read = READERS[name](out)
     assert sorted(image for image, _, _ in read) == [
@@ -162,7 +165,7 @@ def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif")
     polygons().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")
     export_chips(
-        sheet, tmp_path / "labels.gpkg", tmp_path / "chips", settings=ChipSettings(chip_px=64)
+        sheet, tmp_path / "labels.gpkg", tmp_path / "chips", settings=ChipSettings(tile_size=64)
     )
     image, _, box = read_coco(tmp_path / "chips")[0]
     np.testing.assert_allclose(box + offset(image), BOXES[0], atol=0.01)
@@ -172,7 +175,7 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
     sheet = write_noise(tmp_path / "sheet.tif", width=192, height=192)
     out = tmp_path / "chips"
     summary = export_chips(
-        sheet, polygons(), out, settings=ChipSettings(chip_px=64, min_visible=0.5)
+        sheet, polygons(), out, settings=ChipSettings(tile_size=64, min_visible=0.5)
     )
     boxes = {(image, *box.tolist()) for image, _, box in read_coco(out)}
     assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in boxes  # 60 % of the third
@@ -180,7 +183,7 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
     assert summary.truncated_boxes == 1
     assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
     loose = export_chips(
-        sheet, polygons(), tmp_path / "loose", settings=ChipSettings(chip_px=64, min_visible=0.3)
+        sheet, polygons(), tmp_path / "loose", settings=ChipSettings(tile_size=64, min_visible=0.3)
     )
     boxes = {(image, *box.tolist()) for image, _, box in read_coco(tmp_path / "loose")}
     assert ("sheet_x00000_y00064.png", 60, 36, 64, 46) in boxes
@@ -191,7 +194,7 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
 def test_voc_tells_which_objects_are_truncated(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif", width=192, height=192)
     export_chips(
-        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="voc")
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(tile_size=64, format="voc")
     )
     cut = {
         file.stem: [item.text for item in ElementTree.parse(file).iter("truncated")]
@@ -212,7 +215,7 @@ def test_tif_chips_are_the_same_pixels_at_the_same_place(tmp_path: Path, transfo
         sheet,
         table,
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, image_format="tif", empty=math.inf),
+        settings=ChipSettings(tile_size=64, image_format="tif", empty=math.inf),
     )
     with rasterio.open(sheet) as source:
         whole = source.read()
@@ -234,7 +237,7 @@ def test_other_chips_have_a_world_file_and_their_crs(
         sheet,
         table,
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, image_format=image_format),
+        settings=ChipSettings(tile_size=64, image_format=image_format),
     )
     image = tmp_path / f"chips/images/sheet_x00064_y00000.{image_format}"
     expected = shift_transform(TURNED, 64, 0)
@@ -252,7 +255,7 @@ def test_other_chips_have_a_world_file_and_their_crs(
 def test_the_index_has_the_footprint_of_every_chip(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif")
     summary = export_chips(
-        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(tile_size=64, empty=math.inf)
     )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert len(index) == summary.chips
@@ -271,7 +274,7 @@ def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
         sheet,
         polygons(),
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, overlap_px=10, empty=math.inf),
+        settings=ChipSettings(tile_size=64, overlap=10, empty=math.inf),
     )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert set(index["x0"]) <= {0, 54, 86}
@@ -282,7 +285,7 @@ def test_chips_cover_the_raster_in_full_size(tmp_path: Path) -> None:
 def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif", width=50, height=60)
     export_chips(
-        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, format="yolo")
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(tile_size=64, format="yolo")
     )
     image, _, box = read_yolo(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
@@ -292,7 +295,7 @@ def test_a_raster_smaller_than_a_chip_is_one_chip(tmp_path: Path) -> None:
 def test_chips_at_another_resolution_have_boxes_in_their_pixels(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif", width=400, height=400)  # 0.5 m, near the meridian
     export_chips(
-        sheet, polygons(BOXES * 2), tmp_path / "chips", settings=ChipSettings(chip_px=64, gsd=1.0)
+        sheet, polygons(BOXES * 2), tmp_path / "chips", settings=ChipSettings(tile_size=64, gsd=1.0)
     )
     image, _, box = read_coco(tmp_path / "chips")[0]
     assert image == "sheet_x00000_y00000.png"
@@ -305,7 +308,7 @@ def test_chips_without_valid_pixels_are_left_out(tmp_path: Path) -> None:
     blank = (slice(0, 128), slice(0, 64))
     sheet = write_noise(tmp_path / "sheet.tif", width=128, height=128, nodata=0, blank=blank)
     summary = export_chips(
-        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+        sheet, polygons(), tmp_path / "chips", settings=ChipSettings(tile_size=64, empty=math.inf)
     )
     index = gpd.read_file(tmp_path / "chips/chips.geojson")
     assert index["x0"].tolist() == [64, 64]
@@ -321,7 +324,7 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
         sheet,
         table,
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, image_format="tif", format="voc"),
+        settings=ChipSettings(tile_size=64, image_format="tif", format="voc"),
     )
     read = read_voc(tmp_path / "chips")
     assert [class_name for _, class_name, _ in read] == ["seen"]
@@ -333,18 +336,18 @@ def test_an_object_under_nodata_is_no_example(tmp_path: Path) -> None:
 def test_chips_without_objects_are_kept_on_demand(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif", width=256, height=256)
     single = polygons(BOXES[:1], ["pool"])
-    none = export_chips(sheet, single, tmp_path / "none", settings=ChipSettings(chip_px=64))
+    none = export_chips(sheet, single, tmp_path / "none", settings=ChipSettings(tile_size=64))
     assert none.empty_chips == 0
     every = export_chips(
         sheet,
         single,
         tmp_path / "all",
-        settings=ChipSettings(chip_px=64, empty=math.inf, format="yolo"),
+        settings=ChipSettings(tile_size=64, empty=math.inf, format="yolo"),
     )
     assert (every.chips, every.empty_chips) == (16, 15)
     files = list((tmp_path / "all/labels").iterdir())
     assert sorted(bool(file.read_text()) for file in files) == [False] * 15 + [True]
-    three = ChipSettings(chip_px=64, empty=3.0)
+    three = ChipSettings(tile_size=64, empty=3.0)
     some = export_chips(sheet, single, tmp_path / "some", settings=three)
     assert (some.chips, some.empty_chips) == (4, 3)
     export_chips(sheet, single, tmp_path / "again", settings=three)
@@ -356,7 +359,7 @@ def test_a_sliver_of_an_object_makes_no_chip_without_objects(tmp_path: Path) -> 
     sheet = write_noise(tmp_path / "sheet.tif", width=128, height=64)
     table = polygons(np.array([[50.0, 10, 66, 20]]), ["pool"])
     summary = export_chips(
-        sheet, table, tmp_path / "chips", settings=ChipSettings(chip_px=64, empty=math.inf)
+        sheet, table, tmp_path / "chips", settings=ChipSettings(tile_size=64, empty=math.inf)
     )
     assert (summary.chips, summary.empty_chips) == (1, 0)
 
@@ -367,7 +370,7 @@ def test_ground_without_labels_can_be_cut_too(tmp_path: Path) -> None:
         sheet,
         polygons().iloc[:0],
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, empty=math.inf),
+        settings=ChipSettings(tile_size=64, empty=math.inf),
     )
     assert summary == ExportSummary(tmp_path / "chips", (), 4, 4, 0, 0, 0, 0, 0)
 
@@ -378,7 +381,10 @@ def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         paths.append(write_noise(tmp_path / folder / "sheet 1.tif"))
     summary = export_chips(
-        paths, polygons(BOXES[:1], ["pool"]), tmp_path / "chips", settings=ChipSettings(chip_px=64)
+        paths,
+        polygons(BOXES[:1], ["pool"]),
+        tmp_path / "chips",
+        settings=ChipSettings(tile_size=64),
     )
     images = set(gpd.read_file(tmp_path / "chips/chips.geojson")["image"])
     assert images == {"images/sheet_1_x00000_y00000.png", "images/sheet_1-2_x00000_y00000.png"}
@@ -396,7 +402,7 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
         sheet,
         polygons(),
         tmp_path / "chips",
-        settings=ChipSettings(chip_px=64, empty=math.inf),
+        settings=ChipSettings(tile_size=64, empty=math.inf),
         progress=note,
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -462,7 +468,7 @@ def test_a_loop_of_links_and_names_that_become_too_long_are_one_error(tmp_path: 
                 raster,
                 polygons(),
                 tmp_path / "chips",
-                settings=ChipSettings(chip_px=96, image_format=name),
+                settings=ChipSettings(tile_size=96, image_format=name),
             )
     assert not (tmp_path / "chips").exists()
 
@@ -491,7 +497,7 @@ def test_images_that_cannot_hold_the_bands_are_refused(tmp_path: Path) -> None:
         ({"min_visible": 0.0}, "greater than 0"),
         ({"empty": -1.0}, "greater than or equal to 0"),
         ({"gsd": 0.0}, "greater than 0"),
-        ({"chip_px": 64, "overlap_px": 64}, "less than the 64 px of `chip_px`"),
+        ({"tile_size": 64, "overlap": 64}, "less than the 64 px of `tile_size`"),
     ],
 )
 def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str) -> None:
@@ -505,13 +511,13 @@ def test_labels_without_any_object_are_named(tmp_path: Path) -> None:
     for file in files:
         file.write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(LabelError, match=r"a\.geojson holds no objects.*`empty` to inf"):
-        export_chips(sheet, files[0], out, settings=ChipSettings(chip_px=64))
+        export_chips(sheet, files[0], out, settings=ChipSettings(tile_size=64))
     with pytest.raises(LabelError, match=r"a\.geojson and 1 more label files hold no objects"):
-        export_chips(sheet, files, out, settings=ChipSettings(chip_px=64, empty=1.0))
+        export_chips(sheet, files, out, settings=ChipSettings(tile_size=64, empty=1.0))
     assert not out.exists()
     assert (
         export_chips(
-            sheet, files, out, settings=ChipSettings(chip_px=64, empty=math.inf)
+            sheet, files, out, settings=ChipSettings(tile_size=64, empty=math.inf)
         ).empty_chips
         == 12
     )
@@ -521,7 +527,7 @@ def test_labels_that_no_chip_shows_enough_of_are_counted_once(tmp_path: Path) ->
     sheets = [write_noise(tmp_path / name, width=192, height=192) for name in ("a.tif", "b.tif")]
     four = polygons(BOXES[3:], ["pool"])  # each chip sees 36 % at most
     with pytest.raises(LabelError, match=r"1 of 1 labels lie on the rasters.*`min_visible`"):
-        export_chips(sheets, four, tmp_path / "chips", settings=ChipSettings(chip_px=64))
+        export_chips(sheets, four, tmp_path / "chips", settings=ChipSettings(tile_size=64))
 
 
 def test_exporting_does_not_need_torch() -> None:
@@ -533,13 +539,13 @@ def test_images_without_georeference_are_cut_in_pixels(tmp_path: Path) -> None:
     corners = [(4, 4), (100, 100)]
     images = write_images(tmp_path / "images", {"a.png": corners}, side=128)
     labels = write_image_set(tmp_path, {"a.png": corners}, "coco", side=128)
-    export_chips(images, labels, tmp_path / "chips", settings=ChipSettings(chip_px=64))
+    export_chips(images, labels, tmp_path / "chips", settings=ChipSettings(tile_size=64))
     written = tmp_path / "chips" / "images"
     assert sorted(path.name for path in written.iterdir()) == [
         "a_x00000_y00000.png",
         "a_x00064_y00064.png",
     ]
     assert gpd.read_file(tmp_path / "chips" / "chips.geojson").geometry.isna().all()
-    settings = ChipSettings(chip_px=64, gsd=0.5)
+    settings = ChipSettings(tile_size=64, gsd=0.5)
     with pytest.raises(InputError, match="`gsd` needs a raster whose ground resolution is known"):
         export_chips(images, labels, tmp_path / "coarse", settings=settings)

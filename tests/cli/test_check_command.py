@@ -114,7 +114,7 @@ def test_a_value_that_cannot_be_used_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--gsd", "0"], ["--chip-px", "8"], ["--point-size", "-1"], ["--far", "0"]]
+    "arguments", [["--gsd", "0"], ["--tile-size", "8"], ["--point-size", "-1"], ["--far", "0"]]
 )
 def test_a_usage_error_has_exit_code_2(raster: Path, tmp_path: Path, arguments: list[str]) -> None:
     result = checked(raster, write_labels(tmp_path / "labels.geojson", SQUARES), *arguments)

@@ -49,7 +49,7 @@ def compare(folder: Path, *arguments: str | Path) -> Result:
 def test_changes_and_parcels_are_written_with_their_styles(folder: Path) -> None:
     result = compare(
         folder, "--register", folder / "register.geojson", "--parcels", folder / "lots.gpkg",
-        "--parcel-id", "lot",
+        "--parcel-field", "lot",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
@@ -112,7 +112,7 @@ def test_quiet_says_nothing(folder: Path) -> None:
 
 def test_two_years_are_compared_in_words_of_their_own(folder: Path) -> None:
     pool_row(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
-    result = compare(folder, "--before", folder / "before.gpkg", "--tolerance", "3")
+    result = compare(folder, "--before", folder / "before.gpkg", "--distance", "3")
     assert result.exit_code == 0, result.output
     changes = gpd.read_file(folder / "changes.gpkg", layer="changes")
     assert changes["status"].tolist() == ["appeared", "confirmed", "appeared", "gone"]
@@ -191,7 +191,7 @@ def test_the_changes_go_to_the_output_stream_as_geojson(folder: Path) -> None:
 
 def test_an_earlier_year_may_be_the_second_file(folder: Path) -> None:
     pool_row(100, 900, score=[0.7, 0.6]).to_file(folder / "before.gpkg", layer="detections")
-    result = compare_only(folder, folder / "before.gpkg", "--tolerance", "3", "--json")
+    result = compare_only(folder, folder / "before.gpkg", "--distance", "3", "--json")
     assert json.loads(result.stdout)["counts"] == {
         "appeared": 2, "confirmed": 1, "moved": 0, "gone": 1,
     }  # fmt: skip
@@ -230,7 +230,7 @@ def test_an_empty_register_makes_everything_new_and_no_detections_everything_mis
     assert changes["status"].tolist() == ["missing"] * 3
 
 
-@pytest.mark.parametrize("option", ["--tolerance", "--moved-from"])
+@pytest.mark.parametrize("option", ["--distance", "--moved-from"])
 def test_a_distance_below_zero_is_a_usage_error(option: str, folder: Path) -> None:
     result = compare(folder, "--register", folder / "register.geojson", option, "-1")
     assert result.exit_code == 2

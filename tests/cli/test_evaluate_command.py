@@ -150,7 +150,7 @@ def test_a_model_is_run_and_measured(tmp_path: Path) -> None:
     boxes = [(x, y, x + 16, y + 16) for x, y in corners[1:]]
     labels = write_labels(tmp_path / "labels.geojson", boxes)
     model = save_tiny_model(tmp_path / "squares.safetensors")
-    run = ["evaluate", "--model", model, "--rasters", raster, "--labels", labels, "--json"]
+    run = ["evaluate", "--model", model, "--rasters", raster, "--truth", labels, "--json"]
     result = invoke(*run, "--device", "cpu")
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
@@ -186,7 +186,7 @@ def test_a_model_is_run_with_the_options_of_predict(
         raise InputError("stopped")
 
     monkeypatch.setattr(evaluation, "evaluate_model", stop)
-    run = ["evaluate", "--model", "pools", "--rasters", "a.tif", "--labels", "a.gpkg"]
+    run = ["evaluate", "--model", "pools", "--rasters", "a.tif", "--truth", "a.gpkg"]
     options = [
         "--runtime",
         "torch",
@@ -210,7 +210,7 @@ def test_a_model_is_run_with_the_options_of_predict(
         ["found.geojson"],
         ["--model", "pools"],
         ["--model", "pools", "--rasters", "a.tif"],
-        ["--model", "pools", "--labels", "a.gpkg"],
+        ["--model", "pools", "--truth", "a.gpkg"],
         ["found.geojson", "truth.gpkg", "--model", "pools"],
         ["found.geojson", "truth.gpkg", "--rasters", "a.tif"],
         ["found.geojson", "truth.gpkg", "--iou", "0"],
@@ -219,9 +219,9 @@ def test_a_model_is_run_with_the_options_of_predict(
         ["found.geojson", "truth.gpkg", "--conf", "nan"],
         ["found.geojson", "truth.gpkg", "--pick-threshold", "best"],
         ["found.geojson", "truth.gpkg", "--pick-threshold", "precision=95"],
-        ["found.geojson", "truth.gpkg", "--sizes", "8,4"],
-        ["found.geojson", "truth.gpkg", "--sizes", "small"],
-        ["found.geojson", "truth.gpkg", "--block", "0"],
+        ["found.geojson", "truth.gpkg", "--size-bins", "8,4"],
+        ["found.geojson", "truth.gpkg", "--size-bins", "small"],
+        ["found.geojson", "truth.gpkg", "--block-size", "0"],
         ["found.geojson", "truth.gpkg", "--resamples", "-1"],
     ],
 )

@@ -64,7 +64,7 @@ TRAIN = "train --rasters scene.tif --labels layer.geojson --overwrite --steps 1"
         "summarize layer.gpkg --zones layer.geojson -o layer.geojson --overwrite",
         "summarize layer.gpkg --zones layer.geojson -o layer.gpkg --overwrite",
         "evaluate layer.gpkg layer.geojson -o layer.gpkg --overwrite",
-        "evaluate layer.geojson layer.geojson --area layer.gpkg -o layer.gpkg --overwrite",
+        "evaluate layer.geojson layer.geojson --aoi layer.gpkg -o layer.gpkg --overwrite",
         "check --rasters scene.tif --labels layer.geojson -o layer.geojson --overwrite",
         "tile scene.tif --labels layer.geojson -o . --overwrite",
         "report layer.gpkg --truth layer.geojson -o layer.html --overwrite --config layer.html",

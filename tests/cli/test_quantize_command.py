@@ -26,7 +26,7 @@ def quantize_output(model_folder: Path) -> str:
     need_nncf()
     code, out, err = run_command(
         *("quantize", model_folder / "full.safetensors", "--rasters", model_folder / "scene.tif"),
-        *("-o", model_folder / "both.safetensors", "--tiles", 8, "--least-ap", 0.9),
+        *("-o", model_folder / "both.safetensors", "--tiles", 8, "--min-ap", 0.9),
     )
     assert (code, out) == (0, "")
     return err
@@ -77,7 +77,7 @@ def test_a_model_without_8_bit_is_one_line_that_names_the_command(model_folder: 
 
 
 @pytest.mark.parametrize(
-    "options", [("--tiles", "1"), ("--least-ap", "2"), ("--bands", "red"), ("--value-range", "1")]
+    "options", [("--tiles", "1"), ("--min-ap", "2"), ("--bands", "red"), ("--value-range", "1")]
 )
 def test_values_that_cannot_be_are_usage_errors(
     model_folder: Path, options: tuple[str, ...]

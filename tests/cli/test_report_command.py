@@ -84,7 +84,8 @@ def _bare() -> object:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--imagery", "somewhere"], ["--iou", "0"], ["--chips", "-1"], ["--gsd", "x"]]
+    "arguments",
+    [["--imagery", "somewhere"], ["--iou", "0"], ["--thumbnails", "-1"], ["--gsd", "x"]],
 )
 def test_an_option_that_cannot_be_is_a_usage_error(workdir: Path, arguments: list[str]):
     command = ["report", workdir / "found.geojson", "-o", workdir / "a.html"]

@@ -22,6 +22,7 @@ from geodetect.settings.toml import to_toml
 from geodetect_cli import console
 from geodetect_cli.app import load_command
 from geodetect_cli.commands import COMMANDS
+from geodetect_cli.derived_options import AS_OPTION
 from tests.helpers.program import invoke
 
 CLASSES = [
@@ -52,7 +53,8 @@ def test_every_option_of_every_command_comes_from_a_field(command: str) -> None:
     function = inspect.unwrap(import_module(f"geodetect_cli.commands.{command}").command)
     groups = [group for name, group in get_type_hints(function).items() if name != "return"]
     fields = {name for group in groups for name in group.model_fields}
-    assert {parameter.name for parameter in load_command(command).params} == fields
+    names = {str(parameter.name) for parameter in load_command(command).params}
+    assert {name.removesuffix(AS_OPTION) for name in names} == fields
 
 
 def option_names(command: str) -> set[str]:
@@ -61,7 +63,8 @@ def option_names(command: str) -> set[str]:
 
 def test_commands_that_run_a_model_have_the_same_model_options() -> None:
     options = {"--model", "--device", "--runtime", "--precision", "--batch-size", "--workers"}
-    options |= {"--tile-size", "--overlap", "--conf", "--iou", "--gsd", "--bands", "--value-range"}
+    options |= {"--tile-size", "--overlap", "--conf", "--nms-iou", "--gsd", "--bands"}
+    options |= {"--value-range"}
     for command in ("predict", "evaluate"):
         assert options <= option_names(command)
 
@@ -115,8 +118,8 @@ def test_the_table_of_the_command_counts_and_those_of_others_do_not(settings_of:
 
 
 def test_options_win_over_the_file_and_verbose_says_so(settings_of: Any) -> None:
-    settings, messages = settings_of("conf = 0.5\niou = 0.4\n", "--conf", "0.7", "-v")
-    assert settings == PredictSettings(conf=0.7, iou=0.4)
+    settings, messages = settings_of("conf = 0.5\nnms_iou = 0.4\n", "--conf", "0.7", "-v")
+    assert settings == PredictSettings(conf=0.7, nms_iou=0.4)
     assert "--conf 0.7 replaces conf = 0.5 of run.toml\n" in messages
     _, messages = settings_of("conf = 0.5\n", "--conf", "0.7")
     assert "replaces" not in messages
@@ -153,8 +156,8 @@ def test_required_arguments_and_outputs_may_be_in_the_file(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("# x\nconfs = 0.5\n", "line 2: unknown key confs; the nearest one is conf"),
-        ("iou = 0.5\n\n[predict]\ntile-size = 5\n", "line 4: unknown key tile-size; the nearest"),
+        ("# x\ncnof = 0.5\n", "line 2: unknown key cnof; the nearest one is conf"),
+        ("iou = 0.5\n\n[predict]\ntile-sise = 5\n", "line 4: unknown key tile-sise; the nearest"),
         ("conf = 0.5\n[predcit]\niou = 0.5\n", "line 2: unknown key predcit; the nearest one is"),
         ("iou = 0.5\nconf = 2.0\n", "line 2: conf: expected a number less than or equal to 1; fou"),
         ('conf = "high"\n', 'line 1: conf: expected a valid number; found "high"'),

@@ -82,7 +82,16 @@ def test_counts_are_corrected_by_any_source_of_rates(kind: str, zones_dir: Path)
     options: dict[str, list[Any]] = {
         "metrics": ["--metrics", metrics_file(zones_dir)],
         "model": ["--model", rated_model(zones_dir)],
-        "numbers": ["--precision", 0.8, "--recall", 0.8, "--support", 100, "--conf", 0.55],
+        "numbers": [
+            "--measured-precision",
+            0.8,
+            "--measured-recall",
+            0.8,
+            "--measured-on",
+            100,
+            "--conf",
+            0.55,
+        ],
     }
     result = summarize(zones_dir, *options[kind])
     assert result.exit_code == 0, result.output
@@ -144,7 +153,9 @@ def summarize_only(folder: Path, *arguments: str | Path) -> Result:
 
 def test_without_an_output_zones_are_listed_and_nothing_is_written(zones_dir: Path) -> None:
     before = set(zones_dir.iterdir())
-    result = summarize_only(zones_dir, "--precision", "0.8", "--recall", "0.8", "--support", "100")
+    result = summarize_only(
+        zones_dir, "--measured-precision", "80%", "--measured-recall", "0.8", "--measured-on", "100"
+    )
     assert result.exit_code == 0, result.output
     lines = in_lines(result.stdout)
     assert lines[0] == "Zone Count per km² Expected (95 %) Searched"
@@ -197,7 +208,7 @@ def test_a_table_without_geometry_is_a_csv_file(zones_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--precision", "0.9"), 2, "--precision, --recall and --support go together"),
+        (("--measured-precision", "0.9"), 2, "--measured-precision, --measured-recall and"),
         (("--model", "pools", "--precision", "0.9"), 2, "name one of --model, --metrics"),
         (("--metrics", "absent.json"), 1, "absent.json cannot be read"),
         (("--classes", "tree"), 1, "the predictions have no 'tree', only square"),

@@ -25,7 +25,7 @@ squares = labelled_scene(128, CORNERS)
 
 def tile(squares: LabelledScene, *arguments: str | Path) -> Result:
     raster, labels = squares
-    command = ["tile", raster, "--labels", labels, "--chip-px", "64", *arguments]
+    command = ["tile", raster, "--labels", labels, "--tile-size", "64", *arguments]
     return invoke(*command)
 
 
@@ -122,9 +122,9 @@ def test_a_value_that_cannot_be_used_is_one_line(
 def test_an_overlap_that_cannot_be_is_a_usage_error(
     squares: LabelledScene, tmp_path: Path, overlap: str
 ) -> None:
-    result = tile(squares, "-o", tmp_path / "chips", "--overlap-px", overlap)
+    result = tile(squares, "-o", tmp_path / "chips", "--overlap", overlap)
     assert result.exit_code == 2
-    assert "--overlap-px" in result.stderr
+    assert "--overlap" in result.stderr
 
 
 def test_the_summary_names_the_classes(squares: LabelledScene, tmp_path: Path) -> None:

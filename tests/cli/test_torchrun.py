@@ -36,7 +36,7 @@ learner.has_bf16_units = lambda device: False
 main()
 """
 OPTIONS = [
-    "train", "--init", "none", "--chip-px", "64", "--batch-size", "3", "--device", "cpu",
+    "train", "--init", "none", "--tile-size", "64", "--batch-size", "3", "--device", "cpu",
     "--no-check",
 ]  # fmt: skip
 

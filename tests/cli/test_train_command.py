@@ -25,7 +25,7 @@ from tests.helpers.square_scenes import (
 SIDE = 640
 STEPS = 4
 OPTIONS = [
-    "--init", "none", "--chip-px", "64", "--batch-size", "2", "--device", "cpu", "--seed", "3",
+    "--init", "none", "--tile-size", "64", "--batch-size", "2", "--device", "cpu", "--seed", "3",
 ]  # fmt: skip
 
 MEASURED = ["--val-every", "2", "--patience", "9"]
@@ -275,7 +275,7 @@ def test_labels_that_lie_elsewhere_are_refused(squares: LabelledScene, tmp_path:
         (["--class-field", "kind"], "kind"),
         (["--bands", "1,2"], "--bands"),
         (["--device", "cuda:999"], "--device"),
-        (["--val-area", "no.gpkg"], "no.gpkg"),
+        (["--val-aoi", "no.gpkg"], "no.gpkg"),
         (["--val-rasters", "no.tif"], "no.tif"),
     ],
 )
@@ -300,10 +300,10 @@ def test_a_model_file_has_the_suffix_of_one(
         ["--steps", "0"],
         ["--lr", "0"],
         ["--val-share", "1"],
-        ["--chip-px", "8"],
+        ["--tile-size", "8"],
         ["--keep", "first"],
         ["--val-every", "0"],
-        ["--val-area", "a.gpkg", "--val-rasters", "b.tif"],
+        ["--val-aoi", "a.gpkg", "--val-rasters", "b.tif"],
         ["--val-labels", "a.gpkg"],
     ],
 )

@@ -98,7 +98,7 @@ def new_loop(
     processes: Processes = CPU,
     **changes: object,
 ) -> TrainingLoop:
-    values = {"steps": 6, "batch_size": 2, "chip_px": CHIP_PX, "device": "cpu"} | changes
+    values = {"steps": 6, "batch_size": 2, "tile_size": CHIP_PX, "device": "cpu"} | changes
     settings = TrainSettings.model_validate(values)
     run = None if folder is None else RunFolder(folder)
     if folder is not None and run is not None and not folder.exists():

@@ -334,9 +334,9 @@ def test_the_same_can_be_asked_of_open_rasters(raster: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("sides_px", "remedies"),
     [
-        ([2000.0] * 30, {"a coarser `gsd`", "a larger `chip_px`"}),
+        ([2000.0] * 30, {"a coarser `gsd`", "a larger `tile_size`"}),
         ([2.0] * 30, {"a finer `gsd`"}),
-        ([2.0] * 10 + [2000.0] * 20, {"a finer `gsd`", "a larger `chip_px`"}),
+        ([2.0] * 10 + [2000.0] * 20, {"a finer `gsd`", "a larger `tile_size`"}),
     ],
 )
 def test_remedies_for_sizes_do_not_contradict_each_other(
@@ -347,11 +347,11 @@ def test_remedies_for_sizes_do_not_contradict_each_other(
     bins = recall_by_size(sizes_px, anchors)
     texts = [
         finding.text
-        for finding in (*check_sizes(sizes_px, [], chip_px=512), *check_recall(bins, bins))
+        for finding in (*check_sizes(sizes_px, [], tile_size=512), *check_recall(bins, bins))
     ]
     named = {
         remedy
-        for remedy in ("a coarser `gsd`", "a finer `gsd`", "a larger `chip_px`")
+        for remedy in ("a coarser `gsd`", "a finer `gsd`", "a larger `tile_size`")
         if remedy in " ".join(texts)
     }
     assert named == remedies

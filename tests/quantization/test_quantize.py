@@ -104,14 +104,14 @@ def test_a_network_that_comes_out_far_off_is_refused_unless_accepted(
     need_nncf()
     wide = save_tiny_model(tmp_path / "wide.safetensors")  # brightness beside constants of 100
     target = tmp_path / "both.safetensors"
-    with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*`least_ap`"):
+    with pytest.raises(InputError, match=r"is only 0\.\d+ .* objects\), .* 0\.97;.*`min_ap`"):
         quantize(wide, files / "scene.tif", target, settings=FEW)
     assert not target.exists()
     accepted = quantize(
         wide,
         files / "scene.tif",
         target,
-        settings=FEW.model_copy(update={"least_ap": 0.0}),
+        settings=FEW.model_copy(update={"min_ap": 0.0}),
     )
     assert accepted.int8 is not None
     assert accepted.int8.ap50 < 0.97

@@ -50,7 +50,7 @@ def extent(image: Any, colour: tuple[int, int, int]) -> tuple[int, int, int, int
 
 @pytest.mark.parametrize("size", [400, 800, 1600])
 def test_boxes_are_at_their_position_in_the_colour_of_their_score(flat_scene: Path, size: int):
-    image = draw_preview(flat_scene, predictions(), size=size)
+    image = draw_preview(flat_scene, predictions(), image_size=size)
     assert image.shape[:2] == (size // 2 + FOOTER_PX, max(size, 560))
     left = (image.shape[1] - size) // 2
     for box, score in zip(BOXES, SCORES, strict=True):
@@ -72,7 +72,7 @@ def test_without_predictions_the_raster_is_drawn(flat_scene: Path):
 def test_nodata_is_light(save: Save):
     mask = np.zeros((400, 800), np.uint8)
     mask[:, 400:] = 255
-    image = draw_preview(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), size=800)
+    image = draw_preview(save(np.full((3, 400, 800), 60, np.uint8), mask=mask), image_size=800)
     assert image[100, 100].min() > 200
     assert abs(int(image[100, 700, 0]) - 60) <= 1
 
@@ -107,7 +107,9 @@ def layer_of(scores: Any) -> CanvasLayer:
 def test_contact_sheets_select_by_score():
     layer = layer_of([0.9, 0.8, 0.55, 0.5, 0.3, 0.1])
     selected = {
-        (kind, conf): select_rows(layer, PreviewSettings(sheet=kind, conf=conf, count=2)).tolist()
+        (kind, conf): select_rows(
+            layer, PreviewSettings(sheet=kind, conf=conf, thumbnails=2)
+        ).tolist()
         for kind in ("best", "worst", "uncertain")
         for conf in (None, 0.35)
     }

@@ -56,7 +56,7 @@ def test_a_network_is_left_as_it_was_and_rates_grow_until_it_is_hopeless(
     torch.manual_seed(0)
     network = RetinaNet(NETWORK, 1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    settings = TrainSettings(chip_px=CHIP_PX, batch_size=2)
+    settings = TrainSettings(tile_size=CHIP_PX, batch_size=2)
     processes = Processes(device="cpu")
     card = tiny_card(network=NETWORK)
     first, again = (

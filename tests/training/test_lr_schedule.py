@@ -31,6 +31,6 @@ def test_validations_take_at_most_a_tenth_and_are_at_most_twenty(cost: float, to
 
 
 def test_a_pass_forward_costs_a_third_of_a_step() -> None:
-    assert validation_cost(8 * 384**2, TrainSettings(batch_size=8, chip_px=384)) == pytest.approx(
+    assert validation_cost(8 * 384**2, TrainSettings(batch_size=8, tile_size=384)) == pytest.approx(
         1 / 3
     )

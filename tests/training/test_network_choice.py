@@ -31,7 +31,7 @@ squares = labelled_scene(SIDE, grid_corners(SIDE))
 
 
 def choice_settings(**changes: object) -> TrainSettings:
-    values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 128, "device": "cpu"}
+    values = {"init": "none", "steps": 1, "batch_size": 1, "tile_size": 128, "device": "cpu"}
     values |= {"val_share": 0, "check": False}  # nine objects are too few for it
     return TrainSettings.model_validate(values | changes)
 

@@ -35,7 +35,7 @@ def timm_model(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory)
 
 
 def timm_steps(**changes: object) -> TrainSettings:
-    values = {"backbone": BACKBONE, "steps": STEPS, "batch_size": 1, "chip_px": 128}
+    values = {"backbone": BACKBONE, "steps": STEPS, "batch_size": 1, "tile_size": 128}
     values |= {"device": "cpu", "val_share": 0, "check": False}  # nine objects are too few for it
     return TrainSettings.model_validate(values | changes)
 

@@ -64,7 +64,7 @@ squares = labelled_scene(SIDE, CORNERS)
 
 
 def settings(**changes: object) -> TrainSettings:
-    values = {"init": "none", "steps": 1, "batch_size": 1, "chip_px": 64, "device": "cpu"}
+    values = {"init": "none", "steps": 1, "batch_size": 1, "tile_size": 64, "device": "cpu"}
     return TrainSettings.model_validate(values | changes)
 
 
@@ -170,14 +170,14 @@ def test_train_gives_a_card_that_says_what_was_done(squares: LabelledScene, tmp_
 
 def test_held_out_ground_can_be_named(squares: LabelledScene, tmp_path: Path) -> None:
     area = write_labels(tmp_path / "area.geojson", HELD.tolist())
-    chosen = settings(val_area=area, gsd=0.5, check=False)  # at which the squares are too small
+    chosen = settings(val_aoi=area, gsd=0.5, check=False)  # at which the squares are too small
     card = train(
         [squares.raster], [squares.labels], tmp_path / "m.safetensors", settings=chosen
     ).card
     held = sum(x + SQUARE_PX / 2 <= 150 for x, _ in CORNERS)
     assert card.metrics["objects"] == held
     assert card.training.objects == len(CORNERS) - held
-    assert card.training.settings["val_area"] == "area.geojson", "not where it lay"
+    assert card.training.settings["val_aoi"] == "area.geojson", "not where it lay"
     assert card.gsd_m == 0.5
 
 
@@ -239,13 +239,13 @@ def test_an_area_that_holds_out_everything_is_refused(
     squares: LabelledScene, tmp_path: Path
 ) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-50, -50, SIDE + 50, SIDE + 50)])
-    message = training_error(squares, tmp_path / "m.safetensors", LabelError, val_area=area)
-    assert "`val_area`" in message
+    message = training_error(squares, tmp_path / "m.safetensors", LabelError, val_aoi=area)
+    assert "`val_aoi`" in message
 
 
 def test_an_area_beside_the_rasters_is_refused(squares: LabelledScene, tmp_path: Path) -> None:
     area = write_labels(tmp_path / "area.geojson", [(-900, -900, -800, -800)])
-    message = training_error(squares, tmp_path / "m.safetensors", InputError, val_area=area)
+    message = training_error(squares, tmp_path / "m.safetensors", InputError, val_aoi=area)
     assert "touches none of the 1 rasters" in message
 
 
@@ -257,7 +257,7 @@ def measured_train(
     squares: LabelledScene, output: Path, figures: list[float], **changes: object
 ) -> TrainingSummary:
     """Train with a validation after every step whose AP50 is given."""
-    chosen = settings(val_area=held_area(output.parent), val_every=1, **changes)
+    chosen = settings(val_aoi=held_area(output.parent), val_every=1, **changes)
     summary = train([squares.raster], [squares.labels], output, settings=chosen)
     assert [row["val_ap50"] for row in folder_of(output).metrics.rows()] == figures
     return summary
@@ -370,7 +370,7 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
 ) -> None:
     figures += [0.8, 0.1, 0.8]
     output = tmp_path / "m.safetensors"
-    chosen = settings(val_area=held_area(tmp_path), val_every=1, steps=2)
+    chosen = settings(val_aoi=held_area(tmp_path), val_every=1, steps=2)
     labels = [squares.labels]
 
     def stop(completed: int, total: int, /, **values: float) -> None:
@@ -398,7 +398,7 @@ def test_a_training_goes_on_with_the_ground_that_it_began_with_only(
         shutil.copy(squares.labels, tmp_path / "labels.geojson"),
         tmp_path / "m.safetensors",
     )
-    chosen = settings(val_area=area, steps=2)
+    chosen = settings(val_aoi=area, steps=2)
 
     def stop(completed: int, total: int, /, **values: float) -> None:
         if completed == 2:

@@ -19,9 +19,9 @@ from geodetect_cli.usage_error import UsageError
 EXAMPLES = """\b
 Examples:
   geodetect compare pools.gpkg --register cadastre.gpkg -o changes.gpkg
-  geodetect compare pools.gpkg --register permits.csv -o changes.gpkg --tolerance 10
+  geodetect compare pools.gpkg --register permits.csv -o changes.gpkg --distance 10
   geodetect compare pools.gpkg --register cadastre.shp --parcels plots.gpkg -o out.gpkg
-  geodetect compare 2025.gpkg --before 2020.gpkg --tolerance 3 -o changes.gpkg
+  geodetect compare 2025.gpkg --before 2020.gpkg --distance 3 -o changes.gpkg
   geodetect compare pools.gpkg --register cadastre.gpkg --json"""
 
 
@@ -29,8 +29,8 @@ class CompareFiles(Settings):
     """Layers that ``compare`` reads and writes."""
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    earlier: Annotated[str, CommandLine("BEFORE", positional=True, reads="file")] | None = Field(
-        None, description="Predictions of an earlier year, as with `before`."
+    before: Annotated[str, CommandLine("BEFORE", positional=True, reads="file")] | None = Field(
+        None, description="Predictions of an earlier year, instead of a register."
     )
     output: options.OutputLayer = Field(
         "",
@@ -40,9 +40,6 @@ class CompareFiles(Settings):
     )
     register_layer: Annotated[str, CommandLine("FILE", name="register", reads="file")] | None = (
         Field(None, description="Expected objects: points or polygons, any CRS.")
-    )
-    before: File | None = Field(
-        None, description="Predictions of an earlier year, instead of a register."
     )
     parcels: File | None = Field(None, description="Polygons to count by, as a second layer.")
     coverage: File | None = Field(None, description=options.COVERAGE)
@@ -57,13 +54,9 @@ def command(
 
     Predictions are compared with a register, or with those of an earlier year.
     """
-    references = [files.register_layer, files.before, files.earlier]
-    count = 3 - references.count(None)
-    if count != 1:
-        raise UsageError(
-            f"expected --register or --before, found {'both' if count else 'neither'}; name one "
-            f"file"
-        )
+    if (files.register_layer is None) == (files.before is None):
+        state = "neither" if files.before is None else "both"
+        raise UsageError(f"expected --register or --before, found {state}; name one file")
     from geodetect.assessment.compare import change_layer, parcels
     from geodetect.assessment.compare.comparison import compare
 
@@ -73,7 +66,7 @@ def command(
     comparison = compare(
         files.predictions,
         files.register_layer,
-        before=files.before or files.earlier,
+        before=files.before,
         parcels=files.parcels,
         coverage=files.coverage,
         settings=settings,

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from geodetect.errors import list_names
 from geodetect.settings import EvaluateSettings, ModelSettings, PredictSettings
-from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import FolderPath, Labels, Rasters
+from geodetect.settings.base import FormerNames, Settings
+from geodetect.settings.value_types import FolderPath
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -22,27 +23,24 @@ Examples:
   geodetect evaluate pools.gpkg truth.shp --conf 0.5 -o errors.gpkg --plots plots
   geodetect evaluate pools.gpkg truth.gpkg --pick-threshold precision=0.95
   geodetect evaluate trees.gpkg stems.csv --truth-crs EPSG:25832 --distance 3
-  geodetect evaluate --model pools --rasters scene.tif --labels truth.geojson
-  geodetect evaluate --model pools --rasters images/ --labels coco.json"""
+  geodetect evaluate --model pools --rasters scene.tif --truth truth.geojson
+  geodetect evaluate --model pools --rasters images/ --truth coco.json"""
 
 
 class EvaluateFiles(Settings):
-    """Two layers, or a model with rasters and labels; and the output."""
+    """Two layers, or a model with rasters and ground truth; and the output."""
 
     predictions: options.Predictions | None = Field(None, description=options.PREDICTIONS)
-    truth: Annotated[str, CommandLine("TRUTH", positional=True, reads="file")] | None = Field(
-        None, description="Ground truth: polygons or points."
+    truth: Annotated[options.TruthArguments | None, FormerNames("labels")] = Field(
+        None,
+        description="Ground truth: polygons or points of any vector format and CRS. With `model`, "
+        "as an option, repeatable, also labels of the kinds that `geodetect train` takes.",
     )
     model: options.Model | None = Field(
         None, description="Model to run on `rasters`, instead of PRED."
     )
-    rasters: Rasters | None = Field(
+    rasters: options.RasterList | None = Field(
         None, description="With `model`: rasters, or folders of them. Repeatable."
-    )
-    labels: Annotated[Labels, CommandLine("FILE", repeatable=True, reads="labels")] | None = Field(
-        None,
-        description="With `model`: ground truth, of the kinds that `geodetect train` takes. "
-        "Repeatable.",
     )
     output: options.OutputFile | None = Field(
         None,
@@ -52,23 +50,27 @@ class EvaluateFiles(Settings):
     plots: FolderPath | None = Field(None, description="Folder for plots of the curves, as PNG.")
 
     def check_input(self) -> None:
-        """Raise a usage error unless there are two layers, or a model with rasters and labels."""
+        """Raise a usage error unless there are two layers, or a model with rasters and truth."""
         paths = [os.path.realpath(path) for path in (self.output, self.plots) if path is not None]
         if len(paths) > len(set(paths)):
             raise UsageError(f"--output and --plots are both {self.plots}; rename one")
-        if self.model is None and (self.rasters or self.labels):
-            raise UsageError("--rasters and --labels need --model; without it name PRED and TRUTH")
+        if self.model is None and self.rasters:
+            raise UsageError("--rasters needs --model; without it name PRED and TRUTH")
         if self.model is not None and self.predictions is not None:
             raise UsageError(
-                "with --model, rasters and ground truth are named with --rasters and --labels; "
-                "found PRED"
+                f"with --model, rasters and ground truth are named with --rasters and --truth; "
+                f"found {self.predictions} as PRED"
             )
-        if self.model is not None and not (self.rasters and self.labels):
-            raise UsageError(f"--model needs {'--labels' if self.rasters else '--rasters'} too")
+        if self.model is not None and not (self.rasters and self.truth):
+            raise UsageError(f"--model needs {'--truth' if self.rasters else '--rasters'} too")
         if self.model is None and (self.predictions is None or self.truth is None):
             raise UsageError(
                 f"{'TRUTH' if self.predictions else 'PRED'} is missing: name a file of predictions "
                 f"and one of ground truth, or use --model"
+            )
+        if self.model is None and self.truth is not None and len(self.truth) > 1:
+            raise UsageError(
+                f"expected one file as TRUTH, found {len(self.truth)}: {list_names(self.truth)}"
             )
 
 
@@ -90,13 +92,13 @@ def command(
     if files.plots is not None:
         plots.check_plots(files.plots, overwrite=result.overwrite)
     if files.model is None:
-        evaluation = evaluate(files.predictions or "", files.truth or "", settings)
+        evaluation = evaluate(files.predictions or "", (files.truth or [""])[0], settings)
     else:
         with console.progress_bar("tiles", quiet=messages.quiet) as progress:
             evaluation = evaluate_model(
                 files.model,
                 files.rasters or (),
-                files.labels or (),
+                files.truth or (),
                 settings,
                 predict_settings=PredictSettings.model_validate(dict(model_settings)),
                 progress=progress,

@@ -17,7 +17,7 @@ Examples:
   geodetect preview scene.tif -o overview.png
   geodetect preview scene.tif pools.geojson -o overview.png --conf 0.6
   geodetect preview scene.tif pools.geojson -o doubts.png --sheet uncertain
-  geodetect preview scene.tif pools.geojson -o best.png --sheet best --count 60"""
+  geodetect preview scene.tif pools.geojson -o best.png --sheet best --thumbnails 60"""
 
 
 class PreviewFiles(Settings):

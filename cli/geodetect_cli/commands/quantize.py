@@ -9,7 +9,6 @@ from pydantic import Field
 
 from geodetect.settings import QuantizeSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import Rasters
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -26,10 +25,10 @@ Examples:
 class QuantizeFiles(Settings):
     """Input and output of ``quantize``."""
 
-    model: Annotated[str, CommandLine("MODEL", positional=True)] = Field(
+    model: Annotated[str, CommandLine("MODEL", short="m", positional=True)] = Field(
         description="Built-in model or model file. See `geodetect models`."
     )
-    rasters: Rasters = Field(
+    rasters: options.RasterList = Field(
         description="Rasters like those to predict on, with objects, or folders of them. "
         "Repeatable."
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from geodetect.settings import SummarizeSettings
-from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.base import FormerNames, Settings
 from geodetect.settings.value_types import Count, Crs, File, FilePath, Fraction
 from geodetect_cli import options
 from geodetect_cli.layer_output import LayerOutput
@@ -56,11 +56,14 @@ class CorrectionOptions(Settings):
     metrics: FilePath | None = Field(
         None, description="Output of `geodetect evaluate --json` with the precision and recall."
     )
-    precision: Annotated[Fraction, CommandLine("P")] | None = Field(
-        None, description="Precision, with `recall` and `support`."
+    measured_precision: Annotated[Fraction | None, FormerNames("precision")] = Field(
+        None,
+        description="Precision of the detector, with `measured_recall` and `measured_on`.",
     )
-    recall: Annotated[Fraction, CommandLine("R")] | None = Field(None, description="Recall.")
-    support: Count | None = Field(
+    measured_recall: Annotated[Fraction | None, FormerNames("recall")] = Field(
+        None, description="Recall of the detector."
+    )
+    measured_on: Annotated[Count | None, FormerNames("support")] = Field(
         None, description="Number of ground truth objects that these two were measured on."
     )
 
@@ -71,10 +74,16 @@ class CorrectionOptions(Settings):
             classes: Names of the classes to count; of a single one, ``metrics`` of that class
                 count.
         """
-        rates = (self.precision, self.recall, self.support)
+        precision, recall, objects = rates = (
+            self.measured_precision,
+            self.measured_recall,
+            self.measured_on,
+        )
         has_rates = rates != (None, None, None)
         if (self.model is not None) + (self.metrics is not None) + has_rates > 1:
-            raise UsageError("name one of --model, --metrics, or --precision and --recall")
+            raise UsageError(
+                "name one of --model, --metrics, or --measured-precision and --measured-recall"
+            )
         from geodetect.assessment.summarize.count_correction import ErrorRates
         from geodetect.assessment.summarize.error_rates import (
             error_rates_from_evaluation,
@@ -88,13 +97,14 @@ class CorrectionOptions(Settings):
             return error_rates_from_evaluation(self.metrics, class_name=class_name)
         if not has_rates:
             return None
-        if self.precision is None or self.recall is None or self.support is None:
+        if precision is None or recall is None or objects is None:
             raise UsageError(
-                "--precision, --recall and --support go together: the fraction of predictions that "
-                "is correct, the fraction of objects that is detected, and the number of objects"
+                "--measured-precision, --measured-recall and --measured-on go together: the "
+                "fraction of predictions that is correct, the fraction of objects that is "
+                "detected, and the number of objects"
             )
         return ErrorRates.from_rates(
-            self.precision, self.recall, self.support, source="--precision and --recall"
+            precision, recall, objects, source="--measured-precision and --measured-recall"
         )
 
 

@@ -19,7 +19,7 @@ from geodetect_cli.tables.values import show_values
 EXAMPLES = """\b
 Examples:
   geodetect tile scene.tif --labels pools.geojson -o chips/
-  geodetect tile scene.tif --labels pools.geojson -o yolo/ --format yolo --chip-px 640 --empty 1
+  geodetect tile scene.tif --labels pools.geojson -o yolo/ --format yolo --tile-size 640 --empty 1
   geodetect tile sheets/*.tif --labels trees.gpkg -o voc/ --format voc --image-format tif"""
 
 

@@ -32,7 +32,7 @@ def show_comparison(
     meanings = {
         kind.added: "only in the predictions",
         "confirmed": f"in both, less than {settings.moved_from:g} m apart",
-        "moved": f"in both, up to {settings.tolerance:g} m apart",
+        "moved": f"in both, up to {settings.distance:g} m apart",
         kind.removed: f"only in {kind.role.name}",
         "not searched": f"only in {kind.role.name}, outside the coverage",
     }

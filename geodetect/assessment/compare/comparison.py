@@ -47,7 +47,7 @@ EARLIER = ReferenceKind(
     removed="gone",
     prefix="before_",
 )
-_ROUNDING_M = 1e-6  # so that a distance of exactly the tolerance counts
+_ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def compare(
 ) -> Comparison:
     """Find the features of two layers that are the same object, and those of one layer only.
 
-    Two features can be the same object if their centres are at most ``settings.tolerance`` apart
+    Two features can be the same object if their centres are at most ``settings.distance`` apart
     on the ground: the centres of their bounding boxes in the CRS of the predictions. Each feature
     is paired with at most one by optimal assignment: the most pairs, and of all ways to that
     number the one with the least sum of distances. Multipolygons are one feature each, and
@@ -171,7 +171,7 @@ def compare(
     changes = change_table(
         predicted,
         reference,
-        _pair_features(predicted, reference, settings.tolerance, by_class=by_class),
+        _pair_features(predicted, reference, settings.distance, by_class=by_class),
         kind=kind,
         is_searched=is_searched,
         settings=settings,
@@ -181,7 +181,7 @@ def compare(
     if parcels is None:
         return comparison
     numbered, counts = count_by_parcel(
-        changes, parcels, statuses=statuses, parcel_id=settings.parcel_id
+        changes, parcels, statuses=statuses, parcel_field=settings.parcel_field
     )
     return replace(comparison, changes=numbered, parcels=counts)
 
@@ -234,7 +234,7 @@ def _have_common_classes(
 
 
 def _pair_features(
-    predicted: ComparedLayer, reference: ComparedLayer, tolerance_m: float, *, by_class: bool
+    predicted: ComparedLayer, reference: ComparedLayer, distance_m: float, *, by_class: bool
 ) -> FeaturePairs:
     """Pair the features that are the same object.
 
@@ -247,7 +247,7 @@ def _pair_features(
         orders.append(np.lexsort((names, *layer.centres.T)))
         points.append(cartesian_points_m(layer.centres[orders[-1]], predicted.table.crs))
     pairs, distances = near_pairs(
-        points[0], points[1], tolerance_m + _ROUNDING_M, parameter="tolerance"
+        points[0], points[1], distance_m + _ROUNDING_M, parameter="distance"
     )
     rows = np.stack([order[column] for order, column in zip(orders, pairs.T, strict=True)], axis=1)
     if by_class:

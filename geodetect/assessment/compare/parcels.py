@@ -54,7 +54,7 @@ def count_by_parcel(
     parcels: LayerSource,
     *,
     statuses: Sequence[str],
-    parcel_id: str | None = None,
+    parcel_field: str | None = None,
 ) -> tuple[gpd.GeoDataFrame, ParcelCounts]:
     """Count features by the parcel that the centre of their box lies in or on.
 
@@ -62,7 +62,7 @@ def count_by_parcel(
         changes: Features with ``id`` and ``status``.
         parcels: Polygons; those that cross themselves are repaired.
         statuses: Statuses to count.
-        parcel_id: Column of the parcels that names them; None: they are numbered from 1.
+        parcel_field: Column of the parcels that names them; None: they are numbered from 1.
 
     Returns:
         The changes with a column ``parcel`` after ``distance_m``, missing outside all parcels, and
@@ -72,7 +72,7 @@ def count_by_parcel(
         InputError: The parcels cannot be read, or lack the column.
     """
     table = repair_table(read_features(parcels, PARCELS), PARCELS.name)
-    names = _read_parcel_names(table, parcel_id)
+    names = _read_parcel_names(table, parcel_field)
     centres = box_centres(changes, table.crs)
     pairs = join_points(centres, table.geometry.to_numpy())
     rows, first, times = np.unique(pairs[:, 0], return_index=True, return_counts=True)
@@ -95,8 +95,8 @@ def count_by_parcel(
     return numbered, ParcelCounts(counted, outside, int((times > 1).sum()))
 
 
-def _read_parcel_names(table: gpd.GeoDataFrame, parcel_id: str | None) -> pd.Series:
-    if parcel_id is None:
+def _read_parcel_names(table: gpd.GeoDataFrame, parcel_field: str | None) -> pd.Series:
+    if parcel_field is None:
         return pd.Series(np.arange(1, len(table) + 1), dtype="Int64")
-    names = table[require_column(table, parcel_id, PARCELS, parameter="parcel_id")]
+    names = table[require_column(table, parcel_field, PARCELS, parameter="parcel_field")]
     return names.astype("Int64") if names.dtype.kind in "iu" else names

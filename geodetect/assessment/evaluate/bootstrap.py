@@ -135,7 +135,7 @@ def cut_blocks(layer_matches: LayerMatches, side_m: float | None = None) -> Boot
     if len(used) > MEMORY_LIMIT:
         raise InputError(
             f"the ground has {len(used):,} blocks of {side:g} m; expected at most "
-            f"{MEMORY_LIMIT:,}: raise `block`"
+            f"{MEMORY_LIMIT:,}: raise `block_size`"
         )
     of_predicted, of_truth = np.split(block.reshape(-1), [len(layers.predictions)])
     truth_of = layer_matches.pooled.matches.truth_of

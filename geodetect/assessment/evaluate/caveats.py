@@ -80,7 +80,7 @@ def _find_location_caveats(layer_matches: LayerMatches, metrics: DetectionMetric
     if n_outside > MAX_OUTSIDE * len(centres):
         caveats.append(
             f"{n_outside:,} of {len(centres):,} detections lie outside the extent of the truth; if "
-            f"the truth is incomplete there, limit the comparison with `area`"
+            f"the truth is incomplete there, limit the comparison with `aoi`"
         )
     if not layer_matches.pooled.matches.is_tp.any() and layers.grid.crs is not None:
         from scipy.spatial import KDTree

@@ -72,19 +72,19 @@ def evaluate(
         read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field),
         settings,
     )
-    return replace(evaluation, sources=tuple(source_names([predictions, truth, settings.area])))
+    return replace(evaluation, sources=tuple(source_names([predictions, truth, settings.aoi])))
 
 
 def evaluate_model(
     model: PathLike | Detector,
     rasters: PathLike | Sequence[PathLike],
-    labels: LayerSource | Sequence[LayerSource],
+    truth: LayerSource | Sequence[LayerSource],
     settings: EvaluateSettings | None = None,
     *,
     predict_settings: PredictSettings | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Run a model on rasters and compare its predictions with labels.
+    """Run a model on rasters and compare its predictions with ground truth.
 
     Predictions are made down to a score of 0.05, before calibration, for the curves; counts are
     those at ``settings.conf``, else at the threshold of the model. Labels count where there is
@@ -93,15 +93,15 @@ def evaluate_model(
     Args:
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         rasters: Files, folders of rasters or URLs; one or several.
-        labels: The truth, as for ``evaluate``, or labels in pixels of images as for a training,
+        truth: The truth, as for ``evaluate``, or labels in pixels of images as for a training,
             such as COCO or YOLO.
-        settings: See ``EvaluateSettings``. ``area`` also limits the prediction.
+        settings: See ``EvaluateSettings``. ``aoi`` also limits the prediction.
         predict_settings: See ``PredictSettings``; ``conf`` and ``aoi`` are set here.
         progress: Called after every batch.
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read.
-        InputError: Settings, model, rasters and labels do not go together.
+        InputError: Settings, model, rasters and truth do not go together.
     """
     from geodetect.detection.coverage import SEARCHED, coverage_table
     from geodetect.detection.predict import predict_layer
@@ -110,20 +110,20 @@ def evaluate_model(
 
     settings = settings or EvaluateSettings()
     run = predict_settings or PredictSettings()
-    if isinstance(labels, str | os.PathLike | gpd.GeoDataFrame):
-        labels = [labels]
-    image_truth, layers = read_image_truth(labels, rasters, run)
+    if isinstance(truth, str | os.PathLike | gpd.GeoDataFrame):
+        truth = [truth]
+    image_truth, layers = read_image_truth(truth, rasters, run)
     if image_truth is None:
-        truth = read_truth(layers, crs=settings.truth_crs, class_field=settings.class_field)
+        objects = read_truth(layers, crs=settings.truth_crs, class_field=settings.class_field)
     else:
-        truth = image_truth.table()
+        objects = image_truth.table()
         rasters = [raster.path for raster in image_truth.rasters]
         run = image_truth.predict_settings(run)
     card = load_card(model) if isinstance(model, str | os.PathLike) else model.card
     conf = card.conf if settings.conf is None else settings.conf
     least = calibrated_score(LEAST_CONF, card.calibration)
-    changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.area}
-    with georeference_advice("give labels in pixels of its image, such as COCO, as `labels`"):
+    changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.aoi}
+    with georeference_advice("give labels in pixels of its image, such as COCO, as `truth`"):
         layer = predict_layer(
             rasters, model, settings=run.model_copy(update=changes), progress=progress
         )
@@ -133,14 +133,14 @@ def evaluate_model(
     searched = shapely.union_all(coverage.geometry[coverage["status"] == SEARCHED])
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
-    evaluation = _evaluate_tables(layer.table(), truth, settings, searched=searched)
+    evaluation = _evaluate_tables(layer.table(), objects, settings, searched=searched)
     if image_truth is not None:
         evaluation = replace(
             evaluation,
             predictions=image_truth.move_back(evaluation.predictions),
             truth=image_truth.move_back(evaluation.truth),
         )
-    sources = source_names([find_rasters(rasters, quiet=True), model, labels, settings.area])
+    sources = source_names([find_rasters(rasters, quiet=True), model, truth, settings.aoi])
     return replace(evaluation, sources=tuple(sources))
 
 
@@ -173,7 +173,7 @@ def _evaluate_tables(
             "scores with `score_field`, or leave `pick_threshold` away"
         )
     layers = align_layers(
-        predictions, truth, crs=settings.crs, by_centre=settings.distance is not None
+        predictions, truth, crs=settings.box_crs, by_centre=settings.distance is not None
     )
     gap_m, gap_message = measure_gap(
         layers.predictions.boxes, layers.truth.boxes, layers.grid, (PREDICTIONS, TRUTH)
@@ -194,12 +194,12 @@ def _evaluate_tables(
     lowest_score = None
     if has_scores and len(predictions) and searched is None:
         lowest_score = float(np.nanmin(predictions["score"]))
-    blocks = cut_blocks(layer_matches, settings.block)
+    blocks = cut_blocks(layer_matches, settings.block_size)
     metrics = compute_metrics(
         layer_matches,
         n_rows=(len(predictions), len(truth)),
         conf=conf,
-        edges_m=settings.sizes,
+        edges_m=settings.size_bins,
         blocks=blocks,
         resamples=settings.resamples,
         seed=settings.seed,
@@ -233,8 +233,8 @@ def _centres_inside(
 ) -> tuple[BoolArray, BoolArray] | None:
     """Return True for centres in the area of the truth and in the searched area; None: no limit."""
     limits = []
-    if settings.area is not None:
-        limits.append(centres_in_area(layers, *read_area(settings.area)))
+    if settings.aoi is not None:
+        limits.append(centres_in_area(layers, *read_area(settings.aoi)))
     if searched is not None:
         limits.append(centres_in_area(layers, searched, predictions.crs))
     if not limits:
@@ -244,7 +244,7 @@ def _centres_inside(
     )
     n_inside = is_inside.sum() + is_truth_inside.sum()
     if (len(is_inside) or len(is_truth_inside)) and not n_inside:
-        where = "on the imagery" if settings.area is None else f"in `area` {settings.area}"
+        where = "on the imagery" if settings.aoi is None else f"in `aoi` {settings.aoi}"
         raise InputError(
             f"none of {len(is_inside):,} detections and {len(is_truth_inside):,} objects lies "
             f"{where}; check that they show the same place"

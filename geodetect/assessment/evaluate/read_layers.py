@@ -101,7 +101,7 @@ def _refuse_image_set(source: LayerSource, role: LayerRole) -> None:
     if not isinstance(source, gpd.GeoDataFrame) and (description := describe_image_set(source)):
         raise role.error(
             f"{os.fspath(source)}: {description}; expected a layer on the map for {role.name}, or "
-            f"`model`, `rasters` and `labels` to evaluate a model on the images"
+            f"`model`, `rasters` and `truth` to evaluate a model on the images"
         )
 
 

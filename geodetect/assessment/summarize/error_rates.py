@@ -35,7 +35,7 @@ def error_rates_from_model(model: PathLike | ModelCard) -> ErrorRates:
         raise InputError(
             f"the card of model {card.name} has no precision, recall and objects, only "
             f"{list_names(card.metrics) or 'no figures'}; evaluate it and name the result with "
-            f"`metrics`, or state `precision`, `recall` and `support`"
+            f"`metrics`, or state `measured_precision`, `measured_recall` and `measured_on`"
         )
     precision, recall, objects = (float(number or 0) for number in numbers)
     return ErrorRates.from_rates(

@@ -93,4 +93,4 @@ def select_rows(predictions: CanvasLayer, settings: PreviewSettings) -> IntArray
     if len(rows) == 0:
         limit = "" if settings.conf is None else f" with a score of at least {settings.conf:g}"
         raise InputError(f"there are no predictions{limit} for a contact sheet; lower `conf`")
-    return np.asarray(rows[: settings.count])
+    return np.asarray(rows[: settings.thumbnails])

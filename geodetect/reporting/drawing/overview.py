@@ -30,7 +30,7 @@ def draw_overview(
     Raises:
         RasterError: The pixels cannot be read.
     """
-    scale = min(MAX_SCALE, settings.size / float(canvas.size.max()))
+    scale = min(MAX_SCALE, settings.image_size / float(canvas.size.max()))
     grid = canvas.grid.resampled(scale, scale)
     imagery = Image.new("RGB", (grid.width, grid.height), NO_IMAGERY)
     pixels = read_image(canvas.raster, grid)

@@ -118,7 +118,7 @@ def report(
                 imagery = write_imagery(canvas.raster, plan, files_folder(page), progress)
                 if matches is not None:
                     payload["errors"] = error_thumbnails(
-                        canvas, matches, score_threshold=settings.conf, count=settings.chips
+                        canvas, matches, score_threshold=settings.conf, count=settings.thumbnails
                     )
                 if canvas.grid.width > THUMBNAIL_RATIO * imagery.grid.width:
                     payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)

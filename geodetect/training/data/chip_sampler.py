@@ -89,7 +89,7 @@ class ChipSampler:
         if not self.objects:
             raise LabelError(
                 "no labelled object is left to train on; check that labels and rasters overlap, or "
-                "hold out less with `val_share` or `val_area`"
+                "hold out less with `val_share` or `val_aoi`"
             )
         self.hard_negatives: tuple[HardNegative, ...] = ()
         self.unreadable: dict[str, str] = {}
@@ -131,8 +131,8 @@ class ChipSampler:
         if failure is not None:
             raise failure
         raise LabelError(
-            f"found no place for a chip of {self._settings.chip_px} px in {MAX_TRIES} tries; set a "
-            f"smaller `chip_px`, or hold out less with `val_share`"
+            f"found no place for a chip of {self._settings.tile_size} px in {MAX_TRIES} tries; set "
+            f"a smaller `tile_size`, or hold out less with `val_share`"
         )
 
     def _draw_window(self, rng: np.random.Generator) -> tuple[TrainingRaster, Grid, Window]:
@@ -141,14 +141,14 @@ class ChipSampler:
         index, centre = self._draw_centre(rng)
         labelled = self.rasters[index]
         grid = labelled.grid_at(self.gsd_m / zoom)
-        chip_px = self._settings.chip_px
-        width, height = min(grid.width, chip_px), min(grid.height, chip_px)
+        tile_size = self._settings.tile_size
+        width, height = min(grid.width, tile_size), min(grid.height, tile_size)
         max_corner = np.array([grid.width - width, grid.height - height])
         if centre is None:
             corner = rng.uniform(0, 1, 2) * max_corner
         else:
             scale = labelled.grid.scale_to(grid)
-            corner = np.clip(centre * scale - rng.uniform(0, chip_px, 2), 0, max_corner)
+            corner = np.clip(centre * scale - rng.uniform(0, tile_size, 2), 0, max_corner)
         x, y = (int(c) for c in corner)
         return labelled, grid, Window(x, y, width, height)
 
@@ -172,8 +172,8 @@ class ChipSampler:
         values = recolour(values, rng, strength=self._settings.augment)
         layers = np.concatenate([values, pixels.valid[None].astype(np.uint8)])
         height, width = pixels.valid.shape
-        chip_px = self._settings.chip_px
-        layers = np.pad(layers, [(0, 0), (0, chip_px - height), (0, chip_px - width)])
+        tile_size = self._settings.tile_size
+        layers = np.pad(layers, [(0, 0), (0, tile_size - height), (0, tile_size - width)])
         frame = np.array([0.0, 0.0, width, height])
         if self._settings.turn:
             layers, reoriented = reorient(layers, np.concatenate([boxes, frame[None]]), rng)

@@ -237,18 +237,18 @@ def _hold_out(
     """Return the rasters with their holdout: an area, overlaps with ``val_rasters``, or blocks."""
     grids = [raster.grid for raster in rasters]
     overlapping = [no_boxes() for _ in rasters]
-    if settings.val_area is not None:
+    if settings.val_aoi is not None:
         if any(grid.crs is None for grid in grids):
             raise InputError(
-                f"`val_area` {settings.val_area} lies on the map, but the rasters have no "
+                f"`val_aoi` {settings.val_aoi} lies on the map, but the rasters have no "
                 f"georeference; set `val_rasters` to images to hold out"
             )
-        area, crs = read_area(settings.val_area)
+        area, crs = read_area(settings.val_aoi)
         dense = densify(np.array([area], dtype=object), crs)
         holdout = [covering_boxes(dense, crs, grid) for grid in grids]
         if not any(map(len, holdout)):
             raise InputError(
-                f"`val_area` {settings.val_area} touches none of the {len(grids)} rasters; "
+                f"`val_aoi` {settings.val_aoi} touches none of the {len(grids)} rasters; "
                 f"expected polygons on them"
             )
     elif validation:
@@ -266,7 +266,7 @@ def _hold_out(
             [raster.clipped_boxes[raster.is_visible] for raster in training_rasters],
             fraction=settings.val_share,
             seed=settings.seed,
-            min_block_px=2 * settings.chip_px,
+            min_block_px=2 * settings.tile_size,
         )
     if not validation:
         overlapping = find_overlapping_holdout(grids, holdout)

@@ -57,11 +57,11 @@ def test_a_shift_of_three_metres_is_a_move_and_label_jitter_is_none(angle: int) 
 
 def test_the_limits_can_be_set() -> None:
     predictions, register = boxes((0, 0)), boxes((6, 0))
-    limits = CompareSettings(tolerance=6.05, moved_from=6.05)
+    limits = CompareSettings(distance=6.05, moved_from=6.05)
     assert statuses(compare(predictions, register, settings=limits)) == ["confirmed"]
-    limits = CompareSettings(tolerance=6.05, moved_from=0)
+    limits = CompareSettings(distance=6.05, moved_from=0)
     assert statuses(compare(predictions, register, settings=limits)) == ["moved"]
-    limits = CompareSettings(tolerance=5.9)
+    limits = CompareSettings(distance=5.9)
     assert statuses(compare(predictions, register, settings=limits)) == ["new", "missing"]
 
 

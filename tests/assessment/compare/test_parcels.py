@@ -74,14 +74,14 @@ def test_a_feature_counts_once_where_parcels_overlap_or_touch() -> None:
 def test_parcels_keep_their_columns_and_can_be_named_by_one() -> None:
     named = parcels(*TWO, egrid=["CH1", "CH2"], new=[5, 6])
     table, counts = count_by_parcel(
-        changes((150, 9, "new")), named, statuses=STATUSES, parcel_id="EGRID"
+        changes((150, 9, "new")), named, statuses=STATUSES, parcel_field="EGRID"
     )
     assert table["parcel"].tolist() == ["CH2"]
     assert counts.table["parcel"].tolist() == ["CH1", "CH2"]
     assert counts.table["new"].tolist() == [0, 1]
     assert counts.table["parcel_new"].tolist() == [5, 6]
-    with pytest.raises(InputError, match=r"no column 'number', only egrid, new.*`parcel_id`"):
-        count_by_parcel(changes((1, 1, "new")), named, statuses=STATUSES, parcel_id="number")
+    with pytest.raises(InputError, match=r"no column 'number', only egrid, new.*`parcel_field`"):
+        count_by_parcel(changes((1, 1, "new")), named, statuses=STATUSES, parcel_field="number")
 
 
 def test_a_parcel_that_crosses_itself_is_repaired_and_one_with_a_hole_is_not_filled() -> None:
@@ -110,7 +110,7 @@ def test_compare_rolls_up() -> None:
         columns=["id", "status", "distance_m"]
     )
     register = changes((10, 10, "-"), (300, 10, "-")).drop(columns=["id", "status", "distance_m"])
-    limits = CompareSettings(parcel_id="lot")
+    limits = CompareSettings(parcel_field="lot")
     result = compare(predictions, register, parcels=parcels(*TWO, lot=["A", "B"]), settings=limits)
     assert result.parcels is not None
     assert result.parcels.table["confirmed"].tolist() == [1, 0]

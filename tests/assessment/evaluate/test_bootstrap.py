@@ -79,7 +79,7 @@ def test_by_default_there_are_neither_few_nor_many_blocks() -> None:
 
 def test_too_many_blocks_are_an_error() -> None:
     many = square_layer(*np.stack(np.divmod(np.arange(5100), 100), axis=1) * 50.0)
-    with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*`block`"):
+    with pytest.raises(InputError, match=r"5,100 blocks of 10 m.*`block_size`"):
         cut_blocks(match_pairs(many, many), side_m=10)
 
 

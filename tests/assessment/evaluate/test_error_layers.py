@@ -74,7 +74,7 @@ def test_what_lies_outside_the_area_is_in_no_layer(tmp_path: Path) -> None:
     gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 45, Y + 15)], crs=CRS).to_crs(
         "OGC:CRS84"
     ).to_file(area)
-    counts = [len(t) for t in evaluate_five_objects(area=area).error_tables().values()]
+    counts = [len(t) for t in evaluate_five_objects(aoi=area).error_tables().values()]
     assert counts == [2, 0, 0]
 
 

@@ -172,13 +172,13 @@ def test_an_area_in_any_crs_limits_what_counts(tmp_path: Path) -> None:
     )
     area = gpd.GeoDataFrame(geometry=[shapely.box(X - 5, Y - 5, X + 85, Y + 15)], crs=CRS)
     path = write(area, tmp_path / "area.geojson")
-    result = evaluate(predicted, truth, area=path)
+    result = evaluate(predicted, truth, aoi=path)
     assert result.metrics.overall.at_threshold == OperatingPoint(0.7, 3, 0, 0)
     assert result.metrics.truth_of.tolist() == [0, 1, 2, -2, -2, -2]
     assert "3 of 6 objects do not count" in result.caveats[-1]
     elsewhere = write(area.translate(0, 500).to_frame("geometry"), tmp_path / "elsewhere.geojson")
-    with pytest.raises(InputError, match=r"none of 6 detections and 6 objects lies in `area`"):
-        evaluate(predicted, truth, area=elsewhere)
+    with pytest.raises(InputError, match=r"none of 6 detections and 6 objects lies in `aoi`"):
+        evaluate(predicted, truth, aoi=elsewhere)
 
 
 def test_boxes_can_be_drawn_along_another_crs() -> None:
@@ -197,7 +197,7 @@ def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     rng = np.random.default_rng(1)
     corners = np.stack(np.divmod(np.arange(100), 10), axis=1) * 60.0
     predictions = square_layer(*corners[rng.random(100) < 0.8])
-    settings = EvaluateSettings(resamples=100, distance=5, sizes=(8,))
+    settings = EvaluateSettings(resamples=100, distance=5, size_bins=(8,))
     scored = predictions.assign(score=rng.uniform(size=len(predictions)), **{"class": "pool"})
     values = geodetect.evaluate(scored, square_layer(*corners), settings).as_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
@@ -224,7 +224,7 @@ def test_a_rule_that_is_none_is_refused(rule: str) -> None:
 @pytest.mark.parametrize("sizes", [(4, 2), (0, 4), (-1,), (4, 4)])
 def test_sizes_must_ascend(sizes: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="ascending"):
-        EvaluateSettings(sizes=sizes)
+        EvaluateSettings(size_bins=sizes)
 
 
 def bright(image: Bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
@@ -269,7 +269,7 @@ def test_a_model_is_evaluated_in_an_area(tmp_path: Path) -> None:
         gpd.GeoDataFrame({"name": ["west"]}, geometry=[west], crs=CRS), tmp_path / "area.gpkg"
     )
     detector = geodetect.CallableDetector(bright, classes=("square",), gsd_m=GSD_M)
-    settings = EvaluateSettings(area=area, conf=0.05)
+    settings = EvaluateSettings(aoi=area, conf=0.05)
     result = geodetect.evaluate_model(detector, raster, labels, settings)
     assert result.metrics.overall.n_truth == sum(x < 88 for x, _ in corners)
     assert result.metrics.overall.at_threshold.f1 == 1
@@ -313,7 +313,7 @@ def test_the_order_of_rows_changes_nothing_in_the_report(
         scores = rng.choice([0.3, 0.5, 0.9], len(corners))
         tables.append(square_layer(*corners, **columns, score=scores))
     truth = tables[1].drop(columns="score")
-    options = EvaluateSettings(resamples=20, pick_threshold="f1", distance=distance, block=5.0)
+    options = EvaluateSettings(resamples=20, pick_threshold="f1", distance=distance, block_size=5.0)
     expected = geodetect.evaluate(tables[0], truth, options)
     mixed = [table.sample(frac=1, random_state=3) for table in (tables[0], truth)]
     result = geodetect.evaluate(*mixed, options)

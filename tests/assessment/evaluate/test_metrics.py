@@ -26,7 +26,7 @@ def evaluate_in(
     """Metrics of the layers in an area, which is written to a folder."""
     path = folder / f"{area.crs.to_epsg()}.gpkg"
     area.to_file(path)
-    return evaluate(predicted, truth, EvaluateSettings(area=path, resamples=0)).metrics
+    return evaluate(predicted, truth, EvaluateSettings(aoi=path, resamples=0)).metrics
 
 
 def test_layers_are_compared_by_their_boxes() -> None:

@@ -58,7 +58,9 @@ def test_figures_may_be_named_after_their_place() -> None:
 
 
 def test_a_card_without_rates_names_the_other_options() -> None:
-    with pytest.raises(InputError, match=r"only ap50; .*`metrics`.*`precision`, `recall`"):
+    with pytest.raises(
+        InputError, match=r"only ap50; .*`metrics`.*`measured_precision`, `measured_recall`"
+    ):
         error_rates_from_model(card_with_metrics(ap50=0.9))
     with pytest.raises(ModelFileError, match="no model 'nothing'"):
         error_rates_from_model("nothing")

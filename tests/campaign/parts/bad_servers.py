@@ -36,7 +36,7 @@ COMMANDS = (
     f"{PREDICT} {{out}}/ground.geojson",
     f"{PREDICT} {{out}}/ground.geojson",
     "info {url}",
-    "preview {url} --size 100 -o {out}/image.png",
+    "preview {url} --image-size 100 -o {out}/image.png",
     "evaluate {truth} {url} --resamples 0",
 )
 PATIENCE = {  # seconds: what a user sets to wait less than by default

@@ -43,7 +43,7 @@ def prepare(folder: Path) -> list[LabelSet]:
     for name in ("coco", "yolo", "voc"):
         scenes.run_here(
             "tile", scene.raster, "--labels", scene.truth, "-o", folder / name,
-            "--format", name, "--chip-px", 96, "-q",
+            "--format", name, "--tile-size", 96, "-q",
         )  # fmt: skip
     forest = folder / "forest"
     shutil.copytree(folder / "coco" / "images", forest)
@@ -75,7 +75,7 @@ def try_case(case: Case, seeds: list[LabelSet]) -> None:
     else:
         output = case.output / "chips"
         outcome = case.run(
-            "tile", images, "--labels", labels, "-o", output, "--chip-px", 64, "--json",
+            "tile", images, "--labels", labels, "-o", output, "--tile-size", 64, "--json",
             "--format", rng.choice(("coco", "yolo", "voc")),
         )  # fmt: skip
         case.check_outputs(output)

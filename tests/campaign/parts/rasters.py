@@ -92,7 +92,7 @@ def _info(case: Case, _: Seeds, __: RasterSeed, raster: Path) -> None:
 
 def _preview(case: Case, _: Seeds, seed: RasterSeed, raster: Path) -> None:
     output = case.output / "preview.png"
-    outcome = case.run("preview", raster, "-o", output, "--size", 256, *seed.options[:2])
+    outcome = case.run("preview", raster, "-o", output, "--image-size", 256, *seed.options[:2])
     case.check_outputs(output)
     case.check_leftovers(*([output] if outcome.code == 0 else []))
 
@@ -101,7 +101,7 @@ def _tile(case: Case, seeds: Seeds, seed: RasterSeed, raster: Path) -> None:
     """Cut chips; all squares that are visible must be in them."""
     output = case.output / "chips"
     outcome = case.run(
-        "tile", raster, "--labels", seeds.truth, "-o", output, "--chip-px", 96, "--json",
+        "tile", raster, "--labels", seeds.truth, "-o", output, "--tile-size", 96, "--json",
         *(o for o in seed.options[:2] if seed.options[0] != "--pixel-coords"),
     )  # fmt: skip
     case.check_outputs(output)

@@ -59,12 +59,12 @@ COMMANDS = (
     Command("compare {truth} --before {layer} -o {out}/c.fgb", BEFORE, "c.fgb"),
     Command("summarize {layer} --zones {zones} -o {out}/z.gpkg", ("predictions",), "z.gpkg"),
     Command("check --rasters {raster} --labels {layer} --no-shift", ("labels",)),
-    Command("tile {raster} --labels {layer} --chip-px 96 -o {out}/chips", ("labels",), "chips"),
+    Command("tile {raster} --labels {layer} --tile-size 96 -o {out}/chips", ("labels",), "chips"),
     Command("report {layer} -r {raster} --imagery inside -o {out}/r.html", (), "r.html"),
-    Command("preview {raster} {layer} --size 200 -o {out}/p.png", (), "p.png"),
+    Command("preview {raster} {layer} --image-size 200 -o {out}/p.png", (), "p.png"),
     Command("summarize {truth} --zones {layer} -o {out}/z.csv", ("zones",), "z.csv", True),
     Command("predict {raster} -m {model} --aoi {layer} -o {out}/a.gpkg", (), "a.gpkg", True),
-    Command("evaluate {truth} {truth} --area {layer} --resamples 0", is_zones=True),
+    Command("evaluate {truth} {truth} --aoi {layer} --resamples 0", is_zones=True),
     Command(PARCELS, (), "p.gpkg", True),
 )
 WITHOUT_JSON = {"report", "preview"}

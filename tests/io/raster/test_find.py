@@ -98,7 +98,7 @@ def test_chips_are_rasters(image_format: str, save: Save, tmp_path: Path) -> Non
     labels = tmp_path / "labels.geojson"
     box = shapely.box(700_002, 6_599_994, 700_004, 6_599_996)
     gpd.GeoDataFrame(geometry=[box], crs="EPSG:2154").to_file(labels)
-    settings = ChipSettings(chip_px=64, image_format=image_format)
+    settings = ChipSettings(tile_size=64, image_format=image_format)
     export_chips(save(np.tile(PIXELS, (1, 4, 4))), labels, tmp_path / "chips", settings=settings)
     with pytest.raises(InputError, match=r"chips: no raster in this folder; .* found only images/"):
         find_rasters(tmp_path / "chips")

@@ -247,7 +247,7 @@ def test_text_on_a_web_server_is_checked_like_a_local_file(
         ("predict", "IMAGE", "--aoi", "ZONES", "-o", "OUT.geojson"),
         ("evaluate", "ZONES", "LAYER"),
         ("evaluate", "LAYER", "ZONES"),
-        ("evaluate", "LAYER", "LAYER", "--area", "ZONES"),
+        ("evaluate", "LAYER", "LAYER", "--aoi", "ZONES"),
         ("compare", "ZONES", "--register", "LAYER", "-o", "OUT.gpkg"),
         ("compare", "LAYER", "--register", "ZONES", "-o", "OUT.gpkg"),
         ("compare", "LAYER", "--register", "LAYER", "--parcels", "ZONES"),

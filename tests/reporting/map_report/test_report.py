@@ -167,7 +167,7 @@ def test_with_truth_the_page_has_matches_and_the_worst_errors(tmp_path: Path, im
     assert data["truth"]["ap50"] == pytest.approx(0.5, abs=0.01)
     assert [error["row"] for error in data["errors"]["fp"]] == [1, 2]
     assert [error["row"] for error in data["errors"]["fn"]] == [1]
-    above = report(tmp_path, table_of(), raster=imagery, truth=truth, conf=0.6, chips=1)
+    above = report(tmp_path, table_of(), raster=imagery, truth=truth, conf=0.6, thumbnails=1)
     assert [error["row"] for error in above["errors"]["fp"]] == [1]
 
 
@@ -234,7 +234,7 @@ def test_no_predictions_on_a_raster_are_a_result(tmp_path: Path, imagery: Path):
     data = report(tmp_path, table_of().iloc[:0], raster=imagery, truth=table_of())
     assert data["predictions"]["x"] == []
     assert len(data["errors"]["fn"]) == 3
-    first = report(tmp_path, table_of().iloc[:0], raster=imagery, truth=table_of(), chips=2)
+    first = report(tmp_path, table_of().iloc[:0], raster=imagery, truth=table_of(), thumbnails=2)
     assert first["errors"]["fn"] == data["errors"]["fn"][:2]
 
 

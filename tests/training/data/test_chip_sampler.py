@@ -61,7 +61,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> TrainingRaster:
 
 
 def sampler(*rasters: TrainingRaster, gsd_m: float = GSD_M, **options: float) -> ChipSampler:
-    values = {"chip_px": CHIP_PX, "object_share": 0.7, "seed": 1} | options
+    values = {"tile_size": CHIP_PX, "object_share": 0.7, "seed": 1} | options
     return ChipSampler(list(rasters), TrainSettings.model_validate(values), gsd_m=gsd_m)
 
 
@@ -132,7 +132,7 @@ def test_chips_on_objects_show_one_and_the_others_lie_anywhere(plain: TrainingRa
 def test_a_raster_smaller_than_a_chip_is_padded(tmp_path: Path) -> None:
     raster = open_raster(write_raster(tmp_path / "s.tif", squares_image(50, [(20, 20)])))
     small = training_raster(raster, square_boxes([(20, 20)]))
-    chip = sampler(small, chip_px=128, gsd_m=GSD_M / 1.5)[0]
+    chip = sampler(small, tile_size=128, gsd_m=GSD_M / 1.5)[0]
     assert chip.image.shape == (3, 128, 128)
     assert chip.image.dtype == np.uint8
     assert chip.valid.shape == (128, 128)
@@ -179,7 +179,7 @@ def test_without_objects_to_train_on_there_is_a_clear_error(plain: TrainingRaste
 def test_ground_without_room_for_a_chip_is_a_clear_error(plain: TrainingRaster) -> None:
     stripes = np.array([[x, 0.0, x + 10, HEIGHT] for x in range(30, WIDTH, 40)])
     striped = replace(plain, holdout=stripes)
-    with pytest.raises(LabelError, match="`chip_px`"):
+    with pytest.raises(LabelError, match="`tile_size`"):
         _ = sampler(striped)[0]
 
 
@@ -240,7 +240,7 @@ def test_chips_show_true_shapes_where_pixels_are_not_square_on_the_ground(tmp_pa
     boxes = np.concatenate([corners, corners + 10 / np.array([x_m, y_m])], axis=1)
     labelled = training_raster(raster, boxes)
     assert labelled.sizes_m == pytest.approx(np.full((2, 2), 10))
-    chips = sampler(labelled, gsd_m=0.2, chip_px=200, object_share=1.0, seed=0, turn=False)
+    chips = sampler(labelled, gsd_m=0.2, tile_size=200, object_share=1.0, seed=0, turn=False)
     shown = np.concatenate([chips[number].target.boxes for number in range(12)])
     whole = shown[(shown > 0).all(axis=1) & (shown < 200).all(axis=1)]
     assert len(whole) > 5

@@ -45,7 +45,7 @@ BOXES = square_boxes(CORNERS).tolist()
 
 
 def read_pair(rasters: list[Path], labels: list[Path], **changes: object) -> TrainingData:
-    settings = TrainSettings.model_validate({"chip_px": 64, "device": "cpu"} | changes)
+    settings = TrainSettings.model_validate({"tile_size": 64, "device": "cpu"} | changes)
     with ExitStack() as stack:
         anchors = default_anchors()
         return read_training_data(rasters, labels, settings, anchors=anchors, stack=stack)
@@ -274,7 +274,7 @@ def test_an_area_is_held_out_even_if_some_of_it_is_on_the_other_side_of_the_eart
     (there,) = gpd.GeoSeries([here], crs=CRS).to_crs(4326)
     area = gpd.GeoDataFrame(geometry=[there, shapely.box(174, -41, 175, -40)], crs=4326)
     area.to_file(tmp_path / "area.gpkg")
-    (ground,) = read_pair([raster], [labels], val_area=tmp_path / "area.gpkg").train
+    (ground,) = read_pair([raster], [labels], val_aoi=tmp_path / "area.gpkg").train
     np.testing.assert_allclose(ground.holdout, [[0, 0, 100, SIDE]], atol=0.1)
 
 
@@ -289,8 +289,8 @@ def test_named_rasters_with_classes_nobody_trains_are_refused(
 
 
 def test_held_out_ground_is_named_in_one_way(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="either `val_area` or `val_rasters`"):
-        TrainSettings(val_area=tmp_path / "a.gpkg", val_rasters=("b.tif",))
+    with pytest.raises(ValidationError, match="either `val_aoi` or `val_rasters`"):
+        TrainSettings(val_aoi=tmp_path / "a.gpkg", val_rasters=("b.tif",))
     with pytest.raises(ValidationError, match="`val_rasters`"):
         TrainSettings(val_labels=("b.gpkg",))
 

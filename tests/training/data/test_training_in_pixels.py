@@ -33,7 +33,7 @@ IMAGES = {f"{name}.png": CORNERS for name in "abcdef"} | {"empty.png": []}
 
 
 def read_set(rasters: list[Path], labels: Path, **changes: object) -> TrainingData:
-    values = {"chip_px": 64, "device": "cpu", "gsd": GSD_M, "check": False}
+    values = {"tile_size": 64, "device": "cpu", "gsd": GSD_M, "check": False}
     settings = TrainSettings.model_validate(values | changes)
     with ExitStack() as stack:
         return read_training_data(
@@ -114,7 +114,7 @@ def test_an_area_on_the_map_holds_out_no_images(tmp_path: Path) -> None:
     labels = write_image_set(tmp_path, IMAGES, "coco", side=SIDE)
     area = tmp_path / "area.gpkg"
     gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs="EPSG:32632").to_file(area)
-    assert "`val_area`" in reading_error(InputError, images, labels, val_area=area)
+    assert "`val_aoi`" in reading_error(InputError, images, labels, val_aoi=area)
 
 
 def test_an_image_to_validate_on_is_not_trained_on(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_training_in_pixels_ends_with_a_model_of_the_stated_resolution(tmp_pat
     images = write_images(tmp_path, IMAGES, side=SIDE)
     labels = write_image_set(tmp_path, IMAGES, "coco", side=SIDE)
     settings = TrainSettings(
-        init="none", steps=1, batch_size=1, chip_px=64, device="cpu", gsd=GSD_M, mine_negatives=1
+        init="none", steps=1, batch_size=1, tile_size=64, device="cpu", gsd=GSD_M, mine_negatives=1
     )
     summary = train(images, labels, tmp_path / "model.safetensors", settings=settings)
     assert summary.card.gsd_m == GSD_M
