@@ -9,7 +9,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from geodetect.assessment.evaluate.metrics import evaluate_tables
+from tests.helpers.table_metrics import evaluate_tables
 
 SAMPLE = Path(__file__).parents[1] / "sample_data/neighbourhood.tif"
 

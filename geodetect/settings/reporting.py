@@ -12,6 +12,8 @@ from geodetect.settings.value_types import (
     CountOrZero,
     ImagePixels,
     Iou,
+    Metres,
+    Name,
     Resolution,
     Text,
     UnboundedScore,
@@ -38,7 +40,19 @@ class ReportSettings(TruthSettings, DrawingSettings):
         None, description="Score threshold that the page starts with. Default: all."
     )
     iou: Iou = Field(
-        0.5, description="Minimum IoU of a true positive with its ground truth object."
+        0.5,
+        description="Minimum IoU of a true positive with its ground truth object; below it the box "
+        "is off.",
+    )
+    distance: Metres | None = Field(
+        None,
+        description="Maximum distance of their centres on the ground, instead of `iou`; for points "
+        "and loose truth.",
+    )
+    address_field: Name | None = Field(
+        None,
+        description="Column of the predictions that holds addresses or parcels. Default: address, "
+        "parcel or the like.",
     )
     title: Text | None = Field(None, description="Heading. Default: the name of the raster.")
     note: Text | None = Field(
@@ -55,7 +69,7 @@ class ReportSettings(TruthSettings, DrawingSettings):
         "or 50cm. Default: the raster's.",
     )
     thumbnails: Annotated[CountOrZero, FormerNames("chips")] = Field(
-        24, description="Number of false positives, and of false negatives, that are shown."
+        24, description="Number of errors of each kind that are shown."
     )
 
 

@@ -167,18 +167,22 @@ def change_table(
     )
 
 
-def change_style(changes: gpd.GeoDataFrame, kind: ReferenceKind) -> str:
-    """Return the QGIS style: a colour for each status, features without a prediction dashed."""
-    symbols = {
+def status_symbols(kind: ReferenceKind) -> dict[str, Symbol]:
+    """Return the symbol of each status; those of features without a prediction are dashed."""
+    return {
         NOT_SEARCHED: Symbol(GREY, line="dot", casing=False),
         CONFIRMED: Symbol(TRUE_POSITIVE),
         MOVED: Symbol(YELLOW),
         kind.removed: Symbol(FALSE_NEGATIVE, line="dash", width_mm=0.7),
         kind.added: Symbol(FALSE_POSITIVE, width_mm=0.7),
     }
+
+
+def change_style(changes: gpd.GeoDataFrame, kind: ReferenceKind) -> str:
+    """Return the QGIS style: a colour for each status, features without a prediction dashed."""
     is_point = changes.geom_type.isin(("Point", "MultiPoint"))
     geometry: GeometryKind = "point" if len(is_point) and is_point.all() else "polygon"
-    return categorised_qml("status", symbols, geometry=geometry)
+    return categorised_qml("status", status_symbols(kind), geometry=geometry)
 
 
 def _take_rows(table: gpd.GeoDataFrame, rows: IntArray) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 
 from geodetect.assessment.evaluate.bootstrap import (
@@ -28,12 +27,10 @@ from geodetect.assessment.evaluate.size_bins import (
     detected_mask,
     size_edges,
 )
-from geodetect.assessment.matching.alignment import align_layers
 from geodetect.assessment.matching.class_matching import (
     COCO_IOUS,
     ClassMatches,
     LayerMatches,
-    match_layers,
 )
 from geodetect.types import BoolArray, FloatArray, IntArray
 
@@ -102,36 +99,6 @@ class DetectionMetrics:
     def class_rows(self) -> tuple[ClassMetrics, ...]:
         """Rows of tables and plots: all classes, and ``overall`` if there are several."""
         return self.classes if len(self.classes) == 1 else (*self.classes, self.overall)
-
-
-def evaluate_tables(
-    predictions: gpd.GeoDataFrame,
-    truth: gpd.GeoDataFrame,
-    *,
-    iou: float = 0.5,
-    distance_m: float | None = None,
-    conf: float | None = None,
-    by_class: bool | None = None,
-) -> DetectionMetrics:
-    """Compute the metrics of predictions in a table by the bounding boxes of their geometries.
-
-    In contrast to ``evaluate``, the tables are taken as they are, wherever they lie.
-
-    Args:
-        predictions: Geometry and, if present, ``score`` (else all are 1) and ``class``.
-        truth: Geometry and, if present, ``class``.
-        iou: Least IoU of a match in counts.
-        distance_m: Greatest distance of centres of a match on the ground, instead of ``iou``.
-        conf: Score threshold of the counts; None: all predictions.
-        by_class: Compare classes, or ignore them; None: by the rule of ``match_layers``.
-
-    Raises:
-        LabelError: A layer has no extent, or the layers share none of their classes.
-        GeoreferenceError: Only one of the layers has a CRS.
-    """
-    layers = align_layers(predictions, truth, by_centre=distance_m is not None)
-    layer_matches = match_layers(layers, iou=iou, distance_m=distance_m, by_class=by_class)
-    return compute_metrics(layer_matches, conf=conf, n_rows=(len(predictions), len(truth)))
 
 
 def compute_metrics(

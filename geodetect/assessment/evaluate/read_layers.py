@@ -18,13 +18,18 @@ from geodetect.io.labels.image_set import describe_image_set
 from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
-from geodetect.types import ObjectArray
+from geodetect.types import FloatArray, ObjectArray
 
 TRUTH = LayerRole("the truth", "truth_crs", PREDICTIONS.layer_names, error=LabelError)
 
 
 def read_predictions(
-    source: LayerSource, *, crs: str | None = None, score_field: str | None = None
+    source: LayerSource,
+    *,
+    crs: str | None = None,
+    score_field: str | None = None,
+    role: LayerRole = PREDICTIONS,
+    require_scores: bool = True,
 ) -> gpd.GeoDataFrame:
     """Read the detections of any program.
 
@@ -32,6 +37,8 @@ def read_predictions(
         source: A vector file of any format, or a table, which may lack a CRS.
         crs: CRS of the coordinates, whatever the file says.
         score_field: Column of scores; None: see ``find_score_column``.
+        role: Role of the layer.
+        require_scores: Raise an error for rows without a score; else these are NaN.
 
     Returns:
         All columns, ``score`` (float64) and ``class`` (str) if a column holds them, and
@@ -40,20 +47,35 @@ def read_predictions(
     Raises:
         InputError: The layer cannot be read, has no CRS, or has rows without a score.
     """
-    _refuse_image_set(source, PREDICTIONS)
-    table = read_layer(source, PREDICTIONS, crs=crs, require_crs=False)
+    _refuse_image_set(source, role)
+    table = read_layer(source, role, crs=crs, require_crs=False)
     column = find_score_column(table, score_field)
     if column is not None:
         scores = read_scores(table, score_field)
-        missing = ~np.isfinite(scores)
-        if missing.any():
-            raise InputError(
-                f"{PREDICTIONS.name}: {missing.sum():,} of {len(scores):,} rows have no score in "
-                f"column {column!r}; fill them, or name another column with `score_field`"
-            )
+        if require_scores:
+            check_scores(scores, column, role)
         table["score"] = scores
-    names = read_class_names(table, PREDICTIONS.name, LabelOptions(default_class=DEFAULT_CLASS))
+    names = read_class_names(table, role.name, LabelOptions(default_class=DEFAULT_CLASS))
     return _with_class_names(table, names)
+
+
+def check_scores(scores: FloatArray, column: str, role: LayerRole) -> None:
+    """Check that every row of a layer has a score.
+
+    Args:
+        scores: ``float64[N]`` NaN where there is none.
+        column: The column that holds them, for the message.
+        role: Role of the layer, for the message.
+
+    Raises:
+        InputError: Rows have no score.
+    """
+    missing = ~np.isfinite(scores)
+    if missing.any():
+        raise InputError(
+            f"{role.name}: {missing.sum():,} of {len(scores):,} rows have no score in column "
+            f"{column!r}; fill them, or name another column with `score_field`"
+        )
 
 
 def read_truth(

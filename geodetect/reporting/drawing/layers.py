@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import geopandas as gpd
 import numpy as np
 import shapely
 
-from geodetect.assessment.evaluate.read_layers import read_predictions, read_truth
+from geodetect.assessment.compare.change_layer import LAYER as CHANGE_LAYER
+from geodetect.assessment.evaluate.read_layers import check_scores, read_predictions, read_truth
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.io.labels.label_set import DEFAULT_CLASS
+from geodetect.io.vector.features import find_score_column
+from geodetect.io.vector.read import PREDICTIONS
 from geodetect.reporting.drawing.canvas import Canvas
+from geodetect.reporting.drawing.statuses import Status, find_statuses, status_words
 from geodetect.settings import DrawingSettings, ReportSettings
-from geodetect.types import FloatArray, PathLike
+from geodetect.types import FloatArray, IntArray, PathLike
 
 PIXEL_CRS = (  # stands for pixel columns and rows, where the readers ask for a CRS
     'ENGCRS["pixels",EDATUM["raster"],CS[Cartesian,2],AXIS["column",east],AXIS["row",south],'
     'LENGTHUNIT["pixel",1]]'
 )
+
+
+SHOWN = replace(PREDICTIONS, layer_names=(CHANGE_LAYER, *PREDICTIONS.layer_names))
 
 
 @dataclass(frozen=True)
@@ -44,17 +52,39 @@ class CanvasLayer:
 
     @property
     def scores(self) -> FloatArray | None:
-        """``float64[N]`` in descending order, or None if the layer has none."""
+        """``float64[N]`` in descending order, or None if the layer has none.
+
+        In a layer of changes, objects without a prediction come last: NaN.
+        """
         return np.asarray(self.table["score"], float) if "score" in self.table else None
+
+    @cached_property
+    def statuses(self) -> tuple[Status, ...]:
+        """Statuses of a layer of changes, in the order in which they are worked on."""
+        return find_statuses(self.table)
+
+    @cached_property
+    def status_codes(self) -> IntArray:
+        """Position of the status of each object in ``statuses``, ``int64[N]``."""
+        codes = {status.name: code for code, status in enumerate(self.statuses)}
+        return np.asarray(status_words(self.table).map(codes), dtype=np.int64)
 
     def count_at(self, threshold: float | None) -> int:
         """Return the number of objects, from the first on, that reach a score threshold.
 
-        Without a threshold, or without scores, all objects count.
+        Without a threshold all objects that have a score count, without scores all objects.
         """
-        if threshold is None or self.scores is None:
+        if self.scores is None:
             return len(self)
-        return int(np.sum(self.scores >= threshold))
+        return int(np.sum(self.scores >= (-np.inf if threshold is None else threshold)))
+
+    def visible_rows(self, threshold: float | None) -> IntArray:
+        """Return the rows that reach a score threshold, and those without a score."""
+        rows = np.arange(len(self), dtype=np.int64)
+        is_visible = rows < self.count_at(threshold)
+        if self.scores is not None:
+            is_visible |= np.isnan(self.scores)
+        return rows[is_visible]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -63,7 +93,7 @@ class CanvasLayer:
 def read_prediction_table(
     source: PathLike | gpd.GeoDataFrame, settings: DrawingSettings
 ) -> gpd.GeoDataFrame:
-    """Read predictions of any program, in descending order of their scores.
+    """Read predictions of any program, or changes, in descending order of their scores.
 
     Args:
         source: Vector file of any format, or a table.
@@ -71,19 +101,55 @@ def read_prediction_table(
 
     Returns:
         All columns, with ``class`` (str; "object" if there is none), ``score`` (float64) if there
-        is one, and ``geometry``, without rows that have no geometry.
+        is one, and ``geometry``, without rows that have no geometry. Only rows of changes may lack
+        a score; they come last, and take the class of the others if there is but one.
 
     Raises:
-        InputError: It cannot be read, has no CRS, or its scores are no numbers.
+        InputError: It cannot be read, has no CRS, no row has a geometry, or its scores are no
+            numbers.
+
+    Warns:
+        GeodetectWarning: Rows have no geometry.
     """
     crs = PIXEL_CRS if settings.pixel_coords else settings.pred_crs
-    table = read_predictions(source, crs=crs, score_field=settings.score_field)
+    table = read_predictions(
+        source, crs=crs, score_field=settings.score_field, role=SHOWN, require_scores=False
+    )
+    column = find_score_column(table, settings.score_field)
+    if find_statuses(table):
+        table = _complete_changes(table)
+    elif column is not None:
+        check_scores(table["score"].to_numpy(), column, SHOWN)
     table = _complete_table(table, settings, "the predictions have", parameter="pred_crs")
-    is_missing = shapely.is_missing(table.geometry) | shapely.is_empty(table.geometry)
-    table = table[~np.asarray(is_missing)]
+    geometries = np.asarray(table.geometry)
+    has_geometry = np.asarray(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
+    n_missing = int((~has_geometry).sum())
+    if n_missing and not has_geometry.any():
+        raise InputError(
+            f"{SHOWN.name}: none of the {len(table):,} rows has a geometry; expected points or "
+            f"polygons"
+        )
+    if n_missing:
+        warnings.warn(
+            f"{SHOWN.name}: {n_missing:,} of {len(table):,} rows have no geometry and are left out",
+            GeodetectWarning,
+            stacklevel=2,
+        )
+    table = table[has_geometry]
     if "score" in table:
         table = table.sort_values("score", ascending=False, kind="stable")
     return table.reset_index(drop=True)
+
+
+def _complete_changes(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Give changes without a class the class of the others, and drop scores that no row has."""
+    if "class" in table:
+        classes = set(table["class"]) - {DEFAULT_CLASS}
+        if len(classes) == 1:
+            table = table.assign(**{"class": classes.pop()})
+    if "score" in table and table["score"].isna().all():
+        table = table.drop(columns="score")
+    return table
 
 
 def read_truth_table(

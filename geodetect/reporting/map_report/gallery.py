@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.images import data_uri, encode_webp
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import MatchResult
 from geodetect.reporting.drawing.primitives import score_colour
 from geodetect.reporting.drawing.thumbnails import Outline, draw_thumbnail, outlines_near
-from geodetect.types import FloatArray
+from geodetect.types import FloatArray, IntArray
 
 THUMBNAIL_PX = 176
 MAX_THUMBNAILS = 1000
@@ -28,23 +30,31 @@ def error_thumbnails(
         count: Greatest number of thumbnails of each kind of error.
 
     Returns:
-        ``row`` and ``src`` of each thumbnail, the worst error first, of false positives (``fp``)
-        and false negatives (``fn``).
+        ``row`` and ``src`` of each thumbnail, the worst error first, of false positives (``fp``),
+        false negatives (``fn``) and predictions whose box is off (``loose``), which also have
+        ``truth_row`` and ``iou``.
     """
     predictions, truth = matches.predictions, matches.truth
     n_predictions = predictions.count_at(score_threshold)
     layers = matches.outline_layers(n_predictions)
-    rows_and_boxes = {
-        "fp": (matches.false_positives(n_predictions)[:count], predictions.boxes),
-        "fn": (matches.false_negatives(n_predictions)[:count], truth.boxes),
-    }
-    return {
-        kind: [
+
+    def draw(boxes: FloatArray, rows: IntArray) -> list[dict[str, Any]]:
+        return [
             {"row": row, "src": _draw_uri(canvas, box, outlines_near(canvas, box, layers))}
-            for row, box in zip(rows.tolist(), boxes[rows], strict=True)
+            for row, box in zip(rows[:count].tolist(), boxes[rows[:count]], strict=True)
         ]
-        for kind, (rows, boxes) in rows_and_boxes.items()
+
+    loose = matches.loose_pairs(n_predictions)
+    order = np.argsort(loose.iou, kind="stable")
+    thumbnails = {
+        "fp": draw(predictions.boxes, matches.false_positives(n_predictions)),
+        "fn": draw(truth.boxes, matches.false_negatives(n_predictions)),
+        "loose": draw(predictions.boxes, loose.predictions[order]),
     }
+    for thumbnail, position in zip(thumbnails["loose"], order.tolist(), strict=False):
+        thumbnail["truth_row"] = int(loose.truth[position])
+        thumbnail["iou"] = round(float(loose.iou[position]), 3)
+    return thumbnails
 
 
 def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> list[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import shapely
 
+from geodetect.assessment.matching.class_matching import PLACEHOLDERS
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
+from geodetect.io.vector.features import find_column
 from geodetect.io.vector.qgis_style import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
+    QUANTILE_COLOURS,
     SCORE_BREAKS,
     SCORE_COLOURS,
     TRUE_POSITIVE,
@@ -20,21 +25,39 @@ from geodetect.io.vector.qgis_style import (
 )
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
-from geodetect.reporting.drawing.match_result import MatchResult
+from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
+from geodetect.reporting.drawing.statuses import STATUS
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
+from geodetect.reporting.map_report.column_names import find_address
+from geodetect.reporting.map_report.noun import Noun
+from geodetect.reporting.map_report.work_list import WorkList
+from geodetect.types import FloatArray
 
 GSD_SAMPLES = 9  # along each side of the canvas
 DEGREE_DECIMALS = 6  # 0.1 m
 
 
 def map_payload(
-    canvas: Canvas, predictions: CanvasLayer, matches: MatchResult | None
+    canvas: Canvas,
+    predictions: CanvasLayer,
+    matches: MatchResult | None,
+    *,
+    address_field: str | None = None,
 ) -> dict[str, Any]:
-    """Return canvas, colours, predictions and ground truth for the script of the page."""
+    """Return canvas, colours, predictions and ground truth for the script of the page.
+
+    Args:
+        canvas: The canvas.
+        predictions: Predictions, or changes.
+        matches: Predictions matched with the ground truth.
+        address_field: Column of addresses; None: see `find_address`.
+    """
     gsd_m = canvas.sample_gsd_m(GSD_SAMPLES)
     truth_classes = matches.truth.classes if matches is not None and matches.by_class else ()
     all_classes = sorted((*truth_classes, *predictions.classes), key=str.lower)
     names = {name.lower(): name for name in all_classes}  # names may differ in case only
+    noun = name_objects(predictions, matches)
+    work = WorkList.from_layer(predictions, noun) if predictions.statuses else None
     return {
         "grid": {
             "width": canvas.grid.width,
@@ -48,11 +71,26 @@ def map_payload(
             "tp": hex_colour(TRUE_POSITIVE),
             "fp": hex_colour(FALSE_POSITIVE),
             "fn": hex_colour(FALSE_NEGATIVE),
+            "loose": hex_colour(LOOSE),
+            "zones": [hex_colour(colour) for colour in QUANTILE_COLOURS],
         },
+        "noun": dataclasses.asdict(noun),
         "classes": list(names.values()),
-        "predictions": _predictions_payload(predictions, list(names)),
+        "statuses": None if work is None else _statuses_payload(predictions),
+        "work": None if work is None else work.headline or None,
+        "address": find_address(predictions.table, address_field),
+        "permit": None if work is None else work.permit_column,
+        "predictions": _predictions_payload(predictions, list(names), work),
         "truth": None if matches is None else _truth_payload(matches, list(names)),
     }
+
+
+def name_objects(predictions: CanvasLayer, matches: MatchResult | None) -> Noun:
+    """Return the noun for the objects: that of the ground truth where predictions have no class."""
+    classes = [name for name in predictions.classes if name.lower() not in PLACEHOLDERS]
+    if not classes and matches is not None:
+        classes = matches.truth.classes
+    return Noun.from_classes(classes)
 
 
 def imagery_facts(canvas: Canvas) -> list[tuple[str, str]]:
@@ -80,9 +118,28 @@ def _class_codes(layer: CanvasLayer, lower_names: list[str]) -> list[int]:
     return layer.table["class"].str.lower().map(codes).astype(np.int64).tolist()
 
 
-def _predictions_payload(predictions: CanvasLayer, lower_names: list[str]) -> dict[str, Any]:
+def _statuses_payload(predictions: CanvasLayer) -> list[dict[str, Any]]:
+    counts = np.bincount(predictions.status_codes, minlength=len(predictions.statuses))
+    return [
+        {
+            "name": status.name,
+            "text": status.text,
+            "colour": hex_colour(status.colour),
+            "dashed": status.dashed,
+            "count": count,
+        }
+        for status, count in zip(predictions.statuses, counts.tolist(), strict=True)
+    ]
+
+
+def _predictions_payload(
+    predictions: CanvasLayer, lower_names: list[str], work: WorkList | None
+) -> dict[str, Any]:
     table, scores = predictions.table, predictions.scores
-    extra = table.drop(columns=["class", "score", table.geometry.name], errors="ignore")
+    shown_elsewhere = ["class", "score", table.geometry.name]
+    if work is not None:
+        shown_elsewhere.append(str(find_column(table, STATUS)))
+    extra = table.drop(columns=shown_elsewhere, errors="ignore")
     columns = [pd.DataFrame(extra)]
     if table.crs is not None and len(table):
         centres = shapely.centroid(np.asarray(table.geometry))
@@ -94,9 +151,15 @@ def _predictions_payload(predictions: CanvasLayer, lower_names: list[str]) -> di
     return {
         **_boxes_payload(predictions),
         "class": _class_codes(predictions, lower_names),
-        "score": None if scores is None else np.round(scores, 6).tolist(),
+        "score": None if scores is None else _encode_scores(scores),
+        "status": None if work is None else predictions.status_codes.tolist(),
+        "order": None if work is None else work.order.tolist(),
         "columns": encode_columns(pd.concat(columns, axis=1)),
     }
+
+
+def _encode_scores(scores: FloatArray) -> list[float | None]:
+    return [None if math.isnan(score) else score for score in np.round(scores, 6).tolist()]
 
 
 def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, Any]:
@@ -110,7 +173,17 @@ def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, An
         "class": classes,
         "prediction_rows": matches.prediction_rows.tolist(),
         "truth_rows": matches.truth_rows.tolist(),
+        "loose_rows": [
+            [row, target, round(iou, 3)]
+            for row, target, iou in zip(
+                matches.loose.predictions.tolist(),
+                matches.loose.truth.tolist(),
+                matches.loose.iou.tolist(),
+                strict=True,
+            )
+        ],
         "iou": matches.metrics.iou,
+        "distance_m": matches.distance_m,
         "ap50": round(ap50, 6) if np.isfinite(ap50) else None,
     }
 

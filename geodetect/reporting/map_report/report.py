@@ -9,6 +9,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from geodetect.errors import InputError
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
 from geodetect.redaction import redact
@@ -20,6 +21,7 @@ from geodetect.reporting.drawing.layers import (
     read_truth_table,
 )
 from geodetect.reporting.drawing.match_result import match_layers
+from geodetect.reporting.drawing.statuses import find_statuses
 from geodetect.reporting.html.output_folder import check_page, files_folder, write_page
 from geodetect.reporting.html.template import embed_json, render
 from geodetect.reporting.map_report.gallery import error_thumbnails, prediction_thumbnails
@@ -101,6 +103,12 @@ def report(
         tables = [read_prediction_table(predictions, settings)]
         if truth is not None:
             tables.append(read_truth_table(truth, settings))
+        is_changes = bool(find_statuses(tables[0]))
+        if is_changes and truth is not None:
+            raise InputError(
+                "the predictions are changes, which are compared with a register already; leave "
+                "`truth` away, or name predictions to compare with it"
+            )
         canvas = blank_canvas(*tables) if opened is None else RasterCanvas.from_raster(opened)
         prediction_layer = place_on_canvas(tables[0], canvas, name="predictions")
         matches = imagery = None
@@ -108,9 +116,15 @@ def report(
             truth_layer = place_on_canvas(tables[1], canvas, name="objects of the ground truth")
             by_class = False if settings.ignore_classes else None
             matches = match_layers(
-                prediction_layer, truth_layer, iou=settings.iou, by_class=by_class
+                prediction_layer,
+                truth_layer,
+                iou=settings.iou,
+                distance_m=settings.distance,
+                by_class=by_class,
             )
-        payload = map_payload(canvas, prediction_layer, matches)
+        payload = map_payload(
+            canvas, prediction_layer, matches, address_field=settings.address_field
+        )
         payload |= {"score_threshold": settings.conf, "errors": None, "thumbnails": []}
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):
@@ -123,7 +137,7 @@ def report(
                 if canvas.grid.width > THUMBNAIL_RATIO * imagery.grid.width:
                     payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)
             payload["imagery"] = imagery.payload if imagery else None
-            default_title = "Predictions"
+            default_title = "Changes" if is_changes else "Predictions"
             if opened is not None:
                 default_title += f" in {opened.name}"
             elif not isinstance(predictions, gpd.GeoDataFrame):

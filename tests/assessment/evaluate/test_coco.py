@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from geodetect.assessment.evaluate.metrics import evaluate_tables
+from tests.helpers.table_metrics import evaluate_tables
 
 SAMPLE = Path(__file__).parents[3] / "sample_data/neighbourhood.geojson"
 CLASSES = ("pool", "tank", "car")

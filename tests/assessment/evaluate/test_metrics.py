@@ -11,13 +11,14 @@ import shapely
 from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.evaluation import evaluate
-from geodetect.assessment.evaluate.metrics import DetectionMetrics, evaluate_tables
+from geodetect.assessment.evaluate.metrics import DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint, average_precision
 from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, LabelError
 from geodetect.settings import EvaluateSettings
 from tests.helpers.layers import CRS, square_layer
+from tests.helpers.table_metrics import evaluate_tables
 
 
 def evaluate_in(

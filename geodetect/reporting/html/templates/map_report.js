@@ -325,6 +325,7 @@ function initErrors() {
     fn: `Objects that match no prediction${threshold}; first those that match none at any score, the largest first.`,
   };
   for (const [kind, thumbnails] of Object.entries(data.errors)) {
+    if (!texts[kind]) continue;
     byId(`${kind}-text`).textContent = thumbnails.length ? texts[kind] : `None${threshold}.`;
     byId(`${kind}-thumbnails`).replaceChildren(...thumbnails.map(({ row, src }) => errorButton(kind, row, src)));
   }

@@ -1,0 +1,81 @@
+"""Columns of addresses, parcels and permits, recognised by their names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import pandas as pd
+
+from geodetect.io.vector.features import require_column
+from geodetect.reporting.drawing.layers import SHOWN
+
+# Names without accents, blanks and signs, in English, French, Spanish, Portuguese, German and
+# Italian, in the order of preference: an address is of more use in the street than a parcel.
+ADDRESS_NAMES = (
+    *("address", "addr", "fulladdress", "addrfull", "streetaddress", "siteaddress"),
+    *("adresse", "adressecomplete", "adr", "adressebien", "libelleadresse"),
+    *("direccion", "direccioncompleta", "domicilio", "endereco", "morada"),
+    *("anschrift", "lage", "lagebezeichnung", "indirizzo", "adres", "adress"),
+    *("street", "streetname", "addrstreet", "rue", "voie", "nomvoie", "calle", "rua", "via"),
+    *("strasse", "str", "strassenname"),
+)
+PARCEL_NAMES = (
+    *("parcel", "parcelid", "parcelno", "parcelnumber", "apn", "plot", "plotid", "lot"),
+    *("parcelle", "idparcelle", "idparcelles", "numparcelle", "idu", "refcad", "refcadastrale"),
+    *("referencecadastrale", "parcela", "idparcela", "refcatastral", "referenciacatastral"),
+    *("lote", "matricula", "flurstueck", "flurstuck", "flurstuecksnummer", "flurstucksnummer"),
+    *("flstkey", "flstnr", "parzelle", "parzellennummer", "particella", "mappale"),
+)
+PERMIT_NAMES = (
+    *("permit", "permitid", "permitno", "permitnumber", "permitnr", "licence", "license"),
+    *("permis", "numpermis", "numeropermis", "permisdeconstruire", "pc", "dp", "autorisation"),
+    *("declaration", "numdp", "numpc", "licencia", "permiso", "expediente", "licenca", "alvara"),
+    *("autorizacao", "genehmigung", "genehmigungsnummer", "baugenehmigung", "bewilligung"),
+    *("aktenzeichen", "az", "permesso", "concessione"),
+)
+_PREFIXES = ("register", "before", "detection")  # that ``compare`` puts before names
+
+
+def find_address(table: pd.DataFrame, name: str | None = None) -> str | None:
+    """Return the column of addresses, else of parcels; None if there is none.
+
+    Args:
+        table: A layer.
+        name: Name of the column in any case; None: the usual names are tried.
+
+    Raises:
+        InputError: There is no column ``name``.
+    """
+    if name is not None:
+        return require_column(table, name, SHOWN, parameter="address_field")
+    return _find_named(table, ADDRESS_NAMES) or _find_named(table, PARCEL_NAMES)
+
+
+def find_permit(table: pd.DataFrame) -> str | None:
+    """Return the column of permits; None if there is none."""
+    return _find_named(table, PERMIT_NAMES)
+
+
+def is_filled(column: pd.Series[str]) -> pd.Series[bool]:
+    """Return True where a column holds more than blanks."""
+    return column.notna() & (column.astype("string").fillna("").str.strip() != "")
+
+
+def _find_named(table: pd.DataFrame, names: Iterable[str]) -> str | None:
+    """Return the first column with one of these names that is filled in some row."""
+    columns: dict[str, str] = {}
+    for column in map(str, table.columns):
+        folded = _fold(column)
+        columns.setdefault(folded, column)
+        for prefix in _PREFIXES:
+            columns.setdefault(folded.removeprefix(prefix), column)
+    candidates = (columns[name] for name in names if name in columns)
+    return next((column for column in candidates if is_filled(table[column]).any()), None)
+
+
+def _fold(name: str) -> str:
+    """Return a name in lower case without accents, blanks and signs."""
+    letters = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss"))
+    return re.sub(r"[^a-z0-9]", "", letters)
