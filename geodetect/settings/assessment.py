@@ -105,6 +105,11 @@ class CompareSettings(MatchedLayerSettings):
     moved_from: MetresOrZero = Field(
         2.0, description="Distance from which on the same object has moved; nearer is confirmed."
     )
+    align: bool = Field(
+        False,
+        description="Take a systematic offset of the register or the earlier predictions out "
+        "before features are matched; what is written stays in its place.",
+    )
     conf: Score | None = Field(
         None, description="Score threshold of the predictions. Default: all."
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pyogrio
 import pytest
 import shapely
@@ -235,3 +236,22 @@ def test_a_distance_below_zero_is_a_usage_error(option: str, folder: Path) -> No
     result = compare(folder, "--register", folder / "register.geojson", option, "-1")
     assert result.exit_code == 2
     assert option in result.stderr
+
+
+def test_the_offset_of_a_register_is_shown_and_taken_out_by_align(tmp_path: Path) -> None:
+    places = np.cumsum(np.random.default_rng(0).uniform(15, 60, 30))
+    pool_row(*places).to_file(tmp_path / "found.gpkg", layer="detections")
+    pool_row(*(places + 3.1)).to_file(tmp_path / "register.geojson")
+    arguments = ("--register", tmp_path / "register.geojson")
+    result = compare(tmp_path, *arguments)
+    assert "Warning: the register lies about 3.1 m to the east" in result.stderr
+    assert "with --align, or try --moved-from 5" in result.stderr
+    summary = " ".join(result.stderr.split())
+    assert "Offset the register 3.1 m to the east, in the distances" in summary
+    result = compare(tmp_path, *arguments, "--align", "--overwrite")
+    assert "Warning" not in result.stderr
+    assert "the register 3.1 m to the east, taken out" in " ".join(result.stderr.split())
+    values = json.loads(compare(tmp_path, *arguments, "--align", "--overwrite", "--json").stdout)
+    assert values["counts"] == {"new": 0, "confirmed": 30, "moved": 0, "missing": 0}
+    assert values["offset"]["taken_out"]
+    assert values["warnings"] == []

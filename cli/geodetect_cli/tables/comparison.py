@@ -43,6 +43,11 @@ def show_comparison(
     if distance.notna().any():
         median, most = distance.quantile(0.5), distance.quantile(0.95)
         rows.append(("Distance of pairs", f"median {median:.2f} m, 95 % below {most:.2f} m"))
+    if result.offset is not None:
+        state = "taken out" if result.aligned else "in the distances; --align takes it out"
+        rows.append(("Offset", f"{kind.role.name} {result.offset}, {state}"))
+    elif settings.align:
+        rows.append(("Offset", "none that is certain"))
     rows.append(("Classes", "compared" if result.by_class else "ignored"))
     if result.parcels is not None:
         rows += _list_parcel_rows(result, result.parcels)

@@ -80,7 +80,8 @@ class FeaturePairs:
 
     Args:
         rows: ``int64[P, 2]`` rows of the predictions and of the reference.
-        distances_m: ``float64[P]`` between their centres on the ground.
+        distances_m: ``float64[P]`` between their centres on the ground, without an offset that was
+            taken out.
         by_class: Only features of one class could be paired.
     """
 
@@ -115,7 +116,8 @@ def change_table(
         - ``status`` str: one of ``kind.statuses`` or "not searched"
         - ``class`` str, ``score`` float64: of the prediction; without one, the class is that of the
           reference if classes were compared
-        - ``distance_m`` float64: between the centres of both features; NaN for one alone
+        - ``distance_m`` float64: between the centres of both features, without an offset that was
+          taken out; NaN for one alone
         - the other columns of the predictions, with ``detection_`` before names that are taken
         - the columns of the reference, with ``kind.prefix`` before names that are taken
         - ``geometry``: of the prediction if there is one

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from geodetect.assessment.compare.parcels import ParcelCounts, count_by_parcel
 from geodetect.assessment.layer_distance import FAR_M, measure_gap
 from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.comparison_grid import crs_grid
+from geodetect.assessment.matching.layer_offset import LayerOffset, estimate_offset
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.assessment.spatial_join import join_points
@@ -36,7 +39,7 @@ from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
 from geodetect.settings import CompareSettings
-from geodetect.types import ObjectArray, PathLike
+from geodetect.types import FloatArray, ObjectArray, PathLike
 
 REGISTER = ReferenceKind(
     LayerRole("the register", "register_crs"), added="new", removed="missing", prefix="register_"
@@ -47,6 +50,8 @@ EARLIER = ReferenceKind(
     removed="gone",
     prefix="before_",
 )
+MATTERS = 0.5  # of the distance that confirms; a smaller offset moves few objects beyond it
+WIDER = 2.0  # limits, beyond which neighbours would be paired
 _ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
 
@@ -60,6 +65,9 @@ class Comparison:
         kind: Kind of layer that the predictions were compared with.
         statuses: The statuses that are possible.
         by_class: Only features of one class could be paired.
+        offset: Systematic offset of the layer that predictions were compared with; None: none is
+            certain.
+        aligned: The offset was taken out before features were paired.
         parcels: Number of features by parcel; None without parcels.
         sources: Files that were read, which ``write`` never replaces.
     """
@@ -68,6 +76,8 @@ class Comparison:
     kind: ReferenceKind
     statuses: tuple[str, ...]
     by_class: bool = False
+    offset: LayerOffset | None = None
+    aligned: bool = False
     parcels: ParcelCounts | None = None
     sources: tuple[str, ...] = ()
 
@@ -85,6 +95,7 @@ class Comparison:
             "pairs": len(distance),
             "median_distance_m": round(float(distance.median()), 2) if len(distance) else None,
             "by_class": self.by_class,
+            "offset": self.offset and self.offset.as_dict() | {"taken_out": self.aligned},
         }
         if self.parcels is not None:
             values["parcels"] = self.parcels.as_dict()
@@ -125,8 +136,10 @@ def compare(
     Two features can be the same object if their centres are at most ``settings.distance`` apart
     on the ground: the centres of their bounding boxes in the CRS of the predictions. Each feature
     is paired with at most one by optimal assignment: the most pairs, and of all ways to that
-    number the one with the least sum of distances. Multipolygons are one feature each, and
-    polygons are taken as they are: holes and self-crossings do not change their boxes.
+    number the one with the least sum of distances. With ``settings.align`` a systematic offset
+    between the layers is taken out of these distances first; geometries stay as they are, and
+    without it a ``GeodetectWarning`` names an offset that matters. Multipolygons are one feature
+    each, and polygons are taken as they are: holes and self-crossings do not change their boxes.
 
     Classes are compared, whatever their case, if both layers have a column of classes with a name
     in common; a feature without a class can be paired with any.
@@ -168,16 +181,34 @@ def compare(
         inside = join_points(centres, searched.to_numpy())[:, 0]
         is_searched = np.isin(np.arange(len(centres)), inside)
         statuses = (*statuses, NOT_SEARCHED)
+    points = [cartesian_points_m(layer.centres, table.crs) for layer in (predicted, reference)]
+    offset = estimate_offset(*points)
+    is_aligned = settings.align and offset is not None
+    if offset is not None and settings.align:
+        points[1] = offset.take_out(points[1])
+    pairs = _pair_features(
+        predicted, reference, points, distance_m=settings.distance, by_class=by_class
+    )
+    if offset is not None and not is_aligned:
+        _warn_of_offset(offset, pairs, kind.role, settings)
     changes = change_table(
         predicted,
         reference,
-        _pair_features(predicted, reference, settings.distance, by_class=by_class),
+        pairs,
         kind=kind,
         is_searched=is_searched,
         settings=settings,
     )
     sources = tuple(source_names([predictions, register, before, parcels, coverage]))
-    comparison = Comparison(changes, kind, statuses, by_class, sources=sources)
+    comparison = Comparison(
+        changes,
+        kind,
+        statuses,
+        by_class,
+        offset=offset,
+        aligned=is_aligned,
+        sources=sources,
+    )
     if parcels is None:
         return comparison
     numbered, counts = count_by_parcel(
@@ -233,19 +264,49 @@ def _have_common_classes(
     return bool(names & reference_names)
 
 
+def _warn_of_offset(
+    offset: LayerOffset, pairs: FeaturePairs, role: LayerRole, settings: CompareSettings
+) -> None:
+    """Warn of an offset because of which many objects are not confirmed."""
+    limit_m = min(settings.moved_from, settings.distance)
+    if offset.distance_m < MATTERS * limit_m or offset.most_m <= limit_m:
+        return
+    confirmed = int((pairs.distances_m < settings.moved_from).sum())
+    affected = max(offset.pairs - confirmed, 0)
+    least_m = math.ceil(offset.most_m)
+    enough_m = least_m + (least_m + 1 <= settings.distance)  # with a margin, if it is to be had
+    advice = "take the offset out with `align`"
+    if enough_m <= settings.distance:
+        advice += f", or try `moved_from` {enough_m}"
+    elif enough_m <= WIDER * settings.distance:
+        advice += f", or try `distance` {enough_m} with `moved_from` {enough_m}"
+    warnings.warn(
+        f"{role.name} {'lie' if role.name.endswith('s') else 'lies'} about {offset} of the "
+        f"predictions, so {affected:,} of {offset.pairs:,} common objects are not confirmed: "
+        f"{advice}",
+        GeodetectWarning,
+        stacklevel=3,
+    )
+
+
 def _pair_features(
-    predicted: ComparedLayer, reference: ComparedLayer, distance_m: float, *, by_class: bool
+    predicted: ComparedLayer,
+    reference: ComparedLayer,
+    layer_points: Sequence[FloatArray],
+    *,
+    distance_m: float,
+    by_class: bool,
 ) -> FeaturePairs:
-    """Pair the features that are the same object.
+    """Pair the features that are the same object, by the Cartesian points of their centres.
 
     Of several optimal assignments the one that is chosen depends on the order of points. So they
     are put into the order of their coordinates first: the order of rows changes nothing.
     """
     orders, points = [], []
-    for layer in (predicted, reference):
+    for layer, coordinates in zip((predicted, reference), layer_points, strict=True):
         names = np.unique(layer.class_names.astype(str), return_inverse=True)[1]
         orders.append(np.lexsort((names, *layer.centres.T)))
-        points.append(cartesian_points_m(layer.centres[orders[-1]], predicted.table.crs))
+        points.append(coordinates[orders[-1]])
     pairs, distances = near_pairs(
         points[0], points[1], distance_m + _ROUNDING_M, parameter="distance"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,65 @@ def test_an_altered_register_of_real_labels_is_read_back(registers: Any, shared_
 
 def test_the_library_offers_it() -> None:
     assert geodetect.compare is compare
+
+
+def shifted_register(
+    *, east_m: float = 0.0, noise_m: float = 0.0, count: int = 60
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Scattered predictions and a register of 9 in 10 of them, which is shifted as a whole."""
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 30 * np.sqrt(count), (count, 2))
+    moved = corners[: int(0.9 * count)] + np.array([east_m, 0])
+    moved += rng.normal(0, noise_m, moved.shape)
+    return boxes(*corners.tolist()), boxes(*moved.tolist())
+
+
+def test_a_register_that_is_shifted_as_a_whole_is_named_with_the_options_that_help() -> None:
+    predictions, register = shifted_register(east_m=3.1, noise_m=0.5)
+    with pytest.warns(GeodetectWarning) as warned:
+        comparison = compare(predictions, register)
+    (text,) = [str(warning.message) for warning in warned]
+    assert text.startswith("the register lies about 3.")
+    assert "m to the east of the predictions, so 5" in text
+    assert "`align`, or try `moved_from` 5" in text
+    assert comparison.counts["confirmed"] < 5
+    offset = comparison.as_dict()["offset"]
+    assert offset["distance_m"] == pytest.approx(3.1, abs=0.2)
+    assert (offset["direction"], offset["taken_out"]) == ("east", False)
+
+
+def test_the_options_that_are_named_end_the_warning() -> None:
+    predictions, register = shifted_register(east_m=3.1, noise_m=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GeodetectWarning)
+        comparison = compare(predictions, register, settings=CompareSettings(moved_from=5))
+        assert comparison.counts["confirmed"] == 54
+        compare(predictions, register, settings=CompareSettings(align=True))
+
+
+def test_align_takes_the_offset_out_of_the_distances_and_moves_no_geometry() -> None:
+    for east_m in (3.1, 18.0):  # the second is larger than the tolerance
+        predictions, register = shifted_register(east_m=east_m, noise_m=0.3)
+        comparison = compare(predictions, register, settings=CompareSettings(align=True))
+        assert comparison.counts == {"new": 6, "confirmed": 54, "moved": 0, "missing": 0}
+        assert comparison.changes["distance_m"].median() < 1
+        assert comparison.changes.geometry.iloc[0].equals(predictions.geometry.iloc[0])
+        assert comparison.as_dict()["offset"]["taken_out"]
+
+
+def test_earlier_predictions_may_be_shifted_too() -> None:
+    predictions, earlier = shifted_register(east_m=-8, noise_m=0.3)
+    with pytest.warns(GeodetectWarning, match="the earlier predictions lie about 8.* to the west"):
+        compare(predictions, before=earlier)
+
+
+@pytest.mark.parametrize(("noise_m", "count"), [(0.0, 60), (1.0, 60), (3.0, 60), (1.0, 6)])
+def test_a_register_that_is_only_inexact_is_not_taken_for_shifted(
+    noise_m: float, count: int
+) -> None:
+    predictions, register = shifted_register(noise_m=noise_m, count=count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GeodetectWarning)
+        comparison = compare(predictions, register, settings=CompareSettings(align=True))
+    assert comparison.offset is None
+    assert not comparison.aligned
