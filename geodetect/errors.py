@@ -4,6 +4,8 @@
 
     GeodetectError
     ├── InputError            (ValueError)   a parameter or file content that cannot be used
+    │   ├── SettingError                     a value that a setting cannot have
+    │   ├── UnknownParameterError (TypeError) a parameter that a function does not have
     │   ├── BandError                        bands that the raster does not have
     │   ├── GeoreferenceError                no CRS, or one that cannot be used
     │   ├── LabelError                       labels that cannot be used
@@ -22,12 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 from geodetect.redaction import redact
 
 MAX_TEXT_LENGTH = 400  # characters of another library's message: room for a path
 MAX_NAME_LENGTH = 200  # characters: room for a path
 MAX_NAMES = 8  # of a list of names in a message
+MIN_SIMILARITY = 0.5  # of an unknown name to the one that was meant, by difflib
 
 
 class GeodetectError(Exception):
@@ -42,6 +46,43 @@ class GeodetectError(Exception):
 
 class InputError(GeodetectError, ValueError):
     """A parameter or file content cannot be used."""
+
+
+class SettingError(InputError):
+    """A setting has a value that it cannot have, or lacks one.
+
+    Args:
+        parameter: Name of the setting.
+        problem: Text of what was expected.
+        value: The value.
+        is_missing: There is no value.
+    """
+
+    def __init__(
+        self, parameter: str, problem: str, value: object = None, *, is_missing: bool = False
+    ) -> None:
+        text = f"`{parameter}` is missing: {problem}"
+        if not is_missing:
+            text = f"`{parameter}`: {problem}; found {short_repr(value)}"
+        super().__init__(text)
+        self.parameter, self.problem = parameter, problem
+        self.value, self.is_missing = value, is_missing
+
+
+class UnknownParameterError(InputError, TypeError):
+    """A function, or a settings class, does not have a parameter of this name.
+
+    Args:
+        owner: Function or class.
+        name: The unknown name.
+        names: Names that it has.
+    """
+
+    def __init__(self, owner: str, name: str, names: Iterable[str]) -> None:
+        candidates = sorted(names)
+        nearest = get_close_matches(name, candidates, n=1, cutoff=MIN_SIMILARITY)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else f"expected {list_names(candidates)}"
+        super().__init__(f"{owner} has no parameter `{name}`; {hint}")
 
 
 class BandError(InputError):
@@ -94,6 +135,14 @@ class GeodetectWarning(UserWarning):
 def error_text(error: BaseException) -> str:
     """Return the message of another library's error on one line, or its class if it has none."""
     return redact(" ".join(str(error).split()))[:MAX_TEXT_LENGTH] or type(error).__name__
+
+
+def short_repr(value: object) -> str:
+    """Return a value as Python code on one line; of tables and arrays their type."""
+    if hasattr(value, "__array__") or hasattr(value, "__geo_interface__"):
+        return f"a {type(value).__name__}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MAX_NAME_LENGTH else f"{text[:MAX_NAME_LENGTH]}..."
 
 
 def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import shapely
+
 PathLike = str | os.PathLike[str]
+AreaSource: TypeAlias = "PathLike | gpd.GeoDataFrame | gpd.GeoSeries | shapely.Geometry"
 
 AnyArray = NDArray[Any]
 BoolArray = NDArray[np.bool_]

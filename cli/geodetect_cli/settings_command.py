@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
-from pydantic import ValidationError
 
+from geodetect.errors import SettingError
 from geodetect.io.inputs import Inputs, protect_inputs
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
@@ -54,7 +54,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
             values = from_file | from_options
             try:
                 settings = _build_settings(groups, values)
-            except ValidationError as error:
+            except SettingError as error:
                 raise _usage_error(error, options, from_options, file) from None
             if values.get("verbose") and file is not None:
                 for name in from_options.keys() & from_file.keys():
@@ -110,7 +110,7 @@ def _build_settings(
     for parameter, group in groups.items():
         group_names = names & group.model_fields.keys()
         names -= group.model_fields.keys()
-        settings[parameter] = group.model_validate({name: values[name] for name in group_names})
+        settings[parameter] = group.resolve({name: values[name] for name in group_names}, {})
     return settings
 
 
@@ -137,27 +137,17 @@ def _protect_inputs(
 
 
 def _usage_error(
-    error: ValidationError,
+    error: SettingError,
     options: Mapping[str, Option],
     from_options: Collection[str],
     file: ConfigFile | None,
 ) -> UsageError:
-    """Return the first error of settings as one of the option, or of the line of the file."""
-    first = error.errors()[0]
-    option = options[str(first["loc"][0])]
-    if first["type"] == "missing":
-        text = console.name_options(option.field.description or "")
-        return UsageError(f"{option.flag} is missing: {text}")
-    problem = first["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
-    for ours, pydantics in {
-        "expected a number greater": "Input should be greater",
-        "expected a number less": "Input should be less",
-        "expected": "Input should be",
-        "a list": "a valid tuple",
-    }.items():
-        problem = problem.replace(pydantics, ours)
+    """Return an error of a setting as one of its option, or of the line of the file."""
+    option = options[error.parameter]
+    if error.is_missing:
+        return UsageError(f"{option.flag} is missing: {console.name_options(error.problem)}")
     if file is not None and option.field_name not in from_options:
-        problem += f"; found {toml_value(first['input'])}"
+        problem = f"{error.problem}; found {toml_value(error.value)}"
         return file.error(option.long_flag, f"{option.key}: {problem}")
-    problem = console.name_options(problem)
-    return UsageError(f"Invalid value for {option.flag}: {problem}; found {first['input']!r}")
+    problem = console.name_options(error.problem)
+    return UsageError(f"Invalid value for {option.flag}: {problem}; found {error.value!r}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -25,6 +26,8 @@ from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.vector import write as vector
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import ChipSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import ChipKeywords
 from geodetect.types import PathLike
 
 INDEX = "chips.geojson"
@@ -57,14 +60,16 @@ class ExportSummary:
     labels_exported: int
 
 
+@takes_settings(ChipSettings)
 def export_chips(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame,
     output: PathLike,
     *,
-    settings: ChipSettings | None = None,
+    settings: ChipSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    **keywords: Unpack[ChipKeywords],
 ) -> ExportSummary:
     """Cut rasters and their labels into a data set of chips.
 
@@ -88,12 +93,13 @@ def export_chips(
         settings: See ``ChipSettings``.
         overwrite: Replace the folder, if an export made it.
         progress: Receives the number of windows that are completed.
+        keywords: Settings by name, such as ``format="yolo"``; they win over ``settings``.
 
     Raises:
         InputError: Files that cannot be used, or nothing to write.
         OutputError: The folder is in use, or cannot be written.
     """
-    settings = settings or ChipSettings()
+    settings = ChipSettings.resolve(settings, keywords)
     final = final_path(Path(output))
     if final.is_file():
         raise OutputError(f"{output} is a file; choose another `output`")

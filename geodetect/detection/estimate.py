@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import psutil
@@ -19,6 +19,8 @@ from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
 from geodetect.geo.tiles import Tile
 from geodetect.settings import PredictSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import PredictKeywords
 from geodetect.types import BoolArray, FloatArray, PathLike
 
 MASK_PX = 1024  # long side of the coarse mask of the imagery
@@ -126,11 +128,13 @@ class Estimate:
         }
 
 
+@takes_settings(PredictSettings)
 def estimate(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
     *,
-    settings: PredictSettings | None = None,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[PredictKeywords],
 ) -> Estimate:
     """Estimate a run: headers and masks are read, and one batch of tiles is run.
 
@@ -138,6 +142,7 @@ def estimate(
         rasters: As for ``predict``.
         model: As for ``predict``.
         settings: As for ``predict``.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         Tiles, area in square kilometres, seconds and memory.
@@ -147,7 +152,7 @@ def estimate(
         InputError: Settings, model and rasters do not fit together.
         OutOfMemoryError: There is too little memory for a tile.
     """
-    settings = settings or PredictSettings()
+    settings = PredictSettings.resolve(settings, keywords)
     detector = as_detector(model, settings)
     estimates, seconds = [], 0.0
     plans = plan(rasters, detector, settings=settings)

@@ -25,6 +25,7 @@ from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
 from geodetect.settings import PredictSettings
+from geodetect.settings.value_types import area_text
 from geodetect.types import BoolArray, IntArray, PathLike
 
 SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
@@ -167,13 +168,15 @@ def plan_raster(
             )
     grid, areas = raster.grid, []
     if settings.aoi is not None:
-        aoi, crs = read_area(settings.aoi)
-        if grid.crs is None:
+        aoi, crs = read_area(settings.aoi, default_crs=grid.crs)
+        if grid.crs is None and crs is not None:
             raise InputError(
-                f"`aoi` {settings.aoi} lies on the map, but {raster.path} is used in pixel "
-                f"coordinates; set `bbox` in pixels instead"
+                f"`aoi` {area_text(settings.aoi)} lies on the map, but {raster.path} is used in "
+                f"pixel coordinates; set `bbox` in pixels instead"
             )
-        areas.append(reproject(densify(np.array([aoi], dtype=object), crs), crs, grid.crs)[0])
+        if crs is not None and grid.crs is not None:
+            aoi = reproject(densify(np.array([aoi], dtype=object), crs), crs, grid.crs)[0]
+        areas.append(aoi)
     if settings.bbox is not None:
         areas.append(shapely.box(*settings.bbox))
     area = shapely.transform(shapely.intersection_all(areas), grid.to_px) if areas else None

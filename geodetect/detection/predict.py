@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -41,17 +42,21 @@ from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.io.vector.write import FORMATS
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import PredictKeywords
 from geodetect.types import IntArray, PathLike
 
 MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
 
 
+@takes_settings(PredictSettings)
 def predict(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
     *,
-    settings: PredictSettings | None = None,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
+    **keywords: Unpack[PredictKeywords],
 ) -> gpd.GeoDataFrame:
     """Detect objects in rasters.
 
@@ -61,6 +66,7 @@ def predict(
         settings: See ``PredictSettings``.
         progress: Called after every batch with the tiles completed and in total, and the number
             of objects so far.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         The detection table (see ``RasterDetections.table``) in the CRS of the first raster, some
@@ -72,17 +78,20 @@ def predict(
         InputError: Settings, model and rasters do not fit together.
         OutOfMemoryError: There is too little memory for a tile.
     """
+    settings = PredictSettings.resolve(settings, keywords)
     return predict_layer(rasters, model, settings=settings, progress=progress).table()
 
 
+@takes_settings(PredictSettings)
 def predict_layer(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
     *,
-    settings: PredictSettings | None = None,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
     journal: Journal | None = None,
     output_crs: Sequence[CRS] = (),
+    **keywords: Unpack[PredictKeywords],
 ) -> DetectionLayer:
     """Detect objects in rasters; like ``predict``, in a tenth of the memory.
 
@@ -94,6 +103,7 @@ def predict_layer(
         journal: Journal of finished rows of tiles; those it holds already are not detected again.
             The caller closes or discards it, as ``predict_to_file`` does.
         output_crs: CRS that the result will be converted to; checked before the first tile.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         The objects of all rasters, with the summary and the coverage of the run; ``write`` writes
@@ -105,7 +115,7 @@ def predict_layer(
         OutputError: The journal cannot be written.
         OutOfMemoryError: As for ``predict``.
     """
-    settings = settings or PredictSettings()
+    settings = PredictSettings.resolve(settings, keywords)
     start = time.monotonic()
     detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
@@ -285,11 +295,13 @@ class _RunProgress:
         self._progress(completed, self._tiles, **figures)
 
 
+@takes_settings(PredictSettings)
 def plan(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
     *,
-    settings: PredictSettings | None = None,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[PredictKeywords],
 ) -> list[RasterPlan]:
     """Open rasters and plan their tiles, reading only their headers.
 
@@ -297,6 +309,7 @@ def plan(
         rasters: Files, folders of rasters or URLs; one or several.
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         settings: See ``PredictSettings``.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         One plan for each raster; the caller closes their rasters.
@@ -304,7 +317,7 @@ def plan(
     Raises:
         InputError: There are no rasters, or the area of interest touches none.
     """
-    settings = settings or PredictSettings()
+    settings = PredictSettings.resolve(settings, keywords)
     return plan_rasters(rasters, as_detector(model, settings).card, settings)
 
 

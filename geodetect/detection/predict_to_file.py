@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, Unpack
 
 from pyproj import CRS
 
@@ -27,17 +27,20 @@ from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import PredictSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import PredictKeywords
 from geodetect.types import PathLike
 
 MAX_NAME_BYTES = 200  # of a journal, which adds to the name; file systems have 255
 
 
+@takes_settings(PredictSettings)
 def predict_to_file(
     rasters: PathLike | Sequence[PathLike],
     output: PathLike | TextIO,
     model: PathLike | Detector = "pools",
     *,
-    settings: PredictSettings | None = None,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
     coverage: PathLike | None = None,
     format: str | None = None,  # noqa: A002 (as in write)
     crs: str | None = None,
@@ -47,6 +50,7 @@ def predict_to_file(
     restart: bool = False,
     work_dir: PathLike | None = None,
     progress: Progress = no_progress,
+    **keywords: Unpack[PredictKeywords],
 ) -> DetectionLayer:
     """Detect objects in rasters and write them to a file, as ``geodetect predict`` does.
 
@@ -70,6 +74,7 @@ def predict_to_file(
         work_dir: Folder of the journal, which is then kept for short runs too; by default that of
             the output, for runs of 100 tiles and more.
         progress: As for ``predict``.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         The objects of all rasters, with the summary and the coverage of the run.
@@ -93,8 +98,8 @@ def predict_to_file(
         restart=restart,
         work_dir=None if work_dir is None else Path(work_dir),
     )
-    area = None if settings is None else settings.aoi
-    with protect_inputs(find_rasters(rasters, quiet=True), model, area):
+    settings = PredictSettings.resolve(settings, keywords)
+    with protect_inputs(find_rasters(rasters, quiet=True), model, settings.aoi):
         return files.predict(rasters, model, settings=settings, progress=progress)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any, Unpack
 
 import numpy as np
 from pyproj import CRS
@@ -39,6 +40,8 @@ from geodetect.label_check.usable_rasters import (
 )
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
 from geodetect.settings import CheckSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import CheckKeywords
 from geodetect.types import FloatArray, PathLike
 
 ALL_CLASSES = "all"
@@ -46,11 +49,13 @@ PERCENTILES = (5, 50, 95)
 LEAST_OVERLAP = 0.01  # fraction of the smaller raster: margins of neighbours matter little
 
 
+@takes_settings(CheckSettings)
 def check(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike],
     *,
-    settings: CheckSettings | None = None,
+    settings: CheckSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> LabelReport:
     """Check labels and rasters before a training.
 
@@ -61,6 +66,7 @@ def check(
         rasters: Files, folders of rasters, or anything GDAL opens.
         labels: Label files and data sets; see ``geodetect.io.labels.read.read_labels``.
         settings: See ``CheckSettings``.
+        keywords: Settings by name, such as ``gsd=0.25``; they win over ``settings``.
 
     Returns:
         Figures, findings in words, and the labels with problems as features.
@@ -70,7 +76,7 @@ def check(
         GeoreferenceError: No raster has a CRS that can be used.
         RasterError: No raster can be read.
     """
-    settings = settings or CheckSettings()
+    settings = CheckSettings.resolve(settings, keywords)
     options = LabelOptions(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from geodetect.model.runtimes.open import open_runtime
 from geodetect.progress import Progress, no_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import QuantizeKeywords
 from geodetect.types import PathLike
 
 MAX_SCORE_THRESHOLD = 0.05  # average precision needs detections far below the model's threshold
@@ -51,14 +54,16 @@ class SampledTile:
         return pixels.values, pixels.valid
 
 
+@takes_settings(QuantizeSettings)
 def quantize(
     model: PathLike,
     rasters: PathLike | Sequence[PathLike],
     output: PathLike,
     *,
-    settings: QuantizeSettings | None = None,
+    settings: QuantizeSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    **keywords: Unpack[QuantizeKeywords],
 ) -> ModelCard:
     """Write a model file with an int8-quantized network beside the full-precision one.
 
@@ -71,6 +76,7 @@ def quantize(
         settings: See ``QuantizeSettings``.
         overwrite: Replace ``output`` if it exists.
         progress: Called after every tile.
+        keywords: Settings by name, such as ``tiles=64``; they win over ``settings``.
 
     Returns:
         The card of the new file; its ``int8`` states how well the two networks agree.
@@ -82,7 +88,7 @@ def quantize(
         InputError: The rasters show no objects, or the int8-quantized network is too inaccurate.
         OutputError: The model cannot be written.
     """
-    settings, target = settings or QuantizeSettings(), Path(output)
+    settings, target = QuantizeSettings.resolve(settings, keywords), Path(output)
     check_target(target, overwrite=overwrite)
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Unpack
 
 import geopandas as gpd
 from PIL import Image
@@ -17,16 +19,20 @@ from geodetect.reporting.drawing.images import FORMATS, write_image
 from geodetect.reporting.drawing.layers import place_on_canvas, read_prediction_table
 from geodetect.reporting.drawing.overview import draw_overview
 from geodetect.settings import PreviewSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import PreviewKeywords
 from geodetect.types import PathLike
 
 
+@takes_settings(PreviewSettings)
 def preview(
     raster: str | os.PathLike[str],
     predictions: PathLike | gpd.GeoDataFrame | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
-    settings: PreviewSettings | None = None,
+    settings: PreviewSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    **keywords: Unpack[PreviewKeywords],
 ) -> Image.Image:
     """Draw a raster with its predictions, or a contact sheet of some of them.
 
@@ -41,6 +47,7 @@ def preview(
         output: Image file to write: ``*.png``, ``*.jpg`` or ``*.webp``; None: no file.
         settings: Kind of image, size and score threshold.
         overwrite: Replace the file.
+        keywords: Settings by name, such as ``size=800``; they win over ``settings``.
 
     Returns:
         An RGB image.
@@ -50,7 +57,7 @@ def preview(
         RasterError: The raster cannot be read.
         OutputError: The file exists, or cannot be written.
     """
-    settings = settings or PreviewSettings()
+    settings = PreviewSettings.resolve(settings, keywords)
     target = None if output is None else Path(output)
     if target is not None:  # before the work, not only after it
         if target.suffix.lower() not in FORMATS:

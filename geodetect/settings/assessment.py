@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 from geodetect.settings.base import CommandLine, FormerNames
 from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, TruthSettings
 from geodetect.settings.value_types import (
+    Area,
     ClassNames,
     CountOrZero,
     Crs,
-    FilePath,
     Iou,
     Lengths,
     Metres,
@@ -48,7 +48,7 @@ class EvaluateSettings(TruthSettings):
         description="Rule that picks `conf`: f1, precision=0.95, recall=0.9, or count (as many "
         "predictions as objects).",
     )
-    aoi: Annotated[FilePath | None, FormerNames("area")] = Field(
+    aoi: Annotated[Area | None, FormerNames("area")] = Field(
         None, description="Vector file with the polygons in which the ground truth is complete."
     )
     box_crs: Annotated[Crs | None, FormerNames("crs")] = Field(

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from geodetect.settings.base import CommandLine, FormerNames, Settings
+from geodetect.settings.base import Accepts, CommandLine, FormerNames, Settings
 from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
+    Area,
     ClassNames,
     CountOrZero,
-    FilePath,
     Fraction,
     Name,
     Pixels,
@@ -24,6 +24,7 @@ AnchorSizes = Annotated[
     tuple[AnchorSize, AnchorSize, AnchorSize, AnchorSize, AnchorSize],
     BeforeValidator(number_list(float, "5 numbers", count=5)),
     CommandLine("PX,PX,..."),
+    Accepts("str"),
 ]
 
 
@@ -78,7 +79,7 @@ class QuantizeSettings(RasterSettings):
         description="Minimum average precision (IoU 0.5) of the int8-quantized network, with the "
         "detections of the full network as ground truth.",
     )
-    aoi: FilePath | None = Field(
+    aoi: Area | None = Field(
         None, description="Vector file, of any CRS, with the polygons that tiles are drawn in."
     )
     seed: CountOrZero = Field(0, description="Random seed.")

@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 from geodetect.settings.base import FormerNames
 from geodetect.settings.inputs import RasterSettings
 from geodetect.settings.value_types import (
+    Area,
     ClassNames,
     Count,
-    FilePath,
     Iou,
     Name,
     Overlap,
@@ -75,7 +75,7 @@ class PredictSettings(ModelSettings):
     classes: ClassNames | None = Field(
         None, description="Names of the classes to keep. Default: all."
     )
-    aoi: FilePath | None = Field(
+    aoi: Area | None = Field(
         None,
         description="Vector file, of any CRS, with polygons that limit the search; objects are "
         "kept by their centre.",

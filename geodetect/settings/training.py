@@ -9,10 +9,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from geodetect.settings.base import CommandLine, FormerNames, Settings
 from geodetect.settings.inputs import LabelSettings, RasterSettings
 from geodetect.settings.value_types import (
+    Area,
     ChipPixels,
     Count,
     CountOrZero,
-    FilePath,
     Fraction,
     Labels,
     Name,
@@ -115,7 +115,7 @@ class HoldoutSettings(Settings):
     val_share: Annotated[Fraction, Field(lt=1)] = Field(
         0.2, description="Fraction of the objects to hold out, in blocks of ground."
     )
-    val_aoi: Annotated[FilePath | None, FormerNames("val_area")] = Field(
+    val_aoi: Annotated[Area | None, FormerNames("val_area")] = Field(
         None, description="Vector file with the polygons to hold out, instead of `val_share`."
     )
     val_rasters: Rasters | None = Field(

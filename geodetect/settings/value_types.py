@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from geodetect.class_names import normalize_class_name
-from geodetect.settings.base import CommandLine
+from geodetect.errors import short_repr
+from geodetect.settings.base import Accepts, CommandLine
 
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
@@ -56,14 +58,51 @@ def parse_fraction(value: Any) -> Any:
 
 
 def split_names(value: Any) -> Any:
-    """Split ``"car,plane"`` at its commas; other types pass."""
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    """Split ``"car,plane"`` at its commas; arrays become lists, other types pass."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",")]
+    return _as_list(value)
+
+
+def parse_crs_name(value: Any) -> Any:
+    """Convert the code of EPSG and CRS objects of pyproj and rasterio to text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"EPSG:{value}"
+    return value.to_wkt() if hasattr(value, "to_wkt") else value
+
+
+def parse_paths(value: Any) -> Any:
+    """Convert a path or paths to a list of texts; other types pass."""
+    if isinstance(value, str | os.PathLike):
+        return [os.fspath(value)]
+    if isinstance(value, list | tuple):
+        return [os.fspath(v) if isinstance(v, os.PathLike) else v for v in value]
+    return value
+
+
+def parse_area(value: Any) -> Any:
+    """Check that a value is a path, a table of polygons or a geometry; texts become paths."""
+    if isinstance(value, str | os.PathLike):
+        return value if "://" in os.fspath(value) else Path(value)
+    if hasattr(value, "geometry") or hasattr(value, "geom_type"):  # of geopandas, of shapely
+        return value
+    raise ValueError("expected a file, a GeoDataFrame or a geometry of shapely")
+
+
+def area_text(value: Any) -> str:
+    """Return the path of an area, or the type of an object."""
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else short_repr(value)
+
+
+def _as_list(value: Any) -> Any:
+    """Convert arrays and columns of tables to lists; other types pass."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def number_list(
     number: type[int] | type[float], expected: str, *, count: int | None = None
 ) -> Callable[[Any], Any]:
-    """Return a validator that converts ``"1,2,3"`` to numbers; other types pass.
+    """Return a validator that converts ``"1,2,3"`` to numbers; arrays become lists.
 
     Args:
         number: Type of each number.
@@ -73,7 +112,7 @@ def number_list(
 
     def parse(value: Any) -> Any:
         if not isinstance(value, str):
-            return value
+            return _as_list(value)
         try:
             numbers = [number(text) for text in value.split(",")]
         except ValueError:
@@ -90,67 +129,110 @@ Metres = Annotated[
     BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm")),
     Field(gt=0, allow_inf_nan=False),
     CommandLine("METRES"),
+    Accepts("str"),
 ]
 MetresOrZero = Annotated[
     float,
     BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm", allow_zero=True)),
     Field(ge=0, allow_inf_nan=False),
     CommandLine("METRES"),
+    Accepts("str"),
 ]
 Resolution = Annotated[
     float,
     BeforeValidator(_length_parser("metres per pixel, e.g. 0.25 or 25cm")),
     Field(gt=0, allow_inf_nan=False),
     CommandLine("METRES"),
+    Accepts("str"),
 ]
-Overlap = Annotated[float, BeforeValidator(parse_overlap), Field(ge=0), CommandLine("PX|FRACTION")]
+Overlap = Annotated[
+    float, BeforeValidator(parse_overlap), Field(ge=0), CommandLine("PX|FRACTION"), Accepts("str")
+]
 Score = Annotated[
-    float, BeforeValidator(parse_fraction), Field(ge=0, le=1), CommandLine("SCORE", short="c")
+    float,
+    BeforeValidator(parse_fraction),
+    Accepts("str"),
+    Field(ge=0, le=1),
+    CommandLine("SCORE", short="c"),
 ]
 UnboundedScore = Annotated[
     float,
     BeforeValidator(parse_fraction),
+    Accepts("str"),
     Field(allow_inf_nan=False),
     CommandLine("SCORE", short="c"),
 ]
-Iou = Annotated[float, BeforeValidator(parse_fraction), Field(gt=0, le=1), CommandLine("IOU")]
+Iou = Annotated[
+    float, BeforeValidator(parse_fraction), Accepts("str"), Field(gt=0, le=1), CommandLine("IOU")
+]
 Fraction = Annotated[
-    float, BeforeValidator(parse_fraction), Field(ge=0, le=1), CommandLine("FRACTION")
+    float,
+    BeforeValidator(parse_fraction),
+    Accepts("str"),
+    Field(ge=0, le=1),
+    CommandLine("FRACTION"),
 ]
-Pixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=1), CommandLine("PX")]
+Pixels = Annotated[
+    int, BeforeValidator(parse_pixels), Field(ge=1), CommandLine("PX"), Accepts("str")
+]
 ImagePixels = Annotated[
-    int, BeforeValidator(parse_pixels), Field(ge=64, le=20_000), CommandLine("PX")
+    int, BeforeValidator(parse_pixels), Field(ge=64, le=20_000), CommandLine("PX"), Accepts("str")
 ]
-ChipPixels = Annotated[int, BeforeValidator(parse_pixels), Field(ge=64), CommandLine("PX")]
+ChipPixels = Annotated[
+    int, BeforeValidator(parse_pixels), Field(ge=64), CommandLine("PX"), Accepts("str")
+]
 Count = Annotated[int, Field(ge=1), CommandLine("N")]
 CountOrZero = Annotated[int, Field(ge=0), CommandLine("N")]
 Bands = Annotated[
     tuple[int, ...],
     BeforeValidator(number_list(int, "band numbers, counted from 1,")),
     CommandLine("N,N,N"),
+    Accepts("str"),
 ]
 ValueRange = Annotated[
     tuple[float, float],
     BeforeValidator(number_list(float, "2 numbers", count=2)),
     CommandLine("LOW,HIGH"),
+    Accepts("str"),
 ]
 Rectangle = Annotated[
     tuple[float, float, float, float],
     BeforeValidator(number_list(float, "4 numbers", count=4)),
     CommandLine("X,Y,X,Y"),
+    Accepts("str"),
 ]
 Length = Annotated[float, BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm"))]
-Lengths = Annotated[tuple[Length, ...], BeforeValidator(split_names), CommandLine("M,M,...")]
+Lengths = Annotated[
+    tuple[Length, ...], BeforeValidator(split_names), CommandLine("M,M,..."), Accepts("str")
+]
 ClassNames = Annotated[
     tuple[Annotated[str, AfterValidator(normalize_class_name)], ...],
     BeforeValidator(split_names),
     CommandLine("NAME,NAME"),
+    Accepts("str"),
 ]
 Name = Annotated[str, CommandLine("NAME")]
 Text = Annotated[str, CommandLine("TEXT")]
-Crs = Annotated[str, CommandLine("CRS")]
+Crs = Annotated[str, BeforeValidator(parse_crs_name), CommandLine("CRS"), Accepts("int | CRS")]
 File = Annotated[str, CommandLine("FILE", reads="file")]
 FilePath = Annotated[Path, CommandLine("FILE", reads="file")]
 FolderPath = Annotated[Path, CommandLine("FOLDER")]
-Rasters = Annotated[tuple[str, ...], CommandLine("PATH", repeatable=True, reads="rasters")]
-Labels = Annotated[tuple[str, ...], CommandLine("PATH", repeatable=True, reads="labels")]
+Area = Annotated[
+    Any,
+    BeforeValidator(parse_area),
+    PlainSerializer(area_text, when_used="json"),
+    CommandLine("FILE", reads="file"),
+    Accepts("AreaSource"),
+]
+Rasters = Annotated[
+    tuple[str, ...],
+    BeforeValidator(parse_paths),
+    CommandLine("PATH", repeatable=True, reads="rasters"),
+    Accepts("PathLike | Sequence[PathLike]"),
+]
+Labels = Annotated[
+    tuple[str, ...],
+    BeforeValidator(parse_paths),
+    CommandLine("PATH", repeatable=True, reads="labels"),
+    Accepts("PathLike | Sequence[PathLike]"),
+]

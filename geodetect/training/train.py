@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import TrainSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import TrainKeywords
 from geodetect.training.anchors.selection import DEFAULT_NETWORK, select_anchors
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.hard_negatives import HardNegativeMiner
@@ -48,18 +51,20 @@ from geodetect.types import PathLike
 TILE_PX = 1024  # of predictions; larger than a chip, so that fewer pixels are computed twice
 
 
+@takes_settings(TrainSettings)
 def train(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike],
     output: PathLike,
     *,
-    settings: TrainSettings | None = None,
+    settings: TrainSettings | Mapping[str, Any] | None = None,
     run_dir: PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
     keep_checkpoint: bool = False,
     progress: Progress = no_progress,
+    **keywords: Unpack[TrainKeywords],
 ) -> TrainingSummary:
     """Train a model on labelled rasters and write it to a file.
 
@@ -89,6 +94,7 @@ def train(
             once all that it makes of the model is written, so that ``resume`` can repeat that.
         progress: Called after every step with ``loss, step, lr, chips_per_s``, the ``best_ap50`` so
             far and, after a validation, ``val_ap50``.
+        keywords: Settings by name, such as ``steps=500``; they win over ``settings``.
 
     Returns:
         Summary of the training, with the card of the model.
@@ -103,7 +109,7 @@ def train(
         RasterError: No raster can be read.
         OutputError: The model or the run folder cannot be written.
     """
-    settings = settings or TrainSettings()
+    settings = TrainSettings.resolve(settings, keywords)
     output = Path(output)
     folder = RunFolder.from_model_path(output) if run_dir is None else RunFolder(Path(run_dir))
     with join_processes(settings.device) as processes, ExitStack() as stack:

@@ -15,10 +15,9 @@ import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from geodetect.chips.export import ExportSummary, export_chips
-from geodetect.errors import InputError, LabelError, OutputError
+from geodetect.errors import InputError, LabelError, OutputError, SettingError
 from geodetect.geo.grid import Grid
 from geodetect.settings import ChipSettings
 from tests.helpers.image_sets import write_image_set, write_images
@@ -501,7 +500,7 @@ def test_images_that_cannot_hold_the_bands_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingError, match=message):
         ChipSettings(**settings)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
+from geodetect.errors import SettingError
 from geodetect.settings import PredictSettings
 from geodetect.settings.value_types import Bands, ClassNames, Overlap, Rectangle, Resolution
 from geodetect_cli.app import app
@@ -78,7 +79,7 @@ def test_names_lose_the_spaces_around_them() -> None:
 
 @pytest.mark.parametrize("bbox", [(9, 0, 1, 5), (0, 0, math.inf, 5), (0, math.nan, 1, 5)])
 def test_what_is_no_rectangle_is_refused(bbox: tuple[float, float, float, float]) -> None:
-    with pytest.raises(ValidationError, match="expected min x, min y"):
+    with pytest.raises(SettingError, match="`bbox`: expected min x, min y"):
         PredictSettings(bbox=bbox)
 
 

@@ -169,7 +169,7 @@ def test_required_arguments_and_outputs_may_be_in_the_file(tmp_path: Path) -> No
         ("predict = {conf = 7}\n", "line 1: conf: expected a number less than"),
         ('model = """\nconf = 1\n"""\nconf = 7\n', "line 4: conf: expected a number less than"),
         ("[train]\nconf = 7\n[predict]\nconf = 8\n", "line 4: conf: expected"),
-        ('rasters = "a.tif"\n', 'line 1: rasters: expected a list; found "a.tif"'),
+        ("rasters = 5\n", "line 1: rasters: expected a list; found 5"),
         ("conf = \n", "is not TOML: Invalid value (at line 1"),
     ],
 )

@@ -178,6 +178,16 @@ def test_area_and_box_limit_together(save: Save, tmp_path: Path) -> None:
     assert planned.area.bounds == pytest.approx((100, 0, 200, 300))
 
 
+def test_a_table_a_column_or_a_geometry_limits_as_a_file_does(save: Save) -> None:
+    corners = np.array([METRES @ (0, 0), METRES @ (200, 300)])
+    area = shapely.box(*corners.min(axis=0), *corners.max(axis=0))
+    column, path = gpd.GeoSeries([area], crs=2154), save(BLANK)
+    for aoi in (area, column, gpd.GeoDataFrame(geometry=column), column.to_crs(4326)):
+        assert plan(path, aoi=aoi).area.bounds == pytest.approx((0, 0, 200, 300), abs=0.01)
+    planned = plan(path, aoi=shapely.box(0, 0, 10, 10), pixel_coords=True)
+    assert planned.area.bounds == (0, 0, 10, 10)
+
+
 def network_card(tile_px: int = 1024, **changes: object) -> ModelCard:
     card = ModelCard(
         name="net", classes=("thing",), tile_px=tile_px, network=network_config("geodetect")

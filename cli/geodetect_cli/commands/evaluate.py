@@ -100,7 +100,7 @@ def command(
                 files.rasters or (),
                 files.truth or (),
                 settings,
-                predict_settings=PredictSettings.model_validate(dict(model_settings)),
+                predict_settings=PredictSettings.resolve(model_settings, {}),
                 progress=progress,
             )
     if files.output is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -39,6 +39,8 @@ from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
 from geodetect.settings import CompareSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import CompareKeywords
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
 REGISTER = ReferenceKind(
@@ -122,6 +124,7 @@ class Comparison:
             return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
 
 
+@takes_settings(CompareSettings)
 def compare(
     predictions: LayerSource,
     register: LayerSource | None = None,
@@ -129,7 +132,8 @@ def compare(
     before: LayerSource | None = None,
     parcels: LayerSource | None = None,
     coverage: LayerSource | None = None,
-    settings: CompareSettings | None = None,
+    settings: CompareSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[CompareKeywords],
 ) -> Comparison:
     """Find the features of two layers that are the same object, and those of one layer only.
 
@@ -152,6 +156,7 @@ def compare(
         coverage: Area that was searched (see ``read_searched_area``); features of the register
             elsewhere are "not searched" instead of missing.
         settings: See ``CompareSettings``.
+        keywords: Settings by name, such as ``tolerance=8``; they win over ``settings``.
 
     Returns:
         A row for each feature in ``changes``, and the counts by status and parcel.
@@ -159,7 +164,7 @@ def compare(
     Raises:
         InputError: Files that cannot be used, or not one of register and before.
     """
-    settings = settings or CompareSettings()
+    settings = CompareSettings.resolve(settings, keywords)
     if (register is None) == (before is None):
         number = "neither" if register is None else "both"
         raise InputError(f"expected `register` or `before`, found {number}; name one file")

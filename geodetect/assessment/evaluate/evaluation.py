@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -36,16 +36,21 @@ from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, no_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import EvaluateKeywords, EvaluateModelKeywords
+from geodetect.settings.value_types import area_text
 from geodetect.types import BoolArray, PathLike
 
 if TYPE_CHECKING:
     from geodetect.detection.detector import Detector
 
 
+@takes_settings(EvaluateSettings)
 def evaluate(
     predictions: LayerSource,
     truth: LayerSource | Sequence[LayerSource],
-    settings: EvaluateSettings | None = None,
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[EvaluateKeywords],
 ) -> Evaluation:
     """Compare predictions with the truth, object by object, over the whole scene.
 
@@ -61,12 +66,13 @@ def evaluate(
             have a score of 1; without one of classes, all are of one class.
         truth: Objects: polygons, or points with ``settings.distance``. One file, table, or several.
         settings: See ``EvaluateSettings``.
+        keywords: Settings by name, such as ``iou=0.3``; they win over ``settings``.
 
     Raises:
         InputError: A layer cannot be used, the layers lie far apart, or the settings need scores
             or classes that the layers lack.
     """
-    settings = settings or EvaluateSettings()
+    settings = EvaluateSettings.resolve(settings, keywords)
     evaluation = _evaluate_tables(
         read_predictions(predictions, crs=settings.pred_crs, score_field=settings.score_field),
         read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field),
@@ -75,14 +81,16 @@ def evaluate(
     return replace(evaluation, sources=tuple(source_names([predictions, truth, settings.aoi])))
 
 
+@takes_settings(EvaluateSettings, PredictSettings)
 def evaluate_model(
     model: PathLike | Detector,
     rasters: PathLike | Sequence[PathLike],
     truth: LayerSource | Sequence[LayerSource],
-    settings: EvaluateSettings | None = None,
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
     *,
-    predict_settings: PredictSettings | None = None,
+    predict_settings: PredictSettings | Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
+    **keywords: Unpack[EvaluateModelKeywords],
 ) -> Evaluation:
     """Run a model on rasters and compare its predictions with ground truth.
 
@@ -98,6 +106,7 @@ def evaluate_model(
         settings: See ``EvaluateSettings``. ``aoi`` also limits the prediction.
         predict_settings: See ``PredictSettings``; ``conf`` and ``aoi`` are set here.
         progress: Called after every batch.
+        keywords: Settings by name, such as ``iou=0.3``; they win over ``settings``.
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read.
@@ -108,8 +117,10 @@ def evaluate_model(
     from geodetect.model.calibration import calibrated_score
     from geodetect.model.file import load_card
 
-    settings = settings or EvaluateSettings()
-    run = predict_settings or PredictSettings()
+    of_evaluation = {n: v for n, v in keywords.items() if n in EvaluateSettings.names()}
+    of_prediction = {n: v for n, v in keywords.items() if n not in of_evaluation}
+    settings = EvaluateSettings.resolve(settings, of_evaluation)
+    run = PredictSettings.resolve(predict_settings, of_prediction)
     if isinstance(truth, str | os.PathLike | gpd.GeoDataFrame):
         truth = [truth]
     image_truth, layers = read_image_truth(truth, rasters, run)
@@ -234,7 +245,9 @@ def _centres_inside(
     """Return True for centres in the area of the truth and in the searched area; None: no limit."""
     limits = []
     if settings.aoi is not None:
-        limits.append(centres_in_area(layers, *read_area(settings.aoi)))
+        limits.append(
+            centres_in_area(layers, *read_area(settings.aoi, default_crs=predictions.crs))
+        )
     if searched is not None:
         limits.append(centres_in_area(layers, searched, predictions.crs))
     if not limits:
@@ -244,7 +257,7 @@ def _centres_inside(
     )
     n_inside = is_inside.sum() + is_truth_inside.sum()
     if (len(is_inside) or len(is_truth_inside)) and not n_inside:
-        where = "on the imagery" if settings.aoi is None else f"in `aoi` {settings.aoi}"
+        where = "on the imagery" if settings.aoi is None else f"in `aoi` {area_text(settings.aoi)}"
         raise InputError(
             f"none of {len(is_inside):,} detections and {len(is_truth_inside):,} objects lies "
             f"{where}; check that they show the same place"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -36,6 +37,8 @@ from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
 from geodetect.settings import SummarizeSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import SummarizeKeywords
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
 Columns = dict[str, Any]  # of a table, in order
@@ -133,13 +136,15 @@ class ZoneSummary:
             return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
 
 
+@takes_settings(SummarizeSettings)
 def summarize(
     predictions: LayerSource,
     zones: LayerSource,
     *,
     coverage: LayerSource | None = None,
     rates: ErrorRates | None = None,
-    settings: SummarizeSettings | None = None,
+    settings: SummarizeSettings | Mapping[str, Any] | None = None,
+    **keywords: Unpack[SummarizeKeywords],
 ) -> ZoneSummary:
     """Count detections by zone.
 
@@ -154,6 +159,7 @@ def summarize(
         rates: Error rates of the detector (see ``geodetect.assessment.summarize.error_rates``);
             None: counts are not corrected.
         settings: See ``SummarizeSettings``.
+        keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
         The zones with their columns (``zone_`` before names that are taken), and
@@ -171,7 +177,7 @@ def summarize(
     Raises:
         InputError: Files that cannot be used, or a class that no detection has.
     """
-    settings = settings or SummarizeSettings()
+    settings = SummarizeSettings.resolve(settings, keywords)
     coverage = find_coverage(predictions) if coverage is None else coverage
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     conf = settings.conf

@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -40,7 +40,7 @@ from geodetect.io.vector.integrity import (
     check_text,
     has_lines,
 )
-from geodetect.types import ObjectArray, PathLike
+from geodetect.types import AreaSource, ObjectArray, PathLike
 
 PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
 MAX_EXTENT_M = 1e8  # from the origin of a projected CRS; the Earth has a girth of 4e7
@@ -50,6 +50,7 @@ POINT_TYPES, POLYGON_TYPES, COLLECTION_TYPE = (0, 4), (3, 6), 7
 # messages of GDAL about what is mended, or is no damage
 _HARMLESS = ("Non closed ring", "Measured (M) geometry types")
 
+OptionalCrs = TypeVar("OptionalCrs", bound=CRS | None)
 LayerSource: TypeAlias = PathLike | gpd.GeoDataFrame
 
 
@@ -166,24 +167,33 @@ def read_features(
     return table[has_geometry].reset_index(drop=True)
 
 
-def read_area(path: PathLike, *, crs: str | None = None) -> tuple[shapely.Geometry, CRS]:
-    """Read an area of interest: the union of the polygons of a vector file.
+def read_area(
+    source: AreaSource, *, default_crs: OptionalCrs
+) -> tuple[shapely.Geometry, CRS | OptionalCrs]:
+    """Read an area of interest: the union of polygons.
 
     Args:
-        path: Any format GDAL reads, and GeoParquet; ``FILE|layername=NAME`` picks a layer.
-        crs: CRS of the coordinates, whatever the file says.
+        source: Any format GDAL reads, and GeoParquet; ``FILE|layername=NAME`` picks a layer. Or a
+            table, a column of geometries or a geometry.
+        default_crs: CRS of what has none and is no file.
 
     Returns:
         A polygon or multipolygon, and its CRS.
 
     Raises:
-        InputError: No such file, no CRS, or no polygons.
+        InputError: No such file, a file without CRS, or no polygons.
     """
-    table = read_layer(path, AREA, crs=crs)
-    polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry), os.fspath(path))[0])
+    if isinstance(source, str | os.PathLike):
+        table, name = read_layer(source, AREA), os.fspath(source)
+    else:
+        if not isinstance(source, gpd.GeoDataFrame):
+            geometry = source if isinstance(source, gpd.GeoSeries) else [source]
+            source = gpd.GeoDataFrame(geometry=geometry)
+        table, name = read_layer(source, AREA, require_crs=False), AREA.name
+    polygons, _ = connected_parts(repair_polygons(np.asarray(table.geometry), name)[0])
     if len(polygons) == 0:
-        raise InputError(f"{path} holds no polygons; an area of interest needs at least one")
-    return union_polygons(polygons), table.crs
+        raise InputError(f"{name} holds no polygons; an area of interest needs at least one")
+    return union_polygons(polygons), default_crs if table.crs is None else table.crs
 
 
 def has_layer(path: PathLike, name: str) -> bool:

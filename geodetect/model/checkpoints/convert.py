@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, Unpack
 
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
@@ -17,6 +17,8 @@ from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
 from geodetect.model.file import check_target, write_model_file
 from geodetect.settings import ConvertSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import ConvertKeywords
 from geodetect.types import PathLike
 
 UNUSED_CATEGORIES = ("__background__", "N/A")  # in torchvision's list of COCO's categories
@@ -46,12 +48,14 @@ TORCHVISION = ProgramDefaults("torchvision", tile_px=512, conf=0.05, iou=0.5)  #
 DEEPFOREST = ProgramDefaults("DeepForest", tile_px=400, conf=0.1, iou=0.05)  # conf/config.yaml
 
 
+@takes_settings(ConvertSettings)
 def convert(
     weights: PathLike,
     output: PathLike,
     *,
-    settings: ConvertSettings | None = None,
+    settings: ConvertSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    **keywords: Unpack[ConvertKeywords],
 ) -> ModelCard:
     """Convert a RetinaNet of torchvision or DeepForest to a model file with equal outputs.
 
@@ -61,6 +65,7 @@ def convert(
         output: Model file to write, ``.safetensors``.
         settings: See ``ConvertSettings``.
         overwrite: Replace ``output`` if it exists.
+        keywords: Settings by name, such as ``gsd=0.1``; they win over ``settings``.
 
     Returns:
         The card of the model.
@@ -70,7 +75,7 @@ def convert(
         InputError: The class names, sizes or anchors do not fit.
         OutputError: The model cannot be written.
     """
-    settings = settings or ConvertSettings()
+    settings = ConvertSettings.resolve(settings, keywords)
     source, target = Path(weights).expanduser(), Path(output)
     with protect_inputs(source):
         check_target(target, overwrite=overwrite)

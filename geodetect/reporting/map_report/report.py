@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import geopandas as gpd
 
@@ -28,6 +30,8 @@ from geodetect.reporting.map_report.gallery import error_thumbnails, prediction_
 from geodetect.reporting.map_report.image_pyramid import plan_pyramid, write_imagery
 from geodetect.reporting.map_report.payload import imagery_facts, map_payload
 from geodetect.settings import ReportSettings
+from geodetect.settings.functions import takes_settings
+from geodetect.settings.keywords import ReportKeywords
 from geodetect.types import PathLike
 
 THUMBNAIL_RATIO = 1.5  # objects get thumbnails if the imagery is coarser than the raster by this
@@ -59,15 +63,17 @@ class ReportSummary:
     imagery_gsd_m: float | None
 
 
+@takes_settings(ReportSettings)
 def report(
     predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
     raster: str | os.PathLike[str] | None = None,
     truth: PathLike | gpd.GeoDataFrame | None = None,
-    settings: ReportSettings | None = None,
+    settings: ReportSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    **keywords: Unpack[ReportKeywords],
 ) -> ReportSummary:
     """Write a page that shows predictions on their imagery; it works without any network.
 
@@ -85,6 +91,7 @@ def report(
         settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
         progress: Called with the number of finished image tiles.
+        keywords: Settings by name, such as ``title="Pools"``; they win over ``settings``.
 
     Returns:
         Content and size of the report.
@@ -94,7 +101,7 @@ def report(
         RasterError: The imagery cannot be read.
         OutputError: The page exists, or cannot be written.
     """
-    settings, target = settings or ReportSettings(), Path(output)
+    settings, target = ReportSettings.resolve(settings, keywords), Path(output)
     with (
         protect_inputs(predictions, raster, truth),
         nullcontext() if raster is None else open_for_display(raster, settings) as opened,

@@ -38,6 +38,7 @@ from geodetect.label_check.usable_rasters import (
 )
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.settings import CheckSettings, TrainSettings
+from geodetect.settings.value_types import area_text
 from geodetect.training.data.holdout_split import find_overlapping_holdout, hold_out_blocks
 from geodetect.training.data.training_raster import TrainingRaster, no_boxes
 from geodetect.types import PathLike
@@ -238,18 +239,19 @@ def _hold_out(
     grids = [raster.grid for raster in rasters]
     overlapping = [no_boxes() for _ in rasters]
     if settings.val_aoi is not None:
-        if any(grid.crs is None for grid in grids):
+        first_crs = grids[0].crs
+        if first_crs is None or any(grid.crs is None for grid in grids):
             raise InputError(
-                f"`val_aoi` {settings.val_aoi} lies on the map, but the rasters have no "
-                f"georeference; set `val_rasters` to images to hold out"
+                f"`val_aoi` {area_text(settings.val_aoi)} lies on the map, but the rasters have "
+                f"no georeference; set `val_rasters` to images to hold out"
             )
-        area, crs = read_area(settings.val_aoi)
+        area, crs = read_area(settings.val_aoi, default_crs=first_crs)
         dense = densify(np.array([area], dtype=object), crs)
         holdout = [covering_boxes(dense, crs, grid) for grid in grids]
         if not any(map(len, holdout)):
             raise InputError(
-                f"`val_aoi` {settings.val_aoi} touches none of the {len(grids)} rasters; "
-                f"expected polygons on them"
+                f"`val_aoi` {area_text(settings.val_aoi)} touches none of the {len(grids)} "
+                f"rasters; expected polygons on them"
             )
     elif validation:
         all_grids = [*grids, *(raster.grid for raster in validation)]

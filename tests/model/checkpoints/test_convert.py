@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors.torch import save_file
 from scipy.spatial import cKDTree
 from torch import Tensor
 from torchvision.models.detection import RetinaNet
 
 from geodetect.detection.retinanet_detector import load_detector
-from geodetect.errors import InputError, ModelFileError, OutputError
+from geodetect.errors import InputError, ModelFileError, OutputError, SettingError
 from geodetect.model.checkpoints.convert import convert
 from geodetect.model.file import load_card, read_model_file
 from geodetect.settings import ConvertSettings
@@ -420,5 +419,5 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path: P
     ],
 )
 def test_sizes_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=f"ConvertSettings\n{next(iter(settings))}"):
+    with pytest.raises(SettingError, match=f"`{next(iter(settings))}`"):
         ConvertSettings(**settings)

@@ -13,7 +13,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from pydantic import ValidationError
 
 from geodetect.errors import (
     BandError,
@@ -23,6 +22,7 @@ from geodetect.errors import (
     InputError,
     LabelError,
     RasterError,
+    SettingError,
 )
 from geodetect.label_check.check import default_anchors
 from geodetect.settings import TrainSettings
@@ -289,9 +289,9 @@ def test_named_rasters_with_classes_nobody_trains_are_refused(
 
 
 def test_held_out_ground_is_named_in_one_way(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="either `val_aoi` or `val_rasters`"):
+    with pytest.raises(SettingError, match="either `val_aoi` or `val_rasters`"):
         TrainSettings(val_aoi=tmp_path / "a.gpkg", val_rasters=("b.tif",))
-    with pytest.raises(ValidationError, match="`val_rasters`"):
+    with pytest.raises(SettingError, match="`val_rasters`"):
         TrainSettings(val_labels=("b.gpkg",))
 
 
