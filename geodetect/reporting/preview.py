@@ -47,7 +47,7 @@ def preview(
         output: Image file to write: ``*.png``, ``*.jpg`` or ``*.webp``; None: no file.
         settings: Kind of image, size and score threshold.
         overwrite: Replace the file.
-        keywords: Settings by name, such as ``size=800``; they win over ``settings``.
+        keywords: Settings by name, such as ``image_size=800``; they win over ``settings``.
 
     Returns:
         An RGB image.

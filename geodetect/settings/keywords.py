@@ -220,9 +220,11 @@ class QuantizeKeywords(TypedDict, total=False):
 class ReportKeywords(TypedDict, total=False):
     """Fields of ``ReportSettings``."""
 
+    address_field: str | None
     bands: Sequence[int] | str | None
     class_field: str | None
     conf: float | str | None
+    distance: float | str | None
     external_sources: bool
     gsd: float | str | None
     ignore_classes: bool

@@ -156,7 +156,7 @@ def compare(
         coverage: Area that was searched (see ``read_searched_area``); features of the register
             elsewhere are "not searched" instead of missing.
         settings: See ``CompareSettings``.
-        keywords: Settings by name, such as ``tolerance=8``; they win over ``settings``.
+        keywords: Settings by name, such as ``distance=8``; they win over ``settings``.
 
     Returns:
         A row for each feature in ``changes``, and the counts by status and parcel.
