@@ -53,6 +53,7 @@ class ChipKeywords(TypedDict, total=False):
 class CompareKeywords(TypedDict, total=False):
     """Fields of ``CompareSettings``."""
 
+    align: bool
     class_field: str | None
     conf: float | str | None
     distance: float | str
