@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
@@ -40,6 +40,16 @@ PLAIN: dict[str, Any] = {  # help and errors without frames: one line that start
 }
 
 
+def print_json_error(arguments: Sequence[str], exit_code: int, kind: str, message: str) -> None:
+    """Print an error outside of a command as JSON if its arguments ask for it."""
+    if "--json" in arguments:
+        from geodetect_cli.json_output.printing import json_printer
+
+        command = next((argument for argument in arguments if argument in COMMANDS), None)
+        json_printer.start(command, is_active=True)
+        json_printer.print_error(exit_code, kind, " ".join(message.split()))
+
+
 def load_command(name: str) -> TyperCommand:
     """Import a command."""
     from geodetect_cli.derived_options import SectionedCommand
@@ -63,15 +73,25 @@ class LazyGroup(TyperGroup):
         for name, summary in COMMANDS.items():
             self.add_command(TyperCommand(name, help=summary))
 
-    def main(self, *args: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
         """Run the program without control characters of names in its errors."""
+        arguments = sys.argv[1:] if args is None else list(args)
         with escaped_errors():
             try:
-                return super().main(*args, **options)
+                sys.exit(super().main(arguments, **options | {"standalone_mode": False}))
             except OSError as error:  # of help texts; those of commands are shown already
                 drop_output()
                 typer.echo(f"Error: cannot write: {error.strerror}", err=True)
                 sys.exit(1)
+            except typer.Abort:
+                sys.exit(1)
+            except Exception as error:
+                usage: Any = error  # its class is typer's or click's, by typer's version
+                if not hasattr(usage, "format_message"):
+                    raise
+                usage.show()
+                print_json_error(arguments, usage.exit_code, "UsageError", usage.format_message())
+                sys.exit(usage.exit_code)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the rest of the arguments."""
@@ -95,10 +115,27 @@ def _show_version(is_set: bool) -> None:
         raise typer.Exit
 
 
+def _show_json_schema(is_set: bool) -> None:
+    if is_set:
+        from geodetect_cli.json_output.schema import schema_text
+
+        typer.echo(schema_text(), nl=False)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+    json_schema: Annotated[
+        bool,
+        typer.Option(
+            "--json-schema",
+            callback=_show_json_schema,
+            is_eager=True,
+            help="Print the JSON Schema of what --json prints.",
+        ),
     ] = False,
 ) -> None:
     """Object detection on aerial imagery: GeoTIFF in, map layer out."""
@@ -135,4 +172,5 @@ def _interrupts_as_exits() -> Iterator[None]:
         if is_shown or (isinstance(end, SystemExit) and end.code != TYPER_INTERRUPT):
             raise
         typer.echo(f"Error: {INTERRUPTED}", err=True)
+        print_json_error(sys.argv[1:], interrupt_code(), "Interrupted", INTERRUPTED)
         raise SystemExit(interrupt_code()) from end

@@ -6,7 +6,6 @@ Messages go to the error stream; the output stream is for results.
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, NoReturn, TextIO, cast
+from typing import IO, Any, NoReturn
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -25,10 +24,11 @@ from rich.table import Table
 from rich.text import Text
 
 from geodetect.errors import GeodetectError, GeodetectWarning, error_text
-from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
-from geodetect.redaction import redact, redact_all
+from geodetect.redaction import redact
+from geodetect_cli.json_output.envelope import JsonOutput
+from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
 from geodetect_cli.streams import (
     INTERRUPTED,
@@ -36,7 +36,6 @@ from geodetect_cli.streams import (
     StreamError,
     drop_output,
     printable,
-    printable_json,
 )
 from geodetect_cli.usage_error import UsageError
 
@@ -88,16 +87,20 @@ class SafeConsole(Console):
 
 stderr = SafeConsole(stderr=True)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
-_warning_texts: list[str] = []  # of the running command, from all of its threads
 
 
 @contextmanager
-def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
+def show_errors(
+    flags: Mapping[str, str], command: str | None = None, *, as_json: bool = False
+) -> Iterator[None]:
     """Show each error raised on purpose as one line and exit; bugs show their traceback.
 
     Args:
         flags: Options of the running command by the parameters of the library that they set.
+        command: Name of the running command.
+        as_json: Print errors as JSON, too.
     """
+    json_printer.start(command, is_active=as_json)
     catch_signals()
     sys.unraisablehook = _show_unraisable
     _flags.set(flags)
@@ -107,30 +110,34 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        _fail(str(error), code=USAGE)
+        _fail(str(error), "UsageError", code=USAGE)
     except GeodetectError as error:
-        _fail(name_options(str(error)))
+        _fail(name_options(str(error)), type(error).__name__)
     except KeyboardInterrupt as error:
-        _fail(name_options(str(error)) or INTERRUPTED, code=interrupt_code())
+        _fail(name_options(str(error)) or INTERRUPTED, "Interrupted", code=interrupt_code())
     except BrokenPipeError:  # the reader of the output has closed it
         drop_output()
         raise typer.Exit(FAILURE) from None
     except OSError as error:  # the system's, such as a full disk
         drop_output()
-        _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}")
+        _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}", "OSError")
     except Exception as error:
         if has_interrupt():  # a library may turn the interrupt of a callback into another error
-            _fail(INTERRUPTED, code=interrupt_code())
+            _fail(INTERRUPTED, "Interrupted", code=interrupt_code())
         from geodetect.hardware.memory import is_out_of_memory
 
-        if not is_out_of_memory(error):
+        if isinstance(error, typer.Exit):
             raise
-        _fail(f"too little memory, or too few threads allowed ({error_text(error)})")
+        if not is_out_of_memory(error):
+            json_printer.print_error(FAILURE, type(error).__name__, error_text(error))
+            raise
+        text = f"too little memory, or too few threads allowed ({error_text(error)})"
+        _fail(text, "OutOfMemoryError")
 
 
 @contextmanager
 def summary(outputs: Sequence[Path]) -> Iterator[None]:
-    """Exit as the files of a command demand when its summary cannot be printed.
+    """Print the JSON of a command; exit as its files demand when its summary cannot be printed.
 
     Args:
         outputs: Files and folders that it has written so far.
@@ -138,13 +145,14 @@ def summary(outputs: Sequence[Path]) -> Iterator[None]:
     try:
         yield
         with _stream_errors():
+            json_printer.print_output()
             sys.stdout.flush()
     except StreamError as error:
         drop_output()
         if not isinstance(error.__cause__, BrokenPipeError):  # else the reader wants no more
             text = f"the output stream cannot be written ({error})"
             if not outputs:
-                _fail(text)
+                _fail(text, "OSError")
             print_message(f"Warning: {text}; all files are complete", style="yellow")
         raise typer.Exit(0 if outputs else FAILURE) from None
 
@@ -158,17 +166,16 @@ def _stream_errors() -> Iterator[None]:
 
 
 def _collect_warnings(flags: Mapping[str, str]) -> None:
-    """Show our own warnings only, one line each, and keep them for ``print_json``.
+    """Show our own warnings only, one line each, and keep them for JSON.
 
     GDAL's are in our error messages already.
     """
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
-    _warning_texts.clear()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         text = name_options(str(message), flags)  # threads do not have the context's flags
-        _warning_texts.append(text)
+        json_printer.warnings.append(text)
         print_message(f"Warning: {text}", style="yellow")
 
     warnings.simplefilter("ignore")
@@ -230,30 +237,15 @@ def result_console() -> Console:
     return out if out.is_terminal else SafeConsole(file=out.file, width=NO_WRAP)
 
 
-def print_json(values: Mapping[str, Any], *, caveats: Sequence[str] = ()) -> None:
-    """Print values as a JSON object on the output stream, with the command's ``warnings``.
-
-    Numbers that JSON does not have (RFC 8259, section 6) are null; secrets of addresses are left
-    out.
+def print_json(output: JsonOutput, *, caveats: Sequence[str] = ()) -> None:
+    """Have the JSON of the command printed on the output stream when it ends.
 
     Args:
-        values: The values.
-        caveats: Further texts for ``warnings``, with parameters of the library in backticks.
+        output: The output, without warnings.
+        caveats: Texts for ``warnings`` beside those that were shown, with parameters of the library
+            in backticks.
     """
-    texts = [*_warning_texts, *map(name_options, caveats)]
-    values = redact_all(finite({**values, "warnings": list(dict.fromkeys(texts))}))
-    text = printable_json(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
-    with _stream_errors():
-        typer.echo(text, file=json_stream())
-
-
-def json_stream() -> TextIO:
-    """Return the output stream in UTF-8, whatever the terminal's (RFC 8259, clause 8.1)."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
-    if sys.stdout.isatty():
-        return cast("TextIO", EscapedStream(sys.stdout, printable_json))
-    return sys.stdout
+    json_printer.hold(output, caveats=[name_options(caveat) for caveat in caveats])
 
 
 @contextmanager
@@ -288,7 +280,10 @@ def _show_unraisable(error: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(error)
 
 
-def _fail(message: str, *, code: int = FAILURE) -> NoReturn:
+def _fail(message: str, kind: str, *, code: int = FAILURE) -> NoReturn:
+    """Show an error as one line, and as JSON with the class ``kind``, and exit."""
     begin_ending()
-    print_message(f"Error: {' '.join(message.splitlines())}", style="red")
+    text = " ".join(message.splitlines())
+    print_message(f"Error: {text}", style="red")
+    json_printer.print_error(code, kind, text)
     raise typer.Exit(code)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geodetect_cli.console import json_stream
+from geodetect_cli.json_output.printing import json_stream
 from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from geodetect.settings.toml import toml_value
 from geodetect_cli import console
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
+from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.usage_error import UsageError
 
 
@@ -41,7 +42,8 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(context: typer.Context, **arguments: Any) -> None:
-        with console.show_errors(flags):
+        as_json = bool(arguments.get("as_json"))
+        with console.show_errors(flags, context.info_name, as_json=as_json):
             from_options = _stated_values(options, arguments)
             file, from_file = None, {}
             if "config" in from_options:
@@ -52,6 +54,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                 )
                 from_file = {names[flag]: value for flag, value in file.values.items()}
             values = from_file | from_options
+            json_printer.is_active = values.get("as_json") is True
             try:
                 settings = _build_settings(groups, values)
             except SettingError as error:

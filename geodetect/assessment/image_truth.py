@@ -92,7 +92,7 @@ class ImageTruth:
 
     def lay_side_by_side(self, layer: DetectionLayer) -> DetectionLayer:
         """Return the detections of a run on the rasters with a place for each, as in ``table``."""
-        failed = set(layer.summary.failed)
+        failed = set(layer.summary.left_out)
         rasters = zip(self.rasters, self.offsets_px, strict=True)
         read = [offset_px for raster, offset_px in rasters if raster.path not in failed]
         return replace(

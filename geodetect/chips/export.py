@@ -45,7 +45,7 @@ class ExportSummary:
         boxes: Number of boxes on all chips; an object on two overlapping chips has two.
         truncated_boxes: Number of boxes cut by the edge of their chip.
         labels: Number of objects in the labels.
-        labels_on_rasters: Number of objects that overlap a raster.
+        labels_on_imagery: Number of objects that overlap a raster.
         labels_exported: Number of objects with at least one box.
     """
 
@@ -56,7 +56,7 @@ class ExportSummary:
     boxes: int
     truncated_boxes: int
     labels: int
-    labels_on_rasters: int
+    labels_on_imagery: int
     labels_exported: int
 
 
@@ -135,7 +135,7 @@ def export_chips(
         boxes=sum(len(chip.boxes) for chip in chips),
         truncated_boxes=sum(int(chip.truncated.sum()) for chip in chips),
         labels=len(label_set),
-        labels_on_rasters=len(ids_on_rasters),
+        labels_on_imagery=len(ids_on_rasters),
         labels_exported=len({i for chip in chips for i in chip.label_ids.tolist()}),
     )
 

@@ -50,7 +50,7 @@ class RunSummary:
         resumed_tiles: Those of ``tiles`` and ``empty_tiles`` that were read from the journal of an
             interrupted run.
         seconds: Time from opening the first raster to the last object.
-        failed: Error message of each raster that could not be read to the end, by its path.
+        left_out: Error message of each raster that could not be read to the end, by its path.
         value_ranges: Values that became 0 and 255, by raster; without those of bytes.
     """
 
@@ -59,7 +59,7 @@ class RunSummary:
     unread_tiles: int = 0
     resumed_tiles: int = 0
     seconds: float = 0.0
-    failed: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 

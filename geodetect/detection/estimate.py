@@ -121,10 +121,11 @@ class Estimate:
         return {
             "model": self.model,
             "runs_on": self.runs_on,
+            "rasters": len(self.rasters),
             **{name: round(getattr(self, name), 6) for name in totals},
             "seconds_per_tile": round(self.seconds_per_tile, 4),
             "memory_mb": round(self.memory_mb),
-            "rasters": [asdict(raster) for raster in self.rasters],
+            "by_raster": [asdict(raster) for raster in self.rasters],
         }
 
 

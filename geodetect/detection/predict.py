@@ -173,7 +173,7 @@ def predict_layer(
         summary=replace(
             run.summary,
             seconds=time.monotonic() - start,
-            failed=failed,
+            left_out=failed,
             value_ranges=value_ranges,
         ),
         coverage=tuple(coverage),

@@ -183,7 +183,7 @@ def describe_poor_anchors(
         remedy: Settings that give a network fitted anchors.
     """
     recall = bins[-1].recall
-    missed = [(size, size.objects * (1 - size.recall)) for size in bins[:-1]]
+    missed = [(size, size.labels * (1 - size.recall)) for size in bins[:-1]]
     small = sum(count for size, count in missed if size.high_px <= SMALL_PX)
     large = sum(count for size, count in missed if size.low_px >= LARGE_PX)
     hint = ""

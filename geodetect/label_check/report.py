@@ -38,16 +38,16 @@ class ClassSizes:
     """Sizes of the objects of a class.
 
     Args:
-        name: Name of the class.
-        objects: Number of objects on the imagery.
+        class_name: Name of the class.
+        labels: Number of its labels on the imagery.
         width_m: Short sides of their boxes on the ground: 5th, 50th and 95th percentile.
         length_m: Long sides likewise.
         width_px: Short sides in pixels of the training.
         length_px: Long sides likewise.
     """
 
-    name: str
-    objects: int
+    class_name: str
+    labels: int
     width_m: Percentiles
     length_m: Percentiles
     width_px: Percentiles
@@ -77,8 +77,8 @@ class LabelReport:
         rasters: Number of rasters that can be used.
         left_out: Reasons of rasters that cannot be used, by path.
         labels: Number of objects in all label files.
-        objects: Number of objects on imagery.
-        classes: Number of objects on imagery by class.
+        labels_on_imagery: Number of objects on imagery.
+        by_class: Number of objects on imagery by class.
         raster_crs: Names of the CRS of the rasters.
         label_crs: Names of the CRS of the labels; ``pixels`` for image data sets.
         gsd_m: Ground resolution of the training.
@@ -99,8 +99,8 @@ class LabelReport:
     rasters: int
     left_out: dict[str, str]
     labels: int
-    objects: int
-    classes: dict[str, int]
+    labels_on_imagery: int
+    by_class: dict[str, int]
     raster_crs: tuple[str, ...]
     label_crs: tuple[str, ...]
     gsd_m: float
@@ -142,6 +142,8 @@ class LabelReport:
         values = {k: v for k, v in vars(self).items() if k not in ("problems", "on_nodata")}
         for key in ("sizes", "recall", "fitted_recall", "shifts", "overlaps", "findings"):
             values[key] = [asdict(item) for item in values[key]]
+        for size_values in values["sizes"]:
+            size_values["class"] = size_values.pop("class_name")
         values["fitted"] = asdict(self.fitted)
         for size_bin in (*values["recall"], *values["fitted_recall"]):
             if np.isinf(size_bin["high_px"]):  # JSON has no infinity

@@ -56,7 +56,7 @@ class NetworkConfig(CardPart):
         anchor_ratios: Height over width of the anchors.
         anchor_grid: Position of the anchors: ``centred`` on the cells; or ``torchvision``, in
             whole pixels around the upper left corners of cells, image size // cells pixels apart.
-        multiple_px: Images are padded to multiples of this; None: of the coarsest stride.
+        multiple_px: Images are padded to multiples of these pixels; None: of the coarsest stride.
     """
 
     backbone: str = Field("resnet18", max_length=200)

@@ -227,7 +227,7 @@ def train(
                     kept_step=card.training.steps,
                     best_ap50=loop.selection.best_ap50 if validations else None,
                     stopped_early=loop.is_stalled,
-                    unreadable=unreadable,
+                    left_out=unreadable,
                 )
         summary = processes.broadcast(summary)
     assert summary is not None

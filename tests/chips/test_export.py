@@ -180,7 +180,7 @@ def test_a_cut_box_is_kept_and_clipped_when_enough_of_it_is_visible(tmp_path: Pa
     assert ("sheet_x00064_y00064.png", 0, 36, 6, 46) in boxes  # 60 % of the third
     assert not any(image == "sheet_x00000_y00064.png" for image, *_ in boxes)  # 40 % of it
     assert summary.truncated_boxes == 1
-    assert (summary.labels, summary.labels_on_rasters, summary.labels_exported) == (4, 4, 3)
+    assert (summary.labels, summary.labels_on_imagery, summary.labels_exported) == (4, 4, 3)
     loose = export_chips(
         sheet, polygons(), tmp_path / "loose", settings=ChipSettings(tile_size=64, min_visible=0.3)
     )
@@ -387,7 +387,7 @@ def test_sheets_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
     )
     images = set(gpd.read_file(tmp_path / "chips/chips.geojson")["image"])
     assert images == {"images/sheet_1_x00000_y00000.png", "images/sheet_1-2_x00000_y00000.png"}
-    assert (summary.labels_on_rasters, summary.boxes) == (1, 2)
+    assert (summary.labels_on_imagery, summary.boxes) == (1, 2)
 
 
 def test_progress_ends_at_its_total(tmp_path: Path) -> None:

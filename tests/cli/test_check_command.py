@@ -65,7 +65,7 @@ def test_json_holds_the_whole_report(raster: Path, tmp_path: Path) -> None:
     output = tmp_path / "problems.geojson"
     result = checked(raster, labels, "--json", "-o", output)
     values = json.loads(result.stdout)
-    assert values["objects"] == len(SQUARES) + 1
+    assert values["labels_on_imagery"] == len(SQUARES) + 1
     assert values["problems"] == {"duplicate": 1}
     assert values["output"] == str(output)
     assert list(gpd.read_file(output).reason) == ["duplicate"]

@@ -143,6 +143,6 @@ def test_the_value_range_is_in_plan_and_summary(half_scene: Scene, tmp_path: Pat
     assert json.loads(result.stdout)["value_ranges"] == {"deep.tif": ends}
     assert "65535, far from all others; --value-range is estimated as 3" in result.stderr
     plan = json.loads(predict(scene, "--dry-run", "--json").stdout)
-    assert plan["rasters"][0]["value_range"] == ends
+    assert plan["by_raster"][0]["value_range"] == ends
     assert f"values {low:g} to {high:g}" in predict(scene, "--dry-run").stdout
     assert f"{low:g} to {high:g} of deep.tif" in predict(scene, "-o", tmp_path / "b.csv").stderr

@@ -89,15 +89,15 @@ def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:
     result = inputs.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
     values = json.loads(result.stdout)
     assert values["score_threshold"] == 0.4
-    assert [row["class"] for row in values["classes"]] == ["pool", "tank"]
+    assert [row["class"] for row in values["by_class"]] == ["pool", "tank"]
     overall = values["overall"]
-    assert overall["ap50"] == pytest.approx(np.mean([row["ap50"] for row in values["classes"]]))
+    assert overall["ap50"] == pytest.approx(np.mean([row["ap50"] for row in values["by_class"]]))
     point = overall["at_threshold"]
-    assert point["tp"] + point["fn"] == values["n_truth"] == 150
+    assert point["tp"] + point["fn"] == values["truth"] == 150
     assert values["intervals"] | {"blocks": 0, "block_m": 0} == {
         "level": 0.95, "blocks": 0, "block_m": 0, "resamples": 50, "seed": 3
     }  # fmt: skip
-    assert json.loads(inputs.run("--json", "--conf", "0.4", "--seed", "3").stdout)["n_truth"] == 150
+    assert json.loads(inputs.run("--json", "--conf", "0.4", "--seed", "3").stdout)["truth"] == 150
 
 
 def test_layers_and_plots_are_written(inputs: LayerFolder, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_json_is_all_that_is_on_the_output_stream(scene: Scene, tmp_path: Path) 
     assert summary["objects"] == len(CORNERS)
     assert summary["by_class"] == {"square": len(CORNERS)}
     assert summary["output"] == str(tmp_path / "out.fgb")
-    assert summary["failed"] == {}
+    assert summary["left_out"] == {}
 
 
 def test_quiet_says_nothing(scene: Scene, tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_a_dry_run_as_json_has_plain_values(scene: Scene, tmp_path: Path) -> Non
     result = predict(scene, "--dry-run", "--json", "--gsd", "50cm")
     plan = json.loads(result.stdout)
     assert plan["tiles"] == 1
-    assert plan["rasters"][0]["gsd_ratio"] == pytest.approx(2, rel=0.01)
-    assert plan["rasters"][0]["working_gsd_m"] == pytest.approx(0.5, rel=0.01)
+    assert plan["by_raster"][0]["gsd_ratio"] == pytest.approx(2, rel=0.01)
+    assert plan["by_raster"][0]["working_gsd_m"] == pytest.approx(0.5, rel=0.01)
     assert plan["area_km2"] == pytest.approx((SIDE * GSD_M / 1000) ** 2, rel=0.01)
     assert plan["skipped_km2"] == 0
     assert plan["memory_mb"] > 0
@@ -255,7 +255,7 @@ def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
         "predict", scene.raster, damaged, "-m", scene.model, "-o", tmp_path / "o.gpkg", "--json"
     )
     assert process.returncode == 0
-    assert list(json.loads(process.stdout)["failed"]) == [str(damaged)]
+    assert list(json.loads(process.stdout)["left_out"]) == [str(damaged)]
     assert process.stderr.startswith("Warning: left out: ")
     assert process.stderr.count("\n") == 1
 

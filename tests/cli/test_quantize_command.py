@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from geodetect.model.file import load_card
 from tests.helpers.program import run_command
 from tests.helpers.quantizable_model import CORNERS, need_nncf, save_plain_model, write_squares
 
@@ -52,17 +51,6 @@ def test_the_dry_run_and_the_card_name_8_bit(quantize_output: str, model_folder:
     options = ("-m", model_folder / "both.safetensors", "--precision", "int8", "--dry-run")
     assert "OpenVINO int8 on cpu" in run_command("predict", model_folder / "scene.tif", *options)[1]
     assert "int8.ap50" in run_command("info", model_folder / "both.safetensors")[1]
-
-
-def test_the_new_card_is_printed_as_json(model_folder: Path, tmp_path: Path) -> None:
-    need_nncf()
-    path = tmp_path / "m.safetensors"
-    code, out, err = run_command(
-        *("quantize", model_folder / "full.safetensors", "--rasters", model_folder, "-o", path),
-        *("--tiles", 4, "--seed", 2, "--json"),
-    )
-    assert (code, err) == (0, "")
-    assert json.loads(out) == {**load_card(path).model_dump(mode="json"), "warnings": []}
 
 
 def test_a_model_without_8_bit_is_one_line_that_names_the_command(model_folder: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_report_is_summed_up_as_json(workdir: Path):
     )
     values = json.loads(out)
     assert (code, err) == (0, "")
-    assert values["predictions"] == 2
+    assert values["objects"] == 2
     assert values["folder"] == str(workdir / "report_files")
     assert values["page_bytes"] == page.stat().st_size
 

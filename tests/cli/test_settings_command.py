@@ -249,28 +249,20 @@ def test_errors_and_warnings_of_a_command_name_its_options(
 def test_the_json_of_a_command_holds_its_warnings_those_of_threads_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from geodetect.io.raster import info
+    from geodetect.model import file
 
     def warn(text: str) -> None:
         warnings.warn(text, GeodetectWarning, stacklevel=1)
 
-    def inspect(_: str, **__: object) -> dict[str, object]:
+    def list_models() -> list[str]:
         for text in ("set `as_json`", "the same again", "the same again"):
             thread = threading.Thread(target=warn, args=(text,))
             thread.start()
             thread.join()
-        return {"width": 3}
+        return []
 
-    monkeypatch.setattr(info, "inspect_raster", inspect)
+    monkeypatch.setattr(file, "list_models", list_models)
     for _ in range(2):  # a second command starts without the warnings of the first
-        result = invoke("info", "a.tif", "--json")
-        expected = {"width": 3, "warnings": ["set --json", "the same again"]}
-        assert json.loads(result.stdout) == expected
+        result = invoke("models", "--json")
+        assert json.loads(result.stdout)["warnings"] == ["set --json", "the same again"]
         assert result.stderr.count("Warning: ") == 3
-
-
-def test_numbers_that_json_does_not_have_are_null(capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = {"a": [float("nan"), (1.5, float("inf"))], "b": {"c": -float("inf")}}
-    console.print_json(numbers)
-    values = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert (values["a"], values["b"]) == ([None, [1.5, None]], {"c": None})

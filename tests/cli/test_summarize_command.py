@@ -135,7 +135,8 @@ def test_json_is_all_that_is_on_the_output_stream(zones_dir: Path) -> None:
     values = json.loads(result.stdout)
     assert (values["zones"], values["predictions"], values["score_threshold"]) == (3, 2, 0.55)
     assert values["corrected"]["count"] == 2
-    assert values["corrected"]["low"] <= 2 <= values["corrected"]["high"]
+    low, high = values["corrected"]["count_interval"]
+    assert low <= 2 <= high
 
 
 def test_json_holds_every_zone(zones_dir: Path) -> None:

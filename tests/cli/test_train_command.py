@@ -53,9 +53,9 @@ def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) ->
     process = run_program("train", *options, "--json")
     assert process.returncode == 0, process.stderr
     summary = json.loads(process.stdout)
-    assert summary["card"] == load_card(output).model_dump(mode="json")
+    assert summary["card"]["network"] == load_card(output).model_dump(mode="json")["network"]
     assert (summary["output"], summary["steps"]) == (str(output), STEPS)
-    assert (summary["validations"], summary["unreadable"]) == (STEPS // 2, {})
+    assert (summary["validations"], summary["left_out"]) == (STEPS // 2, {})
     assert Path(summary["page"]) == output.parent / "squares_run/index.html"
     lines = process.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines if "AP50 0." in line and ":" in line] == [

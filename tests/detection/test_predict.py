@@ -270,7 +270,7 @@ def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save:
         layer = geodetect.predict_layer(paths, COLOURS, progress=note)
     detections = layer.table()
     assert len(detections) == len(layer) == objects[-1] == 3
-    assert list(layer.summary.failed) == [str(paths[place])]
+    assert list(layer.summary.left_out) == [str(paths[place])]
     assert sorted(set(detections["raster"])) == sorted(p.name for p in paths if p.name != "bad.tif")
     assert detections.crs.to_epsg() == int(
         crs[0].split(":")[1]

@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from geodetect_cli.app import app
+from tests.helpers.json_schema import check_json
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from geodetect_cli.app import main; main()")
@@ -41,8 +42,15 @@ def run_program(
 
 
 def invoke(*arguments: object, **options: Any) -> Result:
-    """Run a command in this process; options are those of ``CliRunner.invoke``."""
-    return CliRunner().invoke(app, list(map(str, arguments)), **options)
+    """Run a command in this process; options are those of ``CliRunner.invoke``.
+
+    JSON that it prints for ``--json`` is checked against the published schema.
+    """
+    texts = list(map(str, arguments))
+    result = CliRunner().invoke(app, texts, **options)
+    if "--json" in texts and result.stdout:
+        check_json(result.stdout)
+    return result
 
 
 def run_command(*arguments: object) -> tuple[int, str, str]:

@@ -74,13 +74,17 @@ def test_good_labels_give_no_complaint(raster: Path, tmp_path: Path) -> None:
     report = geodetect.check(raster, write_labels(tmp_path / "labels.geojson", SQUARES))
     assert report.findings == ()
     assert len(report.problems) == 0
-    assert (report.rasters, report.labels, report.objects) == (1, len(SQUARES), len(SQUARES))
-    assert report.classes == {"square": len(SQUARES)}
+    assert (report.rasters, report.labels, report.labels_on_imagery) == (
+        1,
+        len(SQUARES),
+        len(SQUARES),
+    )
+    assert report.by_class == {"square": len(SQUARES)}
     assert report.raster_crs == report.label_crs == ("WGS 84 / UTM zone 32N",)
     (sizes,) = report.sizes
     assert sizes.width_m == sizes.length_m == pytest.approx((4.0, 4.0, 4.0), abs=0.01)
     assert sizes.width_px == pytest.approx((16.0, 16.0, 16.0), rel=0.01)
-    assert [row.objects for row in report.recall] == [len(SQUARES)] * 2
+    assert [row.labels for row in report.recall] == [len(SQUARES)] * 2
     (shift,) = report.shifts
     assert not shift.suspected
     assert shift.shift_m < 0.3
@@ -190,7 +194,7 @@ def test_labels_on_nodata_do_not_count_as_objects(tmp_path: Path) -> None:
     report = check(raster, write_labels(tmp_path / "labels.geojson", SQUARES), settings=QUICK)
     on_nodata = [i for i, box in enumerate(SQUARES) if box[0] >= 210]
     assert reasons(report)["on nodata"] == on_nodata
-    assert report.objects == len(SQUARES) - len(on_nodata)
+    assert report.labels_on_imagery == len(SQUARES) - len(on_nodata)
 
 
 def test_a_raster_that_is_all_nodata_makes_training_pointless(tmp_path: Path) -> None:
@@ -205,7 +209,7 @@ def test_labels_that_all_lie_elsewhere_make_training_pointless(
 ) -> None:
     labels = write_labels(tmp_path / "labels.geojson", [(9000, 9000, 9016, 9016)])
     report = check(raster, labels)
-    assert (report.objects, report.sizes, report.shifts) == (0, (), ())
+    assert (report.labels_on_imagery, report.sizes, report.shifts) == (0, (), ())
     with pytest.raises(LabelError, match="none of the 1 labels lies on any of the 1 rasters"):
         report.raise_errors()
 
@@ -328,7 +332,7 @@ def test_the_same_can_be_asked_of_open_rasters(raster: Path, tmp_path: Path) -> 
     labels = read_labels(write_labels(tmp_path / "labels.geojson", SQUARES))
     with open_raster(raster) as opened:
         report = check_labels(place_labels(labels, [opened] * 2), labels, settings=QUICK)
-    assert (report.rasters, report.objects) == (1, len(SQUARES))
+    assert (report.rasters, report.labels_on_imagery) == (1, len(SQUARES))
 
 
 @pytest.mark.parametrize(

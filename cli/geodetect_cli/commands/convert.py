@@ -43,7 +43,9 @@ def command(
 
     card = convert(files.weights, files.output, settings=settings, overwrite=result.overwrite)
     if result.as_json:
-        console.print_json(card.model_dump(mode="json"))
+        from geodetect_cli.json_output.models import ConvertOutput
+
+        console.print_json(ConvertOutput.from_values(output=files.output, card=card.model_dump()))
     elif not messages.quiet:
         console.show_table("", _rows(card, files.output))
 

@@ -52,6 +52,10 @@ def command(options: InfoOptions) -> None:
         else inspect_raster(file, external_sources=options.external_sources)
     )
     if options.as_json:
-        console.print_json(values)
+        from geodetect_cli.json_output.models import ModelInfoOutput
+        from geodetect_cli.json_output.rasters import RasterInfoOutput
+
+        output = ModelInfoOutput if is_model else RasterInfoOutput
+        console.print_json(output.from_values(**values))
     else:
         show_values(file, without_wkt(values))

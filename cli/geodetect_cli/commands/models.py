@@ -32,7 +32,10 @@ def command(options: ModelsOptions) -> None:
 
     cards = [load_card(name) for name in list_models()]
     if options.as_json:
-        console.print_json({"models": [card.model_dump(mode="json") for card in cards]})
+        from geodetect_cli.json_output.models import ModelsOutput
+
+        output = ModelsOutput.from_values(models=[card.model_dump() for card in cards])
+        console.print_json(output)
         return
     if not cards:
         console.print_message("no built-in models; train one with `geodetect train`")

@@ -11,6 +11,7 @@ from geodetect.settings import PredictSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import Crs, FolderPath, Name
 from geodetect_cli import console, options
+from geodetect_cli.json_output.printing import json_stream
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import prediction as tables
@@ -88,7 +89,7 @@ def command(
     if not output and not files.dry_run:
         output = _default_output(files)
     to_stream = output == "-"
-    destination = console.json_stream() if to_stream else Path(output) if output else None
+    destination = json_stream() if to_stream else Path(output) if output else None
     targets = PredictionFiles(
         output=destination,
         coverage=files.coverage,

@@ -9,7 +9,7 @@ from pydantic import Field
 from geodetect.settings import PreviewSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
-from geodetect_cli.options import ConsoleOptions
+from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
@@ -30,11 +30,12 @@ class PreviewFiles(Settings):
         None, description="Predictions to draw: vector file of any format and CRS."
     )
     output: options.OutputFile = Field(description="The image, .png .jpg .webp.")
-    overwrite: bool = Field(False, description="Replace existing files.")
 
 
 @settings_command
-def command(files: PreviewFiles, settings: PreviewSettings, messages: ConsoleOptions) -> None:
+def command(
+    files: PreviewFiles, settings: PreviewSettings, result: ResultOptions, messages: ConsoleOptions
+) -> None:
     """Draw a raster with its predictions, or thumbnails of some of them."""
     from geodetect.reporting.preview import preview
 
@@ -43,7 +44,13 @@ def command(files: PreviewFiles, settings: PreviewSettings, messages: ConsoleOpt
         files.predictions,
         output=files.output,
         settings=settings,
-        overwrite=files.overwrite,
+        overwrite=result.overwrite,
     )
-    if not messages.quiet:
+    if result.as_json:
+        from geodetect_cli.json_output.detections import PreviewOutput
+
+        console.print_json(
+            PreviewOutput.from_values(output=files.output, width=image.width, height=image.height)
+        )
+    elif not messages.quiet:
         console.print_message(f"{files.output}: {image.width} x {image.height} px")

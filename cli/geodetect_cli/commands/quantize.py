@@ -60,7 +60,9 @@ def command(
             progress=progress,
         )
     if result.as_json:
-        console.print_json(card.model_dump(mode="json"))
+        from geodetect_cli.json_output.models import QuantizeOutput
+
+        console.print_json(QuantizeOutput.from_values(output=files.output, card=card.model_dump()))
     elif not messages.quiet:
         console.show_table("", _rows(card, files.output))
 

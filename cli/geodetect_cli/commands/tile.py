@@ -47,8 +47,10 @@ def command(
             overwrite=result.overwrite,
             progress=progress,
         )
-    values = dataclasses.asdict(summary) | {"output": str(summary.output)}
+    values = dataclasses.asdict(summary)
     if result.as_json:
-        console.print_json(values)
+        from geodetect_cli.json_output.labels import TileOutput
+
+        console.print_json(TileOutput.from_values(**values))
     elif not messages.quiet:
         show_values(f"Chips in {files.output}", values, out=console.stderr)

@@ -25,7 +25,10 @@ def show_comparison(
 ) -> None:
     """Print the counts of changes and the file they are written to."""
     if as_json:
-        console.print_json({"output": target.name or None} | result.as_dict())
+        from geodetect_cli.json_output.assessments import CompareOutput
+
+        output = CompareOutput.from_values(output=target.name or None, **result.as_dict())
+        console.print_json(output)
     if as_json or quiet:
         return
     kind, distance = result.kind, result.changes["distance_m"]

@@ -33,9 +33,12 @@ def show(
         quiet: Show nothing.
     """
     if as_json:
-        files = {"errors": errors, "plots": plots}
-        paths = {name: None if path is None else str(path) for name, path in files.items()}
-        console.print_json(result.as_dict() | paths, caveats=result.caveats)
+        from geodetect_cli.json_output.assessments import EvaluateOutput
+
+        values = result.as_dict()
+        caveats = values.pop("caveats")
+        output = EvaluateOutput.from_values(output=errors, plots=plots, **values)
+        console.print_json(output, caveats=caveats)
     if as_json or quiet:
         return
     out = console.result_console()

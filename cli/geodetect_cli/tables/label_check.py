@@ -22,7 +22,9 @@ MOST_SHIFTS = 8
 def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Show the figures and findings of a label check on the output stream."""
     if as_json:
-        console.print_json(report.as_dict() | {"output": None if output is None else str(output)})
+        from geodetect_cli.json_output.labels import CheckOutput
+
+        console.print_json(CheckOutput.from_values(output=output, **report.as_dict()))
     if as_json or quiet:
         return
     out = console.result_console()
@@ -45,7 +47,7 @@ def show(report: LabelReport, output: Path | None, *, as_json: bool, quiet: bool
 def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
     yield "Rasters", f"{report.rasters:,}, in {list_names(report.raster_crs)}"
     yield "Labels", f"{report.labels:,}, in {list_names(report.label_crs)}"
-    yield "On imagery", f"{report.objects:,}"
+    yield "On imagery", f"{report.labels_on_imagery:,}"
     yield "Resolution", f"{report.gsd_m:g} m per pixel in training"
     if report.far_m is not None:
         far = f"{report.far_fraction:.0%} more than {report.far_m:g} m from any label"
@@ -63,7 +65,7 @@ def size_table(report: LabelReport) -> Table:
     table = _table("Sizes of boxes", "Objects", "", *sides)
     for sizes in report.sizes:
         in_m, in_px = (*sizes.width_m, *sizes.length_m), (*sizes.width_px, *sizes.length_px)
-        table.add_row(sizes.name, f"{sizes.objects:,}", "m", *(f"{side:.3g}" for side in in_m))
+        table.add_row(sizes.class_name, f"{sizes.labels:,}", "m", *(f"{side:.3g}" for side in in_m))
         table.add_row("", "", "px", *(f"{side:.3g}" for side in in_px))
     return table
 
@@ -82,7 +84,7 @@ def recall_table(report: LabelReport) -> Table:
             for size_bin in (default, fitted)
             for text in (f"{size_bin.recall:.1%}", f"{size_bin.mean_iou:.2f}")
         ]
-        table.add_row(name, f"{default.objects:,}", *cells)
+        table.add_row(name, f"{default.labels:,}", *cells)
     return table
 
 

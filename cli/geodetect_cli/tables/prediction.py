@@ -37,23 +37,26 @@ def show_summary(
         verbose: Show the objects of each raster, too.
     """
     summary = layer.summary
-    values = {
-        "output": output,
-        "objects": len(layer),
-        "by_class": layer.by_class,
-        "truncated": layer.truncated,
-        "tiles": summary.tiles,
-        "empty_tiles": summary.empty_tiles,
-        "resumed_tiles": summary.resumed_tiles,
-        "seconds": round(summary.seconds, 1),
-        "failed": dict(summary.failed),
-        "blank": {name: round(fraction, 6) for name, fraction in layer.blank.items()},
-        "value_ranges": {name: list(ends) for name, ends in summary.value_ranges.items()},
-    }
-    if coverage is not None:
-        values["coverage"] = str(coverage)
     if as_json:
-        console.print_json(values | {"settings": settings})
+        from geodetect_cli.json_output.detections import PredictOutput
+
+        values = PredictOutput.from_values(
+            output=output,
+            coverage=coverage,
+            objects=len(layer),
+            by_class=layer.by_class,
+            truncated=layer.truncated,
+            rasters=len(layer.by_raster),
+            tiles=summary.tiles,
+            empty_tiles=summary.empty_tiles,
+            resumed_tiles=summary.resumed_tiles,
+            seconds=round(summary.seconds, 1),
+            left_out=summary.left_out,
+            blank={name: round(fraction, 6) for name, fraction in layer.blank.items()},
+            value_ranges=summary.value_ranges,
+            settings=settings,
+        )
+        console.print_json(values)
     if as_json or quiet:
         return
     counts = list_names(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
@@ -77,14 +80,16 @@ def show_summary(
     if verbose:
         rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
         rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]
-    rows += [("Left out", message) for message in summary.failed.values()]
+    rows += [("Left out", message) for message in summary.left_out.values()]
     console.show_table("", rows)
 
 
 def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
     """Show the plan of a run."""
     if as_json:
-        console.print_json(estimate.as_dict())
+        from geodetect_cli.json_output.detections import PlanOutput
+
+        console.print_json(PlanOutput.from_values(**estimate.as_dict()))
         return
     rows = [
         ("Rasters", f"{len(estimate.rasters):,}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from geodetect_cli import console
@@ -14,9 +13,20 @@ if TYPE_CHECKING:
 def show_report(summary: ReportSummary, *, as_json: bool, quiet: bool) -> None:
     """Show the files of a report and their sizes."""
     if as_json:
-        values = dataclasses.asdict(summary)
-        folder = None if summary.folder is None else str(summary.folder)
-        console.print_json(values | {"output": str(summary.output), "folder": folder})
+        from geodetect_cli.json_output.detections import ReportOutput
+
+        console.print_json(
+            ReportOutput.from_values(
+                output=summary.output,
+                objects=summary.predictions,
+                objects_outside=summary.outside,
+                page_bytes=summary.page_bytes,
+                folder=summary.folder,
+                image_tiles=summary.image_tiles,
+                image_bytes=summary.image_bytes,
+                imagery_gsd_m=summary.imagery_gsd_m,
+            )
+        )
     if as_json or quiet:
         return
     rows = [

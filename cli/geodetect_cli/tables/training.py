@@ -125,7 +125,9 @@ def show_summary(
         quiet: Show no table.
     """
     if as_json:
-        console.print_json(summary.as_dict() | {"page": None if page is None else str(page)})
+        from geodetect_cli.json_output.models import TrainOutput
+
+        console.print_json(TrainOutput.from_values(page=page, **summary.as_dict()))
     if as_json or quiet:
         return
     card = summary.card
@@ -147,7 +149,7 @@ def show_summary(
     ]
     rows += [(name, f"{value:.3f}") for name, value in card.metrics.items() if name != "objects"]
     rows.append(("Time", format_duration(summary.seconds)))
-    rows += [("Left out", reason) for reason in summary.unreadable.values()]
+    rows += [("Left out", reason) for reason in summary.left_out.values()]
     rows.append(("Run folder", str(summary.run_dir)))
     if page is not None:
         rows.append(("Report", str(page)))

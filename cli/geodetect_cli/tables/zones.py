@@ -18,7 +18,10 @@ MOST_ROWS = 40  # of zones
 def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet: bool) -> None:
     """Print the counts and the file they are written to; each zone if there is no file."""
     if as_json:
-        console.print_json({"output": target.name or None} | result.as_dict())
+        from geodetect_cli.json_output.assessments import SummarizeOutput
+
+        output = SummarizeOutput.from_values(output=target.name or None, **result.as_dict())
+        console.print_json(output)
     if as_json or quiet:
         return
     if not target.name:

@@ -93,15 +93,17 @@ class Comparison:
         """Return the counts for JSON; undefined values are None."""
         distance = self.changes["distance_m"].dropna()
         values: dict[str, Any] = {
+            "objects": sum(self.counts[s] for s in (self.kind.added, "confirmed", "moved")),
             "counts": self.counts,
             "pairs": len(distance),
             "median_distance_m": round(float(distance.median()), 2) if len(distance) else None,
-            "by_class": self.by_class,
+            "classes_compared": self.by_class,
             "offset": self.offset and self.offset.as_dict() | {"taken_out": self.aligned},
+            "parcels": None,
+            "outside_parcels": None,
+            "in_several_parcels": None,
         }
-        if self.parcels is not None:
-            values["parcels"] = self.parcels.as_dict()
-        return values
+        return values if self.parcels is None else values | self.parcels.as_dict()
 
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers ``changes`` and, with parcels, ``parcels``, styled for QGIS."""

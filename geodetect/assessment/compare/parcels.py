@@ -39,9 +39,9 @@ class ParcelCounts:
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON."""
         return {
-            "count": len(self.table),
-            "outside": list(self.outside),
-            "in_several": self.in_several,
+            "parcels": len(self.table),
+            "outside_parcels": list(self.outside),
+            "in_several_parcels": self.in_several,
         }
 
     def layer(self) -> Layer:

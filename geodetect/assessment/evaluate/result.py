@@ -76,10 +76,10 @@ class Evaluation:
             "has_scores": self.has_scores,
             "score_threshold": _round_or_none(metrics.score_threshold),
             "lowest_score": self.lowest_score and _round_or_none(self.lowest_score),
-            "n_predicted": metrics.overall.n_predicted,
-            "n_truth": metrics.overall.n_truth,
+            "predictions": metrics.overall.n_predicted,
+            "truth": metrics.overall.n_truth,
             "overall": _class_as_dict(metrics.overall),
-            "classes": [_class_as_dict(entry) for entry in metrics.classes],
+            "by_class": [_class_as_dict(entry) for entry in metrics.classes],
             "picked_threshold": picked,
             "intervals": {
                 "level": 0.95,
@@ -128,8 +128,8 @@ def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:
     intervals = metrics.intervals
     values: dict[str, Any] = {
         "class": metrics.class_name,
-        "n_predicted": metrics.n_predicted,
-        "n_truth": metrics.n_truth,
+        "predictions": metrics.n_predicted,
+        "truth": metrics.n_truth,
     }
     for name in PRECISIONS:
         values[name] = _round_or_none(getattr(metrics, name))
@@ -140,7 +140,7 @@ def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:
         {
             "low_m": _round_or_none(size.low_m),
             "high_m": _round_or_none(size.high_m),
-            "n_truth": size.n_truth,
+            "truth": size.n_truth,
             "tp": size.tp,
             "recall": _round_or_none(size.recall),
             "recall_interval": intervals and _interval_as_list(intervals.sizes[number]),

@@ -87,8 +87,8 @@ class ZoneSummary:
                 str(word): int(n) for word, n in self.zones["searched"].value_counts().items()
             },
             "predictions": self.n_predictions,
-            "in_zones": self.in_zones,
-            "in_several": self.in_several,
+            "objects": self.in_zones,
+            "in_several_zones": self.in_several,
             "overlapping_pairs": self.overlapping_pairs,
             "score_threshold": self.conf,
             "corrected": None,
@@ -98,8 +98,7 @@ class ZoneSummary:
             estimate, low, high = self.corrected
             values["corrected"] = {
                 "count": round(estimate, 1),
-                "low": low,
-                "high": high,
+                "count_interval": [low, high],
                 "precision": round(self.rates.precision, 6),
                 "recall": round(self.rates.recall, 6),
                 "dispersion": round(self.rates.dispersion, 4),

@@ -62,14 +62,14 @@ class RecallBin:
     Args:
         low_px: Smallest size in pixels: the square root of the box's area.
         high_px: Upper limit, excluded.
-        objects: Number of objects.
+        labels: Number of labelled objects.
         recall: Fraction that some anchor can be assigned to, 0..1.
         mean_iou: Mean IoU with the best anchor.
     """
 
     low_px: float
     high_px: float
-    objects: int
+    labels: int
     recall: float
     mean_iou: float
 

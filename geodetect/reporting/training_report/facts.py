@@ -116,8 +116,8 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
     """
     rasters = report.get("rasters", 0)
     summary = (
-        f"{report.get('objects', 0):,} of {report.get('labels', 0):,} labels lie on the imagery of "
-        f"{rasters:,} {'raster' if rasters == 1 else 'rasters'}, "
+        f"{report.get('labels_on_imagery', 0):,} of {report.get('labels', 0):,} labels lie on the "
+        f"imagery of {rasters:,} {'raster' if rasters == 1 else 'rasters'}, "
         f"{report.get('area_km2', 0.0):,.3g} km²."
     )
     findings = []
@@ -129,8 +129,8 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
     percentiles = ("width_m", "length_m", "width_px", "length_px")
     sizes = [
         (
-            row["name"],
-            f"{row['objects']:,}",
+            row["class"],
+            f"{row['labels']:,}",
             *(" / ".join(f"{value:g}" for value in row[key]) for key in percentiles),
         )
         for row in report.get("sizes", ())
@@ -141,8 +141,8 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
         size_range = f"{low:g} to {high:g} px" if high is not None else f"from {low:g} px"
         if high is None and not low:
             size_range = "all"
-        if row["objects"]:
-            recall.append((size_range, f"{row['objects']:,}", format_fraction(row["recall"])))
+        if row["labels"]:
+            recall.append((size_range, f"{row['labels']:,}", format_fraction(row["recall"])))
     return {"summary": summary, "findings": findings, "sizes": sizes, "recall": recall}
 
 

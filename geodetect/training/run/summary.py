@@ -25,7 +25,7 @@ class TrainingSummary:
         kept_step: Step of that state.
         best_ap50: Best average precision (AP50) on the holdout; None: not validated.
         stopped_early: True if the training ended because AP50 did not improve any more.
-        unreadable: Rasters that could not be read, in full or in part, with the reason, by path.
+        left_out: Rasters that could not be read, in full or in part, with the reason, by path.
     """
 
     output: Path
@@ -39,7 +39,7 @@ class TrainingSummary:
     kept_step: int
     best_ap50: float | None
     stopped_early: bool
-    unreadable: dict[str, str]
+    left_out: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary for JSON."""

@@ -94,7 +94,7 @@ def try_case(case: Case, seeds: Seeds) -> None:
         if missing:
             case.report(Kind.SHORTFALL, f"{missing} squares are missing; {fault} from {first} on")
     elif name == "evaluate":
-        counted = json.loads(outcome.stdout)["n_truth"]
+        counted = json.loads(outcome.stdout)["truth"]
         if counted != len(CORNERS):
             case.report(Kind.SHORTFALL, f"{counted} rows are read; {fault} from {first} on")
 

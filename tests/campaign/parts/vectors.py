@@ -53,8 +53,8 @@ class Command:
 PARCELS = "compare {truth} --register {truth} --parcels {layer} -o {out}/p.gpkg"
 AFTER, BEFORE = ("new", "confirmed", "moved"), ("missing", "gone", "confirmed", "moved")
 COMMANDS = (
-    Command("evaluate {layer} {truth} --resamples 0", ("n_predicted",)),
-    Command("evaluate {truth} {layer} --resamples 0 -o {out}/e.gpkg", ("n_truth",), "e.gpkg"),
+    Command("evaluate {layer} {truth} --resamples 0", ("predictions",)),
+    Command("evaluate {truth} {layer} --resamples 0 -o {out}/e.gpkg", ("truth",), "e.gpkg"),
     Command("compare {layer} --register {truth} -o {out}/c.gpkg", AFTER, "c.gpkg"),
     Command("compare {truth} --before {layer} -o {out}/c.fgb", BEFORE, "c.fgb"),
     Command("summarize {layer} --zones {zones} -o {out}/z.gpkg", ("predictions",), "z.gpkg"),

@@ -49,7 +49,7 @@ def test_objects_the_size_of_anchors_are_all_found_and_specks_are_not() -> None:
     fitting = np.full((30, 2), 40.0)
     specks = np.full((10, 2), 3.0)
     bins = recall_by_size(np.concatenate([fitting, specks]), SMALL)
-    assert [(b.low_px, b.objects, b.recall) for b in bins] == [
+    assert [(b.low_px, b.labels, b.recall) for b in bins] == [
         (0.0, 10, 0.0),
         (32.0, 30, 1.0),
         (0.0, 40, 0.75),
@@ -60,8 +60,8 @@ def test_objects_the_size_of_anchors_are_all_found_and_specks_are_not() -> None:
 @given(st.lists(st.tuples(sides, sides), min_size=1, max_size=60))
 def test_every_object_is_in_one_bin(sizes: list[tuple[float, float]]) -> None:
     bins = recall_by_size(np.array(sizes), SMALL)
-    assert sum(b.objects for b in bins[:-1]) == bins[-1].objects == len(sizes)
-    mean = sum(b.recall * b.objects for b in bins[:-1]) / len(sizes)
+    assert sum(b.labels for b in bins[:-1]) == bins[-1].labels == len(sizes)
+    mean = sum(b.recall * b.labels for b in bins[:-1]) / len(sizes)
     assert mean == pytest.approx(bins[-1].recall)
 
 
@@ -75,7 +75,7 @@ def test_many_objects_are_measured_by_a_sample_of_all_sizes() -> None:
     sizes = np.exp(rng.uniform(np.log(6), np.log(60), (4000, 1))) * np.ones(2)
     whole = best_ious(sizes, SMALL)
     overall = recall_by_size(sizes, SMALL)[-1]
-    assert overall.objects == 4000
+    assert overall.labels == 4000
     assert overall.recall == pytest.approx((whole >= 0.5).mean(), abs=0.01)
 
 

@@ -106,12 +106,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = box_layer(square_boxes([(0, 0), (64, 0)]), GRID, **columns)
     split.to_crs("EPSG:4326").to_file(folder / "split.geojson")
     labels = {
-        "rasters": 1, "labels": 40, "objects": 38, "area_km2": 3.2,
+        "rasters": 1, "labels": 40, "labels_on_imagery": 38, "area_km2": 3.2,
         "findings": [{"severity": "warning", "topic": "shift", "text": "labels lie 2 m east"}],
-        "sizes": [{"name": "pool", "objects": 38, "width_m": [3, 4, 5], "length_m": [4, 6, 9],
+        "sizes": [{"class": "pool", "labels": 38, "width_m": [3, 4, 5], "length_m": [4, 6, 9],
                    "width_px": [12, 16, 20], "length_px": [16, 24, 36]}],
-        "recall": [{"low_px": 12, "high_px": 16, "objects": 30, "recall": 0.987},
-                   {"low_px": 0, "high_px": None, "objects": 38, "recall": 0.99}],
+        "recall": [{"low_px": 12, "high_px": 16, "labels": 30, "recall": 0.987},
+                   {"low_px": 0, "high_px": None, "labels": 38, "recall": 0.99}],
     }  # fmt: skip
     (folder / "labels.json").write_text(json.dumps(labels))
     write_model_file(folder.parent / "pools.safetensors", CARD, {"w": np.zeros(1, np.float16)})

@@ -83,7 +83,7 @@ def test_a_raster_given_twice_is_trained_on_twice_and_measured_once(
     assert data.train[0] is data.train[1]
     assert len(data.validation) == len(data.rasters) == 1
     assert data.report is not None
-    assert data.report.objects == len(CORNERS)
+    assert data.report.labels_on_imagery == len(CORNERS)
     held = data.validation[0]
     assert 0 < (~held.is_trainable).sum() < len(CORNERS) / 2
 

@@ -128,7 +128,7 @@ def test_the_label_check_works_in_pixels(tmp_path: Path) -> None:
     images = write_images(tmp_path, IMAGES, side=SIDE)
     labels = write_image_set(tmp_path, IMAGES, "yolo", side=SIDE)
     report = check(images, labels, settings=CheckSettings(gsd=GSD_M))
-    assert (report.objects, report.raster_crs, report.gsd_m) == (
+    assert (report.labels_on_imagery, report.raster_crs, report.gsd_m) == (
         *(6 * len(CORNERS), ("pixels",)),
         GSD_M,
     )

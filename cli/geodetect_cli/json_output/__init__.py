@@ -1,0 +1,1 @@
+"""Objects that ``--json`` prints, and their JSON Schema."""

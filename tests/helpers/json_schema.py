@@ -1,0 +1,29 @@
+"""Output of ``--json``, checked against the published schema."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+PATH = Path(__file__).parents[2] / "docs/schema/geodetect-1.json"
+
+
+@cache
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(PATH.read_text(encoding="utf-8")))
+
+
+def check_json(text: str) -> dict[str, Any]:
+    """Values of one JSON object (RFC 8259, so without NaN) that the schema allows."""
+    values: dict[str, Any] = json.loads(text, parse_constant=_refuse)
+    error = jsonschema.exceptions.best_match(validator().iter_errors(values))
+    assert error is None, f"{error.json_path}: {error.message}"
+    return values
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
