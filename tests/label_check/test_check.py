@@ -262,7 +262,7 @@ def test_classes_that_differ_in_spelling_only_are_pointed_out(raster: Path, tmp_
     assert texts(report, "warning") == [
         "Pool, pool are taken for different classes; spell them alike"
     ]
-    assert [sizes.name for sizes in report.sizes] == ["Pool", "pool", "all"]
+    assert [sizes.class_name for sizes in report.sizes] == ["Pool", "pool", "all"]
 
 
 def test_points_are_checked_at_their_size(raster: Path, tmp_path: Path) -> None:
