@@ -3,7 +3,7 @@
 
 const CHART = { height: 250, left: 40, right: 12, top: 10, bottom: 38 };
 // above a slider, whose thumb needs the margins left and right
-const SLIDER_CHART = { height: 70, left: 8, right: 8, top: 4, bottom: 1 };
+const SLIDER_CHART = { height: 52, left: 8, right: 8, top: 4, bottom: 1 };
 
 function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
