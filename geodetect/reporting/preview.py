@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,10 +13,11 @@ from PIL import Image
 from geodetect.errors import InputError
 from geodetect.io.atomic import check_folder, check_overwrite, final_path
 from geodetect.io.inputs import protect_inputs
-from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.contact_sheet import draw_contact_sheet
 from geodetect.reporting.drawing.images import FORMATS, write_image
 from geodetect.reporting.drawing.layers import place_on_canvas, read_prediction_table
+from geodetect.reporting.drawing.mosaic import open_imagery
 from geodetect.reporting.drawing.overview import draw_overview
 from geodetect.settings import PreviewSettings
 from geodetect.settings.functions import takes_settings
@@ -26,7 +27,7 @@ from geodetect.types import PathLike
 
 @takes_settings(PreviewSettings)
 def preview(
-    raster: str | os.PathLike[str],
+    raster: PathLike | Sequence[PathLike],
     predictions: PathLike | gpd.GeoDataFrame | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
@@ -42,7 +43,8 @@ def preview(
     raster.
 
     Args:
-        raster: The raster.
+        raster: Files, folders or URLs. Several are one map: where they overlap the first is on
+            top, and those in other CRS are warped to that of the first.
         predictions: Vector file of any format and CRS, or a table; None: only the raster.
         output: Image file to write: ``*.png``, ``*.jpg`` or ``*.webp``; None: no file.
         settings: Kind of image, size and score threshold.
@@ -69,7 +71,7 @@ def preview(
             check_overwrite(final_path(target), overwrite=overwrite)
     if settings.sheet is not None and predictions is None:
         raise InputError("a contact sheet shows predictions; name their file after the raster")
-    with open_for_display(raster, settings) as opened:
+    with open_imagery(raster, settings) as opened:
         canvas, layer = RasterCanvas.from_raster(opened), None
         if predictions is not None:
             table = read_prediction_table(predictions, settings)

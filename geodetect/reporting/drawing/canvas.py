@@ -13,6 +13,7 @@ from geodetect.errors import InputError
 from geodetect.geo.geodesic import ground_distances_m
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.reporting.drawing.images import PixelSource
 from geodetect.settings import DrawingSettings
 from geodetect.types import FloatArray
 
@@ -30,11 +31,11 @@ class Canvas:
 
     Args:
         grid: Size and georeference. Rotated and sheared rasters are drawn as they are stored.
-        raster: Open raster to draw on; None: a blank map.
+        raster: Open raster to draw on, or several as a mosaic; None: a blank map.
     """
 
     grid: Grid
-    raster: Raster | None = None
+    raster: PixelSource | None = None
 
     @classmethod
     def from_bounds(cls, bounds: FloatArray, crs: CRS | None) -> Canvas:
@@ -92,10 +93,10 @@ class Canvas:
 class RasterCanvas(Canvas):
     """A canvas with imagery."""
 
-    raster: Raster
+    raster: PixelSource
 
     @classmethod
-    def from_raster(cls, raster: Raster) -> RasterCanvas:
+    def from_raster(cls, raster: PixelSource) -> RasterCanvas:
         """Return the pixels of a raster, made square on the ground."""
         return cls(resample_to_square_pixels(raster.grid), raster)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -12,7 +14,8 @@ from PIL import Image
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.atomic import write_atomically
-from geodetect.io.raster.reader import Pixels, Raster
+from geodetect.io.raster.reader import Pixels
+from geodetect.types import FloatArray
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 QUALITY = 90  # of files in the lossy formats
@@ -21,11 +24,30 @@ WEBP = {"quality": 80, "method": 2}  # at half the size of JPEG; better methods 
 OPAQUE = 255
 
 
-def read_image(raster: Raster, grid: Grid) -> Image.Image:
+class PixelSource(Protocol):
+    """Raster to display, or several as a mosaic."""
+
+    @property
+    def name(self) -> str:
+        """Name in titles."""
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the pixels."""
+
+    @property
+    def imagery(self) -> FloatArray | None:
+        """``float64[N, 4]`` boxes outside of which there is no imagery; None: not known."""
+
+    def read(self, window: Window | None = None, grid: Grid | None = None) -> Pixels:
+        """Read the pixels of a window of the grid, or of a resampled one."""
+
+
+def read_image(raster: PixelSource, grid: Grid) -> Image.Image:
     """Read a whole raster as an RGBA image.
 
     Args:
-        raster: An open raster with one or three bands.
+        raster: An open raster with one or three bands, or several as a mosaic.
         grid: Its pixels in the resolution to read, which decides the memory that is used.
 
     Raises:
@@ -33,19 +55,35 @@ def read_image(raster: Raster, grid: Grid) -> Image.Image:
     """
     image = Image.new("RGBA", (grid.width, grid.height))
     for y0 in range(0, grid.height, BLOCK_PX):
-        image.paste(read_strip(raster, grid, y0), (0, y0))
+        for column, block in read_blocks(raster, grid, y0).items():
+            image.paste(block, (column * BLOCK_PX, y0))
     return image
 
 
-def read_strip(raster: Raster, grid: Grid, y0: int) -> Image.Image:
-    """Read ``BLOCK_PX`` rows from ``y0`` down as an RGBA image as wide as the raster."""
-    height = min(BLOCK_PX, grid.height - y0)
-    strip = Image.new("RGBA", (grid.width, height))
-    for x0 in range(0, grid.width, BLOCK_PX):
-        width = min(BLOCK_PX, grid.width - x0)
-        pixels = raster.read(Window(x0, y0, width, height), grid)
-        strip.paste(rgba_image(pixels), (x0, 0))
-    return strip
+def read_blocks(raster: PixelSource, grid: Grid, y0: int) -> dict[int, Image.Image]:
+    """Read ``BLOCK_PX`` rows from ``y0`` down as RGBA images as wide, by their column.
+
+    Blocks without any valid pixel are left out.
+    """
+    height, blocks = min(BLOCK_PX, grid.height - y0), {}
+    for column in _columns_with_imagery(raster, grid, y0):
+        x0 = column * BLOCK_PX
+        pixels = raster.read(Window(x0, y0, min(BLOCK_PX, grid.width - x0), height), grid)
+        if pixels.valid.any():
+            blocks[column] = rgba_image(pixels)
+    return blocks
+
+
+def _columns_with_imagery(raster: PixelSource, grid: Grid, y0: int) -> list[int]:
+    """List the columns of blocks in a row of them that may hold imagery."""
+    if raster.imagery is None:
+        return list(range(math.ceil(grid.width / BLOCK_PX)))
+    boxes = raster.imagery * np.tile(raster.grid.scale_to(grid), 2)
+    boxes = boxes[(boxes[:, 1] <= y0 + BLOCK_PX + 1) & (boxes[:, 3] >= y0 - 1)]
+    firsts = np.floor((np.maximum(boxes[:, 0], 1) - 1) / BLOCK_PX).astype(int)
+    lasts = np.ceil((np.minimum(boxes[:, 2], grid.width - 1) + 1) / BLOCK_PX).astype(int)
+    ranges = [range(*ends) for ends in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+    return sorted(set().union(*ranges))
 
 
 def rgba_image(pixels: Pixels) -> Image.Image:

@@ -17,23 +17,24 @@ from typing import Any, Literal
 from PIL import Image
 
 from geodetect.geo.grid import Grid
-from geodetect.io.raster.reader import Raster
 from geodetect.progress import Progress, no_progress
 from geodetect.reporting.drawing.images import (
     BLOCK_PX,
+    PixelSource,
     data_uri,
     encode_webp,
     is_transparent,
-    read_strip,
+    read_blocks,
 )
 from geodetect.reporting.html.output_folder import INDEX
 
-TILE_PX = BLOCK_PX  # a strip that is read at once is a row of tiles
+TILE_PX = BLOCK_PX  # a block that is read at once is a tile
 MAX_INSIDE_PX = 16_000_000  # about 2 MB of page
 MAX_BESIDE_PX = 400_000_000  # about 80 MB of files
 
 Placement = Literal["inside", "beside"]
 SaveTile = Callable[[str, bytes], None]
+TileRow = dict[int, Image.Image]  # by column; those without any valid pixel are missing
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,11 @@ class Imagery:
 
 
 def plan_pyramid(
-    grid: Grid, *, placement: Literal["auto", "inside", "beside"], gsd_m: float | None = None
+    grid: Grid,
+    *,
+    placement: Literal["auto", "inside", "beside"],
+    gsd_m: float | None = None,
+    covered_fraction: float = 1.0,
 ) -> PyramidPlan:
     """Choose the location and finest resolution of the image tiles.
 
@@ -92,9 +97,10 @@ def plan_pyramid(
         grid: The pixels of the raster.
         placement: Location of the tiles; ``auto``: by size.
         gsd_m: Finest ground sampling distance in metres; that of the raster is the limit.
+        covered_fraction: Fraction of the grid with imagery; gaps take no space.
     """
     scale = 1.0 if gsd_m is None or grid.gsd_m is None else min(1.0, grid.gsd_m / gsd_m)
-    pixels = grid.width * grid.height * scale**2
+    pixels = grid.width * grid.height * covered_fraction * scale**2
     if placement == "auto":
         placement = "inside" if pixels <= MAX_INSIDE_PX else "beside"
     limit = MAX_INSIDE_PX if placement == "inside" else MAX_BESIDE_PX
@@ -103,11 +109,13 @@ def plan_pyramid(
     return PyramidPlan(placement, grid if scale == 1.0 else grid.resampled(scale, scale))
 
 
-def write_imagery(raster: Raster, plan: PyramidPlan, folder: Path, progress: Progress) -> Imagery:
+def write_imagery(
+    raster: PixelSource, plan: PyramidPlan, folder: Path, progress: Progress
+) -> Imagery:
     """Cut a raster into image tiles, and write them to a folder if they go beside the page.
 
     Args:
-        raster: An open raster.
+        raster: An open raster, or several as a mosaic.
         plan: Resolution and location.
         folder: The folder to make.
         progress: Called with the number of finished tiles at level 0.
@@ -146,16 +154,16 @@ def write_imagery(raster: Raster, plan: PyramidPlan, folder: Path, progress: Pro
 
 
 def build_pyramid(
-    raster: Raster, plan: PyramidPlan, save: SaveTile, *, progress: Progress = no_progress
+    raster: PixelSource, plan: PyramidPlan, save: SaveTile, *, progress: Progress = no_progress
 ) -> None:
     """Cut a raster into tiles of ``TILE_PX`` pixels at all levels.
 
-    Every pixel is read once: coarser levels are averages of finer ones, made strip by strip, so
-    memory grows with the width of the raster but not with its height. Tiles without any valid
-    pixel are left out.
+    Every pixel is read once: coarser levels are averages of finer ones, made row by row, so memory
+    grows with the imagery in a row of tiles but not with the number of rows. Tiles without any
+    valid pixel are left out.
 
     Args:
-        raster: An open raster.
+        raster: An open raster, or several as a mosaic.
         plan: Resolution and levels.
         save: Called with ``LEVEL/COLUMN_ROW`` and the WebP file of each tile.
         progress: Called with the number of finished tiles at level 0.
@@ -163,41 +171,47 @@ def build_pyramid(
     Raises:
         RasterError: The pixels cannot be read.
     """
-    strips = _save_strips(_read_strips(raster, plan, progress), 0, save)
+    size = plan.grid.width, plan.grid.height
+    rows = _save_rows(_read_rows(raster, plan, progress), 0, save)
     for level in range(1, plan.levels):
-        strips = _save_strips(_halve_strips(strips), level, save)
-    for _ in strips:  # the coarsest level pulls all finer ones
+        size = math.ceil(size[0] / 2), math.ceil(size[1] / 2)
+        rows = _save_rows(_halve_rows(rows, size), level, save)
+    for _ in rows:  # the coarsest level pulls all finer ones
         pass
 
 
-def _read_strips(raster: Raster, plan: PyramidPlan, progress: Progress) -> Iterator[Image.Image]:
+def _read_rows(raster: PixelSource, plan: PyramidPlan, progress: Progress) -> Iterator[TileRow]:
     starts = range(0, plan.grid.height, TILE_PX)
     for completed, y0 in enumerate(starts, start=1):
-        yield read_strip(raster, plan.grid, y0)
+        yield read_blocks(raster, plan.grid, y0)
         progress(plan.finest_tiles * completed // len(starts), plan.finest_tiles)
 
 
-def _save_strips(
-    strips: Iterator[Image.Image], level: int, save: SaveTile
-) -> Iterator[Image.Image]:
-    """Save the tiles of each strip, and pass the strip on."""
-    for row, strip in enumerate(strips):
-        for column, x0 in enumerate(range(0, strip.width, TILE_PX)):
-            tile = strip.crop((x0, 0, min(x0 + TILE_PX, strip.width), strip.height))
-            if not is_transparent(tile):
-                save(f"{level}/{column}_{row}", encode_webp(tile))
-        yield strip
+def _save_rows(rows: Iterator[TileRow], level: int, save: SaveTile) -> Iterator[TileRow]:
+    """Save the tiles of each row, and pass the row on."""
+    for number, row in enumerate(rows):
+        for column, tile in row.items():
+            if not is_transparent(tile):  # as averages of single pixels become
+                save(f"{level}/{column}_{number}", encode_webp(tile))
+        yield row
 
 
-def _halve_strips(strips: Iterator[Image.Image]) -> Iterator[Image.Image]:
-    """Join two strips each at half their resolution; odd edges keep a pixel of half the weight."""
-    halves = (strip.reduce(2) for strip in strips)
-    for upper in halves:
-        lower = next(halves, None)
-        if lower is None:
-            yield upper
-            return
-        joined = Image.new("RGBA", (upper.width, upper.height + lower.height))
-        joined.paste(upper, (0, 0))
-        joined.paste(lower, (0, upper.height))
-        yield joined
+def _halve_rows(rows: Iterator[TileRow], size: tuple[int, int]) -> Iterator[TileRow]:
+    """Join two rows each at half their resolution; odd edges keep a pixel of half the weight.
+
+    Args:
+        rows: Rows of tiles from top to bottom.
+        size: Columns and rows of pixels at the coarser level.
+    """
+    half = TILE_PX // 2
+    for number, upper in enumerate(rows):
+        joined: TileRow = {}
+        height = min(TILE_PX, size[1] - number * TILE_PX)
+        for y, row in ((0, upper), (half, next(rows, {}))):
+            for column, tile in row.items():
+                parent, is_right = divmod(column, 2)
+                width = min(TILE_PX, size[0] - parent * TILE_PX)
+                if parent not in joined:
+                    joined[parent] = Image.new("RGBA", (width, height))
+                joined[parent].paste(tile.reduce(2), (half * is_right, y))
+        yield dict(sorted(joined.items()))

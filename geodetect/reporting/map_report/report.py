@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from geodetect.errors import InputError
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
 from geodetect.redaction import redact
-from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.layers import (
     blank_canvas,
     place_on_canvas,
@@ -23,6 +23,7 @@ from geodetect.reporting.drawing.layers import (
     read_truth_table,
 )
 from geodetect.reporting.drawing.match_result import match_layers
+from geodetect.reporting.drawing.mosaic import Mosaic, open_imagery
 from geodetect.reporting.drawing.statuses import find_statuses
 from geodetect.reporting.html.output_folder import check_page, files_folder, write_page
 from geodetect.reporting.html.template import embed_json, render
@@ -68,7 +69,7 @@ def report(
     predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
-    raster: str | os.PathLike[str] | None = None,
+    raster: PathLike | Sequence[PathLike] | None = None,
     truth: PathLike | gpd.GeoDataFrame | None = None,
     settings: ReportSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -86,7 +87,9 @@ def report(
     Args:
         predictions: Vector file of any format and CRS, or a table.
         output: The page, ``*.html``.
-        raster: The imagery; None: boxes on a blank map.
+        raster: The imagery: files, folders or URLs. Several are one map: where they overlap the
+            first is on top, and those in other CRS are warped to that of the first. None: boxes on
+            a blank map.
         truth: Ground truth to compare with.
         settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
@@ -104,7 +107,7 @@ def report(
     settings, target = ReportSettings.resolve(settings, keywords), Path(output)
     with (
         protect_inputs(predictions, raster, truth),
-        nullcontext() if raster is None else open_for_display(raster, settings) as opened,
+        nullcontext() if raster is None else open_imagery(raster, settings) as opened,
     ):
         check_page(target, overwrite=overwrite)
         tables = [read_prediction_table(predictions, settings)]
@@ -135,7 +138,14 @@ def report(
         payload |= {"score_threshold": settings.conf, "errors": None, "thumbnails": []}
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):
-                plan = plan_pyramid(canvas.grid, placement=settings.imagery, gsd_m=settings.gsd)
+                opened_raster = canvas.raster
+                covered = opened_raster.covered_fraction if isinstance(opened_raster, Mosaic) else 1
+                plan = plan_pyramid(
+                    canvas.grid,
+                    placement=settings.imagery,
+                    gsd_m=settings.gsd,
+                    covered_fraction=covered,
+                )
                 imagery = write_imagery(canvas.raster, plan, files_folder(page), progress)
                 if matches is not None:
                     payload["errors"] = error_thumbnails(
