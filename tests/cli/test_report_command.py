@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import rasterio
+from affine import Affine
 from PIL import Image
 
 import geodetect
 from tests.helpers.program import modules_after, run_command
+from tests.helpers.report_pages import page_data
 from tests.helpers.square_scenes import squares_image, write_labels, write_raster
 
 
@@ -114,3 +117,64 @@ def test_a_contact_sheet_of_detections_without_scores_is_refused(workdir: Path):
 def test_reports_are_imported_without_torch_and_templates():
     code = "import geodetect; geodetect.report; geodetect.preview"
     assert not modules_after(code) & {"torch", "matplotlib", "jinja2", "typer"}
+
+
+@pytest.fixture
+def two_sheets(workdir: Path) -> list[Path]:
+    """A scene, and one of the same size to its right."""
+    paths = [workdir / "scene.tif", workdir / "scene_b.tif"]
+    with rasterio.open(paths[0]) as scene:
+        transform = scene.transform @ Affine.translation(scene.width, 0)
+        with rasterio.open(paths[1], "w", **(scene.profile | {"transform": transform})) as sheet:
+            sheet.write(scene.read())
+    return paths
+
+
+@pytest.mark.parametrize("form", ["repeated", "shell", "folder", "pattern"])
+def test_several_rasters_are_one_map(
+    workdir: Path, two_sheets: list[Path], form: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workdir)
+    a, b = two_sheets
+    rasters = {
+        "repeated": ["--raster", a, "--raster", b],
+        "shell": ["--raster", a, b],  # --raster *.tif
+        "folder": ["-r", workdir],
+        "pattern": ["--raster", "scene*.tif"],
+    }[form]
+    code, _, err = run_command("report", "found.geojson", *rasters, "-o", "page.html")
+    assert code == 0, err
+    assert page_data(workdir / "page.html")["grid"]["width"] == 400
+
+
+def test_a_preview_of_several_rasters_and_changes(workdir: Path, two_sheets: list[Path]):
+    found = workdir / "found.geojson"
+    changes = workdir / "changes.gpkg"
+    run_command("compare", found, "--register", found, "-o", changes)
+    commands = [
+        ("preview", *two_sheets, changes, "-o", workdir / "a.png"),
+        ("preview", changes, "--raster", *two_sheets, "-o", workdir / "b.png"),
+    ]
+    images = []
+    for command in commands:
+        code, _, err = run_command(*command)
+        assert code == 0, err
+        images.append(Path(command[-1]).read_bytes())
+    assert images[0] == images[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["found.geojson"], "name its imagery with --raster"),
+        (["scene.tif", "found.geojson", "other.gpkg"], "name one layer"),
+    ],
+)
+def test_a_preview_needs_imagery_and_at_most_one_layer(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
+):
+    monkeypatch.chdir(workdir)
+    code, _, err = run_command("preview", *arguments, "-o", "a.png")
+    assert code == 2
+    assert problem in err
+    assert err.count("\n") == 1

@@ -17,6 +17,7 @@ EXAMPLES = """\b
 Examples:
   geodetect report pools.geojson --raster scene.tif -o report.html
   geodetect report pools.gpkg -r scene.tif --truth known.gpkg -o report.html
+  geodetect report changes.gpkg --raster sheets/*.tif -o report.html
   geodetect report pools.gpkg -r scene.tif -o page.html --imagery inside
   geodetect report pools.geojson -o report.html --conf 0.6 --title "Pools\""""
 
@@ -24,11 +25,16 @@ Examples:
 class ReportFiles(Settings):
     """Input and output of ``report``."""
 
-    predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    output: options.OutputFile = Field(description="The page, .html.")
-    raster: Annotated[str, CommandLine("RASTER", short="r", reads="file")] | None = Field(
-        None, description="Imagery to show below the boxes."
+    predictions: options.Predictions = Field(
+        description="Predictions, or changes that `geodetect compare` wrote: vector file of any "
+        "format and CRS."
     )
+    rasters: options.RasterArguments | None = Field(
+        None,
+        description="Imagery to show below the boxes: files, folders or URLs. Several are one map, "
+        "the first on top, in the CRS of the first.",
+    )
+    output: options.OutputFile = Field(description="The page, .html.")
     truth: Annotated[str, CommandLine("FILE", short="t", reads="file")] | None = Field(
         None, description="Ground truth to compare the predictions with."
     )
@@ -38,14 +44,14 @@ class ReportFiles(Settings):
 def command(
     files: ReportFiles, settings: ReportSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
-    """Show predictions on their imagery in a page that works offline."""
+    """Show predictions or changes on their imagery in a page that works offline."""
     from geodetect.reporting.map_report.report import report
 
     with console.progress_bar("tiles", quiet=messages.quiet) as progress:
         summary = report(
             files.predictions,
             files.output,
-            raster=files.raster,
+            raster=files.rasters,
             truth=files.truth,
             settings=settings,
             overwrite=result.overwrite,

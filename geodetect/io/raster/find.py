@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import warnings
@@ -41,6 +42,8 @@ def find_rasters(
 ) -> list[str]:
     """List files and URLs as they are, and the rasters in folders in alphabetical order.
 
+    Patterns of names such as ``sheets/*.tif``, which most shells expand, stand for their files.
+
     In a folder, everything that GDAL opens as imagery is a raster. Images without a georeference,
     such as quicklooks, are left out if others have one. Labels, texts and vector layers beside the
     imagery are passed over without a word.
@@ -51,13 +54,14 @@ def find_rasters(
         quiet: Do not warn.
 
     Raises:
-        InputError: A folder holds no raster.
+        InputError: A folder holds no raster, or no file matches a pattern.
 
     Warns:
         GeodetectWarning: Files of a folder are left out.
     """
     paths: list[str] = []
-    for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
+    names = [sources] if isinstance(sources, str | os.PathLike) else sources
+    for source in (path for name in names for path in _expand_pattern(os.fspath(name))):
         folder = Path(source)
         if not folder.is_dir():
             paths.append(os.fspath(source))
@@ -71,6 +75,28 @@ def find_rasters(
             )
         paths += rasters
     return paths
+
+
+def _expand_pattern(name: str) -> list[str]:
+    """Return the files that match a pattern in alphabetical order; other names as they are.
+
+    Raises:
+        InputError: No file matches.
+    """
+    is_remote = "://" in name or name.startswith("/vsi")
+    if is_remote or not glob.has_magic(name) or Path(name).exists():
+        return [name]
+    matches = sorted(glob.glob(name))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    paths = [path for path in matches if not _is_beside_imagery(Path(path))]
+    folder = Path(name).parent
+    if not paths and folder.is_dir():
+        raise InputError(f"{name}: no raster matches this pattern; expected e.g. {folder}/*.tif")
+    return paths or [name]
+
+
+def _is_beside_imagery(path: Path) -> bool:
+    """Return True for parts of other rasters, texts, labels and vector layers."""
+    return bool(_PART.fullmatch(path.name) or _OTHER.fullmatch(path.name))
 
 
 def without_repetitions(paths: Iterable[str]) -> list[str]:

@@ -158,3 +158,16 @@ def test_a_folder_is_not_one_raster(save: Save, tmp_path: Path) -> None:
     save(PIXELS)
     with pytest.raises(RasterError, match=r"is a folder; expected the name of one raster$"):
         open_raster(tmp_path)
+
+
+def test_a_pattern_stands_for_the_rasters_that_match_it(tmp_path: Path, save: Save):
+    pixels = np.full((3, 8, 8), 60, np.uint8)
+    names = ["b_1.tif", "b_2.tif", "c.tif", "b_[3].tif"]
+    paths = {name: str(save(pixels, name)) for name in names}
+    (tmp_path / "b_1.tif.aux.xml").write_text("<PAMDataset/>")
+    assert find_rasters(f"{tmp_path}/b_?.tif") == [paths["b_1.tif"], paths["b_2.tif"]]
+    assert find_rasters([f"{tmp_path}/b_1*", paths["c.tif"]]) == [paths["b_1.tif"], paths["c.tif"]]
+    assert find_rasters(paths["b_[3].tif"]) == [paths["b_[3].tif"]]
+    assert find_rasters("https://example.org/a.tif?x=*") == ["https://example.org/a.tif?x=*"]
+    with pytest.raises(InputError, match="no raster matches this pattern"):
+        find_rasters(f"{tmp_path}/z*.tif")
