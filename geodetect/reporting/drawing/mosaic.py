@@ -296,7 +296,7 @@ def _interpolate(raster: Raster, window: Window, grid: Grid) -> Image.Image:
         points = np.stack(transformer.transform(points[..., 0], points[..., 1]), axis=-1)
     own = raster.grid.to_px(points) + TIE_PX
     empty = Image.new("RGBA", (window.width, window.height))
-    is_reached = np.isfinite(own).all(axis=-1)
+    is_reached: BoolArray = np.asarray(np.isfinite(own).all(axis=-1))
     if not is_reached.any():
         return empty
     extent = np.ptp(own[is_reached], axis=0) / np.maximum(np.ptp(nodes[is_reached], axis=0), 1)
