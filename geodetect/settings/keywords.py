@@ -89,6 +89,7 @@ class DrawingKeywords(TypedDict, total=False):
     score_field: str | None
     src_crs: str | int | CRS | None
     value_range: Sequence[float] | str | None
+    zones_crs: str | int | CRS | None
 
 
 class EvaluateKeywords(TypedDict, total=False):
@@ -203,6 +204,7 @@ class PreviewKeywords(TypedDict, total=False):
     src_crs: str | int | CRS | None
     thumbnails: int
     value_range: Sequence[float] | str | None
+    zones_crs: str | int | CRS | None
 
 
 class QuantizeKeywords(TypedDict, total=False):
@@ -240,6 +242,7 @@ class ReportKeywords(TypedDict, total=False):
     title: str | None
     truth_crs: str | int | CRS | None
     value_range: Sequence[float] | str | None
+    zones_crs: str | int | CRS | None
 
 
 class SummarizeKeywords(TypedDict, total=False):

@@ -10,6 +10,7 @@ from geodetect.settings.base import CommandLine, FormerNames
 from geodetect.settings.inputs import LayerSettings, RasterSettings, TruthSettings
 from geodetect.settings.value_types import (
     CountOrZero,
+    Crs,
     ImagePixels,
     Iou,
     Metres,
@@ -26,6 +27,7 @@ class DrawingSettings(LayerSettings, RasterSettings):
     conf: UnboundedScore | None = Field(
         None, description="Score threshold of the predictions. Default: all."
     )
+    zones_crs: Crs | None = Field(None, description="CRS of the zones, instead of their own.")
     pixel_coords: bool = Field(
         False, description="All layers are in pixel columns and rows of the raster."
     )

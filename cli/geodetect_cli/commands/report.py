@@ -8,7 +8,9 @@ from pydantic import Field
 
 from geodetect.settings import ReportSettings
 from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.value_types import File
 from geodetect_cli import console, options
+from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.report import show_report
@@ -18,6 +20,7 @@ Examples:
   geodetect report pools.geojson --raster scene.tif -o report.html
   geodetect report pools.gpkg -r scene.tif --truth known.gpkg -o report.html
   geodetect report changes.gpkg --raster sheets/*.tif -o report.html
+  geodetect report changes.gpkg -r sheets --zones communes.gpkg -o report.html
   geodetect report pools.gpkg -r scene.tif -o page.html --imagery inside
   geodetect report pools.geojson -o report.html --conf 0.6 --title "Pools\""""
 
@@ -38,21 +41,39 @@ class ReportFiles(Settings):
     truth: Annotated[str, CommandLine("FILE", short="t", reads="file")] | None = Field(
         None, description="Ground truth to compare the predictions with."
     )
+    zones: File | None = Field(
+        None,
+        description="Polygons to count by, any vector format and CRS, or the layer that `geodetect "
+        "summarize` wrote.",
+    )
+    coverage: File | None = Field(
+        None,
+        description=f"{options.COVERAGE} For counts by zone. Default: layer coverage of PRED, if "
+        "it has one.",
+    )
 
 
 @settings_command
 def command(
-    files: ReportFiles, settings: ReportSettings, result: ResultOptions, messages: ConsoleOptions
+    files: ReportFiles,
+    settings: ReportSettings,
+    correction: CorrectionOptions,
+    result: ResultOptions,
+    messages: ConsoleOptions,
 ) -> None:
     """Show predictions or changes on their imagery in a page that works offline."""
     from geodetect.reporting.map_report.report import report
 
+    rates = correction.read_rates(None)
     with console.progress_bar("tiles", quiet=messages.quiet) as progress:
         summary = report(
             files.predictions,
             files.output,
             raster=files.rasters,
             truth=files.truth,
+            zones=files.zones,
+            coverage=files.coverage,
+            rates=rates,
             settings=settings,
             overwrite=result.overwrite,
             progress=progress,

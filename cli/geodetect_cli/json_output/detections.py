@@ -89,6 +89,18 @@ class PlanOutput(JsonOutput):
     by_raster: tuple[RasterPlan, ...] = Field(description="Plan of each raster.")
 
 
+class ResultCounts(JsonValues):
+    """Number of objects by result at the score threshold that a report starts with."""
+
+    tp: Count = Field(description="Number of true positives: predictions that match an object.")
+    fp: Count = Field(description="Number of false positives: predictions that match none.")
+    fn: Count = Field(description="Number of false negatives: objects without a prediction.")
+    loose: Count = Field(
+        description="Number of predictions whose box is off: they overlap an object, but less than "
+        "`--iou`; with `--distance` they are among `tp`, else among `fp`."
+    )
+
+
 class ReportOutput(JsonOutput):
     """Output of ``report``."""
 
@@ -98,6 +110,14 @@ class ReportOutput(JsonOutput):
     objects_outside: Count = Field(
         description="Number of detected objects outside the imagery, which were left out."
     )
+    counts: dict[str, Count] | None = Field(
+        description="Number of changes by status, as in the JSON of `compare`; null: predictions."
+    )
+    results: ResultCounts | None = Field(
+        description="Number of objects by result; null: no ground truth."
+    )
+    zones: Count | None = Field(description="Number of zones on the page; null: none were named.")
+    rasters: Count = Field(description="Number of rasters shown.")
     page_bytes: Count = Field(description="Size of the page, in bytes.")
     folder: PathText | None = Field(
         description="Folder of image tiles beside the page; null: none."

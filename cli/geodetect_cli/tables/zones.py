@@ -55,13 +55,15 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
 
 def zone_table(result: ZoneSummary) -> Table:
     """Return a table of the zones, up to ``MOST_ROWS`` of them."""
+    from geodetect.assessment.summarize.zone_layers import name_zones
+
     zones = result.zones
     is_corrected = "corrected_count" in zones
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Zone", overflow="fold")
     for name in ("Count", "per km²", *(["Expected (95 %)"] if is_corrected else []), "Searched"):
         table.add_column(name, justify="right", no_wrap=True)
-    names = _list_zone_names(result)
+    names = name_zones(zones)
     for name, zone in list(zip(names, result.records(), strict=True))[:MOST_ROWS]:
         cells = [_format_number(zone["count"]), _format_number(zone["density_per_km2"])]
         if is_corrected:
@@ -74,16 +76,6 @@ def zone_table(result: ZoneSummary) -> Table:
     if len(zones) > MOST_ROWS:
         table.add_row(f"... and {len(zones) - MOST_ROWS:,} more; see -o and --json")
     return table
-
-
-def _list_zone_names(result: ZoneSummary) -> list[str]:
-    """Return the first column of texts of the zones, else their numbers in the file."""
-    zones = result.zones
-    attributes = zones.columns[: list(zones.columns).index("count")]
-    texts = [name for name in attributes if zones[name].dtype.kind not in "iufbM"]
-    if not texts:
-        return [str(number) for number in range(1, len(zones) + 1)]
-    return ["" if name is None else str(name) for name in zones[texts[0]]]
 
 
 def _format_number(value: float | None) -> str:

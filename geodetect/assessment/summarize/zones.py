@@ -19,6 +19,7 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
+from geodetect.assessment.summarize.zone_layers import LAYER, ZONES, read_zones, refuse_zones
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import densify, reproject
@@ -35,16 +36,13 @@ from geodetect.io.vector.features import (
 from geodetect.io.vector.geojson import cut_at_antimeridian
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
-from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
+from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_features
 from geodetect.settings import SummarizeSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import SummarizeKeywords
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLike
 
 Columns = dict[str, Any]  # of a table, in order
-
-LAYER = "zones"
-ZONES = LayerRole("the zones", "zones_crs", (LAYER,), points=False)
 
 ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
 NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
@@ -179,16 +177,17 @@ def summarize(
     settings = SummarizeSettings.resolve(settings, keywords)
     coverage = find_coverage(predictions) if coverage is None else coverage
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
+    refuse_zones(table, settings.score_field)
     conf = settings.conf
     if conf is None and rates and find_score_column(table, settings.score_field) is not None:
         conf = rates.score_threshold
     table = filter_by_score(table, conf, settings.score_field)
     if settings.classes is not None:
         table = _filter_by_class(table, settings.classes, settings.class_field)
-    zone_table = repair_table(read_features(zones, ZONES, crs=settings.zones_crs), ZONES.name)
+    zone_table = repair_table(read_zones(zones, crs=settings.zones_crs), ZONES.name)
     polygons, crs = zone_table.geometry.to_numpy(), zone_table.crs
     centres = box_centres(table, crs)
-    pairs = _join_centres(centres, polygons, crs)
+    pairs = join_centres(centres, polygons, crs)
     if not len(pairs):
         extents = np.tile(centres, 2), shapely.bounds(polygons)
         gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
@@ -209,7 +208,7 @@ def summarize(
         n_predictions=len(table),
         in_zones=len(inside),
         in_several=int((times > 1).sum()),
-        overlapping_pairs=_count_overlapping_pairs(polygons),
+        overlapping_pairs=count_overlapping_pairs(polygons),
         corrected=corrected,
         rates=rates,
         conf=conf,
@@ -217,7 +216,7 @@ def summarize(
     )
 
 
-def _join_centres(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> IntArray:
+def join_centres(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> IntArray:
     """Return pairs of a centre and a zone around it, as ``join_points``.
 
     Longitudes of either may lie beyond 180 degrees, where zones cross the antimeridian.
@@ -322,7 +321,7 @@ def _to_nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray)
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(is_missing))
 
 
-def _count_overlapping_pairs(polygons: ObjectArray) -> int:
+def count_overlapping_pairs(polygons: ObjectArray) -> int:
     """Return the number of pairs of zones that share more than slivers along their borders."""
     a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     a, b = a[a < b], b[a < b]

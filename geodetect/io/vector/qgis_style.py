@@ -127,9 +127,7 @@ def graduated_qml(attribute: str, values: FloatArray) -> str:
     Returns:
         QML.
     """
-    finite = values[np.isfinite(values)]
-    steps = np.linspace(0, 1, len(QUANTILE_COLOURS) + 1)
-    edges: list[float] = np.unique(np.quantile(finite, steps)).tolist() if len(finite) else []
+    edges = quantile_edges(values)
     name = f'"{attribute}"'
     rules = [(f"{name} IS NULL", Symbol(GREY, "not known", line="dash", casing=False))]
     for number, (low, high) in enumerate(pairwise(edges if len(edges) > 1 else 2 * edges)):
@@ -143,6 +141,17 @@ def graduated_qml(attribute: str, values: FloatArray) -> str:
         ET.SubElement(entries, "rule", filter=condition, label=symbol.label, symbol=str(number))
         elements.append(_symbol_element(symbol, number))
     return _document(renderer, "polygon")
+
+
+def quantile_edges(values: FloatArray) -> list[float]:
+    """Return the limits between shades with about as many values each, in ascending order.
+
+    Args:
+        values: ``float64[N]``; NaN where there is none.
+    """
+    finite = values[np.isfinite(values)]
+    steps = np.linspace(0, 1, len(QUANTILE_COLOURS) + 1)
+    return np.unique(np.quantile(finite, steps)).tolist() if len(finite) else []
 
 
 def single_qml(symbol: Symbol, *, geometry: GeometryKind = "polygon") -> str:

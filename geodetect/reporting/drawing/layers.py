@@ -12,6 +12,7 @@ import shapely
 
 from geodetect.assessment.compare.change_layer import LAYER as CHANGE_LAYER
 from geodetect.assessment.evaluate.read_layers import check_scores, read_predictions, read_truth
+from geodetect.assessment.summarize.zone_layers import refuse_zones
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
 from geodetect.io.labels.label_set import DEFAULT_CLASS
@@ -69,6 +70,12 @@ class CanvasLayer:
         codes = {status.name: code for code, status in enumerate(self.statuses)}
         return np.asarray(status_words(self.table).map(codes), dtype=np.int64)
 
+    @property
+    def status_counts(self) -> dict[str, int]:
+        """Number of objects by status."""
+        counts = np.bincount(self.status_codes, minlength=len(self.statuses)).tolist()
+        return {status.name: n for status, n in zip(self.statuses, counts, strict=True)}
+
     def count_at(self, threshold: float | None) -> int:
         """Return the number of objects, from the first on, that reach a score threshold.
 
@@ -105,8 +112,8 @@ def read_prediction_table(
         a score; they come last, and take the class of the others if there is but one.
 
     Raises:
-        InputError: It cannot be read, has no CRS, no row has a geometry, or its scores are no
-            numbers.
+        InputError: It cannot be read, holds zones, has no CRS, no row has a geometry, or its
+            scores are no numbers.
 
     Warns:
         GeodetectWarning: Rows have no geometry.
@@ -115,6 +122,7 @@ def read_prediction_table(
     table = read_predictions(
         source, crs=crs, score_field=settings.score_field, role=SHOWN, require_scores=False
     )
+    refuse_zones(table, settings.score_field)
     column = find_score_column(table, settings.score_field)
     if find_statuses(table):
         table = _complete_changes(table)

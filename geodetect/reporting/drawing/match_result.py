@@ -89,6 +89,21 @@ class MatchResult:
             self.loose.predictions[is_loose], self.loose.truth[is_loose], self.loose.iou[is_loose]
         )
 
+    def count_results(self, count: int) -> dict[str, int]:
+        """Return the numbers of results of the first ``count`` predictions.
+
+        Returns:
+            ``tp``, ``fp`` and ``fn`` as ``evaluate`` counts them, and ``loose``, the loose pairs
+            among these.
+        """
+        tp = int((self.truth_rows[:count] >= 0).sum())
+        return {
+            "tp": tp,
+            "fp": count - tp,
+            "fn": len(self.truth) - tp,
+            "loose": len(self.loose_pairs(count)),
+        }
+
     def false_positives(self, count: int) -> IntArray:
         """Return rows of the false positives among the first ``count`` predictions, none loose."""
         rows = np.flatnonzero(self.truth_rows[:count] < 0)

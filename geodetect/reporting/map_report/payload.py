@@ -22,11 +22,13 @@ from geodetect.io.vector.qgis_style import (
     SCORE_COLOURS,
     TRUE_POSITIVE,
     hex_colour,
+    quantile_edges,
 )
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
 from geodetect.reporting.drawing.statuses import STATUS
+from geodetect.reporting.drawing.zones import ZoneCounts
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
 from geodetect.reporting.map_report.column_names import find_address
 from geodetect.reporting.map_report.noun import Noun
@@ -93,6 +95,49 @@ def name_objects(predictions: CanvasLayer, matches: MatchResult | None) -> Noun:
     return Noun.from_classes(classes)
 
 
+def zones_payload(counts: ZoneCounts) -> dict[str, Any]:
+    """Return zones and their counts for the script of the page."""
+    density = np.array([np.nan if z.density is None else z.density for z in counts.zones])
+    breaks = quantile_edges(density)
+    shades = np.clip(np.searchsorted(breaks, density, side="right") - 1, 0, max(0, len(breaks) - 2))
+    corrected = None
+    if counts.corrected is not None:
+        count, low, high = counts.corrected
+        corrected = {"count": round(count, 1), "low": low, "high": high, "source": counts.source}
+    return {
+        "list": [
+            {
+                "name": zone.name,
+                "rings": [to_tenths(ring.ravel()) for ring in _rings(zone.outline)],
+                "count": zone.count,
+                "density": zone.density,
+                **dict(zip(("expected", "low", "high"), zone.expected or [None] * 3, strict=True)),
+                "area_km2": zone.area_km2,
+                "searched": zone.searched,
+                "searched_fraction": zone.searched_fraction,
+                "shade": None if zone.density is None else int(shade),
+                "statuses": zone.status_counts,
+            }
+            for zone, shade in zip(counts.zones, shades, strict=True)
+        ],
+        "score_threshold": counts.conf,
+        "counted": counts.counted,
+        "in_zones": counts.in_zones,
+        "in_several": counts.in_several,
+        "overlapping_pairs": counts.overlapping_pairs,
+        "corrected": corrected,
+        "left_out": counts.left_out,
+        "breaks": breaks,
+    }
+
+
+def _rings(outline: shapely.Geometry) -> list[FloatArray]:
+    """Return the rings of a polygon or multipolygon, each ``float64[N, 2]``."""
+    polygons = shapely.get_parts(outline)
+    polygons = polygons[shapely.get_dimensions(polygons) == 2]
+    return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
+
+
 def imagery_facts(canvas: Canvas) -> list[tuple[str, str]]:
     """Return names and values of the properties of the imagery, for the head of the page."""
     facts = []
@@ -118,17 +163,32 @@ def _class_codes(layer: CanvasLayer, lower_names: list[str]) -> list[int]:
     return layer.table["class"].str.lower().map(codes).astype(np.int64).tolist()
 
 
+def describe_objects(
+    predictions: CanvasLayer, matches: MatchResult | None, threshold: float | None
+) -> str:
+    """Return the numbers of objects in words: "887 pools: 18 new, 6 moved, 863 confirmed"."""
+    rows = predictions.visible_rows(threshold)
+    text = name_objects(predictions, matches).count(len(rows))
+    if not predictions.statuses:
+        return text
+    counts = np.bincount(predictions.status_codes[rows], minlength=len(predictions.statuses))
+    parts = [
+        f"{count:,} {status.name or 'without a status'}"
+        for status, count in zip(predictions.statuses, counts.tolist(), strict=True)
+    ]
+    return f"{text}: {', '.join(parts)}"
+
+
 def _statuses_payload(predictions: CanvasLayer) -> list[dict[str, Any]]:
-    counts = np.bincount(predictions.status_codes, minlength=len(predictions.statuses))
     return [
         {
             "name": status.name,
             "text": status.text,
             "colour": hex_colour(status.colour),
             "dashed": status.dashed,
-            "count": count,
+            "count": predictions.status_counts[status.name],
         }
-        for status, count in zip(predictions.statuses, counts.tolist(), strict=True)
+        for status in predictions.statuses
     ]
 
 

@@ -11,6 +11,8 @@ from typing import Any, Unpack
 
 import geopandas as gpd
 
+from geodetect.assessment.searched_area import find_coverage
+from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.errors import InputError
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
@@ -25,11 +27,17 @@ from geodetect.reporting.drawing.layers import (
 from geodetect.reporting.drawing.match_result import match_layers
 from geodetect.reporting.drawing.mosaic import Mosaic, open_imagery
 from geodetect.reporting.drawing.statuses import find_statuses
+from geodetect.reporting.drawing.zones import ZoneCounts, count_zones
 from geodetect.reporting.html.output_folder import check_page, files_folder, write_page
 from geodetect.reporting.html.template import embed_json, render
 from geodetect.reporting.map_report.gallery import error_thumbnails, prediction_thumbnails
 from geodetect.reporting.map_report.image_pyramid import plan_pyramid, write_imagery
-from geodetect.reporting.map_report.payload import imagery_facts, map_payload
+from geodetect.reporting.map_report.payload import (
+    describe_objects,
+    imagery_facts,
+    map_payload,
+    zones_payload,
+)
 from geodetect.settings import ReportSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ReportKeywords
@@ -52,6 +60,11 @@ class ReportSummary:
         image_tiles: Number of image tiles.
         image_bytes: Size of all image tiles.
         imagery_gsd_m: Ground size of the finest pixels shown; None without imagery or CRS.
+        rasters: Number of rasters shown.
+        statuses: Number of objects by status; None unless they are changes.
+        errors: Number of objects by result at the score threshold: ``tp``, ``fp``, ``fn``, and
+            ``loose``, predictions whose box is off; None without ground truth.
+        zones: Zones with their counts; None without zones.
     """
 
     output: Path
@@ -62,6 +75,10 @@ class ReportSummary:
     image_tiles: int
     image_bytes: int
     imagery_gsd_m: float | None
+    rasters: int = 0
+    statuses: dict[str, int] | None = None
+    errors: dict[str, int] | None = None
+    zones: ZoneCounts | None = None
 
 
 @takes_settings(ReportSettings)
@@ -71,26 +88,36 @@ def report(
     *,
     raster: PathLike | Sequence[PathLike] | None = None,
     truth: PathLike | gpd.GeoDataFrame | None = None,
+    zones: PathLike | gpd.GeoDataFrame | None = None,
+    coverage: PathLike | gpd.GeoDataFrame | None = None,
+    rates: ErrorRates | None = None,
     settings: ReportSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
     **keywords: Unpack[ReportKeywords],
 ) -> ReportSummary:
-    """Write a page that shows predictions on their imagery; it works without any network.
+    """Write a page that shows predictions or changes on their imagery; it works offline.
 
     The page has a map with boxes over the imagery, a score threshold, a class filter, counts and
     histograms, and with ground truth also precision, recall, their curve and the worst errors.
+    Changes are coloured by their status and listed in the order in which they are worked on. Zones
+    are shaded by the density of objects, and listed with their counts.
     Boxes are drawn in the pixels of the raster, whatever its georeference. Small rasters are
     embedded in the page; large ones are cut into image tiles in a folder beside it,
     ``report_files``. The same input gives the same files.
 
     Args:
-        predictions: Vector file of any format and CRS, or a table.
+        predictions: Vector file of any format and CRS, or a table: predictions, or the changes that
+            ``compare`` wrote.
         output: The page, ``*.html``.
         raster: The imagery: files, folders or URLs. Several are one map: where they overlap the
             first is on top, and those in other CRS are warped to that of the first. None: boxes on
             a blank map.
         truth: Ground truth to compare with.
+        zones: Polygons to count by, or the layer that ``summarize`` wrote.
+        coverage: Area that was searched; None: the coverage that ``predict`` wrote into the
+            GeoPackage of the predictions, else everything.
+        rates: Error rates of the detector, which correct the counts of zones.
         settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
         progress: Called with the number of finished image tiles.
@@ -106,7 +133,7 @@ def report(
     """
     settings, target = ReportSettings.resolve(settings, keywords), Path(output)
     with (
-        protect_inputs(predictions, raster, truth),
+        protect_inputs(predictions, raster, truth, zones, coverage),
         nullcontext() if raster is None else open_imagery(raster, settings) as opened,
     ):
         check_page(target, overwrite=overwrite)
@@ -135,7 +162,30 @@ def report(
         payload = map_payload(
             canvas, prediction_layer, matches, address_field=settings.address_field
         )
-        payload |= {"score_threshold": settings.conf, "errors": None, "thumbnails": []}
+        zone_counts = None
+        if zones is not None:
+            is_counted_here = coverage is None and not is_changes
+            zone_counts = count_zones(
+                tables[0],
+                zones,
+                canvas,
+                statuses=prediction_layer.statuses,
+                coverage=find_coverage(predictions) if is_counted_here else coverage,
+                rates=rates,
+                conf=settings.conf,
+                zones_crs=settings.zones_crs,
+            )
+        elif coverage is not None or rates is not None:
+            raise InputError("`coverage` and error rates are for counts by zone; name `zones`, too")
+        conf = settings.conf
+        if conf is None and zone_counts is not None:
+            conf = zone_counts.conf  # so that the page starts with the objects that were counted
+        payload |= {
+            "zones": None if zone_counts is None else zones_payload(zone_counts),
+            "score_threshold": conf,
+            "errors": None,
+            "thumbnails": [],
+        }
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):
                 opened_raster = canvas.raster
@@ -149,7 +199,7 @@ def report(
                 imagery = write_imagery(canvas.raster, plan, files_folder(page), progress)
                 if matches is not None:
                     payload["errors"] = error_thumbnails(
-                        canvas, matches, score_threshold=settings.conf, count=settings.thumbnails
+                        canvas, matches, score_threshold=conf, count=settings.thumbnails
                     )
                 if canvas.grid.width > THUMBNAIL_RATIO * imagery.grid.width:
                     payload["thumbnails"] = prediction_thumbnails(canvas, prediction_layer)
@@ -163,6 +213,7 @@ def report(
                 "map_report.html",
                 title=settings.title or default_title,
                 note=settings.note,
+                headline=describe_objects(prediction_layer, matches, conf),
                 facts=imagery_facts(canvas),
                 data=embed_json(payload),
             )
@@ -177,4 +228,8 @@ def report(
         image_tiles=imagery.tiles if imagery else 0,
         image_bytes=imagery.size_bytes if imagery else 0,
         imagery_gsd_m=imagery.grid.gsd_m if imagery else None,
+        rasters=0 if opened is None else len(opened.rasters) if isinstance(opened, Mosaic) else 1,
+        statuses=prediction_layer.status_counts if is_changes else None,
+        errors=None if matches is None else matches.count_results(prediction_layer.count_at(conf)),
+        zones=zone_counts,
     )
