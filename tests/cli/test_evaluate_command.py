@@ -171,7 +171,7 @@ def test_predictions_cut_at_a_threshold_are_told_with_the_options_for_all(
     assert "Note: the lowest score is 0.41" in " ".join(shown.stdout.split())
     values = json.loads(invoke("evaluate", tmp_path / "cut.geojson", truth, "--json").stdout)
     (warning,) = [text for text in values["warnings"] if "lower bound" in text]
-    assert "predict with a --conf of 0.01, or evaluate the --model" in warning
+    assert "predict with --conf 0.05, or evaluate the --model" in warning
 
 
 def test_a_model_is_run_with_the_options_of_predict(

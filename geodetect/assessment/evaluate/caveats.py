@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
+from geodetect.assessment.matching.box_agreement import BoxAgreement, compare_boxes
 from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
+from geodetect.assessment.matching.layer_offset import estimate_offset
 from geodetect.errors import list_names
 
 LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete
+MOST_LOWEST_SCORE = 0.1  # of such predictions, of which there may be few
+IOU_MARGIN = 0.6  # least IoU of a match over that of boxes of different sizes, for other errors
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
 
 
@@ -19,6 +25,7 @@ def find_caveats(
     gap_m: float,
     has_scores: bool,
     lowest_score: float | None,
+    distance_m: float | None,
 ) -> tuple[str, ...]:
     """Return a sentence for each condition that limits the meaning of the metrics.
 
@@ -29,6 +36,7 @@ def find_caveats(
         has_scores: True if the predictions have scores.
         lowest_score: Lowest score of predictions that may have been written from a threshold on;
             None: all predictions are known.
+        distance_m: Greatest distance of a match; None: by IoU.
     """
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
@@ -39,10 +47,12 @@ def find_caveats(
         caveats.append("there are no detections")
     if len(truth) == 0:
         caveats.append("there are no objects")
-    elif lowest_score is not None and LEAST_CONF < lowest_score <= 1:
+    n_undetected = int((layer_matches.pooled.matches.prediction_of < 0).sum())
+    if n_undetected and lowest_score is not None and MOST_LOWEST_SCORE < lowest_score <= 1:
         caveats.append(
             f"the lowest score is {lowest_score:.2g}: if predictions below it were left out, "
-            f"average precision is a lower bound; predict with a `conf` of 0.01, or evaluate the "
+            f"average precision is a lower bound, as they may detect some of the {n_undetected:,} "
+            f"objects that nothing detects; predict with `conf` {LEAST_CONF:g}, or evaluate the "
             f"`model`"
         )
     names, truth_names = (
@@ -60,6 +70,10 @@ def find_caveats(
         )
     elif len(predictions) and len(truth):
         caveats += _find_location_caveats(layer_matches, metrics)
+        if layers.grid.crs is not None and layers.has_flat:
+            caveats += _find_point_caveats(layer_matches, distance_m or 0.0)
+        elif layers.grid.crs is not None:
+            caveats += _find_box_caveats(layer_matches, distance_m)
     n_outside = int((~metrics.truth_inside).sum())
     if n_outside:
         caveats.append(
@@ -92,3 +106,50 @@ def _find_location_caveats(layer_matches: LayerMatches, metrics: DetectionMetric
             f"{distance:,.1f} m away (median)"
         )
     return caveats
+
+
+def _find_point_caveats(layer_matches: LayerMatches, distance_m: float) -> list[str]:
+    """Return a caveat on points of the truth that are shifted as a whole."""
+    offset = estimate_offset(*layer_matches.layers.geocentric_centres())
+    if offset is None or offset.most_m <= distance_m or offset.distance_m < distance_m / 2:
+        return []
+    return [
+        f"the truth lies about {offset} of the predictions (median of {offset.pairs:,} pairs), so "
+        f"that metrics are too low: move it back, or match with `distance` "
+        f"{math.ceil(offset.most_m)}"
+    ]
+
+
+def _find_box_caveats(layer_matches: LayerMatches, distance_m: float | None) -> list[str]:
+    """Return caveats on boxes of the truth that are shifted as a whole, loose or tight."""
+    iou = layer_matches.iou
+    agreement = compare_boxes(layer_matches.layers, iou=iou)
+    caveats = []
+    offset = agreement.offset
+    if offset is not None and (distance_m is None or offset.most_m > distance_m):
+        caveats.append(
+            f"the truth lies about {offset} of the predictions (median of {offset.pairs:,} pairs), "
+            f"so that metrics are too low: at an IoU of {iou:g}, {agreement.matches:,} objects "
+            f"match, and {agreement.matches_without_offset:,} without this offset; compare the "
+            f"labels with the imagery (`geodetect check`), or match centres with `distance` "
+            f"{math.ceil(offset.most_m)}"
+        )
+    if agreement.ratio is not None and distance_m is None:
+        caveats.append(_ratio_text(agreement, agreement.ratio, iou))
+    return caveats
+
+
+def _ratio_text(agreement: BoxAgreement, ratio: float, iou: float) -> str:
+    larger, smaller = "the truth", "the predictions"
+    if ratio < 1:
+        larger, smaller, ratio = smaller, larger, 1 / ratio
+    best_iou = 1 / ratio**2
+    text = (
+        f"the boxes of {larger} are {ratio:.1f} times as wide and long as those of {smaller} "
+        f"(median of {agreement.pairs:,} pairs), so that their IoU is about {best_iou:.1f} where "
+        f"an object is detected exactly, and AP75 and AP50:95 say little"
+    )
+    suitable = max(math.floor(IOU_MARGIN * best_iou * 10) / 10, 0.1)
+    if suitable < iou:
+        text += f"; match with `iou` {suitable:g}, or centres with `distance`"
+    return text

@@ -230,6 +230,7 @@ def _evaluate_tables(
             gap_m=gap_m,
             has_scores=has_scores,
             lowest_score=lowest_score,
+            distance_m=settings.distance,
         ),
         lowest_score=lowest_score,
         settings=settings,

@@ -153,7 +153,7 @@ def _collect_votes(first: FloatArray, second: FloatArray) -> FloatArray:
     rows = KDTree(sample).query_ball_tree(trees[1], REACH_M)
     row = np.repeat(np.arange(len(sample)), [len(neighbours) for neighbours in rows])
     other = np.fromiter((j for neighbours in rows for j in neighbours), np.int64, len(row))
-    return _project(second[other] - sample[row], sample[row])
+    return project(second[other] - sample[row], sample[row])
 
 
 def _find_piles(votes: FloatArray) -> Iterator[_Pile]:
@@ -201,7 +201,7 @@ def _refine(first: FloatArray, second: FloatArray, pile: _Pile) -> LayerOffset |
         pairs = _nearest_pairs(tree, first, moved, radius_m)
         if len(pairs) < LEAST_PAIRS:
             return None
-        residuals = _project(moved[pairs[:, 1]] - first[pairs[:, 0]], first[pairs[:, 0]])
+        residuals = project(moved[pairs[:, 1]] - first[pairs[:, 0]], first[pairs[:, 0]])
         change = np.median(residuals, axis=0)
         offset = offset + change
         if np.hypot(*change) < CONVERGED_M:
@@ -247,6 +247,11 @@ def _axes(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     return east, north
 
 
-def _project(vectors: FloatArray, points: FloatArray) -> FloatArray:
-    """Return the components of vectors at points to the east and north, ``float64[N, 2]``."""
+def project(vectors: FloatArray, points: FloatArray) -> FloatArray:
+    """Return the components of vectors to the east and north, ``float64[N, 2]`` metres.
+
+    Args:
+        vectors: ``float64[N, D]`` differences of Cartesian coordinates.
+        points: ``float64[N, D]`` Cartesian coordinates of their places.
+    """
     return np.stack([(vectors * axis).sum(axis=1) for axis in _axes(points)], axis=1)

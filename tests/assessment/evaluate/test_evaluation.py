@@ -332,3 +332,61 @@ def test_the_order_of_many_rotated_boxes_does_not_change_the_grid() -> None:
         mixed = squares.sample(frac=1, random_state=seed)
         reports.add(json.dumps(evaluate(mixed, squares).as_dict()))
     assert len(reports) == 1
+
+
+def scattered_layers(
+    *, east_m: float = 0.0, growth: float = 1.0, noise_m: float = 0.3, count: int = 60
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Predictions of 10 m and their truth, which may be shifted or larger as a whole."""
+    rng = np.random.default_rng(5)
+    corners = rng.uniform(0, 40 * np.sqrt(count), (count, 2))
+    predictions = square_layer(*corners, score=np.linspace(0.99, 0.01, count))
+    moved = corners + rng.normal(0, noise_m, corners.shape) + np.array([east_m, 0])
+    moved -= 5 * (growth - 1)
+    return predictions, square_layer(*moved, side_m=10 * growth)
+
+
+def test_truth_that_is_shifted_as_a_whole_is_named_with_its_cost() -> None:
+    result = evaluate(*scattered_layers(east_m=-4.0))
+    (caveat,) = result.caveats
+    assert caveat.startswith("the truth lies about 4.0 m to the west of the predictions")
+    assert "objects match, and 60 without this offset" in caveat
+    assert "match centres with `distance` 5" in caveat
+    assert evaluate(*scattered_layers(east_m=-4.0), distance=5).caveats == ()
+
+
+def test_truth_of_points_may_be_shifted_too() -> None:
+    predictions, truth = scattered_layers(east_m=4.0)
+    points = truth.set_geometry(truth.centroid)
+    (caveat,) = evaluate(predictions, points, distance=3).caveats
+    assert "4.0 m to the east" in caveat
+    assert evaluate(predictions, points, distance=5).caveats == ()
+
+
+@pytest.mark.parametrize(
+    ("growth", "text"),
+    [
+        (1.5, "the boxes of the truth are 1.5 times as wide and long as those of the predictions"),
+        (1 / 1.5, "the boxes of the predictions are 1.5 times as wide and long as those of the"),
+    ],
+)
+def test_boxes_of_other_sizes_are_named_with_the_iou_that_they_allow(
+    growth: float, text: str
+) -> None:
+    caveat = evaluate(*scattered_layers(growth=growth)).caveats[-1]
+    assert text in caveat
+    assert "their IoU is about 0.4" in caveat
+    assert "match with `iou` 0.2" in caveat
+
+
+@pytest.mark.parametrize(("noise_m", "count"), [(0.1, 60), (1.5, 60), (1.5, 6), (1.0, 300)])
+def test_inexact_truth_is_taken_neither_for_shifted_nor_for_loose(
+    noise_m: float, count: int
+) -> None:
+    assert evaluate(*scattered_layers(noise_m=noise_m, count=count)).caveats == ()
+
+
+def test_without_a_missed_object_average_precision_is_no_lower_bound() -> None:
+    assert (
+        evaluate(square_layer(*row_of(3), score=[0.6] * 3), square_layer(*row_of(3))).caveats == ()
+    )
