@@ -19,6 +19,7 @@ from geodetect.reporting.drawing.images import FORMATS, write_image
 from geodetect.reporting.drawing.layers import place_on_canvas, read_prediction_table
 from geodetect.reporting.drawing.mosaic import open_imagery
 from geodetect.reporting.drawing.overview import draw_overview
+from geodetect.reporting.drawing.zones import place_zones
 from geodetect.settings import PreviewSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PreviewKeywords
@@ -30,14 +31,16 @@ def preview(
     raster: PathLike | Sequence[PathLike],
     predictions: PathLike | gpd.GeoDataFrame | None = None,
     *,
+    zones: PathLike | gpd.GeoDataFrame | None = None,
     output: str | os.PathLike[str] | None = None,
     settings: PreviewSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
     **keywords: Unpack[PreviewKeywords],
 ) -> Image.Image:
-    """Draw a raster with its predictions, or a contact sheet of some of them.
+    """Draw a raster with its predictions or changes, or a contact sheet of some of them.
 
-    The overview shows the whole raster, boxes coloured by score, a legend and a scale bar. Contact
+    The overview shows the whole raster, boxes coloured by score, those of changes by status, a
+    legend, a scale bar, and outlines of zones. Contact
     sheets show thumbnails of the ``best`` or ``worst`` scores, or of the most ``uncertain`` ones:
     those nearest to ``conf`` (0.5 without it), above or below. Memory does not grow with the
     raster.
@@ -45,7 +48,9 @@ def preview(
     Args:
         raster: Files, folders or URLs. Several are one map: where they overlap the first is on
             top, and those in other CRS are warped to that of the first.
-        predictions: Vector file of any format and CRS, or a table; None: only the raster.
+        predictions: Vector file of any format and CRS, or a table: predictions, or the changes that
+            ``compare`` wrote. None: only the raster.
+        zones: Polygons to outline; not on contact sheets.
         output: Image file to write: ``*.png``, ``*.jpg`` or ``*.webp``; None: no file.
         settings: Kind of image, size and score threshold.
         overwrite: Replace the file.
@@ -66,7 +71,7 @@ def preview(
             raise InputError(
                 f"{target.name} is no image file; end `output` in one of {', '.join(FORMATS)}"
             )
-        with protect_inputs(raster, predictions):
+        with protect_inputs(raster, predictions, zones):
             check_folder(final_path(target))
             check_overwrite(final_path(target), overwrite=overwrite)
     if settings.sheet is not None and predictions is None:
@@ -79,7 +84,10 @@ def preview(
         if layer is not None and settings.sheet is not None:
             image = draw_contact_sheet(canvas, layer, settings)
         else:
-            image = draw_overview(canvas, layer, settings)
+            outlines = (
+                [] if zones is None else place_zones(zones, canvas, zones_crs=settings.zones_crs)
+            )
+            image = draw_overview(canvas, layer, settings, outlines)
     if target is not None:
         write_image(image, target, overwrite=overwrite)
     return image

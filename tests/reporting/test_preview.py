@@ -9,19 +9,27 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from PIL import Image
 
 import geodetect
-from geodetect.errors import InputError, OutputError
+from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
-from geodetect.io.vector.qgis_style import SCORE_COLOURS
+from geodetect.io.vector.qgis_style import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    SCORE_COLOURS,
+    TRUE_POSITIVE,
+    YELLOW,
+)
 from geodetect.reporting.drawing.contact_sheet import GAP_PX, THUMBNAIL_PX, TITLE_PX, select_rows
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.overview import FOOTER_PX
 from geodetect.reporting.drawing.primitives import score_colour
 from geodetect.settings import PreviewSettings
 from tests.conftest import METRES, Save
+from tests.helpers.change_layers import SIDE, pool_changes
 
 BOXES = [(40, 60, 120, 100), (200, 200, 260, 280), (500, 100, 560, 160)]
 SCORES = [0.95, 0.6, 0.2]
@@ -130,3 +138,44 @@ def test_a_contact_sheet_needs_predictions_and_scores(flat_scene: Path):
         draw_preview(flat_scene, predictions(None), sheet="best")
     with pytest.raises(InputError, match="lower `conf`"):
         draw_preview(flat_scene, predictions(), sheet="worst", conf=0.99)
+
+
+def test_changes_are_drawn_in_the_colours_of_their_statuses_with_a_legend(save: Save):
+    scene = save(np.full((3, SIDE, SIDE), 60, np.uint8))
+    changes = pool_changes().changes
+    image = np.asarray(geodetect.preview(scene, changes, conf=0.99))
+    for colour in (FALSE_POSITIVE, FALSE_NEGATIVE, YELLOW, TRUE_POSITIVE):
+        assert (image[-FOOTER_PX:] == colour).all(axis=2).any()
+    drawn = image[:-FOOTER_PX]
+    assert (drawn == FALSE_NEGATIVE).all(axis=2).any()  # without a score, which no threshold hides
+    assert not (drawn == FALSE_POSITIVE).all(axis=2).any()
+    shown = np.asarray(geodetect.preview(scene, changes))[:-FOOTER_PX]
+    assert (shown == FALSE_POSITIVE).all(axis=2).any()
+
+
+def test_zones_are_outlined_and_named(flat_scene: Path):
+    rings = Grid(parse_crs("EPSG:2154"), METRES, 800, 400).boxes_to_map(
+        np.array([[0.0, 0, 400, 400], [400, 0, 3000, 400]])
+    )
+    zones = gpd.GeoDataFrame({"name": ["A", "B"]}, geometry=shapely.polygons(rings), crs=2154)
+    plain, outlined = (
+        np.asarray(geodetect.preview(flat_scene, zones=z, image_size=800)).astype(int)
+        for z in (None, zones.to_crs("EPSG:4326"))
+    )
+    assert (outlined[50, 395:405] == 255).all(axis=1).any()
+    assert (outlined[50, 100:300] == plain[50, 100:300]).all()
+    assert (outlined[190:210, 190:210] != plain[190:210, 190:210]).any()  # the name
+    with pytest.raises(InputError, match="detections with 'score'"):
+        geodetect.preview(flat_scene, zones=predictions())
+
+
+def test_predictions_in_gaps_between_rasters_are_told(save: Save):
+    pixels = np.full((3, 400, 300), 60, np.uint8)
+    sheets = [
+        save(pixels, "a.tif"),
+        save(pixels, "b.tif", transform=METRES @ Affine.translation(600, 0)),
+    ]
+    with pytest.warns(GeodetectWarning, match="1 of 3 predictions lie in gaps between 2 rasters"):
+        geodetect.preview(sheets, predictions())
+    with pytest.raises(InputError, match="only in gaps"):
+        geodetect.preview(sheets, predictions().iloc[2:])

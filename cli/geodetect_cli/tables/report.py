@@ -20,7 +20,7 @@ def show_report(summary: ReportSummary, *, as_json: bool, quiet: bool) -> None:
         console.print_json(
             ReportOutput.from_values(
                 output=summary.output,
-                objects=summary.predictions,
+                objects=summary.detected,
                 objects_outside=summary.outside,
                 counts=summary.statuses,
                 results=summary.errors,

@@ -19,6 +19,7 @@ from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS
 from geodetect.reporting.drawing.canvas import Canvas
+from geodetect.reporting.drawing.mosaic import Mosaic
 from geodetect.reporting.drawing.statuses import Status, find_statuses, status_words
 from geodetect.settings import DrawingSettings, ReportSettings
 from geodetect.types import FloatArray, IntArray, PathLike
@@ -75,6 +76,12 @@ class CanvasLayer:
         """Number of objects by status."""
         counts = np.bincount(self.status_codes, minlength=len(self.statuses)).tolist()
         return {status.name: n for status, n in zip(self.statuses, counts, strict=True)}
+
+    @property
+    def n_detected(self) -> int:
+        """Number of objects with a prediction: of changes, not those of the register only."""
+        detected = [status.name for status in self.statuses if status.detected]
+        return sum(self.status_counts[name] for name in detected) if self.statuses else len(self)
 
     def count_at(self, threshold: float | None) -> int:
         """Return the number of objects, from the first on, that reach a score threshold.
@@ -241,7 +248,32 @@ def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> Ca
             GeodetectWarning,
             stacklevel=2,
         )
+    _check_imagery_below(boxes[is_inside], canvas, name)
     return CanvasLayer(table[is_inside].reset_index(drop=True), boxes[is_inside], n_outside)
+
+
+def _check_imagery_below(boxes: FloatArray, canvas: Canvas, name: str) -> None:
+    """Warn of boxes in gaps between rasters; raise an error if all of them are."""
+    raster = canvas.raster
+    if not isinstance(raster, Mosaic) or len(boxes) == 0:
+        return
+    imagery = raster.imagery * np.tile(raster.grid.scale_to(canvas.grid), 2)
+    tree = shapely.STRtree(shapely.box(*imagery.T))
+    n_blank = len(boxes) - len(
+        np.unique(tree.query(shapely.box(*boxes.T), predicate="intersects")[0])
+    )
+    if n_blank == len(boxes):
+        raise InputError(
+            f"none of the {len(boxes):,} {name} lies on {raster.name}, only in gaps between their "
+            f"imagery; check that both show the same area"
+        )
+    if n_blank:
+        warnings.warn(
+            f"{n_blank:,} of {len(boxes):,} {name} lie in gaps between {raster.name}, where the "
+            f"map is blank",
+            GeodetectWarning,
+            stacklevel=3,
+        )
 
 
 def _describe_extents(table: gpd.GeoDataFrame, canvas: Canvas) -> str:

@@ -52,7 +52,8 @@ class ReportSummary:
 
     Args:
         output: The page.
-        predictions: Number of predictions on it.
+        predictions: Number of predictions, or of changes, on it.
+        detected: Number of predictions among them; changes may be of the register only.
         outside: Number of predictions that are not on the raster and were left out.
         page_bytes: Size of the page.
         folder: Folder of the image tiles beside the page; None if they are embedded, or there is
@@ -69,6 +70,7 @@ class ReportSummary:
 
     output: Path
     predictions: int
+    detected: int
     outside: int
     page_bytes: int
     folder: Path | None
@@ -222,6 +224,7 @@ def report(
     return ReportSummary(
         output=target,
         predictions=len(prediction_layer),
+        detected=prediction_layer.n_detected,
         outside=prediction_layer.n_outside,
         page_bytes=page_bytes,
         folder=files_folder(target) if imagery and imagery.folder else None,
