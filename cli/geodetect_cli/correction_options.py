@@ -73,6 +73,4 @@ class CorrectionOptions(Settings):
                 "fraction of predictions that is correct, the fraction of objects that is "
                 "detected, and the number of objects"
             )
-        return ErrorRates.from_rates(
-            precision, recall, objects, source="--measured-precision and --measured-recall"
-        )
+        return ErrorRates.from_rates(precision, recall, objects, source="the command line")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from PIL import Image
 
@@ -176,5 +178,62 @@ def test_a_preview_needs_imagery_and_at_most_one_layer(
     monkeypatch.chdir(workdir)
     code, _, err = run_command("preview", *arguments, "-o", "a.png")
     assert code == 2
+    assert problem in err
+    assert err.count("\n") == 1
+
+
+@pytest.fixture
+def zones(workdir: Path) -> Path:
+    """Two zones that cover the scene."""
+    with rasterio.open(workdir / "scene.tif") as scene:
+        left, bottom, right, top = scene.bounds
+        middle, crs = (left + right) / 2, scene.crs
+    halves = [shapely.box(left, bottom, middle, top), shapely.box(middle, bottom, right, top)]
+    table = gpd.GeoDataFrame({"name": ["West", "East"]}, geometry=halves, crs=crs)
+    table.to_file(workdir / "zones.gpkg")
+    return workdir / "zones.gpkg"
+
+
+def test_zones_are_counted_with_the_errors_of_the_detector(workdir: Path, zones: Path):
+    code, out, err = run_command(
+        *("report", workdir / "found.geojson", "-r", workdir / "scene.tif", "--zones", zones),
+        *("--measured-precision", "0.8", "--measured-recall", "0.9", "--measured-on", "200"),
+        *("-o", workdir / "a.html", "--json"),
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["zones"] == 2
+    listed = page_data(workdir / "a.html")["zones"]["list"]
+    assert [(zone["name"], zone["count"]) for zone in listed] == [("West", 1), ("East", 1)]
+    assert all(zone["low"] <= zone["expected"] <= zone["high"] for zone in listed)
+
+
+def test_the_results_with_truth_are_summed_up(workdir: Path):
+    code, out, _ = run_command(
+        *("report", workdir / "found.geojson", "-r", workdir / "scene.tif", "--json"),
+        *("--truth", workdir / "found.geojson", "--distance", "2", "-o", workdir / "a.html"),
+    )
+    values = json.loads(out)
+    assert (code, values["results"]) == (0, {"tp": 2, "fp": 0, "fn": 0, "loose": 0})
+    assert (values["rasters"], values["counts"], values["zones"]) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["found.geojson", "--zones", "found.geojson"], "expected polygons to count by"),
+        (["found.geojson", "--zones", "scored.geojson"], "detections with 'score'"),
+        (["found.geojson", "--coverage", "zones.gpkg"], "name --zones, too"),
+        (["found.geojson", "-r", "scene*.png"], "no raster matches this pattern"),
+        (["found.geojson", "--address-field", "home"], "--address-field"),
+        (["zones.gpkg", "--zones", "./zones.gpkg"], "the zones are the layer of the predictions"),
+    ],
+)
+def test_layers_in_the_wrong_place_are_one_line(
+    workdir: Path, zones: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
+):
+    monkeypatch.chdir(workdir)
+    gpd.read_file("found.geojson").assign(score=0.5).to_file("scored.geojson")
+    code, out, err = run_command("report", *arguments, "-o", "a.html")
+    assert (code, out) == (1, "")
     assert problem in err
     assert err.count("\n") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from geodetect.errors import InputError
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.io.labels.class_column import CLASS_FIELDS
 from geodetect.io.vector.features import find_column, find_score_column
-from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
+from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, has_layer, read_features
 
 LAYER = "zones"
 ZONES = LayerRole("the zones", "zones_crs", (LAYER,), points=False)
@@ -45,6 +47,35 @@ def read_zones(source: LayerSource, *, crs: str | None = None) -> gpd.GeoDataFra
     table = read_features(source, ZONES, crs=crs)
     _refuse_predictions(table)
     return table
+
+
+def refuse_same_layer(predictions: LayerSource, zones: LayerSource) -> None:
+    """Refuse one layer as predictions and as zones.
+
+    Raises:
+        InputError: Both are the same table, or the same layer of a file.
+    """
+    is_same = predictions is zones
+    if not isinstance(predictions, gpd.GeoDataFrame) and not isinstance(zones, gpd.GeoDataFrame):
+        (file, _, layer), (zone_file, _, zone_layer) = (
+            os.fspath(source).partition("|layername=") for source in (predictions, zones)
+        )
+        is_same_file = os.path.realpath(file) == os.path.realpath(zone_file)
+        # of a GeoPackage without layer names, each role may pick another layer
+        is_same = (
+            is_same_file
+            and layer == zone_layer
+            and not (
+                layer == ""
+                and has_layer(file, LAYER)
+                and has_layer(file, PREDICTIONS.layer_names[0])
+            )
+        )
+    if is_same:
+        raise InputError(
+            f"{ZONES.name} are the layer of the predictions; expected polygons to count by, such "
+            f"as communes, as `zones`"
+        )
 
 
 def find_count_columns(table: pd.DataFrame) -> dict[str, str]:

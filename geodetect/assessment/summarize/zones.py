@@ -19,7 +19,13 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
-from geodetect.assessment.summarize.zone_layers import LAYER, ZONES, read_zones, refuse_zones
+from geodetect.assessment.summarize.zone_layers import (
+    LAYER,
+    ZONES,
+    read_zones,
+    refuse_same_layer,
+    refuse_zones,
+)
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import densify, reproject
@@ -175,6 +181,7 @@ def summarize(
         InputError: Files that cannot be used, or a class that no detection has.
     """
     settings = SummarizeSettings.resolve(settings, keywords)
+    refuse_same_layer(predictions, zones)
     coverage = find_coverage(predictions) if coverage is None else coverage
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     refuse_zones(table, settings.score_field)

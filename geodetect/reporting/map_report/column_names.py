@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from geodetect.io.vector.features import require_column
 from geodetect.reporting.drawing.layers import SHOWN
+from geodetect.types import BoolArray
 
 # Names without accents, blanks and signs, in English, French, Spanish, Portuguese, German and
 # Italian, in the order of preference: an address is of more use in the street than a parcel.
@@ -38,19 +40,30 @@ PERMIT_NAMES = (
 _PREFIXES = ("register", "before", "detection")  # that ``compare`` puts before names
 
 
-def find_address(table: pd.DataFrame, name: str | None = None) -> str | None:
-    """Return the column of addresses, else of parcels; None if there is none.
+def find_address(
+    table: pd.DataFrame, name: str | None = None, *, rows: BoolArray | None = None
+) -> str | None:
+    """Return the column of addresses or of parcels; None if there is none.
+
+    Of both, the one that more rows fill: new objects have no address in a register, but lie in a
+    parcel.
 
     Args:
         table: A layer.
         name: Name of the column in any case; None: the usual names are tried.
+        rows: ``bool[N]`` rows that matter most; None: all.
 
     Raises:
         InputError: There is no column ``name``.
     """
     if name is not None:
         return require_column(table, name, SHOWN, parameter="address_field")
-    return _find_named(table, ADDRESS_NAMES) or _find_named(table, PARCEL_NAMES)
+    named = (_find_named(table, names) for names in (ADDRESS_NAMES, PARCEL_NAMES))
+    columns = [column for column in named if column is not None]
+    if rows is None:
+        rows = np.ones(len(table), dtype=bool)
+    counts = [int((is_filled(table[column]).to_numpy(bool) & rows).sum()) for column in columns]
+    return columns[int(np.argmax(counts))] if columns else None
 
 
 def find_permit(table: pd.DataFrame) -> str | None:

@@ -27,6 +27,7 @@ from geodetect.io.vector.qgis_style import (
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
+from geodetect.reporting.drawing.mosaic import Mosaic
 from geodetect.reporting.drawing.statuses import STATUS
 from geodetect.reporting.drawing.zones import ZoneCounts
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
@@ -80,7 +81,11 @@ def map_payload(
         "classes": list(names.values()),
         "statuses": None if work is None else _statuses_payload(predictions),
         "work": None if work is None else work.headline or None,
-        "address": find_address(predictions.table, address_field),
+        "address": find_address(
+            predictions.table,
+            address_field,
+            rows=None if work is None else predictions.status_codes == 0,
+        ),
         "permit": None if work is None else work.permit_column,
         "predictions": _predictions_payload(predictions, list(names), work),
         "truth": None if matches is None else _truth_payload(matches, list(names)),
@@ -143,7 +148,11 @@ def imagery_facts(canvas: Canvas) -> list[tuple[str, str]]:
     facts = []
     if canvas.raster is not None:
         grid = canvas.raster.grid
-        facts.append(("Imagery", canvas.raster.name))
+        name = canvas.raster.name
+        if isinstance(canvas.raster, Mosaic):
+            rasters = canvas.raster.rasters
+            name += f", {rasters[0].name} to {rasters[-1].name}"
+        facts.append(("Imagery", name))
         facts.append(("Size", f"{grid.width:,} x {grid.height:,} px"))
         if grid.gsd_m is not None:
             facts.append(("Resolution", f"{_format_metres(grid.gsd_m)} per pixel"))

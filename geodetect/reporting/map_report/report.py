@@ -13,6 +13,7 @@ import geopandas as gpd
 
 from geodetect.assessment.searched_area import find_coverage
 from geodetect.assessment.summarize.count_correction import ErrorRates
+from geodetect.assessment.summarize.zone_layers import refuse_same_layer
 from geodetect.errors import InputError
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress
@@ -139,6 +140,8 @@ def report(
         nullcontext() if raster is None else open_imagery(raster, settings) as opened,
     ):
         check_page(target, overwrite=overwrite)
+        if zones is not None:
+            refuse_same_layer(predictions, zones)
         tables = [read_prediction_table(predictions, settings)]
         if truth is not None:
             tables.append(read_truth_table(truth, settings))

@@ -118,6 +118,15 @@ def test_an_address_is_preferred_to_a_parcel_an_empty_one_is_not_and_another_can
         report_data(tmp_path, table, address_field="home")
 
 
+def test_a_parcel_that_new_objects_have_is_preferred_to_an_address_that_they_lack(
+    tmp_path: Path, imagery: Path
+):
+    parcels = squares_table([(0, 0, SIDE, SIDE)], number=["AB 12"])
+    comparison = geodetect.compare(pool_predictions(), pool_register(), parcels=parcels)
+    data = report_data(tmp_path, comparison.changes, raster=imagery)
+    assert data["address"] == "parcel"
+
+
 def test_objects_of_the_register_stay_whatever_the_score_threshold(tmp_path: Path, imagery: Path):
     data = report_data(tmp_path, pool_changes().changes, raster=imagery, conf=0.8)
     assert data["score_threshold"] == 0.8

@@ -222,7 +222,7 @@ function zoneFacts() {
   if (counted > inZones) facts.push(`${countNouns(counted - inZones)} in no zone.`);
   if (pairs) facts.push(`${pairs === 1 ? "Two zones overlap" : `${formatCount(pairs)} pairs of zones overlap`}: ${formatCount(inSeveral)} count in several.`);
   if (zones.left_out) facts.push(`${formatCount(zones.left_out)} zones off the map, without any, are left out.`);
-  if (zones.corrected?.source) facts.push(`Expected: corrected by the errors measured in ${zones.corrected.source}.`);
+  if (zones.corrected?.source) facts.push(`Expected: corrected by precision and recall, from ${zones.corrected.source}.`);
   return facts;
 }
 
