@@ -112,7 +112,9 @@ class Report:
 
     def screenshot(self, selector: str) -> Any:
         """Screenshot of an element, ``uint8[H, W, 3]``."""
-        png = self.find(selector).screenshot_as_png
+        element = self.find(selector)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", element)
+        png = element.screenshot_as_png
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
     def messages(self) -> list[Any]:

@@ -55,7 +55,7 @@ const MIN_OUTLINE = 6; // CSS pixels; smaller boxes are drawn as dots
 const DOT = 3; // CSS pixels of a dot, without its casing
 const CASING = 1; // CSS pixels of the dark edge, so that a colour shows on bright and dark ground
 const CASING_COLOUR = "rgba(0,0,0,.6)";
-const POINT_SIDE = 12; // CSS pixels of the outline of an object without an extent
+const POINT_SIDE = 16; // CSS pixels of the outline of an object without an extent
 const CLUSTER_AREA = 64; // CSS px²; with less of the screen per box, clusters are drawn instead
 
 // A layer of boxes. isVisible[row] selects those that are drawn, styleIndex[row] the style of each:

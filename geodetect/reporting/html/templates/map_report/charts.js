@@ -3,7 +3,7 @@
 
 const CHART = { height: 250, left: 40, right: 12, top: 10, bottom: 38 };
 // above a slider, whose thumb needs the margins left and right
-const SLIDER_CHART = { height: 52, left: 8, right: 8, top: 4, bottom: 1 };
+const SLIDER_CHART = { height: 40, left: 8, right: 8, top: 4, bottom: 1 };
 
 function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -36,12 +36,12 @@ class Bins {
     Object.assign(this, { low, high, size, tick });
     const index = (value) => Math.floor(((value - low) / (high - low)) * size);
     this.indices = Uint16Array.from(values, (value) => Math.max(0, Math.min(size - 1, index(value))));
-    this.total = this.count(() => true);
+    this.total = this.count(new Uint8Array(this.indices.length).fill(1));
   }
 
   count(isVisible) {
     const counts = new Uint32Array(this.size);
-    for (let row = 0; row < this.indices.length; row++) if (isVisible(row)) counts[this.indices[row]]++;
+    for (let row = 0; row < this.indices.length; row++) counts[this.indices[row]] += isVisible[row];
     return counts;
   }
 }

@@ -28,6 +28,8 @@ const f1 = ({ tp, visible, objects }) => (2 * tp) / (visible + objects);
 function countObjects() {
   const byClass = classes.map(() => ({ visible: 0, tp: 0, objects: 0 }));
   const total = { visible: 0, tp: 0, objects: 0 }, shown = { count: 0, area: 0, medianLength: NaN };
+  const visibleLengths = new Float64Array(predictionCount);
+  let nLengths = 0;
   for (let row = 0; row < objects.count; row++) {
     const counts = byClass[classCodes[row]], isHidden = state.hiddenClasses.has(classCodes[row]);
     if (!isPrediction(row)) {
@@ -40,11 +42,12 @@ function countObjects() {
       if (!isHidden) { total.visible++; total.tp += tp; }
       if (!isVisible[row]) continue;
       shown.count++;
-      shown.area += objects.w[row] * objects.h[row] * pixelSize(objects.x[row], objects.y[row]) ** 2;
+      shown.area += areas[row];
+      if (lengths[row]) visibleLengths[nLengths++] = lengths[row]; // points have none
     }
   }
-  const sorted = lengths.filter((_, row) => isPrediction(row) && isVisible[row]).sort();
-  if (sorted.length) shown.medianLength = sorted[sorted.length >> 1];
+  const sorted = visibleLengths.subarray(0, nLengths).sort();
+  if (nLengths) shown.medianLength = sorted[nLengths >> 1];
   return { byClass, total, shown };
 }
 

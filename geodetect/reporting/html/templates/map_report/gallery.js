@@ -2,9 +2,9 @@
 // Thumbnails of the worst errors.
 
 const GALLERY = {
-  fp: { alt: "False positive", text: "Predictions of the highest scores{at} that match no object. " },
-  loose: { alt: "Found, but the box is off", text: "Predictions{at} near an object, but with a box that does not match it; the highest scores first. " },
-  fn: { alt: "Missed object", text: "Objects that match no prediction{at}; first those that match none at any score, the largest first. " },
+  fp: { alt: "False positive", text: "Predictions of the highest scores{at} that match no object." },
+  loose: { alt: "Found, but the box is off", text: "Predictions{at} near an object, but with a box that does not match it; those that overlap least first." },
+  fn: { alt: "Missed object", text: "Objects that match no prediction{at}; first those that match none at any score, the largest first." },
 };
 
 function initGallery() {
@@ -30,7 +30,7 @@ function errorButton(row, src, alt) {
     const [iou, distance] = compareBoxes([x, y, w, h], boxOf(predictionCount + looseTruth.get(row)));
     texts.push(`IoU ${iou.toFixed(2)}`, `${(distance * pixelSize(x, y)).toFixed(1)} ${unit} off`);
   }
-  const caption = texts.filter(Boolean).join(" · ");
+  const caption = texts.filter(Boolean).map((text) => text.replaceAll(" ", "\u00a0")).join(" · ");
   const button = element("button", "", { type: "button" }, element("img", "", { src, alt }), element("span", caption));
   button.addEventListener("click", () => {
     map.zoomToBox(x, y, w, h);

@@ -6,6 +6,8 @@
 // No map library such as Leaflet or OpenLayers: the page must be one small file that works offline,
 // draw many thousand boxes, and show rasters in their own pixels, with or without a georeference.
 
+let isPrinting = false; // canvases keep the size they have on the screen, and the style sheet fits them to the paper
+
 const MIN_BOX = 16; // grid pixels; smaller boxes are shown with the surroundings of one of this size
 
 const toScreenX = (view, x) => (x - view.cx) * view.zoom + view.width / 2;
@@ -26,8 +28,9 @@ class MapView {
     this.layers = [];
     this.onPaint = this.onClick = this.onHover = () => {};
     this.view = { cx: grid.width / 2, cy: grid.height / 2, zoom: 0, width: 0, height: 0, ratio: 1 };
+    this.isFull = true; // stays so while the window changes
     this.pointers = new Map();
-    new ResizeObserver(() => this.resize()).observe(canvas);
+    new ResizeObserver(() => !isPrinting && this.resize()).observe(canvas);
     canvas.addEventListener("pointerdown", (event) => this.onPointerDown(event));
     canvas.addEventListener("pointermove", (event) => this.onPointerMove(event));
     canvas.addEventListener("pointerup", (event) => this.onPointerEnd(event));
@@ -39,19 +42,20 @@ class MapView {
   }
 
   resize() {
-    const { view, canvas } = this, isFirst = view.zoom === 0;
+    const { view, canvas } = this;
     view.width = canvas.clientWidth;
     view.height = canvas.clientHeight;
     view.ratio = window.devicePixelRatio || 1;
     canvas.width = Math.round(view.width * view.ratio);
     canvas.height = Math.round(view.height * view.ratio);
-    if (isFirst && view.width) this.zoomToFull();
+    if (this.isFull && view.width) this.zoomToFull();
     this.paint(); // immediately: resizing clears a canvas
   }
 
   zoomToFull() {
     const { view, grid } = this;
     Object.assign(view, { cx: grid.width / 2, cy: grid.height / 2, zoom: this.fullZoom() });
+    this.isFull = true;
     this.redraw();
   }
 
@@ -67,6 +71,7 @@ class MapView {
   zoomToExtent(x, y, w, h) {
     const zoom = this.clampZoom(Math.min(this.view.width / w, this.view.height / h));
     Object.assign(this.view, { cx: x + w / 2, cy: y + h / 2, zoom });
+    this.isFull = false;
     this.redraw();
   }
 
@@ -75,6 +80,7 @@ class MapView {
     const ratio = (Math.max(w, h, MIN_BOX) * this.view.zoom) / Math.min(this.view.width, this.view.height);
     if (ratio < 1 / 20 || ratio > 1 / 3) return this.zoomToBox(x, y, w, h);
     Object.assign(this.view, { cx: x + w / 2, cy: y + h / 2 });
+    this.isFull = false;
     this.redraw();
   }
 
@@ -92,6 +98,7 @@ class MapView {
     const { view, grid } = this, clamp = (value, size) => Math.min(size, Math.max(0, value));
     view.cx = clamp(view.cx + dx / view.zoom, grid.width);
     view.cy = clamp(view.cy + dy / view.zoom, grid.height);
+    this.isFull = false;
     this.redraw();
   }
 

@@ -16,6 +16,8 @@ const boxOf = (row) => [objects.x[row], objects.y[row], objects.w[row], objects.
 const classCodes = Int32Array.from(data.predictions.class.concat(truth ? truth.class : [])); // -1: any class
 const lengths = Float64Array.from(objects.x, (x, row) =>
   Math.max(objects.w[row], objects.h[row]) * pixelSize(x, objects.y[row]));
+const areas = Float64Array.from(objects.x, (x, row) =>
+  objects.w[row] * objects.h[row] * pixelSize(x, objects.y[row]) ** 2);
 
 const scores = data.predictions.score ?? null;
 const scoredCount = scores ? scores.filter((score) => score !== null).length : 0;
@@ -52,7 +54,6 @@ function formatValue(value) {
 
 const idOf = (row) => `${columns.has("id") ? valueOf(columns.get("id"), row) : row + 1}`;
 const addressColumn = columns.get(data.address) ?? null;
-const addressOf = (row) => (addressColumn && isPrediction(row) ? valueOf(addressColumn, row) : null);
 const className = (row) => classes[classCodes[row]] ?? "any";
 
 // ------------------------------------------------------------------ categories
@@ -65,9 +66,9 @@ const NO_OBJECT = 255; // ground truth that a visible prediction matches
 const resultStyles = truth && [
   { name: "false positive", colour: palette.fp },
   { name: "missed", colour: palette.fn, dashed: true },
-  { name: "box is off", colour: palette.loose, text: "found, but the box is off" },
+  { name: "box off", colour: palette.loose, text: "found, but the box is off" },
   { name: "true positive", colour: palette.tp },
-  { name: "box is off", colour: palette.loose, dashed: true }, // the ground truth of such a pair
+  { name: "box off", colour: palette.loose, dashed: true }, // the ground truth of such a pair
 ];
 const categories = statuses ?? (truth ? resultStyles.slice(0, LOOSE_TRUTH) : []);
 const loosePairs = truth?.loose_rows ?? []; // [row of the prediction, row in the ground truth, IoU]

@@ -122,9 +122,9 @@ const scoreBins = scores ? new Bins(scores.slice(0, scoredCount), minScore, maxS
 const scoreColours = Array.from({ length: 40 }, (_, i) => palette.scores[scoreInterval(scoreAt((i + 0.5) / 40))]);
 
 function updateCharts({ total }) {
-  const isShown = (row) => isVisible[row];
-  histogram(byId("size-histogram"), lengthBins, lengthBins.count(isShown), `Length of the longer side (${unit})`);
-  if (scores) sliderHistogram(byId("score-histogram"), scoreBins, scoreBins.count(isShown), scoreColours);
+  const hasSize = isVisible.map((visible, row) => Number(visible && lengths[row] > 0)); // points have none
+  histogram(byId("size-histogram"), lengthBins, lengthBins.count(hasSize), `Length of the longer side (${unit})`);
+  if (scores) sliderHistogram(byId("score-histogram"), scoreBins, scoreBins.count(isVisible), scoreColours);
   if (!truth) return;
   const isDefined = total.visible && total.objects;
   const operatingPoint = isDefined ? { precision: precision(total), recall: recall(total) } : null;

@@ -50,7 +50,7 @@ function compareBoxes([x1, y1, w1, h1], [x2, y2, w2, h2]) {
 
 // Spoken by screen readers.
 function describe(row, index) {
-  const texts = [listName(row), categories.length ? describeCategory(row) : null, className(row)];
+  const texts = [nameOf(row), categories.length ? describeCategory(row) : null, className(row)];
   if (scoreOf(row) !== null) texts.push(`score ${scoreOf(row).toFixed(2)}`);
   const place = index >= 0 ? ` ${formatCount(index + 1)} of ${formatCount(list.rows.length)}.` : "";
   return `${texts.filter((text) => text !== null).join(", ")}.${place}`;

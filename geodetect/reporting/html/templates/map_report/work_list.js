@@ -11,7 +11,7 @@ const PRINTED_ROWS = 200;
 const categoryWidth = 24 + 7.2 * Math.max(0, ...categories.map(({ name }) => name.length)); // CSS pixels
 const listColumns = [
   { name: statuses ? "Status" : "Result", width: `minmax(0, ${categoryWidth}px)`, text: (row) => categories[category[row]].name, isUsed: categories.length > 0 },
-  { name: addressColumn ? capitalise(addressColumn.name) : "id", width: "minmax(40px, 1.6fr)", text: (row) => formatValue(listName(row)), key: listName },
+  { name: addressColumn ? capitalise(addressColumn.name) : "id", width: "minmax(40px, 1.6fr)", text: addressColumn ? (row) => formatValue(nameOf(row)) : (row) => (isPrediction(row) ? idOf(row) : "–"), key: addressColumn ? addressOf : (row) => (isPrediction(row) ? idOf(row) : null) },
   { name: "Class", width: "minmax(40px, 1fr)", text: className, key: className, isUsed: classes.length > 1 },
   { name: "Score", width: "48px", text: (row) => scoreOf(row)?.toFixed(2) ?? "–", key: scoreOf, isNumber: true, isUsed: scores !== null },
   { name: "Length", width: "60px", text: (row) => formatLength(lengths[row]), key: (row) => lengths[row], isNumber: true, isUsed: !addressColumn && classes.length < 2 },
@@ -22,11 +22,15 @@ const list = { rows: new Uint32Array(), workRows: new Uint32Array(), sortColumn:
 
 const formatLength = (length) => (length ? `${length.toFixed(1)} ${unit}` : "–");
 
-// Name of an object in the list: its address, or its id.
-function listName(row) {
-  if (addressColumn) return addressOf(row);
-  return isPrediction(row) ? idOf(row) : null;
+// Name of an object in the list: its address or parcel, where there are such columns; null: it has none.
+const parcelColumn = columns.get("parcel") ?? null;
+function addressOf(row) {
+  if (!isPrediction(row)) return null;
+  const address = addressColumn && valueOf(addressColumn, row), parcel = parcelColumn && valueOf(parcelColumn, row);
+  return address ?? (parcel === null ? null : `parcel ${parcel}`);
 }
+
+const nameOf = (row) => addressOf(row) ?? (isPrediction(row) ? `id ${idOf(row)}` : null);
 
 function initList() {
   byId("work").style.setProperty("--columns", listColumns.map(({ width }) => width).join(" "));
@@ -38,7 +42,7 @@ function initList() {
     return header;
   }));
   const rows = byId("work-rows");
-  rows.addEventListener("scroll", drawList);
+  rows.addEventListener("scroll", () => !isPrinting && drawList());
   rows.addEventListener("click", ({ target }) => {
     const index = target.closest("[aria-rowindex]")?.getAttribute("aria-rowindex");
     if (index) select(list.rows[index - 2], { isShown: true });
@@ -54,13 +58,14 @@ function initList() {
     event.preventDefault();
     action();
   });
-  new ResizeObserver(drawList).observe(rows);
+  new ResizeObserver(() => !isPrinting && drawList()).observe(rows);
   byId("search").addEventListener("input", ({ target }) => {
     state.words = target.value.trim().toLowerCase();
     update();
   });
-  window.addEventListener("beforeprint", () => drawList({ isPrinted: true }));
-  window.addEventListener("afterprint", drawList);
+  const print = (value) => () => { isPrinting = value; drawList(); };
+  window.addEventListener("beforeprint", print(true));
+  window.addEventListener("afterprint", print(false));
 }
 
 // ------------------------------------------------------------------ order
@@ -124,17 +129,17 @@ function updateList(workRows, counts) {
 // "18 new first, then 6 moved": the work that waits, in its order.
 function workHint(counts) {
   if (data.work && list.workRows.length === predictionCount) return data.work; // nothing is filtered
-  const waiting = categories.slice(0, -1).map(({ name }, code) => [counts[code], name])
-    .filter(([count]) => count).map(([count, name]) => `${formatCount(count)} ${name}`);
+  const isShown = (code) => counts[code] && (!state.categories.size || state.categories.has(code));
+  const waiting = categories.slice(0, -1).flatMap(({ name }, code) => (isShown(code) ? [`${formatCount(counts[code])} ${name}`] : []));
   if (!waiting.length) return "";
   return `${waiting[0]} first${waiting.length > 1 ? `, then ${waiting.slice(1).join(", ")}` : ""}`;
 }
 
-function drawList({ isPrinted = false } = {}) {
+function drawList() {
   const scroller = byId("work-rows"), count = Math.min(list.rows.length, MAX_ROWS);
   let first = Math.max(0, Math.floor(scroller.scrollTop / ROW_HEIGHT) - MARGIN_ROWS);
   let end = Math.min(count, Math.ceil((scroller.scrollTop + scroller.clientHeight) / ROW_HEIGHT) + MARGIN_ROWS);
-  if (isPrinted) [first, end] = [0, Math.min(count, PRINTED_ROWS)];
+  if (isPrinting) [first, end] = [0, Math.min(count, PRINTED_ROWS)];
   byId("work-printed").textContent = count > PRINTED_ROWS ? `The first ${PRINTED_ROWS} of ${formatCount(count)}.` : "";
   const elements = [];
   for (let index = first; index < end; index++) elements.push(listRow(index));

@@ -211,7 +211,7 @@ function initZones() {
     if (zone >= 0) selectZone(zone);
   });
   byId("zone-chip").addEventListener("click", () => selectZone(null));
-  new ResizeObserver(drawZoneMap).observe(canvas);
+  new ResizeObserver(() => !isPrinting && drawZoneMap()).observe(canvas);
   drawZoneTable();
 }
 
