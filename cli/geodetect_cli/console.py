@@ -1,4 +1,4 @@
-"""Messages, errors, progress and tables in the terminal.
+"""Messages, errors and tables in the terminal.
 
 Messages go to the error stream; the output stream is for results.
 """
@@ -18,14 +18,11 @@ from typing import IO, Any, NoReturn
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from geodetect.errors import GeodetectError, GeodetectWarning, error_text
-from geodetect.progress import Progress as ProgressCall
-from geodetect.progress import no_progress
 from geodetect.redaction import redact
 from geodetect_cli.json_output.envelope import JsonOutput
 from geodetect_cli.json_output.printing import json_printer
@@ -195,10 +192,10 @@ def name_options(text: str, flags: Mapping[str, str] | None = None) -> str:
     return re.sub(r"`([a-z]\w*)`", lambda match: flags.get(match[1], match[0]), text)
 
 
-def print_message(text: str, *, style: str = "") -> None:
+def print_message(text: str, *, style: str = "", out: Console = stderr) -> None:
     """Print a line on the error stream, neither wrapped nor interpreted as markup."""
     line = " ".join(redact(text).split("\n"))  # a name cannot begin a line of its own
-    stderr.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(
@@ -246,29 +243,6 @@ def print_json(output: JsonOutput, *, caveats: Sequence[str] = ()) -> None:
             in backticks.
     """
     json_printer.hold(output, caveats=[name_options(caveat) for caveat in caveats])
-
-
-@contextmanager
-def progress_bar(unit: str, *, quiet: bool) -> Iterator[ProgressCall]:
-    """Show a progress bar with figures and the time left; only on a terminal, and not if quiet."""
-    if quiet or not stderr.is_terminal:
-        yield no_progress
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=stderr, transient=True) as bar:
-        task = bar.add_task("", total=None, figures="")
-
-        def advance(completed: int, total: int, /, **figures: float) -> None:
-            text = "  ".join(f"{value:,.4g} {name}" for name, value in figures.items())
-            bar.update(task, completed=completed, total=total, figures=text)
-
-        yield advance
 
 
 def _show_unraisable(error: sys.UnraisableHookArgs) -> None:

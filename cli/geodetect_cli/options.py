@@ -61,6 +61,11 @@ class ConsoleOptions(Settings):
     verbose: Annotated[bool, CommandLine(short="v")] = Field(
         False, description="More about the run, and the settings of `config` that options replace."
     )
+    progress_every: Annotated[float, Field(gt=0), CommandLine("SECONDS")] = Field(
+        60.0,
+        description="Time between lines of progress where messages go to a file or another "
+        "program.",
+    )
     config: FilePath | None = Field(
         None,
         description="TOML file with settings, under the names of their options (tile_size = 512), "

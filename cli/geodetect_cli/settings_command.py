@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,6 +20,8 @@ from geodetect_cli import console
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
 from geodetect_cli.json_output.printing import json_printer
+from geodetect_cli.options import ConsoleOptions
+from geodetect_cli.tables.progress import show_progress
 from geodetect_cli.usage_error import UsageError
 
 
@@ -64,7 +66,11 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
-            with _protect_inputs(options, settings) as inputs, console.summary(inputs.outputs):
+            with (
+                _protect_inputs(options, settings) as inputs,
+                console.summary(inputs.outputs),
+                _show_progress(settings),
+            ):
                 command(**settings)
 
     parameters = [p for option in options.values() for p in option.parameters(flags)]
@@ -115,6 +121,14 @@ def _build_settings(
         names -= group.model_fields.keys()
         settings[parameter] = group.resolve({name: values[name] for name in group_names}, {})
     return settings
+
+
+def _show_progress(settings: Mapping[str, Settings]) -> AbstractContextManager[None]:
+    """Return a context that shows the phases of a command, unless it is always short."""
+    for group in settings.values():
+        if isinstance(group, ConsoleOptions):
+            return show_progress(quiet=group.quiet, line_seconds=group.progress_every)
+    return nullcontext()
 
 
 def _protect_inputs(

@@ -24,7 +24,7 @@ from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.vector import write as vector
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.settings import ChipSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ChipKeywords
@@ -61,6 +61,7 @@ class ExportSummary:
 
 
 @takes_settings(ChipSettings)
+@reports_progress
 def export_chips(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame,
@@ -111,16 +112,19 @@ def export_chips(
                 write_atomically(Path(output), overwrite=overwrite, marker=INDEX)
             )
             folder.mkdir()
-            label_set = _read_label_set(labels, settings)
-            sources = open_sources(rasters, label_set, settings)
+            with phase("Reading labels and headers"):
+                label_set = _read_label_set(labels, settings)
+                sources = open_sources(rasters, label_set, settings)
             ids_on_rasters = {i for source in sources for i in source.labelled.ids.tolist()}
             annotation_format = ANNOTATION_FORMATS[settings.format]
             images = folder / annotation_format.images
-            chips = cut_chips(sources, settings, images, progress)
+            with phase("Cutting chips", "windows", progress=progress) as advance:
+                chips = cut_chips(sources, settings, images, advance)
             if not chips:
                 raise _no_chips_error(label_set, on_rasters=len(ids_on_rasters))
-            annotation_format.write(folder, chips, label_set.classes)
-            _write_index(folder, chips, images=images.name)
+            with phase("Writing annotations"):
+                annotation_format.write(folder, chips, label_set.classes)
+                _write_index(folder, chips, images=images.name)
     except GeodetectError:
         raise
     except (OSError, *GDAL_ERRORS) as error:

@@ -18,6 +18,7 @@ from geodetect.detection.plan import RasterPlan
 from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
 from geodetect.geo.tiles import Tile
+from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -154,16 +155,20 @@ def estimate(
         OutOfMemoryError: There is too little memory for a tile.
     """
     settings = PredictSettings.resolve(settings, keywords)
-    detector = as_detector(model, settings)
+    with phase("Loading the model"):
+        detector = as_detector(model, settings)
     estimates, seconds = [], 0.0
     plans = plan(rasters, detector, settings=settings)
     concurrency = concurrency_within_memory(plans, detector, settings)
-    for raster_plan in plans:
+    for number, raster_plan in enumerate(plans, 1):
         with raster_plan.raster:
-            raster_estimate, batch = _estimate_raster(raster_plan, concurrency.batch_size)
+            with phase("Reading masks", "rasters") as advance:
+                raster_estimate, batch = _estimate_raster(raster_plan, concurrency.batch_size)
+                advance(number, len(plans))
             estimates.append(raster_estimate)
             if batch and not seconds:
-                with explain_memory_errors(raster_plan, concurrency):
+                timing = phase("Timing a batch of tiles")
+                with timing, explain_memory_errors(raster_plan, concurrency):
                     for _ in range(2):  # the first one warms up
                         start = time.perf_counter()
                         pixels = [raster_plan.raster.read(t, raster_plan.grid) for t in batch]

@@ -24,6 +24,7 @@ from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open
 from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
+from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.value_types import area_text
 from geodetect.types import BoolArray, IntArray, PathLike
@@ -89,7 +90,11 @@ def plan_rasters(
     paths = without_repetitions(find_rasters(rasters, pixel_coords=settings.pixel_coords))
     if not paths:
         raise InputError("no raster was given; name at least one file")
-    plans = [plan_raster(path, card, settings) for path in paths]
+    plans = []
+    with phase("Reading headers", "rasters") as advance:
+        for number, path in enumerate(paths, 1):
+            plans.append(plan_raster(path, card, settings))
+            advance(number, len(paths))
     name_rasters([plan.raster for plan in plans])
     in_pixels = [plan.raster for plan in plans if plan.grid.crs is None]
     rotated = [raster.name for raster in in_pixels if raster.orientation != 1]

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -40,7 +40,7 @@ from geodetect.errors import (
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.io.vector.write import FORMATS
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -50,6 +50,7 @@ MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
 
 
 @takes_settings(PredictSettings)
+@reports_progress
 def predict(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
@@ -65,7 +66,8 @@ def predict(
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         settings: See ``PredictSettings``.
         progress: Called after every batch with the tiles completed and in total, and the number
-            of objects so far.
+            of objects so far. With an object that has the methods of ``PhaseProgress`` it is told
+            each phase of the work, too.
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
@@ -83,6 +85,7 @@ def predict(
 
 
 @takes_settings(PredictSettings)
+@reports_progress
 def predict_layer(
     rasters: PathLike | Sequence[PathLike],
     model: PathLike | Detector = "pools",
@@ -117,7 +120,8 @@ def predict_layer(
     """
     settings = PredictSettings.resolve(settings, keywords)
     start = time.monotonic()
-    detector = as_detector(model, settings)
+    with phase("Loading the model"):
+        detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
     rasters_detections, coverage, failed = [], [], {}
     value_ranges: dict[str, tuple[float, float]] = {}
@@ -129,7 +133,8 @@ def predict_layer(
         _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
-        run = _RunProgress(planned[-1], progress)
+        advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
+        run = _RunProgress(planned[-1], advance)
         run.report()
         # resume
         if journal is not None and planned[-1] < journal.min_tiles:
@@ -242,7 +247,8 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
             if batch.results[0].tile.row > row:  # all tiles of the rows above it are merged
                 row = batch.results[0].tile.row
                 run.report(merger)
-                merged.append(_within_area(merger.take_final(row), plan.area))
+                with _merging(merger):
+                    merged.append(_within_area(merger.take_final(row), plan.area))
                 run.objects += len(merged[-1])
             for result in batch.results:
                 pipeline.mask.update(result.tile, result.cells)
@@ -255,10 +261,17 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
                     journal.add(number, row_results)
                 row_results = []
     run.report(merger)
-    merged.append(_within_area(merger.finish(), plan.area))
+    with _merging(merger):
+        merged.append(_within_area(merger.finish(), plan.area))
     run.objects += len(merged[-1])
     run.report()
     return Detections.concatenate(merged)
+
+
+def _merging(merger: SeamMerger) -> AbstractContextManager[object]:
+    """Return the phase of a merge that takes long."""
+    is_long = len(merger) >= MANY_BOXES
+    return phase("Merging across tile seams") if is_long else nullcontext()
 
 
 class _RunProgress:

@@ -25,7 +25,7 @@ from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -35,6 +35,7 @@ MAX_NAME_BYTES = 200  # of a journal, which adds to the name; file systems have 
 
 
 @takes_settings(PredictSettings)
+@reports_progress
 def predict_to_file(
     rasters: PathLike | Sequence[PathLike],
     output: PathLike | TextIO,
@@ -246,11 +247,12 @@ class PredictionFiles:
             layers = [Layer(COVERAGE_LAYER, coverage_table(layer.coverage), qgis_style)]
         if file is not None and not self._is_shared:
             kind = vector.format_of(file)
-            with self._staged_file(file, kind, journal, layers=(COVERAGE_LAYER,)) as path:
+            staged = self._staged_file(file, kind, journal, layers=(COVERAGE_LAYER,))
+            with phase("Writing the coverage"), staged as path:
                 encode_layers(layers, path, kind, crs=self.crs if kind.any_crs else None)
         if isinstance(output, Path):
             kind = vector.format_of(output, self.format)
-            with self._staged_file(output, kind, journal) as path:
+            with phase("Writing the objects"), self._staged_file(output, kind, journal) as path:
                 if self._is_shared:
                     style = score_qml() if self.style else None
                     layers = [Layer(vector.LAYER, layer, style), *layers]

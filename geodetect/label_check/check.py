@@ -39,6 +39,7 @@ from geodetect.label_check.usable_rasters import (
     raster_options,
 )
 from geodetect.model.network.anchor_fit import AnchorShapes, fit_anchors, recall_by_size
+from geodetect.progress import phase
 from geodetect.settings import CheckSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import CheckKeywords
@@ -85,14 +86,17 @@ def check(
     opened: list[Raster] = []
     left_out: dict[str, str] = {}
     first_error: InputError | RasterError | None = None
-    for path in without_repetitions(find_rasters(rasters)):
-        try:
-            opened.append(
-                open_usable(path, raster_settings, label_set, probe=len(opened) < MOST_PROBED)
-            )
-        except (InputError, RasterError) as error:
-            first_error = first_error or error
-            left_out[path] = str(error)
+    paths = without_repetitions(find_rasters(rasters))
+    with phase("Reading headers", "rasters") as advance:
+        for number, path in enumerate(paths):
+            advance(number, len(paths))
+            try:
+                opened.append(
+                    open_usable(path, raster_settings, label_set, probe=len(opened) < MOST_PROBED)
+                )
+            except (InputError, RasterError) as error:
+                first_error = first_error or error
+                left_out[path] = str(error)
     if not opened and first_error is not None:
         raise first_error
     name_rasters(opened)

@@ -17,6 +17,7 @@ from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.info import inspect_raster
+from geodetect.progress import phase
 from geodetect.types import BoolArray, FloatArray
 
 OVERVIEW_PX = 1024  # longest side of the overview of a raster
@@ -96,6 +97,7 @@ class _Overview:
         return float(pixels.sum()) * self.pixel_size_m[1] * self.pixel_size_m[0] / 1e6
 
 
+@phase("Reading masks")
 def measure_coverage(
     rasters: Sequence[LabelledRaster], *, far_m: float | None = None, seed: int = 0
 ) -> LabelCoverage:

@@ -25,6 +25,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Pixels
+from geodetect.progress import phase
 from geodetect.types import Float32Array, FloatArray, IntArray
 
 REACH_M = 8.0  # offsets that are tried
@@ -74,6 +75,7 @@ class ShiftEstimate:
         return math.hypot(self.right_m, self.down_m)
 
 
+@phase("Comparing labels with the imagery")
 def estimate_shifts(rasters: Sequence[LabelledRaster], *, seed: int = 0) -> list[ShiftEstimate]:
     """Estimate a constant offset between labels and imagery.
 

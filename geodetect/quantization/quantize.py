@@ -24,7 +24,7 @@ from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.settings.functions import takes_settings
@@ -55,6 +55,7 @@ class SampledTile:
 
 
 @takes_settings(QuantizeSettings)
+@reports_progress
 def quantize(
     model: PathLike,
     rasters: PathLike | Sequence[PathLike],
@@ -99,12 +100,14 @@ def quantize(
             plans = plan_rasters(rasters, card, PredictSettings(overlap=0, **raster_settings))
         for plan in plans:
             stack.enter_context(plan.raster)
-        tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
+        with phase("Choosing tiles"):
+            tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
         calibration, comparison = tiles[::2], tiles[1::2] or tiles
         completed, total = count(1), len(calibration) + len(comparison)
+        report = stack.enter_context(phase("Calibrating and checking", "tiles", progress=progress))
 
         def advance() -> None:
-            progress(next(completed), total)
+            report(next(completed), total)
 
         def read(tile: SampledTile) -> Image:
             advance()

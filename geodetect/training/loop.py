@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from geodetect.errors import InputError
-from geodetect.progress import Progress
+from geodetect.progress import Progress, announce, phase
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip, ChipSampler, HardNegative
 from geodetect.training.data.hard_negatives import HardNegativeMiner
@@ -150,17 +150,25 @@ class TrainingLoop:
         with self._processes.fail_together():
             if self._processes.is_main:
                 weights = self.learner.weights()
-                result = None if self.validator is None else self.validator.validate(weights)
+                result = None
+                if self.validator is not None:
+                    with phase("Validating"):
+                        result = self.validator.validate(weights)
                 if result is not None:
                     ap50 = result.metrics.get("ap50", 0.0)
                     self.selection = self.selection.update(self.step, ap50, weights)
+                    is_best = self.selection.best_step == self.step
+                    announce(
+                        f"Step {self.step:,}: AP50 {ap50:.3f}{' (best so far)' if is_best else ''}"
+                    )
                     best = self.selection.best_step
                     results = self.results | {self.step: result}
                     self.results = {s: r for s, r in results.items() if s in (best, self.step)}
                 if self.miner is not None and not self._is_finished:
-                    self.sampler.hard_negatives = self.miner.mine(
-                        weights, self.sampler.hard_negatives, call=self._mining_calls
-                    )
+                    with phase("Mining hard negatives"):
+                        self.sampler.hard_negatives = self.miner.mine(
+                            weights, self.sampler.hard_negatives, call=self._mining_calls
+                        )
         self._mining_calls += 1
         end = time.monotonic()
         shared = (

@@ -8,6 +8,7 @@ from typing import Any
 from geodetect.errors import ModelFileError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, write_model_file
+from geodetect.progress import phase
 from geodetect.redaction import redact
 from geodetect.settings import TrainSettings
 from geodetect.training.loop import TrainingLoop
@@ -43,13 +44,15 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         assert validator is not None
         result = loop.results.get(step)
         if result is None:  # validated before the training was resumed
-            result = validator.validate(weights)
+            with phase("Validating the best state"):
+                result = validator.validate(weights)
     settings = _recorded_settings(loop.settings)
     settings["lr"] = loop.learner.lr  # the actual one, if the setting was "auto"
     record = card.training.model_copy(update={"steps": step, "settings": settings})
     card = card.model_copy(update={"training": record})
     if result is not None and validator is not None and folder is not None:
-        gsd_range_m = validator.gsd_range_m(weights, result)
+        with phase("Validating on coarser imagery"):
+            gsd_range_m = validator.gsd_range_m(weights, result)
         card = result.add_to_card(card).model_copy(update={"gsd_range_m": gsd_range_m})
         result.write(folder.path)
     write_model_file(path, card, weights)

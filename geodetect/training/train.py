@@ -21,7 +21,7 @@ from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.settings import TrainSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import TrainKeywords
@@ -52,6 +52,7 @@ TILE_PX = 1024  # of predictions; larger than a chip, so that fewer pixels are c
 
 
 @takes_settings(TrainSettings)
+@reports_progress
 def train(
     rasters: PathLike | Sequence[PathLike],
     labels: PathLike | Sequence[PathLike],
@@ -159,7 +160,8 @@ def train(
 
         lr = 1.0 if resume else settings.lr  # the checkpoint holds it
         if lr == "auto":
-            lr = run_range_test(network, card, sampler, settings, processes=processes).lr
+            with phase("Finding the learning rate"):
+                lr = run_range_test(network, card, sampler, settings, processes=processes).lr
         loop = TrainingLoop(
             Learner(network, card, settings, lr=lr, processes=processes),
             sampler,
@@ -184,7 +186,9 @@ def train(
                 loop.tensorboard = stack.enter_context(closing(log))
 
         try:
-            loop.run(progress if processes.is_main else no_progress)
+            unit = "steps" if settings.minutes is None else "seconds"
+            with phase("Training", unit, progress=progress) as advance:
+                loop.run(advance if processes.is_main else no_progress)
         except DivergenceError as error:
             best, rescued = loop.selection, "no checkpoint was written yet"
             with processes.fail_together():

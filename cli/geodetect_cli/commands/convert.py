@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from geodetect.errors import list_names
+from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
@@ -39,7 +40,8 @@ def command(
     files: ConvertFiles, settings: ConvertSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
     """Convert weights of torchvision or DeepForest to a model file."""
-    from geodetect.model.checkpoints.convert import convert
+    with phase("Starting"):  # importing PyTorch takes seconds
+        from geodetect.model.checkpoints.convert import convert
 
     card = convert(files.weights, files.output, settings=settings, overwrite=result.overwrite)
     if result.as_json:

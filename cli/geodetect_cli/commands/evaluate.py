@@ -11,7 +11,7 @@ from geodetect.errors import list_names
 from geodetect.settings import EvaluateSettings, ModelSettings, PredictSettings
 from geodetect.settings.base import FormerNames, Settings
 from geodetect.settings.value_types import FolderPath
-from geodetect_cli import console, options
+from geodetect_cli import options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import evaluation as tables
@@ -94,15 +94,13 @@ def command(
     if files.model is None:
         evaluation = evaluate(files.predictions or "", (files.truth or [""])[0], settings)
     else:
-        with console.progress_bar("tiles", quiet=messages.quiet) as progress:
-            evaluation = evaluate_model(
-                files.model,
-                files.rasters or (),
-                files.truth or (),
-                settings,
-                predict_settings=PredictSettings.resolve(model_settings, {}),
-                progress=progress,
-            )
+        evaluation = evaluate_model(
+            files.model,
+            files.rasters or (),
+            files.truth or (),
+            settings,
+            predict_settings=PredictSettings.resolve(model_settings, {}),
+        )
     if files.output is not None:
         evaluation.write_errors(files.output, overwrite=result.overwrite)
     if files.plots is not None:

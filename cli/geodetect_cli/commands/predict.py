@@ -108,8 +108,7 @@ def command(
         return
     if files.output is None and not messages.quiet:
         console.print_message(f"Detections are written to {output}")
-    with console.progress_bar("tiles", quiet=messages.quiet) as progress:
-        layer = targets.predict(files.rasters, files.model, settings=settings, progress=progress)
+    layer = targets.predict(files.rasters, files.model, settings=settings)
     tables.show_summary(
         layer,
         output,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from geodetect.progress import phase
 from geodetect.settings import QuantizeSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
@@ -48,17 +49,16 @@ def command(
 
     predict --precision int8 runs it.
     """
-    from geodetect.quantization.quantize import quantize
+    with phase("Starting"):  # importing PyTorch takes seconds
+        from geodetect.quantization.quantize import quantize
 
-    with console.progress_bar("tiles", quiet=messages.quiet) as progress:
-        card = quantize(
-            files.model,
-            files.rasters,
-            files.output,
-            settings=settings,
-            overwrite=result.overwrite,
-            progress=progress,
-        )
+    card = quantize(
+        files.model,
+        files.rasters,
+        files.output,
+        settings=settings,
+        overwrite=result.overwrite,
+    )
     if result.as_json:
         from geodetect_cli.json_output.models import QuantizeOutput
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from geodetect.settings import ReportSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import File
-from geodetect_cli import console, options
+from geodetect_cli import options
 from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -64,18 +64,15 @@ def command(
     """Show predictions or changes on their imagery in a page that works offline."""
     from geodetect.reporting.map_report.report import report
 
-    rates = correction.read_rates(None)
-    with console.progress_bar("tiles", quiet=messages.quiet) as progress:
-        summary = report(
-            files.predictions,
-            files.output,
-            raster=files.rasters,
-            truth=files.truth,
-            zones=files.zones,
-            coverage=files.coverage,
-            rates=rates,
-            settings=settings,
-            overwrite=result.overwrite,
-            progress=progress,
-        )
+    summary = report(
+        files.predictions,
+        files.output,
+        raster=files.rasters,
+        truth=files.truth,
+        zones=files.zones,
+        coverage=files.coverage,
+        rates=correction.read_rates(None),
+        settings=settings,
+        overwrite=result.overwrite,
+    )
     show_report(summary, as_json=result.as_json, quiet=messages.quiet)

@@ -38,15 +38,13 @@ def command(
     """Cut rasters and labels into chips for training elsewhere."""
     from geodetect.chips.export import export_chips
 
-    with console.progress_bar("chips", quiet=messages.quiet) as progress:
-        summary = export_chips(
-            files.rasters,
-            files.labels,
-            files.output,
-            settings=settings,
-            overwrite=result.overwrite,
-            progress=progress,
-        )
+    summary = export_chips(
+        files.rasters,
+        files.labels,
+        files.output,
+        settings=settings,
+        overwrite=result.overwrite,
+    )
     values = dataclasses.asdict(summary)
     if result.as_json:
         from geodetect_cli.json_output.labels import TileOutput

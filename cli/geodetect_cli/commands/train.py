@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from geodetect.progress import phase
 from geodetect.settings import TrainSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.value_types import FolderPath
@@ -63,31 +64,28 @@ def command(
     In N processes, each on a GPU of its own, or all on the processor:
     torchrun --nproc-per-node N -m geodetect_cli train --rasters ...
     """
-    from geodetect.reporting.training_report.page import write_training_page
-    from geodetect.training.distributed import is_main_process
-    from geodetect.training.run.folder import RunFolder
-    from geodetect.training.train import train
+    with phase("Starting"):  # importing PyTorch takes seconds
+        from geodetect.reporting.training_report.page import write_training_page
+        from geodetect.training.distributed import is_main_process
+        from geodetect.training.run.folder import RunFolder
+        from geodetect.training.train import train
 
     output = files.output
     if output is None:
         output = Path(f"{options.stem_of(data.labels[0])}.safetensors")
         if not messages.quiet:
             console.print_message(f"The model is written to {output}")
-    with tables.show_progress(
-        by_clock=settings.minutes is not None, quiet=messages.quiet
-    ) as progress:
-        summary = train(
-            data.rasters,
-            data.labels,
-            output,
-            settings=settings,
-            run_dir=files.run_dir,
-            resume=files.resume,
-            overwrite=result.overwrite,
-            tensorboard=files.tensorboard,
-            keep_checkpoint=True,
-            progress=progress,
-        )
+    summary = train(
+        data.rasters,
+        data.labels,
+        output,
+        settings=settings,
+        run_dir=files.run_dir,
+        resume=files.resume,
+        overwrite=result.overwrite,
+        tensorboard=files.tensorboard,
+        keep_checkpoint=True,
+    )
     if not is_main_process():
         return
     page = write_training_page(summary.run_dir, model=output, overwrite=True)

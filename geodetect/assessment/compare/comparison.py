@@ -38,6 +38,7 @@ from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
+from geodetect.progress import phase
 from geodetect.settings import CompareSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import CompareKeywords
@@ -110,6 +111,7 @@ class Comparison:
         changes = Layer(LAYER, self.changes, change_style(self.changes, self.kind))
         return (changes,) if self.parcels is None else (changes, self.parcels.layer())
 
+    @phase("Writing the layers")
     def write(self, path: PathLike, *, crs: str | None = None, overwrite: bool = False) -> Path:
         """Write the layers to a vector file; with parcels it must be a GeoPackage.
 
@@ -296,6 +298,7 @@ def _warn_of_offset(
     )
 
 
+@phase("Pairing objects")
 def _pair_features(
     predicted: ComparedLayer,
     reference: ComparedLayer,

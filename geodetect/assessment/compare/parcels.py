@@ -15,6 +15,7 @@ from geodetect.io.vector.features import box_centres, prefix_collisions, require
 from geodetect.io.vector.geopackage import Layer
 from geodetect.io.vector.qgis_style import GREY, Symbol, single_qml
 from geodetect.io.vector.read import LayerRole, LayerSource, read_features
+from geodetect.progress import phase
 
 LAYER = "parcels"
 PARCELS = LayerRole("the parcels", layer_names=(LAYER,), points=False)
@@ -49,6 +50,7 @@ class ParcelCounts:
         return Layer(LAYER, self.table, PARCEL_STYLE)
 
 
+@phase("Counting by parcel")
 def count_by_parcel(
     changes: gpd.GeoDataFrame,
     parcels: LayerSource,

@@ -34,7 +34,7 @@ from geodetect.io.inputs import source_names
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import EvaluateKeywords, EvaluateModelKeywords
@@ -82,6 +82,7 @@ def evaluate(
 
 
 @takes_settings(EvaluateSettings, PredictSettings)
+@reports_progress
 def evaluate_model(
     model: PathLike | Detector,
     rasters: PathLike | Sequence[PathLike],
@@ -155,6 +156,7 @@ def evaluate_model(
     return replace(evaluation, sources=tuple(sources))
 
 
+@phase("Matching and measuring")
 def _evaluate_tables(
     predictions: gpd.GeoDataFrame,
     truth: gpd.GeoDataFrame,

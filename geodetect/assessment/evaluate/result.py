@@ -16,6 +16,7 @@ from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.matching.class_matching import LayerMatches
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.vector.geopackage import write_layers
+from geodetect.progress import phase
 from geodetect.settings import EvaluateSettings
 from geodetect.types import PathLike
 
@@ -101,6 +102,7 @@ class Evaluation:
             default_class=self.metrics.classes[0].class_name,
         )
 
+    @phase("Writing the errors")
     def write_errors(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write the ``error_tables``, each with a style for QGIS, to a GeoPackage.
 
@@ -112,6 +114,7 @@ class Evaluation:
         with protect_inputs(self.sources):
             return write_layers(layers, path, overwrite=overwrite)
 
+    @phase("Drawing the plots")
     def write_plots(self, folder: PathLike, *, overwrite: bool = False) -> list[Path]:
         """Write curves of precision, recall and F1 of each class as PNG.
 

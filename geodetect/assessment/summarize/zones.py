@@ -43,6 +43,7 @@ from geodetect.io.vector.geojson import cut_at_antimeridian
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import graduated_qml
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_features
+from geodetect.progress import phase
 from geodetect.settings import SummarizeSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import SummarizeKeywords
@@ -123,6 +124,7 @@ class ZoneSummary:
         style = graduated_qml("density_per_km2", self.zones["density_per_km2"].to_numpy())
         return (Layer(LAYER, self.zones, style),)
 
+    @phase("Writing the zones")
     def write(self, path: PathLike, *, crs: str | None = None, overwrite: bool = False) -> Path:
         """Write the zones to a vector file; a GeoPackage also holds their style.
 
@@ -223,6 +225,7 @@ def summarize(
     )
 
 
+@phase("Counting by zone")
 def join_centres(centres: FloatArray, polygons: ObjectArray, crs: CRS) -> IntArray:
     """Return pairs of a centre and a zone around it, as ``join_points``.
 
@@ -250,6 +253,7 @@ def _filter_by_class(
     return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 
 
+@phase("Measuring the zones")
 def _compute_area_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | None) -> Columns:
     """Return the areas of zones and of their searched parts."""
     area = ground_areas_m2(polygons, crs) / M2_PER_KM2

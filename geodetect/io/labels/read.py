@@ -9,9 +9,11 @@ from geodetect.errors import LabelError
 from geodetect.io.labels.image_set import read_image_sets
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.vector import read_map_labels
+from geodetect.progress import phase
 from geodetect.types import PathLike
 
 
+@phase("Reading the labels")
 def read_labels(
     paths: PathLike | Sequence[PathLike], options: LabelOptions | None = None
 ) -> LabelSet:

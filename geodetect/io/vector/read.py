@@ -40,6 +40,7 @@ from geodetect.io.vector.integrity import (
     check_text,
     has_lines,
 )
+from geodetect.progress import phase
 from geodetect.types import AreaSource, ObjectArray, PathLike
 
 PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
@@ -111,7 +112,8 @@ def read_layer(
     if isinstance(source, gpd.GeoDataFrame):
         table, name, is_file = source, role.name, False
     else:
-        table = _read_file(source, role, has_crs=crs is not None)
+        with phase(f"Reading {role.name}"):
+            table = _read_file(source, role, has_crs=crs is not None)
         name, is_file = os.fspath(source), True
     # GeoPackage's "Undefined Cartesian SRS" and the like are no CRS
     if layer_crs is None and table.crs and not table.crs.name.lower().startswith("undefined"):

@@ -16,6 +16,7 @@ from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
 from geodetect.model.file import check_target, write_model_file
+from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ConvertKeywords
@@ -49,6 +50,7 @@ DEEPFOREST = ProgramDefaults("DeepForest", tile_px=400, conf=0.1, iou=0.05)  # c
 
 
 @takes_settings(ConvertSettings)
+@phase("Converting the weights")
 def convert(
     weights: PathLike,
     output: PathLike,

@@ -27,6 +27,7 @@ from geodetect.errors import GeodetectWarning, ModelFileError, OutputError, tran
 from geodetect.io.atomic import staging_folder
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
+from geodetect.progress import phase
 from geodetect.version import __version__
 
 FOLDER_VARIABLE = "GEODETECT_CACHE_DIR"
@@ -80,9 +81,10 @@ def cached(
         make: Makes the entry.
         read: Reads the network in an entry; any error means that the entry cannot be used.
     """
+    convert = phase(f"Converting the model for {kind}, once")(make)
     folder = _private_folder(kind)
     if folder is None:
-        return read(make())
+        return read(convert())
     file = folder / f"{key}.safetensors"
     try:
         with translate_errors("it cannot be read", ModelFileError):
@@ -96,7 +98,7 @@ def cached(
             GeodetectWarning,
             stacklevel=2,
         )
-    entry = make()
+    entry = convert()
     _write_entry(file, entry)
     return read(entry)
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from geodetect.errors import InputError
+from geodetect.progress import phase
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.primitives import WHITE, draw_text, score_colour
@@ -24,6 +25,7 @@ TITLES = {"best": "highest scores", "worst": "lowest scores", "uncertain": "scor
 Captioned = tuple[Image.Image, str]
 
 
+@phase("Drawing thumbnails")
 def draw_contact_sheet(
     canvas: RasterCanvas, predictions: CanvasLayer, settings: PreviewSettings
 ) -> Image.Image:

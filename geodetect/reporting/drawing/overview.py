@@ -10,6 +10,7 @@ import shapely
 from PIL import Image, ImageDraw
 
 from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, Colour
+from geodetect.progress import phase
 from geodetect.reporting.drawing import primitives
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.images import read_image
@@ -29,6 +30,7 @@ ZONE_NAME_PX = 16
 LegendEntry = tuple[Colour, str]
 
 
+@phase("Drawing the overview")
 def draw_overview(
     canvas: RasterCanvas,
     predictions: CanvasLayer | None,

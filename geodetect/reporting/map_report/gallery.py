@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from geodetect.progress import phase
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.images import data_uri, encode_webp
 from geodetect.reporting.drawing.layers import CanvasLayer
@@ -18,6 +19,7 @@ THUMBNAIL_PX = 176
 MAX_THUMBNAILS = 1000
 
 
+@phase("Drawing thumbnails of errors")
 def error_thumbnails(
     canvas: RasterCanvas, matches: MatchResult, *, score_threshold: float | None, count: int
 ) -> dict[str, list[dict[str, Any]]]:
@@ -57,6 +59,7 @@ def error_thumbnails(
     return thumbnails
 
 
+@phase("Drawing thumbnails")
 def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> list[str]:
     """Draw the predictions of the highest scores; return data URIs in the order of the layer."""
     scores = predictions.scores

@@ -16,7 +16,7 @@ from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.assessment.summarize.zone_layers import refuse_same_layer
 from geodetect.errors import InputError
 from geodetect.io.inputs import protect_inputs
-from geodetect.progress import Progress, no_progress
+from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.redaction import redact
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.layers import (
@@ -85,6 +85,7 @@ class ReportSummary:
 
 
 @takes_settings(ReportSettings)
+@reports_progress
 def report(
     predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
@@ -201,7 +202,8 @@ def report(
                     gsd_m=settings.gsd,
                     covered_fraction=covered,
                 )
-                imagery = write_imagery(canvas.raster, plan, files_folder(page), progress)
+                with phase("Writing the imagery", "tiles", progress=progress) as advance:
+                    imagery = write_imagery(canvas.raster, plan, files_folder(page), advance)
                 if matches is not None:
                     payload["errors"] = error_thumbnails(
                         canvas, matches, score_threshold=conf, count=settings.thumbnails

@@ -7,6 +7,7 @@ from typing import Any
 
 from geodetect.io.atomic import write_atomically
 from geodetect.io.vector.qgis_style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, hex_colour
+from geodetect.progress import phase
 from geodetect.reporting.drawing.contact_sheet import arrange_thumbnails
 from geodetect.reporting.drawing.images import data_uri, encode_webp, write_image
 from geodetect.reporting.html.template import render
@@ -31,6 +32,7 @@ COLOURS = (
 )
 
 
+@phase("Drawing plots and the page")
 def write_training_page(
     run_dir: PathLike, *, model: PathLike | None = None, overwrite: bool = False
 ) -> Path:

@@ -37,6 +37,7 @@ from geodetect.label_check.usable_rasters import (
     raster_options,
 )
 from geodetect.model.network.anchor_fit import AnchorShapes
+from geodetect.progress import phase
 from geodetect.settings import CheckSettings, TrainSettings
 from geodetect.settings.value_types import area_text
 from geodetect.training.data.holdout_split import find_overlapping_holdout, hold_out_blocks
@@ -113,7 +114,8 @@ def read_training_data(
     labelled = place_labels(label_set, opened)
     report = None
     if settings.check:
-        report = _check_labels(labelled, label_set, settings, unreadable, anchors)
+        with phase("Checking the labels"):
+            report = _check_labels(labelled, label_set, settings, unreadable, anchors)
         unreadable |= report.left_out
         labelled = [
             raster.select(~np.isin(raster.ids, report.on_nodata.get(raster.raster.path, ())))
@@ -158,15 +160,18 @@ def _open_rasters(
     opened: list[Raster] = []
     unreadable: dict[str, str] = {}
     failure: RasterError | None = None
-    for number, path in enumerate(dict.fromkeys(paths)):
-        try:
-            raster = open_usable(path, options, labels, probe=number < MOST_PROBED)
-        except RasterError as error:
-            failure, unreadable[path] = error, str(error)
-            continue
-        opened.append(stack.enter_context(raster))
-        if settings.gsd is not None and raster.grid.gsd_m is not None:
-            check_gsd_of_imagery(settings.gsd, raster.grid.gsd_m, path)
+    unique_paths = list(dict.fromkeys(paths))
+    with phase("Reading headers", "rasters") as advance:
+        for number, path in enumerate(unique_paths):
+            advance(number, len(unique_paths))
+            try:
+                raster = open_usable(path, options, labels, probe=number < MOST_PROBED)
+            except RasterError as error:
+                failure, unreadable[path] = error, str(error)
+                continue
+            opened.append(stack.enter_context(raster))
+            if settings.gsd is not None and raster.grid.gsd_m is not None:
+                check_gsd_of_imagery(settings.gsd, raster.grid.gsd_m, path)
     if not opened and failure is not None:
         raise failure
     check_one_kind(opened)

@@ -1,0 +1,135 @@
+"""Progress of commands: bars on terminals, lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from geodetect.progress import announce, phase
+from geodetect_cli.tables.progress import Phase, show_progress
+from tests.helpers.predict_command import write_inputs
+from tests.helpers.program import run_program
+from tests.helpers.terminal import run_in_terminal
+
+OFTEN = 0.05  # seconds between lines
+STEP = {"loss": 0.53123, "lr": 7.91e-4, "chips_per_s": 11.234}
+
+
+def shown(out: Console) -> list[str]:
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue().splitlines()
+
+
+@pytest.fixture
+def pipe() -> Console:
+    return Console(file=io.StringIO(), width=80)
+
+
+@pytest.fixture
+def terminal() -> Console:
+    return Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+
+
+def test_a_pipe_gets_a_line_at_intervals_with_counts_and_the_time_left(pipe: Console) -> None:
+    with show_progress(quiet=False, line_seconds=OFTEN, out=pipe), phase("Detecting", "tiles") as p:
+        for completed in range(1000, 1200):
+            p(completed, 4000, objects=12345)
+            time.sleep(OFTEN / 50)
+    first = shown(pipe)[0]
+    assert re.fullmatch(
+        r"Detecting: 1,0\d\d of 4,000 tiles, 12,345 objects, [\d.]+ s left", first
+    ), first
+    assert 2 <= len(shown(pipe)) <= 20
+
+
+def test_a_phase_without_counts_gets_lines_too_and_one_when_it_ends(pipe: Console) -> None:
+    with show_progress(quiet=False, line_seconds=OFTEN, out=pipe), phase("Converting the model"):
+        time.sleep(3.5 * OFTEN)
+    *regular, last = shown(pipe)
+    assert regular
+    assert all(re.fullmatch(r"Converting the model: 0\.\d s so far", line) for line in regular)
+    assert re.fullmatch(r"Converting the model: done in 0\.\d s", last)
+
+
+def test_short_phases_and_phases_within_others_get_no_line_when_they_end(pipe: Console) -> None:
+    with show_progress(quiet=False, line_seconds=60, out=pipe):
+        with phase("Reading headers"):
+            pass
+        with phase("Training", "steps"), phase("Validating"):
+            announce("Step 40: AP50 0.900 (best so far)")
+    assert shown(pipe) == ["Step 40: AP50 0.900 (best so far)"]
+
+
+def test_the_clock_limits_a_training_so_the_time_left_is_what_is_not_over() -> None:
+    training = Phase("Training", "seconds")
+    training.count(600, 2700, {"step": 444, "best_ap50": 0.912, "val_ap50": 0.9, **STEP})
+    assert training.counts() == "10 min 0 s of 45 min 0 s"
+    assert training.time_left() == "35 min 0 s left"
+    assert training.values() == ("step 444  best AP50 0.912  loss 0.531  LR 0.00079  11.2 chips/s")
+
+
+def test_tiles_of_a_journal_are_not_taken_for_fast_ones() -> None:
+    run = Phase("Detecting", "tiles")
+    run.count(0, 1000, {})
+    run.count(900, 1000, {})  # read from the journal in a moment
+    run.restart_clock()
+    time.sleep(0.05)
+    run.count(901, 1000, {})
+    assert run.seconds_left is not None
+    assert run.seconds_left >= 99 * 0.05
+
+
+def test_on_a_terminal_of_80_columns_nothing_is_cut(terminal: Console) -> None:
+    with (
+        show_progress(quiet=False, line_seconds=60, out=terminal),
+        phase("Training", "steps") as progress,
+    ):
+        progress(10_999, 12_000, step=10_999, best_ap50=0.912, **STEP)
+        time.sleep(0.3)  # until it is drawn again
+    text = "\n".join(shown(terminal))
+    assert "10,999 of 12,000 steps" in text
+    assert "loss 0.531  LR 0.00079  11.2 chips/s" in text
+    assert "…" not in text
+    assert max(len(re.sub(r"\x1b\[[\d?;]*\w", "", line)) for line in shown(terminal)) <= 80
+
+
+def test_quiet_shows_nothing(pipe: Console, terminal: Console) -> None:
+    for out in (pipe, terminal):
+        with show_progress(quiet=True, line_seconds=OFTEN, out=out), phase("Detecting"):
+            announce("Model pools")
+            time.sleep(2 * OFTEN)
+        assert shown(out) == []
+
+
+def test_a_run_of_the_program_in_a_pipe_names_its_phases(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
+    process = run_program(*run, "--progress-every", "0.05", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "\nLoading the model: " in f"\n{process.stderr}"
+    assert "\x1b" not in process.stderr
+    process = run_program(*run, "--overwrite", "--progress-every", "0.05", "-q", cwd=tmp_path)
+    assert (process.stdout, process.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_run_in_a_terminal_shows_a_bar_and_removes_it(tmp_path: Path, columns: int) -> None:
+    write_inputs(tmp_path)
+    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
+    screen = run_in_terminal(*run, cwd=tmp_path, columns=columns)
+    assert "Loading the model" in screen.history
+    assert "Loading the model" not in screen.text
+    assert "out.geojson" in screen.text
+    assert max(map(len, screen.text.splitlines())) <= columns
+
+
+def test_without_colours_a_terminal_gets_none(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
+    screen = run_in_terminal(*run, cwd=tmp_path, columns=80, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[\d;]*3\dm", screen.history)
