@@ -15,6 +15,7 @@ from pyproj import CRS
 
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detections import Detections
+from geodetect.detection.run.description import RunDescription
 from geodetect.errors import InputError, list_names
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.geodesic import ground_sizes
@@ -49,7 +50,8 @@ class RunSummary:
         unread_tiles: Remaining tiles of rasters that could not be read to the end.
         resumed_tiles: Those of ``tiles`` and ``empty_tiles`` that were read from the journal of an
             interrupted run.
-        seconds: Time from opening the first raster to the last object.
+        seconds: Time from loading the model to the last object.
+        description: Model, score threshold, resolutions, machine and extent; None: not known.
         left_out: Error message of each raster that could not be read to the end, by its path.
         value_ranges: Values that became 0 and 255, by raster; without those of bytes.
     """
@@ -59,6 +61,7 @@ class RunSummary:
     unread_tiles: int = 0
     resumed_tiles: int = 0
     seconds: float = 0.0
+    description: RunDescription | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
+from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_pipeline import (
@@ -40,7 +41,7 @@ from geodetect.errors import (
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.io.vector.write import FORMATS
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.progress import Progress, announce, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -94,6 +95,7 @@ def predict_layer(
     progress: Progress = no_progress,
     journal: Journal | None = None,
     output_crs: Sequence[CRS] = (),
+    counted_conf: float | None = None,
     **keywords: Unpack[PredictKeywords],
 ) -> DetectionLayer:
     """Detect objects in rasters; like ``predict``, in a tenth of the memory.
@@ -106,6 +108,8 @@ def predict_layer(
         journal: Journal of finished rows of tiles; those it holds already are not detected again.
             The caller closes or discards it, as ``predict_to_file`` does.
         output_crs: CRS that the result will be converted to; checked before the first tile.
+        counted_conf: Score threshold to describe the run with, if the caller needs detections of
+            lower scores as well; None: that of the detections.
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
@@ -132,6 +136,14 @@ def predict_layer(
             stack.enter_context(raster_plan.raster)
         _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
+        conf = settings.conf if counted_conf is None else counted_conf
+        description = RunDescription.from_plans(
+            detector.card,
+            plans,
+            conf=detector.card.conf if conf is None else conf,
+            runs_on=getattr(detector, "runs_on", ""),
+        )
+        announce(*description.lines())
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
         advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
         run = _RunProgress(planned[-1], advance)
@@ -143,6 +155,9 @@ def predict_layer(
             # the preferred batch size: free memory may differ between the executions of a run
             batch_size = preferred_concurrency(detector, settings).batch_size
             journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
+            resumed = _count_finished_tiles(journal, plans)
+            if resumed:
+                announce(f"{resumed:,} of {planned[-1]:,} tiles are done already: {journal.path}")
         # detect
         readers = chained_readers(plans, journal, concurrency)
         for reader in readers:
@@ -178,6 +193,7 @@ def predict_layer(
         summary=replace(
             run.summary,
             seconds=time.monotonic() - start,
+            description=description,
             left_out=failed,
             value_ranges=value_ranges,
         ),
@@ -193,6 +209,14 @@ def predict_layer(
             stacklevel=2,
         )
     return layer
+
+
+def _count_finished_tiles(journal: Journal, plans: Sequence[RasterPlan]) -> int:
+    """Return the number of tiles that a journal holds."""
+    return sum(
+        int(np.isin(p.tiles // len(p.scheme.columns), list(journal.finished_rows(number))).sum())
+        for number, p in enumerate(plans)
+    )
 
 
 def _check_conversions(plans: Sequence[RasterPlan], output_crs: Sequence[CRS]) -> None:

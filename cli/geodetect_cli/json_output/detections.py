@@ -12,6 +12,35 @@ LEFT_OUT = "Reasons of rasters that could not be read, in full or in part, by pa
 OBJECTS = "Number of detected objects in the output."
 
 
+class RunValues(JsonValues):
+    """Model, imagery and machine of a run, as they are known before its first tile."""
+
+    model: str = Field(description="Name of the model.")
+    trained_on: tuple[str, ...] = Field(
+        description="Imagery and labels of its training, as its card states them."
+    )
+    trained_objects: Count = Field(description="Objects of its training; 0: unknown.")
+    conf: float = Field(description="Score threshold.")
+    runs_on: str = Field(description="Runtime, number format and device; empty: unknown.")
+    model_gsd_m: float | None = Field(
+        description="Ground resolution of the model, in metres per pixel; null: any."
+    )
+    raster_gsd_m: tuple[float, float] | None = Field(
+        description="Ground resolution of the finest and of the coarsest raster, in metres per "
+        "pixel; null: unknown."
+    )
+    working_gsd_m: tuple[float, float] | None = Field(
+        description="Finest and coarsest ground resolution that tiles are read at, in metres per "
+        "pixel; null: unknown."
+    )
+    rasters: Count = Field(description="Number of rasters.")
+    resampled: Count = Field(description="Number of rasters that are resampled.")
+    tiles: Count = Field(description="Tiles in the area of interest, also those without imagery.")
+    area_km2: float | None = Field(
+        description="Area of interest on the rasters, in square kilometres; null: unknown."
+    )
+
+
 class PredictOutput(JsonOutput):
     """Output of ``predict``."""
 
@@ -27,7 +56,10 @@ class PredictOutput(JsonOutput):
     tiles: Count = Field(description="Number of tiles that were searched.")
     empty_tiles: Count = Field(description="Number of tiles without imagery.")
     resumed_tiles: Count = Field(description="Number of tiles taken from an interrupted run.")
-    seconds: float = Field(description="Wall time of the run, in seconds.")
+    run: RunValues | None = Field(description="The run as it was planned.")
+    seconds: float = Field(
+        description="Time from loading the model to the last object, in seconds."
+    )
     left_out: dict[str, str] = Field(description=LEFT_OUT)
     blank: dict[str, float] = Field(
         description="Fraction of each raster's imagery that has one constant value, by its name."

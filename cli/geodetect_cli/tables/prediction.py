@@ -50,6 +50,7 @@ def show_summary(
             tiles=summary.tiles,
             empty_tiles=summary.empty_tiles,
             resumed_tiles=summary.resumed_tiles,
+            run=None if summary.description is None else summary.description.as_dict(),
             seconds=round(summary.seconds, 1),
             left_out=summary.left_out,
             blank={name: round(fraction, 6) for name, fraction in layer.blank.items()},

@@ -137,7 +137,11 @@ def evaluate_model(
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.aoi}
     with georeference_advice("give labels in pixels of its image, such as COCO, as `truth`"):
         layer = predict_layer(
-            rasters, model, settings=run.model_copy(update=changes), progress=progress
+            rasters,
+            model,
+            settings=run.model_copy(update=changes),
+            progress=progress,
+            counted_conf=conf,
         )
     if image_truth is not None:
         layer = image_truth.lay_side_by_side(layer)
