@@ -17,6 +17,7 @@ from tests.helpers.program import run_program
 from tests.helpers.terminal import run_in_terminal
 
 OFTEN = 0.05  # seconds between lines
+CHECK = ("check", "--rasters", "scene.tif", "--labels", "layer.geojson")
 STEP = {"loss": 0.53123, "lr": 7.91e-4, "chips_per_s": 11.234}
 
 
@@ -108,28 +109,27 @@ def test_quiet_shows_nothing(pipe: Console, terminal: Console) -> None:
 
 def test_a_run_of_the_program_in_a_pipe_names_its_phases(tmp_path: Path) -> None:
     write_inputs(tmp_path)
-    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
-    process = run_program(*run, "--progress-every", "0.05", cwd=tmp_path)
+    process = run_program(*CHECK, "--progress-every", "0.001", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    assert "\nLoading the model: " in f"\n{process.stderr}"
+    for name in ("Reading the labels", "Reading headers", "Reading masks"):
+        assert f"\n{name}: " in f"\n{process.stderr}"
     assert "\x1b" not in process.stderr
-    process = run_program(*run, "--overwrite", "--progress-every", "0.05", "-q", cwd=tmp_path)
+    process = run_program(*CHECK, "--progress-every", "0.001", "-q", cwd=tmp_path)
     assert (process.stdout, process.stderr) == ("", "")
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_run_in_a_terminal_shows_a_bar_and_removes_it(tmp_path: Path, columns: int) -> None:
     write_inputs(tmp_path)
-    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
-    screen = run_in_terminal(*run, cwd=tmp_path, columns=columns)
-    assert "Loading the model" in screen.history
-    assert "Loading the model" not in screen.text
-    assert "out.geojson" in screen.text
+    screen = run_in_terminal(*CHECK, cwd=tmp_path, columns=columns)
+    assert screen.returncode == 0
+    assert "Reading the labels" in screen.history
+    assert "Reading the labels" not in screen.text
+    assert "Sizes of boxes" in screen.text
     assert max(map(len, screen.text.splitlines())) <= columns
 
 
 def test_without_colours_a_terminal_gets_none(tmp_path: Path) -> None:
     write_inputs(tmp_path)
-    run = ["predict", "scene.tif", "-m", "squares.safetensors", "-o", "out.geojson"]
-    screen = run_in_terminal(*run, cwd=tmp_path, columns=80, NO_COLOR="1")
+    screen = run_in_terminal(*CHECK, cwd=tmp_path, columns=80, NO_COLOR="1")
     assert not re.search(r"\x1b\[[\d;]*3\dm", screen.history)
