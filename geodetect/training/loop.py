@@ -159,7 +159,7 @@ class TrainingLoop:
                     self.selection = self.selection.update(self.step, ap50, weights)
                     is_best = self.selection.best_step == self.step
                     announce(
-                        f"Step {self.step:,}: AP50 {ap50:.3f}{' (best so far)' if is_best else ''}"
+                        f"step {self.step}: AP50 {ap50:.3f}{' (best so far)' if is_best else ''}"
                     )
                     best = self.selection.best_step
                     results = self.results | {self.step: result}
