@@ -122,6 +122,9 @@ class TrainingLoop:
         losses = self.learner.train_step(chips, learning_rate(self._fraction))
         loss = losses.total
         is_first = math.isnan(self._smoothed_loss)
+        if is_first:
+            of_steps = f" of {self._total}" if self.settings.minutes is None else ""
+            announce(f"step {self.step}{of_steps}: loss {loss:.3f}")
         self._smoothed_loss = loss if is_first else 0.98 * self._smoothed_loss + 0.02 * loss
         seconds = time.monotonic() - start
         self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
