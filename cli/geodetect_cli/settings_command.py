@@ -69,7 +69,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
             with (
                 _protect_inputs(options, settings) as inputs,
                 console.summary(inputs.outputs),
-                _show_progress(settings),
+                _show_progress(settings, announces=values.get("as_json") is not True),
             ):
                 command(**settings)
 
@@ -123,11 +123,15 @@ def _build_settings(
     return settings
 
 
-def _show_progress(settings: Mapping[str, Settings]) -> AbstractContextManager[None]:
+def _show_progress(
+    settings: Mapping[str, Settings], *, announces: bool
+) -> AbstractContextManager[None]:
     """Return a context that shows the phases of a command, unless it is always short."""
     for group in settings.values():
         if isinstance(group, ConsoleOptions):
-            return show_progress(quiet=group.quiet, line_seconds=group.progress_every)
+            return show_progress(
+                quiet=group.quiet, line_seconds=group.progress_every, announces=announces
+            )
     return nullcontext()
 
 

@@ -139,7 +139,7 @@ def test_a_name_that_is_too_long(work: Workspace) -> None:
 
 def test_a_truncated_raster(work: Workspace) -> None:
     work.raster.write_bytes(work.raster.read_bytes()[:60_000])
-    check_failure(work.predict(), "scene.tif: cannot read pixels", "damaged or incomplete")
+    check_failure(work.predict("-q"), "scene.tif: cannot read pixels", "damaged or incomplete")
 
 
 def test_a_raster_without_its_header(work: Workspace) -> None:
@@ -346,7 +346,7 @@ def test_a_full_disk_behind_the_output_stream(work: Workspace) -> None:
 
 def test_a_reader_that_stops_reading_ends_the_program_quietly(work: Workspace) -> None:
     process = subprocess.Popen(
-        work.start(output="-"),
+        work.start("-q", output="-"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -381,7 +381,7 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(
     work: Workspace, sent: signal.Signals
 ) -> None:
     before = set(work.folder.iterdir())
-    command = [sys.executable, "-c", SLOW, *work.start("--tile-size", "32")[len(PROGRAM) :]]
+    command = [sys.executable, "-c", SLOW, *work.start("-q", "--tile-size", "32")[len(PROGRAM) :]]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -35,22 +35,27 @@ FIGURES = {  # forms of the values beside the counts; others follow their name
 
 @contextmanager
 def show_progress(
-    *, quiet: bool, line_seconds: float, out: Console = console.stderr
+    *,
+    quiet: bool,
+    line_seconds: float,
+    announces: bool = True,
+    out: Console = console.stderr,
 ) -> Iterator[None]:
     """Show the phases of the enclosed work.
 
     Args:
         quiet: Show nothing.
         line_seconds: Time between lines, if the console is no terminal.
+        announces: Show lines about the work, too: model and imagery, results on the way.
         out: Console to write to.
     """
     if quiet:
         yield
     elif out.is_terminal and not out.is_dumb_terminal:
-        with report_to(ProgressBars(out)):
+        with report_to(ProgressBars(out, announces=announces)):
             yield
     else:
-        lines = ProgressLines(out, line_seconds=line_seconds)
+        lines = ProgressLines(out, line_seconds=line_seconds, announces=announces)
         try:
             with report_to(lines):
                 yield
@@ -142,10 +147,12 @@ class ProgressBars:
 
     Args:
         out: The terminal.
+        announces: Show lines about the work.
     """
 
-    def __init__(self, out: Console) -> None:
+    def __init__(self, out: Console, *, announces: bool) -> None:
         self._out = out
+        self._announces = announces
         self._phases: list[Phase] = []
         self._live: Live | None = None
 
@@ -176,7 +183,8 @@ class ProgressBars:
 
     def announce(self, line: str, /) -> None:
         """Print a line above the bar."""
-        console.print_message(line, out=self._out)
+        if self._announces:
+            console.print_message(line, out=self._out)
 
     def _render(self) -> Group:
         phase = self._phases[-1]
@@ -203,10 +211,12 @@ class ProgressLines:
     Args:
         out: Console to write to.
         line_seconds: Time between lines.
+        announces: Show lines about the work.
     """
 
-    def __init__(self, out: Console, *, line_seconds: float) -> None:
+    def __init__(self, out: Console, *, line_seconds: float, announces: bool) -> None:
         self._out = out
+        self._announces = announces
         self._line_seconds = line_seconds
         self._phases: list[Phase] = []
         self._lock = RLock()
@@ -236,8 +246,9 @@ class ProgressLines:
 
     def announce(self, line: str, /) -> None:
         """Print a line."""
-        with self._lock:
-            self._print(line)
+        if self._announces:
+            with self._lock:
+                self._print(line)
 
     def close(self) -> None:
         """Print no more."""
