@@ -23,6 +23,7 @@ from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint
+from geodetect.detection.run.imagery_sample import list_doubts
 from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.tile_pipeline import (
     TileBatch,
@@ -129,6 +130,7 @@ def predict_layer(
     class_ids = _class_ids(detector, settings)
     rasters_detections, coverage, failed = [], [], {}
     value_ranges: dict[str, tuple[float, float]] = {}
+    samples = []
     with ExitStack() as stack:
         # open and plan
         plans = plan(rasters, detector, settings=settings)
@@ -175,6 +177,7 @@ def predict_layer(
                     )
                 )
                 coverage.append(pipeline.mask.to_coverage(raster_plan))
+                samples.append((raster_plan, pipeline.sample))
                 if stretch is not None:
                     value_ranges[raster_plan.raster.name] = stretch.range
             except RasterError as error:
@@ -200,6 +203,8 @@ def predict_layer(
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written
+    for doubt in list_doubts(samples, detector.card, has_stated_bands=settings.bands is not None):
+        warnings.warn(doubt, GeodetectWarning, stacklevel=2)
     if layer.blank:
         names = (f"{name} ({fraction:.1%})" for name, fraction in layer.blank.items())
         warnings.warn(

@@ -17,6 +17,7 @@ from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
+from geodetect.detection.run.imagery_sample import ImagerySample
 from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.truncation import clip_to_imagery
 from geodetect.errors import InputError
@@ -169,6 +170,7 @@ class TilePipeline:
         self.reader, self.detector, self.settings = reader, detector, settings
         self.plan, self.concurrency = reader.plan, reader.concurrency
         self.mask = ImageryMask(self.plan.scheme)
+        self.sample = ImagerySample(len(self.plan.tiles))
         self._class_ids = class_ids
 
     def run(self) -> Generator[TileBatch]:
@@ -221,6 +223,7 @@ class TilePipeline:
         for tile, pixels in tiles:
             detections = None
             if pixels is not None:
+                self.sample.add(tile, pixels)
                 detections = next(detections_of_images)
                 is_selected = detections.scores >= conf
                 if self._class_ids is not None:
