@@ -14,6 +14,7 @@ from .detection.estimate import Estimate, estimate
 from .detection.predict import plan, predict, predict_layer
 from .detection.predict_to_file import predict_to_file
 from .errors import GeodetectError
+from .io.array_raster import ArrayRaster
 from .io.raster.info import inspect_raster
 from .io.vector.write import write
 from .label_check.check import check
@@ -44,6 +45,7 @@ from .training.train import train
 from .version import __version__
 
 __all__ = [
+    "ArrayRaster",
     "CallableDetector",
     "CheckSettings",
     "ChipSettings",

@@ -132,6 +132,11 @@ def announce(*lines: str) -> None:
             listener.announce(line)
 
 
+def as_progress(progress: Progress | bool | None) -> Progress:
+    """Return the parameter ``progress`` of a function with ``reports_progress`` as a callback."""
+    return no_progress if progress is None or isinstance(progress, bool) else progress
+
+
 class TqdmProgress:
     """Progress as a tqdm bar, for notebooks and scripts.
 

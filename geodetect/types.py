@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import geopandas as gpd
     import shapely
+    from rasterio.io import DatasetReader
+    from rasterio.vrt import WarpedVRT
 
 PathLike = str | os.PathLike[str]
 AreaSource: TypeAlias = "PathLike | gpd.GeoDataFrame | gpd.GeoSeries | shapely.Geometry"
 
 AnyArray = NDArray[Any]
+RasterSource: TypeAlias = "PathLike | AnyArray | DatasetReader | WarpedVRT"
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]

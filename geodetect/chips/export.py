@@ -14,21 +14,23 @@ import pandas as pd
 
 from geodetect.chips.annotation_formats import ANNOTATION_FORMATS, LabelledChip
 from geodetect.chips.cutting import cut_chips, open_sources
-from geodetect.errors import GeodetectError, GeoreferenceError, LabelError, OutputError, error_text
+from geodetect.errors import GeodetectError, LabelError, OutputError, error_text
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import final_path, write_atomically
 from geodetect.io.inputs import check_not_read_next, protect_inputs
-from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
+from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.vector import write as vector
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.io.vector.read import LayerSource
+from geodetect.progress import Progress, as_progress, phase, reports_progress
 from geodetect.settings import ChipSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ChipKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 INDEX = "chips.geojson"
 
@@ -63,13 +65,13 @@ class ExportSummary:
 @takes_settings(ChipSettings)
 @reports_progress
 def export_chips(
-    rasters: PathLike | Sequence[PathLike],
-    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame,
+    rasters: RasterSource | Sequence[RasterSource],
+    labels: LayerSource | Sequence[LayerSource],
     output: PathLike,
     *,
     settings: ChipSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[ChipKeywords],
 ) -> ExportSummary:
     """Cut rasters and their labels into a data set of chips.
@@ -87,7 +89,8 @@ def export_chips(
     appears complete or not at all.
 
     Args:
-        rasters: Files, folders of rasters or URLs; one or several.
+        rasters: Files, folders of rasters, URLs, arrays or open datasets of rasterio; one or
+            several.
         labels: Label files of any kind (``geodetect.io.labels.read.read_labels``), or a table with
             ``class`` and polygons.
         output: Folder to make.
@@ -101,6 +104,8 @@ def export_chips(
         OutputError: The folder is in use, or cannot be written.
     """
     settings = ChipSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
+    progress = as_progress(progress)
     final = final_path(Path(output))
     if final.is_file():
         raise OutputError(f"{output} is a file; choose another `output`")
@@ -145,20 +150,14 @@ def export_chips(
 
 
 def _read_label_set(
-    labels: PathLike | Sequence[PathLike] | gpd.GeoDataFrame, settings: ChipSettings
+    labels: LayerSource | Sequence[LayerSource], settings: ChipSettings
 ) -> LabelSet:
-    if not isinstance(labels, gpd.GeoDataFrame):
-        options = LabelOptions(
-            settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
-        )
-        label_set = read_labels(labels, options)
-        label_set.warn_of_changes()
-        return label_set
-    if labels.crs is None:
-        raise GeoreferenceError("the labels have no CRS; set `labels_crs`")
-    names, rows = np.asarray(labels["class"], dtype=object), np.arange(len(labels))
-    geometries = np.asarray(labels.geometry, dtype=object)
-    return LabelSet((MapLabels("table", geometries, names, rows, labels.crs),))
+    options = LabelOptions(
+        settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
+    )
+    label_set = read_labels(labels, options)
+    label_set.warn_of_changes()
+    return label_set
 
 
 def _no_chips_error(labels: LabelSet, *, on_rasters: int) -> LabelError:

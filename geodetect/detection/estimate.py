@@ -22,7 +22,7 @@ from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
-from geodetect.types import BoolArray, FloatArray, PathLike
+from geodetect.types import BoolArray, FloatArray, PathLike, RasterSource
 
 MASK_PX = 1024  # long side of the coarse mask of the imagery
 BYTES_PER_MB = 1e6
@@ -132,7 +132,7 @@ class Estimate:
 
 @takes_settings(PredictSettings)
 def estimate(
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | Mapping[str, Any] | None = None,

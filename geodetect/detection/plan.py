@@ -19,6 +19,7 @@ from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme, overlap_px
+from geodetect.io.array_raster import ArrayRaster
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
 from geodetect.io.vector.read import read_area
@@ -156,6 +157,7 @@ def plan_raster(
         src_crs=settings.src_crs,
         pixel_coords=settings.pixel_coords,
         external_sources=settings.external_sources,
+        pixels_allowed=isinstance(path, ArrayRaster),
     )
     raster = open_raster(
         path, options, needed_bands=None if card.bands is None else len(card.bands)

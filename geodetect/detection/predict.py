@@ -41,12 +41,13 @@ from geodetect.errors import (
 )
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.vector.write import FORMATS
-from geodetect.progress import Progress, announce, no_progress, phase, reports_progress
+from geodetect.progress import Progress, announce, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
-from geodetect.types import IntArray, PathLike
+from geodetect.types import IntArray, PathLike, RasterSource
 
 MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
 
@@ -54,17 +55,18 @@ MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
 @takes_settings(PredictSettings)
 @reports_progress
 def predict(
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | Mapping[str, Any] | None = None,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[PredictKeywords],
 ) -> gpd.GeoDataFrame:
     """Detect objects in rasters.
 
     Args:
-        rasters: Files, folders of rasters or URLs; one or several.
+        rasters: Files, folders of rasters, URLs, arrays or open datasets of rasterio; one or
+            several.
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         settings: See ``PredictSettings``.
         progress: Called after every batch with the tiles completed and in total, and the number
@@ -89,11 +91,11 @@ def predict(
 @takes_settings(PredictSettings)
 @reports_progress
 def predict_layer(
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | Mapping[str, Any] | None = None,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     journal: Journal | None = None,
     output_crs: Sequence[CRS] = (),
     counted_conf: float | None = None,
@@ -124,6 +126,8 @@ def predict_layer(
         OutOfMemoryError: As for ``predict``.
     """
     settings = PredictSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
+    progress = as_progress(progress)
     start = time.monotonic()
     with phase("Loading the model"):
         detector = as_detector(model, settings)
@@ -339,7 +343,7 @@ class _RunProgress:
 
 @takes_settings(PredictSettings)
 def plan(
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     model: PathLike | Detector = "pools",
     *,
     settings: PredictSettings | Mapping[str, Any] | None = None,
@@ -348,7 +352,8 @@ def plan(
     """Open rasters and plan their tiles, reading only their headers.
 
     Args:
-        rasters: Files, folders of rasters or URLs; one or several.
+        rasters: Files, folders of rasters, URLs, arrays or open datasets of rasterio; one or
+            several.
         model: Name of a built-in model, path of a model file, or any ``Detector``.
         settings: See ``PredictSettings``.
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
@@ -360,6 +365,7 @@ def plan(
         InputError: There are no rasters, or the area of interest touches none.
     """
     settings = PredictSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
     return plan_rasters(rasters, as_detector(model, settings).card, settings)
 
 

@@ -19,17 +19,18 @@ from geodetect.detection.predict import predict_layer
 from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
 from geodetect.errors import InputError
 from geodetect.geo.crs import WGS84, parse_crs
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import check_folder, final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.progress import Progress, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 MAX_NAME_BYTES = 200  # of a journal, which adds to the name; file systems have 255
 
@@ -37,7 +38,7 @@ MAX_NAME_BYTES = 200  # of a journal, which adds to the name; file systems have 
 @takes_settings(PredictSettings)
 @reports_progress
 def predict_to_file(
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     output: PathLike | TextIO,
     model: PathLike | Detector = "pools",
     *,
@@ -50,7 +51,7 @@ def predict_to_file(
     journal: bool = True,
     restart: bool = False,
     work_dir: PathLike | None = None,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[PredictKeywords],
 ) -> DetectionLayer:
     """Detect objects in rasters and write them to a file, as ``geodetect predict`` does.
@@ -100,6 +101,8 @@ def predict_to_file(
         work_dir=None if work_dir is None else Path(work_dir),
     )
     settings = PredictSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
+    progress = as_progress(progress)
     with protect_inputs(find_rasters(rasters, quiet=True), model, settings.aoi):
         return files.predict(rasters, model, settings=settings, progress=progress)
 

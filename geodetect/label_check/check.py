@@ -13,12 +13,14 @@ from pyproj import CRS
 from geodetect.errors import InputError, RasterError
 from geodetect.geo.grid import check_gsd_of_imagery
 from geodetect.geo.raster_overlap import find_overlaps
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, name_rasters
+from geodetect.io.vector.read import LayerSource
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
 from geodetect.label_check.problems import (
@@ -43,7 +45,7 @@ from geodetect.progress import phase
 from geodetect.settings import CheckSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import CheckKeywords
-from geodetect.types import FloatArray, PathLike
+from geodetect.types import FloatArray, RasterSource
 
 ALL_CLASSES = "all"
 PERCENTILES = (5, 50, 95)
@@ -52,8 +54,8 @@ LEAST_OVERLAP = 0.01  # fraction of the smaller raster: margins of neighbours ma
 
 @takes_settings(CheckSettings)
 def check(
-    rasters: PathLike | Sequence[PathLike],
-    labels: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
+    labels: LayerSource | Sequence[LayerSource],
     *,
     settings: CheckSettings | Mapping[str, Any] | None = None,
     **keywords: Unpack[CheckKeywords],
@@ -64,7 +66,7 @@ def check(
     for the offset between labels and imagery.
 
     Args:
-        rasters: Files, folders of rasters, or anything GDAL opens.
+        rasters: Files, folders of rasters, anything GDAL opens, arrays or open datasets.
         labels: Label files and data sets; see ``geodetect.io.labels.read.read_labels``.
         settings: See ``CheckSettings``.
         keywords: Settings by name, such as ``gsd=0.25``; they win over ``settings``.
@@ -78,6 +80,7 @@ def check(
         RasterError: No raster can be read.
     """
     settings = CheckSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
     options = LabelOptions(
         settings.class_field, crs=settings.labels_crs, point_size_m=settings.point_size
     )

@@ -19,17 +19,18 @@ from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.progress import Progress, as_progress, phase, reports_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import QuantizeKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 MAX_SCORE_THRESHOLD = 0.05  # average precision needs detections far below the model's threshold
 IOUS = (0.5, 0.75)
@@ -58,12 +59,12 @@ class SampledTile:
 @reports_progress
 def quantize(
     model: PathLike,
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     output: PathLike,
     *,
     settings: QuantizeSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[QuantizeKeywords],
 ) -> ModelCard:
     """Write a model file with an int8-quantized network beside the full-precision one.
@@ -90,6 +91,8 @@ def quantize(
         OutputError: The model cannot be written.
     """
     settings, target = QuantizeSettings.resolve(settings, keywords), Path(output)
+    rasters = as_raster_paths(rasters)
+    progress = as_progress(progress)
     check_target(target, overwrite=overwrite)
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from geodetect.errors import DivergenceError, InputError
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.raster.find import find_rasters
+from geodetect.io.vector.read import LayerSource
 from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
 from geodetect.model.checkpoints.initialization import initialise, match_head_depth
@@ -21,7 +23,7 @@ from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.progress import Progress, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import TrainSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import TrainKeywords
@@ -46,7 +48,7 @@ from geodetect.training.run.folder import (
 from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.run.tensorboard import TensorBoardLog, load_summary_writer
 from geodetect.training.validation.validator import Validator
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 TILE_PX = 1024  # of predictions; larger than a chip, so that fewer pixels are computed twice
 
@@ -54,8 +56,8 @@ TILE_PX = 1024  # of predictions; larger than a chip, so that fewer pixels are c
 @takes_settings(TrainSettings)
 @reports_progress
 def train(
-    rasters: PathLike | Sequence[PathLike],
-    labels: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
+    labels: LayerSource | Sequence[LayerSource],
     output: PathLike,
     *,
     settings: TrainSettings | Mapping[str, Any] | None = None,
@@ -64,7 +66,7 @@ def train(
     overwrite: bool = False,
     tensorboard: bool = False,
     keep_checkpoint: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[TrainKeywords],
 ) -> TrainingSummary:
     """Train a model on labelled rasters and write it to a file.
@@ -111,6 +113,8 @@ def train(
         OutputError: The model or the run folder cannot be written.
     """
     settings = TrainSettings.resolve(settings, keywords)
+    rasters = as_raster_paths(rasters)
+    progress = as_progress(progress)
     output = Path(output)
     folder = RunFolder.from_model_path(output) if run_dir is None else RunFolder(Path(run_dir))
     with join_processes(settings.device) as processes, ExitStack() as stack:

@@ -30,16 +30,17 @@ from geodetect.assessment.matching.alignment import (
 from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import source_names
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
-from geodetect.progress import Progress, no_progress, phase, reports_progress
+from geodetect.progress import Progress, as_progress, phase, reports_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import EvaluateKeywords, EvaluateModelKeywords
 from geodetect.settings.value_types import area_text
-from geodetect.types import BoolArray, PathLike
+from geodetect.types import BoolArray, PathLike, RasterSource
 
 if TYPE_CHECKING:
     from geodetect.detection.detector import Detector
@@ -85,12 +86,12 @@ def evaluate(
 @reports_progress
 def evaluate_model(
     model: PathLike | Detector,
-    rasters: PathLike | Sequence[PathLike],
+    rasters: RasterSource | Sequence[RasterSource],
     truth: LayerSource | Sequence[LayerSource],
     settings: EvaluateSettings | Mapping[str, Any] | None = None,
     *,
     predict_settings: PredictSettings | Mapping[str, Any] | None = None,
-    progress: Progress = no_progress,
+    progress: Progress | bool = False,
     **keywords: Unpack[EvaluateModelKeywords],
 ) -> Evaluation:
     """Run a model on rasters and compare its predictions with ground truth.
@@ -101,7 +102,8 @@ def evaluate_model(
 
     Args:
         model: Name of a built-in model, path of a model file, or any ``Detector``.
-        rasters: Files, folders of rasters or URLs; one or several.
+        rasters: Files, folders of rasters, URLs, arrays or open datasets of rasterio; one or
+            several.
         truth: The truth, as for ``evaluate``, or labels in pixels of images as for a training,
             such as COCO or YOLO.
         settings: See ``EvaluateSettings``. ``aoi`` also limits the prediction.
@@ -122,14 +124,16 @@ def evaluate_model(
     of_prediction = {n: v for n, v in keywords.items() if n not in of_evaluation}
     settings = EvaluateSettings.resolve(settings, of_evaluation)
     run = PredictSettings.resolve(predict_settings, of_prediction)
+    paths = as_raster_paths(rasters)
+    progress = as_progress(progress)
     if isinstance(truth, str | os.PathLike | gpd.GeoDataFrame):
         truth = [truth]
-    image_truth, layers = read_image_truth(truth, rasters, run)
+    image_truth, layers = read_image_truth(truth, paths, run)
     if image_truth is None:
         objects = read_truth(layers, crs=settings.truth_crs, class_field=settings.class_field)
     else:
         objects = image_truth.table()
-        rasters = [raster.path for raster in image_truth.rasters]
+        paths = [raster.path for raster in image_truth.rasters]
         run = image_truth.predict_settings(run)
     card = load_card(model) if isinstance(model, str | os.PathLike) else model.card
     conf = card.conf if settings.conf is None else settings.conf
@@ -137,7 +141,7 @@ def evaluate_model(
     changes = {"conf": min(least, max(0.0, conf)), "aoi": settings.aoi}
     with georeference_advice("give labels in pixels of its image, such as COCO, as `truth`"):
         layer = predict_layer(
-            rasters,
+            paths,
             model,
             settings=run.model_copy(update=changes),
             progress=progress,
@@ -156,7 +160,7 @@ def evaluate_model(
             predictions=image_truth.move_back(evaluation.predictions),
             truth=image_truth.move_back(evaluation.truth),
         )
-    sources = source_names([find_rasters(rasters, quiet=True), model, truth, settings.aoi])
+    sources = source_names([find_rasters(paths, quiet=True), model, truth, settings.aoi])
     return replace(evaluation, sources=tuple(sources))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import geopandas as gpd
 import numpy as np
 import shapely
 
@@ -21,27 +22,29 @@ from geodetect.io.labels.label_set import (
     ReadReport,
     RowDefect,
 )
-from geodetect.io.vector.read import LABELS, read_layer
+from geodetect.io.vector.read import LABELS, LayerSource, read_layer
 from geodetect.types import BoolArray, IntArray, ObjectArray, PathLike
 
 _MISSING, _POINT, _POLYGON, _MULTIPOINT, _MULTIPOLYGON, _COLLECTION = -1, 0, 3, 4, 6, 7  # GEOS
 
 
-def read_map_labels(path: PathLike, options: LabelOptions) -> MapLabels:
-    """Read the labels of one vector file.
+def read_map_labels(source: LayerSource, options: LabelOptions) -> MapLabels:
+    """Read the labels of one vector file or table.
 
     Polygons are repaired and split: each connected part is an object (a layer dissolved by class
     would otherwise be one huge box). Points become discs of ``point_size_m`` on the ground.
 
     Args:
-        path: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer.
+        source: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer. Or a
+            table.
         options: Column of classes, CRS and size of points.
 
     Raises:
         LabelError: No such file, layer or column, no CRS, lines, points without a size,
             missing classes.
     """
-    table = read_layer(path, LABELS, crs=options.crs)
+    table = read_layer(source, LABELS, crs=options.crs)
+    path = LABELS.name if isinstance(source, gpd.GeoDataFrame) else source
     geometries = np.asarray(table.geometry, dtype=object)
     is_point = _find_points(geometries, path, options)
     areas = geometries.copy()

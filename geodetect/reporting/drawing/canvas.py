@@ -12,6 +12,7 @@ from pyproj import CRS
 from geodetect.errors import InputError
 from geodetect.geo.geodesic import ground_distances_m
 from geodetect.geo.grid import Grid
+from geodetect.io.array_raster import ArrayRaster
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
 from geodetect.reporting.drawing.images import PixelSource
 from geodetect.settings import DrawingSettings
@@ -131,6 +132,7 @@ def open_for_display(path: str | os.PathLike[str], settings: DrawingSettings) ->
         settings.src_crs,
         settings.pixel_coords,
         settings.external_sources,
+        pixels_allowed=isinstance(path, ArrayRaster),
     )
     raster = open_raster(path, options)
     bands = raster.bands[:3] if len(raster.bands) >= 3 else raster.bands[:1]

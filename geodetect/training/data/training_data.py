@@ -26,7 +26,7 @@ from geodetect.io.labels.placement import check_placement, explain_no_placement,
 from geodetect.io.labels.read import read_labels
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.reader import Raster, name_rasters
-from geodetect.io.vector.read import read_area
+from geodetect.io.vector.read import LayerSource, read_area
 from geodetect.label_check.check import check_labels
 from geodetect.label_check.findings import ANCHORS
 from geodetect.label_check.report import LabelReport
@@ -87,7 +87,7 @@ class TrainingData:
 
 def read_training_data(
     rasters: PathLike | Sequence[PathLike],
-    labels: PathLike | Sequence[PathLike],
+    labels: LayerSource | Sequence[LayerSource],
     settings: TrainSettings,
     *,
     anchors: AnchorShapes,
@@ -135,7 +135,7 @@ def read_training_data(
     )
 
 
-def _read_labels(labels: PathLike | Sequence[PathLike], settings: TrainSettings) -> LabelSet:
+def _read_labels(labels: LayerSource | Sequence[LayerSource], settings: TrainSettings) -> LabelSet:
     return read_labels(
         labels,
         LabelOptions(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
 import shutil
 import warnings
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 from filelock import FileLock, Timeout
 
-from geodetect.errors import GeodetectWarning, InputError, OutputError
+from geodetect.errors import GeodetectWarning, InputError, OutputError, short_repr
 from geodetect.io.atomic import (
     PREFIX,
     SUFFIX,
@@ -29,9 +29,9 @@ from geodetect.io.atomic import (
     write_atomically,
 )
 from geodetect.io.inputs import check_output
+from geodetect.io.vector.read import LayerSource
 from geodetect.settings import TrainSettings
 from geodetect.settings.toml import to_toml
-from geodetect.types import PathLike
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
@@ -273,7 +273,7 @@ class RunFolder:
 
 
 def write_settings(
-    path: Path, settings: TrainSettings, **sources: PathLike | Sequence[PathLike]
+    path: Path, settings: TrainSettings, **sources: LayerSource | Sequence[LayerSource]
 ) -> None:
     """Write what repeats a training as TOML.
 
@@ -283,8 +283,11 @@ def write_settings(
         sources: Its rasters and labels.
     """
     values: dict[str, Any] = {
-        name: [str(paths)] if isinstance(paths, str | os.PathLike) else list(map(str, paths))
-        for name, paths in sources.items()
+        name: [
+            short_repr(item) if isinstance(item, gpd.GeoDataFrame) else str(item)
+            for item in (value if isinstance(value, list | tuple) else [value])
+        ]
+        for name, value in sources.items()
     }
     with _output_errors(path):
         path.write_text(to_toml(values | settings.stated_values()), encoding="utf-8")
