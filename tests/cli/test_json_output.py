@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from geodetect_cli.commands import COMMANDS
 from geodetect_cli.json_output.schema import OUTPUTS, schema_text
 from tests.helpers.json_schema import PATH, check_json, validator
 from tests.helpers.predict_command import write_inputs
-from tests.helpers.program import invoke, run_program
+from tests.helpers.program import ROOT, invoke, program_environment, run_program
 from tests.helpers.quantizable_model import need_nncf, save_plain_model, write_squares
 from tests.helpers.square_scenes import CRS, GSD_M, ORIGIN_M, square_boxes, write_labels
 from tests.helpers.torchvision_networks import small_network
@@ -287,3 +291,53 @@ def test_the_program_ends_with_the_code_that_its_json_states(tmp_path: Path) -> 
     assert json.loads(process.stdout)["error"]["exit_code"] == process.returncode == 1
     process = run_program("info", "--nothing", "--json")
     assert json.loads(process.stdout)["error"]["exit_code"] == process.returncode == 2
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_is_an_error_in_json_with_its_exit_code(
+    name: str, code: int, folder: Path
+) -> None:
+    program = (
+        "import signal\n"
+        "from geodetect.io.raster import info\n"
+        f"info.inspect_raster = lambda *_, **__: signal.raise_signal(signal.{name})\n"
+        "from geodetect_cli.app import main\n"
+        "main()"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, "info", folder / "scene.tif", "--json"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=False,
+    )
+    error = check_json(process.stdout)["error"]
+    assert process.returncode == error["exit_code"] == code
+    assert error["type"] == "Interrupted"
+    assert process.stderr == f"Error: {error['message']}\n"
+
+
+def test_the_examples_of_the_page_are_what_the_program_prints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    examples = re.findall(
+        r"```console\n\$ geodetect ([^\n]*)\n```\n+```json\n(.*?)```", page, re.DOTALL
+    )
+    assert len(examples) == page.count("```json\n") == 3
+    monkeypatch.chdir(ROOT)
+    for command, text in examples:
+        assert check_json(invoke(*shlex.split(command)).stdout) == check_json(text)
+
+
+def test_the_words_of_the_page_are_keys_of_the_schema() -> None:
+    words = (ROOT / "docs/json.md").read_text(encoding="utf-8").partition("## Words")[2]
+    rows = re.findall(r"^\| (`.*?) \|", words, re.MULTILINE)
+    named = {word for row in rows for word in re.findall(r"`(\w+)`", row)} - {"NAME_interval"}
+    keys = {
+        key
+        for values in validator().schema["$defs"].values()
+        for key in values.get("properties", {})
+    }
+    assert named
+    assert named <= keys
