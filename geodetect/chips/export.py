@@ -14,7 +14,8 @@ import pandas as pd
 
 from geodetect.chips.annotation_formats import ANNOTATION_FORMATS, LabelledChip
 from geodetect.chips.cutting import cut_chips, open_sources
-from geodetect.errors import GeodetectError, LabelError, OutputError, error_text
+from geodetect.display import Displayed, Rows
+from geodetect.errors import GeodetectError, LabelError, OutputError, error_text, list_names
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.array_raster import as_raster_paths
@@ -35,8 +36,8 @@ from geodetect.types import PathLike, RasterSource
 INDEX = "chips.geojson"
 
 
-@dataclass(frozen=True)
-class ExportSummary:
+@dataclass(frozen=True, repr=False)
+class ExportSummary(Displayed):
     """Counts of an export.
 
     Args:
@@ -60,6 +61,14 @@ class ExportSummary:
     labels: int
     labels_on_imagery: int
     labels_exported: int
+
+    def display_rows(self) -> Rows:
+        """Return the folder, and what it holds."""
+        yield "Folder", str(self.output)
+        yield "Classes", list_names(self.classes)
+        yield "Chips", f"{self.chips:,}, {self.empty_chips:,} without objects"
+        yield "Boxes", f"{self.boxes:,}, {self.truncated_boxes:,} cut by the edge of their chip"
+        yield "Labels", f"{self.labels:,}, {self.labels_exported:,} of them on a chip"
 
 
 @takes_settings(ChipSettings)

@@ -16,12 +16,14 @@ from pyproj import CRS
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detections import Detections
 from geodetect.detection.run.description import RunDescription
+from geodetect.display import Displayed, Rows
 from geodetect.errors import InputError, list_names
 from geodetect.geo.crs import horizontal_crs, same_crs
 from geodetect.geo.geodesic import ground_sizes
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
+from geodetect.progress import format_duration
 from geodetect.types import AnyArray, FloatArray, IntArray
 
 DTYPES: dict[str, type] = {
@@ -152,8 +154,8 @@ class RasterDetections:
         return _table(columns, polygons, self.crs)
 
 
-@dataclass(frozen=True)
-class DetectionLayer:
+@dataclass(frozen=True, repr=False)
+class DetectionLayer(Displayed):
     """Detections of any number of rasters, as one layer.
 
     ``geodetect.write`` takes it in place of a table, and then never holds more than a few thousand
@@ -212,6 +214,24 @@ class DetectionLayer:
     def area_m2(self) -> float:
         """Sum of the ground areas of the boxes, without those of unknown size."""
         return float(sum(np.nansum(raster.sizes[:, 0]) for raster in self.rasters))
+
+    def display_rows(self) -> Rows:
+        """Return what ``geodetect predict`` prints."""
+        summary = self.summary
+        counts = list_names(f"{n:,} {name}" for name, n in self.by_class.items()) or "nothing"
+        yield "Detected", counts
+        if self.area_m2:
+            yield "Area of their boxes", f"{self.area_m2:,.0f} m²"
+        yield "Rasters", list_names((raster.raster for raster in self.rasters), limit=3)
+        yield "CRS", "pixels" if self.crs is None else self.crs.name
+        yield "Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"
+        if summary.resumed_tiles:
+            yield "From an earlier run", f"{summary.resumed_tiles:,} tiles"
+        if self.blank:
+            blank = (f"{fraction:.1%} of {name}" for name, fraction in self.blank.items())
+            yield "Blank imagery", list_names(blank, limit=3)
+        yield "Time", format_duration(summary.seconds)
+        yield from (("Left out", message) for message in summary.left_out.values())
 
     def __len__(self) -> int:
         return sum(map(len, self.rasters))

@@ -17,8 +17,9 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan
 from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
+from geodetect.display import Displayed, Rows
 from geodetect.geo.tiles import Tile
-from geodetect.progress import phase
+from geodetect.progress import format_duration, phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -73,8 +74,8 @@ class RasterEstimate:
         )
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Displayed):
     """Tiles, time and memory of a run.
 
     Args:
@@ -115,6 +116,18 @@ class Estimate:
     def seconds(self) -> float:
         """Time for all tiles."""
         return self.tiles * self.seconds_per_tile
+
+    def display_rows(self) -> Rows:
+        """Return the totals, and a row for each raster."""
+        yield "Model", self.model
+        yield "Rasters", f"{len(self.rasters):,}"
+        yield "Tiles", f"{self.tiles:,} to search, {self.skipped_tiles:,} skipped"
+        yield "Ground", f"{self.area_km2:,.3f} km² to search, {self.skipped_km2:,.3f} skipped"
+        per_tile = f"{self.seconds_per_tile:.2f} s a tile"
+        yield "Time", f"about {format_duration(self.seconds)} ({per_tile})"
+        yield "Memory", f"about {self.memory_mb:,.0f} MB"
+        yield "Runs on", self.runs_on
+        yield from ((raster.name, str(raster)) for raster in self.rasters)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the estimate as JSON types."""

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import geopandas as gpd
 import numpy as np
 
-from geodetect.errors import LabelError
+from geodetect.display import Displayed, Rows
+from geodetect.errors import LabelError, list_names
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.model.network.anchor_fit import AnchorShapes, RecallBin
 
@@ -69,8 +70,8 @@ class RasterOverlap:
     fraction: float
 
 
-@dataclass(frozen=True, eq=False)
-class LabelReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelReport(Displayed):
     """Result of a label check.
 
     Args:
@@ -126,6 +127,15 @@ class LabelReport:
     def warnings(self) -> tuple[Finding, ...]:
         """Findings that call for a correction."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def display_rows(self) -> Rows:
+        """Return the counts, and the findings."""
+        yield "Rasters", f"{self.rasters:,}"
+        yield "Labels", f"{self.labels:,}, {self.labels_on_imagery:,} on imagery"
+        yield "Classes", list_names(f"{count:,} {name}" for name, count in self.by_class.items())
+        yield "Resolution", f"{self.gsd_m:.3g} m per pixel"
+        yield "Problems", f"{len(self.problems):,} labels or areas"
+        yield from ((f.severity.capitalize(), f"{f.topic}: {f.text}") for f in self.findings)
 
     def raise_errors(self) -> None:
         """Raise the first error, if there is any.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geodetect.class_names import normalize_class_name
+from geodetect.display import Displayed, Rows
 from geodetect.errors import InputError, list_names
 
 INPUT_BANDS = 3  # of geodetect's networks
@@ -153,7 +154,7 @@ class Int8Record(CardPart):
     made_with: str
 
 
-class ModelCard(CardPart):
+class ModelCard(Displayed, CardPart):
     """Metadata of a model: input, classes, thresholds, architecture and provenance.
 
     Args:
@@ -199,6 +200,25 @@ class ModelCard(CardPart):
     training: TrainingRecord = TrainingRecord()
     metrics: dict[str, Annotated[float, Field(ge=0)]] = {}
     int8: Int8Record | None = None
+
+    def display_rows(self) -> Rows:
+        """Return classes, resolution, threshold, provenance and figures."""
+        yield "Name", self.name
+        if self.description:
+            yield "Description", self.description
+        yield "Classes", list_names(self.classes)
+        if self.gsd_m is not None:
+            working = ""
+            if self.gsd_range_m is not None:
+                working = " (works from {:g} to {:g} m)".format(*self.gsd_range_m)
+            yield "Resolution", f"{self.gsd_m:g} m per pixel{working}"
+        yield "Score threshold", f"{self.conf:.2f}"
+        training = self.training
+        if training.objects:
+            yield "Trained on", f"{training.objects:,} objects in {training.steps:,} steps"
+        if training.licence:
+            yield "Licence", training.licence
+        yield from ((name, f"{value:,.4g}") for name, value in self.metrics.items())
 
     @model_validator(mode="after")
     def _fields_agree(self) -> ModelCard:

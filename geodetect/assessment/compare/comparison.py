@@ -30,6 +30,7 @@ from geodetect.assessment.matching.layer_offset import LayerOffset, estimate_off
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.assessment.spatial_join import join_points
+from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import cartesian_points_m
 from geodetect.io.inputs import protect_inputs, source_names
@@ -58,8 +59,8 @@ WIDER = 2.0  # limits, beyond which neighbours would be paired
 _ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """Changes between two layers.
 
     Args:
@@ -89,6 +90,18 @@ class Comparison:
         """Number of features by status, in the order of ``statuses``."""
         counts = self.changes["status"].value_counts()
         return {status: int(counts.get(status, 0)) for status in self.statuses}
+
+    def display_rows(self) -> Rows:
+        """Return the counts by status, and how far pairs lie apart."""
+        yield from ((status.capitalize(), f"{count:,}") for status, count in self.counts.items())
+        distance = self.changes["distance_m"].dropna()
+        if len(distance):
+            median, most = distance.quantile(0.5), distance.quantile(0.95)
+            yield "Distance of pairs", f"median {median:.2f} m, 95 % below {most:.2f} m"
+        if self.offset is not None:
+            state = "taken out" if self.aligned else "in the distances"
+            yield "Offset", f"{self.kind.role.name} {self.offset}, {state}"
+        yield "Classes", "compared" if self.by_class else "ignored"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON; undefined values are None."""

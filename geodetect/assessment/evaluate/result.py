@@ -14,6 +14,7 @@ from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
 from geodetect.assessment.evaluate.metrics import PRECISIONS, ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.matching.class_matching import LayerMatches
+from geodetect.display import Displayed, Rows
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.vector.geopackage import write_layers
 from geodetect.progress import phase
@@ -23,8 +24,8 @@ from geodetect.types import PathLike
 DECIMALS = 6
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Displayed):
     """Result of an evaluation.
 
     Args:
@@ -60,6 +61,28 @@ class Evaluation:
     def has_scores(self) -> bool:
         """True if the predictions have scores; else all of them are taken to be 1."""
         return "score" in self.predictions
+
+    def display_rows(self) -> Rows:
+        """Return the counts and rates of all classes together."""
+        overall, settings = self.metrics.overall, self.settings
+        point, intervals = overall.at_threshold, overall.intervals
+        yield "Objects", f"{overall.n_truth:,}"
+        yield "Predictions", f"{overall.n_predicted:,}"
+        if self.has_scores:
+            yield "Score", f"at least {point.score_threshold:.4g}"
+        yield "TP, FP, FN", f"{point.tp:,}, {point.fp:,}, {point.fn:,}"
+        of_point = None if intervals is None else intervals.at_threshold
+        for name in ("precision", "recall", "f1"):
+            label = name.capitalize()
+            yield label, _value_text(getattr(point, name), getattr(of_point, name, None))
+        for name, label in (("ap50", "AP50"), ("ap75", "AP75")):
+            if not math.isnan(getattr(overall, name)):
+                yield label, _value_text(getattr(overall, name), getattr(intervals, name, None))
+        if settings.distance is not None:
+            yield "Matches", f"centres within {settings.distance:g} m"
+        else:
+            yield "Matches", f"IoU {settings.iou:g} or more"
+        yield from (("Note", caveat) for caveat in self.caveats)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the metrics for JSON; undefined values are None.
@@ -125,6 +148,15 @@ class Evaluation:
             return plots.write_plots(
                 self.metrics, folder, has_scores=self.has_scores, overwrite=overwrite
             )
+
+
+def _value_text(value: float, interval: Interval | None) -> str:
+    """Return a rate, with its 95 % interval."""
+    if math.isnan(value):
+        return "-"
+    if interval is None or math.isnan(interval.low):
+        return f"{value:.3f}"
+    return f"{value:.3f} ({interval.low:.2f}-{interval.high:.2f})"
 
 
 def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from geodetect.assessment.summarize.zone_layers import (
     refuse_same_layer,
     refuse_zones,
 )
+from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import densify, reproject
@@ -57,8 +58,8 @@ MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overl
 M2_PER_KM2 = 1e6
 
 
-@dataclass(frozen=True)
-class ZoneSummary:
+@dataclass(frozen=True, repr=False)
+class ZoneSummary(Displayed):
     """Detections counted by zone.
 
     Args:
@@ -83,6 +84,22 @@ class ZoneSummary:
     rates: ErrorRates | None
     conf: float | None
     sources: tuple[str, ...] = ()
+
+    def display_rows(self) -> Rows:
+        """Return the counts of all zones together."""
+        yield "Zones", f"{len(self.zones):,}, {self.zones['area_km2'].sum():,.3f} km²"
+        least = "" if self.conf is None else f" with a score of at least {self.conf:g}"
+        yield "Predictions", f"{self.n_predictions:,}{least}"
+        yield "In a zone", f"{self.in_zones:,}"
+        if self.corrected is not None and self.rates is not None:
+            count, low, high = self.corrected
+            yield "Objects expected", f"{count:,.0f} (95 %: {low:,.0f} to {high:,.0f})"
+            rates = f"precision {self.rates.precision:.3f}, recall {self.rates.recall:.3f}"
+            yield "Corrected by", rates
+        searched = self.zones["searched"].value_counts()
+        yield "Searched", list_names(f"{word}: {count:,}" for word, count in searched.items())
+        if self.overlapping_pairs:
+            yield "Overlaps", f"{self.overlapping_pairs:,} pairs of zones"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON; undefined values are None."""

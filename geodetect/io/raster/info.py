@@ -7,19 +7,37 @@ from typing import Any
 
 import numpy as np
 
+from geodetect.display import Displayed, Rows
 from geodetect.errors import GeoreferenceError
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.raster.dataset import read_dataset
 from geodetect.io.raster.georeference import read_georeference
 from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote
 from geodetect.redaction import redact
-from geodetect.types import PathLike
+from geodetect.types import RasterSource
 
 
-def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[str, Any]:
+class RasterInfo(Displayed, dict[str, Any]):
+    """Description of a raster: a dictionary of values for JSON."""
+
+    def display_rows(self) -> Rows:
+        """Return size, type, place and resolution."""
+        yield "Path", str(self["path"])
+        bands = f"{self['band_count']:,} bands of {self['dtype']}"
+        yield "Size", f"{self['width']:,} x {self['height']:,} px, {bands}"
+        yield "Format", str(self["driver"])
+        yield "CRS", str(self["crs_name"] or "none")
+        if self["gsd_m"] is not None:
+            yield "Resolution", f"{self['gsd_m']:.4g} m"
+        yield "Nodata", "none" if self["nodata"] is None else str(self["nodata"])
+        yield "Overviews", ", ".join(map(str, self["overviews"])) or "none"
+
+
+def inspect_raster(raster: RasterSource, *, external_sources: bool = False) -> RasterInfo:
     """Describe a raster without reading its pixels.
 
     Args:
-        path: File or URL.
+        raster: File, URL, array or open dataset of rasterio.
         external_sources: See ``open_dataset``.
 
     Returns:
@@ -32,14 +50,15 @@ def inspect_raster(path: PathLike, *, external_sources: bool = False) -> dict[st
     Raises:
         RasterError: It cannot be opened, or its metadata cannot be used.
     """
+    (path,) = as_raster_paths(raster)
     return read_dataset(os.fspath(path), _describe, external_sources=external_sources)
 
 
-def _describe(dataset: Any) -> dict[str, Any]:
+def _describe(dataset: Any) -> RasterInfo:
     bands = zip(
         dataset.indexes, dataset.dtypes, dataset.colorinterp, dataset.nodatavals, strict=True
     )
-    return {
+    values = {
         "path": redact(dataset.name),
         "driver": dataset.driver,
         "width": dataset.width,
@@ -57,6 +76,7 @@ def _describe(dataset: Any) -> dict[str, Any]:
         "compression": getattr(dataset.compression, "value", dataset.compression),
         **_describe_georeference(dataset),
     }
+    return RasterInfo(values)
 
 
 def _describe_georeference(dataset: Any) -> dict[str, Any]:

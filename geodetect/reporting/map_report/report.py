@@ -14,7 +14,8 @@ import geopandas as gpd
 from geodetect.assessment.searched_area import find_coverage
 from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.assessment.summarize.zone_layers import refuse_same_layer
-from geodetect.errors import InputError
+from geodetect.display import Displayed, Rows
+from geodetect.errors import InputError, list_names
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.redaction import redact
@@ -47,8 +48,8 @@ from geodetect.types import PathLike
 THUMBNAIL_RATIO = 1.5  # objects get thumbnails if the imagery is coarser than the raster by this
 
 
-@dataclass(frozen=True)
-class ReportSummary:
+@dataclass(frozen=True, repr=False)
+class ReportSummary(Displayed):
     """Content and size of a report.
 
     Args:
@@ -82,6 +83,20 @@ class ReportSummary:
     statuses: dict[str, int] | None = None
     errors: dict[str, int] | None = None
     zones: ZoneCounts | None = None
+
+    def display_rows(self) -> Rows:
+        """Return the page, and what it shows."""
+        yield "Page", f"{self.output}, {self.page_bytes / 1e6:,.1f} MB"
+        if self.folder is not None:
+            yield "Image tiles", f"{self.image_tiles:,} in {self.folder}"
+        yield "Rasters", f"{self.rasters:,}"
+        yield "Predictions", f"{self.detected:,}"
+        if self.outside:
+            yield "Off the rasters", f"{self.outside:,}, left out"
+        if self.statuses is not None:
+            yield "Changes", list_names(f"{n:,} {name}" for name, n in self.statuses.items())
+        if self.errors is not None:
+            yield "Errors", list_names(f"{n:,} {name}" for name, n in self.errors.items())
 
 
 @takes_settings(ReportSettings)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geodetect.display import Displayed, Rows
+from geodetect.errors import list_names
 from geodetect.model.card import ModelCard
+from geodetect.progress import format_duration
 
 
-@dataclass(frozen=True)
-class TrainingSummary:
+@dataclass(frozen=True, repr=False)
+class TrainingSummary(Displayed):
     """Summary of a training and the model it made.
 
     Args:
@@ -40,6 +43,22 @@ class TrainingSummary:
     best_ap50: float | None
     stopped_early: bool
     left_out: dict[str, str]
+
+    def display_rows(self) -> Rows:
+        """Return the model, its data, the state that was kept and the figures."""
+        card, state = self.card, "the last; nothing was held out"
+        if self.best_ap50 is not None:
+            state = f"the {self.kept_state}, of step {self.kept_step:,}"
+        yield "Model", str(self.output)
+        yield "Classes", list_names(card.classes)
+        yield "Trained on", f"{card.training.objects:,} objects in {self.steps:,} steps"
+        yield "State kept", state
+        yield "Score threshold", f"{card.conf:.2f}"
+        if self.best_ap50 is not None:
+            yield "AP50", f"{self.best_ap50:.3f} on the holdout, {self.validations:,} validations"
+        yield "Time", format_duration(self.seconds)
+        yield "Run folder", str(self.run_dir)
+        yield from (("Left out", reason) for reason in self.left_out.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary for JSON."""
