@@ -36,7 +36,7 @@ def test_predictions_and_truth_with_such_names_match(spelling: str) -> None:
     squares = [shapely.box(x, 0, x + 5, 5) for x in (0, 20)]
     truth = gpd.GeoDataFrame({"class": [COMPOSED, "x"]}, geometry=squares, crs="EPSG:32632")
     predictions = truth.assign(**{"class": [spelling, "x"], "score": [0.9, 0.8]})
-    names = [entry["class"] for entry in evaluate(predictions, truth).as_dict()["by_class"]]
+    names = [entry["class"] for entry in evaluate(predictions, truth).as_dict()["metrics_by_class"]]
     assert names == [COMPOSED, "x"]
 
 

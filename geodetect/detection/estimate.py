@@ -131,12 +131,13 @@ class Estimate(Displayed):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the estimate as JSON types."""
-        totals = ("tiles", "skipped_tiles", "area_km2", "skipped_km2", "seconds")
+        totals = ("tiles", "skipped_tiles", "area_km2", "skipped_km2")
         return {
             "model": self.model,
             "runs_on": self.runs_on,
             "rasters": len(self.rasters),
             **{name: round(getattr(self, name), 6) for name in totals},
+            "estimated_seconds": round(self.seconds, 6),
             "seconds_per_tile": round(self.seconds_per_tile, 4),
             "memory_mb": round(self.memory_mb),
             "by_raster": [asdict(raster) for raster in self.rasters],

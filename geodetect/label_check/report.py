@@ -84,8 +84,8 @@ class LabelReport(Displayed):
         label_crs: Names of the CRS of the labels; ``pixels`` for image data sets.
         gsd_m: Ground resolution of the training.
         sizes: Sizes of objects by class; of all objects last if there are several classes.
-        recall: Best-possible recall of the network's anchors by size; of all objects last.
-        fitted_recall: The same for anchors fitted to these objects.
+        anchor_recall: Best-possible recall of the network's anchors by size; of all objects last.
+        fitted_anchor_recall: The same for anchors fitted to these objects.
         fitted: Fitted anchors.
         shifts: Offsets between labels and imagery.
         area_km2: Area of the imagery that was read.
@@ -106,8 +106,8 @@ class LabelReport(Displayed):
     label_crs: tuple[str, ...]
     gsd_m: float
     sizes: tuple[ClassSizes, ...]
-    recall: tuple[RecallBin, ...]
-    fitted_recall: tuple[RecallBin, ...]
+    anchor_recall: tuple[RecallBin, ...]
+    fitted_anchor_recall: tuple[RecallBin, ...]
     fitted: AnchorShapes
     shifts: tuple[ShiftEstimate, ...]
     area_km2: float
@@ -150,12 +150,19 @@ class LabelReport(Displayed):
     def as_dict(self) -> dict[str, Any]:
         """Return values for JSON; instead of the problems their number by reason."""
         values = {k: v for k, v in vars(self).items() if k not in ("problems", "on_nodata")}
-        for key in ("sizes", "recall", "fitted_recall", "shifts", "overlaps", "findings"):
+        for key in (
+            "sizes",
+            "anchor_recall",
+            "fitted_anchor_recall",
+            "shifts",
+            "overlaps",
+            "findings",
+        ):
             values[key] = [asdict(item) for item in values[key]]
         for size_values in values["sizes"]:
             size_values["class"] = size_values.pop("class_name")
         values["fitted"] = asdict(self.fitted)
-        for size_bin in (*values["recall"], *values["fitted_recall"]):
+        for size_bin in (*values["anchor_recall"], *values["fitted_anchor_recall"]):
             if np.isinf(size_bin["high_px"]):  # JSON has no infinity
                 size_bin["high_px"] = None
         for shift, shift_values in zip(self.shifts, values["shifts"], strict=True):

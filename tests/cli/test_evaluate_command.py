@@ -89,9 +89,11 @@ def test_the_summary_is_json_with_the_same_figures(inputs: LayerFolder) -> None:
     result = inputs.run("--json", "--conf", "0.4", "--resamples", "50", "--seed", "3")
     values = json.loads(result.stdout)
     assert values["score_threshold"] == 0.4
-    assert [row["class"] for row in values["by_class"]] == ["pool", "tank"]
+    assert [row["class"] for row in values["metrics_by_class"]] == ["pool", "tank"]
     overall = values["overall"]
-    assert overall["ap50"] == pytest.approx(np.mean([row["ap50"] for row in values["by_class"]]))
+    assert overall["ap50"] == pytest.approx(
+        np.mean([row["ap50"] for row in values["metrics_by_class"]])
+    )
     point = overall["at_threshold"]
     assert point["tp"] + point["fn"] == values["truth"] == 150
     assert values["intervals"] | {"blocks": 0, "block_m": 0} == {

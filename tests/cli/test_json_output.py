@@ -155,6 +155,17 @@ def test_every_object_refuses_keys_that_are_not_declared() -> None:
             assert definition["required"] == list(definition["properties"]), name
 
 
+def test_a_key_has_one_type_in_all_commands() -> None:
+    types: dict[str, set[str]] = {}
+    for definition in validator().schema["$defs"].values():
+        for key, values in definition.get("properties", {}).items():
+            for kind in values.get("anyOf", [values]):
+                name = kind.get("type", kind.get("$ref", "any"))
+                types.setdefault(key, set()).add("number" if name == "integer" else name)
+    several = {key for key, names in types.items() if len(names - {"null"}) > 1}
+    assert several <= {"nodata"}, "a number, or nan as text"
+
+
 def test_every_command_has_an_output_and_a_run_here() -> None:
     outputs = {output.model_fields["command"].default for output in OUTPUTS[:-1]}
     assert outputs == set(COMMANDS)

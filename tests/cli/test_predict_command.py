@@ -187,7 +187,7 @@ def test_a_dry_run_as_json_has_plain_values(scene: Scene, tmp_path: Path) -> Non
     assert plan["area_km2"] == pytest.approx((SIDE * GSD_M / 1000) ** 2, rel=0.01)
     assert plan["skipped_km2"] == 0
     assert plan["memory_mb"] > 0
-    assert plan["seconds"] >= 0
+    assert plan["estimated_seconds"] >= 0
 
 
 def test_a_dry_run_counts_ground_outside_the_area_as_skipped(scene: Scene) -> None:

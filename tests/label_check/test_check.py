@@ -84,7 +84,7 @@ def test_good_labels_give_no_complaint(raster: Path, tmp_path: Path) -> None:
     (sizes,) = report.sizes
     assert sizes.width_m == sizes.length_m == pytest.approx((4.0, 4.0, 4.0), abs=0.01)
     assert sizes.width_px == pytest.approx((16.0, 16.0, 16.0), rel=0.01)
-    assert [row.labels for row in report.recall] == [len(SQUARES)] * 2
+    assert [row.labels for row in report.anchor_recall] == [len(SQUARES)] * 2
     (shift,) = report.shifts
     assert not shift.suspected
     assert shift.shift_m < 0.3
@@ -302,7 +302,7 @@ def test_the_report_is_plain_json(raster: Path, tmp_path: Path) -> None:
     report = check(raster, write_layer(tmp_path / "labels.gpkg", rows), settings=QUICK)
     values = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert values["problems"] == {"duplicate": 1}
-    assert values["recall"][-1]["high_px"] is None
+    assert values["anchor_recall"][-1]["high_px"] is None
     assert values["findings"][0]["severity"] == "warning"
 
 

@@ -127,7 +127,7 @@ class EvaluateOutput(JsonOutput):
     predictions: Count = Field(description="Number of predictions that were read.")
     truth: Count = Field(description="Number of ground truth objects.")
     overall: ClassValues = Field(description="Metrics of all classes together.")
-    by_class: tuple[ClassValues, ...] = Field(description="Metrics of each class.")
+    metrics_by_class: tuple[ClassValues, ...] = Field(description="Metrics of each class.")
     picked_threshold: PickedPointValues | None = Field(
         description="Counts and rates at the threshold that was asked for; null: none was."
     )
@@ -222,7 +222,7 @@ class SummarizeOutput(JsonOutput):
     command: Literal["summarize"] = Field("summarize", description="Name of the command.")
     output: PathText | None = Field(description="File of the zones; null: none was written.")
     zones: Count = Field(description="Number of zones.")
-    searched: dict[Literal["all", "part", "none", "assumed"], Count] = Field(
+    by_searched: dict[Literal["all", "part", "none", "assumed"], Count] = Field(
         description="Number of zones by how much of them was searched."
     )
     predictions: Count = Field(

@@ -19,22 +19,24 @@ class RunValues(JsonValues):
     trained_on: tuple[str, ...] = Field(
         description="Imagery and labels of its training, as its card states them."
     )
-    trained_objects: Count = Field(description="Objects of its training; 0: unknown.")
-    conf: float = Field(description="Score threshold.")
+    trained_labels: Count = Field(
+        description="Number of labelled objects of its training; 0: unknown."
+    )
+    score_threshold: float = Field(description="Least score of a detected object, in 0..1.")
     runs_on: str = Field(description="Runtime, number format and device; empty: unknown.")
     model_gsd_m: float | None = Field(
         description="Ground resolution of the model, in metres per pixel; null: any."
     )
-    raster_gsd_m: tuple[float, float] | None = Field(
+    raster_gsd_range_m: tuple[float, float] | None = Field(
         description="Ground resolution of the finest and of the coarsest raster, in metres per "
         "pixel; null: unknown."
     )
-    working_gsd_m: tuple[float, float] | None = Field(
+    working_gsd_range_m: tuple[float, float] | None = Field(
         description="Finest and coarsest ground resolution that tiles are read at, in metres per "
         "pixel; null: unknown."
     )
     rasters: Count = Field(description="Number of rasters.")
-    resampled: Count = Field(description="Number of rasters that are resampled.")
+    resampled_rasters: Count = Field(description="Number of rasters that are resampled.")
     tiles: Count = Field(description="Tiles in the area of interest, also those without imagery.")
     area_km2: float | None = Field(
         description="Area of interest on the rasters, in square kilometres; null: unknown."
@@ -115,7 +117,7 @@ class PlanOutput(JsonOutput):
     skipped_km2: float = Field(
         description="Area without imagery or outside the area of interest, in square kilometres."
     )
-    seconds: float = Field(description="Estimated wall time of the run, in seconds.")
+    estimated_seconds: float = Field(description="Estimated wall time of the run, in seconds.")
     seconds_per_tile: float = Field(description="Measured wall time of a tile, in seconds.")
     memory_mb: float = Field(description="Estimated peak memory, in megabytes (10^6 bytes).")
     by_raster: tuple[RasterPlan, ...] = Field(description="Plan of each raster.")

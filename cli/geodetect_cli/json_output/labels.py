@@ -101,10 +101,10 @@ class CheckOutput(JsonOutput):
     sizes: tuple[ClassSizeValues, ...] = Field(
         description="Sizes of labels by class; of several classes all of them last."
     )
-    recall: tuple[RecallValues, ...] = Field(
+    anchor_recall: tuple[RecallValues, ...] = Field(
         description="Labels that the default anchors can find, by size; all of them last."
     )
-    fitted_recall: tuple[RecallValues, ...] = Field(
+    fitted_anchor_recall: tuple[RecallValues, ...] = Field(
         description="Labels that the fitted anchors can find, by size; all of them last."
     )
     fitted: AnchorValues = Field(description="Anchors fitted to these labels.")

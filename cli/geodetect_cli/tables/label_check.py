@@ -73,11 +73,11 @@ def size_table(report: LabelReport) -> Table:
 def recall_table(report: LabelReport) -> Table:
     """Return the maximum recall and mean best IoU by size, of default and fitted anchors."""
     table = _table("Objects anchors can find", "Objects", "Default", "IoU", "Fitted", "IoU")
-    for default, fitted in zip(report.recall, report.fitted_recall, strict=True):
+    for default, fitted in zip(report.anchor_recall, report.fitted_anchor_recall, strict=True):
         name = f"{default.low_px:g} to {default.high_px:g} px"
         if default.high_px == float("inf"):
             name = f"over {default.low_px:g} px"
-        if default is report.recall[-1]:
+        if default is report.anchor_recall[-1]:
             name = "all"
         cells = [
             text

@@ -103,7 +103,7 @@ class Evaluation(Displayed):
             "predictions": metrics.overall.n_predicted,
             "truth": metrics.overall.n_truth,
             "overall": _class_as_dict(metrics.overall),
-            "by_class": [_class_as_dict(entry) for entry in metrics.classes],
+            "metrics_by_class": [_class_as_dict(entry) for entry in metrics.classes],
             "picked_threshold": picked,
             "intervals": {
                 "level": 0.95,

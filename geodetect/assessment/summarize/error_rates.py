@@ -67,7 +67,7 @@ def error_rates_from_evaluation(
         values, source = _read_json(os.fspath(metrics)), os.fspath(metrics)
     metrics_of_class = values.get("overall", values)
     # "classes" in files of earlier versions
-    for entry in values.get("by_class") or values.get("classes") or ():
+    for entry in values.get("metrics_by_class") or values.get("classes") or ():
         if class_name is not None and str(entry.get("class", "")).lower() == class_name.lower():
             metrics_of_class = entry
     point: Mapping[str, Any] = metrics_of_class.get("at_threshold", metrics_of_class)

@@ -105,7 +105,7 @@ class ZoneSummary(Displayed):
         """Return the counts for JSON; undefined values are None."""
         values: dict[str, Any] = {
             "zones": len(self.zones),
-            "searched": {
+            "by_searched": {
                 str(word): int(n) for word, n in self.zones["searched"].value_counts().items()
             },
             "predictions": self.n_predictions,

@@ -22,28 +22,28 @@ class RunDescription:
     Args:
         model: Name of the model.
         trained_on: Imagery and labels of its training, as its card states them.
-        trained_objects: Number of labelled objects of its training; 0: unknown.
-        conf: Score threshold.
+        trained_labels: Number of labelled objects of its training; 0: unknown.
+        score_threshold: Score threshold.
         runs_on: Runtime, precision and device; empty for detectors that do not state them.
         model_gsd_m: Ground resolution of the model; None: it takes that of the raster.
-        raster_gsd_m: Ground resolution of the finest and of the coarsest raster; None: unknown.
-        working_gsd_m: Ground resolution of the finest and of the coarsest working grid.
+        raster_gsd_range_m: Ground resolution of the finest and the coarsest raster; None: unknown.
+        working_gsd_range_m: Ground resolution of the finest and of the coarsest working grid.
         rasters: Number of rasters.
-        resampled: Number of rasters that are resampled.
+        resampled_rasters: Number of rasters that are resampled.
         tiles: Tiles in the area of interest, also those without imagery.
         area_km2: Area of interest on the rasters, also where they hold no imagery; None: unknown.
     """
 
     model: str
     trained_on: tuple[str, ...]
-    trained_objects: int
-    conf: float
+    trained_labels: int
+    score_threshold: float
     runs_on: str
     model_gsd_m: float | None
-    raster_gsd_m: tuple[float, float] | None
-    working_gsd_m: tuple[float, float] | None
+    raster_gsd_range_m: tuple[float, float] | None
+    working_gsd_range_m: tuple[float, float] | None
     rasters: int
-    resampled: int
+    resampled_rasters: int
     tiles: int
     area_km2: float | None
 
@@ -63,14 +63,14 @@ class RunDescription:
         return cls(
             model=card.name,
             trained_on=card.training.data,
-            trained_objects=card.training.objects,
-            conf=conf,
+            trained_labels=card.training.objects,
+            score_threshold=conf,
             runs_on=runs_on,
             model_gsd_m=card.gsd_m,
-            raster_gsd_m=_range([plan.raster.grid.gsd_m for plan in plans]),
-            working_gsd_m=_range([plan.grid.gsd_m for plan in plans]),
+            raster_gsd_range_m=_range([plan.raster.grid.gsd_m for plan in plans]),
+            working_gsd_range_m=_range([plan.grid.gsd_m for plan in plans]),
             rasters=len(plans),
-            resampled=sum(plan.grid is not plan.raster.grid for plan in plans),
+            resampled_rasters=sum(plan.grid is not plan.raster.grid for plan in plans),
             tiles=sum(len(plan.tiles) for plan in plans),
             area_km2=round(sum(areas), 6) if len(areas) == len(plans) else None,
         )
@@ -82,13 +82,13 @@ class RunDescription:
     def lines(self) -> tuple[str, str]:
         """Return two lines: on the model, and on the imagery."""
         machine = f", {self.runs_on}" if self.runs_on else ""
-        model = f"Model {self.model} at scores of {self.conf:.3g} and more{machine}"
+        model = f"Model {self.model} at scores of {self.score_threshold:.3g} and more{machine}"
         # what comes before a colon names the place: "Cannes, France: orthophoto at 0.20 m"
         sources = [text.partition(":")[0] for text in self.trained_on]
         more = f" and {len(sources) - MAX_SOURCES} more" if len(sources) > MAX_SOURCES else ""
         place = "; ".join(sources[:MAX_SOURCES]) + more
-        if self.trained_objects:
-            objects = f"{self.trained_objects:,} objects"
+        if self.trained_labels:
+            objects = f"{self.trained_labels:,} objects"
             model += f"; trained on {objects} of {place}" if place else f"; trained on {objects}"
         elif place:
             model += f"; trained on {place}"
@@ -98,15 +98,17 @@ class RunDescription:
     def _imagery(self) -> str:
         """Return the rasters with their resolution, and to which they are resampled."""
         text = "1 raster" if self.rasters == 1 else f"{self.rasters:,} rasters"
-        if self.raster_gsd_m is None:
+        if self.raster_gsd_range_m is None:
             return f"{text} of unknown ground resolution, not resampled"
-        text += f" of {_metres(self.raster_gsd_m)}"
+        text += f" of {_metres(self.raster_gsd_range_m)}"
         model = "" if self.model_gsd_m is None else f" (the model's: {self.model_gsd_m:.3g} m)"
-        if not self.resampled:
+        if not self.resampled_rasters:
             return f"{text}, not resampled{model}"
-        some = "" if self.resampled == self.rasters else f"{self.resampled:,} of them "
-        assert self.working_gsd_m is not None
-        return f"{text}, {some}resampled to {_metres(self.working_gsd_m)}{model}"
+        some = (
+            "" if self.resampled_rasters == self.rasters else f"{self.resampled_rasters:,} of them "
+        )
+        assert self.working_gsd_range_m is not None
+        return f"{text}, {some}resampled to {_metres(self.working_gsd_range_m)}{model}"
 
 
 def _metres(ends: tuple[float, float]) -> str:

@@ -136,7 +136,7 @@ def label_tables(report: Mapping[str, Any]) -> dict[str, Any]:
         for row in report.get("sizes", ())
     ]
     recall = []
-    for row in report.get("recall", ()):
+    for row in report.get("anchor_recall", ()):
         low, high = row["low_px"], row["high_px"]
         size_range = f"{low:g} to {high:g} px" if high is not None else f"from {low:g} px"
         if high is None and not low:

@@ -202,7 +202,7 @@ def test_the_result_is_valid_json_with_nulls_for_what_is_undefined() -> None:
     values = geodetect.evaluate(scored, square_layer(*corners), settings).as_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert (values["distance_m"], values["iou"]) == (5, None)
-    only = values["by_class"][0]
+    only = values["metrics_by_class"][0]
     assert only["class"] == "pool"
     large = only["by_size"][1]
     assert (large["low_m"], large["high_m"], large["truth"]) == (8, None, 100)

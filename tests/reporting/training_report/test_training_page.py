@@ -110,7 +110,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "findings": [{"severity": "warning", "topic": "shift", "text": "labels lie 2 m east"}],
         "sizes": [{"class": "pool", "labels": 38, "width_m": [3, 4, 5], "length_m": [4, 6, 9],
                    "width_px": [12, 16, 20], "length_px": [16, 24, 36]}],
-        "recall": [{"low_px": 12, "high_px": 16, "labels": 30, "recall": 0.987},
+        "anchor_recall": [{"low_px": 12, "high_px": 16, "labels": 30, "recall": 0.987},
                    {"low_px": 0, "high_px": None, "labels": 38, "recall": 0.99}],
     }  # fmt: skip
     (folder / "labels.json").write_text(json.dumps(labels))
