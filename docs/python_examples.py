@@ -4,7 +4,7 @@
 the ground truth of ``sample_data``; a section that ends in ``(not run)`` needs other files.
 """
 
-# ruff: noqa: E402, T201
+# ruff: noqa: E402
 
 # %% predict
 import geodetect

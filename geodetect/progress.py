@@ -8,6 +8,7 @@ function as ``progress`` gets the counts of the longest phase only: of the tiles
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -148,7 +149,9 @@ class TqdmProgress:
     """
 
     def __init__(self, description: str = "", unit: str = "tile") -> None:
-        from tqdm.auto import tqdm  # a tenth of a second, which other programs need not wait
+        with warnings.catch_warnings():  # a notebook without ipywidgets gets the bar as text
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm  # a tenth of a second, which other programs need not wait
 
         self._description = description
         self._phases: list[str] = []
