@@ -132,6 +132,10 @@ class GeodetectWarning(UserWarning):
         super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 
+class IncompleteWarning(GeodetectWarning):
+    """An input that was named cannot be read; the result is complete but for it."""
+
+
 def error_text(error: BaseException) -> str:
     """Return the message of another library's error on one line, or its class if it has none."""
     return redact(" ".join(str(error).split()))[:MAX_TEXT_LENGTH] or type(error).__name__
@@ -143,6 +147,13 @@ def short_repr(value: object) -> str:
         return f"a {type(value).__name__}"
     text = " ".join(repr(value).split())
     return text if len(text) <= MAX_NAME_LENGTH else f"{text[:MAX_NAME_LENGTH]}..."
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean NAME?`` for the most similar one of several names, else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    nearest = get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[nearest[0]]}?" if nearest else ""
 
 
 def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:

@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from geodetect.version import __version__
+from geodetect_cli.command_line.exit_codes import ExitCode
+from geodetect_cli.command_line.mistakes import check_command
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
 from geodetect_cli.signals import (
@@ -31,6 +33,10 @@ from geodetect_cli.streams import (
     escaped_errors,
     open_closed_streams,
 )
+from geodetect_cli.usage_error import UsageError
+
+if TYPE_CHECKING:
+    from geodetect_cli.derived_options import SectionedCommand
 
 TYPER_INTERRUPT = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
@@ -38,6 +44,16 @@ PLAIN: dict[str, Any] = {  # help and errors without frames: one line that start
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
+# ClickException, of click or of typer's copy of it
+PARSE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+NAMED = {"prog_name": "geodetect"}  # also as `python -m geodetect`
+EPILOG = """\b
+Start with:  geodetect predict scene.tif
+More about a command:  geodetect help predict
+
+\b
+Exit codes:
+""" + "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 
 
 def print_json_error(arguments: Sequence[str], exit_code: int, kind: str, message: str) -> None:
@@ -50,7 +66,14 @@ def print_json_error(arguments: Sequence[str], exit_code: int, kind: str, messag
         json_printer.print_error(exit_code, kind, " ".join(message.split()))
 
 
-def load_command(name: str) -> TyperCommand:
+def _show_usage_error(arguments: Sequence[str], message: str) -> ExitCode:
+    """Show an error in one line; the help that stands for missing arguments as it is."""
+    typer.echo(message if "\n" in message else f"Error: {message}", err=True)
+    print_json_error(arguments, ExitCode.USAGE, "UsageError", message)
+    return ExitCode.USAGE
+
+
+def load_command(name: str) -> SectionedCommand:
     """Import a command."""
     from geodetect_cli.derived_options import SectionedCommand
 
@@ -61,7 +84,7 @@ def load_command(name: str) -> TyperCommand:
     )(module.command)
     command = typer.main.get_command(program)
     assert isinstance(command, SectionedCommand)
-    command.spellings = module.command.spellings
+    command.options = module.command.options
     return command
 
 
@@ -73,25 +96,31 @@ class LazyGroup(TyperGroup):
         for name, summary in COMMANDS.items():
             self.add_command(TyperCommand(name, help=summary))
 
-    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> NoReturn:  # type: ignore[override]
         """Run the program without control characters of names in its errors."""
         arguments = sys.argv[1:] if args is None else list(args)
         with escaped_errors():
             try:
-                sys.exit(super().main(arguments, **options | {"standalone_mode": False}))
+                code = super().main(arguments, **NAMED | options | {"standalone_mode": False})
             except OSError as error:  # of help texts; those of commands are shown already
                 drop_output()
                 typer.echo(f"Error: cannot write: {error.strerror}", err=True)
-                sys.exit(1)
+                code = ExitCode.FAILED
             except typer.Abort:
-                sys.exit(1)
-            except Exception as error:
-                usage: Any = error  # its class is typer's or click's, by typer's version
-                if not hasattr(usage, "format_message"):
-                    raise
-                usage.show()
-                print_json_error(arguments, usage.exit_code, "UsageError", usage.format_message())
-                sys.exit(usage.exit_code)
+                code = ExitCode.FAILED
+            except UsageError as error:
+                code = _show_usage_error(arguments, str(error))
+            except PARSE_ERROR as error:
+                code = _show_usage_error(arguments, error.format_message())
+        sys.exit(code or ExitCode.DONE)
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words up to the command; ``help predict`` is ``predict --help``."""
+        if args and not ctx.resilient_parsing:
+            args = [*args[1:2], "--help"] if args[0] == "help" else args
+            own = [name for parameter in self.get_params(ctx) for name in parameter.opts]
+            check_command(args, own)
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the rest of the arguments."""
@@ -103,7 +132,7 @@ app = typer.Typer(
     cls=LazyGroup,
     name="geodetect",
     help="Object detection on aerial imagery: GeoTIFF in, map layer out.",
-    epilog="Start with:  geodetect predict scene.tif",
+    epilog=EPILOG,
     no_args_is_help=True,
     **PLAIN,
 )

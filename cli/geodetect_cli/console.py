@@ -22,8 +22,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from geodetect.errors import GeodetectError, GeodetectWarning, error_text
+from geodetect.errors import GeodetectError, GeodetectWarning, IncompleteWarning, error_text
 from geodetect.redaction import redact
+from geodetect_cli.command_line.exit_codes import ExitCode
 from geodetect_cli.json_output.envelope import JsonOutput
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
@@ -36,7 +37,6 @@ from geodetect_cli.streams import (
 )
 from geodetect_cli.usage_error import UsageError
 
-FAILURE, USAGE = 1, 2  # exit codes
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 
@@ -84,6 +84,7 @@ class SafeConsole(Console):
 
 stderr = SafeConsole(stderr=True)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
+_holes: list[str] = []  # warnings of the running command about inputs that are left out
 
 
 @contextmanager
@@ -107,14 +108,14 @@ def show_errors(
     try:
         yield
     except UsageError as error:
-        _fail(str(error), "UsageError", code=USAGE)
+        _fail(str(error), "UsageError", code=ExitCode.USAGE)
     except GeodetectError as error:
         _fail(name_options(str(error)), type(error).__name__)
     except KeyboardInterrupt as error:
         _fail(name_options(str(error)) or INTERRUPTED, "Interrupted", code=interrupt_code())
     except BrokenPipeError:  # the reader of the output has closed it
         drop_output()
-        raise typer.Exit(FAILURE) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     except OSError as error:  # the system's, such as a full disk
         drop_output()
         _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}", "OSError")
@@ -126,7 +127,7 @@ def show_errors(
         if isinstance(error, typer.Exit):
             raise
         if not is_out_of_memory(error):
-            json_printer.print_error(FAILURE, type(error).__name__, error_text(error))
+            json_printer.print_error(ExitCode.FAILED, type(error).__name__, error_text(error))
             raise
         text = f"too little memory, or too few threads allowed ({error_text(error)})"
         _fail(text, "OutOfMemoryError")
@@ -141,6 +142,12 @@ def summary(outputs: Sequence[Path]) -> Iterator[None]:
     """
     try:
         yield
+        if _holes:
+            _fail(
+                "finished with holes: what the warnings name is left out, all else is complete",
+                "Incomplete",
+                code=ExitCode.INCOMPLETE,
+            )
         with _stream_errors():
             json_printer.print_output()
             sys.stdout.flush()
@@ -151,7 +158,7 @@ def summary(outputs: Sequence[Path]) -> Iterator[None]:
             if not outputs:
                 _fail(text, "OSError")
             print_message(f"Warning: {text}; all files are complete", style="yellow")
-        raise typer.Exit(0 if outputs else FAILURE) from None
+        raise typer.Exit(ExitCode.DONE if outputs else ExitCode.FAILED) from None
 
 
 @contextmanager
@@ -169,10 +176,13 @@ def _collect_warnings(flags: Mapping[str, str]) -> None:
     """
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     logging.getLogger("pyogrio").setLevel(logging.CRITICAL)
+    _holes.clear()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         text = name_options(str(message), flags)  # threads do not have the context's flags
         json_printer.warnings.append(text)
+        if isinstance(message, IncompleteWarning):
+            _holes.append(text)
         print_message(f"Warning: {text}", style="yellow")
 
     warnings.simplefilter("ignore")
@@ -254,7 +264,7 @@ def _show_unraisable(error: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(error)
 
 
-def _fail(message: str, kind: str, *, code: int = FAILURE) -> NoReturn:
+def _fail(message: str, kind: str, *, code: int = ExitCode.FAILED) -> NoReturn:
     """Show an error as one line, and as JSON with the class ``kind``, and exit."""
     begin_ending()
     text = " ".join(message.splitlines())

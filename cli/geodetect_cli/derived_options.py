@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand
 
 from geodetect.settings.base import CommandLine, Settings, former_names
+from geodetect_cli.command_line.mistakes import CommandLineReader
 from geodetect_cli.command_line.spelling import Spellings
 from geodetect_cli.console import name_options
 
@@ -69,10 +70,14 @@ class Option:
     @property
     def metavar(self) -> str:
         """Placeholder of the value; for a ``Literal`` its values."""
+        return self.form.metavar or "|".join(self.choices)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Values of a ``Literal``."""
         annotation = self.field.annotation
         members = (annotation, *get_args(annotation))
-        literals = [member for member in members if get_origin(member) is Literal]
-        return self.form.metavar or "|".join(get_args(literals[0]) if literals else ())
+        return next((get_args(m) for m in members if get_origin(m) is Literal), ())
 
     @property
     def is_switch(self) -> bool:
@@ -156,19 +161,25 @@ class Option:
 class SectionedCommand(TyperCommand):
     """A command whose help lists options under the headings of their settings.
 
-    Options are understood in all ``spellings`` of the command's function.
+    Options are understood in all spellings of ``options``, and mistakes are answered.
     """
 
-    spellings = Spellings({})
+    options: Mapping[str, Option] = MappingProxyType({})  # by field name
+
+    @cached_property
+    def spellings(self) -> Spellings:
+        """Spellings of the options."""
+        return spellings_of(self.options)
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Parse arguments whose options may have another spelling."""
-        return super().parse_args(ctx, [self._spelled(word) for word in args])
-
-    def _spelled(self, word: str) -> str:
-        name, equals, value = word.partition("=")
-        flag = self.spellings.flag(name) if name.startswith("--") and name != "--" else None
-        return word if flag is None else f"{flag}{equals}{value}"
+        """Parse the words after the name of the command."""
+        if not ctx.resilient_parsing:
+            readable = {o.long_flag: o.form.reads.rstrip("s") for o in self.options.values()}
+            reader = CommandLineReader(
+                str(self.name), self.get_params(ctx), self.spellings, readable
+            )
+            args = reader.read(args)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write all sections; arguments first."""

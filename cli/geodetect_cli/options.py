@@ -19,10 +19,10 @@ RasterList = Annotated[Rasters, CommandLine("PATH", short="r", repeatable=True, 
 TruthArguments = Annotated[
     Labels, CommandLine("TRUTH", short="t", positional=True, repeatable=True, reads="labels")
 ]
-Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="file")]
+Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="layer")]
 OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
 OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
-Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="file")]
+Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="model")]
 
 PREDICTIONS = "Predictions: vector file of any format and CRS."
 RASTERS = "Files, folders or URLs that GDAL opens."

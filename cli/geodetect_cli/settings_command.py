@@ -17,6 +17,7 @@ from geodetect.io.inputs import Inputs, protect_inputs
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
+from geodetect_cli.command_line.values import check_files, value_hint
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
 from geodetect_cli.json_output.printing import json_printer
@@ -46,7 +47,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
     def run(context: typer.Context, **arguments: Any) -> None:
         as_json = bool(arguments.get("as_json"))
         with console.show_errors(flags, context.info_name, as_json=as_json):
-            from_options = _stated_values(options, arguments)
+            from_options = check_files(options, _stated_values(options, arguments))
             file, from_file = None, {}
             if "config" in from_options:
                 file = ConfigFile.read(
@@ -78,7 +79,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
         "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
     )
     run.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
-    run.spellings = spellings  # type: ignore[attr-defined]
+    run.options = options  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     return run
 
@@ -147,13 +148,13 @@ def _protect_inputs(
     }
     inputs: dict[str, list[Any]] = {"file": [], "rasters": [], "labels": []}
     for name, value in stated.items():
-        kind = options[name].form.reads
-        if kind == "rasters" and any(map(os.path.isdir, value)):
+        form = options[name].form
+        if form.reads == "rasters" and any(map(os.path.isdir, value)):
             from geodetect.io.raster.find import find_rasters
 
             value = find_rasters(value, quiet=True)
-        if kind:
-            inputs[kind].append(value)
+        if form.reads and form.is_protected:
+            inputs[form.reads if form.reads in inputs else "file"].append(value)
     return protect_inputs(inputs["file"], inputs["rasters"], folders=inputs["labels"])
 
 
@@ -171,4 +172,5 @@ def _usage_error(
         problem = f"{error.problem}; found {toml_value(error.value)}"
         return file.error(option.long_flag, f"{option.key}: {problem}")
     problem = console.name_options(error.problem)
-    return UsageError(f"Invalid value for {option.flag}: {problem}; found {error.value!r}")
+    hint = value_hint(option, error.value)
+    return UsageError(f"Invalid value for {option.flag}: {problem}; found {error.value!r}{hint}")

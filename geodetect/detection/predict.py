@@ -35,9 +35,11 @@ from geodetect.detection.seam_merge.merger import SeamMerger
 from geodetect.errors import (
     GeodetectWarning,
     GeoreferenceError,
+    IncompleteWarning,
     InputError,
     RasterError,
     list_names,
+    suggest,
 )
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
@@ -80,7 +82,7 @@ def predict(
 
     Raises:
         RasterError: A raster cannot be opened, or none could be read. Of several rasters, one that
-            fails while it is read is left out with a ``GeodetectWarning``.
+            fails while it is read is left out with an ``IncompleteWarning``.
         InputError: Settings, model and rasters do not fit together.
         OutOfMemoryError: There is too little memory for a tile.
     """
@@ -190,7 +192,7 @@ def predict_layer(
                 if len(failed) == len(plans):
                     raise
                 coverage.append(unread_coverage(raster_plan, str(error)))
-                warnings.warn(f"left out: {error}", GeodetectWarning, stacklevel=2)
+                warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=2)
             finally:
                 raster_plan.raster.close()
     crs = plans[0].grid.crs
@@ -408,6 +410,6 @@ def _class_ids(detector: Detector, settings: PredictSettings) -> IntArray | None
     if unknown:
         raise InputError(
             f"`classes`: model {detector.card.name} has no class {unknown[0]!r}; it detects "
-            f"{list_names(names)}"
+            f"{list_names(names)}{suggest(unknown[0], names)}"
         )
     return np.array([names.index(name) for name in settings.classes])

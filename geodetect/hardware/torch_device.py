@@ -7,7 +7,9 @@ import warnings
 
 import torch
 
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, suggest
+
+DEVICE_TYPES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str) -> torch.device:
@@ -35,7 +37,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     expected = "expected auto, cpu, cuda, cuda:N or mps"
     if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
-        raise InputError(f"`device` {name}: unknown; {expected}")
+        hint = "; did you mean cuda?" if "gpu" in name.lower() else suggest(name, DEVICE_TYPES)
+        raise InputError(f"`device` {name}: unknown; {expected}{hint}")
     try:
         return _open_device(name)
     except (RuntimeError, AssertionError) as error:

@@ -43,7 +43,10 @@ class EvaluateSettings(TruthSettings):
         description="Score threshold of the counts; curves and average precision use all "
         "predictions. Default: by `pick_threshold`, else the model's, else all count.",
     )
-    pick_threshold: Annotated[str, CommandLine("RULE")] | None = Field(
+    pick_threshold: (
+        Annotated[str, CommandLine("RULE", choices=("f1", "count", "precision=0.95", "recall=0.9"))]
+        | None
+    ) = Field(
         None,
         description="Rule that picks `conf`: f1, precision=0.95, recall=0.9, or count (as many "
         "predictions as objects).",

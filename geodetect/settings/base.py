@@ -114,7 +114,9 @@ class CommandLine:
         name: Name of the option, where it differs from the field's.
         positional: An argument instead of an option.
         repeatable: One value of the tuple per occurrence, instead of all values in one text.
-        reads: Kind of input that the value names, which no output may replace; empty: none.
+        reads: Kind of input that the value names; empty: none.
+        is_protected: No output may replace that input.
+        choices: Values that a shell completes, where others are possible too.
     """
 
     metavar: str = ""
@@ -122,7 +124,11 @@ class CommandLine:
     name: str = ""
     positional: bool = False
     repeatable: bool = False
-    reads: Literal["", "file", "rasters", "labels"] = ""
+    reads: Literal[
+        "", "file", "raster", "rasters", "layer", "labels", "model", "weights", "settings"
+    ] = ""
+    is_protected: bool = True
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, init=False)

@@ -13,8 +13,8 @@ from geodetect.settings.value_types import (
     Area,
     ClassNames,
     Count,
+    Device,
     Iou,
-    Name,
     Overlap,
     Pixels,
     Rectangle,
@@ -49,7 +49,7 @@ class ModelSettings(RasterSettings):
         description="Ground resolution to work at, in metres per pixel, e.g. 0.25 or 25cm. "
         "Default: the model's.",
     )
-    device: Name = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     runtime: Literal["auto", "torch", "openvino", "onnx"] = Field(
         "auto",
         description="Library that runs the network; auto: PyTorch on CUDA and MPS, else OpenVINO.",

@@ -13,6 +13,7 @@ from geodetect.settings.value_types import (
     ChipPixels,
     Count,
     CountOrZero,
+    Device,
     Fraction,
     Labels,
     Name,
@@ -22,7 +23,9 @@ from geodetect.settings.value_types import (
 )
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("N")]
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE")]
+LearningRate = Annotated[
+    float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE", choices=("auto",))
+]
 
 
 class NetworkSettings(Settings):
@@ -30,17 +33,27 @@ class NetworkSettings(Settings):
 
     section: ClassVar[str] = "Network"
 
-    init: Annotated[str, CommandLine("NAME|FILE", reads="file")] = Field(
-        "pools",
-        description="Initial weights: imagenet (of torchvision or timm), none, the name or file of "
-        "a model, or a safetensors file with a backbone in the names of torchvision or timm.",
+    init: Annotated[str, CommandLine("NAME|FILE", reads="model", choices=("imagenet", "none"))] = (
+        Field(
+            "pools",
+            description="Initial weights: imagenet (of torchvision or timm), none, the name or "
+            "file of a model, or a safetensors file with a backbone in the names of torchvision or "
+            "timm.",
+        )
     )
-    network: Name = Field(
+    network: Annotated[
+        str, CommandLine("NAME", choices=("geodetect", "paper", "torchvision", "torchvision-v2"))
+    ] = Field(
         "geodetect",
         description="Architecture: geodetect, paper (Lin et al. 2017), torchvision or "
         "torchvision-v2.",
     )
-    backbone: Name | None = Field(
+    backbone: (
+        Annotated[
+            str, CommandLine("NAME", choices=("resnet18", "resnet34", "resnet50", "resnet101"))
+        ]
+        | None
+    ) = Field(
         None,
         description="resnet18, resnet34, resnet50, resnet101, or timm: and the name of a network "
         "of timm, such as timm:convnext_tiny. Default: the network's.",
@@ -100,7 +113,7 @@ class ScheduleSettings(Settings):
         description="Hard negative mining: place some of the chips on the N false positives with "
         "the highest scores of the latest validation. They may be objects without a label.",
     )
-    device: Name = Field(
+    device: Device = Field(
         "auto",
         description="auto, cpu, cuda, cuda:N or mps; auto, cpu or cuda for several processes.",
     )

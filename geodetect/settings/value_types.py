@@ -214,14 +214,16 @@ ClassNames = Annotated[
 Name = Annotated[str, CommandLine("NAME")]
 Text = Annotated[str, CommandLine("TEXT")]
 Crs = Annotated[str, BeforeValidator(parse_crs_name), CommandLine("CRS"), Accepts("int | CRS")]
+Device = Annotated[str, CommandLine("NAME", choices=("auto", "cpu", "cuda", "mps"))]
 File = Annotated[str, CommandLine("FILE", reads="file")]
 FilePath = Annotated[Path, CommandLine("FILE", reads="file")]
+Layer = Annotated[str, CommandLine("FILE", reads="layer")]
 FolderPath = Annotated[Path, CommandLine("FOLDER")]
 Area = Annotated[
     Any,
     BeforeValidator(parse_area),
     PlainSerializer(area_text, when_used="json"),
-    CommandLine("FILE", reads="file"),
+    CommandLine("FILE", reads="layer"),
     Accepts("AreaSource"),
 ]
 Rasters = Annotated[

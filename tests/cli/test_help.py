@@ -64,7 +64,7 @@ def test_the_list_of_commands_is_shown_without_importing_them() -> None:
 def test_a_mistyped_command_is_answered_with_the_nearest_one() -> None:
     result = invoke("predcit")
     assert result.exit_code == 2
-    assert "Did you mean 'predict'?" in result.stderr
+    assert result.stderr == "Error: no command predcit; did you mean predict?\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["predict", "--help"], ["--version"]])

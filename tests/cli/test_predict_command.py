@@ -23,6 +23,7 @@ from geodetect.detection.run.journal import Journal
 from geodetect.io.atomic import SUFFIX, staging_prefix
 from geodetect.io.vector import write as vector
 from geodetect.settings.toml import to_toml
+from geodetect_cli.command_line.exit_codes import ExitCode
 from tests.helpers.predict_command import Scene, predict
 from tests.helpers.program import invoke, run_program
 from tests.helpers.square_scenes import (
@@ -254,10 +255,15 @@ def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
     process = run_program(
         "predict", scene.raster, damaged, "-m", scene.model, "-o", tmp_path / "o.gpkg", "--json"
     )
-    assert process.returncode == 0
+    assert process.returncode == ExitCode.INCOMPLETE
     assert list(json.loads(process.stdout)["left_out"]) == [str(damaged)]
-    assert process.stderr.startswith("Warning: left out: ")
-    assert process.stderr.count("\n") == 1
+    warning, error = process.stderr.splitlines()
+    assert warning.startswith("Warning: left out: ")
+    assert error.startswith("Error: finished with holes")
+    assert len(gpd.read_file(tmp_path / "o.gpkg")) == len(CORNERS)
+    coverage = gpd.read_file(tmp_path / "o.gpkg", layer="coverage")
+    (reason,) = coverage[coverage["status"] == "not read"]["reason"]
+    assert "damaged.tif: cannot read" in reason
 
 
 def test_overwrite_replaces_an_output(scene: Scene, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from geodetect.model.file import load_card, read_model_file
+from geodetect_cli.command_line.exit_codes import ExitCode
 from tests.helpers.program import invoke, program_environment, run_program
 from tests.helpers.square_scenes import (
     LabelledScene,
@@ -327,7 +328,7 @@ def test_a_corrupt_sheet_is_named_and_counted(squares: LabelledScene, tmp_path: 
         "1",
     ]
     result = invoke("train", *options, "-o", output, "--val-share", "0")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == ExitCode.INCOMPLETE, result.output
     assert result.stderr.count("Warning: left out: ") == 1
     assert "corrupt.tif" in result.stderr
     (left_out,) = [line for line in result.stderr.splitlines() if line.startswith("  Left out")]

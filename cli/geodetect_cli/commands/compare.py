@@ -8,7 +8,7 @@ from pydantic import Field
 
 from geodetect.settings import CompareSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import Crs, File
+from geodetect.settings.value_types import Crs, Layer
 from geodetect_cli import options
 from geodetect_cli.layer_output import LayerOutput
 from geodetect_cli.options import ConsoleOptions, ResultOptions
@@ -29,7 +29,7 @@ class CompareFiles(Settings):
     """Layers that ``compare`` reads and writes."""
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    before: Annotated[str, CommandLine("BEFORE", positional=True, reads="file")] | None = Field(
+    before: Annotated[str, CommandLine("BEFORE", positional=True, reads="layer")] | None = Field(
         None, description="Predictions of an earlier year, instead of a register."
     )
     output: options.OutputLayer = Field(
@@ -38,11 +38,11 @@ class CompareFiles(Settings):
         ".geojsonl .fgb .parquet .shp .csv, or - for GeoJSON on the output stream. Default: none; "
         "only counts are shown.",
     )
-    register_layer: Annotated[str, CommandLine("FILE", name="register", reads="file")] | None = (
+    register_layer: Annotated[str, CommandLine("FILE", name="register", reads="layer")] | None = (
         Field(None, description="Expected objects: points or polygons, any CRS.")
     )
-    parcels: File | None = Field(None, description="Polygons to count by, as a second layer.")
-    coverage: File | None = Field(None, description=options.COVERAGE)
+    parcels: Layer | None = Field(None, description="Polygons to count by, as a second layer.")
+    coverage: Layer | None = Field(None, description=options.COVERAGE)
     crs: Crs | None = Field(None, description="CRS of the output. Default: that of PRED.")
 
 

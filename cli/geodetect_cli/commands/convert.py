@@ -28,7 +28,7 @@ Examples:
 class ConvertFiles(Settings):
     """Input and output of ``convert``."""
 
-    weights: Annotated[Path, CommandLine("WEIGHTS", positional=True, reads="file")] = Field(
+    weights: Annotated[Path, CommandLine("WEIGHTS", positional=True, reads="weights")] = Field(
         description="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in "
         "it is run."
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from geodetect.settings import PreviewSettings
 from geodetect.settings.base import Settings
-from geodetect.settings.value_types import File
+from geodetect.settings.value_types import Layer
 from geodetect_cli import console, options
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -42,7 +42,7 @@ class PreviewFiles(Settings):
         description="Predictions to draw, or changes that `geodetect compare` wrote: vector file "
         "of any format and CRS.",
     )
-    zones: File | None = Field(None, description="Polygons to outline, any vector format and CRS.")
+    zones: Layer | None = Field(None, description="Polygons to outline, any vector format and CRS.")
     output: options.OutputFile = Field(description="The image, .png .jpg .webp.")
 
 

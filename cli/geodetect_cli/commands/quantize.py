@@ -26,9 +26,9 @@ Examples:
 class QuantizeFiles(Settings):
     """Input and output of ``quantize``."""
 
-    model: Annotated[str, CommandLine("MODEL", short="m", positional=True)] = Field(
-        description="Built-in model or model file. See `geodetect models`."
-    )
+    model: Annotated[
+        str, CommandLine("MODEL", short="m", positional=True, reads="model", is_protected=False)
+    ] = Field(description="Built-in model or model file. See `geodetect models`.")
     rasters: options.RasterList = Field(
         description="Rasters like those to predict on, with objects, or folders of them. "
         "Repeatable."

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from geodetect.settings import ReportSettings
 from geodetect.settings.base import CommandLine, Settings
-from geodetect.settings.value_types import File
+from geodetect.settings.value_types import Layer
 from geodetect_cli import options
 from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.options import ConsoleOptions, ResultOptions
@@ -38,15 +38,15 @@ class ReportFiles(Settings):
         "the first on top, in the CRS of the first.",
     )
     output: options.OutputFile = Field(description="The page, .html.")
-    truth: Annotated[str, CommandLine("FILE", short="t", reads="file")] | None = Field(
+    truth: Annotated[str, CommandLine("FILE", short="t", reads="layer")] | None = Field(
         None, description="Ground truth to compare the predictions with."
     )
-    zones: File | None = Field(
+    zones: Layer | None = Field(
         None,
         description="Polygons to count by, any vector format and CRS, or the layer that `geodetect "
         "summarize` wrote.",
     )
-    coverage: File | None = Field(
+    coverage: Layer | None = Field(
         None,
         description=f"{options.COVERAGE} For counts by zone. Default: layer coverage of PRED, if "
         "it has one.",

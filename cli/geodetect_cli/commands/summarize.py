@@ -6,7 +6,7 @@ from pydantic import Field
 
 from geodetect.settings import SummarizeSettings
 from geodetect.settings.base import Settings
-from geodetect.settings.value_types import Crs, File
+from geodetect.settings.value_types import Crs, Layer
 from geodetect_cli import options
 from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.layer_output import LayerOutput
@@ -27,13 +27,13 @@ class SummarizeFiles(Settings):
     """Layers that ``summarize`` reads and writes."""
 
     predictions: options.Predictions = Field(description=options.PREDICTIONS)
-    zones: File = Field(description="Polygons to count by, any vector format and CRS.")
+    zones: Layer = Field(description="Polygons to count by, any vector format and CRS.")
     output: options.OutputLayer = Field(
         "",
         description="File to write: .gpkg .geojson .geojsonl .fgb .parquet .shp .csv, or - for "
         "GeoJSON on the output stream. Default: none; zones are only listed.",
     )
-    coverage: File | None = Field(
+    coverage: Layer | None = Field(
         None,
         description=f"{options.COVERAGE} Default: layer coverage of PRED, if it has one.",
     )

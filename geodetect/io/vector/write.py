@@ -16,7 +16,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from geodetect.errors import GeoreferenceError, InputError, OutputError, list_names
+from geodetect.errors import GeoreferenceError, InputError, OutputError, list_names, suggest
 from geodetect.geo.crs import WGS84, normalize_crs, parse_crs, same_crs
 from geodetect.geo.reproject import reproject
 from geodetect.io.atomic import (
@@ -244,9 +244,13 @@ def format_of(path: Path, name: str | None = None) -> Format:
     if name is None:
         suffixes = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
         suffix = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise InputError(f"{path.name} has {suffix}; expected one of {suffixes}, or set `format`")
+        hint = suggest(path.suffix, suffixes.split(", "))
+        raise InputError(
+            f"{path.name} has {suffix}; expected one of {suffixes}, or set `format`{hint}"
+        )
     names_text = ", ".join(kind.name for kind in FORMATS)
-    raise InputError(f"unknown vector format {name!r}; `format` must be one of {names_text}")
+    hint = suggest(name, (n for kind in FORMATS for n in (kind.name, *kind.suffixes)))
+    raise InputError(f"unknown vector format {name!r}; `format` must be one of {names_text}{hint}")
 
 
 def check_options(kind: Format, *, crs: str | None, style: bool = False) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from geodetect.errors import (
     GeodetectWarning,
+    IncompleteWarning,
     InputError,
     LabelError,
     RasterError,
@@ -179,7 +180,7 @@ def _open_rasters(
     if len(reasons) > MAX_WARNINGS:
         reasons[MAX_WARNINGS:] = [f"{len(reasons) - MAX_WARNINGS} more rasters that cannot be read"]
     for reason in reasons:
-        warnings.warn(f"left out: {reason}", GeodetectWarning, stacklevel=4)
+        warnings.warn(f"left out: {reason}", IncompleteWarning, stacklevel=4)
     return opened, unreadable
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
 from geodetect.detection.detector import Detector
 from geodetect.detection.retinanet_detector import RetinaNetDetector
-from geodetect.errors import GeodetectWarning, RasterError
+from geodetect.errors import IncompleteWarning, RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Window
 from geodetect.model.card import ModelCard
@@ -60,7 +60,7 @@ class Validator:
     def validate(self, weights: Weights) -> ValidationResult | None:
         """Validate weights on the holdout.
 
-        Rasters that cannot be read are left out from then on, with a ``GeodetectWarning``.
+        Rasters that cannot be read are left out from then on, with an ``IncompleteWarning``.
 
         Args:
             weights: Weights of the network, as they will be in the model file.
@@ -113,7 +113,7 @@ class Validator:
                     raise
                 for reason in unreadable.values():
                     text = f"left out of the validation: {reason}"
-                    warnings.warn(text, GeodetectWarning, stacklevel=3)
+                    warnings.warn(text, IncompleteWarning, stacklevel=3)
                 self.unreadable |= unreadable
                 self.rasters = [r for r in self.rasters if r.raster.path not in unreadable]
         return None

@@ -1,0 +1,126 @@
+"""Values on the command line: files that exist, and hints about values that cannot be used."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geodetect.errors import suggest
+from geodetect_cli.command_line.file_kinds import file_kind
+from geodetect_cli.usage_error import UsageError
+
+if TYPE_CHECKING:
+    from geodetect_cli.derived_options import Option
+
+EXPECTED = {
+    "raster": "imagery, such as .tif",
+    "layer": "a vector layer, such as .gpkg or .geojson",
+    "label": "labels, such as a vector layer or COCO",
+    "model": "a model, .safetensors",
+    "weight": "weights, such as .pth or .ckpt",
+}
+FOUND = {"raster": "a raster", "layer": "a vector layer", "model": "a model"}
+ACCEPTED = {  # kinds of files by the kind that an option reads; others are left to the library
+    "raster": ("raster",),
+    "layer": ("layer",),
+    "label": ("layer",),
+    "model": ("model",),
+    "weight": ("model",),
+}
+OTHER_VALUES = {"gpu": "cuda", "half": "fp16", "float16": "fp16", "bfloat16": "bf16",
+                "float32": "fp32", "single": "fp32", "pytorch": "torch", "onnxruntime": "onnx",
+                "pascal": "voc", "pascal-voc": "voc", "jpeg": "jpg", "tiff": "tif"}  # fmt: skip
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+\s*[a-z%]*")
+
+
+def check_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with file name patterns expanded, which shells do where a file matches.
+
+    Args:
+        options: Options by field name.
+        values: Texts, and lists of them, by field name.
+
+    Raises:
+        UsageError: A pattern matches nothing, or a file is of another kind than the option reads.
+    """
+    checked = dict(values)
+    for name, value in values.items():
+        option = options[name]
+        if not option.form.reads:
+            continue
+        if isinstance(value, list):
+            checked[name] = [file for text in value for file in _expanded(option, text)]
+        else:
+            _expanded(option, value)
+        if _kind(option) in ACCEPTED:
+            for text in checked[name] if isinstance(value, list) else [value]:
+                _check_kind(option, text, options, values)
+    return checked
+
+
+def value_hint(option: Option, value: object) -> str:
+    """Return what a value that cannot be used was meant to be, as the end of an error."""
+    if not isinstance(value, str):
+        return ""
+    text = value.strip().lower()
+    if option.choices:
+        meant = OTHER_VALUES.get(text)
+        return (
+            f"; did you mean {meant}?" if meant in option.choices else suggest(text, option.choices)
+        )
+    if "," not in option.metavar and DECIMAL_COMMA.fullmatch(text):
+        return f"; a decimal point is meant: {text.replace(',', '.')}"
+    if option.metavar in ("SCORE", "IOU", "FRACTION", "AP") and re.fullmatch(r"\d+\.?\d*", text):
+        return f"; as a percentage: {text}%"
+    if "," in option.metavar and re.fullmatch(r"-?[\d.]+(\s*[;\s]\s*-?[\d.]+)+", text):
+        return f"; with commas: {','.join(re.findall(r'-?[0-9.]+', text))}"
+    if option.key == "bbox" and text.count(",") == 3:
+        return _ordered_box(text)
+    return ""
+
+
+def _expanded(option: Option, text: str) -> list[str]:
+    is_pattern = glob.has_magic(text) and "://" not in text and not text.startswith("/vsi")
+    if not is_pattern or Path(text).exists():
+        return [text]
+    files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute patterns, too)
+    if not files:
+        raise UsageError(f"{option.flag}: {text} matches no file")
+    return files
+
+
+def _check_kind(
+    option: Option, text: str, options: Mapping[str, Option], values: Mapping[str, Any]
+) -> None:
+    positional = [other for other in options.values() if other.form.positional]
+    if option.form.repeatable and option in positional[:-1]:
+        return  # its words may be those of the next argument
+    kind, actual = _kind(option), file_kind(text)
+    if not actual or actual in ACCEPTED[kind] or not Path(text).is_file():
+        return
+    swapped = [
+        other
+        for name, value in values.items()
+        for other in (value if isinstance(value, list) else [value])
+        if actual in ACCEPTED.get(_kind(options[name]), ()) and file_kind(other) in ACCEPTED[kind]
+    ]
+    hint = f"; were {text} and {swapped[0]} swapped?" if swapped else ""
+    raise UsageError(f"{option.flag}: {text} is {FOUND[actual]}, expected {EXPECTED[kind]}{hint}")
+
+
+def _kind(option: Option) -> str:
+    return option.form.reads.rstrip("s")
+
+
+def _ordered_box(text: str) -> str:
+    try:
+        x, y, other_x, other_y = map(float, text.split(","))
+    except ValueError:
+        return ""
+    if x == other_x or y == other_y:
+        return ""
+    box = min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
+    return f"; did you mean {','.join(f'{side:.10g}' for side in box)}?"
