@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from geodetect.version import __version__
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.command_line.exit_codes import ExitCode
 from geodetect_cli.command_line.mistakes import check_command
 from geodetect_cli.commands import COMMANDS
@@ -98,6 +99,7 @@ class LazyGroup(TyperGroup):
 
     def main(self, args: Sequence[str] | None = None, **options: Any) -> NoReturn:  # type: ignore[override]
         """Run the program without control characters of names in its errors."""
+        ending.start()
         arguments = sys.argv[1:] if args is None else list(args)
         with escaped_errors():
             try:

@@ -90,6 +90,15 @@ class Option:
             return self.flag if value else f"--no-{self.flag[2:]}"
         return f"{self.flag} {' '.join(value) if isinstance(value, list) else value}"
 
+    def arguments(self, value: Any) -> list[str]:
+        """Return the option with a value as words of a command line."""
+        values = list(map(str, value)) if isinstance(value, list) else [str(value)]
+        if self.form.positional:
+            return values
+        if self.is_switch:
+            return [self.text(value)]
+        return [word for text in values for word in (self.flag, text)]
+
     def parameters(self, flags: Mapping[str, str]) -> Iterator[inspect.Parameter]:
         """Yield the parameter that Typer makes an option of; for an argument, both forms.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,6 +17,7 @@ from geodetect.io.inputs import Inputs, protect_inputs
 from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.command_line.values import check_files, value_hint
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
@@ -67,10 +68,14 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
+            ending.command = str(context.info_name)
+            ending.arguments = {n: o.arguments(from_options[n]) for n, o in options.items()
+                                if n in from_options}  # fmt: skip
             with (
+                _show_ending(settings, as_json=json_printer.is_active),
                 _protect_inputs(options, settings) as inputs,
                 console.summary(inputs.outputs),
-                _show_progress(settings, announces=values.get("as_json") is not True),
+                _show_progress(settings, announces=not json_printer.is_active),
             ):
                 command(**settings)
 
@@ -122,6 +127,16 @@ def _build_settings(
         names -= group.model_fields.keys()
         settings[parameter] = group.resolve({name: values[name] for name in group_names}, {})
     return settings
+
+
+@contextmanager
+def _show_ending(settings: Mapping[str, Settings], *, as_json: bool) -> Iterator[None]:
+    """Show the duration of a command and the next one, unless messages are not to be shown."""
+    is_quiet = any(isinstance(g, ConsoleOptions) and g.quiet for g in settings.values())
+    yield
+    if not (as_json or is_quiet):
+        for line in ending.lines():
+            console.print_message(line)
 
 
 def _show_progress(

@@ -143,17 +143,19 @@ class AnnotationFormat:
 
     Args:
         images: Folder of the images.
+        labels: File or folder of the annotations, as a training takes them.
         write: Function that writes the annotations of all chips into the folder of the data set.
     """
 
     images: str
+    labels: str
     write: Callable[[Path, Sequence[LabelledChip], Sequence[str]], None]
 
 
 ANNOTATION_FORMATS: Mapping[str, AnnotationFormat] = MappingProxyType(
     {
-        "coco": AnnotationFormat("images", write_coco),
-        "yolo": AnnotationFormat("images", write_yolo),
-        "voc": AnnotationFormat("JPEGImages", write_voc),
+        "coco": AnnotationFormat("images", "annotations.json", write_coco),
+        "yolo": AnnotationFormat("images", "data.yaml", write_yolo),
+        "voc": AnnotationFormat("JPEGImages", "Annotations", write_voc),
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Unpack
@@ -17,6 +17,7 @@ from geodetect.assessment.matching.greedy_matching import match_boxes_at, offset
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import RasterPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.run.description import RunDescription
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
 from geodetect.io.array_raster import as_raster_paths
@@ -25,7 +26,7 @@ from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
 from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.progress import Progress, as_progress, phase, reports_progress
+from geodetect.progress import Progress, announce, as_progress, phase, reports_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
 from geodetect.settings.functions import takes_settings
@@ -105,6 +106,8 @@ def quantize(
             stack.enter_context(plan.raster)
         with phase("Choosing tiles"):
             tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
+        run = RunDescription.from_plans(card, plans, conf=card.conf, runs_on="OpenVINO on cpu")
+        announce(*replace(run, tiles=len(tiles), area_km2=None).lines())
         calibration, comparison = tiles[::2], tiles[1::2] or tiles
         completed, total = count(1), len(calibration) + len(comparison)
         report = stack.enter_context(phase("Calibrating and checking", "tiles", progress=progress))

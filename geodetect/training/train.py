@@ -23,7 +23,15 @@ from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.progress import Progress, as_progress, no_progress, phase, reports_progress
+from geodetect.progress import (
+    Progress,
+    announce,
+    as_progress,
+    format_duration,
+    no_progress,
+    phase,
+    reports_progress,
+)
 from geodetect.settings import TrainSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import TrainKeywords
@@ -37,6 +45,7 @@ from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.lr_finder import run_range_test
 from geodetect.training.model_output import is_model_of, write_model
+from geodetect.training.run.description import describe_training
 from geodetect.training.run.folder import (
     LABELS,
     SETTINGS,
@@ -162,6 +171,8 @@ def train(
         if processes.world_size > 1:
             network.load_state_dict(processes.broadcast(network.state_dict()))
 
+        description = describe_training(card, data, settings, processes, held_out=validator.objects)
+        announce(*description)
         lr = 1.0 if resume else settings.lr  # the checkpoint holds it
         if lr == "auto":
             with phase("Finding the learning rate"):
@@ -177,6 +188,7 @@ def train(
         )
         if resume:
             loop.resume()
+            announce(f"resumed at step {loop.step:,}, after {format_duration(loop.seconds)}")
         with processes.fail_together():
             if processes.is_main and not resume:
                 with folder.create() as path:
@@ -227,6 +239,7 @@ def train(
                     output=output,
                     card=card,
                     run_dir=folder.path,
+                    description=description,
                     steps=loop.step,
                     seconds=loop.seconds,
                     lr=loop.learner.lr,

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from geodetect.settings import CheckSettings
 from geodetect.settings.base import Settings
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, LabelledRasters, OutputFile, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import label_check as tables
@@ -46,5 +48,6 @@ def command(
     report = check(data.rasters, data.labels, settings=settings)
     if files.output is not None:
         write_problems(report.problems, files.output, overwrite=result.overwrite)
+    ending.suggest(next_commands.after_check(data.rasters, data.labels, settings))
     tables.show(report, files.output, as_json=result.as_json, quiet=messages.quiet)
     report.raise_errors()

@@ -10,6 +10,8 @@ from geodetect.settings import CompareSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import Crs, Layer
 from geodetect_cli import options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.layer_output import LayerOutput
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -72,6 +74,10 @@ def command(
         settings=settings,
     )
     target.write(comparison)
+    if files.output:
+        ending.suggest(next_commands.after_compare(files.output))
+    else:
+        ending.suggest(next_commands.same_with_output("changes.gpkg"))
     tables.show_comparison(
         comparison, settings, target, as_json=result.as_json, quiet=messages.quiet
     )

@@ -12,6 +12,8 @@ from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 
@@ -44,6 +46,7 @@ def command(
         from geodetect.model.checkpoints.convert import convert
 
     card = convert(files.weights, files.output, settings=settings, overwrite=result.overwrite)
+    ending.suggest(next_commands.after_convert(files.output))
     if result.as_json:
         from geodetect_cli.json_output.models import ConvertOutput
 

@@ -12,6 +12,8 @@ from geodetect.settings import EvaluateSettings, ModelSettings, PredictSettings
 from geodetect.settings.base import FormerNames, Settings
 from geodetect.settings.value_types import FolderPath
 from geodetect_cli import options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import evaluation as tables
@@ -105,6 +107,16 @@ def command(
         evaluation.write_errors(files.output, overwrite=result.overwrite)
     if files.plots is not None:
         evaluation.write_plots(files.plots, overwrite=result.overwrite)
+    picked = evaluation.picked
+    conf = None if picked is None else picked.score_threshold
+    if files.model is None:
+        predictions, truth = files.predictions or "", (files.truth or ("",))[0]
+        ending.suggest(next_commands.after_evaluate(predictions, truth, settings, conf=conf))
+    else:
+        rasters = files.rasters or ()
+        ending.suggest(
+            next_commands.after_evaluate_model(files.model, rasters, model_settings, conf=conf)
+        )
     tables.show(
         evaluation,
         errors=files.output,

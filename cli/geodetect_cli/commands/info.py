@@ -10,6 +10,8 @@ from pydantic import Field
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.inputs import ExternalSources
 from geodetect_cli import console
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values, without_wkt
 
@@ -51,6 +53,11 @@ def command(options: InfoOptions) -> None:
         if is_model
         else inspect_raster(file, external_sources=options.external_sources)
     )
+    if is_model:
+        ending.suggest(next_commands.after_model_info())
+    else:
+        has_crs = values["crs"] is not None
+        ending.suggest(next_commands.after_raster_info(file, options, has_crs=has_crs))
     if options.as_json:
         from geodetect_cli.json_output.models import ModelInfoOutput
         from geodetect_cli.json_output.rasters import RasterInfoOutput

@@ -9,6 +9,8 @@ from pydantic import Field
 from geodetect.errors import list_names
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
@@ -31,6 +33,8 @@ def command(options: ModelsOptions) -> None:
     from geodetect.model.file import list_models, load_card
 
     cards = [load_card(name) for name in list_models()]
+    if cards:
+        ending.suggest(next_commands.after_models(cards[0].name))
     if options.as_json:
         from geodetect_cli.json_output.models import ModelsOutput
 

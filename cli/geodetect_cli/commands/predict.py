@@ -11,6 +11,8 @@ from geodetect.settings import PredictSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import Crs, FolderPath, Name
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.json_output.printing import json_stream
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -104,11 +106,13 @@ def command(
     targets.check()
     if destination is None or files.dry_run:
         plan = estimate(files.rasters, files.model, settings=settings)
+        ending.suggest(next_commands.after_dry_run(files.output, files.rasters))
         tables.show_estimate(plan, as_json=result.as_json)
         return
     if files.output is None and not messages.quiet:
         console.print_message(f"Detections are written to {output}")
     layer = targets.predict(files.rasters, files.model, settings=settings)
+    ending.suggest(next_commands.after_predict(output, files.rasters, settings))
     tables.show_summary(
         layer,
         output,

@@ -10,6 +10,8 @@ from geodetect.settings import PreviewSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.value_types import Layer
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.usage_error import UsageError
@@ -88,6 +90,7 @@ def command(
         settings=settings,
         overwrite=result.overwrite,
     )
+    ending.suggest(next_commands.after_preview(rasters, predictions, settings))
     if result.as_json:
         from geodetect_cli.json_output.detections import PreviewOutput
 

@@ -11,6 +11,8 @@ from geodetect.progress import phase
 from geodetect.settings import QuantizeSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 
@@ -59,6 +61,7 @@ def command(
         settings=settings,
         overwrite=result.overwrite,
     )
+    ending.suggest(next_commands.after_quantize(files.output, files.rasters, settings))
     if result.as_json:
         from geodetect_cli.json_output.models import QuantizeOutput
 

@@ -10,6 +10,8 @@ from geodetect.settings import ReportSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import Layer
 from geodetect_cli import options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
@@ -74,5 +76,10 @@ def command(
         rates=correction.read_rates(None),
         settings=settings,
         overwrite=result.overwrite,
+    )
+    ending.suggest(
+        next_commands.after_report(
+            files.predictions, files.rasters, settings, truth=files.truth, zones=files.zones
+        )
     )
     show_report(summary, as_json=result.as_json, quiet=messages.quiet)

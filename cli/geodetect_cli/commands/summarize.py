@@ -8,6 +8,8 @@ from geodetect.settings import SummarizeSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.value_types import Crs, Layer
 from geodetect_cli import options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.correction_options import CorrectionOptions
 from geodetect_cli.layer_output import LayerOutput
 from geodetect_cli.options import ConsoleOptions, ResultOptions
@@ -59,4 +61,10 @@ def command(
         files.predictions, files.zones, coverage=files.coverage, rates=rates, settings=settings
     )
     target.write(summary)
+    if files.output:
+        ending.suggest(
+            next_commands.after_summarize(files.predictions, files.zones, files.coverage, settings)
+        )
+    else:
+        ending.suggest(next_commands.same_with_output("zones.gpkg"))
     tables.show_zones(summary, target, as_json=result.as_json, quiet=messages.quiet)

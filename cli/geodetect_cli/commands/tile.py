@@ -12,6 +12,8 @@ from geodetect.settings import ChipSettings
 from geodetect.settings.base import CommandLine, Settings
 from geodetect.settings.value_types import Labels
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values
@@ -36,6 +38,7 @@ def command(
     files: TileFiles, settings: ChipSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
     """Cut rasters and labels into chips for training elsewhere."""
+    from geodetect.chips.annotation_formats import ANNOTATION_FORMATS
     from geodetect.chips.export import export_chips
 
     summary = export_chips(
@@ -45,6 +48,8 @@ def command(
         settings=settings,
         overwrite=result.overwrite,
     )
+    folder, layout = summary.output, ANNOTATION_FORMATS[settings.format]
+    ending.suggest(next_commands.after_tile(folder / layout.images, folder / layout.labels))
     values = dataclasses.asdict(summary)
     if result.as_json:
         from geodetect_cli.json_output.labels import TileOutput

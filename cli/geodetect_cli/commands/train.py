@@ -11,6 +11,8 @@ from geodetect.settings import TrainSettings
 from geodetect.settings.base import Settings
 from geodetect.settings.value_types import FolderPath
 from geodetect_cli import console, options
+from geodetect_cli.command_line import next_commands
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.options import ConsoleOptions, LabelledRasters, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import training as tables
@@ -90,4 +92,7 @@ def command(
         return
     page = write_training_page(summary.run_dir, model=output, overwrite=True)
     RunFolder(summary.run_dir).checkpoint.unlink(missing_ok=True)
+    ending.suggest(
+        next_commands.after_train(output, settings.val_rasters or data.rasters, settings)
+    )
     tables.show_summary(summary, page, as_json=result.as_json, quiet=messages.quiet)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from geodetect_cli.json_output.detections import OBJECTS
+from geodetect_cli.json_output.detections import OBJECTS, RunValues
 from geodetect_cli.json_output.envelope import (
     Count,
     Interval,
@@ -112,6 +112,9 @@ class EvaluateOutput(JsonOutput):
         description="GeoPackage of true positives, false positives and false negatives; null: none."
     )
     plots: PathText | None = Field(description="Folder of the plots; null: none.")
+    run: RunValues | None = Field(
+        description="Run of the model; null: predictions of a file were evaluated."
+    )
     iou: float | None = Field(
         description="Least IoU of a prediction with its object; null: matched by distance."
     )

@@ -59,9 +59,6 @@ class PredictOutput(JsonOutput):
     empty_tiles: Count = Field(description="Number of tiles without imagery.")
     resumed_tiles: Count = Field(description="Number of tiles taken from an interrupted run.")
     run: RunValues | None = Field(description="The run as it was planned.")
-    seconds: float = Field(
-        description="Time from loading the model to the last object, in seconds."
-    )
     left_out: dict[str, str] = Field(description=LEFT_OUT)
     blank: dict[str, float] = Field(
         description="Fraction of each raster's imagery that has one constant value, by its name."

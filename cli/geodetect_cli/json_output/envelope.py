@@ -53,6 +53,12 @@ class JsonOutput(JsonValues):
     error: ErrorValues | None = Field(
         None, description="Error of the command; null: there was none, and the exit code is 0."
     )
+    seconds: float = Field(
+        0.0, description="Wall time of the command from its start, in seconds: all of its work."
+    )
+    next: str | None = Field(
+        None, description="Command line that one would type next; null: there is none."
+    )
 
     @classmethod
     def from_values(cls, **values: Any) -> JsonOutput:

@@ -56,8 +56,13 @@ class TrainOutput(JsonOutput):
     card: CardValues = Field(description="Card of the model.")
     run_dir: PathText = Field(description="The run folder.")
     page: PathText | None = Field(description="Report of the training; null: none was written.")
+    description: tuple[str, str] = Field(
+        description="Model, data and machine in two lines, as known before the first step."
+    )
     steps: Count = Field(description="Number of steps of the training.")
-    seconds: float = Field(description="Time of the training as `--minutes` counts it, in seconds.")
+    training_seconds: float = Field(
+        description="Time of the training as `--minutes` counts it, in seconds."
+    )
     lr: float | None = Field(description="Peak learning rate.")
     validations: Count = Field(description="Number of validations.")
     kept_state: Literal["best", "last"] = Field(description="State in the model file.")

@@ -13,6 +13,7 @@ import typer
 
 from geodetect.json_text import finite
 from geodetect.redaction import redact_all
+from geodetect_cli.command_line.ending import ending
 from geodetect_cli.json_output.envelope import ErrorValues, FailureOutput, JsonOutput
 from geodetect_cli.streams import EscapedStream, printable_json
 
@@ -74,9 +75,10 @@ class JsonPrinter:
     def _print(self, output: JsonOutput) -> None:
         """Print an object without secrets of addresses; numbers that JSON lacks are null."""
         warnings = tuple(dict.fromkeys(self.warnings))
-        values = output.model_copy(update={"warnings": warnings}).model_dump(
-            mode="json", by_alias=True
-        )
+        update: dict[str, object] = {"warnings": warnings, "seconds": round(ending.seconds, 2)}
+        if output.error is None:
+            update["next"] = ending.next_command
+        values = output.model_copy(update=update).model_dump(mode="json", by_alias=True)
         self.is_active, self._output = False, None  # a run prints one object
         text = json.dumps(redact_all(finite(values)), indent=2, ensure_ascii=False, allow_nan=False)
         typer.echo(printable_json(text), file=json_stream())

@@ -51,7 +51,6 @@ def show_summary(
             empty_tiles=summary.empty_tiles,
             resumed_tiles=summary.resumed_tiles,
             run=None if summary.description is None else summary.description.as_dict(),
-            seconds=round(summary.seconds, 1),
             left_out=summary.left_out,
             blank={name: round(fraction, 6) for name, fraction in layer.blank.items()},
             value_ranges=summary.value_ranges,
@@ -77,7 +76,6 @@ def show_summary(
     if summary.value_ranges:
         ranges = (f"{a:g} to {b:g} of {name}" for name, (a, b) in summary.value_ranges.items())
         rows.append(("Value range", list_names(ranges, limit=3)))
-    rows.append(("Time", format_duration(summary.seconds)))
     if verbose:
         rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
         rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]

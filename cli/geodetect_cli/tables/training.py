@@ -42,13 +42,13 @@ def show_summary(
         ("Model", str(summary.output)),
         ("Classes", list_names(card.classes)),
         ("Resolution", f"{card.gsd_m:g} m per pixel"),
-        ("Trained on", f"{card.training.objects:,} objects in {card.training.steps:,} steps"),
+        ("Trained on", f"{card.training.objects:,} objects"),
+        ("Training", f"{summary.steps:,} steps, {format_duration(summary.seconds)}"),
         ("Learning rate", f"{summary.lr:.2g}"),
         ("State kept", kept_state),
         ("Default --conf", f"{card.conf:.2f}"),
     ]
     rows += [(name, f"{value:.3f}") for name, value in card.metrics.items() if name != "objects"]
-    rows.append(("Time", format_duration(summary.seconds)))
     rows += [("Left out", reason) for reason in summary.left_out.values()]
     rows.append(("Run folder", str(summary.run_dir)))
     if page is not None:

@@ -161,7 +161,7 @@ def evaluate_model(
             truth=image_truth.move_back(evaluation.truth),
         )
     sources = source_names([find_rasters(paths, quiet=True), model, truth, settings.aoi])
-    return replace(evaluation, sources=tuple(sources))
+    return replace(evaluation, run=layer.summary.description, sources=tuple(sources))
 
 
 @phase("Matching and measuring")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 
@@ -22,6 +22,9 @@ from geodetect.settings import EvaluateSettings
 from geodetect.types import PathLike
 
 DECIMALS = 6
+
+if TYPE_CHECKING:
+    from geodetect.detection.run.description import RunDescription
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +44,7 @@ class Evaluation(Displayed):
         settings: Settings of the evaluation.
         lowest_score: Lowest score of predictions that were not made by the evaluation; None: they
             were, or have no scores.
+        run: Run of the model that made the predictions; None: they are of a file.
         sources: Files that were read, which no output replaces.
     """
 
@@ -55,6 +59,7 @@ class Evaluation(Displayed):
     caveats: tuple[str, ...]
     settings: EvaluateSettings
     lowest_score: float | None = None
+    run: RunDescription | None = None
     sources: tuple[str, ...] = ()
 
     @property
@@ -113,6 +118,7 @@ class Evaluation(Displayed):
                 "seed": settings.seed,
             },
             "caveats": list(self.caveats),
+            "run": None if self.run is None else self.run.as_dict(),
         }
 
     def error_tables(self) -> dict[str, gpd.GeoDataFrame]:

@@ -20,6 +20,7 @@ class TrainingSummary(Displayed):
         output: The model file.
         card: Card of the model.
         run_dir: The run folder.
+        description: Model, data and machine in two lines, as they were known before the first step.
         steps: Steps of the training.
         seconds: Time of the training as the setting ``minutes`` counts it.
         lr: Peak learning rate.
@@ -34,6 +35,7 @@ class TrainingSummary(Displayed):
     output: Path
     card: ModelCard
     run_dir: Path
+    description: tuple[str, str]
     steps: int
     seconds: float
     lr: float
@@ -62,9 +64,10 @@ class TrainingSummary(Displayed):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary for JSON."""
-        return vars(self) | {
+        values = {name: value for name, value in vars(self).items() if name != "seconds"}
+        return values | {
             "output": str(self.output),
             "card": self.card.model_dump(mode="json"),
             "run_dir": str(self.run_dir),
-            "seconds": round(self.seconds, 1),
+            "training_seconds": round(self.seconds, 1),
         }
