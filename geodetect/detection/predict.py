@@ -153,9 +153,6 @@ def predict_layer(
         )
         announce(*description.lines())
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
-        advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
-        run = _RunProgress(planned[-1], advance)
-        run.report()
         # resume
         if journal is not None and planned[-1] < journal.min_tiles:
             journal = None
@@ -167,6 +164,9 @@ def predict_layer(
             if resumed:
                 announce(f"{resumed:,} of {planned[-1]:,} tiles are done already: {journal.path}")
         # detect
+        advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
+        run = _RunProgress(planned[-1], advance)
+        run.report()
         readers = chained_readers(plans, journal, concurrency)
         for reader in readers:
             stack.callback(reader.close)

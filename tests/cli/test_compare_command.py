@@ -85,7 +85,7 @@ def test_the_summary_names_counts_and_what_lies_in_no_parcel(folder: Path) -> No
         "In no parcel 1 missing (id 4)",
     ):
         assert line in lines
-    assert lines[-1].endswith("changes.gpkg")
+    assert next(line for line in lines if line.startswith("Written to")).endswith("changes.gpkg")
 
 
 def test_json_is_all_that_is_on_the_output_stream(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) ->
     process = run_program("train", *options, "--json")
     assert process.returncode == 0, process.stderr
     summary = json.loads(process.stdout)
+    (output.parent / "summary.json").write_text(process.stdout)
     assert summary["card"]["network"] == load_card(output).model_dump(mode="json")["network"]
     assert (summary["output"], summary["steps"]) == (str(output), STEPS)
     assert (summary["validations"], summary["left_out"]) == (STEPS // 2, {})
@@ -73,22 +75,36 @@ def test_train_writes_a_model_with_its_card(trained: Path) -> None:
     assert card.training.steps in (2, 4), "the better of the two that were measured"
     assert card.training.initial_weights == "random weights"
     assert card.metrics["objects"] > 0
-    assert sorted(trained.parent.iterdir()) == [trained, trained.parent / "squares_run"]
+    assert {path.name for path in trained.parent.iterdir()} == {
+        "squares.safetensors", "squares_run", "summary.json",
+    }  # fmt: skip
     names = {file.name for file in (trained.parent / "squares_run").iterdir()}
     assert {"metrics.csv", "split.geojson", "labels.json", "validation.gpkg"} <= names
     assert "settings.toml" in names
     assert "checkpoint.pt" not in names, "it is removed"
 
 
-def test_predict_takes_the_model_that_train_made(
-    trained: Path, squares: LabelledScene, tmp_path: Path
+def test_predict_takes_the_model_that_train_made_as_its_json_suggests(
+    trained: Path, squares: LabelledScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "out.gpkg"
-    command = ["predict", str(squares.raster), "-m", str(trained), "-o", str(output), "--json"]
-    result = invoke(*command, "--device", "cpu", "--gsd", "0.5")
+    monkeypatch.chdir(tmp_path)
+    summary = json.loads((trained.parent / "summary.json").read_text())
+    program, *command = shlex.split(summary["next"])
+    assert program == "geodetect"
+    assert command[:4] == ["predict", str(squares.raster), "--model", str(trained)]
+    result = invoke(*command, "--device", "cpu", "--gsd", "0.5", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["tiles"] == 1
-    assert output.exists()
+    assert Path(command[command.index("-o") + 1]).exists()
+
+
+def test_a_training_is_described_before_its_first_step(trained: Path) -> None:
+    summary = json.loads((trained.parent / "summary.json").read_text())
+    model, data = summary["description"]
+    assert model == "Model squares for square, from random weights, on cpu"
+    assert data.startswith("1 raster of 0.25 m, trained at 0.25 m: ")
+    assert data.endswith(" others to validate on; 4 steps of 2 chips of 64 px")
+    assert summary["seconds"] > summary["training_seconds"]
 
 
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bit(

@@ -18,7 +18,7 @@ from geodetect.progress import format_duration, report_to
 from geodetect_cli import console
 
 REFRESHES_PER_SECOND = 4.0
-LONG_PHASE_S = 5.0  # from here on a phase gets a line of its own when it ends
+LONG_PHASE_S = 10.0  # from here on a phase gets a line of its own when it ends
 SECONDS = "seconds"  # as the unit of a phase: what is left of them is the time left
 BAR_WIDTH = 40  # columns, at most
 
@@ -46,7 +46,7 @@ def show_progress(
     Args:
         quiet: Show nothing.
         line_seconds: Time between lines, if the console is no terminal.
-        announces: Show lines about the work, too: model and imagery, results on the way.
+        announces: Show lines about the work before it begins; results on the way are always shown.
         out: Console to write to.
     """
     if quiet:
@@ -147,7 +147,7 @@ class ProgressBars:
 
     Args:
         out: The terminal.
-        announces: Show lines about the work.
+        announces: Show lines about the work before it begins.
     """
 
     def __init__(self, out: Console, *, announces: bool) -> None:
@@ -183,7 +183,7 @@ class ProgressBars:
 
     def announce(self, line: str, /) -> None:
         """Print a line above the bar."""
-        if self._announces:
+        if self._announces or self._phases:
             console.print_message(line, out=self._out)
 
     def _render(self) -> Group:
@@ -211,7 +211,7 @@ class ProgressLines:
     Args:
         out: Console to write to.
         line_seconds: Time between lines.
-        announces: Show lines about the work.
+        announces: Show lines about the work before it begins.
     """
 
     def __init__(self, out: Console, *, line_seconds: float, announces: bool) -> None:
@@ -246,7 +246,7 @@ class ProgressLines:
 
     def announce(self, line: str, /) -> None:
         """Print a line."""
-        if self._announces:
+        if self._announces or self._phases:
             with self._lock:
                 self._print(line)
 
