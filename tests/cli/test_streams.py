@@ -25,7 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = square_layer((0, 0), (30, 0), **columns)
     write(table, folder / "pools.gpkg")
     write(table.drop(columns="score"), folder / "truth.gpkg")
-    write(table.assign(name=table["class"]), folder / "zones.gpkg")
+    zones = table.assign(name=table["class"]).drop(columns=["class", "score"])
+    write(zones, folder / "zones.gpkg")
     return folder
 
 

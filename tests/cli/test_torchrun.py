@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
 from tests.helpers.program import program_environment
 from tests.helpers.square_scenes import (
@@ -71,7 +70,7 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
         chosen = ["--steps", "4", "--val-every", "2", "--keep", "last", "--json", "-o", output]
         process = run_process(*start, script, *OPTIONS, *squares.options, *chosen)
         assert process.returncode == 0, process.stderr
-        assert ModelCard.model_validate(json.loads(process.stdout)["card"]) == load_card(output)
+        assert json.loads(process.stdout)["card"]["name"] == load_card(output).name
         lines.append([line for line in process.stderr.splitlines() if line.startswith("step 2: ")])
     assert lines[0] == lines[1]
     assert len(lines[0]) == 1
