@@ -80,7 +80,7 @@ class ScheduleSettings(Settings):
         None,
         description="Time to train, instead of `steps`: from the first step to the last, with the "
         "checkpoints and validations between; the check of the labels, the search for a learning "
-        "rate and the last validation come on top.",
+        "rate, the validation of the start and the last one come on top.",
     )
     batch_size: Count = Field(8, description="Chips per step, of all processes together.")
     tile_size: Annotated[ChipPixels, FormerNames("chip_px")] = Field(

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from geodetect.errors import InputError
+from geodetect.model.card import ModelCard
 from geodetect.progress import Progress, announce, phase
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip, ChipSampler, HardNegative
@@ -22,6 +23,7 @@ from geodetect.training.run.checkpoint import read_state, write_state
 from geodetect.training.run.folder import VALIDATION_METRICS, IntervalSums, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.validation.metrics import ValidationResult
+from geodetect.training.validation.start import Start
 from geodetect.training.validation.validator import Validator
 
 CHECKPOINT_SECONDS = 60.0
@@ -48,10 +50,13 @@ class TrainingLoop:
             processes but the main one.
         miner: Mines hard negatives after each validation; None: they are not mined.
         tensorboard: Log of the metrics for TensorBoard; None: not written.
+        initial_card: Card of the model that the training starts from, to validate it before the
+            first step; None: it starts from no model that could be compared.
         data_fingerprint: Fingerprint of the training data, to compare with that of a checkpoint.
         seconds: Duration so far.
         selection: Best state so far.
-        results: Validations of the best and of the last state, by step.
+        start: Validation of the model that the training starts from.
+        results: Validations of the start, of the best and of the last state, by step.
     """
 
     learner: Learner
@@ -62,8 +67,10 @@ class TrainingLoop:
     miner: HardNegativeMiner | None = None
     tensorboard: TensorBoardLog | None = None
     data_fingerprint: str = ""
+    initial_card: ModelCard | None = None
     seconds: float = 0.0
     selection: ModelSelection = field(default_factory=ModelSelection)
+    start: Start | None = None
     results: dict[int, ValidationResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +105,7 @@ class TrainingLoop:
             LostProcessError: Another process has ended.
             OutputError: The checkpoint or the metrics cannot be written.
         """
+        self._measure_start(progress)
         self._checkpoint_time = time.monotonic()
         self._start_time = self._checkpoint_time - self.seconds
         while not self._is_finished:
@@ -112,6 +120,28 @@ class TrainingLoop:
                 while not self._is_finished and hard_negatives is self.sampler.hard_negatives:
                     self._train_step(batches, progress)
         with self._processes.fail_together():
+            self.save_checkpoint()
+
+    def _measure_start(self, progress: Progress) -> None:
+        """Validate the model that the training starts from, and write a checkpoint."""
+        card = self.initial_card
+        if card is None or self.validator is None or self.start is not None or self.step:
+            return
+        with self._processes.fail_together():
+            if not self._processes.is_main:
+                return
+            weights = self.learner.weights()
+            with phase("Validating the start"):
+                result = self.validator.validate(weights)
+            if result is None:
+                return
+            self.start = Start.from_validation(result, card, weights)
+            self.results = {self.step: result}
+            self._write_row(result)
+            ap50, ap30 = _validation_figures(result).values()
+            announce(f"start: AP50 {ap50:.3f}, AP30 {ap30:.3f} ({card.name})")
+            figures = {"step": self.step, "lr": self._lr} | _validation_figures(result)
+            progress(self._completed, self._total, **figures)
             self.save_checkpoint()
 
     def _train_step(self, batches: Iterator[list[Chip]], progress: Progress) -> None:
@@ -136,8 +166,9 @@ class TrainingLoop:
         result = self._validate() if is_validation_due else None
         if self.selection.validations:
             figures["best_ap50"] = self.selection.best_ap50
+            figures["best_ap30"] = self.selection.best_ap30
         if result is not None:
-            figures["val_ap50"] = result.metrics.get("ap50", 0.0)
+            figures |= _validation_figures(result)
         with self._processes.fail_together():
             if result is not None or self._is_row_due:
                 self._write_row(result)
@@ -158,15 +189,16 @@ class TrainingLoop:
                     with phase("Validating"):
                         result = self.validator.validate(weights)
                 if result is not None:
-                    ap50 = result.metrics.get("ap50", 0.0)
-                    self.selection = self.selection.update(self.step, ap50, weights)
+                    ap50, ap30 = _validation_figures(result).values()
+                    self.selection = self.selection.update(self.step, ap50, weights, ap30=ap30)
                     is_best = self.selection.best_step == self.step
                     announce(
-                        f"step {self.step}: AP50 {ap50:.3f}{' (best so far)' if is_best else ''}"
+                        f"step {self.step}: AP50 {ap50:.3f}, AP30 {ap30:.3f}"
+                        f"{' (best so far)' if is_best else ''}"
                     )
-                    best = self.selection.best_step
+                    kept_steps = (0, self.selection.best_step, self.step)
                     results = self.results | {self.step: result}
-                    self.results = {s: r for s, r in results.items() if s in (best, self.step)}
+                    self.results = {s: r for s, r in results.items() if s in kept_steps}
                 if self.miner is not None and not self._is_finished:
                     with phase("Mining hard negatives"):
                         self.sampler.hard_negatives = self.miner.mine(
@@ -237,6 +269,7 @@ class TrainingLoop:
             "data_fingerprint": self.data_fingerprint,
             "learner": self.learner.state(),
             "selection": self.selection.state(),
+            "start": None if self.start is None else self.start.state(),
             "hard_negatives": [astuple(negative) for negative in self.sampler.hard_negatives],
             "seconds": self.seconds,
             "interval": vars(self._interval),
@@ -275,6 +308,8 @@ class TrainingLoop:
         try:
             self.learner.restore(state["learner"])
             self.selection = ModelSelection.from_state(state["selection"])
+            start = state["start"]
+            self.start = None if start is None else Start.from_state(start)
             negatives = (HardNegative(*values) for values in state["hard_negatives"])
             self.sampler.hard_negatives = tuple(negatives)
             self.seconds, self._row_seconds = state["seconds"], state["row_seconds"]
@@ -320,3 +355,8 @@ class TrainingLoop:
     @property
     def _lr(self) -> float:
         return self.learner.lr * learning_rate(self._fraction)
+
+
+def _validation_figures(result: ValidationResult) -> dict[str, float]:
+    """Return the figures of a validation for the progress."""
+    return {f"val_{name}": result.metrics.get(name, 0.0) for name in ("ap50", "ap30")}

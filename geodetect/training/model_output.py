@@ -2,50 +2,77 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from geodetect.errors import ModelFileError
+from geodetect.errors import GeodetectWarning, ModelFileError, list_names
 from geodetect.model.card import ModelCard
-from geodetect.model.file import load_card, write_model_file
+from geodetect.model.file import Weights, load_card, write_model_file
 from geodetect.progress import phase
 from geodetect.redaction import redact
 from geodetect.settings import TrainSettings
 from geodetect.training.loop import TrainingLoop
+from geodetect.training.validation.metrics import ValidationResult
+from geodetect.training.validation.start import Gain
 
 UNRECORDED_SETTINGS = {"data_source", "licence", "description", "name"}
 PATH_SETTINGS = ("val_aoi", "val_rasters", "val_labels", "init")
 
 
-def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
+@dataclass(frozen=True, eq=False)
+class WrittenModel:
+    """Model that a training has written.
+
+    Args:
+        card: The complete card.
+        state: ``best``, ``last`` or ``start``: where the weights come from.
+        result: Validation of these weights; None: nothing is held out.
+        gain: Trained weights compared with the start; None: not compared.
+    """
+
+    card: ModelCard
+    state: Literal["best", "last", "start"]
+    result: ValidationResult | None
+    gain: Gain | None
+
+
+def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> WrittenModel:
     """Write the model of a training, and the validation of its weights into the run folder.
 
     The weights are those of the best validation, or the last ones if the setting ``keep`` asks for
-    them or if nothing is held out.
+    them or if nothing is held out. If the best ones are worse than the start, beyond chance, and
+    the start has the same classes, they are those of the start.
 
     Args:
         path: Model file to write.
         card: Card without the results of the training: steps, settings, metrics, calibration.
         loop: The training.
 
-    Returns:
-        The complete card.
-
     Raises:
         OutputError: The model or the validation cannot be written.
+
+    Warns:
+        GeodetectWarning: The trained weights are worse than the start, beyond chance.
     """
     selection, validator, folder = loop.selection, loop.validator, loop.folder
-    step, weights, result = selection.best_step, selection.best_weights, None
+    step, weights, result, gain = selection.best_step, selection.best_weights, None, None
     if weights is None:
         step, weights = loop.step, loop.learner.weights()
     else:
         if loop.settings.keep == "last" and selection.last_step == loop.step:
             step, weights = loop.step, loop.learner.weights()
         assert validator is not None
-        result = loop.results.get(step)
-        if result is None:  # validated before the training was resumed
-            with phase("Validating the best state"):
-                result = validator.validate(weights)
+        result = _validation_of(loop, step, weights)
+        if loop.start is not None and result is not None:
+            gain = loop.start.compare(result)
+            is_same = loop.start.classes == card.classes
+            if gain.is_loss:
+                _warn_of_loss(gain, loop)
+            if gain.is_loss and is_same and loop.settings.keep == "best":
+                step, weights = 0, loop.start.weights
+                result = _validation_of(loop, step, weights)
     settings = _recorded_settings(loop.settings)
     settings["lr"] = loop.learner.lr  # the actual one, if the setting was "auto"
     record = card.training.model_copy(update={"steps": step, "settings": settings})
@@ -56,7 +83,37 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> ModelCard:
         card = result.add_to_card(card).model_copy(update={"gsd_range_m": gsd_range_m})
         result.write(folder.path)
     write_model_file(path, card, weights)
-    return card
+    trained: Literal["best", "last"] = "last" if step == loop.step else "best"
+    return WrittenModel(card, trained if step else "start", result, gain)
+
+
+def _validation_of(loop: TrainingLoop, step: int, weights: Weights) -> ValidationResult | None:
+    result = loop.results.get(step)
+    if result is None and loop.validator is not None:  # validated before the training was resumed
+        with phase("Validating the best state"):
+            result = loop.validator.validate(weights)
+    return result
+
+
+def _warn_of_loss(gain: Gain, loop: TrainingLoop) -> None:
+    """Warn of a training that made the model worse."""
+    assert loop.start is not None
+    classes, keep = loop.start.classes, loop.settings.keep
+    text = f"the trained model is worse than its start, beyond chance: {gain}; "
+    if keep == "last":
+        text += "it is written all the same, as `keep` is last"
+    elif classes != loop.learner.card.classes:
+        text += (
+            f"it is written all the same, as the start has other classes ({list_names(classes)})"
+        )
+    else:
+        text += (
+            "the model file holds the weights of the start; set `keep` to last to get the trained "
+            "ones"
+        )
+    lower_lr = f"{loop.learner.lr / 3:.1g}"
+    text += f"; check the labels, then lower `lr` (to {lower_lr}) or train on more of them"
+    warnings.warn(text, GeodetectWarning, stacklevel=3)
 
 
 def is_model_of(path: Path, settings: TrainSettings) -> bool:

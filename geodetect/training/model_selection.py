@@ -20,6 +20,7 @@ class ModelSelection:
     Args:
         validations: Number of validations.
         best_ap50: Best average precision (AP50); NaN before the first validation.
+        best_ap30: AP30 of the same validation.
         best_step: Step of the best validation.
         best_weights: Averaged weights at that step.
         last_step: Step of the last validation; -1 before the first.
@@ -28,18 +29,22 @@ class ModelSelection:
 
     validations: int = 0
     best_ap50: float = math.nan
+    best_ap30: float = math.nan
     best_step: int = -1
     best_weights: Weights | None = None
     last_step: int = -1
     without_gain: int = 0
 
-    def update(self, step: int, ap50: float, weights: Weights) -> ModelSelection:
+    def update(
+        self, step: int, ap50: float, weights: Weights, *, ap30: float = math.nan
+    ) -> ModelSelection:
         """Return the selection after another validation; ties go to the later state.
 
         Args:
             step: Step of the validation.
-            ap50: Average precision.
+            ap50: Average precision, which decides.
             weights: Averaged weights.
+            ap30: Average precision at an IoU of 0.3.
         """
         is_better = self.best_weights is None or ap50 > self.best_ap50
         updated = replace(
@@ -50,7 +55,9 @@ class ModelSelection:
         )
         if not is_better and ap50 != self.best_ap50:
             return updated
-        return replace(updated, best_ap50=ap50, best_step=step, best_weights=weights)
+        return replace(
+            updated, best_ap50=ap50, best_ap30=ap30, best_step=step, best_weights=weights
+        )
 
     def is_stalled(self, patience: int | None) -> bool:
         """Return True if AP50 has not improved for ``patience`` validations; None or 0: never."""

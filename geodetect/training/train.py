@@ -18,7 +18,11 @@ from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector.read import LayerSource
 from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
-from geodetect.model.checkpoints.initialization import initialise, match_head_depth
+from geodetect.model.checkpoints.initialization import (
+    comparable_start,
+    initialise,
+    match_head_depth,
+)
 from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
 from geodetect.model.network.presets import network_config
@@ -35,6 +39,8 @@ from geodetect.progress import (
 from geodetect.settings import TrainSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import TrainKeywords
+from geodetect.training.advice.advise import advise
+from geodetect.training.advice.facts import TrainingFacts
 from geodetect.training.anchors.selection import DEFAULT_NETWORK, select_anchors
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.hard_negatives import HardNegativeMiner
@@ -44,18 +50,20 @@ from geodetect.training.distributed import join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.lr_finder import run_range_test
-from geodetect.training.model_output import is_model_of, write_model
+from geodetect.training.model_output import WrittenModel, is_model_of, write_model
 from geodetect.training.run.description import describe_training
 from geodetect.training.run.folder import (
     LABELS,
     SETTINGS,
     SPLIT,
+    SUMMARY,
     RunFolder,
     write_json,
     write_settings,
 )
 from geodetect.training.run.summary import TrainingSummary
 from geodetect.training.run.tensorboard import TensorBoardLog, load_summary_writer
+from geodetect.training.validation.uncertainty import metric_intervals
 from geodetect.training.validation.validator import Validator
 from geodetect.types import PathLike, RasterSource
 
@@ -83,7 +91,11 @@ def train(
     Labels are checked first. Some areas are held out, and the averaged weights are validated on
     them at intervals; the best ones are written, unless the setting ``keep`` is ``last``. The run
     folder records the training: ``metrics.csv``, ``split.geojson``, ``labels.json``,
-    ``settings.toml``, ``validation.gpkg``, and until the end ``checkpoint.pt``.
+    ``settings.toml``, ``validation.gpkg``, ``summary.json``, and until the end ``checkpoint.pt``.
+
+    A training that starts from a complete model validates that first, at step 0. If the trained
+    weights are worse than it beyond chance, a ``GeodetectWarning`` says so, and the weights of the
+    start are written; the trained ones if ``keep`` is ``last`` or its classes have other names.
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
     ``geodetect.training.distributed``; the main process writes files and reports progress. All
@@ -104,8 +116,10 @@ def train(
         tensorboard: Also write the metrics for TensorBoard, into the run folder.
         keep_checkpoint: Leave the checkpoint in the run folder at the end. The caller removes it
             once all that it makes of the model is written, so that ``resume`` can repeat that.
-        progress: Called after every step with ``loss, step, lr, chips_per_s``, the ``best_ap50`` so
-            far and, after a validation, ``val_ap50``.
+        progress: Called after every step with ``loss, step, lr, chips_per_s``, ``best_ap50`` and
+            ``best_ap30``, those of the best validation so far, and after a validation its
+            ``val_ap50, val_ap30``. Before the first step, at step 0, those of the start, without
+            the loss.
         keywords: Settings by name, such as ``steps=500``; they win over ``settings``.
 
     Returns:
@@ -157,6 +171,7 @@ def train(
             torch.manual_seed(settings.seed)
             network = RetinaNet(config, len(data.classes))
             initial_weights = initialise(network, settings.init)
+            initial_card = comparable_start(network, settings.init, data.classes)
             card = _first_card(
                 settings.name or output.stem,
                 data,
@@ -185,6 +200,7 @@ def train(
             folder=folder if processes.is_main else None,
             miner=miner if settings.mine_negatives else None,
             data_fingerprint=data.fingerprint,
+            initial_card=initial_card,
         )
         if resume:
             loop.resume()
@@ -231,28 +247,60 @@ def train(
         summary = None
         with processes.fail_together():
             if processes.is_main:
-                card = write_model(output, card, loop)
+                model = write_model(output, card, loop)
+                summary = _summarize(
+                    model, loop, data, output, description=description, left_out=unreadable
+                )
+                write_json(folder.path / SUMMARY, summary.as_dict())
                 if not keep_checkpoint:
                     folder.checkpoint.unlink(missing_ok=True)
-                validations = loop.selection.validations
-                summary = TrainingSummary(
-                    output=output,
-                    card=card,
-                    run_dir=folder.path,
-                    description=description,
-                    steps=loop.step,
-                    seconds=loop.seconds,
-                    lr=loop.learner.lr,
-                    validations=validations,
-                    kept_state="last" if card.training.steps == loop.step else "best",
-                    kept_step=card.training.steps,
-                    best_ap50=loop.selection.best_ap50 if validations else None,
-                    stopped_early=loop.is_stalled,
-                    left_out=unreadable,
-                )
         summary = processes.broadcast(summary)
     assert summary is not None
     return summary
+
+
+def _summarize(
+    model: WrittenModel,
+    loop: TrainingLoop,
+    data: TrainingData,
+    output: Path,
+    *,
+    description: tuple[str, str],
+    left_out: dict[str, str],
+) -> TrainingSummary:
+    """Return the summary of a training whose model is written, with advice."""
+    assert loop.folder is not None
+    validations = loop.selection.validations
+    facts = TrainingFacts(
+        rows=loop.folder.metrics.rows(),
+        settings=loop.settings,
+        lr=loop.learner.lr,
+        card=model.card,
+        result=model.result,
+        gain=model.gain,
+        class_objects=data.class_objects,
+        finest_gsd_m=min(raster.gsd_m for raster in data.train),
+        findings=() if data.report is None else data.report.findings,
+    )
+    return TrainingSummary(
+        output=output,
+        card=model.card,
+        run_dir=loop.folder.path,
+        description=description,
+        steps=loop.step,
+        seconds=loop.seconds,
+        lr=loop.learner.lr,
+        validations=validations,
+        kept_state=model.state,
+        kept_step=model.card.training.steps,
+        best_ap50=loop.selection.best_ap50 if validations else None,
+        best_ap30=loop.selection.best_ap30 if validations else None,
+        intervals={} if model.result is None else metric_intervals(model.result),
+        gain=model.gain,
+        advice=advise(facts),
+        stopped_early=loop.is_stalled,
+        left_out=left_out,
+    )
 
 
 def _first_card(

@@ -165,6 +165,7 @@ def test_train_gives_a_card_that_says_what_was_done(squares: LabelledScene, tmp_
         "squares_run/metrics.csv",
         "squares_run/settings.toml",
         "squares_run/split.geojson",
+        "squares_run/summary.json",
     }
 
 

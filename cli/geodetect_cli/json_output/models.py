@@ -8,7 +8,7 @@ from pydantic import Field, field_serializer
 
 from geodetect.model.card import Int8Record, ModelCard, TrainingRecord
 from geodetect_cli.json_output.detections import LEFT_OUT
-from geodetect_cli.json_output.envelope import Count, JsonOutput, PathText
+from geodetect_cli.json_output.envelope import Count, Interval, JsonOutput, JsonValues, PathText
 
 OBJECTS, TRUTH = "objects", "truth"  # what cards call true objects, and what the JSON does
 
@@ -42,10 +42,53 @@ class CardValues(ModelCard):
 
     @field_serializer("metrics")
     def _rename_objects(self, metrics: dict[str, float]) -> dict[str, float]:
-        return {
-            name.removesuffix(OBJECTS) + TRUTH if name.endswith(OBJECTS) else name: value
-            for name, value in metrics.items()
-        }
+        return _with_truth(metrics)
+
+
+def _with_truth(metrics: dict[str, float]) -> dict[str, float]:
+    return {
+        name.removesuffix(OBJECTS) + TRUTH if name.endswith(OBJECTS) else name: value
+        for name, value in metrics.items()
+    }
+
+
+class StartValues(JsonValues):
+    """Model that a training started from, validated before the first step."""
+
+    model: str = Field(description="Name of the model.")
+    metrics: dict[str, float] = Field(
+        description="Its figures on the holdout, by the names of those of the card; rates are in "
+        "0..1."
+    )
+    ap50_gain: float = Field(
+        description="AP50 of the trained weights less that of the start, in -1..1."
+    )
+    ap50_gain_interval: Interval
+
+    @field_serializer("metrics")
+    def _rename_objects(self, metrics: dict[str, float]) -> dict[str, float]:
+        return _with_truth(metrics)
+
+
+class PlaceValues(JsonValues):
+    """Place to look at."""
+
+    raster: str = Field(description="Name of the raster.")
+    x: float = Field(description="Longitude on WGS 84, in degrees, or the column in pixels.")
+    y: float = Field(description="Latitude on WGS 84, in degrees, or the row in pixels.")
+    in_pixels: bool = Field(description="The raster has no CRS: x and y are in its pixels.")
+
+
+class AdviceValues(JsonValues):
+    """Next thing to do after a training."""
+
+    topic: str = Field(description="Subject in one or two words.")
+    text: str = Field(description="The measured fact and the remedy, in one line.")
+    gain: float = Field(
+        description="Expected gain in AP50 or recall, in 0..1, by which advice is ordered; 0: the "
+        "figures become more certain rather than better."
+    )
+    places: tuple[PlaceValues, ...] = Field(description="Places that it is about.")
 
 
 class TrainOutput(JsonOutput):
@@ -65,11 +108,25 @@ class TrainOutput(JsonOutput):
     )
     lr: float | None = Field(description="Peak learning rate.")
     validations: Count = Field(description="Number of validations.")
-    kept_state: Literal["best", "last"] = Field(description="State in the model file.")
-    kept_step: Count = Field(description="Step of that state.")
+    kept_state: Literal["best", "last", "start"] = Field(description="State in the model file.")
+    kept_step: Count = Field(description="Step of that state; 0 for the start.")
     best_ap50: float | None = Field(
         description="Best average precision at an IoU of 0.5 on the holdout, in 0..1; null: not "
         "validated."
+    )
+    best_ap30: float | None = Field(
+        description="Average precision at an IoU of 0.3 of the same validation, in 0..1."
+    )
+    ap50_interval: Interval
+    ap30_interval: Interval
+    f1_interval: Interval
+    precision_interval: Interval
+    recall_interval: Interval
+    start: StartValues | None = Field(
+        description="Model that the training started from; null: none that could be compared."
+    )
+    advice: tuple[AdviceValues, ...] = Field(
+        description="Next things to do, the greatest expected gain first; often none."
     )
     stopped_early: bool = Field(
         description="The training ended because the average precision did not improve any more."

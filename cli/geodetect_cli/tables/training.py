@@ -12,6 +12,17 @@ from geodetect_cli import console
 if TYPE_CHECKING:
     from geodetect.training.run.summary import TrainingSummary
 
+METRIC_TITLES = {
+    "ap50": "AP50",
+    "ap30": "AP30",
+    "ap50_95": "AP50:95",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "ece": "Calibration error",
+    "ece_uncalibrated": "Before calibration",
+}
+
 
 def show_summary(
     summary: TrainingSummary, page: Path | None = None, *, as_json: bool, quiet: bool
@@ -27,7 +38,10 @@ def show_summary(
     if as_json:
         from geodetect_cli.json_output.models import TrainOutput
 
-        console.print_json(TrainOutput.from_values(page=page, **summary.as_dict()))
+        values = summary.as_dict()
+        for item in values["advice"]:
+            item["text"] = console.name_options(item["text"])
+        console.print_json(TrainOutput.from_values(page=page, **values))
     if as_json or quiet:
         return
     card = summary.card
@@ -36,7 +50,7 @@ def show_summary(
         early = ", ended early" if summary.stopped_early else ""
         kept_state = (
             f"the {summary.kept_state}, of step {summary.kept_step:,}; {summary.validations} "
-            f"validations, best AP50 {summary.best_ap50:.3f}{early}"
+            f"validations, best AP50 {summary.best_ap50:.3f} (AP30 {summary.best_ap30:.3f}){early}"
         )
     rows = [
         ("Model", str(summary.output)),
@@ -48,9 +62,34 @@ def show_summary(
         ("State kept", kept_state),
         ("Default --conf", f"{card.conf:.2f}"),
     ]
-    rows += [(name, f"{value:.3f}") for name, value in card.metrics.items() if name != "objects"]
+    rows += _metric_rows(summary)
     rows += [("Left out", reason) for reason in summary.left_out.values()]
     rows.append(("Run folder", str(summary.run_dir)))
     if page is not None:
         rows.append(("Report", str(page)))
     console.show_table("", rows)
+    for advice in summary.advice:
+        console.print_message(f"Advice: {console.name_options(advice.text)}")
+
+
+def _metric_rows(summary: TrainingSummary) -> list[tuple[str, str]]:
+    """Return the figures of the model on the holdout, with intervals, beside those of its start."""
+    metrics = summary.card.metrics
+    rows = []
+    if "objects" in metrics:
+        rows.append(("Held-out objects", f"{metrics['objects']:,.0f}"))
+    for name, value in metrics.items():
+        if name == "objects":
+            continue
+        text = f"{value:.3f}"
+        if name in summary.intervals:
+            interval = summary.intervals[name]
+            text += f" ({interval.low:.3f} to {interval.high:.3f})"
+        if summary.gain is not None and name in summary.gain.start_metrics:
+            text += f", start {summary.gain.start_metrics[name]:.3f}"
+        rows.append((METRIC_TITLES.get(name, name), text))
+    if summary.gain is not None:
+        rows.append(("Start", f"{summary.gain.model}, validated before the first step"))
+    if summary.intervals:
+        rows.append(("In brackets", "95 % intervals, by a bootstrap over blocks of the holdout"))
+    return rows

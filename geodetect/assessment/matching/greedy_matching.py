@@ -58,6 +58,11 @@ class Matches:
         prediction_of[self.truth_of[rows]] = rows
         return prediction_of
 
+    @property
+    def scores_of_truth(self) -> FloatArray:
+        """Score of the prediction that matches each object, ``float64[M]``; NaN without one."""
+        return np.append(self.scores, np.nan)[self.prediction_of]  # row -1 is the last
+
 
 def match_boxes(
     predicted: FloatArray, scores: Scores, truth: FloatArray, *, iou: float = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -97,6 +98,31 @@ def initial_model_card(init: str) -> ModelCard | None:
         ModelFileError: The model's card is damaged.
     """
     return load_card(init) if _is_model(init) else None
+
+
+def comparable_start(network: RetinaNet, init: str, classes: Sequence[str]) -> ModelCard | None:
+    """Return the card of the model that all parameters of an initialised network come from.
+
+    Args:
+        network: The network to train.
+        init: As for ``initialise``.
+        classes: Classes to train.
+
+    Returns:
+        None if it starts from no model, if parts of it are new, such as the output layer for
+        another number of classes, or if it has other classes. One class may have another name.
+
+    Raises:
+        ModelFileError: The model is damaged.
+    """
+    if not _is_model(init):
+        return None
+    card, arrays = read_model_file(init)
+    shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+    state = network.state_dict()
+    is_complete = all(shapes.get(key) == tuple(value.shape) for key, value in state.items())
+    has_classes = card.classes == tuple(classes) or len(card.classes) == len(classes) == 1
+    return card if is_complete and has_classes else None
 
 
 def match_head_depth(config: NetworkConfig, init: str) -> NetworkConfig:

@@ -81,6 +81,13 @@ class TrainingData:
         return digest.hexdigest()
 
     @property
+    def class_objects(self) -> dict[str, int]:
+        """Number of objects that chips may show, by class."""
+        ids = [r.class_ids[r.is_trainable] for r in {r.raster.path: r for r in self.train}.values()]
+        counts = np.bincount(np.concatenate(ids), minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    @property
     def rasters(self) -> list[TrainingRaster]:
         """All rasters, each once."""
         return list({r.raster.path: r for r in (*self.validation, *self.train)}.values())

@@ -30,6 +30,7 @@ from geodetect.io.atomic import (
 )
 from geodetect.io.inputs import check_output
 from geodetect.io.vector.read import LayerSource
+from geodetect.json_text import finite
 from geodetect.settings import TrainSettings
 from geodetect.settings.toml import to_toml
 
@@ -39,8 +40,9 @@ SPLIT = "split.geojson"
 LABELS = "labels.json"
 SETTINGS = "settings.toml"
 VALIDATION = "validation.gpkg"
+SUMMARY = "summary.json"
 TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", "class_loss", "box_loss", "chips_per_s")
-VALIDATION_METRICS = ("ap50", "f1", "precision", "recall")
+VALIDATION_METRICS = ("ap50", "ap30", "f1", "precision", "recall")
 COLUMNS = (*TRAINING_COLUMNS, *(f"val_{name}" for name in VALIDATION_METRICS))
 HEADER = ",".join(COLUMNS) + "\n"
 COMPLETE_ROW = re.compile(r"(?P<step>\d+),.*\n")
@@ -56,7 +58,7 @@ PAGE_FILES = (  # that ``geodetect.reporting.training_report`` adds
 )
 TENSORBOARD = "events.out.tfevents.*"
 # files of an earlier training, which a new one removes; all others stay
-TRAINING_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, SETTINGS, VALIDATION, TENSORBOARD)
+TRAINING_FILES = (CHECKPOINT, METRICS, SPLIT, LABELS, SETTINGS, VALIDATION, SUMMARY, TENSORBOARD)
 DIGITS = 6
 
 
@@ -216,7 +218,7 @@ class RunFolder:
     @property
     def _is_before_first_checkpoint(self) -> bool:
         """True for the folder of a training that was killed before its first checkpoint."""
-        later_files = (CHECKPOINT, VALIDATION, *PAGE_FILES)
+        later_files = (CHECKPOINT, VALIDATION, SUMMARY, *PAGE_FILES)
         has_begun = all((self.path / name).is_file() for name in (METRICS, SETTINGS))
         return has_begun and not any((self.path / name).exists() for name in later_files)
 
@@ -296,7 +298,8 @@ def write_settings(
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write values as JSON."""
     with _output_errors(path):
-        path.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(finite(values), indent=2, ensure_ascii=False, allow_nan=False)
+        path.write_text(text, encoding="utf-8")
 
 
 @contextmanager

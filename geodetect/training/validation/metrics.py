@@ -42,6 +42,7 @@ from geodetect.types import FloatArray, PathLike
 MIN_SCORE = 0.05
 SCORE_DECIMALS = 4
 IGNORED_FRACTION = 0.5
+LOOSE_IOU = 0.3  # of loose labels, and of objects of a few pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,19 @@ class RasterObjects:
     objects: Detections
     classes: tuple[str, ...]
 
+    @property
+    def boxes_px(self) -> FloatArray:
+        """Boxes in pixels of the raster, ``float64[N, 4]``."""
+        return self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
+
+    @property
+    def pixel_size_m(self) -> FloatArray:
+        """Ground size of a pixel of the raster along rows and columns, ``float64[2]`` in metres."""
+        return np.array(self.raster.grid.gsd_xy_m or (1.0, 1.0))
+
     def for_matching(self, scene: int) -> FloatArray:
         """Return boxes in pixels of the raster, apart from other scenes and classes."""
-        boxes = self.objects.boxes * np.tile(self.grid.scale_to(self.raster.grid), 2)
-        return offset_boxes(boxes, self.objects.labels, scene=scene)
+        return offset_boxes(self.boxes_px, self.objects.labels, scene=scene)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +83,18 @@ class ValidationResult:
     Args:
         conf: Calibrated score threshold with the highest expected F1 at an IoU of 0.5, see
             ``bagged_f1_threshold``; the detector's own threshold if there are no predictions.
-        metrics: Figures by name: ``objects, ap50, ap50_95``; ``f1, precision, recall`` at that
-            threshold; ``ece``, the expected calibration error of scores from ``MIN_SCORE`` up, and
-            ``ece_uncalibrated``, that of the raw scores if they were calibrated here. All classes
-            together, and ``ap50 NAME`` of each class if there are several. Undefined figures are
-            left out.
+        metrics: Figures by name: ``objects, ap50, ap30, ap50_95``; ``f1, precision, recall`` at
+            that threshold; ``ece``, the expected calibration error of scores from ``MIN_SCORE`` up,
+            and ``ece_uncalibrated``, that of the raw scores if they were calibrated here. All
+            classes together, and ``ap50 NAME`` and ``ap30 NAME`` of each class if there are
+            several. Undefined figures are left out.
         calibration: Maps raw scores to precision; None: too few predictions to fit it.
         predictions: Predictions on each raster with a holdout, with raw scores.
         truth: Ground truth on each of these rasters.
         matches: All predictions, in this order, matched with all objects at an IoU of 0.5, by
             calibrated scores.
+        loose_matches: The same at an IoU of ``LOOSE_IOU``.
+        holdout: ``float64[M, 4]`` rectangles held out of each raster, in its pixels.
     """
 
     conf: float
@@ -91,6 +103,8 @@ class ValidationResult:
     predictions: tuple[RasterObjects, ...]
     truth: tuple[RasterObjects, ...]
     matches: Matches
+    loose_matches: Matches
+    holdout: tuple[FloatArray, ...] = ()
 
     def add_to_card(self, card: ModelCard) -> ModelCard:
         """Return the card with calibration, score threshold and metrics of this validation."""
@@ -102,13 +116,15 @@ class ValidationResult:
     def prediction_table(self) -> gpd.GeoDataFrame:
         """Predictions from a score of ``MIN_SCORE`` up, as a detection table.
 
-        Its CRS is that of the first raster. Further columns: ``tp`` (true positive at an IoU of
-        0.5), ``raw_score`` (before calibration) and ``source`` (path of the raster).
+        Its CRS is that of the first raster. Further columns: ``tp`` and ``tp30`` (true positive at
+        an IoU of 0.5 and of 0.3), ``raw_score`` (before calibration) and ``source`` (path of the
+        raster).
         """
         table = _layer_table(self.predictions)
         return table.assign(
             score=self.matches.scores.round(SCORE_DECIMALS),
             tp=self.matches.is_tp,
+            tp30=self.loose_matches.is_tp,
             raw_score=table["score"],
         )
 
@@ -116,13 +132,14 @@ class ValidationResult:
     def truth_table(self) -> gpd.GeoDataFrame:
         """Ground truth with the columns of a detection table, in the same CRS.
 
-        Further columns: ``matched_score`` (calibrated score of the matched prediction; NaN: a false
-        negative) and ``source``.
+        Further columns: ``matched_score`` and ``matched_score30`` (calibrated score of the matched
+        prediction at an IoU of 0.5 and of 0.3; NaN: a false negative), and ``source``.
         """
         table = _layer_table(self.truth).drop(columns=["score", "truncated"])
-        scores = np.append(self.matches.scores, np.nan)  # row -1 stands for no prediction
-        matched_scores = scores[self.matches.prediction_of].round(SCORE_DECIMALS)
-        return table.assign(matched_score=matched_scores)
+        return table.assign(
+            matched_score=self.matches.scores_of_truth.round(SCORE_DECIMALS),
+            matched_score30=self.loose_matches.scores_of_truth.round(SCORE_DECIMALS),
+        )
 
     def write(self, run_dir: PathLike, *, overwrite: bool = True) -> Path:
         """Write ``validation.gpkg`` with the layers ``detections`` and ``truth``.
@@ -174,7 +191,9 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
         if calibration is not None:
             raw_ece = reliability(scores, is_correct, least=MIN_SCORE).expected_calibration_error
         scores = apply_calibration(scores, labels, calibration)
-    matches_by_iou = match_boxes_at(boxes, scores, truth_boxes, ious=COCO_IOUS)
+    loose, *matches_by_iou = match_boxes_at(
+        boxes, scores, truth_boxes, ious=(LOOSE_IOU, *COCO_IOUS)
+    )
     matches = matches_by_iou[0]
     curve = precision_recall_curve(matches)
     conf = round(bagged_f1_threshold(curve, least=calibrated_score(MIN_SCORE, calibration)), 4)
@@ -185,6 +204,7 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
     metrics = {
         "objects": float(len(truth_boxes)),
         "ap50": ap[0],
+        "ap30": average_precision(loose),
         "ap50_95": float(np.mean(ap)),
         "f1": point.f1,
         "precision": point.precision,
@@ -194,10 +214,15 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
     }
     for label, name in enumerate(card.classes if len(card.classes) > 1 else ()):
         rows, n_truth = labels == label, int((truth_labels == label).sum())
-        class_matches = Matches(
-            matches.truth_of[rows], matches.iou[rows], matches.scores[rows], n_truth, 0.5
-        )
-        metrics[f"ap50 {name}"] = average_precision(class_matches)
+        for key, pooled in (("ap50", matches), ("ap30", loose)):
+            class_matches = Matches(
+                pooled.truth_of[rows],
+                pooled.iou[rows],
+                pooled.scores[rows],
+                n_truth,
+                pooled.threshold,
+            )
+            metrics[f"{key} {name}"] = average_precision(class_matches)
     return ValidationResult(
         conf=conf,
         metrics={name: round(v, 4) for name, v in metrics.items() if math.isfinite(v)},
@@ -205,6 +230,8 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
         predictions=predictions,
         truth=truth,
         matches=matches,
+        loose_matches=loose,
+        holdout=tuple(raster.holdout for raster in rasters),
     )
 
 

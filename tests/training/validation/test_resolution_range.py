@@ -48,7 +48,7 @@ def validation(detected: int, *, of: int = 100) -> ValidationResult:
     matches = Matches(
         np.arange(detected), np.ones(detected), np.full(detected, 0.9, np.float32), of, 0.5
     )
-    return ValidationResult(0.5, {}, None, (), (), matches)
+    return ValidationResult(0.5, {}, None, (), (), matches, matches)
 
 
 def test_what_is_finer_than_the_coarser_pixels_is_gone_and_nodata_stays_black() -> None:
