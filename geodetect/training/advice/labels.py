@@ -70,7 +70,7 @@ def _advise_on_holdout(facts: TrainingFacts) -> Iterator[Advice]:
         spread = f", 95 % interval {interval.low:.2f} to {interval.high:.2f}"
     share = facts.settings.val_share
     remedy = "hold out more ground, or label more"
-    if facts.settings.val_area is None and facts.settings.val_rasters is None and share < 0.5:
+    if facts.settings.val_aoi is None and facts.settings.val_rasters is None and share < 0.5:
         remedy = f"set `val_share` to {min(0.5, 2 * share):g}, or label more"
     text = (
         f"the figures rest on {objects} held-out {'object' if objects == 1 else 'objects'} (AP50 "

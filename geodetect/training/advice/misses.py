@@ -144,13 +144,13 @@ def _small_remedy(size_m: float, facts: TrainingFacts) -> str:
 
 def _large_remedy(size_m: float, facts: TrainingFacts) -> str:
     """Return what finds objects from a size on: more ground in view, or more to learn from."""
-    gsd_m, network, chip_px = facts.card.gsd_m, facts.card.network, facts.settings.chip_px
+    gsd_m, network, chip_px = facts.card.gsd_m, facts.card.network, facts.settings.tile_size
     if gsd_m is None or network is None:
         return "label more of them"
     side_px, largest_px = size_m / gsd_m, max(network.anchor_sizes_px[-1])
     if side_px > LARGE_CHIP_FRACTION * chip_px:
         return (
-            f"they have {side_px:.0f} px and more, a chip {chip_px}; set `chip_px` to "
+            f"they have {side_px:.0f} px and more, a chip {chip_px}; set `tile_size` to "
             f"{2 * chip_px}, or `gsd` to {2 * gsd_m:.2g}"
         )
     if side_px > largest_px:
