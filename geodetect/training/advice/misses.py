@@ -120,7 +120,10 @@ def _advise_on_sizes(errors: HoldoutErrors, facts: TrainingFacts) -> Iterator[Ad
         f"({found[worse]} of {counts[worse]}; of the {other} ones {found[1 - worse]} of "
         f"{counts[1 - worse]}): "
     )
-    remedy = _large_remedy(edge, facts) if worse else _small_remedy(edge, facts)
+    if worse:
+        remedy = _large_remedy(float(np.median(errors.sizes_m[errors.sizes_m >= edge])), facts)
+    else:
+        remedy = _small_remedy(edge, facts)
     yield Advice("sizes", text + remedy, gain)
 
 
@@ -143,20 +146,20 @@ def _small_remedy(size_m: float, facts: TrainingFacts) -> str:
 
 
 def _large_remedy(size_m: float, facts: TrainingFacts) -> str:
-    """Return what finds objects from a size on: more ground in view, or more to learn from."""
+    """Return what finds objects of a size: more ground in view, or more of them to learn from."""
     gsd_m, network, chip_px = facts.card.gsd_m, facts.card.network, facts.settings.tile_size
     if gsd_m is None or network is None:
         return "label more of them"
     side_px, largest_px = size_m / gsd_m, max(network.anchor_sizes_px[-1])
     if side_px > LARGE_CHIP_FRACTION * chip_px:
         return (
-            f"they have {side_px:.0f} px and more, a chip {chip_px}; set `tile_size` to "
+            f"they have about {side_px:.0f} px, a chip {chip_px} px; set `tile_size` to "
             f"{2 * chip_px}, or `gsd` to {2 * gsd_m:.2g}"
         )
     if side_px > largest_px:
         return (
-            f"they have {side_px:.0f} px and more, the largest anchors {largest_px:.0f}; set "
-            f"`gsd` to {2 * gsd_m:.2g}"
+            f"they have about {side_px:.0f} px, the largest anchors {largest_px:.0f} px; set `gsd` "
+            f"to {2 * gsd_m:.2g}"
         )
     return "label more of them"
 
