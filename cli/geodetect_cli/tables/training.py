@@ -68,8 +68,8 @@ def show_summary(
     if page is not None:
         rows.append(("Report", str(page)))
     console.show_table("", rows)
-    for advice in summary.advice:
-        console.print_message(f"Advice: {console.name_options(advice.text)}")
+    for item in summary.advice:
+        console.print_message(f"Advice: {console.name_options(item.text)}")
 
 
 def _metric_rows(summary: TrainingSummary) -> list[tuple[str, str]]:

@@ -16,6 +16,8 @@ from geodetect.training.validation.metrics import ValidationResult
 from geodetect.training.validation.uncertainty import ap50_draws
 from geodetect.types import FloatArray
 
+CERTAIN_OBJECTS = 6
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
@@ -50,7 +52,7 @@ class Start:
         difference = metrics.get("ap50", 0.0) - self.metrics.get("ap50", 0.0)
         interval = Interval(float("nan"), float("nan"))
         if metrics.get("objects") == self.metrics.get("objects"):
-            interval = Interval.from_draws(ap50_draws(result) - self.draws)
+            interval = _paired_interval(ap50_draws(result) - self.draws, result.matches.n_truth)
         return Gain(self.model, self.metrics, metrics, round(difference, 4), interval)
 
     def state(self) -> dict[str, Any]:
@@ -65,6 +67,18 @@ class Start:
         weights = {key: tensor.numpy() for key, tensor in state["weights"].items()}
         values = {"classes": tuple(state["classes"]), "draws": state["draws"].numpy()}
         return cls(**{**state, **values, "weights": weights})
+
+
+def _paired_interval(differences: FloatArray, n_truth: int) -> Interval:
+    """Return the interval of a difference in many draws.
+
+    All draws agree if one model finds everything and the other nothing: from six objects on that is
+    no chance (a sign test, 2 to the power of -5).
+    """
+    defined = differences[np.isfinite(differences)]
+    if len(defined) and np.ptp(defined) == 0 and defined[0] and n_truth >= CERTAIN_OBJECTS:
+        return Interval(float(defined[0]), float(defined[0]))
+    return Interval.from_draws(differences)
 
 
 @dataclass(frozen=True)
