@@ -13,11 +13,11 @@ import torchvision
 from safetensors.torch import save_file
 
 from geodetect.errors import GeodetectWarning, ModelFileError
-from geodetect.model.checkpoints.initialization import initialise
+from geodetect.model.checkpoints.initialization import comparable_start, initialise
 from geodetect.model.file import load_card, write_model_file
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
-from tests.helpers.tiny_model import save_tiny_model, tiny_card
+from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
 
 def new_network(classes: int = 1) -> RetinaNet:
@@ -47,6 +47,30 @@ def test_a_model_of_other_classes_gives_all_but_its_output_layer(tmp_path: Path)
     network = new_network(classes=5)
     count = len(network.state_dict())
     assert f"({count - 2} of {count} parameters)" in initialise(network, str(path))
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_comparable"),
+    [(["square"], True), (["house"], True), (["house", "square"], False)],
+)
+def test_a_start_is_comparable_if_all_its_parameters_fit(
+    tmp_path: Path, classes: list[str], is_comparable: bool
+) -> None:
+    path = save_tiny_model(tmp_path / "m.safetensors")
+    network = new_network(classes=len(classes))
+    start = comparable_start(network, str(path), classes)
+    assert (start is not None) is is_comparable
+    assert start is None or start.name == "squares"
+
+
+def test_a_start_of_as_many_other_classes_is_not_comparable(tmp_path: Path) -> None:
+    card = tiny_card(classes=("house", "square"))
+    path = tmp_path / "m.safetensors"
+    write_model_file(path, card, weights_of(tiny_network(card)))
+    network = new_network(classes=2)
+    assert comparable_start(network, str(path), ["house", "square"]) is not None
+    assert comparable_start(network, str(path), ["house", "tank"]) is None
+    assert comparable_start(network, "none", ["house", "square"]) is None
 
 
 def test_a_model_whose_backbone_has_other_parameters_is_refused(tmp_path: Path) -> None:
