@@ -60,10 +60,8 @@ def trained(squares: LabelledScene, tmp_path_factory: pytest.TempPathFactory) ->
     assert (summary["output"], summary["steps"]) == (str(output), STEPS)
     assert (summary["validations"], summary["left_out"]) == (STEPS // 2, {})
     assert Path(summary["page"]) == output.parent / "squares_run/index.html"
-    lines = process.stderr.splitlines()
-    assert [line.partition(":")[0] for line in lines if "AP50 0." in line and ":" in line] == [
-        "step 2", "step 4",
-    ]  # fmt: skip
+    assert summary["start"] is None, "random weights"
+    assert summary["best_ap30"] >= summary["best_ap50"]
     return output
 
 
@@ -234,7 +232,7 @@ def rows_without_time(log: Path) -> list[dict[str, str]]:
 def refusal(*arguments: str) -> str:
     result = invoke("train", *arguments)
     assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("Error: ")
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
     assert result.stderr.count("\n") == 1
     return result.stderr
 

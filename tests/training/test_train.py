@@ -144,7 +144,7 @@ def test_two_rasters_are_measured_together(squares: LabelledScene) -> None:
 def test_train_gives_a_card_that_says_what_was_done(squares: LabelledScene, tmp_path: Path) -> None:
     output = tmp_path / "squares.safetensors"
     chosen = settings(
-        val_share=0, description="Squares.", licence="CC0-1.0", data=("a drawing",), seed=4
+        val_share=0, description="Squares.", licence="CC0-1.0", data_source=("a drawing",), seed=4
     )
     summary = train(squares.raster, squares.labels, output, settings=chosen)
     card = summary.card
@@ -432,7 +432,7 @@ def test_the_learned_ground_and_the_label_check_are_in_the_run_folder(
     split = gpd.read_file(folder / "split.geojson")
     assert set(split.role) == {"train", "validation"}
     assert split.objects.sum() == len(CORNERS)
-    assert json.loads((folder / "labels.json").read_text())["objects"] == len(CORNERS)
+    assert json.loads((folder / "labels.json").read_text())["labels_on_imagery"] == len(CORNERS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "m.safetensors"]
 
 

@@ -30,6 +30,7 @@ FIGURES = {  # forms of the values beside the counts; others follow their name
     "lr": "LR {:.2g}",
     "chips_per_s": "{:.3g} chips/s",
     "best_ap50": "best AP50 {:.3f}",
+    "best_ap30": "its AP30 {:.3f}",
 }
 
 
