@@ -215,7 +215,7 @@ def test_a_model_is_named_as_the_first_labels_where_no_output_is_named(
     ]
     result = invoke(*command)
     assert result.exit_code == 0, result.output
-    assert result.stderr.splitlines()[0] == "The model is written to squares.safetensors"
+    assert without_phases(result.stderr)[0] == "The model is written to squares.safetensors"
     assert load_card(tmp_path / "squares.safetensors").name == "squares"
     result = invoke(*command)
     assert result.exit_code == 1
@@ -229,12 +229,17 @@ def rows_without_time(log: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in r.items() if k not in ("seconds", "chips_per_s")} for r in rows]
 
 
+def without_phases(text: str) -> list[str]:
+    """Lines of the error stream but for those of phases, which a busy machine has."""
+    return [line for line in text.splitlines() if ": done in " not in line]
+
+
 def refusal(*arguments: str) -> str:
     result = invoke("train", *arguments)
     assert result.exit_code == 1, result.output
-    assert result.stderr.splitlines()[-1].startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
+    (line,) = without_phases(result.stderr)
+    assert line.startswith("Error: ")
+    return line
 
 
 def test_a_model_that_exists_is_not_replaced_unasked(trained: Path, squares: LabelledScene) -> None:
