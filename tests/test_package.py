@@ -55,7 +55,7 @@ def test_every_error_is_also_the_builtin_that_a_caller_expects() -> None:
     assert issubclass(errors.MissingDependencyError, ImportError)
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
     foreign = [k for k in kinds if not issubclass(k, errors.GeodetectError)]
-    assert foreign == [errors.GeodetectWarning]
+    assert foreign == [errors.GeodetectWarning, errors.IncompleteWarning]
 
 
 def test_the_project_file_names_the_program_and_reads_the_version() -> None:

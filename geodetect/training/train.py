@@ -186,8 +186,10 @@ def train(
         if processes.world_size > 1:
             network.load_state_dict(processes.broadcast(network.state_dict()))
 
-        description = describe_training(card, data, settings, processes, held_out=validator.objects)
-        announce(*description)
+        opening_lines = describe_training(
+            card, data, settings, processes, held_out=validator.objects
+        )
+        announce(*opening_lines)
         lr = 1.0 if resume else settings.lr  # the checkpoint holds it
         if lr == "auto":
             with phase("Finding the learning rate"):
@@ -249,7 +251,7 @@ def train(
             if processes.is_main:
                 model = write_model(output, card, loop)
                 summary = _summarize(
-                    model, loop, data, output, description=description, left_out=unreadable
+                    model, loop, data, output, opening_lines=opening_lines, left_out=unreadable
                 )
                 write_json(folder.path / SUMMARY, summary.as_dict())
                 if not keep_checkpoint:
@@ -265,7 +267,7 @@ def _summarize(
     data: TrainingData,
     output: Path,
     *,
-    description: tuple[str, str],
+    opening_lines: tuple[str, str],
     left_out: dict[str, str],
 ) -> TrainingSummary:
     """Return the summary of a training whose model is written, with advice."""
@@ -286,7 +288,7 @@ def _summarize(
         output=output,
         card=model.card,
         run_dir=loop.folder.path,
-        description=description,
+        opening_lines=opening_lines,
         steps=loop.step,
         seconds=loop.seconds,
         lr=loop.learner.lr,

@@ -223,7 +223,6 @@ def test_the_results_with_truth_are_summed_up(workdir: Path):
         (["found.geojson", "--zones", "found.geojson"], "expected polygons to count by"),
         (["found.geojson", "--zones", "scored.geojson"], "detections with 'score'"),
         (["found.geojson", "--coverage", "zones.gpkg"], "name --zones, too"),
-        (["found.geojson", "-r", "scene*.png"], "no raster matches this pattern"),
         (["found.geojson", "--address-field", "home"], "--address-field"),
         (["zones.gpkg", "--zones", "./zones.gpkg"], "the zones are the layer of the predictions"),
     ],
@@ -236,4 +235,14 @@ def test_layers_in_the_wrong_place_are_one_line(
     code, out, err = run_command("report", *arguments, "-o", "a.html")
     assert (code, out) == (1, "")
     assert problem in err
+    assert err.count("\n") == 1
+
+
+def test_a_pattern_that_no_raster_matches_is_a_usage_error(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workdir)
+    code, out, err = run_command("report", "found.geojson", "-r", "scene*.png", "-o", "a.html")
+    assert (code, out) == (2, "")
+    assert "scene*.png" in err
     assert err.count("\n") == 1

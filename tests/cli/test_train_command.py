@@ -98,7 +98,7 @@ def test_predict_takes_the_model_that_train_made_as_its_json_suggests(
 
 def test_a_training_is_described_before_its_first_step(trained: Path) -> None:
     summary = json.loads((trained.parent / "summary.json").read_text())
-    model, data = summary["description"]
+    model, data = summary["opening_lines"]
     assert model == "Model squares for square, from random weights, on cpu"
     assert data.startswith("1 raster of 0.25 m, trained at 0.25 m: ")
     assert data.endswith(" others to validate on; 4 steps of 2 chips of 64 px")

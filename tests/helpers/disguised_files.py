@@ -357,7 +357,8 @@ POLYGON = shapely.box(2, 48, 2.1, 48.1)
 
 
 def write_layer(path: Path, text: str = BAIT_TEXT) -> Path:
-    table = gpd.GeoDataFrame({"name": [text]}, geometry=[POLYGON], crs="EPSG:4326")
+    values = {"name": [text], "class": ["pool"]}
+    table = gpd.GeoDataFrame(values, geometry=[POLYGON], crs="EPSG:4326")
     table.to_file(path, layer="bait")
     return path
 

@@ -99,7 +99,7 @@ class TrainOutput(JsonOutput):
     card: CardValues = Field(description="Card of the model.")
     run_dir: PathText = Field(description="The run folder.")
     page: PathText | None = Field(description="Report of the training; null: none was written.")
-    description: tuple[str, str] = Field(
+    opening_lines: tuple[str, str] = Field(
         description="Model, data and machine in two lines, as known before the first step."
     )
     steps: Count = Field(description="Number of steps of the training.")

@@ -25,7 +25,7 @@ class TrainingSummary(Displayed):
         output: The model file.
         card: Card of the model.
         run_dir: The run folder.
-        description: Model, data and machine in two lines, as they were known before the first step.
+        opening_lines: Model, data and machine in two lines, as known before the first step.
         steps: Steps of the training.
         seconds: Time of the training as the setting ``minutes`` counts it.
         lr: Peak learning rate.
@@ -46,7 +46,7 @@ class TrainingSummary(Displayed):
     output: Path
     card: ModelCard
     run_dir: Path
-    description: tuple[str, str]
+    opening_lines: tuple[str, str]
     steps: int
     seconds: float
     lr: float

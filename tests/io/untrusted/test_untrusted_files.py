@@ -252,7 +252,7 @@ def test_text_on_a_web_server_is_checked_like_a_local_file(
         ("compare", "LAYER", "--register", "ZONES", "-o", "OUT.gpkg"),
         ("compare", "LAYER", "--register", "LAYER", "--parcels", "ZONES"),
         ("summarize", "LAYER", "--zones", "ZONES", "-o", "OUT.gpkg"),
-        ("summarize", "LAYER", "--zones", "LAYER", "--coverage", "ZONES"),
+        ("summarize", "LAYER", "--zones", "OTHER", "--coverage", "ZONES"),
         ("report", "ZONES", "-o", "OUT.html"),
         ("report", "LAYER", "--truth", "ZONES", "-o", "OUT.html"),
         ("preview", "IMAGE", "ZONES", "-o", "OUT.png"),
@@ -269,6 +269,7 @@ def test_every_command_refuses_a_layer_in_disguise_and_writes_nothing(
     files = {
         "IMAGE": write_image(folder / "scene.tif"),
         "LAYER": write_layer(folder / "layer.gpkg", "inside"),
+        "OTHER": write_layer(folder / "other.gpkg", "inside"),
         "ZONES": LAYERS["vrt as geojson"](folder, bait, ""),
     }
     before = set(folder.parent.rglob("*"))

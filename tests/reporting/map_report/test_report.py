@@ -268,7 +268,9 @@ def test_every_raster_of_the_collection_can_be_shown(tmp_path: Path, shared_data
         in_pixels = facts["crs"] is None
         with open_raster(path, RasterOptions(pixel_coords=in_pixels)) as raster:
             ring = raster.grid.boxes_to_map(np.array([[0.0, 0, 5, 5]]))
-            corner = gpd.GeoDataFrame(geometry=shapely.polygons(ring), crs=raster.grid.crs)
+            corner = gpd.GeoDataFrame(
+                {"class": ["pool"]}, geometry=shapely.polygons(ring), crs=raster.grid.crs
+            )
         options = {"pixel_coords": in_pixels, "imagery": "inside"}
         data = report_data(tmp_path, corner, raster=path, **options)
         np.testing.assert_allclose(boxes_of(data["predictions"])[0, :2], [0, 0], atol=0.06)
