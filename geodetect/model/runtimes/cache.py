@@ -163,8 +163,8 @@ def _read_entry(file: Path) -> Entry | None:
         reason = "it is a link" if file.is_symlink() else error.strerror
         raise ModelFileError(reason) from error
     with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not _is_private(status):
+        status = os.fstat(descriptor)  # of no link if another process has just replaced the entry
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or not _is_private(status):
             raise ModelFileError("it is no plain file, or others can change it")
         arrays = load(opened.read())
         if os.utime in os.supports_fd:

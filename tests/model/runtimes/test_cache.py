@@ -8,7 +8,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -212,6 +212,28 @@ def test_a_folder_that_cannot_be_used_is_done_without(
     monkeypatch.setenv(FOLDER_VARIABLE, str(file / "cache"))
     assert cached("kind", "key", make=lambda: ENTRY, read=dict) == ENTRY
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be replaced on Windows")
+def test_an_entry_that_is_replaced_while_it_is_opened_is_read(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached("kind", "key", make=lambda: ENTRY, read=dict)
+    file = file_of(cache_dir)
+    copy = file.with_name("copy")
+    copy.write_bytes(file.read_bytes())
+    copy.chmod(0o600)
+    open_file = os.open
+
+    def open_and_replace(path: Any, *arguments: Any, **options: Any) -> int:
+        descriptor = open_file(path, *arguments, **options)
+        if path == file and copy.exists():
+            copy.replace(file)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_replace)
+    assert cached("kind", "key", make=never, read=dict) == ENTRY
+    assert not copy.exists()
 
 
 def test_many_at_once_leave_one_whole_entry(cache_dir: Path) -> None:
