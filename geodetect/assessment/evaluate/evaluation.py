@@ -146,6 +146,7 @@ def evaluate_model(
             settings=run.model_copy(update=changes),
             progress=progress,
             counted_conf=conf,
+            joined=image_truth is None,  # labels in pixels of images end at their edges
         )
     if image_truth is not None:
         layer = image_truth.lay_side_by_side(layer)
