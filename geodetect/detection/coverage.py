@@ -19,6 +19,7 @@ from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import horizontal_crs
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
+from geodetect.geo.polygons import polygons_of
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Pixels
@@ -211,9 +212,9 @@ class ImageryMask:
                     mask.astype(np.uint8), mask=mask, transform=transform
                 )
                 cells = shapely.union_all([shapely.geometry.shape(s) for s, _ in shapes])
-                regions[status] = _polygons(shapely.intersection(cells, inside))
+                regions[status] = polygons_of(shapely.intersection(cells, inside))
         if area is not None:
-            regions[OUTSIDE] = _polygons(shapely.difference(part, inside))
+            regions[OUTSIDE] = polygons_of(shapely.difference(part, inside))
         return {status: region for status, region in regions.items() if region.area > 0}
 
 
@@ -316,21 +317,5 @@ def visible_parts(plan: GroundPlan) -> list[shapely.Geometry]:
     ground, grid = plan.ground, plan.grid
     if len(ground.rasters) == 1:
         return [shapely.box(*grid.box)]
-    scale = np.tile(ground.grid.scale_to(grid), 2)
-    outlines = shapely.box(*(ground.boxes * scale).T)
-    for number in np.flatnonzero(~ground.is_aligned).tolist():
-        outlines[number] = shapely.transform(ground.rasters[number].grid.outline, grid.to_px)
-    a, b = shapely.STRtree(outlines).query(outlines, predicate="intersects")
-    parts = list(outlines)
-    for later in np.unique(a[b < a]).tolist():
-        earlier = b[(a == later) & (b < later)]
-        parts[later] = _polygons(
-            shapely.difference(outlines[later], shapely.union_all(outlines[earlier]))
-        )
-    return parts
-
-
-def _polygons(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return the polygons of a geometry, without lines and points where they only touch."""
-    parts = shapely.get_parts(geometry)
-    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    scale = ground.grid.scale_to(grid)
+    return list(shapely.transform(np.array(ground.visible_parts), lambda points: points * scale))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from geodetect.geo.tiles import Tile
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 
+UNKNOWN = np.int32(-1)
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -45,7 +47,8 @@ class Detections(Columns):
         scores: ``float32[N]`` in 0..1.
         labels: ``int16[N]`` number in the classes of the model.
         truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
-        raster: ``int32[N]`` number of the raster that shows the centre, in its ground.
+        raster: ``int32[N]`` number of the raster that shows the centre, in its ground; UNKNOWN
+            for objects that were joined from parts, until it is found from their place.
     """
 
     boxes: FloatArray

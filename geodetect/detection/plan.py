@@ -213,6 +213,16 @@ def plan_rasters(
         grounds = group_rasters(opened, [_tile_side(raster, card, settings) for raster in opened])
     else:
         grounds = [Ground.from_rasters([raster]) for raster in opened]
+    hidden = [name for ground in grounds for name in ground.hidden_rasters]
+    if hidden:
+        first = next(ground for ground in grounds if ground.hidden_rasters).rasters[0].name
+        warnings.warn(
+            f"{list_names(hidden)}: all of its ground is that of rasters named before, such as "
+            f"{first}, which come first where they have imagery; to search imagery of two dates, "
+            f"run each by itself",
+            GeodetectWarning,
+            stacklevel=3,
+        )
     plans = [
         plan_ground(ground, card, settings, area=_area_on(ground, settings)) for ground in grounds
     ]

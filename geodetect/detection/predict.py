@@ -17,7 +17,7 @@ from pyproj import CRS
 
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, RunSummary
-from geodetect.detection.detections import Detections, TileResult
+from geodetect.detection.detections import UNKNOWN, Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
@@ -286,7 +286,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
                 row = batch.run.open_row
                 run.report(merger)
                 with _merging(merger):
-                    merged.append(_within_area(merger.take_final(row), plan.area))
+                    merged.append(_finish_objects(merger.take_final(row), plan))
                 run.objects += len(merged[-1])
             for result in batch.results:
                 pipeline.mask.update(result.tile, result.cells)
@@ -301,7 +301,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
                 run_results = []
     run.report(merger)
     with _merging(merger):
-        merged.append(_within_area(merger.finish(), plan.area))
+        merged.append(_finish_objects(merger.finish(), plan))
     run.objects += len(merged[-1])
     run.report()
     return Detections.concatenate(merged)
@@ -395,12 +395,19 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
     )
 
 
-def _within_area(detections: Detections, area: shapely.Geometry | None) -> Detections:
-    """Return the detections whose centre lies in the area or on its border."""
-    if area is None:
-        return detections
-    centres = box_ops.centres(detections.boxes)
-    return detections[np.asarray(shapely.intersects_xy(area, *centres.T))]
+def _finish_objects(objects: Detections, plan: GroundPlan) -> Detections:
+    """Return the objects whose centre lies in the area or on its border, with their rasters."""
+    centres = box_ops.centres(objects.boxes)
+    if plan.area is not None:
+        is_inside = np.asarray(shapely.intersects_xy(plan.area, *centres.T))
+        objects, centres = objects[is_inside], centres[is_inside]
+    is_unknown = objects.raster == UNKNOWN
+    if not is_unknown.any():
+        return objects
+    rasters = objects.raster.copy()
+    pixels = np.floor(centres[is_unknown]) + 0.5  # the pixel at the centre, as for all others
+    rasters[is_unknown] = plan.ground.rasters_at(pixels * plan.grid.scale_to(plan.ground.grid))
+    return replace(objects, raster=rasters)
 
 
 def _class_ids(detector: Detector, settings: PredictSettings) -> IntArray | None:

@@ -18,9 +18,8 @@ boxes. Scores only choose between several complete detections.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import UNKNOWN, Detections
 from geodetect.detection.seam_merge.clustering import DROPPED, group_detections
 from geodetect.detection.seam_merge.pair_relations import relate_pairs
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, left_to_right
@@ -28,7 +27,7 @@ from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.components import connected_components
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.types import FloatArray, IntArray
+from geodetect.types import IntArray
 
 COMPLETE = 0.75  # smallest fraction of its group's union that a complete detection covers
 
@@ -163,7 +162,10 @@ def _merge_groups(detections: TileDetections, groups: IntArray) -> Detections:
 
 
 def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntArray) -> Detections:
-    """Return the union of each group; scores are means weighted by the areas of its members."""
+    """Return the union of each group; scores are means weighted by the areas of its members.
+
+    The raster that shows the centre of a union of several is unknown.
+    """
     upper_left = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
     lower_right = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
     size = box_ops.area(detections.boxes)
@@ -175,21 +177,5 @@ def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntA
         scores.astype(np.float32),
         detections.labels[first],
         np.logical_or.reduceat(detections.truncated, first),
-        _central_rasters(detections, np.concatenate([upper_left, lower_right], axis=1), first),
+        np.where(np.diff(np.r_[first, len(detections)]) == 1, detections.raster[first], UNKNOWN),
     )
-
-
-def _central_rasters(
-    detections: Detections, unions: FloatArray, first: IntArray
-) -> NDArray[np.int32]:
-    """Return the raster of the member of each group whose centre is nearest to that of the union.
-
-    Args:
-        detections: Members, group by group.
-        unions: ``float64[G, 4]`` union of each group.
-        first: ``int64[G]`` row of the first member of each group.
-    """
-    group = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(detections)]))
-    offsets = box_ops.centres(detections.boxes) - box_ops.centres(unions)[group]
-    order = np.lexsort((detections.raster, np.hypot(*offsets.T), group))
-    return detections.raster[order[first]]

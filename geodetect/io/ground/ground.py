@@ -11,16 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio import windows
 
 from geodetect.errors import RasterError
 from geodetect.geo.grid import Grid
+from geodetect.geo.ordering import group_rows
+from geodetect.geo.polygons import polygons_of
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.open_rasters import OpenRasters
 from geodetect.io.ground.resampling import (
@@ -32,13 +35,14 @@ from geodetect.io.ground.resampling import (
 )
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import OVERVIEW_RATIO, Pixels, Raster, empty_pixels
-from geodetect.types import AnyArray, BoolArray, FloatArray, IntArray
+from geodetect.types import AnyArray, BoolArray, FloatArray, IntArray, ObjectArray
 
 T = TypeVar("T")
 SAME_PX = 0.02  # grids whose pixels lie apart by less, anywhere in a raster, are one grid
 MAX_BUFFER_PX = 2**26  # of pixels that are put together before they are resampled
 MARGIN_PX = 3  # around a window that is interpolated
 NO_RASTER = -1
+HIDDEN_PX = 1.0  # largest visible area of a hidden raster
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,48 @@ class Ground:
     def band_count(self) -> int:
         """Number of bands that ``read`` returns."""
         return self.rasters[0].band_count
+
+    @cached_property
+    def outlines(self) -> ObjectArray:
+        """Outlines of the rasters in pixels of ``grid``, ``object[N]``."""
+        outlines = shapely.box(*self.boxes.T.astype(np.float64))
+        for number in np.flatnonzero(~self.is_aligned).tolist():
+            outlines[number] = shapely.transform(self.rasters[number].grid.outline, self.grid.to_px)
+        return outlines
+
+    def rasters_at(self, points: FloatArray) -> IntArray:
+        """Return the number of the first raster at each place; between rasters, of the nearest.
+
+        Args:
+            points: ``float64[N, 2]`` in pixels of ``grid``.
+        """
+        if len(self.rasters) == 1:
+            return np.zeros(len(points), np.int64)
+        places, tree = shapely.points(points), shapely.STRtree(self.outlines)
+        numbers = np.full(len(points), len(self.rasters))
+        np.minimum.at(numbers, *tree.query(places, predicate="intersects"))
+        between = np.flatnonzero(numbers == len(self.rasters))
+        numbers[between] = tree.nearest(places[between])
+        return numbers
+
+    @cached_property
+    def visible_parts(self) -> list[shapely.Geometry]:
+        """Part of each raster that no earlier one covers, as polygons in pixels of ``grid``."""
+        outlines = self.outlines
+        parts = list(outlines)
+        pairs = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+        later, earlier = pairs[:, pairs[0] > pairs[1]]
+        for rows in group_rows(later):
+            number = int(later[rows[0]])
+            covered = shapely.union_all(outlines[earlier[rows]])
+            parts[number] = polygons_of(shapely.difference(outlines[number], covered))
+        return parts
+
+    @property
+    def hidden_rasters(self) -> list[str]:
+        """Names of the rasters that show only ground of earlier ones."""
+        parts = zip(self.rasters, self.visible_parts, strict=True)
+        return [raster.name for raster, part in parts if part.area < HIDDEN_PX]
 
     @property
     def is_service(self) -> bool:
