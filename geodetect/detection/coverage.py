@@ -24,7 +24,7 @@ from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Pixels
 from geodetect.io.vector.qgis_style import GREEN, GREY, ORANGE, VERMILLION, Symbol, categorised_qml
-from geodetect.types import BoolArray, IntArray, UInt8Array
+from geodetect.types import BoolArray, FloatArray, IntArray, UInt8Array
 
 SEARCHED = "searched"
 NO_IMAGERY = "no imagery"
@@ -164,6 +164,14 @@ class ImageryMask:
         state = self._state[rows, columns]
         is_updated = np.outer(y_in_tile, x_in_tile) | (state == _UNKNOWN)
         state[is_updated] = states[is_updated]
+
+    def has_imagery_at(self, points: FloatArray) -> BoolArray:
+        """Return ``bool[N]``, True for points ``float64[N, 2]`` in pixels on imagery."""
+        height, width = self._state.shape
+        x, y = np.floor(points / self.cell_px).astype(np.int64).T
+        is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        state = self._state[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+        return is_inside & ((state == _IMAGERY) | (state == _CONSTANT))
 
     def to_coverage(self, plan: GroundPlan) -> tuple[RasterCoverage, ...]:
         """Return the coverage of each raster, after an update with each tile of the ground."""

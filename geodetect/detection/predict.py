@@ -19,6 +19,7 @@ from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, RunSummary
 from geodetect.detection.detections import UNKNOWN, Detections, TileResult
 from geodetect.detection.detector import Detector
+from geodetect.detection.ground_merge import SearchedGround, merge_grounds
 from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.description import RunDescription
@@ -137,7 +138,7 @@ def predict_layer(
     with phase("Loading the model"):
         detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
-    detections_of_grounds, coverage = list[GroundDetections](), list[RasterCoverage]()
+    searched, coverage = list[SearchedGround](), list[RasterCoverage]()
     failed: dict[str, str] = {}
     value_ranges: dict[str, tuple[float, float]] = {}
     samples = []
@@ -177,14 +178,7 @@ def predict_layer(
         for ground_plan, reader in zip(plans, readers, strict=True):
             ground = ground_plan.ground
             pipeline = TilePipeline(reader, detector, settings, class_ids)
-            detections_of_grounds.append(
-                GroundDetections.from_detections(
-                    _detect(pipeline, run),
-                    ground_plan.grid,
-                    classes=detector.card.classes,
-                    rasters=[raster.name for raster in ground.rasters],
-                )
-            )
+            searched.append(SearchedGround(ground_plan, _detect(pipeline, run), pipeline.mask))
             coverage += pipeline.mask.to_coverage(ground_plan)
             samples.append((ground_plan, pipeline.sample))
             for raster in ground.rasters:
@@ -196,9 +190,21 @@ def predict_layer(
         raise RasterError(next(iter(failed.values())))
     for error in failed.values():
         warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=2)
+    objects_of_grounds = [ground.objects for ground in searched]
+    if joined:
+        iou = detector.card.iou if settings.nms_iou is None else settings.nms_iou
+        objects_of_grounds = merge_grounds(searched, iou=iou)
     crs = plans[0].grid.crs
     layer = DetectionLayer(
-        tuple(detections_of_grounds),
+        tuple(
+            GroundDetections.from_detections(
+                objects,
+                ground_plan.grid,
+                classes=detector.card.classes,
+                rasters=[raster.name for raster in ground_plan.ground.rasters],
+            )
+            for ground_plan, objects in zip(plans, objects_of_grounds, strict=True)
+        ),
         crs and horizontal_crs(crs),
         summary=replace(
             run.summary,

@@ -11,6 +11,9 @@ import pytest
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
@@ -157,3 +160,39 @@ def test_a_real_raster_cut_into_sheets_gives_the_same_objects(
     table = geodetect.predict(paths)
     assert len(expected) > 20
     assert without_raster(table) == without_raster(expected)
+
+
+ZONE_31 = Affine(0.2, 0, 728_000, 0, -0.2, 5_100_000)  # beside its border with zone 32
+
+
+def warp_to_zone_32(pixels: Any, left_px: int) -> tuple[Any, Affine]:
+    """A scene in zone 31 from about a column on, in zone 32, and its transform there."""
+    corners = np.array([[left_px, 0], [left_px, SIDE], [SIDE, 0], [SIDE, SIDE]], float)
+    x, y = ZONE_31 @ (corners[:, 0], corners[:, 1])
+    east, north = Transformer.from_crs(32631, 32632, always_xy=True).transform(x, y)
+    left, right = max(east[:2]) - abs(east[0] - east[1]), max(east)
+    place = Affine(0.2, 0, left, 0, -0.2, max(north))
+    width, height = round((right - left) / 0.2), round((max(north) - min(north)) / 0.2)
+    warped = np.zeros((3, height, width), np.uint8)
+    reproject(
+        pixels, warped, src_transform=ZONE_31, src_crs="EPSG:32631",
+        dst_transform=place, dst_crs="EPSG:32632", resampling=Resampling.nearest,
+    )  # fmt: skip
+    return warped, place
+
+
+@pytest.mark.parametrize(("border_px", "largest"), [(600, 1000), (700, 60), (800, 300)])
+def test_objects_across_two_zones_come_out_once(border_px: int, largest: int, save: Save) -> None:
+    """Sheets of zone 31 on the left, of zone 32 on the right, turned by four degrees."""
+    pixels, truth = bright_rectangles(SIDE, seed=9, largest=largest, most_elongated=1.3)
+    half = SIDE * 3 // 5
+    west = cut_into_sheets(save, pixels[:, :, :half], transform=ZONE_31, crs="EPSG:32631")
+    warped, place = warp_to_zone_32(pixels, border_px)
+    east = save(warped, "east.tif", transform=place, crs="EPSG:32632", nodata=0)
+    table = geodetect.predict([*west, east], BRIGHT, settings=SETTINGS)
+    bounds = shapely.bounds(np.asarray(table.geometry))
+    x1, y2 = ~ZONE_31 @ (bounds[:, 0], bounds[:, 1])
+    x2, y1 = ~ZONE_31 @ (bounds[:, 2], bounds[:, 3])
+    errors = count_errors(truth, np.stack([x1, y1, x2, y2], axis=1))
+    assert (errors.lost, errors.doubled) == (0, 0)
+    assert 5 < sum(table["raster"] == "east.tif") < len(table) - 5

@@ -59,7 +59,7 @@ def cut_into_sheets(
 
 
 def bright_rectangles(
-    side: int, *, seed: int, largest: int = 1000, apart: int = 8
+    side: int, *, seed: int, largest: int = 1000, apart: int = 8, most_elongated: float = 200
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """Rectangles of 5 px to ``largest`` on dark ground, anywhere, and their boxes.
 
@@ -69,6 +69,9 @@ def bright_rectangles(
     image, boxes = np.full((side, side), DARK, np.uint8), []
     sizes = np.exp(rng.uniform(np.log(5), np.log(largest), (side * side // 4000, 2))).astype(int)
     sizes[0] = largest, largest * 2 // 3
+    sizes = np.maximum(sizes, np.ceil(sizes.max(axis=1, keepdims=True) / most_elongated)).astype(
+        int
+    )
     for width, height in sizes[np.argsort(-sizes.prod(1))].tolist():
         x, y = int(rng.integers(0, side - width)), int(rng.integers(0, side - height))
         around = image[
