@@ -64,7 +64,7 @@ def command(
     """Train a model on labelled rasters.
 
     In N processes, each on a GPU of its own, or all on the processor:
-    torchrun --nproc-per-node N -m geodetect_cli train --rasters ...
+    torchrun --nproc-per-node N -m geodetect train --rasters ...
     """
     with phase("Starting"):  # importing PyTorch takes seconds
         from geodetect.reporting.training_report.page import write_training_page
