@@ -18,13 +18,16 @@ from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
 from geodetect_cli.command_line.ending import ending
-from geodetect_cli.command_line.values import check_files, value_hint
+from geodetect_cli.command_line.log_file import log_file
+from geodetect_cli.command_line.values import check_files, similar_files, value_hint
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.options import ConsoleOptions
 from geodetect_cli.tables.progress import show_progress
 from geodetect_cli.usage_error import UsageError
+
+LOG_FILE = "log_file"  # the field
 
 
 def settings_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,19 +66,21 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                 settings = _build_settings(groups, values)
             except SettingError as error:
                 raise _usage_error(error, options, from_options, file) from None
+            ending.command = str(context.info_name)
+            ending.arguments = {n: o.arguments(from_options[n]) for n, o in options.items()
+                                if n in from_options}  # fmt: skip
+            settings = _open_log(options, settings)
             if values.get("verbose") and file is not None:
                 for name in from_options.keys() & from_file.keys():
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
-            ending.command = str(context.info_name)
-            ending.arguments = {n: o.arguments(from_options[n]) for n, o in options.items()
-                                if n in from_options}  # fmt: skip
             with (
                 _show_ending(settings, as_json=json_printer.is_active),
                 _protect_inputs(options, settings) as inputs,
                 console.summary(inputs.outputs),
                 _show_progress(settings, announces=not json_printer.is_active),
+                similar_files(options, values),
             ):
                 command(**settings)
 
@@ -127,6 +132,36 @@ def _build_settings(
         names -= group.model_fields.keys()
         settings[parameter] = group.resolve({name: values[name] for name in group_names}, {})
     return settings
+
+
+def _open_log(
+    options: Mapping[str, Option], settings: Mapping[str, Settings]
+) -> dict[str, Settings]:
+    """Open the log file, if there is one; messages that only it gets are not quiet then.
+
+    Raises:
+        UsageError: Another option names the same file.
+        OutputError: The file cannot be used.
+    """
+    opened = dict(settings)
+    for parameter, group in settings.items():
+        if isinstance(group, ConsoleOptions) and group.log_file is not None:
+            _check_log_name(group.log_file, options, settings)
+            log_file.open(group.log_file, ending.again(), mutes_messages=group.quiet)
+            opened[parameter] = group.model_copy(update={"quiet": False})
+    return opened
+
+
+def _check_log_name(
+    log: Path, options: Mapping[str, Option], settings: Mapping[str, Settings]
+) -> None:
+    if str(log) == "-":
+        raise UsageError("--log-file names a file; without it messages go to the error stream")
+    for group in settings.values():
+        for name, value in group:
+            is_other = name != LOG_FILE and value and options[name].metavar in ("FILE", "FOLDER")
+            if is_other and os.path.realpath(value) == os.path.realpath(log):
+                raise UsageError(f"--log-file and {options[name].flag} are both {log}; rename one")
 
 
 @contextmanager

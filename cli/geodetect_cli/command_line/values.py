@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geodetect.errors import suggest
+from geodetect.errors import GeodetectError, suggest
 from geodetect_cli.command_line.file_kinds import file_kind
 from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect_cli.derived_options import Option
 
+SIMILAR = 0.75  # least similarity of the names of two files (``difflib``)
+MAX_FILES = 2000  # of a folder that are compared with a name
 EXPECTED = {
     "raster": "imagery, such as .tif",
     "layer": "a vector layer, such as .gpkg or .geojson",
@@ -61,6 +66,27 @@ def check_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> dic
     return checked
 
 
+@contextmanager
+def similar_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> Iterator[None]:
+    """Name the file that was meant in errors about a missing one.
+
+    Args:
+        options: Options by field name.
+        values: Texts, and lists of them, by field name.
+    """
+    try:
+        yield
+    except GeodetectError as error:
+        for name, value in values.items():
+            for text in value if isinstance(value, list) else [value]:
+                if options[name].form.reads and isinstance(text, str) and text in str(error):
+                    meant = _similar_file(text, ACCEPTED.get(_kind(options[name])))
+                    if meant is not None:
+                        error.args = (f"{error}; did you mean {meant}?",)
+                        raise
+        raise
+
+
 def value_hint(option: Option, value: object) -> str:
     """Return what a value that cannot be used was meant to be, as the end of an error."""
     if not isinstance(value, str):
@@ -68,9 +94,10 @@ def value_hint(option: Option, value: object) -> str:
     text = value.strip().lower()
     if option.choices:
         meant = OTHER_VALUES.get(text)
-        return (
-            f"; did you mean {meant}?" if meant in option.choices else suggest(text, option.choices)
-        )
+        is_choice = meant in option.choices
+        hint = f"; did you mean {meant}?" if is_choice else suggest(text, option.choices)
+        if hint:
+            return hint
     if "," not in option.metavar and DECIMAL_COMMA.fullmatch(text):
         return f"; a decimal point is meant: {text.replace(',', '.')}"
     if option.metavar in ("SCORE", "IOU", "FRACTION", "AP") and re.fullmatch(r"\d+\.?\d*", text):
@@ -90,6 +117,16 @@ def _expanded(option: Option, text: str) -> list[str]:
     if not files:
         raise UsageError(f"{option.flag}: {text} matches no file")
     return files
+
+
+def _similar_file(text: str, kinds: Collection[str] | None) -> Path | None:
+    path = Path(text)
+    if "://" in text or path.exists() or not path.parent.is_dir():
+        return None
+    names = (file.name for file in islice(path.parent.iterdir(), MAX_FILES))
+    names_of_kind = [name for name in names if kinds is None or file_kind(name) in kinds]
+    nearest = get_close_matches(path.name, names_of_kind, n=1, cutoff=SIMILAR)
+    return path.with_name(nearest[0]) if nearest else None
 
 
 def _check_kind(

@@ -12,6 +12,7 @@ from geodetect.settings.inputs import ExternalSources
 from geodetect_cli import console
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.options import AsJson
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values, without_wkt
 
@@ -30,7 +31,7 @@ class InfoOptions(Settings):
     file: Annotated[str, CommandLine("FILE", positional=True)] = Field(
         description="A raster, a model file or the name of a model."
     )
-    as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+    as_json: AsJson = False
     external_sources: ExternalSources = False
 
 
