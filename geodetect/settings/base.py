@@ -116,7 +116,7 @@ class CommandLine:
         repeatable: One value of the tuple per occurrence, instead of all values in one text.
         reads: Kind of input that the value names; empty: none.
         is_protected: No output may replace that input.
-        choices: Values that a shell completes, where others are possible too.
+        choices: Values that are completed and suggested, where others are possible too.
     """
 
     metavar: str = ""

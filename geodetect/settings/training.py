@@ -22,7 +22,7 @@ from geodetect.settings.value_types import (
     Text,
 )
 
-Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("N")]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("MINUTES")]
 LearningRate = Annotated[
     float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE", choices=("auto",))
 ]
