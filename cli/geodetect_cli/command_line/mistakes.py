@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,10 @@ from geodetect_cli.usage_error import UsageError
 
 SIMILAR = 0.7  # least similarity of two words (``difflib``)
 NUMBER = re.compile(r"-?\d*\.?\d+")
+WORD = re.compile(r"[^\W\d]\w*")
+UNITS = ("m", "cm", "mm", "px", "%")
+TRUTH_VALUES = ("yes", "no", "true", "false", "on", "off", "0", "1")
+LONG_DASHES = "\u2012\u2013\u2014\u2015\u2212"  # that text programs make of two dashes
 NOT_MERGED = "predict writes the objects of several rasters into one layer: predict *.tif -o FILE"
 HINTS = {  # of names that no option has, because it is not needed
     "resume": "an interrupted run continues by itself when the command is repeated",
@@ -67,6 +72,8 @@ class CommandLineReader:
                 arguments += pending
                 result += [word, *pending]
                 break
+            if word.startswith(tuple(LONG_DASHES)):
+                raise UsageError(self._long_dash(word))
             if not word.startswith("-") or word == "-" or NUMBER.fullmatch(word):
                 self._check_argument(word)
                 arguments.append(word)
@@ -76,7 +83,9 @@ class CommandLineReader:
             flag = self._flag(name)
             result.append(f"{flag}{equals}{value}")
             option = self._options.get(flag)
-            if option is not None and not option.is_flag and not equals:
+            if option is not None and option.is_flag:
+                self._check_switch(name, value if equals else None, pending)
+            elif option is not None and not equals:
                 result.append(self._value(name, option, pending))
         if self._max_arguments is not None and len(arguments) > self._max_arguments:
             raise UsageError(self._surplus(arguments[self._max_arguments]))
@@ -104,12 +113,27 @@ class CommandLineReader:
         value = pending.pop(0)
         if value.startswith("-") and (value in self._options or self._spellings.flag(value)):
             raise UsageError(f"{name} is followed by the option {value}; expected {placeholder}")
-        if "," in placeholder and pending and NUMBER.fullmatch(value.rstrip(",")):
-            numbers = [value, *_leading_numbers(pending)]
-            if len(numbers) > 1:
-                joined = ",".join(number.strip(",") for number in numbers)
-                raise UsageError(f"{name} takes numbers without blanks between: {name} {joined}")
+        joined = _joined(value, placeholder, pending)
+        if joined is not None:
+            raise UsageError(f"{name} takes one word, without blanks: {name} {joined}")
         return value
+
+    def _check_switch(self, name: str, value: str | None, pending: Sequence[str]) -> None:
+        """Raise an error if a value is stated for an option that has none."""
+        following = pending[0] if pending else ""
+        if value is None and name == "--json" and following.endswith(".json"):
+            if not Path(following).exists():
+                raise UsageError(f"--json has no value; to keep its output: --json > {following}")
+        elif value is None and following.lower() in TRUTH_VALUES and not Path(following).exists():
+            value = following
+        if value is not None:
+            raise UsageError(f"{name} has no value, found {value}; state it or leave it out")
+
+    def _long_dash(self, word: str) -> str:
+        name = word.lstrip(LONG_DASHES + "-")
+        flag = self._spellings.flag(f"--{name}")
+        meant = flag if flag is not None else f"-{name}" if len(name) == 1 else f"--{name}"
+        return f"{word} begins with a long dash; did you mean {meant}?"
 
     def _check_argument(self, word: str) -> None:
         name, equals, value = word.partition("=")
@@ -149,6 +173,8 @@ def check_command(words: Sequence[str], options: Iterable[str]) -> None:
         UsageError: It is none.
     """
     first = words[0]
+    if first == "geodetect":
+        raise UsageError(f"geodetect stands there twice; write {' '.join(words)}")
     if first.startswith("-"):
         name = first.partition("=")[0]
         if name in options:
@@ -172,9 +198,31 @@ def check_command(words: Sequence[str], options: Iterable[str]) -> None:
     raise UsageError(f"no command {first}; expected one of {', '.join(COMMANDS)}")
 
 
+def _joined(value: str, placeholder: str, following: Sequence[str]) -> str | None:
+    """Return a value and the words after it that belong to it; None: there are none."""
+    first = following[0] if following else ""
+    if NUMBER.fullmatch(value) and first.lower() in UNITS:
+        return f"{value}{first}"
+    if "," in placeholder and NUMBER.fullmatch(value.rstrip(",")):
+        numbers = [value, *_leading_numbers(following)]
+        return ",".join(number.strip(",") for number in numbers) if len(numbers) > 1 else None
+    if placeholder in ("NAME,NAME", "TEXT"):
+        words = [value, *_leading_words(following)]
+        text = " ".join(words) if placeholder == "TEXT" else ",".join(w.strip(",") for w in words)
+        return shlex.quote(text) if len(words) > 1 else None
+    return None
+
+
 def _leading_numbers(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         if not NUMBER.fullmatch(word.strip(",")):
+            return
+        yield word
+
+
+def _leading_words(words: Sequence[str]) -> Iterator[str]:
+    for word in words:
+        if not WORD.fullmatch(word.strip(",")) or Path(word).exists():
             return
         yield word
 
