@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -28,6 +29,7 @@ from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.layer_offset import LayerOffset, estimate_offset
 from geodetect.assessment.matching.near_pairs import near_pairs
+from geodetect.assessment.matching.scatter import estimate_scatter
 from geodetect.assessment.searched_area import read_searched_area
 from geodetect.assessment.spatial_join import join_points
 from geodetect.display import Displayed, Rows
@@ -55,6 +57,7 @@ EARLIER = ReferenceKind(
     prefix="before_",
 )
 MATTERS = 0.5  # of the distance that confirms; a smaller offset moves few objects beyond it
+CONFIRMED, PAIRED = 0.95, 0.98  # fractions of the common objects that limits shall hold
 WIDER = 2.0  # limits, beyond which neighbours would be paired
 _ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
@@ -208,11 +211,12 @@ def compare(
     is_aligned = settings.align and offset is not None
     if offset is not None and settings.align:
         points[1] = offset.take_out(points[1])
-    pairs = _pair_features(
-        predicted, reference, points, distance_m=settings.distance, by_class=by_class
-    )
+    pair_features = partial(_pair_features, predicted, reference, points, by_class=by_class)
+    pairs = pair_features(distance_m=settings.distance)
     if offset is not None and not is_aligned:
         _warn_of_offset(offset, pairs, kind.role, settings)
+    else:
+        _warn_of_scatter(pairs, pair_features, points[0], kind, settings)
     changes = change_table(
         predicted,
         reference,
@@ -306,6 +310,38 @@ def _warn_of_offset(
         f"{role.name} {'lie' if role.name.endswith('s') else 'lies'} about {offset} of the "
         f"predictions, so {affected:,} of {offset.pairs:,} common objects are not confirmed: "
         f"{advice}",
+        GeodetectWarning,
+        stacklevel=3,
+    )
+
+
+def _warn_of_scatter(
+    pairs: FeaturePairs,
+    pair_features: Callable[..., FeaturePairs],
+    points: FloatArray,
+    kind: ReferenceKind,
+    settings: CompareSettings,
+) -> None:
+    """Warn of positions that scatter so much that many common objects are not paired.
+
+    Pairs up to the limit tell that it cuts many off, those up to a wider limit how many.
+    """
+    scatter = estimate_scatter(pairs.distances_m, settings.distance, points)
+    if scatter is None or not scatter.cuts_much_off(settings.distance):
+        return
+    wider_m = WIDER * settings.distance
+    scatter = estimate_scatter(pair_features(distance_m=wider_m).distances_m, wider_m, points)
+    if scatter is None or not scatter.cuts_much_off(settings.distance):
+        return
+    confirmed_m, paired_m = (
+        math.ceil(min(scatter.radius_m(fraction), wider_m)) for fraction in (CONFIRMED, PAIRED)
+    )
+    cut_off = scatter.cut_off(settings.distance)
+    warnings.warn(
+        f"positions differ from those of {kind.role.name} by about {scatter.deviation_m:.1f} m in "
+        f"each direction, so about {cut_off:.0%} of the common objects lie more than "
+        f"{settings.distance:g} m apart and count as {kind.added} and {kind.removed}: try "
+        f"`distance` {paired_m} with `moved_from` {confirmed_m}",
         GeodetectWarning,
         stacklevel=3,
     )
