@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,10 @@ PERMIT_NAMES = (
     *("autorizacao", "genehmigung", "genehmigungsnummer", "baugenehmigung", "bewilligung"),
     *("aktenzeichen", "az", "permesso", "concessione"),
 )
+NO_PERMIT = (  # values that say that there is none, in the same languages
+    *("no", "none", "false", "n", "0", "0.0", "-", "non", "sans", "aucun", "sin", "ninguno"),
+    *("ninguna", "não", "sem", "nenhum", "nenhuma", "nein", "keine", "ohne", "senza", "nessuno"),
+)
 _PREFIXES = ("register", "before", "detection")  # that ``compare`` puts before names
 
 
@@ -66,9 +71,25 @@ def find_address(
     return columns[int(np.argmax(counts))] if columns else None
 
 
-def find_permit(table: pd.DataFrame) -> str | None:
-    """Return the column of permits; None if there is none."""
+def find_permit(table: pd.DataFrame, name: str | None = None) -> str | None:
+    """Return the column of permits; None if there is none.
+
+    Args:
+        table: A layer.
+        name: Name of the column in any case; None: the usual names are tried.
+
+    Raises:
+        InputError: There is no column ``name``.
+    """
+    if name is not None:
+        return require_column(table, name, SHOWN, parameter="permit_field")
     return _find_named(table, PERMIT_NAMES)
+
+
+def has_permit(column: pd.Series[Any]) -> BoolArray:
+    """Return True where a column of permits holds one: neither blank, nor "no", 0 or False."""
+    texts = column.astype("string").fillna("").str.strip().str.casefold()
+    return ~texts.isin(["", *NO_PERMIT]).to_numpy(bool)
 
 
 def is_filled(column: pd.Series[str]) -> pd.Series[bool]:

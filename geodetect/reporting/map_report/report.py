@@ -16,6 +16,7 @@ from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.assessment.summarize.zone_layers import refuse_same_layer
 from geodetect.display import Displayed, Rows
 from geodetect.errors import InputError, list_names
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.redaction import redact
@@ -43,7 +44,7 @@ from geodetect.reporting.map_report.payload import (
 from geodetect.settings import ReportSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ReportKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 THUMBNAIL_RATIO = 1.5  # objects get thumbnails if the imagery is coarser than the raster by this
 
@@ -105,7 +106,7 @@ def report(
     predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
-    raster: PathLike | Sequence[PathLike] | None = None,
+    raster: RasterSource | Sequence[RasterSource] | None = None,
     truth: PathLike | gpd.GeoDataFrame | None = None,
     zones: PathLike | gpd.GeoDataFrame | None = None,
     coverage: PathLike | gpd.GeoDataFrame | None = None,
@@ -129,9 +130,9 @@ def report(
         predictions: Vector file of any format and CRS, or a table: predictions, or the changes that
             ``compare`` wrote.
         output: The page, ``*.html``.
-        raster: The imagery: files, folders or URLs. Several are one map: where they overlap the
-            first is on top, and those in other CRS are warped to that of the first. None: boxes on
-            a blank map.
+        raster: The imagery: files, folders or URLs, arrays, or open datasets of rasterio. Several
+            are one map: where they overlap the first is on top, and those in other CRS are warped
+            to that of the first. None: boxes on a blank map.
         truth: Ground truth to compare with.
         zones: Polygons to count by, or the layer that ``summarize`` wrote.
         coverage: Area that was searched; None: the coverage that ``predict`` wrote into the
@@ -151,9 +152,10 @@ def report(
         OutputError: The page exists, or cannot be written.
     """
     settings, target = ReportSettings.resolve(settings, keywords), Path(output)
+    paths = None if raster is None else as_raster_paths(raster)
     with (
-        protect_inputs(predictions, raster, truth, zones, coverage),
-        nullcontext() if raster is None else open_imagery(raster, settings) as opened,
+        protect_inputs(predictions, paths, truth, zones, coverage),
+        nullcontext() if paths is None else open_imagery(paths, settings) as opened,
     ):
         check_page(target, overwrite=overwrite)
         if zones is not None:
@@ -181,7 +183,11 @@ def report(
                 by_class=by_class,
             )
         payload = map_payload(
-            canvas, prediction_layer, matches, address_field=settings.address_field
+            canvas,
+            prediction_layer,
+            matches,
+            address_field=settings.address_field,
+            permit_field=settings.permit_field,
         )
         zone_counts = None
         if zones is not None:

@@ -51,13 +51,13 @@ function countObjects() {
   return { byClass, total, shown };
 }
 
-// "887 pools", "212 of 887 pools", or with ground truth "77 pools found, 3 missed".
+// "887 pools", "212 of 887 pools", or with ground truth "77 pools detected, 3 missed".
 function updateHeadline({ shown }, counts) {
   const all = countNouns(predictionCount);
   const visible = shown.count === predictionCount ? all : `${formatCount(shown.count)} of ${all}`;
   const showsMissed = truth && (!state.categories.size || state.categories.has(MISSED));
   const missed = showsMissed ? `, ${formatCount(counts[MISSED])} missed` : "";
-  byId("headline").textContent = truth ? `${visible} found${missed}` : visible;
+  byId("headline").textContent = truth ? `${visible} detected${missed}` : visible;
 }
 
 function updateKeyFigures({ total, shown }) {
@@ -83,23 +83,36 @@ function initCategories() {
     button.addEventListener("click", () => { onClick(); update(); });
     categoryButtons.push(button);
   };
-  add(["All"], "Show all", () => state.categories.clear());
+  add(["All"], "Show all", () => {
+    state.categories.clear();
+    state.withoutPermit = false;
+  });
   categories.forEach((style, code) => {
     if (code === LOOSE && truth && !loosePairs.length) return categoryButtons.push(null);
-    add([swatch(style), element("span", "", {}, element("b"), ` ${style.name}`)], style.text ?? "", () => {
+    add([swatch(style), element("span", "", {}, element("b"), " ", element("span"))], style.text ?? "", () => {
       if (!state.categories.delete(code)) state.categories.add(code);
     });
   });
   byId("categories").append(...categoryButtons.filter(Boolean));
+  byId("permit-chip").hidden = !permitColumn;
+  byId("permit-chip").addEventListener("click", () => {
+    state.withoutPermit = !state.withoutPermit;
+    update();
+  });
 }
 
-function updateCategories(counts) {
+function updateCategories({ counts, unpermitted }) {
   categoryButtons.forEach((button, i) => {
     if (!button) return;
-    const isPressed = i === 0 ? !state.categories.size : state.categories.has(i - 1);
+    const isPressed = i === 0 ? !state.categories.size && !state.withoutPermit : state.categories.has(i - 1);
     button.setAttribute("aria-pressed", String(isPressed));
-    if (i > 0) button.querySelector("b").textContent = formatCount(counts[i - 1]);
+    if (i === 0) return;
+    const { name, plural = name } = categories[i - 1], count = counts[i - 1];
+    button.querySelector("b").textContent = formatCount(count);
+    button.querySelector("span span").textContent = count === 1 ? name : plural;
   });
+  byId("permit-chip").setAttribute("aria-pressed", String(state.withoutPermit));
+  byId("permit-chip").querySelector("b").textContent = formatCount(unpermitted);
 }
 
 // ------------------------------------------------------------------ classes

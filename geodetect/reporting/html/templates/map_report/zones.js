@@ -147,10 +147,11 @@ const orDash = (value, format = formatCount) => (value === null || value === und
 function zoneColumns() {
   const has = (name) => zones.list.some((zone) => zone[name] !== null && zone[name] !== undefined);
   const first = statuses?.[0], total = { count: zones.in_zones, ...zones.corrected && { ...zones.corrected, expected: zones.corrected.count, count: zones.in_zones } };
+  const firstInZones = zones.in_several ? "" : formatCount(zones.list.reduce((sum, zone) => sum + (zone.statuses?.[0] ?? 0), 0));
   return [
     { name: "Zone", text: ({ name }) => name, key: ({ name }) => sortText(name), total: "All zones" },
     { name: capitalise(noun.plural), text: ({ count }) => orDash(count), key: ({ count }) => count, total: formatCount(zones.in_zones) },
-    { name: capitalise(first?.name ?? " "), text: (zone) => orDash(zone.statuses?.[0]), key: (zone) => zone.statuses?.[0] ?? null, isUsed: Boolean(first) && has("statuses") },
+    { name: capitalise(first?.name ?? " "), text: (zone) => orDash(zone.statuses?.[0]), key: (zone) => zone.statuses?.[0] ?? null, total: firstInZones, isUsed: Boolean(first) && has("statuses") },
     { name: "Expected (95 %)", text: formatExpected, key: ({ expected }) => expected, total: formatExpected(total), isUsed: has("expected") },
     { name: "per km²", text: ({ density }) => orDash(density, (value) => `${+value.toPrecision(3)}`), key: ({ density }) => density, isUsed: has("density"), isMinor: true },
     { name: "Not looked at", text: formatNotSearched, key: notSearched },
