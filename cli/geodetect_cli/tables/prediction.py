@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodetect.errors import list_names
+from geodetect.noun import list_class_counts
 from geodetect.progress import format_duration
 from geodetect_cli import console
 
@@ -59,8 +60,10 @@ def show_summary(
         console.print_json(values)
     if as_json or quiet:
         return
-    counts = list_names(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
-    rows = [("Detected", counts), ("Written to", "output stream" if output == "-" else output)]
+    rows = [
+        ("Detected", list_class_counts(layer.by_class)),
+        ("Written to", "output stream" if output == "-" else output),
+    ]
     if coverage == Path(output):
         rows.append(("", "with the searched ground as layer coverage"))
     elif coverage is not None:

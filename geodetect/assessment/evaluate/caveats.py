@@ -8,8 +8,9 @@ import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
 from geodetect.assessment.matching.box_agreement import BoxAgreement, compare_boxes
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
+from geodetect.assessment.matching.class_matching import LayerMatches
 from geodetect.assessment.matching.layer_offset import estimate_offset
+from geodetect.class_names import PLACEHOLDERS
 from geodetect.errors import list_names
 
 LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete

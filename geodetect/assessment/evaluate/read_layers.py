@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.image_set import describe_image_set
-from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
+from geodetect.io.labels.label_set import LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
 from geodetect.types import FloatArray, ObjectArray

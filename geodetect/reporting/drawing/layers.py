@@ -13,9 +13,9 @@ import shapely
 from geodetect.assessment.compare.change_layer import LAYER as CHANGE_LAYER
 from geodetect.assessment.evaluate.read_layers import check_scores, read_predictions, read_truth
 from geodetect.assessment.summarize.zone_layers import refuse_zones
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
-from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS
 from geodetect.reporting.drawing.canvas import Canvas

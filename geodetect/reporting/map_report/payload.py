@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS
+from geodetect.class_names import PLACEHOLDERS
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.features import find_column
@@ -24,6 +24,7 @@ from geodetect.io.vector.qgis_style import (
     hex_colour,
     quantile_edges,
 )
+from geodetect.noun import Noun
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
@@ -32,7 +33,6 @@ from geodetect.reporting.drawing.statuses import STATUS
 from geodetect.reporting.drawing.zones import ZoneCounts
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
 from geodetect.reporting.map_report.column_names import find_address, find_permit, has_permit
-from geodetect.reporting.map_report.noun import Noun
 from geodetect.reporting.map_report.work_list import WorkList
 from geodetect.types import FloatArray
 

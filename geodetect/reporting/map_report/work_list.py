@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodetect.assessment.compare.change_layer import CONFIRMED
+from geodetect.noun import Noun
 from geodetect.reporting.drawing.layers import CanvasLayer
-from geodetect.reporting.map_report.noun import Noun
 from geodetect.types import BoolArray, IntArray
 
 
