@@ -98,7 +98,8 @@ def _stated_values(options: Mapping[str, Option], arguments: Mapping[str, Any]) 
     """Return the values on the command line by field.
 
     An argument may also be stated as an option; the words in place of arguments are then those of
-    the next ones.
+    the next ones. Of several files that a shell puts after an option, the first is the value of the
+    option and the others are words, so words follow the values of the option.
     """
     stated = {name: value for name, value in arguments.items() if value not in (None, [])}
     positional = [option for option in options.values() if option.form.positional]
@@ -110,7 +111,7 @@ def _stated_values(options: Mapping[str, Option], arguments: Mapping[str, Any]) 
         name = option.field_name
         value = stated.pop(f"{name}{AS_OPTION}", None)
         if option.form.repeatable and (words or value):
-            stated[name] = [*words, *(value or [])]
+            stated[name] = [*(value or []), *words]
             words = []
         elif value is not None:
             stated[name] = value

@@ -211,6 +211,7 @@ def _statuses_payload(predictions: CanvasLayer) -> list[dict[str, Any]]:
             "text": status.text,
             "colour": hex_colour(status.colour),
             "dashed": status.dashed,
+            "detected": status.detected,
             "count": predictions.status_counts[status.name],
         }
         for status in predictions.statuses

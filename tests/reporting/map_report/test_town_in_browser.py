@@ -18,7 +18,7 @@ from tests.helpers.change_layers import SIDE, squares_table
 pytest.importorskip("selenium", reason="needs selenium (extra: test)")
 from selenium.webdriver.common.keys import Keys
 
-from tests.helpers.report_browser import Report, open_report
+from tests.helpers.report_browser import Report, count_pixels, open_report
 
 CELL = 30  # px: one pool in each cell of the scene
 COUNT = 100
@@ -132,11 +132,38 @@ def test_zones_count_the_detected_and_filter_with_permits(browser: Any, page: Pa
         ["Neustadt", f"{COUNT - MISSING - 50}", "2"],
         ["All zones", f"{COUNT - MISSING}", f"{NEW}"],
     ]
+    assert report.find("#zones-text").text == (
+        f"{COUNT - MISSING} pools counted, without the {MISSING} missing. "
+        "It is not known whether all of this ground was looked at."
+    )
     report.click("#zone-table tbody tr:nth-child(2) button")
     report.click("#categories button:nth-child(2)")
     report.settle()
     assert report.find("#headline").text == f"2 of {COUNT} pools"
     assert report.find("#zone-chip").text.startswith("Only Neustadt")
+
+
+def test_address_permit_and_zone_come_first_among_the_attributes(browser: Any, page: Path):
+    report = open_report(browser, page)
+    report.run("select(data.predictions.order.at(-1))")
+    attributes = report.attributes()
+    assert list(attributes)[:5] == ["Status", "address", "permit", "Zone", "Score"]
+    x = report.run("return boxOf(state.selected)[0]")
+    assert attributes["Zone"] == ("Altstadt" if x < 150 else "Neustadt")
+    assert attributes["permit"].startswith("DP-")
+    assert "zone" in report.run("return csvText([0]).split('\\r\\n')[0]").split(",")
+
+
+def test_points_of_the_register_are_dots_among_small_boxes(browser: Any, page: Path):
+    report = open_report(browser, page)
+    pink = tuple(bytes.fromhex(report.run("return statuses[1].colour")[1:]))
+    report.run("map.zoomBy(0.5); map.view.zoom = 0.4; map.redraw()")  # a box is 5 px wide
+    report.settle()
+    small = count_pixels(report.screenshot("#map"), pink, tolerance=40)
+    report.run("map.zoomToFull(); map.redraw()")
+    report.settle()
+    large = count_pixels(report.screenshot("#map"), pink, tolerance=40)
+    assert 0 < small < large / 3
 
 
 def print_page(report: Report) -> bytes:

@@ -70,7 +70,7 @@ function initList() {
     state.words = target.value.trim().toLowerCase();
     update();
   });
-  const print = (value) => () => { isPrinting = value; drawList(); };
+  const print = (value) => () => { isPrinting = value; drawList(); updateCharts(numbers); };
   window.addEventListener("beforeprint", print(true));
   window.addEventListener("afterprint", print(false));
 }
