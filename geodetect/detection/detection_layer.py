@@ -57,6 +57,9 @@ class RunSummary:
         description: Model, score threshold, resolutions, machine and extent; None: not known.
         left_out: Error message of each raster that could not be read to the end, by its path.
         value_ranges: Values that became 0 and 255, by raster; without those of bytes.
+        cut_by_borders: Number of objects that the border to another raster cuts.
+        repeated: Number of objects that are counted again in another raster, see
+            ``BorderObjects``.
     """
 
     tiles: int = 0
@@ -67,6 +70,8 @@ class RunSummary:
     description: RunDescription | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    cut_by_borders: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from geodetect.detection.detection_layer import DetectionLayer, RasterDetections
 from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import RasterPlan, plan_rasters
+from geodetect.detection.raster_borders import find_border_objects
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint
@@ -45,6 +46,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.vector.write import FORMATS
+from geodetect.model.calibration import find_threshold_doubt
 from geodetect.progress import Progress, announce, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
@@ -134,6 +136,10 @@ def predict_layer(
     with phase("Loading the model"):
         detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
+    conf = settings.conf if counted_conf is None else counted_conf
+    conf = detector.card.conf if conf is None else conf
+    if threshold_doubt := find_threshold_doubt(conf, detector.card):
+        warnings.warn(threshold_doubt, GeodetectWarning, stacklevel=2)
     rasters_detections, coverage, failed = [], [], {}
     value_ranges: dict[str, tuple[float, float]] = {}
     samples = []
@@ -144,12 +150,8 @@ def predict_layer(
             stack.enter_context(raster_plan.raster)
         _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
-        conf = settings.conf if counted_conf is None else counted_conf
         description = RunDescription.from_plans(
-            detector.card,
-            plans,
-            conf=detector.card.conf if conf is None else conf,
-            runs_on=getattr(detector, "runs_on", ""),
+            detector.card, plans, conf=conf, runs_on=getattr(detector, "runs_on", "")
         )
         announce(*description.lines())
         planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
@@ -196,6 +198,7 @@ def predict_layer(
             finally:
                 raster_plan.raster.close()
     crs = plans[0].grid.crs
+    border_objects = find_border_objects(rasters_detections, conf=counted_conf or 0.0)
     layer = DetectionLayer(
         tuple(rasters_detections),
         crs and horizontal_crs(crs),
@@ -205,11 +208,16 @@ def predict_layer(
             description=description,
             left_out=failed,
             value_ranges=value_ranges,
+            cut_by_borders=border_objects.cut,
+            repeated=border_objects.repeated,
         ),
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written
-    for doubt in list_doubts(samples, detector.card, has_stated_bands=settings.bands is not None):
+    doubts = list_doubts(samples, detector.card, has_stated_bands=settings.bands is not None)
+    if border_doubt := border_objects.doubt():
+        doubts.append(border_doubt)
+    for doubt in doubts:
         warnings.warn(doubt, GeodetectWarning, stacklevel=2)
     if layer.blank:
         names = (f"{name} ({fraction:.1%})" for name, fraction in layer.blank.items())

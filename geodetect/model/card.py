@@ -30,6 +30,7 @@ ClassName = Annotated[
 # beyond these every score of a class is 0, or 1, or the same
 Slope = Annotated[float, Field(ge=1e-4, le=1e4)]
 Intercept = Annotated[float, Field(ge=-1e4, le=1e4)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
 
 class CardPart(BaseModel):
@@ -101,15 +102,21 @@ class Calibration(CardPart):
     Args:
         slope: Slope of each class, positive.
         intercept: Intercept of each class.
+        score_range: Range of the calibrated scores on the holdout that it was fitted on, but for
+            the few highest; beyond it nothing is known of the fraction of true positives. None: not
+            recorded.
     """
 
     slope: tuple[Slope, ...] = Field(max_length=MAX_CLASSES)
     intercept: tuple[Intercept, ...] = Field(max_length=MAX_CLASSES)
+    score_range: tuple[UnitInterval, UnitInterval] | None = None
 
     @model_validator(mode="after")
-    def _both_for_each_class(self) -> Calibration:
+    def _fields_agree(self) -> Calibration:
         if len(self.slope) != len(self.intercept):
             raise ValueError("slope and intercept need one entry for each class")
+        if self.score_range is not None and self.score_range[0] > self.score_range[1]:
+            raise ValueError(f"score_range must be ascending, found {self.score_range}")
         return self
 
 

@@ -18,6 +18,7 @@ from rasterio.features import shapes
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
+from geodetect.errors import GeodetectWarning
 from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import Canvas, ellipse, read_colours, rectangle
 
@@ -253,7 +254,8 @@ def test_objects_of_two_zones_meet_on_one_map(save: Save) -> None:
     there = Affine(0.2, 0, west - 10, 0, -0.2, north + 10)
     first = save(canvas.pixels, "a.tif", crs="EPSG:32631", transform=here)
     second = save(canvas.pixels, "b.tif", crs="EPSG:32632", transform=there)
-    detections = geodetect.predict([first, second], COLOURS)
+    with pytest.warns(GeodetectWarning, match="of 2 objects 1 are counted again"):
+        detections = geodetect.predict([first, second], COLOURS)
     assert detections["raster"].tolist() == ["a.tif", "b.tif"]
     assert detections["id"].tolist() == [1, 2]
     assert detections.crs.to_epsg() == 32631

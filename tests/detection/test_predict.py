@@ -45,6 +45,11 @@ def paint_boxes(*boxes: tuple[int, int, int, int], side: int = 300) -> Canvas:
     return canvas
 
 
+def at(column: int) -> Affine:
+    """Place of a raster some columns to the east of the others."""
+    return METRES @ Affine.translation(column, 0)
+
+
 def pixel_boxes(detections: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
     corners = shapely.get_coordinates(detections.geometry).reshape(-1, 5, 2)
     px = np.array([[~transform @ tuple(c) for c in ring] for ring in corners]).reshape(-1, 5, 2)
@@ -58,7 +63,10 @@ def test_rasters_of_one_file_name_keep_apart(save: Save, tmp_path: Path) -> None
     for year in ("2019", "2020"):
         (tmp_path / year).mkdir()
     canvas = paint_boxes((40, 50, 70, 90))
-    paths = [save(canvas.pixels, f"{year}/ortho.tif") for year in ("2019", "2020")]
+    paths = [
+        save(canvas.pixels, f"{year}/ortho.tif", transform=at(400 * int(year)))
+        for year in ("2019", "2020")
+    ]
     with pytest.warns(GeodetectWarning, match=r"2019.ortho\.tif is named twice; it is used once"):
         layer = geodetect.predict_layer([*paths, paths[0]], COLOURS)
     names = ["2019/ortho.tif", "2020/ortho.tif"]
@@ -257,7 +265,7 @@ def test_a_damaged_raster_among_good_ones_is_left_out_and_said(place: int, save:
     good = paint_boxes((20, 20, 60, 60)).pixels
     crs = ["EPSG:2154"] * 4
     crs[place] = "EPSG:3945"
-    paths = [save(good, f"{i}.tif", crs=crs[i]) for i in range(4)]
+    paths = [save(good, f"{i}.tif", crs=crs[i], transform=at(400 * i)) for i in range(4)]
     paths[place] = damage(save(noise, "bad.tif", crs=crs[place], compress="deflate", tiled=True,
                                blockxsize=64, blockysize=64))  # fmt: skip
     calls, objects = list[tuple[int, int]](), list[float]()
@@ -314,7 +322,10 @@ def test_progress_grows_to_its_total(save: Save) -> None:
     def note(completed: int, total: int, /, **figures: float) -> None:
         calls.append((completed, total, figures["objects"]))
 
-    paths = [save(mixed(300, seed=i, largest=40).pixels, f"{i}.tif") for i in range(2)]
+    paths = [
+        save(mixed(300, seed=i, largest=40).pixels, f"{i}.tif", transform=at(400 * i))
+        for i in range(2)
+    ]
     detections = geodetect.predict(
         paths, COLOURS, settings=PredictSettings(tile_size=96, batch_size=2), progress=note
     )

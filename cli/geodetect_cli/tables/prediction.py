@@ -47,6 +47,8 @@ def show_summary(
             objects=len(layer),
             by_class=layer.by_class,
             truncated=layer.truncated,
+            cut_by_borders=summary.cut_by_borders,
+            repeated=summary.repeated,
             rasters=len(layer.by_raster),
             tiles=summary.tiles,
             empty_tiles=summary.empty_tiles,
@@ -79,8 +81,9 @@ def show_summary(
     if summary.value_ranges:
         ranges = (f"{a:g} to {b:g} of {name}" for name, (a, b) in summary.value_ranges.items())
         rows.append(("Value range", list_names(ranges, limit=3)))
+    if layer.truncated or verbose:
+        rows.append(("Cut by edges of imagery", f"{layer.truncated:,}"))
     if verbose:
-        rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
         rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]
     rows += [("Left out", message) for message in summary.left_out.values()]
     console.show_table("", rows)

@@ -16,7 +16,12 @@ from geodetect.assessment.evaluate.bootstrap import cut_blocks
 from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
-from geodetect.assessment.evaluate.read_layers import TRUTH, read_predictions, read_truth
+from geodetect.assessment.evaluate.read_layers import (
+    TRUTH,
+    read_predictions,
+    read_truncated,
+    read_truth,
+)
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
 from geodetect.assessment.image_truth import read_image_truth
@@ -238,8 +243,10 @@ def _evaluate_tables(
             layer_matches,
             metrics,
             gap_m=gap_m,
+            is_truncated=read_truncated(predictions),
             has_scores=has_scores,
             lowest_score=lowest_score,
+            conf=settings.conf,
             distance_m=settings.distance,
         ),
         lowest_score=lowest_score,

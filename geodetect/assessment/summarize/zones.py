@@ -54,6 +54,8 @@ Columns = dict[str, Any]  # of a table, in order
 
 ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
 NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
+SCORE_MARGIN = 0.05  # between the thresholds of counts and of error rates
+LEAST_SCORES = 50  # of which the lowest tells the threshold of a prediction
 MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overlap
 M2_PER_KM2 = 1e6
 
@@ -208,6 +210,8 @@ def summarize(
     if conf is None and rates and find_score_column(table, settings.score_field) is not None:
         conf = rates.score_threshold
     table = filter_by_score(table, conf, settings.score_field)
+    if rates is not None and find_score_column(table, settings.score_field) is not None:
+        _warn_of_other_threshold(read_scores(table, settings.score_field), settings.conf, rates)
     if settings.classes is not None:
         table = _filter_by_class(table, settings.classes, settings.class_field)
     zone_table = repair_table(read_zones(zones, crs=settings.zones_crs), ZONES.name)
@@ -240,6 +244,31 @@ def summarize(
         conf=conf,
         sources=tuple(source_names([predictions, zones, coverage])),
     )
+
+
+def _warn_of_other_threshold(scores: FloatArray, conf: float | None, rates: ErrorRates) -> None:
+    """Warn of counts at another score threshold than that of the error rates.
+
+    Args:
+        scores: ``float64[N]`` of the predictions that count.
+        conf: Score threshold that the user chose; None: they count as they are.
+        rates: Error rates.
+    """
+    threshold, lowest = rates.score_threshold, conf
+    if conf is None and len(scores) >= LEAST_SCORES:
+        lowest = float(np.nanmin(scores))  # above the threshold, rows are missing in the file
+    if threshold is None or lowest is None:
+        return
+    difference = lowest - threshold if conf is None else abs(lowest - threshold)
+    if difference > SCORE_MARGIN:
+        warnings.warn(
+            f"the error rates of {rates.source} are those of scores from {threshold:.3g} on, but "
+            f"the predictions that count begin at {lowest:.3g}, so that corrected counts are "
+            f"wrong: count with `conf` {threshold:.3g}, predicted with this or less, or evaluate "
+            f"with `conf` {lowest:.3g}",
+            GeodetectWarning,
+            stacklevel=3,
+        )
 
 
 @phase("Counting by zone")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from numpy.typing import NDArray
 
 import geodetect
@@ -18,7 +19,7 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels, Raster
 from geodetect.model.card import ModelCard
-from tests.conftest import Save
+from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import dense, read_colours
 
 Image = NDArray[np.uint8]
@@ -145,7 +146,12 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never the one after that, of however few tiles they are."""
-    paths = [save(flat(64 * side), f"{number}.tif") for number, side in enumerate((4, 1, 1, 4))]
+    paths = [
+        save(
+            flat(64 * side), f"{number}.tif", transform=METRES @ Affine.translation(0, 300 * number)
+        )
+        for number, side in enumerate((4, 1, 1, 4))
+    ]
     read, events = Raster.read, list[tuple[str, str]]()
 
     def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
