@@ -110,12 +110,6 @@ class _Side:
         rows = np.flatnonzero(is_near & (detections.scores >= conf))
         return cls(raster, rows, _are_cut(boxes[rows], raster.grid, extent[0]))
 
-    @property
-    def polygons(self) -> FloatArray:
-        """Boxes on the map, ``object[N]``."""
-        boxes = self.raster.detections.boxes[self.rows]
-        return np.asarray(shapely.polygons(self.raster.grid.boxes_to_map(boxes)))
-
 
 def _neighbours(grids: Sequence[Grid]) -> Iterator[tuple[int, int]]:
     """Yield the pairs of rasters that adjoin or overlap."""
@@ -152,8 +146,9 @@ def _are_cut(boxes: FloatArray, grid: Grid, extent: FloatArray) -> BoolArray:
 def _match_sides(a: _Side, b: _Side) -> IntArray:
     """Return the pairs of detections of the same object, ``int64[P, 2]`` positions in ``rows``."""
     of_a, of_b = a.raster.detections[a.rows], b.raster.detections[b.rows]
+    polygons = shapely.polygons(b.raster.grid.boxes_to_map(of_b.boxes))
     assert b.raster.grid.crs is not None
-    boxes, moved = of_a.boxes, bounds_px(b.polygons, b.raster.grid.crs, a.raster.grid)
+    boxes, moved = of_a.boxes, bounds_px(polygons, b.raster.grid.crs, a.raster.grid)
     pairs = box_ops.overlap_pairs(boxes + OUTWARD, moved)
     pairs = pairs[of_a.labels[pairs[:, 0]] == of_b.labels[pairs[:, 1]]]
     first, second = boxes[pairs[:, 0]], moved[pairs[:, 1]]
