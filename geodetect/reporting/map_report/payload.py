@@ -188,12 +188,14 @@ def describe_objects(
 ) -> str:
     """Return the numbers of objects in words: "887 pools: 18 new, 6 moved, 863 confirmed".
 
-    With ground truth, "887 pools detected, 31 missed".
+    With ground truth, "887 detections, 31 pools missed".
     """
     rows = predictions.visible_rows(threshold)
-    text = name_objects(predictions, matches).count(len(rows))
+    noun = name_objects(predictions, matches)
     if matches is not None:
-        return f"{text} detected, {len(matches.false_negatives(len(rows))):,} missed"
+        detections = Noun("detection", "detections").count(len(rows))
+        return f"{detections}, {noun.count(len(matches.false_negatives(len(rows))))} missed"
+    text = noun.count(len(rows))
     if not predictions.statuses:
         return text
     counts = np.bincount(predictions.status_codes[rows], minlength=len(predictions.statuses))

@@ -60,10 +60,11 @@ def test_a_box_that_is_off_is_counted_apart_from_false_positives_and_misses(
     browser: Any, pages: dict[str, Path]
 ):
     report = open_report(browser, pages["iou"])
-    assert report.find("#headline").text == "4 pools detected, 1 missed"
+    assert report.find("#headline").text == "4 detections, 1 pool missed"
     assert results(report) == [
         "All", "1 false positive", "1 missed", "1 box off", "2 true positives",
     ]  # fmt: skip
+    assert report.find("#work-hint").text == "1 false positive first, then 1 missed, 1 box off"
     assert report.texts("#key-figures dd")[:2] == ["0.500", "0.500"]  # as evaluate counts
     assert [captions(report, kind) for kind in ("fp", "loose", "fn")] == [
         ["0.70 · 8.0 m"],
@@ -82,7 +83,7 @@ def test_the_chip_of_boxes_that_are_off_shows_them_with_their_objects(
     report = open_report(browser, pages["iou"])
     report.click("#categories button:nth-child(4)")
     report.settle()
-    assert report.find("#headline").text == "1 of 4 pools detected"
+    assert report.find("#headline").text == "1 of 4 detections"
     assert count_pixels(report.screenshot("#map"), SKY_BLUE) > 100
     report.click("#loose-thumbnails button")
     report.wait(lambda: report.find("#details").is_displayed())
@@ -100,7 +101,7 @@ def test_with_the_prediction_below_the_threshold_its_object_is_missed(
 ):
     report = open_report(browser, pages["iou"])
     report.run("setThreshold(0.85); update()")
-    assert report.find("#headline").text == "1 of 4 pools detected, 3 missed"
+    assert report.find("#headline").text == "1 of 4 detections, 3 pools missed"
     assert results(report)[1:4] == ["0 false positives", "3 missed", "0 boxes off"]
 
 

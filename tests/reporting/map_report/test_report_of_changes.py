@@ -245,7 +245,7 @@ def test_the_headline_is_read_without_a_script(tmp_path: Path, imagery: Path):
     geodetect.report(
         pool_predictions(), page, raster=imagery, truth=pool_register(), overwrite=True
     )
-    assert '<p id="headline">3 pools detected, 1 missed</p>' in page.read_text("utf-8")
+    assert '<p id="headline">3 detections, 1 pool missed</p>' in page.read_text("utf-8")
 
 
 def test_the_heading_names_changes(tmp_path: Path, imagery: Path):

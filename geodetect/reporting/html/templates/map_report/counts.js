@@ -51,13 +51,12 @@ function countObjects() {
   return { byClass, total, shown };
 }
 
-// "887 pools", "212 of 887 pools", or with ground truth "77 pools detected, 3 missed".
+// "887 pools", "212 of 887 pools", or with ground truth "77 of 82 detections, 3 pools missed".
 function updateHeadline({ shown }, counts) {
-  const all = countNouns(predictionCount);
+  const all = truth ? `${formatCount(predictionCount)} ${predictionCount === 1 ? "detection" : "detections"}` : countNouns(predictionCount);
   const visible = shown.count === predictionCount ? all : `${formatCount(shown.count)} of ${all}`;
   const showsMissed = truth && (!state.categories.size || state.categories.has(MISSED));
-  const missed = showsMissed ? `, ${formatCount(counts[MISSED])} missed` : "";
-  byId("headline").textContent = truth ? `${visible} detected${missed}` : visible;
+  byId("headline").textContent = showsMissed ? `${visible}, ${countNouns(counts[MISSED])} missed` : visible;
 }
 
 function updateKeyFigures({ total, shown }) {
@@ -101,15 +100,20 @@ function initCategories() {
   });
 }
 
+// Name of a category after a number.
+function categoryNoun(code, count) {
+  const { name, plural = name } = categories[code];
+  return count === 1 ? name : plural;
+}
+
 function updateCategories({ counts, unpermitted }) {
   categoryButtons.forEach((button, i) => {
     if (!button) return;
     const isPressed = i === 0 ? !state.categories.size && !state.withoutPermit : state.categories.has(i - 1);
     button.setAttribute("aria-pressed", String(isPressed));
     if (i === 0) return;
-    const { name, plural = name } = categories[i - 1], count = counts[i - 1];
-    button.querySelector("b").textContent = formatCount(count);
-    button.querySelector("span span").textContent = count === 1 ? name : plural;
+    button.querySelector("b").textContent = formatCount(counts[i - 1]);
+    button.querySelector("span span").textContent = categoryNoun(i - 1, counts[i - 1]);
   });
   byId("permit-chip").setAttribute("aria-pressed", String(state.withoutPermit));
   byId("permit-chip").querySelector("b").textContent = formatCount(unpermitted);

@@ -139,7 +139,7 @@ function workHint(counts) {
   const isShown = (code) => counts[code] && (!state.categories.size || state.categories.has(code));
   const shown = [...categories.keys()].filter(isShown), last = categories.length - 1; // confirmed, or right
   if (shown.length < 2) return "";
-  const waiting = shown.filter((code) => code < last || state.withoutPermit).map((code) => `${formatCount(counts[code])} ${categories[code].name}`);
+  const waiting = shown.filter((code) => code < last || state.withoutPermit).map((code) => `${formatCount(counts[code])} ${categoryNoun(code, counts[code])}`);
   return `${waiting[0]} first${waiting.length > 1 ? `, then ${waiting.slice(1).join(", ")}` : ""}`;
 }
 
