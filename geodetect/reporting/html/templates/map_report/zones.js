@@ -224,14 +224,22 @@ function initZones() {
 // Sentences about the objects and zones that the table does not show as they are.
 function zoneFacts() {
   const { score_threshold: threshold, counted, in_zones: inZones, in_several: inSeveral, overlapping_pairs: pairs } = zones;
-  const undetected = (statuses ?? []).filter(({ detected, count }) => !detected && count).map(({ name, count }) => `${formatCount(count)} ${name}`);
-  const facts = [`${countNouns(counted)} counted${threshold === null ? "" : ` at a score threshold of ${threshold}`}${undetected.length ? `, without the ${undetected.join(" and ")}` : ""}.`];
+  const at = threshold === null ? "" : ` at a score threshold of ${threshold}`;
+  const facts = [`${countNouns(counted)} counted${at}${uncountedObjects(counted)}.`];
   if (counted > inZones) facts.push(`${countNouns(counted - inZones)} in no zone.`);
   if (pairs) facts.push(`${pairs === 1 ? "Two zones overlap" : `${formatCount(pairs)} pairs of zones overlap`}: ${formatCount(inSeveral)} count in several.`);
   if (isSearchUnknown) facts.push("It is not known whether all of this ground was looked at.");
   if (zones.left_out) facts.push(`${formatCount(zones.left_out)} zones off the map, without any, are left out.`);
   if (zones.corrected?.source) facts.push(`Expected: corrected by precision and recall, from ${zones.corrected.source}.`);
   return facts;
+}
+
+// Objects on the map that do not count, or counted ones that are not on it.
+function uncountedObjects(counted) {
+  const undetected = (statuses ?? []).filter(({ detected, count }) => !detected && count);
+  if (counted > undetected.reduce((rest, { count }) => rest - count, predictionCount)) return ", on the map and beyond it";
+  const texts = undetected.map(({ name, count }) => `${formatCount(count)} ${name}`);
+  return texts.length ? `, without the ${texts.join(" and ")}` : "";
 }
 
 function shadeSwatches() {
