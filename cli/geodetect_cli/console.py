@@ -97,6 +97,7 @@ class SafeConsole(Console):
 stderr = SafeConsole(stderr=True)
 log = SafeConsole(file=cast("IO[str]", log_file), width=NO_WRAP, color_system=None)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
+_opening_lines: list[str] = []  # of the running command, which are shown when its work begins
 _holes: list[str] = []  # warnings of the running command about inputs that are left out
 
 
@@ -116,6 +117,7 @@ def show_errors(
     sys.unraisablehook = _show_unraisable
     _flags.set(flags)
     _collect_warnings(flags)
+    _opening_lines.clear()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -220,6 +222,18 @@ def print_message(text: str, *, style: str = "", out: Console = stderr) -> None:
     """Print a line on the error stream, neither wrapped nor interpreted as markup."""
     line = " ".join(redact(text).split("\n"))  # a name cannot begin a line of its own
     out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_at_begin(line: str) -> None:
+    """Print a line before the first one about the work: not if an input cannot be used."""
+    _opening_lines.append(line)
+
+
+def take_opening_lines() -> list[str]:
+    """Return the lines of ``print_at_begin`` that are not printed yet."""
+    lines = _opening_lines[:]
+    _opening_lines.clear()
+    return lines
 
 
 def show_table(

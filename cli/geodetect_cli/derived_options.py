@@ -190,9 +190,13 @@ class SectionedCommand(TyperCommand):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse the words after the name of the command."""
         if not ctx.resilient_parsing:
-            readable = {o.long_flag: o.form.reads.rstrip("s") for o in self.options.values()}
+            options = [o for o in self.options.values() if o.form.reads and not o.form.positional]
             reader = CommandLineReader(
-                str(self.name), self.get_params(ctx), self.spellings, readable
+                str(self.name),
+                self.get_params(ctx),
+                self.spellings,
+                readable={option.long_flag: option.form.reads.rstrip("s") for option in options},
+                required={o.long_flag for o in options if o.field.is_required()},
             )
             args = reader.read(args)
         return super().parse_args(ctx, args)

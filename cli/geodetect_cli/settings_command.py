@@ -223,5 +223,7 @@ def _usage_error(
         problem = f"{error.problem}; found {toml_value(error.value)}"
         return file.error(option.long_flag, f"{option.key}: {problem}")
     problem = console.name_options(error.problem)
+    if problem == "expected a number" and option.choices:
+        problem += f" or {', '.join(option.choices)}"
     hint = value_hint(option, error.value)
     return UsageError(f"Invalid value for {option.flag}: {problem}; found {error.value!r}{hint}")

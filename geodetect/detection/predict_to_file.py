@@ -228,6 +228,7 @@ class PredictionFiles:
                 overwrite=self.overwrite,
                 replaceable=replaceable,
                 layers=(COVERAGE_LAYER,),
+                takes_format=False,
             )
 
     def write(self, layer: DetectionLayer, journal: Journal | None) -> None:

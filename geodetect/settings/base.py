@@ -18,6 +18,8 @@ PHRASES = {
     "Input should be less": "expected a number less",
     "Input should be": "expected",
     "a valid tuple": "a list",
+    "a valid number": "a number",
+    "a valid integer": "a whole number",
 }
 
 

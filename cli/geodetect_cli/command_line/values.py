@@ -11,13 +11,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geodetect.errors import GeodetectError, suggest
+from geodetect.errors import GeodetectError, suggestion
 from geodetect_cli.command_line.file_kinds import file_kind
 from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect_cli.derived_options import Option
 
+UNITS = {
+    "m": ("m", "metre", "metres", "meter", "meters"),
+    "cm": ("cm", "centimetre", "centimetres", "centimeter", "centimeters"),
+    "mm": ("mm", "millimetre", "millimetres", "millimeter", "millimeters"),
+}
+FEET, M_PER_FOOT = ("ft", "foot", "feet"), 0.3048
 SIMILAR = 0.75  # least similarity of the names of two files (``difflib``)
 MAX_FILES = 2000  # of a folder that are compared with a name
 EXPECTED = {
@@ -37,8 +43,11 @@ ACCEPTED = {  # kinds of files by the kind that an option reads; others are left
 }
 OTHER_VALUES = {"gpu": "cuda", "half": "fp16", "float16": "fp16", "bfloat16": "bf16",
                 "float32": "fp32", "single": "fp32", "pytorch": "torch", "onnxruntime": "onnx",
-                "pascal": "voc", "pascal-voc": "voc", "jpeg": "jpg", "tiff": "tif"}  # fmt: skip
+                "pascal": "voc", "pascal-voc": "voc", "jpeg": "jpg", "tiff": "tif",
+                "all": "inf"}  # fmt: skip
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+\s*[a-z%]*")
+PERCENT = re.compile(r"(?!1(\.0*)?$)[1-9]\d?(\.\d+)?|100")  # above 1: no fraction
+NUMBER = re.compile(r"\d+\.?\d*(e\d+)?")
 
 
 def check_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,21 +101,56 @@ def value_hint(option: Option, value: object) -> str:
     if not isinstance(value, str):
         return ""
     text = value.strip().lower()
-    if option.choices:
-        meant = OTHER_VALUES.get(text)
-        is_choice = meant in option.choices
-        hint = f"; did you mean {meant}?" if is_choice else suggest(text, option.choices)
-        if hint:
-            return hint
-    if "," not in option.metavar and DECIMAL_COMMA.fullmatch(text):
-        return f"; a decimal point is meant: {text.replace(',', '.')}"
-    if option.metavar in ("SCORE", "IOU", "FRACTION", "AP") and re.fullmatch(r"\d+\.?\d*", text):
-        return f"; as a percentage: {text}%"
-    if "," in option.metavar and re.fullmatch(r"-?[\d.]+(\s*[;\s]\s*-?[\d.]+)+", text):
-        return f"; with commas: {','.join(re.findall(r'-?[0-9.]+', text))}"
-    if option.key == "bbox" and text.count(",") == 3:
-        return _ordered_box(text)
-    return ""
+    meant = OTHER_VALUES.get(text)
+    if option.choices and meant not in option.choices:
+        meant = suggestion(text, option.choices)
+    if not option.choices or meant is None:
+        meant = _list_meant(option, text) if "," in option.metavar else _number_meant(option, text)
+    return "" if meant in (None, text) else f"; did you mean {meant}?"
+
+
+def _list_meant(option: Option, text: str) -> str | None:
+    """Return a list of numbers as it is written, with commas and nothing else between them."""
+    if option.key == "bands" and re.fullmatch(r"r\w*[, ]*g\w*[, ]*b\w*", text):
+        return "1,2,3"
+    ends = re.fullmatch(r"(\d+)\s*[-:]\s*(\d+)", text)
+    if ends is not None and option.key == "bands":
+        return ",".join(map(str, range(int(ends[1]), int(ends[2]) + 1))) or None
+    if ends is not None:
+        return f"{ends[1]},{ends[2]}"
+    numbers = ",".join(re.findall(r"-?\d+\.?\d*", text))
+    is_list = re.fullmatch(r"[\[({]?\s*(-?[\d.]+[,;\s]*)+[\])}]?", text) is not None
+    if is_list and numbers != text and "," in numbers:
+        return numbers
+    return _ordered_box(text) if option.key == "bbox" else None
+
+
+def _number_meant(option: Option, text: str) -> str | None:
+    """Return a number as it is written: with a decimal point, its unit, and within its range."""
+    kind = option.metavar
+    if DECIMAL_COMMA.fullmatch(text):
+        return text.replace(",", ".")
+    if kind in ("SCORE", "IOU", "FRACTION", "AP") and PERCENT.fullmatch(text):
+        return f"{text}%"
+    if kind == "PX" and (side := re.fullmatch(r"(\d+)\s*[x*]\s*\1(px)?", text)):
+        return side[1]
+    if kind in ("PX", "N") and NUMBER.fullmatch(text) and float(text).is_integer():
+        return str(int(float(text)))
+    time = re.fullmatch(r"(\d+\.?\d*)\s*(h|m)\w*", text)
+    if kind == "MINUTES" and time is not None:
+        return f"{float(time[1]) * (60 if time[2] == 'h' else 1):g}"
+    return length_meant(text) if kind == "METRES" else None
+
+
+def length_meant(text: str) -> str | None:
+    """Return a length with a unit in the form that is read; feet become metres."""
+    length = re.fullmatch(r"(\d*\.?\d+)\s*([a-z]+)", text.lower())
+    for unit, words in UNITS.items():
+        if length is not None and length[2] in words:
+            return f"{length[1]}{unit}"
+    if length is not None and length[2] in FEET:
+        return f"{float(length[1]) * M_PER_FOOT:g}m"
+    return None
 
 
 def _expanded(option: Option, text: str) -> list[str]:
@@ -125,7 +169,8 @@ def _similar_file(text: str, kinds: Collection[str] | None) -> Path | None:
         return None
     names = (file.name for file in islice(path.parent.iterdir(), MAX_FILES))
     names_of_kind = [name for name in names if kinds is None or file_kind(name) in kinds]
-    nearest = get_close_matches(path.name, names_of_kind, n=1, cutoff=SIMILAR)
+    same_stem = [name for name in names_of_kind if Path(name).stem == path.name]
+    nearest = same_stem or get_close_matches(path.name, names_of_kind, n=1, cutoff=SIMILAR)
     return path.with_name(nearest[0]) if nearest else None
 
 
@@ -152,12 +197,12 @@ def _kind(option: Option) -> str:
     return option.form.reads.rstrip("s")
 
 
-def _ordered_box(text: str) -> str:
+def _ordered_box(text: str) -> str | None:
     try:
         x, y, other_x, other_y = map(float, text.split(","))
     except ValueError:
-        return ""
+        return None
     if x == other_x or y == other_y:
-        return ""
+        return None
     box = min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
-    return f"; did you mean {','.join(f'{side:.10g}' for side in box)}?"
+    return ",".join(f"{side:.10g}" for side in box)

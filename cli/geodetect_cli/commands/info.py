@@ -38,7 +38,7 @@ class InfoOptions(Settings):
 @settings_command
 def command(options: InfoOptions) -> None:
     """Show the properties of a raster or a model."""
-    from geodetect.errors import InputError, list_names
+    from geodetect.errors import InputError, list_names, suggest
     from geodetect.io.raster.info import inspect_raster
     from geodetect.model.file import list_models, load_card
 
@@ -48,6 +48,7 @@ def command(options: InfoOptions) -> None:
     if is_word and not is_model and not Path(file).exists():
         raise InputError(
             f"{file}: neither a file nor a built-in model ({list_names(list_models()) or 'none'})"
+            f"{suggest(file, list_models())}"
         )
     values = (
         load_card(file).model_dump(mode="json")

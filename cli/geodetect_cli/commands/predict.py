@@ -113,8 +113,8 @@ def command(
         ending.suggest(next_commands.after_dry_run(files.output, files.rasters))
         tables.show_estimate(plan, as_json=result.as_json)
         return
-    if files.output is None and not messages.quiet:
-        console.print_message(f"Detections are written to {output}")
+    if files.output is None:
+        console.print_at_begin(f"Detections are written to {output}")
     layer = targets.predict(files.rasters, files.model, settings=settings)
     ending.suggest(next_commands.after_predict(output, files.rasters, settings))
     tables.show_summary(

@@ -75,8 +75,7 @@ def command(
     output = files.output
     if output is None:
         output = Path(f"{options.stem_of(data.labels[0])}.safetensors")
-        if not messages.quiet:
-            console.print_message(f"The model is written to {output}")
+        console.print_at_begin(f"The model is written to {output}")
     summary = train(
         data.rasters,
         data.labels,

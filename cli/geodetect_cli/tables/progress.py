@@ -193,7 +193,8 @@ class ProgressBars:
     def announce(self, line: str, /) -> None:
         """Print a line above the bar."""
         if self._announces or self._phases:
-            console.print_message(line, out=self._out)
+            for text in (*console.take_opening_lines(), line):
+                console.print_message(text, out=self._out)
 
     def _render(self) -> Group:
         phase = self._phases[-1]
@@ -288,7 +289,8 @@ class ProgressLines:
         """Print a line."""
         if self._announces or self._phases:
             with self._lock:
-                self._print(line)
+                for text in (*console.take_opening_lines(), line):
+                    self._print(text)
 
     def close(self) -> None:
         """Print no more."""
