@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from geodetect.errors import list_names
 from geodetect.noun import list_class_counts
-from geodetect.progress import format_duration
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -96,16 +95,4 @@ def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
 
         console.print_json(PlanOutput.from_values(**estimate.as_dict()))
         return
-    rows = [
-        ("Rasters", f"{len(estimate.rasters):,}"),
-        ("Tiles", f"{estimate.tiles:,} to search, {estimate.skipped_tiles:,} skipped"),
-        ("Ground", f"{estimate.area_km2:,.3f} km² to search, {estimate.skipped_km2:,.3f} skipped"),
-        (
-            "Time",
-            f"about {format_duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)",
-        ),
-        ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
-        ("Runs on", estimate.runs_on),
-    ]
-    rows += [(raster.name, str(raster)) for raster in estimate.rasters[:20]]
-    console.show_table(f"Plan for model {estimate.model}", rows, out=console.SafeConsole())
+    console.show_table("", list(estimate.display_rows()), out=console.SafeConsole())
