@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/tutorial.md"
 COLUMNS = "100"
+PROGRESS = re.compile(r"^[^:\n]+: .*(?:done in|so far|left).*\n", re.MULTILINE)
 BLOCK = re.compile(r"```bash\n(?P<commands>.*?)```(?:\n\n```text\n.*?```)?", re.DOTALL)
 
 
@@ -30,7 +31,7 @@ def split_commands(block: str) -> list[str]:
 
 
 def run_command(command: str, folder: Path) -> str:
-    """Run a command of the tutorial in a folder and return what it prints.
+    """Run a command of the tutorial in a folder and return its text without progress.
 
     Raises:
         subprocess.CalledProcessError: Its exit code is not 0.
@@ -52,7 +53,7 @@ def run_command(command: str, folder: Path) -> str:
     if result.returncode:
         print(result.stdout)
     result.check_returncode()
-    return result.stdout
+    return PROGRESS.sub("", result.stdout)
 
 
 def page_with_outputs(folder: Path) -> str:
