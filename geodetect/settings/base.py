@@ -138,7 +138,7 @@ class FormerNames:
     """Names that a setting had in earlier versions, attached to its type with ``Annotated``.
 
     Args:
-        names: The names; they are understood, and shown nowhere.
+        names: The names; they are understood, and stand in docs/options.md only.
     """
 
     names: tuple[str, ...]

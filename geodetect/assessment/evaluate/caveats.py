@@ -31,6 +31,7 @@ def find_caveats(
     gap_m: float,
     is_truncated: BoolArray | None,
     has_scores: bool,
+    truth_has_scores: bool,
     lowest_score: float | None,
     conf: float | None,
     distance_m: float | None,
@@ -44,6 +45,7 @@ def find_caveats(
             not known.
         gap_m: Distance between the extents of the two layers.
         has_scores: True if the predictions have scores.
+        truth_has_scores: True if the truth has a column of scores.
         lowest_score: Lowest score of predictions that may have been written from a threshold on;
             None: all predictions are known.
         conf: Score threshold that was asked for; None: all predictions count, or it was picked.
@@ -51,9 +53,10 @@ def find_caveats(
     """
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
-    caveats = (
-        [] if has_scores else ["the predictions have no scores: all are taken as equally confident"]
-    )
+    caveats = []
+    if not has_scores:
+        hint = "; the truth has scores: were they swapped?" if truth_has_scores else ""
+        caveats.append(f"the predictions have no scores: all are taken as equally confident{hint}")
     if len(predictions) == 0:
         caveats.append("there are no detections")
     if len(truth) == 0:

@@ -39,6 +39,7 @@ from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import source_names
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import georeference_advice
+from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, as_progress, phase, reports_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
@@ -245,6 +246,7 @@ def _evaluate_tables(
             gap_m=gap_m,
             is_truncated=read_truncated(predictions),
             has_scores=has_scores,
+            truth_has_scores=find_score_column(truth) is not None,
             lowest_score=lowest_score,
             conf=settings.conf,
             distance_m=settings.distance,

@@ -31,6 +31,14 @@ def predict_on_sheets(
     return gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS)
 
 
+def test_layers_that_are_swapped_are_named() -> None:
+    scored = TRUTH.assign(score=0.9)
+    (caveat,) = evaluate(TRUTH, scored).caveats
+    assert caveat.endswith("equally confident; the truth has scores: were they swapped?")
+    assert evaluate(TRUTH, TRUTH).caveats[0].endswith("equally confident")
+    assert evaluate(scored, scored).caveats == ()
+
+
 def test_objects_that_sheets_cut_are_counted_among_the_errors() -> None:
     (caveat,) = evaluate(predict_on_sheets(3), TRUTH, iou=0.7).caveats
     assert caveat.startswith(
