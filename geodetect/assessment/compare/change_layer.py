@@ -25,12 +25,12 @@ from geodetect.io.vector.qgis_style import (
     Symbol,
     categorised_qml,
 )
-from geodetect.io.vector.read import LayerRole
+from geodetect.io.vector.read import CHANGE_LAYERS, LayerRole
 from geodetect.settings import CompareSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 CONFIRMED, MOVED, NOT_SEARCHED = "confirmed", "moved", "not searched"
-LAYER = "changes"
+LAYER = CHANGE_LAYERS[0]
 DISTANCE_DECIMALS = 2
 # columns of the comparison itself; "parcel" is added with parcels
 CHANGE_COLUMNS = ("id", "status", "class", "score", "distance_m", "parcel")

@@ -30,7 +30,7 @@ from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.layer_offset import LayerOffset, estimate_offset
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.assessment.matching.scatter import estimate_scatter
-from geodetect.assessment.searched_area import read_searched_area
+from geodetect.assessment.searched_area import find_coverage, read_searched_area, searched_layer
 from geodetect.assessment.spatial_join import join_points
 from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectWarning, InputError, list_names
@@ -41,6 +41,7 @@ from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
+from geodetect.io.vector.write import format_of
 from geodetect.progress import phase
 from geodetect.settings import CompareSettings
 from geodetect.settings.functions import takes_settings
@@ -76,6 +77,7 @@ class Comparison(Displayed):
             certain.
         aligned: The offset was taken out before features were paired.
         parcels: Number of features by parcel; None without parcels.
+        searched: Area that was searched; None: it is not known.
         sources: Files that were read, which ``write`` never replaces.
     """
 
@@ -86,6 +88,7 @@ class Comparison(Displayed):
     offset: LayerOffset | None = None
     aligned: bool = False
     parcels: ParcelCounts | None = None
+    searched: gpd.GeoSeries | None = None
     sources: tuple[str, ...] = ()
 
     @property
@@ -131,6 +134,8 @@ class Comparison(Displayed):
     def write(self, path: PathLike, *, crs: str | None = None, overwrite: bool = False) -> Path:
         """Write the layers to a vector file; with parcels it must be a GeoPackage.
 
+        A GeoPackage also gets the searched area as layer ``coverage``, where it is known.
+
         Args:
             path: The file; its suffix names the format.
             crs: CRS of the file; None: that of each layer.
@@ -140,8 +145,11 @@ class Comparison(Displayed):
             InputError: The format holds one layer only, or the CRS cannot be used.
             OutputError: The file exists or cannot be written.
         """
+        layers = self.layers()
+        if self.searched is not None and format_of(Path(path)).name == "gpkg":
+            layers += (searched_layer(self.searched),)
         with protect_inputs(self.sources):
-            return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
+            return write_layers(layers, path, crs=crs, overwrite=overwrite)
 
 
 @takes_settings(CompareSettings)
@@ -174,7 +182,8 @@ def compare(
         before: Predictions of an earlier time, instead of a register.
         parcels: Polygons into which features are counted by their centre.
         coverage: Area that was searched (see ``read_searched_area``); features of the register
-            elsewhere are "not searched" instead of missing.
+            elsewhere are "not searched" instead of missing. None: the coverage that ``predict``
+            wrote into the GeoPackage of the predictions, else everything.
         settings: See ``CompareSettings``.
         keywords: Settings by name, such as ``distance=8``; they win over ``settings``.
 
@@ -200,6 +209,9 @@ def compare(
         warnings.warn(message, GeodetectWarning, stacklevel=2)
     by_class = not settings.ignore_classes and _have_common_classes(predicted, reference, kind.role)
     is_searched, statuses = np.ones(len(reference.table), dtype=bool), kind.statuses
+    searched = None
+    if coverage is None:
+        coverage = find_coverage(predictions)
     if coverage is not None:
         searched = read_searched_area(coverage)
         centres = box_centres(reference.table, searched.crs)
@@ -233,6 +245,7 @@ def compare(
         by_class,
         offset=offset,
         aligned=is_aligned,
+        searched=searched,
         sources=sources,
     )
     if parcels is None:

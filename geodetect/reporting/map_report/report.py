@@ -135,8 +135,8 @@ def report(
             to that of the first. None: boxes on a blank map.
         truth: Ground truth to compare with.
         zones: Polygons to count by, or the layer that ``summarize`` wrote.
-        coverage: Area that was searched; None: the coverage that ``predict`` wrote into the
-            GeoPackage of the predictions, else everything.
+        coverage: Area that was searched; None: the coverage that ``predict`` or ``compare`` wrote
+            into the GeoPackage of the predictions, else everything.
         rates: Error rates of the detector, which correct the counts of zones.
         settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
@@ -191,13 +191,13 @@ def report(
         )
         zone_counts = None
         if zones is not None:
-            is_counted_here = coverage is None and not is_changes
             zone_counts = count_zones(
                 tables[0],
                 zones,
                 canvas,
                 statuses=prediction_layer.statuses,
-                coverage=find_coverage(predictions) if is_counted_here else coverage,
+                coverage=coverage,
+                default_coverage=find_coverage(predictions),
                 rates=rates,
                 conf=settings.conf,
                 zones_crs=settings.zones_crs,
