@@ -7,12 +7,15 @@ import math
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
+from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.box_agreement import BoxAgreement, compare_boxes
 from geodetect.assessment.matching.class_matching import LayerMatches
 from geodetect.assessment.matching.layer_offset import estimate_offset
 from geodetect.class_names import PLACEHOLDERS
 from geodetect.errors import list_names
 from geodetect.geo import boxes as box_ops
+from geodetect.model.card import ModelCard
+from geodetect.model.trained_ground import are_on_trained_ground
 from geodetect.types import BoolArray, FloatArray
 
 LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete
@@ -20,6 +23,7 @@ MOST_LOWEST_SCORE = 0.1  # of such predictions, of which there may be few
 IOU_MARGIN = 0.6  # least IoU of a match over that of boxes of different sizes, for other errors
 SCORE_MARGIN, LEAST_SCORES = 0.05, 20  # of predictions that begin above the score threshold
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
+MAX_SEEN = 0.02  # fraction of objects on training ground, which is known to a metre
 PIECE_FRACTION = 0.5  # of a piece that lies on its object
 MAX_PIECES = 0.01  # of the number of objects
 
@@ -99,6 +103,27 @@ def find_caveats(
             f"outside the area or the imagery, or have no extent"
         )
     return tuple(caveats)
+
+
+def find_ground_caveats(layers: AlignedLayers, card: ModelCard) -> list[str]:
+    """Return a caveat on truth where the model was trained.
+
+    Args:
+        layers: Predictions of the model, and the truth.
+        card: Card of the model.
+    """
+    count, crs = len(layers.truth), layers.grid.crs
+    if not count or crs is None:
+        return []
+    centres = layers.grid.to_map(layers.truth.centres)
+    seen = int(are_on_trained_ground(card, centres, crs).sum())
+    if seen <= MAX_SEEN * count:
+        return []
+    return [
+        f"{seen:,} of {count:,} objects lie on ground that model {card.name} was trained on, so "
+        f"that metrics are better than on other ground; limit the comparison with `aoi` to ground "
+        f"that it does not know, as split.geojson in its run folder shows it"
+    ]
 
 
 def _find_threshold_caveats(

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.evaluate.bootstrap import cut_blocks
-from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats
+from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats, find_ground_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
 from geodetect.assessment.evaluate.read_layers import (
@@ -160,6 +160,7 @@ def evaluate_model(
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
     evaluation = _evaluate_tables(layer.table(), objects, settings, searched=searched)
+    caveats = [*evaluation.caveats, *find_ground_caveats(evaluation.layer_matches.layers, card)]
     if image_truth is not None:
         evaluation = replace(
             evaluation,
@@ -167,7 +168,12 @@ def evaluate_model(
             truth=image_truth.move_back(evaluation.truth),
         )
     sources = source_names([find_rasters(paths, quiet=True), model, truth, settings.aoi])
-    return replace(evaluation, run=layer.summary.description, sources=tuple(sources))
+    return replace(
+        evaluation,
+        caveats=tuple(caveats),
+        run=layer.summary.description,
+        sources=tuple(sources),
+    )
 
 
 @phase("Matching and measuring")

@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 import shapely
 
+from geodetect.assessment.evaluate.caveats import find_ground_caveats
 from geodetect.assessment.evaluate.evaluation import evaluate
+from geodetect.assessment.matching.alignment import align_layers
+from geodetect.model.card import ModelCard, TrainingRecord
+from geodetect.model.trained_ground import ground_as_text
 from tests.helpers.layers import CRS, square_layer
 
 COUNT = 40
@@ -83,3 +87,19 @@ def test_a_threshold_above_all_scores_is_named_with_the_highest() -> None:
     (caveat,) = evaluate(predictions, TRUTH, conf=0.8).caveats
     assert caveat == "no detection has a score of `conf` 0.8 or more; the highest is 0.7"
     assert evaluate(predictions, TRUTH, conf=0.7).caveats == ()
+
+
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 40), (0.5, 20), (0.0, 0)])
+def test_objects_on_ground_that_the_model_was_trained_on_are_counted(
+    share: float, seen: int
+) -> None:
+    layers = align_layers(predict_on_sheets(0), TRUTH)
+    known = shapely.buffer(TRUTH[: round(share * COUNT)].to_crs(4326).geometry.to_numpy(), 1e-5)
+    record = TrainingRecord(ground=ground_as_text(known))
+    caveats = find_ground_caveats(layers, ModelCard(name="m", classes=("a",), training=record))
+    if not seen:
+        assert caveats == []
+        return
+    (caveat,) = caveats
+    assert caveat.startswith(f"{seen} of 40 objects lie on ground that model m was trained on")
+    assert "`aoi`" in caveat
