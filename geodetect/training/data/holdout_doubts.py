@@ -19,6 +19,7 @@ from geodetect.types import FloatArray
 NEAR_OBJECTS = 3.0  # lengths of an object from training ground, at which the scene is the same
 LEAST_SEEN = 0.02  # fraction of held-out objects: areas are recorded to a metre
 LEAST_OBJECTS = 10
+LEAST_PARTS = 5  # of a holdout that is scattered over the scene
 METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km: right to 1 %
 
 
@@ -31,7 +32,8 @@ def list_holdout_doubts(
 ) -> Iterator[str]:
     """Yield messages about a validation that may be better than that of other ground.
 
-    The blocks of ``val_share`` are large, and so their neighbourhood is not doubted.
+    The blocks of ``val_share``, and a few areas that the user chose, are large: that they lie
+    beside training ground is not doubted.
 
     Args:
         rasters: All rasters of the training and its validation.
@@ -51,7 +53,8 @@ def list_holdout_doubts(
                 f"{start.name} was trained on, so that the validation is better than on other "
                 f"ground: hold out what it was not trained on, with `val_aoi` or `val_rasters`"
             )
-    if settings.val_aoi is not None or settings.val_rasters is not None:
+    is_chosen = settings.val_aoi is not None or settings.val_rasters is not None
+    if is_chosen and (split["role"] == "validation").sum() >= LEAST_PARTS:
         distances_m = np.concatenate([_distances_m(raster, split) for raster in held_out])
         near_m = float(np.median(distances_m))
         lengths_m = np.concatenate([r.sizes_m.max(axis=1)[r.is_held_out] for r in held_out])

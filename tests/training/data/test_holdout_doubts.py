@@ -60,8 +60,11 @@ def test_tiles_of_one_scene_that_are_split_at_random_are_named(scene: Path) -> N
     assert "`val_rasters`" in text
 
 
-def test_a_whole_area_raises_no_doubt(scene: Path) -> None:
-    assert doubts(scene, HALF) == []
+@pytest.mark.parametrize("holdout", [HALF, TILES[:4]], ids=["half", "few tiles"])
+def test_a_few_areas_raise_no_doubt(
+    holdout: Sequence[tuple[int, int, int, int]], scene: Path
+) -> None:
+    assert doubts(scene, holdout) == []
 
 
 def test_blocks_that_the_program_draws_raise_no_doubt(scene: Path) -> None:
