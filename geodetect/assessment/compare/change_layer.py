@@ -25,7 +25,7 @@ from geodetect.io.vector.qgis_style import (
     Symbol,
     categorised_qml,
 )
-from geodetect.io.vector.read import CHANGE_LAYERS, LayerRole
+from geodetect.io.vector.read import CHANGE_LAYERS, PREDICTIONS, LayerRole
 from geodetect.settings import CompareSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
@@ -59,6 +59,17 @@ class ReferenceKind:
         return self.added, CONFIRMED, MOVED, self.removed
 
 
+REGISTER = ReferenceKind(
+    LayerRole("the register", "register_crs"), added="new", removed="missing", prefix="register_"
+)
+EARLIER = ReferenceKind(
+    LayerRole("the earlier predictions", "register_crs", PREDICTIONS.layer_names),
+    added="appeared",
+    removed="gone",
+    prefix="before_",
+)
+
+
 @dataclass(frozen=True)
 class ComparedLayer:
     """One of the two compared layers.
@@ -88,6 +99,17 @@ class FeaturePairs:
     rows: IntArray
     distances_m: FloatArray
     by_class: bool
+
+
+def without_prediction(table: gpd.GeoDataFrame) -> BoolArray:
+    """Return True for rows of a layer of changes that only the reference has, ``bool[N]``.
+
+    A layer without the columns of changes has none.
+    """
+    status = find_column(table, "status")
+    if status is None or find_column(table, "distance_m") is None:
+        return np.zeros(len(table), dtype=bool)
+    return table[status].isin([REGISTER.removed, EARLIER.removed, NOT_SEARCHED]).to_numpy(bool)
 
 
 def change_table(

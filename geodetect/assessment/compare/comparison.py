@@ -15,8 +15,10 @@ import numpy as np
 from pyproj import CRS
 
 from geodetect.assessment.compare.change_layer import (
+    EARLIER,
     LAYER,
     NOT_SEARCHED,
+    REGISTER,
     ComparedLayer,
     FeaturePairs,
     ReferenceKind,
@@ -48,15 +50,6 @@ from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import CompareKeywords
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
-REGISTER = ReferenceKind(
-    LayerRole("the register", "register_crs"), added="new", removed="missing", prefix="register_"
-)
-EARLIER = ReferenceKind(
-    LayerRole("the earlier predictions", "register_crs", PREDICTIONS.layer_names),
-    added="appeared",
-    removed="gone",
-    prefix="before_",
-)
 MATTERS = 0.5  # of the distance that confirms; a smaller offset moves few objects beyond it
 CONFIRMED, PAIRED = 0.95, 0.98  # fractions of the common objects that limits shall hold
 WIDER = 2.0  # limits, beyond which neighbours would be paired

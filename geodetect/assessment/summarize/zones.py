@@ -14,6 +14,7 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
+from geodetect.assessment.compare.change_layer import without_prediction
 from geodetect.assessment.layer_distance import measure_gap
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
@@ -176,10 +177,11 @@ def summarize(
     in or on it; where zones overlap it counts in each. Zones that cross themselves are repaired.
 
     Args:
-        predictions: Detections: points or polygons.
+        predictions: Detections: points or polygons. Of changes that ``compare`` wrote, those with
+            a detection count.
         zones: Polygons.
         coverage: Area that was searched (see ``read_searched_area``); None: the coverage that
-            ``predict`` wrote into the GeoPackage of the detections, else everything.
+            ``predict`` or ``compare`` wrote into the GeoPackage of the detections, else everything.
         rates: Error rates of the detector (see ``geodetect.assessment.summarize.error_rates``);
             None: counts are not corrected.
         settings: See ``SummarizeSettings``.
@@ -206,6 +208,7 @@ def summarize(
     coverage = find_coverage(predictions) if coverage is None else coverage
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     refuse_zones(table, settings.score_field)
+    table = table[~without_prediction(table)].reset_index(drop=True)
     conf = settings.conf
     if conf is None and rates and find_score_column(table, settings.score_field) is not None:
         conf = rates.score_threshold

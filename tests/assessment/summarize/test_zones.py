@@ -193,6 +193,15 @@ def test_the_columns_of_scores_and_classes_can_be_named(tmp_path: Path) -> None:
     assert written["count"].tolist() == [1, 0]
 
 
+def test_of_changes_those_with_a_detection_count() -> None:
+    register = pools(*THREE[:2], (700, 700)).drop(columns=["score", "class"], errors="ignore")
+    changes = geodetect.compare(pools(*THREE), register).changes
+    assert len(changes) == 4  # one is missing
+    assert summarize(changes, zones(WEST, EAST)).n_predictions == 3
+    earlier = geodetect.compare(pools(*THREE[:1]), before=pools(*THREE)).changes
+    assert summarize(earlier, zones(WEST, EAST)).n_predictions == 1
+
+
 def test_zones_keep_their_columns() -> None:
     named_zones = zones(WEST, Count=[7], status=["x"], area_km2=[3.0])
     table = summarize(pools(*THREE), named_zones).zones

@@ -118,6 +118,8 @@ def test_the_coverage_goes_with_the_changes(tmp_path: Path, imagery: Path):
     names = {status["name"]: status["count"] for status in data["statuses"]}
     assert names == {"new": 1, "missing": 1, "not searched": 1, "confirmed": 1}
     assert [zone["searched"] for zone in data["zones"]["list"]] == ["all", "none"]
+    assert [zone["count"] for zone in data["zones"]["list"]] == [2, None]
+    assert geodetect.summarize(changes, communes()).n_predictions == 2
 
 
 def test_counts_of_other_predictions_are_doubted(tmp_path: Path, imagery: Path):
