@@ -14,14 +14,16 @@ import geopandas as gpd
 import numpy as np
 from pyproj import CRS
 
-from geodetect.assessment.compare.change_layer import (
+from geodetect.assessment.change_statuses import (
     EARLIER,
-    LAYER,
     NOT_SEARCHED,
     REGISTER,
+    ReferenceKind,
+)
+from geodetect.assessment.compare.change_layer import (
+    LAYER,
     ComparedLayer,
     FeaturePairs,
-    ReferenceKind,
     change_style,
     change_table,
 )

@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.compare.change_layer import without_prediction
+from geodetect.assessment.change_statuses import without_prediction
 from geodetect.assessment.layer_distance import measure_gap
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geodetect.assessment.compare.change_layer import CONFIRMED
+from geodetect.assessment.change_statuses import CONFIRMED
 from geodetect.noun import Noun
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.types import BoolArray, IntArray
