@@ -77,10 +77,13 @@ def find_border_objects(rasters: Sequence[RasterDetections], *, conf: float) -> 
             pairs = _match_sides(a, b)
             pairs = np.stack([a.rows[pairs[:, 0]], b.rows[pairs[:, 1]]], axis=1)
             repetitions.append(pairs + first_rows[[i, j]])
+    repeated, positions = np.unique(np.concatenate(repetitions), return_inverse=True)
+    first, second = positions.reshape(-1, 2).T
+    objects = np.unique(connected_components(len(repeated), first, second))
     return BorderObjects(
-        sum(int((raster.detections.scores >= conf).sum()) for raster in rasters),
-        int(is_cut.sum()),
-        _count_repetitions(np.concatenate(repetitions)),
+        detections=sum(int((raster.detections.scores >= conf).sum()) for raster in rasters),
+        cut=int(is_cut.sum()),
+        repeated=len(repeated) - len(objects),
     )
 
 
@@ -159,10 +162,3 @@ def _match_sides(a: _Side, b: _Side) -> IntArray:
     are_pieces = of_a.truncated[pairs[:, 0]] & of_b.truncated[pairs[:, 1]]
     are_pieces &= (shared >= FACING_FRACTION * sides).any(axis=1)
     return pairs[is_same | are_pieces]
-
-
-def _count_repetitions(pairs: IntArray) -> int:
-    """Return the number of detections less that of objects, where pairs are of the same object."""
-    rows, positions = np.unique(pairs, return_inverse=True)
-    first, second = positions.reshape(-1, 2).T
-    return len(rows) - len(np.unique(connected_components(len(rows), first, second)))

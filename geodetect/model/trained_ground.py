@@ -11,7 +11,7 @@ from geodetect.model.card import ModelCard
 from geodetect.types import BoolArray, FloatArray, ObjectArray
 
 DECIMALS = 5  # of degrees: a metre
-GAPS = (0.0, 1e-5, 1e-4, 1e-3)  # degrees between areas that are joined, if there are very many
+GAPS = (1e-5, 1e-4)  # degrees between areas that are joined; the second if there are very many
 MAX_POINTS = 5000
 
 

@@ -14,6 +14,7 @@ from geodetect.model.card import ModelCard
 from geodetect.model.trained_ground import are_on_trained_ground, ground_as_text
 from geodetect.settings import TrainSettings
 from geodetect.training.data.training_raster import TrainingRaster
+from geodetect.training.data.twin_images import count_twins
 from geodetect.types import FloatArray
 
 NEAR_OBJECTS = 3.0  # lengths of an object from training ground, at which the scene is the same
@@ -41,6 +42,9 @@ def list_holdout_doubts(
         settings: Settings of the training.
         start: Card of the model that the training starts from; None: it starts from none.
     """
+    is_chosen = settings.val_aoi is not None or settings.val_rasters is not None
+    if is_chosen:
+        yield from _list_twin_doubts([r for r in rasters if r.grid.crs is None])
     held_out = [r for r in rasters if r.grid.crs is not None and r.is_held_out.any()]
     count = sum(int(raster.is_held_out.sum()) for raster in held_out)
     if count < LEAST_OBJECTS:
@@ -53,7 +57,6 @@ def list_holdout_doubts(
                 f"{start.name} was trained on, so that the validation is better than on other "
                 f"ground: hold out what it was not trained on, with `val_aoi` or `val_rasters`"
             )
-    is_chosen = settings.val_aoi is not None or settings.val_rasters is not None
     if is_chosen and (split["role"] == "validation").sum() >= LEAST_PARTS:
         distances_m = np.concatenate([_distances_m(raster, split) for raster in held_out])
         near_m = float(np.median(distances_m))
@@ -65,6 +68,21 @@ def list_holdout_doubts(
                 f"better than on other ground: hold out one whole area with `val_aoi`, or rasters "
                 f"of another place with `val_rasters`"
             )
+
+
+def _list_twin_doubts(images: Sequence[TrainingRaster]) -> Iterator[str]:
+    """Yield a message if images without georeference that are held out show training ground."""
+    held_out = [image for image in images if image.is_held_out.any()]
+    count = sum(int(image.is_held_out.sum()) for image in held_out)
+    if count < LEAST_OBJECTS:
+        return
+    twins = count_twins([image for image in images if image.is_trainable.any()], held_out)
+    if twins > LEAST_SEEN * count:
+        yield (
+            f"about {twins:,} of {count:,} held-out objects are shown by training images, too, as "
+            f"where tiles of one scene overlap and are split at random, so that the validation is "
+            f"better than on other ground: name images of another place as `val_rasters`"
+        )
 
 
 def trained_ground(split: gpd.GeoDataFrame, start: ModelCard | None) -> str:
