@@ -211,7 +211,7 @@ def report(
             "zones": None if zone_counts is None else zones_payload(zone_counts),
             "score_threshold": conf,
             "errors": None,
-            "thumbnails": [],
+            "thumbnails": {},
         }
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import geodetect
 from geodetect.errors import GeodetectWarning, InputError
+from geodetect.reporting.map_report import gallery
 from geodetect.settings import CompareSettings, ReportSettings
 from tests.conftest import Save
 from tests.helpers.change_layers import (
@@ -59,6 +63,19 @@ def test_colours_and_dashes_are_those_of_the_style_for_qgis(tmp_path: Path, imag
         red, green, blue = (int(status["colour"][n : n + 2], 16) for n in (1, 3, 5))
         assert f"{red},{green},{blue},255" in style
     assert [s["name"] for s in data["statuses"] if s["dashed"]] == ["missing"]
+
+
+def test_thumbnails_have_the_colours_of_the_statuses(
+    tmp_path: Path, imagery: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gallery, "MAX_THUMBNAILS", 3)
+    data = report_data(tmp_path, pool_changes().changes, raster=imagery, gsd=0.8)
+    assert set(data["thumbnails"]) == {"1", "2", "3"}  # all but the confirmed one
+    for row, uri in data["thumbnails"].items():
+        image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
+        status = data["statuses"][data["predictions"]["status"][int(row)]]
+        colour = np.array(list(bytes.fromhex(status["colour"][1:])))
+        assert (np.abs(np.asarray(image).astype(int) - colour).max(axis=2) < 60).sum() > 50
 
 
 def test_a_geopackage_with_parcels_is_read_by_its_layer_of_changes(tmp_path: Path, imagery: Path):
