@@ -23,7 +23,7 @@ MOST_LOWEST_SCORE = 0.1  # of such predictions, of which there may be few
 IOU_MARGIN = 0.6  # least IoU of a match over that of boxes of different sizes, for other errors
 SCORE_MARGIN, LEAST_SCORES = 0.05, 20  # of predictions that begin above the score threshold
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
-MAX_SEEN = 0.02  # fraction of objects on training ground, which is known to a metre
+MAX_LEARNT = 0.02  # fraction of objects on training ground, which is known to a metre
 PIECE_FRACTION = 0.5  # of a piece that lies on its object
 MAX_PIECES = 0.01  # of the number of objects
 
@@ -116,11 +116,11 @@ def find_ground_caveats(layers: AlignedLayers, card: ModelCard) -> list[str]:
     if not count or crs is None:
         return []
     centres = layers.grid.to_map(layers.truth.centres)
-    seen = int(are_on_trained_ground(card, centres, crs).sum())
-    if seen <= MAX_SEEN * count:
+    learnt = int(are_on_trained_ground(card, centres, crs).sum())
+    if learnt <= MAX_LEARNT * count:
         return []
     return [
-        f"{seen:,} of {count:,} objects lie on ground that model {card.name} was trained on, so "
+        f"{learnt:,} of {count:,} objects lie on ground that model {card.name} was trained on, so "
         f"that metrics are better than on other ground; limit the comparison with `aoi` to ground "
         f"that it does not know, as split.geojson in its run folder shows it"
     ]

@@ -18,7 +18,7 @@ from geodetect.training.data.twin_images import count_twins
 from geodetect.types import FloatArray
 
 NEAR_OBJECTS = 3.0  # lengths of an object from training ground, at which the scene is the same
-LEAST_SEEN = 0.02  # fraction of held-out objects: areas are recorded to a metre
+MAX_LEARNT = 0.02  # fraction of held-out objects: areas are recorded to a metre
 LEAST_OBJECTS = 10
 LEAST_PARTS = 5  # of a holdout that is scattered over the scene
 METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km: right to 1 %
@@ -50,10 +50,10 @@ def list_holdout_doubts(
     if count < LEAST_OBJECTS:
         return
     if start is not None:
-        seen = sum(_count_seen(raster, start) for raster in held_out)
-        if seen > LEAST_SEEN * count:
+        learnt = sum(_count_learnt(raster, start) for raster in held_out)
+        if learnt > MAX_LEARNT * count:
             yield (
-                f"{seen:,} of {count:,} held-out objects lie on ground that the start "
+                f"{learnt:,} of {count:,} held-out objects lie on ground that the start "
                 f"{start.name} was trained on, so that the validation is better than on other "
                 f"ground: hold out what it was not trained on, with `val_aoi` or `val_rasters`"
             )
@@ -77,7 +77,7 @@ def _list_twin_doubts(images: Sequence[TrainingRaster]) -> Iterator[str]:
     if count < LEAST_OBJECTS:
         return
     twins = count_twins([image for image in images if image.is_trainable.any()], held_out)
-    if twins > LEAST_SEEN * count:
+    if twins > MAX_LEARNT * count:
         yield (
             f"about {twins:,} of {count:,} held-out objects are shown by training images, too, as "
             f"where tiles of one scene overlap and are split at random, so that the validation is "
@@ -103,7 +103,7 @@ def _held_out_centres(raster: TrainingRaster) -> FloatArray:
     return raster.grid.to_map(box_ops.centres(raster.clipped_boxes[raster.is_held_out]))
 
 
-def _count_seen(raster: TrainingRaster, start: ModelCard) -> int:
+def _count_learnt(raster: TrainingRaster, start: ModelCard) -> int:
     assert raster.grid.crs is not None
     return int(are_on_trained_ground(start, _held_out_centres(raster), raster.grid.crs).sum())
 

@@ -7,10 +7,12 @@ ground. Where these agree to a pixel, the pixels around both objects are compare
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
+from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Raster
@@ -52,11 +54,11 @@ def count_twins(train: Sequence[TrainingRaster], held_out: Sequence[TrainingRast
     """
     from scipy.spatial import KDTree
 
-    known = _arrange([(raster, raster.is_trainable) for raster in train])
+    trainable = _arrange([(raster, raster.is_trainable) for raster in train])
     checked = _arrange([(raster, raster.is_held_out) for raster in held_out])
-    if not (len(known.figures) and len(checked.figures)):
+    if not (len(trainable.figures) and len(checked.figures)):
         return 0
-    distance, nearest = KDTree(known.figures).query(
+    distance, nearest = KDTree(trainable.figures).query(
         checked.figures, p=np.inf, distance_upper_bound=TOLERANCE_PX
     )
     rows = np.flatnonzero(np.isfinite(distance))
@@ -64,11 +66,11 @@ def count_twins(train: Sequence[TrainingRaster], held_out: Sequence[TrainingRast
     compared = rows[::step]
     same = 0
     for row in compared.tolist():
-        patches = [
-            _read_patch(layer.rasters[number], layer.centres[number])
-            for layer, number in ((checked, row), (known, int(nearest[row])))
-        ]
-        same += _are_alike(patches[0], patches[1])
+        with suppress(RasterError):  # the training names damaged images
+            first = _read_patch(checked.rasters[row], checked.centres[row])
+            other = int(nearest[row])
+            second = _read_patch(trainable.rasters[other], trainable.centres[other])
+            same += _are_alike(first, second)
     return round(len(rows) * same / max(len(compared), 1))
 
 
