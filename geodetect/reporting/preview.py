@@ -82,7 +82,7 @@ def preview(
         canvas, layer = RasterCanvas.from_raster(opened), None
         if predictions is not None:
             table = read_prediction_table(predictions, settings)
-            layer = place_on_canvas(table, canvas, name="predictions")
+            layer = place_on_canvas(table, canvas)
         if layer is not None and settings.sheet is not None:
             image = draw_contact_sheet(canvas, layer, settings)
         else:

@@ -176,7 +176,7 @@ def test_predictions_in_gaps_between_rasters_are_told(save: Save):
         save(pixels, "a.tif"),
         save(pixels, "b.tif", transform=METRES @ Affine.translation(600, 0)),
     ]
-    with pytest.warns(GeodetectWarning, match="1 of 3 predictions lie in gaps between 2 rasters"):
+    with pytest.warns(GeodetectWarning, match="1 of 3 predictions lies in gaps between 2 rasters"):
         geodetect.preview(sheets, predictions())
     with pytest.raises(InputError, match="only in gaps"):
         geodetect.preview(sheets, predictions().iloc[2:])

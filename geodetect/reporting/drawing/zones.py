@@ -327,13 +327,12 @@ def _warn_of_unseen_ground(
     if canvas.raster is None or not any(zone.searched == ASSUMED for zone in zones):
         return
     grid, raster = canvas.grid, canvas.raster
-    footprints = shapely.box(*_imagery_boxes(canvas).T)
-    seen = shapely.union_all(footprints)
+    imagery = shapely.union_all(shapely.box(*_imagery_boxes(canvas).T))
     projected = reproject(densify(polygons, table.crs), table.crs, grid.crs or table.crs)
     placed = shapely.make_valid(shapely.transform(projected, grid.to_px))
     area = shapely.area(placed)
     fraction = np.divide(
-        shapely.area(shapely.intersection(placed, seen)),
+        shapely.area(shapely.intersection(placed, imagery)),
         area,
         out=np.ones(len(area)),
         where=area > 0,

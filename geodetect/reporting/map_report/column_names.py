@@ -101,15 +101,10 @@ def _find_named(table: pd.DataFrame, names: Iterable[str]) -> str | None:
     """Return the first column with one of these names that is filled in some row."""
     columns: dict[str, str] = {}
     for column in map(str, table.columns):
-        folded = _fold(column)
+        letters = unicodedata.normalize("NFKD", column.lower().replace("ß", "ss"))
+        folded = re.sub(r"[^a-z0-9]", "", letters)  # without accents, blanks and signs
         columns.setdefault(folded, column)
         for prefix in _PREFIXES:
             columns.setdefault(folded.removeprefix(prefix), column)
     candidates = (columns[name] for name in names if name in columns)
     return next((column for column in candidates if is_filled(table[column]).any()), None)
-
-
-def _fold(name: str) -> str:
-    """Return a name in lower case without accents, blanks and signs."""
-    letters = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss"))
-    return re.sub(r"[^a-z0-9]", "", letters)

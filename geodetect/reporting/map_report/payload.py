@@ -239,15 +239,13 @@ def _predictions_payload(
     return {
         **_boxes_payload(predictions),
         "class": _class_codes(predictions, lower_names),
-        "score": None if scores is None else _encode_scores(scores),
+        "score": None
+        if scores is None
+        else [None if math.isnan(score) else score for score in np.round(scores, 6).tolist()],
         "status": None if work is None else predictions.status_codes.tolist(),
         "order": None if work is None else work.order.tolist(),
         "columns": encode_columns(pd.concat(columns, axis=1)),
     }
-
-
-def _encode_scores(scores: FloatArray) -> list[float | None]:
-    return [None if math.isnan(score) else score for score in np.round(scores, 6).tolist()]
 
 
 def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, Any]:

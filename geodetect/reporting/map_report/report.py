@@ -170,7 +170,7 @@ def report(
                 "`truth` away, or name predictions to compare with it"
             )
         canvas = blank_canvas(*tables) if opened is None else RasterCanvas.from_raster(opened)
-        prediction_layer = place_on_canvas(tables[0], canvas, name="predictions")
+        prediction_layer = place_on_canvas(tables[0], canvas)
         matches = imagery = None
         if truth is not None:
             truth_layer = place_on_canvas(tables[1], canvas, name="objects of the ground truth")

@@ -88,6 +88,9 @@ def test_objects_without_a_permit_are_one_click_away(browser: Any, page: Path):
     report = open_report(browser, page)
     header, *_ = cells(report, "#work-header")
     assert header == ["Status", "Address", "Permit", "Score"]
+    is_phone = report.run("return innerWidth") < 500  # has no room for scores
+    shown = report.texts("#work-header > div")
+    assert [text for text in shown if text] == header[: 3 if is_phone else 4]
     chip = report.find("#permit-chip")
     assert chip.text == f"{NEW + UNPERMITTED} without a permit"
     chip.click()
@@ -151,6 +154,9 @@ def test_address_permit_and_zone_come_first_among_the_attributes(browser: Any, p
     x = report.run("return boxOf(state.selected)[0]")
     assert attributes["Zone"] == ("Altstadt" if x < 150 else "Neustadt")
     assert attributes["permit"].startswith("DP-")
+    report.run("select(data.predictions.order[arguments[0]])", NEW)
+    assert report.attributes()["Status"] == "missing"
+    assert "area_m2" not in report.attributes()  # of no detection
     assert "zone" in report.run("return csvText([0]).split('\\r\\n')[0]").split(",")
 
 

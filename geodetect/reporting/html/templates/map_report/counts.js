@@ -61,7 +61,7 @@ function updateHeadline({ shown }, counts) {
 
 function updateKeyFigures({ total, shown }) {
   const [divisor, areaUnit, digits] = unit === "m" && shown.area >= 1e6 ? [1e6, "km²", 2] : [1, `${unit}²`, 0];
-  const area = `${formatCount(+(shown.area / divisor).toFixed(digits))} ${areaUnit}`;
+  const area = shown.area ? `${formatCount(+(shown.area / divisor).toFixed(digits))} ${areaUnit}` : "–"; // points have none
   const median = Number.isFinite(shown.medianLength) ? `${shown.medianLength.toFixed(1)} ${unit}` : "–";
   const accuracy = [
     [formatFraction(precision(total)), "precision"], [formatFraction(recall(total)), "recall"],

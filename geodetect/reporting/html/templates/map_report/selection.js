@@ -26,7 +26,7 @@ function attributesOf(row) {
   if (!isPrediction(row)) return [...result, ["Class", className(row)], box];
   const score = scores ? [["Score", formatValue(scoreOf(row))]] : [];
   const ofColumn = (column) => [column.name, formatValue(valueOf(column, row))];
-  const first = [addressColumn, permitColumn].filter(Boolean), rest = [...columns.values()].filter((column) => !first.includes(column));
+  const first = [addressColumn, permitColumn].filter(Boolean), rest = [...columns.values()].filter((column) => !first.includes(column) && !(statuses && valueOf(column, row) === null));
   const zone = zones ? [["Zone", zoneNames(row) || "–"]] : [];
   return [...result, ...first.map(ofColumn), ...zone, ...score, ["Class", className(row)], box, ...looseAttributes(row), ...rest.map(ofColumn)];
 }

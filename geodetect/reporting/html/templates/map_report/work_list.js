@@ -14,7 +14,7 @@ const listColumns = [
   { name: addressColumn ? capitalise(addressColumn.name) : "id", width: "minmax(40px, 1.6fr)", text: addressColumn ? (row) => formatValue(nameOf(row)) : (row) => (isPrediction(row) ? idOf(row) : "–"), key: addressColumn ? addressOf : (row) => (isPrediction(row) ? idOf(row) : null) },
   { name: capitalise(data.permit ?? " "), width: "minmax(40px, 1fr)", text: permitText, key: permitText, isUsed: permitColumn !== null },
   { name: "Class", width: "minmax(40px, 1fr)", text: className, key: className, isUsed: classes.length > 1 },
-  { name: "Score", width: "48px", text: (row) => scoreOf(row)?.toFixed(2) ?? "–", key: scoreOf, isNumber: true, isUsed: scores !== null },
+  { name: "Score", width: "48px", text: (row) => scoreOf(row)?.toFixed(2) ?? "–", key: scoreOf, isNumber: true, isUsed: scores !== null, isMinor: permitColumn !== null },
   { name: "Length", width: "60px", text: (row) => formatLength(lengths[row]), key: (row) => lengths[row], isNumber: true, isUsed: !addressColumn && classes.length < 2 },
 ].filter(({ isUsed }) => isUsed !== false);
 
@@ -38,13 +38,17 @@ function addressOf(row) {
 
 const nameOf = (row) => addressOf(row) ?? (isPrediction(row) ? `id ${idOf(row)}` : null);
 
+const cellClass = ({ isNumber, isMinor }) => [isNumber && "number", isMinor && "minor"].filter(Boolean).join(" ");
+
 function initList() {
   byId("map-section").classList.toggle("wide-list", listColumns.length > 3);
-  byId("work").style.setProperty("--columns", listColumns.map(({ width }) => width).join(" "));
+  const setWidths = (name, columns) => byId("work").style.setProperty(name, columns.map(({ width }) => width).join(" "));
+  setWidths("--columns", listColumns);
+  setWidths("--phone-columns", listColumns.filter(({ isMinor }) => !isMinor));
   byId("work-header").replaceChildren(...listColumns.map((column) => {
     const button = element("button", column.name, { type: "button" });
     button.addEventListener("click", () => sortList(column));
-    const header = element("div", "", { className: column.isNumber ? "number" : "" }, button);
+    const header = element("div", "", { className: cellClass(column) }, button);
     header.setAttribute("role", "columnheader");
     return header;
   }));
@@ -161,7 +165,7 @@ function listRow(index) {
   const row = list.rows[index];
   const node = element("div", "", { id: `work-row-${index}`, className: "work-row" }, ...listColumns.map((column, i) => {
     const text = column.text(row), mark = i === 0 ? [swatch(boxLayer.styles[boxLayer.styleIndex[row]])] : [];
-    const cell = element("div", "", { className: column.isNumber ? "number" : "", title: text }, ...mark, element("span", text));
+    const cell = element("div", "", { className: cellClass(column), title: text }, ...mark, element("span", text));
     cell.setAttribute("role", "gridcell");
     return cell;
   }));
