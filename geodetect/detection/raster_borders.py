@@ -41,13 +41,14 @@ class BorderObjects:
 
     def doubt(self) -> str | None:
         """Return a message about the number of detections; None: it is right."""
-        problems = []
-        if self.cut:
-            problems.append(f"{self.cut:,} are cut by the border to another raster")
-        if self.repeated:
-            problems.append(
-                f"{self.repeated:,} are counted again in another raster, which adjoins or overlaps"
+        problems = [
+            f"{count:,} {'is' if count == 1 else 'are'} {problem}"
+            for count, problem in (
+                (self.cut, "cut by the border to another raster"),
+                (self.repeated, "counted again in another raster, which adjoins or overlaps"),
             )
+            if count
+        ]
         if not problems:
             return None
         return (

@@ -254,7 +254,7 @@ def test_objects_of_two_zones_meet_on_one_map(save: Save) -> None:
     there = Affine(0.2, 0, west - 10, 0, -0.2, north + 10)
     first = save(canvas.pixels, "a.tif", crs="EPSG:32631", transform=here)
     second = save(canvas.pixels, "b.tif", crs="EPSG:32632", transform=there)
-    with pytest.warns(GeodetectWarning, match="of 2 objects 1 are counted again"):
+    with pytest.warns(GeodetectWarning, match="of 2 objects 1 is counted again"):
         detections = geodetect.predict([first, second], COLOURS)
     assert detections["raster"].tolist() == ["a.tif", "b.tif"]
     assert detections["id"].tolist() == [1, 2]

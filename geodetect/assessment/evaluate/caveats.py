@@ -185,10 +185,12 @@ def _find_piece_caveats(
     if pieces <= MAX_PIECES * len(layers.truth):
         return []
     cut = int(is_missed[np.unique(truth_row[is_piece])].sum())
+    kind = "is a piece of an object" if pieces == 1 else "are pieces of objects"
+    text = f"{pieces:,} of {is_fp.sum():,} false positives {kind} that the edge of a raster cuts"
+    if cut:
+        text += f", and so {'is' if cut == 1 else 'are'} {cut:,} of {is_missed.sum():,} misses"
     return [
-        f"{pieces:,} of {is_fp.sum():,} false positives are pieces of objects that the edge of a "
-        f"raster cuts, and {cut:,} of {is_missed.sum():,} missed objects are cut so: where rasters "
-        f"adjoin, predict on all of them as one (gdalbuildvrt all.vrt FILES)"
+        f"{text}: where rasters adjoin, predict on all of them as one (gdalbuildvrt all.vrt FILES)"
     ]
 
 

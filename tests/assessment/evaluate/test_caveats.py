@@ -46,8 +46,8 @@ def test_layers_that_are_swapped_are_named() -> None:
 def test_objects_that_sheets_cut_are_counted_among_the_errors() -> None:
     (caveat,) = evaluate(predict_on_sheets(3), TRUTH, iou=0.7).caveats
     assert caveat.startswith(
-        "6 of 6 false positives are pieces of objects that the edge of a raster cuts, and 3 of 3 "
-        "missed objects are cut so"
+        "6 of 6 false positives are pieces of objects that the edge of a raster cuts, and so are "
+        "3 of 3 misses: where rasters adjoin"
     )
     assert "gdalbuildvrt" in caveat
 
