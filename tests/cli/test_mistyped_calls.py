@@ -9,6 +9,9 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
+from geodetect_cli.app import load_command
+from geodetect_cli.commands import COMMANDS
+from geodetect_cli.usage_error import UsageError
 from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import invoke
 
@@ -31,6 +34,7 @@ CALLS = [  # words, and what the answer holds
     ("geodetect predict scene.tif", "geodetect stands there twice"),
     ("-m pools predict scene.tif", "write geodetect predict ... -m ..."),
     ("merge a.geojson b.geojson", "predict *.tif -o FILE"),
+    ("version", "did you mean geodetect --version?"),
     ("--verison", "did you mean --version?"),
     ("-v", "did you mean --version?"),
     # options under other names, of other programs too, and misspelt
@@ -93,7 +97,14 @@ CALLS = [  # words, and what the answer holds
     (f"{TRAIN} --minutes 1h", "did you mean 60?"),
     (f"{TRAIN} --lr fast", "expected a number or auto"),
     (f"{REPORT} --title Pools of Nice", "did you mean --title 'Pools of Nice'?"),
+    (f"{PREDICT} --conf 50pct", "did you mean 50%?"),
+    (f"{PREDICT} --conf=", "--conf is empty"),
+    ("predict ''", "RASTER is empty, as a variable of the shell that is not set"),
+    (f"{PREDICT} --aoi 1,2,3,4", "did you mean --bbox 1,2,3,4?"),
+    (f"{PREDICT} --bbox truth.gpkg", "did you mean --aoi truth.gpkg?"),
+    (f"{PREDICT} --classes pool --classes car", "did you mean --classes pool,car?"),
     # choices
+    (f"{PREDICT} --precision FP16", "did you mean fp16?"),
     (f"{PREDICT} --precision half", "did you mean fp16?"),
     (f"{PREDICT} --runtime pytorch", "did you mean torch?"),
     (f"{PREDICT} --format gpgk", "did you mean gpkg?"),
@@ -108,7 +119,9 @@ CALLS = [  # words, and what the answer holds
     (f"{EVALUATE} --score-field scor", "did you mean score?"),
     (f"{EVALUATE} --class-field clas", "did you mean class?"),
     ("info pool", "did you mean pools?"),
+    ("info truth.gpkg", "truth.gpkg holds no raster; info shows rasters and models"),
     # files
+    ("predict scene.tif out.gpkg", "did you mean --output out.gpkg?"),
     ("predict scen.tif", "no such file; did you mean scene.tif?"),
     ("predict scene", "no such file; did you mean scene.tif?"),
     (f"{PREDICT} --aoi truht.gpkg", "did you mean truth.gpkg?"),
@@ -163,6 +176,20 @@ def test_a_mistyped_call_is_answered_in_one_line(
     else:
         assert result.stdout == ""
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_with_a_letter_missing_doubled_or_swapped_is_recognised(command: str) -> None:
+    program = load_command(command)
+    for flag in program.spellings.flags:
+        middle = 2 + len(flag[2:]) // 2
+        start, end = flag[:middle], flag[middle:]
+        swapped = start[:-1] + end[0] + start[-1] + end[1:]
+        for typo in (start + end[1:], start + end[0] + end, swapped):
+            if len(flag) < 6 or program.spellings.flag(typo):
+                continue
+            with pytest.raises(UsageError, match=rf"did you mean {flag}\?$"):
+                program.make_context(command, [typo])
 
 
 def test_words_that_look_like_mistakes_and_are_none_are_taken(

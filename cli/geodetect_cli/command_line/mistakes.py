@@ -22,10 +22,8 @@ SIMILAR = 0.7  # least similarity of two words (``difflib``)
 VERY_SIMILAR = 0.8  # of names of other programs, which are many
 NUMBER = re.compile(r"-?\d*\.?\d+")
 WORD = re.compile(r"[^\W\d]\w*")
-ONE_NUMBER = (
-    *("METRES", "PX", "PX|FRACTION", "SCORE", "IOU", "FRACTION", "AP", "N", "NUMBER", "RATE"),
-    *("SECONDS", "MINUTES"),
-)
+ONE_NUMBER = ("METRES", "PX", "PX|FRACTION", "SCORE", "IOU", "FRACTION", "AP", "N", "NUMBER",
+              "RATE", "SECONDS", "MINUTES")  # fmt: skip
 TRUTH_VALUES = ("yes", "no", "true", "false", "on", "off")
 LONG_DASHES = "\u2012\u2013\u2014\u2015\u2212"  # that text programs make of two dashes
 NOT_MERGED = "predict writes the objects of several rasters into one layer: predict *.tif -o FILE"
@@ -53,6 +51,7 @@ class CommandLineReader:
         command: str,
         parameters: Sequence[Any],
         spellings: Spellings,
+        *,
         readable: Mapping[str, str],
         required: Collection[str],
     ) -> None:
@@ -76,6 +75,7 @@ class CommandLineReader:
                 arguments.
         """
         result, arguments, pending = list[str](), list[str](), list(words)
+        names = dict[str, str]()  # first list of each option that takes one
         while pending:
             word = pending.pop(0)
             if word == "--":
@@ -95,8 +95,13 @@ class CommandLineReader:
             option = self._options.get(flag)
             if option is not None and option.is_flag:
                 self._check_switch(name, value if equals else None, pending)
-            elif option is not None and not equals:
-                result.append(self._value(name, option, pending))
+            elif option is not None:
+                if not equals:
+                    value = self._value(name, option, pending)
+                    result.append(value)
+                if option.metavar == "NAME,NAME":
+                    first = names.setdefault(str(option.name), value)
+                    _check_repetition(option.opts[0], value, first)
         surplus = [] if self._takes_all else arguments[len(self._arguments) :]
         if surplus:
             raise UsageError(self._surplus(surplus[0], stated=result))
@@ -243,6 +248,8 @@ def check_command(words: Sequence[str], options: Sequence[str]) -> None:
         return
     if first == "merge":
         raise UsageError(f"no command merge: {NOT_MERGED}")
+    if f"--{first.lower()}" in options:
+        raise UsageError(f"no command {first}; did you mean geodetect --{first.lower()}?")
     nearest = get_close_matches(first.lower(), COMMANDS, n=1, cutoff=SIMILAR)
     meant = command_meant(first) or (nearest[0] if nearest else None)
     if meant is not None:
@@ -250,6 +257,13 @@ def check_command(words: Sequence[str], options: Sequence[str]) -> None:
     if file_kind(first) == "raster":
         raise UsageError(f"no command {first}; did you mean geodetect predict {first}?")
     raise UsageError(f"no command {first}; expected one of {', '.join(COMMANDS)}")
+
+
+def _check_repetition(flag: str, value: str, first: str) -> None:
+    """Raise an error if a list of names is stated twice; of other options the last one counts."""
+    if value != first:
+        joined = f"{first},{value}"
+        raise UsageError(f"{flag} takes one list; did you mean {flag} {joined}?")
 
 
 def _joined(value: str, placeholder: str, following: Sequence[str]) -> str | None:

@@ -25,8 +25,8 @@ _OPTIONS = {  # names of options, without dashes; of several, the first one that
     "model-checkpoint pretrained net",
     "init model": "base-model start start-from from finetune pretrained-weights",
     "output": "out output-dir output-file output-path outfile outdir out-dir out-file dst dest "
-    "destination save save-dir save-to project to write target",
-    "rasters file": "input inputs in input-file input-dir image images img imgs src source scene "
+    "destination save save-dir save-to project to write target html page",
+    "rasters file": "i input inputs in input-file input-dir image images img imgs src source scene "
     "scenes tif tiff ortho orthophoto imagery photo file files sheets",
     "tile-size": "imgsz img-size image-size patch-size patch window-size window chip-size chip-px "
     "slice-size slice-height slice-width slice crop-size block-size size",

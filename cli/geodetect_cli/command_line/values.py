@@ -48,6 +48,7 @@ OTHER_VALUES = {"gpu": "cuda", "half": "fp16", "float16": "fp16", "bfloat16": "b
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+\s*[a-z%]*")
 PERCENT = re.compile(r"(?!1(\.0*)?$)[1-9]\d?(\.\d+)?|100")  # above 1: no fraction
 NUMBER = re.compile(r"\d+\.?\d*(e\d+)?")
+FOUR_NUMBERS = re.compile(r"(-?\d+\.?\d*,){3}-?\d+\.?\d*")
 
 
 def check_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,11 +59,17 @@ def check_files(options: Mapping[str, Option], values: Mapping[str, Any]) -> dic
         values: Texts, and lists of them, by field name.
 
     Raises:
-        UsageError: A pattern matches nothing, or a file is of another kind than the option reads.
+        UsageError: A value is empty, a pattern matches nothing, or a file is of another kind than
+            the option reads.
     """
     checked = dict(values)
     for name, value in values.items():
         option = options[name]
+        if option.metavar != "TEXT" and (value == "" or (isinstance(value, list) and "" in value)):
+            raise UsageError(
+                f"{option.flag} is empty, as a variable of the shell that is not set; expected "
+                f"{option.metavar}"
+            )
         if not option.form.reads:
             continue
         if isinstance(value, list):
@@ -106,7 +113,7 @@ def value_hint(option: Option, value: object) -> str:
         meant = suggestion(text, option.choices)
     if not option.choices or meant is None:
         meant = _list_meant(option, text) if "," in option.metavar else _number_meant(option, text)
-    return "" if meant in (None, text) else f"; did you mean {meant}?"
+    return "" if meant in (None, value.strip()) else f"; did you mean {meant}?"
 
 
 def _list_meant(option: Option, text: str) -> str | None:
@@ -118,6 +125,8 @@ def _list_meant(option: Option, text: str) -> str | None:
         return ",".join(map(str, range(int(ends[1]), int(ends[2]) + 1))) or None
     if ends is not None:
         return f"{ends[1]},{ends[2]}"
+    if option.key == "bbox" and Path(text).is_file():
+        return f"--aoi {text}"
     numbers = ",".join(re.findall(r"-?\d+\.?\d*", text))
     is_list = re.fullmatch(r"[\[({]?\s*(-?[\d.]+[,;\s]*)+[\])}]?", text) is not None
     if is_list and numbers != text and "," in numbers:
@@ -130,8 +139,9 @@ def _number_meant(option: Option, text: str) -> str | None:
     kind = option.metavar
     if DECIMAL_COMMA.fullmatch(text):
         return text.replace(",", ".")
-    if kind in ("SCORE", "IOU", "FRACTION", "AP") and PERCENT.fullmatch(text):
-        return f"{text}%"
+    number = re.sub(r"\s*(pct|per ?cent)", "", text)
+    if kind in ("SCORE", "IOU", "FRACTION", "AP") and PERCENT.fullmatch(number):
+        return f"{number}%"
     if kind == "PX" and (side := re.fullmatch(r"(\d+)\s*[x*]\s*\1(px)?", text)):
         return side[1]
     if kind in ("PX", "N") and NUMBER.fullmatch(text) and float(text).is_integer():
@@ -181,6 +191,10 @@ def _check_kind(
     if option.form.repeatable and option in positional[:-1]:
         return  # its words may be those of the next argument
     kind, actual = _kind(option), file_kind(text)
+    if FOUR_NUMBERS.fullmatch(text) and "bbox" in options and not Path(text).exists():
+        raise UsageError(f"{option.flag}: {text} is no file; did you mean --bbox {text}?")
+    if (kind, actual) == ("raster", "layer") and "output" in options and not Path(text).exists():
+        raise UsageError(f"{option.flag}: no file {text}; did you mean --output {text}?")
     if not actual or actual in ACCEPTED[kind] or not Path(text).is_file():
         return
     swapped = [
