@@ -66,7 +66,7 @@ FORMER, PRESENT = "before", "after"
 TRAININGS = {
     FORMER: Change(
         {"batch_size": CHIPS_PER_STEP, "augment": 0.3},
-        constants={"data.chip_sampler.SCALE_RANGE": (0.6, 1.6), "learner.AVERAGE_PARTS": 9},
+        constants={"data.chip_sampler.SCALE_RANGE": (0.6, 1.6)},
     ),
     PRESENT: Change(),
 }

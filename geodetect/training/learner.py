@@ -30,7 +30,6 @@ BACKBONE_LR_FACTOR = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
-AVERAGE_PARTS = 25  # until that decay the average spans the last 25th of the steps
 FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
 
 
@@ -195,5 +194,5 @@ class Learner:
 @torch.no_grad()
 def _update_average(averaged: Any, current: Any, steps: Tensor | int) -> None:
     """Update the exponential moving average, with a lower decay during the first steps."""
-    decay = min(AVERAGE_DECAY, (1 + int(steps)) / (1 + AVERAGE_PARTS + int(steps)))
+    decay = min(AVERAGE_DECAY, (1 + int(steps)) / (10 + int(steps)))
     torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
