@@ -27,7 +27,8 @@ in every command. `geodetect predict --help` lists the options of a command, wit
 - **Arguments.** What stands without an option (`RASTER`, `PRED`, `TRUTH` ...) may be named, too:
   `geodetect report pools.gpkg --raster scene.tif`.
 - **Several values.** Options marked as repeatable are stated several times: `--rasters a.tif
-  --rasters b.tif`. Lists have commas and no blanks: `--classes pool,car`.
+  --rasters b.tif`. Lists have commas and no blanks: `--classes pool,car`. Of another
+  option that is stated twice the last value counts.
 - **Patterns.** `sheets/*.tif` is expanded by the shell, or else by the program; one that matches
   no file is an error.
 - **Switches.** `--style` has no value. One that is on from the start is switched off by `--no-`:
