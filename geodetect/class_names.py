@@ -1,10 +1,13 @@
-"""Class names in the one form in which they are compared and written."""
+"""Class names in the form in which they are compared and written; names that stand for none."""
 
 from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
 
+DEFAULT_CLASS = "object"  # of all rows of files without a column of classes
+NO_CLASS = "all"  # of layers that are compared without regard to classes
+PLACEHOLDERS = (NO_CLASS, DEFAULT_CLASS)
 _FORMAT = "Cf"  # Unicode category of zero-width blanks and marks, byte order marks, soft hyphens
 
 

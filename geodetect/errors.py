@@ -149,11 +149,17 @@ def short_repr(value: object) -> str:
     return text if len(text) <= MAX_NAME_LENGTH else f"{text[:MAX_NAME_LENGTH]}..."
 
 
-def suggest(name: str, names: Iterable[str]) -> str:
-    """Return ``; did you mean NAME?`` for the most similar one of several names, else nothing."""
+def suggestion(name: str, names: Iterable[str]) -> str | None:
+    """Return the most similar one of several names; None: none is similar."""
     by_lower = {candidate.lower(): candidate for candidate in names}
     nearest = get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[nearest[0]]}?" if nearest else ""
+    return by_lower[nearest[0]] if nearest else None
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean NAME?`` for the most similar one of several names, else nothing."""
+    nearest = suggestion(name, names)
+    return "" if nearest is None else f"; did you mean {nearest}?"
 
 
 def list_names(names: Iterable[object], *, limit: int = MAX_NAMES) -> str:

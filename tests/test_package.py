@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
 import geodetect
 from geodetect import errors
-from tests.helpers.program import ROOT, modules_after
+from tests.helpers.program import ROOT, modules_after, program_environment
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
@@ -35,6 +37,17 @@ def test_rooms_that_need_no_network_do_not_load_torch(module: str) -> None:
 def test_the_library_never_loads_the_program() -> None:
     code = "import geodetect.detection.predict, geodetect.training.train"
     assert not modules_after(code) & {"typer", "geodetect_cli"}
+
+
+def test_the_package_runs_as_the_program() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "geodetect", "--help"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=True,
+    )
+    assert process.stdout.startswith("Usage: geodetect [OPTIONS] COMMAND")
 
 
 @pytest.mark.parametrize("name", geodetect.__all__)

@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="steps of each precision")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    settings = TrainSettings()
+    settings = TrainSettings(batch_size=8)
     chips = noise_chips(settings.batch_size, settings.tile_size)
     learners = {
         name: new_learner(settings, options.device, in_bf16=name == "bf16") for name in PRECISIONS

@@ -87,11 +87,14 @@ CHANGES = {
     "no-average": Change(constants={"learner.AVERAGE_DECAY": 0.0}),
     "constant-rate": Change(constants={"lr_schedule.FINAL_FACTOR": 1.0}),
     "no-recolouring": Change({"augment": 0.0}),
+    "more-recolouring": Change({"augment": 0.3}),
     "full-recolouring": Change({"augment": 1.0}),
     "no-turns": Change({"turn": False}),
     "one-scale": Change(constants={"data.chip_sampler.SCALE_RANGE": (1.0, 1.0)}),
+    "wide-scales": Change(constants={"data.chip_sampler.SCALE_RANGE": (0.6, 1.6)}),
+    "large-batches": Change({"batch_size": 8}),
     "only-objects": Change({"object_share": 1.0}),
-    "large-chips": Change({"tile_size": 768, "batch_size": 2}),
+    "large-chips": Change({"tile_size": 768, "batch_size": 1}),
 }
 
 

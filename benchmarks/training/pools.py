@@ -44,6 +44,8 @@ from geodetect.progress import TqdmProgress
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
 
+BATCH_SIZE = 8
+SCALES = (0.6, 1.6)  # of chips
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 CANNES_LABEL_SHIFT_M = (0.14, -0.22)  # its labels lie a pixel to the upper left of the water
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
@@ -153,7 +155,7 @@ def train(options: argparse.Namespace) -> None:
     folder = options.work_dir
     if not options.resume:
         prepare(folder)
-    chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
+    chip_sampler.SCALE_RANGE = (options.min_scale, SCALES[1])
     datasets = (
         (CANNES, [CANNES_LABELS if options.as_labelled else folder / "cannes.gpkg"]),
         (folder / "saopaulo", sorted((DATA / "saopaulo").glob("*.geojson"))),
@@ -173,6 +175,7 @@ def train(options: argparse.Namespace) -> None:
         licence="Apache-2.0",
         data_source=tuple(sources),
         gsd=0.2,
+        batch_size=BATCH_SIZE,
         init=options.init,
         **duration,
         val_aoi=folder / "holdout.gpkg",
@@ -212,9 +215,7 @@ def main() -> None:
     parser.add_argument("--augment", type=float, default=0.7)
     parser.add_argument("--assignment", choices=ASSIGNMENTS, default="overlap")
     parser.add_argument("--keep", choices=("best", "last"), default="best")
-    parser.add_argument(
-        "--min-scale", type=float, default=chip_sampler.SCALE_RANGE[0], help="of chips"
-    )
+    parser.add_argument("--min-scale", type=float, default=SCALES[0], help="of chips")
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(
         "--as-labelled", action="store_true", help="do not shift the labels of Cannes"

@@ -191,7 +191,7 @@ def measure(model: TrainedModel, gsd_m: float) -> dict[str, str]:
         box_sides(layer.bounds.to_numpy()) / gsd_m for layer in (predictions, truth)
     )
     for limit_px in SIZES_PX:
-        small = select_smaller(at_50, prediction_px, truth_px, limit_px)
+        small = select_sizes(at_50, prediction_px, truth_px, 0, limit_px)
         row[f"AP50 < {limit_px} px ({small.n_truth})"] = f"{average_precision(small):.3f}"
     return row | {"chips/s": f"{model.chips_per_s:.1f}", "steps": f"{model.steps}"}
 
@@ -201,29 +201,32 @@ def box_sides(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
 
-def select_smaller(
+def select_sizes(
     matches: Matches,
-    prediction_px: NDArray[np.float64],
-    truth_px: NDArray[np.float64],
-    limit_px: float,
+    prediction_sizes: NDArray[np.float64],
+    truth_sizes: NDArray[np.float64],
+    low: float,
+    high: float,
 ) -> Matches:
-    """Return the matches that count for objects below a size.
+    """Return the matches that count for objects of some sizes.
 
     Args:
         matches: Of all predictions.
-        prediction_px: Sides of the predictions.
-        truth_px: Sides of the objects.
-        limit_px: Objects of this side or more are ignored.
+        prediction_sizes: Sides of the predictions.
+        truth_sizes: Sides of the objects.
+        low: Objects below this side are ignored.
+        high: Objects of this side or more are ignored.
     """
-    is_small = np.append(truth_px < limit_px, False)  # -1, unmatched, selects the last
-    is_matched = matches.truth_of >= 0
-    max_prediction_px = limit_px / np.sqrt(matches.threshold)
-    is_counted = np.where(is_matched, is_small[matches.truth_of], prediction_px < max_prediction_px)
+    is_sized = (truth_sizes >= low) & (truth_sizes < high)
+    factor = np.sqrt(matches.threshold)
+    could_be = (prediction_sizes >= low * factor) & (prediction_sizes < high / factor)
+    is_of_sized = np.append(is_sized, False)[matches.truth_of]  # -1, unmatched, selects the last
+    is_counted = np.where(matches.is_tp, is_of_sized, could_be)
     return Matches(
         matches.truth_of[is_counted],
         matches.iou[is_counted],
         matches.scores[is_counted],
-        int(is_small.sum()),
+        int(is_sized.sum()),
         matches.threshold,
     )
 

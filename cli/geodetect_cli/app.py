@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from geodetect.version import __version__
 from geodetect_cli.command_line.ending import ending
 from geodetect_cli.command_line.exit_codes import ExitCode
+from geodetect_cli.command_line.log_file import log_file
 from geodetect_cli.command_line.mistakes import check_command
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
@@ -101,6 +102,7 @@ class LazyGroup(TyperGroup):
         """Run the program without control characters of names in its errors."""
         ending.start()
         arguments = sys.argv[1:] if args is None else list(args)
+        code: int | None = ExitCode.FAILED
         with escaped_errors():
             try:
                 code = super().main(arguments, **NAMED | options | {"standalone_mode": False})
@@ -114,6 +116,8 @@ class LazyGroup(TyperGroup):
                 code = _show_usage_error(arguments, str(error))
             except PARSE_ERROR as error:
                 code = _show_usage_error(arguments, error.format_message())
+            finally:
+                log_file.close(code or ExitCode.DONE)
         sys.exit(code or ExitCode.DONE)
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]

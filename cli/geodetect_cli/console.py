@@ -9,15 +9,17 @@ import io
 import logging
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.control import Control
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +27,7 @@ from rich.text import Text
 from geodetect.errors import GeodetectError, GeodetectWarning, IncompleteWarning, error_text
 from geodetect.redaction import redact
 from geodetect_cli.command_line.exit_codes import ExitCode
+from geodetect_cli.command_line.log_file import log_file
 from geodetect_cli.json_output.envelope import JsonOutput
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
@@ -37,12 +40,16 @@ from geodetect_cli.streams import (
 )
 from geodetect_cli.usage_error import UsageError
 
+WARNING, ERROR = "yellow", "red"  # styles
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 
 
 class SafeConsole(Console):
-    """Console that shows names as they are: control characters escaped, and no markup."""
+    """Console that shows names as they are: control characters escaped, and no markup.
+
+    Consoles of the standard streams print to the log file, too.
+    """
 
     @property
     def file(self) -> IO[str]:
@@ -74,6 +81,11 @@ class SafeConsole(Console):
         Raises:
             StreamError: The output stream cannot be written; messages are dropped then.
         """
+        if self._file is None and log_file.is_open:
+            if not isinstance(next(iter(objects), None), Control):  # movements of the cursor
+                log.print(*objects, **options)
+            if log_file.mutes_messages and options.get("style") not in (WARNING, ERROR):
+                return
         with suppress(OSError) if self.stderr else _stream_errors():
             super().print(*objects, **options)
 
@@ -83,7 +95,9 @@ class SafeConsole(Console):
 
 
 stderr = SafeConsole(stderr=True)
+log = SafeConsole(file=cast("IO[str]", log_file), width=NO_WRAP, color_system=None)
 _flags: ContextVar[Mapping[str, str]] = ContextVar("flags", default={})  # noqa: B039
+_opening_lines: list[str] = []  # of the running command, which are shown when its work begins
 _holes: list[str] = []  # warnings of the running command about inputs that are left out
 
 
@@ -103,6 +117,7 @@ def show_errors(
     sys.unraisablehook = _show_unraisable
     _flags.set(flags)
     _collect_warnings(flags)
+    _opening_lines.clear()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -128,6 +143,7 @@ def show_errors(
             raise
         if not is_out_of_memory(error):
             json_printer.print_error(ExitCode.FAILED, type(error).__name__, error_text(error))
+            log_file.write(printable(traceback.format_exc()))
             raise
         text = f"too little memory, or too few threads allowed ({error_text(error)})"
         _fail(text, "OutOfMemoryError")
@@ -157,7 +173,7 @@ def summary(outputs: Sequence[Path]) -> Iterator[None]:
             text = f"the output stream cannot be written ({error})"
             if not outputs:
                 _fail(text, "OSError")
-            print_message(f"Warning: {text}; all files are complete", style="yellow")
+            print_message(f"Warning: {text}; all files are complete", style=WARNING)
         raise typer.Exit(ExitCode.DONE if outputs else ExitCode.FAILED) from None
 
 
@@ -183,7 +199,7 @@ def _collect_warnings(flags: Mapping[str, str]) -> None:
         json_printer.warnings.append(text)
         if isinstance(message, IncompleteWarning):
             _holes.append(text)
-        print_message(f"Warning: {text}", style="yellow")
+        print_message(f"Warning: {text}", style=WARNING)
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GeodetectWarning)
@@ -206,6 +222,18 @@ def print_message(text: str, *, style: str = "", out: Console = stderr) -> None:
     """Print a line on the error stream, neither wrapped nor interpreted as markup."""
     line = " ".join(redact(text).split("\n"))  # a name cannot begin a line of its own
     out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_at_begin(line: str) -> None:
+    """Print a line before the first one about the work: not if an input cannot be used."""
+    _opening_lines.append(line)
+
+
+def take_opening_lines() -> list[str]:
+    """Return the lines of ``print_at_begin`` that are not printed yet."""
+    lines = _opening_lines[:]
+    _opening_lines.clear()
+    return lines
 
 
 def show_table(
@@ -241,7 +269,7 @@ def show_table(
 def result_console() -> Console:
     """Return a console for the output stream, which does not wrap lines in pipes and files."""
     out = SafeConsole()
-    return out if out.is_terminal else SafeConsole(file=out.file, width=NO_WRAP)
+    return out if out.is_terminal else SafeConsole(width=NO_WRAP)
 
 
 def print_json(output: JsonOutput, *, caveats: Sequence[str] = ()) -> None:
@@ -268,6 +296,6 @@ def _fail(message: str, kind: str, *, code: int = ExitCode.FAILED) -> NoReturn:
     """Show an error as one line, and as JSON with the class ``kind``, and exit."""
     begin_ending()
     text = " ".join(message.splitlines())
-    print_message(f"Error: {text}", style="red")
+    print_message(f"Error: {text}", style=ERROR)
     json_printer.print_error(code, kind, text)
     raise typer.Exit(code)

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand
 
 from geodetect.settings.base import CommandLine, Settings, former_names
+from geodetect_cli.command_line.completion import value_completer
 from geodetect_cli.command_line.mistakes import CommandLineReader
 from geodetect_cli.command_line.spelling import Spellings
 from geodetect_cli.console import name_options
@@ -74,7 +75,9 @@ class Option:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Values of a ``Literal``."""
+        """Values to choose from: those of a ``Literal``, which are all, or of its form."""
+        if self.form.choices:
+            return self.form.choices
         annotation = self.field.annotation
         members = (annotation, *get_args(annotation))
         return next((get_args(m) for m in members if get_origin(m) is Literal), ())
@@ -107,7 +110,9 @@ class Option:
         """
         yield self._parameter(self.field_name, self._info(flags))
         if self.form.positional:
-            info = typer.Option(*self._names, help=self.flag, hidden=True)
+            info = typer.Option(
+                *self._names, help=self.flag, hidden=True, autocompletion=value_completer(self)
+            )
             yield self._parameter(f"{self.field_name}{AS_OPTION}", info)
 
     @property
@@ -121,13 +126,17 @@ class Option:
         text = name_options(self.field.description or "", flags)
         if self.details:
             text += f"  [{'; '.join(self.details)}]"
+        completer = value_completer(self)
         if self.form.positional:
-            return typer.Argument(metavar=self.metavar, help=text, show_default=False)
+            return typer.Argument(
+                metavar=self.metavar, help=text, show_default=False, autocompletion=completer
+            )
         return typer.Option(
             *self._names,
             metavar=self.metavar or None,
             help=text,
             show_default=False,
+            autocompletion=completer,
             rich_help_panel=self.section,
         )
 
@@ -153,17 +162,15 @@ class Option:
             values = default if isinstance(default, tuple) else (default,)
             texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
             details.append(f"default: {','.join(texts)}")
-        limits = [
-            (sign, getattr(item, name))
-            for name, sign in SIGNS.items()
-            for item in self.metadata
-            if hasattr(item, name)
-        ]
-        if len(limits) == 2:
-            (low_sign, low), (high_sign, high) = limits
-            details.append(f"{low:g}{low_sign.replace('>', '<')}x{high_sign}{high:g}")
+        limits = [(n, getattr(m, n)) for m in self.metadata for n in SIGNS if hasattr(m, n)]
+        low = [limit for limit in limits if limit[0] in ("ge", "gt")][-1:]  # the outermost
+        high = [limit for limit in limits if limit[0] in ("le", "lt")][-1:]
+        if low and high:
+            (low_name, least), (high_name, most) = *low, *high
+            sign = SIGNS[low_name].replace(">", "<")
+            details.append(f"{least:g}{sign}x{SIGNS[high_name]}{most:g}")
         else:
-            details += [f"x{sign}{limit:g}" for sign, limit in limits]
+            details += [f"x{SIGNS[name]}{limit:g}" for name, limit in (*low, *high)]
         return details
 
 
@@ -183,9 +190,13 @@ class SectionedCommand(TyperCommand):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse the words after the name of the command."""
         if not ctx.resilient_parsing:
-            readable = {o.long_flag: o.form.reads.rstrip("s") for o in self.options.values()}
+            options = [o for o in self.options.values() if o.form.reads and not o.form.positional]
             reader = CommandLineReader(
-                str(self.name), self.get_params(ctx), self.spellings, readable
+                str(self.name),
+                self.get_params(ctx),
+                self.spellings,
+                readable={option.long_flag: option.form.reads.rstrip("s") for option in options},
+                required={o.long_flag for o in options if o.field.is_required()},
             )
             args = reader.read(args)
         return super().parse_args(ctx, args)

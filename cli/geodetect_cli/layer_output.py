@@ -51,7 +51,13 @@ class LayerOutput:
             )
         if self.name and not self.to_stream:
             geopackage.check_layers(Path(self.name), len(layers))
-            vector.check_target(self.name, crs=self.crs, overwrite=self.overwrite, layers=layers)
+            vector.check_target(
+                self.name,
+                crs=self.crs,
+                overwrite=self.overwrite,
+                layers=layers,
+                takes_format=False,
+            )
 
     def write(self, result: Comparison | ZoneSummary) -> None:
         """Write the layers of a result."""

@@ -23,6 +23,7 @@ Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="layer")
 OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
 OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
 Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="model")]
+AsJson = Annotated[bool, CommandLine(name="json"), Field(description="Print a summary as JSON.")]
 
 PREDICTIONS = "Predictions: vector file of any format and CRS."
 RASTERS = "Files, folders or URLs that GDAL opens."
@@ -47,9 +48,7 @@ class ResultOptions(Settings):
     section: ClassVar[str] = "General"
 
     overwrite: bool = Field(False, description="Replace existing files.")
-    as_json: Annotated[bool, CommandLine(name="json")] = Field(
-        False, description="Print a summary as JSON."
-    )
+    as_json: AsJson = False
 
 
 class ConsoleOptions(Settings):
@@ -57,7 +56,9 @@ class ConsoleOptions(Settings):
 
     section: ClassVar[str] = "General"
 
-    quiet: Annotated[bool, CommandLine(short="q")] = Field(False, description="Only errors.")
+    quiet: Annotated[bool, CommandLine(short="q")] = Field(
+        False, description="Only warnings and errors."
+    )
     verbose: Annotated[bool, CommandLine(short="v")] = Field(
         False, description="More about the run, and the settings of `config` that options replace."
     )
@@ -65,6 +66,11 @@ class ConsoleOptions(Settings):
         60.0,
         description="Time between lines of progress where messages go to a file or another "
         "program.",
+    )
+    log_file: Annotated[Path, CommandLine("FILE")] | None = Field(
+        None,
+        description="File that all messages are appended to, those that `quiet` hides, too; each "
+        "line with its time.",
     )
     config: FilePath | None = Field(
         None,

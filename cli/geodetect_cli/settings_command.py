@@ -18,13 +18,16 @@ from geodetect.settings.base import Settings
 from geodetect.settings.toml import toml_value
 from geodetect_cli import console
 from geodetect_cli.command_line.ending import ending
-from geodetect_cli.command_line.values import check_files, value_hint
+from geodetect_cli.command_line.log_file import log_file
+from geodetect_cli.command_line.values import check_files, similar_files, value_hint
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.options import ConsoleOptions
 from geodetect_cli.tables.progress import show_progress
 from geodetect_cli.usage_error import UsageError
+
+LOG_FILE = "log_file"  # the field
 
 
 def settings_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,19 +66,21 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                 settings = _build_settings(groups, values)
             except SettingError as error:
                 raise _usage_error(error, options, from_options, file) from None
+            ending.command = str(context.info_name)
+            ending.arguments = {n: o.arguments(from_options[n]) for n, o in options.items()
+                                if n in from_options}  # fmt: skip
+            settings = _open_log(options, settings)
             if values.get("verbose") and file is not None:
                 for name in from_options.keys() & from_file.keys():
                     text = options[name].text(from_options[name])
                     replaced = f"{options[name].key} = {toml_value(from_file[name])}"
                     console.print_message(f"{text} replaces {replaced} of {file.path}")
-            ending.command = str(context.info_name)
-            ending.arguments = {n: o.arguments(from_options[n]) for n, o in options.items()
-                                if n in from_options}  # fmt: skip
             with (
                 _show_ending(settings, as_json=json_printer.is_active),
                 _protect_inputs(options, settings) as inputs,
                 console.summary(inputs.outputs),
                 _show_progress(settings, announces=not json_printer.is_active),
+                similar_files(options, values),
             ):
                 command(**settings)
 
@@ -93,7 +98,8 @@ def _stated_values(options: Mapping[str, Option], arguments: Mapping[str, Any]) 
     """Return the values on the command line by field.
 
     An argument may also be stated as an option; the words in place of arguments are then those of
-    the next ones.
+    the next ones. Of several files that a shell puts after an option, the first is the value of the
+    option and the others are words, so words follow the values of the option.
     """
     stated = {name: value for name, value in arguments.items() if value not in (None, [])}
     positional = [option for option in options.values() if option.form.positional]
@@ -105,7 +111,7 @@ def _stated_values(options: Mapping[str, Option], arguments: Mapping[str, Any]) 
         name = option.field_name
         value = stated.pop(f"{name}{AS_OPTION}", None)
         if option.form.repeatable and (words or value):
-            stated[name] = [*words, *(value or [])]
+            stated[name] = [*(value or []), *words]
             words = []
         elif value is not None:
             stated[name] = value
@@ -127,6 +133,36 @@ def _build_settings(
         names -= group.model_fields.keys()
         settings[parameter] = group.resolve({name: values[name] for name in group_names}, {})
     return settings
+
+
+def _open_log(
+    options: Mapping[str, Option], settings: Mapping[str, Settings]
+) -> dict[str, Settings]:
+    """Open the log file, if there is one; messages that only it gets are not quiet then.
+
+    Raises:
+        UsageError: Another option names the same file.
+        OutputError: The file cannot be used.
+    """
+    opened = dict(settings)
+    for parameter, group in settings.items():
+        if isinstance(group, ConsoleOptions) and group.log_file is not None:
+            _check_log_name(group.log_file, options, settings)
+            log_file.open(group.log_file, ending.again(), mutes_messages=group.quiet)
+            opened[parameter] = group.model_copy(update={"quiet": False})
+    return opened
+
+
+def _check_log_name(
+    log: Path, options: Mapping[str, Option], settings: Mapping[str, Settings]
+) -> None:
+    if str(log) == "-":
+        raise UsageError("--log-file names a file; without it messages go to the error stream")
+    for group in settings.values():
+        for name, value in group:
+            is_other = name != LOG_FILE and value and options[name].metavar in ("FILE", "FOLDER")
+            if is_other and os.path.realpath(value) == os.path.realpath(log):
+                raise UsageError(f"--log-file and {options[name].flag} are both {log}; rename one")
 
 
 @contextmanager
@@ -187,5 +223,7 @@ def _usage_error(
         problem = f"{error.problem}; found {toml_value(error.value)}"
         return file.error(option.long_flag, f"{option.key}: {problem}")
     problem = console.name_options(error.problem)
+    if problem == "expected a number" and option.choices:
+        problem += f" or {', '.join(option.choices)}"
     hint = value_hint(option, error.value)
     return UsageError(f"Invalid value for {option.flag}: {problem}; found {error.value!r}{hint}")

@@ -9,11 +9,14 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.spatial_join import repair_table
-from geodetect.detection.coverage import COVERAGE_LAYER, SEARCHED, STATUSES
+from geodetect.detection.coverage import COVERAGE_STYLE, SEARCHED, STATUSES
 from geodetect.errors import InputError, list_names
 from geodetect.geo.polygons import union_polygons
 from geodetect.io.vector.features import find_column
+from geodetect.io.vector.geopackage import Layer
 from geodetect.io.vector.read import (
+    CHANGE_LAYERS,
+    COVERAGE_LAYER,
     PREDICTION_LAYERS,
     LayerRole,
     LayerSource,
@@ -25,7 +28,7 @@ COVERAGE = LayerRole("the coverage", layer_names=(COVERAGE_LAYER,), points=False
 
 
 def find_coverage(predictions: LayerSource) -> str | None:
-    """Return the coverage layer that ``predict`` wrote beside predictions into one GeoPackage.
+    """Return the coverage layer beside predictions or changes in one GeoPackage.
 
     Args:
         predictions: A file, or a table, which has no such layer.
@@ -36,10 +39,12 @@ def find_coverage(predictions: LayerSource) -> str | None:
     if isinstance(predictions, gpd.GeoDataFrame):
         return None
     file, _, layer = os.fspath(predictions).partition("|layername=")
-    holds_predictions = layer in ("", PREDICTION_LAYERS[0]) and file.lower().endswith(".gpkg")
-    if not holds_predictions or not all(has_layer(file, name) for name in PREDICTION_LAYERS):
+    if not file.lower().endswith(".gpkg"):
         return None
-    return f"{file}|layername={COVERAGE_LAYER}"
+    for names in (PREDICTION_LAYERS, CHANGE_LAYERS):
+        if layer in ("", names[0]) and all(has_layer(file, name) for name in names):
+            return f"{file}|layername={COVERAGE_LAYER}"
+    return None
 
 
 def read_searched_area(source: LayerSource) -> gpd.GeoSeries:
@@ -68,3 +73,9 @@ def read_searched_area(source: LayerSource) -> gpd.GeoSeries:
     valid = repair_table(table.reset_index(drop=True), COVERAGE.name)
     union = union_polygons(np.asarray(valid.geometry.array))
     return gpd.GeoSeries(shapely.get_parts(union), crs=table.crs)
+
+
+def searched_layer(area: gpd.GeoSeries) -> Layer:
+    """Return a searched area as a layer ``coverage``, which `read_searched_area` reads."""
+    table = gpd.GeoDataFrame({"status": [SEARCHED] * len(area)}, geometry=area.array)
+    return Layer(COVERAGE_LAYER, table, COVERAGE_STYLE)

@@ -32,7 +32,6 @@ BLANK = "blank"
 OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
 STATUSES = frozenset({SEARCHED, NO_IMAGERY, BLANK, OUTSIDE, NOT_READ})
-COVERAGE_LAYER = "coverage"
 
 CELLS_PER_TILE = 16
 MAX_CELLS = 4_000_000  # of one raster, a byte each

@@ -23,6 +23,7 @@ from geodetect.geo.geodesic import ground_sizes
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
+from geodetect.noun import list_class_counts
 from geodetect.progress import format_duration
 from geodetect.types import AnyArray, FloatArray, IntArray
 
@@ -220,8 +221,7 @@ class DetectionLayer(Displayed):
     def display_rows(self) -> Rows:
         """Return what ``geodetect predict`` prints."""
         summary = self.summary
-        counts = list_names(f"{n:,} {name}" for name, n in self.by_class.items()) or "nothing"
-        yield "Detected", counts
+        yield "Detected", list_class_counts(self.by_class)
         if self.area_m2:
             yield "Area of their boxes", f"{self.area_m2:,.0f} m²"
         yield (

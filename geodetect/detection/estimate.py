@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any, Unpack
 
 import numpy as np
@@ -20,6 +21,7 @@ from geodetect.detection.plan import GroundPlan
 from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors
 from geodetect.display import Displayed, Rows
+from geodetect.errors import list_names
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Tile, Window
 from geodetect.io.raster.reader import Raster
@@ -31,6 +33,7 @@ from geodetect.types import BoolArray, FloatArray, IntArray, PathLike, RasterSou
 
 MASK_PX = 1024  # long side of the coarse mask of the imagery
 BYTES_PER_MB = 1e6
+MAX_KINDS = 20  # of rasters that are listed
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class RasterEstimate:
     skipped_km2: float
 
     def __str__(self) -> str:
+        """Return the resolution and the tiles, not their number, as text."""
         gsd = "unknown resolution" if self.gsd_m is None else f"{self.gsd_m:.3g} m"
         is_same = abs(self.gsd_ratio - 1) < 1e-9 or self.working_gsd_m is None
         resampling = "not resampled" if is_same else f"resampled to {self.working_gsd_m:.3g} m"
@@ -73,8 +77,8 @@ class RasterEstimate:
         if self.value_range is not None:
             values = "; values {:g} to {:g}".format(*self.value_range)
         return (
-            f"{gsd}, {resampling} (ratio {1 / self.gsd_ratio:.2f}); {self.tiles:,} tiles of "
-            f"{self.tile_px} px, overlap {self.overlap_px} px{values}"
+            f"{gsd}, {resampling} (ratio {1 / self.gsd_ratio:.2f}); tiles of {self.tile_px} px, "
+            f"overlap {self.overlap_px} px{values}"
         )
 
 
@@ -122,7 +126,7 @@ class Estimate(Displayed):
         return self.tiles * self.seconds_per_tile
 
     def display_rows(self) -> Rows:
-        """Return the totals, and a row for each raster."""
+        """Return the totals, and a row for rasters that are tiled alike."""
         yield "Model", self.model
         yield "Rasters", f"{len(self.rasters):,}"
         yield "Tiles", f"{self.tiles:,} to search, {self.skipped_tiles:,} skipped"
@@ -131,7 +135,13 @@ class Estimate(Displayed):
         yield "Time", f"about {format_duration(self.seconds)} ({per_tile})"
         yield "Memory", f"about {self.memory_mb:,.0f} MB"
         yield "Runs on", self.runs_on
-        yield from ((raster.name, str(raster)) for raster in self.rasters)
+        names = defaultdict(list)
+        for raster in self.rasters:
+            names[str(raster)].append(raster.name)
+        for text, alike in islice(names.items(), MAX_KINDS):
+            yield list_names(alike, limit=1), text
+        if len(names) > MAX_KINDS:
+            yield "Others", f"{len(names) - MAX_KINDS:,} more kinds of rasters"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the estimate as JSON types."""

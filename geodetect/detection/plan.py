@@ -56,7 +56,7 @@ class TileRun:
     open_row: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroundPlan:
     """Tiles of one ground that go through the detector.
 

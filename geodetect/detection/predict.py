@@ -46,6 +46,7 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.vector.write import FORMATS
+from geodetect.model.calibration import find_threshold_doubt
 from geodetect.progress import Progress, announce, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
@@ -140,6 +141,10 @@ def predict_layer(
     class_ids = _class_ids(detector, settings)
     searched, coverage = list[SearchedGround](), list[RasterCoverage]()
     failed: dict[str, str] = {}
+    conf = settings.conf if counted_conf is None else counted_conf
+    conf = detector.card.conf if conf is None else conf
+    if threshold_doubt := find_threshold_doubt(conf, detector.card):
+        warnings.warn(threshold_doubt, GeodetectWarning, stacklevel=2)
     value_ranges: dict[str, tuple[float, float]] = {}
     samples = []
     with ExitStack() as stack:
@@ -149,12 +154,8 @@ def predict_layer(
             stack.enter_context(ground_plan.ground)
         _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
-        conf = settings.conf if counted_conf is None else counted_conf
         description = RunDescription.from_plans(
-            detector.card,
-            plans,
-            conf=detector.card.conf if conf is None else conf,
-            runs_on=getattr(detector, "runs_on", ""),
+            detector.card, plans, conf=conf, runs_on=getattr(detector, "runs_on", "")
         )
         announce(*description.lines())
         planned = sum(ground_plan.tile_count for ground_plan in plans)

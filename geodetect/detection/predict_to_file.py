@@ -12,7 +12,7 @@ from typing import Any, TextIO, Unpack
 
 from pyproj import CRS
 
-from geodetect.detection.coverage import COVERAGE_LAYER, COVERAGE_STYLE, coverage_table
+from geodetect.detection.coverage import COVERAGE_STYLE, coverage_table
 from geodetect.detection.detection_layer import DetectionLayer
 from geodetect.detection.detector import Detector
 from geodetect.detection.predict import predict_layer
@@ -26,6 +26,7 @@ from geodetect.io.raster.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
+from geodetect.io.vector.read import COVERAGE_LAYER
 from geodetect.progress import Progress, as_progress, no_progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
@@ -228,6 +229,7 @@ class PredictionFiles:
                 overwrite=self.overwrite,
                 replaceable=replaceable,
                 layers=(COVERAGE_LAYER,),
+                takes_format=False,
             )
 
     def write(self, layer: DetectionLayer, journal: Journal | None) -> None:

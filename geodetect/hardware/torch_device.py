@@ -38,6 +38,8 @@ def pick_device(name: str) -> torch.device:
     expected = "expected auto, cpu, cuda, cuda:N or mps"
     if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
         hint = "; did you mean cuda?" if "gpu" in name.lower() else suggest(name, DEVICE_TYPES)
+        if name.isdecimal():
+            hint = f"; did you mean cuda:{name}?"
         raise InputError(f"`device` {name}: unknown; {expected}{hint}")
     try:
         return _open_device(name)

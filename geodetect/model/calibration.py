@@ -7,10 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from geodetect.model.card import Calibration
+from geodetect.model.card import Calibration, ModelCard
 from geodetect.types import Float32Array, FloatArray
 
 ROUNDING = 1e-6  # above the rounding error of a score in single precision
+LOWEST_FACTOR = 0.9  # the lowest score lies a little above the threshold of the validation
 MAX_EXPONENT = 700.0  # exp() of more overflows
 
 
@@ -62,3 +63,26 @@ def logit_thresholds(conf: float, calibration: Calibration | None) -> Float32Arr
     if calibration is not None:
         logits = (logits - np.array(calibration.intercept)) / np.array(calibration.slope)
     return np.nextafter(logits.astype(np.float32), np.float32(-np.inf))
+
+
+def find_threshold_doubt(conf: float, card: ModelCard) -> str | None:
+    """Return a message about a score threshold at which the calibration was not fitted.
+
+    Args:
+        conf: Score threshold after calibration.
+        card: Card of the model.
+
+    Returns:
+        None if scores on both sides of the threshold are known, or it is the card's own.
+    """
+    calibration = card.calibration
+    if calibration is None or calibration.score_range is None or conf == card.conf:
+        return None
+    lowest, highest = calibration.score_range
+    if LOWEST_FACTOR * lowest <= conf <= highest:
+        return None
+    return (
+        f"`conf` {conf:g} lies outside the scores of {lowest:.2g} to {highest:.4g} that the "
+        f"calibration of model {card.name} was fitted on, so its precision and recall there are "
+        f"not known; choose one between, such as its own {card.conf:.2g}"
+    )

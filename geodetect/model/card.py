@@ -16,6 +16,7 @@ INPUT_BANDS = 3  # of geodetect's networks
 MAX_CLASSES = 10_000
 RATES = ("precision", "recall", "f1")  # ends of the names of metrics, by which counts are corrected
 MAX_LEVELS, MAX_PER_LEVEL = 12, 64
+MAX_GROUND = 1_000_000  # characters
 MAX_PROBLEMS = 3  # in one message
 
 PositiveLength = Annotated[float, Field(gt=0, le=1e6)]  # metres
@@ -30,6 +31,25 @@ ClassName = Annotated[
 # beyond these every score of a class is 0, or 1, or the same
 Slope = Annotated[float, Field(ge=1e-4, le=1e4)]
 Intercept = Annotated[float, Field(ge=-1e4, le=1e4)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_polygons(text: str) -> str:
+    """Return a well-known text unchanged.
+
+    Raises:
+        ValueError: It is neither empty nor that of polygons.
+    """
+    if text:
+        import shapely  # not for cards without it: its import takes 0.1 s
+
+        try:
+            kind = shapely.from_wkt(text).geom_type
+        except shapely.errors.ShapelyError as error:
+            raise ValueError("expected well-known text") from error
+        if kind not in ("Polygon", "MultiPolygon"):
+            raise ValueError(f"expected polygons, found a {kind}")
+    return text
 
 
 class CardPart(BaseModel):
@@ -101,15 +121,21 @@ class Calibration(CardPart):
     Args:
         slope: Slope of each class, positive.
         intercept: Intercept of each class.
+        score_range: Range of the calibrated scores on the holdout that it was fitted on, but for
+            the few highest; beyond it nothing is known of the fraction of true positives. None: not
+            recorded.
     """
 
     slope: tuple[Slope, ...] = Field(max_length=MAX_CLASSES)
     intercept: tuple[Intercept, ...] = Field(max_length=MAX_CLASSES)
+    score_range: tuple[UnitInterval, UnitInterval] | None = None
 
     @model_validator(mode="after")
-    def _both_for_each_class(self) -> Calibration:
+    def _fields_agree(self) -> Calibration:
         if len(self.slope) != len(self.intercept):
             raise ValueError("slope and intercept need one entry for each class")
+        if self.score_range is not None and self.score_range[0] > self.score_range[1]:
+            raise ValueError(f"score_range must be ascending, found {self.score_range}")
         return self
 
 
@@ -123,6 +149,8 @@ class TrainingRecord(CardPart):
         objects: Number of labelled objects trained on.
         steps: Optimiser steps.
         settings: Settings of the training.
+        ground: Ground that it has learnt from, its start included: well-known text of polygons on
+            WGS 84, longitude first; empty: not known.
     """
 
     data: tuple[str, ...] = ()
@@ -131,6 +159,7 @@ class TrainingRecord(CardPart):
     objects: int = 0
     steps: int = 0
     settings: dict[str, str | int | float | bool | None] = {}
+    ground: Annotated[str, Field(max_length=MAX_GROUND), AfterValidator(_check_polygons)] = ""
 
 
 class Int8Record(CardPart):

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from geodetect.errors import ModelFileError, OutputError, list_names, translate_errors
+from geodetect.errors import ModelFileError, OutputError, list_names, suggest, translate_errors
 from geodetect.io.atomic import check_folder, check_overwrite, final_path, write_atomically
 from geodetect.model.card import ModelCard, list_problems
 from geodetect.model.foreign_files import foreign_kind
@@ -57,6 +57,7 @@ def model_path(model: PathLike) -> Path:
     raise ModelFileError(
         f"no model {text!r}: it is neither a file nor a built-in model "
         f"({list_names(list_models()) or 'none'}); choose another `model`"
+        f"{suggest(text, list_models())}"
     )
 
 

@@ -11,6 +11,7 @@ import geopandas as gpd
 from PIL import Image
 
 from geodetect.errors import InputError
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import check_folder, check_overwrite, final_path
 from geodetect.io.inputs import protect_inputs
 from geodetect.reporting.drawing.canvas import RasterCanvas
@@ -23,12 +24,12 @@ from geodetect.reporting.drawing.zones import place_zones
 from geodetect.settings import PreviewSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PreviewKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 
 @takes_settings(PreviewSettings)
 def preview(
-    raster: PathLike | Sequence[PathLike],
+    raster: RasterSource | Sequence[RasterSource],
     predictions: PathLike | gpd.GeoDataFrame | None = None,
     *,
     zones: PathLike | gpd.GeoDataFrame | None = None,
@@ -46,8 +47,9 @@ def preview(
     raster.
 
     Args:
-        raster: Files, folders or URLs. Several are one map: where they overlap the first is on
-            top, and those in other CRS are warped to that of the first.
+        raster: Files, folders or URLs, arrays, or open datasets of rasterio. Several are one map:
+            where they overlap the first is on top, and those in other CRS are warped to that of the
+            first.
         predictions: Vector file of any format and CRS, or a table: predictions, or the changes that
             ``compare`` wrote. None: only the raster.
         zones: Polygons to outline; not on contact sheets.
@@ -64,23 +66,23 @@ def preview(
         RasterError: The raster cannot be read.
         OutputError: The file exists, or cannot be written.
     """
-    settings = PreviewSettings.resolve(settings, keywords)
+    settings, paths = PreviewSettings.resolve(settings, keywords), as_raster_paths(raster)
     target = None if output is None else Path(output)
     if target is not None:  # before the work, not only after it
         if target.suffix.lower() not in FORMATS:
             raise InputError(
                 f"{target.name} is no image file; end `output` in one of {', '.join(FORMATS)}"
             )
-        with protect_inputs(raster, predictions, zones):
+        with protect_inputs(paths, predictions, zones):
             check_folder(final_path(target))
             check_overwrite(final_path(target), overwrite=overwrite)
     if settings.sheet is not None and predictions is None:
         raise InputError("a contact sheet shows predictions; name their file after the raster")
-    with open_imagery(raster, settings) as opened:
+    with open_imagery(paths, settings) as opened:
         canvas, layer = RasterCanvas.from_raster(opened), None
         if predictions is not None:
             table = read_prediction_table(predictions, settings)
-            layer = place_on_canvas(table, canvas, name="predictions")
+            layer = place_on_canvas(table, canvas)
         if layer is not None and settings.sheet is not None:
             image = draw_contact_sheet(canvas, layer, settings)
         else:

@@ -18,6 +18,8 @@ PHRASES = {
     "Input should be less": "expected a number less",
     "Input should be": "expected",
     "a valid tuple": "a list",
+    "a valid number": "a number",
+    "a valid integer": "a whole number",
 }
 
 
@@ -116,7 +118,7 @@ class CommandLine:
         repeatable: One value of the tuple per occurrence, instead of all values in one text.
         reads: Kind of input that the value names; empty: none.
         is_protected: No output may replace that input.
-        choices: Values that a shell completes, where others are possible too.
+        choices: Values that are completed and suggested, where others are possible too.
     """
 
     metavar: str = ""
@@ -136,7 +138,7 @@ class FormerNames:
     """Names that a setting had in earlier versions, attached to its type with ``Annotated``.
 
     Args:
-        names: The names; they are understood, and shown nowhere.
+        names: The names; they are understood, and stand in docs/options.md only.
     """
 
     names: tuple[str, ...]

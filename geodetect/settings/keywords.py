@@ -234,6 +234,7 @@ class ReportKeywords(TypedDict, total=False):
     imagery: Literal["auto", "inside", "beside"]
     iou: float | str
     note: str | None
+    permit_field: str | None
     pixel_coords: bool
     pred_crs: str | int | CRS | None
     score_field: str | None

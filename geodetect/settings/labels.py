@@ -63,7 +63,7 @@ class ChipSettings(LabelSettings, RasterSettings):
         description="Ground resolution of the chips, in metres per pixel, e.g. 0.25 or 25cm. "
         "Default: that of each raster.",
     )
-    empty: Annotated[float, Field(ge=0), CommandLine("N")] = Field(
+    empty: Annotated[float, Field(ge=0), CommandLine("N", choices=("inf",))] = Field(
         0, description="Chips without objects for each chip with objects; inf: all."
     )
     min_visible: Annotated[Fraction, Field(gt=0)] = Field(

@@ -56,6 +56,11 @@ class ReportSettings(TruthSettings, DrawingSettings):
         description="Column of the predictions that holds addresses or parcels. Default: address, "
         "parcel or the like.",
     )
+    permit_field: Name | None = Field(
+        None,
+        description="Column of the predictions that holds permits; blank, no and 0 are none. "
+        "Default: of changes permit, licence or the like.",
+    )
     title: Text | None = Field(None, description="Heading. Default: the name of the raster.")
     note: Text | None = Field(
         None, description="Line below the heading, e.g. date and source of the imagery."

@@ -22,7 +22,7 @@ from geodetect.settings.value_types import (
     Text,
 )
 
-Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("N")]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), CommandLine("MINUTES")]
 LearningRate = Annotated[
     float, Field(gt=0, allow_inf_nan=False), CommandLine("RATE", choices=("auto",))
 ]
@@ -75,14 +75,14 @@ class ScheduleSettings(Settings):
 
     section: ClassVar[str] = "Training"
 
-    steps: Count = Field(2000, description="Optimizer steps.")
+    steps: Count = Field(4000, description="Optimizer steps.")
     minutes: Minutes | None = Field(
         None,
         description="Time to train, instead of `steps`: from the first step to the last, with the "
         "checkpoints and validations between; the check of the labels, the search for a learning "
         "rate, the validation of the start and the last one come on top.",
     )
-    batch_size: Count = Field(8, description="Chips per step, of all processes together.")
+    batch_size: Count = Field(4, description="Chips per step, of all processes together.")
     tile_size: Annotated[ChipPixels, FormerNames("chip_px")] = Field(
         384, description="Side of a chip in pixels."
     )
@@ -98,7 +98,7 @@ class ScheduleSettings(Settings):
         "found by a range test of a few dozen steps.",
     )
     augment: Fraction = Field(
-        0.3, description="Fraction of chips whose colours change, or that are shaded or blurred."
+        0.1, description="Fraction of chips whose colours change, or that are shaded or blurred."
     )
     turn: bool = Field(
         True,

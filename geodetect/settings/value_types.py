@@ -17,13 +17,22 @@ from geodetect.settings.base import Accepts, CommandLine
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
-def _length_parser(expected: str, *, allow_zero: bool = False) -> Callable[[Any], Any]:
-    """Return a validator that converts ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres."""
+def _length_parser(
+    expected: str, *, allow_zero: bool = False, per: str = ""
+) -> Callable[[Any], Any]:
+    """Return a validator that converts ``"0.25"``, ``"0.25m"`` or ``"25cm"`` to metres.
+
+    Args:
+        expected: Description for error messages.
+        allow_zero: Take 0, too.
+        per: Unit that may follow, after a slash.
+    """
+    pattern = re.compile(rf"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*{f'(?:/ ?{per})?' if per else ''}\s*")
 
     def parse(value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m|cm|mm)?\s*", value)
+        match = pattern.fullmatch(value)
         if match is None or (float(match[1]) == 0 and not allow_zero):
             raise ValueError(f"expected {expected}")
         return round(float(match[1]) * LENGTHS_M[match[2] or "m"], 6)
@@ -60,7 +69,7 @@ def parse_fraction(value: Any) -> Any:
 def split_names(value: Any) -> Any:
     """Split ``"car,plane"`` at its commas; arrays become lists, other types pass."""
     if isinstance(value, str):
-        return [name.strip() for name in value.split(",")]
+        return [name.strip() for name in value.removesuffix(",").split(",")]
     return _as_list(value)
 
 
@@ -140,7 +149,7 @@ MetresOrZero = Annotated[
 ]
 Resolution = Annotated[
     float,
-    BeforeValidator(_length_parser("metres per pixel, e.g. 0.25 or 25cm")),
+    BeforeValidator(_length_parser("metres per pixel, e.g. 0.25 or 25cm", per="(?:px|pixel)")),
     Field(gt=0, allow_inf_nan=False),
     CommandLine("METRES"),
     Accepts("str"),

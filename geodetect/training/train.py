@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from geodetect.errors import DivergenceError, InputError
+from geodetect.errors import DivergenceError, GeodetectWarning, InputError
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import final_path
 from geodetect.io.inputs import protect_inputs
@@ -20,6 +21,7 @@ from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card
 from geodetect.model.checkpoints.initialization import (
     comparable_start,
+    initial_model_card,
     initialise,
     match_head_depth,
 )
@@ -44,6 +46,7 @@ from geodetect.training.advice.facts import TrainingFacts
 from geodetect.training.anchors.selection import DEFAULT_NETWORK, select_anchors
 from geodetect.training.data.chip_sampler import ChipSampler
 from geodetect.training.data.hard_negatives import HardNegativeMiner
+from geodetect.training.data.holdout_doubts import list_holdout_doubts, trained_ground
 from geodetect.training.data.holdout_split import split_table
 from geodetect.training.data.training_data import TrainingData, read_training_data
 from geodetect.training.distributed import join_processes
@@ -96,6 +99,8 @@ def train(
     A training that starts from a complete model validates that first, at step 0. If the trained
     weights are worse than it beyond chance, a ``GeodetectWarning`` says so, and the weights of the
     start are written; the trained ones if ``keep`` is ``last`` or its classes have other names.
+    A ``GeodetectWarning`` also names a holdout on ground that the start was trained on, or close
+    to training ground, so that the validation is better than on other ground.
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
     ``geodetect.training.distributed``; the main process writes files and reports progress. All
@@ -172,6 +177,10 @@ def train(
             network = RetinaNet(config, len(data.classes))
             initial_weights = initialise(network, settings.init)
             initial_card = comparable_start(network, settings.init, data.classes)
+            split = split_table(data.rasters)
+            start = initial_model_card(settings.init)
+            for doubt in list_holdout_doubts(data.rasters, split, settings, start=start):
+                warnings.warn(doubt, GeodetectWarning, stacklevel=2)
             card = _first_card(
                 settings.name or output.stem,
                 data,
@@ -179,6 +188,7 @@ def train(
                 network=config,
                 gsd_m=gsd_m,
                 initial_weights=initial_weights,
+                ground=trained_ground(split, start),
             )
             validator = Validator(data.validation, card, device=processes.device)
             sampler = ChipSampler(data.train, settings, gsd_m=gsd_m)
@@ -210,7 +220,7 @@ def train(
         with processes.fail_together():
             if processes.is_main and not resume:
                 with folder.create() as path:
-                    write(split_table(data.rasters), path / SPLIT)
+                    write(split, path / SPLIT)
                     if data.report is not None:
                         write_json(path / LABELS, data.report.as_dict())
                     write_settings(path / SETTINGS, settings, rasters=rasters, labels=labels)
@@ -313,6 +323,7 @@ def _first_card(
     network: NetworkConfig,
     gsd_m: float,
     initial_weights: str,
+    ground: str,
 ) -> ModelCard:
     """Return the card as far as it is known before the first step."""
     sizes_m = np.concatenate([raster.sizes_m.max(axis=1) for raster in data.train])
@@ -329,6 +340,7 @@ def _first_card(
             data=settings.data_source,
             licence=settings.licence,
             initial_weights=initial_weights,
+            ground=ground,
             objects=sum(int(raster.is_trainable.sum()) for raster in data.rasters),
         ),
     )

@@ -15,6 +15,7 @@ _DRY: tuple[Colour, ...] = ((112, 122, 86), (128, 132, 100), (98, 112, 82), (122
 _DARK: Colour = (74, 98, 74)
 _GRASS_GREEN: Colour = (104, 128, 80)
 _GRASS_DRY: Colour = (178, 162, 132)
+_SMALLEST_TREE_M = 1.5  # width of a crown; smaller plants are shrubs
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def draw_tree(canvas: Canvas, tree: Tree, rng: np.random.Generator) -> None:
         return
     height = _crown_height(canvas, tree, region, rng)
     _lay_leaves(canvas, region, height, _leaf_colour(canvas, tree, rng), rng)
-    if tree.radius_m > 1.1:
+    if 2 * tree.radius_m >= _SMALLEST_TREE_M:
         canvas.record("tree", outline, tree.top_m + 0.6)
 
 

@@ -18,7 +18,8 @@ def help_of(*command: str, columns: int = 80) -> str:
 
 def test_the_help_names_every_command() -> None:
     text = help_of()
-    assert all(f"\n  {command} " in text for command in COMMANDS)
+    for command, summary in COMMANDS.items():
+        assert f"\n  {command:<9}  {summary}\n" in text
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -147,6 +147,8 @@ def test_several_rasters_are_one_map(
     code, _, err = run_command("report", "found.geojson", *rasters, "-o", "page.html")
     assert code == 0, err
     assert page_data(workdir / "page.html")["grid"]["width"] == 400
+    page = (workdir / "page.html").read_text("utf-8")
+    assert "2 rasters, scene.tif to scene_b.tif" in page  # the first is on top
 
 
 def test_a_preview_of_several_rasters_and_changes(workdir: Path, two_sheets: list[Path]):

@@ -26,7 +26,7 @@ PATIENCE_S = 240
 TORCHRUN = (
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
 )  # fmt: skip
-PROGRAM = ("-m", "geodetect_cli")
+PROGRAM = ("-m", "geodetect")
 IN_SINGLE_PRECISION = """
 from geodetect.training import learner
 from geodetect_cli.app import main

@@ -45,6 +45,11 @@ def paint_boxes(*boxes: tuple[int, int, int, int], side: int = 300) -> Canvas:
     return canvas
 
 
+def at(column: int) -> Affine:
+    """Place of a raster some columns to the east of the others."""
+    return METRES @ Affine.translation(column, 0)
+
+
 def pixel_boxes(detections: gpd.GeoDataFrame, transform: Affine = METRES) -> NDArray[np.float64]:
     corners = shapely.get_coordinates(detections.geometry).reshape(-1, 5, 2)
     px = np.array([[~transform @ tuple(c) for c in ring] for ring in corners]).reshape(-1, 5, 2)
@@ -320,7 +325,10 @@ def test_progress_grows_to_its_total(save: Save) -> None:
     def note(completed: int, total: int, /, **figures: float) -> None:
         calls.append((completed, total, figures["objects"]))
 
-    paths = [save(mixed(300, seed=i, largest=40).pixels, f"{i}.tif") for i in range(2)]
+    paths = [
+        save(mixed(300, seed=i, largest=40).pixels, f"{i}.tif", transform=at(400 * i))
+        for i in range(2)
+    ]
     detections = geodetect.predict(
         paths, COLOURS, settings=PredictSettings(tile_size=96, batch_size=2), progress=note
     )

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from geodetect.model.calibration import calibrated_score, calibrated_scores, logit_thresholds
-from geodetect.model.card import Calibration
+from geodetect.model.calibration import (
+    calibrated_score,
+    calibrated_scores,
+    find_threshold_doubt,
+    logit_thresholds,
+)
+from geodetect.model.card import Calibration, ModelCard
 
 LINE = st.tuples(st.floats(0.05, 10), st.floats(-8, 8))
 
@@ -59,3 +65,38 @@ def test_a_score_after_calibration_is_the_least_of_all_classes() -> None:
     two = calibration((1.0, 0.0), (2.0, -1.0))
     assert calibrated_score(0.5, two) == pytest.approx(1 / (1 + np.e))
     assert calibrated_score(0.5, None) == 0.5
+
+
+CARD = ModelCard(
+    name="ponds",
+    classes=("pond",),
+    conf=0.4,
+    calibration=Calibration(slope=(2.0,), intercept=(0.0,), score_range=(0.002, 0.96)),
+)
+
+
+@pytest.mark.parametrize("conf", [0.97, 0.001])
+def test_a_threshold_that_the_calibration_has_not_seen_is_named(conf: float) -> None:
+    text = find_threshold_doubt(conf, CARD)
+    assert text is not None
+    assert text.startswith(
+        f"`conf` {conf} lies outside the scores of 0.002 to 0.96 that the calibration of model "
+        f"ponds was fitted on"
+    )
+    assert "such as its own 0.4" in text
+
+
+@pytest.mark.parametrize("conf", [0.002, 0.05, 0.4, 0.9, 0.96])
+def test_a_threshold_among_the_scores_of_the_calibration_raises_no_doubt(conf: float) -> None:
+    assert find_threshold_doubt(conf, CARD) is None
+
+
+def test_without_a_calibration_or_its_scores_no_threshold_is_doubted() -> None:
+    older = CARD.model_copy(update={"calibration": calibration((2.0, 0.0))})
+    for card in (older, CARD.model_copy(update={"calibration": None})):
+        assert find_threshold_doubt(0.99, card) is None
+
+
+def test_a_range_of_scores_ascends() -> None:
+    with pytest.raises(ValidationError, match="score_range must be ascending"):
+        Calibration(slope=(1.0,), intercept=(0.0,), score_range=(0.9, 0.1))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from geodetect.class_names import normalize_class_name
 from geodetect.errors import InputError
 from geodetect.model.card import Calibration, ModelCard, NetworkConfig, TrainingRecord, new_card
 
@@ -140,10 +141,10 @@ def test_a_card_cannot_be_changed() -> None:
         name=st.text(max_size=20),
         description=st.text(max_size=40),
         classes=st.lists(
-            st.text(min_size=1, max_size=8).filter(str.strip),
+            st.text(min_size=1, max_size=8).filter(normalize_class_name),
             min_size=1,
             max_size=4,
-            unique_by=str.strip,
+            unique_by=normalize_class_name,
         ).map(tuple),
         gsd_m=st.none() | st.floats(0.01, 100),
         bands=st.just(("red", "green", "blue")),

@@ -127,7 +127,7 @@ def test_imagery_without_objects_cannot_check_anything(files: Path, tmp_path: Pa
 
 def test_samples_are_drawn_without_repeating_and_the_same_again(files: Path) -> None:
     settings = PredictSettings(overlap=0)
-    plans = [*plan_rasters(files / "scene.tif", PLAIN, settings)] * 2
+    plans = [plan for _ in range(2) for plan in plan_rasters(files / "scene.tif", PLAIN, settings)]
     drawn = sample_tiles(plans, 20, seed=4)
     places = [(plans.index(sample.plan), sample.tile.index) for sample in drawn]
     assert len(set(places)) == 20

@@ -8,6 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from PIL import Image
@@ -175,7 +176,24 @@ def test_predictions_in_gaps_between_rasters_are_told(save: Save):
         save(pixels, "a.tif"),
         save(pixels, "b.tif", transform=METRES @ Affine.translation(600, 0)),
     ]
-    with pytest.warns(GeodetectWarning, match="1 of 3 predictions lie in gaps between 2 rasters"):
+    with pytest.warns(GeodetectWarning, match="1 of 3 predictions lies in gaps between 2 rasters"):
         geodetect.preview(sheets, predictions())
     with pytest.raises(InputError, match="only in gaps"):
         geodetect.preview(sheets, predictions().iloc[2:])
+
+
+def test_arrays_and_open_datasets_are_imagery_too(flat_scene: Path, tmp_path: Path):
+    expected = np.asarray(geodetect.preview(flat_scene))
+    with rasterio.open(flat_scene) as dataset:
+        assert (np.asarray(geodetect.preview(dataset)) == expected).all()
+    array = np.full((400, 800, 3), 60, np.uint8)
+    assert geodetect.preview(array).size == geodetect.preview(flat_scene).size
+    summary = geodetect.report(
+        gpd.GeoDataFrame(
+            {"class": ["pool"], "score": [0.9]}, geometry=[shapely.box(40, 60, 120, 100)]
+        ),
+        tmp_path / "page.html",
+        raster=array,
+        pixel_coords=True,
+    )
+    assert (summary.rasters, summary.detected) == (1, 1)

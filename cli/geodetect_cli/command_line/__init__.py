@@ -1,1 +1,1 @@
-"""The command line as it is typed: spellings of options."""
+"""The command line: what is typed, completed and answered, how a command ends, and its log."""

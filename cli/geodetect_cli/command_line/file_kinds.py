@@ -1,4 +1,4 @@
-"""Kinds of files by their suffixes: of hints in errors, and of completion in the shell."""
+"""Kinds of files by their suffixes, for hints in errors and completion in the shell."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ LAYER = (
     ".gpkg", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".json", ".shp", ".fgb", ".parquet",
     ".geoparquet", ".csv", ".kml", ".gml",
 )  # fmt: skip
-LABELS = (*LAYER, ".xml", ".yaml", ".yml", ".txt", ".zip", ".gz")
 MODEL = (".safetensors",)
 WEIGHTS = (".pt", ".pth", ".pl", ".ckpt", ".bin", ".safetensors")
-SETTINGS = (".toml",)
 
 
 def file_kind(name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 _COMMANDS = {
     "predict": "detect inference infer run find search segment detection classify",
     "train": "fit finetune fine-tune learn retrain training",
@@ -27,16 +25,15 @@ _OPTIONS = {  # names of options, without dashes; of several, the first one that
     "model-checkpoint pretrained net",
     "init model": "base-model start start-from from finetune pretrained-weights",
     "output": "out output-dir output-file output-path outfile outdir out-dir out-file dst dest "
-    "destination save save-dir save-to project to write target",
-    "rasters file": "input inputs in input-file input-dir image images img imgs src source scene "
+    "destination save save-dir save-to project to write target html page",
+    "rasters file": "i input inputs in input-file input-dir image images img imgs src source scene "
     "scenes tif tiff ortho orthophoto imagery photo file files sheets",
     "tile-size": "imgsz img-size image-size patch-size patch window-size window chip-size chip-px "
     "slice-size slice-height slice-width slice crop-size block-size size",
     "overlap": "patch-overlap overlap-ratio overlap-height-ratio overlap-width-ratio stride "
     "tile-overlap tiles-overlap buffer margin",
-    "nms-iou iou": "nms nms-thresh nms-threshold iou-thres iou-threshold merge-threshold "
-    "match-threshold max-overlap",
-    "iou": "iou-min min-iou match-iou",
+    "nms-iou iou": "nms nms-thresh nms-threshold merge-threshold max-overlap",
+    "iou nms-iou": "iou-thres iou-thresh iou-threshold iou-min min-iou match-iou match-threshold",
     "classes": "category categories names class-names class-name only filter",
     "class-field": "label-field label-column class-column category-field attribute",
     "score-field": "conf-field confidence-field score-column",
@@ -50,7 +47,8 @@ _OPTIONS = {  # names of options, without dashes; of several, the first one that
     "precision": "half fp16 bf16 fp32 int8 dtype amp",
     "workers": "threads num-workers num-threads jobs processes cores",
     "gsd": "resolution res pixel-size cell-size cellsize tr spacing scale",
-    "labels truth": "annotations annotation ann anno gt ground-truth groundtruth targets target "
+    "labels truth": "data dataset annotations annotation ann anno gt ground-truth groundtruth "
+    "targets target "
     "label-file truth reference y",
     "truth register labels": "ground-truth gt reference annotations labels",
     "predictions": "preds pred detections detection results objects dets",
@@ -83,8 +81,10 @@ def command_meant(word: str) -> str | None:
     return next((c for c, names in _COMMANDS.items() if word.lower() in names.split()), None)
 
 
-def options_meant(name: str) -> Iterator[str]:
-    """Yield the options that a name of other programs, without dashes, may mean, best first."""
+def options_meant() -> dict[str, list[str]]:
+    """Return the options that names of other programs, without dashes, may mean, best first."""
+    meant: dict[str, list[str]] = {}
     for options, names in _OPTIONS.items():
-        if name in names.split():
-            yield from options.split()
+        for name in names.split():
+            meant.setdefault(name, []).extend(options.split())
+    return meant

@@ -25,6 +25,11 @@ class Spellings:
             form = _normal_form(spelling)
             self._similar[form] = flag if self._similar.get(form, flag) == flag else None
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Flags by the names that they have, or had in earlier versions."""
+        return dict(self._exact)
+
     def flag(self, word: str) -> str | None:
         """Return the flag that a word means; None for none, or several."""
         return self._exact.get(word) or self._similar.get(_normal_form(word))

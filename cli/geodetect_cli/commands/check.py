@@ -44,7 +44,9 @@ def command(
     from geodetect.label_check.problems import LAYER, write_problems
 
     if files.output is not None:
-        vector.check_target(files.output, overwrite=result.overwrite, layers=(LAYER,))
+        vector.check_target(
+            files.output, overwrite=result.overwrite, layers=(LAYER,), takes_format=False
+        )
     report = check(data.rasters, data.labels, settings=settings)
     if files.output is not None:
         write_problems(report.problems, files.output, overwrite=result.overwrite)

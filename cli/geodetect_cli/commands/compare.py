@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -44,7 +45,11 @@ class CompareFiles(Settings):
         Field(None, description="Expected objects: points or polygons, any CRS.")
     )
     parcels: Layer | None = Field(None, description="Polygons to count by, as a second layer.")
-    coverage: Layer | None = Field(None, description=options.COVERAGE)
+    coverage: Layer | None = Field(
+        None,
+        description=f"{options.COVERAGE} Default: layer coverage of PRED, if it has one. A .gpkg "
+        "gets it as a layer, too.",
+    )
     crs: Crs | None = Field(None, description="CRS of the output. Default: that of PRED.")
 
 
@@ -61,9 +66,12 @@ def command(
         raise UsageError(f"expected --register or --before, found {state}; name one file")
     from geodetect.assessment.compare import change_layer, parcels
     from geodetect.assessment.compare.comparison import compare
+    from geodetect.io.vector.read import COVERAGE_LAYER
 
     target = LayerOutput(files.output, files.crs, result.overwrite)
     layers = [change_layer.LAYER, *([] if files.parcels is None else [parcels.LAYER])]
+    if Path(files.output).suffix.lower() == ".gpkg":
+        layers.append(COVERAGE_LAYER)
     target.check(*layers, as_json=result.as_json)
     comparison = compare(
         files.predictions,

@@ -12,6 +12,8 @@ from geodetect.settings.inputs import ExternalSources
 from geodetect_cli import console
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.command_line.file_kinds import file_kind
+from geodetect_cli.options import AsJson
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables.values import show_values, without_wkt
 
@@ -30,14 +32,14 @@ class InfoOptions(Settings):
     file: Annotated[str, CommandLine("FILE", positional=True)] = Field(
         description="A raster, a model file or the name of a model."
     )
-    as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+    as_json: AsJson = False
     external_sources: ExternalSources = False
 
 
 @settings_command
 def command(options: InfoOptions) -> None:
     """Show the properties of a raster or a model."""
-    from geodetect.errors import InputError, list_names
+    from geodetect.errors import InputError, RasterError, list_names, suggest
     from geodetect.io.raster.info import inspect_raster
     from geodetect.model.file import list_models, load_card
 
@@ -47,12 +49,18 @@ def command(options: InfoOptions) -> None:
     if is_word and not is_model and not Path(file).exists():
         raise InputError(
             f"{file}: neither a file nor a built-in model ({list_names(list_models()) or 'none'})"
+            f"{suggest(file, list_models())}"
         )
-    values = (
-        load_card(file).model_dump(mode="json")
-        if is_model
-        else inspect_raster(file, external_sources=options.external_sources)
-    )
+    try:
+        values = (
+            load_card(file).model_dump(mode="json")
+            if is_model
+            else inspect_raster(file, external_sources=options.external_sources)
+        )
+    except RasterError as error:
+        if file_kind(file) == "layer" and Path(file).is_file():
+            raise InputError(f"{file} holds no raster; info shows rasters and models") from error
+        raise
     if is_model:
         ending.suggest(next_commands.after_model_info())
     else:

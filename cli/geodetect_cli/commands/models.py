@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from geodetect.errors import list_names
-from geodetect.settings.base import CommandLine, Settings
+from geodetect.settings.base import Settings
 from geodetect_cli import console
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.options import AsJson
 from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
@@ -24,7 +23,7 @@ class ModelsOptions(Settings):
 
     section: ClassVar[str] = "General"
 
-    as_json: Annotated[bool, CommandLine(name="json")] = Field(False, description="Print JSON.")
+    as_json: AsJson = False
 
 
 @settings_command

@@ -19,6 +19,8 @@ from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import prediction as tables
 from geodetect_cli.usage_error import UsageError
 
+# names of ``geodetect.io.vector.write.FORMATS``, which the help does not import
+FORMATS = ("geojson", "geojsonseq", "gpkg", "flatgeobuf", "geoparquet", "shapefile", "csv")
 EXAMPLES = """\b
 Examples:
   geodetect predict scene.tif
@@ -47,7 +49,9 @@ class PredictFiles(Settings):
         "why. Default: layer coverage of the output, if that is a .gpkg.",
     )
     crs: Crs | None = Field(None, description="CRS of the output. Default: the raster's.")
-    format: Name | None = Field(None, description="Format of the output, whatever its suffix.")
+    format: Annotated[Name, CommandLine("NAME", choices=FORMATS)] | None = Field(
+        None, description=f"Format of the output, whatever its suffix: {', '.join(FORMATS)}."
+    )
     style: bool = Field(False, description="Have QGIS colour boxes by score (.gpkg, .geojson).")
     dry_run: bool = Field(
         False, description="Only show tiles, resolution, time and memory of the run."
@@ -109,8 +113,8 @@ def command(
         ending.suggest(next_commands.after_dry_run(files.output, files.rasters))
         tables.show_estimate(plan, as_json=result.as_json)
         return
-    if files.output is None and not messages.quiet:
-        console.print_message(f"Detections are written to {output}")
+    if files.output is None:
+        console.print_at_begin(f"Detections are written to {output}")
     layer = targets.predict(files.rasters, files.model, settings=settings)
     ending.suggest(next_commands.after_predict(output, files.rasters, settings))
     tables.show_summary(
@@ -126,14 +130,14 @@ def command(
 
 def _default_output(files: PredictFiles) -> str:
     """Return the name of the output of a run on one raster or folder."""
-    from geodetect.io.vector.write import FORMATS, format_of
+    from geodetect.io.vector import write as vector
 
     if len(files.rasters) > 1:
         raise UsageError(
             f"--output is missing: one raster or folder gives the output its name, found "
             f"{len(files.rasters)} of them"
         )
-    kind = FORMATS[0]
+    kind = vector.FORMATS[0]
     if files.format is not None:
-        kind = format_of(Path("layer.shp"), files.format)
+        kind = vector.format_of(Path("layer.shp"), files.format)
     return f"{options.stem_of(files.rasters[0])}{kind.suffixes[0]}"

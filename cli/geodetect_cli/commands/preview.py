@@ -78,7 +78,10 @@ def split_layers(
 def command(
     files: PreviewFiles, settings: PreviewSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
-    """Draw rasters with predictions or changes, or thumbnails of some of them."""
+    """Draw rasters with predictions or changes as an image.
+
+    The image is an overview, or a contact sheet with thumbnails of some of them.
+    """
     from geodetect.reporting.preview import preview
 
     rasters, predictions = split_layers(files.rasters, files.predictions)

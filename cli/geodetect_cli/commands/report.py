@@ -63,7 +63,10 @@ def command(
     result: ResultOptions,
     messages: ConsoleOptions,
 ) -> None:
-    """Show predictions or changes on their imagery in a page that works offline."""
+    """Show predictions or changes on a page that works offline.
+
+    The imagery is inside the page or beside it; zones, truth and figures are shown with it.
+    """
     from geodetect.reporting.map_report.report import report
 
     summary = report(

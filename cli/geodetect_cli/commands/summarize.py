@@ -28,7 +28,10 @@ Examples:
 class SummarizeFiles(Settings):
     """Layers that ``summarize`` reads and writes."""
 
-    predictions: options.Predictions = Field(description=options.PREDICTIONS)
+    predictions: options.Predictions = Field(
+        description=f"{options.PREDICTIONS} Of changes that `geodetect compare` wrote, those with "
+        "a detection count."
+    )
     zones: Layer = Field(description="Polygons to count by, any vector format and CRS.")
     output: options.OutputLayer = Field(
         "",

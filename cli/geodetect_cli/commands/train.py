@@ -64,7 +64,7 @@ def command(
     """Train a model on labelled rasters.
 
     In N processes, each on a GPU of its own, or all on the processor:
-    torchrun --nproc-per-node N -m geodetect_cli train --rasters ...
+    torchrun --nproc-per-node N -m geodetect train --rasters ...
     """
     with phase("Starting"):  # importing PyTorch takes seconds
         from geodetect.reporting.training_report.page import write_training_page
@@ -75,8 +75,7 @@ def command(
     output = files.output
     if output is None:
         output = Path(f"{options.stem_of(data.labels[0])}.safetensors")
-        if not messages.quiet:
-            console.print_message(f"The model is written to {output}")
+        console.print_at_begin(f"The model is written to {output}")
     summary = train(
         data.rasters,
         data.labels,

@@ -32,8 +32,9 @@ class ErrorValues(JsonValues):
 
     exit_code: int = Field(description="Exit code of the program; see docs/json.md.", ge=1, le=255)
     type: str = Field(
-        description="Class of geodetect.errors, such as InputError; or UsageError, Interrupted, "
-        "OSError (of the system), OutOfMemoryError, or the class of an error that is a bug."
+        description="Class of geodetect.errors, such as InputError; or UsageError, Incomplete (an "
+        "input is left out, exit code 3), Interrupted, OSError (of the system), OutOfMemoryError, "
+        "or the class of an error that is a bug."
     )
     message: str = Field(description="Text of the line on the error stream, without `Error: `.")
 

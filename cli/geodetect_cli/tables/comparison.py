@@ -42,6 +42,7 @@ def show_comparison(
     rows = [
         (status.capitalize(), f"{count:,}  {meanings[status]}")
         for status, count in result.counts.items()
+        if count or status != "not searched"
     ]
     if distance.notna().any():
         median, most = distance.quantile(0.5), distance.quantile(0.95)

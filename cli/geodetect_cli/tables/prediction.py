@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodetect.errors import list_names
-from geodetect.progress import format_duration
+from geodetect.noun import list_class_counts
 from geodetect_cli import console
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ def show_summary(
         console.print_json(values)
     if as_json or quiet:
         return
-    counts = list_names(f"{n:,} {name}" for name, n in layer.by_class.items()) or "nothing"
-    rows = [("Detected", counts), ("Written to", "output stream" if output == "-" else output)]
+    rows = [
+        ("Detected", list_class_counts(layer.by_class)),
+        ("Written to", "output stream" if output == "-" else output),
+    ]
     if coverage == Path(output):
         rows.append(("", "with the searched ground as layer coverage"))
     elif coverage is not None:
@@ -76,8 +78,9 @@ def show_summary(
     if summary.value_ranges:
         ranges = (f"{a:g} to {b:g} of {name}" for name, (a, b) in summary.value_ranges.items())
         rows.append(("Value range", list_names(ranges, limit=3)))
+    if layer.truncated or verbose:
+        rows.append(("Cut by edges of imagery", f"{layer.truncated:,}"))
     if verbose:
-        rows.append(("At the edge of imagery", f"{layer.truncated:,}"))
         rows += [(name, f"{count:,}") for name, count in layer.by_raster.items()]
     rows += [("Left out", message) for message in summary.left_out.values()]
     console.show_table("", rows)
@@ -90,16 +93,4 @@ def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
 
         console.print_json(PlanOutput.from_values(**estimate.as_dict()))
         return
-    rows = [
-        ("Rasters", f"{len(estimate.rasters):,}"),
-        ("Tiles", f"{estimate.tiles:,} to search, {estimate.skipped_tiles:,} skipped"),
-        ("Ground", f"{estimate.area_km2:,.3f} km² to search, {estimate.skipped_km2:,.3f} skipped"),
-        (
-            "Time",
-            f"about {format_duration(estimate.seconds)} ({estimate.seconds_per_tile:.2f} s a tile)",
-        ),
-        ("Memory", f"about {estimate.memory_mb:,.0f} MB"),
-        ("Runs on", estimate.runs_on),
-    ]
-    rows += [(raster.name, str(raster)) for raster in estimate.rasters[:20]]
-    console.show_table(f"Plan for model {estimate.model}", rows, out=console.SafeConsole())
+    console.show_table("", list(estimate.display_rows()), out=console.SafeConsole())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event, RLock, Thread
 
@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from geodetect.progress import format_duration, report_to
+from geodetect.progress import PhaseProgress, format_duration, report_to
 from geodetect_cli import console
+from geodetect_cli.command_line.log_file import log_file
 
 REFRESHES_PER_SECOND = 4.0
 LONG_PHASE_S = 10.0  # from here on a phase gets a line of its own when it ends
@@ -42,7 +43,7 @@ def show_progress(
     announces: bool = True,
     out: Console = console.stderr,
 ) -> Iterator[None]:
-    """Show the phases of the enclosed work.
+    """Show the phases of the enclosed work, in the log file as lines.
 
     Args:
         quiet: Show nothing.
@@ -52,16 +53,23 @@ def show_progress(
     """
     if quiet:
         yield
-    elif out.is_terminal and not out.is_dumb_terminal:
-        with report_to(ProgressBars(out, announces=announces)):
-            yield
-    else:
-        lines = ProgressLines(out, line_seconds=line_seconds, announces=announces)
-        try:
-            with report_to(lines):
-                yield
-        finally:
-            lines.close()
+        return
+    is_terminal = out.is_terminal and not out.is_dumb_terminal and not log_file.mutes_messages
+    with ExitStack() as stack:
+        lines = None
+        if not is_terminal or log_file.is_open:
+            lines = ProgressLines(
+                console.log if is_terminal else out,
+                line_seconds=line_seconds,
+                announces=announces,
+            )
+            stack.callback(lines.close)
+        shown: PhaseProgress | None = lines
+        if is_terminal:
+            bars = ProgressBars(out, announces=announces)
+            shown = bars if lines is None else LoggedBars(bars, lines)
+        stack.enter_context(report_to(shown))
+        yield
 
 
 @dataclass
@@ -185,7 +193,8 @@ class ProgressBars:
     def announce(self, line: str, /) -> None:
         """Print a line above the bar."""
         if self._announces or self._phases:
-            console.print_message(line, out=self._out)
+            for text in (*console.take_opening_lines(), line):
+                console.print_message(text, out=self._out)
 
     def _render(self) -> Group:
         phase = self._phases[-1]
@@ -204,6 +213,37 @@ class ProgressBars:
         row.add_row(Text(phase.name), bar, *map(Text, texts))
         values = phase.values()
         return Group(row, Text(values, style="dim", no_wrap=True)) if values else Group(row)
+
+
+class LoggedBars:
+    """Bars on a terminal, and lines in the log file, which repeats what the terminal is told.
+
+    Args:
+        bars: The bars.
+        lines: The lines.
+    """
+
+    def __init__(self, bars: ProgressBars, lines: ProgressLines) -> None:
+        self._bars, self._lines = bars, lines
+
+    def __call__(self, completed: int, total: int, /, **figures: float) -> None:
+        """Show counts."""
+        self._bars(completed, total, **figures)
+        self._lines(completed, total, **figures)
+
+    def begin(self, phase: str, unit: str, /) -> None:
+        """Begin a phase."""
+        self._bars.begin(phase, unit)
+        self._lines.begin(phase, unit)
+
+    def end(self) -> None:
+        """End a phase."""
+        self._bars.end()
+        self._lines.end()
+
+    def announce(self, line: str, /) -> None:
+        """Print a line above the bar, which is in the log then."""
+        self._bars.announce(line)
 
 
 class ProgressLines:
@@ -249,7 +289,8 @@ class ProgressLines:
         """Print a line."""
         if self._announces or self._phases:
             with self._lock:
-                self._print(line)
+                for text in (*console.take_opening_lines(), line):
+                    self._print(text)
 
     def close(self) -> None:
         """Print no more."""

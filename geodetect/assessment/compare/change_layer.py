@@ -8,6 +8,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from geodetect.assessment.change_statuses import (
+    CONFIRMED,
+    MOVED,
+    NOT_SEARCHED,
+    ReferenceKind,
+)
 from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.features import (
     find_column,
@@ -25,38 +31,15 @@ from geodetect.io.vector.qgis_style import (
     Symbol,
     categorised_qml,
 )
-from geodetect.io.vector.read import LayerRole
+from geodetect.io.vector.read import CHANGE_LAYERS
 from geodetect.settings import CompareSettings
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
-CONFIRMED, MOVED, NOT_SEARCHED = "confirmed", "moved", "not searched"
-LAYER = "changes"
+LAYER = CHANGE_LAYERS[0]
 DISTANCE_DECIMALS = 2
 # columns of the comparison itself; "parcel" is added with parcels
 CHANGE_COLUMNS = ("id", "status", "class", "score", "distance_m", "parcel")
 _NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}  # kinds of numpy that hold no gaps
-
-
-@dataclass(frozen=True)
-class ReferenceKind:
-    """Kind of the layer that predictions are compared with, and the names of its statuses.
-
-    Args:
-        role: Role of the layer.
-        added: Status of features that only the predictions have.
-        removed: Status of features that only the reference has.
-        prefix: Put before columns of the reference whose name is taken.
-    """
-
-    role: LayerRole
-    added: str
-    removed: str
-    prefix: str
-
-    @property
-    def statuses(self) -> tuple[str, ...]:
-        """Statuses in the order of tables, without ``NOT_SEARCHED``."""
-        return self.added, CONFIRMED, MOVED, self.removed
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,12 +14,16 @@ import geopandas as gpd
 import numpy as np
 from pyproj import CRS
 
+from geodetect.assessment.change_statuses import (
+    EARLIER,
+    NOT_SEARCHED,
+    REGISTER,
+    ReferenceKind,
+)
 from geodetect.assessment.compare.change_layer import (
     LAYER,
-    NOT_SEARCHED,
     ComparedLayer,
     FeaturePairs,
-    ReferenceKind,
     change_style,
     change_table,
 )
@@ -28,7 +33,8 @@ from geodetect.assessment.matching.assignment import assign
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.matching.layer_offset import LayerOffset, estimate_offset
 from geodetect.assessment.matching.near_pairs import near_pairs
-from geodetect.assessment.searched_area import read_searched_area
+from geodetect.assessment.matching.scatter import estimate_scatter
+from geodetect.assessment.searched_area import find_coverage, read_searched_area, searched_layer
 from geodetect.assessment.spatial_join import join_points
 from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectWarning, InputError, list_names
@@ -39,22 +45,15 @@ from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import box_centres, filter_by_score
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.read import PREDICTIONS, LayerRole, LayerSource, read_features
+from geodetect.io.vector.write import format_of
 from geodetect.progress import phase
 from geodetect.settings import CompareSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import CompareKeywords
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
-REGISTER = ReferenceKind(
-    LayerRole("the register", "register_crs"), added="new", removed="missing", prefix="register_"
-)
-EARLIER = ReferenceKind(
-    LayerRole("the earlier predictions", "register_crs", PREDICTIONS.layer_names),
-    added="appeared",
-    removed="gone",
-    prefix="before_",
-)
 MATTERS = 0.5  # of the distance that confirms; a smaller offset moves few objects beyond it
+CONFIRMED, PAIRED = 0.95, 0.98  # fractions of the common objects that limits shall hold
 WIDER = 2.0  # limits, beyond which neighbours would be paired
 _ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
@@ -73,6 +72,7 @@ class Comparison(Displayed):
             certain.
         aligned: The offset was taken out before features were paired.
         parcels: Number of features by parcel; None without parcels.
+        searched: Area that was searched; None: it is not known.
         sources: Files that were read, which ``write`` never replaces.
     """
 
@@ -83,6 +83,7 @@ class Comparison(Displayed):
     offset: LayerOffset | None = None
     aligned: bool = False
     parcels: ParcelCounts | None = None
+    searched: gpd.GeoSeries | None = None
     sources: tuple[str, ...] = ()
 
     @property
@@ -128,6 +129,8 @@ class Comparison(Displayed):
     def write(self, path: PathLike, *, crs: str | None = None, overwrite: bool = False) -> Path:
         """Write the layers to a vector file; with parcels it must be a GeoPackage.
 
+        A GeoPackage also gets the searched area as layer ``coverage``, where it is known.
+
         Args:
             path: The file; its suffix names the format.
             crs: CRS of the file; None: that of each layer.
@@ -137,8 +140,11 @@ class Comparison(Displayed):
             InputError: The format holds one layer only, or the CRS cannot be used.
             OutputError: The file exists or cannot be written.
         """
+        layers = self.layers()
+        if self.searched is not None and format_of(Path(path)).name == "gpkg":
+            layers += (searched_layer(self.searched),)
         with protect_inputs(self.sources):
-            return write_layers(self.layers(), path, crs=crs, overwrite=overwrite)
+            return write_layers(layers, path, crs=crs, overwrite=overwrite)
 
 
 @takes_settings(CompareSettings)
@@ -171,7 +177,8 @@ def compare(
         before: Predictions of an earlier time, instead of a register.
         parcels: Polygons into which features are counted by their centre.
         coverage: Area that was searched (see ``read_searched_area``); features of the register
-            elsewhere are "not searched" instead of missing.
+            elsewhere are "not searched" instead of missing. None: the coverage that ``predict``
+            wrote into the GeoPackage of the predictions, else everything.
         settings: See ``CompareSettings``.
         keywords: Settings by name, such as ``distance=8``; they win over ``settings``.
 
@@ -197,6 +204,9 @@ def compare(
         warnings.warn(message, GeodetectWarning, stacklevel=2)
     by_class = not settings.ignore_classes and _have_common_classes(predicted, reference, kind.role)
     is_searched, statuses = np.ones(len(reference.table), dtype=bool), kind.statuses
+    searched = None
+    if coverage is None:
+        coverage = find_coverage(predictions)
     if coverage is not None:
         searched = read_searched_area(coverage)
         centres = box_centres(reference.table, searched.crs)
@@ -208,11 +218,12 @@ def compare(
     is_aligned = settings.align and offset is not None
     if offset is not None and settings.align:
         points[1] = offset.take_out(points[1])
-    pairs = _pair_features(
-        predicted, reference, points, distance_m=settings.distance, by_class=by_class
-    )
+    pair_features = partial(_pair_features, predicted, reference, points, by_class=by_class)
+    pairs = pair_features(distance_m=settings.distance)
     if offset is not None and not is_aligned:
         _warn_of_offset(offset, pairs, kind.role, settings)
+    else:
+        _warn_of_scatter(pairs, pair_features, points[0], kind, settings)
     changes = change_table(
         predicted,
         reference,
@@ -229,6 +240,7 @@ def compare(
         by_class,
         offset=offset,
         aligned=is_aligned,
+        searched=searched,
         sources=sources,
     )
     if parcels is None:
@@ -306,6 +318,38 @@ def _warn_of_offset(
         f"{role.name} {'lie' if role.name.endswith('s') else 'lies'} about {offset} of the "
         f"predictions, so {affected:,} of {offset.pairs:,} common objects are not confirmed: "
         f"{advice}",
+        GeodetectWarning,
+        stacklevel=3,
+    )
+
+
+def _warn_of_scatter(
+    pairs: FeaturePairs,
+    pair_features: Callable[..., FeaturePairs],
+    points: FloatArray,
+    kind: ReferenceKind,
+    settings: CompareSettings,
+) -> None:
+    """Warn of positions that scatter so much that many common objects are not paired.
+
+    Pairs up to the limit tell that it cuts many off, those up to a wider limit how many.
+    """
+    scatter = estimate_scatter(pairs.distances_m, settings.distance, points)
+    if scatter is None or not scatter.cuts_much_off(settings.distance):
+        return
+    wider_m = WIDER * settings.distance
+    scatter = estimate_scatter(pair_features(distance_m=wider_m).distances_m, wider_m, points)
+    if scatter is None or not scatter.cuts_much_off(settings.distance):
+        return
+    confirmed_m, paired_m = (
+        math.ceil(min(scatter.radius_m(fraction), wider_m)) for fraction in (CONFIRMED, PAIRED)
+    )
+    cut_off = scatter.cut_off(settings.distance)
+    warnings.warn(
+        f"positions differ from those of {kind.role.name} by about {scatter.deviation_m:.1f} m in "
+        f"each direction, so about {cut_off:.0%} of the common objects lie more than "
+        f"{settings.distance:g} m apart and count as {kind.added} and {kind.removed}: try "
+        f"`distance` {paired_m} with `moved_from` {confirmed_m}",
         GeodetectWarning,
         stacklevel=3,
     )

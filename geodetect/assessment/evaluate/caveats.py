@@ -7,15 +7,25 @@ import math
 import numpy as np
 
 from geodetect.assessment.evaluate.metrics import DetectionMetrics
+from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.box_agreement import BoxAgreement, compare_boxes
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
+from geodetect.assessment.matching.class_matching import LayerMatches
 from geodetect.assessment.matching.layer_offset import estimate_offset
+from geodetect.class_names import PLACEHOLDERS
 from geodetect.errors import list_names
+from geodetect.geo import boxes as box_ops
+from geodetect.model.card import ModelCard
+from geodetect.model.trained_ground import are_on_trained_ground
+from geodetect.types import BoolArray, FloatArray
 
 LEAST_CONF = 0.05  # curves of predictions down to such scores are taken as complete
 MOST_LOWEST_SCORE = 0.1  # of such predictions, of which there may be few
 IOU_MARGIN = 0.6  # least IoU of a match over that of boxes of different sizes, for other errors
+SCORE_MARGIN, LEAST_SCORES = 0.05, 20  # of predictions that begin above the score threshold
 MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
+MAX_LEARNT = 0.02  # fraction of objects on training ground, which is known to a metre
+PIECE_FRACTION = 0.5  # of a piece that lies on its object
+MAX_PIECES = 0.01  # of the number of objects
 
 
 def find_caveats(
@@ -23,8 +33,11 @@ def find_caveats(
     metrics: DetectionMetrics,
     *,
     gap_m: float,
+    is_truncated: BoolArray | None,
     has_scores: bool,
+    truth_has_scores: bool,
     lowest_score: float | None,
+    conf: float | None,
     distance_m: float | None,
 ) -> tuple[str, ...]:
     """Return a sentence for each condition that limits the meaning of the metrics.
@@ -32,17 +45,22 @@ def find_caveats(
     Args:
         layer_matches: Matches of predictions and truth.
         metrics: Their metrics.
+        is_truncated: ``bool[N]`` rows of the predictions that the edge of their raster cuts; None:
+            not known.
         gap_m: Distance between the extents of the two layers.
         has_scores: True if the predictions have scores.
+        truth_has_scores: True if the truth has a column of scores.
         lowest_score: Lowest score of predictions that may have been written from a threshold on;
             None: all predictions are known.
+        conf: Score threshold that was asked for; None: all predictions count, or it was picked.
         distance_m: Greatest distance of a match; None: by IoU.
     """
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
-    caveats = (
-        [] if has_scores else ["the predictions have no scores: all are taken as equally confident"]
-    )
+    caveats = []
+    if not has_scores:
+        hint = "; the truth has scores: were they swapped?" if truth_has_scores else ""
+        caveats.append(f"the predictions have no scores: all are taken as equally confident{hint}")
     if len(predictions) == 0:
         caveats.append("there are no detections")
     if len(truth) == 0:
@@ -55,6 +73,8 @@ def find_caveats(
             f"objects that nothing detects; predict with `conf` {LEAST_CONF:g}, or evaluate the "
             f"`model`"
         )
+    if has_scores and conf is not None and len(predictions):
+        caveats += _find_threshold_caveats(predictions.scores, conf, lowest_score)
     names, truth_names = (
         {name.lower() for name in layer.class_names} - set(PLACEHOLDERS)
         for layer in (predictions, truth)
@@ -74,6 +94,8 @@ def find_caveats(
             caveats += _find_point_caveats(layer_matches, distance_m or 0.0)
         elif layers.grid.crs is not None:
             caveats += _find_box_caveats(layer_matches, distance_m)
+        if is_truncated is not None:
+            caveats += _find_piece_caveats(layer_matches, metrics, is_truncated)
     n_outside = int((~metrics.truth_inside).sum())
     if n_outside:
         caveats.append(
@@ -81,6 +103,45 @@ def find_caveats(
             f"outside the area or the imagery, or have no extent"
         )
     return tuple(caveats)
+
+
+def find_ground_caveats(layers: AlignedLayers, card: ModelCard) -> list[str]:
+    """Return a caveat on truth where the model was trained.
+
+    Args:
+        layers: Predictions of the model, and the truth.
+        card: Card of the model.
+    """
+    count, crs = len(layers.truth), layers.grid.crs
+    if not count or crs is None:
+        return []
+    centres = layers.grid.to_map(layers.truth.centres)
+    learnt = int(are_on_trained_ground(card, centres, crs).sum())
+    if learnt <= MAX_LEARNT * count:
+        return []
+    return [
+        f"{learnt:,} of {count:,} objects lie on ground that model {card.name} was trained on, so "
+        f"that metrics are better than on other ground; limit the comparison with `aoi` to ground "
+        f"that it does not know, as split.geojson in its run folder shows it"
+    ]
+
+
+def _find_threshold_caveats(
+    scores: FloatArray, conf: float, lowest_score: float | None
+) -> list[str]:
+    """Return a caveat on a score threshold beyond the scores of the predictions."""
+    if conf > scores.max():
+        return [
+            f"no detection has a score of `conf` {conf:g} or more; the highest is "
+            f"{scores.max():.2g}"
+        ]
+    is_cut = lowest_score is not None and lowest_score > conf + SCORE_MARGIN
+    if is_cut and len(scores) >= LEAST_SCORES:
+        return [
+            f"the lowest score is {lowest_score:.2g}: counts are those of this threshold, not of "
+            f"`conf` {conf:g}; predict with `conf` {conf:g} or less"
+        ]
+    return []
 
 
 def _find_location_caveats(layer_matches: LayerMatches, metrics: DetectionMetrics) -> list[str]:
@@ -106,6 +167,29 @@ def _find_location_caveats(layer_matches: LayerMatches, metrics: DetectionMetric
             f"{distance:,.1f} m away (median)"
         )
     return caveats
+
+
+def _find_piece_caveats(
+    layer_matches: LayerMatches, metrics: DetectionMetrics, is_truncated: BoolArray
+) -> list[str]:
+    """Return a caveat on objects that the edges of rasters cut: pieces of them match nothing."""
+    layers, matches = layer_matches.layers, layer_matches.pooled.matches
+    threshold = metrics.score_threshold
+    is_fp = (layers.predictions.scores >= threshold) & ~matches.is_tp
+    is_missed = ~(matches.scores_of_truth >= threshold)
+    boxes = layers.predictions.boxes[is_fp & is_truncated[layers.predictions.rows]]
+    piece, truth_row = box_ops.overlap_pairs(boxes, layers.truth.boxes).T
+    shared = box_ops.intersection(boxes[piece], layers.truth.boxes[truth_row])
+    is_piece = shared >= PIECE_FRACTION * box_ops.area(boxes[piece])
+    pieces = len(np.unique(piece[is_piece]))
+    if pieces <= MAX_PIECES * len(layers.truth):
+        return []
+    cut = int(is_missed[np.unique(truth_row[is_piece])].sum())
+    kind = "is a piece of an object" if pieces == 1 else "are pieces of objects"
+    text = f"{pieces:,} of {is_fp.sum():,} false positives {kind} that the edge of a raster cuts"
+    if cut:
+        text += f", and so {'is' if cut == 1 else 'are'} {cut:,} of {is_missed.sum():,} misses"
+    return [f"{text}: where rasters adjoin, predict on all of them in one run"]
 
 
 def _find_point_caveats(layer_matches: LayerMatches, distance_m: float) -> list[str]:

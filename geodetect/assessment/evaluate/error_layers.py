@@ -11,7 +11,8 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS, LayerMatches
+from geodetect.assessment.matching.class_matching import LayerMatches
+from geodetect.class_names import PLACEHOLDERS
 from geodetect.geo import boxes as box_ops
 from geodetect.io.vector.features import reproject_features
 from geodetect.io.vector.geopackage import Layer, check_layers

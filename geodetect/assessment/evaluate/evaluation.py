@@ -13,10 +13,15 @@ import numpy as np
 import shapely
 
 from geodetect.assessment.evaluate.bootstrap import cut_blocks
-from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats
+from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats, find_ground_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
-from geodetect.assessment.evaluate.read_layers import TRUTH, read_predictions, read_truth
+from geodetect.assessment.evaluate.read_layers import (
+    TRUTH,
+    read_predictions,
+    read_truncated,
+    read_truth,
+)
 from geodetect.assessment.evaluate.result import Evaluation
 from geodetect.assessment.evaluate.thresholds import pick_threshold
 from geodetect.assessment.image_truth import read_image_truth
@@ -34,6 +39,7 @@ from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import source_names
 from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import georeference_advice
+from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, as_progress, phase, reports_progress
 from geodetect.settings import EvaluateSettings, PredictSettings
@@ -155,6 +161,7 @@ def evaluate_model(
     if settings.conf is None and settings.pick_threshold is None:
         settings = settings.model_copy(update={"conf": card.conf})
     evaluation = _evaluate_tables(layer.table(), objects, settings, searched=searched)
+    caveats = [*evaluation.caveats, *find_ground_caveats(evaluation.layer_matches.layers, card)]
     if image_truth is not None:
         evaluation = replace(
             evaluation,
@@ -162,7 +169,12 @@ def evaluate_model(
             truth=image_truth.move_back(evaluation.truth),
         )
     sources = source_names([find_rasters(paths, quiet=True), model, truth, settings.aoi])
-    return replace(evaluation, run=layer.summary.description, sources=tuple(sources))
+    return replace(
+        evaluation,
+        caveats=tuple(caveats),
+        run=layer.summary.description,
+        sources=tuple(sources),
+    )
 
 
 @phase("Matching and measuring")
@@ -239,8 +251,11 @@ def _evaluate_tables(
             layer_matches,
             metrics,
             gap_m=gap_m,
+            is_truncated=read_truncated(predictions),
             has_scores=has_scores,
+            truth_has_scores=find_score_column(truth) is not None,
             lowest_score=lowest_score,
+            conf=settings.conf,
             distance_m=settings.distance,
         ),
         lowest_score=lowest_score,

@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import GeodetectWarning, InputError, LabelError
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.image_set import describe_image_set
-from geodetect.io.labels.label_set import DEFAULT_CLASS, LabelOptions, ReadReport
+from geodetect.io.labels.label_set import LabelOptions, ReadReport
 from geodetect.io.vector.features import find_score_column, read_scores, reproject_features
 from geodetect.io.vector.read import POINT_TYPES, PREDICTIONS, LayerRole, LayerSource, read_layer
-from geodetect.types import FloatArray, ObjectArray
+from geodetect.types import BoolArray, FloatArray, ObjectArray
 
+TRUTH_VALUES = {"true": True, "false": False, "1": True, "0": False}  # in files of any format
 TRUTH = LayerRole("the truth", "truth_crs", PREDICTIONS.layer_names, error=LabelError)
 
 
@@ -76,6 +78,18 @@ def check_scores(scores: FloatArray, column: str, role: LayerRole) -> None:
             f"{role.name}: {missing.sum():,} of {len(scores):,} rows have no score in column "
             f"{column!r}; fill them, or name another column with `score_field`"
         )
+
+
+def read_truncated(predictions: gpd.GeoDataFrame) -> BoolArray | None:
+    """Return the column ``truncated`` of a detection table, ``bool[N]``.
+
+    Returns:
+        None if there is no such column, or one that holds other values than truth values.
+    """
+    if "truncated" not in predictions:
+        return None
+    texts = predictions["truncated"].astype(str).str.lower()
+    return None if not set(texts) <= set(TRUTH_VALUES) else texts.map(TRUTH_VALUES).to_numpy(bool)
 
 
 def read_truth(

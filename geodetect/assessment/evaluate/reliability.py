@@ -21,6 +21,7 @@ MIN_EVENTS = 20
 LEAST_SLOPE = 0.01
 SCORE_LIMITS = (1e-7, 1 - 1e-7)  # scores in single precision may be 0 or 1
 DECIMALS = 6
+FEW = 10  # of the highest scores, which do not count as known
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,10 @@ def fit_calibration(
         mask = labels == label
         is_enough = _has_enough_events(correct[mask])
         fits.append(_fit_platt(logits[mask], correct[mask]) if is_enough else pooled)
-    return Calibration(slope=tuple(a for a, _ in fits), intercept=tuple(b for _, b in fits))
+    calibration = Calibration(slope=tuple(a for a, _ in fits), intercept=tuple(b for _, b in fits))
+    calibrated = np.sort(calibrated_scores(logits, labels, calibration)).round(DECIMALS)
+    score_range = float(calibrated[0]), float(calibrated[-FEW])
+    return calibration.model_copy(update={"score_range": score_range})
 
 
 def apply_calibration(

@@ -11,6 +11,7 @@ import shapely
 from pyproj import CRS
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, crs_grid
+from geodetect.class_names import NO_CLASS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px
@@ -19,8 +20,6 @@ from geodetect.geo.geodesic import cartesian_points_m, ground_sizes
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import densify, reproject
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
-
-NO_CLASS = "all"
 
 
 @dataclass(frozen=True)

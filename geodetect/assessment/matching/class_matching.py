@@ -8,15 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
-from geodetect.assessment.matching.alignment import NO_CLASS, AlignedLayers, LayerBoxes
+from geodetect.assessment.matching.alignment import AlignedLayers, LayerBoxes
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, match_points
+from geodetect.class_names import NO_CLASS, PLACEHOLDERS
 from geodetect.errors import LabelError, list_names
-from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.types import IntArray
 
 ClassRows = dict[str, tuple[IntArray, IntArray]]
 
-PLACEHOLDERS = (NO_CLASS, DEFAULT_CLASS)  # class names of layers without classes
 COCO_IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 

@@ -182,8 +182,8 @@ def _find_piles(votes: FloatArray) -> Iterator[_Pile]:
             figures = (lengths[peak], heights[peak], around[peak])
             peaks.append((*map(float, figures), offsets[peak]))
             heights[np.hypot(*np.moveaxis(offsets - offsets[peak], -1, 0)) < HILL * bandwidth_m] = 0
-        (length, height, mean, offset), *others = sorted(peaks, key=lambda peak: peak[0])
-        is_nearest = all(other[0] >= NEARER * length for other in others)
+        (length, height, mean, offset), *farther = sorted(peaks, key=lambda peak: peak[0])
+        is_nearest = all(peak[0] >= NEARER * length for peak in farther)
         if is_nearest and height >= LEAST_CONTRAST * mean:
             # kernels of votes at random: the variance is half the mean
             yield _Pile(offset, bandwidth_m, (height - mean) / math.sqrt(mean / 2 + 1))

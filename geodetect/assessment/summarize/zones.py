@@ -14,6 +14,7 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
+from geodetect.assessment.change_statuses import without_prediction
 from geodetect.assessment.layer_distance import measure_gap
 from geodetect.assessment.matching.comparison_grid import crs_grid
 from geodetect.assessment.searched_area import find_coverage, read_searched_area
@@ -54,6 +55,8 @@ Columns = dict[str, Any]  # of a table, in order
 
 ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
 NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
+SCORE_MARGIN = 0.05  # between the thresholds of counts and of error rates
+LEAST_SCORES = 50  # of which the lowest tells the threshold of a prediction
 MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overlap
 M2_PER_KM2 = 1e6
 
@@ -174,10 +177,11 @@ def summarize(
     in or on it; where zones overlap it counts in each. Zones that cross themselves are repaired.
 
     Args:
-        predictions: Detections: points or polygons.
+        predictions: Detections: points or polygons. Of changes that ``compare`` wrote, those with
+            a detection count.
         zones: Polygons.
         coverage: Area that was searched (see ``read_searched_area``); None: the coverage that
-            ``predict`` wrote into the GeoPackage of the detections, else everything.
+            ``predict`` or ``compare`` wrote into the GeoPackage of the detections, else everything.
         rates: Error rates of the detector (see ``geodetect.assessment.summarize.error_rates``);
             None: counts are not corrected.
         settings: See ``SummarizeSettings``.
@@ -204,10 +208,13 @@ def summarize(
     coverage = find_coverage(predictions) if coverage is None else coverage
     table = read_features(predictions, PREDICTIONS, crs=settings.pred_crs)
     refuse_zones(table, settings.score_field)
+    table = table[~without_prediction(table)].reset_index(drop=True)
     conf = settings.conf
     if conf is None and rates and find_score_column(table, settings.score_field) is not None:
         conf = rates.score_threshold
     table = filter_by_score(table, conf, settings.score_field)
+    if rates is not None and find_score_column(table, settings.score_field) is not None:
+        _warn_of_other_threshold(read_scores(table, settings.score_field), settings.conf, rates)
     if settings.classes is not None:
         table = _filter_by_class(table, settings.classes, settings.class_field)
     zone_table = repair_table(read_zones(zones, crs=settings.zones_crs), ZONES.name)
@@ -240,6 +247,31 @@ def summarize(
         conf=conf,
         sources=tuple(source_names([predictions, zones, coverage])),
     )
+
+
+def _warn_of_other_threshold(scores: FloatArray, conf: float | None, rates: ErrorRates) -> None:
+    """Warn of counts at another score threshold than that of the error rates.
+
+    Args:
+        scores: ``float64[N]`` of the predictions that count.
+        conf: Score threshold that the user chose; None: they count as they are.
+        rates: Error rates.
+    """
+    threshold, lowest = rates.score_threshold, conf
+    if conf is None and len(scores) >= LEAST_SCORES:
+        lowest = float(np.nanmin(scores))  # above the threshold, rows are missing in the file
+    if threshold is None or lowest is None:
+        return
+    difference = lowest - threshold if conf is None else abs(lowest - threshold)
+    if difference > SCORE_MARGIN:
+        warnings.warn(
+            f"the error rates of {rates.source} are those of scores from {threshold:.3g} on, but "
+            f"the predictions that count begin at {lowest:.3g}, so that corrected counts are "
+            f"wrong: count with `conf` {threshold:.3g}, predicted with this or less, or evaluate "
+            f"with `conf` {lowest:.3g}",
+            GeodetectWarning,
+            stacklevel=3,
+        )
 
 
 @phase("Counting by zone")

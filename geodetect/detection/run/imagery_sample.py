@@ -71,7 +71,7 @@ class ImagerySample:
     """
 
     def __init__(self, tiles: int) -> None:
-        self._step = max(1, tiles // MOST_WINDOWS)
+        self._step = max(1, math.ceil(tiles / MOST_WINDOWS))
         self._parts = (0.3, 0.7) if tiles * 4 <= MOST_WINDOWS else (0.5,)
         self._figures: list[_WindowFigures] = []
 
@@ -215,14 +215,12 @@ def _vivid_masks(channels: Float32Array) -> tuple[BoolArray, BoolArray]:
 
 def _measure_detail(brightness: Float32Array) -> float:
     """Return the size of the finest detail in pixels of a square window; NaN without contrast."""
-    from scipy import fft
-
     if brightness.std() < LEAST_DEVIATION:
         return math.nan
     side = len(brightness)
     taper = np.hanning(side).astype(np.float32)
-    spectrum = np.abs(fft.rfft2((brightness - brightness.mean()) * np.outer(taper, taper))) ** 2
-    frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side))
+    spectrum = np.abs(np.fft.rfft2((brightness - brightness.mean()) * np.outer(taper, taper))) ** 2
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     ring = np.minimum((frequency * 2 * RINGS).astype(np.int64), RINGS)  # the last: corners
     power = np.bincount(ring.ravel(), spectrum.ravel())[:RINGS] / np.bincount(ring.ravel())[:RINGS]
     middle = (np.arange(RINGS) + 0.5) / (2 * RINGS)

@@ -58,7 +58,7 @@ class _Layer:
     raster: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ground:
     """Rasters of one CRS that lie together, read as one.
 

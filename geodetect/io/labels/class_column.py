@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geodetect.class_names import normalize_class_name
-from geodetect.errors import GeodetectWarning, LabelError, list_names
+from geodetect.errors import GeodetectWarning, LabelError, list_names, suggest
 from geodetect.io.labels.label_set import LabelOptions
 from geodetect.io.vector.features import find_column
 from geodetect.types import ObjectArray, PathLike
@@ -51,7 +51,7 @@ def read_class_names(
             fields = list_names(columns) or "geometries"
             raise LabelError(
                 f"{path} has no column {options.class_field!r}, only {fields}; set `class_field` "
-                f"to the column of classes"
+                f"to the column of classes{suggest(options.class_field, map(str, columns))}"
             )
     if field is None:
         return None

@@ -15,7 +15,6 @@ from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
 from geodetect.types import FloatArray, IntArray, ObjectArray
 
-DEFAULT_CLASS = "object"  # of all rows of files without a column of classes
 NO_GEOMETRY, NO_AREA = "no geometry", "no area"
 SELF_INTERSECTION, CROWD = "crosses itself", "stands for many objects"
 NO_BOX, NO_SURFACE = "no box", "point or line"

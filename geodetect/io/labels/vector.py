@@ -8,12 +8,12 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import LabelError
 from geodetect.geo.discs import ground_discs
 from geodetect.geo.polygons import connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import (
-    DEFAULT_CLASS,
     NO_AREA,
     NO_GEOMETRY,
     SELF_INTERSECTION,

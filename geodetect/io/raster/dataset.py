@@ -57,6 +57,8 @@ ARCHIVE = re.compile(r"/vsi(?!mem/)|[a-z+]+://", re.IGNORECASE)
 SIDE_FILES = (".msk", ".aux.xml")  # those that decide which pixels count, and their place
 SIDE_FILE_TIMEOUT_S, RESET_TIMEOUT_S = 5, 2
 SERVICE_PREFIXES = ("WMS:", "WMTS:", "<GDAL_WM")
+THIS_MODULE = re.escape(__name__) + "$"
+NO_GEOREFERENCE = ("ignore", None, NotGeoreferencedWarning, re.compile(THIS_MODULE), 0)  # a filter
 
 
 def open_dataset(
@@ -77,12 +79,7 @@ def open_dataset(
     if not overviews:
         options["overview_level"] = "NONE"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            if external_sources:
-                dataset = _open(path, None, options)
-            else:
-                dataset = _open_checked(path, options)
+        dataset = _open(path, None, options) if external_sources else _open_checked(path, options)
     except UnicodeEncodeError as error:
         raise RasterError(
             f"{path}: its name is not in UTF-8, as GDAL needs it; rename it"
@@ -317,4 +314,15 @@ def _open_vrt(path: str, options: dict[str, Any]) -> Any:
 # as rasterio.open, which takes no list of drivers
 @ensure_env_with_credentials  # type: ignore[untyped-decorator]
 def _open(path: str, drivers: Sequence[str] | None, options: dict[str, Any]) -> Any:
+    _ignore_missing_georeference()
     return DatasetReader(path, driver=drivers, sharing=False, **options)
+
+
+def _ignore_missing_georeference() -> None:
+    """Have Python ignore rasterio's warning about rasters without georeference, opened here.
+
+    The filter stays. ``warnings.catch_warnings`` would take it back, but it restores the filters of
+    the whole process, and so takes warnings away from a thread that has begun to record them.
+    """
+    if warnings.filters[:1] != [NO_GEOREFERENCE]:
+        warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=THIS_MODULE)

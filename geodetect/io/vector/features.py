@@ -10,7 +10,7 @@ import pandas as pd
 from pyproj import CRS
 
 from geodetect.class_names import normalize_class_name
-from geodetect.errors import InputError, list_names
+from geodetect.errors import InputError, list_names, suggest
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import projected_bounds
 from geodetect.geo.crs import same_crs
@@ -71,10 +71,11 @@ def require_column(table: gpd.GeoDataFrame, name: str, role: LayerRole, *, param
     """
     column = find_column(table, name)
     if column is None:
-        present = list_names(table.columns.drop(table.geometry.name)) or "geometries"
+        columns = table.columns.drop(table.geometry.name)
+        present = list_names(columns) or "geometries"
         raise InputError(
             f"{role.name} have no column {name!r}, only {present}; name another one with "
-            f"`{parameter}`"
+            f"`{parameter}`{suggest(name, map(str, columns))}"
         )
     return column
 

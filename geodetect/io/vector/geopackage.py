@@ -50,7 +50,6 @@ def write_layers(
     layers: Sequence[Layer],
     path: PathLike,
     *,
-    format: str | None = None,  # noqa: A002
     crs: str | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -60,7 +59,6 @@ def write_layers(
         layers: One layer for any format; several need a GeoPackage, which also keeps their styles.
             A layer of simple and multiple geometries of one kind gets multiple ones throughout.
         path: The file.
-        format: Name of the format, whatever the suffix; see ``geodetect.io.vector.write.FORMATS``.
         crs: CRS of the file; by default that of each table.
         overwrite: Replace the file, with its parts, if it exists.
 
@@ -73,8 +71,7 @@ def write_layers(
         OutputError: The file exists, or it cannot be written; then nothing of it remains.
     """
     target = Path(path)
-    check_layers(target, len(layers), format=format)
-    kind = vector.format_of(target, format)
+    kind = check_layers(target, len(layers))
     vector.check_options(kind, crs=crs)
     names = [layer.name for layer in layers]
     with vector.staged_file(target, kind, overwrite=overwrite, layers=names) as path_staged:
@@ -99,23 +96,19 @@ def encode_layers(
         check_geopackage(file, {layer.name: len(layer.table) for layer in layers})
 
 
-def check_layers(
-    path: PathLike,
-    count: int,
-    *,
-    format: str | None = None,  # noqa: A002
-) -> None:
-    """Check that a file can hold ``count`` layers: only a GeoPackage holds several.
+def check_layers(path: PathLike, count: int) -> vector.Format:
+    """Return the format of a file that can hold ``count`` layers: only a GeoPackage holds several.
 
     Raises:
         InputError: Several layers for another format, or an unknown format.
     """
-    kind = vector.format_of(Path(path), format)
+    kind = vector.format_of(Path(path), takes_format=False)
     if count > 1 and kind.name != "gpkg":
         raise InputError(
             f"{Path(path).name}: {kind.name} holds one layer, but there are {count} to write; "
             f"choose a GeoPackage (.gpkg) as `output`"
         )
+    return kind
 
 
 def _with_one_geometry_type(table: TableChunks) -> tuple[TableChunks, TableSchema]:

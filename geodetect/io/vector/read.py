@@ -43,7 +43,10 @@ from geodetect.io.vector.integrity import (
 from geodetect.progress import phase
 from geodetect.types import AreaSource, ObjectArray, PathLike
 
-PREDICTION_LAYERS = ("detections", "coverage")  # of a GeoPackage that ``predict`` writes
+COVERAGE_LAYER = "coverage"
+# of a GeoPackage that ``predict`` writes, and of one that ``compare`` writes
+PREDICTION_LAYERS = ("detections", COVERAGE_LAYER)
+CHANGE_LAYERS = ("changes", COVERAGE_LAYER)
 MAX_EXTENT_M = 1e8  # from the origin of a projected CRS; the Earth has a girth of 4e7
 # GEOS type numbers: simple, multiple
 POINT_TYPES, POLYGON_TYPES, COLLECTION_TYPE = (0, 4), (3, 6), 7
@@ -83,7 +86,7 @@ class LayerRole:
         return "save it with one, e.g. as GeoPackage"
 
 
-PREDICTIONS = LayerRole("the predictions", "pred_crs", PREDICTION_LAYERS[:1])
+PREDICTIONS = LayerRole("the predictions", "pred_crs", (PREDICTION_LAYERS[0], CHANGE_LAYERS[0]))
 LABELS = LayerRole("the labels", "labels_crs", anywhere=True, error=LabelError)
 AREA = LayerRole("the area of interest", points=False)
 
@@ -336,9 +339,10 @@ def _choose_layer(name: str, role: LayerRole, file: str) -> str | None:
     spatial = {name: kind for name, kind in layers if kind is not None}
     polygons = [name for name, kind in spatial.items() if "Polygon" in kind]
     preferred = [name for name in role.layer_names if name in spatial][:1]
+    for names in (PREDICTION_LAYERS, CHANGE_LAYERS):
+        if not preferred and sorted(spatial) == sorted(names):
+            return names[0]
     candidates = preferred or polygons or list(spatial)
-    if sorted(candidates) == sorted(PREDICTION_LAYERS):
-        return PREDICTION_LAYERS[0]
     if len(candidates) > 1:
         raise role.error(
             f"{file} has the layers {list_names(candidates)}; pick one as "

@@ -62,6 +62,7 @@ class Format:
         has_lonlat: Files hold coordinates on WGS 84, whatever their CRS.
         parts: Endings of further files of a dataset, in place of the suffix; those that begin
             with ``+`` are appended to the full name.
+        other_names: Further names, such as that of GDAL's driver.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Format:
     any_crs: bool = True
     has_lonlat: bool = False
     parts: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     def is_part(self, file: Path, *, target: Path) -> bool:
         """Return True if a file beside ``target`` is a part of it, whatever the case of its ending.
@@ -184,6 +186,7 @@ def check_target(
     replaceable: Collection[FileIdentity] = (),
     style: bool = False,
     layers: Collection[str] = OWN_LAYERS,
+    takes_format: bool = True,
 ) -> None:
     """Check that `write` can write the file, before hours of work are spent.
 
@@ -194,7 +197,7 @@ def check_target(
             GeoPackage with other contents than ``layers``.
     """
     target = Path(path)
-    kind = format_of(target, format)
+    kind = format_of(target, format, takes_format=takes_format)
     check_options(kind, crs=crs, style=style)
     final = final_path(target)
     check_not_read_next(target)
@@ -227,8 +230,13 @@ def _check_other_contents(target: Path, layers: Collection[str]) -> None:
         )
 
 
-def format_of(path: Path, name: str | None = None) -> Format:
+def format_of(path: Path, name: str | None = None, *, takes_format: bool = True) -> Format:
     """Return the format of that name, or without a name the one of the suffix.
+
+    Args:
+        path: A file.
+        name: Name of the format.
+        takes_format: The caller has a parameter `format`, which the error may name.
 
     Raises:
         InputError: No such format.
@@ -236,18 +244,19 @@ def format_of(path: Path, name: str | None = None) -> Format:
     for kind in FORMATS:
         if name is None and path.suffix.lower() in kind.suffixes:
             return kind
-        names = [kind.name, *(suffix[1:] for suffix in kind.suffixes)]
+        names = [kind.name, *(suffix[1:] for suffix in kind.suffixes), *kind.other_names]
         if name is not None and name.lower().lstrip(".") in names:
             if kind.name == "shapefile" and path.suffix.lower() != ".shp":
                 raise InputError(f"{path.name}: a Shapefile must be called *.shp")
             return kind
+    if name is None and path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it with `output`")
     if name is None:
         suffixes = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
         suffix = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
         hint = suggest(path.suffix, suffixes.split(", "))
-        raise InputError(
-            f"{path.name} has {suffix}; expected one of {suffixes}, or set `format`{hint}"
-        )
+        remedy = ", or set `format`" if takes_format else ""
+        raise InputError(f"{path.name} has {suffix}; expected one of {suffixes}{remedy}{hint}")
     names_text = ", ".join(kind.name for kind in FORMATS)
     hint = suggest(name, (n for kind in FORMATS for n in (kind.name, *kind.suffixes)))
     raise InputError(f"unknown vector format {name!r}; `format` must be one of {names_text}{hint}")
@@ -377,10 +386,12 @@ FORMATS = (
            has_lonlat=True),
     Format("geojsonseq", LINES, partial(_encode_text, to_geojson_lines), any_crs=False,
            has_lonlat=True),
-    Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal")),
+    Format("gpkg", (".gpkg",), _encode_geopackage, parts=("+-wal", "+-shm", "+-journal"),
+           other_names=("geopackage",)),
     Format("flatgeobuf", (".fgb",), _encode_flatgeobuf),
     Format("geoparquet", (".parquet", ".geoparquet"), write_parquet),
-    Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS),
+    Format("shapefile", (".shp",), _encode_shapefile, parts=SHAPEFILE_PARTS,
+           other_names=("esri shapefile",)),
     Format("csv", (".csv",), partial(_encode_text, _to_csv), has_lonlat=True),
 )  # fmt: skip
 STYLED = ("geojson", "gpkg")

@@ -14,7 +14,13 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from geodetect.errors import GeodetectWarning, ModelFileError, list_names, translate_errors
+from geodetect.errors import (
+    GeodetectWarning,
+    ModelFileError,
+    list_names,
+    suggest,
+    translate_errors,
+)
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import list_models, load_card, read_model_file
 from geodetect.model.foreign_files import foreign_kind
@@ -60,10 +66,10 @@ def initialise(network: RetinaNet, init: str) -> str:
         return _load_model(network, init)
     path = Path(init).expanduser()
     if not path.is_file():
-        names = list_names([IMAGENET, RANDOM, *list_models()])
+        names = [IMAGENET, RANDOM, *list_models()]
         raise ModelFileError(
-            f"`init` {init}: no such file or built-in model; expected {names} or the path of a "
-            f"safetensors file"
+            f"`init` {init}: no such file or built-in model; expected {list_names(names)} or the "
+            f"path of a safetensors file{suggest(init, names)}"
         )
     try:
         with translate_errors(f"`init` {init}: not a safetensors file", ModelFileError):

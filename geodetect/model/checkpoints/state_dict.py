@@ -59,9 +59,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ModelFileError: There is no such file, it is damaged, or it holds no state dict.
     """
     if path.suffix.lower() not in SUFFIXES:
+        missing = "" if path.is_file() else "no such file, and "
         raise ModelFileError(
-            f"{path}: files of this kind cannot be converted; expected a checkpoint of PyTorch "
-            f"({', '.join(PICKLES)}) or {SAFETENSORS}"
+            f"{path}: {missing}files of this kind cannot be converted; expected a checkpoint of "
+            f"PyTorch ({', '.join(PICKLES)}) or {SAFETENSORS}"
         )
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; expected the weights to convert")

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from geodetect.errors import InputError
+from geodetect.errors import InputError, suggest
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.resnet import (
     BASIC,
@@ -48,6 +48,7 @@ def check_backbone(name: str, *, stages: int) -> None:
     elif name not in RESNETS:
         raise InputError(
             f"`backbone` {name}: unknown; expected one of {', '.join(RESNETS)}, or {PREFIX}NAME"
+            f"{suggest(name, RESNETS)}"
         )
 
 

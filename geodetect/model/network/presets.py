@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from geodetect.errors import InputError
+from geodetect.errors import InputError, suggest
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.backbones import check_backbone
 
@@ -83,7 +83,10 @@ def network_config(name: str, *, backbone: str | None = None) -> NetworkConfig:
         MissingDependencyError: The backbone is a network of timm, which is not installed.
     """
     if name not in NETWORKS:
-        raise InputError(f"`network` {name}: unknown; expected one of {', '.join(NETWORKS)}")
+        raise InputError(
+            f"`network` {name}: unknown; expected one of {', '.join(NETWORKS)}"
+            f"{suggest(name, NETWORKS)}"
+        )
     config = NETWORKS[name]
     if backbone is None:
         return config

@@ -13,9 +13,9 @@ import shapely
 from geodetect.assessment.compare.change_layer import LAYER as CHANGE_LAYER
 from geodetect.assessment.evaluate.read_layers import check_scores, read_predictions, read_truth
 from geodetect.assessment.summarize.zone_layers import refuse_zones
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
-from geodetect.io.labels.label_set import DEFAULT_CLASS
 from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS
 from geodetect.reporting.drawing.canvas import Canvas
@@ -206,19 +206,23 @@ def blank_canvas(*tables: gpd.GeoDataFrame) -> Canvas:
     return Canvas.from_bounds(bounds[np.isfinite(bounds).all(axis=1)], crs)
 
 
-def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> CanvasLayer:
+def place_on_canvas(
+    table: gpd.GeoDataFrame, canvas: Canvas, *, name: str | None = None
+) -> CanvasLayer:
     """Transform objects to the pixels of a canvas; leave out those beyond its edge, with a warning.
 
     Args:
         table: Objects, with a CRS unless the canvas has none.
         canvas: The canvas.
-        name: Plural noun for the objects, in messages.
+        name: Plural noun for the objects, in messages; None: predictions or changes.
 
     Raises:
         InputError: None of the objects is on the canvas.
         GeoreferenceError: Only one of the two has a CRS.
     """
     geometries, grid = np.asarray(table.geometry), canvas.grid
+    if name is None:
+        name = "changes" if find_statuses(table) else "predictions"
     if (table.crs is None) != (grid.crs is None):
         state = "raster has no CRS, but the objects have"
         if table.crs is None:
@@ -243,8 +247,10 @@ def place_on_canvas(table: gpd.GeoDataFrame, canvas: Canvas, *, name: str) -> Ca
             f"a wrong CRS with `pred_crs`, `truth_crs` or `src_crs`"
         )
     if n_outside:
+        verbs = ("lies", "is") if n_outside == 1 else ("lie", "are")
         warnings.warn(
-            f"{n_outside:,} of {len(table):,} {name} lie outside {canvas_name} and are left out",
+            f"{n_outside:,} of {len(table):,} {name} {verbs[0]} outside {canvas_name} and "
+            f"{verbs[1]} left out",
             GeodetectWarning,
             stacklevel=2,
         )
@@ -269,7 +275,8 @@ def _check_imagery_below(boxes: FloatArray, canvas: Canvas, name: str) -> None:
         )
     if n_blank:
         warnings.warn(
-            f"{n_blank:,} of {len(boxes):,} {name} lie in gaps between {raster.name}, where the "
+            f"{n_blank:,} of {len(boxes):,} {name} {'lies' if n_blank == 1 else 'lie'} in gaps "
+            f"between {raster.name}, where the "
             f"map is blank",
             GeodetectWarning,
             stacklevel=3,

@@ -143,10 +143,10 @@ class Mosaic:
             self.rasters[self._recent.pop(0)].close()
         aligned = self._aligned[number] and _shift_to(raster.grid, grid)
         if aligned:
-            own_grid, (x, y) = aligned
+            src_grid, (x, y) = aligned
             inside = Window(window.x - x, window.y - y, window.width, window.height)
-            if _holds(own_grid, inside):
-                return _split_image(rgba_image(raster.read(inside, own_grid)))
+            if _holds(src_grid, inside):
+                return _split_image(rgba_image(raster.read(inside, src_grid)))
         return _split_image(_interpolate(raster, window, grid))
 
     @cached_property
@@ -205,7 +205,8 @@ def _choose_grid(grids: Sequence[Grid]) -> Grid:
     Else it is north-up, in the CRS of the first raster.
     """
     first = grids[0]
-    sizes = [_pixel_side(grid) for grid in grids]
+    # sides of squares with the area of a pixel, in units of the CRS
+    sizes = [float(np.sqrt(abs(grid.transform.determinant))) for grid in grids]
     directions = [np.array(grid.transform[:6])[[0, 1, 3, 4]] for grid in grids]
     is_parallel = all(
         same_crs(_crs_of(grid), _crs_of(first))
@@ -221,11 +222,6 @@ def _choose_grid(grids: Sequence[Grid]) -> Grid:
     side = sizes[0] * gsd_m[finest] / gsd_m[0]
     corner = first.transform.c, first.transform.f
     return Grid(first.crs, Affine(side, 0, corner[0], 0, -side, corner[1]), 1, 1)
-
-
-def _pixel_side(grid: Grid) -> float:
-    """Return the side of the square with the area of a pixel, in units of the CRS."""
-    return float(np.sqrt(abs(grid.transform.determinant)))
 
 
 def _warn_of_distance(rasters: Sequence[Raster], boxes: FloatArray, grid: Grid) -> None:
@@ -249,24 +245,24 @@ def _warn_of_distance(rasters: Sequence[Raster], boxes: FloatArray, grid: Grid) 
         )
 
 
-def _shift_to(own: Grid, grid: Grid) -> tuple[Grid, tuple[int, int]] | None:
+def _shift_to(src: Grid, grid: Grid) -> tuple[Grid, tuple[int, int]] | None:
     """Return a raster's grid in the pixels of another grid, and its place in it.
 
     Returns:
         The raster's grid, resampled, and column and row of its corner; None if its pixels are not
         those of the other grid.
     """
-    to_own = ~own.transform @ grid.transform
-    step = np.array([to_own.a, to_own.e])
-    if max(abs(to_own.b), abs(to_own.d)) * max(own.width, own.height) > SAME_PX or step.min() <= 0:
+    to_src = ~src.transform @ grid.transform
+    step = np.array([to_src.a, to_src.e])
+    if max(abs(to_src.b), abs(to_src.d)) * max(src.width, src.height) > SAME_PX or step.min() <= 0:
         return None
-    size = np.array([own.width, own.height]) / step
-    corner = -np.array([to_own.c, to_own.f]) / step
+    size = np.array([src.width, src.height]) / step
+    corner = -np.array([to_src.c, to_src.f]) / step
     values = np.concatenate([size, corner])
     if np.abs(values - np.round(values)).max() > SAME_PX or size.min() < 1 - SAME_PX:
         return None
     x, y = np.round(corner).astype(int).tolist()
-    return own.resampled(*(1 / step).tolist()), (x, y)
+    return src.resampled(*(1 / step).tolist()), (x, y)
 
 
 def _holds(grid: Grid, window: Window) -> bool:
@@ -290,31 +286,31 @@ def _interpolate(raster: Raster, window: Window, grid: Grid) -> Image.Image:
     )
     nodes = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float64)
     points = grid.to_map(nodes + np.array([window.x, window.y]))
-    crs, own_crs = _crs_of(grid), _crs_of(raster.grid)
-    if not same_crs(crs, own_crs):
-        transformer = transformer_between(horizontal_crs(crs), horizontal_crs(own_crs))
+    crs, src_crs = _crs_of(grid), _crs_of(raster.grid)
+    if not same_crs(crs, src_crs):
+        transformer = transformer_between(horizontal_crs(crs), horizontal_crs(src_crs))
         points = np.stack(transformer.transform(points[..., 0], points[..., 1]), axis=-1)
-    own = raster.grid.to_px(points) + TIE_PX
+    src = raster.grid.to_px(points) + TIE_PX
     empty = Image.new("RGBA", (window.width, window.height))
-    is_reached: BoolArray = np.asarray(np.isfinite(own).all(axis=-1))
+    is_reached: BoolArray = np.asarray(np.isfinite(src).all(axis=-1))
     if not is_reached.any():
         return empty
-    extent = np.ptp(own[is_reached], axis=0) / np.maximum(np.ptp(nodes[is_reached], axis=0), 1)
+    extent = np.ptp(src[is_reached], axis=0) / np.maximum(np.ptp(nodes[is_reached], axis=0), 1)
     scale = min(1.0, 1 / max(float(extent.max()), 1e-9))
-    own_grid = raster.grid.resampled(scale, scale)
-    own *= raster.grid.scale_to(own_grid)
-    size = np.array([own_grid.width, own_grid.height])
-    start = np.clip(np.floor(own[is_reached].min(axis=0)) - MARGIN_PX, 0, size).astype(int)
-    stop = np.clip(np.ceil(own[is_reached].max(axis=0)) + MARGIN_PX, 0, size).astype(int)
+    src_grid = raster.grid.resampled(scale, scale)
+    src *= raster.grid.scale_to(src_grid)
+    size = np.array([src_grid.width, src_grid.height])
+    start = np.clip(np.floor(src[is_reached].min(axis=0)) - MARGIN_PX, 0, size).astype(int)
+    stop = np.clip(np.ceil(src[is_reached].max(axis=0)) + MARGIN_PX, 0, size).astype(int)
     if not (start < stop).all():
         return empty
     visible = Window(*start.tolist(), *(stop - start).tolist())
-    pixels = raster.read(visible, own_grid)
+    pixels = raster.read(visible, src_grid)
     if not pixels.valid.any():
         return empty
-    own -= start
+    src -= start
     mesh = [
-        ((x0, y0, x1, y1), tuple(own[[j, j + 1, j + 1, j], [i, i, i + 1, i + 1]].ravel().tolist()))
+        ((x0, y0, x1, y1), tuple(src[[j, j + 1, j + 1, j], [i, i, i + 1, i + 1]].ravel().tolist()))
         for j, (y0, y1) in enumerate(pairwise(rows.tolist()))
         for i, (x0, x1) in enumerate(pairwise(columns.tolist()))
         if is_reached[j : j + 2, i : i + 2].all()

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from geodetect.assessment.compare.change_layer import (
+from geodetect.assessment.change_statuses import (
     CONFIRMED,
+    EARLIER,
     MOVED,
     NOT_SEARCHED,
+    REGISTER,
     ReferenceKind,
-    status_symbols,
 )
-from geodetect.assessment.compare.comparison import EARLIER, REGISTER
+from geodetect.assessment.compare.change_layer import status_symbols
 from geodetect.io.vector.features import find_column
 from geodetect.io.vector.qgis_style import GREY, Colour
 from geodetect.types import BoolArray

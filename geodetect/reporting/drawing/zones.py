@@ -111,6 +111,7 @@ def count_zones(
     *,
     statuses: tuple[Status, ...] = (),
     coverage: LayerSource | None = None,
+    default_coverage: LayerSource | None = None,
     rates: ErrorRates | None = None,
     conf: float | None = None,
     zones_crs: str | None = None,
@@ -125,6 +126,7 @@ def count_zones(
         canvas: The canvas.
         statuses: Statuses to count separately, of changes.
         coverage: Area that was searched.
+        default_coverage: The area without ``coverage``, unless the zones are counted already.
         rates: Error rates of the detector.
         conf: Score threshold of the counts; None: that of the rates, else all count.
         zones_crs: CRS of the zones, whatever the file says.
@@ -155,7 +157,8 @@ def count_zones(
         summary = _read_summary(table, detected, count_columns)
     else:
         settings = SummarizeSettings(conf=conf if "score" in detected else None)
-        summary = summarize(detected, table, coverage=coverage, rates=rates, settings=settings)
+        searched = default_coverage if coverage is None else coverage
+        summary = summarize(detected, table, coverage=searched, rates=rates, settings=settings)
     outlines = _place_outlines(polygons, table, canvas)
     status_counts = None
     if statuses:
@@ -324,13 +327,12 @@ def _warn_of_unseen_ground(
     if canvas.raster is None or not any(zone.searched == ASSUMED for zone in zones):
         return
     grid, raster = canvas.grid, canvas.raster
-    footprints = shapely.box(*_imagery_boxes(canvas).T)
-    seen = shapely.union_all(footprints)
+    imagery = shapely.union_all(shapely.box(*_imagery_boxes(canvas).T))
     projected = reproject(densify(polygons, table.crs), table.crs, grid.crs or table.crs)
     placed = shapely.make_valid(shapely.transform(projected, grid.to_px))
     area = shapely.area(placed)
     fraction = np.divide(
-        shapely.area(shapely.intersection(placed, seen)),
+        shapely.area(shapely.intersection(placed, imagery)),
         area,
         out=np.ones(len(area)),
         where=area > 0,

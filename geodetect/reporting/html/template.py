@@ -44,11 +44,10 @@ def _load_environment() -> jinja2.Environment:
         """Return a style sheet or script as it is: its braces are no jinja2 syntax."""
         return Markup(loader.get_source(environment, name)[0])
 
+    def hash_source(script: str) -> str:
+        """Return the hash that a content policy names a script by (CSP level 3, section 2.3.1)."""
+        return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
     environment.globals["source"] = read_source
-    environment.filters["hash_source"] = _hash_source
+    environment.filters["hash_source"] = hash_source
     return environment
-
-
-def _hash_source(script: str) -> str:
-    """Return the hash that a content policy names a script by (CSP level 3, section 2.3.1)."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,10 @@ PERMIT_NAMES = (
     *("autorizacao", "genehmigung", "genehmigungsnummer", "baugenehmigung", "bewilligung"),
     *("aktenzeichen", "az", "permesso", "concessione"),
 )
+NO_PERMIT = (  # values that say that there is none, in the same languages
+    *("no", "none", "false", "n", "0", "0.0", "-", "non", "sans", "aucun", "sin", "ninguno"),
+    *("ninguna", "não", "sem", "nenhum", "nenhuma", "nein", "keine", "ohne", "senza", "nessuno"),
+)
 _PREFIXES = ("register", "before", "detection")  # that ``compare`` puts before names
 
 
@@ -66,9 +71,25 @@ def find_address(
     return columns[int(np.argmax(counts))] if columns else None
 
 
-def find_permit(table: pd.DataFrame) -> str | None:
-    """Return the column of permits; None if there is none."""
+def find_permit(table: pd.DataFrame, name: str | None = None) -> str | None:
+    """Return the column of permits; None if there is none.
+
+    Args:
+        table: A layer.
+        name: Name of the column in any case; None: the usual names are tried.
+
+    Raises:
+        InputError: There is no column ``name``.
+    """
+    if name is not None:
+        return require_column(table, name, SHOWN, parameter="permit_field")
     return _find_named(table, PERMIT_NAMES)
+
+
+def has_permit(column: pd.Series[Any]) -> BoolArray:
+    """Return True where a column of permits holds one: neither blank, nor "no", 0 or False."""
+    texts = column.astype("string").fillna("").str.strip().str.casefold()
+    return ~texts.isin(["", *NO_PERMIT]).to_numpy(bool)
 
 
 def is_filled(column: pd.Series[str]) -> pd.Series[bool]:
@@ -80,15 +101,10 @@ def _find_named(table: pd.DataFrame, names: Iterable[str]) -> str | None:
     """Return the first column with one of these names that is filled in some row."""
     columns: dict[str, str] = {}
     for column in map(str, table.columns):
-        folded = _fold(column)
+        letters = unicodedata.normalize("NFKD", column.lower().replace("ß", "ss"))
+        folded = re.sub(r"[^a-z0-9]", "", letters)  # without accents, blanks and signs
         columns.setdefault(folded, column)
         for prefix in _PREFIXES:
             columns.setdefault(folded.removeprefix(prefix), column)
     candidates = (columns[name] for name in names if name in columns)
     return next((column for column in candidates if is_filled(table[column]).any()), None)
-
-
-def _fold(name: str) -> str:
-    """Return a name in lower case without accents, blanks and signs."""
-    letters = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss"))
-    return re.sub(r"[^a-z0-9]", "", letters)

@@ -60,13 +60,24 @@ def error_thumbnails(
 
 
 @phase("Drawing thumbnails")
-def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> list[str]:
-    """Draw the predictions of the highest scores; return data URIs in the order of the layer."""
-    scores = predictions.scores
-    return [
-        _draw_uri(canvas, box, [(box, score_colour(None if scores is None else scores[row]))])
-        for row, box in enumerate(predictions.boxes[:MAX_THUMBNAILS])
-    ]
+def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> dict[int, str]:
+    """Draw the predictions of the highest scores, or the changes that are worked on first.
+
+    Returns:
+        Data URIs by row of the layer.
+    """
+    boxes, scores = predictions.boxes, predictions.scores
+    rows = np.arange(len(predictions))
+    if predictions.statuses:
+        codes = predictions.status_codes
+        rows = np.argsort(codes, kind="stable")
+        colours = [predictions.statuses[code].colour for code in codes.tolist()]
+    else:
+        colours = [score_colour(None if scores is None else scores[row]) for row in rows.tolist()]
+    return {
+        row: _draw_uri(canvas, boxes[row], [(boxes[row], colours[row])])
+        for row in rows[:MAX_THUMBNAILS].tolist()
+    }
 
 
 def _draw_uri(canvas: RasterCanvas, box: FloatArray, outlines: list[Outline]) -> str:

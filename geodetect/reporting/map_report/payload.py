@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS
+from geodetect.class_names import PLACEHOLDERS
 from geodetect.geo.crs import WGS84
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.features import find_column
@@ -24,6 +24,7 @@ from geodetect.io.vector.qgis_style import (
     hex_colour,
     quantile_edges,
 )
+from geodetect.noun import Noun
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
@@ -31,8 +32,7 @@ from geodetect.reporting.drawing.mosaic import Mosaic
 from geodetect.reporting.drawing.statuses import STATUS
 from geodetect.reporting.drawing.zones import ZoneCounts
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
-from geodetect.reporting.map_report.column_names import find_address
-from geodetect.reporting.map_report.noun import Noun
+from geodetect.reporting.map_report.column_names import find_address, find_permit, has_permit
 from geodetect.reporting.map_report.work_list import WorkList
 from geodetect.types import FloatArray
 
@@ -46,6 +46,7 @@ def map_payload(
     matches: MatchResult | None,
     *,
     address_field: str | None = None,
+    permit_field: str | None = None,
 ) -> dict[str, Any]:
     """Return canvas, colours, predictions and ground truth for the script of the page.
 
@@ -54,13 +55,20 @@ def map_payload(
         predictions: Predictions, or changes.
         matches: Predictions matched with the ground truth.
         address_field: Column of addresses; None: see `find_address`.
+        permit_field: Column of permits; None: that of changes, see `find_permit`.
     """
     gsd_m = canvas.sample_gsd_m(GSD_SAMPLES)
     truth_classes = matches.truth.classes if matches is not None and matches.by_class else ()
     all_classes = sorted((*truth_classes, *predictions.classes), key=str.lower)
     names = {name.lower(): name for name in all_classes}  # names may differ in case only
     noun = name_objects(predictions, matches)
-    work = WorkList.from_layer(predictions, noun) if predictions.statuses else None
+    permit = permitted = work = None
+    if predictions.statuses or permit_field is not None:
+        permit = find_permit(predictions.table, permit_field)
+    if permit is not None:
+        permitted = has_permit(predictions.table[permit])
+    if predictions.statuses:
+        work = WorkList.from_layer(predictions, noun, permitted)
     return {
         "grid": {
             "width": canvas.grid.width,
@@ -86,8 +94,11 @@ def map_payload(
             address_field,
             rows=None if work is None else predictions.status_codes == 0,
         ),
-        "permit": None if work is None else work.permit_column,
-        "predictions": _predictions_payload(predictions, list(names), work),
+        "permit": permit,
+        "predictions": {
+            **_predictions_payload(predictions, list(names), work),
+            "permitted": None if permitted is None else permitted.astype(int).tolist(),
+        },
         "truth": None if matches is None else _truth_payload(matches, list(names)),
     }
 
@@ -175,9 +186,16 @@ def _class_codes(layer: CanvasLayer, lower_names: list[str]) -> list[int]:
 def describe_objects(
     predictions: CanvasLayer, matches: MatchResult | None, threshold: float | None
 ) -> str:
-    """Return the numbers of objects in words: "887 pools: 18 new, 6 moved, 863 confirmed"."""
+    """Return the numbers of objects in words: "887 pools: 18 new, 6 moved, 863 confirmed".
+
+    With ground truth, "887 detections, 31 pools missed".
+    """
     rows = predictions.visible_rows(threshold)
-    text = name_objects(predictions, matches).count(len(rows))
+    noun = name_objects(predictions, matches)
+    if matches is not None:
+        detections = Noun("detection", "detections").count(len(rows))
+        return f"{detections}, {noun.count(len(matches.false_negatives(len(rows))))} missed"
+    text = noun.count(len(rows))
     if not predictions.statuses:
         return text
     counts = np.bincount(predictions.status_codes[rows], minlength=len(predictions.statuses))
@@ -195,6 +213,7 @@ def _statuses_payload(predictions: CanvasLayer) -> list[dict[str, Any]]:
             "text": status.text,
             "colour": hex_colour(status.colour),
             "dashed": status.dashed,
+            "detected": status.detected,
             "count": predictions.status_counts[status.name],
         }
         for status in predictions.statuses
@@ -220,15 +239,13 @@ def _predictions_payload(
     return {
         **_boxes_payload(predictions),
         "class": _class_codes(predictions, lower_names),
-        "score": None if scores is None else _encode_scores(scores),
+        "score": None
+        if scores is None
+        else [None if math.isnan(score) else score for score in np.round(scores, 6).tolist()],
         "status": None if work is None else predictions.status_codes.tolist(),
         "order": None if work is None else work.order.tolist(),
         "columns": encode_columns(pd.concat(columns, axis=1)),
     }
-
-
-def _encode_scores(scores: FloatArray) -> list[float | None]:
-    return [None if math.isnan(score) else score for score in np.round(scores, 6).tolist()]
 
 
 def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, Any]:

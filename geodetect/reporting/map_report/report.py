@@ -16,6 +16,7 @@ from geodetect.assessment.summarize.count_correction import ErrorRates
 from geodetect.assessment.summarize.zone_layers import refuse_same_layer
 from geodetect.display import Displayed, Rows
 from geodetect.errors import InputError, list_names
+from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import protect_inputs
 from geodetect.progress import Progress, no_progress, phase, reports_progress
 from geodetect.redaction import redact
@@ -43,7 +44,7 @@ from geodetect.reporting.map_report.payload import (
 from geodetect.settings import ReportSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ReportKeywords
-from geodetect.types import PathLike
+from geodetect.types import PathLike, RasterSource
 
 THUMBNAIL_RATIO = 1.5  # objects get thumbnails if the imagery is coarser than the raster by this
 
@@ -105,7 +106,7 @@ def report(
     predictions: PathLike | gpd.GeoDataFrame,
     output: str | os.PathLike[str],
     *,
-    raster: PathLike | Sequence[PathLike] | None = None,
+    raster: RasterSource | Sequence[RasterSource] | None = None,
     truth: PathLike | gpd.GeoDataFrame | None = None,
     zones: PathLike | gpd.GeoDataFrame | None = None,
     coverage: PathLike | gpd.GeoDataFrame | None = None,
@@ -129,13 +130,13 @@ def report(
         predictions: Vector file of any format and CRS, or a table: predictions, or the changes that
             ``compare`` wrote.
         output: The page, ``*.html``.
-        raster: The imagery: files, folders or URLs. Several are one map: where they overlap the
-            first is on top, and those in other CRS are warped to that of the first. None: boxes on
-            a blank map.
+        raster: The imagery: files, folders or URLs, arrays, or open datasets of rasterio. Several
+            are one map: where they overlap the first is on top, and those in other CRS are warped
+            to that of the first. None: boxes on a blank map.
         truth: Ground truth to compare with.
         zones: Polygons to count by, or the layer that ``summarize`` wrote.
-        coverage: Area that was searched; None: the coverage that ``predict`` wrote into the
-            GeoPackage of the predictions, else everything.
+        coverage: Area that was searched; None: the coverage that ``predict`` or ``compare`` wrote
+            into the GeoPackage of the predictions, else everything.
         rates: Error rates of the detector, which correct the counts of zones.
         settings: Title, imagery, score threshold and matching.
         overwrite: Replace the page and its folder.
@@ -151,9 +152,10 @@ def report(
         OutputError: The page exists, or cannot be written.
     """
     settings, target = ReportSettings.resolve(settings, keywords), Path(output)
+    paths = None if raster is None else as_raster_paths(raster)
     with (
-        protect_inputs(predictions, raster, truth, zones, coverage),
-        nullcontext() if raster is None else open_imagery(raster, settings) as opened,
+        protect_inputs(predictions, paths, truth, zones, coverage),
+        nullcontext() if paths is None else open_imagery(paths, settings) as opened,
     ):
         check_page(target, overwrite=overwrite)
         if zones is not None:
@@ -168,7 +170,7 @@ def report(
                 "`truth` away, or name predictions to compare with it"
             )
         canvas = blank_canvas(*tables) if opened is None else RasterCanvas.from_raster(opened)
-        prediction_layer = place_on_canvas(tables[0], canvas, name="predictions")
+        prediction_layer = place_on_canvas(tables[0], canvas)
         matches = imagery = None
         if truth is not None:
             truth_layer = place_on_canvas(tables[1], canvas, name="objects of the ground truth")
@@ -181,17 +183,21 @@ def report(
                 by_class=by_class,
             )
         payload = map_payload(
-            canvas, prediction_layer, matches, address_field=settings.address_field
+            canvas,
+            prediction_layer,
+            matches,
+            address_field=settings.address_field,
+            permit_field=settings.permit_field,
         )
         zone_counts = None
         if zones is not None:
-            is_counted_here = coverage is None and not is_changes
             zone_counts = count_zones(
                 tables[0],
                 zones,
                 canvas,
                 statuses=prediction_layer.statuses,
-                coverage=find_coverage(predictions) if is_counted_here else coverage,
+                coverage=coverage,
+                default_coverage=find_coverage(predictions),
                 rates=rates,
                 conf=settings.conf,
                 zones_crs=settings.zones_crs,
@@ -205,7 +211,7 @@ def report(
             "zones": None if zone_counts is None else zones_payload(zone_counts),
             "score_threshold": conf,
             "errors": None,
-            "thumbnails": [],
+            "thumbnails": {},
         }
         with write_page(target, overwrite=overwrite) as page:
             if isinstance(canvas, RasterCanvas):

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geodetect.assessment.compare.change_layer import CONFIRMED
+from geodetect.assessment.change_statuses import CONFIRMED
+from geodetect.noun import Noun
 from geodetect.reporting.drawing.layers import CanvasLayer
-from geodetect.reporting.map_report.column_names import find_permit, is_filled
-from geodetect.reporting.map_report.noun import Noun
-from geodetect.types import IntArray
+from geodetect.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -19,36 +18,31 @@ class WorkList:
 
     Args:
         order: ``int64[N]`` rows: by status, those without a permit first, then by score.
-        permit_column: Column of permits; None: there is none.
         headline: What comes first, as "18 new pools without a permit first"; blank if everything
-            is confirmed.
+            is confirmed, and nothing lacks a permit.
     """
 
     order: IntArray
-    permit_column: str | None
     headline: str
 
     @classmethod
-    def from_layer(cls, changes: CanvasLayer, noun: Noun) -> WorkList:
+    def from_layer(cls, changes: CanvasLayer, noun: Noun, permitted: BoolArray | None) -> WorkList:
         """Return the order of work through changes.
 
         Args:
             changes: A layer of changes with at least one status.
             noun: Noun for its objects.
+            permitted: ``bool[N]`` objects with a permit; None: nothing is known of permits.
         """
-        column, codes = find_permit(changes.table), changes.status_codes
-        has_permit = np.zeros(len(changes), dtype=bool)
-        if column is not None:
-            has_permit = is_filled(changes.table[column]).to_numpy(bool)
-        order = np.lexsort((np.arange(len(changes)), has_permit, codes))  # rows are by score
-        status = changes.statuses[0]
-        if status.name == CONFIRMED:
-            return cls(order, column, "")
-        is_first = codes == 0
-        without_permit = is_first & ~has_permit
-        suffix = ""
-        if column is not None and status.detected and without_permit.any():
+        codes, status = changes.status_codes, changes.statuses[0]
+        is_first, suffix = codes == 0, ""
+        if permitted is None:
+            permitted = np.ones(len(changes), dtype=bool)
+        order = np.lexsort((np.arange(len(changes)), permitted, codes))  # rows are by score
+        without_permit = is_first & ~permitted
+        if status.detected and without_permit.any():
             is_first, suffix = without_permit, " without a permit"
-        count = int(is_first.sum())
-        counted = noun.count(count).split(" ", 1)
-        return cls(order, column, f"{counted[0]} {status.name} {counted[1]}{suffix} first")
+        elif status.name == CONFIRMED:
+            return cls(order, "")
+        number, name = noun.count(int(is_first.sum())).split(" ", 1)
+        return cls(order, f"{number} {status.name} {name}{suffix} first")

@@ -94,7 +94,7 @@ def _advise_on_sizes(errors: HoldoutErrors, facts: TrainingFacts) -> Iterator[Ad
     splits = []
     for edge in size_edges(errors.sizes_m)[1:-1]:
         is_below = errors.sizes_m < edge
-        found, counts = (
+        detected, counts = (
             [int(mask.sum()) for mask in masks]
             for masks in (
                 (errors.is_found & is_below, errors.is_found & ~is_below),
@@ -103,21 +103,23 @@ def _advise_on_sizes(errors: HoldoutErrors, facts: TrainingFacts) -> Iterator[Ad
         )
         if min(counts) < LEAST_OBJECTS:
             continue
-        missed = [count - hits for count, hits in zip(counts, found, strict=True)]
-        splits.append((float(fisher_exact([found, missed]).pvalue), edge, found, counts))
+        missed = [count - hits for count, hits in zip(counts, detected, strict=True)]
+        splits.append((float(fisher_exact([detected, missed]).pvalue), edge, detected, counts))
     if not splits:
         return
-    chance, edge, found, counts = min(splits)
-    below, above = (hits / count for hits, count in zip(found, counts, strict=True))
+    chance, edge, detected, counts = min(splits)
+    below, above = (hits / count for hits, count in zip(detected, counts, strict=True))
     if chance >= SIGNIFICANCE / len(splits) or abs(below - above) < LEAST_DIFFERENCE:
         return
     worse = 0 if below < above else 1
     kind, other = (("under", "larger"), ("of at least", "smaller"))[worse]
     gain = abs(below - above) * counts[worse] / sum(counts)
-    degree = "not" if not found[worse] else "rarely" if found[worse] < counts[worse] / 3 else "less"
+    degree = "not" if not detected[worse] else "less"
+    if 0 < detected[worse] < counts[worse] / 3:
+        degree = "rarely"
     text = (
         f"objects {kind} {edge:g} m are {degree} {'often ' if degree == 'less' else ''}found "
-        f"({found[worse]} of {counts[worse]}; of the {other} ones {found[1 - worse]} of "
+        f"({detected[worse]} of {counts[worse]}; of the {other} ones {detected[1 - worse]} of "
         f"{counts[1 - worse]}): "
     )
     if worse:
@@ -187,7 +189,11 @@ def _advise_on_places(errors: HoldoutErrors, facts: TrainingFacts) -> Iterator[A
         )
         remedy = "look at these labels first"
         if kind == "false positives":
-            remedy = "they may be objects without a label" + _unlabelled_ground(facts)
+            remedy = "they may be objects without a label"
+            # ground far from any label, as the label check found it
+            texts = [finding.text for finding in facts.findings if finding.topic == "empty ground"]
+            if texts:
+                remedy += f" ({texts[0].partition(';')[0]})"
         noun = "block" if len(places) == 1 else "blocks"
         text = (
             f"{count} of {total} {kind} lie in {COUNTS[len(places)]} {noun} of "
@@ -234,12 +240,6 @@ def _middle_of(layer: tuple[RasterObjects, ...], rows: BoolArray) -> Place:
         if on_wgs84 is not None:
             return Place(raster.name, round(on_wgs84.x, 6), round(on_wgs84.y, 6), False)
     return Place(raster.name, round(float(centre[0]), 1), round(float(centre[1]), 1), True)
-
-
-def _unlabelled_ground(facts: TrainingFacts) -> str:
-    """Return the finding of the label check on ground far from any label, as a continuation."""
-    texts = [finding.text for finding in facts.findings if finding.topic == "empty ground"]
-    return f" ({texts[0].partition(';')[0]})" if texts else ""
 
 
 def _advise_on_boxes(errors: HoldoutErrors, facts: TrainingFacts) -> Iterator[Advice]:

@@ -24,7 +24,7 @@ from geodetect.training.data.training_raster import (
 )
 from geodetect.types import BoolArray, FloatArray, IntArray, UInt8Array
 
-SCALE_RANGE = (0.6, 1.6)
+SCALE_RANGE = (0.8, 1.25)
 MIN_VALID_FRACTION = 0.3  # chips with less imagery are drawn again
 MAX_TRIES = 200
 

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 
+import torch
+
 from geodetect.training.data.chip_sampler import Chip, ChipSampler
 from geodetect.training.distributed import Processes
 
@@ -32,10 +34,17 @@ def draw_batch(
 def prefetch(
     sampler: ChipSampler, first_step: int, *, batch_size: int, processes: Processes
 ) -> Generator[list[Chip]]:
-    """Yield the batches from a step on, see ``draw_batch``; a thread draws them in advance."""
+    """Yield the batches from a step on, see ``draw_batch``; a thread draws them in advance.
+
+    It computes by itself: several threads of PyTorch would take longer for the small images of
+    chips, waiting for one another, and slow the training beside them.
+    """
     draw = partial(draw_batch, sampler, batch_size=batch_size, processes=processes)
     steps = count(first_step)
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(1) as pool:
+        pool.submit(_compute_in_one_thread).result()
+        torch.set_num_threads(threads)  # the value for threads to come
         futures = [pool.submit(draw, next(steps)) for _ in range(PREFETCHED_BATCHES)]
         try:
             while True:
@@ -43,3 +52,9 @@ def prefetch(
                 futures.append(pool.submit(draw, next(steps)))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _compute_in_one_thread() -> None:
+    """Let PyTorch compute in the calling thread alone, whatever other threads do."""
+    torch.get_num_threads()  # a thread that has not computed yet would take the number of others
+    torch.set_num_threads(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,45 @@ def test_a_register_that_is_only_inexact_is_not_taken_for_shifted(
         comparison = compare(predictions, register, settings=CompareSettings(align=True))
     assert comparison.offset is None
     assert not comparison.aligned
+
+
+def scattered_register(*, noise_m: float, spacing_m: float) -> list[gpd.GeoDataFrame]:
+    """Predictions in rows, and a register of all of them whose positions scatter."""
+    rng = np.random.default_rng(5)
+    points = np.stack(np.meshgrid(*[np.arange(15) * spacing_m] * 2), axis=-1).reshape(-1, 2)
+    points = points + rng.uniform(-0.2, 0.2, points.shape) * spacing_m
+    return [
+        boxes(*coordinates.tolist())
+        for coordinates in (points, points + rng.normal(0, noise_m, points.shape))
+    ]
+
+
+def test_a_register_that_scatters_beyond_the_limit_is_named_with_limits_that_hold_it() -> None:
+    predictions, register = scattered_register(noise_m=3, spacing_m=40)
+    with pytest.warns(GeodetectWarning) as warned:
+        comparison = compare(predictions, register)
+    (text,) = [str(warning.message) for warning in warned]
+    deviation_m, lost, distance, moved_from = re.match(
+        r"positions differ from those of the register by about (\S+) m in each direction, so about "
+        r"(\d+)% .* count as new and missing: try `distance` (\d+) with `moved_from` (\d+)$",
+        text,
+    ).groups()  # type: ignore[union-attr]
+    assert float(deviation_m) == pytest.approx(3, rel=0.1)
+    assert int(lost) == pytest.approx(100 * comparison.counts["new"] / 225, abs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GeodetectWarning)
+        wider = compare(
+            predictions, register, distance=float(distance), moved_from=float(moved_from)
+        )
+    assert wider.counts["new"] <= 0.04 * 225
+    assert wider.counts["confirmed"] >= 0.92 * 225
+
+
+@pytest.mark.parametrize(("noise_m", "spacing_m"), [(1.0, 40), (1.5, 15), (3.0, 8), (30.0, 12)])
+def test_exact_registers_and_pairs_of_chance_are_not_taken_for_scatter(
+    noise_m: float, spacing_m: float
+) -> None:
+    predictions, register = scattered_register(noise_m=noise_m, spacing_m=spacing_m)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GeodetectWarning)
+        compare(predictions, register)

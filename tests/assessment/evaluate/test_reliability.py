@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.reliability import (
+    FEW,
     LEAST_SLOPE,
     apply_calibration,
     fit_calibration,
@@ -69,6 +70,15 @@ def test_each_class_has_its_own_and_one_with_few_detections_that_of_all() -> Non
     assert calibration.slope[:2] == pytest.approx((2.5, 0.8), abs=0.2)
     assert calibration.slope[2:] == together.slope * 2  # the last one has no detection at all
     assert calibration.intercept[2:] == together.intercept * 2
+
+
+def test_a_calibration_records_the_scores_that_it_was_fitted_on_but_for_the_few_highest() -> None:
+    scores, correct = draw_scores(2.0, -0.5)
+    labels = repeat_label(len(scores))
+    calibration = fit_calibration(scores, labels, correct, classes=1)
+    assert calibration is not None
+    calibrated = np.sort(apply_calibration(scores, labels, calibration))
+    assert calibration.score_range == pytest.approx((calibrated[0], calibrated[-FEW]), abs=1e-6)
 
 
 @pytest.mark.parametrize(("right", "wrong"), [(19, 500), (500, 19), (0, 0), (100, 0)])

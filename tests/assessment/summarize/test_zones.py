@@ -128,11 +128,29 @@ def test_the_score_threshold_of_the_errors_is_taken_over() -> None:
     rates = ErrorRates(90, 10, 10, score_threshold=0.6)
     assert summarize(predictions, zones(WEST), rates=rates).zones["count"].tolist() == [1]
     stricter = SummarizeSettings(conf=0.95)
-    result = summarize(predictions, zones(WEST), rates=rates, settings=stricter)
+    with pytest.warns(GeodetectWarning, match="error rates") as caught:
+        result = summarize(predictions, zones(WEST), rates=rates, settings=stricter)
+    assert "those of scores from 0.6 on, but the predictions that count begin at 0.95" in str(
+        caught[0].message
+    )
     assert result.zones["count"].tolist() == [0]
     assert result.conf == 0.95
     without = summarize(pools(*THREE), zones(WEST), rates=rates)
     assert (without.zones["count"].tolist(), without.conf) == ([2], None)
+
+
+@pytest.mark.parametrize("conf", [None, 0.6, 0.62])
+def test_counts_at_about_the_threshold_of_the_errors_raise_no_doubt(conf: float | None) -> None:
+    predictions = pools(*THREE * 20, score=np.linspace(0.1, 0.9, 60))
+    rates = ErrorRates(90, 10, 10, score_threshold=0.6)
+    summarize(predictions, zones(WEST), rates=rates, settings=SummarizeSettings(conf=conf))
+
+
+def test_predictions_that_begin_above_the_threshold_of_the_errors_are_named() -> None:
+    predictions = pools(*THREE * 20, score=np.linspace(0.7, 0.9, 60))
+    rates = ErrorRates(90, 10, 10, score_threshold=0.6, source="the card of model pools")
+    with pytest.warns(GeodetectWarning, match=r"card of model pools .*0\.6 on, .* begin at 0\.7"):
+        summarize(predictions, zones(WEST), rates=rates)
 
 
 def test_without_scores_there_is_no_mean_score() -> None:
@@ -173,6 +191,15 @@ def test_the_columns_of_scores_and_classes_can_be_named(tmp_path: Path) -> None:
     assert result.zones["mean_score"].tolist()[0] == 0.6
     written = gpd.read_file(result.write(tmp_path / "zones.gpkg"), layer="zones")
     assert written["count"].tolist() == [1, 0]
+
+
+def test_of_changes_those_with_a_detection_count() -> None:
+    register = pools(*THREE[:2], (700, 700)).drop(columns=["score", "class"], errors="ignore")
+    changes = geodetect.compare(pools(*THREE), register).changes
+    assert len(changes) == 4  # one is missing
+    assert summarize(changes, zones(WEST, EAST)).n_predictions == 3
+    earlier = geodetect.compare(pools(*THREE[:1]), before=pools(*THREE)).changes
+    assert summarize(earlier, zones(WEST, EAST)).n_predictions == 1
 
 
 def test_zones_keep_their_columns() -> None:

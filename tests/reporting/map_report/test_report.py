@@ -126,7 +126,7 @@ def test_objects_in_imagery_that_is_coarser_than_the_raster_have_thumbnails(
     data = report_data(tmp_path, table_of(), raster=imagery, gsd=0.8)
     assert data["imagery"]["width"] == SIDE // 4
     assert len(data["thumbnails"]) == 3
-    assert report_data(tmp_path, table_of(), raster=imagery)["thumbnails"] == []
+    assert report_data(tmp_path, table_of(), raster=imagery)["thumbnails"] == {}
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, imagery: Path):
@@ -225,7 +225,7 @@ def test_no_predictions_and_no_raster_are_nothing_to_show(tmp_path: Path):
 
 def test_predictions_beyond_the_raster_are_left_out_with_a_warning(tmp_path: Path, imagery: Path):
     predictions = table_of([*BOXES[:2], (5000, 5000, 5010, 5010)])
-    with pytest.warns(GeodetectWarning, match=r"1 of 3 predictions lie outside scene\.tif"):
+    with pytest.warns(GeodetectWarning, match=r"1 of 3 predictions lies outside scene\.tif"):
         data = report_data(tmp_path, predictions, raster=imagery)
     assert len(data["predictions"]["x"]) == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import geodetect
 from geodetect.errors import GeodetectWarning, InputError
+from geodetect.reporting.map_report import gallery
 from geodetect.settings import CompareSettings, ReportSettings
 from tests.conftest import Save
 from tests.helpers.change_layers import (
@@ -59,6 +63,19 @@ def test_colours_and_dashes_are_those_of_the_style_for_qgis(tmp_path: Path, imag
         red, green, blue = (int(status["colour"][n : n + 2], 16) for n in (1, 3, 5))
         assert f"{red},{green},{blue},255" in style
     assert [s["name"] for s in data["statuses"] if s["dashed"]] == ["missing"]
+
+
+def test_thumbnails_have_the_colours_of_the_statuses(
+    tmp_path: Path, imagery: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gallery, "MAX_THUMBNAILS", 3)
+    data = report_data(tmp_path, pool_changes().changes, raster=imagery, gsd=0.8)
+    assert set(data["thumbnails"]) == {"1", "2", "3"}  # all but the confirmed one
+    for row, uri in data["thumbnails"].items():
+        image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
+        status = data["statuses"][data["predictions"]["status"][int(row)]]
+        colour = np.array(list(bytes.fromhex(status["colour"][1:])))
+        assert (np.abs(np.asarray(image).astype(int) - colour).max(axis=2) < 60).sum() > 50
 
 
 def test_a_geopackage_with_parcels_is_read_by_its_layer_of_changes(tmp_path: Path, imagery: Path):
@@ -182,6 +199,70 @@ def test_predictions_without_a_status_still_need_a_score_in_each_row(tmp_path: P
 def test_changes_are_not_compared_with_ground_truth_again(tmp_path: Path, imagery: Path):
     with pytest.raises(InputError, match="leave `truth` away"):
         report_data(tmp_path, pool_changes().changes, raster=imagery, truth=pool_register())
+
+
+@pytest.mark.parametrize(
+    ("permits", "permitted"),
+    [
+        (["P-1", " ", "P-3"], [True, False, True]),
+        ([True, False, None], [True, False, False]),
+        (["yes", "No", "non"], [True, False, False]),
+        ([7, 0, None], [True, False, False]),
+    ],
+)
+def test_a_permit_is_neither_blank_nor_no_nor_0(
+    tmp_path: Path, imagery: Path, permits: list[Any], permitted: list[bool]
+):
+    register = pool_register().assign(permit=permits)  # confirmed, moved, missing
+    changes = geodetect.compare(pool_predictions(), register).write(tmp_path / "changes.gpkg")
+    data = report_data(tmp_path, changes, raster=imagery)
+    assert names_of(data) == ["confirmed", "moved", "new", "missing"]
+    confirmed, moved, new, missing = data["predictions"]["permitted"]
+    assert [confirmed, moved, missing] == permitted
+    assert not new
+
+
+def test_where_all_are_confirmed_those_without_a_permit_come_first(tmp_path: Path, imagery: Path):
+    register = pool_predictions().drop(columns=["score", "id", "class"])
+    register["permit"] = ["P-1", None, "P-3"]
+    changes = geodetect.compare(pool_predictions(), register).changes
+    assert report_data(tmp_path, changes, raster=imagery)["work"] == (
+        "1 confirmed pool without a permit first"
+    )
+    changes["permit"] = "P-1"
+    assert report_data(tmp_path, changes, raster=imagery)["work"] is None
+
+
+def test_without_a_column_of_permits_there_are_none(tmp_path: Path, imagery: Path):
+    changes = pool_changes().changes.drop(columns="permit")
+    data = report_data(tmp_path, changes, raster=imagery)
+    assert data["permit"] is None
+    assert data["predictions"]["permitted"] is None
+    assert data["work"] == "1 new pool first"
+
+
+def test_a_column_of_permits_can_be_named_for_predictions_too(tmp_path: Path, imagery: Path):
+    table = pool_predictions().assign(dossier=["", "17/4", "no"], permit="P-1")
+    assert report_data(tmp_path, table)["permit"] is None  # "permit" may mean anything there
+    data = report_data(tmp_path, table, permit_field="Dossier")
+    assert (data["permit"], data["predictions"]["permitted"]) == ("dossier", [1, 0, 0])
+    assert data["predictions"]["order"] is None
+    changes = pool_changes().changes.assign(dossier="")
+    data = report_data(tmp_path, changes, raster=imagery, permit_field="dossier")
+    assert data["predictions"]["permitted"] == [0] * 4
+    with pytest.raises(InputError, match="`permit_field`"):
+        report_data(tmp_path, table, permit_field="licence")
+
+
+def test_the_headline_is_read_without_a_script(tmp_path: Path, imagery: Path):
+    page = tmp_path / "page.html"
+    geodetect.report(pool_changes().changes, page, raster=imagery)
+    text = '<p id="headline">4 pools: 1 new, 1 missing, 1 moved, 1 confirmed</p>'
+    assert text in page.read_text("utf-8")
+    geodetect.report(
+        pool_predictions(), page, raster=imagery, truth=pool_register(), overwrite=True
+    )
+    assert '<p id="headline">3 detections, 1 pool missed</p>' in page.read_text("utf-8")
 
 
 def test_the_heading_names_changes(tmp_path: Path, imagery: Path):

@@ -14,7 +14,13 @@ import geodetect
 from geodetect import ErrorRates, SummarizeSettings
 from geodetect.errors import GeodetectWarning, InputError
 from tests.conftest import Save
-from tests.helpers.change_layers import SIDE, pool_changes, pool_predictions, squares_table
+from tests.helpers.change_layers import (
+    SIDE,
+    pool_changes,
+    pool_predictions,
+    pool_register,
+    squares_table,
+)
 from tests.helpers.report_pages import report_data
 
 RATES = ErrorRates(80, 20, 20, score_threshold=0.65, source="a test")
@@ -82,6 +88,38 @@ def test_the_layer_that_summarize_wrote_is_taken_as_it_is(
     assert zones["Zone 0"]["searched"] == "part"
     assert zones["Zone 1"]["searched_fraction"] == 0
     assert zones["Zone 0"]["high"] == summary.records()[0]["corrected_high"]
+
+
+def write_with_coverage(path: Path, layer: str, table: gpd.GeoDataFrame) -> Path:
+    """A GeoPackage as ``predict`` and ``compare`` write it: the left half was searched."""
+    table.to_file(path, layer=layer)
+    squares_table([(0, 0, 150, SIDE)], status=["searched"]).to_file(path, layer="coverage")
+    return path
+
+
+def test_the_coverage_beside_the_predictions_counts_unless_zones_are_counted(
+    tmp_path: Path, imagery: Path
+):
+    path = write_with_coverage(tmp_path / "pools.gpkg", "detections", pool_predictions())
+    data = report_data(tmp_path, path, raster=imagery, zones=communes())
+    assert [zone["searched"] for zone in data["zones"]["list"]] == ["all", "none"]
+    counted = geodetect.summarize(path, communes()).write(tmp_path / "zones.gpkg")
+    data = report_data(tmp_path, path, raster=imagery, zones=counted)
+    assert [zone["searched"] for zone in data["zones"]["list"]] == ["all", "none"]
+
+
+def test_the_coverage_goes_with_the_changes(tmp_path: Path, imagery: Path):
+    predictions = pool_predictions().iloc[:2]  # in the searched half
+    path = write_with_coverage(tmp_path / "pools.gpkg", "detections", predictions)
+    register = pool_register()
+    register["geometry"] = register.centroid
+    changes = geodetect.compare(path, register).write(tmp_path / "changes.gpkg")
+    data = report_data(tmp_path, changes, raster=imagery, zones=communes())
+    names = {status["name"]: status["count"] for status in data["statuses"]}
+    assert names == {"new": 1, "missing": 1, "not searched": 1, "confirmed": 1}
+    assert [zone["searched"] for zone in data["zones"]["list"]] == ["all", "none"]
+    assert [zone["count"] for zone in data["zones"]["list"]] == [2, None]
+    assert geodetect.summarize(changes, communes()).n_predictions == 2
 
 
 def test_counts_of_other_predictions_are_doubted(tmp_path: Path, imagery: Path):

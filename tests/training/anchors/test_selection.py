@@ -24,7 +24,7 @@ from tests.helpers.tiny_model import weights_of
 from tests.helpers.training_rasters import training_raster
 
 OURS = network_config("geodetect")
-SMALL, COMMON, TINY = 14.0, 40.0, 8.0
+SMALL, COMMON, TINY = 14.0, 40.0, 7.0
 
 
 def random_squares(path: Path, *, side_px: float) -> TrainingRaster:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import InputError, LabelError
 from geodetect.io.labels.class_column import as_class_name
 from geodetect.io.labels.formats.annotations import AnnotatedImage, AnnotationCollection
 from geodetect.io.labels.label_set import (
-    DEFAULT_CLASS,
     UNLISTED_IMAGE,
     ImageLabels,
     LabelOptions,

@@ -68,6 +68,9 @@ class BoxLayer {
     this.styles = [];
     this.isVisible = new Uint8Array(boxes.count).fill(1);
     this.styleIndex = new Uint8Array(boxes.count);
+    // points among boxes are taken for objects of the median size, and are dots where these are
+    const sides = boxes.w.map((w, row) => Math.max(w, boxes.h[row])).filter((side) => side > 0).sort();
+    this.pointSide = sides.length ? sides[sides.length >> 1] : Infinity;
   }
 
   // To be called after styles or visible boxes changed.
@@ -92,7 +95,7 @@ class BoxLayer {
     for (let i = rows.length - 1; i >= 0; i--) { // the highest score last, on top
       const row = rows[i], style = this.styleIndex[row];
       if (!this.isVisible[row]) continue;
-      const isOutline = Math.max(w[row], h[row]) * view.zoom >= MIN_OUTLINE || w[row] + h[row] === 0;
+      const isOutline = (Math.max(w[row], h[row]) || this.pointSide) * view.zoom >= MIN_OUTLINE;
       if (isOutline) outlines[style].push([x[row], y[row], w[row], h[row]]);
       else dots[style].push(toScreenX(view, x[row] + w[row] / 2), toScreenY(view, y[row] + h[row] / 2));
     }

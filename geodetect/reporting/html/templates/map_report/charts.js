@@ -2,6 +2,7 @@
 // Small charts as SVG.
 
 const CHART = { height: 250, left: 40, right: 12, top: 10, bottom: 38 };
+const PRINTED_WIDTH = 420; // CSS pixels: half a sheet of A4
 // above a slider, whose thumb needs the margins left and right
 const SLIDER_CHART = { height: 40, left: 8, right: 8, top: 4, bottom: 1 };
 
@@ -13,7 +14,7 @@ function svg(name, attributes, ...children) {
 }
 
 function newChart(container, { height, left, right, top, bottom }, attributes) {
-  const width = container.clientWidth || 400;
+  const width = isPrinting ? PRINTED_WIDTH : container.clientWidth || 400;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, ...attributes });
   container.replaceChildren(root);
   return { root, left, right: width - right, top, bottom: height - bottom };

@@ -51,18 +51,17 @@ function countObjects() {
   return { byClass, total, shown };
 }
 
-// "887 pools", "212 of 887 pools", or with ground truth "77 pools found, 3 missed".
+// "887 pools", "212 of 887 pools", or with ground truth "77 of 82 detections, 3 pools missed".
 function updateHeadline({ shown }, counts) {
-  const all = countNouns(predictionCount);
+  const all = truth ? `${formatCount(predictionCount)} ${predictionCount === 1 ? "detection" : "detections"}` : countNouns(predictionCount);
   const visible = shown.count === predictionCount ? all : `${formatCount(shown.count)} of ${all}`;
   const showsMissed = truth && (!state.categories.size || state.categories.has(MISSED));
-  const missed = showsMissed ? `, ${formatCount(counts[MISSED])} missed` : "";
-  byId("headline").textContent = truth ? `${visible} found${missed}` : visible;
+  byId("headline").textContent = showsMissed ? `${visible}, ${countNouns(counts[MISSED])} missed` : visible;
 }
 
 function updateKeyFigures({ total, shown }) {
   const [divisor, areaUnit, digits] = unit === "m" && shown.area >= 1e6 ? [1e6, "km²", 2] : [1, `${unit}²`, 0];
-  const area = `${formatCount(+(shown.area / divisor).toFixed(digits))} ${areaUnit}`;
+  const area = shown.area ? `${formatCount(+(shown.area / divisor).toFixed(digits))} ${areaUnit}` : "–"; // points have none
   const median = Number.isFinite(shown.medianLength) ? `${shown.medianLength.toFixed(1)} ${unit}` : "–";
   const accuracy = [
     [formatFraction(precision(total)), "precision"], [formatFraction(recall(total)), "recall"],
@@ -83,23 +82,41 @@ function initCategories() {
     button.addEventListener("click", () => { onClick(); update(); });
     categoryButtons.push(button);
   };
-  add(["All"], "Show all", () => state.categories.clear());
+  add(["All"], "Show all", () => {
+    state.categories.clear();
+    state.withoutPermit = false;
+  });
   categories.forEach((style, code) => {
     if (code === LOOSE && truth && !loosePairs.length) return categoryButtons.push(null);
-    add([swatch(style), element("span", "", {}, element("b"), ` ${style.name}`)], style.text ?? "", () => {
+    add([swatch(style), element("span", "", {}, element("b"), " ", element("span"))], style.text ?? "", () => {
       if (!state.categories.delete(code)) state.categories.add(code);
     });
   });
   byId("categories").append(...categoryButtons.filter(Boolean));
+  byId("permit-chip").hidden = !permitColumn;
+  byId("permit-chip").addEventListener("click", () => {
+    state.withoutPermit = !state.withoutPermit;
+    update();
+  });
 }
 
-function updateCategories(counts) {
+// Name of a category after a number.
+function categoryNoun(code, count) {
+  const { name, plural = name } = categories[code];
+  return count === 1 ? name : plural;
+}
+
+function updateCategories({ counts, unpermitted }) {
   categoryButtons.forEach((button, i) => {
     if (!button) return;
-    const isPressed = i === 0 ? !state.categories.size : state.categories.has(i - 1);
+    const isPressed = i === 0 ? !state.categories.size && !state.withoutPermit : state.categories.has(i - 1);
     button.setAttribute("aria-pressed", String(isPressed));
-    if (i > 0) button.querySelector("b").textContent = formatCount(counts[i - 1]);
+    if (i === 0) return;
+    button.querySelector("b").textContent = formatCount(counts[i - 1]);
+    button.querySelector("span span").textContent = categoryNoun(i - 1, counts[i - 1]);
   });
+  byId("permit-chip").setAttribute("aria-pressed", String(state.withoutPermit));
+  byId("permit-chip").querySelector("b").textContent = formatCount(unpermitted);
 }
 
 // ------------------------------------------------------------------ classes

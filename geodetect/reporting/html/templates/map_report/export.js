@@ -7,6 +7,7 @@ function exportedValues(row) {
   if (!categories.length) delete values.result;
   Object.assign(values, { class: className(row), score: scoreOf(row) });
   if (scores === null) delete values.score;
+  if (zones) values.zone = zoneNames(row);
   for (const [name, column] of columns) {
     const value = isPrediction(row) ? valueOf(column, row) : null;
     if (name !== "centre") values[name] = value;

@@ -54,6 +54,8 @@ function formatValue(value) {
 
 const idOf = (row) => `${columns.has("id") ? valueOf(columns.get("id"), row) : row + 1}`;
 const addressColumn = columns.get(data.address) ?? null;
+const permitColumn = columns.get(data.permit) ?? null;
+const lacksPermit = (row) => permitColumn !== null && isPrediction(row) && !data.predictions.permitted[row];
 const className = (row) => classes[classCodes[row]] ?? "any";
 
 // ------------------------------------------------------------------ categories
@@ -64,10 +66,10 @@ const LOOSE_TRUTH = 4; // drawn beside its prediction, but no object of the list
 const NO_OBJECT = 255; // ground truth that a visible prediction matches
 
 const resultStyles = truth && [
-  { name: "false positive", colour: palette.fp },
+  { name: "false positive", plural: "false positives", colour: palette.fp },
   { name: "missed", colour: palette.fn, dashed: true },
-  { name: "box off", colour: palette.loose, text: "found, but the box is off" },
-  { name: "true positive", colour: palette.tp },
+  { name: "box off", plural: "boxes off", colour: palette.loose, text: "found, but the box is off" },
+  { name: "true positive", plural: "true positives", colour: palette.tp },
   { name: "box off", colour: palette.loose, dashed: true }, // the ground truth of such a pair
 ];
 const categories = statuses ?? (truth ? resultStyles.slice(0, LOOSE_TRUTH) : []);
@@ -99,9 +101,10 @@ const categoryOf = (row) => (statuses ? data.predictions.status[row] : truth ? r
 
 // ------------------------------------------------------------------ visible objects
 // nAboveThreshold: predictions, from the first on, that reach the score threshold. No categories: all.
-// words: lower-case text that objects must hold. zone: index of the only zone, or null.
+// withoutPermit: no others. words: lower-case text that objects must hold. zone: index of the only
+// zone, or null.
 const state = {
-  nAboveThreshold: predictionCount, hiddenClasses: new Set(), categories: new Set(), words: "", zone: null,
+  nAboveThreshold: predictionCount, hiddenClasses: new Set(), categories: new Set(), withoutPermit: false, words: "", zone: null,
   colourBy: statuses ? "status" : truth ? "result" : "score", selected: null,
 };
 // Rows in the order of work, or else in that of the file, of which the list makes one by category.
@@ -109,11 +112,13 @@ const isOrdered = Boolean(data.predictions.order) && !truth;
 const workOrder = isOrdered ? data.predictions.order : Array.from(objects.x.keys());
 const isVisible = new Uint8Array(objects.count), category = new Uint8Array(objects.count);
 
-// Decide which objects are visible. Returns the rows of the list, in the order of work, and the number
-// of objects in each category under all filters but that of categories.
+// Decide which objects are visible. Returns the rows of the list, in the order of work, the number of
+// objects in each category under all filters but that of categories, and the number of those without
+// a permit under all filters but that of permits.
 function filterObjects() {
-  const { hiddenClasses, words, zone } = state, isInZone = zone === null ? null : zoneMembers(zone);
+  const { hiddenClasses, withoutPermit, words, zone } = state, isInZone = zone === null ? null : zoneMembers(zone);
   const counts = new Uint32Array(Math.max(1, categories.length)), byCategory = Array.from(counts, () => []);
+  let unpermitted = 0;
   for (const row of workOrder) {
     category[row] = categoryOf(row);
     isVisible[row] = 0;
@@ -121,12 +126,15 @@ function filterObjects() {
     if (hiddenClasses.has(classCodes[row]) || (isInZone && !isInZone[row])) continue;
     if (words && !searchText(row).includes(words)) continue;
     const isListed = isPrediction(row) || category[row] === MISSED, filtered = isListed ? category[row] : LOOSE;
+    const isChosen = !state.categories.size || state.categories.has(filtered), isUnpermitted = lacksPermit(row);
+    if (isChosen && isUnpermitted) unpermitted++;
+    if (withoutPermit && !isUnpermitted) continue;
     if (isListed) counts[filtered]++;
-    if (state.categories.size && !state.categories.has(filtered)) continue;
+    if (!isChosen) continue;
     isVisible[row] = 1;
     if (isListed) byCategory[isOrdered ? 0 : filtered].push(row);
   }
-  return { rows: Uint32Array.from(byCategory.flat()), counts };
+  return { rows: Uint32Array.from(byCategory.flat()), counts, unpermitted };
 }
 
 // Lower-case text of all that is written about an object, for the search.

@@ -186,6 +186,7 @@ function initThreshold() {
 // Take all filters off.
 function showAll() {
   state.categories.clear();
+  state.withoutPermit = false;
   state.hiddenClasses.clear();
   byId("classes").querySelectorAll("input").forEach((checkbox) => { checkbox.checked = true; });
   byId("search").value = state.words = "";
@@ -197,14 +198,14 @@ function showAll() {
 // ------------------------------------------------------------------ update
 let pendingCharts = 0, numbers = null;
 function update() {
-  const { rows, counts } = filterObjects();
+  const filtered = filterObjects(), { rows, counts } = filtered;
   updateStyles();
   boxLayer.onChange();
   if (state.selected !== null && !isVisible[state.selected]) select(null);
   numbers = countObjects();
   updateHeadline(numbers, counts);
   updateKeyFigures(numbers);
-  updateCategories(counts);
+  updateCategories(filtered);
   updateClasses(numbers);
   updateList(rows, counts);
   updateLegend();

@@ -25,8 +25,10 @@ function attributesOf(row) {
   const result = categories.length ? [[statuses ? "Status" : "Result", describeCategory(row)]] : [];
   if (!isPrediction(row)) return [...result, ["Class", className(row)], box];
   const score = scores ? [["Score", formatValue(scoreOf(row))]] : [];
-  const attributes = [...columns.values()].map((column) => [column.name, formatValue(valueOf(column, row))]);
-  return [...result, ...score, ["Class", className(row)], box, ...looseAttributes(row), ...attributes];
+  const ofColumn = (column) => [column.name, formatValue(valueOf(column, row))];
+  const first = [addressColumn, permitColumn].filter(Boolean), rest = [...columns.values()].filter((column) => !first.includes(column) && !(statuses && valueOf(column, row) === null));
+  const zone = zones ? [["Zone", zoneNames(row) || "–"]] : [];
+  return [...result, ...first.map(ofColumn), ...zone, ...score, ["Class", className(row)], box, ...looseAttributes(row), ...rest.map(ofColumn)];
 }
 
 function describeCategory(row) {

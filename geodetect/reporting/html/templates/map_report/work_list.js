@@ -12,10 +12,16 @@ const categoryWidth = 24 + 7.2 * Math.max(0, ...categories.map(({ name }) => nam
 const listColumns = [
   { name: statuses ? "Status" : "Result", width: `minmax(0, ${categoryWidth}px)`, text: (row) => categories[category[row]].name, isUsed: categories.length > 0 },
   { name: addressColumn ? capitalise(addressColumn.name) : "id", width: "minmax(40px, 1.6fr)", text: addressColumn ? (row) => formatValue(nameOf(row)) : (row) => (isPrediction(row) ? idOf(row) : "–"), key: addressColumn ? addressOf : (row) => (isPrediction(row) ? idOf(row) : null) },
+  { name: capitalise(data.permit ?? " "), width: "minmax(40px, 1fr)", text: permitText, key: permitText, isUsed: permitColumn !== null },
   { name: "Class", width: "minmax(40px, 1fr)", text: className, key: className, isUsed: classes.length > 1 },
-  { name: "Score", width: "48px", text: (row) => scoreOf(row)?.toFixed(2) ?? "–", key: scoreOf, isNumber: true, isUsed: scores !== null },
+  { name: "Score", width: "48px", text: (row) => scoreOf(row)?.toFixed(2) ?? "–", key: scoreOf, isNumber: true, isUsed: scores !== null, isMinor: permitColumn !== null },
   { name: "Length", width: "60px", text: (row) => formatLength(lengths[row]), key: (row) => lengths[row], isNumber: true, isUsed: !addressColumn && classes.length < 2 },
 ].filter(({ isUsed }) => isUsed !== false);
+
+function permitText(row) {
+  if (!isPrediction(row)) return "–";
+  return lacksPermit(row) ? "none" : formatValue(valueOf(permitColumn, row));
+}
 
 // rows: the listed objects. sortColumn null: in the order of work.
 const list = { rows: new Uint32Array(), workRows: new Uint32Array(), sortColumn: null, isDescending: false };
@@ -32,12 +38,17 @@ function addressOf(row) {
 
 const nameOf = (row) => addressOf(row) ?? (isPrediction(row) ? `id ${idOf(row)}` : null);
 
+const cellClass = ({ isNumber, isMinor }) => [isNumber && "number", isMinor && "minor"].filter(Boolean).join(" ");
+
 function initList() {
-  byId("work").style.setProperty("--columns", listColumns.map(({ width }) => width).join(" "));
+  byId("map-section").classList.toggle("wide-list", listColumns.length > 3);
+  const setWidths = (name, columns) => byId("work").style.setProperty(name, columns.map(({ width }) => width).join(" "));
+  setWidths("--columns", listColumns);
+  setWidths("--phone-columns", listColumns.filter(({ isMinor }) => !isMinor));
   byId("work-header").replaceChildren(...listColumns.map((column) => {
     const button = element("button", column.name, { type: "button" });
     button.addEventListener("click", () => sortList(column));
-    const header = element("div", "", { className: column.isNumber ? "number" : "" }, button);
+    const header = element("div", "", { className: cellClass(column) }, button);
     header.setAttribute("role", "columnheader");
     return header;
   }));
@@ -63,7 +74,7 @@ function initList() {
     state.words = target.value.trim().toLowerCase();
     update();
   });
-  const print = (value) => () => { isPrinting = value; drawList(); };
+  const print = (value) => () => { isPrinting = value; drawList(); updateCharts(numbers); };
   window.addEventListener("beforeprint", print(true));
   window.addEventListener("afterprint", print(false));
 }
@@ -130,8 +141,9 @@ function updateList(workRows, counts) {
 function workHint(counts) {
   if (data.work && list.workRows.length === predictionCount) return data.work; // nothing is filtered
   const isShown = (code) => counts[code] && (!state.categories.size || state.categories.has(code));
-  const waiting = categories.slice(0, -1).flatMap(({ name }, code) => (isShown(code) ? [`${formatCount(counts[code])} ${name}`] : []));
-  if (!waiting.length) return "";
+  const shown = [...categories.keys()].filter(isShown), last = categories.length - 1; // confirmed, or right
+  if (shown.length < 2) return "";
+  const waiting = shown.filter((code) => code < last || state.withoutPermit).map((code) => `${formatCount(counts[code])} ${categoryNoun(code, counts[code])}`);
   return `${waiting[0]} first${waiting.length > 1 ? `, then ${waiting.slice(1).join(", ")}` : ""}`;
 }
 
@@ -153,7 +165,7 @@ function listRow(index) {
   const row = list.rows[index];
   const node = element("div", "", { id: `work-row-${index}`, className: "work-row" }, ...listColumns.map((column, i) => {
     const text = column.text(row), mark = i === 0 ? [swatch(boxLayer.styles[boxLayer.styleIndex[row]])] : [];
-    const cell = element("div", "", { className: column.isNumber ? "number" : "", title: text }, ...mark, element("span", text));
+    const cell = element("div", "", { className: cellClass(column), title: text }, ...mark, element("span", text));
     cell.setAttribute("role", "gridcell");
     return cell;
   }));

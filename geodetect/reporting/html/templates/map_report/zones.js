@@ -22,23 +22,29 @@ const zoneShapes = zones ? zones.list.map(({ rings }) => {
 
 // 1 for each object whose centre lies in a zone.
 function zoneMembers(zone) {
-  const shape = zoneShapes[zone], context = byId("zone-canvas").getContext("2d");
-  if (shape.members) return shape.members;
-  shape.members = new Uint8Array(objects.count);
-  const [x1, y1, x2, y2] = shape.extent;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  for (let row = 0; row < objects.count; row++) {
-    const x = objects.x[row] + objects.w[row] / 2, y = objects.y[row] + objects.h[row] / 2;
-    if (x < x1 || x > x2 || y < y1 || y > y2) continue;
-    shape.members[row] = Number(context.isPointInPath(shape.outline, x, y, "evenodd"));
-  }
-  return shape.members;
+  const { x, y, w, h, count } = objects;
+  zoneShapes[zone].members ??= Uint8Array.from({ length: count }, (_, row) => Number(isInZone(zone, x[row] + w[row] / 2, y[row] + h[row] / 2)));
+  return zoneShapes[zone].members;
+}
+
+const testContext = element("canvas").getContext("2d"); // has no transform
+
+function isInZone(zone, x, y) {
+  const { outline, extent: [x1, y1, x2, y2] } = zoneShapes[zone];
+  return x >= x1 && x <= x2 && y >= y1 && y <= y2 && testContext.isPointInPath(outline, x, y, "evenodd");
+}
+
+// Names of the zones that hold the centre of an object.
+function zoneNames(row) {
+  const x = objects.x[row] + objects.w[row] / 2, y = objects.y[row] + objects.h[row] / 2;
+  return zones.list.filter((_, zone) => isInZone(zone, x, y)).map(({ name }) => name).join(", ");
 }
 
 // ------------------------------------------------------------------ shades
 // Zones are shaded by density, which their sizes do not distort.
 const NO_SHADE = "#eceff2";
 const shadeOf = ({ shade }) => (shade === null ? NO_SHADE : palette.zones[shade]);
+const isSearchUnknown = zones?.list.every(({ searched }) => searched === "assumed");
 const isPartlySearched = ({ searched }) => searched === "none" || searched === "part";
 
 // ------------------------------------------------------------------ shaded map
@@ -122,9 +128,8 @@ function drawZoneNames(context, view) {
 }
 
 function zoneAt(x, y) {
-  const { view } = zoneMap, context = byId("zone-canvas").getContext("2d");
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  return zoneShapes.findIndex(({ outline }) => context.isPointInPath(outline, toGridX(view, x), toGridY(view, y), "evenodd"));
+  const { view } = zoneMap;
+  return zoneShapes.findIndex((_, zone) => isInZone(zone, toGridX(view, x), toGridY(view, y)));
 }
 
 // Outlines on the large map.
@@ -147,13 +152,14 @@ const orDash = (value, format = formatCount) => (value === null || value === und
 function zoneColumns() {
   const has = (name) => zones.list.some((zone) => zone[name] !== null && zone[name] !== undefined);
   const first = statuses?.[0], total = { count: zones.in_zones, ...zones.corrected && { ...zones.corrected, expected: zones.corrected.count, count: zones.in_zones } };
+  const firstInZones = zones.in_several ? "" : formatCount(zones.list.reduce((sum, zone) => sum + (zone.statuses?.[0] ?? 0), 0));
   return [
     { name: "Zone", text: ({ name }) => name, key: ({ name }) => sortText(name), total: "All zones" },
     { name: capitalise(noun.plural), text: ({ count }) => orDash(count), key: ({ count }) => count, total: formatCount(zones.in_zones) },
-    { name: capitalise(first?.name ?? " "), text: (zone) => orDash(zone.statuses?.[0]), key: (zone) => zone.statuses?.[0] ?? null, isUsed: Boolean(first) && has("statuses") },
+    { name: capitalise(first?.name ?? " "), text: (zone) => orDash(zone.statuses?.[0]), key: (zone) => zone.statuses?.[0] ?? null, total: firstInZones, isUsed: Boolean(first) && has("statuses") },
     { name: "Expected (95 %)", text: formatExpected, key: ({ expected }) => expected, total: formatExpected(total), isUsed: has("expected") },
     { name: "per km²", text: ({ density }) => orDash(density, (value) => `${+value.toPrecision(3)}`), key: ({ density }) => density, isUsed: has("density"), isMinor: true },
-    { name: "Not looked at", text: formatNotSearched, key: notSearched },
+    { name: "Not looked at", text: formatNotSearched, key: notSearched, isUsed: !isSearchUnknown },
   ].filter(({ isUsed }) => isUsed !== false);
 }
 
@@ -218,12 +224,22 @@ function initZones() {
 // Sentences about the objects and zones that the table does not show as they are.
 function zoneFacts() {
   const { score_threshold: threshold, counted, in_zones: inZones, in_several: inSeveral, overlapping_pairs: pairs } = zones;
-  const facts = [`${countNouns(counted)} counted${threshold === null ? "" : ` at a score threshold of ${threshold}`}.`];
+  const at = threshold === null ? "" : ` at a score threshold of ${threshold}`;
+  const facts = [`${countNouns(counted)} counted${at}${uncountedObjects(counted)}.`];
   if (counted > inZones) facts.push(`${countNouns(counted - inZones)} in no zone.`);
   if (pairs) facts.push(`${pairs === 1 ? "Two zones overlap" : `${formatCount(pairs)} pairs of zones overlap`}: ${formatCount(inSeveral)} count in several.`);
+  if (isSearchUnknown) facts.push("It is not known whether all of this ground was looked at.");
   if (zones.left_out) facts.push(`${formatCount(zones.left_out)} zones off the map, without any, are left out.`);
   if (zones.corrected?.source) facts.push(`Expected: corrected by precision and recall, from ${zones.corrected.source}.`);
   return facts;
+}
+
+// Objects on the map that do not count, or counted ones that are not on it.
+function uncountedObjects(counted) {
+  const undetected = (statuses ?? []).filter(({ detected, count }) => !detected && count);
+  if (counted > undetected.reduce((rest, { count }) => rest - count, predictionCount)) return ", on the map and beyond it";
+  const texts = undetected.map(({ name, count }) => `${formatCount(count)} ${name}`);
+  return texts.length ? `, without the ${texts.join(" and ")}` : "";
 }
 
 function shadeSwatches() {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from geodetect.assessment.matching.class_matching import PLACEHOLDERS
+from geodetect.class_names import PLACEHOLDERS
+from geodetect.errors import list_names
 
 _IRREGULAR = {
     "person": "people",
@@ -57,6 +58,12 @@ class Noun:
     def count(self, number: int) -> str:
         """Return a number with the noun: ``1 pool``, ``887 pools``."""
         return f"{number:,} {self.singular if number == 1 else self.plural}"
+
+
+def list_class_counts(by_class: Mapping[str, int]) -> str:
+    """Return numbers of objects by class as text: ``3 cars, 66 pools``, or ``nothing``."""
+    counts = (Noun.from_classes([name]).count(number) for name, number in by_class.items())
+    return list_names(counts) or "nothing"
 
 
 def _to_words(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geodetect.reporting.map_report.noun import Noun
+from geodetect.noun import Noun, list_class_counts
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_several_classes_are_objects_and_spellings_of_one_are_not():
 def test_a_number_has_the_right_form():
     noun = Noun.from_classes(["pool"])
     assert [noun.count(n) for n in (0, 1, 1887)] == ["0 pools", "1 pool", "1,887 pools"]
+
+
+def test_counts_of_several_classes_are_one_text() -> None:
+    assert list_class_counts({"car": 1, "swimming_pool": 66}) == "1 car, 66 swimming pools"
+    assert list_class_counts({"object": 1_200}) == "1,200 objects"
+    assert list_class_counts({}) == "nothing"
