@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -23,14 +24,15 @@ from geodetect.geo.tiles import Shard, Tile, TileScheme, overlap_px
 from geodetect.io.array_raster import ArrayRaster
 from geodetect.io.ground.ground import Ground
 from geodetect.io.ground.grouping import group_rasters
-from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
+from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
 from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.value_types import area_text
+from geodetect.threads import stop_pools
 from geodetect.types import BoolArray, FloatArray, IntArray, PathLike
 
 SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
@@ -39,6 +41,8 @@ OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
 SHARD_PX = 2e9  # of the ground that a shard covers
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
+HEADER_THREADS = 16  # servers take long to answer, and disks read several files at once
+MIN_THREADED = 16  # rasters; fewer are read in less time than threads take to start
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
 TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
 
@@ -195,11 +199,7 @@ def plan_rasters(
     paths = without_repetitions(find_rasters(rasters, pixel_coords=settings.pixel_coords))
     if not paths:
         raise InputError("no raster was given; name at least one file")
-    opened = []
-    with phase("Reading headers", "rasters") as advance:
-        for number, path in enumerate(paths, 1):
-            opened.append(open_planned(path, card, settings))
-            advance(number, len(paths))
+    opened = _open_all(paths, card, settings)
     name_rasters(opened)
     rotated = [r.name for r in opened if r.grid.crs is None and r.orientation != 1]
     if rotated:
@@ -260,7 +260,24 @@ def _guess_mistake(settings: PredictSettings, plans: Sequence[GroundPlan]) -> st
     return ""
 
 
-def open_planned(
+def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) -> list[Raster]:
+    """Open rasters, whose headers several threads read, in their order."""
+    if len(paths) < MIN_THREADED:
+        return [_open_planned(path, card, settings) for path in paths]
+    opened = list[Raster]()
+    pool = ThreadPoolExecutor(HEADER_THREADS, thread_name_prefix="geodetect-header")
+    headers = [pool.submit(_open_planned, path, card, settings) for path in paths]
+    with phase("Reading headers", "rasters") as advance:
+        try:
+            for header in headers:
+                opened.append(header.result())
+                advance(len(opened), len(paths))
+        finally:
+            stop_pools([pool], headers)
+    return opened
+
+
+def _open_planned(
     path: str | os.PathLike[str], card: ModelCard, settings: PredictSettings
 ) -> Raster:
     """Open a raster (a file or URL) as a model reads it.

@@ -52,7 +52,6 @@ from geodetect.io.raster.dataset import (
 )
 from geodetect.io.raster.directories import has_damaged_directories
 from geodetect.io.raster.empty_blocks import EmptyBlocks, source_boxes
-from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
     GDAL_ERRORS,
     RESAMPLING,
@@ -61,6 +60,7 @@ from geodetect.io.raster.georeference import (
     read_georeference,
     read_orientation,
 )
+from geodetect.io.raster.names import shortest_names
 from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote, read_from_server
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
