@@ -18,13 +18,14 @@ from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, list_names
 from geodetect.geo.crs import WGS84
-from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery
+from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery, measure_pixels
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Shard, Tile, TileScheme, overlap_px
 from geodetect.io.array_raster import ArrayRaster
 from geodetect.io.ground.ground import Ground
 from geodetect.io.ground.grouping import group_rasters
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
+from geodetect.io.raster.remote import is_remote
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
@@ -41,8 +42,7 @@ OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
 SHARD_PX = 2e9  # of the ground that a shard covers
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
-HEADER_THREADS = 16  # servers take long to answer, and disks read several files at once
-MIN_THREADED = 16  # rasters; fewer are read in less time than threads take to start
+HEADER_THREADS = 16
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
 TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
 
@@ -261,11 +261,15 @@ def _guess_mistake(settings: PredictSettings, plans: Sequence[GroundPlan]) -> st
 
 
 def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) -> list[Raster]:
-    """Open rasters, whose headers several threads read, in their order."""
-    if len(paths) < MIN_THREADED:
-        return [_open_planned(path, card, settings) for path in paths]
+    """Open rasters as a model reads them; several threads wait for servers.
+
+    Warns:
+        GeodetectWarning: A raster is coarser than the imagery that the model was evaluated on.
+    """
     opened = list[Raster]()
-    pool = ThreadPoolExecutor(HEADER_THREADS, thread_name_prefix="geodetect-header")
+    # local headers are read in less time than threads take to hand Python's lock over
+    threads = HEADER_THREADS if any(map(is_remote, paths)) else 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="geodetect-header")
     headers = [pool.submit(_open_planned, path, card, settings) for path in paths]
     with phase("Reading headers", "rasters") as advance:
         try:
@@ -274,6 +278,20 @@ def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) 
                 advance(len(opened), len(paths))
         finally:
             stop_pools([pool], headers)
+    measure_pixels([raster.grid for raster in opened])
+    for raster in opened:
+        gsd_m = raster.grid.gsd_m
+        if gsd_m is None or card.gsd_range_m is None:
+            continue
+        finest, coarsest = card.gsd_range_m
+        if gsd_m > coarsest * (1 + SAME_GSD):
+            warnings.warn(
+                f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
+                f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
+                f"figures say; finer imagery or another `model` helps",
+                GeodetectWarning,
+                stacklevel=4,
+            )
     return opened
 
 
@@ -285,9 +303,6 @@ def _open_planned(
     Raises:
         RasterError: The raster cannot be opened.
         InputError: Settings, model and raster do not fit together.
-
-    Warns:
-        GeodetectWarning: The raster is coarser than the imagery that the model was evaluated on.
     """
     options = RasterOptions(
         bands=settings.bands,
@@ -297,21 +312,7 @@ def _open_planned(
         external_sources=settings.external_sources,
         pixels_allowed=isinstance(path, ArrayRaster),
     )
-    raster = open_raster(
-        path, options, needed_bands=None if card.bands is None else len(card.bands)
-    )
-    gsd_m = raster.grid.gsd_m
-    if gsd_m is not None and card.gsd_range_m is not None:
-        finest, coarsest = card.gsd_range_m
-        if gsd_m > coarsest * (1 + SAME_GSD):
-            warnings.warn(
-                f"{raster.path}: its pixels are {gsd_m:.3g} m on the ground; model {card.name} is "
-                f"known to work on {finest:g} to {coarsest:g} m, so it will miss more than its "
-                f"figures say; finer imagery or another `model` helps",
-                GeodetectWarning,
-                stacklevel=4,
-            )
-    return raster
+    return open_raster(path, options, needed_bands=None if card.bands is None else len(card.bands))
 
 
 def _area_on(ground: Ground, settings: PredictSettings) -> shapely.Geometry | None:
