@@ -8,6 +8,7 @@ corner of the raster is (0, 0), the centre of its first pixel (0.5, 0.5). A box 
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +59,8 @@ class Grid:
     @cached_property
     def crs_wkt(self) -> str | None:
         """CRS as WKT, for rasterio and for fingerprints; None without one."""
-        return None if self.crs is None else self.crs.to_wkt()
+        # one text for all rasters of a CRS: there may be a hundred thousand
+        return None if self.crs is None else sys.intern(self.crs.to_wkt())
 
     @cached_property
     def gsd_xy_m(self) -> tuple[float, float] | None:

@@ -114,7 +114,7 @@ def test_objects_that_end_at_borders_of_sheets_stay_apart(save: Save) -> None:
 @pytest.mark.parametrize("overlap_px", [0, 40])
 def test_sheets_of_two_resolutions_lose_and_double_nothing(overlap_px: int, save: Save) -> None:
     pixels, truth = bright_rectangles(SIDE, seed=5)
-    finer = {(row, column): 2 for row in range(5) for column in (1, 3, 4)}
+    finer = {(row, column): 2 for row in (0, 2, 3) for column in (1, 4)}
     paths = cut_into_sheets(save, pixels, overlap_px=overlap_px, finer=finer)
     table = geodetect.predict(paths, BRIGHT, settings=SETTINGS)
     errors = count_errors(truth, boxes_px(table))
