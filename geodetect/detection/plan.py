@@ -43,6 +43,7 @@ DEFAULT_OVERLAP = 0.125
 SHARD_PX = 2e9  # of the ground that a shard covers
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
 HEADER_THREADS = 16
+MAX_STRETCHING = 1.1  # largest ratio of the sizes of pixels on the ground within one ground
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
 TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
 
@@ -213,6 +214,9 @@ def plan_rasters(
         grounds = group_rasters(opened, [_tile_side(raster, card, settings) for raster in opened])
     else:
         grounds = [Ground.from_rasters([raster]) for raster in opened]
+    for ground in grounds:
+        if (doubt := _find_stretching(ground)) is not None:
+            warnings.warn(doubt, GeodetectWarning, stacklevel=3)
     hidden = [name for ground in grounds for name in ground.hidden_rasters]
     if hidden:
         first = next(ground for ground in grounds if ground.hidden_rasters).rasters[0].name
@@ -258,6 +262,23 @@ def _guess_mistake(settings: PredictSettings, plans: Sequence[GroundPlan]) -> st
             if shapely.intersects(area[0], plan.grid.outline):
                 return f"; `bbox` does so {text}: give min x, min y, max x, max y in this CRS"
     return ""
+
+
+def _find_stretching(ground: Ground) -> str | None:
+    """Return a message if pixels of one size on the map are not on the ground; None: they are."""
+    sizes_m = [
+        raster.grid.gsd_m or 1.0
+        for raster, is_aligned in zip(ground.rasters, ground.is_aligned, strict=True)
+        if is_aligned
+    ]
+    finest, coarsest = min(sizes_m), max(sizes_m)
+    if ground.grid.crs is None or coarsest <= MAX_STRETCHING * finest:
+        return None
+    return (
+        f"{ground.name}: pixels of one size in {ground.grid.crs.name} are {finest:.3g} to "
+        f"{coarsest:.3g} m on the ground, and are searched at one resolution; project them to a "
+        f"CRS that keeps lengths, such as UTM, or run north and south by themselves"
+    )
 
 
 def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) -> list[Raster]:

@@ -196,3 +196,19 @@ def test_objects_across_two_zones_come_out_once(border_px: int, largest: int, sa
     errors = count_errors(truth, np.stack([x1, y1, x2, y2], axis=1))
     assert (errors.lost, errors.doubled) == (0, 0)
     assert 5 < sum(table["raster"] == "east.tif") < len(table) - 5
+
+
+def test_a_ground_that_its_crs_stretches_is_named(save: Save) -> None:
+    """From 45 to 54 degrees north in Web Mercator."""
+    pixels = np.full((3, 900, 10), 9, np.uint8)
+    north_up = Affine(1000, 0, 0, 0, -1000, 7_400_000)
+    paths = [
+        save(
+            pixels, f"{n}.tif", crs="EPSG:3857", transform=north_up @ Affine.translation(0, 900 * n)
+        )
+        for n in range(2)
+    ]
+    with pytest.warns(GeodetectWarning, match=r"2 rasters: pixels of one size in WGS 84 / Pseudo"):
+        plans = geodetect.plan(paths, COLOURS)
+    assert len(plans) == 1
+    assert len(geodetect.plan(paths[0], COLOURS)) == 1
