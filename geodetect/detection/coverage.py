@@ -177,6 +177,7 @@ class ImageryMask:
         sides = (min(self._blank_cells, n) for n in self._state.shape)
         state = self._state.copy()
         state[state == _CONSTANT] = _IMAGERY
+        state[state == _UNKNOWN] = _EMPTY  # tiles that no source of a VRT covers
         state[_open_mask(self._state == _CONSTANT, *sides)] = _CONSTANT
         coverage = []
         for number, part in enumerate(visible_parts(plan)):

@@ -223,7 +223,7 @@ def _estimate_ground(
     """
     ground, scheme = plan.ground, plan.scheme
     raster_boxes = ground.boxes.astype(np.float64) * np.tile(ground.grid.scale_to(plan.grid), 2)
-    tiles = [tile for run in plan.runs() for tile in run.tiles if not plan.is_empty(tile)]
+    tiles = [tile for run in plan.runs() for tile in run.tiles]
     boxes = np.reshape([tile.box for tile in tiles], (-1, 4))
     has_imagery, areas_km2 = np.zeros(len(tiles), bool), []
     for number, part in enumerate(visible_parts(plan)):

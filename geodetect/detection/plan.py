@@ -34,7 +34,7 @@ from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.value_types import area_text
 from geodetect.threads import stop_pools
-from geodetect.types import BoolArray, FloatArray, IntArray, PathLike
+from geodetect.types import FloatArray, IntArray, PathLike
 
 SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
 COARSEST = 4.0  # largest ratio of the raster's resolution to the model's
@@ -85,10 +85,17 @@ class GroundPlan:
 
     @cached_property
     def tile_count(self) -> int:
-        """Number of planned tiles: those that touch the area, and one of several rasters."""
-        if self.area is None and len(self.ground.rasters) == 1:
+        """Number of planned tiles: those that touch the area and may hold imagery."""
+        if self.area is None and self._imagery is None:
             return len(self.scheme)
-        return sum(len(self.columns_in(row)) for row in self._rows)
+        return sum(len(self._plan_row(row)[0]) for row in self._rows)
+
+    @cached_property
+    def empty_count(self) -> int:
+        """Number of further tiles that touch the area, which no source of a VRT covers."""
+        if self._imagery is None or len(self.ground.rasters) > 1:  # between rasters is no tile
+            return 0
+        return sum(self._plan_row(row)[1] for row in self._rows)
 
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
@@ -123,11 +130,6 @@ class GroundPlan:
         """Return the columns of the planned tiles of a row, ascending."""
         return self._row_cache(row)[0]
 
-    def is_empty(self, tile: Tile) -> bool:
-        """Return True if a tile is known to hold no imagery, as the sources of a VRT tell."""
-        has_imagery = self._row_cache(tile.row)[1]
-        return has_imagery is not None and not has_imagery[tile.col]
-
     @cached_property
     def _rows(self) -> range:
         """Rows of tiles that may touch the area."""
@@ -148,11 +150,11 @@ class GroundPlan:
         )
 
     @cached_property
-    def _row_cache(self) -> Callable[[int], tuple[IntArray, BoolArray | None]]:
+    def _row_cache(self) -> Callable[[int], tuple[IntArray, int]]:
         return lru_cache(CACHED_ROWS)(self._plan_row)
 
-    def _plan_row(self, row: int) -> tuple[IntArray, BoolArray | None]:
-        """Return the columns of the planned tiles of a row, and which of all tiles hold imagery."""
+    def _plan_row(self, row: int) -> tuple[IntArray, int]:
+        """Return the columns of the planned tiles of a row, and the number of those left out."""
         left, top = np.array(self.scheme.columns), self.scheme.rows[row]
         columns = np.arange(len(left))
         width = min(self.scheme.tile_px, self.scheme.width)
@@ -160,17 +162,14 @@ class GroundPlan:
         if self.area is not None:
             x1, _, x2, _ = self.area.bounds
             columns = columns[(left <= x2) & (left + width >= x1)]
-        has_imagery = None
-        if self._imagery is not None:
-            has_imagery = self.scheme.columns_overlapping(row, self._imagery)
-            if len(self.ground.rasters) > 1:  # between rasters there is nothing to search
-                columns = columns[has_imagery[columns]]
-        if self.area is not None:
             shapely.prepare(self.area)
             x = left[columns]
             boxes = shapely.box(x, top, x + width, top + height)
             columns = columns[shapely.intersects(boxes, self.area)]
-        return columns, has_imagery
+        if self._imagery is None:
+            return columns, 0
+        planned = columns[self.scheme.columns_overlapping(row, self._imagery)[columns]]
+        return planned, len(columns) - len(planned)
 
 
 def plan_rasters(
@@ -230,7 +229,7 @@ def plan_rasters(
     plans = [
         plan_ground(ground, card, settings, area=_area_on(ground, settings)) for ground in grounds
     ]
-    if not any(plan.tile_count for plan in plans):
+    if not any(plan.tile_count or plan.empty_count for plan in plans):
         corners = plans[0].grid.to_map(plans[0].grid.box.reshape(2, 2)).round(3).tolist()
         which = "the raster, which" if len(opened) == 1 else "any raster; the first ones"
         lie = "lies" if len(opened) == 1 else "lie"

@@ -209,6 +209,7 @@ def predict_layer(
         crs and horizontal_crs(crs),
         summary=replace(
             run.summary,
+            empty_tiles=run.summary.empty_tiles + sum(p.empty_count for p in plans),
             seconds=time.monotonic() - start,
             description=description,
             left_out=failed,

@@ -46,7 +46,7 @@ def show_summary(
             objects=len(layer),
             by_class=layer.by_class,
             truncated=layer.truncated,
-            rasters=len(layer.by_raster),
+            rasters=sum(len(ground.rasters) for ground in layer.grounds),
             tiles=summary.tiles,
             empty_tiles=summary.empty_tiles,
             resumed_tiles=summary.resumed_tiles,

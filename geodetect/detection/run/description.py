@@ -31,7 +31,7 @@ class RunDescription:
         working_gsd_range_m: Ground resolution of the finest and of the coarsest working grid.
         rasters: Number of rasters.
         resampled_rasters: Number of rasters that are resampled.
-        tiles: Tiles in the area of interest, also those without imagery.
+        tiles: Tiles in the area of interest that may hold imagery.
         area_km2: Area of interest on the rasters, also where they hold no imagery; None: unknown.
     """
 

@@ -85,11 +85,6 @@ class TileReader:
             tile = next(self._tiles, None)
             if tile is None:
                 return False
-            if self.plan.is_empty(tile):
-                empty: Future[Pixels | None] = Future()
-                empty.set_result(None)
-                self._queue.append((tile, empty))
-                continue
             turn = tile.row * self._chunks if 2 * self._chunks <= self._thread_count else 0
             thread = self._threads[(tile.col // self._chunk + turn) % self._thread_count]
             self._queue.append((tile, thread.submit(self._read, tile)))
