@@ -11,8 +11,8 @@ from pathlib import Path
 
 from geodetect_cli.app import load_command
 from geodetect_cli.command_line.exit_codes import ExitCode
+from geodetect_cli.command_line.option import Option
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.derived_options import Option
 
 PAGE = Path(__file__).with_name("options.md")
 INTRODUCTION = """# Options

@@ -18,6 +18,7 @@ from geodetect_cli.command_line.ending import ending
 from geodetect_cli.command_line.exit_codes import ExitCode
 from geodetect_cli.command_line.log_file import log_file
 from geodetect_cli.command_line.mistakes import check_command
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
 from geodetect_cli.signals import (
@@ -35,7 +36,6 @@ from geodetect_cli.streams import (
     escaped_errors,
     open_closed_streams,
 )
-from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect_cli.derived_options import SectionedCommand
@@ -124,8 +124,8 @@ class LazyGroup(TyperGroup):
         """Parse the words up to the command; ``help predict`` is ``predict --help``."""
         if args and not ctx.resilient_parsing:
             args = [*args[1:2], "--help"] if args[0] == "help" else args
-            own = [name for parameter in self.get_params(ctx) for name in parameter.opts]
-            check_command(args, own)
+            flags = [name for parameter in self.get_params(ctx) for name in parameter.opts]
+            check_command(args, flags)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from geodetect_cli.command_line.spelling import Spellings
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.usage_error import UsageError
 
 CONFIG = "--config"
 

@@ -28,6 +28,7 @@ from geodetect.errors import GeodetectError, GeodetectWarning, IncompleteWarning
 from geodetect.redaction import redact
 from geodetect_cli.command_line.exit_codes import ExitCode
 from geodetect_cli.command_line.log_file import log_file
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.json_output.envelope import JsonOutput
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
@@ -38,7 +39,6 @@ from geodetect_cli.streams import (
     drop_output,
     printable,
 )
-from geodetect_cli.usage_error import UsageError
 
 WARNING, ERROR = "yellow", "red"  # styles
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole

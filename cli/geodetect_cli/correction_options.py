@@ -9,7 +9,7 @@ from pydantic import Field
 from geodetect.settings.base import FormerNames, Settings
 from geodetect.settings.value_types import Count, FilePath, Fraction
 from geodetect_cli import options
-from geodetect_cli.usage_error import UsageError
+from geodetect_cli.command_line.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect.assessment.summarize.count_correction import ErrorRates

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.json_output.printing import json_stream
-from geodetect_cli.usage_error import UsageError
 
 if TYPE_CHECKING:
     from geodetect.assessment.compare.comparison import Comparison

@@ -19,13 +19,14 @@ from geodetect.settings.toml import toml_value
 from geodetect_cli import console
 from geodetect_cli.command_line.ending import ending
 from geodetect_cli.command_line.log_file import log_file
+from geodetect_cli.command_line.option import AS_OPTION, Option
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.command_line.values import check_files, similar_files, value_hint
 from geodetect_cli.config_file import ConfigFile
-from geodetect_cli.derived_options import AS_OPTION, Option, list_options, spellings_of
+from geodetect_cli.derived_options import list_options, spellings_of
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.options import ConsoleOptions
 from geodetect_cli.tables.progress import show_progress
-from geodetect_cli.usage_error import UsageError
 
 LOG_FILE = "log_file"  # the field
 

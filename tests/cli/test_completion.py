@@ -13,8 +13,8 @@ import pytest
 from geodetect.io.vector.write import FORMATS
 from geodetect.model.file import list_models
 from geodetect_cli.app import load_command
+from geodetect_cli.command_line.option import Option
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.derived_options import Option
 from tests.helpers.program import PROGRAM, invoke, program_environment
 
 

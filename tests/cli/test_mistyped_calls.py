@@ -10,8 +10,8 @@ import geopandas as gpd
 import pytest
 
 from geodetect_cli.app import load_command
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.usage_error import UsageError
 from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import invoke
 

@@ -21,8 +21,8 @@ from geodetect.settings.base import Settings
 from geodetect.settings.toml import to_toml
 from geodetect_cli import console
 from geodetect_cli.app import load_command
+from geodetect_cli.command_line.option import AS_OPTION
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.derived_options import AS_OPTION
 from tests.helpers.program import invoke
 
 CLASSES = [

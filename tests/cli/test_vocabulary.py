@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from geodetect_cli.command_line.exit_codes import ExitCode
-from geodetect_cli.derived_options import Option
+from geodetect_cli.command_line.option import Option
 from tests.helpers.program import ROOT, invoke
 
 Uses = Mapping[str, Option]  # options of one name by command

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from geodetect_cli.command_line.file_kinds import MODEL
 
-if TYPE_CHECKING:
-    from geodetect_cli.derived_options import Option
 
+def value_completer(
+    choices: Sequence[str], *, reads_model: bool
+) -> Callable[[str], list[str]] | None:
+    """Return a function that completes the values of an option; None: the shell completes files.
 
-def value_completer(option: Option) -> Callable[[str], list[str]] | None:
-    """Return a function that completes the values of an option; None: the shell completes files."""
-    reads_model = option.form.reads == "model"
-    if not (option.choices or reads_model):
+    Args:
+        choices: Values to choose from.
+        reads_model: The value may be a built-in model or a model file, too.
+    """
+    if not (choices or reads_model):
         return None
 
     def complete(incomplete: str) -> list[str]:
         """Return values, of which typer takes those that begin with a text."""
-        return [*option.choices, *(_models(incomplete) if reads_model else ())]
+        return [*choices, *(_models(incomplete) if reads_model else ())]
 
     return complete
 

@@ -59,11 +59,11 @@ class Ending:
 
     def lines(self) -> Iterator[str]:
         """Yield the last lines of a command."""
-        done = f"Done in {format_duration(self.seconds)}."
+        last_line = f"Done in {format_duration(self.seconds)}."
         if self.next_command is None:
-            yield done
+            yield last_line
         else:
-            yield f"{done} Next, for example:"
+            yield f"{last_line} Next, for example:"
             yield self.next_command
 
 

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from typer.core import TyperArgument, TyperOption
 from geodetect_cli.command_line.file_kinds import file_kind
 from geodetect_cli.command_line.other_names import command_meant, options_meant
 from geodetect_cli.command_line.spelling import Spellings
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.command_line.values import length_meant
 from geodetect_cli.commands import COMMANDS
-from geodetect_cli.usage_error import UsageError
 
 SIMILAR = 0.7  # least similarity of two words (``difflib``)
 VERY_SIMILAR = 0.8  # of names of other programs, which are many
@@ -183,9 +184,11 @@ class CommandLineReader:
         if word in HINTS:
             return f"no option {name}: {HINTS[word]}"
         meant = self._options_meant().get(word)
-        others = [] if meant else [c for c in _commands_with(f"--{word}") if c != self._command]
-        if others:
-            return f"{self._command} has no option {name}; {_listed(others)}"
+        commands = [] if meant else [c for c in _commands_with(f"--{word}") if c != self._command]
+        if commands:
+            *first, last = commands
+            has = f"{', '.join(first)} and {last} have" if first else f"{last} has"
+            return f"{self._command} has no option {name}; {has} it"
         meant = meant or self._similar_option(word)
         command = command_meant(word)
         if meant is None and command not in (None, self._command):
@@ -300,13 +303,7 @@ def _leading_words(words: Sequence[str]) -> Iterator[str]:
 
 
 def _commands_with(flag: str) -> Iterator[str]:
-    from geodetect_cli.app import load_command
-
     for name in COMMANDS:
-        if flag in load_command(name).spellings.flags:
+        options = import_module(f"geodetect_cli.commands.{name}").command.options
+        if any(option.long_flag == flag for option in options.values()):
             yield name
-
-
-def _listed(commands: Sequence[str]) -> str:
-    names = ", ".join(commands[:-1]) + (" and " if len(commands) > 1 else "") + commands[-1]
-    return f"{names} {'has' if len(commands) == 1 else 'have'} it"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from geodetect.errors import GeodetectError, suggestion
 from geodetect_cli.command_line.file_kinds import file_kind
-from geodetect_cli.usage_error import UsageError
+from geodetect_cli.command_line.usage_error import UsageError
 
 if TYPE_CHECKING:
-    from geodetect_cli.derived_options import Option
+    from geodetect_cli.command_line.option import Option
 
 UNITS = {
     "m": ("m", "metre", "metres", "meter", "meters"),

@@ -13,11 +13,11 @@ from geodetect.settings.value_types import Crs, Layer
 from geodetect_cli import options
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.layer_output import LayerOutput
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import comparison as tables
-from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:

@@ -14,10 +14,10 @@ from geodetect.settings.value_types import FolderPath
 from geodetect_cli import options
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import evaluation as tables
-from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:

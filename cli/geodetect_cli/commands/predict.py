@@ -13,11 +13,11 @@ from geodetect.settings.value_types import Crs, FolderPath, Name
 from geodetect_cli import console, options
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.json_output.printing import json_stream
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 from geodetect_cli.tables import prediction as tables
-from geodetect_cli.usage_error import UsageError
 
 # names of ``geodetect.io.vector.write.FORMATS``, which the help does not import
 FORMATS = ("geojson", "geojsonseq", "gpkg", "flatgeobuf", "geoparquet", "shapefile", "csv")

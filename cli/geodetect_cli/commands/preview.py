@@ -12,9 +12,9 @@ from geodetect.settings.value_types import Layer
 from geodetect_cli import console, options
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
+from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
-from geodetect_cli.usage_error import UsageError
 
 EXAMPLES = """\b
 Examples:

@@ -38,7 +38,7 @@ def test_an_offset_is_estimated_to_a_part_of_the_noise(
 ) -> None:
     rng = np.random.default_rng(seed)
     objects = town(200, seed=seed)
-    offset = length_m * np.array([np.cos(angle), np.sin(angle)])
+    offset = (length_m + noise_m) * np.array([np.cos(angle), np.sin(angle)])
     predictions = objects[rng.random(200) < 0.9]
     register = objects[rng.random(200) < 0.9] + offset
     register = register + rng.normal(0, noise_m, register.shape)
