@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -15,6 +16,14 @@ from typer.core import TyperCommand, TyperGroup
 from geodetect.version import __version__
 from geodetect_cli.commands import COMMANDS
 from geodetect_cli.processes import silence_other_ranks
+from geodetect_cli.signals import (
+    begin_ending,
+    catch_signals,
+    has_interrupt,
+    ignore_signals,
+    interrupt_code,
+    is_ending,
+)
 from geodetect_cli.streams import (
     INTERRUPTED,
     drop_output,
@@ -23,7 +32,7 @@ from geodetect_cli.streams import (
     open_closed_streams,
 )
 
-INTERRUPT_CODE = 130  # exit code of typer after an interrupt, which it shows no line about
+TYPER_INTERRUPT = 130  # exit code of typer after an interrupt, which it shows no line about
 PLAIN: dict[str, Any] = {  # help and errors without frames: one line that starts with "Error:"
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
@@ -96,30 +105,33 @@ def _options(
 
 def main() -> None:
     """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    catch_signals()
     try:
         open_closed_streams()
         escape_errors()
-        with silence_other_ranks():
-            _run_app()
-    except KeyboardInterrupt:
-        typer.echo(f"Error: {INTERRUPTED}", err=True)
-        raise SystemExit(1) from None
-    finally:  # all files are whole: the interpreter ends in a moment, without a traceback
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-
-def _run_app() -> None:
-    try:
-        app()
-    except (SystemExit, KeyboardInterrupt) as end:
-        code = end.code if isinstance(end, SystemExit) else INTERRUPT_CODE
-        if code == INTERRUPT_CODE:
-            typer.echo(f"Error: {INTERRUPTED}", err=True)
-            code = 1
-        if code and threading.active_count() > 1:  # do not wait for threads that hang
+        with silence_other_ranks(), _interrupts_as_exits():
+            app()
+    except SystemExit as end:
+        # Do not wait for threads that hang. An interrupted interpreter may end itself by SIGINT:
+        # it does if the interrupt came while a text of code ran, such as that of a dataclass.
+        if end.code and (threading.active_count() > 1 or has_interrupt()):
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(code if isinstance(code, int) else 1)
-        raise SystemExit(code) from end
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        raise
+    finally:  # the interpreter ends in a moment, without a traceback
+        ignore_signals()
+
+
+@contextmanager
+def _interrupts_as_exits() -> Iterator[None]:
+    """Exit after an interrupt, with one line if no command has shown it."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as end:
+        is_shown = is_ending()
+        begin_ending()
+        if is_shown or (isinstance(end, SystemExit) and end.code != TYPER_INTERRUPT):
+            raise
+        typer.echo(f"Error: {INTERRUPTED}", err=True)
+        raise SystemExit(interrupt_code()) from end

@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from geodetect.json_text import finite
 from geodetect.progress import Progress as ProgressCall
 from geodetect.progress import no_progress
 from geodetect.redaction import redact, redact_all
+from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
 from geodetect_cli.streams import (
     INTERRUPTED,
     EscapedStream,
@@ -98,14 +98,7 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     Args:
         flags: Options of the running command by the parameters of the library that they set.
     """
-    interrupts: list[int] = []
-
-    def interrupt(number: int, _: object) -> NoReturn:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    catch_signals()
     sys.unraisablehook = _show_unraisable
     _flags.set(flags)
     _collect_warnings(flags)
@@ -118,7 +111,7 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
     except GeodetectError as error:
         _fail(name_options(str(error)))
     except KeyboardInterrupt as error:
-        _fail(name_options(str(error)) or INTERRUPTED)
+        _fail(name_options(str(error)) or INTERRUPTED, code=interrupt_code())
     except BrokenPipeError:  # the reader of the output has closed it
         drop_output()
         raise typer.Exit(FAILURE) from None
@@ -126,8 +119,8 @@ def show_errors(flags: Mapping[str, str]) -> Iterator[None]:
         drop_output()
         _fail(f"{error.filename or 'cannot write'}: {error.strerror or error}")
     except Exception as error:
-        if interrupts:  # a library may turn the interrupt of a callback into another error
-            _fail(INTERRUPTED)
+        if has_interrupt():  # a library may turn the interrupt of a callback into another error
+            _fail(INTERRUPTED, code=interrupt_code())
         from geodetect.hardware.memory import is_out_of_memory
 
         if not is_out_of_memory(error):
@@ -296,5 +289,6 @@ def _show_unraisable(error: sys.UnraisableHookArgs) -> None:
 
 
 def _fail(message: str, *, code: int = FAILURE) -> NoReturn:
+    begin_ending()
     print_message(f"Error: {' '.join(message.splitlines())}", style="red")
     raise typer.Exit(code)

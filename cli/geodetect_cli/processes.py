@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 from geodetect.training.distributed import is_main_process
+from geodetect_cli.signals import catch_signals, has_interrupt
 
 MAX_WAIT_S = 30.0
 
@@ -27,14 +28,8 @@ def silence_other_ranks() -> Iterator[None]:
             with redirect_stdout(nowhere), redirect_stderr(nowhere):
                 yield
         except SystemExit as end:
-            if end.code and not _is_from_signal(end):
+            if end.code and not has_interrupt():
+                catch_signals()
                 with suppress(KeyboardInterrupt):
                     time.sleep(MAX_WAIT_S)
             raise
-
-
-def _is_from_signal(error: BaseException | None) -> bool:
-    """Return True if an error goes back to an interrupt."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None

@@ -394,7 +394,7 @@ def test_an_interrupted_run_leaves_one_line_and_no_file(
         assert process.stdout.readline() == "reading\n"
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == FAILURE
+    assert process.returncode == 128 + sent
     check_one_line(errors, "interrupted")
     assert errors.count("\n") == 1
     assert set(work.folder.iterdir()) == before
@@ -474,7 +474,48 @@ def test_an_interrupt_while_a_command_is_imported_leaves_one_line(sent: signal.S
         env=program_environment(),
         check=False,
     )
-    assert process.returncode == FAILURE
+    assert process.returncode == 128 + sent
+    assert process.stderr == "Error: interrupted; no result was written\n"
+
+
+INTERRUPTED_CODE = r"""
+import os, signal
+from geodetect_cli import app
+def run_code():
+    exec("import os, signal\nos.kill(os.getpid(), int(signal.SIGINT))\nwhile True: pass")
+app.app = run_code
+app.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process")
+def test_an_interrupt_in_a_text_of_code_ends_with_the_exit_code_of_the_program() -> None:
+    process = run_code(INTERRUPTED_CODE)
+    assert process.returncode == 128 + signal.SIGINT  # and not by the signal, which were -2
+    assert process.stderr == "Error: interrupted; no result was written\n"
+
+
+REPEATED_INTERRUPTS = r"""
+import os, signal, time
+from geodetect_cli import app
+def clean_up():
+    try:
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        print("cleaned up")
+app.app = clean_up
+app.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process")
+def test_signals_that_follow_at_once_do_not_disturb_the_end() -> None:
+    process = run_code(REPEATED_INTERRUPTS)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert process.stdout == "cleaned up\n"
     assert process.stderr == "Error: interrupted; no result was written\n"
 
 
@@ -495,7 +536,7 @@ except typer.Exit as end:
 
 def test_an_interrupt_that_a_library_turns_into_another_error_leaves_one_line() -> None:
     process = run_code(INTERRUPTED_LIBRARY)
-    assert process.returncode == FAILURE
+    assert process.returncode == 128 + signal.SIGINT
     assert process.stderr == "Error: interrupted; no result was written\n"
 
 
@@ -514,7 +555,7 @@ def test_an_interrupted_run_with_finished_rows_goes_on(work: Workspace) -> None:
         assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == FAILURE
+    assert process.returncode == 128 + signal.SIGINT
     assert "run the same again to resume where it stopped" in errors
     assert len(list(work.folder.glob("*.journal"))) == 1
     finished = subprocess.run(
