@@ -85,7 +85,8 @@ class Outcome:
     Args:
         code: Exit code; the negative number of the signal that ended it.
         stdout: Output stream.
-        stderr: Error stream.
+        stderr: Error stream of Python.
+        native: What native libraries wrote on the error stream of the system, such as libgeotiff.
         seconds: Duration.
         seconds_after_signal: From the interruption to the end; None: it ended before.
         peak_bytes: Largest resident memory.
@@ -95,6 +96,7 @@ class Outcome:
     code: int
     stdout: str
     stderr: str
+    native: str
     seconds: float
     seconds_after_signal: float | None
     peak_bytes: int
@@ -110,7 +112,7 @@ def run_child(
 ) -> Outcome:
     """Run a function in a forked child until it ends, or is ended."""
     with temporary_folder("streams") as folder:
-        streams = [folder / stream for stream in ("stdout", "stderr")]
+        streams = [folder / stream for stream in ("stdout", "stderr", "native")]
         start = time.monotonic()
         child = os.fork()
         if child == 0:
@@ -175,6 +177,8 @@ def run_program(arguments: Sequence[object]) -> None:
 def become_program(arguments: Sequence[str | bytes]) -> NoReturn:
     """Replace this process by the program, from the folders that this process imports it from."""
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "cli")))
+    if sys.stderr is not None:  # one stream for all, as in a terminal
+        os.dup2(sys.stderr.fileno(), 2)
     os.execv(sys.executable, [sys.executable, "-m", "geodetect_cli", *arguments])
 
 
@@ -193,8 +197,9 @@ def call_in_child(function: Callable[..., Any], *arguments: Any) -> Any:
 
         outcome = run_child(call, Surroundings(folder), max_seconds=600)
         if outcome.code != 0:
-            fatal = [line for line in outcome.stderr.splitlines() if line.startswith("Fatal")]
-            raise ChildError((fatal or outcome.stderr.strip().splitlines() or [""])[-1])
+            lines = (outcome.native + outcome.stderr).strip().splitlines()
+            fatal = [line for line in lines if line.startswith("Fatal")]
+            raise ChildError((fatal or lines or [""])[-1])
         return pickle.loads(result.read_bytes())
 
 
@@ -259,7 +264,7 @@ def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
     atexit.unregister(_exit_function)  # it would join the processes that the parent has started
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    files = [Path(os.devnull), surroundings.stdout or streams[0], streams[1]]
+    files = [Path(os.devnull), surroundings.stdout or streams[0], streams[2]]
     for number, file in enumerate(files):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
         descriptor = os.open(file, flags, 0o644)
@@ -268,9 +273,7 @@ def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
             os.close(descriptor)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = os.fdopen(
-        2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
+    sys.stderr = streams[1].open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
     faulthandler.enable(os.dup(2))
     os.chdir(surroundings.folder)
     if surroundings.only_variables:

@@ -98,7 +98,9 @@ class Case:
     def report(self, kind: Kind, text: str, output: str = "") -> None:
         """Record a finding of the last command, whose output it shows unless there is another."""
         command, outcome = self.last or ("", None)
-        shown = output or ("" if outcome is None else outcome.stdout[-200:] + outcome.stderr)
+        shown = output or (
+            "" if outcome is None else outcome.stdout[-200:] + outcome.native + outcome.stderr
+        )
         self.findings.append(Finding(self.part, self.seed, self.number, kind, text, command, shown))
 
     def run(
@@ -164,7 +166,7 @@ class Case:
         is_early = "Traceback" in outcome.stderr and ", in main\n" not in outcome.stderr
         if expects == "signal" and (outcome.code == -sent or is_early):
             return
-        if sent and outcome.code == -sent and not outcome.stderr:
+        if sent and outcome.code == -sent and not outcome.stderr + outcome.native:
             return  # before the program began, in a child of the harness
         if outcome.code < 0:
             self.report(Kind.TRACEBACK, f"ended by signal {-outcome.code}")
