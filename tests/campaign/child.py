@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 MAX_ADDRESS_SPACE = 12 * 2**30  # bytes: a runaway allocation fails before it harms the machine
+HELD_BACK = (signal.SIGINT, signal.SIGTERM)  # from a child that has not begun the program
 AUDITED = frozenset(
     {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.utime"}
 )
@@ -114,9 +115,11 @@ def run_child(
     with temporary_folder("streams") as folder:
         streams = [folder / stream for stream in ("stdout", "stderr", "native")]
         start = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)  # until the program begins
         child = os.fork()
         if child == 0:
             _be_child(action, surroundings, streams, interruption)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
         exit_fd = os.pidfd_open(child)
         try:
             sent, timed_out = None, False
@@ -262,8 +265,9 @@ def _enter(surroundings: Surroundings, streams: Sequence[Path]) -> None:
     """Set up streams, environment and limits of a child."""
     os.setsid()
     atexit.unregister(_exit_function)  # it would join the processes that the parent has started
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in HELD_BACK:  # what has come is dropped
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     files = [Path(os.devnull), surroundings.stdout or streams[0], streams[2]]
     for number, file in enumerate(files):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND

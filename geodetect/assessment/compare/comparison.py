@@ -53,7 +53,7 @@ from geodetect.settings.keywords import CompareKeywords
 from geodetect.types import FloatArray, ObjectArray, PathLike
 
 MATTERS = 0.5  # of the distance that confirms; a smaller offset moves few objects beyond it
-CONFIRMED, PAIRED = 0.95, 0.98  # fractions of the common objects that limits shall hold
+CONFIRMED_FRACTION, PAIRED_FRACTION = 0.95, 0.98  # of the common objects that limits shall hold
 WIDER = 2.0  # limits, beyond which neighbours would be paired
 _ROUNDING_M = 1e-6  # so that a distance of exactly the limit counts
 
@@ -342,7 +342,8 @@ def _warn_of_scatter(
     if scatter is None or not scatter.cuts_much_off(settings.distance):
         return
     confirmed_m, paired_m = (
-        math.ceil(min(scatter.radius_m(fraction), wider_m)) for fraction in (CONFIRMED, PAIRED)
+        math.ceil(min(scatter.radius_m(fraction), wider_m))
+        for fraction in (CONFIRMED_FRACTION, PAIRED_FRACTION)
     )
     cut_off = scatter.cut_off(settings.distance)
     warnings.warn(

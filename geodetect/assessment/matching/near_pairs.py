@@ -44,3 +44,14 @@ def near_pairs(
     order = np.lexsort((near["j"], near["i"]))
     pairs = np.stack([near["i"], near["j"]], axis=1).astype(np.int64)[order]
     return pairs, np.asarray(near["v"], dtype=np.float64)[order]
+
+
+def nearest_spacing(points: FloatArray) -> float:
+    """Return the median distance of points (at least two) to their nearest neighbour.
+
+    Args:
+        points: ``float64[N, D]`` Cartesian coordinates in metres.
+    """
+    from scipy.spatial import KDTree
+
+    return float(np.median(KDTree(points).query(points, k=2)[0][:, 1]))

@@ -10,10 +10,9 @@ truncated or censored exponential distributions"), and with it the fraction that
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
+from geodetect.assessment.matching.near_pairs import nearest_spacing
 from geodetect.types import FloatArray
 
 LEAST_PAIRS = 20
@@ -21,7 +20,8 @@ LEAST_RATIO, MOST_RATIO = 0.01, 0.45  # mean squared distance to squared limit; 
 LEAST_CUT_OFF = 0.1  # fraction of the common objects
 ERRORS = 2.0  # standard errors by which the mean is lowered, so that few pairs are no evidence
 CHANCE = 3.0  # factor by which there are more pairs than by chance
-BISECTIONS = 60
+PARAMETERS = (1e-3, 1e3)  # least and greatest
+MAX_EXPONENT = 700.0  # of a float64
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Scatter:
 
     def cuts_much_off(self, limit_m: float) -> bool:
         """Return True if a limit surely cuts off a tenth of the common objects or more."""
-        return replace(self, deviation_m=self.least_m).cut_off(limit_m) >= LEAST_CUT_OFF
+        return _fraction_beyond(limit_m, self.least_m) >= LEAST_CUT_OFF
 
     def cut_off(self, limit_m: float) -> float:
         """Return the fraction of the common objects whose positions lie farther apart."""
-        return math.exp(-0.5 * (limit_m / self.deviation_m) ** 2)
+        return _fraction_beyond(limit_m, self.deviation_m)
 
     def radius_m(self, fraction: float) -> float:
         """Return the distance in metres within which a fraction of the common objects lies."""
@@ -63,7 +63,9 @@ def estimate_scatter(distances_m: FloatArray, limit_m: float, points: FloatArray
     """
     if len(distances_m) < LEAST_PAIRS:
         return None
-    spacing_m = _nearest_spacing(points)
+    spacing_m = nearest_spacing(points)
+    if spacing_m == 0:  # doubles: the spacing of objects is not known
+        return None
     chance = 1 - 0.5 ** ((limit_m / spacing_m) ** 2)  # points without order: half have a neighbour
     if len(distances_m) < CHANCE * chance * len(points):
         return None
@@ -76,20 +78,12 @@ def estimate_scatter(distances_m: FloatArray, limit_m: float, points: FloatArray
     return Scatter(deviation_m, least_m)
 
 
+def _fraction_beyond(limit_m: float, deviation_m: float) -> float:
+    return math.exp(-0.5 * (limit_m / deviation_m) ** 2)
+
+
 def _parameter(mean: float) -> float:
     """Return the mean of an exponential distribution whose part below 1 has a mean."""
-    low, high = 1e-3, 1e3
-    for _ in range(BISECTIONS):
-        middle = math.sqrt(low * high)
-        if middle - 1 / math.expm1(min(1 / middle, 700.0)) < mean:
-            low = middle
-        else:
-            high = middle
-    return low
+    from scipy.optimize import brentq
 
-
-def _nearest_spacing(points: FloatArray) -> float:
-    """Return the median distance of points to their nearest neighbour."""
-    from scipy.spatial import KDTree
-
-    return float(np.median(KDTree(points).query(points, k=2)[0][:, 1]))
+    return float(brentq(lambda x: x - 1 / math.expm1(min(1 / x, MAX_EXPONENT)) - mean, *PARAMETERS))

@@ -58,7 +58,8 @@ def list_holdout_doubts(
                 f"ground: hold out what it was not trained on, with `val_aoi` or `val_rasters`"
             )
     if is_chosen and (split["role"] == "validation").sum() >= LEAST_PARTS:
-        distances_m = np.concatenate([_distances_m(raster, split) for raster in held_out])
+        ground = shapely.union_all(split.geometry[split["role"] == "train"].dropna())
+        distances_m = np.concatenate([_distances_m(raster, ground) for raster in held_out])
         near_m = float(np.median(distances_m))
         lengths_m = np.concatenate([r.sizes_m.max(axis=1)[r.is_held_out] for r in held_out])
         if near_m < NEAR_OBJECTS * float(np.median(lengths_m)):
@@ -108,9 +109,8 @@ def _count_learnt(raster: TrainingRaster, start: ModelCard) -> int:
     return int(are_on_trained_ground(start, _held_out_centres(raster), raster.grid.crs).sum())
 
 
-def _distances_m(raster: TrainingRaster, split: gpd.GeoDataFrame) -> FloatArray:
+def _distances_m(raster: TrainingRaster, ground: shapely.Geometry) -> FloatArray:
     """Return the distances of held-out objects to the training ground, ``float64[N]`` metres."""
-    ground = shapely.union_all(split.geometry[split["role"] == "train"].dropna())
     assert raster.grid.crs is not None
     transformer = transformer_between(horizontal_crs(raster.grid.crs), WGS84)
     points = np.stack(transformer.transform(*_held_out_centres(raster).T), axis=1)

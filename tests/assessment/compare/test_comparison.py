@@ -418,3 +418,9 @@ def test_exact_registers_and_pairs_of_chance_are_not_taken_for_scatter(
     with warnings.catch_warnings():
         warnings.simplefilter("error", GeodetectWarning)
         compare(predictions, register)
+
+
+def test_doubled_predictions_say_nothing_of_the_scatter() -> None:
+    predictions, register = scattered_register(noise_m=3, spacing_m=40)
+    doubled = pd.concat([predictions, predictions], ignore_index=True)
+    assert compare(doubled, register).counts["missing"] > 0
