@@ -31,7 +31,13 @@ from geodetect_cli.command_line.log_file import log_file
 from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.json_output.envelope import JsonOutput
 from geodetect_cli.json_output.printing import json_printer
-from geodetect_cli.signals import begin_ending, catch_signals, has_interrupt, interrupt_code
+from geodetect_cli.signals import (
+    begin_ending,
+    catch_signals,
+    has_interrupt,
+    interrupt_code,
+    raise_again,
+)
 from geodetect_cli.streams import (
     INTERRUPTED,
     EscapedStream,
@@ -284,11 +290,14 @@ def print_json(output: JsonOutput, *, caveats: Sequence[str] = ()) -> None:
 
 
 def _show_unraisable(error: sys.UnraisableHookArgs) -> None:
-    """Show an error that no caller gets, unless it is about a message of GDAL that is no UTF-8.
+    """Show an error that no caller gets, with two exceptions.
 
-    rasterio raises it for its log, which nobody sees, when GDAL quotes a damaged file.
+    An interrupt is raised again. A message of GDAL that is no UTF-8 is not shown: rasterio fails to
+    write it to its log, which nobody sees, when GDAL quotes a damaged file.
     """
-    if not issubclass(error.exc_type, UnicodeDecodeError):
+    if issubclass(error.exc_type, KeyboardInterrupt):
+        raise_again()
+    elif not issubclass(error.exc_type, UnicodeDecodeError):
         sys.__unraisablehook__(error)
 
 

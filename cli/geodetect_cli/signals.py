@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import signal
+import threading
 import time
 from dataclasses import dataclass
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SIGNAL_CODES = 128  # added to the number of a signal, as shells report it: 130 and 143
 REPEAT_S = 2.0  # torchrun, schedulers and impatient users send several signals in a row
+SWALLOWED_S = 0.05  # after which an interrupt that a function has swallowed is raised again
 
 
 @dataclass
@@ -41,6 +44,16 @@ def catch_signals() -> None:
         signal.signal(number, _raise_interrupt)
 
 
+def raise_again() -> None:
+    """Raise ``KeyboardInterrupt`` once more, in a moment.
+
+    A finalizer or a function of a C library that runs when a signal comes swallows the interrupt.
+    """
+    timer = threading.Timer(SWALLOWED_S, _send_signal, args=(threading.get_ident(),))
+    timer.daemon = True
+    timer.start()
+
+
 def begin_ending() -> None:
     """Let no further signal interrupt the last lines of the program."""
     _interrupt.is_ending = True
@@ -65,6 +78,15 @@ def ignore_signals() -> None:
     """Ignore signals while the interpreter ends: all files are whole."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _send_signal(thread: int) -> None:
+    number = signal.Signals(_interrupt.first or signal.SIGINT)
+    _interrupt.last_s = -math.inf
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)  # ends calls in which the thread waits, too
+    else:
+        _thread.interrupt_main(number)
 
 
 def _raise_interrupt(number: int, _: object) -> None:

@@ -90,3 +90,34 @@ def test_a_signal_ends_a_run_that_waits_for_a_server(
     assert process.returncode == 128 + sent
     assert messages.splitlines()[-1].startswith("Error: interrupted")
     assert {path.name for path in tmp_path.iterdir()} <= {"plain.tif"}
+
+
+SWALLOWED = """
+import signal, sys, time, typer
+from geodetect_cli.console import show_errors
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.{name})
+
+try:
+    with show_errors({{}}):
+        Finalized()
+        time.sleep(20)
+except typer.Exit as end:
+    sys.exit(end.exit_code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_finalizer_swallows_is_raised_again(sent: signal.Signals) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SWALLOWED.format(name=sent.name)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr.splitlines() == ["Error: interrupted; no result was written"]
+    assert ended.returncode == 128 + sent
