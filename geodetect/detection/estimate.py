@@ -1,4 +1,4 @@
-"""Estimate of the tiles, time and memory of a run, from headers, masks and one batch of tiles."""
+"""Estimate of the tiles, time and memory of a run, from headers, masks and a few tiles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 from typing import Any, Unpack
@@ -29,6 +30,7 @@ from geodetect.progress import format_duration, phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
+from geodetect.threads import stop_pools
 from geodetect.types import BoolArray, FloatArray, IntArray, PathLike, RasterSource
 
 MASK_PX = 1024  # long side of the coarse mask of the imagery
@@ -90,7 +92,7 @@ class Estimate(Displayed):
         model: Name of the model.
         runs_on: Runtime and device; empty for detectors that do not state them.
         rasters: One estimate for each raster.
-        seconds_per_tile: Measured on one batch, reading included.
+        seconds_per_tile: Measured on one batch for each stream, reading included.
         memory_mb: Peak memory of this process so far, with a full block cache.
     """
 
@@ -166,7 +168,7 @@ def estimate(
     settings: PredictSettings | Mapping[str, Any] | None = None,
     **keywords: Unpack[PredictKeywords],
 ) -> Estimate:
-    """Estimate a run: headers and masks are read, and one batch of tiles is run.
+    """Estimate a run: headers and masks are read, and a few tiles are searched.
 
     Args:
         rasters: As for ``predict``.
@@ -188,9 +190,10 @@ def estimate(
     estimates, seconds = [], 0.0
     plans = plan(rasters, detector, settings=settings)
     concurrency = concurrency_within_memory(plans, detector, settings)
+    planned = sum(ground_plan.tile_count for ground_plan in plans)
     total, read = sum(len(ground_plan.ground.rasters) for ground_plan in plans), count(1)
     for ground_plan in plans:
-        with ground_plan.ground as ground:
+        with ground_plan.ground:
             with phase("Reading masks", "rasters") as advance:
                 of_ground, batch = _estimate_ground(
                     ground_plan, concurrency.batch_size, lambda: advance(next(read), total)
@@ -199,12 +202,8 @@ def estimate(
             if batch and not seconds:
                 timing = phase("Timing a batch of tiles")
                 with timing, explain_memory_errors(ground_plan, concurrency):
-                    for _ in range(2):  # the first one warms up
-                        start = time.perf_counter()
-                        pixels = [ground.read(tile, ground_plan.grid) for tile in batch]
-                        values = np.stack([p.values for p in pixels])
-                        detector(values, np.stack([p.valid for p in pixels]))
-                        seconds = (time.perf_counter() - start) / len(batch)
+                    streams = min(concurrency.streams, math.ceil(planned / len(batch)))
+                    seconds = _time_tiles(ground_plan, detector, batch, streams)
     return Estimate(
         model=detector.card.name,
         runs_on=getattr(detector, "runs_on", ""),
@@ -212,6 +211,27 @@ def estimate(
         seconds_per_tile=seconds,
         memory_mb=_peak_memory_mb() + max(p.ground.cache_bytes for p in plans) / BYTES_PER_MB,
     )
+
+
+def _time_tiles(plan: GroundPlan, detector: Detector, batch: Sequence[Tile], streams: int) -> float:
+    """Return the seconds per tile of a batch, with as many batches at once as the run has."""
+
+    def search() -> None:
+        pixels = [plan.ground.read(tile, plan.grid) for tile in batch]
+        detector(np.stack([p.values for p in pixels]), np.stack([p.valid for p in pixels]))
+
+    seconds, futures = 0.0, list[Future[None]]()
+    pool = ThreadPoolExecutor(streams, thread_name_prefix="geodetect-detect")
+    try:
+        for _ in range(2):  # the first one warms up
+            start = time.perf_counter()
+            futures = [pool.submit(search) for _ in range(streams)]
+            for future in futures:
+                future.result()
+            seconds = (time.perf_counter() - start) / (len(batch) * streams)
+    finally:
+        stop_pools([pool], futures)
+    return seconds
 
 
 def _estimate_ground(
