@@ -170,10 +170,10 @@ def _match(
     is_same_class = objects.labels[a] == others.labels[b]
     a, b = a[is_same_class], b[is_same_class]
     shapely.prepare(common)
-    own = shapely.intersection(shapely.box(*objects.boxes[a].T), common)
-    other = shapely.intersection(shapely.box(*boxes[b].T), common)
-    shared = shapely.area(shapely.intersection(own, other))
-    union = shapely.area(own) + shapely.area(other) - shared
+    first = shapely.intersection(shapely.box(*objects.boxes[a].T), common)
+    second = shapely.intersection(shapely.box(*boxes[b].T), common)
+    shared = shapely.area(shapely.intersection(first, second))
+    union = shapely.area(first) + shapely.area(second) - shared
     agreement = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     both_cut = objects.truncated[a] & others.truncated[b]
     touching = _seam_agreement(objects.boxes[a], boxes[b])
@@ -213,22 +213,23 @@ def _seam_agreement(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _searched_area(ground: SearchedGround, grid: Grid) -> shapely.Geometry:
     """Return the area of the rasters of a ground in pixels of a grid in any CRS."""
-    own = ground.plan.grid
+    ground_grid = ground.plan.grid
     outlines = shapely.union_all(ground.plan.ground.outlines)
     on_map = shapely.transform(np.array([outlines], dtype=object), ground.plan.ground.grid.to_map)
-    if own is grid:
+    if ground_grid is grid:
         return shapely.transform(on_map[0], grid.to_px)
-    assert own.crs is not None
+    assert ground_grid.crs is not None
     assert grid.crs is not None
-    moved = reproject_or_none(densify(on_map, own.crs), horizontal_crs(own.crs), grid.crs)[0]
+    source = ground_grid.crs
+    moved = reproject_or_none(densify(on_map, source), horizontal_crs(source), grid.crs)[0]
     return shapely.Polygon() if moved is None else shapely.transform(moved, grid.to_px)
 
 
-def _boxes_in(grid: Grid, boxes: FloatArray, own: Grid) -> FloatArray:
+def _boxes_in(grid: Grid, boxes: FloatArray, source: Grid) -> FloatArray:
     """Return the boxes around boxes of another grid, in pixels of a grid in any CRS."""
-    assert own.crs is not None
-    rings: ObjectArray = shapely.polygons(own.boxes_to_map(boxes))
-    return bounds_px(rings, own.crs, grid)
+    assert source.crs is not None
+    rings: ObjectArray = shapely.polygons(source.boxes_to_map(boxes))
+    return bounds_px(rings, source.crs, grid)
 
 
 def _unite(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -255,8 +255,8 @@ class Ground:
                 continue
             own_grid, own_window, to_own = placed
             self._open.touch(self.rasters[number])
-            own = self.rasters[number].read_valid(own_window, own_grid)
-            valid |= pick_moved(own, to_own, valid.shape)
+            mask = self.rasters[number].read_valid(own_window, own_grid)
+            valid |= pick_moved(mask, to_own, valid.shape)
         return valid
 
     def close(self) -> None:
@@ -298,7 +298,8 @@ class Ground:
         return together
 
     def _read_only_raster(self, window: Window, grid: Grid, *, with_holes: bool) -> Pixels:
-        pixels = self._try(0, lambda raster: raster.read(window, grid), with_holes=with_holes)
+        read = partial(Raster.read, window=window, grid=grid)
+        pixels = self._try(0, read, with_holes=with_holes)
         if pixels is not None:
             return pixels
         shape = window.height, window.width
@@ -340,11 +341,11 @@ class Ground:
             if not is_open.any():
                 continue
             read = partial(_read_part, window=own_window, as_bytes=as_bytes)
-            own = self._try(number, read, with_holes=with_holes)
-            if own is None:
+            result = self._try(number, read, with_holes=with_holes)
+            if result is None:
                 unread[part] |= is_open
                 continue
-            data, valid, is_constant = own
+            data, valid, is_constant = result
             new = is_open & valid
             if new.all():
                 values[(slice(None), *part)] = data
@@ -382,15 +383,16 @@ class Ground:
             return None
         own_grid, own_window, to_own = placed
         shape = window.height, window.width
-        own = self._try(number, lambda r: r.read(own_window, own_grid), with_holes=with_holes)
-        if own is None:
+        read = partial(Raster.read, window=own_window, grid=own_grid)
+        result = self._try(number, read, with_holes=with_holes)
+        if result is None:
             hole = pick_moved(np.ones((own_window.height, own_window.width), bool), to_own, shape)
             pixels = replace(empty_pixels(self.band_count, shape), unread=hole)
             return _Layer(pixels, np.full(shape, NO_RASTER, np.int32))
-        if not own.valid.any():
+        if not result.valid.any():
             return None
-        values, valid = move(own.values, own.valid, to_own, shape)
-        constant = None if own.constant is None else pick_moved(own.constant, to_own, shape)
+        values, valid = move(result.values, result.valid, to_own, shape)
+        constant = None if result.constant is None else pick_moved(result.constant, to_own, shape)
         raster_of = np.where(valid, np.int32(number), np.int32(NO_RASTER))
         return _Layer(Pixels(values, valid, constant), raster_of)
 
@@ -444,8 +446,8 @@ class Ground:
         )
         (x0, y0), (x1, y1) = (low - [window.x, window.y]), (high - [window.x, window.y])
         x, y = (low - self.boxes[number, :2]).tolist()
-        own = Window(x, y, int(x1 - x0), int(y1 - y0))
-        return (slice(int(y0), int(y1)), slice(int(x0), int(x1))), own
+        own_window = Window(x, y, int(x1 - x0), int(y1 - y0))
+        return (slice(int(y0), int(y1)), slice(int(x0), int(x1))), own_window
 
 
 def _read_part(

@@ -18,6 +18,7 @@ from geodetect.redaction import redact
 LIST_SUFFIX, STAC_SUFFIXES = ".txt", (".json", ".geojson")
 TABLE_SUFFIXES = (".parquet", ".geoparquet")
 INDEX_SUFFIXES = (".gpkg", ".fgb", ".shp")
+INDEX_MARK = ".gti"  # before the suffix of a file that GDAL takes for a tile index
 LOCATION = "location"  # column of paths in a tile index, as gdaltindex writes it
 ASCII_GRID = "ncols"  # first word of a raster that is a text file
 TIMEOUT_S = 30
@@ -42,7 +43,8 @@ def read_catalogue(source: str) -> list[str] | None:
         something else, such as a raster.
 
     Raises:
-        InputError: It is empty or damaged, or an item has several images.
+        InputError: It is empty or damaged, an item has several images, or a vector layer that may
+            be taken for imagery names rasters elsewhere.
     """
     suffix = Path(source.partition("?")[0]).suffix.lower()
     if not is_remote(source) and not Path(source).is_file():
@@ -61,7 +63,10 @@ def read_catalogue(source: str) -> list[str] | None:
         return None
     if not entries:
         raise InputError(f"{redact(source)}: names no raster; expected at least one")
-    return [_resolve(entry, source) for entry in entries]
+    paths = [_resolve(entry, source) for entry in entries]
+    if suffix in INDEX_SUFFIXES and Path(Path(source).stem).suffix.lower() != INDEX_MARK:
+        _check_paths_nearby(paths, source)
+    return paths
 
 
 def _read_list(source: str) -> list[str] | None:
@@ -135,10 +140,10 @@ def _images_of(items: Iterable[Mapping[str, Any]], source: str) -> list[str]:
         images = {name: a for name, a in assets.items() if a.get("href") and _is_image(a)}
         names = _preferred(images)
         if len(names) != 1:
-            found = list_names(images or assets) or "no assets"
+            present = list_names(images or assets) or "no assets"
             raise InputError(
                 f"{redact(source)}: item {item.get('id')}: expected one asset with the image; "
-                f"found {found}; give the paths of the images in a text file instead"
+                f"found {present}; give the paths of the images in a text file instead"
             )
         paths.append(str(images[names[0]]["href"]))
     return paths
@@ -171,6 +176,20 @@ def _resolve(entry: str, source: str) -> str:
     if "://" in source:
         return urljoin(source, entry)
     return str(Path(source).parent / entry)
+
+
+def _check_paths_nearby(paths: Iterable[str], source: str) -> None:
+    """Raise an error if a path leads out of the folder of its catalogue, links resolved."""
+    file = Path(source)
+    folder = file.parent.resolve()
+    for path in paths:
+        is_local = "://" not in path and not path.startswith("/vsi")
+        if not (is_local and Path(path).resolve().is_relative_to(folder)):
+            raise InputError(
+                f"{source}: a tile index that names a raster elsewhere, {redact(path)}; if you "
+                f"trust it, name it {file.stem}{INDEX_MARK}{file.suffix}, or list the paths in a "
+                f"text file"
+            )
 
 
 def _read_bytes(source: str) -> bytes:

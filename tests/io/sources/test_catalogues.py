@@ -81,13 +81,29 @@ def test_a_tile_index_of_gdal_names_its_rasters(
     assert (sorted(paths) if name.endswith(".fgb") else paths) == [str(path) for path in sheets]
 
 
+@pytest.mark.parametrize(
+    "location", ["https://example.org/a.tif", "../a.tif", "/vsizip/a.zip/a.tif"]
+)
+def test_a_vector_layer_names_rasters_elsewhere_only_if_its_name_says_so(
+    location: str, tmp_path: Path
+) -> None:
+    """A GeoPackage of a stranger that is taken for imagery reads no file elsewhere."""
+    table = gpd.GeoDataFrame({"location": [location]}, geometry=[shapely.box(0, 0, 1, 1)], crs=2154)
+    for name in ("scene.gpkg", "sheets.gti.gpkg"):
+        table.to_file(tmp_path / name)
+    with pytest.raises(InputError, match=r"elsewhere, .*a\.tif; .* name it scene\.gti\.gpkg"):
+        find_rasters(tmp_path / "scene.gpkg")
+    (path,) = find_rasters(tmp_path / "sheets.gti.gpkg")
+    assert path.endswith(location)
+
+
 def test_a_stac_item_collection_names_its_images(sheets: list[Path], tmp_path: Path) -> None:
     items = [item(path.stem, path.name) for path in sheets]
     collection = write_json(
         tmp_path / "items.json", {"type": "FeatureCollection", "features": items}
     )
-    one = write_json(tmp_path / "item.json", items[2])
-    assert find_rasters([collection, one]) == [*map(str, sheets), str(sheets[2])]
+    single = write_json(tmp_path / "item.json", items[2])
+    assert find_rasters([collection, single]) == [*map(str, sheets), str(sheets[2])]
     rows = pa.table({"id": ["a", "b"], "assets": [items[0]["assets"], items[1]["assets"]]})
     parquet.write_table(rows, tmp_path / "items.parquet")
     assert find_rasters(tmp_path / "items.parquet") == [*map(str, sheets[:2])]
