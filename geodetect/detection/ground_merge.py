@@ -125,31 +125,36 @@ def _merge_pair(
     both = np.flatnonzero(cut & other_cut)
     rows, other_rows = pairs.earlier[both], pairs.later[both]
     unions = _unite(earlier.objects.boxes[rows], boxes[other_rows])
-    is_here = np.asarray(shapely.contains_xy(area, *box_ops.centres(unions).T))
+    is_earlier = np.asarray(shapely.contains_xy(area, *box_ops.centres(unions).T))
     whole = area | other_area
     frames = shapely.box(*(unions + np.array([-1, -1, 1, 1]) * EDGE_PX).T)
     truncated = ~shapely.contains(shapely.buffer(whole, EDGE_PX / 2), frames)
     objects = _replace_boxes(
         earlier,
-        rows[is_here],
-        unions[is_here],
-        truncated[is_here],
+        rows[is_earlier],
+        unions[is_earlier],
+        truncated[is_earlier],
         later.objects,
-        other_rows[is_here],
+        other_rows[is_earlier],
     )
-    there = ~is_here
-    own_boxes = _boxes_in(other_grid, earlier.objects.boxes[rows[there]], grid)
-    other_unions = _unite(later.objects.boxes[other_rows[there]], own_boxes)
+    is_later = ~is_earlier
+    own_boxes = _boxes_in(other_grid, earlier.objects.boxes[rows[is_later]], grid)
+    other_unions = _unite(later.objects.boxes[other_rows[is_later]], own_boxes)
     other_objects = _replace_boxes(
-        later, other_rows[there], other_unions, truncated[there], earlier.objects, rows[there]
+        later,
+        other_rows[is_later],
+        other_unions,
+        truncated[is_later],
+        earlier.objects,
+        rows[is_later],
     )
-    keeps[rows[there]], other_keeps[other_rows[there]] = False, True
+    keeps[rows[is_later]], other_keeps[other_rows[is_later]] = False, True
     return objects[keeps], other_objects[other_keeps]
 
 
 def _match(
-    objects: Detections,
-    others: Detections,
+    earlier: Detections,
+    later: Detections,
     boxes: FloatArray,
     common: shapely.Geometry,
     *,
@@ -158,25 +163,25 @@ def _match(
     """Pair objects one to one, the best agreement first.
 
     Args:
-        objects: Objects of the earlier ground.
-        others: Objects of the later ground.
+        earlier: Objects of the earlier ground.
+        later: Objects of the later ground.
         boxes: ``float64[N, 4]`` their boxes in pixels of the earlier ground.
         common: Area that both grounds show.
         iou: Smallest agreement.
     """
     reach = np.array([-1, -1, 1, 1]) * TOUCH_PX
-    tree = shapely.STRtree(shapely.box(*objects.boxes.T))
+    tree = shapely.STRtree(shapely.box(*earlier.boxes.T))
     b, a = tree.query(shapely.box(*(boxes + reach).T))
-    is_same_class = objects.labels[a] == others.labels[b]
+    is_same_class = earlier.labels[a] == later.labels[b]
     a, b = a[is_same_class], b[is_same_class]
     shapely.prepare(common)
-    first = shapely.intersection(shapely.box(*objects.boxes[a].T), common)
+    first = shapely.intersection(shapely.box(*earlier.boxes[a].T), common)
     second = shapely.intersection(shapely.box(*boxes[b].T), common)
     shared = shapely.area(shapely.intersection(first, second))
     union = shapely.area(first) + shapely.area(second) - shared
     agreement = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    both_cut = objects.truncated[a] & others.truncated[b]
-    touching = _seam_agreement(objects.boxes[a], boxes[b])
+    both_cut = earlier.truncated[a] & later.truncated[b]
+    touching = _seam_agreement(earlier.boxes[a], boxes[b])
     agreement = np.where(both_cut, np.maximum(agreement, touching), agreement)
     order = np.lexsort((b, a, -agreement))
     rows, other_rows = list[int](), list[int]()
@@ -241,8 +246,8 @@ def _replace_boxes(
     rows: IntArray,
     boxes: FloatArray,
     truncated: BoolArray,
-    others: Detections,
-    other_rows: IntArray,
+    partners: Detections,
+    partner_rows: IntArray,
 ) -> Detections:
     """Return the objects of a ground, some united with those of another: scores are the higher."""
     objects = ground.objects
@@ -250,7 +255,7 @@ def _replace_boxes(
         name: getattr(objects, name).copy() for name in ("boxes", "scores", "truncated", "raster")
     }
     new["boxes"][rows], new["truncated"][rows] = boxes, truncated
-    new["scores"][rows] = np.maximum(objects.scores[rows], others.scores[other_rows])
+    new["scores"][rows] = np.maximum(objects.scores[rows], partners.scores[partner_rows])
     scale = ground.plan.grid.scale_to(ground.plan.ground.grid)
     new["raster"][rows] = ground.plan.ground.rasters_at(box_ops.centres(boxes) * scale)
     return replace(objects, **new)

@@ -113,8 +113,8 @@ class Ground:
     @property
     def path(self) -> str:
         """Path of the only raster, else of the first one and the number of others, for messages."""
-        first, others = self.rasters[0].path, len(self.rasters) - 1
-        return f"{first} and {others:,} more" if others else first
+        first, further = self.rasters[0].path, len(self.rasters) - 1
+        return f"{first} and {further:,} more" if further else first
 
     @property
     def band_count(self) -> int:
@@ -469,9 +469,9 @@ def _combine(layers: Sequence[_Layer | None], band_count: int, shape: tuple[int,
     present = [layer for layer in layers if layer is not None]
     if not present:
         return empty_pixels(band_count, shape)
-    first, *others = present
+    first, *later = present
     pixels, raster = first.pixels, first.raster
-    for layer in others:
+    for layer in later:
         is_first = (layer.raster != NO_RASTER) & ((raster == NO_RASTER) | (layer.raster < raster))
         raster = np.where(is_first, layer.raster, raster)
         constant = pixels.constant
