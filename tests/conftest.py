@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
+
+from tests.helpers.s3_server import S3Server, serve_s3
 
 METRES = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)  # 0.2 m pixels in EPSG:2154
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -78,3 +80,19 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def timm() -> Any:
     return pytest.importorskip("timm", reason="needs the extra timm")
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[S3Server]:
+    with serve_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """S3-compatible server that runs, and whose address and keys are in the environment."""
+    for name, value in _s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _s3_server
+    if not _s3_server.is_running:
+        _s3_server.start()

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from geodetect.errors import GeodetectError, RasterError, error_text
+from geodetect.io import s3_endpoint
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.threads import call_interruptibly
 
@@ -57,8 +58,12 @@ def is_remote(path: str) -> bool:
 
 
 def http_options() -> dict[str, Any]:
-    """Return GDAL options for time limits and repeated requests; those in the environment stay."""
-    return {name: value for name, value in HTTP_OPTIONS.items() if name not in os.environ}
+    """Return GDAL options for time limits, repeated requests and the server of ``s3://``.
+
+    Those in the environment stay.
+    """
+    stated = {name: value for name, value in HTTP_OPTIONS.items() if name not in os.environ}
+    return stated | s3_endpoint.gdal_options()
 
 
 def http_limits(timeout_s: int) -> dict[str, Any]:
