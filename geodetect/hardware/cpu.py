@@ -10,6 +10,7 @@ from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")  # version 2, on Linux
 PROCESS_CGROUP = Path("/proc/self/cgroup")
+THREADS_VARIABLE = "OMP_NUM_THREADS"  # stated by users, schedulers and Ray for their workers
 
 
 def control_groups(root: Path = CGROUP_ROOT, process: Path = PROCESS_CGROUP) -> list[Path]:
@@ -36,6 +37,8 @@ def control_groups(root: Path = CGROUP_ROOT, process: Path = PROCESS_CGROUP) -> 
 def usable_cores(groups: Sequence[Path] | None = None) -> int:
     """Return the number of cores this process may use: its affinity, limited by its groups' quota.
 
+    ``OMP_NUM_THREADS`` in the environment limits it further, for several processes on one machine.
+
     Args:
         groups: Folders of control groups; None: those of this process.
     """
@@ -49,7 +52,8 @@ def usable_cores(groups: Sequence[Path] | None = None) -> int:
             cores = min(cores, math.ceil(int(quota) / int(period)))
         except (OSError, ValueError):  # no such file, or "max": no quota
             continue
-    return max(1, cores)
+    stated = os.environ.get(THREADS_VARIABLE, "").partition(",")[0]
+    return max(1, min(cores, int(stated)) if stated.isdecimal() else cores)
 
 
 def cpu_model() -> str:

@@ -7,6 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +90,7 @@ class CloudStore:
                 f"{self.location}: object storage needs the extra `cloud`: "
                 f"pip install 'geodetect[cloud]'"
             ) from error
+        make_store: Any = from_url  # its overloads take no mapping of options
         options: dict[str, Any] = {}
         endpoint = endpoint_url() if self._scheme == "s3://" else None
         if endpoint is not None:
@@ -99,7 +101,7 @@ class CloudStore:
         if endpoint is not None and endpoint.startswith("http://"):
             client_options = CLIENT_OPTIONS | {"allow_http": True}
         try:
-            self._store = from_url(
+            self._store = make_store(
                 url.rstrip("/"),
                 client_options=client_options,
                 retry_config=RETRY_OPTIONS,
@@ -124,6 +126,11 @@ class CloudStore:
         return self._call(
             lambda: bytes(self._store.get(name).bytes()), InputError, f"cannot read {name}"
         )
+
+    def delete(self, name: str) -> None:
+        """Remove an object; none of this name is no error."""
+        with suppress(FileNotFoundError):
+            self._call(lambda: self._store.delete(name), OutputError, f"cannot remove {name}")
 
     def names(self, prefix: str = "") -> list[str]:
         """List the objects; none if the folder does not exist."""

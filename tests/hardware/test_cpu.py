@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geodetect.hardware.cpu import control_groups, usable_cores
+from geodetect.hardware.cpu import THREADS_VARIABLE, control_groups, usable_cores
 
 
 @pytest.mark.parametrize(("text", "cores"), [("100000 100000", 1), ("20000 100000", 1)])
@@ -26,6 +26,18 @@ def test_without_a_quota_there_are_all_that_the_process_may_use(
         file.write_text(text)
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     assert usable_cores([tmp_path]) == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("1", 1), ("1,4", 1), ("0", 1), ("9999", None), ("many", None)]
+)
+def test_the_environment_may_state_fewer_cores(
+    tmp_path: Path, text: str, cores: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    expected = usable_cores([tmp_path]) if cores is None else cores
+    monkeypatch.setenv(THREADS_VARIABLE, text)
+    assert usable_cores([tmp_path]) == expected
 
 
 def test_groups_are_those_around_this_process(tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_an_object_that_is_written_twice_is_the_last_one_as_a_whole(s3_server: S
     assert store.get("a") == b"second"
 
 
+def test_an_object_is_removed_once_and_again(s3_server: S3Server) -> None:
+    store = CloudStore(s3_server.url("removed"))
+    store.put("shards/a", b"content")
+    store.delete("shards/a")
+    store.delete("shards/a")
+    assert store.names() == []
+
+
 def test_a_large_object_is_sent_in_parts(s3_server: S3Server) -> None:
     store, data = CloudStore(s3_server.url("large")), os.urandom(2 * cloud_store.PART_BYTES + 1)
     store.put("a", data)

@@ -86,9 +86,9 @@ class OpenVinoRuntime:
         compiled = core.compile_model(network, DEVICE, options)
         self.streams = int(compiled.get_property("NUM_STREAMS"))
         self.title = f"OpenVINO {self.precision} on cpu"
-        # the number of threads changes the order of sums, and so rounding
-        threads = f"{compiled.get_property('INFERENCE_NUM_THREADS')} threads"
-        layout = f"{float_precision}, {threads} in {self.streams} streams, {cpu_model()}"
+        # the threads that share an image change the order of sums, and so rounding
+        threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) / self.streams
+        layout = f"{float_precision}, {threads:g} threads per stream, {cpu_model()}"
         self.identity = f"{self.title}, {layout}, openvino {import_openvino().get_version()}"
         self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
         self._requests: SimpleQueue[Any] = SimpleQueue()

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError
+from geodetect.hardware.cpu import THREADS_VARIABLE
 from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
@@ -98,6 +99,23 @@ def test_results_do_not_depend_on_the_batch(openvino_runtime: OpenVinoRuntime) -
         alone = openvino_runtime.forward(pixels[i : i + 1], partly_valid(pixels)[i : i + 1])
         np.testing.assert_array_equal(alone[0][0], together[0][i])
         np.testing.assert_array_equal(alone[1][0], together[1][i])
+
+
+def test_cores_that_compute_different_images_change_neither_results_nor_identity(
+    openvino_runtime: OpenVinoRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "1")
+    pixels = noise(3, 3, 120, 90)
+    valid = partly_valid(pixels)
+    with_one_core = open_openvino()
+    assert with_one_core.streams == 1
+    assert with_one_core.identity == openvino_runtime.identity
+    for alone, together in zip(
+        with_one_core.forward(pixels, valid)[:2],
+        openvino_runtime.forward(pixels, valid)[:2],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(alone, together)
 
 
 def test_several_threads_may_use_it_at_once(openvino_runtime: OpenVinoRuntime) -> None:
