@@ -30,6 +30,7 @@ from geodetect_cli.command_line.exit_codes import ExitCode
 from geodetect_cli.command_line.log_file import log_file
 from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.json_output.envelope import JsonOutput
+from geodetect_cli.json_output.events import event_lines
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.signals import (
     begin_ending,
@@ -47,6 +48,7 @@ from geodetect_cli.streams import (
 )
 
 WARNING, ERROR = "yellow", "red"  # styles
+KINDS = {WARNING: "warning", ERROR: "error"}  # of messages, by style
 NO_WRAP = 10_000  # columns of tables in pipes and files, whose lines stay whole
 MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrapped
 
@@ -54,7 +56,8 @@ MIN_WIDTH, MAX_WIDTH = 80, 120  # columns of tables whose long values are wrappe
 class SafeConsole(Console):
     """Console that shows names as they are: control characters escaped, and no markup.
 
-    Consoles of the standard streams print to the log file, too.
+    Consoles of the standard streams print to the log file, too. Messages are lines of JSON where
+    ``event_lines`` is active.
     """
 
     @property
@@ -92,6 +95,13 @@ class SafeConsole(Console):
                 log.print(*objects, **options)
             if log_file.mutes_messages and options.get("style") not in (WARNING, ERROR):
                 return
+        if self._file is None and self.stderr and event_lines.is_active:
+            text = io.StringIO()
+            SafeConsole(file=text, width=NO_WRAP, color_system=None).print(*objects, **options)
+            event_lines.write_messages(
+                KINDS.get(options.get("style", ""), "message"), text.getvalue()
+            )
+            return
         with suppress(OSError) if self.stderr else _stream_errors():
             super().print(*objects, **options)
 
@@ -109,7 +119,11 @@ _holes: list[str] = []  # warnings of the running command about inputs that are 
 
 @contextmanager
 def show_errors(
-    flags: Mapping[str, str], command: str | None = None, *, as_json: bool = False
+    flags: Mapping[str, str],
+    command: str | None = None,
+    *,
+    as_json: bool = False,
+    as_events: bool = False,
 ) -> Iterator[None]:
     """Show each error raised on purpose as one line and exit; bugs show their traceback.
 
@@ -117,8 +131,10 @@ def show_errors(
         flags: Options of the running command by the parameters of the library that they set.
         command: Name of the running command.
         as_json: Print errors as JSON, too.
+        as_events: Write lines of JSON to the error stream.
     """
     json_printer.start(command, is_active=as_json)
+    event_lines.start(command, is_active=as_events)
     catch_signals()
     sys.unraisablehook = _show_unraisable
     _flags.set(flags)

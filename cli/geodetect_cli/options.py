@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -62,10 +62,15 @@ class ConsoleOptions(Settings):
     verbose: Annotated[bool, CommandLine(short="v")] = Field(
         False, description="More about the run, and the settings of `config` that options replace."
     )
+    progress: Literal["auto", "json"] = Field(
+        "auto",
+        description="Form of messages: auto: a bar on a terminal, else lines of text; json: every "
+        "line of the error stream is a JSON object, for schedulers.",
+    )
     progress_every: Annotated[float, Field(gt=0), CommandLine("SECONDS")] = Field(
         60.0,
         description="Time between lines of progress where messages go to a file or another "
-        "program.",
+        "program, or are JSON.",
     )
     log_file: Annotated[Path, CommandLine("FILE")] | None = Field(
         None,

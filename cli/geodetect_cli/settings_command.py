@@ -24,6 +24,7 @@ from geodetect_cli.command_line.usage_error import UsageError
 from geodetect_cli.command_line.values import check_files, similar_files, value_hint
 from geodetect_cli.config_file import ConfigFile
 from geodetect_cli.derived_options import list_options, spellings_of
+from geodetect_cli.json_output.events import event_lines
 from geodetect_cli.json_output.printing import json_printer
 from geodetect_cli.options import ConsoleOptions
 from geodetect_cli.tables.progress import show_progress
@@ -51,7 +52,8 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(context: typer.Context, **arguments: Any) -> None:
         as_json = bool(arguments.get("as_json"))
-        with console.show_errors(flags, context.info_name, as_json=as_json):
+        as_events = arguments.get("progress") == "json"
+        with console.show_errors(flags, context.info_name, as_json=as_json, as_events=as_events):
             from_options = check_files(options, _stated_values(options, arguments))
             file, from_file = None, {}
             if "config" in from_options:
@@ -63,6 +65,7 @@ def settings_command(command: Callable[..., None]) -> Callable[..., None]:
                 from_file = {names[flag]: value for flag, value in file.values.items()}
             values = from_file | from_options
             json_printer.is_active = values.get("as_json") is True
+            event_lines.is_active = values.get("progress") == "json"
             try:
                 settings = _build_settings(groups, values)
             except SettingError as error:

@@ -8,6 +8,9 @@ then make the same step, so that their networks stay equal to the bit.
 
 Only the main process, rank 0, validates, writes files and reports progress. It also takes all
 decisions that depend on a clock or on a validation, so that all processes end at the same step.
+
+When one process ends, the others notice it in the next communication: the main process writes a
+checkpoint, and all end. With ``--max-restarts`` torchrun then starts them again, to continue.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ T = TypeVar("T")
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 TORCHRUN_VARIABLES = (*RANK_VARIABLES, "MASTER_ADDR", "MASTER_PORT")
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 TIMEOUT = timedelta(days=1)  # all wait for validations; a lost process is noticed at once
 
 
@@ -130,6 +134,11 @@ SINGLE_PROCESS = Processes()
 def is_main_process() -> bool:
     """Return True in a process that runs alone, and in rank 0 of those of ``torchrun``."""
     return not _is_distributed() or os.environ["RANK"] == "0"
+
+
+def is_restarted() -> bool:
+    """Return True if ``torchrun`` has started the processes again, as one of them has ended."""
+    return int(os.environ.get(RESTARTS, "0")) > 0
 
 
 @contextmanager

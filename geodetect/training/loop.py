@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from geodetect.errors import InputError
+from geodetect.errors import InputError, LostProcessError, OutputError
+from geodetect.interrupts import hold_signals
 from geodetect.model.card import ModelCard
 from geodetect.progress import Progress, announce, phase
 from geodetect.settings import TrainSettings
@@ -19,7 +21,7 @@ from geodetect.training.data.prefetch import prefetch
 from geodetect.training.learner import Learner
 from geodetect.training.lr_schedule import learning_rate, validation_cost, validation_interval
 from geodetect.training.model_selection import ModelSelection
-from geodetect.training.run.checkpoint import read_state, write_state
+from geodetect.training.run.checkpoint import check_same_training, read_state, write_state
 from geodetect.training.run.folder import VALIDATION_METRICS, IntervalSums, RunFolder
 from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.validation.metrics import ValidationResult
@@ -30,13 +32,33 @@ CHECKPOINT_SECONDS = 60.0
 MAX_ROWS, MAX_ROW_STEPS, MAX_ROW_SECONDS = 200, 50, 20.0  # of metrics.csv
 
 
+@dataclass(frozen=True)
+class _Validation:
+    """Validation of a step, with the mining of hard negatives.
+
+    Args:
+        selection: Best state so far; its weights only in the main process.
+        hard_negatives: Hard negatives from now on.
+        seconds: Duration.
+        end: Seconds of the training when it ended.
+        result: Figures; None: nothing is held out, or in another process.
+    """
+
+    selection: ModelSelection
+    hard_negatives: tuple[HardNegative, ...]
+    seconds: float
+    end: float
+    result: ValidationResult | None = None
+
+
 @dataclass
 class TrainingLoop:
     """Training in progress.
 
     If ``settings`` limit the ``steps``, a training depends on the number of steps alone: one that
     is interrupted and resumed gives bit-identical weights. If they limit the ``minutes``, it
-    depends on the clock.
+    depends on the clock. An interrupt waits for the end of the step, and the loss of another
+    process leaves the state of the step before; both write a checkpoint.
 
     Only the main process validates, mines hard negatives and measures the time; the others use
     validator and miner only to estimate how long these take.
@@ -82,6 +104,7 @@ class TrainingLoop:
         self._validation_end = 0.0  # seconds of the training, when the last validation ended
         self._validation_seconds = math.nan  # duration of the last validation
         self._mining_calls = 0
+        self._is_step_complete = True  # with its validation and its row
         validated_px = 0.0 if self.validator is None else self.validator.pixels
         mined_px = 0.0 if self.miner is None else self.miner.pixels
         # training steps that take as long as a validation
@@ -102,12 +125,25 @@ class TrainingLoop:
 
         Raises:
             DivergenceError: The loss is no longer finite.
-            LostProcessError: Another process has ended.
+            LostProcessError: Another process has ended; the checkpoint is written.
+            KeyboardInterrupt: Likewise.
             OutputError: The checkpoint or the metrics cannot be written.
         """
+        try:
+            self._train(progress)
+        except (KeyboardInterrupt, LostProcessError):
+            with suppress(OutputError), hold_signals():  # the checkpoint before is intact
+                self.save_checkpoint()
+            raise
+        with self._processes.fail_together():
+            self.save_checkpoint()
+
+    def _train(self, progress: Progress) -> None:
         self._measure_start(progress)
         self._checkpoint_time = time.monotonic()
         self._start_time = self._checkpoint_time - self.seconds
+        if not self._is_step_complete:  # it was interrupted in its validation
+            self._complete_step(progress)
         while not self._is_finished:
             hard_negatives = self.sampler.hard_negatives
             batches = prefetch(
@@ -118,9 +154,8 @@ class TrainingLoop:
             )
             with closing(batches):  # prefetched chips are stale once hard negatives change
                 while not self._is_finished and hard_negatives is self.sampler.hard_negatives:
-                    self._train_step(batches, progress)
-        with self._processes.fail_together():
-            self.save_checkpoint()
+                    self._train_step(batches)
+                    self._complete_step(progress)
 
     def _measure_start(self, progress: Progress) -> None:
         """Validate the model that the training starts from, and write a checkpoint."""
@@ -135,87 +170,101 @@ class TrainingLoop:
                 result = self.validator.validate(weights)
             if result is None:
                 return
-            self.start = Start.from_validation(result, card, weights)
-            self.results = {self.step: result}
-            self._write_row(result)
-            ap50, ap30 = _validation_figures(result).values()
+            with hold_signals():
+                self.start = Start.from_validation(result, card, weights)
+                self.results = {self.step: result}
+                self._write_row(result)
+            ap50, ap30 = result.figures.values()
             announce(f"start: AP50 {ap50:.3f}, AP30 {ap30:.3f} ({card.name})")
-            figures = {"step": self.step, "lr": self._lr} | _validation_figures(result)
+            figures = {"step": self.step, "lr": self._lr} | result.figures
             progress(self._completed, self._total, **figures)
             self.save_checkpoint()
 
-    def _train_step(self, batches: Iterator[list[Chip]], progress: Progress) -> None:
-        """Make a step; validate, write metrics and a checkpoint if they are due."""
+    def _train_step(self, batches: Iterator[list[Chip]]) -> None:
+        """Make a step."""
         start = time.monotonic()
         with self._processes.fail_together():
             chips = next(batches)
-        losses = self.learner.train_step(chips, learning_rate(self._fraction))
+        with hold_signals():
+            losses = self.learner.train_step(chips, learning_rate(self._fraction))
+            self._is_step_complete = False
+            seconds = time.monotonic() - start
+            self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
         loss = losses.total
         is_first = math.isnan(self._smoothed_loss)
         if is_first:
             of_steps = f" of {self._total}" if self.settings.minutes is None else ""
             announce(f"step {self.step}{of_steps}: loss {loss:.3f}")
         self._smoothed_loss = loss if is_first else 0.98 * self._smoothed_loss + 0.02 * loss
-        seconds = time.monotonic() - start
-        self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
-        self.seconds = self._processes.broadcast(time.monotonic() - self._start_time)
 
-        figures = {"loss": self._smoothed_loss, "step": self.step, "lr": self._lr}
-        figures["chips_per_s"] = self._interval.means(self.settings.batch_size)["chips_per_s"]
+    def _complete_step(self, progress: Progress) -> None:
+        """Validate, write metrics and a checkpoint if they are due after a step."""
+        self.seconds = self._processes.broadcast(time.monotonic() - self._start_time)
+        chips_per_s = self._interval.means(self.settings.batch_size)["chips_per_s"]
         is_validation_due = self._is_validation_due
-        result = self._validate() if is_validation_due else None
-        if self.selection.validations:
-            figures["best_ap50"] = self.selection.best_ap50
-            figures["best_ap30"] = self.selection.best_ap30
-        if result is not None:
-            figures |= _validation_figures(result)
+        validation = self._validate() if is_validation_due else None
+        result = None if validation is None else validation.result
         with self._processes.fail_together():
-            if result is not None or self._is_row_due:
-                self._write_row(result)
+            with hold_signals():
+                if validation is not None:
+                    self._keep(validation)
+                if result is not None or self._is_row_due:
+                    self._write_row(result)
+                self._is_step_complete = True
+            figures = {} if math.isnan(self._smoothed_loss) else {"loss": self._smoothed_loss}
+            figures |= {"step": self.step, "lr": self._lr, "chips_per_s": chips_per_s}
+            if self.selection.validations:
+                figures["best_ap50"] = self.selection.best_ap50
+                figures["best_ap30"] = self.selection.best_ap30
+            if result is not None:
+                figures |= result.figures
             progress(self._completed, self._total, **figures)
             is_checkpoint_due = time.monotonic() - self._checkpoint_time > CHECKPOINT_SECONDS
             if is_validation_due or is_checkpoint_due:
                 self.save_checkpoint()
 
-    def _validate(self) -> ValidationResult | None:
-        """Validate and mine hard negatives in the main process; None in the others."""
+    def _validate(self) -> _Validation:
+        """Validate and mine hard negatives in the main process, for all of them."""
         start = time.monotonic()
-        result = None
+        selection, result = self.selection, None
+        negatives = self.sampler.hard_negatives
         with self._processes.fail_together():
             if self._processes.is_main:
                 weights = self.learner.weights()
-                result = None
                 if self.validator is not None:
                     with phase("Validating"):
                         result = self.validator.validate(weights)
                 if result is not None:
-                    ap50, ap30 = _validation_figures(result).values()
-                    self.selection = self.selection.update(self.step, ap50, weights, ap30=ap30)
-                    is_best = self.selection.best_step == self.step
+                    ap50, ap30 = result.figures.values()
+                    selection = selection.update(self.step, ap50, weights, ap30=ap30)
+                    is_best = selection.best_step == self.step
                     announce(
                         f"step {self.step}: AP50 {ap50:.3f}, AP30 {ap30:.3f}"
                         f"{' (best so far)' if is_best else ''}"
                     )
-                    kept_steps = (0, self.selection.best_step, self.step)
-                    results = self.results | {self.step: result}
-                    self.results = {s: r for s, r in results.items() if s in kept_steps}
-                if self.miner is not None and not self._is_finished:
+                is_last = self._fraction >= 1 or selection.is_stalled(self.settings.patience)
+                if self.miner is not None and not is_last:
                     with phase("Mining hard negatives"):
-                        self.sampler.hard_negatives = self.miner.mine(
-                            weights, self.sampler.hard_negatives, call=self._mining_calls
-                        )
-        self._mining_calls += 1
+                        negatives = self.miner.mine(weights, negatives, call=self._mining_calls)
         end = time.monotonic()
-        shared = (
-            replace(self.selection, best_weights=None),
-            self.sampler.hard_negatives,
-            (end - start, end - self._start_time),
+        validation = _Validation(
+            replace(selection, best_weights=None), negatives, end - start, end - self._start_time
         )
-        selection, negatives, seconds = self._processes.broadcast(shared)
-        self._validation_seconds, self._validation_end = seconds
+        shared = self._processes.broadcast(validation)
         if not self._processes.is_main:
-            self.selection, self.sampler.hard_negatives = selection, negatives
-        return result
+            return shared
+        return replace(shared, selection=selection, result=result)
+
+    def _keep(self, validation: _Validation) -> None:
+        """Take over what a validation has given."""
+        self.selection = validation.selection
+        self.sampler.hard_negatives = validation.hard_negatives
+        self._validation_seconds, self._validation_end = validation.seconds, validation.end
+        self._mining_calls += 1
+        if validation.result is not None:
+            kept_steps = (0, self.selection.best_step, self.step)
+            results = self.results | {self.step: validation.result}
+            self.results = {s: r for s, r in results.items() if s in kept_steps}
 
     @property
     def _is_validation_due(self) -> bool:
@@ -277,6 +326,7 @@ class TrainingLoop:
             "validation_end": self._validation_end,
             "validation_seconds": self._validation_seconds,
             "mining_calls": self._mining_calls,
+            "is_step_complete": self._is_step_complete,
         }
         write_state(self.folder.checkpoint, state)
 
@@ -287,23 +337,15 @@ class TrainingLoop:
             InputError: There is no checkpoint, it is damaged, or it is from a training with other
                 settings or other data.
         """
-        path = "the checkpoint" if self.folder is None else self.folder.checkpoint
+        path = Path("the checkpoint") if self.folder is None else self.folder.checkpoint
         state: Mapping[str, Any] = {}
         with self._processes.fail_together():
             if self._processes.is_main:
                 if self.folder is None:
                     raise InputError("there is no checkpoint; start without `resume`")
-                state = read_state(self.folder.checkpoint)
-                if state["settings"] != self.settings.model_dump_json():
-                    raise InputError(
-                        f"{path} is from a training with other settings; to `resume`, use the same "
-                        f"ones, or start again without it"
-                    )
-                if state.get("data_fingerprint", self.data_fingerprint) != self.data_fingerprint:
-                    raise InputError(
-                        f"{path} is from a training on other rasters, labels or holdout; to "
-                        f"`resume`, use the same ones, or start again without it"
-                    )
+                state = read_state(path)
+                settings, data = self.settings.model_dump_json(), self.data_fingerprint
+                check_same_training(state, path, settings=settings, data_fingerprint=data)
         state = self._processes.broadcast(state)
         try:
             self.learner.restore(state["learner"])
@@ -317,6 +359,7 @@ class TrainingLoop:
             self._validation_end = state["validation_end"]
             self._validation_seconds = state["validation_seconds"]
             self._mining_calls = state["mining_calls"]
+            self._is_step_complete = state["is_step_complete"]
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{path} is of another network; were the classes of the labels changed? Start "
@@ -330,7 +373,7 @@ class TrainingLoop:
         with self._processes.fail_together():
             if self.folder is not None:
                 self.folder.remove_temporary_files()
-                self.folder.metrics.truncate(self.step)
+                self.folder.metrics.truncate(self.step - (not self._is_step_complete))
 
     @property
     def _is_finished(self) -> bool:
@@ -355,8 +398,3 @@ class TrainingLoop:
     @property
     def _lr(self) -> float:
         return self.learner.lr * learning_rate(self._fraction)
-
-
-def _validation_figures(result: ValidationResult) -> dict[str, float]:
-    """Return the figures of a validation for the progress."""
-    return {f"val_{name}": result.metrics.get(name, 0.0) for name in ("ap50", "ap30")}

@@ -49,7 +49,7 @@ from geodetect.training.data.hard_negatives import HardNegativeMiner
 from geodetect.training.data.holdout_doubts import list_holdout_doubts, trained_ground
 from geodetect.training.data.holdout_split import split_table
 from geodetect.training.data.training_data import TrainingData, read_training_data
-from geodetect.training.distributed import join_processes
+from geodetect.training.distributed import is_restarted, join_processes
 from geodetect.training.learner import Learner
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.lr_finder import run_range_test
@@ -104,7 +104,11 @@ def train(
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
     ``geodetect.training.distributed``; the main process writes files and reports progress. All
-    processes need to read the rasters and labels.
+    processes need to read the rasters and labels. Those that it starts again (``--max-restarts``)
+    continue from the checkpoint.
+
+    An interrupt (``KeyboardInterrupt``, as the program makes of SIGINT and SIGTERM) waits for the
+    end of a step and writes the checkpoint; ``resume`` continues from there.
 
     Args:
         rasters: Files, folders of rasters, or anything GDAL opens; one that is named
@@ -154,6 +158,7 @@ def train(
             if final_path(output) == final_path(folder.path):
                 raise InputError(f"{output}: `output` and `run_dir` are the same; rename one")
             if processes.is_main:
+                resume = resume or is_restarted()
                 is_own = resume and folder.checkpoint.is_file() and is_model_of(output, settings)
                 check_target(output, overwrite=overwrite or is_own)
                 resume = folder.check(resume=resume, overwrite=overwrite)

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from geodetect.progress import announce, phase
 from geodetect_cli.tables.progress import Phase, show_progress
+from tests.helpers.json_schema import check_events
 from tests.helpers.predict_command import write_inputs
-from tests.helpers.program import run_program
+from tests.helpers.program import check_one_line, invoke, run_program
 from tests.helpers.terminal import run_in_terminal
 
 OFTEN = 0.05  # seconds between lines
@@ -116,6 +117,67 @@ def test_a_run_of_the_program_in_a_pipe_names_its_phases(tmp_path: Path) -> None
     assert "\x1b" not in process.stderr
     process = run_program(*CHECK, "--progress-every", "0.001", "-q", cwd=tmp_path)
     assert (process.stdout, process.stderr) == ("", "")
+
+
+def test_shards_are_counted_beside_the_objects() -> None:
+    run = Phase("Detecting", "tiles")
+    run.count(120, 4000, {"objects": 12345, "shards": 3, "shards_total": 400})
+    assert run.values() == "12,345 objects  3 of 400 shards"
+
+
+def test_every_line_of_the_error_stream_is_json_for_schedulers(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    arguments = (*CHECK, "--progress", "json", "--progress-every", "0.001")
+    process = run_program(*arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    events = check_events(process.stderr)
+    of_phase = [event for event in events if event.get("phase") == "Reading headers"]
+    assert {event["command"] for event in events} == {"check"}
+    assert (of_phase[0]["event"], of_phase[-1]["event"]) == ("begin", "end")
+    assert of_phase[-1]["seconds"] > 0
+    assert any(event["event"] == "progress" for event in events)
+    texts = [event["text"] for event in events if event["event"] == "message"]
+    assert "Sizes of boxes" in process.stdout, "results are no messages"
+    assert texts[-1].startswith("Done in ")
+
+
+def test_json_progress_holds_warnings_and_the_error_and_quiet_leaves_the_phases(
+    tmp_path: Path,
+) -> None:
+    write_inputs(tmp_path)
+    layer, scene = tmp_path / "layer.geojson", tmp_path / "scene.tif"
+    damaged = tmp_path / "damaged.tif"
+    damaged.write_bytes(scene.read_bytes()[:200])
+    arguments = ("check", "--labels", layer, "--rasters", scene, "--rasters", damaged)
+    result = invoke(*arguments, "--progress", "json", "-q")
+    assert result.exit_code == 3
+    events = check_events(result.stderr)
+    kinds = [event["event"] for event in events]
+    assert "message" not in kinds
+    assert (kinds[0], kinds[-1]) == ("begin", "error")
+    (warning,) = [event["text"] for event in events if event["event"] == "warning"]
+    assert warning.startswith("left out: ")
+    assert events[-1]["text"].startswith("finished with holes")
+
+
+def test_json_progress_is_logged_as_text(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    log = tmp_path / "run.log"
+    result = invoke(
+        *("check", "--labels", tmp_path / "layer.geojson", "--rasters", tmp_path / "scene.tif"),
+        *("--progress", "json", "--progress-every", "0.001", "--log-file", log),
+    )
+    check_events(result.stderr)
+    text = log.read_text()
+    assert "Sizes of boxes" in text
+    assert "Reading headers: " in text
+    assert '{"' not in text
+
+
+def test_a_form_of_progress_that_is_unknown_is_one_line(tmp_path: Path) -> None:
+    result = invoke("check", "--labels", "a", "--rasters", "b", "--progress", "jsno")
+    assert result.exit_code == 2
+    check_one_line(result.stderr, "--progress", "jsno", "json")
 
 
 @pytest.mark.parametrize("columns", [80, 120])

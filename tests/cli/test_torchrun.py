@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from geodetect.model.file import read_model_file
+from geodetect.training.run.folder import RunFolder
 from tests.helpers.program import program_environment
 from tests.helpers.square_scenes import (
     LabelledScene,
@@ -100,7 +103,9 @@ def test_labels_that_cannot_be_used_end_all_with_one_line(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_an_interrupt_ends_all_with_one_line(squares: LabelledScene, tmp_path: Path) -> None:
+def test_sigterm_ends_all_with_one_line_and_a_checkpoint_that_goes_on(
+    squares: LabelledScene, tmp_path: Path
+) -> None:
     output = tmp_path / "m.safetensors"
     process = subprocess.Popen(
         [*TORCHRUN, *PROGRAM, *OPTIONS, *squares.options, "--steps", "100000", "-o", str(output)],
@@ -115,10 +120,49 @@ def test_an_interrupt_ends_all_with_one_line(squares: LabelledScene, tmp_path: P
     for line in process.stderr:
         lines.append(line)
         if line.startswith("step 1 of"):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
     process.wait()
     watch.cancel()
     (line,) = error_lines("".join(lines))
-    assert "interrupted at step" in line
+    step = re.search(r"interrupted at step (\d+); set --resume to continue from", line)
+    assert step is not None, line
     assert "SIGKILL" not in "".join(lines), "all end by themselves"
     assert not output.exists()
+    state = torch.load(tmp_path / "m_run/checkpoint.pt", weights_only=True)
+    assert state["learner"]["steps"] == int(step[1])
+
+
+DIES_ONCE = """
+import os, signal
+from geodetect.training.learner import Learner
+from geodetect_cli.app import main
+train_step = Learner.train_step
+
+def train_step_or_die(learner, *arguments):
+    is_first_start = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if is_first_start and os.environ["RANK"] == "1" and learner.steps == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_step(learner, *arguments)
+
+Learner.train_step = train_step_or_die
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_processes_that_torchrun_starts_again_continue_where_one_was_killed(
+    squares: LabelledScene, tmp_path: Path
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(DIES_ONCE)
+    output = tmp_path / "m.safetensors"
+    chosen = ["--steps", "5", "--val-every", "2", "--keep", "last", "-o", output]
+    process = run_process(
+        *TORCHRUN, "--max-restarts", "1", script, *OPTIONS, *squares.options, *chosen
+    )
+    assert process.returncode == 0, process.stderr
+    assert "resumed at step 3, after" in process.stderr
+    card, _ = read_model_file(output)
+    assert card.training.steps == 5
+    rows = RunFolder(tmp_path / "m_run").metrics.rows()
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]

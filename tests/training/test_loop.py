@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from geodetect.errors import DivergenceError, InputError, OutputError
-from geodetect.progress import no_progress
+from geodetect.model.file import Weights
+from geodetect.progress import Progress, no_progress
 from geodetect.training import loop as loop_module
 from geodetect.training.loop import TrainingLoop
 from geodetect.training.run.checkpoint import read_state
 from geodetect.training.run.folder import RunFolder
+from geodetect.training.validation.metrics import ValidationResult
 from tests.helpers.manual_clock import ManualClock
 from tests.helpers.training_loops import (
     CHIP_PX,
@@ -40,15 +44,63 @@ def drop_times(rows: Rows) -> Rows:
     ]
 
 
+class KilledError(Exception):
+    """End of a process that leaves nothing but its files."""
+
+
 def cut_off(loop: TrainingLoop, step: int) -> None:
-    """Run a loop and stop it in a step, after its row is written."""
+    """Run a loop and end it in a step, after its row is written and before its checkpoint."""
 
     def stop(completed: int, total: int, /, **figures: float) -> None:
         if completed == step:
-            raise KeyboardInterrupt
+            raise KilledError
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KilledError):
         loop.run(stop)
+
+
+def run_until_interrupt(loop: TrainingLoop, progress: Progress) -> None:
+    """Run a loop that is interrupted by SIGTERM, as the program takes it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(progress)
+    signal.signal(signal.SIGTERM, before)
+
+
+def interrupt_in_step(loop: TrainingLoop, step: int) -> None:
+    """Run a loop that gets SIGTERM while the network computes a step."""
+
+    def send(*_: object) -> None:
+        if loop.step == step - 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    loop.learner.network.register_forward_hook(send)
+    run_until_interrupt(loop, no_progress)
+
+
+def interrupt_in_validation(loop: TrainingLoop, step: int) -> None:
+    """Run a loop that gets SIGTERM at the end of the validation of a step."""
+    assert loop.validator is not None
+    validate = loop.validator.validate
+
+    def send(weights: Weights) -> ValidationResult | None:
+        result = validate(weights)
+        if loop.step == step:
+            signal.raise_signal(signal.SIGTERM)
+        return result
+
+    loop.validator.validate = send  # type: ignore[method-assign]
+    run_until_interrupt(loop, no_progress)
+
+
+def interrupt_after_row(loop: TrainingLoop, step: int) -> None:
+    """Run a loop that gets SIGTERM when the row of a step is written."""
+
+    def send(completed: int, total: int, /, **figures: float) -> None:
+        if completed == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    run_until_interrupt(loop, send)
 
 
 @pytest.mark.parametrize(("has_units", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -107,6 +159,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
         rows = [RunFolder(tmp_path / name).metrics.rows() for name in ("whole", folder.name)]
         assert drop_times(rows[0]) == drop_times(rows[1])
         assert [row["step"] for row in rows[1]] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "interrupt", [interrupt_in_step, interrupt_in_validation, interrupt_after_row]
+)
+def test_an_interrupt_writes_a_checkpoint_of_the_last_step_from_which_all_goes_on_to_the_bit(
+    interrupt: Callable[[TrainingLoop, int], None], tmp_path: Path
+) -> None:
+    options = {"val_every": 2, "steps": 5}
+    figures, step = (0.5, 0.3, 0.4), 4
+    whole = new_loop(tmp_path / "whole", ScriptedValidator(*figures), ScriptedMiner(), **options)
+    whole.run(no_progress)
+    folder = tmp_path / "cut"
+    interrupt(new_loop(folder, ScriptedValidator(*figures), ScriptedMiner(), **options), step)
+    measured_before = 2 if interrupt is interrupt_after_row else 1
+    resumed = new_loop(
+        folder, ScriptedValidator(*figures[measured_before:]), ScriptedMiner(), **options
+    )
+    resumed.resume()
+    assert resumed.step == step
+    resumed.run(no_progress)
+    assert equal_weights(loop_weights(resumed), loop_weights(whole))
+    assert resumed.sampler.hard_negatives == whole.sampler.hard_negatives
+    assert (resumed.selection.best_step, resumed.selection.validations) == (2, 3)
+    rows = [RunFolder(tmp_path / name).metrics.rows() for name in ("whole", "cut")]
+    assert drop_times(rows[0]) == drop_times(rows[1])
 
 
 def test_a_resumed_run_draws_the_same_chips_of_mined_places(

@@ -44,7 +44,8 @@ class TrainOutput(Settings):
     resume: bool = Field(
         False,
         description="Continue from the checkpoint in the run folder, or start over if there is "
-        "none yet.",
+        "none yet. A checkpoint is written every minute and when Ctrl-C or SIGTERM ends the "
+        "training.",
     )
     tensorboard: bool = Field(
         False,
@@ -65,6 +66,8 @@ def command(
 
     In N processes, each on a GPU of its own, or all on the processor:
     torchrun --nproc-per-node N -m geodetect train --rasters ...
+    With --max-restarts 3 before -m, torchrun starts all of them again when one has died, and the
+    training continues from its checkpoint.
     """
     with phase("Starting"):  # importing PyTorch takes seconds
         from geodetect.reporting.training_report.page import write_training_page

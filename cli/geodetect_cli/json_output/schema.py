@@ -18,6 +18,7 @@ from geodetect_cli.json_output.detections import (
     ReportOutput,
 )
 from geodetect_cli.json_output.envelope import SCHEMA_VERSION, FailureOutput, JsonOutput
+from geodetect_cli.json_output.events import MessageEvent, ProgressEvent
 from geodetect_cli.json_output.labels import CheckOutput, TileOutput
 from geodetect_cli.json_output.models import (
     ConvertOutput,
@@ -46,6 +47,7 @@ OUTPUTS: tuple[type[JsonOutput], ...] = (
     TileOutput,
     FailureOutput,
 )
+EVENTS = (ProgressEvent, MessageEvent)  # lines of --progress json
 
 
 class _OutputSchema(GenerateJsonSchema):
@@ -71,9 +73,13 @@ class _OutputSchema(GenerateJsonSchema):
 
 
 def build_schema() -> dict[str, Any]:
-    """Return the schema: an output of a command, or the failure of any; each one in ``$defs``."""
+    """Return the schema: an output of a command, or the failure of any; each one in ``$defs``.
+
+    The lines of ``--progress json`` stand in ``$defs``, too.
+    """
     _, schema = models_json_schema(
-        [(output, "serialization") for output in OUTPUTS], schema_generator=_OutputSchema
+        [(output, "serialization") for output in (*OUTPUTS, *EVENTS)],
+        schema_generator=_OutputSchema,
     )
     return {
         "$schema": GenerateJsonSchema.schema_dialect,

@@ -1,4 +1,4 @@
-"""Progress of a running command: a bar on a terminal, else lines at intervals."""
+"""Progress of a running command: a bar on a terminal, else lines at intervals, of text or JSON."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.text import Text
 from geodetect.progress import PhaseProgress, format_duration, report_to
 from geodetect_cli import console
 from geodetect_cli.command_line.log_file import log_file
+from geodetect_cli.json_output.events import PRINTED_FIGURES, event_lines
 
 REFRESHES_PER_SECOND = 4.0
 LONG_PHASE_S = 10.0  # from here on a phase gets a line of its own when it ends
@@ -24,6 +25,7 @@ SECONDS = "seconds"  # as the unit of a phase: what is left of them is the time 
 BAR_WIDTH = 40  # columns, at most
 
 FIGURES = {  # forms of the values beside the counts; others follow their name
+    "shards": "{:,} shards",
     "objects": "{:,} objects",
     "boxes to merge": "{:,} boxes to merge",
     "step": "step {:,}",
@@ -45,29 +47,38 @@ def show_progress(
 ) -> Iterator[None]:
     """Show the phases of the enclosed work, in the log file as lines.
 
+    Where the error stream holds lines of JSON, so do the phases.
+
     Args:
-        quiet: Show nothing.
+        quiet: Show nothing, but for lines of JSON.
         line_seconds: Time between lines, if the console is no terminal.
         announces: Show lines about the work before it begins; results on the way are always shown.
         out: Console to write to.
     """
-    if quiet:
+    as_json = event_lines.is_active
+    if quiet and not as_json:
         yield
         return
     is_terminal = out.is_terminal and not out.is_dumb_terminal and not log_file.mutes_messages
     with ExitStack() as stack:
         lines = None
-        if not is_terminal or log_file.is_open:
+        has_screen = is_terminal or as_json
+        if not has_screen or log_file.is_open:
             lines = ProgressLines(
-                console.log if is_terminal else out,
+                console.log if has_screen else out,
                 line_seconds=line_seconds,
                 announces=announces,
             )
             stack.callback(lines.close)
         shown: PhaseProgress | None = lines
-        if is_terminal:
-            bars = ProgressBars(out, announces=announces)
-            shown = bars if lines is None else LoggedBars(bars, lines)
+        if has_screen:
+            screen: PhaseProgress
+            if as_json:
+                screen = ProgressEvents(out, line_seconds=line_seconds, announces=announces)
+                stack.callback(screen.close)
+            else:
+                screen = ProgressBars(out, announces=announces)
+            shown = screen if lines is None else LoggedProgress(screen, lines)
         stack.enter_context(report_to(shown))
         yield
 
@@ -143,12 +154,16 @@ class Phase:
 
     def values(self) -> str:
         """Return the figures as text; those of validations have lines of their own."""
-        is_step_counted = self.unit == "steps"
-        return "  ".join(
-            FIGURES.get(name, f"{name} {{:.4g}}").format(value)
+        hidden = {"shards_total", *(["step"] if self.unit == "steps" else [])}
+        texts = {
+            name: FIGURES.get(name, f"{name} {{:.4g}}").format(value)
             for name, value in self.figures.items()
-            if not name.startswith("val_") and not (name == "step" and is_step_counted)
-        )
+            if not name.startswith("val_") and name not in hidden
+        }
+        if "shards_total" in self.figures:
+            total = self.figures["shards_total"]
+            texts["shards"] = f"{self.figures['shards']:,} of {total:,} shards"
+        return "  ".join(texts.values())
 
 
 class ProgressBars:
@@ -215,35 +230,35 @@ class ProgressBars:
         return Group(row, Text(values, style="dim", no_wrap=True)) if values else Group(row)
 
 
-class LoggedBars:
-    """Bars on a terminal, and lines in the log file, which repeats what the terminal is told.
+class LoggedProgress:
+    """Progress on the screen, and lines in the log file, which repeats what the screen is told.
 
     Args:
-        bars: The bars.
-        lines: The lines.
+        screen: Bars, or lines of JSON.
+        lines: Lines of the log.
     """
 
-    def __init__(self, bars: ProgressBars, lines: ProgressLines) -> None:
-        self._bars, self._lines = bars, lines
+    def __init__(self, screen: PhaseProgress, lines: ProgressLines) -> None:
+        self._screen, self._lines = screen, lines
 
     def __call__(self, completed: int, total: int, /, **figures: float) -> None:
         """Show counts."""
-        self._bars(completed, total, **figures)
+        self._screen(completed, total, **figures)
         self._lines(completed, total, **figures)
 
     def begin(self, phase: str, unit: str, /) -> None:
         """Begin a phase."""
-        self._bars.begin(phase, unit)
+        self._screen.begin(phase, unit)
         self._lines.begin(phase, unit)
 
     def end(self) -> None:
         """End a phase."""
-        self._bars.end()
+        self._screen.end()
         self._lines.end()
 
     def announce(self, line: str, /) -> None:
-        """Print a line above the bar, which is in the log then."""
-        self._bars.announce(line)
+        """Print a line on the screen, which is in the log then."""
+        self._screen.announce(line)
 
 
 class ProgressLines:
@@ -275,15 +290,12 @@ class ProgressLines:
         """Begin a phase."""
         with self._lock:
             self._phases.append(Phase(phase, unit))
+            self._show_begin(self._phases[-1])
 
     def end(self) -> None:
-        """End a phase, with a line if it is not part of another one and was long."""
+        """End a phase."""
         with self._lock:
-            phase = self._phases.pop()
-            if not self._phases and phase.seconds >= min(LONG_PHASE_S, self._line_seconds):
-                counts = "" if phase.unit == SECONDS else phase.counts()
-                texts = filter(None, (counts, f"done in {format_duration(phase.seconds)}"))
-                self._print(f"{phase.name}: {', '.join(texts)}")
+            self._show_end(self._phases.pop())
 
     def announce(self, line: str, /) -> None:
         """Print a line."""
@@ -301,10 +313,51 @@ class ProgressLines:
         while not self._is_closed.wait(self._line_seconds):
             with self._lock:
                 if self._phases and not self._is_closed.is_set():
-                    phase = self._phases[-1]
-                    texts = (phase.counts(), phase.values().replace("  ", ", "), phase.time_left())
-                    self._print(f"{phase.name}: {', '.join(filter(None, texts))}")
-                    phase.restart_clock()
+                    self._show_counts(self._phases[-1])
+                    self._phases[-1].restart_clock()
+
+    def _show_begin(self, phase: Phase) -> None:
+        """Print nothing: most phases are short."""
+
+    def _show_counts(self, phase: Phase) -> None:
+        texts = (phase.counts(), phase.values().replace("  ", ", "), phase.time_left())
+        self._print(f"{phase.name}: {', '.join(filter(None, texts))}")
+
+    def _show_end(self, phase: Phase) -> None:
+        """Print a line if the phase is not part of another one and was long."""
+        if not self._phases and phase.seconds >= min(LONG_PHASE_S, self._line_seconds):
+            counts = "" if phase.unit == SECONDS else phase.counts()
+            texts = filter(None, (counts, f"done in {format_duration(phase.seconds)}"))
+            self._print(f"{phase.name}: {', '.join(texts)}")
 
     def _print(self, line: str) -> None:
         console.print_message(line, out=self._out)
+
+
+class ProgressEvents(ProgressLines):
+    """Lines of JSON about the phases: when they begin, at intervals, and when they end."""
+
+    def _show_begin(self, phase: Phase) -> None:
+        _write_event("begin", phase)
+
+    def _show_counts(self, phase: Phase) -> None:
+        _write_event("progress", phase)
+
+    def _show_end(self, phase: Phase) -> None:
+        _write_event("end", phase)
+
+
+def _write_event(event: str, phase: Phase) -> None:
+    left = 0.0 if event == "end" else phase.seconds_left
+    counts = {name: phase.figures.get(name) for name in PRINTED_FIGURES}
+    event_lines.write_progress(
+        event,
+        phase=phase.name,
+        unit=phase.unit,
+        completed=phase.completed,
+        total=phase.total,
+        figures={n: v for n, v in phase.figures.items() if n not in PRINTED_FIGURES},
+        seconds=round(phase.seconds, 3),
+        seconds_left=None if left is None else round(left, 3),
+        **counts,
+    )

@@ -46,3 +46,29 @@ def read_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "settings" not in state:
         raise InputError(f"{message} (it is no checkpoint of a training)")
     return state
+
+
+def check_same_training(
+    state: Mapping[str, Any], path: Path, *, settings: str, data_fingerprint: str
+) -> None:
+    """Check that a checkpoint is of the same training.
+
+    Args:
+        state: As it was read.
+        path: The file, for messages.
+        settings: Settings of the training, as JSON.
+        data_fingerprint: Fingerprint of its data.
+
+    Raises:
+        InputError: It is from a training with other settings or other data.
+    """
+    difference = None
+    if state["settings"] != settings:
+        difference = "with other settings"
+    elif state.get("data_fingerprint", data_fingerprint) != data_fingerprint:
+        difference = "on other rasters, labels or holdout"
+    if difference is not None:
+        raise InputError(
+            f"{path} is from a training {difference}; to `resume`, use the same ones, or start "
+            f"again without it"
+        )

@@ -107,6 +107,11 @@ class ValidationResult:
     loose_matches: Matches
     holdout: tuple[FloatArray, ...] = ()
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """AP50 and AP30 as figures of the progress."""
+        return {f"val_{name}": self.metrics.get(name, 0.0) for name in ("ap50", "ap30")}
+
     def add_to_card(self, card: ModelCard) -> ModelCard:
         """Return the card with calibration, score threshold and metrics of this validation."""
         return card.model_copy(
