@@ -138,7 +138,7 @@ def test_every_line_of_the_error_stream_is_json_for_schedulers(tmp_path: Path) -
     assert any(event["event"] == "progress" for event in events)
     texts = [event["text"] for event in events if event["event"] == "message"]
     assert "Sizes of boxes" in process.stdout, "results are no messages"
-    assert texts[-1].startswith("Done in ")
+    assert texts[-2].startswith("Done in ")
 
 
 def test_json_progress_holds_warnings_and_the_error_and_quiet_leaves_the_phases(
