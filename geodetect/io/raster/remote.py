@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -36,7 +37,10 @@ SIDE_FILES_HINT = (
     "it, or write a COG"
 )
 TIME_LIMITS = ("GDAL_HTTP_CONNECTTIMEOUT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
-READ_DELAYS_S = (0.3, 1.0)  # before reads that are repeated
+RETRY_DELAY_S = 0.5  # before a read is repeated, unless GDAL_HTTP_RETRY_DELAY is set
+OPEN_BACKOFF = (1, 4)  # multiples of the delay: what does not open may be misspelt
+READ_BACKOFF = (1, 4, 12)  # a server that starts again takes seconds
+JITTER = (0.75, 1.25)  # so that not all readers come back at once
 MAX_REPEATED_S = 10.0  # longest read that is repeated: longer ones ran into a time limit
 MAX_MESSAGES = 100  # of one call: a damaged index gives one for each block
 
@@ -106,7 +110,8 @@ def read_from_server(
         GeodetectError: As ``read`` raises it.
     """
     tries: list[list[str]] = []
-    call = partial(_read_with_retries, read, reset, tries, path, subject, is_certain)
+    delays_s = _retry_delays(OPEN_BACKOFF if is_opening else READ_BACKOFF)
+    call = partial(_read_with_retries, read, reset, tries, delays_s, path, subject, is_certain)
     limit_s = OPEN_TIMEOUT_S if is_opening else STALL_TIMEOUT_S
     has_limits = any(name in os.environ for name in TIME_LIMITS)
     try:
@@ -123,12 +128,13 @@ def _read_with_retries(
     read: Callable[[], T],
     reset: Callable[[], None],
     tries: list[list[str]],
+    delays_s: Sequence[float],
     path: str,
     subject: str,
     is_certain: bool,
 ) -> T:
     """Read as ``read_from_server`` does, and add the messages of each try to ``tries`` at once."""
-    for delay_s in (*READ_DELAYS_S, None):
+    for delay_s in (*delays_s, None):
         start, error = time.monotonic(), None
         with record_messages() as messages:
             tries.append(messages)
@@ -155,6 +161,15 @@ def _read_with_retries(
     raise RasterError(
         f"{path}: cannot read {subject} ({text}); the server sent less than the file should hold"
     ) from error
+
+
+def _retry_delays(backoff: Sequence[float]) -> list[float]:
+    """Return the seconds before each repeated read."""
+    try:
+        first_s = float(os.environ["GDAL_HTTP_RETRY_DELAY"])
+    except (KeyError, ValueError):
+        first_s = RETRY_DELAY_S
+    return [first_s * multiple * random.uniform(*JITTER) for multiple in backoff]
 
 
 def _texts(error: BaseException | None) -> list[str]:

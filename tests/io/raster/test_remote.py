@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RasterServer]:
 def served(server: RasterServer, monkeypatch: pytest.MonkeyPatch) -> RasterServer:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("geodetect.io.raster.remote.READ_DELAYS_S", (0.0, 0.0))
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     server.fail(0)
     return server
 
@@ -174,7 +175,6 @@ def test_what_fails_on_every_second_request_is_read_as_from_a_disk(
     fault: int,
     first: int,
 ) -> None:
-    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     expected = read_corners(str(served.folder / cog[0]))
     served.fail(fault, every=2, first=first)
     for found, pixels in zip(read_corners(f"{served.url}/{cog[0]}"), expected, strict=True):
@@ -208,6 +208,20 @@ def test_one_answer_that_is_cut_off_changes_nothing(
         np.testing.assert_array_equal(raster.read().values, pixels)
 
 
+def test_a_server_that_is_down_for_a_while_is_waited_for(
+    served: RasterServer, cog: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.1")
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    with open_raster(f"{served.url}/{cog[0]}") as raster:
+        served.fail(503)
+        start = threading.Timer(0.9, served.fail, args=(0,))
+        start.start()
+        pixels = raster.read(CORNERS[3])
+    np.testing.assert_array_equal(pixels.values, cog[1][:, 700:1212, 700:1212])
+    assert not start.is_alive(), "it was down while the pixels were read"
+
+
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -230,7 +244,6 @@ def test_a_failure_names_the_cause_and_no_damage_to_the_file(
     cause: str,
     number: int,
 ) -> None:
-    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "0.2")
     served.fail(fault, first=number)
     with pytest.raises(RasterError, match=cause) as caught:
