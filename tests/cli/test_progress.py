@@ -15,6 +15,7 @@ from geodetect_cli.tables.progress import Phase, show_progress
 from tests.helpers.json_schema import check_events
 from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import check_one_line, invoke, run_program
+from tests.helpers.square_scenes import squares_image, write_raster
 from tests.helpers.terminal import run_in_terminal
 
 OFTEN = 0.05  # seconds between lines
@@ -145,11 +146,11 @@ def test_json_progress_holds_warnings_and_the_error_and_quiet_leaves_the_phases(
     tmp_path: Path,
 ) -> None:
     write_inputs(tmp_path)
-    layer, scene = tmp_path / "layer.geojson", tmp_path / "scene.tif"
-    damaged = tmp_path / "damaged.tif"
-    damaged.write_bytes(scene.read_bytes()[:200])
-    arguments = ("check", "--labels", layer, "--rasters", scene, "--rasters", damaged)
-    result = invoke(*arguments, "--progress", "json", "-q")
+    damaged = write_raster(tmp_path / "far.tif", squares_image(100, [(9, 9)]), left_px=1000)
+    damaged.write_bytes(damaged.read_bytes()[:9000])
+    rasters = (tmp_path / "scene.tif", damaged)
+    options = ("-m", tmp_path / "squares.safetensors", "-o", tmp_path / "o.geojson")
+    result = invoke("predict", *rasters, *options, "--device", "cpu", "--progress", "json", "-q")
     assert result.exit_code == 3
     events = check_events(result.stderr)
     kinds = [event["event"] for event in events]

@@ -34,12 +34,12 @@ class ProgressEvent(Event):
         unit: Units of `completed` and `total`, in the plural; empty: nothing is counted.
         completed: Units that are completed.
         total: Units in all; 0: unknown.
-        objects: Objects so far; null: none are counted in this phase.
+        objects: Number of detected objects in the output: so far; null: none are counted.
         shards: Shards that are completed; null: there are none.
         shards_total: Shards in all.
         figures: Further values by name, such as the loss of a training.
-        seconds: Duration of the phase so far.
-        seconds_left: Time left at the present speed; null: unknown.
+        seconds: Duration of the phase so far, in seconds.
+        seconds_left: Time left at the present speed, in seconds; null: unknown.
     """
 
     event: Literal["begin", "progress", "end"] = Field(

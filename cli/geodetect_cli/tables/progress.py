@@ -74,7 +74,9 @@ def show_progress(
         if has_screen:
             screen: PhaseProgress
             if as_json:
-                screen = ProgressEvents(out, line_seconds=line_seconds, announces=announces)
+                screen = ProgressEvents(
+                    out, line_seconds=line_seconds, announces=announces, quiet=quiet
+                )
                 stack.callback(screen.close)
             else:
                 screen = ProgressBars(out, announces=announces)
@@ -335,7 +337,25 @@ class ProgressLines:
 
 
 class ProgressEvents(ProgressLines):
-    """Lines of JSON about the phases: when they begin, at intervals, and when they end."""
+    """Lines of JSON about the phases: when they begin, at intervals, and when they end.
+
+    Args:
+        out: Console to write messages to.
+        line_seconds: Time between lines.
+        announces: Show lines about the work before it begins.
+        quiet: Show no other lines.
+    """
+
+    def __init__(
+        self, out: Console, *, line_seconds: float, announces: bool, quiet: bool = False
+    ) -> None:
+        self._is_quiet = quiet
+        super().__init__(out, line_seconds=line_seconds, announces=announces)
+
+    def announce(self, line: str, /) -> None:
+        """Print a message."""
+        if not self._is_quiet:
+            super().announce(line)
 
     def _show_begin(self, phase: Phase) -> None:
         _write_event("begin", phase)
