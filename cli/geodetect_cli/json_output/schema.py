@@ -18,7 +18,7 @@ from geodetect_cli.json_output.detections import (
     ReportOutput,
 )
 from geodetect_cli.json_output.envelope import SCHEMA_VERSION, FailureOutput, JsonOutput
-from geodetect_cli.json_output.events import MessageEvent, ProgressEvent
+from geodetect_cli.json_output.events import Event, MessageEvent, ProgressEvent
 from geodetect_cli.json_output.labels import CheckOutput, TileOutput
 from geodetect_cli.json_output.models import (
     ConvertOutput,
@@ -47,7 +47,7 @@ OUTPUTS: tuple[type[JsonOutput], ...] = (
     TileOutput,
     FailureOutput,
 )
-EVENTS = (ProgressEvent, MessageEvent)  # lines of --progress json
+EVENTS: tuple[type[Event], ...] = (ProgressEvent, MessageEvent)  # lines of --progress json
 
 
 class _OutputSchema(GenerateJsonSchema):
