@@ -21,7 +21,7 @@ from benchmarks.harness.paths import SAMPLE
 from benchmarks.harness.processes import run_program
 from benchmarks.harness.rasters import write_window
 from benchmarks.harness.tables import machine, save_table
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE
+from geodetect.io.user_cache import FOLDER_VARIABLE
 
 SIDE_PX = 1024
 

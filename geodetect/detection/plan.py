@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from itertools import product
 
 import numpy as np
@@ -20,12 +18,11 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, li
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery, measure_pixels
 from geodetect.geo.reproject import densify, reproject
-from geodetect.geo.tiles import Shard, Tile, TileScheme, overlap_px
-from geodetect.io.array_raster import ArrayRaster
+from geodetect.geo.tiles import Shard, Tile, TileScheme, Window, overlap_px
 from geodetect.io.ground.ground import Ground
 from geodetect.io.ground.grouping import group_rasters
-from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
-from geodetect.io.raster.remote import is_remote
+from geodetect.io.ground.header_index import open_rasters
+from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import read_area
 from geodetect.model.card import ModelCard
@@ -33,7 +30,6 @@ from geodetect.model.network.input_size import padded_size
 from geodetect.progress import phase
 from geodetect.settings import PredictSettings
 from geodetect.settings.value_types import area_text
-from geodetect.threads import stop_pools
 from geodetect.types import FloatArray, IntArray, PathLike
 
 SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
@@ -42,7 +38,6 @@ OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
 SHARD_PX = 2e9  # of the ground that a shard covers
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
-HEADER_THREADS = 16
 MAX_STRETCHING = 1.1  # largest ratio of the sizes of pixels on the ground within one ground
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
 TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
@@ -55,10 +50,17 @@ class TileRun:
     Args:
         tiles: At least one tile, from left to right.
         open_row: First row of tiles of which this run or a later one has some.
+        read_state: Returns a digest of the states of all rasters that the tiles may show.
     """
 
     tiles: tuple[Tile, ...]
     open_row: int
+    read_state: Callable[[], str] = field(default=str, repr=False, compare=False)
+
+    @cached_property
+    def state(self) -> str:
+        """Digest of the states of all rasters that the tiles may show."""
+        return self.read_state()
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +125,17 @@ class GroundPlan:
                 planned = self.columns_in(row)
                 first, end = np.searchsorted(planned, [shard.first_col, shard.end_col])
                 if first < end:
-                    tiles = (self.scheme.tile(row, col) for col in planned[first:end].tolist())
-                    yield TileRun(tuple(tiles), row if is_whole_row else shard.first_row)
+                    tiles = [self.scheme.tile(row, col) for col in planned[first:end].tolist()]
+                    yield TileRun(
+                        tuple(tiles),
+                        row if is_whole_row else shard.first_row,
+                        partial(self._read_state, tiles[0], tiles[-1]),
+                    )
+
+    def _read_state(self, first: Tile, last: Tile) -> str:
+        """Return the state of the rasters that the tiles from one to another in its row show."""
+        window = Window(first.x, first.y, last.x + last.width - first.x, first.height)
+        return self.ground.state_in(window, self.grid)
 
     def columns_in(self, row: int) -> IntArray:
         """Return the columns of the planned tiles of a row, ascending."""
@@ -281,23 +292,25 @@ def _find_stretching(ground: Ground) -> str | None:
 
 
 def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) -> list[Raster]:
-    """Open rasters as a model reads them; several threads wait for servers.
+    """Open rasters as a model reads them.
+
+    Raises:
+        RasterError: A raster cannot be opened.
+        InputError: Settings, model and a raster do not fit together.
 
     Warns:
         GeodetectWarning: A raster is coarser than the imagery that the model was evaluated on.
     """
-    opened = list[Raster]()
-    # local headers are read in less time than threads take to hand Python's lock over
-    threads = HEADER_THREADS if any(map(is_remote, paths)) else 1
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="geodetect-header")
-    headers = [pool.submit(_open_planned, path, card, settings) for path in paths]
+    options = RasterOptions(
+        bands=settings.bands,
+        value_range=settings.value_range,
+        src_crs=settings.src_crs,
+        pixel_coords=settings.pixel_coords,
+        external_sources=settings.external_sources,
+    )
+    needed_bands = None if card.bands is None else len(card.bands)
     with phase("Reading headers", "rasters") as advance:
-        try:
-            for header in headers:
-                opened.append(header.result())
-                advance(len(opened), len(paths))
-        finally:
-            stop_pools([pool], headers)
+        opened = open_rasters(paths, options, needed_bands=needed_bands, advance=advance)
     measure_pixels([raster.grid for raster in opened])
     for raster in opened:
         gsd_m = raster.grid.gsd_m
@@ -313,26 +326,6 @@ def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) 
                 stacklevel=4,
             )
     return opened
-
-
-def _open_planned(
-    path: str | os.PathLike[str], card: ModelCard, settings: PredictSettings
-) -> Raster:
-    """Open a raster (a file or URL) as a model reads it.
-
-    Raises:
-        RasterError: The raster cannot be opened.
-        InputError: Settings, model and raster do not fit together.
-    """
-    options = RasterOptions(
-        bands=settings.bands,
-        value_range=settings.value_range,
-        src_crs=settings.src_crs,
-        pixel_coords=settings.pixel_coords,
-        external_sources=settings.external_sources,
-        pixels_allowed=isinstance(path, ArrayRaster),
-    )
-    return open_raster(path, options, needed_bands=None if card.bands is None else len(card.bands))
 
 
 def _area_on(ground: Ground, settings: PredictSettings) -> shapely.Geometry | None:

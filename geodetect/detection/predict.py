@@ -166,9 +166,14 @@ def predict_layer(
             # the preferred batch size: free memory may differ between the executions of a run
             batch_size = preferred_concurrency(detector, settings).batch_size
             journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
-            resumed = _count_finished_tiles(journal, plans)
+            resumed, outdated = _count_finished_tiles(journal, plans)
             if resumed:
                 announce(f"{resumed:,} of {planned:,} tiles are done already: {journal.path}")
+            if outdated:
+                announce(
+                    f"{outdated:,} tiles show rasters that have changed since they were searched, "
+                    f"and are searched again"
+                )
         # detect
         advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
         run = _RunProgress(planned, advance)
@@ -231,14 +236,14 @@ def predict_layer(
     return layer
 
 
-def _count_finished_tiles(journal: Journal, plans: Sequence[GroundPlan]) -> int:
-    """Return the number of tiles that a journal holds."""
-    return sum(
-        len(run.tiles)
-        for number, ground_plan in enumerate(plans)
-        for run in ground_plan.runs()
-        if journal.holds(number, run)
-    )
+def _count_finished_tiles(journal: Journal, plans: Sequence[GroundPlan]) -> tuple[int, int]:
+    """Return the number of tiles that a journal holds, and of those whose rasters have changed."""
+    finished, outdated = 0, 0
+    for number, ground_plan in enumerate(plans):
+        for run in ground_plan.runs():
+            finished += len(run.tiles) * journal.holds(number, run)
+            outdated += len(run.tiles) * journal.is_outdated(number, run)
+    return finished, outdated
 
 
 def _check_conversions(plans: Sequence[GroundPlan], output_crs: Sequence[CRS]) -> None:
@@ -305,7 +310,7 @@ def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
             if batch.completes_run:
                 is_complete = not any(result.has_hole for result in run_results)
                 if journal is not None and is_complete and not batch.resumed:
-                    journal.add(number, run_results)
+                    journal.add(number, batch.run, run_results)
                 run_results = []
     run.report(merger)
     with _merging(merger):

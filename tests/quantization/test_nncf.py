@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.errors import MissingDependencyError
+from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.file import write_model_file
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.int8 import add_int8_network
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
 from geodetect.quantization.nncf import Image, library_versions, quantize_network

@@ -2,8 +2,9 @@
 
 A journal is one file that only grows: a record with the fingerprint of the run, one record for each
 run of tiles that went through the detector, and at the end the identities of the files of the
-result. Each record has a length and checksums, so that one that a killed run left incomplete is
-recognised and cut off, and a damaged one is left out with a warning.
+result. A run of tiles counts as long as the rasters that it shows have not changed. Each record
+has a length and checksums, so that one that a killed run left incomplete is recognised and cut
+off, and a damaged one is left out with a warning.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Self
@@ -31,11 +33,27 @@ from geodetect.geo.tiles import Tile
 from geodetect.io.atomic import FileIdentity, acquire_lock, release_lock, staged_files
 
 TITLE = b"geodetect journal "
-MAGIC = TITLE + b"3\n"  # with the version of the format
+MAGIC = TITLE + b"4\n"  # with the version of the format
 SUFFIX = ".journal"
 LONG_RUN_TILES = 100  # smallest number of tiles of a run that keeps a journal by default
-_KEY = struct.Struct("<IQ")  # numbers of ground and first tile, at the start of a payload
+# numbers of ground and first tile, and state of the rasters, at the start of a payload
+_KEY = struct.Struct("<IQ16s")
 _FILES = 2**32 - 1  # ground number of records with files of the result
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Place of a finished run of tiles in the file.
+
+    Args:
+        state: State of the rasters that it shows.
+        offset: Of its payload in the file, in bytes.
+        length: Of its payload, in bytes.
+    """
+
+    state: str
+    offset: int
+    length: int
 
 
 class Journal:
@@ -62,7 +80,7 @@ class Journal:
         self._restart = restart
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), blocking=False)
         self._file: FileIO | None = None
-        self._runs: dict[int, dict[int, tuple[int, int]]] = {}  # offset and length of each record
+        self._runs: dict[int, dict[int, _Record]] = {}
         self._is_new = False
         self._files: set[FileIdentity] = set()
 
@@ -148,15 +166,23 @@ class Journal:
         """
         if self._file is not None:
             record = json.dumps(staged_files(staged)).encode()
-            self._append(self._file, _KEY.pack(_FILES, 0) + record)
+            self._append(self._file, _KEY.pack(_FILES, 0, b"") + record)
 
     def __len__(self) -> int:
         """Finished runs of tiles."""
         return sum(map(len, self._runs.values()))
 
     def holds(self, ground: int, run: TileRun) -> bool:
-        """Return True if a run of tiles is finished, of the ground of this number."""
-        return run.tiles[0].index in self._runs.get(ground, ())
+        """Return True if a run of tiles of the ground of this number is finished.
+
+        It is not if a raster that it shows has changed since.
+        """
+        record = self._runs.get(ground, {}).get(run.tiles[0].index)
+        return record is not None and record.state == run.state
+
+    def is_outdated(self, ground: int, run: TileRun) -> bool:
+        """Return True if a run of tiles was finished, and a raster that it shows has changed."""
+        return run.tiles[0].index in self._runs.get(ground, ()) and not self.holds(ground, run)
 
     def get(self, ground: int, run: TileRun) -> list[TileResult]:
         """Read the results of a finished run of tiles.
@@ -165,26 +191,27 @@ class Journal:
             ground: Number of the ground.
             run: The planned tiles.
         """
-        offset, length = self._runs[ground][run.tiles[0].index]
+        record = self._runs[ground][run.tiles[0].index]
         file = self._open_file()
-        file.seek(offset)
-        payload = file.read(length)
+        file.seek(record.offset)
+        payload = file.read(record.length)
         with self._record_errors():
             return _unpack(payload, run.tiles)
 
-    def add(self, ground: int, results: Sequence[TileResult]) -> None:
+    def add(self, ground: int, run: TileRun, results: Sequence[TileResult]) -> None:
         """Append a run of tiles; it is on the disk when this returns.
 
         Args:
             ground: Number of the ground.
-            results: Results of all tiles (at least one) of the run, in order.
+            run: The planned tiles.
+            results: Results of all of them, in order.
 
         Raises:
             OutputError: The journal cannot be written; earlier records are unharmed.
         """
-        first = results[0].tile.index
-        record = self._append(self._open_file(), _pack(ground, first, results))
-        self._runs.setdefault(ground, {})[first] = record
+        offset, length = self._append(self._open_file(), _pack(ground, run, results))
+        record = _Record(run.state, offset, length)
+        self._runs.setdefault(ground, {})[run.tiles[0].index] = record
 
     def _open_file(self) -> FileIO:
         if self._file is None:
@@ -227,11 +254,13 @@ class Journal:
                 continue
             end = file.tell()
             with self._record_errors():
-                ground, first_tile = _KEY.unpack_from(payload)
+                ground, first_tile, state = _KEY.unpack_from(payload)
                 if ground == _FILES:
                     self._files |= _unpack_files(payload)
                 else:
-                    self._runs.setdefault(ground, {})[first_tile] = end - len(payload), len(payload)
+                    text = state.rstrip(b"\0").decode()
+                    record = _Record(text, end - len(payload), len(payload))
+                    self._runs.setdefault(ground, {})[first_tile] = record
         unreadable = size - file.tell()
         is_damaged = is_rest_damaged(file)
         if is_last_damaged and not is_damaged:
@@ -319,7 +348,7 @@ def _unpack_files(payload: bytes) -> set[FileIdentity]:
     return {FileIdentity(*values) for values in json.loads(payload[_KEY.size :])}
 
 
-def _pack(ground: int, first_tile: int, results: Sequence[TileResult]) -> bytes:
+def _pack(ground: int, run: TileRun, results: Sequence[TileResult]) -> bytes:
     joined = Detections.concatenate([r.detections for r in results if r.detections is not None])
     arrays = {
         "count": np.array([-1 if r.detections is None else len(r.detections) for r in results]),
@@ -331,9 +360,8 @@ def _pack(ground: int, first_tile: int, results: Sequence[TileResult]) -> bytes:
         "truncated": joined.truncated,
         "raster": joined.raster,
     }
-    return _KEY.pack(ground, first_tile) + save(
-        {k: np.ascontiguousarray(v) for k, v in arrays.items()}
-    )
+    key = _KEY.pack(ground, run.tiles[0].index, run.state.encode())
+    return key + save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
 
 
 def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:

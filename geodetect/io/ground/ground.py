@@ -35,6 +35,7 @@ from geodetect.io.ground.resampling import (
 )
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import OVERVIEW_RATIO, Pixels, Raster, empty_pixels
+from geodetect.io.raster.state import short_digest
 from geodetect.types import AnyArray, BoolArray, FloatArray, IntArray, ObjectArray
 
 T = TypeVar("T")
@@ -162,6 +163,19 @@ class Ground:
         """Names of the rasters that show only ground of earlier ones."""
         parts = zip(self.rasters, self.visible_parts, strict=True)
         return [raster.name for raster, part in parts if part.area < HIDDEN_PX]
+
+    def state_in(self, window: Window, grid: Grid) -> str:
+        """Return a digest of the states of all rasters that a window may show.
+
+        Args:
+            window: In pixels of ``grid``.
+            grid: The ground's own grid or a resampled one.
+
+        Raises:
+            RasterError: The files of a raster cannot be read.
+        """
+        numbers = self._numbers_in(self._needed_window(window, grid.scale_to(self.grid)))
+        return short_digest(" ".join(self.rasters[number].state for number in numbers.tolist()))
 
     @property
     def is_service(self) -> bool:

@@ -6,8 +6,8 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +50,6 @@ from geodetect.io.raster.dataset import (
     root_cause,
     source_files,
 )
-from geodetect.io.raster.directories import has_damaged_directories
 from geodetect.io.raster.empty_blocks import EmptyBlocks, source_boxes
 from geodetect.io.raster.georeference import (
     GDAL_ERRORS,
@@ -62,6 +61,7 @@ from geodetect.io.raster.georeference import (
 )
 from geodetect.io.raster.names import shortest_names
 from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote, read_from_server
+from geodetect.io.raster.state import RasterState, short_digest
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
     MIN_VALID_FRACTION,
@@ -70,6 +70,7 @@ from geodetect.io.raster.value_sample import (
     sample_windows,
     whole_window,
 )
+from geodetect.io.untrusted.tiff_directories import has_damaged_directories
 from geodetect.types import AnyArray, BoolArray, FloatArray, PathLike, UInt8Array
 
 T = TypeVar("T")
@@ -126,6 +127,34 @@ class RasterOptions:
     pixel_size_m: float | None = None
 
 
+class _Handles:
+    """Open handles of one raster, by thread."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.items: list[tuple[int, Any]] = []  # each with its thread
+        self.busy: set[int] = set()  # threads that read
+        self.local = threading.local()
+
+    def close(self) -> None:
+        """Close those of all threads but busy ones."""
+        while self.items:
+            thread, handle = self.items.pop()
+            if thread not in self.busy:
+                handle.close()
+
+    def release(self) -> None:
+        """Close those of this thread."""
+        thread = threading.get_ident()
+        for item in [item for item in self.items if item[0] == thread][::-1]:
+            self.items.remove(item)
+            item[1].close()
+        self.local.__dict__.clear()
+
+
+_first_use = threading.Lock()
+
+
 @dataclass
 class Raster:
     """Open raster; each thread reads through a separate handle.
@@ -148,13 +177,20 @@ class Raster:
         orientation: Orientation by EXIF, 1 to 8, which viewers apply to photographs; 1: as stored.
         block_bytes: Bytes of the largest block, decoded: of all bands if they share blocks, else
             of the bands that are read.
-        cache_bytes: Bytes of GDAL's block cache that reading needs.
+        largest_block: Columns and rows of the largest block.
         remote_files: Files on servers that it is read from; of a VRT its sources.
         is_service: It is a web service, which shows the whole world.
         imagery: ``float64[N, 4]`` boxes in pixels outside of which there is no imagery; None: it
             may be anywhere.
         nodata: Nodata value of all bands that are read; None: there is none, or not the same.
         has_overviews: Reading at a lower resolution may use overviews.
+        doubts: Warnings about its files, without its path.
+        recorded_state: State of its files when its header was read; None: not recorded yet.
+        warp: Arguments of the ``WarpedVRT`` that it is read through; None: none.
+        colour_table: ``uint8[4, values]`` colours of its values; None: they are no colours.
+        is_opaque: ``bool[values]`` False for values whose colours are transparent; None: there are
+            none.
+        alpha: Alpha band, counted from 1; None: there is none.
     """
 
     path: str
@@ -168,20 +204,19 @@ class Raster:
     name: str = ""
     orientation: int = 1
     block_bytes: int = 1
-    cache_bytes: int = BLOCK_CACHE_BYTES
+    largest_block: tuple[int, int] = (1, 1)
     remote_files: tuple[str, ...] = ()
     is_service: bool = False
     imagery: FloatArray | None = None
     nodata: float | None = None
     has_overviews: bool = False
-    _warp: dict[str, Any] | None = None
-    _colour_table: UInt8Array | None = None
-    _is_opaque: BoolArray | None = None  # by value, if entries of the colour table are transparent
-    _alpha: int | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _handles: list[tuple[int, Any]] = field(default_factory=list)  # each with its thread
-    _busy: set[int] = field(default_factory=set)  # threads that read
-    _local: threading.local = field(default_factory=threading.local)
+    doubts: tuple[str, ...] = ()
+    recorded_state: RasterState | None = None
+    warp: dict[str, Any] | None = None
+    colour_table: UInt8Array | None = None
+    is_opaque: BoolArray | None = None
+    alpha: int | None = None
+    _open: _Handles | None = None  # from the first read on: most of 100,000 rasters have none
 
     def __post_init__(self) -> None:
         self.name = self.name or shortest_names([self.path])[0]
@@ -192,14 +227,53 @@ class Raster:
         return self.block_bytes > LARGE_BLOCK_BYTES
 
     @property
+    def cache_bytes(self) -> int:
+        """Bytes of GDAL's block cache with which each large block is decoded once.
+
+        It holds a row of blocks, as tiles are read row by row, or as much of it as memory allows.
+
+        Raises:
+            OutOfMemoryError: Not even one block fits into memory.
+        """
+        if not self.has_large_blocks:
+            return BLOCK_CACHE_BYTES
+        free, (width, height) = available_bytes(), self.largest_block
+        if BLOCK_COPIES * self.block_bytes > free:
+            raise OutOfMemoryError(
+                f"{self.path}: its pixels are stored in blocks of {width:,} x {height:,} px, each "
+                f"of which takes {BLOCK_COPIES * self.block_bytes / 1e9:.3g} GB of memory to "
+                f"decode, and {free / 1e9:.3g} GB are free; rewrite it in smaller blocks "
+                f"(gdal_translate -co TILED=YES)"
+            )
+        row_bytes = math.ceil(self.grid.width / width) * self.block_bytes
+        return BLOCK_CACHE_BYTES + max(self.block_bytes, min(row_bytes, int(CACHE_FRACTION * free)))
+
+    @cached_property
+    def state(self) -> str:
+        """Digest of the state of its files and of the way they are read.
+
+        Raises:
+            RasterError: The files were not recorded yet, and cannot be read.
+        """
+        if self.recorded_state is None:
+            self.recorded_state = read_dataset(
+                self.path,
+                partial(RasterState.from_dataset, external_sources=self.external_sources),
+                external_sources=self.external_sources,
+            )
+        grid = self.grid
+        place = f"{grid.crs_wkt} {tuple(grid.transform)} {grid.width} {grid.height}"
+        return short_digest(f"{self.recorded_state.digest} {place} {self.bands} {self.alpha}")
+
+    @property
     def has_colour_table(self) -> bool:
         """Its values are the numbers of colours, which ``read`` returns."""
-        return self._colour_table is not None
+        return self.colour_table is not None
 
     @property
     def band_count(self) -> int:
         """Number of bands that ``read`` returns: three for a colour table."""
-        return len(self.bands) if self._colour_table is None else 3
+        return len(self.bands) if self.colour_table is None else 3
 
     @property
     def stretch(self) -> Stretch | None:
@@ -214,9 +288,9 @@ class Raster:
         """
         if self.value_range is not None:
             return Stretch(*self.value_range)
-        if self.dtype == "uint8" or self._colour_table is not None:
+        if self.dtype == "uint8" or self.colour_table is not None:
             return None
-        with self._lock:  # the first thread estimates it for all threads
+        with self._handles.lock:  # the first thread estimates it for all threads
             return self._estimated_stretch
 
     @property
@@ -233,7 +307,7 @@ class Raster:
 
     @cached_property
     def _empty_blocks(self) -> EmptyBlocks:
-        return EmptyBlocks(self.path, self.bands, self._alpha)
+        return EmptyBlocks(self.path, self.bands, self.alpha)
 
     @cached_property
     def _shifted_overviews(self) -> bool:
@@ -323,13 +397,19 @@ class Raster:
             self.path, cache_bytes=self.cache_bytes, asks_servers=bool(self.remote_files)
         )
 
+    @property
+    def _handles(self) -> _Handles:
+        if self._open is None:
+            with _first_use:
+                if self._open is None:
+                    self._open = _Handles()
+        return self._open
+
     def close(self) -> None:
         """Close the handles of all threads; those of a thread that hangs close when it returns."""
-        while self._handles:
-            thread, handle = self._handles.pop()
-            if thread not in self._busy:
-                handle.close()
-        self._local = threading.local()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def __enter__(self) -> Raster:
         return self
@@ -345,9 +425,9 @@ class Raster:
         return read_from_server(read, self._start_over, path=self.path, subject=subject)
 
     def _call_here(self, subject: str, function: Callable[[], T]) -> T:
-        thread = threading.get_ident()
-        is_outermost = thread not in self._busy
-        self._busy.add(thread)
+        thread, busy = threading.get_ident(), self._handles.busy
+        is_outermost = thread not in busy
+        busy.add(thread)
         try:
             with rasterio.Env(**self._gdal_options):
                 return function()
@@ -360,7 +440,7 @@ class Raster:
             ) from error
         finally:
             if is_outermost:
-                self._busy.discard(thread)
+                busy.discard(thread)
 
     def _source_window(self, window: Window | None, grid: Grid) -> tuple[Window, windows.Window]:
         """Return a window of a resampled grid (None: all of it), and the same in the file."""
@@ -384,8 +464,8 @@ class Raster:
         return None
 
     def _read_values(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> AnyArray:
-        if self._colour_table is not None:
-            return read_colours(handle, self._colour_table, window, shape)
+        if self.colour_table is not None:
+            return read_colours(handle, self.colour_table, window, shape)
         options: dict[str, Any] = {"window": window, "resampling": RESAMPLING}
         dtypes = handle.dtypes
         if len({dtypes[band - 1] for band in self.bands}) > 1:  # rasterio refuses these
@@ -396,10 +476,10 @@ class Raster:
     def _read_mask(self, handle: Any, window: windows.Window, shape: tuple[int, int]) -> BoolArray:
         options: dict[str, Any] = {"window": window, "out_shape": shape}
         valid = np.ones(shape, bool)
-        if self._is_opaque is not None:
-            valid &= self._is_opaque[handle.read(1, **options)]
-        if self._alpha is not None:
-            valid &= handle.read(self._alpha, **options) > 0
+        if self.is_opaque is not None:
+            valid &= self.is_opaque[handle.read(1, **options)]
+        if self.alpha is not None:
+            valid &= handle.read(self.alpha, **options) > 0
         flags_of_all = handle.mask_flag_enums  # read once: it takes a call for each band
         flags = [flags_of_all[band - 1] for band in self.bands]
         if any(MaskFlags.nodata in flag for flag in flags):  # valid where any band holds a value
@@ -481,32 +561,30 @@ class Raster:
         """Return this thread's handle for reading a window resampled to a shape."""
         if window.width < OVERVIEW_RATIO * shape[1] and window.height < OVERVIEW_RATIO * shape[0]:
             return self._handle()
-        with self._lock:  # the first thread checks for all threads
+        with self._handles.lock:  # the first thread checks for all threads
             shifted = self._shifted_overviews
         return self._handle(overviews=not shifted)
 
     def _handle(self, *, overviews: bool = True) -> Any:
-        handles: dict[Any, Any] = self._local.__dict__
-        if overviews not in handles:
+        opened = self._handles
+        of_thread: dict[Any, Any] = opened.local.__dict__
+        if overviews not in of_thread:
             thread = threading.get_ident()
             handle = self._open_dataset(overviews=overviews)
-            self._handles.append((thread, handle))
-            if self._warp is not None:
-                handle = WarpedVRT(handle, **self._warp)
-                self._handles.append((thread, handle))
-            handles[overviews] = handle
-        return handles[overviews]
+            opened.items.append((thread, handle))
+            if self.warp is not None:
+                handle = WarpedVRT(handle, **self.warp)
+                opened.items.append((thread, handle))
+            of_thread[overviews] = handle
+        return of_thread[overviews]
 
     def _open_dataset(self, **options: Any) -> Any:
         return open_dataset(self.path, external_sources=self.external_sources, **options)
 
     def release(self) -> None:
         """Close the handles of this thread; reading opens them again."""
-        thread = threading.get_ident()
-        for item in [item for item in self._handles if item[0] == thread][::-1]:
-            self._handles.remove(item)
-            item[1].close()
-        self._local.__dict__.clear()
+        if self._open is not None:
+            self._open.release()
 
     def _start_over(self) -> None:
         """Close the handles of this thread, and have GDAL forget what it read of the files."""
@@ -528,7 +606,11 @@ def name_rasters(rasters: Sequence[Raster]) -> None:
 
 
 def open_raster(
-    path: PathLike, options: RasterOptions | None = None, *, needed_bands: int | None = None
+    path: PathLike,
+    options: RasterOptions | None = None,
+    *,
+    needed_bands: int | None = None,
+    with_state: bool = False,
 ) -> Raster:
     """Open a raster for reading windows.
 
@@ -536,6 +618,7 @@ def open_raster(
         path: File, URL or anything GDAL opens.
         options: Bands, value range and CRS.
         needed_bands: Number of bands the model takes; None: any.
+        with_state: Record the state of its files.
 
     Raises:
         RasterError: It cannot be opened.
@@ -550,7 +633,7 @@ def open_raster(
 
     def read(dataset: Any) -> Raster:
         try:
-            return _raster_from_dataset(name, dataset, options, needed_bands)
+            return _raster_from_dataset(name, dataset, options, needed_bands, with_state=with_state)
         except InputError as error:
             hint = (
                 SIDE_FILES_HINT if isinstance(error, GeoreferenceError) and is_remote(name) else ""
@@ -558,30 +641,47 @@ def open_raster(
             raise type(error)(f"{name}: {error}{hint}") from error
 
     raster = read_dataset(name, read, external_sources=options.external_sources)
-    # an address with a query has no files beside it, nor has a web service
-    if is_remote(name) and "?" not in name and not raster.is_service:
-        is_place_open = options.pixels_allowed and not options.pixel_coords and not raster.grid.crs
-        side_files = find_side_files(name, world_files=is_place_open)
-        if side_files:
-            warnings.warn(
-                f"{name}: {list_names(map(os.path.basename, side_files))} beside it on the server "
-                f"is not read, so that masks, nodata values and a georeference in it do not count; "
-                f"download all files to use it",
-                GeodetectWarning,
-                stacklevel=2,
-            )
-    if Path(name).is_file() and has_damaged_directories(Path(name)):
-        warnings.warn(
-            f"{name}: the list of its masks and overviews is damaged, so that ground without "
-            f"imagery may count as imagery; write the file again",
-            GeodetectWarning,
-            stacklevel=2,
-        )
+    raster.doubts = tuple(_find_doubts(raster, options))
+    warn_of_doubts(raster)
     return raster
 
 
+def warn_of_doubts(raster: Raster) -> None:
+    """Warn of what is doubtful about the files of a raster.
+
+    Warns:
+        GeodetectWarning: For each of its ``doubts``.
+    """
+    for doubt in raster.doubts:
+        warnings.warn(f"{raster.path}: {doubt}", GeodetectWarning, stacklevel=3)
+
+
+def _find_doubts(raster: Raster, options: RasterOptions) -> Iterator[str]:
+    path = raster.path
+    # an address with a query has no files beside it, nor has a web service
+    if is_remote(path) and "?" not in path and not raster.is_service:
+        is_place_open = options.pixels_allowed and not options.pixel_coords and not raster.grid.crs
+        side_files = find_side_files(path, world_files=is_place_open)
+        if side_files:
+            yield (
+                f"{list_names(map(os.path.basename, side_files))} beside it on the server is not "
+                f"read, so that masks, nodata values and a georeference in it do not count; "
+                f"download all files to use it"
+            )
+    if Path(path).is_file() and has_damaged_directories(Path(path)):
+        yield (
+            "the list of its masks and overviews is damaged, so that ground without imagery may "
+            "count as imagery; write the file again"
+        )
+
+
 def _raster_from_dataset(
-    name: str, dataset: Any, options: RasterOptions, needed_bands: int | None
+    name: str,
+    dataset: Any,
+    options: RasterOptions,
+    needed_bands: int | None,
+    *,
+    with_state: bool,
 ) -> Raster:
     pixel_coords = options.pixel_coords
     if options.pixels_allowed and not options.src_crs:
@@ -621,8 +721,8 @@ def _raster_from_dataset(
     px_bytes = sum(
         np.dtype(dtype).itemsize for dtype in (dtypes_of_all if share_blocks else dtypes)
     )
-    block_bytes = math.prod(largest_block(dataset)) * px_bytes
-    return Raster(
+    block = largest_block(dataset)
+    raster = Raster(
         name,
         grid,
         bands,
@@ -632,46 +732,30 @@ def _raster_from_dataset(
         px_bytes,
         external_sources=options.external_sources,
         orientation=read_orientation(dataset),
-        block_bytes=block_bytes,
-        cache_bytes=_cache_bytes(dataset, block_bytes),
+        block_bytes=math.prod(block) * px_bytes,
+        largest_block=block,
         remote_files=_remote_files(name, dataset, options),
         is_service=dataset.driver in SERVICES,
         imagery=source_boxes(dataset) if warp is None else None,
         nodata=_common_nodata(dataset, bands),
         has_overviews=bool(dataset.overviews(1)),
-        _warp=warp,
-        _colour_table=colour_table,
-        _is_opaque=None if table is None or table[3].all() else table[3] > 0,
-        _alpha=alpha,
+        warp=warp,
+        colour_table=colour_table,
+        is_opaque=None if table is None or table[3].all() else table[3] > 0,
+        alpha=alpha,
     )
+    _ = raster.cache_bytes  # a block that does not fit into memory is an error now
+    if with_state:
+        raster.recorded_state = RasterState.from_dataset(
+            dataset, external_sources=options.external_sources
+        )
+    return raster
 
 
 def _common_nodata(dataset: Any, bands: Sequence[int]) -> float | None:
     """Return the nodata value of all bands; None: there is none, or not the same."""
     values = [dataset.nodatavals[band - 1] for band in bands]
     return values[0] if len(set(map(repr, values))) == 1 else None
-
-
-def _cache_bytes(dataset: Any, block_bytes: int) -> int:
-    """Return the size of a block cache with which each large block is decoded once.
-
-    It holds a row of blocks, as tiles are read row by row, or as much of it as memory allows.
-
-    Raises:
-        OutOfMemoryError: Not even one block fits into memory.
-    """
-    if block_bytes <= LARGE_BLOCK_BYTES:
-        return BLOCK_CACHE_BYTES
-    free, (width, height) = available_bytes(), largest_block(dataset)
-    if BLOCK_COPIES * block_bytes > free:
-        raise OutOfMemoryError(
-            f"{dataset.name}: its pixels are stored in blocks of {width:,} x {height:,} px, each "
-            f"of which takes {BLOCK_COPIES * block_bytes / 1e9:.3g} GB of memory to decode, and "
-            f"{free / 1e9:.3g} GB are free; rewrite it in smaller blocks (gdal_translate -co "
-            f"TILED=YES)"
-        )
-    row_bytes = math.ceil(dataset.width / width) * block_bytes
-    return BLOCK_CACHE_BYTES + max(block_bytes, min(row_bytes, int(CACHE_FRACTION * free)))
 
 
 def _remote_files(name: str, dataset: Any, options: RasterOptions) -> tuple[str, ...]:

@@ -4,14 +4,13 @@ An entry is one safetensors file with a checksum. It is written atomically; a da
 as missing, and without a usable folder everything works, only slower.
 
 A checksum protects from damage, but whoever can write an entry can write its checksum, and so the
-results of a run. So entries are read from folders and files only that this user alone can change.
+results of a run. So entries are read from folders and files only that this user alone can change,
+see ``user_cache``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,17 +19,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from platformdirs import user_cache_path
 from safetensors.numpy import load, save
 
-from geodetect.errors import GeodetectWarning, ModelFileError, OutputError, translate_errors
-from geodetect.io.atomic import staging_folder
+from geodetect.errors import (
+    GeodetectWarning,
+    InputError,
+    ModelFileError,
+    OutputError,
+    translate_errors,
+)
+from geodetect.io.user_cache import private_folder, read_private, write_private
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.progress import phase
 from geodetect.version import __version__
 
-FOLDER_VARIABLE = "GEODETECT_CACHE_DIR"
 MAX_ENTRIES = 12  # the least recently used are deleted first
 ARCHITECTURE = (  # all modules that determine the graph of a converted network
     "network/retinanet.py",
@@ -44,27 +47,10 @@ ARCHITECTURE = (  # all modules that determine the graph of a converted network
     "runtimes/openvino.py",
 )
 
-PRIVATE, PRIVATE_FILE = 0o700, 0o600
 CHECKSUM = "sha256"  # array of an entry
 
 Entry = Mapping[str, bytes]
 Network = TypeVar("Network")  # as the library holds it that runs it
-
-
-def cache_folder() -> Path | None:
-    """Return the folder named by GEODETECT_CACHE_DIR, or the user's cache folder of the system.
-
-    None if there is no such folder, as for a user without a home.
-    """
-    named = os.environ.get(FOLDER_VARIABLE)
-    try:
-        folder = (
-            Path(named).expanduser() if named else user_cache_path("geodetect", appauthor=False)
-        )
-    except (RuntimeError, KeyError):  # no home
-        return None
-    # without a home the folder of the system starts with a "~" that nobody expands
-    return folder.absolute() if named or folder.is_absolute() else None
 
 
 def cached(
@@ -82,7 +68,10 @@ def cached(
         read: Reads the network in an entry; any error means that the entry cannot be used.
     """
     convert = phase(f"Converting the model for {kind}, once")(make)
-    folder = _private_folder(kind)
+    folder = private_folder(
+        kind,
+        consequence="converted networks are not cached there, so each run converts its model",
+    )
     if folder is None:
         return read(convert())
     file = folder / f"{key}.safetensors"
@@ -91,7 +80,7 @@ def cached(
             entry = _read_entry(file)
             if entry is not None:
                 return read(entry)
-    except ModelFileError as error:
+    except (InputError, ModelFileError) as error:
         warnings.warn(
             f"{file}: not the converted network that this program wrote there ({error}); it is "
             f"converted again",
@@ -103,88 +92,27 @@ def cached(
     return read(entry)
 
 
-def _private_folder(kind: str) -> Path | None:
-    """Return a subfolder of the cache that only this user can change; None if there is none.
-
-    It is created if it is missing. A ``GeodetectWarning`` names the folder that others can change.
-    """
-    root = cache_folder()
-    if root is None:
-        return None
-    try:
-        root.mkdir(PRIVATE, parents=True, exist_ok=True)
-        folder = root.resolve() / kind
-        with suppress(FileExistsError):
-            folder.mkdir(PRIVATE)
-        for path in (folder, folder.parent):
-            if not stat.S_ISDIR(path.lstat().st_mode) or not _is_private(path.lstat()):
-                raise ModelFileError(f"{path}: others can change this folder, or it is a link")
-        for path in folder.parent.parents:
-            mode = path.stat().st_mode
-            if os.name == "posix" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                raise ModelFileError(f"{path}: everybody can replace the folders in it")
-    except OSError:  # such as a read-only disk
-        return None
-    except ModelFileError as error:
-        warnings.warn(
-            f"{error}; converted networks are not cached there, so each run converts its model: "
-            f"take the rights to write from others, or name a folder of your own with the variable "
-            f"{FOLDER_VARIABLE}",
-            GeodetectWarning,
-            stacklevel=3,
-        )
-        return None
-    return folder
-
-
-def _is_private(status: os.stat_result) -> bool:
-    """Return True if only this user, or the administrator, can change a file or folder."""
-    if os.name != "posix":  # elsewhere the folders of users are private, and modes say nothing
-        return True
-    # the group with the number of the user is the user's own on most systems
-    groups_of_others = stat.S_IWGRP if status.st_gid not in (0, os.geteuid()) else 0
-    is_writable = status.st_mode & (stat.S_IWOTH | groups_of_others)
-    return status.st_uid in (0, os.geteuid()) and not is_writable
-
-
 def _read_entry(file: Path) -> Entry | None:
     """Read an entry; None if there is none.
 
     Raises:
-        ModelFileError: It is a link or no file, another user may have written it, or it is damaged.
+        InputError: It is a link or no file, or another user may have written it.
+        ModelFileError: It is damaged.
     """
-    # a link is not followed, and a pipe does not block; Windows has neither flag
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(file, flags | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
+    data = read_private(file)
+    if data is None:
         return None
-    except OSError as error:
-        reason = "it is a link" if file.is_symlink() else error.strerror
-        raise ModelFileError(reason) from error
-    with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(descriptor)  # of no link if another process has just replaced the entry
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or not _is_private(status):
-            raise ModelFileError("it is no plain file, or others can change it")
-        arrays = load(opened.read())
-        if os.utime in os.supports_fd:
-            with suppress(OSError):  # a cache on a read-only disk keeps its times
-                os.utime(descriptor)
-    entry = {name: array.tobytes() for name, array in arrays.items()}
+    entry = {name: array.tobytes() for name, array in load(data).items()}
     if entry.pop(CHECKSUM, None) != _checksum(entry):
         raise ModelFileError("it is damaged")
     return entry
 
 
 def _write_entry(file: Path, entry: Entry) -> None:
-    """Write an entry atomically and delete the least recently used ones; errors are no harm."""
+    """Write an entry and delete the least recently used ones; errors are no harm."""
     arrays = {CHECKSUM: _checksum(entry), **entry}
     with suppress(OutputError, OSError):
-        with staging_folder(file) as folder:
-            temporary = folder / file.name
-            temporary.touch(PRIVATE_FILE)
-            temporary.write_bytes(save({k: np.frombuffer(v, np.uint8) for k, v in arrays.items()}))
-            temporary.replace(file)  # in place of a link, not of its target
+        write_private(file, save({k: np.frombuffer(v, np.uint8) for k, v in arrays.items()}))
         entries = sorted(file.parent.glob("*.safetensors"), key=lambda path: path.lstat().st_mtime)
         for old in entries[:-MAX_ENTRIES]:
             old.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.atomic import FileIdentity, write_atomically
 from tests.helpers.painted_scenes import mixed, read_colours
+from tests.helpers.sheets import cut_into_sheets
 
 SIDE = 400
 SETTINGS = PredictSettings(tile_size=96, overlap=32, batch_size=2)
@@ -60,7 +61,11 @@ def toy_detector(fn: CountingReader, identity: str = "toy 1") -> CallableDetecto
 
 
 def detect(
-    scene: Path, toy: CallableDetector, *, journal: Journal | None = None, **changes: Any
+    scene: Path | list[Path],
+    toy: CallableDetector,
+    *,
+    journal: Journal | None = None,
+    **changes: Any,
 ) -> DetectionLayer:
     settings = PredictSettings.model_validate(SETTINGS.model_dump() | changes)
     return geodetect.predict_layer(scene, toy, settings=settings, journal=journal)
@@ -170,14 +175,35 @@ def test_another_model_is_refused(painted: Path, tmp_path: Path) -> None:
         detect(painted, toy_detector(CountingReader(), "2"), journal=journal)
 
 
-def test_a_raster_that_was_changed_is_refused(painted: Path, tmp_path: Path) -> None:
+def test_tiles_of_a_raster_that_has_changed_are_searched_again(
+    painted: Path, tmp_path: Path
+) -> None:
+    expected = detect(painted, toy_detector(CountingReader()))
     died(painted, tmp_path / "run.journal")
     os.utime(painted, (1, 1))
-    with (
-        pytest.raises(InputError, match=r"not the same: raster 1, scene\.tif"),
-        Journal(tmp_path / "run.journal") as journal,
-    ):
-        detect(painted, toy_detector(CountingReader()), journal=journal)
+    fn = CountingReader()
+    with Journal(tmp_path / "run.journal") as journal:
+        layer = detect(painted, toy_detector(fn), journal=journal)
+    assert fn.seen == TILES
+    assert layer.table().equals(expected.table())
+
+
+def test_a_repaired_sheet_costs_only_the_rows_of_tiles_that_show_it(
+    save: Save, tmp_path: Path
+) -> None:
+    pixels = mixed(SIDE, seed=5, largest=30).pixels
+    sheets = cut_into_sheets(save, pixels, columns=4)
+    with Journal(tmp_path / "run.journal") as journal:
+        expected = detect(sheets, toy_detector(CountingReader()), journal=journal)
+    os.utime(sheets[-1], (1, 1))  # at the lower right: in the last two of six rows
+    fn = CountingReader()
+    with Journal(tmp_path / "run.journal") as journal:
+        layer = detect(sheets, toy_detector(fn), journal=journal)
+    assert fn.seen == 2 * 6
+    assert layer.table().equals(expected.table())
+    with Journal(tmp_path / "run.journal") as journal:
+        layer = detect(sheets, toy_detector(CountingReader(dies_after=0)), journal=journal)
+    assert layer.summary.resumed_tiles == TILES
 
 
 def test_a_detector_without_identity_is_refused(painted: Path, tmp_path: Path) -> None:
@@ -314,7 +340,7 @@ def test_records_that_no_run_has_written_are_one_line(tmp_path: Path, payload: b
     with pytest.raises(InputError, match="no run has written"):
         Journal(path).open({"model": "a"})
     tile = Tile(0, 0, 9, 9, 0, 0, 0)
-    path.write_bytes(MAGIC + pack_record(b'{"model": "a"}') + pack_record(bytes(12) + b"no arrays"))
+    path.write_bytes(MAGIC + pack_record(b'{"model": "a"}') + pack_record(bytes(28) + b"no arrays"))
     with Journal(path) as journal:
         journal.open({"model": "a"})
         with pytest.raises(InputError, match="no run has written"):
@@ -348,6 +374,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "import numpy as np\n"
         "from geodetect.detection.detections import Detections, TileResult\n"
+        "from geodetect.detection.plan import TileRun\n"
         "from geodetect.detection.run.journal import Journal\n"
         "from geodetect.errors import OutputError\n"
         "from geodetect.geo.tiles import TileScheme\n"
@@ -358,7 +385,8 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
         "    journal.open({'model': 'a'})\n"
         "    try:\n"
         "        for tile in scheme:\n"
-        "            journal.add(0, [TileResult(tile, found, np.ones((16, 16), np.uint8))])\n"
+        "            result = TileResult(tile, found, np.ones((16, 16), np.uint8))\n"
+        "            journal.add(0, TileRun((tile,), 0), [result])\n"
         "    except OutputError as error:\n"
         "        print(len(journal), error)\n"
     )
@@ -408,7 +436,7 @@ def test_results_are_read_back_to_the_bit(
     path = tmp_path_factory.mktemp("journal") / "run.journal"
     with Journal(path) as journal:
         journal.open({})
-        journal.add(3, results)
+        journal.add(3, TileRun(tuple(tiles), 0), results)
     with Journal(path) as journal:
         journal.open({})
         read = journal.get(3, TileRun(tuple(tiles), 0))
@@ -454,7 +482,7 @@ def test_a_run_may_give_up_the_work_of_another_but_not_while_that_is_running(
     assert fn.seen == TILES
 
 
-def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: Path) -> None:
+def test_a_changed_source_of_a_virtual_raster_is_noticed(save: Save, tmp_path: Path) -> None:
     source = save(mixed(SIDE, seed=5, largest=30).pixels)
     vrt = tmp_path / "mosaic.vrt"
     with rasterio.open(source) as opened, WarpedVRT(opened) as warped:
@@ -462,44 +490,10 @@ def test_a_changed_source_of_a_virtual_raster_is_refused(save: Save, tmp_path: P
     path = tmp_path / "run.journal"
     died(vrt, path)
     os.utime(source, ns=(1, 1))
-    with Journal(path) as journal, pytest.raises(InputError, match=r"not the same: raster 1"):
-        detect(vrt, toy_detector(CountingReader()), journal=journal)
-
-
-def test_a_changed_source_of_a_virtual_raster_inside_another_is_noticed(
-    save: Save, tmp_path: Path
-) -> None:
-    source, inner, outer = save(mixed(SIDE, seed=5, largest=30).pixels), *vrts(tmp_path)
-    for target, path in ((inner, source), (outer, inner)):
-        with rasterio.open(path) as opened, WarpedVRT(opened) as warped:
-            copy(warped, target, driver="VRT")
-    before = fingerprint_of(outer, toy_detector(CountingReader()))
-    assert fingerprint_of(outer, toy_detector(CountingReader())) == before
-    os.utime(source, ns=(1, 1))
-    assert fingerprint_of(outer, toy_detector(CountingReader())) != before
-
-
-def vrts(folder: Path) -> tuple[Path, Path]:
-    return folder / "inner.vrt", folder / "outer.vrt"
-
-
-def test_where_nobody_tells_of_a_change_pixels_do(save: Save) -> None:
-    path = save(mixed(SIDE, seed=5, largest=30).pixels)
-    with rasterio.MemoryFile(path.read_bytes()) as memory:
-        before = fingerprint_of(memory.name, toy_detector(CountingReader()))
-        assert fingerprint_of(memory.name, toy_detector(CountingReader())) == before
-        with rasterio.open(memory.name, "r+") as dataset:
-            dataset.write(255 - dataset.read())
-        assert fingerprint_of(memory.name, toy_detector(CountingReader())) != before
-
-
-def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
-    save: Save, tmp_path: Path
-) -> None:
-    source, vrt = save(mixed(SIDE, seed=5, largest=30).pixels), tmp_path / "mosaic.vrt"
-    copy(source, vrt, driver="VRT")
-    source.unlink()
-    assert "pixels" in str(fingerprint_of(vrt, toy_detector(CountingReader())))
+    fn = CountingReader()
+    with Journal(path) as journal:
+        detect(vrt, toy_detector(fn), journal=journal)
+    assert fn.seen == TILES
 
 
 def test_the_batch_matters_to_detectors_that_say_so(painted: Path) -> None:
@@ -518,7 +512,9 @@ def test_files_of_a_run_that_died_may_be_replaced_until_they_change(tmp_path: Pa
     other.write_text("result")
     with Journal(path) as journal:
         journal.open({"model": "toy"})
-        journal.add(0, [TileResult(Tile(0, 0, 9, 9, 0, 0, 0), None, np.zeros((1, 1), np.uint8))])
+        tile = Tile(0, 0, 9, 9, 0, 0, 0)
+        result = TileResult(tile, None, np.zeros((1, 1), np.uint8))
+        journal.add(0, TileRun((tile,), 0), [result])
         with write_atomically(file, overwrite=False) as staged:
             staged.write_text("result")
             journal.record_files(staged)

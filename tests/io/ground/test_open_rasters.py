@@ -29,7 +29,7 @@ def row_of_sheets(save: Save, count: int) -> list[Path]:
 
 
 def count_open(rasters: tuple[Raster, ...]) -> int:
-    return sum(bool(raster._handles) for raster in rasters)
+    return sum(bool(raster._handles.items) for raster in rasters)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -47,7 +47,7 @@ def test_each_thread_closes_what_it_has_not_read_for_longest(threads: int, save:
     with ThreadPoolExecutor(threads) as pool:
         for future in [pool.submit(read_all) for _ in range(threads)]:
             future.result()
-    handles = sum(len(raster._handles) for raster in rasters)
+    handles = sum(len(raster._handles.items) for raster in rasters)
     assert 12 // threads <= handles <= 12 + 2 * threads
     for raster in rasters:
         raster.close()

@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodetect.errors import GeodetectWarning
+from geodetect.io.user_cache import FOLDER_VARIABLE, cache_folder
 from geodetect.model.runtimes.cache import (
     ARCHITECTURE,
-    FOLDER_VARIABLE,
     MAX_ENTRIES,
     Entry,
-    cache_folder,
     cached,
     digest,
     network_key,

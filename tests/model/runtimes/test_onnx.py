@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from geodetect.errors import InputError, MissingDependencyError
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE
+from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.onnx import OnnxRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of

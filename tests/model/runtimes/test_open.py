@@ -19,10 +19,10 @@ from geodetect.errors import (
     OutOfMemoryError,
 )
 from geodetect.hardware.torch_device import pick_device
+from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.base import NetworkOutput, Runtime, pick_precision
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.torch import TorchRuntime, device_precisions, training_runtime
 from tests.helpers.program import modules_after

@@ -17,8 +17,8 @@ from rasterio.windows import Window
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError
 from geodetect.hardware.cpu import THREADS_VARIABLE
+from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.card import ModelCard
-from geodetect.model.runtimes.cache import FOLDER_VARIABLE
 from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.program import ROOT, modules_after

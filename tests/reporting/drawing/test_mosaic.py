@@ -184,7 +184,10 @@ def test_many_sheets_are_read_with_few_open_files(save: Save, monkeypatch: pytes
     pixels = pattern()
     with opened(sheets(save, pixels, side=60)) as mosaic:
         np.testing.assert_array_equal(mosaic.read().values, pixels)
-        assert sum(bool(raster._handles) for raster in mosaic.rasters) == 2
+        assert (
+            sum(raster._open is not None and bool(raster._open.items) for raster in mosaic.rasters)
+            == 2
+        )
 
 
 def test_a_sheet_far_from_all_others_is_doubted(save: Save):

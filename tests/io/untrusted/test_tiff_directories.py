@@ -10,8 +10,8 @@ import pytest
 from rasterio.enums import Resampling
 
 from geodetect.errors import GeodetectWarning
-from geodetect.io.raster.directories import has_damaged_directories
 from geodetect.io.raster.reader import open_raster
+from geodetect.io.untrusted.tiff_directories import has_damaged_directories
 from tests.conftest import Save
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (3, 90, 90)).astype(np.uint8)
