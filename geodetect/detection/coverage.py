@@ -15,6 +15,7 @@ from affine import Affine
 from pyproj import CRS
 
 from geodetect.detection.plan import GroundPlan
+from geodetect.detection.run.cell_rows import UNKNOWN, CellRows
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import horizontal_crs
 from geodetect.geo.geodesic import ground_areas_m2
@@ -34,10 +35,9 @@ NOT_READ = "not read"
 STATUSES = frozenset({SEARCHED, NO_IMAGERY, BLANK, OUTSIDE, NOT_READ})
 
 CELLS_PER_TILE = 16
-MAX_CELLS = 4_000_000  # of one raster, a byte each
 MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
 MIN_BLANK_TILES, MIN_BLANK_PX = 0.5, 256  # sides of constant squares: larger than white roofs
-_EMPTY, _IMAGERY, _CONSTANT, _UNREAD, _UNKNOWN = 0, 1, 2, 3, 255
+_EMPTY, _IMAGERY, _CONSTANT, _UNREAD, _UNKNOWN = 0, 1, 2, 3, UNKNOWN
 _STATUS_VALUES = {
     SEARCHED: _IMAGERY,
     NO_IMAGERY: _EMPTY,
@@ -99,10 +99,9 @@ class RasterCoverage:
 class ImageryMask:
     """Coarse mask of the imagery of a ground, filled tile by tile.
 
-    Its cells are squares with a 16th of the side of a tile, and larger where a very large ground
-    would have more than four million. They hold no imagery, imagery, imagery of a constant
-    value, or could not be read. Squares of half a tile and 256 px of a constant value are blank:
-    a lost mask, not ground.
+    Its cells are squares with a 16th of the side of a tile. They hold no imagery, imagery, imagery
+    of a constant value, or could not be read. Squares of half a tile and 256 px of a constant
+    value are blank: a lost mask, not ground.
 
     Args:
         scheme: Tiles of the ground.
@@ -110,13 +109,12 @@ class ImageryMask:
 
     def __init__(self, scheme: TileScheme) -> None:
         tile_px = min(scheme.tile_px, max(scheme.width, scheme.height))
-        min_px = math.ceil(math.sqrt(scheme.width * scheme.height / MAX_CELLS))
-        self.cell_px = max(1, tile_px // CELLS_PER_TILE, min_px)
+        self.cell_px = max(1, tile_px // CELLS_PER_TILE)
         # edges of the cells along each axis; the last cell may be smaller
         self._edges_x = np.append(np.arange(0, scheme.width, self.cell_px), scheme.width)
         self._edges_y = np.append(np.arange(0, scheme.height, self.cell_px), scheme.height)
-        shape = len(self._edges_y) - 1, len(self._edges_x) - 1
-        self._state = np.full(shape, _UNKNOWN, np.uint8)
+        self._rows_of_tiles = scheme.rows
+        self._cells = CellRows((len(self._edges_y) - 1, len(self._edges_x) - 1))
         blank_px = max(MIN_BLANK_PX, tile_px * MIN_BLANK_TILES)
         self._blank_cells = max(1, math.floor(blank_px / self.cell_px))
 
@@ -160,46 +158,65 @@ class ImageryMask:
         """
         rows, _, y_in_tile = _cell_span(self._edges_y, tile.y, tile.height)
         columns, _, x_in_tile = _cell_span(self._edges_x, tile.x, tile.width)
-        state = self._state[rows, columns]
+        state = self._cells.read(rows, columns)
         is_updated = np.outer(y_in_tile, x_in_tile) | (state == _UNKNOWN)
-        state[is_updated] = states[is_updated]
+        self._cells.write(rows, columns, np.where(is_updated, states, state))
+
+    def close_above(self, row: int) -> None:
+        """Compress the cells that only tiles above a row of tiles have, after their updates."""
+        cells, _, _ = _cell_span(self._edges_y, self._rows_of_tiles[row], 1)
+        self._cells.close_above(cells.start)
 
     def has_imagery_at(self, points: FloatArray) -> BoolArray:
         """Return ``bool[N]``, True for points ``float64[N, 2]`` in pixels on imagery."""
-        height, width = self._state.shape
-        x, y = np.floor(points / self.cell_px).astype(np.int64).T
-        is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        state = self._state[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-        return is_inside & ((state == _IMAGERY) | (state == _CONSTANT))
+        state = self._cells.at(np.floor(points / self.cell_px).astype(np.int64))
+        return np.asarray((state == _IMAGERY) | (state == _CONSTANT))
 
     def to_coverage(self, plan: GroundPlan) -> tuple[RasterCoverage, ...]:
         """Return the coverage of each raster, after an update with each tile of the ground."""
-        sides = (min(self._blank_cells, n) for n in self._state.shape)
-        state = self._state.copy()
-        state[state == _CONSTANT] = _IMAGERY
-        state[state == _UNKNOWN] = _EMPTY  # tiles that no source of a VRT covers
-        state[_open_mask(self._state == _CONSTANT, *sides)] = _CONSTANT
+        parts = dict(enumerate(visible_parts(plan)))
+        regions_of = {
+            number: self._regions_of(part, plan.area)
+            # from top to bottom, as rows of cells are kept compressed
+            for number, part in sorted(parts.items(), key=lambda item: item[1].bounds[1:2])
+            if part.area > 0
+        }
         coverage = []
-        for number, part in enumerate(visible_parts(plan)):
-            if part.area > 0:
-                regions = self._regions_of(part, state, plan.area)
-                reasons = _REASONS | {NOT_READ: plan.ground.failures.get(number, "")}
-                raster = plan.ground.rasters[number]
-                coverage.append(
-                    RasterCoverage(
-                        raster.name,
-                        plan.grid,
-                        raster.grid.gsd_m,
-                        tuple(
-                            CoverageRegion(status, reasons.get(status, ""), geometry)
-                            for status, geometry in regions.items()
-                        ),
-                    )
+        for number, regions in sorted(regions_of.items()):
+            reasons = _REASONS | {NOT_READ: plan.ground.failures.get(number, "")}
+            raster = plan.ground.rasters[number]
+            coverage.append(
+                RasterCoverage(
+                    raster.name,
+                    plan.grid,
+                    raster.grid.gsd_m,
+                    tuple(
+                        CoverageRegion(status, reasons.get(status, ""), geometry)
+                        for status, geometry in regions.items()
+                    ),
                 )
+            )
         return tuple(coverage)
 
+    def _final_states(self, rows: slice, columns: slice) -> UInt8Array:
+        """Return the states of a window of cells, in which only large constant areas are blank."""
+        height, width = (min(self._blank_cells, n) for n in self._cells.shape)
+        first_row, first_col = max(0, rows.start - height + 1), max(0, columns.start - width + 1)
+        around = self._cells.read(
+            slice(first_row, rows.stop + height - 1), slice(first_col, columns.stop + width - 1)
+        )
+        window = np.s_[
+            rows.start - first_row : rows.stop - first_row,
+            columns.start - first_col : columns.stop - first_col,
+        ]
+        state = around[window].copy()
+        state[state == _CONSTANT] = _IMAGERY
+        state[state == _UNKNOWN] = _EMPTY  # tiles that no source of a VRT covers
+        state[_open_mask(around == _CONSTANT, height, width)[window]] = _CONSTANT
+        return state
+
     def _regions_of(
-        self, part: shapely.Geometry, state: UInt8Array, area: shapely.Geometry | None
+        self, part: shapely.Geometry, area: shapely.Geometry | None
     ) -> dict[str, shapely.Geometry]:
         """Return the polygons of each status that occurs in a part of the ground."""
         inside = part
@@ -207,20 +224,26 @@ class ImageryMask:
             inside = shapely.intersection(shapely.make_valid(area), part)
         x1, y1, x2, y2 = part.bounds
         first_row, first_col = int(y1 // self.cell_px), int(x1 // self.cell_px)
-        window = np.s_[
-            first_row : math.ceil(y2 / self.cell_px), first_col : math.ceil(x2 / self.cell_px)
-        ]
-        # the last cells extend beyond the ground
-        transform = Affine.scale(self.cell_px) @ Affine.translation(first_col, first_row)
-        regions = {}
-        for status, value in _STATUS_VALUES.items():
-            mask = state[window] == value
-            if mask.any():
-                shapes = rasterio.features.shapes(
-                    mask.astype(np.uint8), mask=mask, transform=transform
-                )
-                cells = shapely.union_all([shapely.geometry.shape(s) for s, _ in shapes])
-                regions[status] = polygons_of(shapely.intersection(cells, inside))
+        columns = slice(first_col, math.ceil(x2 / self.cell_px))
+        shapes: dict[str, list[shapely.Geometry]] = {status: [] for status in _STATUS_VALUES}
+        for rows in self._cells.bands(first_row, math.ceil(y2 / self.cell_px)):
+            state = self._final_states(rows, columns)
+            # the last cells extend beyond the ground
+            transform = Affine.scale(self.cell_px) @ Affine.translation(first_col, rows.start)
+            for status, value in _STATUS_VALUES.items():
+                mask = state == value
+                if mask.any():
+                    shapes[status] += [
+                        shapely.geometry.shape(shape)
+                        for shape, _ in rasterio.features.shapes(
+                            mask.astype(np.uint8), mask=mask, transform=transform
+                        )
+                    ]
+        regions = {
+            status: polygons_of(shapely.intersection(shapely.union_all(cells), inside))
+            for status, cells in shapes.items()
+            if cells
+        }
         if area is not None:
             regions[OUTSIDE] = polygons_of(shapely.difference(part, inside))
         return {status: region for status, region in regions.items() if region.area > 0}

@@ -26,6 +26,8 @@ from geodetect.detection.coverage import (
     ImageryMask,
     coverage_table,
 )
+from geodetect.detection.run import cell_rows
+from geodetect.detection.run.cell_rows import CellRows
 from geodetect.errors import GeodetectWarning
 from geodetect.geo.tiles import TileScheme
 from geodetect.io.raster.reader import Pixels
@@ -231,17 +233,69 @@ def test_cells_hold_what_most_of_their_pixels_are(
         valid_pixels = valid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
         pixels = Pixels(np.zeros((1, *valid_pixels.shape), np.uint8), valid_pixels)
         cells.update(tile, cells.cell_states(tile, pixels))
-    step = cells.cell_px
-    whole = cells._state[: height // step, : width // step]
+    step, state = cells.cell_px, cells._cells.read(slice(0, height), slice(0, width))
+    whole = state[: height // step, : width // step]
     if overlap == 0 and tile_px % step == 0 and width % tile_px == height % tile_px == 0:
         blocks = valid.reshape(height // step, step, width // step, step).mean(axis=(1, 3))
         np.testing.assert_array_equal(whole == coverage._IMAGERY, blocks >= 0.5)
-    assert (cells._state != coverage._UNKNOWN).all()
+    assert (state != coverage._UNKNOWN).all()
     if step == 1:
-        np.testing.assert_array_equal(cells._state == coverage._IMAGERY, valid)
+        np.testing.assert_array_equal(state == coverage._IMAGERY, valid)
 
 
-def test_cells_grow_with_a_huge_raster() -> None:
-    assert ImageryMask(TileScheme(20_000, 20_000, 512, 64)).cell_px == 32
-    cells = ImageryMask(TileScheme(1_000_000, 1_000_000, 512, 64))
-    assert cells._state.size <= 1.01 * coverage.MAX_CELLS
+@settings(max_examples=20)
+@given(
+    width=st.integers(1, 150),
+    height=st.integers(1, 150),
+    tile_px=st.integers(16, 90),
+    overlap=st.floats(0, 0.6),
+    band_cells=st.integers(1, 400),
+    seed=st.integers(0, 99),
+)
+def test_bands_that_are_kept_compressed_hold_the_same(
+    width: int, height: int, tile_px: int, overlap: float, band_cells: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scheme = TileScheme(width, height, tile_px, int(overlap * tile_px))
+    in_bands, whole = ImageryMask(scheme), ImageryMask(scheme)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell_rows, "BAND_CELLS", band_cells)
+        in_bands._cells = CellRows(whole._cells.shape)
+    for tile in scheme:
+        in_bands.close_above(tile.row)
+        states = in_bands.cell_states(tile, None)
+        states[:] = rng.choice([coverage._IMAGERY, coverage._CONSTANT], p=[0.02, 0.98])
+        for mask in (in_bands, whole):
+            mask.update(tile, states)
+    in_bands.close_above(len(scheme.rows) - 1)
+    points = rng.uniform(-9, 160, (50, 2))
+    np.testing.assert_array_equal(in_bands.has_imagery_at(points), whole.has_imagery_at(points))
+    rows, columns = (slice(0, length) for length in whole._cells.shape)
+    expected = whole._final_states(rows, columns)
+    for part in in_bands._cells.bands(0, rows.stop):
+        np.testing.assert_array_equal(in_bands._final_states(part, columns), expected[part])
+
+
+def test_coverage_in_bands_is_that_of_the_whole(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = texture(400, 500)
+    pixels[:, 100:300, 150:400] = 0
+    raster = save(pixels, nodata=0)
+    expected = looked(raster)
+    monkeypatch.setattr(cell_rows, "BAND_CELLS", 1000)
+    table = looked(raster)
+    assert table["status"].tolist() == expected["status"].tolist() == [SEARCHED, NO_IMAGERY]
+    assert shapely.equals(table.geometry, expected.geometry).all()
+
+
+def test_the_cells_of_a_country_take_memory_only_where_tiles_are() -> None:
+    scheme = TileScheme(5_000_000, 5_000_000, 1024, 64)
+    cells = ImageryMask(scheme)
+    assert cells.cell_px == 64
+    for row in (0, 3000, len(scheme.rows) - 1):
+        cells.close_above(row)
+        tile = scheme.tile(row, row)
+        cells.update(tile, cells.cell_states(tile, None))
+    assert len(cells._cells._open) <= 2
+    assert sum(map(len, cells._cells._closed.values())) < 1_000_000
