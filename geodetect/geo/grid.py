@@ -74,7 +74,7 @@ class Grid:
                 return None
             t = self.transform
             return math.hypot(t.a, t.d) * self.unit_m, math.hypot(t.b, t.e) * self.unit_m
-        points = self._central_points
+        (points,) = _central_points([self])
         along_row, along_column = ground_distances_m(points[[0, 2]], points[[1, 3]], self.crs)
         if not (along_row > 0 and along_column > 0):
             centre = points.mean(axis=0).tolist()
@@ -83,12 +83,6 @@ class Grid:
                 f"({self.crs.name}) is defined; set the right one as `src_crs`"
             )
         return float(along_row), float(along_column)
-
-    @property
-    def _central_points(self) -> FloatArray:
-        """Ends of the central pixel along its row and its column on the map, ``float64[4, 2]``."""
-        x, y = self.width / 2, self.height / 2
-        return self.to_map(np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]]))
 
     @property
     def box(self) -> FloatArray:
@@ -156,12 +150,36 @@ def measure_pixels(grids: Sequence[Grid]) -> None:
     for same in by_crs.values():
         crs = same[0].crs
         assert crs is not None
-        points = np.array([grid._central_points for grid in same])
+        points = _central_points(same)
         starts, ends = points[:, [0, 2]].reshape(-1, 2), points[:, [1, 3]].reshape(-1, 2)
         sizes = ground_distances_m(starts, ends, crs).reshape(-1, 2)
         for grid, (along_row, along_column) in zip(same, sizes.tolist(), strict=True):
             if along_row > 0 and along_column > 0:  # of others the property says what is wrong
                 grid.__dict__["gsd_xy_m"] = (along_row, along_column)
+
+
+def map_corners(grids: Sequence[Grid]) -> FloatArray:
+    """Return the corners of many grids in map coordinates.
+
+    Returns:
+        ``float64[N, 4, 2]``: upper left, lower left, lower right, upper right.
+    """
+    sizes = np.array([(grid.width, grid.height) for grid in grids], np.float64).reshape(-1, 1, 2)
+    return _to_map(grids, np.array([[0, 0], [0, 1], [1, 1], [1, 0]]) * sizes)
+
+
+def _central_points(grids: Sequence[Grid]) -> FloatArray:
+    """Return the ends of central pixels along row and column on the map, ``float64[N, 4, 2]``."""
+    sizes = np.array([(grid.width, grid.height) for grid in grids], np.float64).reshape(-1, 1, 2)
+    return _to_map(grids, sizes / 2 + np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]))
+
+
+def _to_map(grids: Sequence[Grid], points: FloatArray) -> FloatArray:
+    """Convert points ``[N, K, 2]`` in pixels, K of each grid, to map coordinates."""
+    transforms = np.array([tuple(grid.transform)[:6] for grid in grids]).reshape(-1, 6)
+    a, b, c, d, e, f = transforms.T[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([a * x + b * y + c, d * x + e * y + f], axis=-1)
 
 
 def check_gsd(gsd_m: float, finest_m: float, coarsest_m: float, *, of: str) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rasterio import windows
 
 from geodetect.errors import RasterError
-from geodetect.geo.grid import Grid
+from geodetect.geo.grid import Grid, map_corners
 from geodetect.geo.ordering import group_rows
 from geodetect.geo.polygons import polygons_of
 from geodetect.geo.tiles import Window
@@ -88,16 +88,12 @@ class Ground:
             return cls(tuple(rasters), first, box, np.ones(1, bool))
         grids = [raster.grid for raster in rasters]
         reference, is_aligned = _choose_pixels(grids)
-        boxes = np.empty((len(grids), 4), np.int64)
-        for number, grid in enumerate(grids):
-            corners = reference.to_px(grid.to_map(grid.box.reshape(2, 2)))
-            if is_aligned[number]:
-                low = np.round(corners[0]).astype(np.int64)
-                boxes[number] = np.concatenate([low, low + np.array([grid.width, grid.height])])
-            else:
-                outline = reference.to_px(grid.boxes_to_map(grid.box)[0])
-                boxes[number, :2] = np.floor(outline.min(axis=0) + SAME_PX)
-                boxes[number, 2:] = np.ceil(outline.max(axis=0) - SAME_PX)
+        corners = reference.to_px(map_corners(grids))
+        low, high = corners.min(axis=1) + SAME_PX, corners.max(axis=1) - SAME_PX
+        boxes = np.concatenate([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
+        sizes = np.array([(grid.width, grid.height) for grid in grids])
+        boxes[is_aligned, :2] = np.round(corners[is_aligned, 0])
+        boxes[is_aligned, 2:] = boxes[is_aligned, :2] + sizes[is_aligned]
         low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
         width, height = (high - low).tolist()
         aligned = np.flatnonzero(is_aligned)
@@ -148,21 +144,47 @@ class Ground:
     @cached_property
     def visible_parts(self) -> list[shapely.Geometry]:
         """Part of each raster that no earlier one covers, as polygons in pixels of ``grid``."""
-        outlines = self.outlines
-        parts = list(outlines)
-        pairs = shapely.STRtree(outlines).query(outlines, predicate="intersects")
-        later, earlier = pairs[:, pairs[0] > pairs[1]]
+        parts = list(self.outlines)
+        later, earlier, _ = self._overlaps
         for rows in group_rows(later):
             number = int(later[rows[0]])
-            covered = shapely.union_all(outlines[earlier[rows]])
-            parts[number] = polygons_of(shapely.difference(outlines[number], covered))
+            parts[number] = self._visible_part(number, earlier[rows])
         return parts
 
     @property
     def hidden_rasters(self) -> list[str]:
         """Names of the rasters that show only ground of earlier ones."""
-        parts = zip(self.rasters, self.visible_parts, strict=True)
-        return [raster.name for raster, part in parts if part.area < HIDDEN_PX]
+        later, earlier, areas = self._overlaps
+        covered = np.zeros(len(self.rasters))
+        np.add.at(covered, later, areas)
+        # others are not hidden, wherever the earlier ones lie
+        doubtful = covered > shapely.area(self.outlines) - HIDDEN_PX
+        return [
+            self.rasters[number].name
+            for number in np.flatnonzero(doubtful).tolist()
+            if self._visible_part(number, earlier[later == number]).area < HIDDEN_PX
+        ]
+
+    @cached_property
+    def _overlaps(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """Numbers of rasters and of earlier ones that their boxes overlap, and the shared area.
+
+        They are ordered by the first; sheets that only touch are no pairs.
+        """
+        boxes = self.boxes.astype(np.float64)
+        pairs = shapely.STRtree(shapely.box(*boxes.T)).query(shapely.box(*boxes.T))
+        later, earlier = pairs[:, pairs[0] > pairs[1]]
+        low = np.maximum(boxes[later, :2], boxes[earlier, :2])
+        high = np.minimum(boxes[later, 2:], boxes[earlier, 2:])
+        areas = np.clip(high - low, 0, None).prod(axis=1)
+        overlap = np.flatnonzero(areas > 0)
+        order = overlap[np.lexsort((earlier[overlap], later[overlap]))]
+        return later[order], earlier[order], areas[order]
+
+    def _visible_part(self, number: int, earlier: IntArray) -> shapely.Geometry:
+        """Return the part of a raster that earlier ones, by their numbers, do not cover."""
+        covered = shapely.union_all(self.outlines[earlier])
+        return polygons_of(shapely.difference(self.outlines[number], covered))
 
     def state_in(self, window: Window, grid: Grid) -> str:
         """Return a digest of the states of all rasters that a window may show.

@@ -11,6 +11,7 @@ from pyproj import CRS
 
 from geodetect.geo.components import connected_components
 from geodetect.geo.crs import same_crs
+from geodetect.geo.grid import map_corners
 from geodetect.io.ground.ground import Ground
 from geodetect.io.raster.reader import Raster
 
@@ -45,7 +46,8 @@ def group_rasters(rasters: Sequence[Raster], reaches: Sequence[float]) -> list[G
         by_kind[number_of_wkt[wkt], raster.band_count].append(number)
     groups: list[list[int]] = []
     for numbers in by_kind.values():
-        boxes = shapely.bounds([rasters[number].grid.outline for number in numbers])
+        corners = map_corners([rasters[number].grid for number in numbers])
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         reach = np.array([reaches[number] for number in numbers])[:, None]
         tree = shapely.STRtree(shapely.box(*boxes.T))
         near = shapely.box(*np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1).T)

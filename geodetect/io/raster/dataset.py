@@ -31,6 +31,7 @@ from geodetect.io.untrusted.raster_files import (
     check_overview_file,
     check_side_files,
     check_vrt,
+    is_in_large_folder,
     is_vrt,
 )
 
@@ -249,6 +250,8 @@ def gdal_options(
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
     elif ARCHIVE.match(path):  # GDAL would open overviews beside it unchecked
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    elif is_in_large_folder(path):
+        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": True}
     return options
 
 

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from geodetect.redaction import redact
 
+# addresses, what may be a secret, parts that are no names, separators of Windows
+_UNUSUAL = re.compile(r"[:?#=@\\]|/vsi|(?:^|/)\.{0,2}$")
+
 
 def shortest_names(paths: Sequence[str]) -> list[str]:
     """Return the end of each path that tells it from all others: file names where these differ.
@@ -19,6 +22,10 @@ def shortest_names(paths: Sequence[str]) -> list[str]:
     numbered, and equal ones have one name.
     """
     distinct = list(dict.fromkeys(paths))
+    file_names = [path.rpartition("/")[2] for path in distinct]
+    if len(set(file_names)) == len(distinct) and not any(map(_UNUSUAL.search, distinct)):
+        names_of = dict(zip(distinct, file_names, strict=True))
+        return [names_of[path] for path in paths]
     parts = {path: _split_path(path) for path in distinct}
     names = {path: parts[path][-1] for path in distinct}
     for depth in count(2):

@@ -14,6 +14,7 @@ import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +42,7 @@ UNCHECKED_MARKUP = re.compile(rb"<!(\[CDATA|DOCTYPE|ENTITY)", re.IGNORECASE)
 PATH_LIKE = re.compile(r"\s*([/\\<{]|\w[\w+.-]*:[^\d\s]|.*(://|\.\.|\bvsi))", re.IGNORECASE)
 NOT_A_FILE = re.compile(r"\s*([<{]|/vsi|\w[\w+.-]+:)", re.IGNORECASE)
 BASE = ":::BASE:::"  # stands for the folder of the raster in names of overviews
+GDAL_MAX_LISTED = 1000  # its option GDAL_READDIR_LIMIT_ON_OPEN
 ADVICE = "set `external_sources` to read it if you trust it"
 
 
@@ -63,6 +65,17 @@ def check_side_files(path: str) -> None:
     file = Path(path)
     for side in _list_side_files(file):
         _check_side_file(side, file.parent.resolve(), path)
+
+
+def is_in_large_folder(path: str) -> bool:
+    """Return True for a local file in a folder with more files than GDAL lists to open one.
+
+    GDAL looks for each side file by its name there, after it has listed as many for nothing.
+    """
+    try:
+        return _list_folder(Path(path).parent).count > GDAL_MAX_LISTED
+    except OSError:
+        return False
 
 
 def check_vrt(path: str) -> None:
@@ -212,23 +225,40 @@ def _list_names(file: Path, path: str) -> set[tuple[str, Path]]:
 def _list_side_files(file: Path, names: tuple[str, ...] | None = None) -> list[Path]:
     """List the side files of a file, by its name with and without suffix."""
     try:
-        listing = _side_files_of(file.parent, file.parent.stat().st_mtime_ns)
+        listing = _list_folder(file.parent).side_files
     except OSError:  # not a local file
         return []
     names = names or (file.name, file.stem)
     return [file.parent / side for name in names for side in listing.get(name.lower(), ())]
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """Listing of a folder.
+
+    Args:
+        count: Number of files and folders.
+        side_files: Names of side files by that of their raster, in lower case.
+    """
+
+    count: int
+    side_files: dict[str, list[str]]
+
+
+def _list_folder(folder: Path) -> _Listing:
+    return _list_unchanged(folder, folder.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=64)
-def _side_files_of(folder: Path, changed_ns: int) -> dict[str, list[str]]:
-    """Return the names of side files in a folder by that of their raster, in lower case."""
+def _list_unchanged(folder: Path, changed_ns: int) -> _Listing:
+    names = os.listdir(folder)  # noqa: PTH208 (faster by far in large folders)
     sides: dict[str, list[str]] = {}
-    for name in os.listdir(folder):  # noqa: PTH208 (faster by far in large folders)
+    for name in names:
         lower = name.lower()
         for suffix in SIDE_SUFFIXES:
             if lower.endswith(suffix):
                 sides.setdefault(lower.removesuffix(suffix), []).append(name)
-    return sides
+    return _Listing(len(names), sides)
 
 
 def _read_head(file: Path) -> bytes:

