@@ -44,6 +44,11 @@ class Handler(SimpleHTTPRequestHandler):
             self.end_headers()
             return
         path = self.folder / self.path.split("?")[0].lstrip("/")
+        if path.is_dir() and not fault:
+            page = self.list_directory(path)
+            if page is not None and with_body:
+                self.copyfile(page, self.wfile)
+            return
         if fault > 0 or not path.is_file():
             self._send_status(fault if fault > 0 else 404)
             return

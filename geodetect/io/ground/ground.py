@@ -43,6 +43,7 @@ SAME_PX = 0.02  # grids whose pixels lie apart by less, anywhere in a raster, ar
 MAX_BUFFER_PX = 2**26  # of pixels that are put together before they are resampled
 MARGIN_PX = 3  # around a window that is interpolated
 NO_RASTER = -1
+MANY_RASTERS = 1000  # whose boxes are searched with an index
 HIDDEN_PX = 1.0  # largest visible area of a hidden raster
 
 
@@ -171,12 +172,12 @@ class Ground:
 
         They are ordered by the first; sheets that only touch are no pairs.
         """
-        boxes = self.boxes.astype(np.float64)
-        pairs = shapely.STRtree(shapely.box(*boxes.T)).query(shapely.box(*boxes.T))
+        boxes = self.boxes
+        pairs = self._tree.query(shapely.box(*boxes.T.astype(np.float64)))
         later, earlier = pairs[:, pairs[0] > pairs[1]]
         low = np.maximum(boxes[later, :2], boxes[earlier, :2])
         high = np.minimum(boxes[later, 2:], boxes[earlier, 2:])
-        areas = np.clip(high - low, 0, None).prod(axis=1)
+        areas = np.clip(high - low, 0, None).prod(axis=1).astype(np.float64)
         overlap = np.flatnonzero(areas > 0)
         order = overlap[np.lexsort((earlier[overlap], later[overlap]))]
         return later[order], earlier[order], areas[order]
@@ -319,8 +320,17 @@ class Ground:
     def _numbers_in(self, window: Window) -> IntArray:
         """Return the numbers of the rasters that overlap a window, in order."""
         x1, y1, x2, y2 = window.box
-        b = self.boxes
-        return np.flatnonzero((b[:, 0] < x2) & (b[:, 2] > x1) & (b[:, 1] < y2) & (b[:, 3] > y1))
+        numbers = np.arange(len(self.boxes))
+        if len(numbers) > MANY_RASTERS:
+            numbers = np.sort(self._tree.query(shapely.box(x1, y1, x2, y2)))
+        b = self.boxes[numbers]
+        overlaps = (b[:, 0] < x2) & (b[:, 2] > x1) & (b[:, 1] < y2) & (b[:, 3] > y1)
+        return numbers[overlaps]
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        """Index of ``boxes``."""
+        return shapely.STRtree(shapely.box(*self.boxes.T.astype(np.float64)))
 
     def _are_together(self, numbers: IntArray, needed: Window, ratio: FloatArray) -> BoolArray:
         """Return True for rasters that are put together before they are resampled."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from geodetect.io.raster.reader import Raster
 from geodetect.io.raster.state import RasterState, absolute_path, changed_files, list_files_beside
 
 T = TypeVar("T")
+CHUNK = 5000  # rasters that are converted at once
 SEPARATOR = "\0"  # between parts of a text: no name of a file has it
 TRANSFORM = ("a", "b", "c", "d", "e", "f")
 # texts that few rasters do not share; those of absent values are empty
@@ -94,9 +96,10 @@ def changed_rasters(rasters: Sequence[Raster]) -> dict[str, str]:
 
 def to_table(rasters: Iterable[Raster]) -> pa.Table:
     """Return the headers of rasters as a table with the columns of ``SCHEMA``."""
-    rows = list(map(_to_row, rasters))
-    columns = {name: [row[name] for row in rows] for name in SCHEMA.names}
-    return pa.table(columns, schema=SCHEMA)
+    remaining, parts = iter(rasters), [SCHEMA.empty_table()]
+    while rows := list(map(_to_row, islice(remaining, CHUNK))):  # which take much memory
+        parts.append(pa.table({n: [row[n] for row in rows] for n in SCHEMA.names}, schema=SCHEMA))
+    return pa.concat_tables(parts)
 
 
 def from_table(table: pa.Table) -> list[Raster]:

@@ -16,6 +16,8 @@ from geodetect.errors import GeodetectWarning, InputError, RasterError, list_nam
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.sources.catalogues import read_catalogue
+from geodetect.io.sources.remote_folders import is_remote_folder, list_remote_folder
+from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")  # rasters, also where damaged
@@ -52,7 +54,8 @@ def find_rasters(
     imagery are passed over without a word.
 
     Args:
-        sources: One or several files, folders, lists, catalogues or URLs.
+        sources: One or several files, folders, lists, catalogues or URLs. An address that ends in
+            ``/`` is a folder of object storage or of a web server that lists its files.
         pixel_coords: The georeference is not used.
         quiet: Do not warn.
         are_entries: They are the entries of a catalogue, so that none of them is one itself.
@@ -67,8 +70,11 @@ def find_rasters(
     paths: list[str] = []
     names = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in (path for name in names for path in _expand_pattern(os.fspath(name))):
-        folder = Path(source)
-        if not folder.is_dir():
+        folder: Path | str = Path(source)
+        if is_remote_folder(source):
+            folder = redact(source)
+            rasters, left_out = _find_remote(source)
+        elif not folder.is_dir():
             entries = None if are_entries else read_catalogue(source)
             if entries is None:
                 paths.append(os.fspath(source))
@@ -77,7 +83,8 @@ def find_rasters(
                     entries, pixel_coords=pixel_coords, quiet=quiet, are_entries=True
                 )
             continue
-        rasters, left_out = _list_folder(folder, pixel_coords=pixel_coords)
+        else:
+            rasters, left_out = _list_folder(folder, pixel_coords=pixel_coords)
         if left_out and not quiet:
             warnings.warn(
                 f"{folder}: {len(rasters):,} rasters are read; left out: {list_names(left_out)}",
@@ -173,6 +180,26 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
         )
     left_out += [f"{path.name} (no georeference)" for path in unplaced]
     return [str(path) for path in sorted(rasters)], left_out
+
+
+def _find_remote(address: str) -> tuple[list[str], list[str]]:
+    """Return the rasters of a folder on a server, and the names of files that may be some.
+
+    They are told by their names: to open each would take too long.
+    """
+    files = [file for file in list_remote_folder(address) if not file.endswith("/")]
+    candidates = [file for file in files if not _is_beside_imagery(Path(file))]
+    suffixes = [suffix for suffix in SUFFIXES if suffix != ".vrt"]  # sources are not checked there
+    rasters = [file for file in candidates if Path(file).suffix.lower() in suffixes]
+    if not rasters:
+        rasters = [f for f in candidates if Path(f).suffix.lower() in IMAGE_SUFFIXES]
+    if not rasters:
+        names = list_names(file.rpartition("/")[2] for file in files)
+        raise InputError(
+            f"{redact(address)}: no raster in this folder; expected files such as "
+            f"{list_names(suffixes, limit=3)}" + (f"; found only {names}" if names else "")
+        )
+    return rasters, [file.rpartition("/")[2] for file in candidates if file not in set(rasters)]
 
 
 def _has_georeference(path: Path) -> bool | None:

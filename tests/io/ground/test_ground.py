@@ -187,3 +187,14 @@ def test_a_part_with_a_margin_is_resampled_as_the_whole(
     np.testing.assert_array_equal(
         pick_nearest(valid, window, shape), pick_nearest(valid[part], window, shape, corner=at)
     )
+
+
+def test_rasters_of_a_window_are_the_same_with_an_index(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = cut_into_sheets(save, noise(side=100), columns=4, overlap_px=6)
+    with ground_of(sheets) as ground:
+        windows = [Window(x, y, 30, 20) for x in range(0, 70, 9) for y in range(0, 80, 9)]
+        expected = [ground._numbers_in(window).tolist() for window in windows]
+        monkeypatch.setattr("geodetect.io.ground.ground.MANY_RASTERS", 1)
+        assert [ground._numbers_in(window).tolist() for window in windows] == expected
