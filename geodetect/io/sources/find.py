@@ -70,11 +70,11 @@ def find_rasters(
     paths: list[str] = []
     names = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in (path for name in names for path in _expand_pattern(os.fspath(name))):
-        folder: Path | str = Path(source)
         if is_remote_folder(source):
-            folder = redact(source)
             rasters, left_out = _find_remote(source)
-        elif not folder.is_dir():
+        elif Path(source).is_dir():
+            rasters, left_out = _list_folder(Path(source), pixel_coords=pixel_coords)
+        else:
             entries = None if are_entries else read_catalogue(source)
             if entries is None:
                 paths.append(os.fspath(source))
@@ -83,11 +83,10 @@ def find_rasters(
                     entries, pixel_coords=pixel_coords, quiet=quiet, are_entries=True
                 )
             continue
-        else:
-            rasters, left_out = _list_folder(folder, pixel_coords=pixel_coords)
         if left_out and not quiet:
             warnings.warn(
-                f"{folder}: {len(rasters):,} rasters are read; left out: {list_names(left_out)}",
+                f"{redact(source)}: {len(rasters):,} rasters are read; left out: "
+                f"{list_names(left_out)}",
                 GeodetectWarning,
                 stacklevel=2,
             )
