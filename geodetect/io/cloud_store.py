@@ -127,6 +127,11 @@ class CloudStore:
             lambda: bytes(self._store.get(name).bytes()), InputError, f"cannot read {name}"
         )
 
+    def state(self, name: str) -> str:
+        """Return size, ETag and time of change of an object in one text."""
+        meta = self._call(lambda: self._store.head(name), InputError, f"cannot read {name}")
+        return f"{meta['size']} bytes, {meta['e_tag']}, changed {meta['last_modified']}"
+
     def delete(self, name: str) -> None:
         """Remove an object; none of this name is no error."""
         with suppress(FileNotFoundError):

@@ -108,7 +108,7 @@ class HeaderIndex:
         table = self._read(names)
         if table is None:
             return {}
-        from geodetect.io.ground.headers import from_table, is_unchanged
+        from geodetect.io.ground.headers import from_table, has_same_files_beside
 
         rows = [n for n, path in enumerate(table["path"].to_pylist()) if path in names]
         try:
@@ -116,7 +116,7 @@ class HeaderIndex:
                 rasters = from_table(table.take(rows))
         except InputError:
             return {}
-        rasters = [raster for raster in rasters if is_unchanged(raster)]
+        rasters = [raster for raster in rasters if has_same_files_beside(raster)]
         states = [raster.recorded_state for raster in rasters if raster.recorded_state]
         unchanged = {}
         for raster, changed in zip(rasters, changed_files(states), strict=True):

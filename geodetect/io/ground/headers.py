@@ -163,7 +163,7 @@ def from_table(table: pa.Table) -> list[Raster]:
     return rasters
 
 
-def is_unchanged(raster: Raster) -> bool:
+def has_same_files_beside(raster: Raster) -> bool:
     """Return True if no files were added beside a raster that GDAL may read with it."""
     state = raster.recorded_state
     return state is not None and list_files_beside(raster.path) == state.beside

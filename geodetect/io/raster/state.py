@@ -16,6 +16,8 @@ from urllib.request import Request, urlopen
 
 from rasterio.windows import Window
 
+from geodetect.errors import GeodetectError
+from geodetect.io.cloud_store import CloudStore
 from geodetect.io.raster.dataset import root_cause, source_files
 from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.raster.remote import http_cause, is_remote
@@ -26,6 +28,12 @@ SAMPLE_PX, SAMPLES = 64, 3  # windows of pixels along each axis
 UNKNOWN = "unknown"
 MAX_REQUESTS = 16  # to servers, at once
 STATISTICS = ".aux.xml"  # written by a GIS when it displays a raster
+_OBJECT = re.compile(r"((?:s3|gs|az)://|/vsi(?:s3|gs|az)/)([^/]+)/([^?]+)")
+KEY_VARIABLES = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
+    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+}
 # files of metadata such as scene_rpc.txt belong to scene.tif
 _METADATA_ENDING = re.compile(r"_(?:rpc|metadata|rpb|imd)$")
 
@@ -100,14 +108,17 @@ def _first_changed(state: RasterState) -> str:
 
 
 def file_state(file: str) -> str:
-    """Return size and time of change of a file, of one on a web server what its headers say.
+    """Return size and time of change of a file, of one on a server what that says of it.
 
     Returns:
-        The state; UNKNOWN of absent ones, and of others on servers and in archives.
+        The state; UNKNOWN of absent ones, of those in archives, and in object storage without the
+        extra ``cloud`` or keys in the environment.
     """
     url = file.removeprefix("/vsicurl/")
     if url.startswith(("http://", "https://")):
         return _state_on_server(url)
+    if match := _OBJECT.fullmatch(file):
+        return _state_in_bucket(*match.groups())
     if _is_virtual(file):
         return UNKNOWN
     try:
@@ -180,6 +191,21 @@ def _state_on_server(url: str) -> str:
         return UNKNOWN
     # a digest, as a query may contain secrets
     return f"{short_digest(url)} {', '.join(headers)}" if any(headers) else UNKNOWN
+
+
+def _state_in_bucket(system: str, bucket: str, name: str) -> str:
+    scheme = system.removeprefix("/vsi").partition(":")[0].rstrip("/")
+    if not any(variable in os.environ for variable in KEY_VARIABLES[scheme]):
+        return UNKNOWN  # without keys, the servers of keys of all clouds would be asked for some
+    try:
+        return _open_bucket(f"{scheme}://{bucket}").state(name)
+    except (GeodetectError, FileNotFoundError):
+        return UNKNOWN
+
+
+@lru_cache(maxsize=8)
+def _open_bucket(url: str) -> CloudStore:
+    return CloudStore(url)
 
 
 def _hash_samples(dataset: Any) -> str:

@@ -11,9 +11,11 @@ import rasterio
 from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 
+from geodetect.io.cloud_store import CloudStore
 from geodetect.io.raster.reader import open_raster
-from geodetect.io.raster.state import list_files_beside
+from geodetect.io.raster.state import changed_files, list_files_beside
 from tests.conftest import Save
+from tests.helpers.s3_server import S3Server
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 40)).astype(np.uint8)
 
@@ -79,3 +81,18 @@ def test_statistics_of_a_gis_change_no_state(save: Save) -> None:
     before = state_of(path)
     path.with_name(f"{path.name}.aux.xml").write_text("<PAMDataset></PAMDataset>")
     assert state_of(path) == before
+
+
+def test_an_object_that_was_replaced_has_another_state(save: Save, s3_server: S3Server) -> None:
+    pytest.importorskip("obstore", reason="needs the extra cloud")
+    store, data = CloudStore(s3_server.url("states")), save(PIXELS).read_bytes()
+    store.put("a.tif", data)
+    for path in (s3_server.url("states/a.tif"), "/vsis3/bucket/states/a.tif"):
+        raster = open_raster(path, with_state=True)
+        assert raster.recorded_state is not None
+        assert raster.recorded_state.is_certain
+        assert changed_files([raster.recorded_state]) == [""]
+        store.put("a.tif", data + b"\0")
+        (changed,) = changed_files([raster.recorded_state])
+        assert changed.endswith("states/a.tif")
+        store.put("a.tif", data)
