@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,16 @@ def test_few_rasters_are_opened_without_an_index(tmp_path: Path, sheets: list[st
         patch.setenv(FOLDER_VARIABLE, str(cache))
         open_all(sheets)
     assert not cache.exists()
+
+
+def test_a_raster_made_of_its_header_takes_two_kilobytes(save: Save) -> None:
+    count, raster = 2000, open_raster(save(PIXELS))
+    data = encode_headers([raster] * count)
+    tracemalloc.start()
+    try:
+        rasters = decode_headers(data)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(rasters) == count
+    assert size / count < 2200
