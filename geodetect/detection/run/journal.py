@@ -177,8 +177,9 @@ class Journal:
 
         It is not if a raster that it shows has changed since.
         """
+        state = run.state  # as it is before the pixels are read
         record = self._runs.get(ground, {}).get(run.tiles[0].index)
-        return record is not None and record.state == run.state
+        return record is not None and record.state == state
 
     def is_outdated(self, ground: int, run: TileRun) -> bool:
         """Return True if a run of tiles was finished, and a raster that it shows has changed."""
