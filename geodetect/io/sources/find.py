@@ -198,7 +198,8 @@ def _find_remote(address: str) -> tuple[list[str], list[str]]:
             f"{redact(address)}: no raster in this folder; expected files such as "
             f"{list_names(suffixes, limit=3)}" + (f"; found only {names}" if names else "")
         )
-    return rasters, [file.rpartition("/")[2] for file in candidates if file not in set(rasters)]
+    is_read = set(rasters)
+    return rasters, [file.rpartition("/")[2] for file in candidates if file not in is_read]
 
 
 def _has_georeference(path: Path) -> bool | None:
