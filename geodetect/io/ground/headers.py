@@ -83,10 +83,10 @@ def changed_rasters(rasters: Sequence[Raster]) -> dict[str, str]:
         Path of the raster, and what is the matter with it.
     """
     recorded = [(raster, raster.recorded_state) for raster in rasters]
-    known = [(raster, state) for raster, state in recorded if state and state.is_certain]
-    changed = changed_files([state for _, state in known])
+    certain = [(raster, state) for raster, state in recorded if state and state.is_certain]
+    changed = changed_files([state for _, state in certain])
     problems = {}
-    for (raster, _), file in zip(known, changed, strict=True):
+    for (raster, _), file in zip(certain, changed, strict=True):
         if file:
             is_missing = Path(file).is_absolute() and not Path(file).exists()
             problem = "is missing" if is_missing else "has changed since its header was read"
