@@ -22,6 +22,28 @@ layer = geodetect.predict_to_file(
     "neighbourhood.tif", "town.gpkg", bbox=area, coverage="town.gpkg", overwrite=True
 )
 
+# %% plan_to_folder
+manifest = geodetect.plan_to_folder("neighbourhood.tif", "run", bbox=area, shard_px=1e6)
+print(len(manifest.shards), "shards")
+
+# %% predict_shards
+for part in ("1/2", "2/2"):  # each on another machine, in any order
+    print(geodetect.predict_shards("run", shard=part))
+
+# %% run_status
+print(geodetect.run_status("run"))
+
+# %% merge_to_file
+layer = geodetect.merge_to_file("run", "shards.gpkg")
+
+# %% ShardsSummary
+summary = geodetect.predict_shards("run")  # all shards are computed already
+print(summary.tiles, summary.detections, summary.absent)
+
+# %% RunStatus
+status = geodetect.run_status("run")
+print(status.is_complete, status.absent, status.with_holes)
+
 # %% ArrayRaster
 import rasterio
 

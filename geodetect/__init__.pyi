@@ -13,6 +13,10 @@ from .detection.detector import CallableDetector, Detector
 from .detection.estimate import Estimate, estimate
 from .detection.predict import plan, predict, predict_layer
 from .detection.predict_to_file import predict_to_file
+from .detection.sharding.merge import merge_to_file
+from .detection.sharding.plan_run import plan_to_folder
+from .detection.sharding.predict_shards import ShardsSummary, predict_shards
+from .detection.sharding.status import RunStatus, run_status
 from .errors import GeodetectError
 from .io.array_raster import ArrayRaster
 from .io.raster.info import inspect_raster
@@ -66,7 +70,9 @@ __all__ = [
     "QuantizeSettings",
     "ReportSettings",
     "ReportSummary",
+    "RunStatus",
     "RunSummary",
+    "ShardsSummary",
     "SummarizeSettings",
     "TrainSettings",
     "TrainingSummary",
@@ -84,13 +90,17 @@ __all__ = [
     "inspect_raster",
     "list_models",
     "load_card",
+    "merge_to_file",
     "plan",
+    "plan_to_folder",
     "predict",
     "predict_layer",
+    "predict_shards",
     "predict_to_file",
     "preview",
     "quantize",
     "report",
+    "run_status",
     "summarize",
     "train",
     "write",

@@ -22,6 +22,8 @@ TruthArguments = Annotated[
 Predictions = Annotated[str, CommandLine("PRED", positional=True, reads="layer")]
 OutputFile = Annotated[Path, CommandLine("FILE", short="o")]
 OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
+RunFolder = Annotated[str, CommandLine("RUN")]
+RunArgument = Annotated[str, CommandLine("RUN", positional=True)]
 Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="model")]
 AsJson = Annotated[bool, CommandLine(name="json"), Field(description="Print a summary as JSON.")]
 
@@ -32,6 +34,8 @@ LABELS = (
     "Labels: vector files of any format and CRS, or COCO, YOLO, Pascal VOC, CVAT, LabelMe, DOTA, "
     "KITTI or CSV, as files or folders. Repeatable."
 )
+RUN = "Folder of the run, made by `geodetect plan`."
+FORMATS = "File to write: .geojson .geojsonl .gpkg .fgb .parquet .shp .csv"
 COVERAGE = "Ground that was searched: the coverage layer of `geodetect predict`, or any polygons."
 
 

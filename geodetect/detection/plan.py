@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
 
@@ -36,7 +36,7 @@ SAME_GSD = 0.05  # largest relative difference of resolutions without resampling
 COARSEST = 4.0  # largest ratio of the raster's resolution to the model's
 OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
-SHARD_PX = 2e9  # of the ground that a shard covers
+SHARD_PX = 2e9  # of the ground that a shard covers by default
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
 MAX_STRETCHING = 1.1  # largest ratio of the sizes of pixels on the ground within one ground
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
@@ -72,12 +72,14 @@ class GroundPlan:
         grid: Working grid: that of the ground, or resampled to the model's resolution.
         scheme: Tiles of the working grid.
         area: Area of interest in pixels of ``grid``; None: everything.
+        shard_px: Pixels of ``grid`` that a shard covers, at least about a tile.
     """
 
     ground: Ground
     grid: Grid
     scheme: TileScheme
     area: shapely.Geometry | None
+    shard_px: float = SHARD_PX
 
     @property
     def gsd_ratio(self) -> tuple[float, float]:
@@ -106,7 +108,8 @@ class GroundPlan:
         They are complete rows where few tiles lie side by side.
         """
         columns, rows = len(self.scheme.columns), self._rows
-        side = max(1, round(math.sqrt(SHARD_PX) / (self.scheme.tile_px - self.scheme.overlap_px)))
+        step = self.scheme.tile_px - self.scheme.overlap_px
+        side = max(1, round(math.sqrt(self.shard_px) / step))
         parts = 1 if columns <= MAX_WIDTH * side else math.ceil(columns / side)
         width = math.ceil(columns / parts)
         height = max(1, side * side // width)
@@ -136,6 +139,12 @@ class GroundPlan:
         """Return the state of the rasters that the tiles from one to another in its row show."""
         window = Window(first.x, first.y, last.x + last.width - first.x, first.height)
         return self.ground.state_in(window, self.grid)
+
+    def count_tiles(self, shard: Shard) -> int:
+        """Count the planned tiles of a shard."""
+        ends = [shard.first_col, shard.end_col]
+        rows = range(shard.first_row, shard.end_row)
+        return sum(int(np.diff(np.searchsorted(self.columns_in(row), ends))[0]) for row in rows)
 
     def columns_in(self, row: int) -> IntArray:
         """Return the columns of the planned tiles of a row, ascending."""
@@ -189,6 +198,7 @@ def plan_rasters(
     settings: PredictSettings,
     *,
     joined: bool = True,
+    shard_px: float = SHARD_PX,
 ) -> list[GroundPlan]:
     """Open rasters and plan the tiles of their grounds for the detector of a card.
 
@@ -197,6 +207,7 @@ def plan_rasters(
         card: Card of the detector.
         settings: Resolution, tiles and area.
         joined: Rasters of one CRS that lie together are one ground; else each is one by itself.
+        shard_px: Pixels of the working grid that a shard covers.
 
     Raises:
         RasterError: A raster cannot be opened.
@@ -238,7 +249,10 @@ def plan_rasters(
             stacklevel=3,
         )
     plans = [
-        plan_ground(ground, card, settings, area=_area_on(ground, settings)) for ground in grounds
+        replace(
+            plan_ground(ground, card, settings, area=_area_on(ground, settings)), shard_px=shard_px
+        )
+        for ground in grounds
     ]
     if not any(plan.tile_count or plan.empty_count for plan in plans):
         corners = plans[0].grid.to_map(plans[0].grid.box.reshape(2, 2)).round(3).tolist()

@@ -149,7 +149,7 @@ class PredictionFiles:
         return final_path(output) == final_path(coverage)
 
     @property
-    def _output_crs(self) -> list[CRS]:
+    def output_crs(self) -> list[CRS]:
         """CRS that the files are converted to."""
         files = [file for file in (self.output, self.coverage_file) if isinstance(file, Path)]
         kinds = [vector.format_of(file, self.format if file == self.output else None)
@@ -184,7 +184,7 @@ class PredictionFiles:
                     settings=settings,
                     progress=progress,
                     journal=journal,
-                    output_crs=self._output_crs,
+                    output_crs=self.output_crs,
                 )
                 self.write(layer, journal)
             except KeyboardInterrupt:

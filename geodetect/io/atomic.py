@@ -172,9 +172,9 @@ def write_atomically(
         check(final, is_part=is_part)
         for path in staged:
             check(final.with_name(path.name))
-            _flush(path)
+            flush(path)
         _move(staged, final, replaced=Path(tempfile.mkdtemp(dir=folder)), is_part=is_part)
-        _flush(final.parent)
+        flush(final.parent)
     record_output(final)
 
 
@@ -297,7 +297,7 @@ def _move(staged: list[Path], final: Path, *, replaced: Path, is_part: IsPart) -
         raise
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush a file, or the entries of a folder, to disk.
 
     Folders that cannot be flushed are passed over: on Windows, and on many file systems that are

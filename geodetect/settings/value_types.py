@@ -15,6 +15,7 @@ from geodetect.errors import short_repr
 from geodetect.settings.base import Accepts, CommandLine
 
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+PIXEL_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 def _length_parser(
@@ -48,6 +49,16 @@ def parse_pixels(value: Any) -> Any:
     if match is None:
         raise ValueError("expected a number of pixels, e.g. 512")
     return int(match[1])
+
+
+def parse_area_px(value: Any) -> Any:
+    """Convert ``"2Gpx"``, ``"500 Mpx"`` or ``"4e6"`` to pixels; other types pass."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d*\.?\d+(?:e\d+)?)\s*([kMGT]?)(?:px)?\s*", value)
+    if match is None:
+        raise ValueError("expected a number of pixels, e.g. 2Gpx or 500Mpx")
+    return float(match[1]) * PIXEL_UNITS[match[2]]
 
 
 def parse_overlap(value: Any) -> Any:
@@ -183,6 +194,13 @@ Fraction = Annotated[
 ]
 Pixels = Annotated[
     int, BeforeValidator(parse_pixels), Field(ge=1), CommandLine("PX"), Accepts("str")
+]
+AreaPixels = Annotated[
+    float,
+    BeforeValidator(parse_area_px),
+    Field(ge=1, allow_inf_nan=False),
+    CommandLine("PIXELS"),
+    Accepts("str"),
 ]
 ImagePixels = Annotated[
     int, BeforeValidator(parse_pixels), Field(ge=64, le=20_000), CommandLine("PX"), Accepts("str")

@@ -37,6 +37,10 @@ RUNS: dict[str, Run] = {
         *("predict", folder / "scene.tif", "-m", folder / "squares.safetensors"),
         *("--device", "cpu", "--dry-run"),
     ),
+    "plan": lambda folder: plan_run(folder),
+    "predict --plan": lambda folder: compute_run(folder, "predict"),
+    "status": lambda folder: compute_run(folder, "status"),
+    "merge": lambda folder: compute_run(folder, "merge"),
     "train": lambda folder: (
         *("train", "--rasters", folder / "scene.tif", "--labels", folder / "layer.geojson"),
         *("--init", "none", "--chip-px", 64, "--batch-size", 2, "--device", "cpu", "--steps", 1),
@@ -79,6 +83,22 @@ RUNS: dict[str, Run] = {
         *("-o", folder / "chips", "--chip-px", 64),
     ),
 }
+
+
+def plan_run(folder: Path) -> tuple[object, ...]:
+    """Arguments that plan a run."""
+    inputs = folder / "scene.tif", "-m", folder / "squares.safetensors"
+    return ("plan", *inputs, "-o", folder / "run", "--overwrite")
+
+
+def compute_run(folder: Path, command: str) -> tuple[object, ...]:
+    """Plan a run and compute it, if need be, for a command; its arguments."""
+    predict = ("predict", "--plan", folder / "run", "--device", "cpu")
+    invoke(*plan_run(folder))
+    if command == "merge":
+        invoke(*predict)
+        return ("merge", folder / "run", "-o", folder / "merged.gpkg", "--overwrite")
+    return predict if command == "predict" else ("status", folder / "run")
 
 
 @pytest.fixture(scope="module")

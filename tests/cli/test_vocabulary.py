@@ -20,6 +20,7 @@ VALUES = {  # names with several placeholders: arguments in some commands, optio
     "--model": {"NAME|FILE", "MODEL"},
     "--output": {"FILE", "FOLDER"},
     "--rasters": {"RASTER", "PATH"},
+    "--shard": {"PIXELS", "I/N"},
     "--truth": {"TRUTH", "FILE"},
 }
 ENDS = {"field": "NAME", "crs": "CRS", "dir": "FOLDER", "iou": "IOU", "share": "FRACTION"}

@@ -247,10 +247,10 @@ def check_command(words: Sequence[str], options: Sequence[str]) -> None:
         if nearest:
             raise UsageError(f"no option {name} of geodetect itself; did you mean {nearest[0]}?")
         raise UsageError(f"no option {name} of geodetect itself; name a command first")
+    if first == "merge" and any(file_kind(word) == "layer" for word in words[1:2]):
+        raise UsageError(f"merge takes the folder of a planned run; {NOT_MERGED}")
     if first in COMMANDS:
         return
-    if first == "merge":
-        raise UsageError(f"no command merge: {NOT_MERGED}")
     if f"--{first.lower()}" in options:
         raise UsageError(f"no command {first}; did you mean geodetect --{first.lower()}?")
     nearest = get_close_matches(first.lower(), COMMANDS, n=1, cutoff=SIMILAR)

@@ -49,6 +49,28 @@ def after_predict(output: str, rasters: Sequence[str], settings: Settings) -> Ar
     return None if output == "-" else _report(output, rasters, settings)
 
 
+def after_plan(run: str) -> Arguments:
+    """Compute the shards of the run."""
+    return ["predict", "--plan", _file(run)]
+
+
+def after_shards(run: str, *, is_complete: bool) -> Arguments:
+    """Merge the shards of the run, or see which are absent."""
+    return after_status(run, is_complete=True) if is_complete else ["status", _file(run)]
+
+
+def after_status(run: str, *, is_complete: bool) -> Arguments:
+    """Merge the shards of the run, or compute the absent ones."""
+    if not is_complete:
+        return after_plan(run)
+    return ["merge", _file(run), "-o", _file(free_name(Path(f"{stem_of(run)}.gpkg")))]
+
+
+def after_merge(output: Path) -> Arguments:
+    """Show the detections."""
+    return _report(str(output), (), Settings())
+
+
 def after_dry_run(output: str | None, rasters: Sequence[str]) -> Arguments:
     """Run what was planned."""
     more: Arguments = []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 _COMMANDS = {
     "predict": "detect inference infer run find search segment detection classify",
+    "plan": "prepare schedule shard shards partition",
+    "merge": "join combine collect gather reduce",
+    "status": "state watch progress ps",
     "train": "fit finetune fine-tune learn retrain training",
     "check": "lint verify inspect labels",
     "evaluate": "eval val validate test score metrics assess benchmark accuracy",

@@ -2,6 +2,9 @@
 
 COMMANDS = {  # first line of the help of each, so that none is imported to list them all
     "predict": "Detect objects in rasters and write them as a map layer.",
+    "plan": "Plan a run that many machines share.",
+    "merge": "Merge the shards of a planned run into a map layer.",
+    "status": "Show which shards of a planned run are computed.",
     "train": "Train a model on labelled rasters.",
     "check": "Check labels and rasters before a training.",
     "evaluate": "Measure the accuracy of predictions, or of a model.",

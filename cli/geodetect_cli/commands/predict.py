@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -27,13 +28,21 @@ Examples:
   geodetect predict sheets/*.tif -o city.gpkg --aoi town.gpkg --style
   geodetect predict scene.tif -o - --conf 0.7 > pools.geojson
   geodetect predict scene.tif -o pools.geojson --coverage ground.geojson
-  geodetect predict scene.tif --dry-run"""
+  geodetect predict scene.tif --dry-run
+  geodetect predict --plan run/ --shard 17/400"""
+
+COVERAGE = (
+    "File, of any vector format, for the ground that was searched or skipped, and why. Default: "
+    "layer coverage of the output, if that is a .gpkg."
+)
 
 
 class PredictFiles(Settings):
     """Input and output of ``predict``."""
 
-    rasters: options.RasterArguments = Field(description=options.RASTERS)
+    rasters: options.RasterArguments = Field(
+        (), description=f"{options.RASTERS} Required, unless `plan` is set."
+    )
     output: Annotated[options.OutputLayer, Field(min_length=1)] | None = Field(
         None,
         description="File to write: .geojson .geojsonl .gpkg .fgb .parquet .shp .csv, or - for "
@@ -45,8 +54,7 @@ class PredictFiles(Settings):
     )
     coverage: Annotated[Path, CommandLine("FILE")] | None = Field(
         None,
-        description="File, of any vector format, for the ground that was searched or skipped, and "
-        "why. Default: layer coverage of the output, if that is a .gpkg.",
+        description=COVERAGE,
     )
     crs: Crs | None = Field(None, description="CRS of the output. Default: the raster's.")
     format: Annotated[Name, CommandLine("NAME", choices=FORMATS)] | None = Field(
@@ -74,15 +82,41 @@ class JournalOptions(Settings):
     )
 
 
+class ShardOptions(Settings):
+    """Shards of a planned run, in place of rasters and an output."""
+
+    section: ClassVar[str] = "Shards of a planned run"
+
+    plan: options.RunFolder | None = Field(
+        None,
+        description="Folder of a run that `geodetect plan` made: its absent shards are computed, "
+        "and `geodetect merge` writes the layer. Model and settings are those of the plan.",
+    )
+    shard: Annotated[str, CommandLine("I/N")] | None = Field(
+        None,
+        description="Part I of N: the shards whose number is I modulo N, so that I counts from 0 "
+        "or from 1; I alone is a shard, counted from 0. Default: the index and the number of tasks "
+        "that SLURM, AWS Batch, Kubernetes or Cloud Run state in the environment, else all shards.",
+    )
+
+
 @settings_command
 def command(
     files: PredictFiles,
     settings: PredictSettings,
     journaling: JournalOptions,
+    shards: ShardOptions,
     result: ResultOptions,
     messages: ConsoleOptions,
 ) -> None:
     """Detect objects in rasters and write them as a map layer."""
+    if shards.plan is not None:
+        _predict_shards(shards.plan, shards, files, settings, journaling, result, messages)
+        return
+    if shards.shard is not None:
+        raise UsageError("--shard is a part of a planned run; name the folder of it with --plan")
+    if not files.rasters:
+        raise UsageError(f"RASTER is missing: {options.RASTERS}")
     is_geojson = (files.format or "geojson").lower().lstrip(".") in ("geojson", "json")
     if files.output == "-" and (result.as_json or not is_geojson or files.crs or files.style):
         raise UsageError(
@@ -126,6 +160,50 @@ def command(
         quiet=messages.quiet,
         verbose=messages.verbose,
     )
+
+
+def _predict_shards(
+    run: str,
+    shards: ShardOptions,
+    files: PredictFiles,
+    settings: PredictSettings,
+    journaling: JournalOptions,
+    result: ResultOptions,
+    messages: ConsoleOptions,
+) -> None:
+    """Compute shards of a planned run.
+
+    Raises:
+        UsageError: An option that is stated is one of a run without a plan.
+    """
+    stated = (files.model_fields_set - {"model"}) | journaling.model_fields_set
+    if result.overwrite:
+        stated |= {"overwrite"}
+    if stated:
+        names = [console.name_options(f"`{name}`") for name in sorted(stated)]
+        raise UsageError(
+            f"{names[0]} goes without --plan: rasters and settings are those of the plan, and "
+            f"`geodetect merge` writes the output"
+        )
+    from geodetect.detection.sharding.parts import part_of_environment
+    from geodetect.detection.sharding.predict_shards import predict_shards
+
+    part = part_of_environment(os.environ) if shards.shard is None else shards.shard
+    if shards.shard is None and part is not None:
+        console.print_at_begin(f"Part {part}")
+    summary = predict_shards(
+        run,
+        files.model if "model" in files.model_fields_set else None,
+        shard=part,
+        settings={name: getattr(settings, name) for name in settings.model_fields_set},
+    )
+    ending.suggest(next_commands.after_shards(run, is_complete=not summary.absent))
+    if result.as_json:
+        from geodetect_cli.json_output.shards import ShardsOutput
+
+        console.print_json(ShardsOutput.from_values(**summary.as_dict()))
+    elif not messages.quiet:
+        console.show_table("", list(summary.display_rows()))
 
 
 def _default_output(files: PredictFiles) -> str:

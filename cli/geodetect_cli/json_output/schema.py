@@ -28,10 +28,20 @@ from geodetect_cli.json_output.models import (
     TrainOutput,
 )
 from geodetect_cli.json_output.rasters import RasterInfoOutput
+from geodetect_cli.json_output.shards import (
+    MergeOutput,
+    PlannedRunOutput,
+    ShardsOutput,
+    StatusOutput,
+)
 
 OUTPUTS: tuple[type[JsonOutput], ...] = (
     PredictOutput,
     PlanOutput,
+    PlannedRunOutput,
+    ShardsOutput,
+    MergeOutput,
+    StatusOutput,
     TrainOutput,
     CheckOutput,
     EvaluateOutput,

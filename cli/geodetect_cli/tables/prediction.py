@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from geodetect.errors import list_names
 from geodetect.noun import list_class_counts
@@ -21,6 +21,7 @@ def show_summary(
     *,
     coverage: Path | None = None,
     settings: Mapping[str, Any],
+    command: Literal["predict", "merge"] = "predict",
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -32,15 +33,16 @@ def show_summary(
         output: File of the detections; ``-``: the output stream.
         coverage: File of the coverage; None: none.
         settings: What repeats the run, for JSON.
+        command: Command that made them.
         as_json: Print JSON instead.
         quiet: Print no table.
         verbose: Show the objects of each raster, too.
     """
     summary = layer.summary
     if as_json:
-        from geodetect_cli.json_output.detections import PredictOutput
+        from geodetect_cli.json_output.shards import MergeOutput, PredictOutput
 
-        values = PredictOutput.from_values(
+        values = (PredictOutput if command == "predict" else MergeOutput).from_values(
             output=output,
             coverage=coverage,
             objects=len(layer),

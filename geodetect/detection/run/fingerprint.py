@@ -45,8 +45,7 @@ def run_fingerprint(
             f"it from another one; give CallableDetector an identity=, or keep no journal"
         )
     grounds = {
-        f"ground {i}, {plan.ground.name}": _plan_fingerprint(plan)
-        for i, plan in enumerate(plans, 1)
+        f"ground {i}, {plan.ground.name}": plan_fingerprint(plan) for i, plan in enumerate(plans, 1)
     }
     return {
         "version of geodetect": __version__,
@@ -57,7 +56,7 @@ def run_fingerprint(
     }
 
 
-def _plan_fingerprint(plan: GroundPlan) -> str:
+def plan_fingerprint(plan: GroundPlan) -> str:
     """Return digests of how a ground is put together and tiled."""
     ground, grid = plan.ground, plan.grid
     tiling = f"{grid.crs_wkt} {ground.grid!r} {grid!r} {plan.scheme!r}"

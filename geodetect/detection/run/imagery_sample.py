@@ -45,7 +45,7 @@ TRUE_COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
-class _WindowFigures:
+class WindowFigures:
     """Figures of one window.
 
     Args:
@@ -73,7 +73,7 @@ class ImagerySample:
     def __init__(self, tiles: int) -> None:
         self._step = max(1, math.ceil(tiles / MOST_WINDOWS))
         self._parts = (0.3, 0.7) if tiles * 4 <= MOST_WINDOWS else (0.5,)
-        self._figures: list[_WindowFigures] = []
+        self.windows: list[WindowFigures] = []  # that were looked at
 
     def add(self, tile: Tile, pixels: Pixels) -> None:
         """Look at a tile, if it is in the sample."""
@@ -87,11 +87,11 @@ class ImagerySample:
             window = np.s_[max(0, top) : top + SIDE_PX, max(0, left) : left + SIDE_PX]
             valid = pixels.valid[window]
             if min(valid.shape) == SIDE_PX and valid.all():
-                self._figures.append(_measure(pixels.values[:, *window]))
+                self.windows.append(_measure(pixels.values[:, *window]))
 
     def detail_px(self) -> float | None:
         """Return the size of the finest detail in pixels; None if it is not certain."""
-        sizes = np.array([figures.detail_px for figures in self._figures])
+        sizes = np.array([figures.detail_px for figures in self.windows])
         sizes = sizes[np.isfinite(sizes)]
         if len(sizes) < FEWEST_WINDOWS:
             return None
@@ -100,15 +100,15 @@ class ImagerySample:
     @property
     def is_grey(self) -> bool:
         """True if all channels are the same."""
-        enough = len(self._figures) >= FEWEST_WINDOWS
-        return enough and all(figures.is_grey for figures in self._figures)
+        enough = len(self.windows) >= FEWEST_WINDOWS
+        return enough and all(figures.is_grey for figures in self.windows)
 
     @property
     def is_false_colour(self) -> bool:
         """True if vegetation is red, as in imagery of near infrared."""
-        if len(self._figures) < FEWEST_WINDOWS or self.is_grey:
+        if len(self.windows) < FEWEST_WINDOWS or self.is_grey:
             return False
-        sums = np.sum([figures.sums for figures in self._figures], axis=0)
+        sums = np.sum([figures.sums for figures in self.windows], axis=0)
         if len(sums) != len(TRUE_COLOURS) + 1:
             return False
         mean = sums[:3, 3] / sums[3, 3]
@@ -116,8 +116,8 @@ class ImagerySample:
         deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
         correlation = covariance / np.outer(deviation, deviation)
         red_green, green_blue = correlation[0, 1], correlation[1, 2]
-        red = float(np.mean([figures.red for figures in self._figures]))
-        green = float(np.mean([figures.green for figures in self._figures]))
+        red = float(np.mean([figures.red for figures in self.windows]))
+        green = float(np.mean([figures.green for figures in self.windows]))
         return bool(
             red_green < MOST_RED_GREEN
             and green_blue > LEAST_GREEN_BLUE
@@ -188,7 +188,7 @@ def list_doubts(
     return doubts
 
 
-def _measure(values: UInt8Array) -> _WindowFigures:
+def _measure(values: UInt8Array) -> WindowFigures:
     """Return the figures of a window, ``uint8[C, H, W]``."""
     channels = values.astype(np.float32)
     rows = np.concatenate([channels, np.ones((1, *values.shape[1:]), np.float32)])
@@ -199,9 +199,7 @@ def _measure(values: UInt8Array) -> _WindowFigures:
         red, green = (float(mask.mean()) for mask in _vivid_masks(channels))
         spread = values.max(axis=0) - values.min(axis=0)
         is_grey = bool(spread.max() <= MOST_GREY) and float(channels.std()) > LEAST_DEVIATION
-    return _WindowFigures(
-        _measure_detail(channels.mean(axis=0)), flat @ flat.T, red, green, is_grey
-    )
+    return WindowFigures(_measure_detail(channels.mean(axis=0)), flat @ flat.T, red, green, is_grey)
 
 
 def _vivid_masks(channels: Float32Array) -> tuple[BoolArray, BoolArray]:

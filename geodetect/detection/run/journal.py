@@ -21,15 +21,15 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from filelock import FileLock, Timeout
 from safetensors.numpy import load, save
 
-from geodetect.detection.detections import Detections, TileResult
+from geodetect.detection.detections import TileResult
 from geodetect.detection.plan import TileRun
+from geodetect.detection.run.observations import GroundObservations
+from geodetect.detection.run.packed_results import PackedResults
 from geodetect.detection.run.records import FRAME_BYTES, is_rest_damaged, pack_record, read_records
 from geodetect.errors import GeodetectWarning, InputError, OutputError, list_names, translate_errors
-from geodetect.geo.tiles import Tile
 from geodetect.io.atomic import FileIdentity, acquire_lock, release_lock, staged_files
 
 TITLE = b"geodetect journal "
@@ -197,7 +197,11 @@ class Journal:
         file.seek(record.offset)
         payload = file.read(record.length)
         with self._record_errors():
-            return _unpack(payload, run.tiles)
+            return PackedResults.from_arrays(load(payload[_KEY.size :])).results(run.tiles)
+
+    def observations(self, ground: int) -> GroundObservations:
+        """Return nothing: rows with holes are not recorded, and the rest is read again."""
+        return GroundObservations()
 
     def add(self, ground: int, run: TileRun, results: Sequence[TileResult]) -> None:
         """Append a run of tiles; it is on the disk when this returns.
@@ -210,7 +214,9 @@ class Journal:
         Raises:
             OutputError: The journal cannot be written; earlier records are unharmed.
         """
-        offset, length = self._append(self._open_file(), _pack(ground, run, results))
+        arrays = PackedResults.from_results(results).to_arrays()
+        key = _KEY.pack(ground, run.tiles[0].index, run.state.encode())
+        offset, length = self._append(self._open_file(), key + save(arrays))
         record = _Record(run.state, offset, length)
         self._runs.setdefault(ground, {})[run.tiles[0].index] = record
 
@@ -347,38 +353,3 @@ def read_files(path: str | os.PathLike[str]) -> set[FileIdentity]:
 
 def _unpack_files(payload: bytes) -> set[FileIdentity]:
     return {FileIdentity(*values) for values in json.loads(payload[_KEY.size :])}
-
-
-def _pack(ground: int, run: TileRun, results: Sequence[TileResult]) -> bytes:
-    joined = Detections.concatenate([r.detections for r in results if r.detections is not None])
-    arrays = {
-        "count": np.array([-1 if r.detections is None else len(r.detections) for r in results]),
-        "shape": np.array([r.cells.shape for r in results], np.int64).reshape(-1, 2),
-        "cells": np.concatenate([np.empty(0, np.uint8), *(r.cells.ravel() for r in results)]),
-        "boxes": joined.boxes,
-        "scores": joined.scores,
-        "labels": joined.labels,
-        "truncated": joined.truncated,
-        "raster": joined.raster,
-    }
-    key = _KEY.pack(ground, run.tiles[0].index, run.state.encode())
-    return key + save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-
-
-def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:
-    arrays = load(payload[_KEY.size :])
-    joined = Detections(
-        *(arrays[name] for name in ("boxes", "scores", "labels", "truncated", "raster"))
-    )
-    counts, shapes = arrays["count"], arrays["shape"]
-    sizes = shapes.prod(axis=1)
-    cells = np.split(arrays["cells"], np.cumsum(sizes)[:-1])
-    ends = np.cumsum(np.maximum(counts, 0))
-    return [
-        TileResult(
-            tile,
-            joined[ends[i] - counts[i] : ends[i]] if counts[i] >= 0 else None,
-            cells[i].reshape(shapes[i]),
-        )
-        for i, tile in enumerate(tiles)
-    ]

@@ -1,4 +1,4 @@
-"""Records of a file that only grows, each with its length and checksums to notice damage."""
+"""Records with their length and checksums, which show damage: one, or several in a file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,23 @@ def pack_record(payload: bytes) -> bytes:
     """Return a record with a payload, which must not be empty."""
     sizes = _SIZES.pack(len(payload), zlib.crc32(payload))
     return sizes + _CHECKSUM.pack(zlib.crc32(sizes)) + payload
+
+
+def unpack_record(data: bytes) -> bytes:
+    """Return the payload of the only record in some bytes.
+
+    Raises:
+        ValueError: It is cut short or damaged.
+    """
+    frame, payload = data[:FRAME_BYTES], data[FRAME_BYTES:]
+    if len(frame) == FRAME_BYTES and not _is_frame(frame):
+        raise ValueError("damaged")
+    length, checksum = _SIZES.unpack_from(frame) if len(frame) == FRAME_BYTES else (0, 0)
+    if len(frame) < FRAME_BYTES or len(payload) < length:
+        raise ValueError("cut short")
+    if len(payload) > length or zlib.crc32(payload) != checksum:
+        raise ValueError("damaged")
+    return payload
 
 
 def read_records(file: FileIO) -> Iterator[bytes]:

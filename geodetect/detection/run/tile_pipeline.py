@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from typing import Protocol
 
 import numpy as np
 
@@ -18,16 +19,30 @@ from geodetect.detection.detector import Detector
 from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
 from geodetect.detection.run.imagery_sample import ImagerySample
-from geodetect.detection.run.journal import Journal
+from geodetect.detection.run.observations import GroundObservations
 from geodetect.detection.run.truncation import clip_to_imagery
-from geodetect.errors import InputError
-from geodetect.geo.tiles import Tile
+from geodetect.errors import InputError, list_names, suggest
+from geodetect.geo.tiles import Shard, Tile
 from geodetect.io.raster.reader import Pixels
+from geodetect.model.card import ModelCard
 from geodetect.settings import PredictSettings
 from geodetect.threads import stop_pools
 from geodetect.types import IntArray
 
 TilePixels = tuple[Tile, Pixels | None]  # None: the tile holds neither imagery nor a hole
+
+
+class FinishedRuns(Protocol):
+    """Runs of tiles that were computed before: a journal, or the records of shards."""
+
+    def holds(self, ground: int, run: TileRun) -> bool:
+        """Return True if a run of tiles is finished, of the ground of this number."""
+
+    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+        """Return the results of a finished run of tiles, of the ground of this number."""
+
+    def observations(self, ground: int) -> GroundObservations:
+        """Return what was noted beside the tiles, of the ground of this number."""
 
 
 class TileReader:
@@ -43,8 +58,9 @@ class TileReader:
     Args:
         plan: Plan of the ground.
         concurrency: Number of threads, and how far ahead they read.
-        journal: Journal of the run, open: runs of tiles that it holds are not read.
+        finished: Runs of tiles that are not read.
         number: Number of the ground.
+        shards: Shards to read; None: all of the ground.
         following: Reader of the next ground; it starts when the last tile of this one is being
             read.
         with_holes: Where a raster cannot be read, leave a hole.
@@ -55,13 +71,15 @@ class TileReader:
         plan: GroundPlan,
         concurrency: Concurrency,
         *,
-        journal: Journal | None = None,
+        finished: FinishedRuns | None = None,
         number: int = 0,
+        shards: Sequence[Shard] | None = None,
         following: TileReader | None = None,
         with_holes: bool = False,
     ) -> None:
-        self.plan, self.concurrency, self.journal, self.number = plan, concurrency, journal, number
-        runs = (run.tiles for run in plan.runs() if not self.is_finished(run))
+        self.plan, self.concurrency, self.number, self.shards = plan, concurrency, number, shards
+        self.finished = finished
+        runs = (run.tiles for run in plan.runs(shards) if not self.is_finished(run))
         self._tiles = chain.from_iterable(runs)
         self._following, self._with_holes = following, with_holes
         self._read_ahead = concurrency.read_ahead
@@ -91,8 +109,8 @@ class TileReader:
         return True
 
     def is_finished(self, run: TileRun) -> bool:
-        """Return True if the journal holds a run of tiles."""
-        return self.journal is not None and self.journal.holds(self.number, run)
+        """Return True if a run of tiles was computed before."""
+        return self.finished is not None and self.finished.holds(self.number, run)
 
     def close(self) -> None:
         """Stop reading; wait a short time for the tiles that are being read."""
@@ -120,7 +138,7 @@ class TileReader:
 
 
 def chained_readers(
-    plans: Sequence[GroundPlan], journal: Journal | None, concurrency: Concurrency
+    plans: Sequence[GroundPlan], finished: FinishedRuns | None, concurrency: Concurrency
 ) -> list[TileReader]:
     """Return a reader for each ground, each of which starts the next one."""
     readers: list[TileReader] = []
@@ -130,7 +148,7 @@ def chained_readers(
         reader = TileReader(
             plan,
             concurrency,
-            journal=journal,
+            finished=finished,
             number=number,
             following=following,
             with_holes=has_several,
@@ -147,7 +165,7 @@ class TileBatch:
         results: Results of at least one tile.
         run: The run of tiles.
         completes_run: True if the last tile is the last one of the run.
-        resumed: True if the results are from the journal.
+        resumed: True if the results were computed before.
     """
 
     results: Sequence[TileResult]
@@ -157,13 +175,12 @@ class TileBatch:
 
 
 class TilePipeline:
-    """Tiles of one ground through the detector, or from the journal.
+    """Tiles of one ground through the detector, or from what was computed before.
 
     Args:
-        reader: Reader of the runs of tiles that the journal does not hold.
+        reader: Reader of the runs of tiles that are not finished, of all shards or some.
         detector: The detector.
-        settings: Settings with the score threshold.
-        class_ids: Classes to keep, as numbers of the model; None: all.
+        settings: Score threshold and classes.
     """
 
     def __init__(
@@ -171,13 +188,12 @@ class TilePipeline:
         reader: TileReader,
         detector: Detector,
         settings: PredictSettings,
-        class_ids: IntArray | None,
     ) -> None:
         self.reader, self.detector, self.settings = reader, detector, settings
         self.plan, self.concurrency = reader.plan, reader.concurrency
         self.mask = ImageryMask(self.plan.scheme)
         self.sample = ImagerySample(self.plan.tile_count)
-        self._class_ids = class_ids
+        self._class_ids = class_numbers(detector.card, settings)
 
     def run(self) -> Generator[TileBatch]:
         """Yield the results of all tiles in order.
@@ -207,18 +223,37 @@ class TilePipeline:
         self, pool: ThreadPoolExecutor
     ) -> Generator[Future[TileBatch] | partial[TileBatch]]:
         """Start to detect batch after batch; yield their futures, or calls that load them."""
-        journal = self.reader.journal
-        for run in self.plan.runs():
-            if journal is not None and self.reader.is_finished(run):
-                yield partial(self._load_run, journal, run)
+        finished, size = self.reader.finished, self.concurrency.batch_size
+        for run in self.plan.runs(self.reader.shards):
+            if finished is not None and self.reader.is_finished(run):
+                yield partial(self._load_run, finished, run)
                 continue
             tiles = islice(self.reader, len(run.tiles))
-            for batch in _split_into_batches(tiles, self.concurrency.batch_size):
+            groups: Iterable[Iterable[TilePixels]] = [tiles]
+            if getattr(self.detector, "depends_on_batch", False):
+                # of the same columns, wherever a shard begins
+                groups = (part for _, part in groupby(tiles, lambda item: item[0].col // size))
+            for batch in chain.from_iterable(_split_into_batches(part, size) for part in groups):
                 yield pool.submit(self._detect, batch, run)
 
-    def _load_run(self, journal: Journal, run: TileRun) -> TileBatch:
-        results = journal.get(self.reader.number, run)
+    def _load_run(self, finished: FinishedRuns, run: TileRun) -> TileBatch:
+        results = finished.get(self.reader.number, run)
         return TileBatch(results, run, completes_run=True, resumed=True)
+
+    def observations(self) -> GroundObservations:
+        """Return what was noted beside the tiles, here and where they were computed before."""
+        ground = self.plan.ground
+        noted = GroundObservations(
+            failures=dict(ground.failures),
+            value_ranges={
+                number: raster.used_stretch.range
+                for number, raster in enumerate(ground.rasters)
+                if raster.used_stretch is not None
+            },
+            windows=tuple(self.sample.windows),
+        )
+        finished = self.reader.finished
+        return noted if finished is None else finished.observations(self.reader.number) | noted
 
     def _detect(self, tiles: Sequence[TilePixels], run: TileRun) -> TileBatch:
         images = [pixels for _, pixels in tiles if pixels is not None and pixels.valid.any()]
@@ -284,3 +319,20 @@ def _call_detector(detector: Detector, images: Sequence[Pixels]) -> Sequence[Det
                 f"infinite"
             )
     return batch
+
+
+def class_numbers(card: ModelCard, settings: PredictSettings) -> IntArray | None:
+    """Return the numbers of the classes to keep; None: all.
+
+    Raises:
+        InputError: The model has no class of a name.
+    """
+    if settings.classes is None:
+        return None
+    unknown = [name for name in settings.classes if name not in card.classes]
+    if unknown:
+        raise InputError(
+            f"`classes`: model {card.name} has no class {unknown[0]!r}; it detects "
+            f"{list_names(card.classes)}{suggest(unknown[0], card.classes)}"
+        )
+    return np.array([card.classes.index(name) for name in settings.classes])

@@ -286,7 +286,7 @@ class Ground:
         if len(self.rasters) == 1:
             return self.rasters[0].read_valid(window, grid)
         valid = np.zeros((window.height, window.width), bool)
-        for number in self._numbers_in(self._needed_window(window, grid.scale_to(self.grid))):
+        for number in self.rasters_in(window, grid):
             placed = self._place(int(number), window, grid)
             if placed is None:
                 continue
@@ -295,6 +295,15 @@ class Ground:
             mask = self.rasters[number].read_valid(own_window, own_grid)
             valid |= pick_moved(mask, to_own, valid.shape)
         return valid
+
+    def rasters_in(self, window: Window, grid: Grid) -> IntArray:
+        """Return the numbers of the rasters that reading a window may need, in order.
+
+        Args:
+            window: In pixels of ``grid``.
+            grid: The ground's own grid or a resampled one.
+        """
+        return self._numbers_in(self._needed_window(window, grid.scale_to(self.grid)))
 
     def close(self) -> None:
         """Close the files of all rasters."""

@@ -25,7 +25,7 @@ from geodetect.detection.detection_layer import DetectionLayer, GroundDetections
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import plan_ground
-from geodetect.detection.predict import detect_ground
+from geodetect.detection.search import detect_ground
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.io.ground.ground import Ground

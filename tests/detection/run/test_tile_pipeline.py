@@ -102,9 +102,9 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
     """The threads that have read tiles, by the tiles' column."""
     read, threads = Raster.read, dict[int, set[int]]()
 
-    def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
-        threads.setdefault(tile.col, set()).add(threading.get_ident())
-        return read(self, tile, grid)
+    def noted(self: Raster, window: Tile, grid: Grid | None = None) -> Pixels:
+        threads.setdefault(window.col, set()).add(threading.get_ident())
+        return read(self, window, grid)
 
     monkeypatch.setattr(Raster, "read", noted)
     return threads
@@ -154,9 +154,9 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
     ]
     read, events = Raster.read, list[tuple[str, str]]()
 
-    def noted(self: Raster, tile: Tile, grid: Grid | None = None) -> Pixels:
+    def noted(self: Raster, window: Tile, grid: Grid | None = None) -> Pixels:
         events.append(("read", self.name))
-        return read(self, tile, grid)
+        return read(self, window, grid)
 
     close = Raster.close
 

@@ -1,0 +1,155 @@
+"""Prediction of the shards of a planned run that are one worker's part."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from geodetect.detection.detector import Detector
+from geodetect.detection.sharding.parts import Part, parse_part
+from geodetect.detection.sharding.worker import ShardCounts, ShardWorker
+from geodetect.display import Displayed, Rows
+from geodetect.errors import IncompleteWarning
+from geodetect.progress import (
+    Progress,
+    announce,
+    as_progress,
+    format_duration,
+    phase,
+    reports_progress,
+)
+from geodetect.types import PathLike
+
+
+@dataclass(frozen=True, repr=False)
+class ShardsSummary(Displayed):
+    """Shards that one worker has computed.
+
+    Args:
+        location: Folder of the run.
+        part: Number of shards of this part of the run.
+        shards: Tiles and detections of each shard that was computed.
+        absent: Numbers of the shards of the whole run that no worker has finished yet.
+        seconds: Time from reading the plan to the last shard.
+    """
+
+    location: str
+    part: int
+    shards: tuple[ShardCounts, ...]
+    absent: tuple[int, ...]
+    seconds: float
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that went through the detector."""
+        return sum(shard.tiles for shard in self.shards)
+
+    @property
+    def empty_tiles(self) -> int:
+        """Tiles without imagery, which did not."""
+        return sum(shard.empty_tiles for shard in self.shards)
+
+    @property
+    def unread_tiles(self) -> int:
+        """Tiles of which some pixels could not be read."""
+        return sum(shard.unread_tiles for shard in self.shards)
+
+    @property
+    def detections(self) -> int:
+        """Detections of all tiles, before they are merged across seams."""
+        return sum(shard.detections for shard in self.shards)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Error message of each raster that could not be read somewhere, by its path."""
+        return {path: text for shard in self.shards for path, text in shard.failures.items()}
+
+    def display_rows(self) -> Rows:
+        """Return what ``geodetect predict --plan`` prints."""
+        yield "Shards", f"{len(self.shards):,} computed, {self.part - len(self.shards):,} before"
+        yield "Tiles", f"{self.tiles:,} searched, {self.empty_tiles:,} without imagery"
+        if self.unread_tiles:
+            yield "With holes", f"{self.unread_tiles:,} tiles"
+        yield "Detections", f"{self.detections:,}, before they are merged"
+        yield "Of the whole run", f"{len(self.absent):,} shards are absent"
+        yield "Time", format_duration(self.seconds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON types."""
+        return {
+            "run_folder": self.location,
+            "computed": [shard.number for shard in self.shards],
+            "finished_before": self.part - len(self.shards),
+            "absent": list(self.absent),
+            "tiles": self.tiles,
+            "empty_tiles": self.empty_tiles,
+            "unread_tiles": self.unread_tiles,
+            "detections": self.detections,
+            "left_out": self.left_out,
+        }
+
+
+@reports_progress
+def predict_shards(
+    location: PathLike,
+    model: PathLike | Detector | None = None,
+    *,
+    shard: str | Part | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | bool = False,
+) -> ShardsSummary:
+    """Compute shards of a planned run, as ``geodetect predict --plan`` does.
+
+    Shards that are finished are passed over; those with holes are computed again, only where the
+    holes are. Several workers on one shard do no harm: they write the same record.
+
+    Args:
+        location: Folder of the run, see ``plan_to_folder``.
+        model: Model of the plan, where its path is another one here, or it is a ``Detector``.
+        shard: ``17/400``: the shards whose number is 17 modulo 400; ``17``: that shard; None: all.
+        settings: Device, runtime, precision, batch size and threads, by name.
+        progress: As for ``predict``.
+
+    Returns:
+        Tiles and detections of the shards that were computed.
+
+    Raises:
+        InputError: There is no plan, it is of another version, model or other settings, or a
+            raster has changed since.
+        RasterError: The only raster of the run cannot be read.
+        OutputError: A record cannot be written.
+
+    Warns:
+        IncompleteWarning: A raster cannot be read somewhere.
+        GeodetectWarning: A record is damaged; its shard is computed again.
+    """
+    start = time.monotonic()
+    part = parse_part(shard) if isinstance(shard, str) else shard
+    counts: list[ShardCounts] = []
+    with ShardWorker(location, model, settings=settings) as worker:
+        shards = worker.manifest.shards
+        numbers = range(len(shards)) if part is None else part.numbers(len(shards))
+        todo = worker.unfinished(numbers)
+        announce(f"{len(todo):,} of {len(numbers):,} shards to compute")
+        total, completed = sum(shards[number].tiles for number in todo), 0
+        with phase("Detecting", "tiles", progress=as_progress(progress)) as advance:
+            for number in todo:
+                counts.append(worker.detect(number, partial(_report, advance, completed, total)))
+                completed += shards[number].tiles
+        absent = tuple(worker.absent())
+    seconds = time.monotonic() - start
+    summary = ShardsSummary(worker.store.location, len(numbers), tuple(counts), absent, seconds)
+    for text in summary.left_out.values():
+        warnings.warn(f"left out: {text}", IncompleteWarning, stacklevel=2)
+    return summary
+
+
+def _report(
+    advance: Progress, before: int, total: int, tiles: int, _: int, /, **figures: float
+) -> None:
+    """Report the tiles of a shard as some of those of all shards."""
+    advance(before + tiles, total, **figures)

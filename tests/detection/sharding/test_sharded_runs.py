@@ -1,0 +1,302 @@
+"""However a run is cut into shards and whoever computes them, the result is that of one machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+import geodetect
+from geodetect import CallableDetector, PredictSettings
+from geodetect.detection.sharding.manifest import Manifest
+from geodetect.detection.sharding.merge import merge_to_file
+from geodetect.detection.sharding.parts import Part
+from geodetect.detection.sharding.plan_run import plan_to_folder
+from geodetect.detection.sharding.predict_shards import predict_shards
+from geodetect.detection.sharding.status import list_ranges, run_status
+from geodetect.detection.sharding.worker import ShardWorker
+from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
+from geodetect.io.object_store import open_store
+from tests.conftest import METRES, Save
+from tests.helpers.painted_scenes import mixed, read_colours
+from tests.helpers.sheets import cut_into_sheets
+
+SIDE = 480
+SETTINGS = PredictSettings(tile_size=96, overlap=32, workers=2)
+TILES = 7 * 7
+# pixels of a shard, and the number of shards that they make of the sheets
+SHARDS = {1: 1e9, 2: 64.0**2 * 30, 7: 64.0**2 * 7, 16: 64.0**2 * 3.5}
+TOY = CallableDetector(read_colours, identity="toy 1", tile_px=96)
+
+
+class CountingReader:
+    """The toy detector, which counts its tiles and may be interrupted."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.seen, self.dies_after = 0, dies_after
+
+    def __call__(self, image: Any) -> tuple[object, object, object]:
+        if self.seen == self.dies_after:
+            raise KeyboardInterrupt
+        self.seen += 1
+        return read_colours(image)
+
+
+def toy(fn: Any = read_colours, identity: str = "toy 1") -> CallableDetector:
+    return CallableDetector(fn, identity=identity, tile_px=96)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def sheets(save: Save) -> list[Path]:
+    """Nine sheets that overlap, and one in another place of the same map."""
+    pixels, options = mixed(SIDE, seed=5, largest=200).pixels, {"compress": "deflate"}
+    paths = cut_into_sheets(save, pixels, columns=3, overlap_px=40, **options)
+    away = METRES @ Affine.translation(5000, 3000)
+    return [*paths, save(mixed(150, seed=3, largest=30).pixels, "away.tif", transform=away)]
+
+
+@pytest.fixture
+def run(sheets: list[Path], tmp_path: Path) -> Path:
+    """A planned run of the sheets, with 16 shards and more."""
+    plan_to_folder(sheets, tmp_path / "run", TOY, settings=SETTINGS, shard_px=SHARDS[16])
+    return tmp_path / "run"
+
+
+def test_bytes_do_not_depend_on_the_number_of_shards_and_are_those_of_predict(
+    sheets: list[Path], tmp_path: Path
+) -> None:
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    expected = digest(tmp_path / "one.gpkg")
+    counts = []
+    for name, shard_px in SHARDS.items():
+        run = tmp_path / f"run{name}"
+        manifest = plan_to_folder(sheets, run, TOY, settings=SETTINGS, shard_px=shard_px)
+        counts.append(len(manifest.shards))
+        for index in (3, 1, 2):  # workers in any order
+            predict_shards(run, TOY, shard=f"{index}/3", settings={"workers": index})
+        merge_to_file(run, tmp_path / f"{name}.gpkg")
+        assert digest(tmp_path / f"{name}.gpkg") == expected
+    assert counts[0] == 2  # a shard for each ground
+    assert counts[1] >= 3
+    assert counts[2] >= 8
+    assert counts[3] >= 17
+
+
+def test_a_second_merge_gives_the_same_bytes_in_each_format(run: Path, tmp_path: Path) -> None:
+    predict_shards(run, TOY)
+    for suffix in (".geojson", ".parquet"):
+        first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
+        layer = merge_to_file(run, first)
+        merge_to_file(run, second)
+        assert digest(first) == digest(second)
+    assert layer.summary.tiles == sum(
+        shard.tiles for shard in Manifest.read(open_store(run)).shards
+    )
+
+
+def test_two_workers_on_one_shard_do_no_harm(run: Path, tmp_path: Path) -> None:
+    with ShardWorker(run, TOY) as first, ShardWorker(run, TOY) as second:
+        before = first.detect(5)
+        record = (run / "shards/000005.shard").read_bytes()
+        assert second.detect(5) == before
+    assert (run / "shards/000005.shard").read_bytes() == record
+
+
+def test_an_interrupted_shard_goes_on_where_it_was(sheets: list[Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    plan_to_folder(sheets, run, TOY, settings=SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        predict_shards(run, toy(CountingReader(dies_after=30)), settings={"workers": 1})
+    status = run_status(run)
+    assert (status.partial, status.absent) == ((0,), (0, 1))
+    fn = CountingReader()
+    predict_shards(run, toy(fn))
+    assert fn.seen < TILES + 9 - 15
+    assert run_status(run).is_complete
+    assert sorted(path.name for path in (run / "shards").iterdir()) == [
+        "000000.shard",
+        "000001.shard",
+    ]
+    merge_to_file(run, tmp_path / "merged.gpkg")
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
+
+
+def test_finished_shards_are_passed_over(run: Path) -> None:
+    first = predict_shards(run, TOY, shard="0/2")
+    fn = CountingReader()
+    second = predict_shards(run, toy(fn))
+    assert {shard.number % 2 for shard in first.shards} == {0}
+    assert {shard.number % 2 for shard in second.shards} == {1}
+    assert (first.part, len(first.absent), second.part, second.absent) == (9, 8, 17, ())
+    assert fn.seen == second.tiles
+    assert predict_shards(run, toy(CountingReader(dies_after=0))).shards == ()
+
+
+def test_absent_shards_are_named(run: Path, tmp_path: Path) -> None:
+    predict_shards(run, TOY)
+    (run / "shards/000003.shard").unlink()
+    (run / "shards/000004.shard").unlink()
+    with pytest.raises(InputError, match=r"2 of \d+ shards are not computed yet \(3, 4\)"):
+        merge_to_file(run, tmp_path / "a.gpkg")
+    status = run_status(run)
+    assert status.absent == (3, 4)
+    assert ("Absent", "2: 3 to 4") in list(status.display_rows())
+    assert list(list_ranges([0, 2, 3, 4, 9])) == ["0", "2 to 4", "9"]
+
+
+@pytest.mark.parametrize("kept", [0, 9, 40, -1])
+def test_a_record_that_is_cut_short_is_refused_and_computed_again(
+    kept: int, run: Path, tmp_path: Path
+) -> None:
+    predict_shards(run, TOY)
+    merge_to_file(run, tmp_path / "before.gpkg")
+    record = run / "shards/000002.shard"
+    content = record.read_bytes()
+    record.write_bytes(content[:kept])
+    with pytest.raises(InputError, match=r"000002\.shard: cut short"):
+        merge_to_file(run, tmp_path / "after.gpkg")
+    with pytest.warns(GeodetectWarning, match="cut short .*; it is computed again"):
+        summary = predict_shards(run, TOY)
+    assert [shard.number for shard in summary.shards] == [2]
+    assert record.read_bytes() == content
+    merge_to_file(run, tmp_path / "after.gpkg")
+    assert digest(tmp_path / "after.gpkg") == digest(tmp_path / "before.gpkg")
+
+
+def test_a_record_with_a_changed_byte_is_refused(run: Path, tmp_path: Path) -> None:
+    predict_shards(run, TOY)
+    record = run / "shards/000002.shard"
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
+    with pytest.raises(InputError, match=r"000002\.shard: damaged"):
+        merge_to_file(run, tmp_path / "after.gpkg")
+
+
+def test_another_model_setting_or_version_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="planned with another model: callable"):
+        predict_shards(run, toy(identity="toy 2"))
+    with pytest.raises(InputError, match="which is no file; give it as `model`"):
+        predict_shards(run)
+    with pytest.raises(InputError, match="`conf`: the plan states another value"):
+        predict_shards(run, TOY, settings={"conf": 0.7, "workers": 1})
+    plan = run / "plan.json"
+    text = plan.read_text()
+    plan.write_text(text.replace(f'"version": "{geodetect.__version__}"', '"version": "99.0"'))
+    for use in (lambda: predict_shards(run, TOY), lambda: merge_to_file(run, tmp_path / "a.gpkg")):
+        with pytest.raises(InputError, match=r"planned by geodetect 99\.0, and this is"):
+            use()
+    for content, problem in (
+        ("", "damaged or cut short"),
+        (text[:200], "damaged or cut short"),
+        ("{}", "not the plan of a run"),
+        (text.replace('"tiles"', '"tile"'), "damaged"),
+    ):
+        plan.write_text(content)
+        with pytest.raises(InputError, match=problem):
+            run_status(run)
+    plan.unlink()
+    with pytest.raises(InputError, match="no run was planned there"):
+        run_status(run)
+
+
+def test_records_of_another_plan_are_refused(sheets: list[Path], run: Path, tmp_path: Path) -> None:
+    predict_shards(run, TOY)
+    changed = SETTINGS.model_copy(update={"conf": 0.5})
+    with pytest.raises(OutputError, match=r"holds another plan .*settings"):
+        plan_to_folder(sheets, run, TOY, settings=changed, shard_px=SHARDS[16])
+    plan_to_folder(sheets, run, TOY, settings=SETTINGS, shard_px=SHARDS[16])  # the same
+    assert run_status(run).is_complete
+    record = (run / "shards/000000.shard").read_bytes()
+    plan_to_folder(sheets, run, TOY, settings=changed, shard_px=SHARDS[16], overwrite=True)
+    assert len(run_status(run).absent) == run_status(run).shards
+    (run / "shards").mkdir(exist_ok=True)
+    (run / "shards/000000.shard").write_bytes(record)
+    with pytest.raises(InputError, match=r"000000\.shard: of another plan"):
+        predict_shards(run, TOY)
+
+
+def test_a_raster_that_changes_after_the_plan_is_said(run: Path, sheets: list[Path]) -> None:
+    os.utime(sheets[4], ns=(1, 1))
+    with ShardWorker(run, TOY) as worker:
+        assert worker.detect(16).tiles  # a shard of another sheet
+        with pytest.raises(InputError, match=r"1_1\.tif: changed since the run"):
+            worker.detect(5)
+
+
+def test_holes_are_filled_by_the_next_attempt(
+    sheets: list[Path], run: Path, tmp_path: Path
+) -> None:
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    path, content, state = sheets[4], sheets[4].read_bytes(), sheets[4].stat()
+    half = len(content) // 2
+
+    def put(data: bytes) -> None:  # on a disk that fails, and works again
+        path.write_bytes(data)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    put(content[:half] + bytes(len(content) - half))
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_1\.tif"):
+        predict_shards(run, TOY)
+    status = run_status(run)
+    assert status.is_complete
+    assert status.with_holes
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_1\.tif"):
+        merge_to_file(run, tmp_path / "holes.gpkg")
+    put(content)
+    fn = CountingReader()
+    filled = predict_shards(run, toy(fn))
+    assert {shard.number for shard in filled.shards} == set(status.with_holes)
+    assert fn.seen < filled.tiles  # only rows with holes
+    assert run_status(run).with_holes == ()
+    merge_to_file(run, tmp_path / "merged.gpkg")
+    assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
+
+
+def test_a_raster_that_vanishes_is_a_hole_until_it_is_back(
+    sheets: list[Path], run: Path, tmp_path: Path
+) -> None:
+    away = sheets[4].rename(tmp_path / "away")
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_1\.tif"):
+        predict_shards(run, TOY)
+    assert run_status(run).with_holes
+    away.rename(sheets[4])
+    predict_shards(run, TOY)
+    merge_to_file(run, tmp_path / "merged.gpkg")
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
+
+
+def test_an_area_of_interest_goes_with_the_plan(sheets: list[Path], tmp_path: Path) -> None:
+    x, y = METRES @ (100, 400)
+    bbox = (x, y, x + 40.0, y + 50.0)
+    settings = SETTINGS.model_copy(update={"bbox": bbox})
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=settings)
+    manifest = plan_to_folder(sheets, tmp_path / "run", TOY, settings=settings, shard_px=2e4)
+    assert {shard.ground for shard in manifest.shards} == {0}
+    predict_shards(tmp_path / "run", TOY)
+    merge_to_file(tmp_path / "run", tmp_path / "merged.gpkg")
+    assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
+
+
+def test_arrays_have_no_place_in_a_plan(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`rasters`: expected files or URLs"):
+        plan_to_folder(np.zeros((3, 200, 200), np.uint8), tmp_path / "run", TOY)  # type: ignore[arg-type]
+
+
+def test_indexes_from_0_and_from_1_are_all_shards() -> None:
+    for count in (1, 2, 7, 16):
+        for first in (0, 1):
+            parts = [Part(index, count).numbers(10) for index in range(first, count + first)]
+            assert sorted(number for part in parts for number in part) == list(range(10))
+    assert list(Part(3, None).numbers(10)) == [3]
