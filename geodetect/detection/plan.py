@@ -38,6 +38,7 @@ OVERLAP_MARGIN_PX = 16
 DEFAULT_OVERLAP = 0.125
 SHARD_PX = 2e9  # of the ground that a shard covers by default
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
+BATCH_COLUMNS = 32  # of a batch at most; wide shards begin where batches do
 MAX_STRETCHING = 1.1  # largest ratio of the sizes of pixels on the ground within one ground
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
 TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
@@ -112,6 +113,8 @@ class GroundPlan:
         side = max(1, round(math.sqrt(self.shard_px) / step))
         parts = 1 if columns <= MAX_WIDTH * side else math.ceil(columns / side)
         width = math.ceil(columns / parts)
+        if width > BATCH_COLUMNS:
+            width = math.ceil(width / BATCH_COLUMNS) * BATCH_COLUMNS
         height = max(1, side * side // width)
         return tuple(
             Shard(row, min(row + height, rows.stop), col, min(col + width, columns))

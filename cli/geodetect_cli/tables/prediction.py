@@ -40,7 +40,8 @@ def show_summary(
     """
     summary = layer.summary
     if as_json:
-        from geodetect_cli.json_output.shards import MergeOutput, PredictOutput
+        from geodetect_cli.json_output.detections import PredictOutput
+        from geodetect_cli.json_output.shards import MergeOutput
 
         values = (PredictOutput if command == "predict" else MergeOutput).from_values(
             output=output,

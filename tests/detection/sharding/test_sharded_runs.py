@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 
 import geodetect
 from geodetect import CallableDetector, PredictSettings
+from geodetect.detection.plan import GroundPlan
 from geodetect.detection.sharding.manifest import Manifest
 from geodetect.detection.sharding.merge import merge_to_file
 from geodetect.detection.sharding.parts import Part
@@ -21,6 +26,7 @@ from geodetect.detection.sharding.predict_shards import predict_shards
 from geodetect.detection.sharding.status import list_ranges, run_status
 from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
+from geodetect.geo.tiles import TileScheme
 from geodetect.io.object_store import open_store
 from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import mixed, read_colours
@@ -154,33 +160,32 @@ def test_absent_shards_are_named(run: Path, tmp_path: Path) -> None:
     assert list(list_ranges([0, 2, 3, 4, 9])) == ["0", "2 to 4", "9"]
 
 
-@pytest.mark.parametrize("kept", [0, 9, 40, -1])
 def test_a_record_that_is_cut_short_is_refused_and_computed_again(
-    kept: int, run: Path, tmp_path: Path
+    run: Path, tmp_path: Path
 ) -> None:
     predict_shards(run, TOY)
     merge_to_file(run, tmp_path / "before.gpkg")
     record = run / "shards/000002.shard"
     content = record.read_bytes()
-    record.write_bytes(content[:kept])
-    with pytest.raises(InputError, match=r"000002\.shard: cut short"):
-        merge_to_file(run, tmp_path / "after.gpkg")
-    with pytest.warns(GeodetectWarning, match="cut short .*; it is computed again"):
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    for damaged, problem in (
+        (content[:0], "cut short"),
+        (content[:9], "cut short"),
+        (content[:40], "cut short"),
+        (content[:-1], "cut short"),
+        (bytes(changed), "damaged"),
+        (b"something else", "no record of this version"),
+    ):
+        record.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"000002\.shard: {problem}"):
+            merge_to_file(run, tmp_path / "after.gpkg")
+    with pytest.warns(GeodetectWarning, match=r"no record .*; it is computed again"):
         summary = predict_shards(run, TOY)
     assert [shard.number for shard in summary.shards] == [2]
     assert record.read_bytes() == content
     merge_to_file(run, tmp_path / "after.gpkg")
     assert digest(tmp_path / "after.gpkg") == digest(tmp_path / "before.gpkg")
-
-
-def test_a_record_with_a_changed_byte_is_refused(run: Path, tmp_path: Path) -> None:
-    predict_shards(run, TOY)
-    record = run / "shards/000002.shard"
-    content = bytearray(record.read_bytes())
-    content[len(content) // 2] ^= 1
-    record.write_bytes(content)
-    with pytest.raises(InputError, match=r"000002\.shard: damaged"):
-        merge_to_file(run, tmp_path / "after.gpkg")
 
 
 def test_another_model_setting_or_version_is_refused(run: Path, tmp_path: Path) -> None:
@@ -292,6 +297,31 @@ def test_an_area_of_interest_goes_with_the_plan(sheets: list[Path], tmp_path: Pa
 def test_arrays_have_no_place_in_a_plan(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`rasters`: expected files or URLs"):
         plan_to_folder(np.zeros((3, 200, 200), np.uint8), tmp_path / "run", TOY)  # type: ignore[arg-type]
+
+
+@given(
+    size=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    tile_px=st.integers(16, 300),
+    overlap=st.floats(0, 0.9),
+    shard_px=st.floats(1, 1e7),
+    box=st.none() | st.tuples(*[st.integers(0, 3000)] * 4),
+)
+def test_each_tile_is_in_one_shard(
+    size: tuple[int, int],
+    tile_px: int,
+    overlap: float,
+    shard_px: float,
+    box: tuple[int, int, int, int] | None,
+) -> None:
+    scheme = TileScheme(*size, tile_px, int(overlap * tile_px))
+    area = None if box is None else shapely.box(*box)
+    ground = SimpleNamespace(imagery=None, rasters=[None], state_in=lambda *_: "")
+    plan = GroundPlan(ground, None, scheme, area, shard_px)  # type: ignore[arg-type]
+    tiles = [tile.index for run in plan.runs() for tile in run.tiles]
+    assert len(tiles) == len(set(tiles)) == plan.tile_count
+    assert sum(map(plan.count_tiles, plan.shards)) == len(tiles)
+    if area is None:
+        assert len(tiles) == len(scheme)
 
 
 def test_indexes_from_0_and_from_1_are_all_shards() -> None:
