@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.plan import GroundPlan
+from geodetect.detection.sharding import worker
 from geodetect.detection.sharding.manifest import Manifest
 from geodetect.detection.sharding.merge import merge_to_file
 from geodetect.detection.sharding.parts import Part
@@ -27,7 +28,7 @@ from geodetect.detection.sharding.status import list_ranges, run_status
 from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
 from geodetect.geo.tiles import TileScheme
-from geodetect.io.object_store import open_store
+from geodetect.io.object_store import FolderStore, open_store
 from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import mixed, read_colours
 from tests.helpers.sheets import cut_into_sheets
@@ -137,6 +138,28 @@ def test_an_interrupted_shard_goes_on_where_it_was(sheets: list[Path], tmp_path:
     assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
 
 
+def test_a_part_of_a_long_shard_is_put_now_and_then(
+    sheets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    plan_to_folder(sheets, run, TOY, settings=SETTINGS)
+    monkeypatch.setattr(worker, "PARTIAL_S", 0.0)
+    put, names = FolderStore.put, list[str]()
+
+    def note(self: FolderStore, name: str, data: bytes) -> None:
+        names.append(name)
+        put(self, name, data)
+
+    monkeypatch.setattr(FolderStore, "put", note)
+    predict_shards(run, TOY)
+    assert names.index("shards/000000.partial") < names.index("shards/000000.shard")
+    assert not list((run / "shards").glob("*.partial"))
+    monkeypatch.undo()
+    merge_to_file(run, tmp_path / "merged.gpkg")
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    assert digest(tmp_path / "merged.gpkg") == digest(tmp_path / "one.gpkg")
+
+
 def test_finished_shards_are_passed_over(run: Path) -> None:
     first = predict_shards(run, TOY, shard="0/2")
     fn = CountingReader()
@@ -233,10 +256,10 @@ def test_records_of_another_plan_are_refused(sheets: list[Path], run: Path, tmp_
 
 def test_a_raster_that_changes_after_the_plan_is_said(run: Path, sheets: list[Path]) -> None:
     os.utime(sheets[4], ns=(1, 1))
-    with ShardWorker(run, TOY) as worker:
-        assert worker.detect(16).tiles  # a shard of another sheet
+    with ShardWorker(run, TOY) as opened:
+        assert opened.detect(16).tiles  # a shard of another sheet
         with pytest.raises(InputError, match=r"1_1\.tif: changed since the run"):
-            worker.detect(5)
+            opened.detect(5)
 
 
 def test_holes_are_filled_by_the_next_attempt(
