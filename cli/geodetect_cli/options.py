@@ -25,6 +25,13 @@ OutputLayer = Annotated[str, CommandLine("FILE", short="o")]
 RunFolder = Annotated[str, CommandLine("RUN")]
 RunArgument = Annotated[str, CommandLine("RUN", positional=True)]
 Model = Annotated[str, CommandLine("NAME|FILE", short="m", reads="model")]
+AllowMixed = Annotated[
+    bool,
+    Field(
+        description="Take shards of several kinds of processors, precisions or libraries, and name "
+        "them: their results differ in the last digits."
+    ),
+]
 AsJson = Annotated[bool, CommandLine(name="json"), Field(description="Print a summary as JSON.")]
 
 PREDICTIONS = "Predictions: vector file of any format and CRS."

@@ -37,6 +37,7 @@ from geodetect.errors import (
 )
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
+from geodetect.geo.tiles import Shard
 from geodetect.io.vector.write import FORMATS
 from geodetect.progress import Progress, no_progress, phase
 from geodetect.settings import PredictSettings
@@ -82,7 +83,7 @@ class Search:
             progress: Callback of the tiles and objects so far.
 
         Raises:
-            RasterError: No raster can be read.
+            RasterError: No raster can be read, or with ``strict`` one cannot.
             InputError: The detector returns something unusable.
             OutOfMemoryError: Memory is used up.
 
@@ -95,11 +96,10 @@ class Search:
         value_ranges: dict[str, tuple[float, float]] = {}
         samples = []
         with ExitStack() as stack:
-            planned = sum(ground_plan.tile_count for ground_plan in plans)
             advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
-            run = _RunProgress(planned, advance)
+            run = _RunProgress(plans, advance)
             run.report()
-            readers = chained_readers(plans, finished, concurrency)
+            readers = chained_readers(plans, finished, concurrency, strict=self.settings.strict)
             for reader in readers:
                 stack.callback(reader.close)
             for ground_plan, reader in zip(plans, readers, strict=True):
@@ -212,7 +212,7 @@ def detect_ground(plan: GroundPlan, detector: Detector, settings: PredictSetting
     """
     reader = TileReader(plan, preferred_concurrency(detector, settings))
     pipeline = TilePipeline(reader, detector, settings)
-    return _detect(pipeline, _RunProgress(plan.tile_count, no_progress))
+    return _detect(pipeline, _RunProgress([plan], no_progress))
 
 
 def _detect(
@@ -221,6 +221,7 @@ def _detect(
     """Detect the objects of one ground: read, detect, merge across tile seams, record."""
     plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.nms_iou
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
+    run.begin(plan)
     merged, row, run_results = list[Detections](), 0, list[TileResult]()
     # closed, the last one first, so that no thread reads on after an error
     with closing(pipeline.reader), closing(pipeline.run()) as batches:
@@ -258,14 +259,25 @@ def _merging(merger: SeamMerger) -> AbstractContextManager[object]:
 
 
 class _RunProgress:
-    """Summary of a run so far and number of its objects; every change is reported."""
+    """Summary of a run so far, and its objects and shards; every change is reported."""
 
-    def __init__(self, tiles: int, progress: Progress) -> None:
+    def __init__(self, plans: Sequence[GroundPlan], progress: Progress) -> None:
         self.summary, self.objects = RunSummary(), 0
-        self._tiles, self._progress = tiles, progress
+        self._tiles = sum(plan.tile_count for plan in plans)
+        self._shards_total = sum(len(plan.shards) for plan in plans)
+        self._shards: tuple[Shard, ...] = ()  # of the present ground
+        self._completed_shards = self._shard = 0  # of those before, and of it
+        self._progress = progress
+
+    def begin(self, plan: GroundPlan) -> None:
+        """Begin a ground."""
+        self._completed_shards += len(self._shards)
+        self._shards, self._shard = plan.shards, 0
 
     def add(self, batch: TileBatch) -> None:
-        """Count a batch."""
+        """Count a batch; those of a shard follow each other."""
+        while batch.run.tiles[0] not in self._shards[self._shard]:
+            self._shard += 1
         summary, count = self.summary, len(batch.results)
         holes = sum(result.has_hole for result in batch.results)
         images = sum(
@@ -284,6 +296,9 @@ class _RunProgress:
         """Call ``progress``, before a merge of very many boxes with their number."""
         completed = self.summary.tiles + self.summary.empty_tiles + self.summary.unread_tiles
         figures = {"objects": self.objects}
+        if self._shards_total > 1:
+            completed_shards = self._completed_shards + self._shard
+            figures |= {"shards": completed_shards, "shards_total": self._shards_total}
         if merger is not None and len(merger) >= MANY_BOXES:
             figures["boxes to merge"] = len(merger)
         self._progress(completed, self._tiles, **figures)

@@ -161,6 +161,11 @@ class Shard:
     first_col: int
     end_col: int
 
+    def __contains__(self, tile: Tile) -> bool:
+        """Return True for the tiles of the block."""
+        is_in_rows = self.first_row <= tile.row < self.end_row
+        return is_in_rows and self.first_col <= tile.col < self.end_col
+
 
 def overlap_px(overlap: float, tile_px: int) -> int:
     """Return an overlap in pixels.

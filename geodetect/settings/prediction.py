@@ -83,6 +83,11 @@ class PredictSettings(ModelSettings):
     bbox: Rectangle | None = Field(
         None, description="Rectangle that limits the search, in the raster's CRS."
     )
+    strict: bool = Field(
+        False,
+        description="End with an error at a raster that cannot be read. By default, of several "
+        "rasters, it leaves a hole that is named and stands in the coverage, with exit code 3.",
+    )
     pixel_coords: bool = Field(
         False, description="Ignore the georeference: coordinates are pixel columns and rows."
     )

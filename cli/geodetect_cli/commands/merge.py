@@ -36,6 +36,10 @@ class MergeFiles(Settings):
         None, description=f"Format of the output, whatever its suffix: {', '.join(FORMATS)}."
     )
     style: bool = Field(False, description="Have QGIS colour boxes by score (.gpkg, .geojson).")
+    strict: bool = Field(
+        False, description="End with an error if any shard has holes, instead of exit code 3."
+    )
+    allow_mixed: options.AllowMixed = False
 
 
 @settings_command
@@ -56,7 +60,7 @@ def command(files: MergeFiles, result: ResultOptions, messages: ConsoleOptions) 
         overwrite=result.overwrite,
         journal=False,
     )
-    layer = merge_into(targets, files.run)
+    layer = merge_into(targets, files.run, strict=files.strict, allow_mixed=files.allow_mixed)
     ending.suggest(next_commands.after_merge(files.output))
     tables.show_summary(
         layer,

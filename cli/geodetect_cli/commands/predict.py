@@ -98,6 +98,7 @@ class ShardOptions(Settings):
         "or from 1; I alone is a shard, counted from 0. Default: the index and the number of tasks "
         "that SLURM, AWS Batch, Kubernetes or Cloud Run state in the environment, else all shards.",
     )
+    allow_mixed: options.AllowMixed = False
 
 
 @settings_command
@@ -115,6 +116,8 @@ def command(
         return
     if shards.shard is not None:
         raise UsageError("--shard is a part of a planned run; name the folder of it with --plan")
+    if shards.allow_mixed:
+        raise UsageError("--allow-mixed is for the shards of a planned run; name it with --plan")
     if not files.rasters:
         raise UsageError(f"RASTER is missing: {options.RASTERS}")
     is_geojson = (files.format or "geojson").lower().lstrip(".") in ("geojson", "json")
@@ -196,6 +199,7 @@ def _predict_shards(
         files.model if "model" in files.model_fields_set else None,
         shard=part,
         settings={name: getattr(settings, name) for name in settings.model_fields_set},
+        allow_mixed=shards.allow_mixed,
     )
     ending.suggest(next_commands.after_shards(run, is_complete=not summary.absent))
     if result.as_json:

@@ -68,7 +68,14 @@ class StatusOutput(JsonOutput):
     with_holes: tuple[Count, ...] = Field(
         description="Numbers of computed shards in which pixels could not be read."
     )
-    partial: tuple[Count, ...] = Field(
-        description="Numbers of absent shards of which an interrupted worker has written a part."
+    running: tuple[Count, ...] = Field(
+        description="Numbers of shards that a worker computes; one that was killed counts for ten "
+        "minutes after its last sign."
+    )
+    failed: dict[str, str] = Field(
+        description="Error of the last worker of absent shards that none computes now, by number."
+    )
+    interrupted: tuple[Count, ...] = Field(
+        description="Numbers of the other absent shards that a worker has begun."
     )
     absent: tuple[Count, ...] = Field(description=ABSENT)

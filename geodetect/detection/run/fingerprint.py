@@ -11,7 +11,7 @@ from geodetect.io.raster.state import short_digest
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
 
-WITHOUT_EFFECT = {"batch_size", "workers", "external_sources"}
+WITHOUT_EFFECT = {"batch_size", "workers", "external_sources", "strict"}
 # part of the fingerprints of plans and models
 IN_PLAN_OR_MODEL = {"aoi", "bbox", "device", "runtime", "precision"}
 

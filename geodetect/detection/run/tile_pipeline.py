@@ -138,9 +138,20 @@ class TileReader:
 
 
 def chained_readers(
-    plans: Sequence[GroundPlan], finished: FinishedRuns | None, concurrency: Concurrency
+    plans: Sequence[GroundPlan],
+    finished: FinishedRuns | None,
+    concurrency: Concurrency,
+    *,
+    strict: bool = False,
 ) -> list[TileReader]:
-    """Return a reader for each ground, each of which starts the next one."""
+    """Return a reader for each ground, each of which starts the next one.
+
+    Args:
+        plans: The grounds.
+        finished: Runs of tiles that are not read.
+        concurrency: Number of threads, and how far ahead they read.
+        strict: Leave no holes where a raster cannot be read; of a single raster none are left.
+    """
     readers: list[TileReader] = []
     has_several = sum(len(plan.ground.rasters) for plan in plans) > 1
     for number, plan in reversed(list(enumerate(plans))):
@@ -151,7 +162,7 @@ def chained_readers(
             finished=finished,
             number=number,
             following=following,
-            with_holes=has_several,
+            with_holes=has_several and not strict,
         )
         readers.append(reader)
     return readers[::-1]

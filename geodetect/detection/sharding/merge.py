@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.observations import GroundObservations
 from geodetect.detection.search import Search, check_conversions
 from geodetect.detection.sharding.manifest import Manifest
+from geodetect.detection.sharding.mixture import SAME_MACHINE, describe_mixture, list_ranges
 from geodetect.detection.sharding.record import (
     COMPLETE,
     HOLES,
@@ -28,7 +30,7 @@ from geodetect.detection.sharding.record import (
     object_name,
     read_record,
 )
-from geodetect.errors import InputError, list_names
+from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.object_store import Store, open_store
 from geodetect.model.card import ModelCard
@@ -48,6 +50,8 @@ def merge_to_file(
     crs: str | None = None,
     style: bool = False,
     overwrite: bool = False,
+    strict: bool = False,
+    allow_mixed: bool = False,
     progress: Progress | bool = False,
 ) -> DetectionLayer:
     """Merge the records of a planned run and write the objects, as ``geodetect merge`` does.
@@ -63,19 +67,23 @@ def merge_to_file(
         crs: As for ``predict_to_file``.
         style: As for ``predict_to_file``.
         overwrite: Replace files that exist.
+        strict: Raise an error if any shard has holes.
+        allow_mixed: Take shards whose numbers differ in the last digits, as processor, precision or
+            library of their workers differ.
         progress: As for ``predict``.
 
     Returns:
         The objects of all rasters, with the summary and the coverage of the run.
 
     Raises:
-        InputError: Shards are absent, a record is damaged or of another plan, or options do not
-            fit together.
+        InputError: Shards are absent, a record is damaged, of another plan or another kind of
+            machine, or options do not fit together.
         GeoreferenceError: A CRS that cannot be used.
         OutputError: A file exists or cannot be written.
 
     Warns:
         IncompleteWarning: A raster could not be read somewhere.
+        GeodetectWarning: Shards of several kinds of machines are merged, with ``allow_mixed``.
     """
     files = PredictionFiles(
         output=Path(output),
@@ -86,11 +94,18 @@ def merge_to_file(
         overwrite=overwrite,
         journal=False,
     )
-    return merge_into(files, location, progress=as_progress(progress))
+    return merge_into(
+        files, location, strict=strict, allow_mixed=allow_mixed, progress=as_progress(progress)
+    )
 
 
 def merge_into(
-    files: PredictionFiles, location: PathLike, *, progress: Progress = no_progress
+    files: PredictionFiles,
+    location: PathLike,
+    *,
+    strict: bool = False,
+    allow_mixed: bool = False,
+    progress: Progress = no_progress,
 ) -> DetectionLayer:
     """Merge the records of a planned run and write files, see ``merge_to_file``."""
     store = open_store(location)
@@ -98,13 +113,14 @@ def merge_into(
     paths = [raster.path for raster in manifest.read_rasters(store)]
     with protect_inputs(paths):
         files.check()
-        layer = merge_layer(store, manifest, output_crs=files.output_crs, progress=progress)
+        records = ShardRecords(store, manifest, strict=strict, allow_mixed=allow_mixed)
+        layer = merge_layer(records, manifest, output_crs=files.output_crs, progress=progress)
         files.write(layer, None)
     return layer
 
 
 def merge_layer(
-    store: Store,
+    records: ShardRecords,
     manifest: Manifest,
     *,
     output_crs: Sequence[CRS] = (),
@@ -113,8 +129,8 @@ def merge_layer(
     """Merge the records of a planned run: a search in which all tiles are finished.
 
     Args:
-        store: The run.
-        manifest: Its manifest.
+        records: The records.
+        manifest: Manifest of the run.
         output_crs: CRS that the result will be converted to; checked before records are read.
         progress: Callback of the tiles and objects so far.
 
@@ -122,7 +138,6 @@ def merge_layer(
         InputError: As for ``merge_to_file``.
     """
     start = time.monotonic()
-    records = ShardRecords(store, manifest)
     settings, card = manifest.settings, manifest.card
     with ExitStack() as stack:
         with phase("Reading headers"):
@@ -134,6 +149,13 @@ def merge_layer(
         check_conversions(plans, output_crs)
         search = Search(_DetectorOfRecords(card), settings)
         layer = search.run(plans, ONE_AT_A_TIME, finished=records, progress=progress)
+    if mixture := records.mixture():
+        warnings.warn(
+            f"shards of several kinds of machines are merged, whose results differ in the last "
+            f"digits ({mixture})",
+            GeodetectWarning,
+            stacklevel=3,
+        )
     conf = card.conf if settings.conf is None else settings.conf
     description = RunDescription.from_plans(
         card, plans, conf=conf, runs_on="; ".join(sorted(records.runs_on))
@@ -153,17 +175,22 @@ class ShardRecords:
     Args:
         store: The run.
         manifest: Its manifest.
+        strict: Refuse shards with holes.
+        allow_mixed: Take records of several kinds of machines.
 
     Attributes:
         runs_on: Runtime, precision and device of the records that were read.
 
     Raises:
-        InputError: Shards are absent.
+        InputError: Shards are absent, or have holes and must not.
     """
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
-        self._store, self._manifest = store, manifest
+    def __init__(
+        self, store: Store, manifest: Manifest, *, strict: bool = False, allow_mixed: bool = False
+    ) -> None:
+        self._store, self._manifest, self._allow_mixed = store, manifest, allow_mixed
         self.runs_on = set[str]()
+        self._computed_by: dict[int, str] = {}
         finished = list_shards(store)
         self._suffixes = dict.fromkeys(finished[HOLES], HOLES)
         self._suffixes |= dict.fromkeys(finished[COMPLETE], COMPLETE)
@@ -173,7 +200,13 @@ class ShardRecords:
             is_or_are = "is" if len(absent) == 1 else "are"
             raise InputError(
                 f"{store.location}: {len(absent):,} of {count:,} shards {is_or_are} not "
-                f"computed yet ({list_names(map(str, absent))}); compute them first"
+                f"computed yet ({list_names(list_ranges(absent))}); compute them first"
+            )
+        if strict and finished[HOLES]:
+            holes = list_names(list_ranges(sorted(finished[HOLES])))
+            raise InputError(
+                f"{store.location}: shards {holes} have holes, where rasters could not be read; "
+                f"compute them again, or merge without `strict`"
             )
         self._blocks = [_BlockIndex(manifest, number) for number in range(len(manifest.grounds))]
         self._record: ShardRecord | None = None
@@ -187,18 +220,36 @@ class ShardRecords:
         """Return the results of a run of tiles.
 
         Raises:
-            InputError: Its record is damaged or of another plan.
+            InputError: Its record is damaged, of another plan or of another kind of machine.
         """
         number = self._blocks[ground].shard_of(run)
         if self._record is None or self._record.number != number:
             self._record = self._read(number)
             self._observations[ground] = self.observations(ground) | self._record.observations
             self.runs_on.add(self._record.runs_on)
+            self._check_machine(self._record)
         return self._record.get(run)
 
     def observations(self, ground: int) -> GroundObservations:
         """Return the observations of the records of a ground that were read."""
         return self._observations.get(ground, GroundObservations())
+
+    def mixture(self) -> str | None:
+        """Return which of the shards that were read which machines computed; None: of one kind."""
+        return describe_mixture(self._computed_by)
+
+    def _check_machine(self, record: ShardRecord) -> None:
+        """Check that a record is of the kind of machine that computed those before."""
+        first = next(iter(self._computed_by.values()), record.computed_by)
+        is_mixed = record.computed_by != first
+        self._computed_by[record.number] = record.computed_by
+        if is_mixed and not self._allow_mixed:
+            rest = self._suffixes.keys() - self._computed_by.keys()
+            self._computed_by |= {number: self._read(number).computed_by for number in rest}
+            raise InputError(
+                f"{self._store.location}: shards of several kinds of machines ({self.mixture()}); "
+                f"{SAME_MACHINE}"
+            )
 
     def _read(self, number: int) -> ShardRecord:
         name = object_name(number, self._suffixes[number])

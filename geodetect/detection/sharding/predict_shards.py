@@ -100,6 +100,7 @@ def predict_shards(
     *,
     shard: str | Part | None = None,
     settings: Mapping[str, Any] | None = None,
+    allow_mixed: bool = False,
     progress: Progress | bool = False,
 ) -> ShardsSummary:
     """Compute shards of a planned run, as ``geodetect predict --plan`` does.
@@ -111,15 +112,17 @@ def predict_shards(
         location: Folder of the run, see ``plan_to_folder``.
         model: Model of the plan, where its path is another one here, or it is a ``Detector``.
         shard: ``17/400``: the shards whose number is 17 modulo 400; ``17``: that shard; None: all.
-        settings: Device, runtime, precision, batch size and threads, by name.
+        settings: Device, runtime, precision, batch size, threads and ``strict``, by name.
+        allow_mixed: Compute shards although the results would differ in the last digits from those
+            of the workers before, by processor, precision or library.
         progress: As for ``predict``.
 
     Returns:
         Tiles and detections of the shards that were computed.
 
     Raises:
-        InputError: There is no plan, it is of another version, model or other settings, or a
-            raster has changed since.
+        InputError: There is no plan, it is of another version, model or other settings, a raster
+            has changed since, or the worker is of another kind than those before.
         RasterError: The only raster of the run cannot be read.
         OutputError: A record cannot be written.
 
@@ -130,15 +133,17 @@ def predict_shards(
     start = time.monotonic()
     part = parse_part(shard) if isinstance(shard, str) else shard
     counts: list[ShardCounts] = []
-    with ShardWorker(location, model, settings=settings) as worker:
+    with ShardWorker(location, model, settings=settings, allow_mixed=allow_mixed) as worker:
         shards = worker.manifest.shards
         numbers = range(len(shards)) if part is None else part.numbers(len(shards))
         todo = worker.unfinished(numbers)
         announce(f"{len(todo):,} of {len(numbers):,} shards to compute")
         total, completed = sum(shards[number].tiles for number in todo), 0
         with phase("Detecting", "tiles", progress=as_progress(progress)) as advance:
-            for number in todo:
-                counts.append(worker.detect(number, partial(_report, advance, completed, total)))
+            for position, number in enumerate(todo):
+                objects = sum(shard.detections for shard in counts)
+                before = _Before(completed, total, objects, position, len(todo))
+                counts.append(worker.detect(number, partial(_report, advance, before)))
                 completed += shards[number].tiles
         absent = tuple(worker.absent())
     seconds = time.monotonic() - start
@@ -148,8 +153,25 @@ def predict_shards(
     return summary
 
 
+@dataclass(frozen=True)
+class _Before:
+    """Progress before a shard: tiles of all and all completed ones, objects, shards."""
+
+    tiles: int
+    total: int
+    objects: int
+    shards: int
+    shards_total: int
+
+
 def _report(
-    advance: Progress, before: int, total: int, tiles: int, _: int, /, **figures: float
+    advance: Progress, before: _Before, tiles: int, _: int, /, *, objects: float = 0
 ) -> None:
-    """Report the tiles of a shard as some of those of all shards."""
-    advance(before + tiles, total, **figures)
+    """Report the tiles and objects of a shard as some of those of all shards."""
+    advance(
+        before.tiles + tiles,
+        before.total,
+        objects=before.objects + objects,
+        shards=before.shards,
+        shards_total=before.shards_total,
+    )

@@ -24,6 +24,7 @@ from geodetect.types import AnyArray
 MAGIC = b"geodetect shard 1\n"  # with the version of the format
 FOLDER = "shards/"
 COMPLETE, HOLES, PARTIAL = ".shard", ".holes", ".partial"
+RUNNING, FAILED = ".running", ".failed"  # signs of workers
 
 
 class DamagedRecordError(InputError):
@@ -159,11 +160,12 @@ def read_record(store: Store, name: str, *, plan: str) -> ShardRecord:
 
 
 def list_shards(store: Store) -> dict[str, set[int]]:
-    """List the numbers of shards by the suffix of their objects; superseded objects do not count.
+    """List the numbers of shards by the suffix of their objects; superseded records do not count.
 
     A partial record beside one with holes is newer: the holes are being filled.
     """
-    numbers: dict[str, set[int]] = {COMPLETE: set(), HOLES: set(), PARTIAL: set()}
+    suffixes = (COMPLETE, HOLES, PARTIAL, RUNNING, FAILED)
+    numbers: dict[str, set[int]] = {suffix: set() for suffix in suffixes}
     for name in store.names(FOLDER):
         stem, dot, suffix = name.removeprefix(FOLDER).partition(".")
         if stem.isdecimal() and dot + suffix in numbers:

@@ -1,13 +1,23 @@
-"""Status of a planned run: its finished and absent shards."""
+"""Status of a planned run: its finished, running, failed and absent shards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from geodetect.detection.sharding.manifest import Manifest
-from geodetect.detection.sharding.record import COMPLETE, HOLES, PARTIAL, list_shards
+from geodetect.detection.sharding.mixture import list_ranges
+from geodetect.detection.sharding.record import (
+    COMPLETE,
+    FAILED,
+    HOLES,
+    PARTIAL,
+    RUNNING,
+    list_shards,
+    object_name,
+)
+from geodetect.detection.sharding.signs import read_sign
 from geodetect.display import Displayed, Rows
 from geodetect.errors import list_names
 from geodetect.io.object_store import open_store
@@ -26,7 +36,9 @@ class RunStatus(Displayed):
         tiles: Number of tiles.
         finished: Numbers of the shards that are computed without holes.
         with_holes: Numbers of the shards in which pixels could not be read.
-        partial: Numbers of the absent shards of which an interrupted worker has written a part.
+        running: Numbers of the absent shards, and of those with holes, that a worker computes.
+        failed: Error of the last worker of each absent shard that none computes now, by number.
+        interrupted: Numbers of the other absent shards that a worker has begun.
         absent: Numbers of the shards that are not computed, in order.
         finished_tiles: Number of tiles of computed shards.
     """
@@ -38,7 +50,9 @@ class RunStatus(Displayed):
     tiles: int
     finished: tuple[int, ...]
     with_holes: tuple[int, ...]
-    partial: tuple[int, ...]
+    running: tuple[int, ...]
+    failed: Mapping[int, str]
+    interrupted: tuple[int, ...]
     absent: tuple[int, ...]
     finished_tiles: int
 
@@ -57,11 +71,15 @@ class RunStatus(Displayed):
         yield "Tiles", f"{self.finished_tiles:,} of {self.tiles:,} ({share:.1%})"
         for name, numbers in (
             ("With holes", self.with_holes),
-            ("Interrupted", self.partial),
+            ("Running", self.running),
+            ("Failed", tuple(self.failed)),
+            ("Interrupted", self.interrupted),
             ("Absent", self.absent),
         ):
             if numbers:
                 yield name, f"{len(numbers):,}: {list_names(list_ranges(numbers))}"
+        for error in dict.fromkeys(self.failed.values()):
+            yield "Error", error
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as JSON types."""
@@ -74,13 +92,17 @@ class RunStatus(Displayed):
             "finished_tiles": self.finished_tiles,
             "finished_shards": len(self.finished) + len(self.with_holes),
             "with_holes": list(self.with_holes),
-            "partial": list(self.partial),
+            "running": list(self.running),
+            "failed": {str(number): error for number, error in self.failed.items()},
+            "interrupted": list(self.interrupted),
             "absent": list(self.absent),
         }
 
 
 def run_status(location: PathLike) -> RunStatus:
-    """Return the status of a planned run, by one listing of its objects.
+    """Return the status of a planned run, by one listing of its objects and the signs of workers.
+
+    A worker that was killed counts as running for ten minutes after its last sign.
 
     Args:
         location: Folder of the run, see ``plan_to_folder``.
@@ -93,6 +115,18 @@ def run_status(location: PathLike) -> RunStatus:
     numbers, planned = list_shards(store), set(range(len(manifest.shards)))
     finished, with_holes = numbers[COMPLETE] & planned, numbers[HOLES] & planned
     absent = planned - finished - with_holes
+    begun = {
+        number: sign
+        for number in sorted(numbers[RUNNING] & (absent | with_holes))
+        if (sign := read_sign(store, object_name(number, RUNNING))) is not None
+    }
+    running = {number for number, sign in begun.items() if not sign.is_lost}
+    failed = {
+        number: sign.error
+        for number in sorted(numbers[FAILED] & absent - running)
+        if (sign := read_sign(store, object_name(number, FAILED))) is not None
+    }
+    interrupted = (numbers[PARTIAL] | begun.keys()) & absent - running - failed.keys()
     return RunStatus(
         location=store.location,
         model=manifest.card.name,
@@ -101,16 +135,9 @@ def run_status(location: PathLike) -> RunStatus:
         tiles=manifest.tiles,
         finished=tuple(sorted(finished)),
         with_holes=tuple(sorted(with_holes)),
-        partial=tuple(sorted(numbers[PARTIAL] & absent)),
+        running=tuple(sorted(running)),
+        failed=failed,
+        interrupted=tuple(sorted(interrupted)),
         absent=tuple(sorted(absent)),
         finished_tiles=manifest.tiles - sum(manifest.shards[number].tiles for number in absent),
     )
-
-
-def list_ranges(numbers: Sequence[int]) -> Iterator[str]:
-    """Yield ascending numbers as texts such as ``5`` and ``7 to 12``."""
-    present = set(numbers)
-    starts = [number for number in numbers if number - 1 not in present]
-    ends = [number for number in numbers if number + 1 not in present]
-    for first, last in zip(starts, ends, strict=True):
-        yield f"{first}" if first == last else f"{first} to {last}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,12 @@ from geodetect.detection.detections import TileResult
 from geodetect.detection.detector import Detector
 from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.predict import as_detector
-from geodetect.detection.run.concurrency import concurrency_within_memory
+from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.observations import GroundObservations
 from geodetect.detection.run.packed_results import PackedResults
 from geodetect.detection.run.tile_pipeline import TilePipeline, TileReader
 from geodetect.detection.sharding.manifest import Manifest, PlannedShard
+from geodetect.detection.sharding.mixture import check_worker
 from geodetect.detection.sharding.record import (
     COMPLETE,
     HOLES,
@@ -29,6 +30,7 @@ from geodetect.detection.sharding.record import (
     object_name,
     read_record,
 )
+from geodetect.detection.sharding.signs import give_signs
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.headers import changed_rasters
@@ -39,7 +41,7 @@ from geodetect.settings import PredictSettings
 from geodetect.types import PathLike
 
 # settings that each worker may choose: they do not change the plan
-OF_WORKERS = ("device", "runtime", "precision", "batch_size", "workers")
+OF_WORKERS = ("device", "runtime", "precision", "batch_size", "workers", "strict")
 PARTIAL_S = 600.0  # between partial records of a shard in progress
 
 
@@ -74,9 +76,12 @@ class ShardWorker:
         model: Model of the plan, where its path is another one here, or it is a ``Detector``.
         settings: Device, runtime, precision, batch size and threads of this worker, by name; those
             of the plan where it states none.
+        allow_mixed: Compute shards although the results would differ in the last digits from those
+            of the workers before, by processor, precision or library.
 
     Raises:
-        InputError: There is no plan, or it is of another version, model or other settings.
+        InputError: There is no plan, it is of another version, model or other settings, or the
+            worker is of another kind than those before.
         ModelFileError: The model cannot be read.
     """
 
@@ -86,6 +91,7 @@ class ShardWorker:
         model: PathLike | Detector | None = None,
         *,
         settings: Mapping[str, Any] | None = None,
+        allow_mixed: bool = False,
     ) -> None:
         self.store = open_store(location)
         self.manifest = Manifest.read(self.store)
@@ -106,6 +112,9 @@ class ShardWorker:
         with phase("Loading the model"):
             self.detector = as_detector(model, self.settings)
         self._rasters = self.manifest.read_rasters(self.store)
+        self.computed_by = _identity_of_results(self.detector, self.settings)
+        if not allow_mixed:
+            check_worker(self.store, self.manifest, self.computed_by)
         self._opened: tuple[int, GroundPlan] | None = None  # with the number of the ground
 
     def __enter__(self) -> Self:
@@ -154,6 +163,12 @@ class ShardWorker:
             OutputError: The record cannot be written.
             OutOfMemoryError: Memory is used up.
         """
+        with give_signs(self.store, number) as renew_sign:
+            return self._detect(number, progress, renew_sign)
+
+    def _detect(
+        self, number: int, progress: Progress, renew_sign: Callable[[], None]
+    ) -> ShardCounts:
         shard = self.manifest.shards[number]
         plan = self._plan(shard.ground)
         self._check_rasters(plan, shard)
@@ -164,7 +179,7 @@ class ShardWorker:
             finished=self._earlier(number),
             number=shard.ground,
             shards=[shard.block],
-            with_holes=self.manifest.rasters > 1,
+            with_holes=self.manifest.rasters > 1 and not self.settings.strict,
         )
         pipeline = TilePipeline(reader, self.detector, self.settings)
         results, completed, put_at = list[TileResult](), 0, time.monotonic()
@@ -175,6 +190,7 @@ class ShardWorker:
                     completed = len(results) if batch.completes_run else completed
                     found = sum(len(r.detections) for r in results if r.detections is not None)
                     progress(len(results), shard.tiles, objects=found)
+                    renew_sign()
                     if time.monotonic() - put_at > PARTIAL_S:
                         self._put(number, pipeline, results[:completed])
                         put_at = time.monotonic()
@@ -193,7 +209,7 @@ class ShardWorker:
             plan=self.manifest.digest,
             number=number,
             tiles=self.manifest.shards[number].tiles,
-            computed_by=str(getattr(self.detector, "identity", "")),
+            computed_by=self.computed_by,
             runs_on=str(getattr(self.detector, "runs_on", "")),
             results=PackedResults.from_results(results),
             observations=pipeline.observations(),
@@ -235,9 +251,10 @@ class ShardWorker:
             return None
 
     def _earlier(self, number: int) -> _EarlierRecord | None:
-        """Return what an earlier worker computed of a shard."""
+        """Return what an earlier worker of the same kind computed of a shard."""
         for suffix in (PARTIAL, HOLES):
-            if (record := self._read(number, suffix)) is not None:
+            record = self._read(number, suffix)
+            if record is not None and record.computed_by == self.computed_by:
                 return _EarlierRecord(record)
         return None
 
@@ -302,6 +319,14 @@ def identity_of(model: PathLike | Detector) -> str:
             f"another one; give CallableDetector an identity="
         )
     return str(identity)
+
+
+def _identity_of_results(detector: Detector, settings: PredictSettings) -> str:
+    """Return a text that differs between detectors whose results may differ."""
+    identity = str(getattr(detector, "identity", ""))
+    if not getattr(detector, "depends_on_batch", False):
+        return identity
+    return f"{identity}, batches of {preferred_concurrency(detector, settings).batch_size}"
 
 
 def _settings_of_worker(manifest: Manifest, stated: Mapping[str, Any]) -> PredictSettings:

@@ -21,10 +21,11 @@ from geodetect.detection.plan import GroundPlan
 from geodetect.detection.sharding import worker
 from geodetect.detection.sharding.manifest import Manifest
 from geodetect.detection.sharding.merge import merge_to_file
+from geodetect.detection.sharding.mixture import list_ranges
 from geodetect.detection.sharding.parts import Part
 from geodetect.detection.sharding.plan_run import plan_to_folder
 from geodetect.detection.sharding.predict_shards import predict_shards
-from geodetect.detection.sharding.status import list_ranges, run_status
+from geodetect.detection.sharding.status import run_status
 from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
 from geodetect.geo.tiles import TileScheme
@@ -124,7 +125,7 @@ def test_an_interrupted_shard_goes_on_where_it_was(sheets: list[Path], tmp_path:
     with pytest.raises(KeyboardInterrupt):
         predict_shards(run, toy(CountingReader(dies_after=30)), settings={"workers": 1})
     status = run_status(run)
-    assert (status.partial, status.absent) == ((0,), (0, 1))
+    assert (status.interrupted, status.absent) == ((0,), (0, 1))
     fn = CountingReader()
     predict_shards(run, toy(fn))
     assert fn.seen < TILES + 9 - 15
