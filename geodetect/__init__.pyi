@@ -29,6 +29,7 @@ from .model.file import list_models, load_card
 from .quantization.quantize import quantize
 from .reporting.map_report.report import ReportSummary, report
 from .reporting.preview import preview
+from .reporting.run_map import draw_run_map
 from .reporting.training_report.page import write_training_page
 from .settings import (
     CheckSettings,
@@ -81,6 +82,7 @@ __all__ = [
     "compare",
     "convert",
     "coverage_table",
+    "draw_run_map",
     "error_rates_from_evaluation",
     "error_rates_from_model",
     "estimate",

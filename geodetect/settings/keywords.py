@@ -142,6 +142,7 @@ class EvaluateModelKeywords(TypedDict, total=False):
     seed: int
     size_bins: Sequence[float] | str | None
     src_crs: str | int | CRS | None
+    strict: bool
     tile_size: int | str | None
     truth_crs: str | int | CRS | None
     value_range: Sequence[float] | str | None
@@ -185,6 +186,7 @@ class PredictKeywords(TypedDict, total=False):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     runtime: Literal["auto", "torch", "openvino", "onnx"]
     src_crs: str | int | CRS | None
+    strict: bool
     tile_size: int | str | None
     value_range: Sequence[float] | str | None
     workers: int | None

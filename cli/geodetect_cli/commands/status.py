@@ -8,32 +8,49 @@ from geodetect.settings.base import Settings
 from geodetect_cli import console, options
 from geodetect_cli.command_line import next_commands
 from geodetect_cli.command_line.ending import ending
-from geodetect_cli.options import AsJson
+from geodetect_cli.options import ConsoleOptions, ResultOptions
 from geodetect_cli.settings_command import settings_command
 
 EXAMPLES = """\b
 Examples:
   geodetect status run/
+  geodetect status run/ -o map.png
   geodetect status run/ --json"""
 
 
-class StatusOptions(Settings):
+class StatusFiles(Settings):
     """Input and output of ``status``."""
 
     run: options.RunArgument = Field(description=options.RUN)
-    as_json: AsJson = False
+    output: options.OutputFile | None = Field(
+        None,
+        description="Image to write: the ground, with each shard in the colour of its status: "
+        ".png .jpg .webp.",
+    )
 
 
 @settings_command
-def command(settings: StatusOptions) -> None:
-    """Show which shards of a planned run are computed."""
+def command(files: StatusFiles, result: ResultOptions, messages: ConsoleOptions) -> None:
+    """Show which shards of a planned run are computed.
+
+    Also which are running, failed, interrupted or have holes, as a list and on a map.
+    """
     from geodetect.detection.sharding.status import run_status
 
-    status = run_status(settings.run)
-    ending.suggest(next_commands.after_status(settings.run, is_complete=status.is_complete))
-    if settings.as_json:
+    status = run_status(files.run)
+    if files.output is not None:
+        from geodetect.reporting.run_map import draw_run_map
+
+        draw_run_map(files.run, files.output, overwrite=result.overwrite, status=status)
+    ending.suggest(next_commands.after_status(files.run, is_complete=status.is_complete))
+    if result.as_json:
         from geodetect_cli.json_output.shards import StatusOutput
 
-        console.print_json(StatusOutput.from_values(**status.as_dict()))
+        values = status.as_dict() | {"output": files.output}
+        console.print_json(StatusOutput.from_values(**values))
         return
-    console.show_table("", list(status.display_rows()), out=console.SafeConsole())
+    if not messages.quiet:
+        rows = list(status.display_rows())
+        if files.output is not None:
+            rows.append(("Map", str(files.output)))
+        console.show_table("", rows, out=console.SafeConsole())

@@ -79,3 +79,4 @@ class StatusOutput(JsonOutput):
         description="Numbers of the other absent shards that a worker has begun."
     )
     absent: tuple[Count, ...] = Field(description=ABSENT)
+    output: PathText | None = Field(description="The map; null: none was written.")

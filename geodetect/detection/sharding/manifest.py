@@ -155,6 +155,15 @@ class Manifest(ManifestPart):
             raise InputError(f"{where}: of another plan; plan the run again")
         return rasters
 
+    def read_plans(self, store: Store) -> list[GroundPlan]:
+        """Return the plans of all grounds, from the headers of their rasters.
+
+        Raises:
+            InputError: As for ``read_rasters``.
+        """
+        rasters = self.read_rasters(store)
+        return [self.ground_plan(number, rasters) for number in range(len(self.grounds))]
+
     @cached_property
     def digest(self) -> str:
         """Digest of the manifest: records of other plans have another one."""

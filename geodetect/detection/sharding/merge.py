@@ -141,9 +141,7 @@ def merge_layer(
     settings, card = manifest.settings, manifest.card
     with ExitStack() as stack:
         with phase("Reading headers"):
-            rasters = manifest.read_rasters(store)
-            numbers = range(len(manifest.grounds))
-            plans = [manifest.ground_plan(number, rasters) for number in numbers]
+            plans = manifest.read_plans(records.store)
         for plan in plans:
             stack.enter_context(plan.ground)
         check_conversions(plans, output_crs)
@@ -179,6 +177,7 @@ class ShardRecords:
         allow_mixed: Take records of several kinds of machines.
 
     Attributes:
+        store: The run.
         runs_on: Runtime, precision and device of the records that were read.
 
     Raises:
@@ -188,7 +187,7 @@ class ShardRecords:
     def __init__(
         self, store: Store, manifest: Manifest, *, strict: bool = False, allow_mixed: bool = False
     ) -> None:
-        self._store, self._manifest, self._allow_mixed = store, manifest, allow_mixed
+        self.store, self._manifest, self._allow_mixed = store, manifest, allow_mixed
         self.runs_on = set[str]()
         self._computed_by: dict[int, str] = {}
         finished = list_shards(store)
@@ -205,8 +204,8 @@ class ShardRecords:
         if strict and finished[HOLES]:
             holes = list_names(list_ranges(sorted(finished[HOLES])))
             raise InputError(
-                f"{store.location}: shards {holes} have holes, where rasters could not be read; "
-                f"compute them again, or merge without `strict`"
+                f"{store.location}: there are holes in shards {holes}, where rasters could not be "
+                f"read; compute them again, or merge without `strict`"
             )
         self._blocks = [_BlockIndex(manifest, number) for number in range(len(manifest.grounds))]
         self._record: ShardRecord | None = None
@@ -247,15 +246,15 @@ class ShardRecords:
             rest = self._suffixes.keys() - self._computed_by.keys()
             self._computed_by |= {number: self._read(number).computed_by for number in rest}
             raise InputError(
-                f"{self._store.location}: shards of several kinds of machines ({self.mixture()}); "
+                f"{self.store.location}: shards of several kinds of machines ({self.mixture()}); "
                 f"{SAME_MACHINE}"
             )
 
     def _read(self, number: int) -> ShardRecord:
         name = object_name(number, self._suffixes[number])
-        where = f"{self._store.location}/{name}"
+        where = f"{self.store.location}/{name}"
         try:
-            record = read_record(self._store, name, plan=self._manifest.digest)
+            record = read_record(self.store, name, plan=self._manifest.digest)
         except FileNotFoundError as error:
             raise InputError(f"{where}: removed while the run is merged; merge again") from error
         if record.number != number or len(record.results) != self._manifest.shards[number].tiles:
