@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Unpack
 
 import geopandas as gpd
@@ -129,12 +130,14 @@ def predict_layer(
         )
         announce(*description.lines())
         planned = sum(ground_plan.tile_count for ground_plan in plans)
-        if journal is not None and planned < journal.min_tiles:
-            journal = None
         if journal is not None:
             # the preferred batch size: free memory may differ between the executions of a run
             batch_size = preferred_concurrency(detector, settings).batch_size
-            journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
+            fingerprint = partial(run_fingerprint, detector, settings, plans, batch_size=batch_size)
+            journal.begin(fingerprint, tiles=planned)
+        if journal is not None and not journal.is_open:
+            journal = None
+        if journal is not None:
             resumed, outdated = _count_finished_tiles(journal, plans)
             if resumed:
                 announce(f"{resumed:,} of {planned:,} tiles are done already: {journal.path}")

@@ -27,7 +27,14 @@ from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml
 from geodetect.io.vector.read import COVERAGE_LAYER
-from geodetect.progress import Progress, as_progress, no_progress, phase, reports_progress
+from geodetect.progress import (
+    Progress,
+    announce,
+    as_progress,
+    no_progress,
+    phase,
+    reports_progress,
+)
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import PredictKeywords
@@ -59,7 +66,8 @@ def predict_to_file(
 
     Finished rows of tiles are kept in a journal, one file beside the output. A run that was
     interrupted or killed resumes when it is called again with the same arguments; the result is
-    the same to the byte. The journal is removed when all files are written.
+    the same to the byte. The journal is removed when all files are written; if a raster could not
+    be read somewhere it stays, and the same call fills these holes and replaces the files.
 
     Args:
         rasters: As for ``predict``.
@@ -186,14 +194,19 @@ class PredictionFiles:
                     journal=journal,
                     output_crs=self.output_crs,
                 )
+                has_holes = layer.summary.unread_tiles > 0
+                if journal is not None and has_holes:
+                    journal.keep()
                 self.write(layer, journal)
             except KeyboardInterrupt:
                 if not journal:  # no journal, or an empty one
                     raise
                 message = "interrupted; run the same again to resume where it stopped"
                 raise KeyboardInterrupt(message) from None
-            if journal is not None:
+            if journal is not None and not has_holes:
                 journal.discard()
+            elif journal is not None and journal.is_open:
+                announce(f"the same command fills the holes; what is finished is in {journal.path}")
         return layer
 
     def check(self) -> None:

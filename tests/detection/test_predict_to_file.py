@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,9 +14,16 @@ import pytest
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.run.journal import Journal
-from geodetect.errors import GeoreferenceError, InputError, OutputError
+from geodetect.errors import (
+    GeoreferenceError,
+    IncompleteWarning,
+    InputError,
+    OutputError,
+    RasterError,
+)
 from tests.conftest import Save
-from tests.helpers.painted_scenes import read_colours
+from tests.helpers.painted_scenes import mixed, read_colours
+from tests.helpers.sheets import cut_into_sheets, damage_pixels
 
 COLOURS = CallableDetector(read_colours, identity="colours")
 SETTINGS = PredictSettings(tile_size=64, overlap=40)  # 15 x 15 tiles
@@ -62,6 +70,52 @@ def test_an_interrupted_run_resumes_and_writes_the_same_bytes(
     layer = geodetect.predict_to_file(painted, resumed, COLOURS, settings=SETTINGS)
     assert layer.summary.resumed_tiles == 45
     assert resumed.read_bytes() == whole.read_bytes()
+
+
+class CountingColours:
+    """The toy detector, which counts its tiles."""
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def __call__(self, image: Any) -> Any:
+        self.tiles += 1
+        return read_colours(image)
+
+
+@pytest.mark.parametrize(("tile_px", "is_long"), [(64, True), (200, False)], ids=["long", "short"])
+def test_the_same_run_again_fills_holes_and_replaces_its_own_file(
+    tile_px: int, is_long: bool, save: Save, tmp_path: Path
+) -> None:
+    sheets = cut_into_sheets(
+        save, mixed(400, seed=3, largest=30).pixels, columns=2, compress="deflate"
+    )
+    settings = PredictSettings(tile_size=tile_px, overlap=30)
+    whole, filled = tmp_path / "whole.gpkg", tmp_path / "filled.gpkg"
+    geodetect.predict_to_file(sheets, whole, COLOURS, settings=settings)
+    repair = damage_pixels(sheets[3])
+    for _ in range(2):
+        with pytest.warns(IncompleteWarning, match=r"left out: .*1_1\.tif"):
+            layer = geodetect.predict_to_file(sheets, filled, COLOURS, settings=settings)
+    coverage = gpd.read_file(filled, layer="coverage")
+    assert "not read" in set(coverage["status"])
+    repair()
+    fn = CountingColours()
+    detector = CallableDetector(fn, identity="colours")
+    geodetect.predict_to_file(sheets, filled, detector, settings=settings)
+    assert filled.read_bytes() == whole.read_bytes()
+    assert (fn.tiles < layer.summary.tiles) == is_long, "a short run reads all again"
+    assert {path.name for path in tmp_path.glob("*.gpkg*")} == {"whole.gpkg", "filled.gpkg"}
+
+
+def test_strict_ends_a_run_at_a_raster_that_cannot_be_read(save: Save, tmp_path: Path) -> None:
+    sheets = cut_into_sheets(
+        save, mixed(200, seed=3, largest=30).pixels, columns=2, compress="deflate"
+    )
+    damage_pixels(sheets[0])
+    with pytest.raises(RasterError, match=r"0_0\.tif: cannot read"):
+        geodetect.predict_to_file(sheets, tmp_path / "o.gpkg", COLOURS, strict=True)
+    assert not (tmp_path / "o.gpkg").exists()
 
 
 def test_a_file_that_exists_is_refused_before_any_tile_is_read(

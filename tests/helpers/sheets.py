@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -56,6 +60,26 @@ def cut_into_sheets(
         own = {} if mask is None else {"mask": mask[y1:y2, x1:x2]}
         paths.append(save(part, f"{row}_{column}.tif", transform=place, **own, **options))
     return paths
+
+
+def damage_pixels(path: Path) -> Callable[[], None]:
+    """Overwrite the first block of a compressed sheet; return a function that repairs it.
+
+    Neither changes the time of the file, as if a disk failed for a while.
+    """
+    with rasterio.open(path) as dataset:
+        start, size = (
+            int(dataset.get_tag_item(f"BLOCK_{name}_0_0", "TIFF", bidx=1))
+            for name in ("OFFSET", "SIZE")
+        )
+    content, state = path.read_bytes(), path.stat()
+
+    def put(data: bytes) -> None:
+        path.write_bytes(data)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    put(content[:start] + bytes(size) + content[start + size :])
+    return partial(put, content)
 
 
 def bright_rectangles(

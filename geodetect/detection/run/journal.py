@@ -14,8 +14,8 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -81,14 +81,47 @@ class Journal:
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), blocking=False)
         self._file: FileIO | None = None
         self._runs: dict[int, dict[int, _Record]] = {}
-        self._is_new = False
+        self._is_new = self._is_kept = False
         self._files: set[FileIdentity] = set()
+        self._fingerprint: Callable[[], Mapping[str, str]] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """True between ``open`` and ``close``: runs that are short keep no journal."""
+        return self._file is not None
+
+    def begin(self, fingerprint: Callable[[], Mapping[str, str]], *, tiles: int) -> None:
+        """Begin a run: open the file, or create it if the run is long.
+
+        The file of a short run is opened if it names files of a result: ``keep`` has left it.
+
+        Args:
+            fingerprint: Returns the fingerprint of the run, see ``run_fingerprint``.
+            tiles: Number of tiles of the run.
+
+        Raises:
+            InputError: As for ``open``.
+            OutputError: As for ``open``.
+        """
+        self._fingerprint = fingerprint
+        if tiles >= self.min_tiles or (not self._restart and read_files(self.path)):
+            self.open(fingerprint())
+
+    def keep(self) -> None:
+        """Leave the file when the result is written, also of a short run: there are holes.
+
+        The next execution of the run reads only what is missing in it, and replaces the result.
+        """
+        if self._file is None and self._fingerprint is not None:
+            with suppress(InputError):  # there is one of another run, or the detector has no name
+                self.open(self._fingerprint())
+        self._is_kept = True
 
     def open(self, fingerprint: Mapping[str, str]) -> None:
         """Open the file, or create it.
@@ -127,11 +160,11 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Close the file; it remains, unless it is new and holds no rows."""
+        """Close the file; it remains, unless it is new, holds no rows and is not to be kept."""
         if self._file is not None:
             self._file.close()
             self._file = None
-            if self._is_new and not self._runs:
+            if self._is_new and not self._runs and not self._is_kept:
                 self.path.unlink(missing_ok=True)
         if self._lock.is_locked:
             release_lock(self._lock)
@@ -149,7 +182,7 @@ class Journal:
 
     @property
     def files(self) -> frozenset[FileIdentity]:
-        """Files of the result that an earlier, interrupted execution of this run recorded."""
+        """Files of the result that an earlier execution of this run recorded."""
         return frozenset(self._files)
 
     def record_files(self, staged: Path) -> None:

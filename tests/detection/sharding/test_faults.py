@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rasterio
 
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.sharding import signs
@@ -21,7 +19,7 @@ from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, RasterError
 from tests.conftest import Save
 from tests.helpers.painted_scenes import mixed, read_colours
-from tests.helpers.sheets import cut_into_sheets
+from tests.helpers.sheets import cut_into_sheets, damage_pixels
 from tests.helpers.tiny_model import save_tiny_model
 
 SETTINGS = PredictSettings(tile_size=96, overlap=32, workers=1)
@@ -40,18 +38,6 @@ def run(sheets: list[Path], tmp_path: Path) -> Path:
     """A planned run of four sheets, a row of tiles in each of its three shards."""
     plan_to_folder(sheets, tmp_path / "run", TOY, settings=SETTINGS, shard_px=ROW_PX)
     return tmp_path / "run"
-
-
-def damage_pixels(path: Path) -> None:
-    """Overwrite the first block of a sheet, at the time when it was written."""
-    with rasterio.open(path) as dataset:
-        start, size = (
-            int(dataset.get_tag_item(f"BLOCK_{name}_0_0", "TIFF", bidx=1))
-            for name in ("OFFSET", "SIZE")
-        )
-    content, state = path.read_bytes(), path.stat()
-    path.write_bytes(content[:start] + bytes(size) + content[start + size :])
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 def test_workers_that_give_other_numbers_are_refused_unless_they_may_be_mixed(
