@@ -197,7 +197,8 @@ class ShardWorker:
         except KeyboardInterrupt:
             if completed:
                 self._put(number, pipeline, results[:completed])
-            raise
+            message = f"interrupted in shard {number}; run the same again to go on from there"
+            raise KeyboardInterrupt(message) from None
         record = self._put(number, pipeline, results)
         return self._count(record, plan)
 

@@ -75,7 +75,7 @@ def test_a_part_of_a_shard_by_another_kind_of_machine_is_computed_again(
 
     other = {"runtime": "openvino", "precision": "fp32", "batch_size": 1}
     with (
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt, match="interrupted in shard 0; run the same again"),
         ShardWorker(run, settings={"runtime": "torch", "batch_size": 1}) as worker,
     ):
         worker.detect(0, interrupt)
