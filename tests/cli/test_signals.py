@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -90,6 +91,39 @@ def test_a_signal_ends_a_run_that_waits_for_a_server(
     assert process.returncode == 128 + sent
     assert messages.splitlines()[-1].startswith("Error: interrupted")
     assert {path.name for path in tmp_path.iterdir()} <= {"plain.tif"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
+def test_a_signal_ends_a_run_that_reads_from_a_file_that_never_answers(
+    save: Save, tmp_path: Path
+) -> None:
+    save(np.full((3, 64, 64), 9, np.uint8), "plain.tif")
+    os.mkfifo(tmp_path / "hangs.tif")
+    arguments = ("predict", "plain.tif", "hangs.tif", "-o", "o.gpkg")
+    progress = ("--progress", "json", "--progress-every", "0.5")
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments, *progress],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                event = json.loads(line)
+                if event.get("phase") == "Reading headers" and event["event"] == "progress":
+                    break
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            events = list(map(json.loads, process.stderr))
+            assert time.monotonic() - start < 2 * MAX_S
+        finally:
+            process.kill()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert events[-1]["event"] == "error"
+    assert events[-1]["text"].startswith("interrupted")
+    assert not (tmp_path / "o.gpkg").exists()
 
 
 SWALLOWED = """
