@@ -7,6 +7,7 @@ beside it. So nothing has to be discarded by hand.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import rasterio
 
-from geodetect.errors import GeodetectError, InputError, OutputError, translate_errors
+from geodetect.errors import (
+    GeodetectError,
+    InputError,
+    OutputError,
+    RasterError,
+    translate_errors,
+)
 from geodetect.io.array_raster import ArrayRaster
 from geodetect.io.raster.reader import Raster, RasterOptions, open_raster, warn_of_doubts
 from geodetect.io.raster.remote import is_remote
@@ -44,6 +51,7 @@ def open_rasters(
     options: RasterOptions,
     *,
     needed_bands: int | None,
+    left_out: dict[str, str] | None = None,
     advance: Callable[[int, int], object] = lambda opened, total: None,
 ) -> list[Raster]:
     """Return rasters for reading windows; those whose header is in the index are not opened.
@@ -52,10 +60,15 @@ def open_rasters(
         paths: Files, URLs or anything GDAL opens.
         options: Bands, value range and CRS.
         needed_bands: Number of bands the model takes; None: any.
+        left_out: Takes the error of each raster that cannot be opened, by path; None: it is raised.
         advance: Called with the number of rasters so far, and of all.
 
+    Returns:
+        The rasters that can be opened, in order.
+
     Raises:
-        RasterError: A raster cannot be opened.
+        RasterError: A raster cannot be opened and none may be left out, a file does not exist, or
+            no raster at all can be opened.
         InputError: Options and a raster do not fit together.
 
     Warns:
@@ -69,16 +82,25 @@ def open_rasters(
             warn_of_doubts(raster)
         advance(len(rasters), len(paths))
     absent = [path for path in paths if path not in rasters]
-    opened = dict[str, Raster]()
+    opened, errors = dict[str, Raster](), dict[str, RasterError]()
     try:
         for path, raster in _open_each(absent, options, needed_bands, with_state=index is not None):
-            opened[path] = raster
-            advance(len(rasters) + len(opened), len(paths))
+            if isinstance(raster, Raster):
+                opened[path] = raster
+            elif left_out is None or not (is_remote(path) or os.path.lexists(path)):
+                raise raster
+            else:
+                errors[path] = raster
+            advance(len(rasters) + len(opened) + len(errors), len(paths))
     finally:
         if index is not None and opened:
             index.add(list(opened.values()))
     rasters |= opened
-    return [rasters[path] for path in paths]
+    if errors and not rasters:
+        raise next(iter(errors.values()))
+    if left_out is not None:
+        left_out |= {path: str(error) for path, error in errors.items()}
+    return [rasters[path] for path in paths if path in rasters]
 
 
 class HeaderIndex:
@@ -204,25 +226,28 @@ def _is_indexable(path: str) -> bool:
 
 def _open_each(
     paths: Sequence[str], options: RasterOptions, needed_bands: int | None, *, with_state: bool
-) -> Iterator[tuple[str, Raster]]:
-    """Open rasters in order; several threads wait for servers."""
+) -> Iterator[tuple[str, Raster | RasterError]]:
+    """Open rasters in order, or yield why not; several threads wait for servers."""
 
-    def open_chunk(chunk: Sequence[str]) -> list[Raster]:
-        return [
-            open_raster(
+    def open_or_explain(path: str) -> Raster | RasterError:
+        try:
+            return open_raster(
                 path,
                 replace(options, pixels_allowed=isinstance(path, ArrayRaster)),
                 needed_bands=needed_bands,
                 with_state=with_state,
             )
-            for path in chunk
-        ]
+        except RasterError as error:
+            return error
+
+    def open_chunk(chunk: Sequence[str]) -> list[Raster | RasterError]:
+        return list(map(open_or_explain, chunk))
 
     # local headers are read in less time than threads take to hand Python's lock over
     threads, size = (THREADS, 1) if any(map(is_remote, paths)) else (1, CHUNK)
     chunks = (paths[start : start + size] for start in range(0, len(paths), size))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="geodetect-header")
-    queue = deque[tuple[Sequence[str], Future[list[Raster]]]]()
+    queue = deque[tuple[Sequence[str], Future[list[Raster | RasterError]]]]()
     try:
         for chunk in chunks:
             queue.append((chunk, pool.submit(open_chunk, chunk)))

@@ -15,7 +15,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.shutil import copy
 
-from geodetect.errors import GeodetectWarning, InputError
+from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.io.ground import header_index
 from geodetect.io.ground.header_index import open_rasters
 from geodetect.io.ground.headers import changed_rasters, decode_headers, encode_headers
@@ -256,3 +256,21 @@ def test_a_raster_made_of_its_header_takes_two_kilobytes(save: Save) -> None:
         tracemalloc.stop()
     assert len(rasters) == count
     assert size / count < 2200
+
+
+@pytest.mark.parametrize("count", [2, 40], ids=["without an index", "with one"])
+def test_rasters_that_cannot_be_opened_are_left_out_where_they_may(count: int, save: Save) -> None:
+    paths = [str(save(PIXELS, f"{number}.tif")) for number in range(count)]
+    Path(paths[1]).write_bytes(b"no raster at all")
+    left_out: dict[str, str] = {}
+    for _ in range(2):
+        opened = open_rasters(paths, RasterOptions(), needed_bands=3, left_out=left_out)
+        assert [raster.path for raster in opened] == [paths[0], *paths[2:]]
+        assert list(left_out) == [paths[1]]
+        assert "not a raster that GDAL can open" in left_out[paths[1]]
+    with pytest.raises(RasterError, match=r"1\.tif: not a raster"):
+        open_rasters(paths, RasterOptions(), needed_bands=3)
+    with pytest.raises(RasterError, match=r"1\.tif: not a raster"):
+        open_rasters(paths[1:2], RasterOptions(), needed_bands=3, left_out=left_out)
+    with pytest.raises(RasterError, match="no such file"):
+        open_rasters([*paths, f"{paths[0]}f"], RasterOptions(), needed_bands=3, left_out=left_out)
