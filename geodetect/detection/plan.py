@@ -14,7 +14,13 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError, list_names
+from geodetect.errors import (
+    GeodetectWarning,
+    GeoreferenceError,
+    IncompleteWarning,
+    InputError,
+    list_names,
+)
 from geodetect.geo.crs import WGS84
 from geodetect.geo.grid import Grid, check_gsd, check_gsd_of_imagery, measure_pixels
 from geodetect.geo.reproject import densify, reproject
@@ -202,6 +208,7 @@ def plan_rasters(
     *,
     joined: bool = True,
     shard_px: float = SHARD_PX,
+    left_out: dict[str, str] | None = None,
 ) -> list[GroundPlan]:
     """Open rasters and plan the tiles of their grounds for the detector of a card.
 
@@ -211,20 +218,27 @@ def plan_rasters(
         settings: Resolution, tiles and area.
         joined: Rasters of one CRS that lie together are one ground; else each is one by itself.
         shard_px: Pixels of the working grid that a shard covers.
+        left_out: Takes the error of each raster that cannot be opened, by path.
 
     Raises:
-        RasterError: A raster cannot be opened.
+        RasterError: A file does not exist, no raster can be opened, or with ``strict`` one cannot.
         InputError: There are no rasters, the area of interest touches none, or settings, model
             and rasters do not fit together.
 
     Warns:
+        IncompleteWarning: A raster cannot be opened; its place is not known.
         GeodetectWarning: Rasters are coarser than the imagery that the model was evaluated on, or
             images are stored rotated.
     """
     paths = without_repetitions(find_rasters(rasters, pixel_coords=settings.pixel_coords))
     if not paths:
         raise InputError("no raster was given; name at least one file")
-    opened = _open_all(paths, card, settings)
+    errors: dict[str, str] = {}
+    opened = _open_all(paths, card, settings, errors)
+    for error in errors.values():
+        warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=3)
+    if left_out is not None:
+        left_out |= errors
     name_rasters(opened)
     rotated = [r.name for r in opened if r.grid.crs is None and r.orientation != 1]
     if rotated:
@@ -308,8 +322,10 @@ def _find_stretching(ground: Ground) -> str | None:
     )
 
 
-def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) -> list[Raster]:
-    """Open rasters as a model reads them.
+def _open_all(
+    paths: Sequence[str], card: ModelCard, settings: PredictSettings, left_out: dict[str, str]
+) -> list[Raster]:
+    """Open rasters as a model reads them; those that cannot be opened are left out.
 
     Raises:
         RasterError: A raster cannot be opened.
@@ -327,7 +343,13 @@ def _open_all(paths: Sequence[str], card: ModelCard, settings: PredictSettings) 
     )
     needed_bands = None if card.bands is None else len(card.bands)
     with phase("Reading headers", "rasters") as advance:
-        opened = open_rasters(paths, options, needed_bands=needed_bands, advance=advance)
+        opened = open_rasters(
+            paths,
+            options,
+            needed_bands=needed_bands,
+            left_out=None if settings.strict else left_out,
+            advance=advance,
+        )
     measure_pixels([raster.grid for raster in opened])
     for raster in opened:
         gsd_m = raster.grid.gsd_m

@@ -59,8 +59,8 @@ def predict(
         900 bytes per object: for millions of objects use ``predict_layer``.
 
     Raises:
-        RasterError: A raster cannot be opened, or none could be read. Of several rasters, what
-            cannot be read of one is left out with an ``IncompleteWarning``.
+        RasterError: A file does not exist, or no raster can be read. Of several rasters, what
+            cannot be read of one is left out with an ``IncompleteWarning``, unless ``strict``.
         InputError: Settings, model and rasters do not fit together.
         OutOfMemoryError: There is too little memory for a tile.
     """
@@ -119,8 +119,9 @@ def predict_layer(
     conf = detector.card.conf if conf is None else conf
     if threshold_doubt := find_threshold_doubt(conf, detector.card):
         warnings.warn(threshold_doubt, GeodetectWarning, stacklevel=2)
+    left_out: dict[str, str] = {}
     with ExitStack() as stack:
-        plans = plan_rasters(rasters, detector.card, settings, joined=joined)
+        plans = plan_rasters(rasters, detector.card, settings, joined=joined, left_out=left_out)
         for ground_plan in plans:
             stack.enter_context(ground_plan.ground)
         check_conversions(plans, output_crs)
@@ -153,7 +154,12 @@ def predict_layer(
             record=None if journal is None else journal.add,
             progress=progress,
         )
-    summary = replace(layer.summary, description=description, seconds=time.monotonic() - start)
+    summary = replace(
+        layer.summary,
+        description=description,
+        left_out=left_out | layer.summary.left_out,
+        seconds=time.monotonic() - start,
+    )
     return replace(layer, summary=summary)
 
 

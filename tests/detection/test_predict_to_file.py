@@ -108,6 +108,30 @@ def test_the_same_run_again_fills_holes_and_replaces_its_own_file(
     assert {path.name for path in tmp_path.glob("*.gpkg*")} == {"whole.gpkg", "filled.gpkg"}
 
 
+def test_a_raster_that_cannot_be_opened_is_left_out_of_several(save: Save, tmp_path: Path) -> None:
+    sheets = cut_into_sheets(save, mixed(200, seed=3, largest=30).pixels, columns=2)
+    content = sheets[2].read_bytes()
+    sheets[2].write_bytes(b"")
+    run = tmp_path / "run"
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_0\.tif: not a raster"):
+        layer = geodetect.predict_to_file(sheets, tmp_path / "o.gpkg", COLOURS)
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_0\.tif: not a raster"):
+        geodetect.plan_to_folder(sheets, run, COLOURS)
+    geodetect.predict_shards(run, COLOURS)
+    with pytest.warns(IncompleteWarning, match=r"left out: .*1_0\.tif: not a raster"):
+        merged = geodetect.merge_to_file(run, tmp_path / "merged.gpkg")
+    assert list(layer.summary.left_out) == list(merged.summary.left_out) == [str(sheets[2])]
+    assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "o.gpkg").read_bytes()
+    with pytest.raises(RasterError, match=r"1_0\.tif: not a raster"):
+        geodetect.predict_to_file(sheets, tmp_path / "s.gpkg", COLOURS, strict=True)
+    sheets[2].unlink()
+    with pytest.raises(RasterError, match=r"1_0\.tif: no such file"):
+        geodetect.predict_to_file(sheets, tmp_path / "s.gpkg", COLOURS)
+    sheets[2].write_bytes(content)
+    geodetect.predict_to_file(sheets, tmp_path / "o.gpkg", COLOURS, overwrite=True)
+    assert set(gpd.read_file(tmp_path / "o.gpkg")["raster"]) == {sheet.name for sheet in sheets}
+
+
 def test_strict_ends_a_run_at_a_raster_that_cannot_be_read(save: Save, tmp_path: Path) -> None:
     sheets = cut_into_sheets(
         save, mixed(200, seed=3, largest=30).pixels, columns=2, compress="deflate"

@@ -83,6 +83,7 @@ class Manifest(ManifestPart):
         shard_px: Pixels of a working grid that a shard covers.
         rasters: Number of rasters, whose headers are beside the manifest.
         rasters_digest: Digest of their paths and of the states of their files.
+        left_out: Error of each further raster, which could not be opened, by path.
         grounds: All grounds.
         shards: Shards that hold tiles, in their order.
     """
@@ -96,6 +97,7 @@ class Manifest(ManifestPart):
     shard_px: float
     rasters: int
     rasters_digest: str
+    left_out: dict[str, str]
     grounds: tuple[PlannedGround, ...]
     shards: tuple[PlannedShard, ...]
 

@@ -30,7 +30,7 @@ from geodetect.detection.sharding.record import (
     object_name,
     read_record,
 )
-from geodetect.errors import GeodetectWarning, InputError, list_names
+from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, list_names
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.object_store import Store, open_store
 from geodetect.model.card import ModelCard
@@ -147,6 +147,8 @@ def merge_layer(
         check_conversions(plans, output_crs)
         search = Search(_DetectorOfRecords(card), settings)
         layer = search.run(plans, ONE_AT_A_TIME, finished=records, progress=progress)
+    for error in manifest.left_out.values():
+        warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=3)
     if mixture := records.mixture():
         warnings.warn(
             f"shards of several kinds of machines are merged, whose results differ in the last "
@@ -162,6 +164,7 @@ def merge_layer(
         layer.summary,
         resumed_tiles=0,
         description=description,
+        left_out=manifest.left_out | layer.summary.left_out,
         seconds=time.monotonic() - start,
     )
     return replace(layer, summary=summary)

@@ -71,7 +71,7 @@ def plan_to_folder(
         The manifest.
 
     Raises:
-        RasterError: A raster cannot be opened.
+        RasterError: As for ``predict``.
         InputError: As for ``predict``; or rasters are arrays.
         OutputError: The folder holds another plan, or cannot be written.
     """
@@ -86,7 +86,8 @@ def plan_to_folder(
     card = model.card if callable(model) else load_card(model)
     class_numbers(card, settings)  # checks them
     with ExitStack() as stack:
-        plans = plan_rasters(paths, card, settings, shard_px=shard_px)
+        left_out: dict[str, str] = {}
+        plans = plan_rasters(paths, card, settings, shard_px=shard_px, left_out=left_out)
         for plan in plans:
             stack.enter_context(plan.ground)
         check_conversions(plans, ())
@@ -102,6 +103,7 @@ def plan_to_folder(
             shard_px=shard_px,
             rasters=len(opened),
             rasters_digest=rasters_digest,
+            left_out=left_out,
             grounds=tuple(
                 PlannedGround(
                     rasters=tuple(numbers[id(raster)] for raster in plan.ground.rasters),
