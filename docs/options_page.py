@@ -109,6 +109,7 @@ MEANINGS = {  # of names whose description differs between commands
     "--predictions": "Predictions.",
     "--rasters": "Imagery.",
     "--shard": "Size of shards in a plan; the part of a planned run to compute.",
+    "--strict": "Holes are errors.",
     "--thumbnails": "Number of thumbnails.",
     "--tile-size": "Side of a tile, or chip, in pixels.",
     "--truth": "Ground truth.",

@@ -33,6 +33,9 @@ for part in ("1/2", "2/2"):  # each on another machine, in any order
 # %% run_status
 print(geodetect.run_status("run"))
 
+# %% draw_run_map
+image = geodetect.draw_run_map("run", "run.png")  # each shard in the colour of its status
+
 # %% merge_to_file
 layer = geodetect.merge_to_file("run", "shards.gpkg")
 
