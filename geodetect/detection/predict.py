@@ -157,7 +157,7 @@ def predict_layer(
     summary = replace(
         layer.summary,
         description=description,
-        left_out=left_out | layer.summary.left_out,
+        left_out={**left_out, **layer.summary.left_out},
         seconds=time.monotonic() - start,
     )
     return replace(layer, summary=summary)

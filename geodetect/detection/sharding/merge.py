@@ -164,7 +164,7 @@ def merge_layer(
         layer.summary,
         resumed_tiles=0,
         description=description,
-        left_out=manifest.left_out | layer.summary.left_out,
+        left_out={**manifest.left_out, **layer.summary.left_out},
         seconds=time.monotonic() - start,
     )
     return replace(layer, summary=summary)

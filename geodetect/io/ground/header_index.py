@@ -84,13 +84,13 @@ def open_rasters(
     absent = [path for path in paths if path not in rasters]
     opened, errors = dict[str, Raster](), dict[str, RasterError]()
     try:
-        for path, raster in _open_each(absent, options, needed_bands, with_state=index is not None):
-            if isinstance(raster, Raster):
-                opened[path] = raster
+        for path, header in _open_each(absent, options, needed_bands, with_state=index is not None):
+            if isinstance(header, Raster):
+                opened[path] = header
             elif left_out is None or not (is_remote(path) or os.path.lexists(path)):
-                raise raster
+                raise header
             else:
-                errors[path] = raster
+                errors[path] = header
             advance(len(rasters) + len(opened) + len(errors), len(paths))
     finally:
         if index is not None and opened:
