@@ -65,8 +65,8 @@ class RunStatus(Displayed):
         """Return the counts, and the numbers of shards that need a worker."""
         yield "Model", self.model
         yield "Rasters", f"{self.rasters:,}"
-        done = len(self.finished) + len(self.with_holes)
-        yield "Shards", f"{done:,} of {self.shards:,} computed"
+        finished = len(self.finished) + len(self.with_holes)
+        yield "Shards", f"{finished:,} of {self.shards:,} computed"
         share = self.finished_tiles / self.tiles if self.tiles else 1.0
         yield "Tiles", f"{self.finished_tiles:,} of {self.tiles:,} ({share:.1%})"
         for name, numbers in (

@@ -188,8 +188,8 @@ class ShardWorker:
                 for batch in batches:
                     results += batch.results
                     completed = len(results) if batch.completes_run else completed
-                    found = sum(len(r.detections) for r in results if r.detections is not None)
-                    progress(len(results), shard.tiles, objects=found)
+                    boxes = sum(len(r.detections) for r in results if r.detections is not None)
+                    progress(len(results), shard.tiles, objects=boxes)
                     renew_sign()
                     if time.monotonic() - put_at > PARTIAL_S:
                         self._put(number, pipeline, results[:completed])
