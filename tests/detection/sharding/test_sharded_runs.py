@@ -176,7 +176,7 @@ def test_absent_shards_are_named(run: Path, tmp_path: Path) -> None:
     predict_shards(run, TOY)
     (run / "shards/000003.shard").unlink()
     (run / "shards/000004.shard").unlink()
-    with pytest.raises(InputError, match=r"2 of \d+ shards are not computed yet \(3, 4\)"):
+    with pytest.raises(InputError, match=r"2 of \d+ shards are not computed yet \(3 to 4\)"):
         merge_to_file(run, tmp_path / "a.gpkg")
     status = run_status(run)
     assert status.absent == (3, 4)
