@@ -63,9 +63,9 @@ table = layer.table()  # as `predict` returns it
 print(layer.summary.tiles, layer.summary.seconds)
 
 # %% plan
-for raster_plan in geodetect.plan("neighbourhood.tif", tile_size=512):
-    with raster_plan.raster:
-        print(len(raster_plan.tiles), raster_plan.grid.gsd_m)
+for ground_plan in geodetect.plan("neighbourhood.tif", tile_size=512):
+    with ground_plan.ground:
+        print(ground_plan.tile_count, ground_plan.grid.gsd_m)
 
 # %% estimate
 estimate = geodetect.estimate("neighbourhood.tif", bbox=area)

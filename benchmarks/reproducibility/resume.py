@@ -80,8 +80,8 @@ def tiles_per_row(raster: Path, bbox: str, tile_size: int) -> int:
     box = tuple(map(float, bbox.split(","))) if bbox else None
     settings = geodetect.PredictSettings(tile_size=tile_size, bbox=box)
     (plan,) = geodetect.plan(raster, settings=settings)
-    with plan.raster:
-        return max(len(row) for row in plan.rows())
+    with plan.ground:
+        return max(len(run.tiles) for run in plan.runs())
 
 
 def file_size(file: Path) -> int:

@@ -167,8 +167,8 @@ def measure_pipeline(
     settings = geodetect.PredictSettings(**(stock_tiles if isinstance(model, Path) else {}))
     tiles = []
     for plan in geodetect.plan(rasters, detector, settings=settings):
-        with plan.raster:
-            tiles += [plan.raster.read(tile, plan.grid) for row in plan.rows() for tile in row]
+        with plan.ground:
+            tiles += [plan.ground.read(t, plan.grid) for run in plan.runs() for t in run.tiles]
     run_forward(runtime, tiles[:FORWARD_BATCH])
     output = folder / "predictions.gpkg"
     file_bytes = sum(raster.stat().st_size for raster in rasters)

@@ -75,8 +75,8 @@ class Result:
 def read_tiles(raster: Path, detector: RetinaNetDetector) -> list[TilePixels]:
     """Return pixels and mask of every tile, as batches of one."""
     (plan,) = geodetect.plan(raster, detector)
-    with plan.raster:
-        tiles = [plan.raster.read(tile, plan.grid) for row in plan.rows() for tile in row]
+    with plan.ground:
+        tiles = [plan.ground.read(tile, plan.grid) for run in plan.runs() for tile in run.tiles]
     return [(tile.values[None], tile.valid[None]) for tile in tiles]
 
 

@@ -202,7 +202,7 @@ def _protect_inputs(
     for name, value in stated.items():
         form = options[name].form
         if form.reads == "rasters" and any(map(os.path.isdir, value)):
-            from geodetect.io.raster.find import find_rasters
+            from geodetect.io.sources.find import find_rasters
 
             value = find_rasters(value, quiet=True)
         if form.reads and form.is_protected:

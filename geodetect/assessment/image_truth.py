@@ -22,8 +22,8 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.labels.image_set import read_image_sets
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet
 from geodetect.io.labels.placement import check_placement, place_labels
-from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
+from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import LayerSource
 from geodetect.settings import PredictSettings
 from geodetect.types import FloatArray, PathLike
@@ -92,14 +92,11 @@ class ImageTruth:
 
     def lay_side_by_side(self, layer: DetectionLayer) -> DetectionLayer:
         """Return the detections of a run on the rasters with a place for each, as in ``table``."""
-        failed = set(layer.summary.left_out)
-        rasters = zip(self.rasters, self.offsets_px, strict=True)
-        read = [offset_px for raster, offset_px in rasters if raster.path not in failed]
         return replace(
             layer,
-            rasters=tuple(
+            grounds=tuple(
                 replace(part, grid=shift_grid(part.grid, offset_px))
-                for part, offset_px in zip(layer.rasters, read, strict=True)
+                for part, offset_px in zip(layer.grounds, self.offsets_px, strict=True)
             ),
             coverage=tuple(
                 replace(part, grid=shift_grid(part.grid, offset_px))

@@ -23,8 +23,8 @@ from geodetect.io.atomic import final_path, write_atomically
 from geodetect.io.inputs import check_not_read_next, protect_inputs
 from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.read import LayerSource
 from geodetect.progress import Progress, as_progress, phase, reports_progress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -14,16 +14,17 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.crs import horizontal_crs
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
+from geodetect.geo.polygons import polygons_of
 from geodetect.geo.reproject import densify, reproject
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.io.raster.reader import Pixels
 from geodetect.io.vector.qgis_style import GREEN, GREY, ORANGE, VERMILLION, Symbol, categorised_qml
-from geodetect.types import BoolArray, IntArray, UInt8Array
+from geodetect.types import BoolArray, FloatArray, IntArray, UInt8Array
 
 SEARCHED = "searched"
 NO_IMAGERY = "no imagery"
@@ -36,7 +37,14 @@ CELLS_PER_TILE = 16
 MAX_CELLS = 4_000_000  # of one raster, a byte each
 MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
 MIN_BLANK_TILES, MIN_BLANK_PX = 0.5, 256  # sides of constant squares: larger than white roofs
-_EMPTY, _IMAGERY, _CONSTANT, _UNKNOWN = 0, 1, 2, 255
+_EMPTY, _IMAGERY, _CONSTANT, _UNREAD, _UNKNOWN = 0, 1, 2, 3, 255
+_STATUS_VALUES = {
+    SEARCHED: _IMAGERY,
+    NO_IMAGERY: _EMPTY,
+    BLANK: _CONSTANT,
+    NOT_READ: _UNREAD,
+}
+_REASONS = {NO_IMAGERY: "nodata", BLANK: "one constant value"}
 COVERAGE_STYLE = categorised_qml(
     "status",
     {
@@ -66,13 +74,13 @@ class CoverageRegion:
 
 @dataclass(frozen=True)
 class RasterCoverage:
-    """Searched and skipped areas of one raster.
+    """Searched and skipped areas of one raster, without those that an earlier one covers.
 
     Args:
         raster: Name of the raster.
-        grid: Working grid.
+        grid: Working grid of its ground.
         gsd_m: Ground resolution of the raster in metres; None: unknown.
-        regions: Regions that cover the raster without overlap.
+        regions: Regions that cover this part of the raster without overlap.
     """
 
     raster: str
@@ -89,14 +97,15 @@ class RasterCoverage:
 
 
 class ImageryMask:
-    """Coarse mask of the imagery of a raster, filled tile by tile.
+    """Coarse mask of the imagery of a ground, filled tile by tile.
 
-    Its cells are squares with a 16th of the side of a tile, and larger where a very large raster
-    would have more than four million. They hold no imagery, imagery, or imagery of a constant
-    value. Squares of half a tile and 256 px of the latter are blank: a lost mask, not ground.
+    Its cells are squares with a 16th of the side of a tile, and larger where a very large ground
+    would have more than four million. They hold no imagery, imagery, imagery of a constant
+    value, or could not be read. Squares of half a tile and 256 px of a constant value are blank:
+    a lost mask, not ground.
 
     Args:
-        scheme: Tiles of the raster.
+        scheme: Tiles of the ground.
     """
 
     def __init__(self, scheme: TileScheme) -> None:
@@ -135,7 +144,11 @@ class ImageryMask:
             count = np.add.reduceat(by_row, starts_x, axis=1)
             heights = np.diff(np.append(starts_y, tile.height))
             widths = np.diff(np.append(starts_x, tile.width))
-            states[count < MIN_IMAGERY * np.outer(heights, widths)] = _EMPTY
+            is_empty = count < MIN_IMAGERY * np.outer(heights, widths)
+            states[is_empty] = _EMPTY
+            if pixels.unread is not None:
+                rows = np.logical_or.reduceat(pixels.unread, starts_y, axis=0)
+                states[is_empty & np.logical_or.reduceat(rows, starts_x, axis=1)] = _UNREAD
         return states
 
     def update(self, tile: Tile, states: UInt8Array) -> None:
@@ -151,28 +164,66 @@ class ImageryMask:
         is_updated = np.outer(y_in_tile, x_in_tile) | (state == _UNKNOWN)
         state[is_updated] = states[is_updated]
 
-    def to_coverage(self, plan: RasterPlan) -> RasterCoverage:
-        """Return the coverage of the raster, after an update with each of its tiles."""
+    def has_imagery_at(self, points: FloatArray) -> BoolArray:
+        """Return ``bool[N]``, True for points ``float64[N, 2]`` in pixels on imagery."""
+        height, width = self._state.shape
+        x, y = np.floor(points / self.cell_px).astype(np.int64).T
+        is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        state = self._state[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+        return is_inside & ((state == _IMAGERY) | (state == _CONSTANT))
+
+    def to_coverage(self, plan: GroundPlan) -> tuple[RasterCoverage, ...]:
+        """Return the coverage of each raster, after an update with each tile of the ground."""
         sides = (min(self._blank_cells, n) for n in self._state.shape)
-        is_blank = _open_mask(self._state == _CONSTANT, *sides)
-        is_imagery = (self._state == _IMAGERY) | (self._state == _CONSTANT)
-        cells = {
-            SEARCHED: self._polygonize(is_imagery & ~is_blank),
-            NO_IMAGERY: self._polygonize(self._state == _EMPTY),
-            BLANK: self._polygonize(is_blank),
-        }
-        return _raster_coverage(plan, cells, {NO_IMAGERY: "nodata", BLANK: "one constant value"})
+        state = self._state.copy()
+        state[state == _CONSTANT] = _IMAGERY
+        state[state == _UNKNOWN] = _EMPTY  # tiles that no source of a VRT covers
+        state[_open_mask(self._state == _CONSTANT, *sides)] = _CONSTANT
+        coverage = []
+        for number, part in enumerate(visible_parts(plan)):
+            if part.area > 0:
+                regions = self._regions_of(part, state, plan.area)
+                reasons = _REASONS | {NOT_READ: plan.ground.failures.get(number, "")}
+                raster = plan.ground.rasters[number]
+                coverage.append(
+                    RasterCoverage(
+                        raster.name,
+                        plan.grid,
+                        raster.grid.gsd_m,
+                        tuple(
+                            CoverageRegion(status, reasons.get(status, ""), geometry)
+                            for status, geometry in regions.items()
+                        ),
+                    )
+                )
+        return tuple(coverage)
 
-    def _polygonize(self, mask: BoolArray) -> shapely.Geometry:
-        """Return the cells of a mask, dissolved; the last cells extend beyond the raster."""
-        scale = Affine.scale(self.cell_px)
-        shapes = rasterio.features.shapes(mask.astype(np.uint8), mask=mask, transform=scale)
-        return shapely.union_all([shapely.geometry.shape(outline) for outline, _ in shapes])
-
-
-def unread_coverage(plan: RasterPlan, reason: str) -> RasterCoverage:
-    """Return the coverage of a raster that could not be read to the end: none of it counts."""
-    return _raster_coverage(plan, {NOT_READ: None}, {NOT_READ: reason})
+    def _regions_of(
+        self, part: shapely.Geometry, state: UInt8Array, area: shapely.Geometry | None
+    ) -> dict[str, shapely.Geometry]:
+        """Return the polygons of each status that occurs in a part of the ground."""
+        inside = part
+        if area is not None:
+            inside = shapely.intersection(shapely.make_valid(area), part)
+        x1, y1, x2, y2 = part.bounds
+        first_row, first_col = int(y1 // self.cell_px), int(x1 // self.cell_px)
+        window = np.s_[
+            first_row : math.ceil(y2 / self.cell_px), first_col : math.ceil(x2 / self.cell_px)
+        ]
+        # the last cells extend beyond the ground
+        transform = Affine.scale(self.cell_px) @ Affine.translation(first_col, first_row)
+        regions = {}
+        for status, value in _STATUS_VALUES.items():
+            mask = state[window] == value
+            if mask.any():
+                shapes = rasterio.features.shapes(
+                    mask.astype(np.uint8), mask=mask, transform=transform
+                )
+                cells = shapely.union_all([shapely.geometry.shape(s) for s, _ in shapes])
+                regions[status] = polygons_of(shapely.intersection(cells, inside))
+        if area is not None:
+            regions[OUTSIDE] = polygons_of(shapely.difference(part, inside))
+        return {status: region for status, region in regions.items() if region.area > 0}
 
 
 def common_crs(crs_of_rasters: Iterable[CRS | None], crs: CRS | None = None) -> CRS | None:
@@ -269,24 +320,10 @@ def _window_sums(mask: BoolArray, height: int, width: int) -> IntArray:
     return by_column[:, width:] - by_column[:, :-width]
 
 
-def _raster_coverage(
-    plan: RasterPlan,
-    cells_of_status: Mapping[str, shapely.Geometry | None],
-    reasons: Mapping[str, str],
-) -> RasterCoverage:
-    """Return the coverage of a raster from the cells of each status; None: all of the area."""
-    extent = area = shapely.box(*plan.grid.box)
-    if plan.area is not None:
-        area = shapely.intersection(shapely.make_valid(plan.area), extent)
-    geometries = dict.fromkeys(cells_of_status, area)
-    for status, cells in cells_of_status.items():
-        if cells is not None:
-            geometries[status] = shapely.intersection(shapely.intersection(cells, extent), area)
-    geometries[OUTSIDE] = shapely.difference(extent, area)
-    regions = []
-    for status, geometry in geometries.items():
-        if geometry.area > 0:  # without the lines and points where polygons only touch
-            parts = shapely.get_parts(geometry)
-            polygons = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
-            regions.append(CoverageRegion(status, reasons.get(status, ""), polygons))
-    return RasterCoverage(plan.raster.name, plan.grid, plan.raster.grid.gsd_m, tuple(regions))
+def visible_parts(plan: GroundPlan) -> list[shapely.Geometry]:
+    """Return the part of each raster that no earlier one covers, in pixels of the working grid."""
+    ground, grid = plan.ground, plan.grid
+    if len(ground.rasters) == 1:
+        return [shapely.box(*grid.box)]
+    scale = ground.grid.scale_to(grid)
+    return list(shapely.transform(np.array(ground.visible_parts), lambda points: points * scale))

@@ -50,16 +50,13 @@ class RunSummary:
     Args:
         tiles: Tiles that went through the detector.
         empty_tiles: Tiles without imagery, which did not.
-        unread_tiles: Remaining tiles of rasters that could not be read to the end.
+        unread_tiles: Tiles of which some pixels could not be read.
         resumed_tiles: Those of ``tiles`` and ``empty_tiles`` that were read from the journal of an
             interrupted run.
         seconds: Time from loading the model to the last object.
         description: Model, score threshold, resolutions, machine and extent; None: not known.
-        left_out: Error message of each raster that could not be read to the end, by its path.
+        left_out: Error message of each raster that could not be read somewhere, by its path.
         value_ranges: Values that became 0 and 255, by raster; without those of bytes.
-        cut_by_borders: Number of objects that the border to another raster cuts.
-        repeated: Number of objects that are counted again in another raster, see
-            ``BorderObjects``.
     """
 
     tiles: int = 0
@@ -70,33 +67,31 @@ class RunSummary:
     description: RunDescription | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    cut_by_borders: int = 0
-    repeated: int = 0
 
 
 @dataclass(frozen=True)
-class RasterDetections:
-    """Detections of one raster, some 60 bytes each.
+class GroundDetections:
+    """Detections of one ground, some 60 bytes each.
 
     Args:
         detections: Boxes in pixel edges of ``grid``, in the order of the table.
         sizes: ``float64[N, 3]`` true area in square metres, short and long side in metres; NaN
             without a CRS.
-        grid: The raster's pixels on the map.
+        grid: Working grid of the ground, its pixels on the map.
         classes: Name of each label.
-        raster: Name of the raster.
+        rasters: Names of the rasters of the ground.
     """
 
     detections: Detections
     sizes: FloatArray
     grid: Grid
     classes: tuple[str, ...]
-    raster: str
+    rasters: tuple[str, ...]
 
     @classmethod
     def from_detections(
-        cls, detections: Detections, grid: Grid, *, classes: Sequence[str], raster: str
-    ) -> RasterDetections:
+        cls, detections: Detections, grid: Grid, *, classes: Sequence[str], rasters: Sequence[str]
+    ) -> GroundDetections:
         """Sort detections and measure them.
 
         Raises:
@@ -115,11 +110,11 @@ class RasterDetections:
             width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
             sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
         np.round(sizes, METRE_DECIMALS, out=sizes)
-        return cls(ordered, sizes, grid, tuple(classes), raster)
+        return cls(ordered, sizes, grid, tuple(classes), tuple(rasters))
 
     @property
     def crs(self) -> CRS | None:
-        """Horizontal part of the raster's CRS."""
+        """Horizontal part of the CRS of the ground."""
         return None if self.grid.crs is None else horizontal_crs(self.grid.crs)
 
     def __len__(self) -> int:
@@ -130,10 +125,10 @@ class RasterDetections:
 
         Args:
             rows: Rows of ``detections``.
-            first_id: ``id`` of the first object of the raster.
+            first_id: ``id`` of the first object of the ground.
 
         Returns:
-            One row per object, from top to bottom and left to right in the raster, with
+            One row per object, from top to bottom and left to right in the ground, with
 
             - ``id`` int64, counted on from ``first_id``
             - ``class`` str
@@ -141,9 +136,9 @@ class RasterDetections:
             - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true
               distances on the ground, to the centimetre; NaN without a CRS
             - ``truncated`` bool: cut by the edge of the imagery
-            - ``raster`` str
-            - ``geometry``: closed counter-clockwise polygon in the raster's CRS (its horizontal
-              part), or in the raster's own coordinates without one
+            - ``raster`` str: name of the raster that shows the centre
+            - ``geometry``: closed counter-clockwise polygon in the CRS of the ground (its
+              horizontal part), or in the coordinates of the raster without one
         """
         detections, sizes = self.detections[rows], self.sizes[rows]
         columns = {
@@ -154,7 +149,7 @@ class RasterDetections:
             "width_m": sizes[:, 1],
             "length_m": sizes[:, 2],
             "truncated": detections.truncated,
-            "raster": np.full(len(detections), self.raster, dtype=object),
+            "raster": np.array(self.rasters, dtype=object)[detections.raster],
         }
         polygons = shapely.polygons(self.grid.boxes_to_map(detections.boxes))
         return _table(columns, polygons, self.crs)
@@ -162,14 +157,14 @@ class RasterDetections:
 
 @dataclass(frozen=True, repr=False)
 class DetectionLayer(Displayed):
-    """Detections of any number of rasters, as one layer.
+    """Detections of any number of grounds, as one layer.
 
     ``geodetect.write`` takes it in place of a table, and then never holds more than a few thousand
     rows.
 
     Args:
-        rasters: Detections of each raster.
-        crs: CRS of the layer; None: that of the first raster.
+        grounds: Detections of each ground.
+        crs: CRS of the layer; None: that of the first ground.
         summary: Summary of the run.
         coverage: Searched and skipped areas of each raster of the run.
 
@@ -177,32 +172,34 @@ class DetectionLayer(Displayed):
         GeoreferenceError: Some rasters have a CRS and others none.
     """
 
-    rasters: tuple[RasterDetections, ...]
+    grounds: tuple[GroundDetections, ...]
     crs: CRS | None = None
     summary: RunSummary = field(default_factory=RunSummary)
     coverage: tuple[RasterCoverage, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.rasters:
-            crs = common_crs((raster.crs for raster in self.rasters), self.crs)
+        if self.grounds:
+            crs = common_crs((ground.crs for ground in self.grounds), self.crs)
             object.__setattr__(self, "crs", crs)  # as the class is frozen
 
     @property
     def by_class(self) -> dict[str, int]:
         """Number of objects by class, the largest first."""
         counts: Counter[str] = Counter()
-        for raster in self.rasters:
-            labels, numbers = np.unique(raster.detections.labels, return_counts=True)
+        for ground in self.grounds:
+            labels, numbers = np.unique(ground.detections.labels, return_counts=True)
             for label, number in zip(labels.tolist(), numbers.tolist(), strict=True):
-                counts[raster.classes[label]] += number
+                counts[ground.classes[label]] += number
         return dict(counts.most_common())
 
     @property
     def by_raster(self) -> dict[str, int]:
         """Number of objects by raster, the largest first; without rasters that hold none."""
         counts: Counter[str] = Counter()
-        for raster in self.rasters:
-            counts[raster.raster] += len(raster)
+        for ground in self.grounds:
+            numbers, objects = np.unique(ground.detections.raster, return_counts=True)
+            for number, count in zip(numbers.tolist(), objects.tolist(), strict=True):
+                counts[ground.rasters[number]] += count
         return {name: count for name, count in counts.most_common() if count}
 
     @property
@@ -214,12 +211,12 @@ class DetectionLayer(Displayed):
     @property
     def truncated(self) -> int:
         """Number of objects that the edge of the imagery cuts."""
-        return sum(int(raster.detections.truncated.sum()) for raster in self.rasters)
+        return sum(int(ground.detections.truncated.sum()) for ground in self.grounds)
 
     @property
     def area_m2(self) -> float:
         """Sum of the ground areas of the boxes, without those of unknown size."""
-        return float(sum(np.nansum(raster.sizes[:, 0]) for raster in self.rasters))
+        return float(sum(np.nansum(ground.sizes[:, 0]) for ground in self.grounds))
 
     def display_rows(self) -> Rows:
         """Return what ``geodetect predict`` prints."""
@@ -227,7 +224,10 @@ class DetectionLayer(Displayed):
         yield "Detected", list_class_counts(self.by_class)
         if self.area_m2:
             yield "Area of their boxes", f"{self.area_m2:,.0f} m²"
-        yield "Rasters", list_names((raster.raster for raster in self.rasters), limit=3)
+        yield (
+            "Rasters",
+            list_names((name for ground in self.grounds for name in ground.rasters), limit=3),
+        )
         yield "CRS", "pixels" if self.crs is None else self.crs.name
         yield "Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"
         if summary.resumed_tiles:
@@ -239,18 +239,18 @@ class DetectionLayer(Displayed):
         yield from (("Left out", message) for message in summary.left_out.values())
 
     def __len__(self) -> int:
-        return sum(map(len, self.rasters))
+        return sum(map(len, self.grounds))
 
     def chunks(self) -> Iterator[gpd.GeoDataFrame]:
         """Yield the detection table in chunks; one empty chunk if there are no objects."""
         first_id = 1
         if not len(self):
             yield empty_table(self.crs)
-        for raster in self.rasters:
-            for rows in row_slices(len(raster)):
-                chunk = raster.table(rows, first_id=first_id)
+        for ground in self.grounds:
+            for rows in row_slices(len(ground)):
+                chunk = ground.table(rows, first_id=first_id)
                 yield chunk if self.crs is None else _reproject_table(chunk, self.crs)
-            first_id += len(raster)
+            first_id += len(ground)
 
     def check(self) -> None:
         """Raise the errors of ``table``, without keeping a table.
@@ -258,13 +258,13 @@ class DetectionLayer(Displayed):
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.
         """
-        for raster in self.rasters:
-            if self.crs and raster.crs and not same_crs(raster.crs, self.crs):
-                for rows in row_slices(len(raster)):
-                    _reproject_table(raster.table(rows), self.crs)
+        for ground in self.grounds:
+            if self.crs and ground.crs and not same_crs(ground.crs, self.crs):
+                for rows in row_slices(len(ground)):
+                    _reproject_table(ground.table(rows), self.crs)
 
     def table(self) -> gpd.GeoDataFrame:
-        """Return the detection table of all objects, see ``RasterDetections.table``.
+        """Return the detection table of all objects, see ``GroundDetections.table``.
 
         Raises:
             GeoreferenceError: A corner has no place in the CRS of the layer.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from geodetect.geo.tiles import Tile
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
+
+UNKNOWN = np.int32(-1)
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,27 @@ class Detections(Columns):
         scores: ``float32[N]`` in 0..1.
         labels: ``int16[N]`` number in the classes of the model.
         truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
+        raster: ``int32[N]`` number of the raster that shows the centre, in its ground; UNKNOWN
+            for objects that were joined from parts, until it is found from their place.
     """
 
     boxes: FloatArray
     scores: Float32Array
     labels: NDArray[np.int16]
     truncated: BoolArray
+    raster: NDArray[np.int32]
 
     @classmethod
     def from_arrays(
-        cls, boxes: object, scores: object, labels: object = None, *, truncated: object = None
+        cls,
+        boxes: object,
+        scores: object,
+        labels: object = None,
+        *,
+        truncated: object = None,
+        raster: object = None,
     ) -> Detections:
-        """Return detections from array-likes; by default of class 0 and not truncated."""
+        """Return detections from array-likes; by default of class 0, not truncated, of raster 0."""
         box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         n = len(box)
         return cls(
@@ -64,6 +75,7 @@ class Detections(Columns):
             np.asarray(scores, dtype=np.float32).reshape(n),
             np.zeros(n, np.int16) if labels is None else np.asarray(labels, np.int16).reshape(n),
             np.zeros(n, bool) if truncated is None else np.asarray(truncated, bool).reshape(n),
+            np.zeros(n, np.int32) if raster is None else np.asarray(raster, np.int32).reshape(n),
         )
 
     @classmethod
@@ -79,7 +91,7 @@ class Detections(Columns):
     def shifted(self, dx: float, dy: float) -> Detections:
         """Return the detections moved by (dx, dy) pixels."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], dtype=np.float64)
-        return Detections(boxes, self.scores, self.labels, self.truncated)
+        return replace(self, boxes=boxes)
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,10 @@ class TileResult:
         detections: Boxes in pixel edges of the working grid; None: the tile holds no imagery and
             did not go through the detector.
         cells: ``uint8[rows, columns]`` states of the cells of the tile, see ``ImageryMask``.
+        has_hole: Some of its pixels could not be read.
     """
 
     tile: Tile
     detections: Detections | None
     cells: UInt8Array
+    has_hole: bool = False

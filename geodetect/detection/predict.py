@@ -15,12 +15,12 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.detection.coverage import common_crs, unread_coverage
-from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, RunSummary
-from geodetect.detection.detections import Detections, TileResult
+from geodetect.detection.coverage import RasterCoverage, common_crs
+from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, RunSummary
+from geodetect.detection.detections import UNKNOWN, Detections, TileResult
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import RasterPlan, plan_rasters
-from geodetect.detection.raster_borders import find_border_objects
+from geodetect.detection.ground_merge import SearchedGround, merge_grounds
+from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint
@@ -79,12 +79,12 @@ def predict(
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
-        The detection table (see ``RasterDetections.table``) in the CRS of the first raster, some
+        The detection table (see ``GroundDetections.table``) in the CRS of the first raster, some
         900 bytes per object: for millions of objects use ``predict_layer``.
 
     Raises:
-        RasterError: A raster cannot be opened, or none could be read. Of several rasters, one that
-            fails while it is read is left out with an ``IncompleteWarning``.
+        RasterError: A raster cannot be opened, or none could be read. Of several rasters, what
+            cannot be read of one is left out with an ``IncompleteWarning``.
         InputError: Settings, model and rasters do not fit together.
         OutOfMemoryError: There is too little memory for a tile.
     """
@@ -103,6 +103,7 @@ def predict_layer(
     journal: Journal | None = None,
     output_crs: Sequence[CRS] = (),
     counted_conf: float | None = None,
+    joined: bool = True,
     **keywords: Unpack[PredictKeywords],
 ) -> DetectionLayer:
     """Detect objects in rasters; like ``predict``, in a tenth of the memory.
@@ -117,6 +118,8 @@ def predict_layer(
         output_crs: CRS that the result will be converted to; checked before the first tile.
         counted_conf: Score threshold to describe the run with, if the caller needs detections of
             lower scores as well; None: that of the detections.
+        joined: Rasters of one CRS that lie together are one ground, in which each object comes out
+            once; else each raster is one by itself.
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
@@ -136,27 +139,28 @@ def predict_layer(
     with phase("Loading the model"):
         detector = as_detector(model, settings)
     class_ids = _class_ids(detector, settings)
+    searched, coverage = list[SearchedGround](), list[RasterCoverage]()
+    failed: dict[str, str] = {}
     conf = settings.conf if counted_conf is None else counted_conf
     conf = detector.card.conf if conf is None else conf
     if threshold_doubt := find_threshold_doubt(conf, detector.card):
         warnings.warn(threshold_doubt, GeodetectWarning, stacklevel=2)
-    rasters_detections, coverage, failed = [], [], {}
     value_ranges: dict[str, tuple[float, float]] = {}
     samples = []
     with ExitStack() as stack:
         # open and plan
-        plans = plan(rasters, detector, settings=settings)
-        for raster_plan in plans:
-            stack.enter_context(raster_plan.raster)
+        plans = plan_rasters(rasters, detector.card, settings, joined=joined)
+        for ground_plan in plans:
+            stack.enter_context(ground_plan.ground)
         _check_conversions(plans, output_crs)
         concurrency = concurrency_within_memory(plans, detector, settings)
         description = RunDescription.from_plans(
             detector.card, plans, conf=conf, runs_on=getattr(detector, "runs_on", "")
         )
         announce(*description.lines())
-        planned = np.cumsum([len(raster_plan.tiles) for raster_plan in plans]).tolist()
+        planned = sum(ground_plan.tile_count for ground_plan in plans)
         # resume
-        if journal is not None and planned[-1] < journal.min_tiles:
+        if journal is not None and planned < journal.min_tiles:
             journal = None
         if journal is not None:
             # the preferred batch size: free memory may differ between the executions of a run
@@ -164,60 +168,57 @@ def predict_layer(
             journal.open(run_fingerprint(detector, settings, plans, batch_size=batch_size))
             resumed = _count_finished_tiles(journal, plans)
             if resumed:
-                announce(f"{resumed:,} of {planned[-1]:,} tiles are done already: {journal.path}")
+                announce(f"{resumed:,} of {planned:,} tiles are done already: {journal.path}")
         # detect
         advance = stack.enter_context(phase("Detecting", "tiles", progress=progress))
-        run = _RunProgress(planned[-1], advance)
+        run = _RunProgress(planned, advance)
         run.report()
         readers = chained_readers(plans, journal, concurrency)
         for reader in readers:
             stack.callback(reader.close)
-        for raster_plan, reader, tiles_so_far in zip(plans, readers, planned, strict=True):
-            try:
-                pipeline = TilePipeline(reader, detector, settings, class_ids)
-                detections, stretch = _detect(pipeline, run), raster_plan.raster.stretch
-                rasters_detections.append(
-                    RasterDetections.from_detections(
-                        detections,
-                        raster_plan.grid,
-                        classes=detector.card.classes,
-                        raster=raster_plan.raster.name,
-                    )
-                )
-                coverage.append(pipeline.mask.to_coverage(raster_plan))
-                samples.append((raster_plan, pipeline.sample))
-                if stretch is not None:
-                    value_ranges[raster_plan.raster.name] = stretch.range
-            except RasterError as error:
-                run.skip_rest(tiles_so_far, objects=sum(map(len, rasters_detections)))
-                failed[raster_plan.raster.path] = str(error)
-                if len(failed) == len(plans):
-                    raise
-                coverage.append(unread_coverage(raster_plan, str(error)))
-                warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=2)
-            finally:
-                raster_plan.raster.close()
+        for ground_plan, reader in zip(plans, readers, strict=True):
+            ground = ground_plan.ground
+            pipeline = TilePipeline(reader, detector, settings, class_ids)
+            searched.append(SearchedGround(ground_plan, _detect(pipeline, run), pipeline.mask))
+            coverage += pipeline.mask.to_coverage(ground_plan)
+            samples.append((ground_plan, pipeline.sample))
+            for raster in ground.rasters:
+                if raster.used_stretch is not None:
+                    value_ranges[raster.name] = raster.used_stretch.range
+            failed |= {ground.rasters[n].path: error for n, error in ground.failures.items()}
+            ground.close()
+    if failed and not run.summary.tiles:
+        raise RasterError(next(iter(failed.values())))
+    for error in failed.values():
+        warnings.warn(f"left out: {error}", IncompleteWarning, stacklevel=2)
+    objects_of_grounds = [ground.objects for ground in searched]
+    if joined:
+        iou = detector.card.iou if settings.nms_iou is None else settings.nms_iou
+        objects_of_grounds = merge_grounds(searched, iou=iou)
     crs = plans[0].grid.crs
-    border_objects = find_border_objects(rasters_detections, conf=counted_conf or 0.0)
     layer = DetectionLayer(
-        tuple(rasters_detections),
+        tuple(
+            GroundDetections.from_detections(
+                objects,
+                ground_plan.grid,
+                classes=detector.card.classes,
+                rasters=[raster.name for raster in ground_plan.ground.rasters],
+            )
+            for ground_plan, objects in zip(plans, objects_of_grounds, strict=True)
+        ),
         crs and horizontal_crs(crs),
         summary=replace(
             run.summary,
+            empty_tiles=run.summary.empty_tiles + sum(p.empty_count for p in plans),
             seconds=time.monotonic() - start,
             description=description,
             left_out=failed,
             value_ranges=value_ranges,
-            cut_by_borders=border_objects.cut,
-            repeated=border_objects.repeated,
         ),
         coverage=tuple(coverage),
     )
     layer.check()  # before anything is written
-    doubts = list_doubts(samples, detector.card, has_stated_bands=settings.bands is not None)
-    if border_doubt := border_objects.doubt():
-        doubts.append(border_doubt)
-    for doubt in doubts:
+    for doubt in list_doubts(samples, detector.card, has_stated_bands=settings.bands is not None):
         warnings.warn(doubt, GeodetectWarning, stacklevel=2)
     if layer.blank:
         names = (f"{name} ({fraction:.1%})" for name, fraction in layer.blank.items())
@@ -230,20 +231,22 @@ def predict_layer(
     return layer
 
 
-def _count_finished_tiles(journal: Journal, plans: Sequence[RasterPlan]) -> int:
+def _count_finished_tiles(journal: Journal, plans: Sequence[GroundPlan]) -> int:
     """Return the number of tiles that a journal holds."""
     return sum(
-        int(np.isin(p.tiles // len(p.scheme.columns), list(journal.finished_rows(number))).sum())
-        for number, p in enumerate(plans)
+        len(run.tiles)
+        for number, ground_plan in enumerate(plans)
+        for run in ground_plan.runs()
+        if journal.holds(number, run)
     )
 
 
-def _check_conversions(plans: Sequence[RasterPlan], output_crs: Sequence[CRS]) -> None:
+def _check_conversions(plans: Sequence[GroundPlan], output_crs: Sequence[CRS]) -> None:
     """Raise an error if rasters share no map, or their CRS has no conversion to another one."""
-    crs = common_crs(raster_plan.grid.crs for raster_plan in plans)
+    crs = common_crs(ground_plan.grid.crs for ground_plan in plans)
     if crs is None:
         return
-    pairs = [(raster_plan.grid.crs, crs) for raster_plan in plans]
+    pairs = [(ground_plan.grid.crs, crs) for ground_plan in plans]
     pairs += [(crs, target) for target in output_crs]
     for source, target in pairs:
         if source is not None and not same_crs(source, target):
@@ -257,11 +260,11 @@ def _check_conversions(plans: Sequence[RasterPlan], output_crs: Sequence[CRS]) -
                 ) from error
 
 
-def detect_raster(plan: RasterPlan, detector: Detector, settings: PredictSettings) -> Detections:
-    """Detect the objects of one planned raster, of all classes.
+def detect_ground(plan: GroundPlan, detector: Detector, settings: PredictSettings) -> Detections:
+    """Detect the objects of one planned ground, of all classes.
 
     Args:
-        plan: Plan of the raster, see ``plan_grid``.
+        plan: Plan of the ground, see ``plan_ground``.
         detector: The detector.
         settings: Thresholds, batch size and threads.
 
@@ -269,43 +272,44 @@ def detect_raster(plan: RasterPlan, detector: Detector, settings: PredictSetting
         One detection per object, boxes in pixel edges of the working grid.
 
     Raises:
-        RasterError: The raster cannot be read to the end.
+        RasterError: A raster cannot be read to the end.
         InputError: The detector returns something unusable.
         OutOfMemoryError: Memory is used up.
     """
     reader = TileReader(plan, preferred_concurrency(detector, settings))
     pipeline = TilePipeline(reader, detector, settings, class_ids=None)
-    return _detect(pipeline, _RunProgress(len(plan.tiles), no_progress))
+    return _detect(pipeline, _RunProgress(plan.tile_count, no_progress))
 
 
 def _detect(pipeline: TilePipeline, run: _RunProgress) -> Detections:
-    """Detect the objects of one raster: read, detect, merge across tile seams, journal."""
+    """Detect the objects of one ground: read, detect, merge across tile seams, journal."""
     plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.nms_iou
     journal, number = pipeline.reader.journal, pipeline.reader.number
     merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
-    merged, row, row_results = list[Detections](), 0, list[TileResult]()
+    merged, row, run_results = list[Detections](), 0, list[TileResult]()
     # closed, the last one first, so that no thread reads on after an error
     with closing(pipeline.reader), closing(pipeline.run()) as batches:
         for batch in batches:
-            if batch.results[0].tile.row > row:  # all tiles of the rows above it are merged
-                row = batch.results[0].tile.row
+            if batch.run.open_row > row:  # all tiles of the rows above it are merged
+                row = batch.run.open_row
                 run.report(merger)
                 with _merging(merger):
-                    merged.append(_within_area(merger.take_final(row), plan.area))
+                    merged.append(_finish_objects(merger.take_final(row), plan))
                 run.objects += len(merged[-1])
             for result in batch.results:
                 pipeline.mask.update(result.tile, result.cells)
                 if result.detections is not None:
                     merger.add(result.tile, result.detections)
             run.add(batch)
-            row_results += batch.results
-            if batch.completes_row:
-                if journal is not None and not batch.resumed:
-                    journal.add(number, row_results)
-                row_results = []
+            run_results += batch.results
+            if batch.completes_run:
+                is_complete = not any(result.has_hole for result in run_results)
+                if journal is not None and is_complete and not batch.resumed:
+                    journal.add(number, run_results)
+                run_results = []
     run.report(merger)
     with _merging(merger):
-        merged.append(_within_area(merger.finish(), plan.area))
+        merged.append(_finish_objects(merger.finish(), plan))
     run.objects += len(merged[-1])
     run.report()
     return Detections.concatenate(merged)
@@ -327,19 +331,17 @@ class _RunProgress:
     def add(self, batch: TileBatch) -> None:
         """Count a batch."""
         summary, count = self.summary, len(batch.results)
-        images = sum(result.detections is not None for result in batch.results)
+        holes = sum(result.has_hole for result in batch.results)
+        images = sum(
+            result.detections is not None and not result.has_hole for result in batch.results
+        )
         self.summary = replace(
             summary,
             tiles=summary.tiles + images,
-            empty_tiles=summary.empty_tiles + count - images,
+            empty_tiles=summary.empty_tiles + count - images - holes,
+            unread_tiles=summary.unread_tiles + holes,
             resumed_tiles=summary.resumed_tiles + count * batch.resumed,
         )
-        self.report()
-
-    def skip_rest(self, tiles: int, *, objects: int) -> None:
-        """Count as unread what is left of the first ``tiles``, and only the ``objects`` so far."""
-        unread = tiles - self.summary.tiles - self.summary.empty_tiles
-        self.summary, self.objects = replace(self.summary, unread_tiles=unread), objects
         self.report()
 
     def report(self, merger: SeamMerger | None = None) -> None:
@@ -358,7 +360,7 @@ def plan(
     *,
     settings: PredictSettings | Mapping[str, Any] | None = None,
     **keywords: Unpack[PredictKeywords],
-) -> list[RasterPlan]:
+) -> list[GroundPlan]:
     """Open rasters and plan their tiles, reading only their headers.
 
     Args:
@@ -369,7 +371,7 @@ def plan(
         keywords: Settings by name, such as ``conf=0.5``; they win over ``settings``.
 
     Returns:
-        One plan for each raster; the caller closes their rasters.
+        One plan for each ground: rasters of one CRS that lie together; the caller closes them.
 
     Raises:
         InputError: There are no rasters, or the area of interest touches none.
@@ -401,12 +403,19 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
     )
 
 
-def _within_area(detections: Detections, area: shapely.Geometry | None) -> Detections:
-    """Return the detections whose centre lies in the area or on its border."""
-    if area is None:
-        return detections
-    centres = box_ops.centres(detections.boxes)
-    return detections[np.asarray(shapely.intersects_xy(area, *centres.T))]
+def _finish_objects(objects: Detections, plan: GroundPlan) -> Detections:
+    """Return the objects whose centre lies in the area or on its border, with their rasters."""
+    centres = box_ops.centres(objects.boxes)
+    if plan.area is not None:
+        is_inside = np.asarray(shapely.intersects_xy(plan.area, *centres.T))
+        objects, centres = objects[is_inside], centres[is_inside]
+    is_unknown = objects.raster == UNKNOWN
+    if not is_unknown.any():
+        return objects
+    rasters = objects.raster.copy()
+    pixels = np.floor(centres[is_unknown]) + 0.5  # the pixel at the centre, as for all others
+    rasters[is_unknown] = plan.ground.rasters_at(pixels * plan.grid.scale_to(plan.ground.grid))
+    return replace(objects, raster=rasters)
 
 
 def _class_ids(detector: Detector, settings: PredictSettings) -> IntArray | None:

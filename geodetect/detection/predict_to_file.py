@@ -22,7 +22,7 @@ from geodetect.geo.crs import WGS84, parse_crs
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import check_folder, final_path
 from geodetect.io.inputs import protect_inputs
-from geodetect.io.raster.find import find_rasters
+from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
 from geodetect.io.vector.qgis_style import score_qml

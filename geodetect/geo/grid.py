@@ -8,6 +8,9 @@ corner of the raster is (0, 0), the centre of its first pixel (0.5, 0.5). A box 
 from __future__ import annotations
 
 import math
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -56,7 +59,8 @@ class Grid:
     @cached_property
     def crs_wkt(self) -> str | None:
         """CRS as WKT, for rasterio and for fingerprints; None without one."""
-        return None if self.crs is None else self.crs.to_wkt()
+        # one text for all rasters of a CRS: there may be a hundred thousand
+        return None if self.crs is None else sys.intern(self.crs.to_wkt())
 
     @cached_property
     def gsd_xy_m(self) -> tuple[float, float] | None:
@@ -70,17 +74,21 @@ class Grid:
                 return None
             t = self.transform
             return math.hypot(t.a, t.d) * self.unit_m, math.hypot(t.b, t.e) * self.unit_m
-        x, y = self.width / 2, self.height / 2
-        ends = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])
-        points = self.to_map(ends)
+        points = self._central_points
         along_row, along_column = ground_distances_m(points[[0, 2]], points[[1, 3]], self.crs)
         if not (along_row > 0 and along_column > 0):
-            centre = self.to_map(np.array([x, y])).tolist()
+            centre = points.mean(axis=0).tolist()
             raise GeoreferenceError(
                 f"the raster's centre {centre} lies outside the area where its CRS "
                 f"({self.crs.name}) is defined; set the right one as `src_crs`"
             )
         return float(along_row), float(along_column)
+
+    @property
+    def _central_points(self) -> FloatArray:
+        """Ends of the central pixel along its row and its column on the map, ``float64[4, 2]``."""
+        x, y = self.width / 2, self.height / 2
+        return self.to_map(np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]]))
 
     @property
     def box(self) -> FloatArray:
@@ -137,6 +145,23 @@ class Grid:
             other: Grid of the same ground, see ``resampled``.
         """
         return np.array([other.width / self.width, other.height / self.height])
+
+
+def measure_pixels(grids: Sequence[Grid]) -> None:
+    """Measure ``gsd_xy_m`` of many grids at once, a tenth of the time of one by one."""
+    by_crs: dict[str, list[Grid]] = defaultdict(list)
+    for grid in grids:
+        if grid.crs_wkt is not None:
+            by_crs[grid.crs_wkt].append(grid)
+    for same in by_crs.values():
+        crs = same[0].crs
+        assert crs is not None
+        points = np.array([grid._central_points for grid in same])
+        starts, ends = points[:, [0, 2]].reshape(-1, 2), points[:, [1, 3]].reshape(-1, 2)
+        sizes = ground_distances_m(starts, ends, crs).reshape(-1, 2)
+        for grid, (along_row, along_column) in zip(same, sizes.tolist(), strict=True):
+            if along_row > 0 and along_column > 0:  # of others the property says what is wrong
+                grid.__dict__["gsd_xy_m"] = (along_row, along_column)
 
 
 def check_gsd(gsd_m: float, finest_m: float, coarsest_m: float, *, of: str) -> None:

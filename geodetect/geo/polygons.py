@@ -100,3 +100,9 @@ def _estimate_crossings(polygon: shapely.Geometry) -> float:
     sample = edges[:: -(-len(edges) // _SAMPLE)]
     pairs = shapely.STRtree(edges).query(sample, predicate="crosses").shape[1]
     return pairs / len(sample) * len(edges) / 2
+
+
+def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
+    """Return the polygons of a geometry, without lines and points where they only touch."""
+    parts = shapely.get_parts(geometry)
+    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])

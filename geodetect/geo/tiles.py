@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -84,12 +85,12 @@ class TileScheme:
                 f"found {self.overlap_px} px"
             )
 
-    @property
+    @cached_property
     def columns(self) -> tuple[int, ...]:
         """Left edges of the columns of tiles."""
         return _starts(self.width, self.tile_px, self.overlap_px)
 
-    @property
+    @cached_property
     def rows(self) -> tuple[int, ...]:
         """Upper edges of the rows of tiles."""
         return _starts(self.height, self.tile_px, self.overlap_px)
@@ -117,31 +118,48 @@ class TileScheme:
             counts.append(count)
         return math.prod(counts)
 
-    def overlapping(self, boxes: FloatArray) -> BoolArray:
-        """Return ``bool[rows, columns]``, True for tiles that overlap any box.
+    def columns_overlapping(self, row: int, boxes: FloatArray) -> BoolArray:
+        """Return ``bool[columns]``, True for tiles of a row that overlap any box.
 
         Args:
+            row: Position of the row.
             boxes: ``float64[N, 4]`` in pixel edges.
         """
-        overlaps = np.zeros((len(self.rows), len(self.columns)), bool)
-        left, upper = np.array(self.columns), np.array(self.rows)
-        x1, y1, x2, y2 = boxes.T
-        first_columns = np.searchsorted(left + min(self.tile_px, self.width), x1, side="right")
-        first_rows = np.searchsorted(upper + min(self.tile_px, self.height), y1, side="right")
-        end_columns, end_rows = np.searchsorted(left, x2), np.searchsorted(upper, y2)
-        for top, bottom, start, end in zip(
-            first_rows.tolist(), end_rows.tolist(), first_columns.tolist(), end_columns.tolist(),
-            strict=True,
-        ):  # fmt: skip
-            overlaps[top:bottom, start:end] = True
-        return overlaps
+        left, top = np.array(self.columns), self.rows[row]
+        width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
+        x1, _, x2, _ = boxes[(boxes[:, 1] < top + height) & (boxes[:, 3] > top)].T
+        changes = np.zeros(len(left) + 1, np.int64)
+        np.add.at(changes, np.searchsorted(left + width, x1, side="right"), 1)
+        np.add.at(changes, np.searchsorted(left, x2), -1)
+        return np.cumsum(changes[:-1]) > 0
+
+    def tile(self, row: int, col: int) -> Tile:
+        """Return the tile at a row and a column."""
+        width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
+        index = row * len(self.columns) + col
+        return Tile(self.columns[col], self.rows[row], width, height, index, row, col)
 
     def tiles_in_row(self, row: int) -> Iterator[Tile]:
         """Yield the tiles of one row, from left to right."""
-        columns, y = self.columns, self.rows[row]
-        width, height = min(self.tile_px, self.width), min(self.tile_px, self.height)
-        for col, x in enumerate(columns):
-            yield Tile(x, y, width, height, index=row * len(columns) + col, row=row, col=col)
+        for col in range(len(self.columns)):
+            yield self.tile(row, col)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Block of whole tiles of a ``TileScheme``, which is detected as a unit.
+
+    Args:
+        first_row: Its first row of tiles.
+        end_row: The row after its last one.
+        first_col: Its first column of tiles.
+        end_col: The column after its last one.
+    """
+
+    first_row: int
+    end_row: int
+    first_col: int
+    end_col: int
 
 
 def overlap_px(overlap: float, tile_px: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes_at, offset_boxes
 from geodetect.detection.detections import Detections
-from geodetect.detection.plan import RasterPlan, plan_rasters
+from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.detection.run.description import RunDescription
 from geodetect.errors import InputError
@@ -43,16 +43,16 @@ class SampledTile:
     """A tile of a raster, to be read when it is needed.
 
     Args:
-        plan: The raster and its working grid.
+        plan: The ground and its working grid.
         tile: Its window, in pixels of the working grid.
     """
 
-    plan: RasterPlan
+    plan: GroundPlan
     tile: Tile
 
     def read(self) -> Image:
         """Read pixels ``uint8[C, H, W]`` and their validity ``bool[H, W]``."""
-        pixels = self.plan.raster.read(self.tile, self.plan.grid)
+        pixels = self.plan.ground.read(self.tile, self.plan.grid)
         return pixels.values, pixels.valid
 
 
@@ -103,7 +103,7 @@ def quantize(
         with georeference_advice("choose other `rasters`"):
             plans = plan_rasters(rasters, card, PredictSettings(overlap=0, **raster_settings))
         for plan in plans:
-            stack.enter_context(plan.raster)
+            stack.enter_context(plan.ground)
         with phase("Choosing tiles"):
             tiles = sample_tiles(plans, settings.tiles, seed=settings.seed)
         run = RunDescription.from_plans(card, plans, conf=card.conf, runs_on="OpenVINO on cpu")
@@ -141,32 +141,31 @@ def quantize(
     return card
 
 
-def sample_tiles(plans: Sequence[RasterPlan], count: int, *, seed: int) -> list[SampledTile]:
+def sample_tiles(plans: Sequence[GroundPlan], count: int, *, seed: int) -> list[SampledTile]:
     """Draw tiles from all rasters, in random order, of which at least half is imagery.
 
     Args:
-        plans: Rasters, open.
+        plans: Grounds.
         count: Number of tiles; all tiles if there are fewer.
         seed: Random seed.
 
     Raises:
         InputError: No tile is imagery for the most part.
     """
-    first = np.cumsum([0, *(len(plan.tiles) for plan in plans)])  # number of each raster's first
+    rows = [(plan, row) for plan in plans for row in range(len(plan.scheme.rows))]
+    first = np.cumsum([0, *(len(plan.columns_in(row)) for plan, row in rows)])  # tile of each row
     samples: list[SampledTile] = []
     for number in np.random.default_rng(seed).permutation(first[-1]):
-        raster = int(np.searchsorted(first, number, side="right")) - 1
-        plan = plans[raster]
-        index = int(plan.tiles[number - first[raster]])
-        row, column = divmod(index, len(plan.scheme.columns))
-        tile = list(plan.scheme.tiles_in_row(row))[column]
-        if plan.raster.read_valid(tile, plan.grid).mean() >= MIN_VALID_FRACTION:
+        position = int(np.searchsorted(first, number, side="right")) - 1
+        plan, row = rows[position]
+        tile = plan.scheme.tile(row, int(plan.columns_in(row)[number - first[position]]))
+        if plan.ground.read_valid(tile, plan.grid).mean() >= MIN_VALID_FRACTION:
             samples.append(SampledTile(plan, tile))
         if len(samples) == count:
             break
     if not samples:
         raise InputError(
-            f"{plans[0].raster.path}: no tile of it, or of other `rasters`, is imagery for the "
+            f"{plans[0].ground.path}: no tile of it, or of other `rasters`, is imagery for the "
             f"most part; calibrate on `rasters` with more imagery"
         )
     return samples

@@ -15,7 +15,7 @@ from geodetect.errors import DivergenceError, GeodetectWarning, InputError
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import final_path
 from geodetect.io.inputs import protect_inputs
-from geodetect.io.raster.find import find_rasters
+from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector.read import LayerSource
 from geodetect.io.vector.write import write
 from geodetect.model.card import ModelCard, NetworkConfig, TrainingRecord, new_card

@@ -239,8 +239,8 @@ def test_pixel_coordinates_need_no_crs(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_several_rasters_and_folders_make_one_layer(scene: Scene, tmp_path: Path) -> None:
-    for name in ("a.tif", "b.tif"):
-        write_raster(tmp_path / name, squares_image(SIDE, CORNERS[:3]))
+    for number, name in enumerate(("a.tif", "b.tif"), 1):
+        write_raster(tmp_path / name, squares_image(SIDE, CORNERS[:3]), left_px=number * SIDE)
     result = predict(Scene(tmp_path, scene.model), scene.raster, "-o", tmp_path / "o.gpkg")
     assert result.exit_code == 0
     counts = gpd.read_file(tmp_path / "o.gpkg")["raster"].value_counts().to_dict()
@@ -250,8 +250,10 @@ def test_several_rasters_and_folders_make_one_layer(scene: Scene, tmp_path: Path
 def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
     scene: Scene, tmp_path: Path
 ) -> None:
-    damaged = tmp_path / "damaged.tif"
-    damaged.write_bytes(scene.raster.read_bytes()[:60_000])
+    damaged = write_raster(
+        tmp_path / "damaged.tif", squares_image(SIDE, CORNERS), left_px=10 * SIDE
+    )
+    damaged.write_bytes(damaged.read_bytes()[:60_000])
     process = run_program(
         "predict", scene.raster, damaged, "-m", scene.model, "-o", tmp_path / "o.gpkg", "--json"
     )
@@ -260,7 +262,8 @@ def test_of_several_rasters_a_damaged_one_is_left_out_with_a_warning(
     warning, error = process.stderr.splitlines()
     assert warning.startswith("Warning: left out: ")
     assert error.startswith("Error: finished with holes")
-    assert len(gpd.read_file(tmp_path / "o.gpkg")) == len(CORNERS)
+    rasters = gpd.read_file(tmp_path / "o.gpkg")["raster"]
+    assert sum(rasters == scene.raster.name) == len(CORNERS)
     coverage = gpd.read_file(tmp_path / "o.gpkg", layer="coverage")
     (reason,) = coverage[coverage["status"] == "not read"]["reason"]
     assert "damaged.tif: cannot read" in reason

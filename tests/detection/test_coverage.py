@@ -104,18 +104,21 @@ def test_a_raster_beside_the_area_was_not_searched(save: Save) -> None:
     ]
 
 
-def test_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
+def test_the_part_of_a_raster_that_fails_is_not_read_with_its_error(save: Save) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (3, 300, 300)).astype(np.uint8)
     bad = save(noise, "bad.tif", compress="deflate", tiled=True, blockxsize=64, blockysize=64)
     content = bytearray(bad.read_bytes())
     content[len(content) // 3 : 2 * len(content) // 3] = bytes(len(content) // 3)
     bad.write_bytes(bytes(content))
-    good = save(texture(80, 80), "good.tif")
+    good = save(texture(80, 80), "good.tif", transform=METRES @ Affine.translation(300, 0))
     with pytest.warns(GeodetectWarning, match="left out"):
-        table = looked([bad, good])
-    assert table["status"].tolist() == [NOT_READ, SEARCHED]
-    assert "cannot read" in table["reason"][0]
-    assert areas(table)[NOT_READ] == 90_000
+        table = looked([bad, good], tile_size=64, overlap=0)
+    rows = set(zip(table["raster"], table["status"], strict=True))
+    assert rows == {("bad.tif", SEARCHED), ("bad.tif", NOT_READ), ("good.tif", SEARCHED)}
+    unread = table[table["status"] == NOT_READ].iloc[0]
+    assert "cannot read" in unread["reason"]
+    assert 90_000 / 4 < areas(table)[NOT_READ] < 90_000 * 3 / 4
+    assert sum(areas(table).values()) == 90_000 + 6400
 
 
 @pytest.mark.parametrize("gsd_m", [0.1, 0.4])
@@ -156,8 +159,9 @@ def test_without_rasters_the_layer_is_empty() -> None:
 def test_a_sheet_of_one_value_is_blank_and_named(
     value: int, dtype: str, gsd_m: float | None, save: Save
 ) -> None:
+    apart = METRES @ Affine.translation(2000, 0)
     paths = [save(texture(120, 120).astype(dtype), "a.tif"),
-             save(np.full((3, 120, 120), value, dtype), "b.tif")]  # fmt: skip
+             save(np.full((3, 120, 120), value, dtype), "b.tif", transform=apart)]  # fmt: skip
     with pytest.warns(GeodetectWarning, match=r"does not count as searched: b\.tif \(100\.0%\)"):
         table = looked(paths, gsd_m=gsd_m)
     assert list(zip(table["raster"], table["status"], table["reason"], strict=True)) == [

@@ -14,7 +14,7 @@ from pyproj import CRS, Transformer
 from geodetect.detection.detection_layer import (
     COLUMNS,
     DetectionLayer,
-    RasterDetections,
+    GroundDetections,
     empty_table,
 )
 from geodetect.detection.detections import Detections
@@ -30,7 +30,7 @@ BOXES = [[500.0, 300.0, 600.0, 360.0], [20.0, 10.0, 60.0, 110.0], [5.0, 10.0, 15
 
 def pool_detections(
     grid: Grid = LAMBERT, boxes: object = BOXES, **options: object
-) -> RasterDetections:
+) -> GroundDetections:
     return raster_detections(grid, boxes, classes=["pool", "pond"], **options)
 
 
@@ -99,8 +99,8 @@ def test_scores_have_four_decimals_and_flags_and_classes_follow_their_box():
 
 
 def test_no_detections_make_an_empty_table_with_the_same_types():
-    nothing = RasterDetections.from_detections(
-        Detections.empty(), LAMBERT, classes=["pool"], raster="a.tif"
+    nothing = GroundDetections.from_detections(
+        Detections.empty(), LAMBERT, classes=["pool"], rasters=["a.tif"]
     ).table()
     assert len(nothing) == 0
     assert kinds(nothing) == kinds(pool_table()) == kinds(empty_table("EPSG:2154"))
@@ -118,7 +118,9 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]):
     boxes = np.array([[x, y, x + w, y + 3] for x in (0, 5) for y in (0, 2) for w in (3, 3, 4)])
     layer = Detections.from_arrays(boxes, np.repeat([0.5, 0.75], 6), np.tile([0, 1], 6))
     first, other = (
-        RasterDetections.from_detections(rows, LAMBERT, classes=["a", "b"], raster="a.tif").table()
+        GroundDetections.from_detections(
+            rows, LAMBERT, classes=["a", "b"], rasters=["a.tif"]
+        ).table()
         for rows in (layer, layer[np.array(order)])
     )
     pd.testing.assert_frame_equal(pd.DataFrame(first), pd.DataFrame(other))
@@ -191,7 +193,7 @@ def test_sums_are_those_of_the_table():
 
 def test_the_raster_name_may_have_any_letters():
     name = str(Path("zürich") / "東京 ñandú.tif")
-    frame = RasterDetections.from_detections(
-        Detections.from_arrays(BOXES, [1, 1, 1]), PIXELS, classes=["x"], raster=name
+    frame = GroundDetections.from_detections(
+        Detections.from_arrays(BOXES, [1, 1, 1]), PIXELS, classes=["x"], rasters=[name]
     ).table()
     assert set(frame["raster"]) == {name}

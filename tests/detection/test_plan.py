@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 
 from geodetect import PredictSettings
-from geodetect.detection.plan import RasterPlan, plan_raster, plan_rasters
+from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size
@@ -21,8 +21,13 @@ BLANK = np.full((3, 300, 400), 99, np.uint8)
 ANYTHING = ModelCard(name="any", classes=("thing",), bands=None, tile_px=128)
 
 
-def plan(path: Path, card: ModelCard = ANYTHING, **settings: object) -> RasterPlan:
-    return plan_raster(path, card, PredictSettings(**settings))  # type: ignore[arg-type]
+def plan(path: Path, card: ModelCard = ANYTHING, **settings: object) -> GroundPlan:
+    (planned,) = plan_rasters(path, card, PredictSettings(**settings))  # type: ignore[arg-type]
+    return planned
+
+
+def numbers(planned: GroundPlan) -> list[int]:
+    return [tile.index for run in planned.runs() for tile in run.tiles]
 
 
 @pytest.mark.parametrize(("gsd_m", "resampled"), [(0.2, False), (0.209, False), (0.192, False),
@@ -31,7 +36,7 @@ def test_a_raster_close_to_the_models_resolution_is_taken_as_it_is(
     gsd_m: float, resampled: bool, save: Save
 ) -> None:
     planned = plan(save(BLANK), ANYTHING.model_copy(update={"gsd_m": gsd_m}))
-    assert (planned.grid != planned.raster.grid) == resampled
+    assert (planned.grid != planned.ground.grid) == resampled
     assert planned.gsd_ratio == pytest.approx((gsd_m / 0.2 if resampled else 1,) * 2, rel=5e-3)
 
 
@@ -111,14 +116,14 @@ def test_the_largest_object_decides_the_overlap(save: Save) -> None:
 
 def test_tiles_of_one_pixel_are_possible(save: Save) -> None:
     planned = plan(save(np.full((3, 3, 4), 9, np.uint8)), tile_size=1)
-    assert [t.box.tolist() for t in next(planned.rows())][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
-    assert len(planned.tiles) == 12
+    assert [t.box.tolist() for t in next(planned.runs()).tiles][:2] == [[0, 0, 1, 1], [1, 0, 2, 1]]
+    assert planned.tile_count == 12
 
 
 def test_only_tiles_that_touch_the_box_are_read(save: Save) -> None:
     west, north = METRES @ (10, 10)
     planned = plan(save(BLANK), bbox=(west, north - 4, west + 4, north), tile_size=50, overlap=0)
-    assert planned.tiles.tolist() == [0]
+    assert numbers(planned) == [0]
 
 
 @pytest.mark.parametrize("overlap", [0, 30])
@@ -131,8 +136,8 @@ def test_exactly_the_tiles_that_touch_the_area_are_read_row_by_row(
     planned = plan(save(BLANK), aoi=area, tile_size=50, overlap=overlap)
     expected = [t for t in planned.scheme if shapely.box(*t.box).intersects(planned.area)]
     assert len(expected) < len(planned.scheme)
-    assert planned.tiles.tolist() == [tile.index for tile in expected]
-    rows = list(planned.rows())
+    assert numbers(planned) == [tile.index for tile in expected]
+    rows = [run.tiles for run in planned.runs()]
     assert [tile for row in rows for tile in row] == expected
     assert [{tile.row for tile in row} for row in rows] == [{row} for row in range(len(rows))]
 
@@ -165,7 +170,7 @@ def test_an_area_on_the_map_means_nothing_in_pixel_coordinates(save: Save, tmp_p
     path = save(BLANK, crs=None, transform=None)
     with pytest.raises(InputError, match="`bbox` in pixels"):
         plan(path, aoi=area, pixel_coords=True)
-    assert plan(path, bbox=(0, 0, 10, 10), pixel_coords=True).tiles.tolist() == [0]
+    assert numbers(plan(path, bbox=(0, 0, 10, 10), pixel_coords=True)) == [0]
 
 
 def test_area_and_box_limit_together(save: Save, tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def network_card(tile_px: int = 1024, **changes: object) -> ModelCard:
     return card.model_copy(update={"object_size_m": (3.5, 10.2, 19.4), **changes})
 
 
-def pixels_computed(planned: RasterPlan) -> int:
+def pixels_computed(planned: GroundPlan) -> int:
     side = min(planned.scheme.tile_px, planned.grid.width)
     return len(planned.scheme) * math.prod(padded_size(network_card(), side, side))
 
@@ -257,7 +262,7 @@ def test_an_area_decides_which_tiles_fit(save: Save) -> None:
     path = save(np.zeros((3, 4096, 4096), np.uint8))
     west, north = METRES.c, METRES.f
     inside = plan(path, network_card(), bbox=(west, north - 120, west + 120, north))  # 600 px
-    assert len(inside.tiles) == 1
+    assert inside.tile_count == 1
     assert inside.scheme.tile_px == 768
 
 
@@ -289,4 +294,4 @@ def test_a_web_service_is_searched_in_an_area_only(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"service of [\d,]{11,} tiles; set `bbox` or `aoi`"):
         plan(path)
     box = (255_000.0, 6_250_000.0, 255_100.0, 6_250_100.0)
-    assert len(plan(path, bbox=box).tiles) == 49
+    assert plan(path, bbox=box).tile_count == 49

@@ -13,7 +13,7 @@ from pyproj import CRS, Geod, Transformer
 from geodetect.errors import GeoreferenceError, InputError
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.geodesic import ground_sizes
-from geodetect.geo.grid import Grid, check_gsd
+from geodetect.geo.grid import Grid, check_gsd, measure_pixels
 
 WGS84 = Geod(ellps="WGS84")
 ONE_METRE = Affine(1, 0, 700_000, 0, -1, 6_600_000)
@@ -246,3 +246,20 @@ def test_other_resolutions_are_refused_with_the_likely_unit(gsd_m: float, hint: 
     assert str(error.value) == (
         f"`gsd` is {gsd_m:g} m per pixel, expected 0.15 to 0.6 m: the range of model pools{hint}"
     )
+
+
+def test_many_grids_are_measured_as_one_by_one() -> None:
+    places = [
+        (3857, 0.3, 4e5, 6e6),
+        (3857, 0.3, 4e5, 7e6),
+        (2154, 0.2, 7e5, 6.6e6),
+        (4326, 1e-6, 2, 48),
+    ]
+    grids = [
+        Grid(CRS(code), Affine(step, 0, x, 0, -step, y), 100, 80) for code, step, x, y in places
+    ]
+    expected = [replace(grid).gsd_xy_m for grid in grids]
+    unknown = Grid(None, Affine.identity(), 9, 9)
+    measure_pixels([*grids, unknown])
+    assert [grid.__dict__["gsd_xy_m"] for grid in grids] == expected
+    assert unknown.gsd_xy_m is None

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike
 
-from geodetect.detection.detection_layer import RasterDetections
+from geodetect.detection.detection_layer import GroundDetections
 from geodetect.detection.detections import Detections
 from geodetect.geo.grid import Grid
 
@@ -45,9 +45,9 @@ def raster_detections(
     classes: Sequence[str] = ("pool",),
     raster: str = "scene.tif",
     **columns: ArrayLike,
-) -> RasterDetections:
+) -> GroundDetections:
     """Detections with boxes in pixels of a raster; scores fall from 0.9 to 0.5 by default."""
     if scores is None:
         scores = np.linspace(0.9, 0.5, len(np.reshape(boxes, (-1, 4))))
     detections = Detections.from_arrays(boxes, scores, labels, **columns)
-    return RasterDetections.from_detections(detections, grid, classes=classes, raster=raster)
+    return GroundDetections.from_detections(detections, grid, classes=classes, rasters=[raster])

@@ -42,11 +42,16 @@ def square_boxes(corners: ArrayLike, *, side_px: float = SQUARE_PX) -> NDArray[n
 
 
 def write_raster(
-    path: Path, image: NDArray[np.uint8], *, crs: str | None = CRS, **profile: object
+    path: Path,
+    image: NDArray[np.uint8],
+    *,
+    crs: str | None = CRS,
+    left_px: int = 0,
+    **profile: object,
 ) -> Path:
     count, height, width = image.shape
     place = {} if crs is None else {"crs": crs}
-    transform = Affine(GSD_M, 0, ORIGIN_M[0], 0, -GSD_M, ORIGIN_M[1])
+    transform = Affine(GSD_M, 0, ORIGIN_M[0] + left_px * GSD_M, 0, -GSD_M, ORIGIN_M[1])
     with rasterio.open(
         path,
         "w",

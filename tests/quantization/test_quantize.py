@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import geodetect
-from geodetect.detection.plan import plan_raster
+from geodetect.detection.plan import plan_rasters
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
@@ -127,7 +127,7 @@ def test_imagery_without_objects_cannot_check_anything(files: Path, tmp_path: Pa
 
 def test_samples_are_drawn_without_repeating_and_the_same_again(files: Path) -> None:
     settings = PredictSettings(overlap=0)
-    plans = [plan_raster(files / "scene.tif", PLAIN, settings) for _ in range(2)]
+    plans = [plan for _ in range(2) for plan in plan_rasters(files / "scene.tif", PLAIN, settings)]
     drawn = sample_tiles(plans, 20, seed=4)
     places = [(plans.index(sample.plan), sample.tile.index) for sample in drawn]
     assert len(set(places)) == 20
@@ -143,11 +143,11 @@ def test_tiles_that_are_mostly_without_imagery_are_not_drawn(tmp_path: Path) -> 
     pixels[:, :, 128:] = 0
     pixels[:, 128:, 100:] = 0
     path = write_raster(tmp_path / "half.tif", pixels, nodata=0)
-    plans = [plan_raster(path, PLAIN, PredictSettings(overlap=0))]
+    plans = plan_rasters(path, PLAIN, PredictSettings(overlap=0))
     assert sorted(sample.tile.index for sample in sample_tiles(plans, 9, seed=0)) == [0, 2]
     path = write_raster(tmp_path / "none.tif", np.zeros((3, 256, 256), np.uint8), nodata=0)
     with pytest.raises(InputError, match="imagery for the most part"):
-        sample_tiles([plan_raster(path, PLAIN, PredictSettings())], 9, seed=0)
+        sample_tiles(plan_rasters(path, PLAIN, PredictSettings()), 9, seed=0)
 
 
 def test_targets_that_cannot_be_are_refused_before_any_work(files: Path, tmp_path: Path) -> None:

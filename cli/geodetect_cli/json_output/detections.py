@@ -54,13 +54,6 @@ class PredictOutput(JsonOutput):
     objects: Count = Field(description=OBJECTS)
     by_class: dict[str, Count] = Field(description="Number of detected objects by class.")
     truncated: Count = Field(description="Number of objects that the edge of the imagery cuts.")
-    cut_by_borders: Count = Field(
-        description="Number of objects that the border to another raster cuts."
-    )
-    repeated: Count = Field(
-        description="Number of objects that are counted again, as a piece in the raster beside "
-        "theirs, or whole in one that overlaps."
-    )
     rasters: Count = Field(description="Number of rasters that were searched.")
     tiles: Count = Field(description="Number of tiles that were searched.")
     empty_tiles: Count = Field(description="Number of tiles without imagery.")

@@ -189,9 +189,7 @@ def _find_piece_caveats(
     text = f"{pieces:,} of {is_fp.sum():,} false positives {kind} that the edge of a raster cuts"
     if cut:
         text += f", and so {'is' if cut == 1 else 'are'} {cut:,} of {is_missed.sum():,} misses"
-    return [
-        f"{text}: where rasters adjoin, predict on all of them as one (gdalbuildvrt all.vrt FILES)"
-    ]
+    return [f"{text}: where rasters adjoin, predict on all of them in one run"]
 
 
 def _find_point_caveats(layer_matches: LayerMatches, distance_m: float) -> list[str]:

@@ -37,8 +37,8 @@ from geodetect.assessment.matching.comparison_grid import grid_name
 from geodetect.errors import InputError
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import source_names
-from geodetect.io.raster.find import find_rasters
 from geodetect.io.raster.georeference import georeference_advice
+from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS, LayerSource, read_area
 from geodetect.progress import Progress, as_progress, phase, reports_progress
@@ -152,6 +152,7 @@ def evaluate_model(
             settings=run.model_copy(update=changes),
             progress=progress,
             counted_conf=conf,
+            joined=image_truth is None,  # labels in pixels of images end at their edges
         )
     if image_truth is not None:
         layer = image_truth.lay_side_by_side(layer)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.errors import GeodetectWarning, OutOfMemoryError, error_text
 from geodetect.hardware.cpu import usable_cores
 from geodetect.hardware.memory import available_bytes, is_out_of_memory
@@ -97,7 +97,7 @@ def preferred_concurrency(detector: Detector, settings: PredictSettings) -> Conc
 
 
 def concurrency_within_memory(
-    plans: Sequence[RasterPlan],
+    plans: Sequence[GroundPlan],
     detector: Detector,
     settings: PredictSettings,
     *,
@@ -106,7 +106,7 @@ def concurrency_within_memory(
     """Return the preferred concurrency, or as much of it as fits into memory, with a warning.
 
     Args:
-        plans: Plans of the rasters.
+        plans: Plans of the grounds.
         detector: With ``bytes_per_px``, if it states what it takes for each pixel of a tile.
         settings: Batch size and threads.
         free: Bytes of free memory; None: ask the system.
@@ -119,12 +119,12 @@ def concurrency_within_memory(
     largest = max(plans, key=lambda plan: math.prod(_tile_shape(plan)))
     pixels = math.prod(_tile_shape(largest))
     sizes = {
-        "tile": pixels * (largest.raster.band_count + 1),
+        "tile": pixels * (largest.ground.band_count + 1),
         "image": int(pixels * getattr(detector, "bytes_per_px", 0)),
         "max_images": preferred.streams,
     }
     reduced = preferred
-    cache = max(plan.raster.cache_bytes for plan in plans)
+    cache = max(plan.ground.cache_bytes for plan in plans)
     for reduced in preferred.reductions():
         if reduced.memory_bytes(**sizes) <= MEMORY_FRACTION * free - cache:
             break
@@ -145,7 +145,7 @@ def concurrency_within_memory(
 
 
 @contextmanager
-def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterator[None]:
+def explain_memory_errors(plan: GroundPlan, concurrency: Concurrency) -> Iterator[None]:
     """Turn errors for lack of memory into one that names the settings to reduce.
 
     Raises:
@@ -167,10 +167,10 @@ def explain_memory_errors(plan: RasterPlan, concurrency: Concurrency) -> Iterato
         ) from error
 
 
-def _tile_shape(plan: RasterPlan) -> tuple[int, int]:
+def _tile_shape(plan: GroundPlan) -> tuple[int, int]:
     """Return width and height of the tiles, which are no larger than the raster."""
     return min(plan.scheme.tile_px, plan.grid.width), min(plan.scheme.tile_px, plan.grid.height)
 
 
-def _tile_size(plan: RasterPlan) -> str:
+def _tile_size(plan: GroundPlan) -> str:
     return "a tile of {:,} x {:,} px".format(*_tile_shape(plan))

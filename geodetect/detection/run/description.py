@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import shapely
 
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.model.card import ModelCard
 
 MAX_SOURCES = 3  # of training data in one line
@@ -30,7 +31,7 @@ class RunDescription:
         working_gsd_range_m: Ground resolution of the finest and of the coarsest working grid.
         rasters: Number of rasters.
         resampled_rasters: Number of rasters that are resampled.
-        tiles: Tiles in the area of interest, also those without imagery.
+        tiles: Tiles in the area of interest that may hold imagery.
         area_km2: Area of interest on the rasters, also where they hold no imagery; None: unknown.
     """
 
@@ -49,17 +50,18 @@ class RunDescription:
 
     @classmethod
     def from_plans(
-        cls, card: ModelCard, plans: Sequence[RasterPlan], *, conf: float, runs_on: str = ""
+        cls, card: ModelCard, plans: Sequence[GroundPlan], *, conf: float, runs_on: str = ""
     ) -> RunDescription:
         """Describe the run of a model on planned rasters.
 
         Args:
             card: Card of the model.
-            plans: The rasters.
+            plans: The grounds.
             conf: Score threshold.
             runs_on: Runtime, precision and device.
         """
         areas = [area for plan in plans if (area := _area_km2(plan)) is not None]
+        rasters = [raster for plan in plans for raster in plan.ground.rasters]
         return cls(
             model=card.name,
             trained_on=card.training.data,
@@ -67,11 +69,11 @@ class RunDescription:
             score_threshold=conf,
             runs_on=runs_on,
             model_gsd_m=card.gsd_m,
-            raster_gsd_range_m=_range([plan.raster.grid.gsd_m for plan in plans]),
+            raster_gsd_range_m=_range([raster.grid.gsd_m for raster in rasters]),
             working_gsd_range_m=_range([plan.grid.gsd_m for plan in plans]),
-            rasters=len(plans),
-            resampled_rasters=sum(plan.grid is not plan.raster.grid for plan in plans),
-            tiles=sum(len(plan.tiles) for plan in plans),
+            rasters=len(rasters),
+            resampled_rasters=sum(map(_count_resampled, plans)),
+            tiles=sum(plan.tile_count for plan in plans),
             area_km2=round(sum(areas), 6) if len(areas) == len(plans) else None,
         )
 
@@ -122,11 +124,18 @@ def _range(values: Sequence[float | None]) -> tuple[float, float] | None:
     return (min(sizes), max(sizes)) if len(sizes) == len(values) else None
 
 
-def _area_km2(plan: RasterPlan) -> float | None:
-    """Return the area of interest on a raster; None without ground resolution."""
+def _count_resampled(plan: GroundPlan) -> int:
+    """Return the number of rasters of a ground that are resampled."""
+    is_resampled = plan.grid is not plan.ground.grid
+    return sum(is_resampled or not aligned for aligned in plan.ground.is_aligned.tolist())
+
+
+def _area_km2(plan: GroundPlan) -> float | None:
+    """Return the area of interest on the rasters of a ground; None without ground resolution."""
     if plan.grid.gsd_m is None:
         return None
-    pixels = float(plan.grid.width * plan.grid.height)
+    boxes = plan.ground.boxes * np.tile(plan.ground.grid.scale_to(plan.grid), 2)
+    extent = shapely.union_all(shapely.box(*boxes.T))
     if plan.area is not None:
-        pixels = shapely.area(shapely.intersection(plan.area, shapely.box(*plan.grid.box)))
-    return pixels * plan.grid.gsd_m**2 / M2_PER_KM2
+        extent = shapely.intersection(plan.area, extent)
+    return float(shapely.area(extent)) * plan.grid.gsd_m**2 / M2_PER_KM2

@@ -15,10 +15,11 @@ from urllib.request import Request, urlopen
 from rasterio.windows import Window
 
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.errors import InputError
 from geodetect.io.raster.dataset import read_dataset, root_cause, source_files
 from geodetect.io.raster.georeference import GDAL_ERRORS
+from geodetect.io.raster.reader import Raster
 from geodetect.io.raster.remote import http_cause
 from geodetect.settings import PredictSettings
 from geodetect.version import __version__
@@ -37,7 +38,7 @@ STATISTICS = ".aux.xml"  # written by a GIS when it displays a raster
 def run_fingerprint(
     detector: Detector,
     settings: PredictSettings,
-    plans: Sequence[RasterPlan],
+    plans: Sequence[GroundPlan],
     *,
     batch_size: int | None = None,
 ) -> dict[str, str]:
@@ -50,7 +51,7 @@ def run_fingerprint(
     Args:
         detector: The detector.
         settings: Settings of the run.
-        plans: Plans of the rasters.
+        plans: Plans of the grounds.
         batch_size: Tiles in one call of the detector; only matters to detectors with
             ``depends_on_batch``.
 
@@ -63,30 +64,44 @@ def run_fingerprint(
             f"the detector {detector.card.name!r} has no `identity`, so a journal could not tell "
             f"it from another one; give CallableDetector an identity=, or keep no journal"
         )
-    rasters = {f"raster {i}, {p.raster.name}": _plan_fingerprint(p) for i, p in enumerate(plans, 1)}
+    grounds = {
+        f"ground {i}, {plan.ground.name}": _plan_fingerprint(plan)
+        for i, plan in enumerate(plans, 1)
+    }
+    rasters = [raster for plan in plans for raster in plan.ground.rasters]
+    states = {f"raster {i}, {r.name}": _raster_state(r) for i, r in enumerate(rasters, 1)}
     return {
         "version of geodetect": __version__,
         "model": f"{identity} {_digest(detector.card.model_dump_json())}",
         "settings": settings.model_dump_json(exclude=WITHOUT_EFFECT | IN_PLAN_OR_MODEL),
         "batches": f"{batch_size}" if getattr(detector, "depends_on_batch", False) else "any",
-        **rasters,
+        **grounds,
+        **states,
     }
 
 
-def _plan_fingerprint(plan: RasterPlan) -> str:
-    """Return the state of the files of a raster, and digests of how it is read and tiled.
+def _plan_fingerprint(plan: GroundPlan) -> str:
+    """Return digests of how a ground is put together and tiled."""
+    ground, grid = plan.ground, plan.grid
+    tiling = f"{grid.crs_wkt} {ground.grid!r} {grid!r} {plan.scheme!r}"
+    area = "everywhere" if plan.area is None else _digest(plan.area.wkb)
+    rasters = _digest(ground.boxes.tobytes() + ground.is_aligned.tobytes())
+    return f"{_digest(tiling)} {rasters} {area}"
+
+
+def _raster_state(raster: Raster) -> str:
+    """Return the state of the files of a raster, and a digest of how it is read.
 
     Of a VRT, its source files count, too.
     """
-    raster, grid = plan.raster, plan.grid
     states, values = read_dataset(
         raster.path,
         partial(_dataset_state, external_sources=raster.external_sources),
         external_sources=raster.external_sources,
     )
-    tiling = f"{grid.crs_wkt} {raster.grid!r} {grid!r} {plan.scheme!r} {raster.bands}"
-    area = "everywhere" if plan.area is None else _digest(plan.area.wkb)
-    return f"{', '.join(states)}, {_digest(repr(values))} {_digest(tiling)} {area}"
+    return (
+        f"{', '.join(states)}, {_digest(repr(values))} {_digest(f'{raster.grid!r} {raster.bands}')}"
+    )
 
 
 def _dataset_state(dataset: Any, *, external_sources: bool) -> tuple[list[str], list[Any]]:

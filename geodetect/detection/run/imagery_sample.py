@@ -1,4 +1,4 @@
-"""Sample of the tiles of a raster: the detail that its pixels hold, and colours that are not true.
+"""Sample of the tiles of a ground: the detail that its pixels hold, and colours that are not true.
 
 The power spectrum of sharp imagery falls with the frequency by a power law (Field 1987, "Relations
 between the statistics of natural images and the response properties of cortical cells"). That of
@@ -18,7 +18,7 @@ from itertools import product
 
 import numpy as np
 
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.errors import list_names
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
@@ -64,10 +64,10 @@ class _WindowFigures:
 
 
 class ImagerySample:
-    """Figures of some tiles of a raster, as they are read.
+    """Figures of some tiles of a ground, as they are read.
 
     Args:
-        tiles: Number of tiles of the raster.
+        tiles: Number of tiles of the ground.
     """
 
     def __init__(self, tiles: int) -> None:
@@ -125,14 +125,14 @@ class ImagerySample:
             and red > max(LEAST_RED, RED_TO_GREEN * green)
         )
 
-    def blurred_detail_m(self, plan: RasterPlan, card: ModelCard) -> float | None:
+    def blurred_detail_m(self, plan: GroundPlan, card: ModelCard) -> float | None:
         """Return the size of the finest detail if it is coarser than the pixels; else None.
 
         Args:
-            plan: Plan of the raster.
+            plan: Plan of the ground.
             card: Card of the model; detail of less than two of its pixels is fine enough.
         """
-        detail_px, raster_m, gsd_m = self.detail_px(), plan.raster.grid.gsd_m, plan.grid.gsd_m
+        detail_px, raster_m, gsd_m = self.detail_px(), plan.ground.grid.gsd_m, plan.grid.gsd_m
         if detail_px is None or raster_m is None or gsd_m is None:
             return None
         detail_m = detail_px * gsd_m
@@ -141,20 +141,20 @@ class ImagerySample:
 
 
 def list_doubts(
-    samples: Sequence[tuple[RasterPlan, ImagerySample]], card: ModelCard, *, has_stated_bands: bool
+    samples: Sequence[tuple[GroundPlan, ImagerySample]], card: ModelCard, *, has_stated_bands: bool
 ) -> list[str]:
     """Return messages about imagery that is blurrier, or of other colours, than the model knows.
 
     Colours are not judged if the bands were stated, here or in the training of the model.
 
     Args:
-        samples: Rasters with their samples.
+        samples: Grounds with their samples.
         card: Card of the model.
         has_stated_bands: The user chose the bands.
     """
     doubts = []
     blurred = {
-        plan.raster.name: (plan.raster.grid.gsd_m or 0.0, detail_m)
+        plan.ground.name: (plan.ground.grid.gsd_m or 0.0, detail_m)
         for plan, sample in samples
         if (detail_m := sample.blurred_detail_m(plan, card)) is not None
     }
@@ -171,14 +171,14 @@ def list_doubts(
     )
     if has_stated_bands or is_trained_on_others:
         return doubts
-    false_colour = [plan.raster.name for plan, sample in samples if sample.is_false_colour]
+    false_colour = [plan.ground.name for plan, sample in samples if sample.is_false_colour]
     if false_colour:
         doubts.append(
             f"{list_names(false_colour)}: vegetation is red, as in false colour of near infrared; "
             f"model {card.name} takes red, green and blue, so it will miss objects: name the "
             f"numbers of these bands with `bands`, or use imagery in true colours"
         )
-    grey = [plan.raster.name for plan, sample in samples if sample.is_grey]
+    grey = [plan.ground.name for plan, sample in samples if sample.is_grey]
     if grey:
         doubts.append(
             f"{list_names(grey)}: the imagery is grey, all its bands are the same; model "

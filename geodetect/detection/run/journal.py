@@ -1,7 +1,7 @@
-"""Journal of a run: finished rows of tiles on disk, from which an interrupted run resumes.
+"""Journal of a run: finished runs of tiles on disk, from which an interrupted run resumes.
 
 A journal is one file that only grows: a record with the fingerprint of the run, one record for each
-row of tiles that went through the detector, and at the end the identities of the files of the
+run of tiles that went through the detector, and at the end the identities of the files of the
 result. Each record has a length and checksums, so that one that a killed run left incomplete is
 recognised and cut off, and a damaged one is left out with a warning.
 """
@@ -24,17 +24,18 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import load, save
 
 from geodetect.detection.detections import Detections, TileResult
+from geodetect.detection.plan import TileRun
 from geodetect.detection.run.records import FRAME_BYTES, is_rest_damaged, pack_record, read_records
 from geodetect.errors import GeodetectWarning, InputError, OutputError, list_names, translate_errors
 from geodetect.geo.tiles import Tile
 from geodetect.io.atomic import FileIdentity, acquire_lock, release_lock, staged_files
 
 TITLE = b"geodetect journal "
-MAGIC = TITLE + b"2\n"  # with the version of the format
+MAGIC = TITLE + b"3\n"  # with the version of the format
 SUFFIX = ".journal"
 LONG_RUN_TILES = 100  # smallest number of tiles of a run that keeps a journal by default
-_KEY = struct.Struct("<IQ")  # numbers of raster and row, at the start of a payload
-_FILES = 2**32 - 1  # raster number of records with files of the result
+_KEY = struct.Struct("<IQ")  # numbers of ground and first tile, at the start of a payload
+_FILES = 2**32 - 1  # ground number of records with files of the result
 
 
 class Journal:
@@ -61,7 +62,7 @@ class Journal:
         self._restart = restart
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), blocking=False)
         self._file: FileIO | None = None
-        self._rows: dict[int, dict[int, tuple[int, int]]] = {}  # offset and length of each record
+        self._runs: dict[int, dict[int, tuple[int, int]]] = {}  # offset and length of each record
         self._is_new = False
         self._files: set[FileIdentity] = set()
 
@@ -112,7 +113,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
-            if self._is_new and not self._rows:
+            if self._is_new and not self._runs:
                 self.path.unlink(missing_ok=True)
         if self._lock.is_locked:
             release_lock(self._lock)
@@ -150,40 +151,40 @@ class Journal:
             self._append(self._file, _KEY.pack(_FILES, 0) + record)
 
     def __len__(self) -> int:
-        """Finished rows of tiles."""
-        return sum(map(len, self._rows.values()))
+        """Finished runs of tiles."""
+        return sum(map(len, self._runs.values()))
 
-    def finished_rows(self, raster: int) -> frozenset[int]:
-        """Return the rows of tiles that are finished, of the raster of this number in the run."""
-        return frozenset(self._rows.get(raster, ()))
+    def holds(self, ground: int, run: TileRun) -> bool:
+        """Return True if a run of tiles is finished, of the ground of this number."""
+        return run.tiles[0].index in self._runs.get(ground, ())
 
-    def get(self, raster: int, tiles: Sequence[Tile]) -> list[TileResult]:
-        """Read the results of a finished row of tiles.
+    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+        """Read the results of a finished run of tiles.
 
         Args:
-            raster: Number of the raster in the run.
-            tiles: The planned tiles of the row.
+            ground: Number of the ground.
+            run: The planned tiles.
         """
-        offset, length = self._rows[raster][tiles[0].row]
+        offset, length = self._runs[ground][run.tiles[0].index]
         file = self._open_file()
         file.seek(offset)
         payload = file.read(length)
         with self._record_errors():
-            return _unpack(payload, tiles)
+            return _unpack(payload, run.tiles)
 
-    def add(self, raster: int, results: Sequence[TileResult]) -> None:
-        """Append a row of tiles; it is on the disk when this returns.
+    def add(self, ground: int, results: Sequence[TileResult]) -> None:
+        """Append a run of tiles; it is on the disk when this returns.
 
         Args:
-            raster: Number of the raster in the run.
-            results: Results of all tiles (at least one) of the row, in order.
+            ground: Number of the ground.
+            results: Results of all tiles (at least one) of the run, in order.
 
         Raises:
             OutputError: The journal cannot be written; earlier records are unharmed.
         """
-        row = results[0].tile.row
-        record = self._append(self._open_file(), _pack(raster, row, results))
-        self._rows.setdefault(raster, {})[row] = record
+        first = results[0].tile.index
+        record = self._append(self._open_file(), _pack(ground, first, results))
+        self._runs.setdefault(ground, {})[first] = record
 
     def _open_file(self) -> FileIO:
         if self._file is None:
@@ -226,11 +227,11 @@ class Journal:
                 continue
             end = file.tell()
             with self._record_errors():
-                raster, row = _KEY.unpack_from(payload)
-                if raster == _FILES:
+                ground, first_tile = _KEY.unpack_from(payload)
+                if ground == _FILES:
                     self._files |= _unpack_files(payload)
                 else:
-                    self._rows.setdefault(raster, {})[row] = end - len(payload), len(payload)
+                    self._runs.setdefault(ground, {})[first_tile] = end - len(payload), len(payload)
         unreadable = size - file.tell()
         is_damaged = is_rest_damaged(file)
         if is_last_damaged and not is_damaged:
@@ -318,7 +319,7 @@ def _unpack_files(payload: bytes) -> set[FileIdentity]:
     return {FileIdentity(*values) for values in json.loads(payload[_KEY.size :])}
 
 
-def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:
+def _pack(ground: int, first_tile: int, results: Sequence[TileResult]) -> bytes:
     joined = Detections.concatenate([r.detections for r in results if r.detections is not None])
     arrays = {
         "count": np.array([-1 if r.detections is None else len(r.detections) for r in results]),
@@ -328,13 +329,18 @@ def _pack(raster: int, row: int, results: Sequence[TileResult]) -> bytes:
         "scores": joined.scores,
         "labels": joined.labels,
         "truncated": joined.truncated,
+        "raster": joined.raster,
     }
-    return _KEY.pack(raster, row) + save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+    return _KEY.pack(ground, first_tile) + save(
+        {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+    )
 
 
 def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:
     arrays = load(payload[_KEY.size :])
-    joined = Detections(*(arrays[name] for name in ("boxes", "scores", "labels", "truncated")))
+    joined = Detections(
+        *(arrays[name] for name in ("boxes", "scores", "labels", "truncated", "raster"))
+    )
     counts, shapes = arrays["count"], arrays["shape"]
     sizes = shapes.prod(axis=1)
     cells = np.split(arrays["cells"], np.cumsum(sizes)[:-1])

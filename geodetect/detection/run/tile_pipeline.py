@@ -1,4 +1,4 @@
-"""Tiles of a raster through the detector: read ahead, detected in parallel, returned in order."""
+"""Tiles of a ground through the detector: read ahead, detected in parallel, returned in order."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ import numpy as np
 from geodetect.detection.coverage import ImageryMask
 from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
 from geodetect.detection.run.imagery_sample import ImagerySample
 from geodetect.detection.run.journal import Journal
 from geodetect.detection.run.truncation import clip_to_imagery
 from geodetect.errors import InputError
 from geodetect.geo.tiles import Tile
-from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import Pixels
 from geodetect.settings import PredictSettings
 from geodetect.threads import stop_pools
 from geodetect.types import IntArray
 
-TilePixels = tuple[Tile, Pixels | None]  # None: the tile holds no imagery
+TilePixels = tuple[Tile, Pixels | None]  # None: the tile holds neither imagery nor a hole
 
 
 class TileReader:
-    """Iterator over the tiles of one raster in order, while other threads read the next ones.
+    """Iterator over the tiles of one ground in order, while other threads read the next ones.
 
     Each thread reads the same columns in every row. So the blocks of the file that tiles share are
     in the cache of its handle, except where the columns of two threads meet. Where most threads
@@ -42,37 +41,35 @@ class TileReader:
     one thread, too.
 
     Args:
-        plan: Plan of the raster.
+        plan: Plan of the ground.
         concurrency: Number of threads, and how far ahead they read.
-        journal: Journal of the run, open: rows of tiles that it holds are not read.
-        number: Number of the raster in the run.
-        following: Reader of the next raster; it starts when the last tile of this one is being
+        journal: Journal of the run, open: runs of tiles that it holds are not read.
+        number: Number of the ground.
+        following: Reader of the next ground; it starts when the last tile of this one is being
             read.
+        with_holes: Where a raster cannot be read, leave a hole.
     """
 
     def __init__(
         self,
-        plan: RasterPlan,
+        plan: GroundPlan,
         concurrency: Concurrency,
         *,
         journal: Journal | None = None,
         number: int = 0,
         following: TileReader | None = None,
+        with_holes: bool = False,
     ) -> None:
         self.plan, self.concurrency, self.journal, self.number = plan, concurrency, journal, number
-        self.finished_rows = frozenset() if journal is None else journal.finished_rows(number)
-        rows = (row for row in plan.rows() if row[0].row not in self.finished_rows)
-        self._tiles = chain.from_iterable(rows)
-        self._following = following
+        runs = (run.tiles for run in plan.runs() if not self.is_finished(run))
+        self._tiles = chain.from_iterable(runs)
+        self._following, self._with_holes = following, with_holes
         self._read_ahead = concurrency.read_ahead
         self._queue: deque[tuple[Tile, Future[Pixels | None]]] = deque()
         self._thread_count, columns = concurrency.workers, len(plan.scheme.columns)
         self._chunk = min(concurrency.column_chunk, math.ceil(columns / self._thread_count))
-        raster = plan.raster
-        row_px = raster.grid.width * plan.scheme.tile_px * plan.gsd_ratio[1]
-        is_cacheable = row_px * raster.bytes_per_px < BLOCK_CACHE_BYTES
-        is_strip = raster.block_width >= raster.grid.width and is_cacheable
-        if columns > self._chunk and (is_strip or raster.has_large_blocks):
+        ground, row_px = plan.ground, plan.scheme.tile_px * plan.gsd_ratio[1]
+        if columns > self._chunk and ground.needs_one_thread(row_px):
             self._thread_count, self._chunk = 1, columns
         self._chunks = math.ceil(columns / self._chunk)
         self._threads: list[ThreadPoolExecutor] = []
@@ -88,20 +85,19 @@ class TileReader:
             tile = next(self._tiles, None)
             if tile is None:
                 return False
-            if self.plan.is_empty(tile):
-                empty: Future[Pixels | None] = Future()
-                empty.set_result(None)
-                self._queue.append((tile, empty))
-                continue
             turn = tile.row * self._chunks if 2 * self._chunks <= self._thread_count else 0
             thread = self._threads[(tile.col // self._chunk + turn) % self._thread_count]
             self._queue.append((tile, thread.submit(self._read, tile)))
         return True
 
+    def is_finished(self, run: TileRun) -> bool:
+        """Return True if the journal holds a run of tiles."""
+        return self.journal is not None and self.journal.holds(self.number, run)
+
     def close(self) -> None:
         """Stop reading; wait a short time for the tiles that are being read."""
         stop_pools(self._threads, [future for _, future in self._queue])
-        self._queue.clear()  # there may be thousands of rasters
+        self._queue.clear()  # there may be thousands of grounds
         self._threads.clear()
 
     def __iter__(self) -> TileReader:
@@ -119,42 +115,52 @@ class TileReader:
         return tile, pixels
 
     def _read(self, tile: Tile) -> Pixels | None:
-        pixels = self.plan.raster.read(tile, self.plan.grid)
-        return pixels if pixels.valid.any() else None
+        pixels = self.plan.ground.read(tile, self.plan.grid, with_holes=self._with_holes)
+        return pixels if pixels.valid.any() or pixels.unread is not None else None
 
 
 def chained_readers(
-    plans: Sequence[RasterPlan], journal: Journal | None, concurrency: Concurrency
+    plans: Sequence[GroundPlan], journal: Journal | None, concurrency: Concurrency
 ) -> list[TileReader]:
-    """Return a reader for each raster, each of which starts the next one."""
+    """Return a reader for each ground, each of which starts the next one."""
     readers: list[TileReader] = []
+    has_several = sum(len(plan.ground.rasters) for plan in plans) > 1
     for number, plan in reversed(list(enumerate(plans))):
         following = readers[-1] if readers else None
-        reader = TileReader(plan, concurrency, journal=journal, number=number, following=following)
+        reader = TileReader(
+            plan,
+            concurrency,
+            journal=journal,
+            number=number,
+            following=following,
+            with_holes=has_several,
+        )
         readers.append(reader)
     return readers[::-1]
 
 
 @dataclass(frozen=True)
 class TileBatch:
-    """Results of successive tiles of one row.
+    """Results of successive tiles of one run.
 
     Args:
         results: Results of at least one tile.
-        completes_row: True if the last tile is the last one of its row.
+        run: The run of tiles.
+        completes_run: True if the last tile is the last one of the run.
         resumed: True if the results are from the journal.
     """
 
     results: Sequence[TileResult]
-    completes_row: bool
+    run: TileRun
+    completes_run: bool
     resumed: bool
 
 
 class TilePipeline:
-    """Tiles of one raster through the detector, or from the journal.
+    """Tiles of one ground through the detector, or from the journal.
 
     Args:
-        reader: Reader of the rows of tiles that the journal does not hold.
+        reader: Reader of the runs of tiles that the journal does not hold.
         detector: The detector.
         settings: Settings with the score threshold.
         class_ids: Classes to keep, as numbers of the model; None: all.
@@ -170,13 +176,13 @@ class TilePipeline:
         self.reader, self.detector, self.settings = reader, detector, settings
         self.plan, self.concurrency = reader.plan, reader.concurrency
         self.mask = ImageryMask(self.plan.scheme)
-        self.sample = ImagerySample(len(self.plan.tiles))
+        self.sample = ImagerySample(self.plan.tile_count)
         self._class_ids = class_ids
 
     def run(self) -> Generator[TileBatch]:
         """Yield the results of all tiles in order.
 
-        A batch holds tiles of one row only, so that the result of a row depends on that row alone.
+        A batch holds tiles of one run only, so that the result of a run depends on that run alone.
         Reading, detecting and the caller, who merges the results, work at the same time.
 
         Raises:
@@ -202,35 +208,37 @@ class TilePipeline:
     ) -> Generator[Future[TileBatch] | partial[TileBatch]]:
         """Start to detect batch after batch; yield their futures, or calls that load them."""
         journal = self.reader.journal
-        for row in self.plan.rows():
-            if journal is not None and row[0].row in self.reader.finished_rows:
-                yield partial(self._load_row, journal, row)
+        for run in self.plan.runs():
+            if journal is not None and self.reader.is_finished(run):
+                yield partial(self._load_run, journal, run)
                 continue
-            tiles = islice(self.reader, len(row))
+            tiles = islice(self.reader, len(run.tiles))
             for batch in _split_into_batches(tiles, self.concurrency.batch_size):
-                completes_row = batch[-1][0] == row[-1]
-                yield pool.submit(self._detect, batch, completes_row=completes_row)
+                yield pool.submit(self._detect, batch, run)
 
-    def _load_row(self, journal: Journal, row: Sequence[Tile]) -> TileBatch:
-        results = journal.get(self.reader.number, row)
-        return TileBatch(results, completes_row=True, resumed=True)
+    def _load_run(self, journal: Journal, run: TileRun) -> TileBatch:
+        results = journal.get(self.reader.number, run)
+        return TileBatch(results, run, completes_run=True, resumed=True)
 
-    def _detect(self, tiles: Sequence[TilePixels], *, completes_row: bool) -> TileBatch:
-        images = [pixels for _, pixels in tiles if pixels is not None]
+    def _detect(self, tiles: Sequence[TilePixels], run: TileRun) -> TileBatch:
+        images = [pixels for _, pixels in tiles if pixels is not None and pixels.valid.any()]
         detections_of_images = iter(_call_detector(self.detector, images) if images else ())
         conf = self.detector.card.conf if self.settings.conf is None else self.settings.conf
         results = []
         for tile, pixels in tiles:
             detections = None
-            if pixels is not None:
+            if pixels is not None and pixels.valid.any():
                 self.sample.add(tile, pixels)
                 detections = next(detections_of_images)
                 is_selected = detections.scores >= conf
                 if self._class_ids is not None:
                     is_selected &= np.isin(detections.labels, self._class_ids)
                 detections = clip_to_imagery(detections[is_selected], tile, pixels, self.plan)
-            results.append(TileResult(tile, detections, self.mask.cell_states(tile, pixels)))
-        return TileBatch(results, completes_row=completes_row, resumed=False)
+            has_hole = pixels is not None and pixels.unread is not None
+            cells = self.mask.cell_states(tile, pixels)
+            results.append(TileResult(tile, detections, cells, has_hole))
+        completes_run = tiles[-1][0] == run.tiles[-1]
+        return TileBatch(results, run, completes_run=completes_run, resumed=False)
 
 
 def _first_result(queue: deque[Future[TileBatch] | partial[TileBatch]]) -> TileBatch:
@@ -246,7 +254,7 @@ def _split_into_batches(tiles: Iterable[TilePixels], size: int) -> Generator[lis
     batch, images = list[TilePixels](), 0
     for tile, pixels in tiles:
         batch.append((tile, pixels))
-        images += pixels is not None
+        images += pixels is not None and bool(pixels.valid.any())
         if images == size:
             yield batch
             batch, images = [], 0

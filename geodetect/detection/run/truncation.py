@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.plan import RasterPlan
+from geodetect.detection.plan import GroundPlan
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Tile
@@ -17,7 +18,7 @@ MIN_VALID = 0.5  # smallest valid fraction of the pixels beside a box that is no
 
 
 def clip_to_imagery(
-    detections: Detections, tile: Tile, pixels: Pixels, plan: RasterPlan
+    detections: Detections, tile: Tile, pixels: Pixels, plan: GroundPlan
 ) -> Detections:
     """Return the detections of a tile that lie on imagery, in pixels of the whole raster.
 
@@ -35,8 +36,22 @@ def clip_to_imagery(
     truncated = detections.truncated | at_raster_edge
     if valid is not None:
         truncated |= _are_beside_nodata(boxes, tile_box, valid)
-    clipped = Detections(boxes, detections.scores, detections.labels, truncated)
+    raster = _central_rasters(boxes, pixels)
+    clipped = Detections(boxes, detections.scores, detections.labels, truncated, raster)
     return clipped.shifted(tile.x, tile.y)
+
+
+def _central_rasters(boxes: FloatArray, pixels: Pixels) -> NDArray[np.int32]:
+    """Return the raster at the centre of each box; off the imagery, the most common one in it."""
+    if pixels.raster is None:
+        return np.zeros(len(boxes), np.int32)
+    x, y = np.floor(box_ops.centres(boxes)).astype(np.int64).T
+    rasters = pixels.raster[y, x].astype(np.int32)
+    for row in np.flatnonzero(~pixels.valid[y, x]).tolist():
+        (x1, y1), (x2, y2) = np.floor(boxes[row, :2]), np.ceil(boxes[row, 2:])
+        part = np.s_[int(y1) : int(y2), int(x1) : int(x2)]
+        rasters[row] = np.bincount(pixels.raster[part][pixels.valid[part]]).argmax()
+    return rasters
 
 
 def _are_beside_nodata(

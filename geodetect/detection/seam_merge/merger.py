@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geodetect.detection.detections import Detections
+from geodetect.detection.detections import UNKNOWN, Detections
 from geodetect.detection.seam_merge.clustering import DROPPED, group_detections
 from geodetect.detection.seam_merge.pair_relations import relate_pairs
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, left_to_right
@@ -162,7 +162,10 @@ def _merge_groups(detections: TileDetections, groups: IntArray) -> Detections:
 
 
 def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntArray) -> Detections:
-    """Return the union of each group; scores are means weighted by the areas of its members."""
+    """Return the union of each group; scores are means weighted by the areas of its members.
+
+    The raster that shows the centre of a union of several is unknown.
+    """
     upper_left = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
     lower_right = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
     size = box_ops.area(detections.boxes)
@@ -174,4 +177,5 @@ def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntA
         scores.astype(np.float32),
         detections.labels[first],
         np.logical_or.reduceat(detections.truncated, first),
+        np.where(np.diff(np.r_[first, len(detections)]) == 1, detections.raster[first], UNKNOWN),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class TileDetections(Columns):
     ) -> TileDetections:
         """Clip detections to their tiles and find the sides at edges between tiles."""
         boxes = box_ops.clip(detections.boxes, tile_box)
-        clipped = Detections(boxes, detections.scores, detections.labels, detections.truncated)
+        clipped = replace(detections, boxes=boxes)
         distance = np.abs(boxes - tile_box)
         is_inner = tile_box != np.array([0, 0, scheme.width, scheme.height])
         cut_px = np.maximum(CUT_PX, CUT_FRACTION * extents(boxes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -146,4 +147,12 @@ def _parse_dataset_crs(crs: Any) -> CRS:
             f"no coordinate reference system found; set `src_crs` (e.g. to EPSG:2154), or "
             f"{PIXEL_COORDS_ADVICE}"
         )
-    return parse_crs(crs, parameter="src_crs" if isinstance(crs, str) else "")
+    if isinstance(crs, str):
+        return parse_crs(crs, parameter="src_crs")
+    return _parse_wkt(crs.to_wkt())
+
+
+@lru_cache(maxsize=64)
+def _parse_wkt(wkt: str) -> CRS:
+    """Parse the CRS of a dataset; all rasters share the object, which takes 70 kB."""
+    return parse_crs(wkt)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio import windows
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
@@ -51,7 +52,6 @@ from geodetect.io.raster.dataset import (
 )
 from geodetect.io.raster.directories import has_damaged_directories
 from geodetect.io.raster.empty_blocks import EmptyBlocks, source_boxes
-from geodetect.io.raster.find import shortest_names
 from geodetect.io.raster.georeference import (
     GDAL_ERRORS,
     RESAMPLING,
@@ -60,6 +60,7 @@ from geodetect.io.raster.georeference import (
     read_georeference,
     read_orientation,
 )
+from geodetect.io.raster.names import shortest_names
 from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote, read_from_server
 from geodetect.io.raster.stretch import Stretch
 from geodetect.io.raster.value_sample import (
@@ -88,11 +89,17 @@ class Pixels:
         valid: ``bool[H, W]`` False outside the imagery: nodata, masked or transparent.
         constant: ``bool[H, W]`` True for pixels whose neighbours have the same values in the file;
             None: no areas of them.
+        raster: ``int32[H, W]`` number of the raster that each valid pixel is from; None: there is
+            only one.
+        unread: ``bool[H, W]`` True for pixels that are not valid because a raster could not be
+            read there; None: there are none.
     """
 
     values: UInt8Array
     valid: BoolArray
     constant: BoolArray | None = None
+    raster: NDArray[np.int32] | None = None
+    unread: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,8 @@ class Raster:
         is_service: It is a web service, which shows the whole world.
         imagery: ``float64[N, 4]`` boxes in pixels outside of which there is no imagery; None: it
             may be anywhere.
+        nodata: Nodata value of all bands that are read; None: there is none, or not the same.
+        has_overviews: Reading at a lower resolution may use overviews.
     """
 
     path: str
@@ -163,6 +172,8 @@ class Raster:
     remote_files: tuple[str, ...] = ()
     is_service: bool = False
     imagery: FloatArray | None = None
+    nodata: float | None = None
+    has_overviews: bool = False
     _warp: dict[str, Any] | None = None
     _colour_table: UInt8Array | None = None
     _is_opaque: BoolArray | None = None  # by value, if entries of the colour table are transparent
@@ -181,11 +192,16 @@ class Raster:
         return self.block_bytes > LARGE_BLOCK_BYTES
 
     @property
+    def has_colour_table(self) -> bool:
+        """Its values are the numbers of colours, which ``read`` returns."""
+        return self._colour_table is not None
+
+    @property
     def band_count(self) -> int:
         """Number of bands that ``read`` returns: three for a colour table."""
         return len(self.bands) if self._colour_table is None else 3
 
-    @cached_property
+    @property
     def stretch(self) -> Stretch | None:
         """Stretch of the values to bytes, one for the whole raster; None if they are bytes.
 
@@ -200,6 +216,17 @@ class Raster:
             return Stretch(*self.value_range)
         if self.dtype == "uint8" or self._colour_table is not None:
             return None
+        with self._lock:  # the first thread estimates it for all threads
+            return self._estimated_stretch
+
+    @property
+    def used_stretch(self) -> Stretch | None:
+        """Stretch of a raster of which pixels were read; None: its pixels are bytes, or unread."""
+        is_estimated = "_estimated_stretch" in self.__dict__
+        return self.stretch if is_estimated or self.value_range is not None else None
+
+    @cached_property
+    def _estimated_stretch(self) -> Stretch:
         stretch = self._call("a sample of the values", self._estimate_stretch)
         self._warn_of_doubt(stretch)
         return stretch
@@ -234,20 +261,45 @@ class Raster:
             RasterError: The pixels cannot be read.
         """
         window, source = self._source_window(window, grid or self.grid)
-        shape = window.height, window.width
-        subject = f"pixels {window.x}..{window.x + window.width} x {window.y}.."
-        read = self._call(subject, partial(self._read_window, source, shape))
-        if read is None:
-            return self._empty_pixels(shape)
-        values, valid = read
+        values_and_valid = self._read(window, source)
+        if values_and_valid is None:
+            return empty_pixels(self.band_count, (window.height, window.width))
+        return self.to_pixels(*values_and_valid)
+
+    def read_values(self, window: Window) -> tuple[AnyArray, BoolArray] | None:
+        """Read the values of a window as they are in the file; colours if it has a colour table.
+
+        Args:
+            window: In pixels of the raster.
+
+        Returns:
+            ``[C, H, W]`` in the data type of the file, and ``bool[H, W]`` True where they are
+            valid; None: nowhere.
+
+        Raises:
+            RasterError: The pixels cannot be read.
+        """
+        return self._read(*self._source_window(window, self.grid))
+
+    def to_pixels(self, values: AnyArray, valid: BoolArray) -> Pixels:
+        """Return values of the raster, as ``read_values`` returns them, as bytes.
+
+        Raises:
+            RasterError: The pixels that the stretch is estimated from cannot be read.
+        """
         if np.issubdtype(values.dtype, np.floating):
-            valid &= np.isfinite(values).all(axis=0)
-        with self._lock:  # the first thread estimates it for all threads
-            stretch = self.stretch
+            valid = valid & np.isfinite(values).all(axis=0)
+        stretch = self.stretch
         constant = find_constant_pixels(values)
         data = values if stretch is None else stretch(values)
         data = data.astype(np.uint8, copy=False)
         return Pixels(data if valid.all() else np.where(valid, data, np.uint8(0)), valid, constant)
+
+    def _read(self, window: Window, source: windows.Window) -> tuple[AnyArray, BoolArray] | None:
+        """Read a window of the file in the size of another one, the same ground."""
+        subject = f"pixels {window.x}..{window.x + window.width} x {window.y}.."
+        shape = window.height, window.width
+        return self._call(subject, partial(self._read_window, source, shape))
 
     def read_valid(self, window: Window | None = None, grid: Grid | None = None) -> BoolArray:
         """Read only the valid mask of a window, ``bool[H, W]``, from overviews if there are any.
@@ -309,10 +361,6 @@ class Raster:
         finally:
             if is_outermost:
                 self._busy.discard(thread)
-
-    def _empty_pixels(self, shape: tuple[int, int]) -> Pixels:
-        zeros = np.broadcast_to(np.uint8(0), (self.band_count, *shape))  # takes no memory
-        return Pixels(zeros, np.broadcast_to(np.False_, shape))
 
     def _source_window(self, window: Window | None, grid: Grid) -> tuple[Window, windows.Window]:
         """Return a window of a resampled grid (None: all of it), and the same in the file."""
@@ -452,14 +500,24 @@ class Raster:
     def _open_dataset(self, **options: Any) -> Any:
         return open_dataset(self.path, external_sources=self.external_sources, **options)
 
-    def _start_over(self) -> None:
-        """Close the handles of this thread, and have GDAL forget what it read of the files."""
+    def release(self) -> None:
+        """Close the handles of this thread; reading opens them again."""
         thread = threading.get_ident()
         for item in [item for item in self._handles if item[0] == thread][::-1]:
             self._handles.remove(item)
             item[1].close()
         self._local.__dict__.clear()
+
+    def _start_over(self) -> None:
+        """Close the handles of this thread, and have GDAL forget what it read of the files."""
+        self.release()
         forget_requests(self.remote_files)
+
+
+def empty_pixels(band_count: int, shape: tuple[int, int]) -> Pixels:
+    """Return pixels of a size (height, width) without any imagery, which take no memory."""
+    zeros = np.broadcast_to(np.uint8(0), (band_count, *shape))
+    return Pixels(zeros, np.broadcast_to(np.False_, shape))
 
 
 def name_rasters(rasters: Sequence[Raster]) -> None:
@@ -579,11 +637,19 @@ def _raster_from_dataset(
         remote_files=_remote_files(name, dataset, options),
         is_service=dataset.driver in SERVICES,
         imagery=source_boxes(dataset) if warp is None else None,
+        nodata=_common_nodata(dataset, bands),
+        has_overviews=bool(dataset.overviews(1)),
         _warp=warp,
         _colour_table=colour_table,
         _is_opaque=None if table is None or table[3].all() else table[3] > 0,
         _alpha=alpha,
     )
+
+
+def _common_nodata(dataset: Any, bands: Sequence[int]) -> float | None:
+    """Return the nodata value of all bands; None: there is none, or not the same."""
+    values = [dataset.nodatavals[band - 1] for band in bands]
+    return values[0] if len(set(map(repr, values))) == 1 else None
 
 
 def _cache_bytes(dataset: Any, block_bytes: int) -> int:

@@ -20,9 +20,9 @@ from geodetect.geo.bounds import bounds_px
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
-from geodetect.io.raster.find import find_rasters, without_repetitions
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.io.raster.reader import Pixels, Raster, name_rasters
+from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.reporting.drawing.canvas import open_for_display
 from geodetect.reporting.drawing.images import OPAQUE, PixelSource, rgba_image
 from geodetect.settings import DrawingSettings

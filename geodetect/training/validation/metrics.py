@@ -21,13 +21,14 @@ from geodetect.assessment.evaluate.reliability import (
 from geodetect.assessment.evaluate.thresholds import bagged_f1_threshold
 from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, offset_boxes
-from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, canonical_order
+from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, canonical_order
 from geodetect.detection.detections import Detections
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import plan_grid
-from geodetect.detection.predict import detect_raster
+from geodetect.detection.plan import plan_ground
+from geodetect.detection.predict import detect_ground
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
+from geodetect.io.ground.ground import Ground
 from geodetect.io.raster.reader import Raster
 from geodetect.io.vector.geopackage import Layer, write_layers
 from geodetect.io.vector.qgis_style import TRUE_POSITIVE, Symbol, score_qml, single_qml
@@ -251,8 +252,9 @@ def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObje
     """
     settings = PredictSettings(conf=MIN_SCORE)
     area = shapely.union_all(shapely.box(*labelled.holdout.T))
-    plan = plan_grid(labelled.raster, detector.card, settings, area=area)
-    predictions = detect_raster(plan, detector, settings)
+    ground = Ground.from_rasters([labelled.raster])
+    plan = plan_ground(ground, detector.card, settings, area=area)
+    predictions = detect_ground(plan, detector, settings)
     boxes = predictions.boxes / np.tile(labelled.grid.scale_to(plan.grid), 2)
     ignored = labelled.clipped_boxes[~labelled.is_visible]
     rows, objects = box_ops.overlap_pairs(boxes, ignored).T
@@ -266,7 +268,9 @@ def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObje
 def _layer_table(layer: Sequence[RasterObjects]) -> gpd.GeoDataFrame:
     """Return the table of all objects, with the path of the raster in ``source``, no secrets."""
     detections = [
-        RasterDetections.from_detections(p.objects, p.grid, classes=p.classes, raster=p.raster.name)
+        GroundDetections.from_detections(
+            p.objects, p.grid, classes=p.classes, rasters=[p.raster.name]
+        )
         for p in layer
     ]
     paths = [p.raster.path for p in layer]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import geodetect
 from geodetect.detection.detections import Detections
-from geodetect.detection.plan import RasterPlan, plan_rasters
+from geodetect.detection.plan import GroundPlan, plan_rasters
 from geodetect.detection.run.concurrency import (
     Concurrency,
     concurrency_within_memory,
@@ -50,31 +50,31 @@ class Hungry:
 
 
 @pytest.fixture
-def plans(save: Save) -> list[RasterPlan]:
+def plans(save: Save) -> list[GroundPlan]:
     path = save(np.full((3, SIDE, SIDE), 9, np.uint8))
     return plan_rasters(path, Hungry.card, PredictSettings())
 
 
-def fitting(plans: list[RasterPlan], free: float, **changes: object) -> Concurrency:
+def fitting(plans: list[GroundPlan], free: float, **changes: object) -> Concurrency:
     settings = PredictSettings.model_validate({"workers": 4} | changes)
-    with closing(plans[0].raster):
+    with closing(plans[0].ground):
         return concurrency_within_memory(plans, Hungry(), settings, free=int(free))
 
 
-def test_with_enough_memory_all_is_as_wanted(plans: list[RasterPlan]) -> None:
+def test_with_enough_memory_all_is_as_wanted(plans: list[GroundPlan]) -> None:
     assert fitting(plans, PLENTY) == Concurrency(1, 4, 4)
     assert fitting(plans, PLENTY, batch_size=7) == Concurrency(7, 4, 4)
 
 
 @pytest.mark.parametrize("images", [1.5, 2.5, 3.5])
-def test_as_many_tiles_side_by_side_as_fit(plans: list[RasterPlan], images: float) -> None:
+def test_as_many_tiles_side_by_side_as_fit(plans: list[GroundPlan], images: float) -> None:
     free = (images * IMAGE + 60 * TILE + CACHE) / 0.8
     with pytest.warns(GeodetectWarning, match=r"GB of memory are free: batches of one tile, \d at"):
         concurrency = fitting(plans, free)
     assert concurrency == Concurrency(1, int(images), 4)
 
 
-def test_batches_shrink_before_streams(plans: list[RasterPlan]) -> None:
+def test_batches_shrink_before_streams(plans: list[GroundPlan]) -> None:
     with pytest.warns(GeodetectWarning, match="instead of batches of 64 tiles, 4 at once"):
         concurrency = fitting(plans, (4 * IMAGE + 100 * TILE + CACHE) / 0.8, batch_size=64)
     assert concurrency.streams == 4
@@ -99,7 +99,7 @@ def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
     assert ahead[-1] == 2
 
 
-def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[RasterPlan]) -> None:
+def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[GroundPlan]) -> None:
     with pytest.raises(OutOfMemoryError, match=r"256 x 256 px takes about .* GB .*`tile_size`"):
         fitting(plans, IMAGE / 2)
 
@@ -107,7 +107,7 @@ def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[RasterPlan]) ->
 def test_a_tile_is_no_larger_than_the_raster(save: Save) -> None:
     settings = PredictSettings(tile_size=100_000)
     plans = plan_rasters(save(np.full((3, 64, 64), 9, np.uint8)), Hungry.card, settings)
-    with closing(plans[0].raster):
+    with closing(plans[0].ground):
         concurrency = concurrency_within_memory(plans, Hungry(), settings, free=2 * CACHE)
     assert concurrency == preferred_concurrency(Hungry(), settings)
 

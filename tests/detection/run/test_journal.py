@@ -24,6 +24,7 @@ from rasterio.vrt import WarpedVRT
 import geodetect
 from geodetect import CallableDetector, DetectionLayer, PredictSettings
 from geodetect.detection.detections import Detections, TileResult
+from geodetect.detection.plan import TileRun
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import MAGIC, Journal, read_files
 from geodetect.detection.run.records import FRAME_BYTES, pack_record, read_records
@@ -144,7 +145,7 @@ def test_a_short_run_does_without_when_it_may(painted: Path, tmp_path: Path) -> 
         ({"conf": 0.5}, "settings"),
         ({"overlap": 33}, "settings"),
         ({"classes": ("thing",)}, "settings"),
-        ({"bbox": (0.0, 0.0, 1e7, 1e7)}, "raster 1"),
+        ({"bbox": (0.0, 0.0, 1e7, 1e7)}, "ground 1, scene.tif"),
     ],
 )
 def test_other_settings_are_refused(
@@ -317,7 +318,7 @@ def test_records_that_no_run_has_written_are_one_line(tmp_path: Path, payload: b
     with Journal(path) as journal:
         journal.open({"model": "a"})
         with pytest.raises(InputError, match="no run has written"):
-            journal.get(0, [tile])
+            journal.get(0, TileRun((tile,), 0))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
@@ -398,6 +399,7 @@ def test_results_are_read_back_to_the_bit(
                 data.draw(arrays(np.float32, n)),
                 data.draw(arrays(np.int16, n)),
                 truncated=data.draw(arrays(bool, n)),
+                raster=data.draw(arrays(np.int32, n)),
             ),
             data.draw(arrays(np.uint8, cells)),
         )
@@ -409,13 +411,13 @@ def test_results_are_read_back_to_the_bit(
         journal.add(3, results)
     with Journal(path) as journal:
         journal.open({})
-        read = journal.get(3, tiles)
+        read = journal.get(3, TileRun(tuple(tiles), 0))
     for got, put in zip(read, results, strict=True):
         assert got.tile == put.tile
         np.testing.assert_array_equal(got.cells, put.cells)
         assert (got.detections is None) == (put.detections is None)
         if got.detections is not None and put.detections is not None:
-            for name in ("boxes", "scores", "labels", "truncated"):
+            for name in ("boxes", "scores", "labels", "truncated", "raster"):
                 expected = getattr(put.detections, name)
                 assert getattr(got.detections, name).tobytes() == expected.tobytes()
 
@@ -503,7 +505,7 @@ def test_a_source_that_is_missing_stops_no_run_before_it_is_read(
 def test_the_batch_matters_to_detectors_that_say_so(painted: Path) -> None:
     toy = toy_detector(CountingReader())
     plans = geodetect.plan(painted, toy, settings=SETTINGS)
-    with plans[0].raster:
+    with plans[0].ground:
         first, second = (run_fingerprint(toy, SETTINGS, plans, batch_size=n) for n in (1, 2))
         assert first == second
         toy.depends_on_batch = True  # type: ignore[attr-defined]
@@ -538,4 +540,4 @@ def fingerprint_of(scene: Path, toy: CallableDetector) -> dict[str, str]:
         return run_fingerprint(toy, SETTINGS, plans)
     finally:
         for raster_plan in plans:
-            raster_plan.raster.close()
+            raster_plan.ground.close()

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import geodetect
 from geodetect import CallableDetector, PredictSettings
 from geodetect.detection.detections import Detections
-from geodetect.detection.run import tile_pipeline as rows
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Tile
+from geodetect.io.ground import ground
 from geodetect.io.raster.reader import Pixels, Raster
 from geodetect.model.card import ModelCard
 from tests.conftest import METRES, Save
@@ -136,7 +136,7 @@ def test_strips_are_decoded_by_one_thread_if_they_fit_into_the_cache(
     fits: bool, save: Save, threads: dict[int, set[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = 64 * 30 * 64 * 3
-    monkeypatch.setattr(rows, "BLOCK_CACHE_BYTES", row + 1 if fits else row)
+    monkeypatch.setattr(ground, "BLOCK_CACHE_BYTES", row + 1 if fits else row)
     settings = PredictSettings(overlap=0, workers=6)
     geodetect.predict(save(flat(64 * 30), blockysize=8), Alone(), settings=settings)
     assert len(set.union(*threads.values())) == (1 if fits else 6)
@@ -148,7 +148,7 @@ def test_the_next_raster_is_read_while_the_last_tiles_of_one_are_looked_at(
     """And never the one after that, of however few tiles they are."""
     paths = [
         save(
-            flat(64 * side), f"{number}.tif", transform=METRES @ Affine.translation(0, 300 * number)
+            flat(64 * side), f"{number}.tif", transform=METRES @ Affine.translation(999 * number, 0)
         )
         for number, side in enumerate((4, 1, 1, 4))
     ]

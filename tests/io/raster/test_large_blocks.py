@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from geodetect import CallableDetector, PredictSettings
-from geodetect.detection.plan import plan_grid
+from geodetect.detection.plan import plan_ground
 from geodetect.detection.run.concurrency import Concurrency
 from geodetect.detection.run.tile_pipeline import TileReader
 from geodetect.errors import OutOfMemoryError
 from geodetect.geo.tiles import Window
+from geodetect.io.ground.ground import Ground
 from geodetect.io.raster import reader
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
 from geodetect.io.raster.reader import open_raster
@@ -46,7 +47,7 @@ def test_one_thread_reads_large_blocks(large_block: Path, monkeypatch: pytest.Mo
         card = CallableDetector(lambda image: ([], [], [])).card
         with open_raster(large_block) as raster:
             settings = PredictSettings(tile_size=128, overlap=0)
-            plan = plan_grid(raster, card, settings, area=None)
+            plan = plan_ground(Ground.from_rasters([raster]), card, settings, area=None)
             tiles = TileReader(plan, Concurrency(batch_size=1, streams=1, workers=4))
             tiles.start()
             threads.append(len(tiles._threads))

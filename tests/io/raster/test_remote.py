@@ -112,7 +112,7 @@ def test_a_journal_tells_a_remote_raster_that_was_changed(
     def identity() -> dict[str, str]:
         toy = CallableDetector(first_pixel, identity="toy")
         (one,) = geodetect.plan(f"{prefix}{served.url}/{cog[0]}", toy)
-        with one.raster:
+        with one.ground:
             return run_fingerprint(toy, PredictSettings(), [one])
 
     before = identity()

@@ -19,7 +19,7 @@ from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS, Transformer
 
-from geodetect.detection.detection_layer import DetectionLayer, RasterDetections, empty_table
+from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, empty_table
 from geodetect.detection.detections import Detections
 from geodetect.errors import GeoreferenceError, InputError, OutputError
 from geodetect.geo.crs import parse_crs
@@ -61,17 +61,17 @@ def random_detections(count: int = 40) -> Detections:
 
 
 def random_table(grid: Grid = GRIDS["north-up"], count: int = 40) -> gpd.GeoDataFrame:
-    return RasterDetections.from_detections(
-        random_detections(count), grid, classes=["pool"], raster="Zürich 東.tif"
+    return GroundDetections.from_detections(
+        random_detections(count), grid, classes=["pool"], rasters=["Zürich 東.tif"]
     ).table()
 
 
 def random_layer(*names: str) -> DetectionLayer:
     """The detections on each of some grids."""
-    options = {"classes": ["pool"], "raster": "Zürich 東.tif"}
+    options = {"classes": ["pool"], "rasters": ["Zürich 東.tif"]}
     return DetectionLayer(
         tuple(
-            RasterDetections.from_detections(random_detections(), GRIDS[n], **options)
+            GroundDetections.from_detections(random_detections(), GRIDS[n], **options)
             for n in names
         )
     )

@@ -14,8 +14,9 @@ from rasterio.shutil import copy as copy_raster
 
 from geodetect.chips.export import export_chips
 from geodetect.errors import GeodetectWarning, InputError, RasterError
-from geodetect.io.raster.find import find_rasters, shortest_names, without_repetitions
+from geodetect.io.raster.names import shortest_names
 from geodetect.io.raster.reader import open_raster
+from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.settings import ChipSettings
 from tests.conftest import Save
 

@@ -1,4 +1,4 @@
-"""Rasters among files, folders and URLs, and names that tell them apart."""
+"""Rasters among files, folders, patterns of names, lists, catalogues and URLs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import glob
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import rasterio
 
 from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import GDAL_ERRORS
-from geodetect.redaction import redact
+from geodetect.io.sources.catalogues import read_catalogue
 from geodetect.types import PathLike
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".cog")  # rasters, also where damaged
@@ -38,23 +35,31 @@ _OTHER = re.compile(
 
 
 def find_rasters(
-    sources: PathLike | Sequence[PathLike], *, pixel_coords: bool = False, quiet: bool = False
+    sources: PathLike | Sequence[PathLike],
+    *,
+    pixel_coords: bool = False,
+    quiet: bool = False,
+    are_entries: bool = False,
 ) -> list[str]:
-    """List files and URLs as they are, and the rasters in folders in alphabetical order.
+    """List files and URLs as they are, the rasters in folders and the entries of lists.
 
     Patterns of names such as ``sheets/*.tif``, which most shells expand, stand for their files.
+    Text files with a path in each line, tile indexes of GDAL and STAC item collections stand for
+    their entries, see ``read_catalogue``.
 
     In a folder, everything that GDAL opens as imagery is a raster. Images without a georeference,
     such as quicklooks, are left out if others have one. Labels, texts and vector layers beside the
     imagery are passed over without a word.
 
     Args:
-        sources: One or several files, folders or URLs.
+        sources: One or several files, folders, lists, catalogues or URLs.
         pixel_coords: The georeference is not used.
         quiet: Do not warn.
+        are_entries: They are the entries of a catalogue, so that none of them is one itself.
 
     Raises:
-        InputError: A folder holds no raster, or no file matches a pattern.
+        InputError: A folder holds no raster, no file matches a pattern, or a list is empty or
+            damaged.
 
     Warns:
         GeodetectWarning: Files of a folder are left out.
@@ -64,7 +69,13 @@ def find_rasters(
     for source in (path for name in names for path in _expand_pattern(os.fspath(name))):
         folder = Path(source)
         if not folder.is_dir():
-            paths.append(os.fspath(source))
+            entries = None if are_entries else read_catalogue(source)
+            if entries is None:
+                paths.append(os.fspath(source))
+            else:
+                paths += find_rasters(
+                    entries, pixel_coords=pixel_coords, quiet=quiet, are_entries=True
+                )
             continue
         rasters, left_out = _list_folder(folder, pixel_coords=pixel_coords)
         if left_out and not quiet:
@@ -119,41 +130,6 @@ def without_repetitions(paths: Iterable[str]) -> list[str]:
         else:
             first_names[identity] = path
     return list(first_names.values())
-
-
-def shortest_names(paths: Sequence[str]) -> list[str]:
-    """Return the end of each path that tells it from all others: file names where these differ.
-
-    Queries of URLs, which may be secret, do not appear. Paths that differ in nothing else are
-    numbered, and equal ones have one name.
-    """
-    distinct = list(dict.fromkeys(paths))
-    parts = {path: _split_path(path) for path in distinct}
-    names = {path: parts[path][-1] for path in distinct}
-    for depth in count(2):
-        counts = Counter(names.values())
-        ambiguous = [
-            path for path in distinct if counts[names[path]] > 1 and len(parts[path]) >= depth
-        ]
-        if not ambiguous:
-            break
-        names |= {path: "/".join(parts[path][-depth:]) for path in ambiguous}
-    taken: set[str] = set()
-    for path, name in names.items():
-        numbered = (name if n == 1 else f"{name} ({n})" for n in count(1))
-        names[path] = next(candidate for candidate in numbered if candidate not in taken)
-        taken.add(names[path])
-    return [names[path] for path in paths]
-
-
-def _split_path(path: str) -> tuple[str, ...]:
-    """Return the parts of a path; of a URL, the first one is its server."""
-    path = redact(path)
-    url = re.search(r"\w+://.*", path)  # also in /vsicurl/https://...
-    if url is not None:
-        parts = urlsplit(url[0])
-        return f"{parts.scheme}://{parts.hostname or ''}", *filter(None, parts.path.split("/"))
-    return Path(path).absolute().parts if Path(path).exists() else Path(path).parts
 
 
 def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[str]]:

@@ -1,0 +1,1 @@
+"""Many sheets: time, headers, shards."""

@@ -1,0 +1,1 @@
+"""Rasters that lie together on the ground, read as one."""

@@ -1,0 +1,1 @@
+"""Sources of rasters: files, folders, patterns of names, lists and catalogues."""
