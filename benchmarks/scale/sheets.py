@@ -53,7 +53,7 @@ def draw_sheets(columns: int) -> Iterator[tuple[int, int, np.ndarray]]:
     for row in range(columns):
         rows = mirrored(row * SHEET_PX, height)
         for column in range(columns):
-            places = np.ix_(range(len(pixels)), rows, mirrored(column * SHEET_PX, width))
+            places = np.ix_(np.arange(len(pixels)), rows, mirrored(column * SHEET_PX, width))
             yield column, row, pixels[places]
 
 

@@ -298,8 +298,7 @@ class Ground:
         return together
 
     def _read_only_raster(self, window: Window, grid: Grid, *, with_holes: bool) -> Pixels:
-        read = partial(Raster.read, window=window, grid=grid)
-        pixels = self._try(0, read, with_holes=with_holes)
+        pixels = self._try(0, lambda raster: raster.read(window, grid), with_holes=with_holes)
         if pixels is not None:
             return pixels
         shape = window.height, window.width
@@ -383,8 +382,7 @@ class Ground:
             return None
         own_grid, own_window, to_own = placed
         shape = window.height, window.width
-        read = partial(Raster.read, window=own_window, grid=own_grid)
-        result = self._try(number, read, with_holes=with_holes)
+        result = self._try(number, lambda r: r.read(own_window, own_grid), with_holes=with_holes)
         if result is None:
             hole = pick_moved(np.ones((own_window.height, own_window.width), bool), to_own, shape)
             pixels = replace(empty_pixels(self.band_count, shape), unread=hole)

@@ -23,7 +23,7 @@ from geodetect.errors import GeodetectWarning, OutOfMemoryError
 from geodetect.model.card import ModelCard
 from geodetect.settings import PredictSettings
 from tests.conftest import Save
-from tests.helpers.program import PROGRAM, program_environment
+from tests.helpers.program import PROGRAM, check_one_line, program_environment
 from tests.helpers.tiny_model import save_tiny_model
 
 SIDE, TILE_PX = 1024, 256
@@ -152,7 +152,5 @@ def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_
         check=False,
     )
     assert process.returncode == 1, process.stderr
-    (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("Error: a tile of 12,000 x 12,000 px takes about")
-    assert "tile_size" in line.replace("-", "_")
+    check_one_line(process.stderr, "Error: a tile of 12,000 x 12,000 px takes about", "--tile-size")
     assert not output.exists()
