@@ -362,9 +362,8 @@ def test_a_merge_of_very_many_boxes_is_a_phase(save: Save, step: int, is_long: b
     low = np.stack(np.meshgrid(*[np.arange(0, side, step)] * 2), axis=-1).reshape(-1, 2)
     boxes = np.concatenate([low, low + step], axis=1).astype(np.float64)
 
-    def detect(image: np.ndarray) -> Detections:
-        scores = np.linspace(0.01, 0.05, len(boxes), dtype=np.float32)
-        return Detections(boxes, scores, np.arange(len(boxes)) % 50)
+    def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return boxes, np.linspace(0.01, 0.05, len(boxes)), np.arange(len(boxes)) % 50
 
     classes = [f"class {number}" for number in range(50)]
     path = save(np.full((3, side, side), 90, np.uint8))
