@@ -22,7 +22,7 @@ CASES = {
     "kills": 2,
     "signals": 6,
     "full_disks": 8,
-    "bad_servers": 6,
+    "bad_servers": 4,
     "odd_environments": 6,
 }
 

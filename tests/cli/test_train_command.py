@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from click.testing import Result
 
 from geodetect.model.file import load_card, read_model_file
 from geodetect_cli.command_line.exit_codes import ExitCode
@@ -132,8 +134,8 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights_to_the_bi
     process.communicate()
     assert (tmp_path / "squares_run/checkpoint.pt").exists()
     assert not output.exists()
-    finished = run_program(*command, "--resume", "-q")
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+    finished = invoke_with_one_thread(*command, "--resume", "-q")
+    assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "", "")
     assert_same_model(output, trained)
     logs = [folder / "squares_run/metrics.csv" for folder in (tmp_path, trained.parent)]
     ours, whole = (rows_without_time(log) for log in logs)
@@ -173,13 +175,19 @@ def test_a_training_killed_before_its_first_checkpoint_or_after_its_model_is_res
     process = subprocess.run([sys.executable, "-c", script, *command], env=program_environment())
     assert process.returncode == -signal.SIGKILL
     assert output.exists() == (not warning)
-    finished = run_program(*command, "--resume")
-    assert finished.returncode == 0, finished.stderr
+    finished = invoke_with_one_thread(*command, "--resume")
+    assert finished.exit_code == 0, finished.stderr
     assert warning in finished.stderr
     assert_same_model(output, trained)
     files = {path.name for path in (tmp_path / "squares_run").iterdir()}
     assert {"index.html", "validation.gpkg"} <= files
     assert "checkpoint.pt" not in files
+
+
+def invoke_with_one_thread(*arguments: object) -> Result:
+    """Invoke the program with the sums of ``run_program``, whose PyTorch has one thread."""
+    torch.set_num_threads(1)
+    return invoke(*arguments)
 
 
 def assert_same_model(path: Path, expected_path: Path) -> None:
@@ -193,8 +201,8 @@ def assert_same_model(path: Path, expected_path: Path) -> None:
 def test_the_settings_of_a_run_folder_repeat_the_training(trained: Path, tmp_path: Path) -> None:
     output = tmp_path / "squares.safetensors"
     settings = trained.parent / "squares_run/settings.toml"
-    process = run_program("train", "--config", settings, "-o", output, "-q")
-    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+    result = invoke_with_one_thread("train", "--config", settings, "-o", output, "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     assert_same_model(output, trained)
     assert (tmp_path / "squares_run/settings.toml").read_bytes() == settings.read_bytes()
 

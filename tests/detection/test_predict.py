@@ -339,6 +339,42 @@ def test_progress_grows_to_its_total(save: Save) -> None:
     assert objects[-1] == len(detections)
 
 
+class PhaseNames:
+    """Progress that keeps the names of phases."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, completed: int, total: int, /, **figures: float) -> None: ...
+
+    def begin(self, phase: str, unit: str, /) -> None:
+        self.names.append(phase)
+
+    def end(self) -> None: ...
+
+    def announce(self, line: str, /) -> None: ...
+
+
+@pytest.mark.parametrize(("step", "is_long"), [(2, True), (20, False)])
+def test_a_merge_of_very_many_boxes_is_a_phase(save: Save, step: int, is_long: bool) -> None:
+    """As a model of fifty classes gives them that has hardly learnt, at a low threshold."""
+    side = 300
+    low = np.stack(np.meshgrid(*[np.arange(0, side, step)] * 2), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([low, low + step], axis=1).astype(np.float64)
+
+    def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return boxes, np.linspace(0.01, 0.05, len(boxes)), np.arange(len(boxes)) % 50
+
+    classes = [f"class {number}" for number in range(50)]
+    path = save(np.full((3, side, side), 90, np.uint8))
+    progress = PhaseNames()
+    detections = geodetect.predict(
+        path, geodetect.CallableDetector(detect, classes=classes), conf=0.01, progress=progress
+    )
+    assert len(detections) == len(boxes)
+    assert ("Merging across tile seams" in progress.names) == is_long
+
+
 # Detectors that err
 
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import geopandas as gpd
+import pandas as pd
+import pyarrow as pa
+
+from geodetect.json_text import compact_json
 
 CHUNK_ROWS = 10_000
 
@@ -81,3 +85,29 @@ class MappedChunks:
 def as_chunks(table: Table) -> TableChunks:
     """Return a table in memory as chunks; one in chunks is returned as it is."""
     return WholeTable(table) if isinstance(table, gpd.GeoDataFrame) else table
+
+
+def with_typed_columns(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return a table with a type for each column, as most formats have.
+
+    A column of several, such as numbers beside texts or JSON objects beside numbers, becomes text:
+    other values than texts are written as JSON.
+    """
+    typed = table
+    for position, name in enumerate(table.columns):
+        values = table.iloc[:, position]
+        if values.dtype == object:
+            try:
+                pa.array(values, from_pandas=True)
+            except pa.ArrowException:
+                typed = typed.copy(deep=False)
+                typed[name] = [_as_text(value) for value in values]
+    return typed
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a value of a column as text; None: it is missing."""
+    if isinstance(value, str):
+        return value
+    is_missing = pd.api.types.is_scalar(value) and pd.isna(value)
+    return None if is_missing else compact_json(value)

@@ -28,7 +28,13 @@ from geodetect.io.atomic import (
     write_atomically,
 )
 from geodetect.io.inputs import check_not_read_next
-from geodetect.io.vector.chunks import MappedChunks, Table, TableChunks, as_chunks
+from geodetect.io.vector.chunks import (
+    MappedChunks,
+    Table,
+    TableChunks,
+    as_chunks,
+    with_typed_columns,
+)
 from geodetect.io.vector.csv_table import FORMULA_STARTS
 from geodetect.io.vector.gdal import (
     check_flatgeobuf,
@@ -291,7 +297,8 @@ def project_table(table: Table, crs: str | None) -> TableChunks:
         GeoreferenceError: The table has no CRS, or ``crs`` cannot be used. Rows that ``crs`` does
             not reach raise it when their chunk is made.
     """
-    chunks = as_chunks(table)
+    is_in_memory = isinstance(table, gpd.GeoDataFrame)
+    chunks = as_chunks(with_typed_columns(table) if is_in_memory else table)
     if crs is None:
         return chunks
     if chunks.crs is None:

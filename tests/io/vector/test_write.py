@@ -505,3 +505,44 @@ def test_infinity_is_null_in_geojson(tmp_path: Path) -> None:
     table = square_layer((0, 0), depth=[np.inf], lists=[[1.0, np.nan]])
     values = json.loads(write(table, tmp_path / "out.geojson").read_text())
     assert values["features"][0]["properties"] == {"depth": None, "lists": [1.0, None]}
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".shp", ".parquet", ".csv"])
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([{"a": 1}, 5, None], ['{"a":1}', "5", None]),
+        ([{"a": 1}, "x", None], ['{"a":1}', "x", None]),
+        ([1, "x", float("nan")], ["1", "x", None]),
+        ([True, "x", None], ["true", "x", None]),
+        ([[1, 2], 5, None], ["[1,2]", "5", None]),
+        ([[1], {"a": [2]}, None], ["[1]", '{"a":[2]}', None]),
+        ([[1, "x"], [2], None], ['[1,"x"]', "[2]", None]),
+    ],
+)
+def test_a_column_of_several_types_becomes_text(
+    tmp_path: Path, values: list[object], texts: list[str | None], suffix: str
+) -> None:
+    """As GeoJSON of others has them, or two layers in one table."""
+    geometry = [shapely.box(n, 0, n + 1, 1) for n in range(3)]
+    mixed = pd.Series(values, dtype=object)
+    table = gpd.GeoDataFrame({"mixed": mixed, "name": list("abc")}, geometry=geometry, crs=32632)
+    path = tmp_path / f"layer{suffix}"
+    write(table, path)
+    if suffix == ".parquet":
+        columns = gpd.read_parquet(path)
+    elif suffix == ".csv":
+        columns = pd.read_csv(path, dtype=str)
+    else:
+        columns = pyogrio.read_dataframe(path)
+    rows = columns.sort_values("name")["mixed"].astype(object)
+    as_read = [
+        None
+        if pd.api.types.is_scalar(x) and pd.isna(x)
+        else x
+        if isinstance(x, str)
+        else json.dumps(x, separators=(",", ":"))
+        for x in rows
+    ]
+    assert as_read == texts
+    assert [type(value) for value in table["mixed"]] == [type(value) for value in values]
