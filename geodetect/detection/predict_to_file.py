@@ -149,6 +149,11 @@ class PredictionFiles:
         return self.work_dir / f"predict{SUFFIX}" if self.journal and self.work_dir else None
 
     @property
+    def run_folder(self) -> Path | None:
+        """Folder in place of the journal, of a run on a cluster; None: there is no place for it."""
+        return self.journal_file and self.journal_file.with_suffix(".run")
+
+    @property
     def _is_shared(self) -> bool:
         """Detections and coverage are layers of one file."""
         output, coverage = self.output, self.coverage_file

@@ -1,4 +1,4 @@
-"""Stores of immutable objects: folders, which processes on several machines may share."""
+"""Stores of immutable objects, which processes on several machines share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from geodetect.errors import InputError
+from geodetect.errors import InputError, list_names
 from geodetect.io.atomic import PREFIX, flush, output_errors, staging_folder
+from geodetect.io.cloud_store import SCHEMES, CloudStore
+from geodetect.redaction import redact
 from geodetect.types import PathLike
 
 
@@ -107,8 +109,21 @@ def open_store(location: PathLike) -> Store:
     """Return the store at a place.
 
     Args:
-        location: Folder.
+        location: Folder, or the address of one in object storage: ``s3://bucket/folder``,
+            ``gs://...`` or ``az://...``.
+
+    Raises:
+        InputError: It is another address, or one that cannot be used.
+        MissingDependencyError: Object storage needs the extra ``cloud``.
     """
+    text = os.fspath(location)
+    if text.startswith(SCHEMES):
+        return CloudStore(text)
+    if "://" in text:
+        raise InputError(
+            f"{redact(text)}: no store; expected a folder, or an address that begins with "
+            f"{list_names(SCHEMES)}"
+        )
     return FolderStore(location)
 
 

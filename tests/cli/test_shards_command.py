@@ -131,3 +131,20 @@ def test_options_of_another_kind_of_run_are_refused(run: Path, tmp_path: Path) -
     for shard in ("2Gpixel", "0", "-5"):
         result = invoke(*again, "--shard", shard)
         assert (result.exit_code, "--shard" in result.stderr) == (2, True), result.stderr
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(run: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    cluster = ("--engine", "ray", "--ray-address", "127.0.0.1:1", "-q")
+    expected = "--ray-address: no cluster of Ray answers at 127.0.0.1:1 (Connection refused)"
+    check_failure(invoke("predict", "--plan", run, *cluster), expected)
+    rasters = ("scene.tif", "-m", "squares.safetensors", "-o", "a.gpkg", *TILED)
+    check_failure(invoke("predict", *rasters, *cluster), expected)
+    assert (run.parent / "a.gpkg.run/plan.json").is_file()  # the same again goes on from there
+    check_failure(invoke("predict", *rasters, *cluster, "--no-journal"), "state --work-dir")
+
+
+def test_an_address_of_a_cluster_needs_its_engine(run: Path) -> None:
+    result = invoke("predict", "--plan", run, "--ray-address", "127.0.0.1:6379")
+    assert result.exit_code == 2
+    assert "add --engine ray" in result.stderr

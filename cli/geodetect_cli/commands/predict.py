@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,8 @@ Examples:
   geodetect predict scene.tif -o - --conf 0.7 > pools.geojson
   geodetect predict scene.tif -o pools.geojson --coverage ground.geojson
   geodetect predict scene.tif --dry-run
-  geodetect predict --plan run/ --shard 17/400"""
+  geodetect predict --plan run/ --shard 17/400
+  geodetect predict --plan s3://bucket/run --engine ray --ray-address 10.0.0.1:6379"""
 
 COVERAGE = (
     "File, of any vector format, for the ground that was searched or skipped, and why. Default: "
@@ -101,18 +102,38 @@ class ShardOptions(Settings):
     allow_mixed: options.AllowMixed = False
 
 
+class ClusterOptions(Settings):
+    """Cluster that computes the shards."""
+
+    section: ClassVar[str] = "Shards of a planned run"
+
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="local: this machine computes; ray: workers on a cluster of Ray, which all "
+        "reach the run and the rasters under these paths or URLs.",
+    )
+    ray_address: Annotated[str, CommandLine("HOST:PORT")] | None = Field(
+        None,
+        description="Head node of the cluster, e.g. 10.0.0.1:6379. Default: RAY_ADDRESS in the "
+        "environment, else the cluster of this machine, else one of this machine is started.",
+    )
+
+
 @settings_command
 def command(
     files: PredictFiles,
     settings: PredictSettings,
     journaling: JournalOptions,
     shards: ShardOptions,
+    cluster: ClusterOptions,
     result: ResultOptions,
     messages: ConsoleOptions,
 ) -> None:
     """Detect objects in rasters and write them as a map layer."""
+    if cluster.ray_address is not None and cluster.engine != "ray":
+        raise UsageError("--ray-address names a cluster of Ray; add --engine ray")
     if shards.plan is not None:
-        _predict_shards(shards.plan, shards, files, settings, journaling, result, messages)
+        _predict_shards(shards.plan, shards, cluster, files, settings, journaling, result, messages)
         return
     if shards.shard is not None:
         raise UsageError("--shard is a part of a planned run; name the folder of it with --plan")
@@ -152,7 +173,18 @@ def command(
         return
     if files.output is None:
         console.print_at_begin(f"Detections are written to {output}")
-    layer = targets.predict(files.rasters, files.model, settings=settings)
+    if cluster.engine == "ray":
+        from geodetect.detection.sharding.cluster_run import predict_on_cluster
+
+        layer = predict_on_cluster(
+            targets,
+            files.rasters,
+            files.model,
+            settings=settings,
+            ray_address=cluster.ray_address,
+        )
+    else:
+        layer = targets.predict(files.rasters, files.model, settings=settings)
     ending.suggest(next_commands.after_predict(output, files.rasters, settings))
     tables.show_summary(
         layer,
@@ -168,6 +200,7 @@ def command(
 def _predict_shards(
     run: str,
     shards: ShardOptions,
+    cluster: ClusterOptions,
     files: PredictFiles,
     settings: PredictSettings,
     journaling: JournalOptions,
@@ -200,6 +233,8 @@ def _predict_shards(
         shard=part,
         settings={name: getattr(settings, name) for name in settings.model_fields_set},
         allow_mixed=shards.allow_mixed,
+        engine=cluster.engine,
+        ray_address=cluster.ray_address,
     )
     ending.suggest(next_commands.after_shards(run, is_complete=not summary.absent))
     if result.as_json:

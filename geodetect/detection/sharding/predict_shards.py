@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from geodetect.detection.detector import Detector
+from geodetect.detection.sharding.manifest import Manifest
 from geodetect.detection.sharding.parts import Part, parse_part
-from geodetect.detection.sharding.worker import ShardCounts, ShardWorker
+from geodetect.detection.sharding.worker import (
+    ShardCounts,
+    ShardWorker,
+    absent_shards,
+    unfinished_shards,
+)
 from geodetect.display import Displayed, Rows
 from geodetect.errors import IncompleteWarning
+from geodetect.io.object_store import open_store
 from geodetect.progress import (
     Progress,
     announce,
@@ -101,6 +109,8 @@ def predict_shards(
     shard: str | Part | None = None,
     settings: Mapping[str, Any] | None = None,
     allow_mixed: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
     progress: Progress | bool = False,
 ) -> ShardsSummary:
     """Compute shards of a planned run, as ``geodetect predict --plan`` does.
@@ -115,6 +125,11 @@ def predict_shards(
         settings: Device, runtime, precision, batch size, threads and ``strict``, by name.
         allow_mixed: Compute shards although the results would differ in the last digits from those
             of the workers before, by processor, precision or library.
+        engine: ``local``: this process computes; ``ray``: workers on a cluster of Ray do, one for
+            each GPU or few cores.
+        ray_address: Address of the head node of the cluster, such as ``10.0.0.1:6379``; None: that
+            of the environment (``RAY_ADDRESS``), else of the cluster that this machine belongs to,
+            else a cluster of this machine alone is started.
         progress: As for ``predict``.
 
     Returns:
@@ -125,6 +140,8 @@ def predict_shards(
             has changed since, or the worker is of another kind than those before.
         RasterError: The only raster of the run cannot be read.
         OutputError: A record cannot be written.
+        LostProcessError: Workers on the cluster cannot start, a shard has cost several of them, or
+            the cluster is lost.
 
     Warns:
         IncompleteWarning: A raster cannot be read somewhere.
@@ -132,25 +149,64 @@ def predict_shards(
     """
     start = time.monotonic()
     part = parse_part(shard) if isinstance(shard, str) else shard
-    counts: list[ShardCounts] = []
-    with ShardWorker(location, model, settings=settings, allow_mixed=allow_mixed) as worker:
-        shards = worker.manifest.shards
-        numbers = range(len(shards)) if part is None else part.numbers(len(shards))
-        todo = worker.unfinished(numbers)
-        announce(f"{len(todo):,} of {len(numbers):,} shards to compute")
-        total, completed = sum(shards[number].tiles for number in todo), 0
-        with phase("Detecting", "tiles", progress=as_progress(progress)) as advance:
-            for position, number in enumerate(todo):
-                objects = sum(shard.detections for shard in counts)
-                before = _Before(completed, total, objects, position, len(todo))
-                counts.append(worker.detect(number, partial(_report, advance, before)))
-                completed += shards[number].tiles
-        absent = tuple(worker.absent())
+    store = open_store(location)
+    manifest = Manifest.read(store)
+    shards, counts = manifest.shards, list[ShardCounts]()
+    worker = None
+    if engine == "local":  # before a word of shards: it checks model and settings
+        worker = ShardWorker(location, model, settings=settings, allow_mixed=allow_mixed)
+    numbers = range(len(shards)) if part is None else part.numbers(len(shards))
+    todo = unfinished_shards(store, manifest, numbers)
+    announce(f"{len(todo):,} of {len(numbers):,} shards to compute")
+    total, completed = sum(shards[number].tiles for number in todo), 0
+    with phase("Detecting", "tiles", progress=as_progress(progress)) as advance:
+        if worker is None:
+            from geodetect.detection.sharding.ray_engine import detect_on_ray
+
+            computed = detect_on_ray(
+                location,
+                todo,
+                model=model,
+                settings=settings,
+                allow_mixed=allow_mixed,
+                device=(settings or {}).get("device", manifest.settings.device),
+                address=ray_address,
+            )
+        else:
+            computed = _detect_here(worker, todo, advance)
+        with closing(computed):
+            for count in computed:
+                counts.append(count)
+                completed += shards[count.number].tiles
+                advance(
+                    completed,
+                    total,
+                    objects=sum(c.detections for c in counts),
+                    shards=len(counts),
+                    shards_total=len(todo),
+                )
+    absent = tuple(absent_shards(store, manifest))
     seconds = time.monotonic() - start
-    summary = ShardsSummary(worker.store.location, len(numbers), tuple(counts), absent, seconds)
+    summary = ShardsSummary(store.location, len(numbers), tuple(counts), absent, seconds)
     for text in summary.left_out.values():
         warnings.warn(f"left out: {text}", IncompleteWarning, stacklevel=2)
     return summary
+
+
+def _detect_here(
+    worker: ShardWorker, numbers: Sequence[int], advance: Progress
+) -> Generator[ShardCounts]:
+    """Compute shards in this process, and yield the counts of each finished one."""
+    shards = worker.manifest.shards
+    total = sum(shards[number].tiles for number in numbers)
+    tiles = objects = 0
+    with worker:
+        for position, number in enumerate(numbers):
+            before = _Before(tiles, total, objects, position, len(numbers))
+            count = worker.detect(number, partial(_report, advance, before))
+            tiles += shards[number].tiles
+            objects += count.detections
+            yield count
 
 
 @dataclass(frozen=True)

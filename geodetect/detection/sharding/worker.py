@@ -34,7 +34,7 @@ from geodetect.detection.sharding.signs import give_signs
 from geodetect.errors import GeodetectWarning, InputError, list_names
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.headers import changed_rasters
-from geodetect.io.object_store import open_store
+from geodetect.io.object_store import Store, open_store
 from geodetect.model.file import checksum
 from geodetect.progress import Progress, no_progress, phase
 from geodetect.settings import PredictSettings
@@ -129,24 +129,6 @@ class ShardWorker:
             self._opened[1].ground.close()
             self._opened = None
 
-    def absent(self) -> list[int]:
-        """Return the numbers of the shards that no worker has finished, by one listing."""
-        finished = list_shards(self.store)
-        return sorted(set(range(len(self.manifest.shards))) - finished[COMPLETE] - finished[HOLES])
-
-    def unfinished(self, numbers: Sequence[int]) -> list[int]:
-        """Return those of some shards that are absent, damaged or have holes.
-
-        Warns:
-            GeodetectWarning: A record is damaged.
-        """
-        complete = list_shards(self.store)[COMPLETE]
-        return [
-            number
-            for number in numbers
-            if number not in complete or self._read(number, COMPLETE) is None
-        ]
-
     def detect(self, number: int, progress: Progress = no_progress) -> ShardCounts:
         """Compute a shard, and put its record.
 
@@ -237,24 +219,10 @@ class ShardWorker:
             },
         )
 
-    def _read(self, number: int, suffix: str) -> ShardRecord | None:
-        """Read a record of a shard; None: there is none, or it is damaged, which is said.
-
-        Raises:
-            InputError: It is of another plan.
-        """
-        try:
-            return read_record(self.store, object_name(number, suffix), plan=self.manifest.digest)
-        except FileNotFoundError:
-            return None
-        except DamagedRecordError as error:
-            warnings.warn(f"{error}; it is computed again", GeodetectWarning, stacklevel=4)
-            return None
-
     def _earlier(self, number: int) -> _EarlierRecord | None:
         """Return what an earlier worker of the same kind computed of a shard."""
         for suffix in (PARTIAL, HOLES):
-            record = self._read(number, suffix)
+            record = _read_or_warn(self.store, self.manifest, number, suffix)
             if record is not None and record.computed_by == self.computed_by:
                 return _EarlierRecord(record)
         return None
@@ -285,6 +253,41 @@ class ShardWorker:
                 f"{list_names(changed, limit=3)}: changed since the run {self.store.location} was "
                 f"planned; plan it again"
             )
+
+
+def absent_shards(store: Store, manifest: Manifest) -> list[int]:
+    """Return the numbers of the shards that no worker has finished, by one listing."""
+    finished = list_shards(store)
+    return sorted(set(range(len(manifest.shards))) - finished[COMPLETE] - finished[HOLES])
+
+
+def unfinished_shards(store: Store, manifest: Manifest, numbers: Sequence[int]) -> list[int]:
+    """Return those of some shards that are absent, damaged or have holes.
+
+    Warns:
+        GeodetectWarning: A record is damaged.
+    """
+    complete = list_shards(store)[COMPLETE]
+    return [
+        number
+        for number in numbers
+        if number not in complete or _read_or_warn(store, manifest, number, COMPLETE) is None
+    ]
+
+
+def _read_or_warn(store: Store, manifest: Manifest, number: int, suffix: str) -> ShardRecord | None:
+    """Read a record of a shard; None: there is none, or it is damaged, which is said.
+
+    Raises:
+        InputError: It is of another plan.
+    """
+    try:
+        return read_record(store, object_name(number, suffix), plan=manifest.digest)
+    except FileNotFoundError:
+        return None
+    except DamagedRecordError as error:
+        warnings.warn(f"{error}; it is computed again", GeodetectWarning, stacklevel=4)
+        return None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +31,10 @@ from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
 from geodetect.geo.tiles import TileScheme
 from geodetect.io.object_store import FolderStore, open_store
+from geodetect.types import UInt8Array
 from tests.conftest import METRES, Save
 from tests.helpers.painted_scenes import mixed, read_colours
+from tests.helpers.s3_server import S3Server
 from tests.helpers.sheets import cut_into_sheets
 
 SIDE = 480
@@ -354,3 +357,31 @@ def test_indexes_from_0_and_from_1_are_all_shards() -> None:
             parts = [Part(index, count).numbers(10) for index in range(first, count + first)]
             assert sorted(number for part in parts for number in part) == list(range(10))
     assert list(Part(3, None).numbers(10)) == [3]
+
+
+def test_a_run_in_object_storage_gives_the_bytes_of_a_folder_though_the_server_stops(
+    sheets: list[Path], s3_server: S3Server, tmp_path: Path
+) -> None:
+    """Sheets and state are on the server, which is away while shards are computed."""
+    pytest.importorskip("obstore", reason="needs the extra cloud")
+    geodetect.predict_to_file(sheets, tmp_path / "one.gpkg", TOY, settings=SETTINGS)
+    storage, run = open_store(s3_server.url("sheets")), s3_server.url("run")
+    for path in sheets:
+        storage.put(path.name, path.read_bytes())
+    urls = [s3_server.url(f"sheets/{path.name}") for path in sheets]
+    plan_to_folder(urls, run, TOY, settings=SETTINGS, shard_px=SHARDS[7])
+    seen, stops = 0, []
+
+    def read_while_the_server_stops(image: UInt8Array) -> tuple[object, object, object]:
+        nonlocal seen
+        seen += 1
+        if seen in (12, 31):
+            s3_server.stop()
+            stops.append(threading.Timer(0.5, s3_server.start))
+            stops[-1].start()
+        return read_colours(image)
+
+    predict_shards(run, toy(read_while_the_server_stops), settings={"workers": 1})
+    assert len(stops) == 2
+    merge_to_file(run, tmp_path / "two.gpkg")
+    assert digest(tmp_path / "two.gpkg") == digest(tmp_path / "one.gpkg")
