@@ -158,19 +158,23 @@ class Journal:
         """Return True if a run of tiles is finished, of the ground of this number."""
         return run.tiles[0].index in self._runs.get(ground, ())
 
-    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+    def get(self, ground: int, run: TileRun, *, raster_count: int) -> list[TileResult]:
         """Read the results of a finished run of tiles.
 
         Args:
             ground: Number of the ground.
             run: The planned tiles.
+            raster_count: Number of rasters of the ground.
+
+        Raises:
+            InputError: No run has written this record.
         """
         offset, length = self._runs[ground][run.tiles[0].index]
         file = self._open_file()
         file.seek(offset)
         payload = file.read(length)
         with self._record_errors():
-            return _unpack(payload, run.tiles)
+            return _unpack(payload, run.tiles, raster_count)
 
     def add(self, ground: int, results: Sequence[TileResult]) -> None:
         """Append a run of tiles; it is on the disk when this returns.
@@ -336,11 +340,13 @@ def _pack(ground: int, first_tile: int, results: Sequence[TileResult]) -> bytes:
     )
 
 
-def _unpack(payload: bytes, tiles: Sequence[Tile]) -> list[TileResult]:
+def _unpack(payload: bytes, tiles: Sequence[Tile], raster_count: int) -> list[TileResult]:
     arrays = load(payload[_KEY.size :])
     joined = Detections(
         *(arrays[name] for name in ("boxes", "scores", "labels", "truncated", "raster"))
     )
+    if len(joined) and not 0 <= joined.raster.min() <= joined.raster.max() < raster_count:
+        raise ValueError("a raster that the ground does not have")
     counts, shapes = arrays["count"], arrays["shape"]
     sizes = shapes.prod(axis=1)
     cells = np.split(arrays["cells"], np.cumsum(sizes)[:-1])

@@ -217,7 +217,8 @@ class TilePipeline:
                 yield pool.submit(self._detect, batch, run)
 
     def _load_run(self, journal: Journal, run: TileRun) -> TileBatch:
-        results = journal.get(self.reader.number, run)
+        rasters = self.plan.ground.rasters
+        results = journal.get(self.reader.number, run, raster_count=len(rasters))
         return TileBatch(results, run, completes_run=True, resumed=True)
 
     def _detect(self, tiles: Sequence[TilePixels], run: TileRun) -> TileBatch:
