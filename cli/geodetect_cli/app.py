@@ -178,12 +178,13 @@ def _options(
 
 def main() -> None:
     """Run the program; Ctrl-C and SIGTERM end it with one line, also before a command runs."""
-    catch_signals()
     try:
-        open_closed_streams()
-        escape_errors()
-        with silence_other_ranks(), _interrupts_as_exits():
-            app()
+        with _interrupts_as_exits():
+            catch_signals()
+            open_closed_streams()
+            escape_errors()
+            with silence_other_ranks(), _interrupts_as_exits():
+                app()
     except SystemExit as end:
         # Do not wait for threads that hang. An interrupted interpreter may end itself by SIGINT:
         # it does if the interrupt came while a text of code ran, such as that of a dataclass.

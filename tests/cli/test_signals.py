@@ -155,3 +155,27 @@ def test_an_interrupt_that_a_finalizer_swallows_is_raised_again(sent: signal.Sig
     )
     assert ended.stderr.splitlines() == ["Error: interrupted; no result was written"]
     assert ended.returncode == 128 + sent
+
+
+EARLY = """
+import signal
+from geodetect_cli import app
+app.{function} = lambda: signal.raise_signal(signal.SIGTERM)
+app.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    "function", ["open_closed_streams", "escape_errors", "silence_other_ranks"]
+)
+def test_an_interrupt_before_a_command_runs_is_one_line(function: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY.format(function=function)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr.splitlines() == ["Error: interrupted; no result was written"]
+    assert ended.returncode == 128 + signal.SIGTERM

@@ -218,19 +218,25 @@ class Journal:
         """Return True if a run of tiles was finished, and a raster that it shows has changed."""
         return run.tiles[0].index in self._runs.get(ground, ()) and not self.holds(ground, run)
 
-    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+    def get(self, ground: int, run: TileRun, *, raster_count: int) -> list[TileResult]:
         """Read the results of a finished run of tiles.
 
         Args:
             ground: Number of the ground.
             run: The planned tiles.
+            raster_count: Number of rasters of the ground.
+
+        Raises:
+            InputError: No run has written this record.
         """
         record = self._runs[ground][run.tiles[0].index]
         file = self._open_file()
         file.seek(record.offset)
         payload = file.read(record.length)
         with self._record_errors():
-            return PackedResults.from_arrays(load(payload[_KEY.size :])).results(run.tiles)
+            packed = PackedResults.from_arrays(load(payload[_KEY.size :]))
+            packed.check_rasters(raster_count)
+            return packed.results(run.tiles)
 
     def observations(self, ground: int) -> GroundObservations:
         """Return nothing: rows with holes are not recorded, and the rest is read again."""

@@ -56,6 +56,16 @@ class PackedResults:
     def __len__(self) -> int:
         return len(self.tiles)
 
+    def check_rasters(self, count: int) -> None:
+        """Check that all detections are of rasters that the ground has.
+
+        Raises:
+            ValueError: A raster's number is negative, or ``count`` or more.
+        """
+        numbers = self.detections.raster
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < count:
+            raise ValueError("a raster that the ground does not have")
+
     def results(self, tiles: Sequence[Tile], first: int = 0) -> list[TileResult]:
         """Return the results of successive tiles.
 

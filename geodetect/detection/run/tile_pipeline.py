@@ -38,8 +38,17 @@ class FinishedRuns(Protocol):
     def holds(self, ground: int, run: TileRun) -> bool:
         """Return True if a run of tiles is finished, of the ground of this number."""
 
-    def get(self, ground: int, run: TileRun) -> list[TileResult]:
-        """Return the results of a finished run of tiles, of the ground of this number."""
+    def get(self, ground: int, run: TileRun, *, raster_count: int) -> list[TileResult]:
+        """Return the results of a finished run of tiles, of the ground of this number.
+
+        Args:
+            ground: Number of the ground.
+            run: The planned tiles.
+            raster_count: Number of rasters of the ground.
+
+        Raises:
+            InputError: They cannot be read, or no run has written them.
+        """
 
     def observations(self, ground: int) -> GroundObservations:
         """Return what was noted beside the tiles, of the ground of this number."""
@@ -248,7 +257,8 @@ class TilePipeline:
                 yield pool.submit(self._detect, batch, run)
 
     def _load_run(self, finished: FinishedRuns, run: TileRun) -> TileBatch:
-        results = finished.get(self.reader.number, run)
+        rasters = self.plan.ground.rasters
+        results = finished.get(self.reader.number, run, raster_count=len(rasters))
         return TileBatch(results, run, completes_run=True, resumed=True)
 
     def observations(self) -> GroundObservations:

@@ -218,7 +218,7 @@ class ShardRecords:
         """Return True: all runs of tiles are finished."""
         return True
 
-    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+    def get(self, ground: int, run: TileRun, *, raster_count: int) -> list[TileResult]:
         """Return the results of a run of tiles.
 
         Raises:
@@ -254,10 +254,9 @@ class ShardRecords:
             )
 
     def _read(self, number: int) -> ShardRecord:
-        name = object_name(number, self._suffixes[number])
-        where = f"{self.store.location}/{name}"
+        where = f"{self.store.location}/{object_name(number, self._suffixes[number])}"
         try:
-            record = read_record(self.store, name, plan=self._manifest.digest)
+            record = read_record(self.store, self._manifest, number, self._suffixes[number])
         except FileNotFoundError as error:
             raise InputError(f"{where}: removed while the run is merged; merge again") from error
         if record.number != number or len(record.results) != self._manifest.shards[number].tiles:

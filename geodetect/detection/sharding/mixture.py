@@ -14,7 +14,6 @@ from geodetect.detection.sharding.record import (
     HOLES,
     DamagedRecordError,
     list_shards,
-    object_name,
     read_record,
 )
 from geodetect.errors import InputError, list_names
@@ -41,7 +40,7 @@ def check_worker(store: Store, manifest: Manifest, computed_by: str) -> None:
     for suffix in (COMPLETE, HOLES):
         for number in sorted(finished[suffix]):
             try:
-                record = read_record(store, object_name(number, suffix), plan=manifest.digest)
+                record = read_record(store, manifest, number, suffix)
             except (FileNotFoundError, DamagedRecordError):  # it is computed again
                 continue
             if record.computed_by != computed_by:

@@ -17,6 +17,7 @@ from geodetect.detection.run.imagery_sample import WindowFigures
 from geodetect.detection.run.observations import GroundObservations
 from geodetect.detection.run.packed_results import PackedResults
 from geodetect.detection.run.records import pack_record, unpack_record
+from geodetect.detection.sharding.manifest import Manifest
 from geodetect.errors import InputError, translate_errors
 from geodetect.io.object_store import Store
 from geodetect.types import AnyArray
@@ -24,6 +25,7 @@ from geodetect.types import AnyArray
 MAGIC = b"geodetect shard 1\n"  # with the version of the format
 FOLDER = "shards/"
 COMPLETE, HOLES, PARTIAL = ".shard", ".holes", ".partial"
+NEVER_WRITTEN = "holds what no run has written"
 RUNNING, FAILED = ".running", ".failed"  # signs of workers
 
 
@@ -115,7 +117,7 @@ class ShardRecord:
             payload = unpack_record(data[len(MAGIC) :])
         except ValueError as error:
             raise DamagedRecordError(f"{name}: {error} ({len(data):,} bytes)") from error
-        with translate_errors(f"{name}: holds what no run has written", DamagedRecordError):
+        with translate_errors(f"{name}: {NEVER_WRITTEN}", DamagedRecordError):
             arrays: Mapping[str, AnyArray] = load(payload)
             values: dict[str, Any] = json.loads(arrays["values"].tobytes())
             observations = GroundObservations(
@@ -139,23 +141,28 @@ def object_name(number: int, suffix: str) -> str:
     return f"{FOLDER}{number:06}{suffix}"
 
 
-def read_record(store: Store, name: str, *, plan: str) -> ShardRecord:
+def read_record(store: Store, manifest: Manifest, number: int, suffix: str) -> ShardRecord:
     """Read a record of a planned run.
 
     Args:
         store: The run.
-        name: Name of the object.
-        plan: Digest of the manifest.
+        manifest: Its manifest.
+        number: Number of the shard.
+        suffix: Suffix of the object.
 
     Raises:
         FileNotFoundError: It is absent.
-        DamagedRecordError: It is cut short or damaged, or no record.
+        DamagedRecordError: It is cut short or damaged, or holds what no run has written.
         InputError: It is of another plan.
     """
+    name = object_name(number, suffix)
     where = f"{store.location}/{name}"
     record = ShardRecord.from_bytes(store.get(name), name=where)
-    if record.plan != plan:
+    if record.plan != manifest.digest:
         raise InputError(f"{where}: of another plan (model, settings, version or rasters differ)")
+    ground = manifest.grounds[manifest.shards[number].ground]
+    with translate_errors(f"{where}: {NEVER_WRITTEN}", DamagedRecordError):
+        record.results.check_rasters(len(ground.rasters))
     return record
 
 

@@ -282,7 +282,7 @@ def _read_or_warn(store: Store, manifest: Manifest, number: int, suffix: str) ->
         InputError: It is of another plan.
     """
     try:
-        return read_record(store, object_name(number, suffix), plan=manifest.digest)
+        return read_record(store, manifest, number, suffix)
     except FileNotFoundError:
         return None
     except DamagedRecordError as error:
@@ -299,7 +299,7 @@ class _EarlierRecord:
     def holds(self, ground: int, run: TileRun) -> bool:
         return self.record.holds(run) and not any(r.has_hole for r in self.record.get(run))
 
-    def get(self, ground: int, run: TileRun) -> list[TileResult]:
+    def get(self, ground: int, run: TileRun, *, raster_count: int) -> list[TileResult]:
         return self.record.get(run)
 
     def observations(self, ground: int) -> GroundObservations:

@@ -169,9 +169,14 @@ def _preferred(images: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
     return list(images)
 
 
+def is_file_path(name: str) -> bool:
+    """Return True for names that are neither URLs nor in GDAL's virtual file systems."""
+    return "://" not in name and not name.startswith("/vsi")
+
+
 def _resolve(entry: str, source: str) -> str:
     """Return an entry relative to the place of its catalogue."""
-    if "://" in entry or entry.startswith("/vsi"):
+    if not is_file_path(entry):
         return entry
     if "://" in source:
         return urljoin(source, entry)
@@ -183,8 +188,7 @@ def _check_paths_nearby(paths: Iterable[str], source: str) -> None:
     file = Path(source)
     folder = file.parent.resolve()
     for path in paths:
-        is_local = "://" not in path and not path.startswith("/vsi")
-        if not (is_local and Path(path).resolve().is_relative_to(folder)):
+        if not (is_file_path(path) and Path(path).resolve().is_relative_to(folder)):
             raise InputError(
                 f"{source}: a tile index that names a raster elsewhere, {redact(path)}; if you "
                 f"trust it, name it {file.stem}{INDEX_MARK}{file.suffix}, or list the paths in a "

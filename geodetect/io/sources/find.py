@@ -15,7 +15,7 @@ import rasterio
 from geodetect.errors import GeodetectWarning, InputError, RasterError, list_names
 from geodetect.io.raster.dataset import gdal_options, open_dataset
 from geodetect.io.raster.georeference import GDAL_ERRORS
-from geodetect.io.sources.catalogues import read_catalogue
+from geodetect.io.sources.catalogues import is_file_path, read_catalogue
 from geodetect.io.sources.remote_folders import is_remote_folder, list_remote_folder
 from geodetect.redaction import redact
 from geodetect.types import PathLike
@@ -100,8 +100,7 @@ def _expand_pattern(name: str) -> list[str]:
     Raises:
         InputError: No file matches.
     """
-    is_remote = "://" in name or name.startswith("/vsi")
-    if is_remote or not glob.has_magic(name) or Path(name).exists():
+    if not is_file_path(name) or not glob.has_magic(name) or Path(name).exists():
         return [name]
     matches = sorted(glob.glob(name))  # noqa: PTH207 - Path.glob takes no absolute patterns
     paths = [path for path in matches if not _is_beside_imagery(Path(path))]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import random
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import geopandas as gpd
 import numpy as np
@@ -108,7 +111,11 @@ def count_rows(file: Path) -> int:
     """
     if file.suffix == ".parquet":
         return len(gpd.read_parquet(file))
-    return len(pyogrio.read_dataframe(file, on_invalid="ignore"))
+    with TemporaryDirectory() as folder:  # pyogrio drops tabs from the names of files
+        for part in file.parent.glob(f"{glob.escape(file.stem)}.*"):
+            shutil.copyfile(part, Path(folder, f"layer{part.suffix}"))
+        path = Path(folder, f"layer{file.suffix}")
+        return len(pyogrio.read_dataframe(path, on_invalid="ignore"))
 
 
 def spoil_rows(table: gpd.GeoDataFrame, rng: random.Random) -> gpd.GeoDataFrame:

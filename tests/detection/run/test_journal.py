@@ -344,7 +344,7 @@ def test_records_that_no_run_has_written_are_one_line(tmp_path: Path, payload: b
     with Journal(path) as journal:
         journal.open({"model": "a"})
         with pytest.raises(InputError, match="no run has written"):
-            journal.get(0, TileRun((tile,), 0))
+            journal.get(0, TileRun((tile,), 0), raster_count=1)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
@@ -427,7 +427,7 @@ def test_results_are_read_back_to_the_bit(
                 data.draw(arrays(np.float32, n)),
                 data.draw(arrays(np.int16, n)),
                 truncated=data.draw(arrays(bool, n)),
-                raster=data.draw(arrays(np.int32, n)),
+                raster=data.draw(arrays(np.int32, n, elements=st.integers(0, 3))),
             ),
             data.draw(arrays(np.uint8, cells)),
         )
@@ -439,7 +439,7 @@ def test_results_are_read_back_to_the_bit(
         journal.add(3, TileRun(tuple(tiles), 0), results)
     with Journal(path) as journal:
         journal.open({})
-        read = journal.get(3, TileRun(tuple(tiles), 0))
+        read = journal.get(3, TileRun(tuple(tiles), 0), raster_count=4)
     for got, put in zip(read, results, strict=True):
         assert got.tile == put.tile
         np.testing.assert_array_equal(got.cells, put.cells)
@@ -448,6 +448,23 @@ def test_results_are_read_back_to_the_bit(
             for name in ("boxes", "scores", "labels", "truncated", "raster"):
                 expected = getattr(put.detections, name)
                 assert getattr(got.detections, name).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("raster", [-1, 2, 134_217_728])
+def test_a_record_with_a_raster_that_the_ground_does_not_have_is_one_line(
+    tmp_path: Path, raster: int
+) -> None:
+    (tile,) = TileScheme(10, 10, 10, 0)
+    detections = Detections.from_arrays(
+        np.ones((1, 4)), np.ones(1, np.float32), np.zeros(1, np.int16),
+        truncated=np.zeros(1, bool), raster=np.array([raster], np.int32),
+    )  # fmt: skip
+    with Journal(tmp_path / "run.journal") as journal:
+        journal.open({})
+        journal.add(0, [TileResult(tile, detections, np.zeros((1, 1), np.uint8))])
+        with pytest.raises(InputError, match="no run has written; remove it") as caught:
+            journal.get(0, TileRun((tile,), 0), raster_count=2)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_too_short_for_a_journal_leaves_that_of_another_run(

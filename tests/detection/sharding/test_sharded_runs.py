@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from geodetect.detection.sharding.mixture import list_ranges
 from geodetect.detection.sharding.parts import Part
 from geodetect.detection.sharding.plan_run import plan_to_folder
 from geodetect.detection.sharding.predict_shards import predict_shards
+from geodetect.detection.sharding.record import ShardRecord
 from geodetect.detection.sharding.status import run_status
 from geodetect.detection.sharding.worker import ShardWorker
 from geodetect.errors import GeodetectWarning, IncompleteWarning, InputError, OutputError
@@ -64,6 +66,14 @@ def toy(fn: Any = read_colours, identity: str = "toy 1") -> CallableDetector:
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_rasters(content: bytes, number: int) -> bytes:
+    """Return a record of a shard whose detections are all of the raster of this number."""
+    record = ShardRecord.from_bytes(content, name="record")
+    detections = record.results.detections
+    forged = replace(detections, raster=np.full_like(detections.raster, number))
+    return replace(record, results=replace(record.results, detections=forged)).to_bytes()
 
 
 @pytest.fixture
@@ -202,6 +212,7 @@ def test_a_record_that_is_cut_short_is_refused_and_computed_again(
         (content[:40], "cut short"),
         (content[:-1], "cut short"),
         (bytes(changed), "damaged"),
+        (with_rasters(content, 10), "holds what no run has written"),
         (b"something else", "no record of this version"),
     ):
         record.write_bytes(damaged)
