@@ -144,7 +144,7 @@ def test_progress_counts_objects_and_shards_of_all_shards(run: Path) -> None:
     )
     completed, total, last = figures[-1]
     assert completed == total
-    assert (last["shards"], last["shards_total"]) == (2, 3)
+    assert (last["shards"], last["shards_total"]) == (3, 3)
     objects = [figure["objects"] for _, _, figure in figures]
     assert objects == sorted(objects)
     assert objects[-1] > 0
