@@ -128,13 +128,13 @@ def concurrency_within_memory(
     for reduced in preferred.reductions():
         if reduced.memory_bytes(**sizes) <= MEMORY_FRACTION * free - cache:
             break
-    if reduced == preferred:
-        return preferred
     if reduced.memory_bytes(**sizes) > free:
         raise OutOfMemoryError(
             f"{_tile_size(largest)} takes about {reduced.memory_bytes(**sizes) / GIGABYTE:.3g} GB "
             f"of memory, and {free / GIGABYTE:.3g} GB are free; reduce `tile_size`"
         )
+    if reduced == preferred:
+        return preferred
     warnings.warn(
         f"{free / GIGABYTE:.3g} GB of memory are free: {reduced}, instead of {preferred}; a "
         f"smaller `tile_size` takes less",

@@ -99,9 +99,13 @@ def test_every_smaller_capacity_is_smaller_and_the_last_is_the_least() -> None:
     assert ahead[-1] == 2
 
 
-def test_a_tile_that_does_not_fit_says_what_to_lower(plans: list[GroundPlan]) -> None:
+@pytest.mark.parametrize("streams", [1, 4])
+def test_a_tile_that_does_not_fit_says_what_to_lower(
+    plans: list[GroundPlan], streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hungry, "streams", streams)  # with one, there is nothing to reduce
     with pytest.raises(OutOfMemoryError, match=r"256 x 256 px takes about .* GB .*`tile_size`"):
-        fitting(plans, IMAGE / 2)
+        fitting(plans, IMAGE / 2, workers=streams)
 
 
 def test_a_tile_is_no_larger_than_the_raster(save: Save) -> None:
@@ -144,7 +148,7 @@ def test_the_program_ends_with_one_line_where_memory_is_limited(save: Save, tmp_
     options = ["--tile-size", "12000", "--device", "cpu"]
     command = [*PROGRAM, "predict", str(path), "-m", str(model), "-o", str(output), *options]
     process = subprocess.run(
-        ["bash", "-c", 'ulimit -v 9000000; exec "$@"', "limited", *command],
+        ["bash", "-c", 'ulimit -v 6000000; exec "$@"', "limited", *command],
         capture_output=True,
         text=True,
         env=program_environment(GEODETECT_CACHE_DIR=str(tmp_path)),

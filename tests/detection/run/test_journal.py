@@ -461,7 +461,9 @@ def test_a_record_with_a_raster_that_the_ground_does_not_have_is_one_line(
     )  # fmt: skip
     with Journal(tmp_path / "run.journal") as journal:
         journal.open({})
-        journal.add(0, [TileResult(tile, detections, np.zeros((1, 1), np.uint8))])
+        journal.add(
+            0, TileRun((tile,), 0), [TileResult(tile, detections, np.zeros((1, 1), np.uint8))]
+        )
         with pytest.raises(InputError, match="no run has written; remove it") as caught:
             journal.get(0, TileRun((tile,), 0), raster_count=2)
     assert "\n" not in str(caught.value)
