@@ -16,22 +16,26 @@ checkpoint, and all end. With ``--max-restarts`` torchrun then starts them again
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from geodetect.errors import GeodetectError, InputError, LostProcessError
 
 if TYPE_CHECKING:  # the console asks for the rank before anything else: torch takes seconds
     from torch import Tensor
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 TORCHRUN_VARIABLES = (*RANK_VARIABLES, "MASTER_ADDR", "MASTER_PORT")
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+START_POLL_S = 0.01
 TIMEOUT = timedelta(days=1)  # all wait for validations; a lost process is noticed at once
 
 
@@ -158,12 +162,21 @@ def join_processes(device: str) -> Iterator[Processes]:
         yield Processes(device=device)
         return
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     rank, world_size, local_rank, local_size = (int(os.environ[v]) for v in RANK_VARIABLES)
     device = _pick_local_device(device, local_rank, local_size)
     backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
     with _translate_errors():
-        distributed.init_process_group(backend, timeout=TIMEOUT)
+        store, _, _ = next(rendezvous("env://", rank, world_size, timeout=TIMEOUT))
+        store.set_timeout(TIMEOUT)
+        distributed.init_process_group(
+            backend,
+            store=_store_of_this_start(store, rank, world_size),
+            rank=rank,
+            world_size=world_size,
+            timeout=TIMEOUT,
+        )
     try:
         yield Processes(rank, world_size, device)
     except LostProcessError:
@@ -177,6 +190,31 @@ def join_processes(device: str) -> Iterator[Processes]:
 def _is_distributed() -> bool:
     has_variables = all(name in os.environ for name in TORCHRUN_VARIABLES)
     return has_variables and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def _store_of_this_start(store: Store, rank: int, world_size: int) -> Store:
+    """Return the part of a store where processes of this start write, and none of earlier ones.
+
+    Processes that ``torchrun`` starts again share the store of those that died. There they would
+    read the addresses of the dead (PyTorch issue 135712). So each process writes a random name,
+    and waits for the name of this start, which the main process writes for each of those names.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    name = uuid4().hex
+    if rank > 0:
+        store.set(f"process {rank}", name)
+        start = store.get(f"start of {name}").decode()
+        store.set(f"{start} joined by {rank}", "")
+        return PrefixStore(start, store)
+    processes = range(1, world_size)
+    answered = set[bytes]()
+    while not store.check([f"{name} joined by {process}" for process in processes]):
+        for process_name in {store.get(f"process {process}") for process in processes} - answered:
+            store.set(f"start of {process_name.decode()}", name)
+            answered.add(process_name)
+        time.sleep(START_POLL_S)
+    return PrefixStore(name, store)
 
 
 def _pick_local_device(device: str, local_rank: int, local_size: int) -> str:
