@@ -16,7 +16,7 @@ import numpy as np
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
-from geodetect.io.raster.bands import is_not_nodata
+from geodetect.io.raster.values.bands import is_not_nodata
 from geodetect.types import FloatArray
 
 MAX_BLOCK_BYTES = 16_384  # a compressed block without content is small

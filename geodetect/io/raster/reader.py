@@ -31,13 +31,6 @@ from geodetect.errors import (
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.hardware.memory import available_bytes
-from geodetect.io.raster.bands import (
-    choose_bands,
-    is_not_nodata,
-    read_colour_table,
-    read_colours,
-)
-from geodetect.io.raster.constant import find_constant_pixels
 from geodetect.io.raster.dataset import (
     BLOCK_CACHE_BYTES,
     SERVICES,
@@ -62,14 +55,21 @@ from geodetect.io.raster.georeference import (
 from geodetect.io.raster.names import shortest_names
 from geodetect.io.raster.remote import SIDE_FILES_HINT, is_remote, read_from_server
 from geodetect.io.raster.state import RasterState, short_digest
-from geodetect.io.raster.stretch import Stretch
-from geodetect.io.raster.value_sample import (
+from geodetect.io.raster.values.bands import (
+    choose_bands,
+    is_not_nodata,
+    read_colour_table,
+    read_colours,
+)
+from geodetect.io.raster.values.constant import find_constant_pixels
+from geodetect.io.raster.values.sample import (
     MIN_VALID_FRACTION,
     SampleWindow,
     overviews_are_shifted,
     sample_windows,
     whole_window,
 )
+from geodetect.io.raster.values.stretch import Stretch
 from geodetect.io.untrusted.tiff_directories import has_damaged_directories
 from geodetect.types import AnyArray, BoolArray, FloatArray, PathLike, UInt8Array
 

@@ -10,7 +10,7 @@ from rasterio.enums import Resampling
 
 from geodetect.errors import GeodetectWarning
 from geodetect.io.raster.reader import RasterOptions, open_raster
-from geodetect.io.raster.stretch import Stretch
+from geodetect.io.raster.values.stretch import Stretch
 from tests.conftest import Save
 
 N = 60_000
