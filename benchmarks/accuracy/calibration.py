@@ -20,7 +20,8 @@ from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.reliability import apply_calibration, reliability
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.geo.bounds import bounds_px
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.model.card import Calibration
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.open import open_runtime

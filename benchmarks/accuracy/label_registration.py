@@ -19,7 +19,7 @@ from benchmarks.harness.tables import machine, save_table
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.label_check.registration import estimate_shifts
 
 OFFSETS_M = (0.0, 1.5, 2.0, 3.0)

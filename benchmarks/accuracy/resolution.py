@@ -29,7 +29,7 @@ from benchmarks.harness.datasets import (
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.rasters import write_raster
 from benchmarks.harness.tables import machine, save_table
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.file import load_card
 
 DATASETS = {"california": CALIFORNIA, "cannes": CANNES_HOLDOUT}

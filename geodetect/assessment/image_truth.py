@@ -22,7 +22,8 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.labels.image_set import read_image_sets
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions, LabelSet
 from geodetect.io.labels.placement import check_placement, place_labels
-from geodetect.io.raster.reader import Raster, RasterOptions, name_rasters, open_raster
+from geodetect.io.raster.open_raster import name_rasters, open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import LayerSource
 from geodetect.settings import PredictSettings

@@ -23,7 +23,8 @@ from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.raster.georeference import georeference_advice
-from geodetect.io.raster.reader import RasterOptions, name_rasters, open_raster
+from geodetect.io.raster.open_raster import name_rasters, open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.progress import Progress
 from geodetect.redaction import redact

@@ -16,7 +16,8 @@ from pyproj import CRS
 
 from geodetect.detection.detection_layer import DetectionLayer
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import GroundPlan, plan_rasters
+from geodetect.detection.plan import GroundPlan
+from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
 from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint

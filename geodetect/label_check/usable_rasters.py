@@ -8,7 +8,8 @@ from geodetect.errors import InputError, list_names
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.raster.georeference import georeference_advice
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.settings.inputs import RasterSettings
 
 ADVICE_IN_PIXELS = "set `gsd` to the ground size of its pixels, to use it in pixel coordinates"

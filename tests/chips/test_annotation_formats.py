@@ -18,7 +18,8 @@ from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster
 from geodetect.io.sources.find import find_rasters
 from geodetect.settings import ChipSettings
 from tests.helpers.square_scenes import (

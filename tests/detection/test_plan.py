@@ -10,7 +10,8 @@ import shapely
 from PIL import Image
 
 from geodetect import PredictSettings
-from geodetect.detection.plan import GroundPlan, plan_rasters
+from geodetect.detection.plan import GroundPlan
+from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.network.input_size import padded_size

@@ -12,7 +12,7 @@ import pytest
 from geodetect.errors import GeodetectWarning, InputError, MissingDependencyError, OutputError
 from geodetect.io import cloud_store
 from geodetect.io.cloud_store import CloudStore
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from tests.conftest import Save
 from tests.helpers.s3_server import BUCKET, S3Server
 

@@ -327,7 +327,7 @@ def test_no_problems_are_written_as_an_empty_layer(raster: Path, tmp_path: Path)
 def test_the_same_can_be_asked_of_open_rasters(raster: Path, tmp_path: Path) -> None:
     from geodetect.io.labels.placement import place_labels
     from geodetect.io.labels.read import read_labels
-    from geodetect.io.raster.reader import open_raster
+    from geodetect.io.raster.open_raster import open_raster
 
     labels = read_labels(write_labels(tmp_path / "labels.geojson", SQUARES))
     with open_raster(raster) as opened:

@@ -11,7 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geodetect.io.labels.labelled_raster import LabelledRaster
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.label_check.coverage import measure_coverage
 from tests.conftest import METRES, Save
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.label_check.registration import LEAST_LABELS, estimate_shifts
 from tests.helpers.program import ROOT
 from tests.helpers.square_scenes import GSD_M, write_raster

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import geodetect
-from geodetect.detection.plan import plan_rasters
+from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file

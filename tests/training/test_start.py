@@ -15,7 +15,8 @@ import rasterio
 from rasterio.windows import Window
 
 from geodetect.errors import GeodetectWarning
-from geodetect.io.raster.reader import Raster, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster
 from geodetect.model.file import read_model_file
 from geodetect.progress import no_progress
 from geodetect.settings import TrainSettings

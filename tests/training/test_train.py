@@ -22,7 +22,7 @@ from geodetect.errors import (
     LabelError,
     OutputError,
 )
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
 from geodetect.model.runtimes.torch import TorchRuntime

@@ -11,7 +11,8 @@ from typing import Any, Unpack
 import shapely
 
 from geodetect.detection.detector import Detector
-from geodetect.detection.plan import SHARD_PX, plan_rasters
+from geodetect.detection.plan import SHARD_PX
+from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.tile_pipeline import class_numbers
 from geodetect.detection.search import check_conversions
 from geodetect.detection.sharding.manifest import (

@@ -27,7 +27,8 @@ from geodetect.errors import (
     translate_errors,
 )
 from geodetect.io.array_raster import ArrayRaster
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster, warn_of_doubts
+from geodetect.io.raster.open_raster import open_raster, warn_of_doubts
+from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.io.raster.remote import is_remote
 from geodetect.io.raster.state import absolute_path, changed_files
 from geodetect.io.user_cache import private_folder, read_private, write_private

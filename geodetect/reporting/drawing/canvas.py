@@ -13,7 +13,8 @@ from geodetect.errors import InputError
 from geodetect.geo.geodesic import ground_distances_m
 from geodetect.geo.grid import Grid
 from geodetect.io.array_raster import ArrayRaster
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.reporting.drawing.images import PixelSource
 from geodetect.settings import DrawingSettings
 from geodetect.types import FloatArray

@@ -21,7 +21,8 @@ from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.georeference import georeference_advice
-from geodetect.io.raster.reader import Pixels, Raster, name_rasters
+from geodetect.io.raster.open_raster import name_rasters
+from geodetect.io.raster.reader import Pixels, Raster
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.reporting.drawing.canvas import open_for_display
 from geodetect.reporting.drawing.images import OPAQUE, PixelSource, rgba_image

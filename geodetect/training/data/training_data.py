@@ -25,7 +25,8 @@ from geodetect.io.labels.label_set import LabelOptions, LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, explain_no_placement, place_labels
 from geodetect.io.labels.read import read_labels
-from geodetect.io.raster.reader import Raster, name_rasters
+from geodetect.io.raster.open_raster import name_rasters
+from geodetect.io.raster.reader import Raster
 from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector.read import LayerSource, read_area
 from geodetect.label_check.check import check_labels

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import geodetect
 from geodetect.detection.detections import Detections
-from geodetect.detection.plan import GroundPlan, plan_rasters
+from geodetect.detection.plan import GroundPlan
+from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.concurrency import (
     Concurrency,
     concurrency_within_memory,

@@ -18,7 +18,8 @@ from geodetect.errors import RasterError
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.ground import Ground
 from geodetect.io.ground.resampling import kernel_margin, pick_nearest, resample
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from tests.conftest import METRES, Save
 from tests.helpers.sheets import cut_into_sheets
 

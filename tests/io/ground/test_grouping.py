@@ -8,7 +8,8 @@ import numpy as np
 from affine import Affine
 
 from geodetect.io.ground.grouping import group_rasters
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from tests.conftest import METRES, Save
 
 SHEET = np.full((3, 50, 50), 9, np.uint8)

@@ -20,7 +20,8 @@ from geodetect.io.ground import header_index
 from geodetect.io.ground.header_index import open_rasters
 from geodetect.io.ground.headers import changed_rasters, decode_headers, encode_headers
 from geodetect.io.raster import reader
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.io.user_cache import FOLDER_VARIABLE
 from tests.conftest import METRES, Save
 

@@ -15,7 +15,8 @@ from affine import Affine
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.ground import Ground
 from geodetect.io.ground.open_rasters import OpenRasters
-from geodetect.io.raster.reader import Raster, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster
 from tests.conftest import METRES, Save
 
 SHEET = np.full((3, 10, 10), 9, np.uint8)

@@ -15,7 +15,8 @@ from rasterio.enums import ColorInterp
 from geodetect.errors import GeodetectError
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.empty_blocks import MAX_DECODED, EmptyBlocks
-from geodetect.io.raster.reader import Raster, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster, RasterOptions
 from tests.conftest import METRES
 
 SIDE, BLOCK = 300, 64

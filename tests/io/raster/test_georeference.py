@@ -10,7 +10,8 @@ from rasterio.control import GroundControlPoint as Gcp
 
 from geodetect.errors import GeoreferenceError, RasterError
 from geodetect.geo.crs import horizontal_crs, parse_crs
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from tests.conftest import METRES, Save
 
 BLANK = np.full((3, 50, 60), 99, np.uint8)

@@ -16,7 +16,7 @@ from geodetect.geo.tiles import Window
 from geodetect.io.ground.ground import Ground
 from geodetect.io.raster import reader
 from geodetect.io.raster.dataset import BLOCK_CACHE_BYTES
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from tests.conftest import Save
 
 SIDE = 1024

@@ -21,7 +21,8 @@ from rasterio.shutil import copy
 
 from geodetect.errors import GeodetectError, RasterError
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from tests.conftest import Save
 
 RGB = [Colour.red, Colour.green, Colour.blue]

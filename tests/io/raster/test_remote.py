@@ -23,7 +23,8 @@ from geodetect.errors import GeodetectWarning, GeoreferenceError, RasterError
 from geodetect.geo.tiles import Window
 from geodetect.io.raster import remote
 from geodetect.io.raster.info import inspect_raster
-from geodetect.io.raster.reader import Pixels, RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Pixels, RasterOptions
 from tests.conftest import METRES, Save
 from tests.helpers.program import run_command
 from tests.helpers.raster_server import (

@@ -12,7 +12,7 @@ from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 
 from geodetect.io.cloud_store import CloudStore
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.raster.state import changed_files, list_files_beside
 from tests.conftest import Save
 from tests.helpers.s3_server import S3Server

@@ -15,7 +15,7 @@ from rasterio.shutil import copy as copy_raster
 from geodetect.chips.export import export_chips
 from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.io.raster.names import shortest_names
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.settings import ChipSettings
 from tests.conftest import Save

@@ -10,7 +10,7 @@ import pytest
 from rasterio.enums import Resampling
 
 from geodetect.errors import GeodetectWarning
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.untrusted.tiff_directories import has_damaged_directories
 from tests.conftest import Save
 

@@ -16,7 +16,8 @@ import rasterio
 from rasterio.shutil import copy
 
 from geodetect.errors import GeodetectError, InputError, RasterError
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.vector.read import AREA, has_layer, read_layer
 from tests.helpers.disguised_files import (
     BAIT_PIXEL,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.reporting.map_report.image_pyramid import (
     MAX_BESIDE_PX,
     MAX_INSIDE_PX,

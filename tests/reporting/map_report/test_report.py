@@ -25,7 +25,8 @@ from geodetect.errors import (
 from geodetect.geo.crs import parse_crs
 from geodetect.geo.grid import Grid
 from geodetect.io.raster.info import inspect_raster
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from tests.conftest import METRES, Save
 from tests.helpers.report_pages import report_data
 

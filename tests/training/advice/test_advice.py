@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.assessment.evaluate.bootstrap import Interval
-from geodetect.io.raster.reader import Raster, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import Raster
 from geodetect.label_check.report import Finding
 from geodetect.settings import TrainSettings
 from geodetect.training.advice.advise import MOST, advise

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from geodetect.errors import GeodetectWarning, InputError
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.file import load_card, write_model_file
 from geodetect.model.network.anchor_fit import AnchorShapes, recall_by_size

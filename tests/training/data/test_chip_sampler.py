@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geodetect.errors import GeodetectWarning, LabelError, RasterError
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import ChipSampler, HardNegative, crop_target
 from geodetect.training.data.training_raster import MIN_VISIBLE_FRACTION, TrainingRaster

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.settings import TrainSettings
 from geodetect.training.data import hard_negatives
 from geodetect.training.data.chip_sampler import HardNegative

@@ -11,7 +11,7 @@ import pytest
 import shapely
 from pyproj import CRS
 
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import ModelCard, TrainingRecord
 from geodetect.model.trained_ground import are_on_trained_ground, ground_as_text
 from geodetect.settings import TrainSettings

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.settings import TrainSettings
 from geodetect.training.data.holdout_doubts import list_holdout_doubts
 from geodetect.training.data.holdout_split import split_table

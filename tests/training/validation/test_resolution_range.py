@@ -10,7 +10,7 @@ import pytest
 
 from geodetect.assessment.matching.greedy_matching import Matches
 from geodetect.detection.detections import Detections
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import ModelCard
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation import validator as validator_module

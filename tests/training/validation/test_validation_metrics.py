@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geodetect.detection.detector import CallableDetector
 from geodetect.detection.retinanet_detector import RetinaNetDetector
 from geodetect.errors import OutputError
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.runtimes.torch import TorchRuntime
 from geodetect.training.data.training_raster import TrainingRaster

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geodetect.errors import GeodetectWarning
-from geodetect.io.raster.reader import open_raster
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.validator import Validator
 from tests.helpers.square_scenes import (

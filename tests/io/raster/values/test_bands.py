@@ -15,7 +15,8 @@ from rasterio.shutil import copy as copy_raster
 
 from geodetect.errors import BandError, GeodetectError, InputError
 from geodetect.geo.tiles import TileScheme, Window
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.raster.values.bands import choose_bands, is_not_nodata
 from geodetect.io.raster.values.stretch import Stretch
 from tests.conftest import METRES, Save

@@ -9,7 +9,8 @@ import pytest
 from rasterio.enums import Resampling
 
 from geodetect.errors import GeodetectWarning
-from geodetect.io.raster.reader import RasterOptions, open_raster
+from geodetect.io.raster.open_raster import open_raster
+from geodetect.io.raster.reader import RasterOptions
 from geodetect.io.raster.values.stretch import Stretch
 from tests.conftest import Save
 
