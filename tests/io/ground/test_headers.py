@@ -19,12 +19,13 @@ from geodetect.errors import GeodetectWarning, InputError, RasterError
 from geodetect.io.ground import header_index
 from geodetect.io.ground.header_index import open_rasters
 from geodetect.io.ground.headers import changed_rasters, decode_headers, encode_headers
-from geodetect.io.raster import reader
+from geodetect.io.raster.dataset import read_dataset
 from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.raster.reader import Raster, RasterOptions
 from geodetect.io.user_cache import FOLDER_VARIABLE
 from tests.conftest import METRES, Save
 
+OPENING = "geodetect.io.raster.open_raster"  # the module
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(1, 255, (3, 40, 50)).astype(np.uint8)
 
@@ -130,13 +131,12 @@ class Opened:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths = list[str]()
-        read_dataset = reader.read_dataset
 
         def counted(path: str, *arguments: Any, **options: Any) -> Any:
             self.paths.append(Path(path).name)
             return read_dataset(path, *arguments, **options)
 
-        monkeypatch.setattr(reader, "read_dataset", counted)
+        monkeypatch.setattr(f"{OPENING}.read_dataset", counted)
 
     def take(self) -> list[str]:
         paths, self.paths = self.paths, []
@@ -231,7 +231,7 @@ def test_a_damaged_index_is_written_anew(
 def test_warnings_about_a_raster_come_again(
     index_folder: Path, sheets: list[str], opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "has_damaged_directories", lambda path: path.name == "2.tif")
+    monkeypatch.setattr(f"{OPENING}.has_damaged_directories", lambda path: path.name == "2.tif")
     for _ in range(2):
         with pytest.warns(GeodetectWarning, match=r"2\.tif: the list of its masks"):
             open_all(sheets)
