@@ -174,7 +174,7 @@ def command(
     if files.output is None:
         console.print_at_begin(f"Detections are written to {output}")
     if cluster.engine == "ray":
-        from geodetect.detection.sharding.cluster_run import predict_on_cluster
+        from geodetect.detection.sharding.ray_cluster.run import predict_on_cluster
 
         layer = predict_on_cluster(
             targets,

@@ -161,7 +161,7 @@ def predict_shards(
     total, completed = sum(shards[number].tiles for number in todo), 0
     with phase("Detecting", "tiles", progress=as_progress(progress)) as advance:
         if worker is None:
-            from geodetect.detection.sharding.ray_engine import detect_on_ray
+            from geodetect.detection.sharding.ray_cluster.engine import detect_on_ray
 
             computed = detect_on_ray(
                 location,

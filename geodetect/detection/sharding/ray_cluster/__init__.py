@@ -1,0 +1,1 @@
+"""Planned runs on a cluster of Ray."""
