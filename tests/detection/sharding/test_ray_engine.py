@@ -15,7 +15,7 @@ from geodetect.detection.predict_to_file import PredictionFiles
 from geodetect.detection.sharding.merge import merge_to_file
 from geodetect.detection.sharding.plan_run import plan_to_folder
 from geodetect.detection.sharding.predict_shards import predict_shards
-from geodetect.detection.sharding.ray_cluster.engine import Capacity
+from geodetect.detection.sharding.ray_cluster.connection import Capacity
 from geodetect.detection.sharding.ray_cluster.run import predict_on_cluster
 from geodetect.errors import InputError
 from tests.conftest import Save

@@ -8,46 +8,37 @@ computes what is still absent.
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import socket
 import statistics
-import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geodetect.detection.detector import Detector
+from geodetect.detection.sharding.ray_cluster.connection import Capacity, connected, import_ray
 from geodetect.detection.sharding.worker import ShardCounts, ShardWorker
 from geodetect.errors import (
     GeodetectError,
     GeodetectWarning,
     InputError,
     LostProcessError,
-    MissingDependencyError,
     OutOfMemoryError,
     OutputError,
     RasterError,
     error_text,
 )
 from geodetect.io.raster.remote import is_remote
-from geodetect.progress import announce, phase
+from geodetect.progress import announce
 from geodetect.types import PathLike
 
-WORKER_CORES = 8  # of a worker, at most; each takes the memory of a model
-MAX_RATIO = 4  # of the cores of the largest node to those of a node whose size counts
 POLL_S = 2.0  # between looks at the nodes of the cluster
-CONNECT_S = 5.0
 WAITING_S = 30.0  # without a worker, until it is said that the cluster has no room
 MAX_LOSSES = 5  # workers that a shard, or the start, may cost while their nodes live on
 STRAGGLER_RATIO, STRAGGLER_S = 3.0, 60.0  # of a shard that an idle worker computes, too
-ADDRESS_VARIABLE = "RAY_ADDRESS"
 # errors that another worker may not have, by the name under which they come back
 RETRIED = {error.__name__: error for error in (RasterError, OutputError, OutOfMemoryError)}
 
@@ -91,7 +82,7 @@ class ShardActor:
 
     def detect(self, number: int | None) -> ActorResult:
         """Compute a shard; None: only load plan and model."""
-        ray = _import_ray()
+        ray = import_ray()
         context = ray.get_runtime_context()
         node = context.get_node_id(), ray.util.get_node_ip_address()
         counts, error = None, None
@@ -109,41 +100,6 @@ class ShardActor:
                 error = type(raised).__name__, str(raised)
         texts = (str(w.message) for w in caught if issubclass(w.category, GeodetectWarning))
         return ActorResult(node, counts, error, tuple(dict.fromkeys(texts)))
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """Workers that a cluster has room for.
-
-    Args:
-        workers: Their number.
-        cores: Cores of each.
-        gpus: GPUs of each.
-    """
-
-    workers: int
-    cores: int
-    gpus: int
-
-    @classmethod
-    def from_nodes(cls, nodes: Sequence[Mapping[str, Any]], *, with_gpus: bool) -> Capacity:
-        """Return the capacity of nodes.
-
-        Args:
-            nodes: Nodes with their resources, as Ray lists them.
-            with_gpus: One worker for each GPU; else one for a few cores: as many as the smallest
-                node has, where those much smaller than the largest one do not count.
-        """
-        resources = [node["Resources"] for node in nodes if node["Alive"]]
-        sizes = [(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
-        if with_gpus:
-            cores = min([WORKER_CORES, *(max(1, cpu // gpu) for cpu, gpu in sizes if gpu)])
-            return cls(sum(gpu for _, gpu in sizes), cores, 1)
-        largest = max([0, *(cpu for cpu, _ in sizes)])
-        cores = min(
-            [WORKER_CORES, *(cpu for cpu, _ in sizes if cpu and cpu * MAX_RATIO >= largest)]
-        )
-        return cls(sum(cpu // cores for cpu, _ in sizes), cores, 0)
 
 
 @dataclass(frozen=True)
@@ -199,101 +155,13 @@ def detect_on_ray(
     text = os.fspath(location)
     if not is_remote(text):
         text = str(Path(text).absolute())
-    ray = _import_ray()
-    with _connection(ray, address):
+    ray = import_ray()
+    with connected(ray, address):
         crew = _Crew(ray, (text, model, dict(settings or {}), allow_mixed), device)
         try:
             yield from crew.detect(numbers)
         finally:
             crew.dismiss()
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingDependencyError(
-            "`engine`: ray needs the extra `ray`: pip install 'geodetect[ray]', on all nodes"
-        ) from error
-    return ray
-
-
-@contextmanager
-def _connection(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster for a ``with`` block, unless the process is connected already.
-
-    Raises:
-        InputError: There is no cluster at the address.
-        LostProcessError: The cluster is lost.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    address = address or os.environ.get(ADDRESS_VARIABLE) or None
-    if address is not None:
-        _check_address(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no server is asked
-    # Ray sets its own, which ends the process
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with phase("Connecting to the cluster"):
-            ray.init(
-                address,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                include_dashboard=False,
-            )
-    except (OSError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise InputError(
-            f"`ray_address`: no cluster of Ray could be used {where} ({error_text(error)})"
-        ) from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    try:
-        with _without_logs_of_nodes(ray):
-            yield
-    finally:
-        ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Raise an error if nothing listens at an address: Ray itself would try for minutes.
-
-    Raises:
-        InputError: Nothing does, or it is no address.
-    """
-    host, colon, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
-    if address in ("auto", "local"):
-        return
-    if not (host and colon and port.isdecimal()):
-        raise InputError(
-            f"`ray_address`: expected HOST:PORT of the head node, such as 10.0.0.1:6379; found "
-            f"{address}"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error_text(error)
-        raise InputError(
-            f"`ray_address`: no cluster of Ray answers at {address} ({reason}); start one with "
-            f"ray start --head"
-        ) from error
-
-
-@contextmanager
-def _without_logs_of_nodes(ray: Any) -> Iterator[None]:
-    """Keep the logs of lost nodes, 30 lines each, off the error stream: Ray has no option."""
-    worker = ray._private.worker
-    printing = getattr(worker, "print_to_stdstream", None)
-    worker.print_to_stdstream = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        if printing is not None:
-            worker.print_to_stdstream = printing
 
 
 class _Crew:
