@@ -75,13 +75,14 @@ class Field:
     def rows(self) -> Iterator[list[tuple[Tile, Detections]]]:
         """Yield the detections of each row of tiles."""
         for row in range(len(self.scheme.rows)):
-            yield [(tile, self._detect(tile)) for tile in self.scheme.tiles_in_row(row)]
+            yield [(tile, self.detect(tile)) for tile in self.scheme.tiles_in_row(row)]
 
     def detections(self) -> Detections:
         """Return the detections of all tiles."""
         return Detections.concatenate([boxes for row in self.rows() for _, boxes in row])
 
-    def _detect(self, tile: Tile) -> Detections:
+    def detect(self, tile: Tile) -> Detections:
+        """Return the detections of a tile."""
         first, last = (edge // SPACING_PX for edge in (tile.y, tile.y + tile.height))
         left, right = (edge // SPACING_PX for edge in (tile.x, tile.x + tile.width))
         cell_rows = range(max(0, first - 1), min(last + 1, self.scheme.height // SPACING_PX))

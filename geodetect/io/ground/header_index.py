@@ -249,14 +249,19 @@ def _open_each(
     chunks = (paths[start : start + size] for start in range(0, len(paths), size))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="geodetect-header")
     queue = deque[tuple[Sequence[str], Future[list[Raster | RasterError]]]]()
+
+    def take_first() -> Iterator[tuple[str, Raster | RasterError]]:
+        opened, future = queue[0]  # it stays in the queue while it is waited for
+        results = future.result()
+        queue.popleft()
+        return zip(opened, results, strict=True)
+
     try:
         for chunk in chunks:
             queue.append((chunk, pool.submit(open_chunk, chunk)))
             if len(queue) > 2 * threads:
-                opened, future = queue.popleft()
-                yield from zip(opened, future.result(), strict=True)
+                yield from take_first()
         while queue:
-            opened, future = queue.popleft()
-            yield from zip(opened, future.result(), strict=True)
+            yield from take_first()
     finally:
         stop_pools([pool], [future for _, future in queue])
