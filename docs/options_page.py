@@ -72,6 +72,7 @@ VALUES = {
     "M,M,...": "lengths as above with commas between",
     "PX": "pixels: `512` or `512px`",
     "PIXELS": "pixels of an area: `2Gpx`, `500Mpx`, `4e6`",
+    "HOST:PORT": "the address of a server: `10.0.0.1:6379`",
     "I/N": "part I of N: `17/400`; or a shard: `17`",
     "PX|FRACTION": "pixels (`64`, `64px`), a fraction below 1 (`0.2`) or a percentage (`20%`)",
     "PX,PX,...": "pixels with commas between",

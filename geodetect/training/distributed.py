@@ -10,7 +10,7 @@ Only the main process, rank 0, validates, writes files and reports progress. It 
 decisions that depend on a clock or on a validation, so that all processes end at the same step.
 
 When one process ends, the others notice it in the next communication: the main process writes a
-checkpoint, and all end. With ``--max-restarts`` torchrun then starts them again, to continue.
+checkpoint, and all end. With ``max-restarts`` torchrun then starts them again, to continue.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def train(
 
     Called in each of the processes that ``torchrun`` starts, they train together, see
     ``geodetect.training.distributed``; the main process writes files and reports progress. All
-    processes need to read the rasters and labels. Those that it starts again (``--max-restarts``)
+    processes need to read the rasters and labels. Those that it starts again (``max-restarts``)
     continue from the checkpoint.
 
     An interrupt (``KeyboardInterrupt``, as the program makes of SIGINT and SIGTERM) waits for the

@@ -89,7 +89,7 @@ def part_of_environment(environment: Mapping[str, str]) -> Part | None:
 
 
 def _part_of_slurm(environment: Mapping[str, str]) -> Part:
-    """Return the part of a task of an array: ``--array=0-399``, ``1-400`` or ``0-798:2``."""
+    """Return the part of a task of an array of SLURM: ``0-399``, ``1-400`` or ``0-798:2``."""
     prefix = SLURM.removesuffix("ID")
     index, count = _number(environment, SLURM), _number(environment, f"{prefix}COUNT")
     names: Sequence[str] = [f"{prefix}{end}" for end in ("MIN", "MAX", "STEP")]

@@ -77,7 +77,7 @@ class ShardsSummary(Displayed):
         return {path: text for shard in self.shards for path, text in shard.failures.items()}
 
     def display_rows(self) -> Rows:
-        """Return what ``geodetect predict --plan`` prints."""
+        """Return what ``geodetect predict`` prints for a plan."""
         yield "Shards", f"{len(self.shards):,} computed, {self.part - len(self.shards):,} before"
         yield "Tiles", f"{self.tiles:,} searched, {self.empty_tiles:,} without imagery"
         if self.unread_tiles:
@@ -113,7 +113,7 @@ def predict_shards(
     ray_address: str | None = None,
     progress: Progress | bool = False,
 ) -> ShardsSummary:
-    """Compute shards of a planned run, as ``geodetect predict --plan`` does.
+    """Compute shards of a planned run, as ``geodetect predict`` does with a plan.
 
     Shards that are finished are passed over; those with holes are computed again, only where the
     holes are. Several workers on one shard do no harm: they write the same record.

@@ -131,8 +131,8 @@ def _check_address(address: str) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error_text(error)
         raise InputError(
-            f"`ray_address`: no cluster of Ray answers at {address} ({reason}); start one with "
-            f"ray start --head"
+            f"`ray_address`: no cluster of Ray answers at {address} ({reason}); start its "
+            f"head node first, with ray start"
         ) from error
 
 
