@@ -376,9 +376,9 @@ def test_a_best_state_from_before_a_training_was_cut_off_is_measured_again(
 
     def stop(completed: int, total: int, /, **values: float) -> None:
         if completed == 2:
-            raise KeyboardInterrupt
+            raise RuntimeError  # no interrupt, which would write a checkpoint
 
-    with pytest.raises(KeyboardInterrupt, match=r"`resume`"):
+    with pytest.raises(RuntimeError):
         train([squares.raster], labels, output, settings=chosen, progress=stop)
     figures[1:1] = [0.1]  # step 2 is done again
     card = train([squares.raster], labels, output, settings=chosen, resume=True).card
@@ -465,9 +465,9 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
     def stop(completed: int, total: int, /, **values: float) -> None:
         rates.append(values["lr"])
         if completed == 2 and len(rates) == 2:
-            raise KeyboardInterrupt
+            raise RuntimeError  # no interrupt, which would write a checkpoint
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError):
         train([squares.raster], [squares.labels], output, settings=chosen, progress=stop)
     labels = [squares.labels]
     summary = train([squares.raster], labels, output, settings=chosen, resume=True, progress=stop)
