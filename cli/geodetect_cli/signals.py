@@ -82,6 +82,8 @@ def ignore_signals() -> None:
 
 def _send_signal(thread: int) -> None:
     number = signal.Signals(_interrupt.first or signal.SIGINT)
+    if signal.getsignal(number) is not _raise_interrupt:  # of another program in this process
+        return
     _interrupt.last_s = -math.inf
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(thread, number)  # ends calls in which the thread waits, too

@@ -13,7 +13,13 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, read_network, serialize
+from geodetect.model.runtimes.openvino import (
+    import_openvino,
+    no_telemetry,
+    openvino_core,
+    read_network,
+    serialize,
+)
 from geodetect.types import BoolArray, UInt8Array
 
 T = TypeVar("T")
@@ -54,7 +60,7 @@ def quantize_network(
         return tuple(exported_inputs(card, *read(sample)).values())
 
     with _silence():
-        network = read_network(import_openvino().Core(), card, weights)
+        network = read_network(openvino_core(), card, weights)
         quantized = nncf.quantize(
             network,
             nncf.Dataset(samples, read_inputs),

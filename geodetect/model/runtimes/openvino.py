@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -67,7 +68,7 @@ class OpenVinoRuntime:
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
-        core = import_openvino().Core()
+        core = openvino_core()
         capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
         available = [name for name, code in CAPABILITIES.items() if code in capabilities]
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
@@ -219,6 +220,26 @@ def import_openvino() -> Any:
             f"or choose `runtime` torch"
         ) from error
     return openvino
+
+
+def openvino_core() -> Any:
+    """Return the ``openvino.Core`` of this process, with its plugin for processors.
+
+    The plugin gives the thread that loads it another stack for signals, and when it goes the one
+    of before, which may be gone by then if several plugins went in another order: the next Ctrl-C
+    would be a segmentation fault. So there is one, which stays.
+
+    Raises:
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    return _load_plugin(import_openvino())
+
+
+@cache
+def _load_plugin(openvino: Any) -> Any:
+    core = openvino.Core()
+    core.get_property(DEVICE, "FULL_DEVICE_NAME")
+    return core
 
 
 @contextmanager

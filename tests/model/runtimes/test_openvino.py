@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import warnings
@@ -21,7 +22,7 @@ from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.card import ModelCard
 from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
-from tests.helpers.program import ROOT, modules_after
+from tests.helpers.program import ROOT, modules_after, program_environment
 from tests.helpers.square_scenes import grid_corners, squares_image
 from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
@@ -212,6 +213,34 @@ def test_a_second_run_needs_no_pytorch_and_reports_nothing_over_the_network(
     )
     assert "openvino" in modules
     assert not modules & {"torch", "torchvision", "openvino_telemetry"}
+
+
+SIGNALLED = """
+import signal, sys
+from geodetect.detection.retinanet_detector import load_detector
+first = load_detector(sys.argv[1], device="cpu")
+second = load_detector(sys.argv[1], device="cpu")
+del first
+del second  # the stack of the first one for signals must not be in use now
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_ends_no_process_whose_models_are_gone(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "squares.safetensors")
+    process = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", SIGNALLED, path],
+        env=program_environment(GEODETECT_CACHE_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (process.returncode, process.stdout) == (0, "interrupted\n"), process.stderr
 
 
 def test_without_openvino_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
