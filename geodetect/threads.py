@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from geodetect.hardware.cpu import usable_cores
+
 STUCK_POLL_S = 1.0
 STOP_TIMEOUT_S = 1.0  # for threads that work on what is no longer needed
 
@@ -86,6 +88,20 @@ def call_interruptibly(
         timeout_s = 0
     result: T = future.result(timeout_s)
     return result
+
+
+def call_in_threads(function: Callable[[T], None], items: Sequence[T]) -> None:
+    """Call a function with each of some items, in as many threads as there are cores.
+
+    After an error, or an interrupt, the items that have not begun are left out.
+    """
+    pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="geodetect-call")
+    futures = [pool.submit(function, item) for item in items]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        stop_pools([pool], futures)
 
 
 def stop_pools(pools: Sequence[ThreadPoolExecutor], futures: Iterable[Future[Any]]) -> None:

@@ -25,6 +25,7 @@ from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
 from geodetect.noun import list_class_counts
 from geodetect.progress import format_duration
+from geodetect.threads import call_in_threads
 from geodetect.types import AnyArray, FloatArray, IntArray
 
 DTYPES: dict[str, type] = {
@@ -105,10 +106,13 @@ class GroundDetections:
             )
         ordered = detections[canonical_order(detections)]
         sizes = np.empty((len(ordered), 3))
-        for rows in row_slices(len(ordered)):
+
+        def measure(rows: slice) -> None:
             rings = grid.boxes_to_map(ordered.boxes[rows])
             width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
             sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
+
+        call_in_threads(measure, list(row_slices(len(ordered))))  # PROJ holds no lock of Python
         np.round(sizes, METRE_DECIMALS, out=sizes)
         return cls(ordered, sizes, grid, tuple(classes), tuple(rasters))
 

@@ -5,6 +5,7 @@ Map units are not metres on the ground: degrees, feet and the scale of Mercator 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -28,17 +29,8 @@ def ground_distances_m(start: FloatArray, end: FloatArray, crs: CRS) -> FloatArr
         ``float64[N]`` metres along the geodesic (Karney 2013, as in pyproj), or planar distance
         times the unit for a CRS that is not tied to the Earth. NaN outside the CRS's domain.
     """
-    transform = _lonlat_transform(crs)
-    if transform is None:
-        return np.asarray(np.hypot(*(end - start).T) * unit_factor(horizontal_crs(crs)))
-    to_lonlat, unit, geod = transform
-    unit_deg = float(np.rad2deg(unit))
-    ends = [*to_lonlat.transform(*start.T), *to_lonlat.transform(*end.T)]
-    lonlat = unit_deg * np.array(ends)  # [4, N]: longitude and latitude of start, then of end
-    is_on_earth = np.isfinite(lonlat).all(axis=0) & (np.abs(lonlat[1::2]) <= 90).all(axis=0)
-    distance = np.full(len(start), np.nan)
-    distance[is_on_earth] = geod.inv(*lonlat[:, is_on_earth])[2]
-    return distance
+    points = np.stack([start, end])
+    return _distances_between(points, [(0, 1)], crs)[0]
 
 
 def ground_sizes(rings: FloatArray, crs: CRS | None) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -59,7 +51,7 @@ def ground_sizes(rings: FloatArray, crs: CRS | None) -> tuple[FloatArray, FloatA
         unknown = np.full(len(rings), np.nan)
         return unknown, unknown.copy(), unknown.copy()
     pairs = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)]
-    a, b, c, d, diagonal = (ground_distances_m(rings[:, i], rings[:, j], crs) for i, j in pairs)
+    a, b, c, d, diagonal = _distances_between(rings[:, :4].transpose(1, 0, 2), pairs, crs)
     sides = np.stack([(a + c) / 2, (b + d) / 2])
     area = _triangle_area(a, b, diagonal) + _triangle_area(c, d, diagonal)
     return sides.min(axis=0), sides.max(axis=0), area
@@ -109,6 +101,36 @@ def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
         xy = project(lon[is_row], lat[is_row], radians=True)
         areas[row] = _planar_areas(dense[row : row + 1], xy)[0]
     return areas
+
+
+def _distances_between(
+    points: FloatArray, pairs: Sequence[tuple[int, int]], crs: CRS
+) -> list[FloatArray]:
+    """Measure distances on the ground between points of several sets, see ``ground_distances_m``.
+
+    Args:
+        points: ``float64[K, N, 2]`` map coordinates of K sets.
+        pairs: Numbers of the two sets of each result.
+        crs: CRS of the points.
+
+    Returns:
+        ``float64[N]`` metres for each pair.
+    """
+    transform = _lonlat_transform(crs)
+    if transform is None:
+        factor = unit_factor(horizontal_crs(crs))
+        return [np.hypot(*(points[j] - points[i]).T) * factor for i, j in pairs]
+    to_lonlat, unit, geod = transform
+    ends = to_lonlat.transform(points[..., 0], points[..., 1])
+    lon, lat = float(np.rad2deg(unit)) * np.array(ends)  # [K, N] each
+    is_on_earth = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
+    distances = []
+    for i, j in pairs:
+        rows = is_on_earth[i] & is_on_earth[j]
+        distance = np.full(len(rows), np.nan)
+        distance[rows] = geod.inv(lon[i][rows], lat[i][rows], lon[j][rows], lat[j][rows])[2]
+        distances.append(distance)
+    return distances
 
 
 def _planar_areas(geometries: ObjectArray, xy: tuple[FloatArray, FloatArray]) -> FloatArray:
