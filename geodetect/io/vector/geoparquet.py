@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import geopandas as gpd
 import numpy as np
@@ -22,18 +24,30 @@ _FIELD_ID = b"PARQUET:field_id"  # added by the reader
 def write_parquet(table: TableChunks, path: Path) -> None:
     """Write a table.
 
+    The schema stands for all chunks, so they wait in a temporary file until it is known.
+
     Args:
-        table: Its chunks are made twice: for the schema, and then for the rows.
+        table: The table.
         path: The file.
 
     Raises:
         OSError: It cannot be written.
     """
-    schema = _unify_schemas([_to_arrow(chunk).schema for chunk in table.chunks()])
-    with path.open("wb") as stream, pq.ParquetWriter(stream, schema) as writer:
-        rows = (_to_arrow(chunk).cast(schema) for chunk in table.chunks())
-        while group := list(islice(rows, CHUNKS_PER_GROUP)):
-            writer.write_table(pa.concat_tables(group))
+    with TemporaryFile(dir=path.parent) as waiting:
+        schemas = [_append(_to_arrow(chunk), waiting) for chunk in table.chunks()]
+        waiting.seek(0)
+        schema = _unify_schemas(schemas)
+        with path.open("wb") as stream, pq.ParquetWriter(stream, schema) as writer:
+            rows = (pa.ipc.open_stream(waiting).read_all().cast(schema) for _ in schemas)
+            while group := list(islice(rows, CHUNKS_PER_GROUP)):
+                writer.write_table(pa.concat_tables(group))
+
+
+def _append(table: pa.Table, file: IO[bytes]) -> pa.Schema:
+    """Append a table to a file of streams of Arrow; return its schema."""
+    with pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    return table.schema
 
 
 def _to_arrow(chunk: gpd.GeoDataFrame) -> pa.Table:

@@ -365,7 +365,7 @@ def test_what_goes_wrong_in_a_piece_comes_through(
         def chunks(self) -> Iterator[gpd.GeoDataFrame]:
             self.__class__.asked += 1
             yield self.table
-            if suffix in ("geojson", "geojsonl", "csv") or self.asked == 2:
+            if suffix in ("geojson", "geojsonl", "csv", "parquet") or self.asked == 2:
                 raise error("in a chunk")
 
     with pytest.raises(error, match="in a chunk"):
