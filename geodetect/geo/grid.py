@@ -97,7 +97,7 @@ class Grid:
     @property
     def gsd_m(self) -> float | None:
         """Ground sample distance in metres: the geometric mean of both directions."""
-        return None if self.gsd_xy_m is None else float(np.sqrt(np.prod(self.gsd_xy_m)))
+        return None if self.gsd_xy_m is None else math.sqrt(math.prod(self.gsd_xy_m))
 
     def to_map(self, points_px: FloatArray) -> FloatArray:
         """Convert pixel coordinates ``[..., 2]`` to map coordinates ``[..., 2]``."""

@@ -139,34 +139,35 @@ def without_repetitions(paths: Iterable[str]) -> list[str]:
 
 def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[str]]:
     """Return the rasters of a folder, and the names of files that may be taken for some."""
-    rasters, unplaced, left_out = list[Path](), list[Path](), list[str]()
+    rasters, unplaced, left_out = list[str](), list[str](), list[str]()
     passed_over: list[str] = []
     try:
-        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        with os.scandir(folder) as entries:  # no question to the system for each of many files
+            is_folder = {e.name: e.is_dir() for e in entries if not e.name.startswith(".")}
     except OSError as error:
         raise InputError(f"{folder}: cannot list this folder ({error.strerror})") from error
-    for path in entries:
-        suffix = path.suffix.lower()
-        if path.is_dir():
+    for name in sorted(is_folder):
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (Path takes ten times as long)
+        if is_folder[name]:
             with suppress(OSError):  # a folder that may not be listed
-                if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
-                    left_out.append(path.name + os.sep)
-        elif suffix == ".vrt" and _is_mosaic(path, entries):
-            left_out.append(f"{path.name} (a mosaic of rasters of this folder)")
+                if any(p.suffix.lower() in IMAGE_SUFFIXES for p in (folder / name).iterdir()):
+                    left_out.append(name + os.sep)
+        elif suffix == ".vrt" and _is_mosaic(folder / name, is_folder):
+            left_out.append(f"{name} (a mosaic of rasters of this folder)")
         elif suffix in SUFFIXES:
-            rasters.append(path)
-        elif _PART.fullmatch(path.name):
+            rasters.append(name)
+        elif _PART.fullmatch(name):
             continue
-        elif _OTHER.fullmatch(path.name):
-            passed_over.append(path.name)
+        elif _OTHER.fullmatch(name):
+            passed_over.append(name)
         else:
-            has_georeference = _has_georeference(path)
+            has_georeference = _has_georeference(folder / name)
             if has_georeference is None:
-                left_out.append(path.name)
+                left_out.append(name)
             elif has_georeference or pixel_coords:
-                rasters.append(path)
+                rasters.append(name)
             else:
-                unplaced.append(path)
+                unplaced.append(name)
     if not rasters:
         rasters, unplaced = unplaced, []
     if not rasters:
@@ -176,8 +177,9 @@ def _list_folder(folder: Path, *, pixel_coords: bool) -> tuple[list[str], list[s
             f"{folder}: no raster in this folder; expected files that GDAL opens as "
             f"imagery{present}"
         )
-    left_out += [f"{path.name} (no georeference)" for path in unplaced]
-    return [str(path) for path in sorted(rasters)], left_out
+    left_out += [f"{name} (no georeference)" for name in unplaced]
+    start = str(folder / "x").removesuffix("x")
+    return [start + name for name in rasters], left_out
 
 
 def _find_remote(address: str) -> tuple[list[str], list[str]]:
@@ -210,11 +212,11 @@ def _has_georeference(path: Path) -> bool | None:
         return None
 
 
-def _is_mosaic(path: Path, entries: Sequence[Path]) -> bool:
-    """Return True if a VRT is made of other files of its folder only."""
+def _is_mosaic(path: Path, names: Iterable[str]) -> bool:
+    """Return True if a VRT is made of other files of its folder only, which are named."""
     try:
         with rasterio.Env(**gdal_options(str(path))), open_dataset(str(path)) as dataset:
             files = {Path(file).resolve() for file in dataset.files} - {path.resolve()}
     except (RasterError, *GDAL_ERRORS):
         return False
-    return bool(files) and files <= {entry.resolve() for entry in entries}
+    return bool(files) and files <= {(path.parent / name).resolve() for name in names}
