@@ -44,10 +44,10 @@ def check_worker(store: Store, manifest: Manifest, computed_by: str) -> None:
             except (FileNotFoundError, DamagedRecordError):  # it is computed again
                 continue
             if record.computed_by != computed_by:
-                here, there = _without_common_start([computed_by, record.computed_by])
+                here, before = _without_common_start([computed_by, record.computed_by])
                 raise InputError(
                     f"{store.location}: this worker would give other numbers ({here}) than the one "
-                    f"that computed shard {number} ({there}); {SAME_MACHINE}"
+                    f"that computed shard {number} ({before}); {SAME_MACHINE}"
                 )
             return
 
