@@ -16,7 +16,7 @@ from geodetect.model.runtimes.cache import Entry
 from geodetect.model.runtimes.openvino import (
     import_openvino,
     no_telemetry,
-    openvino_core,
+    open_core,
     read_network,
     serialize,
 )
@@ -60,7 +60,7 @@ def quantize_network(
         return tuple(exported_inputs(card, *read(sample)).values())
 
     with _silence():
-        network = read_network(openvino_core(), card, weights)
+        network = read_network(open_core(), card, weights)
         quantized = nncf.quantize(
             network,
             nncf.Dataset(samples, read_inputs),

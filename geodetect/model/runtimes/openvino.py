@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -23,6 +22,7 @@ from geodetect.errors import (
 )
 from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.hardware.memory import is_out_of_memory
+from geodetect.hardware.signal_stack import same_signal_stack
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
@@ -68,7 +68,7 @@ class OpenVinoRuntime:
 
     def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
         self.card = card
-        core = openvino_core()
+        core = open_core()
         capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
         available = [name for name, code in CAPABILITIES.items() if code in capabilities]
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
@@ -222,23 +222,19 @@ def import_openvino() -> Any:
     return openvino
 
 
-def openvino_core() -> Any:
-    """Return the ``openvino.Core`` of this process, with its plugin for processors.
+def open_core() -> Any:
+    """Return a new ``openvino.Core`` with its plugin for processors.
 
-    The plugin gives the thread that loads it another stack for signals, and when it goes the one
-    of before, which may be gone by then if several plugins went in another order: the next Ctrl-C
-    would be a segmentation fault. So there is one, which stays.
+    The plugin gives this thread another stack for signals. When it goes, it puts the stack of
+    before back, which may be that of another plugin that has gone: the next Ctrl-C would be a
+    segmentation fault. So the stack is put back at once.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
     """
-    return _load_plugin(import_openvino())
-
-
-@cache
-def _load_plugin(openvino: Any) -> Any:
-    core = openvino.Core()
-    core.get_property(DEVICE, "FULL_DEVICE_NAME")
+    core = import_openvino().Core()
+    with same_signal_stack():
+        core.get_property(DEVICE, "FULL_DEVICE_NAME")  # loads the plugin
     return core
 
 
