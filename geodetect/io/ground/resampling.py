@@ -44,8 +44,8 @@ def resample(
 
     GDAL does it as when it reads from a file, so the result equals that of one raster with these
     pixels, to the bit, if there is a ``kernel_margin`` around the window. An exception are pixels
-    beside invalid ones whose centre lies on a line of centres of the source: there GDAL's rounding
-    of coordinates decides whether the invalid ones, at the end of the kernel, count.
+    beside invalid ones where the kernel ends on a line of centres of the source: there GDAL's
+    rounding of coordinates decides whether the invalid ones, of weight 0, count.
 
     Args:
         values: ``[C, H, W]``.

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from geodetect.errors import InputError, error_text
 from geodetect.io.raster.remote import is_remote
-from geodetect.io.s3_endpoint import gdal_options
+from geodetect.io.s3_endpoint import endpoint_url, gdal_options
 from geodetect.redaction import redact
 from geodetect.threads import call_interruptibly
 
@@ -43,11 +43,11 @@ def list_remote_folder(address: str) -> list[str]:
         InputError: It cannot be listed.
     """
     address = address if address.endswith("/") else f"{address}/"
-    return _list_recently(address, int(time.monotonic() / KEPT_S))
+    return _list_recently(address, endpoint_url(), int(time.monotonic() / KEPT_S))
 
 
 @lru_cache(maxsize=16)
-def _list_recently(address: str, minute: int) -> list[str]:
+def _list_recently(address: str, server: str | None, minute: int) -> list[str]:
     scheme, _, path = address.removeprefix("/vsicurl/").partition("://")
     if scheme in ("http", "https"):
         names = _list_page(f"{scheme}://{path}")
