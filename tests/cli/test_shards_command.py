@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.program import check_failure, invoke
+from tests.helpers.program import PROGRAM, check_failure, invoke, program_environment
 from tests.helpers.square_scenes import grid_corners, squares_image, write_raster
 from tests.helpers.tiny_model import save_tiny_model
 
@@ -148,3 +151,34 @@ def test_an_address_of_a_cluster_needs_its_engine(run: Path) -> None:
     result = invoke("predict", "--plan", run, "--ray-address", "127.0.0.1:6379")
     assert result.exit_code == 2
     assert "add --engine ray" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_sigterm_puts_the_finished_rows_of_a_shard_from_which_the_next_worker_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = save_tiny_model(tmp_path / "m.safetensors", gsd_m=None)
+    raster = write_raster(tmp_path / "scene.tif", squares_image(1000, grid_corners(1000, 60)))
+    chosen = ("--device", "cpu", "--tile-size", "64", "--conf", "0.1")
+    assert invoke("predict", raster, "-m", model, "-o", "whole.gpkg", *chosen).exit_code == 0
+    assert invoke("plan", raster, "-m", model, "-o", "run", *chosen).exit_code == 0
+    worker = ("predict", "--plan", "run", "--device", "cpu")
+    with subprocess.Popen(
+        [*PROGRAM, *worker, "--progress", "json", "--progress-every", "0.1"],
+        env=program_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if json.loads(line).get("completed", 0) > 60:
+                break
+        process.send_signal(signal.SIGTERM)
+        *_, last = process.stderr
+    assert process.returncode == 128 + signal.SIGTERM
+    assert json.loads(last)["text"].startswith("interrupted in shard 0; run the same again")
+    assert [path.name for path in Path("run/shards").iterdir()] == ["000000.partial"]
+    assert invoke(*worker).exit_code == 0
+    assert invoke("merge", "run", "-o", "merged.gpkg").exit_code == 0
+    assert Path("merged.gpkg").read_bytes() == Path("whole.gpkg").read_bytes()
