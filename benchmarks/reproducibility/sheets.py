@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import geopandas as gpd
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 import geodetect
@@ -33,9 +34,10 @@ ATTEMPTS = 60
 
 
 def cut(raster: Path, folder: Path, columns: int, rows: int) -> list[Path]:
-    """Write the sheets of a raster, ``ROW_COLUMN.tif``, without loss."""
+    """Write the sheets of a raster, ``ROW_COLUMN.tif``, without loss, its mask included."""
     paths = []
-    with rasterio.open(raster) as source:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(raster) as source:
+        has_mask = MaskFlags.per_dataset in source.mask_flag_enums[0]
         edges_x = np.linspace(0, source.width, columns + 1).round().astype(int)
         edges_y = np.linspace(0, source.height, rows + 1).round().astype(int)
         for row, column in product(range(rows), range(columns)):
@@ -58,6 +60,8 @@ def cut(raster: Path, folder: Path, columns: int, rows: int) -> list[Path]:
                 photometric="RGB",
             ) as sheet:
                 sheet.write(source.read(window=window))
+                if has_mask:
+                    sheet.write_mask(source.dataset_mask(window=window))
     return paths
 
 
