@@ -1,6 +1,6 @@
 """Time of ``predict`` on sheets, against one raster of the same pixels and the network alone.
 
-    python -m benchmarks.scale.sheets  # 400 sheets: a quarter of an hour and 4 GB of disk
+    python -m benchmarks.scale.sheets  # 400 sheets: a quarter to one and a half hours, 4 GB
     python -m benchmarks.scale.sheets --columns 4
 
 The drawn sample, mirrored repeatedly, is written as one raster and as touching sheets of 2,048 px.
