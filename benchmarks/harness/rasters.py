@@ -45,6 +45,14 @@ def write_raster(
     return file
 
 
+def write_empty_raster(file: Path, width: int, height: int, *, crs: Any, transform: Any) -> Path:
+    """Write a GeoTIFF of three bands whose blocks are absent from the file; return the file."""
+    profile = {"driver": "GTiff", "count": 3, "height": height, "width": width, "dtype": np.uint8}
+    profile |= {"crs": crs, "transform": transform, "photometric": "RGB"}
+    with rasterio.open(file, "w", **profile, tiled=True, sparse_ok=True):
+        return file
+
+
 def write_window(source: Any, window: Window, file: Path, **options: Any) -> Path:
     """Write a window of an open raster as a GeoTIFF; return the file."""
     transform = source.window_transform(window)

@@ -15,11 +15,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import rasterio
 from affine import Affine
 
 import geodetect
 from benchmarks.harness.options import new_parser
+from benchmarks.harness.rasters import write_raster
 from benchmarks.harness.tables import machine, save_table
 from geodetect import PredictSettings
 from geodetect.detection.sharding.merge import merge_to_file
@@ -29,26 +29,10 @@ from tests.helpers.ray_cluster import compute_with_kills, run_ray_cluster
 from tests.helpers.ray_driver import SLOW
 
 SIDE = 864  # 13 x 13 tiles
+PLACE = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)
 SETTINGS = PredictSettings(tile_size=96, overlap=32)
 SHARD_PX = 64.0**2 * 3.5  # up to four tiles
 KINDS = ("worker", "worker", "worker", "node", "driver")
-
-
-def write_scene(file: Path) -> None:
-    """Write the raster of painted objects."""
-    pixels = mixed(SIDE, seed=5, largest=200).pixels
-    with rasterio.open(
-        file,
-        "w",
-        driver="GTiff",
-        width=SIDE,
-        height=SIDE,
-        count=3,
-        dtype=pixels.dtype,
-        crs="EPSG:2154",
-        transform=Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000),
-    ) as dataset:
-        dataset.write(pixels)
 
 
 def main() -> None:
@@ -61,7 +45,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scene, run = folder / "scene.tif", folder / "run"
-        write_scene(scene)
+        pixels = mixed(SIDE, seed=5, largest=200).pixels
+        write_raster(scene, pixels, crs="EPSG:2154", transform=PLACE)
         manifest = plan_to_folder(scene, run, SLOW, settings=SETTINGS, shard_px=SHARD_PX)
         start = time.perf_counter()
         with run_ray_cluster(options.seed) as cluster:

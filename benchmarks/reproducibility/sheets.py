@@ -25,6 +25,7 @@ from rasterio.windows import Window
 import geodetect
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import DATA, SAMPLE
+from benchmarks.harness.rasters import BLOCKS, write_window
 from benchmarks.harness.tables import machine, save_table
 from geodetect import merge_to_file, plan_to_folder, predict_shards
 
@@ -36,7 +37,7 @@ ATTEMPTS = 60
 def cut(raster: Path, folder: Path, columns: int, rows: int) -> list[Path]:
     """Write the sheets of a raster, ``ROW_COLUMN.tif``, without loss, its mask included."""
     paths = []
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(raster) as source:
+    with rasterio.open(raster) as source:
         has_mask = MaskFlags.per_dataset in source.mask_flag_enums[0]
         edges_x = np.linspace(0, source.width, columns + 1).round().astype(int)
         edges_y = np.linspace(0, source.height, rows + 1).round().astype(int)
@@ -44,24 +45,10 @@ def cut(raster: Path, folder: Path, columns: int, rows: int) -> list[Path]:
             x1, x2 = edges_x[column : column + 2].tolist()
             y1, y2 = edges_y[row : row + 2].tolist()
             window = Window(x1, y1, x2 - x1, y2 - y1)
-            paths.append(folder / f"{row}_{column}.tif")
-            with rasterio.open(
-                paths[-1],
-                "w",
-                driver="GTiff",
-                width=window.width,
-                height=window.height,
-                count=source.count,
-                dtype=source.dtypes[0],
-                crs=source.crs,
-                transform=source.window_transform(window),
-                nodata=source.nodata,
-                tiled=True,
-                photometric="RGB",
-            ) as sheet:
-                sheet.write(source.read(window=window))
-                if has_mask:
-                    sheet.write_mask(source.dataset_mask(window=window))
+            mask = source.dataset_mask(window=window) if has_mask else None
+            file = folder / f"{row}_{column}.tif"
+            options = {"mask": mask, "nodata": source.nodata, **BLOCKS}
+            paths.append(write_window(source, window, file, **options))
     return paths
 
 

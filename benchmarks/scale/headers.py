@@ -17,13 +17,12 @@ import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import rasterio
 from affine import Affine
 
 import geodetect
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.processes import load_average, run_python
+from benchmarks.harness.rasters import write_empty_raster
 from benchmarks.harness.tables import machine, save_table
 from geodetect.io.user_cache import FOLDER_VARIABLE
 
@@ -37,21 +36,7 @@ def write_sheets(folder: Path, count: int) -> None:
     """Write sheets in rows, from one file whose corner is replaced."""
     template = folder / "template.tif"
     corner = Affine(GSD_M, 0, LEFT_M + 0.123, 0, -GSD_M, TOP_M + 0.456)
-    with rasterio.open(
-        template,
-        "w",
-        driver="GTiff",
-        width=SHEET_PX,
-        height=SHEET_PX,
-        count=3,
-        dtype=np.uint8,
-        crs="EPSG:2154",
-        transform=corner,
-        photometric="RGB",
-        tiled=True,
-        sparse_ok=True,
-    ):
-        pass
+    write_empty_raster(template, SHEET_PX, SHEET_PX, crs="EPSG:2154", transform=corner)
     data = template.read_bytes()
     template.unlink()
     before, _, after = data.partition(struct.pack("<2d", corner.c, corner.f))

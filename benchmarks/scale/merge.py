@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import rasterio
 from affine import Affine
 
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.processes import load_average, run_program, run_python
+from benchmarks.harness.rasters import write_empty_raster
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.speed.seam_merge import OVERLAP_PX, TILE_PX, Field
 from geodetect import CallableDetector, PredictSettings
@@ -35,28 +35,17 @@ from geodetect.detection.sharding.record import ShardRecord
 from geodetect.io.object_store import open_store
 
 SETTINGS = PredictSettings(tile_size=TILE_PX, overlap=OVERLAP_PX)
+PLACE = Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000)
 SHARD_PX = 2e8  # shards of the size that a worker computes in a minute
 TARGET_S, TARGET_BYTES = 60, 2e9
 
 
 def write_run(field: Field, folder: Path) -> int:
     """Plan a raster of the size of a field, write the records of all shards; count the boxes."""
-    raster = folder / "field.tif"
-    with rasterio.open(
-        raster,
-        "w",
-        driver="GTiff",
-        width=field.scheme.width,
-        height=field.scheme.height,
-        count=3,
-        dtype=np.uint8,
-        crs="EPSG:2154",
-        transform=Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000),
-        photometric="RGB",
-        tiled=True,
-        sparse_ok=True,
-    ):
-        pass
+    scheme = field.scheme
+    raster = write_empty_raster(
+        folder / "field.tif", scheme.width, scheme.height, crs="EPSG:2154", transform=PLACE
+    )
     detector = CallableDetector(lambda image: ([], [], []), identity="field", tile_px=TILE_PX)
     manifest = plan_to_folder(
         raster, folder / "run", detector, settings=SETTINGS, shard_px=SHARD_PX
