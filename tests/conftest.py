@@ -89,8 +89,11 @@ def _s3_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """S3-compatible server that runs, and whose address and keys are in the environment."""
+def s3_server(
+    _s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[S3Server]:
+    """S3-compatible server with an empty folder; its address and keys are in the environment."""
+    _s3_server.folder = tmp_path.name
     for name, value in _s3_server.environment.items():
         monkeypatch.setenv(name, value)
     yield _s3_server

@@ -45,10 +45,12 @@ class S3Server:
     Args:
         port: Its port, which stays.
         orders: Connection to the process.
+        folder: Folder of the bucket in which the addresses lie; each test has its own.
     """
 
     port: int
     orders: Connection
+    folder: str = "test"
     is_running: bool = True
 
     @property
@@ -58,7 +60,7 @@ class S3Server:
 
     def url(self, name: str) -> str:
         """Address of an object or folder."""
-        return f"s3://{BUCKET}/{name}"
+        return f"s3://{BUCKET}/{self.folder}/{name}"
 
     def stop(self) -> None:
         """Close the port; what is stored stays."""
