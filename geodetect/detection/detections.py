@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
+from geodetect.geo.polygons import as_polygons
 from geodetect.geo.tiles import Tile
-from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
+from geodetect.types import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    ObjectArray,
+    UInt8Array,
+)
 
 UNKNOWN = np.int32(-1)
 
@@ -49,6 +58,8 @@ class Detections(Columns):
         truncated: ``bool[N]`` the object is cut by the edge of the imagery (not of a tile).
         raster: ``int32[N]`` number of the raster that shows the centre, in its ground; UNKNOWN
             for objects that were joined from parts, until it is found from their place.
+        outlines: ``object[N]`` polygon or multipolygon of shapely in the frame of ``boxes``; None
+            where only the box is known. An outline may reach a little beyond its box.
     """
 
     boxes: FloatArray
@@ -56,6 +67,7 @@ class Detections(Columns):
     labels: NDArray[np.int16]
     truncated: BoolArray
     raster: NDArray[np.int32]
+    outlines: ObjectArray
 
     @classmethod
     def from_arrays(
@@ -66,8 +78,21 @@ class Detections(Columns):
         *,
         truncated: object = None,
         raster: object = None,
+        outlines: Iterable[Any] | None = None,
     ) -> Detections:
-        """Return detections from array-likes; by default of class 0, not truncated, of raster 0."""
+        """Return detections from array-likes; by default of class 0, not truncated, of raster 0.
+
+        Args:
+            boxes: ``[N, 4]``.
+            scores: ``[N]``.
+            labels: ``[N]``.
+            truncated: ``[N]``.
+            raster: ``[N]``.
+            outlines: Polygon, multipolygon, vertices ``[K, 2]`` or None of each; None: of none.
+
+        Raises:
+            ValueError: The number of elements differs, or an outline is none of these.
+        """
         box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         n = len(box)
         return cls(
@@ -76,6 +101,7 @@ class Detections(Columns):
             np.zeros(n, np.int16) if labels is None else np.asarray(labels, np.int16).reshape(n),
             np.zeros(n, bool) if truncated is None else np.asarray(truncated, bool).reshape(n),
             np.zeros(n, np.int32) if raster is None else np.asarray(raster, np.int32).reshape(n),
+            as_polygons([None] * n if outlines is None else outlines).reshape(n),
         )
 
     @classmethod
@@ -91,7 +117,15 @@ class Detections(Columns):
     def shifted(self, dx: float, dy: float) -> Detections:
         """Return the detections moved by (dx, dy) pixels."""
         boxes = self.boxes + np.array([dx, dy, dx, dy], dtype=np.float64)
-        return replace(self, boxes=boxes)
+        outlines = self.outlines
+        if self.has_outlines:
+            outlines = shapely.transform(outlines, lambda points: points + np.array([dx, dy]))
+        return replace(self, boxes=boxes, outlines=outlines)
+
+    @property
+    def has_outlines(self) -> bool:
+        """The outline of at least one object is known."""
+        return not shapely.is_missing(self.outlines).all()
 
 
 @dataclass(frozen=True)

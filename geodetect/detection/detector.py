@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.errors import InputError
+from geodetect.errors import InputError, translate_errors
+from geodetect.geo.polygons import as_polygons
 from geodetect.model.card import ModelCard, new_card
-from geodetect.types import BoolArray, UInt8Array
+from geodetect.types import BoolArray, ObjectArray, UInt8Array
 
 SCORE_ROUNDING = 1e-5  # largest excess over 1 of a sum of float32
-TileFunction = Callable[[UInt8Array], tuple[Any, Any, Any]]
+TileFunction = Callable[[UInt8Array], tuple[Any, Any, Any] | tuple[Any, Any, Any, Any]]
 
 
 class Detector(Protocol):
@@ -22,7 +23,8 @@ class Detector(Protocol):
     It may have further attributes: ``batch_size``, the tiles it prefers in one call; ``streams``,
     the calls it takes in parallel from different threads (by default one at a time);
     ``bytes_per_px``, the memory it takes for each pixel of a tile in progress; ``identity``, a text
-    that changes with whatever changes its results, which a journal needs.
+    that changes with whatever changes its results, which a journal needs; ``has_outlines``, True if
+    it may return outlines.
     """
 
     @property
@@ -47,7 +49,8 @@ class CallableDetector:
     Args:
         fn: Takes ``uint8[C, H, W]`` (0 outside the imagery) and returns boxes ``[N, 4]`` x1, y1,
             x2, y2 in pixel edges of the image, scores ``[N]`` in 0..1 and labels ``[N]``, indices
-            into ``classes``; as lists, arrays or tensors on the CPU.
+            into ``classes``; as lists, arrays or tensors on the CPU. A fourth value may give the
+            outline of each object: a polygon of shapely, vertices ``[K, 2]``, or None.
         classes: Class names; a single one may be a text.
         gsd_m: Ground size of the pixels that it expects, in metres; None: the raster's pixels.
         name: Name in summaries.
@@ -58,6 +61,8 @@ class CallableDetector:
         tile_px: Side of its images in pixels, unless ``tile_size`` is set.
         identity: Text that changes with whatever changes its results; needed for a journal.
     """
+
+    has_outlines = True  # where the function returns them
 
     def __init__(
         self,
@@ -87,10 +92,12 @@ class CallableDetector:
         """See ``Detector``; the function is called once for each tile."""
         return [self._check(self._fn(image)) for image in pixels]
 
-    def _check(self, returned: tuple[Any, Any, Any]) -> Detections:
+    def _check(self, returned: Sequence[Any]) -> Detections:
         """Return the detections of an image; raise an InputError if they are invalid."""
         try:
-            boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in returned)
+            values = tuple(returned)
+            *parts, outlines = values if len(values) == 4 else (*values, None)
+            boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in parts)
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of tensors
             raise self._error("something else", f"({error})") from error
         shapes = boxes.shape, scores.shape, labels.shape
@@ -110,7 +117,20 @@ class CallableDetector:
                 f"label {invalid[0]:g}",
                 f"for {classes} classes counted from 0 (name them: classes=)",
             )
-        return Detections.from_arrays(boxes, np.minimum(scores, 1), labels)
+        polygons = None if outlines is None else self._check_outlines(outlines, len(scores))
+        return Detections.from_arrays(boxes, np.minimum(scores, 1), labels, outlines=polygons)
+
+    def _check_outlines(self, outlines: Any, count: int) -> ObjectArray:
+        """Return the outlines of an image as polygons; raise an InputError if they are invalid."""
+        message = (
+            f"the detector {self.card.name!r} must return as its fourth value for each object a "
+            f"polygon of shapely, vertices [K, 2] or None"
+        )
+        with translate_errors(message, InputError):
+            polygons = as_polygons(outlines)
+        if len(polygons) != count:
+            raise InputError(f"{message}; found {len(polygons)} outlines of {count} objects")
+        return polygons
 
     def _error(self, problem: str, detail: str = "") -> InputError:
         return InputError(

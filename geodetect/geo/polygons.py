@@ -1,20 +1,85 @@
-"""Repair of polygons, and their connected parts."""
+"""Polygons: conversion, repair, clipping, and their connected parts."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import shapely
 
 from geodetect.errors import InputError
 from geodetect.geo.components import connected_components
-from geodetect.types import BoolArray, IntArray, ObjectArray
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 MAX_CROSSINGS = (
     50_000  # of one polygon: a repair takes five seconds, and ten times that for 200,000
 )
-_POLYGON = 3  # type number of GEOS
+_NOTHING, _POLYGON, _MULTIPOLYGON = -1, 3, 6  # type numbers of GEOS
 _SAMPLE = 100  # edges of which crossings are counted
 _GROUP = 256  # polygons
+
+
+def as_polygons(values: Iterable[Any]) -> ObjectArray:
+    """Convert polygons, multipolygons and vertices to polygons.
+
+    Args:
+        values: Polygon, multipolygon, vertices ``[K, 2]`` or None of each row.
+
+    Returns:
+        ``object[N]`` polygons and multipolygons; None for None and for those without vertices.
+
+    Raises:
+        ValueError: One is something else, or has coordinates that are NaN or infinite.
+    """
+    return np.fromiter(map(_as_polygon, values), dtype=object)
+
+
+def _as_polygon(value: Any) -> shapely.Geometry | None:
+    if value is None:
+        return None
+    if not isinstance(value, shapely.Geometry):
+        points = np.asarray(value, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+            raise ValueError(
+                f"expected polygons or at least three vertices [K, 2], found an array of shape "
+                f"{list(points.shape)}"
+            )
+        _check_finite(points)
+        value = shapely.Polygon(points)
+    if shapely.get_type_id(value) not in (_POLYGON, _MULTIPOLYGON):
+        raise ValueError(f"expected polygons, found a {value.geom_type}")
+    _check_finite(shapely.get_coordinates(value))
+    return None if value.is_empty else shapely.force_2d(value)
+
+
+def _check_finite(points: FloatArray) -> None:
+    if not np.isfinite(points).all():
+        raise ValueError("NaN or infinite coordinates")
+
+
+def clip_polygons(polygons: ObjectArray, frame: FloatArray) -> ObjectArray:
+    """Repair polygons, and clip them to a rectangle.
+
+    Args:
+        polygons: ``object[N]``, None for rows without one.
+        frame: ``float64[4]`` x1, y1, x2, y2.
+
+    Returns:
+        ``object[N]`` valid polygons and multipolygons; None where nothing with an area is left.
+    """
+    clipped = polygons.copy()
+    bounds = shapely.bounds(polygons)
+    is_beyond = (bounds[:, :2] < frame[:2]).any(axis=1) | (bounds[:, 2:] > frame[2:]).any(axis=1)
+    is_changed = ~(shapely.is_valid(polygons) | shapely.is_missing(polygons))
+    clipped[is_changed] = shapely.make_valid(
+        polygons[is_changed], method="structure", keep_collapsed=False
+    )
+    clipped[is_beyond] = shapely.intersection(clipped[is_beyond], shapely.box(*frame))
+    for row in np.flatnonzero(is_changed | is_beyond):
+        polygon = polygons_of(clipped[row])
+        clipped[row] = None if polygon.is_empty else polygon
+    return clipped
 
 
 def repair_polygons(geometries: ObjectArray, name: str) -> tuple[ObjectArray, BoolArray]:

@@ -16,6 +16,7 @@ INPUT_BANDS = 3  # of geodetect's networks
 MAX_CLASSES = 10_000
 RATES = ("precision", "recall", "f1")  # ends of the names of metrics, by which counts are corrected
 MAX_LEVELS, MAX_PER_LEVEL = 12, 64
+MAX_SIZE_CLASSES = 100
 MAX_GROUND = 1_000_000  # characters
 MAX_PROBLEMS = 3  # in one message
 
@@ -32,6 +33,8 @@ ClassName = Annotated[
 Slope = Annotated[float, Field(ge=1e-4, le=1e4)]
 Intercept = Annotated[float, Field(ge=-1e4, le=1e4)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+PositiveArea = Annotated[float, Field(gt=0, le=1e12)]  # square metres
+AreaRatio = Annotated[float, Field(ge=0, le=1e3)]
 
 
 def _check_polygons(text: str) -> str:
@@ -183,6 +186,33 @@ class Int8Record(CardPart):
     made_with: str
 
 
+class AreaError(CardPart):
+    """Error of the areas of outlines, as ratios of true to detected area, by size class.
+
+    Args:
+        up_to_m2: Upper limits of the size classes by detected area, ascending; the last class has
+            none.
+        low: 2.5 % quantile of the ratio in each class.
+        high: 97.5 % quantile of the ratio in each class.
+        bias: Median of the ratio of all objects.
+    """
+
+    up_to_m2: tuple[PositiveArea, ...] = Field((), max_length=MAX_SIZE_CLASSES)
+    low: tuple[AreaRatio, ...] = Field(min_length=1, max_length=MAX_SIZE_CLASSES + 1)
+    high: tuple[AreaRatio, ...] = Field(min_length=1, max_length=MAX_SIZE_CLASSES + 1)
+    bias: AreaRatio
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> AreaError:
+        if list(self.up_to_m2) != sorted(set(self.up_to_m2)):
+            raise ValueError(f"up_to_m2 must be ascending, found {self.up_to_m2}")
+        if not len(self.low) == len(self.high) == len(self.up_to_m2) + 1:
+            raise ValueError("low and high need one entry more than up_to_m2")
+        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("low must not exceed high")
+        return self
+
+
 class ModelCard(Displayed, CardPart):
     """Metadata of a model: input, classes, thresholds, architecture and provenance.
 
@@ -209,6 +239,7 @@ class ModelCard(Displayed, CardPart):
         training: Provenance.
         metrics: Results on the holdout, by name; rates are in 0..1.
         int8: Its int8-quantized network; None: its file holds none.
+        area_error: Error of the areas of its outlines; None: not measured.
     """
 
     name: str = Field(max_length=1000)
@@ -229,6 +260,7 @@ class ModelCard(Displayed, CardPart):
     training: TrainingRecord = TrainingRecord()
     metrics: dict[str, Annotated[float, Field(ge=0)]] = {}
     int8: Int8Record | None = None
+    area_error: AreaError | None = None
 
     def display_rows(self) -> Rows:
         """Return classes, resolution, threshold, provenance and figures."""

@@ -425,6 +425,29 @@ def test_nothing_and_boxes_without_area_or_off_the_image_are_nothing(
     assert len(detections) == 0
 
 
+@pytest.mark.parametrize(
+    ("outlines", "message"),
+    [
+        ([], "found 0 outlines of 1 objects"),
+        ([None, None], "found 2 outlines of 1 objects"),
+        ([shapely.Point(1, 2)], "expected polygons, found a Point"),
+        ([[[1, 2], [3, 4]]], "at least three vertices"),
+        ([[[1, 2], [3, 4], [5, np.nan]]], "NaN or infinite coordinates"),
+        (7, "not iterable"),
+    ],
+)
+def test_what_a_function_must_return_as_outlines_is_said(
+    outlines: Any, message: str, save: Save
+) -> None:
+    returned = [[1, 2, 30, 40]], [0.5], [0], outlines
+    with pytest.raises(InputError, match=message) as caught:
+        geodetect.predict(
+            save(paint_boxes().pixels), CallableDetector(lambda image: returned, name="toy")
+        )
+    assert "'toy' must return as its fourth value" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_scores_just_above_one_are_rounding(save: Save) -> None:
     detector = CallableDetector(lambda image: ([[1, 2, 30, 40]], np.float32([1.0000001]), [0]))
     assert geodetect.predict(save(paint_boxes().pixels), detector)["score"].tolist() == [1.0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodetect.errors import InputError
-from geodetect.geo.polygons import repair_polygons, union_polygons
+from geodetect.geo.polygons import as_polygons, clip_polygons, repair_polygons, union_polygons
 from geodetect.types import ObjectArray
 
 
@@ -60,3 +60,22 @@ def test_a_union_is_that_of_all_polygons_together(corners: list[tuple[int, int]]
     low = np.array(corners, np.float64).reshape(-1, 2)
     boxes = shapely.box(*low.T, *(low + 3).T)
     assert union_polygons(boxes).area == pytest.approx(shapely.union_all(boxes).area)
+
+
+def test_vertices_polygons_and_nothing_become_polygons() -> None:
+    square = [(0, 0), (4, 0), (4, 4)]
+    parts = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)])
+    polygons = as_polygons([np.array(square), square, parts, None, shapely.Polygon()])
+    assert polygons.tolist() == [shapely.Polygon(square)] * 2 + [parts, None, None]
+
+
+def test_polygons_are_clipped_to_the_rectangle_and_repaired() -> None:
+    bow_tie = shapely.Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
+    inner, beyond = shapely.box(1, 1, 2, 2), shapely.box(8, 8, 12, 12)
+    outside, touching = shapely.box(20, 0, 21, 1), shapely.box(10, 0, 12, 1)
+    polygons = np.array([bow_tie, inner, beyond, outside, touching, None], dtype=object)
+    clipped = clip_polygons(polygons, np.array([0.0, 0, 10, 10]))
+    assert clipped[1] is inner
+    assert shapely.area(clipped[:3]).tolist() == [8, 1, 4]
+    assert shapely.is_valid(clipped[:3]).all()
+    assert clipped[3:].tolist() == [None] * 3

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 
 from geodetect.class_names import normalize_class_name
 from geodetect.errors import InputError
-from geodetect.model.card import Calibration, ModelCard, NetworkConfig, TrainingRecord, new_card
+from geodetect.model.card import (
+    AreaError,
+    Calibration,
+    ModelCard,
+    NetworkConfig,
+    TrainingRecord,
+    new_card,
+)
 
 SIZES = ((20.0,), (40.0,), (80.0,), (160.0,))
 
@@ -72,6 +79,10 @@ SIZES = ((20.0,), (40.0,), (80.0,), (160.0,))
         {"calibration": {"slope": (1.0,), "intercept": (float("nan"),)}},
         {"calibration": {"slope": (1.0,), "intercept": ()}},
         {"calibration": {"slope": (1.0, 2.0), "intercept": (0.0, 0.0)}},
+        {"area_error": {"low": (0.8,), "high": (0.7,), "bias": 1.0}},
+        {"area_error": {"low": (0.8, 0.9), "high": (1.2,), "bias": 1.0}},
+        {"area_error": {"low": (0.8,) * 3, "high": (1.2,) * 3, "bias": 1.0, "up_to_m2": (9, 5)}},
+        {"area_error": {"low": (), "high": (), "bias": 1.0}},
     ],
 )
 def test_a_card_with_values_that_cannot_be_is_refused(values: dict[str, object]) -> None:
@@ -127,6 +138,12 @@ def test_a_calibration_survives_the_text_of_its_card() -> None:
     calibration = Calibration(slope=(2.452682, 0.1), intercept=(-0.663266, 3.0))
     card = ModelCard(name="m", classes=("a", "b"), calibration=calibration)
     assert ModelCard.model_validate_json(card.model_dump_json()).calibration == calibration
+
+
+def test_an_area_error_survives_the_text_of_its_card() -> None:
+    error = AreaError(up_to_m2=(10, 50), low=(0.7, 0.8, 0.9), high=(1.4, 1.3, 1.1), bias=1.01)
+    card = ModelCard(name="m", classes=("a",), area_error=error)
+    assert ModelCard.model_validate_json(card.model_dump_json()).area_error == error
 
 
 def test_a_card_cannot_be_changed() -> None:

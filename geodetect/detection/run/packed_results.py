@@ -9,13 +9,17 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections, TileResult
+from geodetect.geo.polygons import as_polygons
 from geodetect.geo.tiles import Tile
-from geodetect.types import AnyArray, BoolArray, IntArray, UInt8Array
+from geodetect.types import AnyArray, BoolArray, IntArray, ObjectArray, UInt8Array
 
 COMPRESSION = 1  # of zlib: cells are nearly all the same
+OUTLINES, LENGTHS = "outlines", "outline_lengths"  # arrays that only results with outlines have
+ARRAY_COLUMNS = [f.name for f in fields(Detections) if f.name != OUTLINES]
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ class PackedResults:
             "has_hole": self.has_hole,
             "cells": np.frombuffer(cells, np.uint8),
         }
-        arrays |= {f.name: getattr(self.detections, f.name) for f in fields(Detections)}
+        arrays |= {name: getattr(self.detections, name) for name in ARRAY_COLUMNS}
+        if self.detections.has_outlines:
+            arrays |= _pack_outlines(self.detections.outlines)
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     @classmethod
@@ -115,12 +121,39 @@ class PackedResults:
         Raises:
             KeyError: An array is missing.
             zlib.error: The cells are damaged.
+            ValueError: The outlines are damaged.
         """
+        columns = {name: arrays[name] for name in ARRAY_COLUMNS}
+        outlines = _unpack_outlines(arrays, len(columns["boxes"]))
         return cls(
             arrays["tiles"],
             arrays["counts"],
             arrays["shapes"],
             arrays["has_hole"],
             np.frombuffer(zlib.decompress(arrays["cells"].tobytes()), np.uint8),
-            Detections(*(arrays[field.name] for field in fields(Detections))),
+            Detections(**columns, outlines=outlines),
         )
+
+
+def _pack_outlines(outlines: ObjectArray) -> dict[str, AnyArray]:
+    """Return the well-known binary of all outlines, and the bytes of each: 0 without one."""
+    texts = [text or b"" for text in shapely.to_wkb(outlines, byte_order=1)]
+    return {
+        OUTLINES: np.frombuffer(b"".join(texts), np.uint8),
+        LENGTHS: np.array([len(text) for text in texts], np.int64),
+    }
+
+
+def _unpack_outlines(arrays: Mapping[str, AnyArray], count: int) -> ObjectArray:
+    """Return the outlines of ``_pack_outlines``; None for all where there are none.
+
+    Raises:
+        ValueError: They are damaged.
+    """
+    if OUTLINES not in arrays:
+        return np.full(count, None, dtype=object)
+    text, ends = arrays[OUTLINES].tobytes(), np.cumsum(arrays[LENGTHS]).tolist()
+    if len(ends) != count or (ends and ends[-1] != len(text)):
+        raise ValueError(f"outlines of {len(ends)} of {count} detections")
+    parts = [text[start:end] or None for start, end in zip([0, *ends], ends, strict=False)]
+    return as_polygons(shapely.from_wkb(np.array(parts, dtype=object)))

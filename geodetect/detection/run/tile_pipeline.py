@@ -21,7 +21,8 @@ from geodetect.detection.run.concurrency import Concurrency, explain_memory_erro
 from geodetect.detection.run.imagery_sample import ImagerySample
 from geodetect.detection.run.observations import GroundObservations
 from geodetect.detection.run.truncation import clip_to_imagery
-from geodetect.errors import InputError, list_names, suggest
+from geodetect.errors import InputError, list_names, suggest, translate_errors
+from geodetect.geo.polygons import as_polygons
 from geodetect.geo.tiles import Shard, Tile
 from geodetect.io.raster.reader import Pixels
 from geodetect.model.card import ModelCard
@@ -339,6 +340,8 @@ def _call_detector(detector: Detector, images: Sequence[Pixels]) -> Sequence[Det
                 f"the detector {detector.card.name!r} returned boxes or scores that are NaN or "
                 f"infinite"
             )
+        with translate_errors(f"the detector {detector.card.name!r} returned outlines", InputError):
+            as_polygons(detections.outlines)
     return batch
 
 

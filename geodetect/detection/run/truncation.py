@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import GroundPlan
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.polygons import clip_polygons
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
@@ -22,7 +25,8 @@ def clip_to_imagery(
 ) -> Detections:
     """Return the detections of a tile that lie on imagery, in pixels of the whole raster.
 
-    Boxes are clipped to the tile; ``truncated`` is set where the imagery ends beside a box.
+    Boxes and outlines are clipped to the tile; ``truncated`` is set where the imagery ends beside
+    a box.
     """
     tile_box = np.array([0, 0, tile.width, tile.height], np.float64)
     boxes = box_ops.clip(detections.boxes, tile_box)
@@ -37,7 +41,12 @@ def clip_to_imagery(
     if valid is not None:
         truncated |= _are_beside_nodata(boxes, tile_box, valid)
     raster = _central_rasters(boxes, pixels)
-    clipped = Detections(boxes, detections.scores, detections.labels, truncated, raster)
+    outlines = detections.outlines
+    if detections.has_outlines:
+        outlines = clip_polygons(outlines, tile_box)
+    clipped = replace(
+        detections, boxes=boxes, truncated=truncated, raster=raster, outlines=outlines
+    )
     return clipped.shifted(tile.x, tile.y)
 
 

@@ -172,10 +172,14 @@ def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntA
     scores = np.add.reduceat(size * detections.scores, first) / np.add.reduceat(size, first)
     is_alone = np.bincount(group_of_member)[group_of_member] == 1
     scores[group_of_member[is_alone]] = detections.scores[is_alone]  # without rounding
+    outlines = detections.outlines[first]
+    is_single = np.diff(np.r_[first, len(detections)]) == 1
+    outlines[~is_single] = None
     return Detections(
         np.concatenate([upper_left, lower_right], axis=1),
         scores.astype(np.float32),
         detections.labels[first],
         np.logical_or.reduceat(detections.truncated, first),
-        np.where(np.diff(np.r_[first, len(detections)]) == 1, detections.raster[first], UNKNOWN),
+        np.where(is_single, detections.raster[first], UNKNOWN),
+        outlines,
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -27,6 +28,7 @@ from geodetect.detection.detections import Detections, TileResult
 from geodetect.detection.plan import TileRun
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import MAGIC, Journal, read_files
+from geodetect.detection.run.packed_results import PackedResults
 from geodetect.detection.run.records import FRAME_BYTES, pack_record, read_records
 from geodetect.errors import GeodetectWarning, InputError, OutputError
 from geodetect.geo.tiles import Tile, TileScheme
@@ -403,6 +405,45 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
 
 
 # What is written is what is read
+
+
+@pytest.mark.parametrize("has_outlines", [False, True])
+def test_outlines_are_read_back_to_the_bit_and_take_no_place_without_any(
+    tmp_path: Path, has_outlines: bool
+) -> None:
+    (tile,) = TileScheme(10, 10, 10, 0)
+    ring = shapely.Point(4, 4).buffer(3).difference(shapely.Point(4, 4).buffer(1 / 3))
+    outlines = [
+        ring,
+        None,
+        shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]),
+    ]
+    detections = Detections.from_arrays(
+        np.ones((3, 4)), np.ones(3), outlines=outlines if has_outlines else None
+    )
+    result = TileResult(tile, detections, np.zeros((1, 1), np.uint8))
+    with Journal(tmp_path / "run.journal") as journal:
+        journal.open({})
+        journal.add(0, TileRun((tile,), 0), [result])
+        (read,) = journal.get(0, TileRun((tile,), 0), raster_count=1)
+    assert read.detections is not None
+    assert shapely.to_wkb(read.detections.outlines).tolist() == (
+        shapely.to_wkb(detections.outlines).tolist()
+    )
+    assert (b"outline" in journal.path.read_bytes()) == has_outlines
+
+
+@pytest.mark.parametrize("change", [{"outline_lengths": [9]}, {"outlines": [1] * 93}])
+def test_outlines_that_no_run_has_written_are_refused(change: dict[str, Any]) -> None:
+    (tile,) = TileScheme(10, 10, 10, 0)
+    detections = Detections.from_arrays(
+        np.ones((1, 4)), np.ones(1), outlines=[shapely.box(0, 0, 1, 1)]
+    )
+    result = TileResult(tile, detections, np.zeros((1, 1), np.uint8))
+    packed = PackedResults.from_results([result]).to_arrays()
+    damaged = {name: np.array(value, packed[name].dtype) for name, value in change.items()}
+    with pytest.raises((ValueError, shapely.GEOSException)):
+        PackedResults.from_arrays(packed | damaged)
 
 
 @given(
