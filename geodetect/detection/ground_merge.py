@@ -136,6 +136,11 @@ def _merge_pair(
         truncated[is_earlier],
         later.objects,
         other_rows[is_earlier],
+        _unite_outlines(
+            earlier.objects[rows[is_earlier]],
+            _outlines_in(grid, later.objects[other_rows[is_earlier]], other_grid),
+            area,
+        ),
     )
     is_later = ~is_earlier
     own_boxes = _boxes_in(other_grid, earlier.objects.boxes[rows[is_later]], grid)
@@ -147,6 +152,11 @@ def _merge_pair(
         truncated[is_later],
         earlier.objects,
         rows[is_later],
+        _unite_outlines(
+            later.objects[other_rows[is_later]],
+            _outlines_in(other_grid, earlier.objects[rows[is_later]], grid),
+            _searched_area(later, other_grid),
+        ),
     )
     keeps[rows[is_later]], other_keeps[other_rows[is_later]] = False, True
     return objects[keeps], other_objects[other_keeps]
@@ -237,6 +247,36 @@ def _boxes_in(grid: Grid, boxes: FloatArray, source: Grid) -> FloatArray:
     return bounds_px(rings, source.crs, grid)
 
 
+def _outlines_in(grid: Grid, objects: Detections, source: Grid) -> ObjectArray:
+    """Return the outlines of objects of another grid, in pixels of a grid in any CRS.
+
+    Boxes stand in for outlines that are not known, but None for all if none is.
+    """
+    if not objects.has_outlines:
+        return objects.outlines
+    assert source.crs is not None
+    assert grid.crs is not None
+    boxes = shapely.box(*objects.boxes.T)
+    outlines = np.where(shapely.is_missing(objects.outlines), boxes, objects.outlines)
+    on_map = densify(shapely.transform(outlines, source.to_map), source.crs)
+    moved = reproject_or_none(on_map, source.crs, grid.crs)
+    return np.asarray(shapely.transform(moved, grid.to_px))
+
+
+def _unite_outlines(
+    objects: Detections, others: ObjectArray, area: shapely.Geometry
+) -> ObjectArray:
+    """Return the outlines of objects, with what others add to them outside an area."""
+    outlines = objects.outlines.copy()
+    for row in np.flatnonzero(~shapely.is_missing(others)):
+        own = outlines[row] or shapely.box(*objects.boxes[row])
+        union = shapely.union(own, shapely.difference(others[row], area))
+        for distance in (TOUCH_PX / 2, -TOUCH_PX / 2):  # closes the gap between the grounds
+            union = shapely.buffer(union, distance, join_style="mitre")
+        outlines[row] = union
+    return outlines
+
+
 def _unite(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.concatenate([np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:])], axis=1)
 
@@ -248,13 +288,15 @@ def _replace_boxes(
     truncated: BoolArray,
     partners: Detections,
     partner_rows: IntArray,
+    outlines: ObjectArray,
 ) -> Detections:
     """Return the objects of a ground, some united with those of another: scores are the higher."""
     objects = ground.objects
     new = {
-        name: getattr(objects, name).copy() for name in ("boxes", "scores", "truncated", "raster")
+        name: getattr(objects, name).copy()
+        for name in ("boxes", "scores", "truncated", "raster", "outlines")
     }
-    new["boxes"][rows], new["truncated"][rows] = boxes, truncated
+    new["boxes"][rows], new["truncated"][rows], new["outlines"][rows] = boxes, truncated, outlines
     new["scores"][rows] = np.maximum(objects.scores[rows], partners.scores[partner_rows])
     scale = ground.plan.grid.scale_to(ground.plan.ground.grid)
     new["raster"][rows] = ground.plan.ground.rasters_at(box_ops.centres(boxes) * scale)

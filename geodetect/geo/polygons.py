@@ -59,26 +59,25 @@ def _check_finite(points: FloatArray) -> None:
 
 
 def clip_polygons(polygons: ObjectArray, frame: FloatArray) -> ObjectArray:
-    """Repair polygons, and clip them to a rectangle.
+    """Clip valid polygons to rectangles.
 
     Args:
         polygons: ``object[N]``, None for rows without one.
-        frame: ``float64[4]`` x1, y1, x2, y2.
+        frame: ``float64[4]`` or ``float64[N, 4]``: x1, y1, x2, y2 for all, or of each.
 
     Returns:
-        ``object[N]`` valid polygons and multipolygons; None where nothing with an area is left.
+        ``object[N]`` polygons and multipolygons; None where nothing with an area is left.
     """
-    clipped = polygons.copy()
+    frames = np.broadcast_to(frame, (len(polygons), 4))
     bounds = shapely.bounds(polygons)
-    is_beyond = (bounds[:, :2] < frame[:2]).any(axis=1) | (bounds[:, 2:] > frame[2:]).any(axis=1)
-    is_changed = ~(shapely.is_valid(polygons) | shapely.is_missing(polygons))
-    clipped[is_changed] = shapely.make_valid(
-        polygons[is_changed], method="structure", keep_collapsed=False
-    )
-    clipped[is_beyond] = shapely.intersection(clipped[is_beyond], shapely.box(*frame))
-    for row in np.flatnonzero(is_changed | is_beyond):
-        polygon = polygons_of(clipped[row])
-        clipped[row] = None if polygon.is_empty else polygon
+    is_beyond = (bounds[:, :2] < frames[:, :2]) | (bounds[:, 2:] > frames[:, 2:])
+    rows = np.flatnonzero(is_beyond.any(axis=1) | shapely.is_empty(polygons))
+    clipped = polygons.copy()
+    clipped[rows] = shapely.intersection(polygons[rows], shapely.box(*frames[rows].T))
+    is_polygon = np.isin(shapely.get_type_id(clipped[rows]), (_POLYGON, _MULTIPOLYGON))
+    for row in rows[~is_polygon]:
+        clipped[row] = polygons_of(clipped[row])
+    clipped[rows[shapely.is_empty(clipped[rows])]] = None
     return clipped
 
 

@@ -69,13 +69,11 @@ def test_vertices_polygons_and_nothing_become_polygons() -> None:
     assert polygons.tolist() == [shapely.Polygon(square)] * 2 + [parts, None, None]
 
 
-def test_polygons_are_clipped_to_the_rectangle_and_repaired() -> None:
-    bow_tie = shapely.Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
+def test_polygons_are_clipped_to_the_rectangle() -> None:
     inner, beyond = shapely.box(1, 1, 2, 2), shapely.box(8, 8, 12, 12)
     outside, touching = shapely.box(20, 0, 21, 1), shapely.box(10, 0, 12, 1)
-    polygons = np.array([bow_tie, inner, beyond, outside, touching, None], dtype=object)
+    polygons = np.array([inner, beyond, outside, touching, shapely.Polygon(), None])
     clipped = clip_polygons(polygons, np.array([0.0, 0, 10, 10]))
-    assert clipped[1] is inner
-    assert shapely.area(clipped[:3]).tolist() == [8, 1, 4]
-    assert shapely.is_valid(clipped[:3]).all()
-    assert clipped[3:].tolist() == [None] * 3
+    assert clipped[0] is inner
+    assert shapely.equals(clipped[1], shapely.box(8, 8, 10, 10))
+    assert clipped[2:].tolist() == [None] * 4

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from rasterio import features
+from shapely.geometry import shape
 
 from geodetect.detection.detections import Detections
 from geodetect.geo import boxes as box_ops
@@ -16,8 +19,9 @@ from geodetect.geo.tiles import Tile, TileScheme
 Float = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 Shape = NDArray[np.bool_]
+Outlines = NDArray[np.object_]
 Arrays = tuple[Float, Float, NDArray[np.int64]]
-ReadColours = Callable[[Bytes], Arrays]
+ReadColours = Callable[[Bytes], Arrays | tuple[Float, Float, NDArray[np.int64], Outlines]]
 
 
 class Canvas:
@@ -83,6 +87,47 @@ def horseshoe(width: int, height: int, thickness: int) -> Shape:
     shape = ring(width, height, thickness)
     shape[:thickness, thickness:-thickness] = False
     return shape
+
+
+def l_shape(width: int, height: int, thickness: int) -> Shape:
+    shape = rectangle(width, height)
+    shape[:-thickness, thickness:] = False
+    return shape
+
+
+def disc_ring(side: int, thickness: int) -> Shape:
+    shape = ellipse(side, side)
+    inner = side - 2 * thickness
+    if inner > 0:
+        shape[thickness:-thickness, thickness:-thickness] &= ~ellipse(inner, inner)
+    return shape
+
+
+def outlined(side: int, *, seed: int, largest: int = 1000) -> Canvas:
+    """L shapes, rings, discs and diagonal bars from 5 px to ``largest``, 1 px apart.
+
+    Boxes overlap, and objects lie within rings and in the corners of others.
+    """
+    rng = np.random.default_rng(seed)
+    canvas = Canvas(side)
+    sizes = np.exp(rng.uniform(np.log(5), np.log(largest / 2), 40 * side // 100)).astype(int)
+    sizes[:3] = largest, largest // 2, largest // 2
+    for i, size in enumerate(np.sort(sizes)[::-1].tolist()):
+        thickness = max(3, int(size * rng.uniform(0.08, 0.3)))
+        shape = [
+            disc_ring(size, thickness),
+            diagonal(size, thickness),
+            np.rot90(l_shape(size, size, thickness), i // 5 % 4),
+            ellipse(size, size),
+            diagonal(size, thickness, rising=True),
+        ][i % 5]
+        grown = np.pad(shape, 1)
+        for axis in (0, 1):
+            grown |= np.roll(grown, 1, axis) | np.roll(grown, -1, axis)
+        x, y = rng.integers(1, side - size, 2).tolist()
+        if not (canvas.colour[y - 1 : y + size + 1, x - 1 : x + size + 1][grown] > 0).any():
+            canvas.paint(shape, x, y)
+    return canvas
 
 
 def random_shape(rng: np.random.Generator, width: int, height: int) -> Shape:
@@ -215,6 +260,37 @@ def read_colours(pixels: Bytes) -> Arrays:
 
 
 @dataclass(frozen=True)
+class TraceColours:
+    """Reads colours with outlines.
+
+    Args:
+        in_parts: Parts of an object that an image shows apart are several detections, as those of
+            a network; else one.
+    """
+
+    in_parts: bool = False
+
+    def __call__(self, pixels: Bytes) -> tuple[Float, Float, NDArray[np.int64], Outlines]:
+        """Return boxes, scores and labels as ``read_colours``, and outlines."""
+        red, green, blue = pixels.astype(np.int32)
+        colour = red | green << 8 | blue << 16
+        polygons = [
+            (int(value), shapely.make_valid(shape(geometry)))
+            for geometry, value in features.shapes(colour, mask=colour > 0, connectivity=8)
+        ]
+        if not self.in_parts:
+            by_colour: dict[int, list[shapely.Geometry]] = {}
+            for value, polygon in polygons:
+                by_colour.setdefault(value, []).append(polygon)
+            polygons = [(value, shapely.union_all(parts)) for value, parts in by_colour.items()]
+        outlines = np.fromiter((polygon for _, polygon in polygons), dtype=object)
+        boxes = shapely.bounds(outlines).reshape(-1, 4)
+        frame = np.array([0, 0, colour.shape[1], colour.shape[0]])
+        scores = np.where((boxes == frame).any(axis=1), 0.95, 0.6)
+        return boxes, scores, np.zeros(len(boxes), np.int64), outlines
+
+
+@dataclass(frozen=True)
 class Jittered:
     """Reads colours with errors; the same image gives the same errors.
 
@@ -249,7 +325,11 @@ def detect_tiles(
     parts = []
     for tile in scheme:
         window = pixels[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        parts.append((tile, Detections.from_arrays(*detector(window)).shifted(tile.x, tile.y)))
+        boxes, scores, labels, *outlines = detector(window)
+        detections = Detections.from_arrays(
+            boxes, scores, labels, outlines=outlines[0] if outlines else None
+        )
+        parts.append((tile, detections.shifted(tile.x, tile.y)))
     return parts
 
 
@@ -278,6 +358,18 @@ def count_errors(truth: Float, predictions: Float) -> ErrorCounts:
             exact += bool((truth[a] == predictions[b]).all())
     n = len(matched_truth)
     return ErrorCounts(len(truth), len(truth) - n, len(predictions) - n, n - exact)
+
+
+def least_outline_iou(truth: Outlines, predictions: Outlines) -> float:
+    """Return the lowest IoU of outlines, 0 if one is lost or doubled."""
+    if len(truth) != len(predictions):
+        return 0.0
+    a, b = shapely.STRtree(predictions).query(truth)
+    overlap = np.zeros((len(truth), len(predictions)))
+    overlap[a, b] = shapely.area(shapely.intersection(truth[a], predictions[b])) / shapely.area(
+        shapely.union(truth[a], predictions[b])
+    )
+    return float(min(overlap.max(axis=0).min(), overlap.max(axis=1).min()))
 
 
 def detect_nothing(pixels: Bytes) -> tuple[list[float], list[float], list[int]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import GroundPlan
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.polygons import clip_polygons
+from geodetect.geo.polygons import clip_polygons, repair_polygons
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
@@ -43,6 +43,7 @@ def clip_to_imagery(
     raster = _central_rasters(boxes, pixels)
     outlines = detections.outlines
     if detections.has_outlines:
+        outlines, _ = repair_polygons(outlines, "an outline of the detector")
         outlines = clip_polygons(outlines, tile_box)
     clipped = replace(
         detections, boxes=boxes, truncated=truncated, raster=raster, outlines=outlines

@@ -13,6 +13,11 @@ Then, strongest relations first (`clustering`):
 
 A group with a detection that no tile edge can have cut takes its box; any other the union of its
 boxes. Scores only choose between several complete detections.
+
+Where detections have outlines, those of two tiles that show other places of the ground that both
+tiles show are never joined; pieces whose outlines continue each other across a tile edge are joined
+even if a tile has several of them, such as the sides of a ring; and the outline of an object that
+tile edges cut is stitched (`outline_relations`, `outline_stitching`).
 """
 
 from __future__ import annotations
@@ -21,13 +26,19 @@ import numpy as np
 
 from geodetect.detection.detections import UNKNOWN, Detections
 from geodetect.detection.seam_merge.clustering import DROPPED, group_detections
+from geodetect.detection.seam_merge.outline_relations import find_continuations
+from geodetect.detection.seam_merge.outline_stitching import (
+    TileCores,
+    join_continuations,
+    stitch_outline,
+)
 from geodetect.detection.seam_merge.pair_relations import relate_pairs
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.components import connected_components
 from geodetect.geo.tiles import Tile, TileScheme
-from geodetect.types import IntArray
+from geodetect.types import BoolArray, IntArray
 
 COMPLETE = 0.75  # smallest fraction of its group's union that a complete detection covers
 
@@ -54,6 +65,7 @@ class SeamMerger:
         self._iou = iou
         self._columns = _exclusive_spans(scheme.columns, scheme.tile_px)
         self._rows = _exclusive_spans(scheme.rows, scheme.tile_px)
+        self._cores = TileCores(scheme)
         self._next_row = 0
         self._arrived: list[tuple[Tile, Detections]] = []
         self._waiting = TileDetections.from_detections(
@@ -99,13 +111,23 @@ class SeamMerger:
         detections = detections[left_to_right(detections.detections, detections.tile_index)]
         relations = relate_pairs(detections, iou=self._iou)
         components = connected_components(len(detections), relations.a, relations.b)
+        continuations = find_continuations(detections)
+        related = components
+        if len(continuations):
+            a, b = continuations.T
+            related = connected_components(len(detections), components[a], components[b])
+            related = related[components]
         waits = np.zeros(len(detections), bool)
-        waits[components[detections.largest_boxes[:, 3] >= next_y]] = True
-        waits = waits[components]
+        waits[related[detections.largest_boxes[:, 3] >= next_y]] = True
+        waits = waits[related]
         self._waiting = detections[waits]
         groups = group_detections(detections, relations[~waits[relations.a]], components)
         groups = np.where(waits, DROPPED, groups)
-        merged = Detections.concatenate([alone, _merge_groups(detections, groups)])
+        is_complete = _find_complete(detections, groups)
+        continuations = continuations[~waits[continuations[:, 0]]]
+        groups = join_continuations(groups, continuations, is_complete)
+        merged = _merge_groups(detections, groups, is_complete, self._cores)
+        merged = Detections.concatenate([alone, merged])
         return merged[left_to_right(merged)]
 
     def finish(self) -> Detections:
@@ -139,32 +161,49 @@ def _exclusive_spans(starts: tuple[int, ...], tile_px: int) -> list[tuple[float,
     return list(zip(ends, [*map(float, starts[1:]), np.inf], strict=True))
 
 
-def _merge_groups(detections: TileDetections, groups: IntArray) -> Detections:
+def _find_complete(detections: TileDetections, groups: IntArray) -> BoolArray:
+    """Return True for detections that show an object completely.
+
+    No tile edge can have cut them, and they are nearly as large as the union of their group.
+    """
+    low, high = np.full((len(groups), 2), np.inf), np.full((len(groups), 2), -np.inf)
+    rows = np.flatnonzero(groups != DROPPED)
+    np.minimum.at(low, groups[rows], detections.boxes[rows, :2])
+    np.maximum.at(high, groups[rows], detections.boxes[rows, 2:])
+    union = box_ops.area(np.concatenate([low, high], axis=1))[groups]
+    is_complete = ~detections.may_be_cut.any(1) & (groups != DROPPED)
+    return np.asarray(is_complete & (box_ops.area(detections.boxes) >= COMPLETE * union))
+
+
+def _merge_groups(
+    detections: TileDetections, groups: IntArray, is_complete: BoolArray, cores: TileCores
+) -> Detections:
     """Return one detection per group, without those of DROPPED."""
     order = np.argsort(groups, kind="stable")
     order = order[np.searchsorted(groups[order], DROPPED, side="right") :]
     if not len(order):
         return Detections.empty()
-    detections, groups = detections[order], groups[order]
+    detections, groups, is_complete = detections[order], groups[order], is_complete[order]
     first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])  # member of each group
     group_of_member = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(groups)]))
     union = _unite_groups(detections.detections, first, group_of_member)
-    size = box_ops.area(detections.boxes)
-    is_complete = ~detections.may_be_cut.any(1)
-    is_complete &= size >= COMPLETE * box_ops.area(union.boxes)[group_of_member]
     candidates = np.flatnonzero(is_complete)
     scores = detections.detections.scores
     ranked = candidates[np.lexsort((-scores[candidates], group_of_member[candidates]))]
     group, best = np.unique(group_of_member[ranked], return_index=True)
     has_complete = np.zeros(len(first), bool)
     has_complete[group] = True
+    ends = np.r_[first[1:], len(detections)]
+    if detections.detections.has_outlines:
+        for i in np.flatnonzero(~has_complete & (ends - first > 1)).tolist():
+            union.outlines[i] = stitch_outline(detections[first[i] : ends[i]], cores)
     return Detections.concatenate([union[~has_complete], detections.detections[ranked[best]]])
 
 
 def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntArray) -> Detections:
     """Return the union of each group; scores are means weighted by the areas of its members.
 
-    The raster that shows the centre of a union of several is unknown.
+    The raster that shows the centre of a union of several is unknown, and so is its outline.
     """
     upper_left = np.minimum.reduceat(detections.boxes[:, :2], first, axis=0)
     lower_right = np.maximum.reduceat(detections.boxes[:, 2:], first, axis=0)
@@ -174,7 +213,7 @@ def _unite_groups(detections: Detections, first: IntArray, group_of_member: IntA
     scores[group_of_member[is_alone]] = detections.scores[is_alone]  # without rounding
     outlines = detections.outlines[first]
     is_single = np.diff(np.r_[first, len(detections)]) == 1
-    outlines[~is_single] = None
+    outlines[~is_single] = None  # until they are stitched
     return Detections(
         np.concatenate([upper_left, lower_right], axis=1),
         scores.astype(np.float32),

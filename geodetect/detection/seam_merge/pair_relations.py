@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 
 from geodetect.detection.detections import Columns
+from geodetect.detection.seam_merge.outline_relations import APART, outline_agreements
 from geodetect.detection.seam_merge.tile_detections import (
     OUTWARD,
     TOUCH_PX,
@@ -68,6 +69,8 @@ class PairRelations(Columns):
 def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
     """Return all relations between detections of different tiles and the same class.
 
+    Those whose outlines are apart have none.
+
     Args:
         detections: Detections sorted from left to right.
         iou: Smallest intersection over union of two detections of one object, 0..1.
@@ -89,6 +92,8 @@ def relate_pairs(detections: TileDetections, *, iou: float) -> PairRelations:
         parts.append(_relate_complete_pairs(detections, chunk[~either_cut], iou))
         parts.append(_relate_cut_pairs(detections, chunk[either_cut], iou))
     r = PairRelations.concatenate(parts)
+    if detections.detections.has_outlines:
+        r = r[~(outline_agreements(detections[r.a], detections[r.b]) < APART)]
     certain = np.where(r.matching_sides >= CERTAIN_SIDES, r.matching_sides, 0)
     return r[np.lexsort((r.b, r.a, -r.agreement, r.rank, -certain, r.rank == EXTENDED))]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
 
 from geodetect.detection.detections import Columns, Detections
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.ordering import order_rows
+from geodetect.geo.polygons import clip_polygons
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray
 
@@ -43,7 +45,10 @@ class TileDetections(Columns):
     ) -> TileDetections:
         """Clip detections to their tiles and find the sides at edges between tiles."""
         boxes = box_ops.clip(detections.boxes, tile_box)
-        clipped = replace(detections, boxes=boxes)
+        outlines = detections.outlines
+        if detections.has_outlines:
+            outlines = clip_polygons(outlines, tile_box)
+        clipped = replace(detections, boxes=boxes, outlines=outlines)
         distance = np.abs(boxes - tile_box)
         is_inner = tile_box != np.array([0, 0, scheme.width, scheme.height])
         cut_px = np.maximum(CUT_PX, CUT_FRACTION * extents(boxes))
@@ -79,7 +84,15 @@ class TileDetections(Columns):
 def left_to_right(detections: Detections, tile_index: IntArray | None = None) -> IntArray:
     """Return the row numbers sorted by coordinates, label, score, truncated and tile."""
     x1, y1, x2, y2 = detections.boxes.T
-    keys = [detections.truncated, detections.scores, detections.labels, y2, x2, y1]
+    keys = [
+        shapely.area(detections.outlines),
+        detections.truncated,
+        detections.scores,
+        detections.labels,
+        y2,
+        x2,
+        y1,
+    ]
     keys = keys if tile_index is None else [tile_index, *keys]
     return order_rows([x1], lambda rows: [key[rows] for key in keys])
 
