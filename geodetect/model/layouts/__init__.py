@@ -1,0 +1,1 @@
+"""Output layouts of detectors: raw output of a network in, boxes, scores and classes out."""

@@ -1,0 +1,1 @@
+"""Import of ONNX detectors of other programs: reading, recognition, conversion to model files."""

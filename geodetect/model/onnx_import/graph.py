@@ -1,0 +1,271 @@
+"""Graphs of ONNX files in OpenVINO: input of a fixed size, with the preprocessing as part of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from geodetect.errors import InputError, ModelFileError, list_names, translate_errors
+from geodetect.model.layouts.base import Graph, Output, Preprocessing, Size
+from geodetect.model.onnx_import.onnx_file import OnnxFile
+from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, open_core
+from geodetect.types import AnyArray, UInt8Array
+
+MAX_CHANNELS = 32  # of an image
+RGB = 3
+DEFAULT_PX = 640  # side of the input of a graph of any size
+MULTIPLE_PX = 32  # of sides of inputs
+UNKNOWN_OPERATORS = re.compile(r"No conversion rule found for operations: (.+)")
+SIZE_INPUT = 2  # columns of the input of RT-DETR and D-FINE with the size of the image
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """Input of a graph that takes the image.
+
+    Args:
+        name: Its name.
+        channels: Number of channels.
+        size_px: Height and width; None: any length.
+        has_batch: Its first dimension is the batch.
+        channels_last: The channels are its last dimension.
+    """
+
+    name: str
+    channels: int
+    size_px: tuple[int | None, int | None]
+    has_batch: bool
+    channels_last: bool
+
+    def shape(self, height: int, width: int) -> list[int]:
+        """Return the shape for one image."""
+        image = [height, width]
+        image.insert(2 if self.channels_last else 0, self.channels)
+        return [1] * self.has_batch + image
+
+
+class OnnxGraph:
+    """Graph of an ONNX file for images of one size.
+
+    Args:
+        file: The file.
+        tile_px: Side of its input, where the graph takes images of any size; None: that of
+            ``stated_px``, else 640 px.
+        stated_px: Height and width of its input in the metadata.
+
+    Attributes:
+        input_px: Height and width of its input.
+        channels: Number of channels of its input.
+
+    Raises:
+        ModelFileError: OpenVINO cannot read it, or it takes something else than an image.
+        InputError: It takes no images of this size.
+    """
+
+    def __init__(self, file: OnnxFile, *, tile_px: int | None, stated_px: Size | None) -> None:
+        self._file = file
+        self._ov = import_openvino()
+        self._core = open_core()
+        self._model = self._read()
+        image = self._find_image()
+        self.channels = image.channels
+        self.input_px = self._choose_size(image, tile_px, stated_px)
+        self._fix_sizes(image)
+        self._image = image
+
+    def facts(self, classes: int | None) -> Graph:
+        """Return the facts of the graph by which its layout is recognised.
+
+        Args:
+            classes: Number of classes, where names are stated.
+        """
+        outputs = [
+            Output(
+                output.get_any_name() if output.get_names() else "",
+                tuple(d.get_length() if d.is_static else None for d in output.get_partial_shape()),
+                is_integer=output.get_element_type().is_integral(),
+            )
+            for output in self._model.outputs
+        ]
+        return Graph(self.input_px, tuple(outputs), self._file.operators, classes)
+
+    def converted(self, outputs: Sequence[int], preprocessing: Preprocessing) -> Any:
+        """Return the graph as a model file holds it, an ``openvino.Model``.
+
+        Args:
+            outputs: Numbers of the outputs that it keeps, in their order.
+            preprocessing: Form in which pixels enter the network.
+
+        Returns:
+            The graph: in ``uint8[1, C, H, W]``, out the outputs, real ones as float32.
+        """
+        ops = self._ov.opset13
+        height, width = self.input_px
+        pixels = ops.parameter([1, self.channels, height, width], np.uint8, name="pixels")
+        parameter = next(
+            p for p in self._model.get_parameters() if self._image.name in p.output(0).get_names()
+        )
+        values = ops.convert(pixels, np.float32)
+        if preprocessing.is_bgr:
+            reverse = np.arange(self.channels)[::-1].copy()
+            values = ops.gather(values, ops.constant(reverse), ops.constant(1))
+        shape = (1, self.channels, 1, 1)
+        mean = np.array(preprocessing.mean, np.float64).reshape(shape)
+        std = np.array(preprocessing.std, np.float64).reshape(shape)
+        if mean.any():
+            values = ops.subtract(values, ops.constant((mean * 255).astype(np.float32)))
+        if not np.allclose(std, 1 / 255):
+            values = ops.divide(values, ops.constant((std * 255).astype(np.float32)))
+        if self._image.channels_last:
+            values = ops.transpose(values, ops.constant([0, 2, 3, 1]))
+        if not self._image.has_batch:
+            values = ops.squeeze(values, ops.constant([0]))
+        values = ops.convert(values, parameter.get_element_type().to_dtype())
+        parameter.output(0).replace(values.output(0))
+        results = []
+        for number in outputs:
+            source = self._model.outputs[number].get_node().input_value(0)
+            is_real = source.get_element_type().is_real()
+            node = ops.convert(source, np.float32) if is_real else source
+            results.append(ops.result(node))
+        return self._ov.Model(results, [pixels], self._file.path.stem)
+
+    def run(self, model: Any, pixels: UInt8Array) -> list[AnyArray]:
+        """Return the outputs of a converted graph for ``pixels``, ``uint8[C, H, W]``.
+
+        Raises:
+            ModelFileError: OpenVINO cannot run it.
+        """
+        with self._reading("cannot be run by OpenVINO"):
+            compiled = self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            outputs = compiled.create_infer_request().infer([pixels[None]])
+            return [np.array(outputs[i]) for i in range(len(compiled.outputs))]
+
+    def _read(self) -> Any:
+        with self._reading("cannot be read by OpenVINO"), no_telemetry():
+            return self._core.read_model(model=self._file.content)
+
+    @contextmanager
+    def _reading(self, problem: str) -> Iterator[None]:
+        """Raise errors of OpenVINO as ``ModelFileError``, with the operators that it lacks."""
+        subject = f"{self._file.path}: {problem} {self._ov.get_version()}"
+        try:
+            with translate_errors(subject, ModelFileError):
+                yield
+        except ModelFileError as error:
+            unknown = UNKNOWN_OPERATORS.search(str(error.__cause__))
+            if unknown is None:
+                raise
+            raise ModelFileError(
+                f"{subject}, which has no operator {unknown[1]} (the number is the opset); export "
+                f"the model with other operators, or another opset"
+            ) from error
+
+    def _find_image(self) -> ImageInput:
+        """Return the input that takes the image.
+
+        Raises:
+            ModelFileError: There is none, or another that is not the size of the image.
+        """
+        images, others = list[ImageInput](), list[str]()
+        for source in self._model.inputs:
+            name = source.get_any_name()
+            lengths = _lengths(source)
+            image = _as_image(name, lengths)
+            is_size = len(lengths) == 2 and lengths[1] == SIZE_INPUT
+            if image is not None:
+                images.append(image)
+            elif not (is_size and source.get_element_type().is_integral()):
+                others.append(name)
+        if len(images) != 1 or others:
+            listed = list_names(
+                f"{source.get_any_name()} {_shape_text(source)}" for source in self._model.inputs
+            )
+            raise ModelFileError(
+                f"{self._file.path}: takes {listed or 'no input'}; expected one image, as "
+                f"[1, channels, height, width]"
+            )
+        return images[0]
+
+    def _choose_size(self, image: ImageInput, tile_px: int | None, stated_px: Size | None) -> Size:
+        fixed = image.size_px
+        if fixed[0] is not None and fixed[1] is not None:
+            if tile_px is not None and tile_px != min(fixed):
+                raise InputError(
+                    f"{self._file.path}: its input is fixed to {fixed[1]} x {fixed[0]} px, found a "
+                    f"`tile_size` of {tile_px}; leave it out, or export the model for that size"
+                )
+            return fixed[0], fixed[1]
+        if tile_px is not None:
+            height = width = tile_px
+        else:
+            height, width = stated_px or (DEFAULT_PX, DEFAULT_PX)
+        if height % MULTIPLE_PX or width % MULTIPLE_PX:
+            raise InputError(
+                f"{self._file.path}: an input of {width} x {height} px; expected multiples of "
+                f"{MULTIPLE_PX} px: choose another `tile_size`"
+            )
+        return fixed[0] or height, fixed[1] or width
+
+    def _fix_sizes(self, image: ImageInput) -> None:
+        """Fix batch and size of the input; inputs with the size of the image become constants."""
+        height, width = self.input_px
+        ops = self._ov.opset13
+        with self._reading(f"takes no image of {width} x {height} px"):
+            for parameter in self._model.get_parameters():
+                if image.name in parameter.output(0).get_names():
+                    continue
+                dtype = parameter.get_element_type().to_dtype()
+                size = ops.constant(np.array([[width, height]], dtype))
+                parameter.output(0).replace(size.output(0))
+                self._model.remove_parameter(parameter)
+            self._model.reshape({image.name: image.shape(height, width)})
+        self._keep_slices()
+
+    def _keep_slices(self) -> None:
+        """Keep OpenVINO from removing slices before ``GatherElements``.
+
+        It takes them for needless, and then refuses the graph as its shapes do not fit: oriented
+        YOLO26. A maximum with the lowest number changes nothing and stands between the two.
+        """
+        ops = self._ov.opset13
+        for node in self._model.get_ops():
+            if node.get_type_name() != "GatherElements":
+                continue
+            data = node.input_value(0)
+            if "Slice" in data.get_node().get_type_name() and data.get_element_type().is_real():
+                dtype = data.get_element_type().to_dtype()
+                untouched = ops.maximum(data, ops.constant(np.finfo(dtype).min, dtype))
+                node.input(0).replace_source_output(untouched.output(0))
+
+
+def _lengths(source: Any) -> list[int | None]:
+    shape = source.get_partial_shape()
+    if shape.rank.is_dynamic:
+        return []
+    return [d.get_length() if d.is_static else None for d in shape]
+
+
+def _shape_text(source: Any) -> str:
+    return f"[{', '.join('?' if n is None else str(n) for n in _lengths(source))}]"
+
+
+def _as_image(name: str, lengths: Sequence[int | None]) -> ImageInput | None:
+    """Return an input of this shape as that of an image; None: it is not."""
+    if len(lengths) not in (3, 4):
+        return None
+    has_batch = len(lengths) == 4
+    first, *_, last = image = lengths[has_batch:]
+    is_last = last in (1, RGB) and first not in (1, RGB)
+    channels = last if is_last else first
+    if channels is None:
+        channels = RGB
+    if channels > MAX_CHANNELS:
+        return None
+    height, width = image[:2] if is_last else image[1:]
+    return ImageInput(name, channels, (height, width), has_batch, is_last)
