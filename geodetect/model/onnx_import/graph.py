@@ -193,14 +193,14 @@ class OnnxGraph:
         return images[0]
 
     def _choose_size(self, image: ImageInput, tile_px: int | None, stated_px: Size | None) -> Size:
-        fixed = image.size_px
-        if fixed[0] is not None and fixed[1] is not None:
-            if tile_px is not None and tile_px != min(fixed):
+        rows, columns = image.size_px
+        if rows is not None and columns is not None:
+            if tile_px is not None and tile_px != min(rows, columns):
                 raise InputError(
-                    f"{self._file.path}: its input is fixed to {fixed[1]} x {fixed[0]} px, found a "
+                    f"{self._file.path}: its input is fixed to {columns} x {rows} px, found a "
                     f"`tile_size` of {tile_px}; leave it out, or export the model for that size"
                 )
-            return fixed[0], fixed[1]
+            return rows, columns
         if tile_px is not None:
             height = width = tile_px
         else:
@@ -210,7 +210,7 @@ class OnnxGraph:
                 f"{self._file.path}: an input of {width} x {height} px; expected multiples of "
                 f"{MULTIPLE_PX} px: choose another `tile_size`"
             )
-        return fixed[0] or height, fixed[1] or width
+        return rows or height, columns or width
 
     def _fix_sizes(self, image: ImageInput) -> None:
         """Fix batch and size of the input; inputs with the size of the image become constants."""

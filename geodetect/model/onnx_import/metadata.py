@@ -117,7 +117,8 @@ class _Reader:
         if numbers is None:
             return None
         if len(numbers) != 1 or not 0 < numbers[0] <= maximum:
-            return self._refuse(key)
+            self._refuse(key)
+            return None
         return numbers[0]
 
     def integers(self, key: str) -> list[int] | None:
@@ -126,7 +127,8 @@ class _Reader:
         if numbers is None:
             return None
         if len(numbers) > 2 or any(n < 1 or n != int(n) for n in numbers):
-            return self._refuse(key)
+            self._refuse(key)
+            return None
         return [int(n) for n in numbers]
 
     def numbers(self, key: str) -> tuple[float, ...] | None:
@@ -138,8 +140,12 @@ class _Reader:
         try:
             numbers = tuple(float(v) for v in values)
         except (TypeError, ValueError):
-            return self._refuse(key)
-        return numbers if numbers and all(map(math.isfinite, numbers)) else self._refuse(key)
+            self._refuse(key)
+            return None
+        if not numbers or not all(map(math.isfinite, numbers)):
+            self._refuse(key)
+            return None
+        return numbers
 
     def names(self, key: str) -> tuple[str, ...] | None:
         """Return names, listed or by their numbers 0 to N - 1."""
@@ -150,14 +156,17 @@ class _Reader:
             try:
                 by_number = {int(number): name for number, name in value.items()}
             except (TypeError, ValueError):
-                return self._refuse(key)
+                self._refuse(key)
+                return None
             if sorted(by_number) != list(range(len(value))):
-                return self._refuse(key)
+                self._refuse(key)
+                return None
             value = [by_number[number] for number in range(len(value))]
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list | tuple) or not value:
-            return self._refuse(key)
+            self._refuse(key)
+            return None
         return tuple(str(name) for name in value)
 
     def other_task(self) -> str:
