@@ -99,3 +99,13 @@ def s3_server(
     yield _s3_server
     if not _s3_server.is_running:
         _s3_server.start()
+
+
+@pytest.fixture(scope="module")
+def no_stored_networks() -> Iterator[None]:
+    """Models that are written hold parameters only: a conversion for OpenVINO takes a second."""
+    from geodetect.model.runtimes import conversion
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "GRAPHS", {})
+        yield

@@ -39,7 +39,8 @@ from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
 from geodetect.model.file import load_card, read_model_file, write_model_file
-from geodetect.model.runtimes.int8 import drop_int8_network
+from geodetect.model.runtimes.conversion import add_networks
+from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.progress import TqdmProgress
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
@@ -85,7 +86,7 @@ def write_natural_colours(file: Path, folder: Path) -> None:
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
     """Write the mean of the weights of models, each of which continued the training of another."""
-    models = [(card, drop_int8_network(weights)) for card, weights in map(read_model_file, files)]
+    models = [(card, network_parameters(weights)) for card, weights in map(read_model_file, files)]
     weights = {
         name: np.stack(tensors).mean(axis=0, dtype=np.float32).astype(np.float16)
         for name in models[0][1]
@@ -108,8 +109,9 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
             "gsd_range_m": GSD_RANGE_M,
         }
     )
-    write_model_file(output, card, weights)
-    write_model_file(output, card.model_copy(update={"metrics": measure(output)}), weights)
+    arrays = add_networks(card, weights)
+    write_model_file(output, card, arrays)
+    write_model_file(output, card.model_copy(update={"metrics": measure(output)}), arrays)
 
 
 def measure(model: Path) -> dict[str, float]:

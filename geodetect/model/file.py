@@ -24,7 +24,8 @@ from geodetect.model.foreign_files import foreign_kind
 from geodetect.types import PathLike
 
 FORMAT = "geodetect"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
+READ_VERSIONS = ("1", FORMAT_VERSION)  # files of version 1 hold no network in OpenVINO's form
 SUFFIX = ".safetensors"
 MAX_WEIGHT = 1e8  # products of larger ones overflow, and OpenVINO takes NaN for 0
 HALF_BYTES = 2
@@ -59,6 +60,18 @@ def model_path(model: PathLike) -> Path:
         f"({list_names(list_models()) or 'none'}); choose another `model`"
         f"{suggest(text, list_models())}"
     )
+
+
+def is_model_file(path: Path) -> bool:
+    """Return True for a file that this module wrote, damaged or not; False for any other."""
+    try:
+        with (
+            translate_errors(f"{path}", ModelFileError),
+            safe_open(path, framework="numpy") as file,
+        ):
+            return (file.metadata() or {}).get("format") == FORMAT
+    except ModelFileError:
+        return False
 
 
 def load_card(model: PathLike) -> ModelCard:
@@ -187,10 +200,10 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
             f"{path}: holds weights but no geodetect model card; expected a file written by "
             f"`geodetect train`; convert a RetinaNet of torchvision with `geodetect convert`"
         )
-    if header.get("format_version") != FORMAT_VERSION:
+    if header.get("format_version") not in READ_VERSIONS:
         raise ModelFileError(
             f"{path}: has format version {header.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}; update geodetect"
+            f"{' and '.join(READ_VERSIONS)}; update geodetect"
         )
     text = header.get("card", "")
     try:

@@ -43,12 +43,12 @@ def quantize_network(
 
     Args:
         card: The model's card.
-        weights: Arrays by parameter name.
+        weights: All arrays of the model file, by name.
         samples: Calibration samples, like the imagery that the model will be used on.
         read: Returns pixels ``uint8[C, H, W]`` and validity ``bool[H, W]`` of a sample.
 
     Returns:
-        OpenVINO's intermediate representation, as ``int8.add_int8_network`` takes it.
+        OpenVINO's intermediate representation, as ``store_network`` takes it.
 
     Raises:
         MissingDependencyError: OpenVINO or NNCF is not installed.

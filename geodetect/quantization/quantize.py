@@ -25,8 +25,8 @@ from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
-from geodetect.model.runtimes.int8 import add_int8_network, drop_int8_network
 from geodetect.model.runtimes.open import open_runtime
+from geodetect.model.runtimes.stored_networks import INT8, NETWORK, holds_network, store_network
 from geodetect.progress import Progress, announce, as_progress, phase, reports_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
 from geodetect.settings import PredictSettings, QuantizeSettings
@@ -98,7 +98,10 @@ def quantize(
     check_target(target, overwrite=overwrite)
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)
-    parameters = drop_int8_network(arrays)
+    if not holds_network(arrays, NETWORK):  # of an older version
+        from geodetect.model.runtimes.conversion import add_networks  # imports PyTorch
+
+        arrays = add_networks(card, arrays)
     raster_settings = settings.model_dump(include={"bands", "value_range", "src_crs", "aoi"})
     with ExitStack() as stack:
         with georeference_advice("choose other `rasters`"):
@@ -120,8 +123,8 @@ def quantize(
             advance()
             return tile.read()
 
-        network = quantize_network(card, parameters, calibration, read=read)
-        weights = add_int8_network(card, parameters, network)
+        network = quantize_network(card, arrays, calibration, read=read)
+        weights = store_network(card, arrays, INT8, network)
         objects, ap50, ap75 = compare_networks(card, weights, comparison, advance=advance)
     if ap50 < settings.min_ap:
         raise InputError(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from geodetect.errors import GeodetectWarning, ModelFileError, list_names
+from geodetect.errors import GeodetectError, GeodetectWarning, ModelFileError, list_names
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights, load_card, write_model_file
+from geodetect.model.runtimes.conversion import add_networks
 from geodetect.progress import phase
 from geodetect.redaction import redact
 from geodetect.settings import TrainSettings
@@ -54,7 +55,8 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> WrittenModel
         OutputError: The model or the validation cannot be written.
 
     Warns:
-        GeodetectWarning: The trained weights are worse than the start, beyond chance.
+        GeodetectWarning: The trained weights are worse than the start, beyond chance; or the
+            network cannot be converted for OpenVINO.
     """
     selection, validator, folder = loop.selection, loop.validator, loop.folder
     step, weights, result, gain = selection.best_step, selection.best_weights, None, None
@@ -82,7 +84,17 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> WrittenModel
             gsd_range_m = validator.gsd_range_m(weights, result)
         card = result.add_to_card(card).model_copy(update={"gsd_range_m": gsd_range_m})
         result.write(folder.path)
-    write_model_file(path, card, weights)
+    try:
+        arrays: Weights = add_networks(card, weights)
+    except GeodetectError as error:  # the hours of the training are not lost
+        arrays = weights
+        warnings.warn(
+            f"{path}: holds no network in OpenVINO's form ({error}); it is converted when it is "
+            f"used, which needs PyTorch",
+            GeodetectWarning,
+            stacklevel=2,
+        )
+    write_model_file(path, card, arrays)
     trained: Literal["best", "last"] = "last" if step == loop.step else "best"
     return WrittenModel(card, trained if step else "start", result, gain)
 

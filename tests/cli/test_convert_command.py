@@ -13,6 +13,8 @@ from geodetect.model.file import read_model_file
 from tests.helpers.program import invoke, run_command
 from tests.helpers.torchvision_networks import small_network
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 
 @pytest.fixture(scope="module")
 def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,7 @@ import torch
 from click.testing import Result
 
 from geodetect.model.file import load_card, read_model_file
+from geodetect.model.runtimes.stored_networks import NETWORK, holds_network
 from geodetect_cli.command_line.exit_codes import ExitCode
 from tests.helpers.program import invoke, program_environment, run_program
 from tests.helpers.square_scenes import (
@@ -194,6 +195,7 @@ def assert_same_model(path: Path, expected_path: Path) -> None:
     card, weights = read_model_file(path)
     expected_card, expected = read_model_file(expected_path)
     assert card == expected_card
+    assert holds_network(weights, NETWORK)
     assert weights.keys() == expected.keys()
     assert all(np.array_equal(weights[key], expected[key]) for key in expected)
 

@@ -129,7 +129,7 @@ def header_of(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": "99"}, "format version 99, this program reads 1"),
+        ({"format_version": "99"}, "format version 99, this program reads 1 and 2"),
         ({"card": "{"}, "card cannot be read"),
         ({"card": json.dumps({"name": "x"})}, "card cannot be read: .*classes"),
         ({"card": CARD.model_dump_json().replace("0.5", "7", 1)}, "card cannot be read"),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from geodetect.errors import MissingDependencyError
 from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.file import write_model_file
-from geodetect.model.runtimes.int8 import add_int8_network
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
+from geodetect.model.runtimes.stored_networks import INT8, store_network, stored_network
 from geodetect.quantization.nncf import Image, library_versions, quantize_network
 from tests.helpers.program import modules_after
 from tests.helpers.quantizable_model import PLAIN, need_nncf, plain_weights
@@ -38,7 +38,8 @@ def image(seed: int) -> Image:
 def both() -> Arrays:
     """The arrays of a file with both networks, made without a word."""
     need_nncf()
-    return add_int8_network(PLAIN, WEIGHTS, quantize_network(PLAIN, WEIGHTS, range(6), read=image))
+    network = quantize_network(PLAIN, WEIGHTS, range(6), read=image)
+    return store_network(PLAIN, WEIGHTS, INT8, network)
 
 
 def test_it_gives_nearly_what_the_full_network_gives(both: Arrays) -> None:
@@ -79,9 +80,9 @@ def test_it_says_that_it_is_int8(both: Arrays) -> None:
 def test_inner_convolutions_are_in_int8_and_the_outer_ones_are_not(both: Arrays) -> None:
     import openvino
 
-    network = openvino.Core().read_model(
-        model=both["int8/model"].tobytes(), weights=both["int8/weights"].tobytes()
-    )
+    stored = stored_network(PLAIN, both, INT8)
+    assert stored is not None
+    network = openvino.Core().read_model(model=stored["model"], weights=stored["weights"])
     in_float, quantized = [], []
     for node in network.get_ordered_ops():
         if node.get_type_name() == "Convolution":

@@ -13,7 +13,7 @@ from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
-from geodetect.model.runtimes.int8 import drop_int8_network
+from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.quantization.quantize import quantize, sample_tiles
 from geodetect.settings import PredictSettings, QuantizeSettings
 from tests.helpers.quantizable_model import (
@@ -67,7 +67,7 @@ def test_everything_else_of_the_model_stays_as_it_was(card: ModelCard, files: Pa
     before, weights = read_model_file(files / "full.safetensors")
     _, after = read_model_file(files / "both.safetensors")
     assert card.model_copy(update={"int8": None}) == before
-    parameters = drop_int8_network(after)
+    parameters = network_parameters(after)
     assert parameters.keys() == weights.keys()
     assert all(np.array_equal(parameters[name], weights[name]) for name in weights)
 

@@ -24,6 +24,8 @@ from tests.helpers.square_scenes import (
 )
 from tests.helpers.tiny_model import weights_of
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 SIDE = 160
 
 

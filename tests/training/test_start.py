@@ -35,6 +35,8 @@ from tests.helpers.square_scenes import squares_image, write_raster
 from tests.helpers.training_loops import CARD, ScriptedValidator, new_loop
 from tests.helpers.validations import grid_boxes, made_up_validation
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 SAMPLE = Path(__file__).parents[2] / "sample_data"
 SIDE = 1000
 TOWN_CORNER, TOWN_PX = (1700, 40), 800

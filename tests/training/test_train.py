@@ -53,6 +53,8 @@ from tests.helpers.square_scenes import (
 from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 from tests.helpers.training_rasters import training_raster
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 SIDE = 384
 CORNERS = grid_corners(SIDE)
 BOXES = square_boxes(CORNERS)

@@ -1,4 +1,4 @@
-"""Conversion of weights of torchvision and DeepForest to model files."""
+"""Conversion of weights of torchvision and DeepForest, and of older model files, to model files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from geodetect.io.inputs import protect_inputs
 from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
-from geodetect.model.file import check_target, write_model_file
+from geodetect.model.file import check_target, is_model_file, read_model_file, write_model_file
+from geodetect.model.runtimes.conversion import add_networks
 from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.settings.functions import takes_settings
@@ -61,6 +62,9 @@ def convert(
 ) -> ModelCard:
     """Convert a RetinaNet of torchvision or DeepForest to a model file with equal outputs.
 
+    A model file of an older version gets its network in OpenVINO's form, which runs without
+    PyTorch; card and parameters stay as they are.
+
     Args:
         weights: State dict or training checkpoint (``.pt .pth .pl .ckpt .bin``) or
             ``.safetensors``; no code in it is run.
@@ -81,6 +85,8 @@ def convert(
     source, target = Path(weights).expanduser(), Path(output)
     with protect_inputs(source):
         check_target(target, overwrite=overwrite)
+    if is_model_file(source):
+        return _update_model_file(source, target, settings)
     checkpoint = read_checkpoint(source)
     retinanet = TorchvisionRetinaNet.from_state_dict(checkpoint.tensors, source)
     # DeepForest's checkpoints: Lightning's hyper_parameters hold its settings since version 2, and
@@ -121,7 +127,19 @@ def convert(
             initial_weights=f"{kind} from {source.name}", settings={"converted_sha256": digest}
         ),
     )
-    write_model_file(target, card, {key: value.numpy() for key, value in parameters.items()})
+    arrays = {key: value.numpy() for key, value in parameters.items()}
+    write_model_file(target, card, add_networks(card, arrays))
+    return card
+
+
+def _update_model_file(source: Path, target: Path, settings: ConvertSettings) -> ModelCard:
+    if settings != ConvertSettings():
+        raise InputError(
+            f"{source}: is a model file, whose card states classes and sizes already; expected no "
+            f"setting, or weights of torchvision or DeepForest"
+        )
+    card, arrays = read_model_file(source)
+    write_model_file(target, card, add_networks(card, arrays))
     return card
 
 

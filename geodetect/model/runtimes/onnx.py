@@ -17,7 +17,7 @@ from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
-from geodetect.model.runtimes.int8 import drop_int8_network
+from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.types import BoolArray, UInt8Array
 
 PROVIDER = "CPUExecutionProvider"
@@ -52,7 +52,7 @@ class OnnxRuntime:
         threads = f"{usable_cores()} threads, {cpu_model()}"
         self.identity = f"{self.title}, {threads}, onnxruntime {library.__version__}"
         self.bytes_per_px = network_bytes_per_px(card.network, self.precision)
-        parameters = drop_int8_network(weights)
+        parameters = network_parameters(weights)
 
         def convert() -> Entry:
             _import_library("onnx")  # PyTorch imports it at the end of an export

@@ -100,7 +100,7 @@ def _is_cpu(device: str) -> bool:
 
 def _may_have_accelerator() -> bool:
     """Return False if no driver of an accelerator is installed, without importing PyTorch."""
-    if sys.platform == "darwin" or "torch" in sys.modules or ROCM_DRIVER.exists():
+    if sys.platform == "darwin" or sys.modules.get("torch") or ROCM_DRIVER.exists():
         return True
     for driver in CUDA_DRIVERS:
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geodetect.errors import (
+    InputError,
     MissingDependencyError,
     ModelFileError,
     OutputError,
@@ -28,7 +29,14 @@ from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
-from geodetect.model.runtimes.int8 import drop_int8_network, int8_network
+from geodetect.model.runtimes.stored_networks import (
+    INT8,
+    NETWORK,
+    network_parameters,
+    network_title,
+    remake_command,
+    stored_network,
+)
 from geodetect.types import BoolArray, UInt8Array
 
 if TYPE_CHECKING:
@@ -53,8 +61,8 @@ class OpenVinoRuntime:
         card: The model's card.
         weights: All arrays of the model file, by name.
         precision: ``auto`` (bf16 if the processor supports it, else fp32), ``fp32``, ``bf16``,
-            ``fp16``, or ``int8`` if the file holds an int8-quantized network (see ``int8``); its
-            layers that are not quantized then run as with ``auto``.
+            ``fp16``, or ``int8`` if the file holds an int8-quantized network (see
+            ``stored_networks``); its layers that are not quantized then run as with ``auto``.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
@@ -120,35 +128,30 @@ class OpenVinoRuntime:
 
 
 def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
-    """Return the network of a model in OpenVINO's representation, converted or from the cache.
+    """Return the network of a model file; converted, or from the cache, if the file holds none.
 
     Raises:
-        ModelFileError: The weights do not fit the card.
+        MissingDependencyError: The file holds none, and PyTorch is not installed.
+        ModelFileError: It was made from other parameters, or OpenVINO cannot read it, or the
+            weights do not fit the card.
     """
-    parameters = drop_int8_network(weights)
-    ov = import_openvino()
+    entry = stored_network(card, weights, NETWORK)
+    if entry is not None:
+        return _read_stored_network(core, card, NETWORK, entry)
+    parameters = network_parameters(weights)
 
     def convert() -> Entry:
-        import torch  # only when a network is converted: importing it takes seconds
+        # only when a network is converted: it imports PyTorch, which takes seconds
+        from geodetect.model.runtimes.conversion import convert_network
 
-        from geodetect.model.runtimes.export import exported_network, tracing
-
-        network, inputs = exported_network(card, parameters)
-        example = tuple(inputs.values())
-        shapes = [  # any height and width of images; the other inputs are vectors of two numbers
-            ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1])
-            for x in example
-        ]
-        with tracing(), no_telemetry():
-            graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-            return serialize(ov.convert_model(graph, example_input=example, input=shapes))
+        return convert_network(card, parameters)
 
     def read(entry: Entry) -> openvino.Model:
         network = core.read_model(model=entry["model"], weights=entry["weights"])
         _check_outputs(network, card)
         return network
 
-    key = network_key(card, parameters, ov.get_version())
+    key = network_key(card, parameters, import_openvino().get_version())
     return cached("openvino", key, make=convert, read=read)
 
 
@@ -159,11 +162,22 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
         InputError: The file holds none.
         ModelFileError: It was made from other parameters, or OpenVINO cannot read it.
     """
-    entry = int8_network(card, weights)
+    entry = stored_network(card, weights, INT8)
+    if entry is None:
+        raise InputError(
+            f"`precision` int8: model {card.name} holds no int8-quantized network; add one with "
+            f"`geodetect quantize`, or choose another `precision`"
+        )
+    return _read_stored_network(core, card, INT8, entry)
+
+
+def _read_stored_network(
+    core: openvino.Core, card: ModelCard, name: str, entry: Entry
+) -> openvino.Model:
+    remedy = f"make it again with {remake_command(name)}, or choose another `precision`"
     with translate_errors(
-        f"model {card.name}: its int8-quantized network cannot be read by OpenVINO "
-        f"{import_openvino().get_version()}; make it again with `geodetect quantize`, or choose "
-        f"another `precision`",
+        f"model {card.name}: its {network_title(name)} cannot be read by OpenVINO "
+        f"{import_openvino().get_version()}; {remedy}",
         ModelFileError,
     ):
         network = core.read_model(model=entry["model"], weights=entry["weights"])
@@ -172,9 +186,8 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
             is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
             if is_real and not np.isfinite(node.data).all():  # scales, biases, ranges
                 raise ModelFileError(
-                    f"model {card.name}: its int8-quantized network holds NaN or infinity in "
-                    f"{node.get_friendly_name()}; make it again with `geodetect quantize`, or "
-                    f"choose another `precision`"
+                    f"model {card.name}: its {network_title(name)} holds NaN or infinity in "
+                    f"{node.get_friendly_name()}; {remedy}"
                 )
     return network
 

@@ -20,7 +20,7 @@ from geodetect.model.file import Weights
 from geodetect.model.network.input_size import resize_and_pad
 from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
-from geodetect.model.runtimes.int8 import drop_int8_network
+from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.types import BoolArray, UInt8Array
 
 MPS_BATCH = 4  # PyTorch does not say how much memory it may use
@@ -90,7 +90,7 @@ class TorchRuntime:
             self._lock = _MPS_LOCK
         library = f"PyTorch {self.precision} on {self.device.type}"
         self.identity = f"{library}, {hardware}, torch {torch.__version__}"
-        network = load_network(card, drop_int8_network(weights))
+        network = load_network(card, network_parameters(weights))
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()

@@ -31,6 +31,8 @@ from tests.helpers.torchvision_networks import (
     stock_network,
 )
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 SCORE_UNIT_PX = 1e3  # a score that differs by 1e-5 counts like a box that differs by 0.01 px
 CLOSE_PX = 0.05
 State = dict[str, Tensor]

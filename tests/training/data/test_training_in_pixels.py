@@ -27,6 +27,8 @@ from tests.helpers.square_scenes import (
     write_raster,
 )
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 SIDE, GSD_M = 128, 0.5
 CORNERS = grid_corners(SIDE)
 IMAGES = {f"{name}.png": CORNERS for name in "abcdef"} | {"empty.png": []}

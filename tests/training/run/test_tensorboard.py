@@ -16,6 +16,8 @@ from geodetect.training.run.tensorboard import TensorBoardLog
 from geodetect.training.train import train
 from tests.helpers.training_loops import ScriptedValidator, new_loop
 
+pytestmark = pytest.mark.usefixtures("no_stored_networks")
+
 Curves = dict[str, dict[int, float]]
 
 

@@ -1,0 +1,90 @@
+"""Conversion of a network from PyTorch to OpenVINO's form, for the model file or the cache."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geodetect.errors import ModelFileError, translate_errors
+from geodetect.model.card import ModelCard
+from geodetect.model.file import Weights
+from geodetect.model.runtimes.cache import Entry
+from geodetect.model.runtimes.export import GRAPHS, tracing
+from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, serialize
+from geodetect.model.runtimes.stored_networks import (
+    NETWORK,
+    holds_network,
+    network_parameters,
+    store_network,
+)
+from geodetect.progress import phase
+
+NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
+
+
+@phase("Converting the network for OpenVINO")
+def add_networks(card: ModelCard, weights: Weights) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a model file with the networks that run without PyTorch.
+
+    Those of ``GRAPHS`` that the arrays lack are converted.
+
+    Args:
+        card: The model's card.
+        weights: Arrays of the model: its parameters, and networks made from these.
+
+    Raises:
+        ModelFileError: The parameters do not fit the card, or OpenVINO cannot convert the network.
+        MissingDependencyError: OpenVINO is not installed.
+        OutputError: The folder for temporary files is full.
+    """
+    arrays = dict(weights)
+    for name in GRAPHS:
+        if not holds_network(arrays, name):
+            network = convert_network(card, network_parameters(arrays), name)
+            arrays = store_network(card, arrays, name, network)
+    return arrays
+
+
+def convert_network(card: ModelCard, parameters: Weights, name: str = NETWORK) -> Entry:
+    """Return a network in OpenVINO's intermediate representation: ``model`` and ``weights``.
+
+    Args:
+        card: The model's card.
+        parameters: Arrays by parameter name.
+        name: Key of ``GRAPHS``.
+
+    Raises:
+        ModelFileError: The parameters do not fit the card, or OpenVINO cannot convert the network.
+        MissingDependencyError: OpenVINO is not installed.
+        OutputError: The folder for temporary files is full.
+    """
+    ov = import_openvino()
+    module, inputs = GRAPHS[name](card, parameters)
+    example = tuple(inputs.values())
+    shapes = [  # any height and width of images; the other inputs are vectors of two numbers
+        ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1]) for x in example
+    ]
+    with (
+        translate_errors(f"model {card.name}: OpenVINO cannot convert it", ModelFileError),
+        tracing(),
+        no_telemetry(),
+    ):
+        graph = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        network = ov.convert_model(graph, example_input=example, input=shapes)
+        _number_nodes(network, name)
+        return serialize(network)
+
+
+def _number_nodes(network: Any, name: str) -> None:
+    """Number the nodes without a name of their own within the network, and name the network.
+
+    OpenVINO numbers them within the process, but the same network must give the same bytes.
+    """
+    network.set_friendly_name(name)
+    for number, node in enumerate(network.get_ordered_ops()):
+        if NUMBERED.fullmatch(node.get_friendly_name()):
+            node.set_friendly_name(f"{node.get_type_name()}_{number}")
