@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-
-import torch
+from typing import TYPE_CHECKING
 
 from geodetect.errors import GeodetectWarning, InputError, suggest
+from geodetect.hardware.torch_library import require_torch
+
+if TYPE_CHECKING:  # a processor with OpenVINO needs no PyTorch, nor the seconds of its import
+    import torch
 
 DEVICE_TYPES = ("auto", "cpu", "cuda", "mps")
 
@@ -20,7 +23,17 @@ def pick_device(name: str) -> torch.device:
 
     Raises:
         InputError: There is no such device.
+        MissingDependencyError: PyTorch is not installed.
     """
+    expected = "expected auto, cpu, cuda, cuda:N or mps"
+    if name != "auto" and re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
+        hint = "; did you mean cuda?" if "gpu" in name.lower() else suggest(name, DEVICE_TYPES)
+        if name.isdecimal():
+            hint = f"; did you mean cuda:{name}?"
+        raise InputError(f"`device` {name}: unknown; {expected}{hint}")
+    require_torch(f"`device` {name}", remedy="or set `device` to cpu")
+    import torch
+
     if name == "auto":
         for accelerator, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
             if not backend.is_available():
@@ -35,12 +48,6 @@ def pick_device(name: str) -> torch.device:
                     stacklevel=2,
                 )
         return torch.device("cpu")
-    expected = "expected auto, cpu, cuda, cuda:N or mps"
-    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
-        hint = "; did you mean cuda?" if "gpu" in name.lower() else suggest(name, DEVICE_TYPES)
-        if name.isdecimal():
-            hint = f"; did you mean cuda:{name}?"
-        raise InputError(f"`device` {name}: unknown; {expected}{hint}")
     try:
         return _open_device(name)
     except (RuntimeError, AssertionError) as error:
@@ -57,6 +64,8 @@ def _open_device(name: str) -> torch.device:
     Raises:
         RuntimeError: It cannot be used. Some versions raise an AssertionError.
     """
+    import torch
+
     device = torch.device(name)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())

@@ -40,7 +40,7 @@ def cache_folder() -> Path | None:
 def private_folder(kind: str, *, consequence: str) -> Path | None:
     """Return a subfolder of the cache that only this user can change; None if there is none.
 
-    It is created if it is missing.
+    It is created if it is missing, and has the mode 700, so that others cannot list it either.
 
     Args:
         kind: Name of the subfolder.
@@ -58,6 +58,9 @@ def private_folder(kind: str, *, consequence: str) -> Path | None:
         with suppress(FileExistsError):
             folder.mkdir(PRIVATE)
         doubt = _find_doubt(folder)
+        if not doubt and stat.S_IMODE(folder.lstat().st_mode) != PRIVATE:
+            with suppress(OSError):  # on a read-only disk, or the administrator's
+                folder.chmod(PRIVATE)
     except OSError:  # such as a read-only disk
         return None
     if doubt:

@@ -185,6 +185,11 @@ class Int8Record(CardPart):
     ap75: float = Field(ge=0, le=1)
     made_with: str
 
+    @property
+    def loss(self) -> float:
+        """Average precision that the int8-quantized network costs, at the worse of the IoUs."""
+        return 1 - min(self.ap50, self.ap75)
+
 
 class AreaError(CardPart):
     """Error of the areas of outlines, as ratios of true to detected area, by size class.

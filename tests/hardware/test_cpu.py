@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from geodetect.hardware.cpu import THREADS_VARIABLE, control_groups, usable_cores
+from geodetect.hardware import cpu
+from geodetect.hardware.cpu import THREADS_VARIABLE, control_groups, has_int8_units, usable_cores
 
 
 @pytest.mark.parametrize(("text", "cores"), [("100000 100000", 1), ("20000 100000", 1)])
@@ -51,3 +52,34 @@ def test_groups_are_those_around_this_process(tmp_path: Path) -> None:
     assert control_groups(root, tmp_path / "none") == [root]
     (inner.parent / "cpu.max").write_text("50000 100000")
     assert usable_cores([inner, inner.parent, root]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "has_units"),
+    [
+        ("fpu avx2 avx512f avx512_vnni", True),
+        ("fpu avx2 avx_vnni", True),
+        ("fpu avx512f amx_bf16 amx_int8", True),
+        ("fpu avx2 avx512f avx512_bf16", False),
+    ],
+)
+def test_units_for_bytes_are_known_from_the_flags_of_the_processor(
+    flags: str, has_units: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {flags}\nbugs\t\t: none\n"
+    (tmp_path / "cpuinfo").write_text(info)
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
+    assert has_int8_units() == has_units
+    assert cpu.cpu_model() == "Some CPU"
+
+
+def test_numpy_tells_of_units_for_bytes_where_no_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = pytest.importorskip("numpy._core._multiarray_umath").__cpu_features__
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "none")
+    for name in cpu.INT8_FEATURES:
+        monkeypatch.setitem(features, name, False)
+    assert not has_int8_units()
+    monkeypatch.setitem(features, "AVX512_ICL", True)
+    assert has_int8_units()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from geodetect.errors import list_names
+from geodetect.hardware.torch_library import require_torch
 from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.settings.base import CommandLine, Settings
@@ -42,6 +43,7 @@ def command(
     files: ConvertFiles, settings: ConvertSettings, result: ResultOptions, messages: ConsoleOptions
 ) -> None:
     """Convert weights of torchvision or DeepForest to a model file."""
+    require_torch("converting weights")
     with phase("Starting"):  # importing PyTorch takes seconds
         from geodetect.model.checkpoints.convert import convert
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from geodetect.hardware.torch_library import require_torch
 from geodetect.progress import phase
 from geodetect.settings import TrainSettings
 from geodetect.settings.base import Settings
@@ -69,6 +70,7 @@ def command(
     With --max-restarts 3 before -m, torchrun starts all of them again when one has died, and the
     training continues from its checkpoint.
     """
+    require_torch("training")
     with phase("Starting"):  # importing PyTorch takes seconds
         from geodetect.reporting.training_report.page import write_training_page
         from geodetect.training.distributed import is_main_process

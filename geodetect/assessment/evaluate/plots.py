@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ import numpy as np
 from geodetect.assessment.evaluate.metrics import ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
 from geodetect.assessment.evaluate.reliability import Reliability
-from geodetect.errors import OutputError
+from geodetect.errors import MissingDependencyError, OutputError
 from geodetect.io.atomic import check_folder, final_path, write_atomically
 from geodetect.io.vector import qgis_style
 
@@ -35,9 +36,17 @@ EQUAL_F1 = (0.2, 0.4, 0.6, 0.8)
 def check_plots(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Raise the errors of `write_plots` before all the work.
 
+    Matplotlib is no part of the installation without PyTorch, as nothing else needs it there.
+
     Raises:
+        MissingDependencyError: Matplotlib is not installed.
         OutputError: The folder cannot be made or used, or holds such plots.
     """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError(
+            "`plots` needs Matplotlib, which is not installed; install it with: "
+            "pip install matplotlib"
+        )
     path = final_path(Path(folder))
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is not a folder; choose another one as `plots`")

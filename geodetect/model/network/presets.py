@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from geodetect.errors import InputError, suggest
 from geodetect.model.card import NetworkConfig
-from geodetect.model.network.backbones import check_backbone
 
 PAPER_ANCHORS_PX = (32.0, 64.0, 128.0, 256.0, 512.0)  # smallest anchor of the levels P3 to P7
 SIZES_PER_OCTAVE = 3
@@ -90,6 +89,8 @@ def network_config(name: str, *, backbone: str | None = None) -> NetworkConfig:
     config = NETWORKS[name]
     if backbone is None:
         return config
+    from geodetect.model.network.backbones import check_backbone  # PyTorch: not for the usual ones
+
     check_backbone(backbone, stages=config.trunk_stages)
     return config.model_copy(update={"backbone": backbone})
 

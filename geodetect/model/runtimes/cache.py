@@ -45,7 +45,6 @@ ARCHITECTURE = (  # all modules that determine the graph of a converted network
     "runtimes/conversion.py",
     "runtimes/export.py",
     "runtimes/onnx.py",
-    "runtimes/openvino.py",
 )
 
 CHECKSUM = "sha256"  # array of an entry

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from geodetect.errors import ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.export import GRAPHS, tracing
+from geodetect.model.runtimes.export import exported_network, tracing
 from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, serialize
 from geodetect.model.runtimes.stored_networks import (
     NETWORK,
@@ -23,6 +26,10 @@ from geodetect.model.runtimes.stored_networks import (
 )
 from geodetect.progress import phase
 
+# functions that return a network to trace, and an example of its inputs, by its name in model files
+GRAPHS: Mapping[str, Callable[[ModelCard, Weights], tuple[nn.Module, dict[str, Tensor]]]] = (
+    MappingProxyType({NETWORK: exported_network})
+)
 NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.stored_networks import NETWORK
 
 EXAMPLE_PX = 64  # side of the image that is run while the graph is traced; small, so fast
 OPSET = 17  # of ONNX: the oldest with all operators in use
@@ -71,11 +69,6 @@ def exported_network(
     inputs = exported_inputs(card, np.zeros(shape, np.uint8), np.ones(shape[1:], bool))
     example = {name: torch.from_numpy(array) for name, array in inputs.items()}
     return ExportedNetwork(card, network).eval(), example
-
-
-GRAPHS: Mapping[str, Callable[[ModelCard, Weights], tuple[nn.Module, dict[str, Tensor]]]] = (
-    MappingProxyType({NETWORK: exported_network})  # by the names of networks in model files
-)
 
 
 def to_onnx(card: ModelCard, parameters: Weights) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from geodetect.errors import MissingDependencyError, ModelFileError, list_names
 from geodetect.hardware.cpu import cpu_model, usable_cores
 from geodetect.hardware.memory import is_out_of_memory
+from geodetect.hardware.torch_library import require_torch
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
@@ -55,6 +56,7 @@ class OnnxRuntime:
         parameters = network_parameters(weights)
 
         def convert() -> Entry:
+            require_torch("`runtime` onnx", remedy="or set `runtime` to openvino")
             _import_library("onnx")  # PyTorch imports it at the end of an export
             from geodetect.model.runtimes.export import to_onnx  # imports PyTorch
 

@@ -1,7 +1,7 @@
 """Choice of a runtime and device for a model.
 
-Each runtime imports its library when it is opened. OpenVINO and ONNX Runtime need PyTorch only to
-convert a network for the first time, and importing it takes seconds: it is imported late.
+Each runtime imports its library when it is opened. PyTorch may be missing, and importing it takes
+seconds; OpenVINO needs it only to convert the network of a model file that holds none in its form.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from geodetect.errors import (
     OutOfMemoryError,
 )
 from geodetect.hardware.memory import available_bytes
+from geodetect.hardware.torch_library import has_torch, missing_torch, require_torch
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import Runtime
@@ -44,14 +45,16 @@ def open_runtime(
         runtime: ``torch``, ``openvino`` or ``onnx``; ``auto``: PyTorch on CUDA and MPS, else
             OpenVINO, or PyTorch with a warning if OpenVINO is not installed.
         precision: ``fp32``, ``bf16``, ``fp16``, or ``int8`` (OpenVINO, with an int8-quantized
-            model, on the processor unless a device is named); ``auto``: bf16 or fp16 where they
-            are faster on the device, else fp32.
+            model, on the processor unless a device is named); ``auto``: on a processor int8 where
+            it is fast and accurate (see ``OpenVinoRuntime``), bf16 or fp16 where they are faster
+            on the device, else fp32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises:
         InputError: The runtime, precision or device is not available, or the model has no
             int8-quantized network.
-        MissingDependencyError: The runtime is not installed.
+        MissingDependencyError: The runtime is not installed, or PyTorch is not, which CUDA, MPS,
+            and models of older versions need.
         ModelFileError: The weights do not fit the card.
         OutOfMemoryError: There is too little memory to load any network.
     """
@@ -64,10 +67,12 @@ def open_runtime(
         try:
             return _open_openvino(card, weights, precision)
         except MissingDependencyError as error:
-            if precision == "int8":  # PyTorch cannot run it
+            if precision == "int8" or not has_torch():  # PyTorch cannot run int8
                 raise
             warnings.warn(f"slower with PyTorch: {error}", GeodetectWarning, stacklevel=2)
     if runtime in ("auto", "torch"):
+        if runtime == "torch":
+            require_torch("`runtime` torch", remedy="or set `runtime` to openvino")
         from geodetect.model.runtimes.torch import TorchRuntime
 
         return TorchRuntime(card, weights, device, precision=precision)
@@ -91,8 +96,20 @@ def _open_openvino(card: ModelCard, weights: Weights, precision: str) -> Runtime
 
 def _is_cpu(device: str) -> bool:
     """Return True if the device is, or ``auto`` becomes, the processor."""
-    if device == "cpu" or (device == "auto" and not _may_have_accelerator()):
+    if device == "cpu":
         return True
+    if device == "auto":
+        if not _may_have_accelerator():
+            return True
+        if not has_torch():
+            if _has_driver():
+                warnings.warn(
+                    f"{missing_torch('the graphics card', remedy='or set `device` to cpu')}; the "
+                    f"processor does the work",
+                    GeodetectWarning,
+                    stacklevel=3,
+                )
+            return True
     from geodetect.hardware.torch_device import pick_device
 
     return pick_device(device).type == "cpu"
@@ -100,7 +117,12 @@ def _is_cpu(device: str) -> bool:
 
 def _may_have_accelerator() -> bool:
     """Return False if no driver of an accelerator is installed, without importing PyTorch."""
-    if sys.platform == "darwin" or sys.modules.get("torch") or ROCM_DRIVER.exists():
+    return sys.platform == "darwin" or bool(sys.modules.get("torch")) or _has_driver()
+
+
+def _has_driver() -> bool:
+    """Return True if a driver of CUDA or ROCm is installed."""
+    if ROCM_DRIVER.exists():
         return True
     for driver in CUDA_DRIVERS:
         try:

@@ -21,9 +21,10 @@ from geodetect.errors import (
     OutputError,
     translate_errors,
 )
-from geodetect.hardware.cpu import cpu_model, usable_cores
+from geodetect.hardware.cpu import cpu_model, has_int8_units, usable_cores
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.hardware.signal_stack import same_signal_stack
+from geodetect.hardware.torch_library import require_torch
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
@@ -32,6 +33,7 @@ from geodetect.model.runtimes.cache import Entry, cached, network_key
 from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
+    holds_network,
     network_parameters,
     network_title,
     remake_command,
@@ -46,6 +48,7 @@ DEVICE = "CPU"
 MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
+MAX_INT8_LOSS = 0.002  # of average precision: less than the error of its measurement
 BOX_VALUES = 4  # of the second output
 TELEMETRY = "openvino_telemetry"
 
@@ -60,9 +63,10 @@ class OpenVinoRuntime:
     Args:
         card: The model's card.
         weights: All arrays of the model file, by name.
-        precision: ``auto`` (bf16 if the processor supports it, else fp32), ``fp32``, ``bf16``,
-            ``fp16``, or ``int8`` if the file holds an int8-quantized network (see
-            ``stored_networks``); its layers that are not quantized then run as with ``auto``.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``int8`` if the file holds an int8-quantized
+            network (see ``stored_networks``), whose layers that are not quantized run in bf16 if
+            the processor supports it, else in fp32. ``auto``: int8 if the processor has units for
+            it and the card states a loss of less than ``MAX_INT8_LOSS``, else bf16 or fp32.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
@@ -79,6 +83,8 @@ class OpenVinoRuntime:
         core = open_core()
         capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
         available = [name for name, code in CAPABILITIES.items() if code in capabilities]
+        if precision == "auto" and _is_int8_best(card, weights):
+            precision = "int8"
         self.precision = pick_precision(precision, available, runtime="openvino on this processor")
         is_int8 = self.precision == "int8"
         float_precision = available[0] if is_int8 else self.precision
@@ -127,6 +133,12 @@ class OpenVinoRuntime:
             self._requests.put(request)
 
 
+def _is_int8_best(card: ModelCard, weights: Weights) -> bool:
+    """Return True if the int8-quantized network is faster and as accurate as the full one."""
+    is_accurate = card.int8 is not None and card.int8.loss < MAX_INT8_LOSS
+    return is_accurate and holds_network(weights, INT8) and has_int8_units()
+
+
 def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
     """Return the network of a model file; converted, or from the cache, if the file holds none.
 
@@ -141,6 +153,12 @@ def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
     parameters = network_parameters(weights)
 
     def convert() -> Entry:
+        require_torch(
+            f"model {card.name} holds no network in OpenVINO's form, as files of older versions: "
+            f"converting it",
+            remedy="or convert the file on a machine that has it: `geodetect convert "
+            "old.safetensors -o new.safetensors`",
+        )
         # only when a network is converted: it imports PyTorch, which takes seconds
         from geodetect.model.runtimes.conversion import convert_network
 

@@ -166,6 +166,16 @@ def test_a_folder_that_others_can_change_is_not_used(
 
 
 @posix
+def test_a_folder_that_others_can_list_becomes_private(cache_dir: Path) -> None:
+    folder = cache_dir / "kind"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    cached("kind", "key", make=lambda: ENTRY, read=dict)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file_of(folder).stat().st_mode) == 0o600
+
+
+@posix
 def test_a_folder_below_one_like_tmp_is_used(cache_dir: Path) -> None:
     cache_dir.parent.chmod(0o1777)
     cached("kind", "key", make=lambda: ENTRY, read=dict)
@@ -302,6 +312,6 @@ def test_every_module_that_determines_a_graph_is_part_of_the_key() -> None:
         module = queue.pop()
         graph.add(module)
         queue += imported_modules(module) - graph
-    converters = {"runtimes/openvino.py", "runtimes/onnx.py"}
+    converters = {"runtimes/conversion.py", "runtimes/onnx.py"}
     assert all("runtimes/export.py" in imported_modules(module) for module in converters)
     assert set(ARCHITECTURE) == graph | converters

@@ -20,6 +20,8 @@ from geodetect.errors import InputError, MissingDependencyError, ModelFileError
 from geodetect.hardware.cpu import THREADS_VARIABLE
 from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.card import ModelCard
+from geodetect.model.file import read_model_file
+from geodetect.model.runtimes import openvino as openvino_module
 from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.program import ROOT, modules_after, program_environment
@@ -164,6 +166,22 @@ def test_auto_is_half_precision_where_the_processor_has_it() -> None:
     for name in missing:
         with pytest.raises(InputError, match=rf"`precision` {name}: not .* expected auto .*fp32"):
             open_openvino(precision=name)
+
+
+@pytest.mark.parametrize(
+    ("ap75", "has_units", "is_taken"),
+    [(0.9985, True, True), (0.9975, True, False), (0.9985, False, False), (None, True, False)],
+)
+def test_auto_is_int8_where_it_is_fast_and_the_card_shows_that_it_costs_nothing(
+    ap75: float | None, has_units: bool, is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, arrays = read_model_file("pools")
+    assert card.int8 is not None
+    record = None if ap75 is None else card.int8.model_copy(update={"ap75": ap75})
+    monkeypatch.setattr(openvino_module, "has_int8_units", lambda: has_units)
+    opened = OpenVinoRuntime(card.model_copy(update={"int8": record}), arrays)
+    assert (opened.precision == "int8") == is_taken
+    assert opened.title == f"OpenVINO {opened.precision} on cpu"
 
 
 def test_weights_that_do_not_fit_the_card_are_refused() -> None:
