@@ -25,7 +25,8 @@ EXAMPLES = """\b
 Examples:
   geodetect convert retinanet_resnet50_fpn_coco.pth -o coco.safetensors
   geodetect convert my-trees.ckpt -o trees.safetensors --classes tree --gsd 10cm
-  geodetect convert cars.pt -o cars.safetensors --classes car --no-resize"""
+  geodetect convert cars.pt -o cars.safetensors --classes car --no-resize
+  geodetect convert old.safetensors -o new.safetensors"""
 
 
 class ConvertFiles(Settings):
@@ -33,7 +34,7 @@ class ConvertFiles(Settings):
 
     weights: Annotated[Path, CommandLine("WEIGHTS", positional=True, reads="weights")] = Field(
         description="State dict or checkpoint: .pt .pth .pl .ckpt .bin .safetensors. No code in "
-        "it is run."
+        "it is run. Or a model file of an older version, which gets its network in OpenVINO's form."
     )
     output: options.OutputFile = Field(description="Model file, .safetensors.")
 

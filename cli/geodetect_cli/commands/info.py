@@ -42,6 +42,7 @@ def command(options: InfoOptions) -> None:
     from geodetect.errors import InputError, RasterError, list_names, suggest
     from geodetect.io.raster.info import inspect_raster
     from geodetect.model.file import list_models, load_card
+    from geodetect.model.runtimes.stored_networks import list_networks
 
     file = options.file
     is_model = file in list_models() or file.endswith(".safetensors")
@@ -53,7 +54,7 @@ def command(options: InfoOptions) -> None:
         )
     try:
         values = (
-            load_card(file).model_dump(mode="json")
+            load_card(file).model_dump(mode="json") | {"networks": list_networks(file)}
             if is_model
             else inspect_raster(file, external_sources=options.external_sources)
         )

@@ -161,3 +161,7 @@ class ModelInfoOutput(CardValues, JsonOutput):
     """Output of ``info`` for a model: its card."""
 
     command: Literal["info"] = Field("info", description="Name of the command.")
+    networks: tuple[str, ...] = Field(
+        description="Networks in OpenVINO's form in its file, by name: network runs in fp32, bf16 "
+        "and fp16. A processor runs a file without it once PyTorch has converted it."
+    )

@@ -20,7 +20,6 @@ from geodetect.model.runtimes.export import exported_network, tracing
 from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, serialize
 from geodetect.model.runtimes.stored_networks import (
     NETWORK,
-    holds_network,
     network_parameters,
     store_network,
 )
@@ -37,11 +36,9 @@ NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its o
 def add_networks(card: ModelCard, weights: Weights) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of a model file with the networks that run without PyTorch.
 
-    Those of ``GRAPHS`` that the arrays lack are converted.
-
     Args:
         card: The model's card.
-        weights: Arrays of the model: its parameters, and networks made from these.
+        weights: Arrays of the model; networks among them that are not in ``GRAPHS`` stay.
 
     Raises:
         ModelFileError: The parameters do not fit the card, or OpenVINO cannot convert the network.
@@ -50,9 +47,8 @@ def add_networks(card: ModelCard, weights: Weights) -> dict[str, NDArray[np.gene
     """
     arrays = dict(weights)
     for name in GRAPHS:
-        if not holds_network(arrays, name):
-            network = convert_network(card, network_parameters(arrays), name)
-            arrays = store_network(card, arrays, name, network)
+        network = convert_network(card, network_parameters(arrays), name)
+        arrays = store_network(card, arrays, name, network)
     return arrays
 
 

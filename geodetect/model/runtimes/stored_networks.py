@@ -19,12 +19,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from geodetect.errors import ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
-from geodetect.model.file import Weights
+from geodetect.model.file import Weights, model_path
 from geodetect.model.runtimes.cache import Entry, array_parts, digest
-from geodetect.types import Float32Array, UInt8Array
+from geodetect.types import Float32Array, PathLike, UInt8Array
 
 NETWORK, INT8 = "network", "int8"
 SEPARATOR = "/"  # ends the name of a network; no parameter of PyTorch has one
@@ -41,6 +42,21 @@ def network_parameters(weights: Weights) -> dict[str, NDArray[np.generic]]:
 def holds_network(weights: Weights, name: str) -> bool:
     """Return True if the arrays of a model file hold a network of this name."""
     return all(_key(name, part) in weights for part in (SOURCE, *PARTS))
+
+
+def list_networks(model: PathLike) -> list[str]:
+    """Return the names of the networks in a model file, without reading them.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is damaged.
+    """
+    path = model_path(model)
+    with (
+        translate_errors(f"{path}: not a model file", ModelFileError),
+        safe_open(path, framework="numpy") as file,
+    ):
+        keys = list(file.keys())
+    return sorted({key.partition(SEPARATOR)[0] for key in keys if SEPARATOR in key})
 
 
 def store_network(

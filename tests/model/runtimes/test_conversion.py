@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from geodetect.errors import InputError
+from geodetect.detection.retinanet_detector import load_detector
+from geodetect.errors import InputError, ModelFileError
 from geodetect.model.checkpoints.convert import convert
-from geodetect.model.file import read_model_file
+from geodetect.model.file import read_model_file, write_model_file
+from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import NETWORK, holds_network, network_parameters
 from tests.helpers.tiny_model import save_tiny_model
 
@@ -40,6 +43,17 @@ def test_a_file_of_an_older_version_gets_a_network_that_runs_without_pytorch(
         n: a.tobytes() for n, a in parameters.items()
     }
     subprocess.run([sys.executable, "-c", PREDICT, new], check=True)
+
+
+def test_converting_a_file_again_repairs_its_network(tmp_path: Path) -> None:
+    card, arrays = read_model_file(save_tiny_model(tmp_path / "old.safetensors"))
+    name = "classification.output.bias"
+    trained = add_networks(card, arrays) | {name: arrays[name] + np.float16(1)}
+    write_model_file(tmp_path / "stale.safetensors", card, trained)
+    with pytest.raises(ModelFileError, match=r"made from other weights .* `geodetect convert`"):
+        load_detector(tmp_path / "stale.safetensors", device="cpu")
+    convert(tmp_path / "stale.safetensors", tmp_path / "new.safetensors")
+    load_detector(tmp_path / "new.safetensors", device="cpu")
 
 
 def test_settings_for_a_model_file_are_refused(tmp_path: Path) -> None:
