@@ -12,7 +12,9 @@ RUN apt-get update \
 
 WORKDIR /src
 COPY requirements/predict.txt requirements/predict.txt
-RUN pip install --no-cache-dir -r requirements/predict.txt
+# more packages, such as "boto3 obstore" for object storage, or "matplotlib" for evaluate --plots
+ARG PACKAGES=""
+RUN pip install --no-cache-dir -r requirements/predict.txt $PACKAGES
 COPY pyproject.toml README.md LICENSE ./
 COPY geodetect geodetect
 COPY cli cli
