@@ -1,4 +1,4 @@
-"""Polygons: conversion, repair, clipping, and their connected parts."""
+"""Polygons: conversion, repair, clipping, connected parts, and recognition of boxes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 MAX_CROSSINGS = (
     50_000  # of one polygon: a repair takes five seconds, and ten times that for 200,000
 )
+RECTANGULAR = 0.99  # fraction of its bounds that a box fills, turned a little between two CRS
 _NOTHING, _POLYGON, _MULTIPOLYGON = -1, 3, 6  # type numbers of GEOS
 _SAMPLE = 100  # edges of which crossings are counted
 _GROUP = 256  # polygons
@@ -133,6 +134,13 @@ def connected_parts(geometries: ObjectArray) -> tuple[ObjectArray, IntArray]:
     joined = np.asarray(shapely.multipolygons(parts[order], indices=group[order]))
     joined[sizes == 1] = shapely.get_geometry(joined[sizes == 1], 0)
     return joined, rows[first_parts]
+
+
+def are_upright_rectangles(polygons: ObjectArray) -> BoolArray:
+    """Return True for polygons that fill their bounds, as boxes do, ``bool[N]``; False for None."""
+    bounds = np.asarray(shapely.bounds(polygons), dtype=np.float64).reshape(-1, 4)
+    sides = bounds[:, 2:] - bounds[:, :2]
+    return np.asarray(shapely.area(polygons) >= RECTANGULAR * sides.prod(axis=1))
 
 
 def union_polygons(polygons: ObjectArray) -> shapely.Geometry:

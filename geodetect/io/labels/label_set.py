@@ -13,7 +13,7 @@ from pyproj import CRS
 
 from geodetect.errors import GeodetectWarning, LabelError
 from geodetect.geo.grid import Grid
-from geodetect.types import FloatArray, IntArray, ObjectArray
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 NO_GEOMETRY, NO_AREA = "no geometry", "no area"
 SELF_INTERSECTION, CROWD = "crosses itself", "stands for many objects"
@@ -116,6 +116,8 @@ class MapLabels:
         has_classes: The file has a column of classes.
         report: Counts of rows left out, repaired or split.
         defects: Rows left out or repaired.
+        is_outline: ``bool[N]`` the polygon is the outline of an object, not a box or a disc around
+            it; None: none is.
     """
 
     source: str
@@ -126,6 +128,7 @@ class MapLabels:
     has_classes: bool = True
     report: ReadReport = ReadReport()
     defects: tuple[RowDefect, ...] = ()
+    is_outline: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -144,6 +147,8 @@ class LabelledImage:
             in all of it.
         size: Width and height of the image in pixels, if the data set states them.
         as_fractions: Boxes are fractions of the image, so they fit it at any size.
+        outlines: ``object[N]`` polygons in the frame of the boxes; None for labels that are boxes.
+            None: all are.
     """
 
     name: str
@@ -152,21 +157,30 @@ class LabelledImage:
     rows: IntArray
     size: tuple[int, int] | None = None
     as_fractions: bool = False
+    outlines: ObjectArray | None = None
 
-    def boxes_on(self, grid: Grid, path: str) -> FloatArray:
-        """Return the boxes in pixels of the raster that is this image, ``float64[N, 4]``.
+    def place_on(self, grid: Grid, path: str) -> tuple[FloatArray, ObjectArray]:
+        """Return boxes and outlines in pixels of the raster that is this image.
+
+        Returns:
+            ``float64[N, 4]``, and ``object[N]`` polygons or None.
 
         Raises:
             LabelError: The raster has another size than the image that was labelled.
         """
+        outlines = self.outlines
+        if outlines is None:
+            outlines = np.full(len(self.boxes), None, dtype=object)
         if self.as_fractions:
-            return self.boxes * np.array([grid.width, grid.height] * 2, np.float64)
+            size = np.array([grid.width, grid.height], np.float64)
+            outlines = np.asarray(shapely.transform(outlines, lambda points: points * size))
+            return self.boxes * np.tile(size, 2), outlines
         if self.size is not None and self.size != (grid.width, grid.height):
             raise LabelError(
                 f"{self.name} was labelled at {self.size[0]} x {self.size[1]} px, but {path} has "
                 f"{grid.width} x {grid.height}; give the raster that was labelled as `rasters`"
             )
-        return self.boxes
+        return self.boxes, outlines
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,8 @@ class LabelledRaster:
         class_ids: ``int64[K]`` positions in ``classes``.
         ids: ``int64[K]`` positions in the ``LabelSet`` that the labels come from, ascending.
         classes: Class names.
+        outlines: ``object[K]`` polygons in pixel edges of the raster, not clipped to it; None for
+            labels that are boxes or points. None: all are.
     """
 
     raster: Raster
@@ -30,6 +32,7 @@ class LabelledRaster:
     class_ids: IntArray
     ids: IntArray
     classes: tuple[str, ...]
+    outlines: ObjectArray | None = None
 
     @property
     def grid(self) -> Grid:
@@ -68,5 +71,9 @@ class LabelledRaster:
     def select(self, rows: IntArray | BoolArray) -> LabelledRaster:
         """Return a copy with some of the labels: numbers of rows, or a mask ``bool[K]``."""
         return replace(
-            self, boxes=self.boxes[rows], class_ids=self.class_ids[rows], ids=self.ids[rows]
+            self,
+            boxes=self.boxes[rows],
+            class_ids=self.class_ids[rows],
+            ids=self.ids[rows],
+            outlines=None if self.outlines is None else self.outlines[rows],
         )

@@ -15,10 +15,16 @@ from pyproj import CRS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError, list_names
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.bounds import bounds_px, projected_bounds
+from geodetect.geo.grid import Grid
+from geodetect.geo.polygons import are_upright_rectangles
+from geodetect.geo.reproject import densify, reproject_or_none
 from geodetect.io.labels.label_set import ImageLabels, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Raster
-from geodetect.types import FloatArray, IntArray
+from geodetect.types import FloatArray, IntArray, ObjectArray
+
+# position of a raster; boxes in its pixels, positions in the source, and outlines or None
+PlacedLabels = tuple[int, FloatArray, IntArray, ObjectArray]
 
 
 def place_labels(
@@ -47,19 +53,28 @@ def place_labels(
     class_ids = np.array([class_id[name] for name in labels.names], np.int64)
     boxes: list[list[FloatArray]] = [[np.empty((0, 4))] for _ in rasters]
     ids: list[list[IntArray]] = [[np.empty(0, np.int64)] for _ in rasters]
+    outlines: list[list[ObjectArray]] = [[np.empty(0, object)] for _ in rasters]
     for source, start in zip(labels.sources, labels.starts, strict=False):
         if isinstance(source, MapLabels):
             parts = _place_map(source, rasters)
         else:
             parts = _place_images(source, rasters)
-        for number, source_boxes, positions in parts:
+        for number, source_boxes, positions, source_outlines in parts:
             boxes[number].append(source_boxes)
             ids[number].append(positions + start)
+            outlines[number].append(source_outlines)
     labelled = []
-    for raster, raster_boxes, raster_ids in zip(rasters, boxes, ids, strict=True):
-        joined = np.concatenate(raster_ids)
+    for number, raster in enumerate(rasters):
+        raster_ids, raster_outlines = np.concatenate(ids[number]), np.concatenate(outlines[number])
         labelled.append(
-            LabelledRaster(raster, np.concatenate(raster_boxes), class_ids[joined], joined, classes)
+            LabelledRaster(
+                raster,
+                np.concatenate(boxes[number]),
+                class_ids[raster_ids],
+                raster_ids,
+                classes,
+                None if shapely.is_missing(raster_outlines).all() else raster_outlines,
+            )
         )
     return labelled
 
@@ -116,10 +131,8 @@ def describe_unplaced_sources(labels: LabelSet, rasters: Sequence[LabelledRaster
     return lines
 
 
-def _place_map(
-    source: MapLabels, rasters: Sequence[Raster]
-) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield the position of each raster with labels, their boxes and positions in the file.
+def _place_map(source: MapLabels, rasters: Sequence[Raster]) -> Iterator[PlacedLabels]:
+    """Yield the position of each raster with labels, and these.
 
     Bounds are projected once for each CRS and searched with a tree, so many rasters cost little.
     """
@@ -139,13 +152,27 @@ def _place_map(
                 grid, candidates = rasters[number].grid, projectable[rows]
                 boxes = bounds_px(source.geometries[candidates], source.crs, grid)
                 overlapping = _find_overlapping(boxes, grid.box)
-                yield number, boxes[overlapping], candidates[overlapping]
+                boxes, positions = boxes[overlapping], candidates[overlapping]
+                yield number, boxes, positions, _outlines_px(source, positions, grid)
 
 
-def _place_images(
-    source: ImageLabels, rasters: Sequence[Raster]
-) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield the position of each labelled raster, its boxes and their positions in the data set."""
+def _outlines_px(source: MapLabels, positions: IntArray, grid: Grid) -> ObjectArray:
+    """Return labels as polygons in pixels of a raster, None for those that are no outlines."""
+    outlines = np.full(len(positions), None, dtype=object)
+    if source.is_outline is None:
+        return outlines
+    rows = np.flatnonzero(source.is_outline[positions])
+    if len(rows) and grid.crs is not None:
+        polygons = source.geometries[positions[rows]]
+        on_map = reproject_or_none(densify(polygons, source.crs), source.crs, grid.crs)
+        in_px = shapely.transform(on_map, grid.to_px)
+        in_px[are_upright_rectangles(in_px)] = None  # boxes that were drawn on this raster
+        outlines[rows] = in_px
+    return outlines
+
+
+def _place_images(source: ImageLabels, rasters: Sequence[Raster]) -> Iterator[PlacedLabels]:
+    """Yield the position of each labelled raster, and its labels."""
     starts = np.cumsum([0, *(len(image.rows) for image in source.images)])
     matches = _match_images(source, [raster.path for raster in rasters])
     rotated = [rasters[number].path for number in matches if rasters[number].orientation != 1]
@@ -159,8 +186,8 @@ def _place_images(
         )
     for number, image in matches.items():
         raster = rasters[number]
-        boxes = source.images[image].boxes_on(raster.grid, raster.path)
-        yield number, boxes, np.arange(starts[image], starts[image + 1])
+        boxes, outlines = source.images[image].place_on(raster.grid, raster.path)
+        yield number, boxes, np.arange(starts[image], starts[image + 1]), outlines
 
 
 def _match_images(source: ImageLabels, paths: Sequence[str]) -> dict[int, int]:
@@ -232,6 +259,6 @@ def _describe_mistake(source: MapLabels, rasters: Sequence[Raster]) -> str:
             )
     flipped = shapely.transform(source.geometries, lambda xy: xy[:, ::-1])
     swapped = replace(source, geometries=np.asarray(flipped, dtype=object))
-    if any(len(positions) for _, _, positions in _place_map(swapped, rasters)):
+    if any(len(positions) for _, _, positions, _ in _place_map(swapped, rasters)):
         return "; with x and y swapped they would lie there: save them again in the right order"
     return ""

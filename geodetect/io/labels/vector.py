@@ -11,7 +11,7 @@ import shapely
 from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import LabelError
 from geodetect.geo.discs import ground_discs
-from geodetect.geo.polygons import connected_parts, repair_polygons
+from geodetect.geo.polygons import are_upright_rectangles, connected_parts, repair_polygons
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import (
     NO_AREA,
@@ -33,6 +33,7 @@ def read_map_labels(source: LayerSource, options: LabelOptions) -> MapLabels:
 
     Polygons are repaired and split: each connected part is an object (a layer dissolved by class
     would otherwise be one huge box). Points become discs of ``point_size_m`` on the ground.
+    Polygons other than upright rectangles are taken for outlines.
 
     Args:
         source: Any format GDAL reads, or GeoParquet; ``FILE|layername=NAME`` picks a layer. Or a
@@ -76,6 +77,7 @@ def read_map_labels(source: LayerSource, options: LabelOptions) -> MapLabels:
             split=len(rows) - used_rows,
         ),
         defects=_list_defects(geometries, is_repaired, rows),
+        is_outline=~is_point[rows] & ~are_upright_rectangles(objects),
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import geopandas as gpd
 import pytest
 import shapely
+from affine import Affine
 
 from geodetect.errors import GeodetectWarning, LabelError
+from geodetect.geo.grid import Grid
 from geodetect.io.labels.label_set import ImageLabels
 from geodetect.io.labels.read import read_labels
 from tests.helpers.label_files import read_image_labels, write_coco, write_text
@@ -189,3 +192,72 @@ def test_a_link_to_a_folder_above_repeats_nothing(tmp_path: Path) -> None:
     write_text(tmp_path / "labels" / "a.txt", YOLO_LINE)
     (tmp_path / "labels" / "again").symlink_to(tmp_path)
     assert image_names(tmp_path) == ["labels/a.txt"]
+
+
+L_SHAPE = [10, 10, 40, 10, 40, 20, 20, 20, 20, 40, 10, 40]  # 500 square pixels
+L_PAIRS = [[x, y] for x, y in zip(L_SHAPE[::2], L_SHAPE[1::2], strict=True)]
+SQUARE = [60, 60, 70, 60, 70, 70, 60, 70]  # a box that is drawn as a polygon
+BOX_OF_L = [10, 10, 30, 30]
+
+
+def coco_outlines(folder: Path) -> Path:
+    second_part = [80, 10, 90, 10, 85, 30]
+    annotations = (
+        {"bbox": BOX_OF_L, "segmentation": [L_SHAPE]},
+        {"bbox": [60, 60, 10, 10], "segmentation": [SQUARE]},
+        {"bbox": [10, 10, 80, 30], "segmentation": [L_SHAPE, second_part]},
+    )
+    return write_coco(folder / "a.json", *annotations)
+
+
+def labelme_outlines(folder: Path) -> Path:
+    square = [[60, 60], [70, 70]]
+    shapes = [
+        {"label": "pool", "points": L_PAIRS, "shape_type": "polygon"},
+        {"label": "pool", "points": square, "shape_type": "rectangle"},
+    ]
+    document = {"imagePath": "a.png", "shapes": shapes, "imageWidth": 100, "imageHeight": 80}
+    return write_text(folder / "a.json", json.dumps(document))
+
+
+def cvat_outlines(folder: Path) -> Path:
+    points = ";".join(f"{x},{y}" for x, y in L_PAIRS)
+    return write_text(
+        folder / "a.xml",
+        f'<annotations><image name="a.png" width="100" height="80"><polygon label="pool" '
+        f'points="{points}"/><box label="pool" xtl="60" ytl="60" xbr="70" ybr="70"/></image>'
+        f"</annotations>",
+    )
+
+
+def yolo_outlines(folder: Path) -> Path:
+    write_text(folder / "data.yaml", "train: x\nnames: [pool]\n")
+    ring = " ".join(f"{x / 100} {y / 80}" for x, y in L_PAIRS)
+    lines = f"0 {ring}\n0 0.65 0.65 0.1 0.1\n"
+    return write_text(folder / "labels" / "a.txt", lines).parents[1]
+
+
+@pytest.mark.parametrize("write", [coco_outlines, labelme_outlines, cvat_outlines, yolo_outlines])
+def test_polygons_of_image_data_sets_are_outlines_and_boxes_are_none(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    (source,) = read_labels(write(tmp_path)).sources
+    assert isinstance(source, ImageLabels)
+    grid = Grid(None, Affine.identity(), 100, 80)
+    boxes, outlines = source.images[0].place_on(grid, "a.png")
+    assert boxes[0].tolist() == pytest.approx([10, 10, 40, 40])
+    assert outlines[0].area == pytest.approx(500)
+    assert outlines[1] is None
+    if write is coco_outlines:
+        assert outlines[2].geom_type == "MultiPolygon"
+        assert outlines[2].area == pytest.approx(600)
+
+
+def test_an_outline_that_crosses_itself_is_repaired(tmp_path: Path) -> None:
+    bow_tie = {"bbox": [10, 10, 20, 20], "segmentation": [[10, 10, 30, 30, 30, 10, 10, 30]]}
+    (source,) = read_labels(write_coco(tmp_path / "a.json", bow_tie)).sources
+    assert isinstance(source, ImageLabels)
+    assert source.images[0].outlines is not None
+    (outline,) = source.images[0].outlines
+    assert outline.is_valid
+    assert outline.area == pytest.approx(200)

@@ -21,6 +21,7 @@ from geodetect.io.labels.label_set import LabelOptions, LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import check_placement, place_labels
 from geodetect.io.labels.read import read_labels
+from geodetect.io.labels.vector import read_map_labels
 from geodetect.io.raster.reader import Raster
 
 UTM, LAEA = parse_crs("EPSG:32632"), parse_crs("EPSG:3035")
@@ -207,3 +208,27 @@ def test_no_objects_at_all_are_an_error(tmp_path: Path) -> None:
     path.write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(LabelError, match=r"labels\.geojson\) hold no objects"):
         complain(read_labels(path, LabelOptions()))
+
+
+def test_outlines_come_along_and_boxes_have_none() -> None:
+    """In other projections upright boxes are turned a little; turned rectangles are outlines."""
+    corners = shapely.box(20, 30, 60, 50)
+    shapes = [corners, shapely.affinity.rotate(corners, 20), corners.centroid.buffer(12)]
+    on_map = shapely.transform(np.array(shapes, dtype=object), GRID.to_map)
+    for crs in (UTM, parse_crs("EPSG:4326"), LAEA):
+        table = gpd.GeoDataFrame({"class": ["a"] * 3}, geometry=on_map, crs=UTM).to_crs(crs)
+        labels = LabelSet((read_map_labels(table, LabelOptions()),))
+        (labelled,) = place_labels(labels, [no_raster("a.tif")])
+        assert labelled.outlines is not None
+        box, *outlines = labelled.outlines
+        assert box is None
+        for outline, shape in zip(outlines, shapes[1:], strict=True):
+            assert outline.symmetric_difference(shape).area < 0.01 * shape.area
+
+
+def test_points_and_boxes_have_no_outlines() -> None:
+    points = gpd.GeoSeries.from_xy([500_020.0], [5_249_980.0], crs=UTM)
+    table = gpd.GeoDataFrame({"class": ["a"]}, geometry=points)
+    labels = LabelSet((read_map_labels(table, LabelOptions(point_size_m=5)),))
+    for source in (labels, LabelSet((map_labels([[5, 5, 25, 45]]),))):
+        assert place_labels(source, [no_raster("a.tif")])[0].outlines is None

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import shapely
 
 from geodetect.errors import LabelError, error_text
+from geodetect.geo.polygons import are_upright_rectangles, polygons_of, repair_polygons
 from geodetect.io.labels.class_column import fill_class_names
 from geodetect.io.labels.label_set import (
     CROWD,
@@ -26,12 +28,15 @@ from geodetect.io.labels.label_set import (
     ReadReport,
     RowDefect,
 )
+from geodetect.types import ObjectArray
 
 MOST_PX = 1e9  # a coordinate beyond it is no position in an image
 # of content of another form than expected, when its parts are taken out and converted
 PARSE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 Box: TypeAlias = list[float]  # x1, y1, x2, y2
+Rings: TypeAlias = Sequence[Sequence[float]]  # x, y, x, y, ... of each
+MIN_VERTICES = 3  # of a ring
 
 
 @dataclass
@@ -44,6 +49,7 @@ class AnnotatedImage:
         boxes: x1, y1, x2, y2 of each object.
         names: Class of each object, blank if it has none.
         rows: Row of each object in the file, or in the data set of many files.
+        outlines: Rings of the outline of each object, None without one.
     """
 
     name: str
@@ -51,12 +57,14 @@ class AnnotatedImage:
     boxes: list[Box] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    outlines: list[Rings | None] = field(default_factory=list)
 
-    def add(self, box: Box, name: str, row: int) -> None:
+    def add(self, box: Box, name: str, row: int, rings: Rings | None = None) -> None:
         """Add an object."""
         self.boxes.append(box)
         self.names.append(name)
         self.rows.append(row)
+        self.outlines.append(rings)
 
 
 @dataclass
@@ -115,9 +123,16 @@ class AnnotationCollection:
                 options.default_class,
                 f"{self.source}: {{}} objects of {image.name} have no class; name them",
             )
+            outlines = as_outlines(image.outlines, str(self.source))[~is_flat]
             images.append(
                 LabelledImage(
-                    image.name, boxes[~is_flat], names, rows[~is_flat], image.size, as_fractions
+                    image.name,
+                    boxes[~is_flat],
+                    names,
+                    rows[~is_flat],
+                    image.size,
+                    as_fractions,
+                    None if shapely.is_missing(outlines).all() else outlines,
                 )
             )
         counts = Counter(defect.reason for defect in defects)
@@ -131,6 +146,28 @@ class AnnotationCollection:
         )
         defects.sort(key=lambda defect: defect.row)
         return ImageLabels(os.fspath(self.source), self.kind, tuple(images), report, tuple(defects))
+
+
+def as_outlines(objects: Sequence[Rings | None], source: str) -> ObjectArray:
+    """Return the outline of each object as a valid polygon, ``object[N]``; None without one.
+
+    Rings are parts of one object: they are united. Rectangles parallel to the sides of the image
+    are boxes, no outlines.
+
+    Raises:
+        InputError: An outline crosses itself too often to be repaired.
+    """
+    outlines = np.full(len(objects), None, dtype=object)
+    for row, rings in enumerate(objects):
+        parts = [np.reshape(ring, (-1, 2)) for ring in rings or () if len(ring) >= 2 * MIN_VERTICES]
+        if parts and all(np.isfinite(part).all() for part in parts):
+            outlines[row] = shapely.MultiPolygon([shapely.Polygon(part) for part in parts])
+    outlines, _ = repair_polygons(outlines, source)
+    for index in np.flatnonzero(~shapely.is_missing(outlines)):
+        polygon = polygons_of(outlines[index])
+        outlines[index] = None if polygon.is_empty else polygon
+    outlines[are_upright_rectangles(outlines)] = None
+    return outlines
 
 
 def bounds_of_points(points: Sequence[float]) -> Box:

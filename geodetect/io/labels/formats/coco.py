@@ -70,7 +70,8 @@ def read_coco(
             elif (box := _box(annotation)) is None:
                 collection.leave_out(row, NO_BOX)
             else:
-                labelled.add(box, _class_name(annotation, categories), row)
+                name_of_class = _class_name(annotation, categories)
+                labelled.add(box, name_of_class, row, _rings(annotation))
     except PARSE_ERRORS as error:
         text = parse_error_text(error)
         raise LabelError(
@@ -140,13 +141,20 @@ def _box(annotation: Mapping[str, Any]) -> Box | None:
             return bounds_of_rotated(box, degrees) if degrees else box
     if isinstance(outline, Mapping):
         return _bounds_of_runs(outline)
-    if not outline:
+    rings = _rings(annotation)
+    points = [value for ring in rings or () for value in ring]
+    return bounds_of_points(points) if points else None
+
+
+def _rings(annotation: Mapping[str, Any]) -> list[list[float]] | None:
+    """Return the rings of an outline; None without one, or if it is a mask."""
+    outline = annotation.get("segmentation")
+    if not outline or isinstance(outline, Mapping):
         return None
     rings = outline if isinstance(outline[0], list) else [outline]
-    points = [float(value) for ring in rings for value in ring]
     if any(len(ring) % 2 for ring in rings):
         raise ValueError("segmentation has an odd count of numbers")
-    return bounds_of_points(points) if points else None
+    return [[float(value) for value in ring] for ring in rings]
 
 
 def _bounds_of_runs(mask: Mapping[str, Any]) -> Box | None:

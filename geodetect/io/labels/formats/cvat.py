@@ -59,7 +59,8 @@ def read_cvat(file: Path, options: LabelOptions, *, root: Path) -> ImageLabels:
                     collection.leave_out(collection.next_row(), NO_SURFACE)
                 elif "label" in shape.attrib and shape.tag != "tag":  # a tag is of all the image
                     box, label = _box(shape.tag, shape.attrib), as_class_name(shape.get("label"))
-                    image.add(box, label, collection.next_row())
+                    rings = [_points(shape.attrib)] if shape.tag == "polygon" else None
+                    image.add(box, label, collection.next_row(), rings)
         except PARSE_ERRORS as error:
             raise LabelError(
                 f"{file} cannot be used as a file of CVAT: object {collection.rows + 1}, on "
@@ -75,7 +76,7 @@ def _box(kind: str, values: Mapping[str, str]) -> Box:
         box = _numbers(values, ("xtl", "ytl", "xbr", "ybr"))
         return bounds_of_rotated(box, degrees) if degrees else box
     if kind == "polygon":
-        return bounds_of_points([float(text) for text in re.split("[,;]", values["points"])])
+        return bounds_of_points(_points(values))
     if kind == "ellipse":
         x, y, radius_x, radius_y = _numbers(values, ("cx", "cy", "rx", "ry"))
         return bounds_of_ellipse(x, y, radius_x, radius_y, degrees)
@@ -83,6 +84,10 @@ def _box(kind: str, values: Mapping[str, str]) -> Box:
         left, top, width, height = _numbers(values, ("left", "top", "width", "height"))
         return [left, top, left + width, top + height]
     raise ValueError(f"a {kind}")
+
+
+def _points(values: Mapping[str, str]) -> list[float]:
+    return [float(text) for text in re.split("[,;]", values["points"])]
 
 
 def _numbers(values: Mapping[str, str], names: Sequence[str]) -> list[float]:

@@ -60,7 +60,8 @@ def read_labelme(
                 if shape.get("shape_type") in _FLAT:
                     collection.leave_out(row, NO_SURFACE)
                 else:
-                    image.add(_box(shape), as_class_name(shape.get("label")), row)
+                    label = as_class_name(shape.get("label"))
+                    image.add(_box(shape), label, row, _rings(shape))
         except PARSE_ERRORS as error:
             text = parse_error_text(error)
             raise LabelError(
@@ -69,6 +70,13 @@ def read_labelme(
             ) from error
         collection.images.append(image)
     return collection.to_labels(options)
+
+
+def _rings(shape: Mapping[str, Any]) -> list[list[float]] | None:
+    """Return the ring of a polygon; None for other shapes."""
+    if shape.get("shape_type") not in (None, "polygon"):
+        return None
+    return [[float(value) for point in shape["points"] for value in point]]
 
 
 def _box(shape: Mapping[str, Any]) -> Box:

@@ -26,6 +26,7 @@ from geodetect.io.labels.formats.yolo_description import YoloDescription
 from geodetect.io.labels.label_set import ImageLabels, LabelOptions
 
 LARGEST_FRACTION = 1.5  # a YOLO box may stick out of its image a little; pixels are far above
+MOST_BOX_VALUES = 8  # a box, with a score, or the corners of a rotated rectangle
 _VISIBILITIES = {0.0, 1.0, 2.0}  # of key points
 
 
@@ -60,7 +61,9 @@ def read_yolo(
                     values = [float(value) for value in fields[1:]]
                     box = _box(values, key_points=description.key_points)
                     name = description.class_name(_class_number(fields[0]))
-                    image.add(box, name, collection.next_row())
+                    is_outline = description.key_points is None and len(values) > MOST_BOX_VALUES
+                    rings = [values] if is_outline else None
+                    image.add(box, name, collection.next_row(), rings)
         except PARSE_ERRORS as error:
             raise LabelError(
                 f"{file} cannot be used as a YOLO file: line {number}: {error_text(error)}; "
