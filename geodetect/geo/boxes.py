@@ -32,6 +32,12 @@ def clip(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     return np.concatenate([upper_left, lower_right], axis=1)
 
 
+def widen(boxes: FloatArray, fraction: float) -> FloatArray:
+    """Return boxes whose sides are moved outwards by a fraction of their extents."""
+    extents = np.tile(boxes[:, 2:] - boxes[:, :2], (1, 2))
+    return np.asarray(boxes + fraction * extents * np.array([-1.0, -1.0, 1.0, 1.0]))
+
+
 def fraction_inside(boxes: FloatArray, frame: FloatArray) -> FloatArray:
     """Return the fraction ``float64[N]`` of each box's area inside ``frame``; 0 without an area."""
     return np.asarray(area(clip(boxes, frame)) / np.maximum(area(boxes), 1e-12))
