@@ -61,6 +61,30 @@ class CardPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class OutlineConfig(CardPart):
+    """Architecture of an outline head: a mask for each box, see ``OutlineHead``.
+
+    Args:
+        channels: Channels of its features.
+        head_channels: Channels of its convolutions.
+        head_convs: 3x3 convolutions on the features of a box.
+        cells: Side of these features in cells; the mask has twice as many.
+        margin: Fraction of its extent by which a box is widened on each side: the mask may reach
+            beyond the box.
+    """
+
+    channels: int = Field(32, ge=1, le=1024)
+    head_channels: int = Field(64, ge=1, le=1024)
+    head_convs: int = Field(3, ge=0, le=16)
+    cells: int = Field(14, ge=2, le=128)
+    margin: float = Field(0.15, ge=0, le=1)
+
+    @property
+    def mask_cells(self) -> int:
+        """Side of a mask in cells."""
+        return 2 * self.cells
+
+
 class NetworkConfig(CardPart):
     """Architecture of a RetinaNet.
 
@@ -81,6 +105,7 @@ class NetworkConfig(CardPart):
         anchor_grid: Position of the anchors: ``centred`` on the cells; or ``torchvision``, in
             whole pixels around the upper left corners of cells, image size // cells pixels apart.
         multiple_px: Images are padded to multiples of these pixels; None: of the coarsest stride.
+        outline: Its outline head; None: it has none.
     """
 
     backbone: str = Field("resnet18", max_length=200)
@@ -99,6 +124,7 @@ class NetworkConfig(CardPart):
     )
     anchor_grid: Literal["centred", "torchvision"] = "centred"
     multiple_px: int | None = Field(None, ge=1, le=512)
+    outline: OutlineConfig | None = None
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkConfig:

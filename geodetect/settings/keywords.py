@@ -285,6 +285,7 @@ class TrainKeywords(TypedDict, total=False):
     name: str | None
     network: str
     object_share: float | str
+    outlines: Literal["auto", "on", "off"]
     patience: int | None
     point_size: float | str | None
     seed: int

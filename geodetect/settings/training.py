@@ -68,6 +68,11 @@ class NetworkSettings(Settings):
         description="Assignment of anchors to objects: atss (Zhang et al. 2020), or an overlap of "
         "at least half (Lin et al. 2017).",
     )
+    outlines: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Outline head, which draws each object: on, off, or auto: where polygons among "
+        "the labels are outlines and not boxes, or where the model to start from has one.",
+    )
 
 
 class ScheduleSettings(Settings):

@@ -24,7 +24,7 @@ from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.settings import TrainSettings
 from geodetect.training.data.chip_sampler import Chip
 from geodetect.training.distributed import Processes
-from geodetect.training.losses import retinanet_loss
+from geodetect.training.losses import outline_loss, retinanet_loss
 
 BACKBONE_LR_FACTOR = 0.25
 WEIGHT_DECAY = 0.02
@@ -35,20 +35,22 @@ FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing t
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a step, per positive anchor.
+    """Losses of a step.
 
     Args:
-        class_loss: Focal loss of the classes.
-        box_loss: Weighted GIoU loss of the boxes.
+        class_loss: Focal loss of the classes, per positive anchor.
+        box_loss: Weighted GIoU loss of the boxes, per positive anchor.
+        outline_loss: Loss of the masks, per mask; 0 without an outline head.
     """
 
     class_loss: float
     box_loss: float
+    outline_loss: float = 0.0
 
     @property
     def total(self) -> float:
         """Loss that the optimiser minimises."""
-        return self.class_loss + self.box_loss
+        return self.class_loss + self.box_loss + self.outline_loss
 
 
 class Learner:
@@ -127,7 +129,8 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak_lr"] * lr_factor
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
-            logits, deltas = self.network(images)
+            has_head = self.network.config.outline is not None
+            logits, deltas, *features = self.network(images, with_outlines=has_head)
         class_loss, box_loss = retinanet_loss(
             logits.float(),
             deltas.float(),
@@ -136,9 +139,16 @@ class Learner:
             assignment=self._assignment,
             processes=self.processes,
         )
+        losses = torch.stack([class_loss, box_loss])
+        if has_head:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
+                mask_loss = outline_loss(
+                    self.network.outline, features[0], targets, processes=self.processes
+                )
+            losses = torch.cat([losses, mask_loss[None].float()])
         self._optimiser.zero_grad(set_to_none=True)
-        (class_loss + box_loss).backward()  # type: ignore[no-untyped-call]
-        losses = torch.stack([class_loss.detach(), box_loss.detach()])
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses = losses.detach()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         self.processes.all_reduce([*gradients, losses])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)

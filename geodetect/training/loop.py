@@ -189,7 +189,7 @@ class TrainingLoop:
             losses = self.learner.train_step(chips, learning_rate(self._fraction))
             self._is_step_complete = False
             seconds = time.monotonic() - start
-            self._interval.add(losses.class_loss, losses.box_loss, seconds=seconds)
+            self._interval.add(astuple(losses), seconds=seconds)
         loss = losses.total
         is_first = math.isnan(self._smoothed_loss)
         if is_first:

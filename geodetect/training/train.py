@@ -24,6 +24,7 @@ from geodetect.model.checkpoints.initialization import (
     initial_model_card,
     initialise,
     match_head_depth,
+    select_outline_head,
 )
 from geodetect.model.file import check_target
 from geodetect.model.network.anchor_fit import AnchorShapes
@@ -178,6 +179,7 @@ def train(
             if gsd_m is None:
                 gsd_m = round(float(np.median([raster.gsd_m for raster in data.train])), 3)
             config = select_anchors(config, data.train, settings, gsd_m=gsd_m)
+            config = select_outline_head(config, settings, outlined=data.outlined_objects)
             torch.manual_seed(settings.seed)
             network = RetinaNet(config, len(data.classes))
             initial_weights = initialise(network, settings.init)
@@ -196,7 +198,7 @@ def train(
                 ground=trained_ground(split, start),
             )
             validator = Validator(data.validation, card, device=processes.device)
-            sampler = ChipSampler(data.train, settings, gsd_m=gsd_m)
+            sampler = ChipSampler(data.train, settings, gsd_m=gsd_m, outline=config.outline)
             miner = HardNegativeMiner(data.train, card, settings, device=processes.device)
         if processes.world_size > 1:
             network.load_state_dict(processes.broadcast(network.state_dict()))

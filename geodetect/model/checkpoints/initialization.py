@@ -16,19 +16,23 @@ from safetensors.torch import load_file
 
 from geodetect.errors import (
     GeodetectWarning,
+    InputError,
     ModelFileError,
     list_names,
     suggest,
     translate_errors,
 )
-from geodetect.model.card import ModelCard, NetworkConfig
+from geodetect.model.card import ModelCard, NetworkConfig, OutlineConfig
 from geodetect.model.file import list_models, load_card, read_model_file
 from geodetect.model.foreign_files import foreign_kind
+from geodetect.model.network.outline_head import PARAMETERS
 from geodetect.model.network.presets import NETWORKS, preset_of
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.network.timm_backbone import TimmBackbone, load_timm_weights
+from geodetect.settings import TrainSettings
 
 IMAGENET, RANDOM = "imagenet", "none"
+MIN_OUTLINED = 20  # outlines among the labels from which on an outline head is trained by itself
 OUTPUT_LAYER = ".output."  # in parameter names: it depends on the classes and anchors
 BACKBONE_PREFIX = "trunk."  # of parameter names in model files
 
@@ -126,7 +130,11 @@ def comparable_start(network: RetinaNet, init: str, classes: Sequence[str]) -> M
     card, arrays = read_model_file(init)
     shapes = {key: tuple(array.shape) for key, array in arrays.items()}
     state = network.state_dict()
-    is_complete = all(shapes.get(key) == tuple(value.shape) for key, value in state.items())
+    is_complete = all(
+        shapes.get(key) == tuple(value.shape)
+        for key, value in state.items()
+        if not key.startswith(PARAMETERS)  # boxes and scores do not depend on it
+    )
     has_classes = card.classes == tuple(classes) or len(card.classes) == len(classes) == 1
     return card if is_complete and has_classes else None
 
@@ -143,6 +151,34 @@ def match_head_depth(config: NetworkConfig, init: str) -> NetworkConfig:
     if card is None or card.network is None:
         return config
     return config.model_copy(update={"head_convs": card.network.head_convs})
+
+
+def select_outline_head(
+    config: NetworkConfig, settings: TrainSettings, *, outlined: int
+) -> NetworkConfig:
+    """Return the architecture with an outline head if the settings, the labels or the start ask.
+
+    Args:
+        config: The architecture.
+        settings: Setting ``outlines``, and ``init``, the start.
+        outlined: Number of labels that are outlines.
+
+    Raises:
+        InputError: The setting is ``on``, but no label is an outline.
+        ModelFileError: The start's card is damaged.
+    """
+    start = initial_model_card(settings.init)
+    head = None if start is None or start.network is None else start.network.outline
+    if settings.outlines == "off":
+        return config
+    if settings.outlines == "on" and not outlined:
+        raise InputError(
+            "`outlines` on: none of the labels is an outline, all are boxes or points; give "
+            "polygons around the objects, or set `outlines` to off"
+        )
+    if settings.outlines == "auto" and head is None and outlined < MIN_OUTLINED:
+        return config
+    return config.model_copy(update={"outline": head or OutlineConfig()})
 
 
 def _is_model(init: str) -> bool:

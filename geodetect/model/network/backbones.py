@@ -60,13 +60,14 @@ def build_backbone(config: NetworkConfig) -> ResNetBackbone | TimmBackbone:
         MissingDependencyError: It is a network of timm, which is not installed.
     """
     name, stages = config.backbone, config.trunk_stages
+    finest = 1 if config.outline is None else 0
     if name.startswith(PREFIX):
-        return TimmBackbone(name.removeprefix(PREFIX), STAGE_STRIDES[1:stages])
-    return ResNetBackbone(name, stages, norm_eps=config.norm_eps)
+        return TimmBackbone(name.removeprefix(PREFIX), STAGE_STRIDES[finest:stages])
+    return ResNetBackbone(name, stages, finest=finest, norm_eps=config.norm_eps)
 
 
 class ResNetBackbone(nn.Module):
-    """The first stages of a ResNet; its features are those of the stages from stride 8 on.
+    """The first stages of a ResNet, with one feature per stride.
 
     Parameter names are torchvision's, so its checkpoints load. Batch norms are frozen: batches of
     a few large tiles are too small to estimate statistics.
@@ -74,10 +75,11 @@ class ResNetBackbone(nn.Module):
     Args:
         name: A key of ``RESNETS``.
         stages: Number of stages, 2..4.
+        finest: Number of the first stage that is a feature, from 0; by default that of stride 8.
         norm_eps: Added to the variances of the batch norms.
     """
 
-    def __init__(self, name: str, stages: int, *, norm_eps: float = 1e-5) -> None:
+    def __init__(self, name: str, stages: int, *, finest: int = 1, norm_eps: float = 1e-5) -> None:
         super().__init__()
         if name not in RESNETS:
             raise InputError(f"unknown backbone {name!r}; expected one of {', '.join(RESNETS)}")
@@ -96,8 +98,8 @@ class ResNetBackbone(nn.Module):
                 inputs = width * EXPANSION[kernels]
             self.add_module(layer, stage)
             channels.append(inputs)
-        self.channels = tuple(channels[2:])
-        self.strides = STAGE_STRIDES[1:stages]
+        self.channels = tuple(channels[1 + finest :])
+        self.strides = STAGE_STRIDES[finest:stages]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the features ``float[B, C, H / stride, W / stride]`` of ``float[B, 3, H, W]``."""
@@ -106,7 +108,7 @@ class ResNetBackbone(nn.Module):
         for layer in self._layers:
             x = getattr(self, layer)(x)
             features.append(x)
-        return features[1:]
+        return features[-len(self.strides) :]
 
 
 def fold_norms(backbone: ResNetBackbone | TimmBackbone) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from geodetect.errors import InputError
 from geodetect.model.card import NetworkConfig
 from geodetect.model.network.backbones import ResNetBackbone, build_backbone
+from geodetect.model.network.outline_head import OutlineFeatures, OutlineHead
 from geodetect.model.network.resnet import init_normal
 from geodetect.model.network.timm_backbone import TimmBackbone
 
@@ -54,16 +55,19 @@ class Pyramid(nn.Module):
     def __init__(self, backbone: ResNetBackbone | TimmBackbone, config: NetworkConfig) -> None:
         super().__init__()
         strides, channels = config.strides, config.fpn_channels
-        count = len(backbone.strides)
-        expected = tuple(backbone.strides[0] * 2**i for i in range(len(strides)))
+        first_feature = 0 if config.outline is None else 1  # the first is of the outline head
+        feature_strides = backbone.strides[first_feature:]
+        feature_channels = backbone.channels[first_feature:]
+        count = len(feature_strides)
+        expected = tuple(feature_strides[0] * 2**i for i in range(len(strides)))
         if strides != expected or len(strides) < count:
             raise InputError(
-                f"a backbone with strides {backbone.strides} gives levels {expected[:count]} and "
+                f"a backbone with strides {feature_strides} gives levels {expected[:count]} and "
                 f"coarser ones; found {strides}"
             )
-        self.fpn = FeaturePyramid(backbone.channels, channels)
+        self.fpn = FeaturePyramid(feature_channels, channels)
         self._coarser_from = config.coarser_from
-        first = backbone.channels[-1] if config.coarser_from == "trunk" else channels
+        first = feature_channels[-1] if config.coarser_from == "trunk" else channels
         inputs = [first, *[channels] * len(strides)]
         self.coarser = nn.ModuleList(
             nn.Conv2d(inputs[i], channels, 3, stride=2, padding=1)
@@ -138,27 +142,38 @@ class RetinaNet(nn.Module):
         self.regression = Head(config, anchors * 4)
         prior = -math.log((1 - CLASSIFICATION_PRIOR) / CLASSIFICATION_PRIOR)
         nn.init.constant_(torch.as_tensor(self.classification.output.bias), prior)
+        if config.outline is not None:
+            channels = self.backbone.channels[0], config.fpn_channels
+            self.outline_features = OutlineFeatures(config.outline, *channels)
+            self.outline = OutlineHead(config.outline)
 
     @property
     def backbone(self) -> ResNetBackbone | TimmBackbone:
         """Backbone of the network, whose parameters are named ``trunk.*`` in model files."""
         return self.trunk
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the network.
+    def forward(self, images: Tensor, *, with_outlines: bool = False) -> tuple[Tensor, ...]:
+        """Run the network, but for the outline head.
 
         Args:
             images: ``float[B, C, H, W]`` normalised; H and W as ``padded_size`` gives them.
+            with_outlines: Return the features of the outline head as well.
 
         Returns:
             Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of
-            ``anchors_of_image``.
+            ``anchors_of_image``; then the features of ``outline``,
+            ``float[B, channels, H / 4, W / 4]``.
         """
-        levels = self.pyramid(self.backbone(images))
+        features = self.backbone(images)
+        has_head = self.config.outline is not None
+        levels = self.pyramid(features[1:] if has_head else features)
 
         def run(head: Head, values: int) -> Tensor:
             """Return ``[B, N, values]``; the head gives ``[B, A * values, H, W]`` of each level."""
             maps = [head(level).permute(0, 2, 3, 1) for level in levels]
             return torch.cat([x.reshape(x.shape[0], -1, values) for x in maps], dim=1)
 
-        return run(self.classification, self.classes), run(self.regression, 4)
+        outputs = run(self.classification, self.classes), run(self.regression, 4)
+        if not with_outlines:
+            return outputs
+        return *outputs, self.outline_features(features[0], levels[0])

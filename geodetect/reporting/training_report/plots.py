@@ -24,6 +24,7 @@ LOSSES = {
     "loss": ("Total", plots.VERMILLION),
     "class_loss": ("Classification", plots.BLUE),
     "box_loss": ("Box regression", plots.GREEN),
+    "outline_loss": ("Outlines", plots.GREY),
 }
 VALIDATION = {
     "val_ap50": ("AP50", plots.VERMILLION),

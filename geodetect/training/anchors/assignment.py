@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import torch
@@ -17,6 +17,28 @@ IGNORED_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
+class MaskTarget:
+    """Ground truth of the outline head in one chip.
+
+    Args:
+        boxes: ``float32[K, 4]`` boxes to draw masks in, in chip pixels.
+        masks: ``float32[K, M, M]`` fraction of each cell of such a box that the object covers.
+    """
+
+    boxes: Tensor
+    masks: Tensor
+
+    @classmethod
+    def empty(cls) -> MaskTarget:
+        """Return a target without masks."""
+        return cls(torch.empty(0, 4), torch.empty(0, 1, 1))
+
+    def to(self, device: torch.device) -> MaskTarget:
+        """Return the target on a device."""
+        return MaskTarget(self.boxes.to(device), self.masks.to(device))
+
+
+@dataclass(frozen=True)
 class Target:
     """Ground truth of one chip.
 
@@ -25,15 +47,18 @@ class Target:
         labels: ``int64[N]`` class indices.
         ignored: ``float32[M, 4]`` regions that are neither object nor background: objects of which
             too little is visible.
+        masks: Masks of the objects whose outline is known.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored: Tensor
+    masks: MaskTarget = field(default_factory=lambda: MaskTarget.empty())
 
     def to(self, device: torch.device) -> Target:
         """Return the target on a device."""
-        return Target(self.boxes.to(device), self.labels.to(device), self.ignored.to(device))
+        boxes, labels = self.boxes.to(device), self.labels.to(device)
+        return Target(boxes, labels, self.ignored.to(device), self.masks.to(device))
 
 
 def assign_anchors(target: Target, levels: Sequence[Tensor], assignment: str) -> Tensor:

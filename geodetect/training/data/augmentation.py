@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,31 +21,45 @@ MIN_RECOLOURED_PX = 6  # side of an object; the centre of a smaller one is mixed
 COLOUR_SIGMA = 40.0  # difference of two colours, 0..255 in each band, that counts as similar
 
 
-def reorient(
-    image: UInt8Array, boxes: FloatArray, rng: np.random.Generator
-) -> tuple[UInt8Array, FloatArray]:
-    """Turn and flip a square image and its boxes into one of eight orientations, at random.
+@dataclass(frozen=True)
+class Orientation:
+    """One of the eight orientations of a square image: transposed first, then flipped.
 
     Args:
-        image: ``uint8[C, S, S]`` (or any ``[..., S, S]``).
-        boxes: ``float64[N, 4]`` in its pixels.
-        rng: Random generator.
-
-    Returns:
-        Image and boxes in the new orientation.
+        transpose: Swap rows and columns.
+        flip_x: Mirror from left to right.
+        flip_y: Mirror from top to bottom.
     """
-    size = image.shape[-1]
-    boxes = boxes.copy()
-    transpose, flip_x, flip_y = rng.random(3) < 0.5
-    if transpose:
-        image, boxes = image.swapaxes(-1, -2), boxes[:, [1, 0, 3, 2]]
-    if flip_x:
-        image = image[..., ::-1]
-        boxes[:, [0, 2]] = size - boxes[:, [2, 0]]
-    if flip_y:
-        image = image[..., ::-1, :]
-        boxes[:, [1, 3]] = size - boxes[:, [3, 1]]
-    return np.ascontiguousarray(image), boxes
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Orientation:
+        """Return an orientation at random."""
+        return cls(*(rng.random(3) < 0.5).tolist())
+
+    def image(self, image: UInt8Array) -> UInt8Array:
+        """Return a square image ``uint8[..., S, S]`` in this orientation."""
+        if self.transpose:
+            image = image.swapaxes(-1, -2)
+        if self.flip_x:
+            image = image[..., ::-1]
+        if self.flip_y:
+            image = image[..., ::-1, :]
+        return np.ascontiguousarray(image)
+
+    def points(self, points: FloatArray, size: float) -> FloatArray:
+        """Return points ``float64[..., 2]`` in pixels of an image with sides of ``size`` pixels."""
+        points = points[..., ::-1] if self.transpose else points
+        mirrored = np.array([self.flip_x, self.flip_y])
+        return np.where(mirrored, size - points, points)
+
+    def boxes(self, boxes: FloatArray, size: float) -> FloatArray:
+        """Return boxes ``float64[N, 4]`` in pixels of an image with sides of ``size`` pixels."""
+        corners = self.points(boxes.reshape(-1, 2, 2), size)
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1.0) -> UInt8Array:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import shapely
 import torch
 
 from geodetect.errors import GeodetectWarning, LabelError, RasterError
@@ -14,15 +16,17 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
 from geodetect.io.raster.reader import Pixels
+from geodetect.model.card import OutlineConfig
 from geodetect.settings import TrainSettings
 from geodetect.training.anchors.assignment import Target
-from geodetect.training.data.augmentation import recolour, recolour_objects, reorient
+from geodetect.training.data.augmentation import Orientation, recolour, recolour_objects
+from geodetect.training.data.mask_targets import mask_target
 from geodetect.training.data.training_raster import (
     MIN_VISIBLE_FRACTION,
     TrainingRaster,
     area_fractions,
 )
-from geodetect.types import BoolArray, FloatArray, IntArray, UInt8Array
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, UInt8Array
 
 SCALE_RANGE = (0.8, 1.25)
 MIN_VALID_FRACTION = 0.3  # chips with less imagery are drawn again
@@ -61,6 +65,22 @@ class Chip:
     target: Target
 
 
+@dataclass(frozen=True)
+class _Objects:
+    """Objects of a raster in pixels of a window.
+
+    Args:
+        boxes: ``float64[N, 4]``, not clipped.
+        class_ids: ``int64[N]``.
+        outlines: ``object[N]`` polygons, or None for objects without one or hardly visible; None:
+            masks are not trained.
+    """
+
+    boxes: FloatArray
+    class_ids: IntArray
+    outlines: ObjectArray | None = None
+
+
 class ChipSampler:
     """Source of random chips; chip n depends on nothing but the seed, n and ``hard_negatives``.
 
@@ -71,14 +91,21 @@ class ChipSampler:
         rasters: Labelled rasters.
         settings: Settings of the training, for the chips, their augmentation and the random seed.
         gsd_m: Ground sample distance of chips; each is drawn at a random scale around it.
+        outline: Outline head to draw masks for; None: no masks.
 
     Raises:
         LabelError: No object is left to train on.
     """
 
     def __init__(
-        self, rasters: list[TrainingRaster], settings: TrainSettings, *, gsd_m: float
+        self,
+        rasters: list[TrainingRaster],
+        settings: TrainSettings,
+        *,
+        gsd_m: float,
+        outline: OutlineConfig | None = None,
     ) -> None:
+        self._outline = outline
         self.rasters = rasters
         self.gsd_m = gsd_m
         self.objects = [
@@ -126,8 +153,19 @@ class ChipSampler:
                     warnings.warn(text, GeodetectWarning, stacklevel=2)
                 continue
             if pixels.valid.mean() >= MIN_VALID_FRACTION:
-                boxes = labelled.boxes * scale - np.array([window.x, window.y] * 2)
-                return self._augment(pixels, boxes, labelled.class_ids, rng)
+                offset = np.array([window.x, window.y])
+                boxes = labelled.boxes * scale - np.tile(offset, 2)
+                objects = _Objects(boxes, labelled.class_ids)
+                if self._outline is not None and labelled.outlines is not None:
+                    frame = np.array([0.0, 0.0, window.width, window.height])
+                    rows = box_ops.fraction_inside(boxes, frame) >= MIN_VISIBLE_FRACTION
+                    outlines = np.full(len(boxes), None, dtype=object)
+                    outlines[rows] = shapely.transform(
+                        labelled.outlines[rows],
+                        partial(_scale_and_shift, scale=scale[:2], offset=offset),
+                    )
+                    objects = replace(objects, outlines=outlines)
+                return self._augment(pixels, objects, rng)
         if failure is not None:
             raise failure
         raise LabelError(
@@ -164,10 +202,9 @@ class ChipSampler:
             return negative.raster_index, np.array([negative.x, negative.y])
         return int(rng.choice(len(self.rasters), p=self._area_fractions)), None
 
-    def _augment(
-        self, pixels: Pixels, boxes: FloatArray, class_ids: IntArray, rng: np.random.Generator
-    ) -> Chip:
-        """Recolour, pad and reorient a window; boxes are in its pixels."""
+    def _augment(self, pixels: Pixels, objects: _Objects, rng: np.random.Generator) -> Chip:
+        """Recolour, pad and reorient a window; its objects are in its pixels."""
+        boxes, outlines = objects.boxes, objects.outlines
         values = recolour_objects(pixels.values, boxes, rng, strength=self._settings.augment)
         values = recolour(values, rng, strength=self._settings.augment)
         layers = np.concatenate([values, pixels.valid[None].astype(np.uint8)])
@@ -176,10 +213,18 @@ class ChipSampler:
         layers = np.pad(layers, [(0, 0), (0, tile_size - height), (0, tile_size - width)])
         frame = np.array([0.0, 0.0, width, height])
         if self._settings.turn:
-            layers, reoriented = reorient(layers, np.concatenate([boxes, frame[None]]), rng)
-            boxes, frame = reoriented[:-1], reoriented[-1]
+            orientation = Orientation.draw(rng)
+            layers = orientation.image(layers)
+            boxes = orientation.boxes(boxes, tile_size)
+            frame = orientation.boxes(frame[None], tile_size)[0]
+            if outlines is not None:
+                outlines = shapely.transform(outlines, partial(orientation.points, size=tile_size))
         valid = layers[-1].astype(bool)
-        return Chip(layers[:-1] * valid, valid, crop_target(boxes, class_ids, frame))
+        target = crop_target(boxes, objects.class_ids, frame)
+        if outlines is not None and self._outline is not None:
+            masks = mask_target(boxes, outlines, frame, self._outline, rng)
+            target = replace(target, masks=masks)
+        return Chip(layers[:-1] * valid, valid, target)
 
 
 def crop_target(boxes: FloatArray, class_ids: IntArray, frame: FloatArray) -> Target:
@@ -200,3 +245,8 @@ def crop_target(boxes: FloatArray, class_ids: IntArray, frame: FloatArray) -> Ta
         torch.from_numpy(class_ids[is_visible]),
         torch.from_numpy(clipped[is_ignored].astype(np.float32)),
     )
+
+
+def _scale_and_shift(points: FloatArray, *, scale: FloatArray, offset: FloatArray) -> FloatArray:
+    """Return points of a raster, ``float64[N, 2]``, in pixels of a window."""
+    return points * scale - offset

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 
 from geodetect.errors import (
     GeodetectWarning,
@@ -46,7 +47,7 @@ from geodetect.training.data.holdout_split import find_overlapping_holdout, hold
 from geodetect.training.data.training_raster import TrainingRaster, no_boxes
 from geodetect.types import PathLike
 
-BOX_DECIMALS = 2  # of pixels, in a fingerprint: PROJ's last digits differ between machines
+PIXEL_DECIMALS = 2  # of pixels, in a fingerprint: PROJ's last digits differ between machines
 MAX_WARNINGS = 5  # about rasters that cannot be read
 
 
@@ -77,9 +78,21 @@ class TrainingData:
             digest.update(repr((raster.raster.name, grid.crs_wkt, tuple(grid.transform))).encode())
             digest.update(repr((grid.width, grid.height)).encode())
             digest.update(raster.class_ids.tobytes())
-            for boxes in (raster.boxes, raster.holdout, raster.overlapping_holdout):
-                digest.update((np.round(boxes, BOX_DECIMALS) + 0.0).tobytes() + b"|")
+            pixels = [raster.boxes, raster.holdout, raster.overlapping_holdout]
+            if raster.outlines is not None:
+                pixels.append(shapely.get_coordinates(raster.outlines))
+            for coordinates in pixels:
+                digest.update((np.round(coordinates, PIXEL_DECIMALS) + 0.0).tobytes() + b"|")
         return digest.hexdigest()
+
+    @property
+    def outlined_objects(self) -> int:
+        """Number of objects with an outline that chips may show."""
+        return sum(
+            int((~shapely.is_missing(r.outlines) & r.is_trainable).sum())
+            for r in {r.raster.path: r for r in self.train}.values()
+            if r.outlines is not None
+        )
 
     @property
     def class_objects(self) -> dict[str, int]:

@@ -41,7 +41,8 @@ LABELS = "labels.json"
 SETTINGS = "settings.toml"
 VALIDATION = "validation.gpkg"
 SUMMARY = "summary.json"
-TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", "class_loss", "box_loss", "chips_per_s")
+LOSSES = ("class_loss", "box_loss", "outline_loss")
+TRAINING_COLUMNS = ("step", "seconds", "lr", "loss", *LOSSES, "chips_per_s")
 VALIDATION_METRICS = ("ap50", "ap30", "f1", "precision", "recall")
 COLUMNS = (*TRAINING_COLUMNS, *(f"val_{name}" for name in VALIDATION_METRICS))
 HEADER = ",".join(COLUMNS) + "\n"
@@ -119,32 +120,31 @@ class IntervalSums:
 
     Args:
         steps: Number of steps.
-        class_loss: Sum of their class losses.
-        box_loss: Sum of their box losses.
+        losses: Sum of each of their ``LOSSES``.
         seconds: Sum of their durations.
     """
 
     steps: int = 0
-    class_loss: float = 0.0
-    box_loss: float = 0.0
+    losses: tuple[float, ...] = (0.0,) * len(LOSSES)
     seconds: float = 0.0
 
-    def add(self, class_loss: float, box_loss: float, *, seconds: float) -> None:
-        """Add a step."""
+    def add(self, losses: Sequence[float], *, seconds: float) -> None:
+        """Add the ``LOSSES`` of a step."""
         self.steps += 1
-        self.class_loss += class_loss
-        self.box_loss += box_loss
+        self.losses = tuple(a + b for a, b in zip(self.losses, losses, strict=True))
         self.seconds += seconds
 
     def means(self, batch_size: int) -> dict[str, float]:
-        """Return means as columns of the metrics; nothing before the first step."""
+        """Return means as columns of the metrics; nothing before the first step.
+
+        A loss that is 0 throughout, as that of outlines without an outline head, is left out.
+        """
         if not self.steps:
             return {}
-        class_loss, box_loss = self.class_loss / self.steps, self.box_loss / self.steps
+        means = [loss / self.steps for loss in self.losses]
         return {
-            "loss": class_loss + box_loss,
-            "class_loss": class_loss,
-            "box_loss": box_loss,
+            "loss": sum(means),
+            **{name: mean for name, mean in zip(LOSSES, means, strict=True) if mean},
             "chips_per_s": self.steps * batch_size / max(self.seconds, 1e-9),
         }
 

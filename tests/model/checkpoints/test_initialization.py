@@ -12,11 +12,18 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from geodetect.errors import GeodetectWarning, ModelFileError
-from geodetect.model.checkpoints.initialization import comparable_start, initialise
+from geodetect.errors import GeodetectWarning, InputError, ModelFileError
+from geodetect.model.card import OutlineConfig
+from geodetect.model.checkpoints.initialization import (
+    MIN_OUTLINED,
+    comparable_start,
+    initialise,
+    select_outline_head,
+)
 from geodetect.model.file import load_card, write_model_file
 from geodetect.model.network.presets import network_config
 from geodetect.model.network.retinanet import RetinaNet
+from geodetect.settings import TrainSettings
 from tests.helpers.tiny_model import save_tiny_model, tiny_card, tiny_network, weights_of
 
 
@@ -188,3 +195,25 @@ def test_a_pipe_is_no_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.safetensors")
     with pytest.raises(ModelFileError, match="no such file"):
         initialise(new_network(), str(tmp_path / "m.safetensors"))
+
+
+def test_an_outline_head_follows_the_labels_the_setting_and_the_start(tmp_path: Path) -> None:
+    config = tiny_card().network
+    assert config is not None
+    head = OutlineConfig(channels=8)
+    with_head = tiny_card(network=config.model_copy(update={"outline": head}))
+    network = RetinaNet(with_head.network, 1)
+    start = tmp_path / "start.safetensors"
+    write_model_file(start, with_head, weights_of(network))
+
+    def select(outlines: str, *, outlined: int, init: str = "none") -> OutlineConfig | None:
+        settings = TrainSettings(outlines=outlines, init=init)
+        return select_outline_head(config, settings, outlined=outlined).outline
+
+    assert select("auto", outlined=0) is None
+    assert select("auto", outlined=MIN_OUTLINED) == OutlineConfig()
+    assert select("on", outlined=1) == OutlineConfig()
+    assert select("off", outlined=500) is None
+    assert select("auto", outlined=0, init=str(start)) == head
+    with pytest.raises(InputError, match=r"^`outlines` on: none of the labels is an outline"):
+        select("on", outlined=0)

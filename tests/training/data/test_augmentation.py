@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodetect.training.data.augmentation import degrade, recolour, recolour_objects, reorient
+from geodetect.training.data.augmentation import Orientation, degrade, recolour, recolour_objects
 
 SIDE = 40
 corner = st.integers(0, SIDE - 6)
@@ -29,21 +29,24 @@ def box_of(image: np.ndarray) -> list[int]:
 @given(x=corner, y=corner, width=st.integers(1, 6), height=st.integers(1, 6), seed=seeds)
 def test_boxes_follow_their_pixels(x: int, y: int, width: int, height: int, seed: int) -> None:
     boxes = np.array([[x, y, x + width, y + height]], np.float64)
-    image, turned = reorient(image_of_box(x, y, width, height), boxes, np.random.default_rng(seed))
-    assert turned.tolist() == [box_of(image)]
+    orientation = Orientation.draw(np.random.default_rng(seed))
+    image = orientation.image(image_of_box(x, y, width, height))
+    assert orientation.boxes(boxes, SIDE).tolist() == [box_of(image)]
 
 
 def test_all_eight_orientations_occur() -> None:
     image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
     rngs = (np.random.default_rng(seed) for seed in range(200))
-    images = {reorient(image, np.empty((0, 4)), rng)[0].tobytes() for rng in rngs}
+    images = {Orientation.draw(rng).image(image).tobytes() for rng in rngs}
     assert len(images) == 8
 
 
 def test_turning_leaves_its_arguments_alone() -> None:
     image, boxes = image_of_box(3, 5, 4, 2), np.array([[3.0, 5, 7, 7]])
     for seed in range(20):
-        reorient(image, boxes, np.random.default_rng(seed))
+        orientation = Orientation.draw(np.random.default_rng(seed))
+        orientation.image(image)
+        orientation.boxes(boxes, SIDE)
     assert boxes.tolist() == [[3, 5, 7, 7]]
     assert box_of(image) == [3, 5, 7, 7]
 
