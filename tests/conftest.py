@@ -107,5 +107,5 @@ def no_stored_networks() -> Iterator[None]:
     from geodetect.model.runtimes import conversion
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conversion, "GRAPHS", {})
+        patch.setattr(conversion, "network_names", lambda card: ())
         yield

@@ -20,6 +20,12 @@ from geodetect.model.file import load_card
 
 MIN_SCORE = 0.05  # before calibration
 SAMPLE_NAME, CANNES_HOLDOUT, CALIFORNIA = "drawn sample", "Cannes holdout", "California"
+SAO_PAULO_HOLDOUT = (
+    "3313-313",
+    "3331-231",
+    "3333-343",
+    "3334-241",
+)  # sheets, the last without pools
 CANNES_HOLDOUT_BOUNDS = (1_023_400.0, 6_281_825.6, 1_025_000.0, 6_285_000.0)  # columns 17,000 on
 DEFAULT_SETTINGS = geodetect.PredictSettings()
 

@@ -5,8 +5,8 @@
 
 ``docs/experiments.md`` lists the commands of all trainings that led to the built-in model.
 
-Trains on Cannes west of column 17,000, its labels moved onto the water, on Sao Paulo in natural
-colours, and on drawn scenes. The first run starts from an ImageNet backbone, each other from the
+Trains on the outlines of the water: Cannes west of column 17,000, sheets of Sao Paulo in natural
+colours, and drawn scenes. The first run starts from an ImageNet backbone, each other from the
 one before, with stronger variations of colour, light and sharpness: without these, more steps made
 the model worse on California, which is never trained on. The sixth is for soft imagery and small
 pools. The mean of the weights of a model and one that continued its training is better than either
@@ -22,13 +22,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import rasterio
 
 import geodetect
 from benchmarks.harness.datasets import (
     CANNES_HOLDOUT,
+    SAO_PAULO_HOLDOUT,
     draw_into,
     draw_scenes,
     find_dataset,
@@ -48,16 +48,15 @@ from geodetect.training.data import chip_sampler
 BATCH_SIZE = 8
 SCALES = (0.6, 1.6)  # of chips
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
-CANNES_LABEL_SHIFT_M = (0.14, -0.22)  # its labels lie a pixel to the upper left of the water
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
-CANNES, CANNES_LABELS = DATA / "cannes_north.tif", DATA / "cannes_north.geojson"
+CANNES, CANNES_LABELS = DATA / "cannes_north.tif", DATA / "cannes_north_outlines.geojson"
 SCENE_OPTIONS = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
 GARDEN_OPTIONS = ("--columns", "0", "17000", "--seed", "3")
 SOURCES = (
-    "Cannes, France: RGB orthophoto of IGN at 0.20 m, west of column 17,000; labels of "
-    "K-Oussama/Swimming-Pool-Detection",
+    "Cannes, France: RGB orthophoto of IGN at 0.20 m, west of column 17,000; outlines of the water "
+    "of K-Oussama/Swimming-Pool-Detection",
     "Sao Paulo, Brazil: near infrared, green, blue orthophoto GeoSampa 2020 at 0.20 m, its red "
-    "band estimated from these; labels of rafael-b-g/sp-pools",
+    "band estimated from these; 16 of 20 sheets, outlines of rafael-b-g/sp-pools",
     f"drawn scenes: sample_data/generate.py {' '.join(SCENE_OPTIONS)}",
     "Cannes as above, above-ground pools drawn into it: "
     f"sample_data/draw_into.py {' '.join(GARDEN_OPTIONS)}",
@@ -145,11 +144,9 @@ def prepare(folder: Path) -> None:
         partial.with_suffix(".gpkg").replace(gardens.with_suffix(".gpkg"))
         partial.rename(gardens)
     write_holdout_area(folder / "holdout.gpkg")
-    cannes = gpd.read_file(CANNES_LABELS).to_crs("EPSG:2154")
-    shifted = cannes.set_geometry(cannes.translate(*CANNES_LABEL_SHIFT_M))
-    shifted.to_file(folder / "cannes.gpkg")
     for file in sorted((DATA / "saopaulo").glob("*.tif")):
-        write_natural_colours(file, natural)
+        if file.stem not in SAO_PAULO_HOLDOUT:
+            write_natural_colours(file, natural)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -158,9 +155,13 @@ def train(options: argparse.Namespace) -> None:
     if not options.resume:
         prepare(folder)
     chip_sampler.SCALE_RANGE = (options.min_scale, SCALES[1])
+    natural = folder / "saopaulo"
     datasets = (
-        (CANNES, [CANNES_LABELS if options.as_labelled else folder / "cannes.gpkg"]),
-        (folder / "saopaulo", sorted((DATA / "saopaulo").glob("*.geojson"))),
+        (CANNES, [CANNES_LABELS]),
+        (
+            natural,
+            [DATA / "saopaulo" / f"{file.stem}.geojson" for file in sorted(natural.iterdir())],
+        ),
         (folder / "scenes", sorted((folder / "scenes").glob("*.geojson"))),
         (folder / "gardens.tif", [folder / "gardens.gpkg"]),
     )
@@ -219,9 +220,6 @@ def main() -> None:
     parser.add_argument("--keep", choices=("best", "last"), default="best")
     parser.add_argument("--min-scale", type=float, default=SCALES[0], help="of chips")
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
-    parser.add_argument(
-        "--as-labelled", action="store_true", help="do not shift the labels of Cannes"
-    )
     parser.add_argument(
         "--repeats",
         type=int,

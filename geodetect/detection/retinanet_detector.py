@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from geodetect.detection.detections import Detections
 from geodetect.detection.nms import nms
 from geodetect.errors import GeodetectWarning, ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.contours import outline_masks
+from geodetect.geo.polygons import clip_polygons
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import ModelCard
@@ -47,6 +50,7 @@ class RetinaNetDetector:
         batch_size: Fastest number of tiles in one call.
         depends_on_batch: True if other tiles of its batch change a tile's result, if only by
             rounding.
+        has_outlines: Its detections have outlines.
         bytes_per_px: Memory of this machine that a tile in progress takes, per pixel.
     """
 
@@ -67,6 +71,7 @@ class RetinaNetDetector:
         self.batch_size = runtime.batch_size
         self.depends_on_batch = runtime.depends_on_batch
         self.bytes_per_px = runtime.bytes_per_px * self.card.input_scale**2
+        self.has_outlines = runtime.has_outlines
         self._runtime = runtime
         self._conf = self.card.conf if conf is None else conf
         self._iou = self.card.iou if iou is None else iou
@@ -75,16 +80,39 @@ class RetinaNetDetector:
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``."""
-        logits, deltas, padded = self._runtime.forward(pixels, valid)
+        logits, deltas, padded, features = self._runtime.forward(pixels, valid)
         if padded not in self._anchors:
             if self.card.network is None:
                 raise ModelFileError(f"model {self.card.name}: its card describes no network")
             self._anchors[padded] = anchors_of_image(self.card.network, *padded)
         anchors, (height, width) = self._anchors[padded], pixels.shape[2:]
-        return [
+        detections = [
             self._decode(image_logits, image_deltas, anchors=anchors, size=(height, width))
             for image_logits, image_deltas in zip(logits, deltas, strict=True)
         ]
+        if features is not None:
+            detections = list(map(self._add_outlines, detections, features, pixels))
+        return detections
+
+    def _add_outlines(
+        self, detections: Detections, features: Float32Array, pixels: UInt8Array
+    ) -> Detections:
+        """Return the detections of an image with their outlines, cut off at its edges.
+
+        Raises:
+            ModelFileError: The outline head returns values that are no finite numbers.
+        """
+        if self.card.network is None or self.card.network.outline is None or not len(detections):
+            return detections
+        size = height, width = pixels.shape[1:]
+        scaled = scaled_size(self.card, *size)
+        scale = np.array([scaled[1] / width, scaled[0] / height] * 2)
+        boxes = box_ops.widen(detections.boxes, self.card.network.outline.margin)
+        masks = self._runtime.draw_masks(features, (boxes * scale).astype(np.float32))
+        self._check_finite("masks", masks)
+        frame = np.array([0.0, 0.0, width, height])
+        outlines = clip_polygons(outline_masks(masks, boxes), frame)
+        return replace(detections, outlines=outlines)
 
     def _decode(
         self, logits: Float32Array, deltas: Float32Array, *, anchors: Float32Array, size: Size
@@ -148,6 +176,7 @@ def load_detector(
     iou: float | None = None,
     runtime: str = "auto",
     precision: str = "auto",
+    outlines: bool = False,
 ) -> RetinaNetDetector:
     """Return the detector of a model.
 
@@ -158,6 +187,7 @@ def load_detector(
         iou: Overlap (IoU) of duplicates; None: the card's.
         runtime: ``auto``, ``torch``, ``openvino``, ``onnx``: see ``open_runtime``.
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``, ``int8``.
+        outlines: Return outlines, if the model has an outline head.
 
     Raises:
         ModelFileError: There is no such model or its file is damaged.
@@ -167,7 +197,15 @@ def load_detector(
     """
     try:
         card, weights = read_model_file(model)
-        opened = open_runtime(card, weights, runtime=runtime, precision=precision, device=device)
+        has_head = card.network is not None and card.network.outline is not None
+        opened = open_runtime(
+            card,
+            weights,
+            runtime=runtime,
+            precision=precision,
+            device=device,
+            outlines=outlines and has_head,
+        )
     except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
@@ -176,5 +214,5 @@ def load_detector(
             f"({error_text(error)}); close other programs, "
             f"or choose a smaller `model` or another `runtime`"
         ) from error
-    identity = f"{checksum(model)} {opened.identity}"
+    identity = f"{checksum(model)} {opened.identity}{' outlines' if opened.has_outlines else ''}"
     return RetinaNetDetector(opened, conf=conf, iou=iou, identity=identity)

@@ -29,6 +29,7 @@ Image = tuple[UInt8Array, BoolArray]
 FLOAT_LAYERS = (
     r".*network\.trunk\.conv1/.*",
     r".*network\.(classification|regression)\.output/.*",
+    r".*network\.outline_features\..*",
 )
 
 

@@ -37,6 +37,8 @@ class ScriptedRuntime(TorchRuntime):
 
     title, streams, batch_size, depends_on_batch, bytes_per_px = "scripted", 1, 1, False, 0
 
+    has_outlines = False
+
     def __init__(self, card: ModelCard, outputs: list[tuple[list[float], float, int]]) -> None:
         self.card = card
         self._outputs = outputs
@@ -50,7 +52,7 @@ class ScriptedRuntime(TorchRuntime):
         for row, (box, score, label) in enumerate(self._outputs):
             logits[:, row, label] = torch.logit(torch.tensor(score))
             deltas[:, row] = encode(torch.tensor([box]), anchors[row : row + 1])[0]
-        return logits.numpy(), deltas.numpy(), (height, width)
+        return NetworkOutput(logits.numpy(), deltas.numpy(), (height, width))
 
 
 def decode_outputs(

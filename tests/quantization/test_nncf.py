@@ -45,7 +45,7 @@ def both() -> Arrays:
 def test_it_gives_nearly_what_the_full_network_gives(both: Arrays) -> None:
     pixels, valid = (np.stack(part) for part in zip(*map(image, range(10, 14)), strict=True))
     small = OpenVinoRuntime(PLAIN, both, precision="int8")
-    logits, deltas, padded = small.forward(pixels, valid)
+    logits, deltas, padded, _ = small.forward(pixels, valid)
     expected = OpenVinoRuntime(PLAIN, both, precision="fp32").forward(pixels, valid)
     assert padded == expected[2]
     assert 0 < np.abs(logits - expected[0]).max() < 1, "of logits from -20 to 6"
@@ -64,7 +64,7 @@ def test_results_in_int8_do_not_depend_on_the_batch(both: Arrays) -> None:
 def test_images_of_any_size_go_through_it(both: Arrays) -> None:
     runtime = OpenVinoRuntime(PLAIN, both, precision="int8")
     pixels, valid = np.zeros((1, 3, 41, 130), np.uint8), np.ones((1, 41, 130), bool)
-    logits, _, padded = runtime.forward(pixels, valid)
+    logits, _, padded, _ = runtime.forward(pixels, valid)
     assert padded == (48, 136)
     assert logits.shape == (1, 48 * 136 // 64, 1)
 

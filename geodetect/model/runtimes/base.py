@@ -7,14 +7,31 @@ runtime (see ``geodetect.detection.retinanet_detector``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard, NetworkConfig
 from geodetect.model.network.input_size import Size
 from geodetect.types import BoolArray, Float32Array, UInt8Array
 
-NetworkOutput = tuple[Float32Array, Float32Array, Size]
+
+class NetworkOutput(NamedTuple):
+    """Output of a network for a batch.
+
+    Args:
+        logits: ``float32[B, N, classes]``.
+        deltas: ``float32[B, N, 4]`` box offsets.
+        size: Height and width of the network's input (see ``padded_size``), which its anchors are
+            laid on.
+        features: ``float32[B, C, H / 4, W / 4]`` features of the outline head; None: the runtime
+            was opened without it.
+    """
+
+    logits: Float32Array
+    deltas: Float32Array
+    size: Size
+    features: Float32Array | None = None
+
 
 # Measured on tiles of 512 to 1536 px in single precision, OpenVINO: 151 bytes per pixel with the
 # built-in model on a resnet18, 275 with torchvision's RetinaNet on a resnet50; PyTorch takes less.
@@ -32,6 +49,7 @@ class Runtime(Protocol):
         batch_size: Batch size that is fastest for images of the card's tile size.
         depends_on_batch: True if an image's result depends on the rest of its batch, if only by
             rounding.
+        has_outlines: It was opened with the outline head of its network.
         bytes_per_px: Main memory in use while an image is run, in bytes per pixel of the network's
             input; 0 where the network uses the memory of an accelerator instead.
     """
@@ -43,6 +61,7 @@ class Runtime(Protocol):
     batch_size: int
     depends_on_batch: bool
     bytes_per_px: int
+    has_outlines: bool
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """Run a batch.
@@ -50,10 +69,17 @@ class Runtime(Protocol):
         Args:
             pixels: ``uint8[B, C, H, W]``.
             valid: ``bool[B, H, W]``.
+        """
+
+    def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
+        """Run the outline head on boxes of one image.
+
+        Args:
+            features: ``float32[C, H / 4, W / 4]``.
+            boxes: ``float32[K, 4]`` in pixels of the network's input, widened by the margin.
 
         Returns:
-            Logits ``float32[B, N, classes]``, offsets ``float32[B, N, 4]``, and the height and
-            width of the network's input (see ``padded_size``), which its anchors are laid on.
+            Probabilities ``float32[K, M, M]`` that a cell of the box shows the object.
         """
 
 

@@ -42,6 +42,7 @@ ARCHITECTURE = (  # all modules that determine the graph of a converted network
     "network/timm_backbone.py",
     "network/input_size.py",
     "network/loading.py",
+    "network/outline_head.py",
     "runtimes/conversion.py",
     "runtimes/export.py",
     "runtimes/onnx.py",

@@ -16,20 +16,32 @@ from geodetect.errors import ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.export import exported_network, tracing
+from geodetect.model.runtimes.export import (
+    DYNAMIC_AXES,
+    exported_network,
+    exported_outline_head,
+    tracing,
+)
 from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, serialize
 from geodetect.model.runtimes.stored_networks import (
     NETWORK,
+    OUTLINE,
     network_parameters,
     store_network,
 )
 from geodetect.progress import phase
 
-# functions that return a network to trace, and an example of its inputs, by its name in model files
-GRAPHS: Mapping[str, Callable[[ModelCard, Weights], tuple[nn.Module, dict[str, Tensor]]]] = (
-    MappingProxyType({NETWORK: exported_network})
+Export = Callable[[ModelCard, Weights], tuple[nn.Module, dict[str, Tensor]]]
+EXPORTS: Mapping[str, Export] = MappingProxyType(  # by the names of networks in model files
+    {NETWORK: exported_network, OUTLINE: exported_outline_head}
 )
 NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
+
+
+def network_names(card: ModelCard) -> tuple[str, ...]:
+    """Return the names of the networks that a model has in its file, but for quantized ones."""
+    has_head = card.network is not None and card.network.outline is not None
+    return (NETWORK, OUTLINE) if has_head else (NETWORK,)
 
 
 @phase("Converting the network for OpenVINO")
@@ -38,7 +50,7 @@ def add_networks(card: ModelCard, weights: Weights) -> dict[str, NDArray[np.gene
 
     Args:
         card: The model's card.
-        weights: Arrays of the model; networks among them that are not in ``GRAPHS`` stay.
+        weights: Arrays of the model; its int8-quantized network stays.
 
     Raises:
         ModelFileError: The parameters do not fit the card, or OpenVINO cannot convert the network.
@@ -46,7 +58,7 @@ def add_networks(card: ModelCard, weights: Weights) -> dict[str, NDArray[np.gene
         OutputError: The folder for temporary files is full.
     """
     arrays = dict(weights)
-    for name in GRAPHS:
+    for name in network_names(card):
         network = convert_network(card, network_parameters(arrays), name)
         arrays = store_network(card, arrays, name, network)
     return arrays
@@ -58,7 +70,7 @@ def convert_network(card: ModelCard, parameters: Weights, name: str = NETWORK) -
     Args:
         card: The model's card.
         parameters: Arrays by parameter name.
-        name: Key of ``GRAPHS``.
+        name: Key of ``EXPORTS``.
 
     Raises:
         ModelFileError: The parameters do not fit the card, or OpenVINO cannot convert the network.
@@ -66,11 +78,14 @@ def convert_network(card: ModelCard, parameters: Weights, name: str = NETWORK) -
         OutputError: The folder for temporary files is full.
     """
     ov = import_openvino()
-    module, inputs = GRAPHS[name](card, parameters)
+    module, inputs = EXPORTS[name](card, parameters)
     example = tuple(inputs.values())
-    shapes = [  # any height and width of images; the other inputs are vectors of two numbers
-        ov.PartialShape(list(x.shape) if x.ndim == 1 else [*x.shape[:-2], -1, -1]) for x in example
-    ]
+    shapes = []
+    for input_name, tensor in inputs.items():
+        shape = list(tensor.shape)
+        for axis in DYNAMIC_AXES.get(input_name, {}):
+            shape[axis] = -1
+        shapes.append(ov.PartialShape(shape))
     with (
         translate_errors(f"model {card.name}: OpenVINO cannot convert it", ModelFileError),
         tracing(),

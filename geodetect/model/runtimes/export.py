@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +17,17 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.network.loading import load_network, normalise
+from geodetect.model.network.outline_head import PARAMETERS, STRIDE, OutlineHead
 from geodetect.model.network.retinanet import RetinaNet
 
 EXAMPLE_PX = 64  # side of the image that is run while the graph is traced; small, so fast
 OPSET = 17  # of ONNX: the oldest with all operators in use
-SPATIAL_AXES = {"pixels": {2: "height", 3: "width"}, "valid": {1: "height", 2: "width"}}
+DYNAMIC_AXES = {
+    "pixels": {2: "height", 3: "width"},
+    "valid": {1: "height", 2: "width"},
+    "features": {2: "rows", 3: "columns"},
+    "boxes": {0: "count"},
+}
 
 
 class ExportedNetwork(nn.Module):
@@ -35,7 +41,7 @@ class ExportedNetwork(nn.Module):
         self._card = card
         self.network = network
 
-    def forward(self, pixels: Tensor, valid: Tensor, *sizes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pixels: Tensor, valid: Tensor, *sizes: Tensor) -> tuple[Tensor, ...]:
         """Run the network on the inputs that ``exported_inputs`` describes.
 
         Args:
@@ -44,7 +50,8 @@ class ExportedNetwork(nn.Module):
             sizes: None, or ``int64[2]`` twice: heights and widths to resize and to pad to.
 
         Returns:
-            Logits and offsets, see ``RetinaNet.forward``.
+            Logits, offsets, and the features of the outline head if there is one, see
+            ``RetinaNet.forward``.
         """
         images = normalise(pixels, valid, self._card)
         if sizes:
@@ -52,8 +59,19 @@ class ExportedNetwork(nn.Module):
             images = F.interpolate(images, size=tuple(scaled), mode="bilinear", align_corners=False)
             below, right = padded - scaled
             images = F.pad(images, (0, right, 0, below))
-        logits, deltas = self.network(images)
-        return logits, deltas
+        return self.network(images, with_outlines=self.network.config.outline is not None)
+
+
+class ExportedOutlineHead(nn.Module):
+    """An outline head that gives probabilities."""
+
+    def __init__(self, head: OutlineHead) -> None:
+        super().__init__()
+        self.outline = head
+
+    def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """Return masks ``float[K, M, M]`` in 0..1; arguments as of ``OutlineHead.forward``."""
+        return torch.as_tensor(self.outline(features, boxes).sigmoid())
 
 
 def exported_network(
@@ -71,16 +89,29 @@ def exported_network(
     return ExportedNetwork(card, network).eval(), example
 
 
-def to_onnx(card: ModelCard, parameters: Weights) -> bytes:
-    """Return a network as an ONNX model for single images of any size.
-
-    Its inputs are those of ``exported_inputs``, its outputs ``logits`` and ``deltas`` of
-    ``RetinaNet.forward``.
+def exported_outline_head(
+    card: ModelCard, parameters: Weights
+) -> tuple[ExportedOutlineHead, dict[str, Tensor]]:
+    """Return an outline head whose graph can be traced, and an example of its inputs by name.
 
     Raises:
         ModelFileError: The parameters do not fit the card.
     """
-    network, example = exported_network(card, parameters)
+    network = load_network(card, parameters)
+    cells = EXAMPLE_PX // STRIDE
+    features = torch.zeros(1, network.outline.config.channels, cells, cells)
+    boxes = torch.tensor([[0.0, 0.0, EXAMPLE_PX, EXAMPLE_PX]] * 2)
+    return ExportedOutlineHead(network.outline).eval(), {"features": features, "boxes": boxes}
+
+
+def to_onnx(network: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+    """Return an exported network as an ONNX model for single images of any size.
+
+    Args:
+        network: The network, see ``exported_network`` and ``exported_outline_head``.
+        example: Its inputs by name.
+        outputs: Names of its outputs.
+    """
     with tracing(), TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -88,12 +119,21 @@ def to_onnx(card: ModelCard, parameters: Weights) -> bytes:
             tuple(example.values()),
             file,
             input_names=tuple(example),
-            output_names=("logits", "deltas"),
-            dynamic_axes=SPATIAL_AXES,
+            output_names=outputs,
+            dynamic_axes=DYNAMIC_AXES,
             opset_version=OPSET,
             dynamo=False,  # the newer exporter needs onnxscript as well
         )
         return file.read_bytes()
+
+
+def without_outline_head(card: ModelCard, parameters: Weights) -> tuple[ModelCard, Weights]:
+    """Return card and parameters of the network without its outline head."""
+    if card.network is None or card.network.outline is None:
+        return card, parameters
+    config = card.network.model_copy(update={"outline": None})
+    remaining = {key: v for key, v in parameters.items() if not key.startswith(PARAMETERS)}
+    return card.model_copy(update={"network": config}), remaining
 
 
 @contextmanager

@@ -18,11 +18,11 @@ from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
-from geodetect.model.runtimes.stored_networks import network_parameters
-from geodetect.types import BoolArray, UInt8Array
+from geodetect.model.runtimes.stored_networks import NETWORK, OUTLINE, network_parameters
+from geodetect.types import BoolArray, Float32Array, UInt8Array
 
 PROVIDER = "CPUExecutionProvider"
-OUTPUTS = ("logits", "deltas")
+OUTPUTS, MASKS = ("logits", "deltas", "features"), ("masks",)
 
 
 class OnnxRuntime:
@@ -32,6 +32,7 @@ class OnnxRuntime:
         card: The model's card.
         weights: All arrays of the model file, by name.
         precision: ``auto`` or ``fp32``.
+        outlines: Run the outline head as well, which the network must have.
 
     Raises:
         MissingDependencyError: The extra ``onnx`` is not installed.
@@ -43,8 +44,11 @@ class OnnxRuntime:
     batch_size = 1
     depends_on_batch = False
 
-    def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
+    def __init__(
+        self, card: ModelCard, weights: Weights, *, precision: str = "auto", outlines: bool = False
+    ) -> None:
         self.card = card
+        self.has_outlines = outlines
         library = _import_library("onnxruntime")
         library.disable_telemetry_events()
         self.precision = pick_precision(precision, ["fp32"], runtime="onnx")
@@ -55,28 +59,48 @@ class OnnxRuntime:
         self.bytes_per_px = network_bytes_per_px(card.network, self.precision)
         parameters = network_parameters(weights)
 
-        def convert() -> Entry:
-            require_torch("`runtime` onnx", remedy="or set `runtime` to openvino")
-            _import_library("onnx")  # PyTorch imports it at the end of an export
-            from geodetect.model.runtimes.export import to_onnx  # imports PyTorch
-
-            return {"model": to_onnx(card, parameters)}
-
         options = library.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         # idle threads that spin would take cores from the threads that read rasters
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
-        def read(entry: Entry) -> Any:
-            with _memory_errors():
-                session = library.InferenceSession(entry["model"], options, providers=[PROVIDER])
-            names = tuple(output.name for output in session.get_outputs())
-            if names != OUTPUTS:
-                raise ModelFileError(f"found outputs {list_names(names)}")
-            return session
+        def open_session(name: str, outputs: tuple[str, ...]) -> Any:
+            """Return a network, ready to run; converted if it is not in the cache."""
 
-        key = network_key(card, parameters)
-        self._session = cached("onnx", key, make=convert, read=read)
+            def convert() -> Entry:
+                require_torch("`runtime` onnx", remedy="or set `runtime` to openvino")
+                _import_library("onnx")  # PyTorch imports it at the end of an export
+                from geodetect.model.runtimes.export import (  # imports PyTorch
+                    exported_network,
+                    exported_outline_head,
+                    to_onnx,
+                    without_outline_head,
+                )
+
+                if name == OUTLINE:
+                    head, example = exported_outline_head(card, parameters)
+                    return {"model": to_onnx(head, example, outputs)}
+                plain = without_outline_head(card, parameters)
+                network, example = exported_network(*((card, parameters) if outlines else plain))
+                return {"model": to_onnx(network, example, outputs)}
+
+            def read(entry: Entry) -> Any:
+                with _memory_errors():
+                    session = library.InferenceSession(
+                        entry["model"], options, providers=[PROVIDER]
+                    )
+                names = tuple(output.name for output in session.get_outputs())
+                if names != outputs:
+                    raise ModelFileError(f"found outputs {list_names(names)}")
+                return session
+
+            key = network_key(card, parameters, name, *outputs)
+            return cached("onnx", key, make=convert, read=read)
+
+        self._outputs = OUTPUTS[: None if outlines else 2]
+        self._session = open_session(NETWORK, self._outputs)
+        if outlines:
+            self._head = open_session(OUTLINE, MASKS)
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
@@ -84,9 +108,16 @@ class OnnxRuntime:
         for image, mask in zip(pixels, valid, strict=True):
             with _memory_errors():
                 inputs = exported_inputs(self.card, image, mask)
-                outputs.append(self._session.run(OUTPUTS, inputs))
-        logits, deltas = map(np.concatenate, zip(*outputs, strict=True))
-        return logits, deltas, padded_size(self.card, *pixels.shape[2:])
+                outputs.append(self._session.run(self._outputs, inputs))
+        logits, deltas, *features = map(np.concatenate, zip(*outputs, strict=True))
+        size = padded_size(self.card, *pixels.shape[2:])
+        return NetworkOutput(logits, deltas, size, *features)
+
+    def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
+        """See ``Runtime``."""
+        with _memory_errors():
+            (masks,) = self._head.run(MASKS, {"features": features[None], "boxes": boxes})
+        return np.asarray(masks)
 
 
 @contextmanager

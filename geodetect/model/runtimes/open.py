@@ -36,6 +36,7 @@ def open_runtime(
     runtime: str = "auto",
     precision: str = "auto",
     device: str = "auto",
+    outlines: bool = False,
 ) -> Runtime:
     """Open a network on the requested runtime, or on the fastest one available.
 
@@ -49,6 +50,7 @@ def open_runtime(
             it is fast and accurate (see ``OpenVinoRuntime``), bf16 or fp16 where they are faster
             on the device, else fp32.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
+        outlines: Run the outline head as well, which the network must have.
 
     Raises:
         InputError: The runtime, precision or device is not available, or the model has no
@@ -65,7 +67,7 @@ def open_runtime(
         raise InputError(f"`runtime` {runtime}: unknown; expected {', '.join(RUNTIMES)}")
     if runtime == "auto" and ((precision == "int8" and device == "auto") or _is_cpu(device)):
         try:
-            return _open_openvino(card, weights, precision)
+            return _open_openvino(card, weights, precision, outlines)
         except MissingDependencyError as error:
             if precision == "int8" or not has_torch():  # PyTorch cannot run int8
                 raise
@@ -75,23 +77,23 @@ def open_runtime(
             require_torch("`runtime` torch", remedy="or set `runtime` to openvino")
         from geodetect.model.runtimes.torch import TorchRuntime
 
-        return TorchRuntime(card, weights, device, precision=precision)
+        return TorchRuntime(card, weights, device, precision=precision, outlines=outlines)
     if device not in ("auto", "cpu"):
         raise InputError(
             f"`device` {device}: not available with `runtime` {runtime}, which runs on cpu; "
             f"expected cpu, or `runtime` torch"
         )
     if runtime == "openvino":
-        return _open_openvino(card, weights, precision)
+        return _open_openvino(card, weights, precision, outlines)
     from geodetect.model.runtimes.onnx import OnnxRuntime
 
-    return OnnxRuntime(card, weights, precision=precision)
+    return OnnxRuntime(card, weights, precision=precision, outlines=outlines)
 
 
-def _open_openvino(card: ModelCard, weights: Weights, precision: str) -> Runtime:
+def _open_openvino(card: ModelCard, weights: Weights, precision: str, outlines: bool) -> Runtime:
     from geodetect.model.runtimes.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(card, weights, precision=precision)
+    return OpenVinoRuntime(card, weights, precision=precision, outlines=outlines)
 
 
 def _is_cpu(device: str) -> bool:

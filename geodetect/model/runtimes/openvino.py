@@ -33,13 +33,14 @@ from geodetect.model.runtimes.cache import Entry, cached, network_key
 from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
+    OUTLINE,
     holds_network,
     network_parameters,
     network_title,
     remake_command,
     stored_network,
 )
-from geodetect.types import BoolArray, UInt8Array
+from geodetect.types import AnyArray, BoolArray, Float32Array, UInt8Array
 
 if TYPE_CHECKING:
     import openvino
@@ -49,6 +50,7 @@ MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in mo
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
 MAX_INT8_LOSS = 0.002  # of average precision: less than the error of its measurement
+BOX_OUTPUTS = 2  # logits and offsets; then the features of the outline head
 BOX_VALUES = 4  # of the second output
 TELEMETRY = "openvino_telemetry"
 
@@ -67,6 +69,7 @@ class OpenVinoRuntime:
             network (see ``stored_networks``), whose layers that are not quantized run in bf16 if
             the processor supports it, else in fp32. ``auto``: int8 if the processor has units for
             it and the card states a loss of less than ``MAX_INT8_LOSS``, else bf16 or fp32.
+        outlines: Run the outline head as well, which the network must have.
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
@@ -78,8 +81,11 @@ class OpenVinoRuntime:
     batch_size = 1
     depends_on_batch = False
 
-    def __init__(self, card: ModelCard, weights: Weights, *, precision: str = "auto") -> None:
+    def __init__(
+        self, card: ModelCard, weights: Weights, *, precision: str = "auto", outlines: bool = False
+    ) -> None:
         self.card = card
+        self.has_outlines = outlines
         core = open_core()
         capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
         available = [name for name, code in CAPABILITIES.items() if code in capabilities]
@@ -98,6 +104,14 @@ class OpenVinoRuntime:
         if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
             options["INFERENCE_NUM_THREADS"] = cores
         network = (read_int8_network if is_int8 else read_network)(core, card, weights)
+        if not outlines:
+            network = _select_outputs(network, BOX_OUTPUTS)
+        elif len(network.outputs) == BOX_OUTPUTS:
+            raise ModelFileError(
+                f"model {card.name}: its int8-quantized network was made without its outline head; "
+                f"make it again with `geodetect quantize`, or choose another `precision` or "
+                f"`geometry` box"
+            )
         compiled = core.compile_model(network, DEVICE, options)
         self.streams = int(compiled.get_property("NUM_STREAMS"))
         self.title = f"OpenVINO {self.precision} on cpu"
@@ -106,9 +120,10 @@ class OpenVinoRuntime:
         layout = f"{float_precision}, {threads:g} threads per stream, {cpu_model()}"
         self.identity = f"{self.title}, {layout}, openvino {import_openvino().get_version()}"
         self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self.streams):
-            self._requests.put(compiled.create_infer_request())
+        self._requests = _request_queue(compiled, self.streams)
+        if outlines:
+            head = core.compile_model(read_network(core, card, weights, OUTLINE), DEVICE, options)
+            self._head_requests = _request_queue(head, self.streams)
         # The first call sets up OpenVINO's use of numpy. Two threads that do so at once deadlock,
         # one holding the interpreter lock, the other that of the set-up: so a tiny image is run
         # before there are threads.
@@ -119,18 +134,45 @@ class OpenVinoRuntime:
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """See ``Runtime``."""
         run_all = map if len(pixels) == 1 else self._threads.map
-        logits, deltas = zip(*run_all(self._run, pixels, valid), strict=True)
-        return np.stack(logits), np.stack(deltas), padded_size(self.card, *pixels.shape[2:])
+        columns = zip(*run_all(self._run, pixels, valid), strict=True)
+        logits, deltas, *features = (np.stack(column) for column in columns)
+        size = padded_size(self.card, *pixels.shape[2:])
+        return NetworkOutput(logits, deltas, size, *features)
 
-    def _run(self, pixels: UInt8Array, valid: BoolArray) -> Any:
-        """Return logits ``float32[N, classes]`` and offsets ``float32[N, 4]`` of one image."""
-        request = self._requests.get()
-        try:
-            inputs = tuple(exported_inputs(self.card, pixels, valid).values())
-            outputs = request.infer(inputs, share_inputs=True)
-            return outputs[0][0], outputs[1][0]
-        finally:
-            self._requests.put(request)
+    def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
+        """See ``Runtime``."""
+        (masks,) = _infer(self._head_requests, (features[None], boxes))
+        return masks
+
+    def _run(self, pixels: UInt8Array, valid: BoolArray) -> list[Float32Array]:
+        """Return logits ``float32[N, classes]``, offsets ``float32[N, 4]``, maybe features."""
+        inputs = tuple(exported_inputs(self.card, pixels, valid).values())
+        return [output[0] for output in _infer(self._requests, inputs)]
+
+
+def _request_queue(compiled: openvino.CompiledModel, streams: int) -> SimpleQueue[Any]:
+    """Return as many requests of a network as run in parallel."""
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(streams):
+        requests.put(compiled.create_infer_request())
+    return requests
+
+
+def _infer(requests: SimpleQueue[Any], inputs: tuple[AnyArray, ...]) -> list[Float32Array]:
+    """Return the outputs of a network, by the next request that is free."""
+    request = requests.get()
+    try:
+        return list(request.infer(inputs, share_inputs=True).values())
+    finally:
+        requests.put(request)
+
+
+def _select_outputs(network: openvino.Model, count: int) -> openvino.Model:
+    """Return the network with its first outputs alone: nothing is computed for the others."""
+    if len(network.outputs) <= count:
+        return network
+    ov = import_openvino()
+    return ov.Model(network.outputs[:count], network.get_parameters(), network.get_friendly_name())
 
 
 def _is_int8_best(card: ModelCard, weights: Weights) -> bool:
@@ -139,17 +181,25 @@ def _is_int8_best(card: ModelCard, weights: Weights) -> bool:
     return is_accurate and holds_network(weights, INT8) and has_int8_units()
 
 
-def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> openvino.Model:
-    """Return the network of a model file; converted, or from the cache, if the file holds none.
+def read_network(
+    core: openvino.Core, card: ModelCard, weights: Weights, name: str = NETWORK
+) -> openvino.Model:
+    """Return a network of a model file; converted, or from the cache, if the file holds none.
+
+    Args:
+        core: OpenVINO.
+        card: The model's card.
+        weights: All arrays of the model file, by name.
+        name: ``NETWORK`` or ``OUTLINE``.
 
     Raises:
         MissingDependencyError: The file holds none, and PyTorch is not installed.
         ModelFileError: It was made from other parameters, or OpenVINO cannot read it, or the
             weights do not fit the card.
     """
-    entry = stored_network(card, weights, NETWORK)
+    entry = stored_network(card, weights, name)
     if entry is not None:
-        return _read_stored_network(core, card, NETWORK, entry)
+        return _read_stored_network(core, card, name, entry)
     parameters = network_parameters(weights)
 
     def convert() -> Entry:
@@ -162,14 +212,14 @@ def read_network(core: openvino.Core, card: ModelCard, weights: Weights) -> open
         # only when a network is converted: it imports PyTorch, which takes seconds
         from geodetect.model.runtimes.conversion import convert_network
 
-        return convert_network(card, parameters)
+        return convert_network(card, parameters, name)
 
     def read(entry: Entry) -> openvino.Model:
         network = core.read_model(model=entry["model"], weights=entry["weights"])
-        _check_outputs(network, card)
+        _check_outputs(network, card, name)
         return network
 
-    key = network_key(card, parameters, import_openvino().get_version())
+    key = network_key(card, parameters, name, import_openvino().get_version())
     return cached("openvino", key, make=convert, read=read)
 
 
@@ -199,7 +249,7 @@ def _read_stored_network(
         ModelFileError,
     ):
         network = core.read_model(model=entry["model"], weights=entry["weights"])
-        _check_outputs(network, card)
+        _check_outputs(network, card, name)
         for node in network.get_ops():
             is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
             if is_real and not np.isfinite(node.data).all():  # scales, biases, ranges
@@ -210,9 +260,15 @@ def _read_stored_network(
     return network
 
 
-def _check_outputs(network: openvino.Model, card: ModelCard) -> None:
+def _check_outputs(network: openvino.Model, card: ModelCard, name: str) -> None:
     values = [output.get_partial_shape()[2].get_max_length() for output in network.outputs]
-    if values != [len(card.classes), BOX_VALUES]:
+    head = None if card.network is None else card.network.outline
+    expected = [len(card.classes), BOX_VALUES]
+    if name == OUTLINE and head is not None:
+        expected = [head.mask_cells]
+    elif head is not None:
+        values = values[:BOX_OUTPUTS]  # then features, of any size
+    if values != expected:
         raise ModelFileError(f"model {card.name}: found outputs with {values} values per anchor")
 
 

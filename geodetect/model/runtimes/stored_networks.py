@@ -1,6 +1,7 @@
 """Networks in OpenVINO's form that a model file holds beside its parameters, each by a name.
 
-``network`` runs in fp32, bf16 and fp16, ``int8`` is the int8-quantized one. A network is stored as
+``network`` runs in fp32, bf16 and fp16, ``int8`` is the int8-quantized one, ``outline`` the outline
+head. A network is stored as
 OpenVINO's intermediate representation, an XML graph and its binary constants, in arrays whose names
 start with the network's name and a slash: one file, one checksum.
 
@@ -27,7 +28,7 @@ from geodetect.model.file import Weights, model_path
 from geodetect.model.runtimes.cache import Entry, array_parts, digest
 from geodetect.types import Float32Array, PathLike, UInt8Array
 
-NETWORK, INT8 = "network", "int8"
+NETWORK, INT8, OUTLINE = "network", "int8", "outline"
 SEPARATOR = "/"  # ends the name of a network; no parameter of PyTorch has one
 PARTS = ("model", "weights")
 SOURCE, SHARED = "source", "shared"  # arrays of a network beside its parts

@@ -21,7 +21,7 @@ from geodetect.model.network.input_size import resize_and_pad
 from geodetect.model.network.loading import load_network, normalise
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.stored_networks import network_parameters
-from geodetect.types import BoolArray, UInt8Array
+from geodetect.types import BoolArray, Float32Array, UInt8Array
 
 MPS_BATCH = 4  # PyTorch does not say how much memory it may use
 MAX_BATCH = 32
@@ -44,6 +44,7 @@ class TorchRuntime:
         weights: All arrays of the model file, by name.
         device: See ``pick_device``.
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
+        outlines: Run the outline head as well, which the network must have.
 
     Raises:
         ModelFileError: The weights do not fit the card.
@@ -51,9 +52,16 @@ class TorchRuntime:
     """
 
     def __init__(
-        self, card: ModelCard, weights: Weights, device: str = "auto", *, precision: str = "auto"
+        self,
+        card: ModelCard,
+        weights: Weights,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        outlines: bool = False,
     ) -> None:
         self.card = card
+        self.has_outlines = outlines
         self.device = pick_device(device)
         self.precision = pick_precision(
             precision, device_precisions(self.device), runtime=f"torch on {self.device}"
@@ -102,8 +110,26 @@ class TorchRuntime:
             rows = slice(start, start + self._max_batch)
             outputs.append(self._run_fitting_part(pixels[rows], valid[rows]))
             start += len(outputs[-1][0])
-        logits, deltas, sizes = zip(*outputs, strict=True)
-        return np.concatenate(logits), np.concatenate(deltas), sizes[0]
+        features = None
+        if self.has_outlines:
+            features = np.concatenate([x.features for x in outputs if x.features is not None])
+        return NetworkOutput(
+            np.concatenate([output.logits for output in outputs]),
+            np.concatenate([output.deltas for output in outputs]),
+            outputs[0].size,
+            features,
+        )
+
+    @torch.inference_mode()
+    def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
+        """See ``Runtime``."""
+        dtype = HALF_PRECISIONS.get(self.precision)
+        with self._lock, torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            logits = self._network.outline(
+                torch.from_numpy(features[None]).to(self.device),
+                torch.from_numpy(boxes).to(self.device),
+            )
+        return np.asarray(logits.float().sigmoid().cpu().numpy())
 
     def _run_fitting_part(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
         """Run as much of a batch as the device has memory for: all, its first half, quarter, ..."""
@@ -141,14 +167,15 @@ class TorchRuntime:
         images = resize_and_pad(images, self.card)
         dtype = HALF_PRECISIONS.get(self.precision)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            logits, deltas = self._network(images)
+            logits, deltas, *features = self._network(images, with_outlines=self.has_outlines)
         if device.type != "cpu" and not bool(torch.isfinite(logits).all()):
             raise InputError(
                 f"{self.title} gives values that are not numbers; set `precision` to fp32, or "
                 f"`device` to cpu"
             )
         height, width = images.shape[2:]
-        return logits.cpu().float().numpy(), deltas.cpu().float().numpy(), (height, width)
+        logits, deltas, *features = (x.cpu().float().numpy() for x in (logits, deltas, *features))
+        return NetworkOutput(logits, deltas, (height, width), *features)
 
 
 def device_precisions(device: torch.device) -> list[str]:
@@ -171,6 +198,8 @@ def device_precisions(device: torch.device) -> list[str]:
 def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRuntime:
     """Return a runtime for validation during training: bf16 if the device has units for it.
 
+    The outline head is run if the network has one.
+
     That is the precision that ``predict`` takes there, and several times as fast as fp32.
 
     Raises:
@@ -179,7 +208,8 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
     """
     torch_device = pick_device(device)
     precision = "bf16" if has_bf16_units(torch_device) else "auto"
-    return TorchRuntime(card, weights, str(torch_device), precision=precision)
+    has_head = card.network is not None and card.network.outline is not None
+    return TorchRuntime(card, weights, str(torch_device), precision=precision, outlines=has_head)
 
 
 def has_bf16_units(device: torch.device) -> bool:

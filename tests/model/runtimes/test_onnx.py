@@ -29,7 +29,7 @@ def test_it_gives_what_pytorch_gives(scale: float) -> None:
     valid[:, :10] = False
     expected = TorchRuntime(card, weights, "cpu", precision="fp32").forward(pixels, valid)
     for _ in range(2):  # converted, then from the cache
-        logits, deltas, padded = OnnxRuntime(card, weights).forward(pixels, valid)
+        logits, deltas, padded, _ = OnnxRuntime(card, weights).forward(pixels, valid)
         assert padded == expected[2]
         np.testing.assert_allclose(logits, expected[0], rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(deltas, expected[1], atol=1e-3)

@@ -54,7 +54,7 @@ def test_pixels_outside_the_imagery_are_zero_whatever_they_hold() -> None:
 
 
 def test_half_precision_weights_run_in_single_precision() -> None:
-    logits, deltas, _ = torch_runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
+    logits, deltas, *_ = torch_runtime().forward(squares_image(64, [(20, 20)])[None], EVERYWHERE)
     assert logits.dtype == deltas.dtype == np.float32
     assert {v.dtype for v in weights_of(tiny_network(CARD)).values()} == {np.dtype(np.float16)}
 
@@ -72,7 +72,7 @@ def test_invalid_pixels_do_not_change_the_result() -> None:
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 57), (1, 1), (8, 9)])
 def test_images_are_padded_to_whole_cells(height: int, width: int) -> None:
     pixels = np.zeros((1, 3, height, width), np.uint8)
-    logits, _, padded = torch_runtime().forward(pixels, np.ones((1, height, width), bool))
+    logits, _, padded, _ = torch_runtime().forward(pixels, np.ones((1, height, width), bool))
     assert padded == (-(-height // 8) * 8, -(-width // 8) * 8)
     assert logits.shape[1] == padded[0] * padded[1] // 64
 
@@ -82,7 +82,7 @@ def test_the_runtime_gives_what_the_network_gives() -> None:
     pixels = squares_image(64, [(20, 20)])[None]
     with torch.inference_mode():
         expected = network(normalise(torch.from_numpy(pixels), torch.from_numpy(EVERYWHERE), CARD))
-    logits, deltas, _ = torch_runtime().forward(pixels, EVERYWHERE)
+    logits, deltas, *_ = torch_runtime().forward(pixels, EVERYWHERE)
     np.testing.assert_allclose(logits, expected[0], rtol=2e-2, atol=2e-2)
     np.testing.assert_allclose(deltas, expected[1], rtol=2e-2, atol=2e-2)
 
@@ -115,7 +115,7 @@ def test_auto_always_finds_a_device() -> None:
 def test_a_fresh_network_runs_too() -> None:
     assert CARD.network is not None
     weights = weights_of(RetinaNet(CARD.network, 1))
-    logits, _, _ = TorchRuntime(CARD, weights, "cpu").forward(
+    logits, *_ = TorchRuntime(CARD, weights, "cpu").forward(
         np.zeros((2, 3, 16, 16), np.uint8), np.ones((2, 16, 16), bool)
     )
     assert np.isfinite(logits).all()
@@ -136,7 +136,7 @@ def test_half_precision_is_close_to_single() -> None:
     except InputError:
         pytest.skip("this processor does not compute in bf16")
     pixels = squares_image(64, [(20, 20)])[None]
-    logits, _, _ = half.forward(pixels, EVERYWHERE)
+    logits, *_ = half.forward(pixels, EVERYWHERE)
     assert logits.dtype == np.float32
     expected = torch_runtime().forward(pixels, EVERYWHERE)[0]
     assert 0 < np.abs(logits - expected).max() < 1
@@ -186,7 +186,7 @@ class Small:
         if len(pixels) > self.fits:
             raise RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)")
         first = pixels[:, :1, 0, 0].astype(np.float32)
-        return first[:, None], first[:, None], (32, 32)
+        return NetworkOutput(first[:, None], first[:, None], (32, 32))
 
 
 def on_accelerator(monkeypatch: pytest.MonkeyPatch, fits: int) -> tuple[Runtime, Small]:
@@ -203,7 +203,7 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_from_then_on(
     pixels = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 32, 32), np.uint8)
     valid = np.ones((7, 32, 32), bool)
     with pytest.warns(GeodetectWarning, match="`batch_size`") as caught:
-        logits, _, _ = runtime.forward(pixels, valid)
+        logits, *_ = runtime.forward(pixels, valid)
     assert logits[:, 0, 0].tolist() == list(range(7))
     assert network.sizes == [7, 4, 2, 2, 2, 1]
     assert len(caught) == 1

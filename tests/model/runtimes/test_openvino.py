@@ -65,7 +65,7 @@ def test_single_precision_gives_what_pytorch_gives(card: ModelCard, size: tuple[
     pixels = noise(2, 3, *size)
     valid = partly_valid(pixels)
     reference = TorchRuntime(card, weights_of(tiny_network(card)), "cpu", precision="fp32")
-    logits, deltas, padded = open_openvino(card).forward(pixels, valid)
+    logits, deltas, padded, _ = open_openvino(card).forward(pixels, valid)
     expected = reference.forward(pixels, valid)
     assert padded == expected[2]
     assert logits.dtype == deltas.dtype == np.float32
