@@ -54,6 +54,7 @@ the exit code. Secrets of addresses are left out. A file that is no log is not a
 """
 VALUES = {
     "FILE": "a file; `FILE|layername=NAME` names a layer, as in QGIS",
+    "IMAGE": "a picture or raster that GDAL opens",
     "FOLDER": "a folder, which is created",
     "PATH": "a file, a folder, or a URL",
     "RASTER": "a file, folder or URL that GDAL opens",
@@ -88,11 +89,13 @@ VALUES = {
     "RULE": "one of those listed",
     "N,N,N": "band numbers, counted from 1: `1,2,3`",
     "LOW,HIGH": "two numbers: `0,3000`",
+    "R,G,B": "a number for each channel, with commas between",
     "X,Y,X,Y": "min x, min y, max x, max y",
 }
 MEANINGS = {  # of names whose description differs between commands
     "--aoi": "Polygons that limit the ground.",
     "--batch-size": "Images that go through the network at once.",
+    "--check": "Check before the work or after it: `train` the labels, `convert` the model.",
     "--class-field": "Column that holds the class.",
     "--classes": "Names of classes.",
     "--conf": "Score threshold.",

@@ -194,6 +194,9 @@ geodetect.quantize("mine.safetensors", "neighbourhood.tif", "mine-int8.safetenso
 # %% convert (not run)
 geodetect.convert("trees.ckpt", "trees.safetensors", gsd="10cm")
 
+# %% export_model (not run)
+geodetect.export_model("pools", "pools.onnx", target="geodeep")
+
 # %% GeodetectError
 try:
     geodetect.predict("neighbourhood.tif", confidence=0.5)
@@ -235,6 +238,9 @@ settings = geodetect.TrainSettings(minutes=30, gsd=0.25, val_rasters="neighbourh
 
 # %% QuantizeSettings
 settings = geodetect.QuantizeSettings(tiles=64, min_ap="95%")
+
+# %% ExportSettings
+settings = geodetect.ExportSettings(target="deepness", tile_size=512)
 
 # %% ConvertSettings
 settings = geodetect.ConvertSettings(gsd=0.1, classes=["tree"])

@@ -46,7 +46,7 @@ GROUPS = {
     "error_rates_from_model error_rates_from_evaluation",
     "Pictures and pages": "report preview write_training_page",
     "Labels and training": "check export_chips train",
-    "Models and rasters": "list_models load_card convert quantize inspect_raster",
+    "Models and rasters": "list_models load_card convert export_model quantize inspect_raster",
 }
 SECTIONS = re.compile(r"^(Args|Returns|Raises|Warns|Yields):\n", re.MULTILINE)
 

@@ -24,7 +24,8 @@ from .io.vector.write import write
 from .label_check.check import check
 from .label_check.report import LabelReport
 from .model.card import ModelCard
-from .model.checkpoints.convert import convert
+from .model.convert import convert
+from .model.export.export import export_model
 from .model.file import list_models, load_card
 from .quantization.quantize import quantize
 from .reporting.map_report.report import ReportSummary, report
@@ -37,6 +38,7 @@ from .settings import (
     CompareSettings,
     ConvertSettings,
     EvaluateSettings,
+    ExportSettings,
     ModelSettings,
     PredictSettings,
     PreviewSettings,
@@ -62,6 +64,7 @@ __all__ = [
     "ErrorRates",
     "Estimate",
     "EvaluateSettings",
+    "ExportSettings",
     "GeodetectError",
     "LabelReport",
     "ModelCard",
@@ -89,6 +92,7 @@ __all__ = [
     "evaluate",
     "evaluate_model",
     "export_chips",
+    "export_model",
     "inspect_raster",
     "list_models",
     "load_card",

@@ -138,11 +138,14 @@ def test_public_functions_that_need_pytorch_say_so() -> None:
 import sys
 sys.modules["torch"] = sys.modules["torchvision"] = None
 import geodetect
-for name in ("train", "convert"):
-    try:
-        getattr(geodetect, name)
-    except ImportError as error:
-        print(error)
+try:
+    geodetect.train
+except ImportError as error:
+    print(error)
+try:
+    geodetect.convert("weights.pth", "m.safetensors")
+except ImportError as error:
+    print(error)
 """
     process = subprocess.run(
         [sys.executable, "-c", code],
@@ -152,7 +155,8 @@ for name in ("train", "convert"):
         check=True,
     )
     remedy = "needs PyTorch, which is not installed; install it with: pip install torch torchvision"
-    assert process.stdout.splitlines() == [f"geodetect.{n} {remedy}" for n in ("train", "convert")]
+    subjects = ("geodetect.train", "converting weights")
+    assert process.stdout.splitlines() == [f"{subject} {remedy}" for subject in subjects]
 
 
 def test_the_requirements_without_pytorch_are_those_of_the_package() -> None:

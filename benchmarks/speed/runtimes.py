@@ -23,6 +23,7 @@ from benchmarks.harness.processes import Stopwatch
 from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
+from geodetect.detection.imported_detector import ImportedDetector
 from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError
 
@@ -53,7 +54,7 @@ class Result:
         scores: ``float32[N]``.
     """
 
-    detector: RetinaNetDetector
+    detector: RetinaNetDetector | ImportedDetector
     megapixels: float
     time: Stopwatch
     boxes: NDArray[np.float64]
@@ -72,7 +73,7 @@ class Result:
         }
 
 
-def read_tiles(raster: Path, detector: RetinaNetDetector) -> list[TilePixels]:
+def read_tiles(raster: Path, detector: RetinaNetDetector | ImportedDetector) -> list[TilePixels]:
     """Return pixels and mask of every tile, as batches of one."""
     (plan,) = geodetect.plan(raster, detector)
     with plan.ground:
@@ -80,7 +81,9 @@ def read_tiles(raster: Path, detector: RetinaNetDetector) -> list[TilePixels]:
     return [(tile.values[None], tile.valid[None]) for tile in tiles]
 
 
-def time_detector(detector: RetinaNetDetector, tiles: list[TilePixels]) -> Stopwatch:
+def time_detector(
+    detector: RetinaNetDetector | ImportedDetector, tiles: list[TilePixels]
+) -> Stopwatch:
     """Return the time of all tiles, in batches that fill all streams, after one to warm up."""
     step = detector.streams
     batches = [

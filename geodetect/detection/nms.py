@@ -10,13 +10,21 @@ import numpy as np
 
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.ordering import group_rows, order_rows
-from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
+from geodetect.geo.polygons import polygon_iou
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 
 FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
 LARGEST_BLOCK = 4096  # limits the memory for pairs of overlapping boxes
 
 
-def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float) -> IntArray:
+def nms(
+    boxes: FloatArray,
+    scores: Float32Array,
+    labels: IntArray,
+    *,
+    iou: float,
+    outlines: ObjectArray | None = None,
+) -> IntArray:
     """Remove boxes that a better one of their class overlaps, best first.
 
     Args:
@@ -24,6 +32,7 @@ def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float
         scores: ``float32[N]``; of equal ones the box with the lowest coordinates is the better.
         labels: ``int64[N]`` classes.
         iou: A box is removed if it overlaps a better one by more than this (IoU).
+        outlines: ``object[N]`` polygons within the boxes, whose overlaps count instead.
 
     Returns:
         ``int64[K]``: rows that remain, best first.
@@ -31,34 +40,43 @@ def nms(boxes: FloatArray, scores: Float32Array, labels: IntArray, *, iou: float
     order = order_rows([-scores], lambda rows: [*boxes[rows].T[::-1], labels[rows]])
     # by class: the time grows with the square of the number of boxes
     selected = [
-        positions[_select_apart(boxes[order[positions]], iou=iou)]
+        positions[
+            _select_apart(
+                boxes[order[positions]],
+                None if outlines is None else outlines[order[positions]],
+                iou=iou,
+            )
+        ]
         for positions in group_rows(labels[order])
     ]
     return order[np.sort(np.concatenate([np.empty(0, np.int64), *selected]))]
 
 
-def _select_apart(boxes: FloatArray, *, iou: float) -> IntArray:
+def _select_apart(boxes: FloatArray, outlines: ObjectArray | None, *, iou: float) -> IntArray:
     """Return the rows of boxes, sorted best first, that no better one of them removes."""
+
+    def find_overlaps(a: IntArray, b: IntArray) -> tuple[IntArray, IntArray]:
+        """Return positions in the rows ``a`` and ``b`` of boxes that overlap by more than iou."""
+        i, j = box_ops.overlap_pairs(boxes[a], boxes[b]).T
+        if outlines is None:
+            overlaps = box_ops.iou(boxes[a][i], boxes[b][j])
+        else:
+            overlaps = polygon_iou(outlines[a][i], outlines[b][j])
+        return i[overlaps > iou], j[overlaps > iou]
+
     undecided = np.arange(len(boxes))
     selected = [np.empty(0, np.int64)]
     block_size = FIRST_BLOCK
     while len(undecided):
         block, undecided = undecided[:block_size], undecided[block_size:]
         block_size = min(2 * block_size, LARGEST_BLOCK)
-        better, worse = _find_overlaps(boxes[block], boxes[block], iou=iou)
+        better, worse = find_overlaps(block, block)
         is_ordered = better < worse
         block = block[_select_best(len(block), better[is_ordered], worse[is_ordered])]
-        _, worse = _find_overlaps(boxes[block], boxes[undecided], iou=iou)
+        _, worse = find_overlaps(block, undecided)
         undecided = np.delete(undecided, worse)
         selected.append(block)
     return np.concatenate(selected)
-
-
-def _find_overlaps(a: FloatArray, b: FloatArray, *, iou: float) -> tuple[IntArray, IntArray]:
-    """Return the rows of ``a`` and of ``b`` that overlap by more than ``iou``."""
-    i, j = box_ops.overlap_pairs(a, b).T
-    is_overlap = box_ops.iou(a[i], b[j]) > iou
-    return i[is_overlap], j[is_overlap]
 
 
 def _select_best(count: int, better: IntArray, worse: IntArray) -> BoolArray:

@@ -266,6 +266,12 @@ def _choose_scheme(
         return TileScheme(grid.width, grid.height, tile_px, overlap)
 
     tile_px = settings.tile_size or card.tile_px
+    if card.imported is not None and tile_px > min(card.imported.input_px):
+        height, width = card.imported.input_px
+        raise InputError(
+            f"`tile_size` {tile_px}: model {card.name} takes images of {width} x {height} px; "
+            f"choose a smaller one, or convert the model again with this `tile_size`"
+        )
     default = scheme_of(tile_px)
     if settings.tile_size is not None or card.network is None:
         return default

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from geodetect.detection.detections import Detections
+from geodetect.detection.imported_detector import ImportedDetector
 from geodetect.detection.nms import nms
 from geodetect.errors import GeodetectWarning, ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
@@ -177,7 +178,7 @@ def load_detector(
     runtime: str = "auto",
     precision: str = "auto",
     outlines: bool = False,
-) -> RetinaNetDetector:
+) -> RetinaNetDetector | ImportedDetector:
     """Return the detector of a model.
 
     Args:
@@ -187,7 +188,7 @@ def load_detector(
         iou: Overlap (IoU) of duplicates; None: the card's.
         runtime: ``auto``, ``torch``, ``openvino``, ``onnx``: see ``open_runtime``.
         precision: ``auto``, ``fp32``, ``bf16``, ``fp16``, ``int8``.
-        outlines: Return outlines, if the model has an outline head.
+        outlines: Return outlines, if the model has an outline head or oriented boxes.
 
     Raises:
         ModelFileError: There is no such model or its file is damaged.
@@ -197,6 +198,18 @@ def load_detector(
     """
     try:
         card, weights = read_model_file(model)
+        if card.imported is not None:
+            return ImportedDetector(
+                card,
+                weights,
+                conf=conf,
+                iou=iou,
+                identity=checksum(model),
+                runtime=runtime,
+                precision=precision,
+                device=device,
+                outlines=outlines,
+            )
         has_head = card.network is not None and card.network.outline is not None
         opened = open_runtime(
             card,

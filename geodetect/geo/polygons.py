@@ -82,6 +82,13 @@ def clip_polygons(polygons: ObjectArray, frame: FloatArray) -> ObjectArray:
     return clipped
 
 
+def polygon_iou(a: ObjectArray, b: ObjectArray) -> FloatArray:
+    """Return the intersection over union of corresponding valid polygons, ``float64[N]``."""
+    shared = shapely.area(shapely.intersection(a, b))
+    union = shapely.area(a) + shapely.area(b) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
 def repair_polygons(geometries: ObjectArray, name: str) -> tuple[ObjectArray, BoolArray]:
     """Make invalid polygons valid, such as those that cross themselves.
 

@@ -22,6 +22,7 @@ MAX_PROBLEMS = 3  # in one message
 
 PositiveLength = Annotated[float, Field(gt=0, le=1e6)]  # metres
 ObjectSize = Annotated[float, Field(ge=0, le=1e6)]  # metres; rounded, so perhaps 0
+InputPixels = Annotated[int, Field(ge=1, le=100_000)]
 AnchorSize = Annotated[float, Field(gt=0, le=1e5)]  # pixels
 AnchorRatio = Annotated[float, Field(ge=1e-3, le=1e3)]
 BandMean = Annotated[float, Field(ge=0, le=1)]
@@ -139,6 +140,33 @@ class NetworkConfig(CardPart):
                 f"strides must be positive, each twice the previous one, found {self.strides}"
             )
         return self
+
+
+class ImportedNetwork(CardPart):
+    """Network of another program, as its model file holds it.
+
+    Its input is one image of a fixed size; mean, standard deviation and order of the channels are
+    part of its graph.
+
+    Args:
+        layout: Name of the layout of its outputs, see ``geodetect.model.layouts``.
+        input_px: Height and width of its input, in pixels.
+        fill: Value in 0..255 of pixels without imagery.
+        class_numbers: Number of each class in its outputs; None: those of the classes.
+        output_classes: Number of classes in its outputs, those without a name included; None: not
+            fixed.
+        has_fractions: Its boxes are fractions of the image; else pixels, where the layout leaves
+            that open.
+    """
+
+    layout: str = Field(max_length=100)
+    input_px: tuple[InputPixels, InputPixels]
+    fill: int = Field(0, ge=0, le=255)
+    class_numbers: tuple[Annotated[int, Field(ge=0, le=MAX_CLASSES)], ...] | None = Field(
+        None, max_length=MAX_CLASSES
+    )
+    output_classes: int | None = Field(None, ge=1, le=MAX_CLASSES + 1)
+    has_fractions: bool = False
 
 
 class Calibration(CardPart):
@@ -267,6 +295,7 @@ class ModelCard(Displayed, CardPart):
         conf: Default score threshold, after calibration.
         iou: Default IoU threshold of the non-maximum suppression.
         network: Architecture of the network; None: a detector other than geodetect's RetinaNet.
+        imported: Network of another program; None: it is geodetect's, or a function.
         training: Provenance.
         metrics: Results on the holdout, by name; rates are in 0..1.
         int8: Its int8-quantized network; None: its file holds none.
@@ -288,6 +317,7 @@ class ModelCard(Displayed, CardPart):
     conf: float = Field(0.5, ge=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
     network: NetworkConfig | None = None
+    imported: ImportedNetwork | None = None
     training: TrainingRecord = TrainingRecord()
     metrics: dict[str, Annotated[float, Field(ge=0)]] = {}
     int8: Int8Record | None = None
@@ -328,6 +358,11 @@ class ModelCard(Displayed, CardPart):
             self.object_size_m
         ):
             raise ValueError(f"object_size_m must be ascending, found {self.object_size_m}")
+        numbers = None if self.imported is None else self.imported.class_numbers
+        if numbers is not None and len(numbers) != len(self.classes):
+            raise ValueError("imported.class_numbers needs one entry for each of classes")
+        if self.imported is not None and self.network is not None:
+            raise ValueError("found both network and imported, expected one of them")
         too_high = [n for n, value in self.metrics.items() if n.endswith(RATES) and value > 1]
         if too_high:
             raise ValueError(f"metrics must be in 0..1: {list_names(too_high)}")

@@ -2,7 +2,7 @@
 
 from geodetect.settings.assessment import CompareSettings, EvaluateSettings, SummarizeSettings
 from geodetect.settings.labels import CheckSettings, ChipSettings
-from geodetect.settings.models import ConvertSettings, QuantizeSettings
+from geodetect.settings.models import ConvertSettings, ExportSettings, QuantizeSettings
 from geodetect.settings.prediction import ModelSettings, PredictSettings
 from geodetect.settings.reporting import DrawingSettings, PreviewSettings, ReportSettings
 from geodetect.settings.training import TrainSettings
@@ -14,6 +14,7 @@ __all__ = [
     "ConvertSettings",
     "DrawingSettings",
     "EvaluateSettings",
+    "ExportSettings",
     "ModelSettings",
     "PredictSettings",
     "PreviewSettings",

@@ -69,12 +69,18 @@ class ConvertKeywords(TypedDict, total=False):
     """Fields of ``ConvertSettings``."""
 
     anchor_sizes: Sequence[float] | str
+    box_unit: Literal["px", "fraction"] | None
+    channels: Literal["rgb", "bgr"] | None
     classes: Sequence[str] | str | None
     gsd: float | str | None
+    layout: str | None
+    mean: Sequence[float] | str | None
     name: str | None
     no_resize: bool
     norm_eps: float | None
     resize: int | str
+    scaling: Literal["0-1", "0-255", "imagenet"] | None
+    std: Sequence[float] | str | None
     tile_size: int | str | None
 
 
@@ -147,6 +153,13 @@ class EvaluateModelKeywords(TypedDict, total=False):
     truth_crs: str | int | CRS | None
     value_range: Sequence[float] | str | None
     workers: int | None
+
+
+class ExportKeywords(TypedDict, total=False):
+    """Fields of ``ExportSettings``."""
+
+    target: Literal["deepness", "geodeep", "onnx", "mlm"]
+    tile_size: int | str | None
 
 
 class ModelKeywords(TypedDict, total=False):

@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from geodetect.model.file import read_model_file
+from tests.conftest import Save
+from tests.helpers.onnx_detectors import (
+    paint_objects,
+    write_constant_outputs,
+    write_painted_detector,
+)
 from tests.helpers.program import invoke, run_command
 from tests.helpers.torchvision_networks import small_network
 
@@ -122,3 +129,44 @@ def test_converting_twice_gives_the_same_weights(network_file: Path, tmp_path: P
     first, second = (read_model_file(tmp_path / f"{name}.safetensors")[1] for name in ("a", "b"))
     for key, value in first.items():
         np.testing.assert_array_equal(value, second[key])
+
+
+def test_an_onnx_file_is_checked_on_a_picture(tmp_path: Path, save: Save) -> None:
+    scene = save(paint_objects(100, 100, [(20.5, 20.5, 15), (60.5, 50.5, 31)]))
+    source = write_painted_detector(tmp_path / "m.onnx")
+    path, drawing = tmp_path / "m.safetensors", tmp_path / "m_check.png"
+    options = ("--classes", "small,large", "--gsd", "20cm", "--check", scene)
+    code, out, err = convert_file(source, "-o", path, *options, "--json")
+    assert code == 0, err
+    values = json.loads(out)
+    assert values["drawing"] == str(drawing)
+    assert values["by_class"] == {"small": 1, "large": 1}
+    assert values["card"]["imported"]["layout"] == "yolov8"
+    assert drawing.read_bytes().startswith(b"\x89PNG")
+    path.unlink()
+    code, _, err = convert_file(source, "-o", path, *options)
+    assert code == 1
+    assert "m_check.png" in err
+    assert not path.exists()
+    code, _, err = convert_file(source, "-o", path, *options, "--overwrite")
+    assert (code, "small 1, large 1, drawn in" in " ".join(err.split())) == (0, True)
+
+
+def test_a_photograph_without_georeference_is_a_picture_to_check_on(tmp_path: Path) -> None:
+    picture = tmp_path / "photo.png"
+    Image.fromarray(paint_objects(64, 64, []).transpose(1, 2, 0)).save(picture)
+    source = write_painted_detector(tmp_path / "m.onnx", metadata={"names": "['a', 'b']"})
+    code, _, err = convert_file(source, "-o", tmp_path / "m.safetensors", "--check", picture)
+    assert code == 0
+    assert "nothing found at a score of 0.25 and more" in " ".join(err.split())
+
+
+def test_an_ambiguous_layout_is_asked_for_by_its_option(tmp_path: Path) -> None:
+    rows = {"output": np.full((1, 84 + 1, 37), 0.5, np.float32)}
+    source = write_constant_outputs(tmp_path / "m.onnx", rows, operators=("Neg",))
+    code, _, err = convert_file(source, "-o", tmp_path / "m.safetensors", "--classes", "a")
+    assert code == 1
+    assert "--layout" in err
+    code, _, err = convert_file(source, "-o", tmp_path / "m.safetensors", "--layout", "yolo8")
+    assert code == 2
+    assert "did you mean yolov8?" in " ".join(err.split())

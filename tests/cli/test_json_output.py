@@ -71,6 +71,10 @@ RUNS: dict[str, Run] = {
         *("convert", folder / "three.pth", "-o", folder / "converted.safetensors"),
         *("--classes", "a,b,c"),
     ),
+    "export": lambda folder: (
+        *("export", folder / "squares.safetensors", "-o", folder / "squares.mlm.json"),
+        *("--for", "mlm"),
+    ),
     "quantize": lambda folder: (
         *("quantize", folder / "plain.safetensors", "--rasters", folder / "large.tif"),
         *("-o", folder / "int8.safetensors", "--tiles", 2),

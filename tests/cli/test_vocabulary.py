@@ -16,6 +16,7 @@ Uses = Mapping[str, Option]  # options of one name by command
 GENERATOR = runpy.run_path(str(ROOT / "docs/options_page.py"))
 NAMES: Mapping[str, Uses] = GENERATOR["options_by_name"]()
 VALUES = {  # names with several placeholders: arguments in some commands, options in others
+    "--check": {"", "IMAGE"},
     "--format": {"NAME", "coco|yolo|voc"},
     "--model": {"NAME|FILE", "MODEL"},
     "--output": {"FILE", "FOLDER"},
@@ -23,6 +24,7 @@ VALUES = {  # names with several placeholders: arguments in some commands, optio
     "--shard": {"PIXELS", "I/N"},
     "--truth": {"TRUTH", "FILE"},
 }
+SWITCHES = {"--check"}  # in some commands, and options with a value in others
 ENDS = {"field": "NAME", "crs": "CRS", "dir": "FOLDER", "iou": "IOU", "share": "FRACTION"}
 
 
@@ -66,7 +68,7 @@ def test_a_name_has_one_meaning() -> None:
 def test_a_name_has_one_kind_of_value_and_one_short_form(name: str) -> None:
     options = list(NAMES[name].values())
     assert len({option.form.short for option in options}) == 1
-    assert len({option.is_switch for option in options}) == 1
+    assert len({option.is_switch for option in options}) == 1 + (name in SWITCHES)
     assert len({option.field_name for option in options}) == 1
     assert {option.metavar for option in options} <= VALUES.get(name, {options[0].metavar})
     end = name.rpartition("-")[2]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OFFSET = 128  # in place of an offset of 0
+MAX_SIDE = 99  # above are other pixels, such as padding
 LARGE = 21  # sides above belong to the second class
 ANGLE = 0.4  # of oriented boxes, in radians
 STRIDES = (8, 16, 32)
@@ -102,7 +103,11 @@ class PaintedHead(GraphBuilder):
             for o in self.offsets
         ]
         self.size = channels[2]
-        is_object = self.add("Greater", self.size, self.constant(0.5))
+        is_object = self.add(
+            "And",
+            self.add("Greater", self.size, self.constant(0.5)),
+            self.add("Less", self.size, self.constant(MAX_SIDE + 0.5)),
+        )
         if is_single:
             for offset in self.offsets:
                 for limit, operator in ((-4.25, "Greater"), (3.75, "Less")):

@@ -29,6 +29,7 @@ FUNCTIONS = {
     "evaluate": "EvaluateSettings",
     "evaluate_model": "EvaluateSettings",
     "export_chips": "ChipSettings",
+    "export_model": "ExportSettings",
     "plan": "PredictSettings",
     "plan_to_folder": "PredictSettings",
     "predict": "PredictSettings",

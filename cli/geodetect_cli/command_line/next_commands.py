@@ -165,6 +165,11 @@ def after_convert(model: Path) -> Arguments:
     return ["info", _file(model)]
 
 
+def after_export(model: str) -> Arguments:
+    """Show the card of the exported model."""
+    return ["info", model]
+
+
 def after_quantize(model: Path, rasters: Sequence[str], settings: Settings) -> Arguments:
     """Use the int8-quantized network."""
     return [*_predict(rasters, str(model), settings), "--precision", "int8"]

@@ -15,10 +15,11 @@ _COMMANDS = {
     "report": "map page html web dashboard export-html",
     "preview": "plot draw show view visualize visualise render display",
     "convert": "import",
+    "export": "to-onnx onnx",
     "quantize": "quantise int8 compress optimize",
     "info": "describe gdalinfo metadata show-info",
     "models": "list ls zoo download list-models",
-    "tile": "chip chips slice split crop cut export patch patches",
+    "tile": "chip chips slice split crop cut patch patches",
 }
 _OPTIONS = {  # names of options, without dashes; of several, the first one that the command has
     "conf": "confidence confidence-threshold conf-threshold conf-thres conf-thresh threshold "

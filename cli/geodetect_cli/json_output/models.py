@@ -140,6 +140,20 @@ class ConvertOutput(JsonOutput):
     command: Literal["convert"] = Field("convert", description="Name of the command.")
     output: PathText = Field(description="The model file.")
     card: CardValues = Field(description="Card of the model.")
+    drawing: PathText | None = Field(
+        description="Drawing of what the model finds on the picture of `--check`; null without it."
+    )
+    by_class: dict[str, Count] | None = Field(
+        description="Number of detected objects by class on that picture; null without `--check`."
+    )
+
+
+class ExportOutput(JsonOutput):
+    """Output of ``export``."""
+
+    command: Literal["export"] = Field("export", description="Name of the command.")
+    output: PathText = Field(description="The exported file.")
+    card: CardValues = Field(description="Card of the model.")
 
 
 class QuantizeOutput(JsonOutput):

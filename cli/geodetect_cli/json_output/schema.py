@@ -22,6 +22,7 @@ from geodetect_cli.json_output.events import Event, MessageEvent, ProgressEvent
 from geodetect_cli.json_output.labels import CheckOutput, TileOutput
 from geodetect_cli.json_output.models import (
     ConvertOutput,
+    ExportOutput,
     ModelInfoOutput,
     ModelsOutput,
     QuantizeOutput,
@@ -50,6 +51,7 @@ OUTPUTS: tuple[type[JsonOutput], ...] = (
     ReportOutput,
     PreviewOutput,
     ConvertOutput,
+    ExportOutput,
     QuantizeOutput,
     RasterInfoOutput,
     ModelInfoOutput,

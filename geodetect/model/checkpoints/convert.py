@@ -6,22 +6,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard, Unpack
+from typing import Any, TypeGuard
 
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights
 
 from geodetect.errors import InputError, ModelFileError, list_names
-from geodetect.io.inputs import protect_inputs
 from geodetect.model.card import ModelCard, TrainingRecord, new_card
 from geodetect.model.checkpoints.state_dict import read_checkpoint
 from geodetect.model.checkpoints.torchvision import TorchvisionRetinaNet
-from geodetect.model.file import check_target, is_model_file, read_model_file, write_model_file
+from geodetect.model.file import is_model_file, read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
-from geodetect.settings.functions import takes_settings
-from geodetect.settings.keywords import ConvertKeywords
-from geodetect.types import PathLike
 
 UNUSED_CATEGORIES = ("__background__", "N/A")  # in torchvision's list of COCO's categories
 COCO_OUTPUTS = 91
@@ -50,28 +46,18 @@ TORCHVISION = ProgramDefaults("torchvision", tile_px=512, conf=0.05, iou=0.5)  #
 DEEPFOREST = ProgramDefaults("DeepForest", tile_px=400, conf=0.1, iou=0.05)  # conf/config.yaml
 
 
-@takes_settings(ConvertSettings)
 @phase("Converting the weights")
-def convert(
-    weights: PathLike,
-    output: PathLike,
-    *,
-    settings: ConvertSettings | Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-    **keywords: Unpack[ConvertKeywords],
-) -> ModelCard:
+def convert_checkpoint(source: Path, target: Path, settings: ConvertSettings) -> ModelCard:
     """Convert a RetinaNet of torchvision or DeepForest to a model file with equal outputs.
 
     A model file of an older version gets its network in OpenVINO's form, which runs without
     PyTorch; card and parameters stay as they are.
 
     Args:
-        weights: State dict or training checkpoint (``.pt .pth .pl .ckpt .bin``) or
+        source: State dict or training checkpoint (``.pt .pth .pl .ckpt .bin``) or
             ``.safetensors``; no code in it is run.
-        output: Model file to write, ``.safetensors``.
+        target: Model file to write; a file of its name is replaced.
         settings: See ``ConvertSettings``.
-        overwrite: Replace ``output`` if it exists.
-        keywords: Settings by name, such as ``gsd=0.1``; they win over ``settings``.
 
     Returns:
         The card of the model.
@@ -81,10 +67,6 @@ def convert(
         InputError: The class names, sizes or anchors do not fit.
         OutputError: The model cannot be written.
     """
-    settings = ConvertSettings.resolve(settings, keywords)
-    source, target = Path(weights).expanduser(), Path(output)
-    with protect_inputs(source):
-        check_target(target, overwrite=overwrite)
     if is_model_file(source):
         return _update_model_file(source, target, settings)
     checkpoint = read_checkpoint(source)
@@ -139,6 +121,8 @@ def _update_model_file(source: Path, target: Path, settings: ConvertSettings) ->
             f"setting, or weights of torchvision or DeepForest"
         )
     card, arrays = read_model_file(source)
+    if card.imported is not None:
+        raise InputError(f"{source}: was converted from ONNX already; nothing is left to convert")
     write_model_file(target, card, add_networks(card, arrays))
     return card
 

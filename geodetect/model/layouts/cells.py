@@ -23,7 +23,7 @@ from geodetect.model.layouts.base import (
     best_classes,
     iterate_cells,
 )
-from geodetect.model.layouts.yolo import CENTRE_SIZE, OBJECT, YoloV5, match_rows
+from geodetect.model.layouts.yolo import CENTRE_SIZE, OBJECT, YoloV5, has_fixed_rows, match_rows
 from geodetect.types import AnyArray, Float32Array, FloatArray, IntArray
 
 YOLOX_STRIDES = (8, 16, 32)
@@ -45,7 +45,7 @@ class YoloX(Layout):
 
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; networks of other layouts subtract or take exponentials to decode."""
-        return not graph.operators & {"Exp", "Sub"}
+        return not graph.operators & {"Exp", "Sub"} and has_fixed_rows(graph)
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray
@@ -75,7 +75,7 @@ class DecodedYoloX(YoloV5):
 
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``."""
-        return "Exp" in graph.operators
+        return "Exp" in graph.operators and has_fixed_rows(graph)
 
 
 class NanoDet(Layout):
@@ -149,6 +149,10 @@ class NanoDetPlus(NanoDet):
     def fit(self, graph: Graph) -> Match | None:
         """See ``Layout``."""
         return match_rows(graph, {graph.cells(*self.strides)}, values=SIDES * BINS)
+
+    def is_likely(self, graph: Graph) -> bool:
+        """See ``Layout``."""
+        return has_fixed_rows(graph)
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray

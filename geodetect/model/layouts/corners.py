@@ -22,6 +22,7 @@ from geodetect.model.layouts.queries import LOGIT_NAMES, match_boxes_and_classes
 from geodetect.types import AnyArray, FloatArray
 
 CORNERS = 4  # x1, y1, x2, y2
+MAX_FRACTION = 2.0  # largest coordinate of boxes that are fractions of the image
 
 
 class BoxesScoresLabels(Layout):
@@ -29,6 +30,7 @@ class BoxesScoresLabels(Layout):
 
     name = "boxes-scores-labels"
     title = "RT-DETR and D-FINE with their post-processing, and other graphs that return classes"
+    needs_fp32 = True
     preprocessing = Preprocessing(fill=0)
     needs_nms = False
 
@@ -70,6 +72,7 @@ class BoxesScores(Layout):
 
     name = "boxes-scores"
     title = "graphs that return the scores of all classes, without NMS"
+    needs_fp32 = True
     preprocessing = Preprocessing(fill=0)
     iou = 0.5
     background = 0

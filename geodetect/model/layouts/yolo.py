@@ -38,12 +38,18 @@ def single_output(graph: Graph, *, rank: int) -> Output | None:
 
 
 def match_rows(graph: Graph, rows: set[int], *, values: int) -> Match | None:
-    """Return the match of one output ``[1, N, values + classes]`` with N in ``rows``."""
+    """Return the match of one output ``[1, N, values + classes]`` with N in ``rows``, or open."""
     output = single_output(graph, rank=3)
-    if output is None or output.rows[0] not in rows or output.rows[1] is None:
+    if output is None or output.rows[0] not in {*rows, None} or output.rows[1] is None:
         return None
     classes = output.rows[1] - values
     return Match((graph.outputs.index(output),), classes) if classes > 0 else None
+
+
+def has_fixed_rows(graph: Graph) -> bool:
+    """Return True if the graph returns as many boxes for each image: it does not select them."""
+    output = single_output(graph, rank=3)
+    return output is not None and output.rows[0] is not None
 
 
 class YoloV5(Layout):
@@ -57,6 +63,10 @@ class YoloV5(Layout):
         """See ``Layout``; each cell has three anchors."""
         rows = {ANCHORS * graph.cells(*strides) for strides in GRIDS}
         return match_rows(graph, rows, values=OBJECT)
+
+    def is_likely(self, graph: Graph) -> bool:
+        """See ``Layout``."""
+        return has_fixed_rows(graph)
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray
@@ -79,7 +89,8 @@ class YoloV6(YoloV5):
 
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; YOLOv6 subtracts distances from the centres of cells."""
-        return "Sub" in graph.operators and "Exp" not in graph.operators
+        is_decoded = "Sub" in graph.operators and "Exp" not in graph.operators
+        return is_decoded and has_fixed_rows(graph)
 
 
 class YoloV8(Layout):

@@ -13,7 +13,13 @@ import numpy as np
 from geodetect.errors import InputError, ModelFileError, list_names, translate_errors
 from geodetect.model.layouts.base import Graph, Output, Preprocessing, Size
 from geodetect.model.onnx_import.onnx_file import OnnxFile
-from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, open_core
+from geodetect.model.runtimes.openvino import (
+    import_openvino,
+    no_telemetry,
+    number_nodes,
+    open_core,
+)
+from geodetect.model.runtimes.stored_networks import NETWORK
 from geodetect.types import AnyArray, UInt8Array
 
 MAX_CHANNELS = 32  # of an image
@@ -127,13 +133,16 @@ class OnnxGraph:
             values = ops.squeeze(values, ops.constant([0]))
         values = ops.convert(values, parameter.get_element_type().to_dtype())
         parameter.output(0).replace(values.output(0))
-        results = []
+        results: list[Any] = []
         for number in outputs:
             source = self._model.outputs[number].get_node().input_value(0)
             is_real = source.get_element_type().is_real()
-            node = ops.convert(source, np.float32) if is_real else source
-            results.append(ops.result(node))
-        return self._ov.Model(results, [pixels], self._file.path.stem)
+            output = ops.convert(source, np.float32).output(0) if is_real else source
+            output.get_tensor().set_names({f"output{len(results)}"})
+            results.append(ops.result(output))
+        network = self._ov.Model(results, [pixels], NETWORK)
+        number_nodes(network, NETWORK)
+        return network
 
     def run(self, model: Any, pixels: UInt8Array) -> list[AnyArray]:
         """Return the outputs of a converted graph for ``pixels``, ``uint8[C, H, W]``.
@@ -226,6 +235,28 @@ class OnnxGraph:
                 self._model.remove_parameter(parameter)
             self._model.reshape({image.name: image.shape(height, width)})
         self._keep_slices()
+        self._sum_distributions()
+
+    def _sum_distributions(self) -> None:
+        """Compute the means of the distributions of YOLO's distances without a convolution.
+
+        Convolutions run in bf16 where that is faster, which would move the sides of large boxes by
+        pixels; what follows the last one is computed in fp32.
+        """
+        ops = self._ov.opset13
+        for node in self._model.get_ops():
+            if node.get_type_name() != "Convolution":
+                continue
+            weights = node.input_value(1).get_node()
+            if weights.get_type_name() != "Constant":
+                continue
+            values = weights.data
+            if values.shape[0] == 1 < values.size == values.shape[1]:
+                bins = values.astype(np.float32)
+                if (bins.ravel() == np.arange(values.size)).all():
+                    product = ops.multiply(node.input_value(0), ops.constant(values.copy()))
+                    mean = ops.reduce_sum(product, ops.constant([1]), keep_dims=True)
+                    node.output(0).replace(mean.output(0))
 
     def _keep_slices(self) -> None:
         """Keep OpenVINO from removing slices before ``GatherElements``.

@@ -19,7 +19,7 @@ def recognise_layout(
     Args:
         graph: Facts of the graph.
         name: Name of the layout, if the user states it.
-        hint: Name of the layout that metadata states. It decides between several that fit.
+        hint: Name of the layout that metadata states, which is believed if it fits.
         source: Name of the file, for errors.
 
     Raises:
@@ -35,6 +35,12 @@ def recognise_layout(
                 f"{name}, {_first_sentence(layout)}; choose another `layout`"
             )
         return layout, match
+    if hint is not None:
+        hinted = layout_of(hint)
+        match = hinted.fit(graph)
+        # a layout and a number of names that both fit are no lie
+        if match is not None and graph.classes is not None and match.classes == graph.classes:
+            return hinted, match
     _check_task(graph, source)
     fitting = _fitting_layouts(graph)
     names = [layout.name for layout, _ in fitting]
@@ -46,9 +52,6 @@ def recognise_layout(
             f"one as `layout`: {_describe(names)}"
         )
     if not fitting:
-        hinted = None if hint is None else layout_of(hint).fit(graph)
-        if hint is not None and hinted is not None:
-            return layout_of(hint), hinted
         raise ModelFileError(
             f"{source}: its outputs {_list_outputs(graph.outputs)} with an input of "
             f"{graph.input_px[1]} x {graph.input_px[0]} px are of no detector that is recognised; "

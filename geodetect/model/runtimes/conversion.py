@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +20,12 @@ from geodetect.model.runtimes.export import (
     exported_outline_head,
     tracing,
 )
-from geodetect.model.runtimes.openvino import import_openvino, no_telemetry, serialize
+from geodetect.model.runtimes.openvino import (
+    import_openvino,
+    no_telemetry,
+    number_nodes,
+    serialize,
+)
 from geodetect.model.runtimes.stored_networks import (
     NETWORK,
     OUTLINE,
@@ -35,7 +38,6 @@ Export = Callable[[ModelCard, Weights], tuple[nn.Module, dict[str, Tensor]]]
 EXPORTS: Mapping[str, Export] = MappingProxyType(  # by the names of networks in model files
     {NETWORK: exported_network, OUTLINE: exported_outline_head}
 )
-NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
 
 
 def network_names(card: ModelCard) -> tuple[str, ...]:
@@ -93,16 +95,5 @@ def convert_network(card: ModelCard, parameters: Weights, name: str = NETWORK) -
     ):
         graph = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         network = ov.convert_model(graph, example_input=example, input=shapes)
-        _number_nodes(network, name)
+        number_nodes(network, name)
         return serialize(network)
-
-
-def _number_nodes(network: Any, name: str) -> None:
-    """Number the nodes without a name of their own within the network, and name the network.
-
-    OpenVINO numbers them within the process, but the same network must give the same bytes.
-    """
-    network.set_friendly_name(name)
-    for number, node in enumerate(network.get_ordered_ops()):
-        if NUMBERED.fullmatch(node.get_friendly_name()):
-            node.set_friendly_name(f"{node.get_type_name()}_{number}")

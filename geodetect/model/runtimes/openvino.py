@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,7 @@ MAX_INT8_LOSS = 0.002  # of average precision: less than the error of its measur
 BOX_OUTPUTS = 2  # logits and offsets; then the features of the outline head
 BOX_VALUES = 4  # of the second output
 TELEMETRY = "openvino_telemetry"
+NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
 
 
 class OpenVinoRuntime:
@@ -87,23 +89,11 @@ class OpenVinoRuntime:
         self.card = card
         self.has_outlines = outlines
         core = open_core()
-        capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-        available = [name for name, code in CAPABILITIES.items() if code in capabilities]
         if precision == "auto" and _is_int8_best(card, weights):
             precision = "int8"
-        self.precision = pick_precision(precision, available, runtime="openvino on this processor")
-        is_int8 = self.precision == "int8"
-        float_precision = available[0] if is_int8 else self.precision
-        cores = usable_cores()
-        options = {
-            "INFERENCE_PRECISION_HINT": HINTS[float_precision],
-            "NUM_STREAMS": min(cores, MAX_STREAMS),
-            # pinned threads of two runs on one machine compete for the same cores
-            "ENABLE_CPU_PINNING": False,
-        }
-        if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
-            options["INFERENCE_NUM_THREADS"] = cores
-        network = (read_int8_network if is_int8 else read_network)(core, card, weights)
+        self.precision, float_precision = pick_precisions(core, precision)
+        read = read_int8_network if self.precision == "int8" else read_network
+        network = read(core, card, weights)
         if not outlines:
             network = _select_outputs(network, BOX_OUTPUTS)
         elif len(network.outputs) == BOX_OUTPUTS:
@@ -112,21 +102,14 @@ class OpenVinoRuntime:
                 f"make it again with `geodetect quantize`, or choose another `precision` or "
                 f"`geometry` box"
             )
-        compiled = core.compile_model(network, DEVICE, options)
-        self.streams = int(compiled.get_property("NUM_STREAMS"))
+        self._network = CompiledNetwork(core, network, float_precision)
+        self.streams = self._network.streams
         self.title = f"OpenVINO {self.precision} on cpu"
-        # the threads that share an image change the order of sums, and so rounding
-        threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) / self.streams
-        layout = f"{float_precision}, {threads:g} threads per stream, {cpu_model()}"
-        self.identity = f"{self.title}, {layout}, openvino {import_openvino().get_version()}"
+        self.identity = f"{self.title}, {self._network.identity}"
         self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
-        self._requests = _request_queue(compiled, self.streams)
         if outlines:
-            head = core.compile_model(read_network(core, card, weights, OUTLINE), DEVICE, options)
-            self._head_requests = _request_queue(head, self.streams)
-        # The first call sets up OpenVINO's use of numpy. Two threads that do so at once deadlock,
-        # one holding the interpreter lock, the other that of the set-up: so a tiny image is run
-        # before there are threads.
+            head = read_network(core, card, weights, OUTLINE)
+            self._head = CompiledNetwork(core, head, float_precision)
         side = card.network.strides[-1] if card.network else 1
         self._run(np.zeros((len(card.mean), side, side), np.uint8), np.ones((side, side), np.bool_))
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
@@ -141,30 +124,71 @@ class OpenVinoRuntime:
 
     def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
         """See ``Runtime``."""
-        (masks,) = _infer(self._head_requests, (features[None], boxes))
+        (masks,) = self._head.run(features[None], boxes)
         return masks
 
     def _run(self, pixels: UInt8Array, valid: BoolArray) -> list[Float32Array]:
         """Return logits ``float32[N, classes]``, offsets ``float32[N, 4]``, maybe features."""
-        inputs = tuple(exported_inputs(self.card, pixels, valid).values())
-        return [output[0] for output in _infer(self._requests, inputs)]
+        inputs = exported_inputs(self.card, pixels, valid).values()
+        return [output[0] for output in self._network.run(*inputs)]
 
 
-def _request_queue(compiled: openvino.CompiledModel, streams: int) -> SimpleQueue[Any]:
-    """Return as many requests of a network as run in parallel."""
-    requests: SimpleQueue[Any] = SimpleQueue()
-    for _ in range(streams):
-        requests.put(compiled.create_infer_request())
-    return requests
+class CompiledNetwork:
+    """A network compiled by OpenVINO, which several threads run at once.
+
+    The first call sets up OpenVINO's use of numpy. Two threads that do so at once deadlock, one
+    holding the interpreter lock, the other that of the set-up: so whoever makes it runs a tiny
+    image before there are threads.
+
+    Args:
+        core: Of ``open_core``.
+        network: The network.
+        precision: Precision of layers that are not quantized: ``fp32``, ``bf16`` or ``fp16``.
+
+    Attributes:
+        streams: Calls to run concurrently.
+        identity: Text that differs between machines and libraries that may give different results.
+    """
+
+    def __init__(self, core: openvino.Core, network: openvino.Model, precision: str) -> None:
+        cores = usable_cores()
+        options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "NUM_STREAMS": min(cores, MAX_STREAMS),
+            # pinned threads of two runs on one machine compete for the same cores
+            "ENABLE_CPU_PINNING": False,
+        }
+        if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
+            options["INFERENCE_NUM_THREADS"] = cores
+        compiled = core.compile_model(network, DEVICE, options)
+        self.streams = int(compiled.get_property("NUM_STREAMS"))
+        # the threads that share an image change the order of sums, and so rounding
+        threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) / self.streams
+        layout = f"{precision}, {threads:g} threads per stream, {cpu_model()}"
+        self.identity = f"{layout}, openvino {import_openvino().get_version()}"
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.streams):
+            self._requests.put(compiled.create_infer_request())
+
+    def run(self, *inputs: AnyArray) -> list[AnyArray]:
+        """Return the outputs for one input of each kind, by the next request that is free."""
+        request = self._requests.get()
+        try:
+            return list(request.infer(inputs, share_inputs=True).values())
+        finally:
+            self._requests.put(request)
 
 
-def _infer(requests: SimpleQueue[Any], inputs: tuple[AnyArray, ...]) -> list[Float32Array]:
-    """Return the outputs of a network, by the next request that is free."""
-    request = requests.get()
-    try:
-        return list(request.infer(inputs, share_inputs=True).values())
-    finally:
-        requests.put(request)
+def pick_precisions(core: openvino.Core, precision: str) -> tuple[str, str]:
+    """Return the precision of a network, and that of its layers that are not quantized.
+
+    Raises:
+        InputError: The processor does not support the precision.
+    """
+    capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    available = [name for name, code in CAPABILITIES.items() if code in capabilities]
+    picked = pick_precision(precision, available, runtime="openvino on this processor")
+    return picked, available[0] if picked == "int8" else picked
 
 
 def _select_outputs(network: openvino.Model, count: int) -> openvino.Model:
@@ -290,6 +314,17 @@ def serialize(network: openvino.Model) -> Entry:
                 f"space, or name another folder for temporary files with the variable TMPDIR"
             ) from error
         return {"model": file.read_bytes(), "weights": file.with_suffix(".bin").read_bytes()}
+
+
+def number_nodes(network: openvino.Model, name: str) -> None:
+    """Number the nodes without a name of their own within the network, and name the network.
+
+    OpenVINO numbers them within the process, but the same network must give the same bytes.
+    """
+    network.set_friendly_name(name)
+    for number, node in enumerate(network.get_ordered_ops()):
+        if NUMBERED.fullmatch(node.get_friendly_name()):
+            node.set_friendly_name(f"{node.get_type_name()}_{number}")
 
 
 def import_openvino() -> Any:

@@ -19,7 +19,7 @@ from torchvision.models.detection import RetinaNet
 
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError, OutputError, SettingError
-from geodetect.model.checkpoints.convert import convert
+from geodetect.model.convert import convert
 from geodetect.model.file import load_card, read_model_file
 from geodetect.settings import ConvertSettings
 from tests.helpers.torchvision_networks import (

@@ -96,6 +96,13 @@ def test_metadata_that_names_a_layout_of_other_shapes_is_not_believed() -> None:
     assert recognise((1, 84, CELLS), hint="yolov5") == "yolov8"
 
 
+def test_metadata_that_fit_outputs_and_names_are_believed() -> None:
+    shape, operators = (1, None, 6), ("NonMaxSuppression",)
+    assert recognise(shape, operators=operators, classes=1) == "yolov10"
+    assert recognise(shape, operators=operators, classes=1, hint="yolov5") == "yolov5"
+    assert recognise(shape, operators=operators, classes=2, hint="yolov5") == "yolov10"
+
+
 def test_models_of_other_tasks_are_told() -> None:
     with pytest.raises(ModelFileError, match="classification model"):
         recognise((1, 1000))

@@ -11,7 +11,7 @@ import pytest
 
 from geodetect.detection.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError
-from geodetect.model.checkpoints.convert import convert
+from geodetect.model.convert import convert
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import NETWORK, holds_network, network_parameters
