@@ -72,6 +72,7 @@ VALUES = {
     "METRES": "metres, or with a unit: `2.5`, `2.5m`, `250cm`, `300mm`",
     "M,M,...": "lengths as above with commas between",
     "PX": "pixels: `512` or `512px`",
+    "AREA": "square metres, or with a unit: `10`, `10m2`, `0.5ha`",
     "PIXELS": "pixels of an area: `2Gpx`, `500Mpx`, `4e6`",
     "HOST:PORT": "the address of a server: `10.0.0.1:6379`",
     "I/N": "part I of N: `17/400`; or a shard: `17`",

@@ -59,23 +59,27 @@ print(geodetect.predict(block)["raster"].unique())
 
 # %% CallableDetector
 import numpy as np
+import shapely
+from rasterio import features
 
 
 def find_bright(image):  # uint8[C, H, W]
-    """Find pixels that are white in all bands: boxes, scores and classes of the objects."""
-    rows, columns = np.nonzero(image.min(axis=0) > 250)
-    boxes = np.stack([columns, rows, columns + 1, rows + 1], axis=1)
-    return boxes, np.full(len(boxes), 0.9), np.zeros(len(boxes), int)
+    """Find areas that are white in all bands: their boxes, scores, classes and outlines."""
+    is_white = image.min(axis=0) > 250
+    areas = features.shapes(is_white.astype("uint8"), mask=is_white)
+    outlines = np.array([shapely.geometry.shape(area) for area, _ in areas], dtype=object)
+    count = len(outlines)
+    return shapely.bounds(outlines), np.full(count, 0.9), np.zeros(count, int), outlines
 
 
 bright = geodetect.CallableDetector(find_bright, classes=("bright",), identity="bright-1")
-spots = geodetect.predict("neighbourhood.tif", bright, bbox=area)
+spots = geodetect.predict("neighbourhood.tif", bright, bbox=area, min_area="0.5m2")
 
 # %% Detector
 print(isinstance(bright.card, geodetect.ModelCard))  # any object with `card` and a call will do
 
 # %% Detections
-from geodetect import Detections
+from geodetect import Detections  # outlines=[...] takes polygons, vertices or None
 
 detections = Detections.from_arrays([[0, 0, 9, 9], [20, 5, 30, 15]], [0.9, 0.4], [0, 0])
 print(detections[detections.scores > 0.5].boxes)
@@ -107,7 +111,6 @@ geodetect.write(pools[pools["score"] > 0.7], "certain.geojson", overwrite=True)
 
 # %% evaluate
 import geopandas as gpd
-import shapely
 
 truth = gpd.read_file("neighbourhood.geojson").to_crs(2154)
 truth = truth[truth.within(shapely.box(*area))]

@@ -15,11 +15,12 @@ from types import MappingProxyType
 from xml.etree import ElementTree
 
 import numpy as np
+import shapely
 
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.tiles import Window
-from geodetect.types import BoolArray, FloatArray, IntArray
+from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 DECIMALS = 3
 
@@ -38,6 +39,8 @@ class LabelledChip:
         class_ids: ``int64[K]`` positions in the class names.
         truncated: ``bool[K]`` True for objects cut by the edge of the chip.
         label_ids: ``int64[K]`` positions of the objects in the ``LabelSet``.
+        outlines: ``object[K]`` polygons in pixel edges of the chip, clipped to it; None for objects
+            that are boxes. None: all are.
     """
 
     image: str
@@ -49,28 +52,43 @@ class LabelledChip:
     class_ids: IntArray
     truncated: BoolArray
     label_ids: IntArray
+    outlines: ObjectArray | None = None
+
+    @property
+    def outline_of_each(self) -> list[shapely.Geometry | None]:
+        """Outline of each object; None where it is a box."""
+        return [None] * len(self.boxes) if self.outlines is None else self.outlines.tolist()
 
 
 def write_coco(folder: Path, chips: Sequence[LabelledChip], classes: Sequence[str]) -> None:
-    """Write ``annotations.json`` as in COCO: images, annotations, categories, numbered from 1."""
+    """Write ``annotations.json`` as in COCO: images, annotations, categories, numbered from 1.
+
+    Outlines are the ``segmentation``, without holes, which polygons of COCO do not have.
+    """
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for image_id, chip in enumerate(chips, start=1):
         size = {"width": chip.grid.width, "height": chip.grid.height}
         images.append({"id": image_id, "file_name": chip.image, **size})
         rounded = chip.boxes.round(DECIMALS).tolist()
-        for (x1, y1, x2, y2), class_id in zip(rounded, chip.class_ids.tolist(), strict=True):
+        objects = zip(rounded, chip.class_ids.tolist(), chip.outline_of_each, strict=True)
+        for (x1, y1, x2, y2), class_id, outline in objects:
             width, height = round(x2 - x1, DECIMALS), round(y2 - y1, DECIMALS)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": class_id + 1,
-                    "bbox": [x1, y1, width, height],
-                    "area": round(width * height, DECIMALS),
-                    "iscrowd": 0,
-                }
-            )
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": class_id + 1,
+                "bbox": [x1, y1, width, height],
+                "area": round(width * height, DECIMALS),
+                "iscrowd": 0,
+            }
+            if outline is not None:
+                rings = shapely.get_exterior_ring(shapely.get_parts(outline))
+                area = float(shapely.area(shapely.polygons(rings)).sum())
+                points = [shapely.get_coordinates(ring)[:-1].round(DECIMALS) for ring in rings]
+                annotation["segmentation"] = [ring.ravel().tolist() for ring in points]
+                annotation["area"] = round(area, DECIMALS)
+            annotations.append(annotation)
     categories = [
         {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(classes, 1)
     ]
@@ -145,16 +163,18 @@ class AnnotationFormat:
         images: Folder of the images.
         labels: File or folder of the annotations, as a training takes them.
         write: Function that writes the annotations of all chips into the folder of the data set.
+        holds_outlines: It holds outlines; else boxes only.
     """
 
     images: str
     labels: str
     write: Callable[[Path, Sequence[LabelledChip], Sequence[str]], None]
+    holds_outlines: bool = False
 
 
 ANNOTATION_FORMATS: Mapping[str, AnnotationFormat] = MappingProxyType(
     {
-        "coco": AnnotationFormat("images", "annotations.json", write_coco),
+        "coco": AnnotationFormat("images", "annotations.json", write_coco, True),
         "yolo": AnnotationFormat("images", "data.yaml", write_yolo),
         "voc": AnnotationFormat("JPEGImages", "Annotations", write_voc),
     }

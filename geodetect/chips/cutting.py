@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import shapely
 from affine import Affine
 
 from geodetect.chips.annotation_formats import LabelledChip
@@ -17,6 +19,7 @@ from geodetect.chips.images import write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid, check_gsd_of_imagery
+from geodetect.geo.polygons import clip_polygons
 from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window, overlap_px
 from geodetect.io.labels.label_set import LabelSet
@@ -29,7 +32,7 @@ from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.progress import Progress
 from geodetect.redaction import redact
 from geodetect.settings import ChipSettings
-from geodetect.types import FloatArray, IntArray, PathLike
+from geodetect.types import FloatArray, IntArray, ObjectArray, PathLike
 
 SEED = 0  # random seed of the choice of chips without objects
 
@@ -43,12 +46,14 @@ class ChipSource:
         stem: First part of the file names of its chips.
         grid: Its grid at the resolution of the chips.
         boxes: ``float64[K, 4]`` boxes of its labels in pixels of ``grid``.
+        outlines: ``object[K]`` outlines in pixels of ``grid``; None for labels that are boxes.
     """
 
     labelled: LabelledRaster
     stem: str
     grid: Grid
     boxes: FloatArray
+    outlines: ObjectArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +116,12 @@ def open_sources(
         names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
         used = {source.stem for source in sources}  # rasters in other folders may share a name
         stem = next(name for name in names if name not in used)
-        boxes = labelled.boxes * np.tile(labelled.grid.scale_to(grid), 2)
-        sources.append(ChipSource(labelled, stem, grid, boxes))
+        scale = labelled.grid.scale_to(grid)
+        outlines = np.full(len(labelled.boxes), None, dtype=object)
+        if labelled.outlines is not None:
+            outlines = shapely.transform(labelled.outlines, partial(np.multiply, scale))
+        boxes = labelled.boxes * np.tile(scale, 2)
+        sources.append(ChipSource(labelled, stem, grid, boxes, outlines))
     return sources
 
 
@@ -197,6 +206,8 @@ def _cut_chip(
     is_visible = visible_fraction >= settings.min_visible - 1e-9
     if len(rows) and not is_visible.any():
         return None
+    outlines = clip_polygons(source.outlines[rows][is_visible], window.box)
+    outlines = shapely.transform(outlines, lambda points: points - window.box[:2])
     name = f"{source.stem}_x{window.x:05d}_y{window.y:05d}.{settings.image_format}"
     x, y = source.grid.to_map(np.array([window.x, window.y], dtype=np.float64)).tolist()
     t = source.grid.transform
@@ -213,4 +224,5 @@ def _cut_chip(
         class_ids=labelled.class_ids[rows][is_visible],
         truncated=(inside_fraction < 1 - 1e-9)[is_visible],
         label_ids=labelled.ids[rows][is_visible],
+        outlines=outlines,
     )

@@ -17,6 +17,7 @@ from geodetect.chips.cutting import cut_chips, open_sources
 from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectError, LabelError, OutputError, error_text, list_names
 from geodetect.geo.crs import WGS84
+from geodetect.geo.polygons import has_holes
 from geodetect.geo.reproject import reproject
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.atomic import final_path, write_atomically
@@ -27,7 +28,7 @@ from geodetect.io.raster.georeference import GDAL_ERRORS
 from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.read import LayerSource
-from geodetect.progress import Progress, as_progress, phase, reports_progress
+from geodetect.progress import Progress, announce, as_progress, phase, reports_progress
 from geodetect.settings import ChipSettings
 from geodetect.settings.functions import takes_settings
 from geodetect.settings.keywords import ChipKeywords
@@ -136,6 +137,14 @@ def export_chips(
                 chips = cut_chips(sources, settings, images, advance)
             if not chips:
                 raise _no_chips_error(label_set, on_rasters=len(ids_on_rasters))
+            outlines = [o for chip in chips for o in chip.outline_of_each if o is not None]
+            if outlines and not annotation_format.holds_outlines:
+                announce(
+                    f"{settings.format} holds boxes only: of {len(outlines):,} outlines the boxes "
+                    f"are written; `format` coco holds outlines"
+                )
+            elif holed := sum(map(has_holes, outlines)):
+                announce(f"polygons of coco have no holes: those of {holed:,} outlines are filled")
             with phase("Writing annotations"):
                 annotation_format.write(folder, chips, label_set.classes)
                 _write_index(folder, chips, images=images.name)

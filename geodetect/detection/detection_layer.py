@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import geopandas as gpd
@@ -16,32 +16,44 @@ from pyproj import CRS
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detections import Detections
 from geodetect.detection.run.description import RunDescription
+from geodetect.detection.shapes.measures import (
+    OF_OUTLINES,
+    Measures,
+    measure_names,
+    measure_objects,
+)
+from geodetect.detection.shapes.on_map import geometry_on_map
+from geodetect.detection.shapes.outlines import shape_outlines
 from geodetect.display import Displayed, Rows
 from geodetect.errors import InputError, list_names
 from geodetect.geo.crs import horizontal_crs, same_crs
-from geodetect.geo.geodesic import ground_sizes
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.chunks import row_slices
+from geodetect.model.card import AreaError
 from geodetect.noun import list_class_counts
 from geodetect.progress import format_duration
+from geodetect.settings.prediction import ShapeSettings
 from geodetect.threads import call_in_threads
-from geodetect.types import AnyArray, FloatArray, IntArray
+from geodetect.types import AnyArray, IntArray
 
 DTYPES: dict[str, type] = {
     "id": np.int64,
     "class": str,
     "score": np.float64,
     "area_m2": np.float64,
+    "area_low_m2": np.float64,
+    "area_high_m2": np.float64,
     "width_m": np.float64,
     "length_m": np.float64,
+    "perimeter_m": np.float64,
+    "orientation_deg": np.float64,
     "truncated": np.bool_,
     "raster": str,
 }
-COLUMNS = (*DTYPES, "geometry")
+COLUMNS = (*(name for name in DTYPES if name not in OF_OUTLINES), "geometry")  # of boxes
 
 SCORE_DECIMALS = 4
-METRE_DECIMALS = 2  # a centimetre: finer than any pixel the boxes come from
 
 
 @dataclass(frozen=True)
@@ -72,32 +84,51 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class GroundDetections:
-    """Detections of one ground, some 60 bytes each.
+    """Detections of one ground, some 70 bytes each and their outlines.
 
     Args:
-        detections: Boxes in pixel edges of ``grid``, in the order of the table.
-        sizes: ``float64[N, 3]`` true area in square metres, short and long side in metres; NaN
-            without a CRS.
+        detections: Boxes and outlines in pixel edges of ``grid``, in the order of the table.
+        measures: Measures on the ground, ``float64[N]`` by the name of their column.
         grid: Working grid of the ground, its pixels on the map.
         classes: Name of each label.
         rasters: Names of the rasters of the ground.
+        geometry: Geometry in the table, see ``ShapeSettings``.
     """
 
     detections: Detections
-    sizes: FloatArray
+    measures: Measures
     grid: Grid
     classes: tuple[str, ...]
     rasters: tuple[str, ...]
+    geometry: str = "auto"
 
     @classmethod
     def from_detections(
-        cls, detections: Detections, grid: Grid, *, classes: Sequence[str], rasters: Sequence[str]
+        cls,
+        detections: Detections,
+        grid: Grid,
+        *,
+        classes: Sequence[str],
+        rasters: Sequence[str],
+        shapes: ShapeSettings | None = None,
+        with_outlines: bool | None = None,
+        area_error: AreaError | None = None,
     ) -> GroundDetections:
-        """Sort detections and measure them.
+        """Sort detections, simplify their outlines, measure them and filter them by their area.
+
+        Args:
+            detections: Boxes and outlines in pixel edges of ``grid``.
+            grid: Working grid of the ground.
+            classes: Name of each label.
+            rasters: Names of the rasters of the ground.
+            shapes: Geometry and filter; None: the defaults.
+            with_outlines: The table has the columns of outlines; None: if there are any.
+            area_error: Error of the areas of outlines.
 
         Raises:
             InputError: A label has no name in ``classes``.
         """
+        shapes = ShapeSettings() if shapes is None else shapes
         labels = detections.labels
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise InputError(
@@ -105,16 +136,38 @@ class GroundDetections:
                 f"{len(classes)} classes: {list_names(classes)}"
             )
         ordered = detections[canonical_order(detections)]
-        sizes = np.empty((len(ordered), 3))
+        if with_outlines is None:
+            with_outlines = ordered.has_outlines
+        outlines = ordered.outlines.copy()
+        names = measure_names(with_outlines=with_outlines, area_error=area_error)
+        measures = {name: np.empty(len(ordered)) for name in names}
 
-        def measure(rows: slice) -> None:
-            rings = grid.boxes_to_map(ordered.boxes[rows])
-            width_m, length_m, area_m2 = ground_sizes(rings, grid.crs)
-            sizes[rows] = np.stack([area_m2, width_m, length_m], axis=1)
+        def finish(rows: slice) -> None:
+            part = ordered[rows]
+            if part.has_outlines:
+                outlines[rows] = shape_outlines(part.outlines, grid, shapes)
+                part = replace(part, outlines=outlines[rows])
+            for name, values in measure_objects(part, grid, names, area_error).items():
+                measures[name][rows] = values
 
-        call_in_threads(measure, list(row_slices(len(ordered))))  # PROJ holds no lock of Python
-        np.round(sizes, METRE_DECIMALS, out=sizes)
-        return cls(ordered, sizes, grid, tuple(classes), tuple(rasters))
+        # in threads: PROJ and GEOS hold no lock of Python
+        call_in_threads(finish, list(row_slices(len(ordered))))
+        ordered = replace(ordered, outlines=outlines)
+        ground = cls(ordered, measures, grid, tuple(classes), tuple(rasters), shapes.geometry)
+        return ground.of_areas(shapes.min_area, shapes.max_area)
+
+    def of_areas(self, low_m2: float | None, high_m2: float | None) -> GroundDetections:
+        """Return the objects whose area lies in a range; None: without that limit."""
+        area = self.measures["area_m2"]
+        is_outside = np.zeros(len(self), bool)
+        if low_m2 is not None:
+            is_outside |= area < low_m2
+        if high_m2 is not None:
+            is_outside |= area > high_m2
+        if not is_outside.any():
+            return self
+        measures = {name: values[~is_outside] for name, values in self.measures.items()}
+        return replace(self, detections=self.detections[~is_outside], measures=measures)
 
     @property
     def crs(self) -> CRS | None:
@@ -137,26 +190,33 @@ class GroundDetections:
             - ``id`` int64, counted on from ``first_id``
             - ``class`` str
             - ``score`` float64 in 0..1, four decimals
-            - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true
-              distances on the ground, to the centimetre; NaN without a CRS
+            - ``area_m2``, ``width_m`` (short side), ``length_m`` (long side): float64, true sizes
+              on the ground, to the centimetre; NaN without a CRS. Of the outline, width and length
+              of the smallest rotated rectangle around it; of the box where there is no outline
             - ``truncated`` bool: cut by the edge of the imagery
             - ``raster`` str: name of the raster that shows the centre
-            - ``geometry``: closed counter-clockwise polygon in the CRS of the ground (its
-              horizontal part), or in the coordinates of the raster without one
+            - ``geometry``: the outline, or what the setting ``geometry`` says, in the CRS of the
+              ground (its horizontal part), or in the coordinates of the raster without one;
+              polygons are closed and counter-clockwise
+
+            and from a detector with outlines, NaN of the objects without one
+
+            - ``area_low_m2``, ``area_high_m2`` float64: ends of the 95 % interval of the true
+              area, by the error that validation has found; only if the card of the model has it
+            - ``perimeter_m`` float64: length of the outline with its holes
+            - ``orientation_deg`` float64: direction of the long side of the rotated rectangle in
+              degrees clockwise from north, 0..180
         """
-        detections, sizes = self.detections[rows], self.sizes[rows]
+        detections = self.detections[rows]
         columns = {
             "id": np.arange(*rows.indices(len(self))) + first_id,
             "class": np.array([*self.classes, ""], dtype=object)[detections.labels],
             "score": np.round(detections.scores.astype(np.float64), SCORE_DECIMALS),
-            "area_m2": sizes[:, 0],
-            "width_m": sizes[:, 1],
-            "length_m": sizes[:, 2],
+            **{name: values[rows] for name, values in self.measures.items()},
             "truncated": detections.truncated,
             "raster": np.array(self.rasters, dtype=object)[detections.raster],
         }
-        polygons = shapely.polygons(self.grid.boxes_to_map(detections.boxes))
-        return _table(columns, polygons, self.crs)
+        return _table(columns, geometry_on_map(detections, self.grid, self.geometry), self.crs)
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,15 +279,26 @@ class DetectionLayer(Displayed):
 
     @property
     def area_m2(self) -> float:
-        """Sum of the ground areas of the boxes, without those of unknown size."""
-        return float(sum(np.nansum(ground.sizes[:, 0]) for ground in self.grounds))
+        """Sum of the ground areas of the objects, without those of unknown size."""
+        return float(sum(np.nansum(ground.measures["area_m2"]) for ground in self.grounds))
+
+    @property
+    def outlines(self) -> int:
+        """Number of objects whose outline is known."""
+        missing = (shapely.is_missing(ground.detections.outlines) for ground in self.grounds)
+        return len(self) - sum(int(rows.sum()) for rows in missing)
+
+    @property
+    def area_title(self) -> str:
+        """Title of ``area_m2``."""
+        return "Area of their outlines" if self.outlines else "Area of their boxes"
 
     def display_rows(self) -> Rows:
         """Return what ``geodetect predict`` prints."""
         summary = self.summary
         yield "Detected", list_class_counts(self.by_class)
         if self.area_m2:
-            yield "Area of their boxes", f"{self.area_m2:,.0f} m²"
+            yield self.area_title, f"{self.area_m2:,.0f} m²"
         yield (
             "Rasters",
             list_names((name for ground in self.grounds for name in ground.rasters), limit=3),
@@ -249,7 +320,8 @@ class DetectionLayer(Displayed):
         """Yield the detection table in chunks; one empty chunk if there are no objects."""
         first_id = 1
         if not len(self):
-            yield empty_table(self.crs)
+            columns = self.grounds[0].table().columns if self.grounds else COLUMNS
+            yield empty_table(self.crs, columns)
         for ground in self.grounds:
             for rows in row_slices(len(ground)):
                 chunk = ground.table(rows, first_id=first_id)
@@ -275,7 +347,8 @@ class DetectionLayer(Displayed):
         """
         chunks = list(self.chunks())
         columns = {
-            name: np.concatenate([chunk[name].to_numpy() for chunk in chunks]) for name in DTYPES
+            name: np.concatenate([chunk[name].to_numpy() for chunk in chunks])
+            for name in chunks[0].columns.drop("geometry")
         }
         geometry = np.concatenate([np.asarray(chunk.geometry.array) for chunk in chunks])
         return _table(columns, geometry, self.crs)
@@ -288,9 +361,10 @@ def canonical_order(detections: Detections) -> IntArray:
     return np.lexsort((*rest, x2, y2, x1, y1))
 
 
-def empty_table(crs: CRS | None = None) -> gpd.GeoDataFrame:
-    """Return a table without rows, with all columns and their types."""
-    return _table({name: [] for name in DTYPES}, np.empty(0, dtype=object), crs)
+def empty_table(crs: CRS | None = None, columns: Iterable[str] = COLUMNS) -> gpd.GeoDataFrame:
+    """Return a table without rows, with its columns and their types."""
+    names = [name for name in columns if name in DTYPES]
+    return _table({name: [] for name in names}, np.empty(0, dtype=object), crs)
 
 
 def _reproject_table(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
@@ -300,5 +374,9 @@ def _reproject_table(table: gpd.GeoDataFrame, crs: CRS) -> gpd.GeoDataFrame:
 
 
 def _table(columns: dict[str, Any], geometry: AnyArray, crs: CRS | None) -> gpd.GeoDataFrame:
-    typed = {name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()}
+    typed = {
+        name: pd.Series(columns[name], dtype=dtype)
+        for name, dtype in DTYPES.items()
+        if name in columns
+    }
     return gpd.GeoDataFrame(typed, geometry=gpd.array.from_shapely(geometry, crs=crs))

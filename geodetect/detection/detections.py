@@ -122,6 +122,10 @@ class Detections(Columns):
             outlines = shapely.transform(outlines, lambda points: points + np.array([dx, dy]))
         return replace(self, boxes=boxes, outlines=outlines)
 
+    def without_outlines(self) -> Detections:
+        """Return the detections with their boxes only."""
+        return replace(self, outlines=np.full(len(self), None, dtype=object))
+
     @property
     def has_outlines(self) -> bool:
         """The outline of at least one object is known."""

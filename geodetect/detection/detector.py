@@ -24,7 +24,7 @@ class Detector(Protocol):
     the calls it takes in parallel from different threads (by default one at a time);
     ``bytes_per_px``, the memory it takes for each pixel of a tile in progress; ``identity``, a text
     that changes with whatever changes its results, which a journal needs; ``has_outlines``, True if
-    it may return outlines.
+    it returns outlines, None if that is not known yet.
     """
 
     @property
@@ -62,8 +62,6 @@ class CallableDetector:
         identity: Text that changes with whatever changes its results; needed for a journal.
     """
 
-    has_outlines = True  # where the function returns them
-
     def __init__(
         self,
         fn: TileFunction,
@@ -77,6 +75,7 @@ class CallableDetector:
         identity: str | None = None,
     ) -> None:
         self._fn = fn
+        self.has_outlines: bool | None = None  # until the function has returned some or none
         self.identity = identity
         self.card = new_card(
             name=name,
@@ -97,6 +96,7 @@ class CallableDetector:
         try:
             values = tuple(returned)
             *parts, outlines = values if len(values) == 4 else (*values, None)
+            self.has_outlines = len(values) == 4
             boxes, scores, labels = (np.asarray(part, dtype=np.float64) for part in parts)
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of tensors
             raise self._error("something else", f"({error})") from error

@@ -23,6 +23,7 @@ from geodetect.detection.run.description import RunDescription
 from geodetect.detection.run.fingerprint import run_fingerprint
 from geodetect.detection.run.journal import Journal
 from geodetect.detection.search import Search, check_conversions
+from geodetect.detection.shapes.outlines import check_outlines
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.model.calibration import find_threshold_doubt
@@ -203,14 +204,24 @@ def plan(
 
 
 def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detector:
-    """Return a detector from a name, a path, or a detector."""
-    if not isinstance(model, str | os.PathLike):
-        if not (callable(model) and hasattr(model, "card")):
-            raise InputError(
-                f"expected the name or file of a model, or a detector with a card; found "
-                f"{type(model).__name__} (geodetect.CallableDetector makes one of a function)"
-            )
-        return model
+    """Return a detector from a name, a path, or a detector.
+
+    Raises:
+        InputError: It is none of these, or has no outlines and needs some.
+        ModelFileError: There is no such model or its file is damaged.
+    """
+    detector = _load(model, settings) if isinstance(model, str | os.PathLike) else model
+    if not (callable(detector) and hasattr(detector, "card")):
+        raise InputError(
+            f"expected the name or file of a model, or a detector with a card; found "
+            f"{type(detector).__name__} (geodetect.CallableDetector makes one of a function)"
+        )
+    has_outlines = getattr(detector, "has_outlines", False)
+    check_outlines(has_outlines, settings, model=detector.card.name)
+    return detector
+
+
+def _load(model: PathLike, settings: PredictSettings) -> Detector:
     # torch is imported only when a network runs
     from geodetect.detection.retinanet_detector import load_detector
 
@@ -221,4 +232,5 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
         iou=settings.nms_iou,
         runtime=settings.runtime,
         precision=settings.precision,
+        outlines=settings.geometry != "box",
     )

@@ -25,7 +25,6 @@ from geodetect.io.inputs import protect_inputs
 from geodetect.io.sources.find import find_rasters
 from geodetect.io.vector import write as vector
 from geodetect.io.vector.geopackage import Layer, encode_layers
-from geodetect.io.vector.qgis_style import score_qml
 from geodetect.io.vector.read import COVERAGE_LAYER
 from geodetect.progress import (
     Progress,
@@ -78,7 +77,7 @@ def predict_to_file(
             format; by default layer ``coverage`` of the output if that is a GeoPackage, else none.
         format: Format of the detections, whatever the suffix.
         crs: CRS of detections and coverage; by default that of the first raster.
-        style: Have QGIS draw boxes coloured by score. GeoPackage and GeoJSON only.
+        style: Have QGIS draw objects coloured by score. GeoPackage and GeoJSON only.
         overwrite: Replace files that exist.
         journal: Keep a journal.
         restart: Discard the journal of an earlier run, and start over.
@@ -277,7 +276,7 @@ class PredictionFiles:
             kind = vector.format_of(output, self.format)
             with phase("Writing the objects"), self._staged_file(output, kind, journal) as path:
                 if self._is_shared:
-                    style = score_qml() if self.style else None
+                    style = vector.score_style(layer) if self.style else None
                     layers = [Layer(vector.LAYER, layer, style), *layers]
                     encode_layers(layers, path, kind, crs=self.crs)
                 else:

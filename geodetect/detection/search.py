@@ -28,6 +28,7 @@ from geodetect.detection.run.tile_pipeline import (
     class_numbers,
 )
 from geodetect.detection.seam_merge.merger import SeamMerger
+from geodetect.detection.shapes.outlines import check_metres
 from geodetect.errors import (
     GeodetectWarning,
     GeoreferenceError,
@@ -91,6 +92,8 @@ class Search:
             IncompleteWarning: A raster cannot be read somewhere.
             GeodetectWarning: The imagery is not as the model knows it.
         """
+        for ground_plan in plans:
+            check_metres(ground_plan.grid, self.settings, raster=ground_plan.ground.name)
         searched, coverage = list[SearchedGround](), list[RasterCoverage]()
         failed: dict[str, str] = {}
         value_ranges: dict[str, tuple[float, float]] = {}
@@ -153,6 +156,9 @@ class Search:
         if self.joined:
             objects_of_grounds = merge_grounds(searched, iou=card.iou if iou is None else iou)
         crs = searched[0].plan.grid.crs
+        has_outlines = any(objects.has_outlines for objects in objects_of_grounds)
+        if self.settings.geometry != "box":
+            has_outlines |= getattr(self.detector, "has_outlines", False) is True
         layer = DetectionLayer(
             tuple(
                 GroundDetections.from_detections(
@@ -160,6 +166,9 @@ class Search:
                     ground.plan.grid,
                     classes=card.classes,
                     rasters=[raster.name for raster in ground.plan.ground.rasters],
+                    shapes=self.settings,
+                    with_outlines=has_outlines,
+                    area_error=card.area_error,
                 )
                 for ground, objects in zip(searched, objects_of_grounds, strict=True)
             ),

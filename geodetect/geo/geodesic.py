@@ -14,7 +14,7 @@ from pyproj import CRS, Geod, Transformer
 
 from geodetect.geo.crs import horizontal_crs, transformer_between, unit_factor
 from geodetect.geo.reproject import densify
-from geodetect.types import FloatArray, ObjectArray
+from geodetect.types import BoolArray, FloatArray, ObjectArray
 
 
 def ground_distances_m(start: FloatArray, end: FloatArray, crs: CRS) -> FloatArray:
@@ -55,6 +55,49 @@ def ground_sizes(rings: FloatArray, crs: CRS | None) -> tuple[FloatArray, FloatA
     sides = np.stack([(a + c) / 2, (b + d) / 2])
     area = _triangle_area(a, b, diagonal) + _triangle_area(c, d, diagonal)
     return sides.min(axis=0), sides.max(axis=0), area
+
+
+def ground_orientations_deg(rings: FloatArray, crs: CRS) -> FloatArray:
+    """Measure the direction of the long sides of four-cornered rings.
+
+    Args:
+        rings: ``float64[N, 5, 2]`` closed rings in map coordinates.
+        crs: Their CRS.
+
+    Returns:
+        ``float64[N]`` degrees clockwise from north, 0..180: the azimuth of the geodesic; from the
+        second axis of a CRS that is not tied to the Earth. NaN outside the CRS's domain.
+    """
+    sides = _distances_between(rings[:, :3].transpose(1, 0, 2), [(0, 1), (1, 2)], crs)
+    rows, first = np.arange(len(rings)), np.where(sides[0] >= sides[1], 0, 1)
+    start, end = rings[rows, first], rings[rows, first + 1]
+    transform = _lonlat_transform(crs)
+    if transform is None:
+        return np.asarray(np.rad2deg(np.arctan2(*(end - start).T)) % 180)
+    lon, lat, is_on_earth = _lonlat_deg(np.stack([start, end]), transform)
+    known = is_on_earth.all(axis=0)
+    azimuths = np.full(len(rings), np.nan)
+    azimuths[known] = transform[2].inv(*(x[known] for x in (lon[0], lat[0], lon[1], lat[1])))[0]
+    return azimuths % 180
+
+
+def ground_perimeters_m(polygons: ObjectArray, crs: CRS) -> FloatArray:
+    """Measure the length of the rings of polygons on the ground, holes included.
+
+    Args:
+        polygons: ``object[N]`` polygons and multipolygons.
+        crs: Their CRS.
+
+    Returns:
+        ``float64[N]`` metres along geodesics; NaN outside the CRS's domain.
+    """
+    parts, polygon_of_part = shapely.get_parts(polygons, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    points, ring = shapely.get_coordinates(rings, return_index=True)
+    is_edge = ring[1:] == ring[:-1]
+    lengths = ground_distances_m(points[:-1][is_edge], points[1:][is_edge], crs)
+    polygon = polygon_of_part[part_of_ring[ring[1:][is_edge]]]
+    return np.bincount(polygon, lengths, minlength=len(polygons)).astype(np.float64)
 
 
 def ground_areas_m2(geometries: ObjectArray, crs: CRS | None) -> FloatArray:
@@ -120,17 +163,24 @@ def _distances_between(
     if transform is None:
         factor = unit_factor(horizontal_crs(crs))
         return [np.hypot(*(points[j] - points[i]).T) * factor for i, j in pairs]
-    to_lonlat, unit, geod = transform
-    ends = to_lonlat.transform(points[..., 0], points[..., 1])
-    lon, lat = float(np.rad2deg(unit)) * np.array(ends)  # [K, N] each
-    is_on_earth = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
-    distances = []
+    lon, lat, is_on_earth = _lonlat_deg(points, transform)
+    geod, distances = transform[2], []
     for i, j in pairs:
         rows = is_on_earth[i] & is_on_earth[j]
         distance = np.full(len(rows), np.nan)
         distance[rows] = geod.inv(lon[i][rows], lat[i][rows], lon[j][rows], lat[j][rows])[2]
         distances.append(distance)
     return distances
+
+
+def _lonlat_deg(
+    points: FloatArray, transform: tuple[Transformer, float, Geod]
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return longitude and latitude ``[...]`` of points ``[..., 2]``, and which are defined."""
+    to_lonlat, unit, _ = transform
+    ends = to_lonlat.transform(points[..., 0], points[..., 1])
+    lon, lat = float(np.rad2deg(unit)) * np.array(ends)
+    return lon, lat, np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
 
 
 def _planar_areas(geometries: ObjectArray, xy: tuple[FloatArray, FloatArray]) -> FloatArray:

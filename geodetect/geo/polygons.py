@@ -181,6 +181,11 @@ def _estimate_crossings(polygon: shapely.Geometry) -> float:
     return pairs / len(sample) * len(edges) / 2
 
 
+def has_holes(geometry: shapely.Geometry) -> bool:
+    """Return True if a polygon, or one of several, has a hole."""
+    return bool(shapely.get_num_interior_rings(shapely.get_parts(geometry)).any())
+
+
 def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
     """Return the polygons of a geometry, without lines and points where they only touch."""
     parts = shapely.get_parts(geometry)

@@ -249,8 +249,8 @@ class AreaError(CardPart):
     """Error of the areas of outlines, as ratios of true to detected area, by size class.
 
     Args:
-        up_to_m2: Upper limits of the size classes by detected area, ascending; the last class has
-            none.
+        up_to_m2: Upper limits of the size classes by detected area, in square metres, ascending;
+            the last class has none.
         low: 2.5 % quantile of the ratio in each class.
         high: 97.5 % quantile of the ratio in each class.
         bias: Median of the ratio of all objects.

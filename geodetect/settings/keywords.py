@@ -133,19 +133,24 @@ class EvaluateModelKeywords(TypedDict, total=False):
     device: str
     distance: float | str | None
     external_sources: bool
+    geometry: Literal["auto", "outline", "box", "oriented", "centre"]
     gsd: float | str | None
     ignore_classes: bool
     iou: float | str
+    max_area: float | str | None
+    min_area: float | str | None
     nms_iou: float | str | None
     overlap: float | str | None
     pick_threshold: str | None
     pixel_coords: bool
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     pred_crs: str | int | CRS | None
+    regularize: bool
     resamples: int
     runtime: Literal["auto", "torch", "openvino", "onnx"]
     score_field: str | None
     seed: int
+    simplify: float | str | None
     size_bins: Sequence[float] | str | None
     src_crs: str | int | CRS | None
     strict: bool
@@ -192,12 +197,17 @@ class PredictKeywords(TypedDict, total=False):
     conf: float | str | None
     device: str
     external_sources: bool
+    geometry: Literal["auto", "outline", "box", "oriented", "centre"]
     gsd: float | str | None
+    max_area: float | str | None
+    min_area: float | str | None
     nms_iou: float | str | None
     overlap: float | str | None
     pixel_coords: bool
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
+    regularize: bool
     runtime: Literal["auto", "torch", "openvino", "onnx"]
+    simplify: float | str | None
     src_crs: str | int | CRS | None
     strict: bool
     tile_size: int | str | None

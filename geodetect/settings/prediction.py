@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from geodetect.settings.base import FormerNames
 from geodetect.settings.inputs import RasterSettings
@@ -15,11 +15,13 @@ from geodetect.settings.value_types import (
     Count,
     Device,
     Iou,
+    MetresOrZero,
     Overlap,
     Pixels,
     Rectangle,
     Resolution,
     Score,
+    SquareMetres,
 )
 
 
@@ -69,7 +71,46 @@ class ModelSettings(RasterSettings):
     )
 
 
-class PredictSettings(ModelSettings):
+class ShapeSettings(ModelSettings):
+    """Settings of the shapes that objects come out as."""
+
+    section: ClassVar[str] = "Shapes"
+
+    geometry: Literal["auto", "outline", "box", "oriented", "centre"] = Field(
+        "auto",
+        description="Shape of each object: outline; box, upright in the raster; oriented, the "
+        "smallest rotated rectangle around the outline; centre, a point. auto: outline where the "
+        "model has outlines, else box.",
+    )
+    simplify: MetresOrZero | None = Field(
+        None,
+        description="Largest distance by which a simplified outline may leave the traced one; 0: "
+        "as traced. Default: a quarter of a pixel.",
+    )
+    regularize: bool = Field(
+        False,
+        description="Give outlines right angles where the object has them, as buildings and many "
+        "pools do.",
+    )
+    min_area: SquareMetres | None = Field(
+        None, description="Leave out objects with a smaller area on the ground, e.g. 10m2."
+    )
+    max_area: SquareMetres | None = Field(
+        None, description="Leave out objects with a larger area on the ground, e.g. 0.5ha."
+    )
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        low, high = self.min_area, self.max_area
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"`min_area` of {low:g} m² is above `max_area` of {high:g} m²")
+        if self.geometry == "box" and (self.regularize or self.simplify is not None):
+            name = "regularize" if self.regularize else "simplify"
+            raise ValueError(f"`{name}` is for outlines, but `geometry` is box; omit one of both")
+        return self
+
+
+class PredictSettings(ShapeSettings):
     """Settings of ``predict``. None: the card's, or the raster's."""
 
     section: ClassVar[str] = "Search"

@@ -14,6 +14,7 @@ from geodetect.class_names import normalize_class_name
 from geodetect.errors import short_repr
 from geodetect.settings.base import Accepts, CommandLine
 
+AREAS_M2 = {"m2": 1.0, "m²": 1.0, "ha": 1e4, "km2": 1e6, "km²": 1e6}
 LENGTHS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 PIXEL_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -49,6 +50,16 @@ def parse_pixels(value: Any) -> Any:
     if match is None:
         raise ValueError("expected a number of pixels, e.g. 512")
     return int(match[1])
+
+
+def parse_area_m2(value: Any) -> Any:
+    """Convert ``"10"``, ``"10m2"``, ``"10 m²"`` or ``"0.5ha"`` to square metres; others pass."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(m2|m²|ha|km2|km²)?\s*", value)
+    if match is None or float(match[1]) == 0:
+        raise ValueError("expected an area, e.g. 10m2 or 0.5ha")
+    return float(match[1]) * AREAS_M2[match[2] or "m2"]
 
 
 def parse_area_px(value: Any) -> Any:
@@ -156,6 +167,13 @@ MetresOrZero = Annotated[
     BeforeValidator(_length_parser("metres, e.g. 2.5 or 250cm", allow_zero=True)),
     Field(ge=0, allow_inf_nan=False),
     CommandLine("METRES"),
+    Accepts("str"),
+]
+SquareMetres = Annotated[
+    float,
+    BeforeValidator(parse_area_m2),
+    Field(gt=0, allow_inf_nan=False),
+    CommandLine("AREA"),
     Accepts("str"),
 ]
 Resolution = Annotated[

@@ -160,6 +160,59 @@ def test_boxes_read_back_from_every_format_are_the_labels(
         assert class_name == ["pool", "tank", "pool"][int(distance.argmin())]
 
 
+class Announcements:
+    """Progress that keeps the lines about the work."""
+
+    def __init__(self) -> None:
+        self.lines = list[str]()
+
+    def __call__(self, completed: int, total: int, /, **figures: float) -> None: ...
+
+    def begin(self, phase: str, unit: str = "", /) -> None: ...
+
+    def end(self) -> None: ...
+
+    def announce(self, line: str, /) -> None:
+        self.lines.append(line)
+
+
+def export_of_outlines(folder: Path, name: str) -> list[str]:
+    """A disc with a hole, an L on the edge of two chips, and a box, as chips of 64 px."""
+    disc = shapely.Point(30, 30).buffer(12).difference(shapely.Point(30, 30).buffer(4))
+    l_shape = shapely.box(50, 70, 80, 80).union(shapely.box(50, 70, 58, 100))
+    shapes = np.array([disc, l_shape, shapely.box(90, 10, 110, 20)])
+    on_map = shapely.transform(shapes, lambda xy: np.stack(NORTH_UP @ tuple(xy.T), axis=1))
+    table = gpd.GeoDataFrame({"class": ["pool"] * 3}, geometry=on_map, crs=CRS)
+    sheet = write_noise(folder / "sheet.tif", width=128, height=128)
+    progress = Announcements()
+    export_chips(sheet, table, folder / "chips", format=name, tile_size=64, progress=progress)
+    return progress.lines
+
+
+def test_coco_holds_the_outlines_of_labels(tmp_path: Path) -> None:
+    (line,) = export_of_outlines(tmp_path, "coco")
+    assert line == "polygons of coco have no holes: those of 1 outlines are filled"
+    annotations = json.loads((tmp_path / "chips" / "annotations.json").read_text())["annotations"]
+    areas = sorted(item["area"] for item in annotations if "segmentation" in item)
+    disc = shapely.Point(30, 30).buffer(12).area
+    assert areas == pytest.approx([16 * 10, disc], abs=0.1)  # of the L, less is visible on one
+    assert len([item for item in annotations if "segmentation" not in item]) == 1
+    for item in annotations:
+        for ring in item.get("segmentation", []):
+            polygon = shapely.Polygon(np.reshape(ring, (-1, 2)))
+            x, y, width, height = item["bbox"]
+            assert shapely.box(x, y, x + width, y + height).buffer(0.01).contains(polygon)
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc"])
+def test_formats_that_hold_boxes_only_say_so(tmp_path: Path, name: str) -> None:
+    (line,) = export_of_outlines(tmp_path, name)
+    assert line == (
+        f"{name} holds boxes only: of 2 outlines the boxes are written; `format` coco holds "
+        f"outlines"
+    )
+
+
 def test_labels_in_another_crs_and_file_come_back_too(tmp_path: Path) -> None:
     sheet = write_noise(tmp_path / "sheet.tif")
     polygons().to_crs("EPSG:2056").to_file(tmp_path / "labels.gpkg")

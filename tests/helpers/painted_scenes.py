@@ -360,16 +360,24 @@ def count_errors(truth: Float, predictions: Float) -> ErrorCounts:
     return ErrorCounts(len(truth), len(truth) - n, len(predictions) - n, n - exact)
 
 
+def best_outline_ious(truth: Outlines, predictions: Outlines) -> tuple[Float, Float]:
+    """Return the IoU of each true outline with its prediction, and of each prediction.
+
+    They are matched one to one, best first; 0 for those without a partner.
+    """
+    a, b = shapely.STRtree(predictions).query(truth, predicate="intersects")
+    shared = shapely.area(shapely.intersection(truth[a], predictions[b]))
+    overlap = shared / (shapely.area(truth)[a] + shapely.area(predictions)[b] - shared)
+    best, other_best = np.zeros(len(truth)), np.zeros(len(predictions))
+    for row in np.argsort(-overlap, kind="stable").tolist():
+        if best[a[row]] == 0 and other_best[b[row]] == 0:
+            best[a[row]] = other_best[b[row]] = overlap[row]
+    return best, other_best
+
+
 def least_outline_iou(truth: Outlines, predictions: Outlines) -> float:
     """Return the lowest IoU of outlines, 0 if one is lost or doubled."""
-    if len(truth) != len(predictions):
-        return 0.0
-    a, b = shapely.STRtree(predictions).query(truth)
-    overlap = np.zeros((len(truth), len(predictions)))
-    overlap[a, b] = shapely.area(shapely.intersection(truth[a], predictions[b])) / shapely.area(
-        shapely.union(truth[a], predictions[b])
-    )
-    return float(min(overlap.max(axis=0).min(), overlap.max(axis=1).min()))
+    return float(min(ious.min() for ious in best_outline_ious(truth, predictions)))
 
 
 def detect_nothing(pixels: Bytes) -> tuple[list[float], list[float], list[int]]:

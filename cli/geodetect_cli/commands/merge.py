@@ -35,7 +35,7 @@ class MergeFiles(Settings):
     format: Annotated[Name, CommandLine("NAME", choices=FORMATS)] | None = Field(
         None, description=f"Format of the output, whatever its suffix: {', '.join(FORMATS)}."
     )
-    style: bool = Field(False, description="Have QGIS colour boxes by score (.gpkg, .geojson).")
+    style: bool = Field(False, description="Have QGIS colour objects by score (.gpkg, .geojson).")
     strict: bool = Field(
         False, description="End with an error if any shard has holes, instead of exit code 3."
     )

@@ -61,7 +61,7 @@ class PredictFiles(Settings):
     format: Annotated[Name, CommandLine("NAME", choices=FORMATS)] | None = Field(
         None, description=f"Format of the output, whatever its suffix: {', '.join(FORMATS)}."
     )
-    style: bool = Field(False, description="Have QGIS colour boxes by score (.gpkg, .geojson).")
+    style: bool = Field(False, description="Have QGIS colour objects by score (.gpkg, .geojson).")
     dry_run: bool = Field(
         False, description="Only show tiles, resolution, time and memory of the run."
     )

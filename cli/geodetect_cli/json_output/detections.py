@@ -54,6 +54,11 @@ class PredictOutput(JsonOutput):
     objects: Count = Field(description=OBJECTS)
     by_class: dict[str, Count] = Field(description="Number of detected objects by class.")
     truncated: Count = Field(description="Number of objects that the edge of the imagery cuts.")
+    outlines: Count = Field(description="Number of objects whose outline is known, not only a box.")
+    area_m2: float = Field(
+        description="Sum of the areas of the objects on the ground, in square metres; 0 without a "
+        "CRS."
+    )
     rasters: Count = Field(description="Number of rasters that were searched.")
     tiles: Count = Field(description="Number of tiles that were searched.")
     empty_tiles: Count = Field(description="Number of tiles without imagery.")

@@ -49,6 +49,8 @@ def show_summary(
             objects=len(layer),
             by_class=layer.by_class,
             truncated=layer.truncated,
+            outlines=layer.outlines,
+            area_m2=round(layer.area_m2, 2),
             rasters=sum(len(ground.rasters) for ground in layer.grounds),
             tiles=summary.tiles,
             empty_tiles=summary.empty_tiles,
@@ -71,7 +73,7 @@ def show_summary(
     elif coverage is not None:
         rows.append(("Searched ground", str(coverage)))
     if layer.area_m2:
-        rows.append(("Area of their boxes", f"{layer.area_m2:,.0f} m²"))
+        rows.append((layer.area_title, f"{layer.area_m2:,.0f} m²"))
     rows.append(("Tiles", f"{summary.tiles:,} searched, {summary.empty_tiles:,} without imagery"))
     if summary.resumed_tiles:
         rows.append(("From an earlier run", f"{summary.resumed_tiles:,} tiles"))

@@ -288,6 +288,8 @@ class TilePipeline:
                 self.sample.add(tile, pixels)
                 detections = next(detections_of_images)
                 is_selected = detections.scores >= conf
+                if self.settings.geometry == "box":
+                    detections = detections.without_outlines()
                 if self._class_ids is not None:
                     is_selected &= np.isin(detections.labels, self._class_ids)
                 detections = clip_to_imagery(detections[is_selected], tile, pixels, self.plan)

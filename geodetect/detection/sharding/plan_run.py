@@ -15,6 +15,7 @@ from geodetect.detection.plan import SHARD_PX
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.tile_pipeline import class_numbers
 from geodetect.detection.search import check_conversions
+from geodetect.detection.shapes.outlines import check_outlines
 from geodetect.detection.sharding.manifest import (
     PLAN,
     Manifest,
@@ -86,6 +87,10 @@ def plan_to_folder(
     store = open_store(location)
     card = model.card if callable(model) else load_card(model)
     class_numbers(card, settings)  # checks them
+    has_outlines = None if card.network is None else card.network.outline is not None
+    if callable(model):
+        has_outlines = getattr(model, "has_outlines", False)
+    check_outlines(has_outlines, settings, model=card.name)
     with ExitStack() as stack:
         left_out: dict[str, str] = {}
         plans = plan_rasters(paths, card, settings, shard_px=shard_px, left_out=left_out)

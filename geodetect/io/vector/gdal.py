@@ -129,6 +129,7 @@ def write_layer(
     rows = pa.RecordBatchReader.from_batches(columns, _record_batches(table, columns, failures))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")
+        warnings.filterwarnings("ignore", message="Normalized/laundered field name")
         try:
             pyogrio.write_arrow(
                 rows,

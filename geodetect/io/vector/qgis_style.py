@@ -73,8 +73,8 @@ class Symbol:
     casing: bool = True
 
 
-def score_qml(attribute: str = "score") -> str:
-    """Return a style of polygons: outlines, coloured by a column with values in 0..1."""
+def score_qml(attribute: str = "score", *, geometry: GeometryKind = "polygon") -> str:
+    """Return a style of outlines or points, coloured by a column with values in 0..1."""
     renderer = ET.Element(
         "renderer-v2",
         {"type": "graduatedSymbol", "attr": attribute, "graduatedMethod": "GraduatedColor"},
@@ -83,9 +83,10 @@ def score_qml(attribute: str = "score") -> str:
     for number, (lower, upper) in enumerate(pairwise(SCORE_BREAKS)):
         limits = {"lower": f"{lower:.6f}", "upper": f"{upper:.6f}", "symbol": str(number)}
         ET.SubElement(ranges, "range", limits, label=f"{lower:.1f} to {upper:.1f}", render="true")
-        symbols.append(_symbol_element(Symbol(SCORE_COLOURS[number]), number))
+        symbol = Symbol(SCORE_COLOURS[number])
+        symbols.append(_symbol_element(symbol, number, geometry=geometry))
     ET.SubElement(renderer, "classificationMethod", id="Custom")
-    return _document(renderer, "polygon")
+    return _document(renderer, geometry)
 
 
 def categorised_qml(

@@ -119,7 +119,7 @@ def write(
         format: The format, whatever the suffix.
         crs: CRS of the file as WKT or anything PROJ understands; by default that of the table.
         overwrite: Replace the file, with its parts, if it exists.
-        style: Add a QGIS style that colours boxes by score. GeoPackage and GeoJSON only.
+        style: Add a QGIS style that colours objects by score. GeoPackage and GeoJSON only.
 
     Returns:
         The path.
@@ -176,11 +176,18 @@ def encode(table: Table, path: Path, kind: Format, *, crs: str | None, style: bo
     """Write a table to a path, for ``staged_file``; arguments as for ``write``."""
     chunks = project_table(table, crs) if kind.any_crs else as_chunks(table)
     if kind.name == "gpkg":
-        _encode_geopackage(chunks, path, style=score_qml() if style else None)
+        _encode_geopackage(chunks, path, style=score_style(table) if style else None)
         return
     kind.encode(chunks, path)
     if style:
-        path.with_suffix(".qml").write_text(score_qml(), encoding="utf-8")
+        path.with_suffix(".qml").write_text(score_style(table), encoding="utf-8")
+
+
+def score_style(table: Table) -> str:
+    """Return the QGIS style that colours a table of polygons or points by score."""
+    first = next(as_chunks(table).chunks())
+    is_point = np.isin(first.geom_type.dropna().unique(), ("Point", "MultiPoint"))
+    return score_qml(geometry="point" if len(is_point) and is_point.all() else "polygon")
 
 
 def check_target(

@@ -38,7 +38,6 @@ def names_of(data: dict[str, Any]) -> list[str]:
     return [data["statuses"][code]["name"] for code in data["predictions"]["status"]]
 
 
-@pytest.mark.filterwarnings("ignore:Normalized/laundered field name")  # of Shapefiles
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet", "shp", "fgb", "csv"])
 def test_changes_of_every_format_are_shown_by_status_with_the_new_ones_first(
     tmp_path: Path, imagery: Path, suffix: str

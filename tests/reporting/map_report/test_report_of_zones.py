@@ -74,7 +74,6 @@ def test_outlines_are_in_pixels_of_the_map_and_densities_are_shaded(tmp_path: Pa
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "csv"])
-@pytest.mark.filterwarnings("ignore:Normalized/laundered field name")  # of Shapefiles
 def test_the_layer_that_summarize_wrote_is_taken_as_it_is(
     tmp_path: Path, imagery: Path, suffix: str
 ):
