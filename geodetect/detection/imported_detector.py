@@ -35,7 +35,7 @@ class ImportedDetector:
             the card's. Networks that leave one box per object themselves do without.
         identity: Text that changes with the model file.
         runtime: See ``ImportedRuntime``.
-        precision: See ``ImportedRuntime``; ``auto``: fp32 for layouts that need it.
+        precision: See ``ImportedRuntime``.
         device: See ``ImportedRuntime``.
         outlines: Return oriented boxes as outlines.
 
@@ -73,8 +73,6 @@ class ImportedDetector:
             raise ModelFileError(f"model {card.name}: its card describes no imported network")
         self.card, self._imported = card, card.imported
         self._layout = layout_of(card.imported.layout)
-        if precision == "auto" and self._layout.needs_fp32:
-            precision = "fp32"
         self._runtime = ImportedRuntime(
             card, card.imported, weights, runtime=runtime, precision=precision, device=device
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -98,6 +99,11 @@ def quantize(
     check_target(target, overwrite=overwrite)
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)
+    if card.imported is not None:
+        raise InputError(
+            f"`model` {os.fspath(model)}: was converted from ONNX; quantize it in its own program "
+            f"and convert that file, or choose a model of `geodetect train`"
+        )
     if not holds_network(arrays, NETWORK):  # of an older version
         from geodetect.model.runtimes.conversion import add_networks  # imports PyTorch
 

@@ -187,10 +187,10 @@ def test_other_runtimes_are_refused(
         load_detector(models["yolov8"], **options)  # type: ignore[arg-type]
 
 
-def test_layouts_that_need_it_run_in_fp32(models: dict[str, Path]) -> None:
-    assert "fp32" in load_detector(models["boxes-scores-labels"]).runs_on
-    detector = load_detector(models["yolov8"], precision="fp32")
+def test_by_default_it_runs_in_fp32_as_in_its_own_program(models: dict[str, Path]) -> None:
+    detector = load_detector(models["yolov8"])
     assert isinstance(detector, ImportedDetector)
+    assert "fp32" in detector.runs_on
     assert "fp32" in detector.identity
 
 

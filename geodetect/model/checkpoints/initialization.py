@@ -217,6 +217,11 @@ def _load_backbone(network: RetinaNet, weights: dict[str, torch.Tensor], source:
 def _load_model(network: RetinaNet, name: str) -> str:
     """Load all parameters that fit: with other classes the output layer stays a new one."""
     card, arrays = read_model_file(name)
+    if card.imported is not None:
+        raise ModelFileError(
+            f"`init` {name}: was converted from ONNX, which holds no network to train; start with "
+            f"a model of `geodetect train`, or `init` {IMAGENET} or {RANDOM}"
+        )
     state = network.state_dict()
     fitting = {
         key: torch.from_numpy(value).float()

@@ -26,6 +26,7 @@ from geodetect.errors import ModelFileError, list_names, translate_errors
 PICKLES = (".pt", ".pth", ".pl", ".ckpt", ".bin")
 SAFETENSORS = ".safetensors"
 SUFFIXES = (*PICKLES, SAFETENSORS)
+ONNX_ADVICE = "of a YOLO, or another detector than a RetinaNet, convert an export as .onnx"
 STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
 DICTIONARIES = ("collections.defaultdict", "AttributeDict")  # the latter is Lightning's
 
@@ -74,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         kind = "a pickled object" if is_object else f"a {type(content).__name__}"
         raise ModelFileError(
             f"{path}: holds {kind}, not a state dict; save the network's state_dict() with "
-            f"torch.save and convert that"
+            f"torch.save and convert that; {ONNX_ADVICE}"
         )
     candidates = (content, *(content.get(key) for key in STATE_KEYS))
     state = max(candidates, key=lambda candidate: len(_tensors(candidate)))
@@ -82,7 +83,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         keys = list_names(content)
         raise ModelFileError(
             f"{path}: holds no state dict; found {keys or 'nothing'}, expected tensors by name, at "
-            f"the top or under one of {', '.join(STATE_KEYS)}"
+            f"the top or under one of {', '.join(STATE_KEYS)}; {ONNX_ADVICE}"
         )
     values = {} if state is content else content
     return Checkpoint(_tensors(state), {str(key): value for key, value in values.items()})

@@ -181,7 +181,6 @@ class Layout(ABC):
         preprocessing: Form of pixels that these programs use.
         conf: Their default score threshold.
         iou: Their default IoU threshold of non-maximum suppression.
-        needs_fp32: True if bf16 moves boxes, as the graph computes with their places.
         needs_nms: False if the network itself leaves one box per object.
         is_oriented: Boxes may be turned.
         background: Number of the background among classes where there is one more than names.
@@ -192,7 +191,6 @@ class Layout(ABC):
     preprocessing: ClassVar[Preprocessing] = Preprocessing()
     conf: ClassVar[float] = 0.25
     iou: ClassVar[float] = 0.7
-    needs_fp32: ClassVar[bool] = False
     needs_nms: ClassVar[bool] = True
     is_oriented: ClassVar[bool] = False
     background: ClassVar[int | None] = None

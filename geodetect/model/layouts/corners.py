@@ -30,7 +30,6 @@ class BoxesScoresLabels(Layout):
 
     name = "boxes-scores-labels"
     title = "RT-DETR and D-FINE with their post-processing, and other graphs that return classes"
-    needs_fp32 = True
     preprocessing = Preprocessing(fill=0)
     needs_nms = False
 
@@ -72,7 +71,6 @@ class BoxesScores(Layout):
 
     name = "boxes-scores"
     title = "graphs that return the scores of all classes, without NMS"
-    needs_fp32 = True
     preprocessing = Preprocessing(fill=0)
     iou = 0.5
     background = 0

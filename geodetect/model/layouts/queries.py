@@ -38,7 +38,6 @@ class RtDetr(Layout):
 
     name = "rtdetr"
     title = "RT-DETR of Ultralytics"
-    needs_fp32 = True
     needs_nms = False
 
     def fit(self, graph: Graph) -> Match | None:
@@ -95,7 +94,6 @@ class Detr(Layout):
 
     name = "detr"
     title = "RF-DETR, and RT-DETR and D-FINE of Hugging Face"
-    needs_fp32 = True
     preprocessing = Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
     conf = 0.5
     needs_nms = False
