@@ -40,10 +40,13 @@ from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import horizontal_crs, same_crs, transformer_between
 from geodetect.geo.tiles import Shard
 from geodetect.io.vector.write import FORMATS
+from geodetect.model.card import ModelCard
 from geodetect.progress import Progress, no_progress, phase
 from geodetect.settings import PredictSettings
 
 MANY_BOXES = 20_000  # in one merge: from here on it takes seconds
+# at most, unless it is stated: two images of one object differ more than neighbours in one image
+MAX_SEAM_IOU = 0.5
 RecordRun = Callable[[int, TileRun, Sequence[TileResult]], None]
 
 
@@ -151,10 +154,10 @@ class Search:
         coverage: Sequence[RasterCoverage],
     ) -> DetectionLayer:
         """Return the objects of all grounds, checked before anything is written."""
-        card, iou = self.detector.card, self.settings.nms_iou
+        card = self.detector.card
         objects_of_grounds = [ground.objects for ground in searched]
         if self.joined:
-            objects_of_grounds = merge_grounds(searched, iou=card.iou if iou is None else iou)
+            objects_of_grounds = merge_grounds(searched, iou=_seam_iou(card, self.settings))
         crs = searched[0].plan.grid.crs
         has_outlines = any(objects.has_outlines for objects in objects_of_grounds)
         if self.settings.geometry != "box":
@@ -228,8 +231,8 @@ def _detect(
     pipeline: TilePipeline, run: _RunProgress, record: RecordRun | None = None
 ) -> Detections:
     """Detect the objects of one ground: read, detect, merge across tile seams, record."""
-    plan, detector, iou = pipeline.plan, pipeline.detector, pipeline.settings.nms_iou
-    merger = SeamMerger(plan.scheme, iou=detector.card.iou if iou is None else iou)
+    plan, detector = pipeline.plan, pipeline.detector
+    merger = SeamMerger(plan.scheme, iou=_seam_iou(detector.card, pipeline.settings))
     run.begin(plan)
     merged, row, run_results = list[Detections](), 0, list[TileResult]()
     # closed, the last one first, so that no thread reads on after an error
@@ -259,6 +262,11 @@ def _detect(
     run.objects += len(merged[-1])
     run.report()
     return Detections.concatenate(merged)
+
+
+def _seam_iou(card: ModelCard, settings: PredictSettings) -> float:
+    """Return the IoU from which boxes of two tiles or grounds show one object."""
+    return min(card.iou, MAX_SEAM_IOU) if settings.nms_iou is None else settings.nms_iou
 
 
 def _merging(merger: SeamMerger) -> AbstractContextManager[object]:

@@ -114,6 +114,29 @@ def test_oriented_boxes_that_cross_stay_two(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.scores, [0.9, 0.8], rtol=1e-5)
 
 
+def test_duplicates_at_seams_differ_more_than_those_of_one_tile() -> None:
+    """A model that tells neighbours of an IoU up to 0.9 apart leaves none across tiles."""
+    calls = iter(range(1000))
+
+    def find(image: NDArray[np.uint8]) -> Any:
+        y, x = np.nonzero(image[2] == 15)
+        if not len(x):
+            return [], [], []
+        larger = next(calls) % 2 * 1.5  # each second tile sees the object larger
+        return (
+            [[x.min() - larger, y.min() - larger, x.max() + 1 + larger, y.max() + 1 + larger]],
+            [0.9],
+            [0],
+        )
+
+    detector = geodetect.CallableDetector(find, identity="larger", tile_px=64)
+    detector.card = detector.card.model_copy(update={"iou": 0.9})
+    pixels = paint_objects(100, 100, [(50.5, 50.5, 15)])
+    assert len(geodetect.predict(pixels, detector, pixel_coords=True, overlap=40)) == 1
+    options = {"nms_iou": 0.9, "overlap": 40}
+    assert len(geodetect.predict(pixels, detector, pixel_coords=True, **options)) > 1
+
+
 def test_a_tile_smaller_than_the_input_is_padded_and_a_larger_one_refused(
     models: dict[str, Path],
 ) -> None:

@@ -15,7 +15,7 @@ from tests.conftest import SHARED
 
 SIDE_PX = 416
 STRIDES = (8, 16, 32)
-MIN_SCORE = 0.02
+MIN_SCORE = 0.005
 MAX_BOX_PX, MAX_SCORE = 0.5, 1e-3  # differences
 
 Boxes = tuple[NDArray[np.float64], NDArray[np.float64]]
