@@ -14,6 +14,7 @@ import rasterio
 from rasterio.windows import Window
 from shapely import box
 
+from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.file import read_model_file
 from geodetect.model.runtimes.stored_networks import NETWORK, holds_network
 from tests.helpers.program import ROOT, program_environment
@@ -51,7 +52,7 @@ def run_commands(folder: Path, commands: list[str], *, is_missing: bool) -> list
         capture_output=True,
         text=True,
         cwd=folder,
-        env=program_environment(),
+        env=program_environment(**{FOLDER_VARIABLE: str(folder / "cache")}),
         check=True,
     )
     return [tuple(outcome) for outcome in json.loads(process.stdout.splitlines()[-1])]
