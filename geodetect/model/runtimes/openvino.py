@@ -35,6 +35,7 @@ from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
     OUTLINE,
+    count_outputs,
     holds_network,
     network_parameters,
     network_title,
@@ -89,7 +90,7 @@ class OpenVinoRuntime:
         self.card = card
         self.has_outlines = outlines
         core = open_core()
-        if precision == "auto" and _is_int8_best(card, weights):
+        if precision == "auto" and _is_int8_best(card, weights, outlines=outlines):
             precision = "int8"
         self.precision, float_precision = pick_precisions(core, precision)
         read = read_int8_network if self.precision == "int8" else read_network
@@ -199,10 +200,12 @@ def _select_outputs(network: openvino.Model, count: int) -> openvino.Model:
     return ov.Model(network.outputs[:count], network.get_parameters(), network.get_friendly_name())
 
 
-def _is_int8_best(card: ModelCard, weights: Weights) -> bool:
-    """Return True if the int8-quantized network is faster and as accurate as the full one."""
-    is_accurate = card.int8 is not None and card.int8.loss < MAX_INT8_LOSS
-    return is_accurate and holds_network(weights, INT8) and has_int8_units()
+def _is_int8_best(card: ModelCard, weights: Weights, *, outlines: bool) -> bool:
+    """Return True if the int8-quantized network is faster than the full one, and as good."""
+    if card.int8 is None or card.int8.loss >= MAX_INT8_LOSS or not holds_network(weights, INT8):
+        return False
+    is_complete = not outlines or count_outputs(weights, INT8) > BOX_OUTPUTS
+    return is_complete and has_int8_units()
 
 
 def read_network(

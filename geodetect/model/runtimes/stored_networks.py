@@ -32,6 +32,7 @@ NETWORK, INT8, OUTLINE = "network", "int8", "outline"
 SEPARATOR = "/"  # ends the name of a network; no parameter of PyTorch has one
 PARTS = ("model", "weights")
 SOURCE, SHARED = "source", "shared"  # arrays of a network beside its parts
+RESULT_LAYER = b'type="Result"'
 MAX_ROUNDING = 2  # of the factor of a channel, in its last digits
 
 
@@ -58,6 +59,11 @@ def list_networks(model: PathLike) -> list[str]:
     ):
         keys = list(file.keys())
     return sorted({key.partition(SEPARATOR)[0] for key in keys if SEPARATOR in key})
+
+
+def count_outputs(weights: Weights, name: str) -> int:
+    """Return the number of outputs of a network in the arrays of a file, without reading it."""
+    return weights[_key(name, "model")].tobytes().count(RESULT_LAYER)
 
 
 def store_network(

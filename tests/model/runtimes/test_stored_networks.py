@@ -19,6 +19,7 @@ from geodetect.model.runtimes.openvino import import_openvino, read_int8_network
 from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
+    count_outputs,
     holds_network,
     network_parameters,
     store_network,
@@ -145,6 +146,17 @@ def test_a_stored_network_is_the_converted_one_to_the_bit_and_adds_little() -> N
     assert convert_network(card, parameters) == converted  # not numbered within the process
     assert holds_network(arrays, NETWORK)  # so does the file of the built-in model
     assert add_networks(card, arrays).keys() == arrays.keys()
+
+
+def test_outputs_are_counted_without_reading_the_network() -> None:
+    _, arrays = read_model_file("pools")
+    for name in (NETWORK, INT8):
+        entry = stored_network(*read_model_file("pools"), name)
+        assert entry is not None
+        network = (
+            import_openvino().Core().read_model(model=entry["model"], weights=entry["weights"])
+        )
+        assert count_outputs(arrays, name) == len(network.outputs)
 
 
 def test_constants_that_are_no_parameters_are_stored_whole() -> None:
