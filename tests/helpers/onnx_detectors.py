@@ -206,11 +206,12 @@ def write_painted_detector(
     *,
     side_px: int = 64,
     metadata: Mapping[str, str] | None = None,
+    takes_bytes: bool = False,
 ) -> Path:
     """Write an ONNX file that detects painted objects of two classes, in a layout."""
     make, is_single = HEADS[layout]
     is_yolox = layout == "yolox"
-    scale = 1.0 if is_yolox else 1 / 255
+    scale = 1.0 if is_yolox or takes_bytes else 1 / 255
     head = PaintedHead(side_px, is_single=is_single, pixel_scale=scale, is_bgr=is_yolox)
     outputs = make(head)
     return write_graph(
@@ -219,6 +220,7 @@ def write_painted_detector(
         outputs,
         input_shape=[1, 3, side_px, side_px],
         metadata=metadata,
+        input_type=TensorProto.UINT8 if takes_bytes else TensorProto.FLOAT,
     )
 
 
@@ -229,9 +231,14 @@ def write_graph(
     *,
     input_shape: Sequence[int | str],
     metadata: Mapping[str, str] | None = None,
-    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    input_type: int = TensorProto.FLOAT,
 ) -> Path:
-    """Write a graph as an ONNX file, with its outputs renamed."""
+    """Write a graph as an ONNX file, with its outputs renamed; its input is cast to floats."""
+    if input_type != TensorProto.FLOAT:
+        for node in graph.nodes:
+            node.input[:] = ["floats" if name == "images" else name for name in node.input]
+        cast = helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT)
+        graph.nodes.insert(0, cast)
     for name, source in outputs.items():
         graph.nodes.append(helper.make_node("Identity", [source], [name]))
     integers = {"labels"}
@@ -239,14 +246,14 @@ def write_graph(
         helper.make_tensor_value_info(
             name,
             TensorProto.INT64 if name in integers else TensorProto.FLOAT,
-            None if shapes is None else shapes[name],
+            None,
         )
         for name in outputs
     ]
     proto = helper.make_graph(
         graph.nodes,
         path.stem,
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, list(input_shape))],
+        [helper.make_tensor_value_info("images", input_type, list(input_shape))],
         infos,
         graph.constants,
     )

@@ -85,7 +85,7 @@ def convert_onnx(source: Path, target: Path, settings: ConvertSettings) -> Model
     )
     _warn_of_lies(source, metadata, graph, layout)
     classes, numbers = _class_numbers(source, names, layout, match, settings)
-    preprocessing = _preprocessing(layout, metadata, settings, graph.channels)
+    preprocessing = _preprocessing(layout, metadata, settings, graph)
     network = graph.converted(match.outputs, preprocessing)
     outputs = graph.run(network, _probe(graph))
     _check_outputs(source, layout, outputs)
@@ -186,20 +186,24 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _preprocessing(
-    layout: Layout, metadata: OnnxMetadata, settings: ConvertSettings, channels: int
+    layout: Layout, metadata: OnnxMetadata, settings: ConvertSettings, graph: OnnxGraph
 ) -> Preprocessing:
     """Return the form of pixels: of the settings, else of the metadata, else of the layout.
+
+    Graphs that take whole numbers take bytes.
 
     Raises:
         InputError: There is not one number for each channel.
     """
-    usual = layout.preprocessing
+    usual, channels = layout.preprocessing, graph.channels
     if (settings.mean is None) != (settings.std is None):
         raise InputError("`mean` and `std` belong together, found only one of them")
     if settings.mean is not None and settings.std is not None:
         mean, std = settings.mean, settings.std
     elif settings.scaling is not None:
         mean, std = SCALINGS[settings.scaling]
+    elif graph.takes_bytes:
+        mean, std = SCALINGS["0-255"]
     elif metadata.mean is not None and metadata.std is not None:
         mean, std = metadata.mean, metadata.std
     else:

@@ -27,6 +27,9 @@ RGB = 3
 DEFAULT_PX = 640  # side of the input of a graph of any size
 MULTIPLE_PX = 32  # of sides of inputs
 UNKNOWN_OPERATORS = re.compile(r"No conversion rule found for operations: (.+)")
+# beginnings of lines in errors of OpenVINO that tell where it noticed, not what is wrong
+NO_REASON = ("Exception from", "Check ", "FrontEnd API", "Model wasn't", "Summary", "--")
+MAX_REASON = 300  # characters
 SIZE_INPUT = 2  # columns of the input of RT-DETR and D-FINE with the size of the image
 
 
@@ -67,6 +70,7 @@ class OnnxGraph:
     Attributes:
         input_px: Height and width of its input.
         channels: Number of channels of its input.
+        takes_bytes: Its input is whole numbers.
 
     Raises:
         ModelFileError: OpenVINO cannot read it, or it takes something else than an image.
@@ -76,10 +80,12 @@ class OnnxGraph:
     def __init__(self, file: OnnxFile, *, tile_px: int | None, stated_px: Size | None) -> None:
         self._file = file
         self._ov = import_openvino()
+        self._library = f"OpenVINO {self._ov.get_version().partition('-')[0]}"
         self._core = open_core()
         self._model = self._read()
         image = self._find_image()
         self.channels = image.channels
+        self.takes_bytes = self._model.input(image.name).get_element_type().is_integral()
         self.input_px = self._choose_size(image, tile_px, stated_px)
         self._fix_sizes(image)
         self._image = image
@@ -150,29 +156,33 @@ class OnnxGraph:
         Raises:
             ModelFileError: OpenVINO cannot run it.
         """
-        with self._reading("cannot be run by OpenVINO"):
+        with self._reading(f"cannot be run by {self._library}"):
             compiled = self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
             outputs = compiled.create_infer_request().infer([pixels[None]])
             return [np.array(outputs[i]) for i in range(len(compiled.outputs))]
 
     def _read(self) -> Any:
-        with self._reading("cannot be read by OpenVINO"), no_telemetry():
+        with self._reading(f"cannot be read by {self._library}"), no_telemetry():
             return self._core.read_model(model=self._file.content)
 
     @contextmanager
     def _reading(self, problem: str) -> Iterator[None]:
-        """Raise errors of OpenVINO as ``ModelFileError``, with the operators that it lacks."""
-        subject = f"{self._file.path}: {problem} {self._ov.get_version()}"
+        """Raise errors of OpenVINO as ``ModelFileError``, with their reason alone."""
+        subject = f"{self._file.path}: {problem}"
         try:
             with translate_errors(subject, ModelFileError):
                 yield
         except ModelFileError as error:
-            unknown = UNKNOWN_OPERATORS.search(str(error.__cause__))
-            if unknown is None:
-                raise
+            text = str(error.__cause__)
+            unknown = UNKNOWN_OPERATORS.search(text)
+            if unknown is not None:
+                raise ModelFileError(
+                    f"{subject}, which has no operator {unknown[1]} (the number is the opset); "
+                    f"export the model with other operators, or another opset"
+                ) from error
+            lines = [line for line in text.splitlines() if not line.startswith(NO_REASON)]
             raise ModelFileError(
-                f"{subject}, which has no operator {unknown[1]} (the number is the opset); export "
-                f"the model with other operators, or another opset"
+                f"{subject} ({' '.join(' '.join(lines).split())[:MAX_REASON]})"
             ) from error
 
     def _find_image(self) -> ImageInput:
@@ -225,7 +235,7 @@ class OnnxGraph:
         """Fix batch and size of the input; inputs with the size of the image become constants."""
         height, width = self.input_px
         ops = self._ov.opset13
-        with self._reading(f"takes no image of {width} x {height} px"):
+        with self._reading(f"takes no image of {width} x {height} px, says {self._library}"):
             for parameter in self._model.get_parameters():
                 if image.name in parameter.output(0).get_names():
                     continue

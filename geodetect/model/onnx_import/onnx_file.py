@@ -19,6 +19,7 @@ from geodetect.model.onnx_import.protobuf import Message
 
 SUFFIX = ".onnx"
 MAX_BYTES = 2**31 - 1  # of a message of protobuf
+MAX_OPSET = 28  # of ONNX 1.23; OpenVINO reads operators of a newer one as those that it has
 STANDARD_DOMAINS = ("", "ai.onnx")
 EXTERNAL = 1  # data location of a tensor
 
@@ -97,6 +98,11 @@ class OnnxFile:
                 f"exported as {SUFFIX}"
             ) from error
         opset = next((opsets[domain] for domain in STANDARD_DOMAINS if domain in opsets), 0)
+        if opset > MAX_OPSET:
+            raise ModelFileError(
+                f"{path}: uses opset {opset} of ONNX, expected up to {MAX_OPSET}; export it with "
+                f"an older one"
+            )
         return cls(path, content, producer, opset, frozenset(graph.operators), metadata)
 
     @property

@@ -18,7 +18,11 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card
 from geodetect.model.layouts.registry import LAYOUTS
 from geodetect.settings.models import LAYOUTS as LAYOUT_NAMES
-from tests.helpers.onnx_detectors import write_constant_outputs, write_painted_detector
+from tests.helpers.onnx_detectors import (
+    paint_objects,
+    write_constant_outputs,
+    write_painted_detector,
+)
 
 CLASSES = "small,large"
 CELLS = 64 + 16 + 4  # of an input of 64 px
@@ -51,6 +55,14 @@ def boxes_and_classes(values: int, **options: Any) -> NDArray[np.float32]:
 
 def test_settings_know_all_layouts() -> None:
     assert set(LAYOUT_NAMES) == set(LAYOUTS)
+
+
+def test_a_graph_that_takes_bytes_gets_them(tmp_path: Path) -> None:
+    source = write_painted_detector(tmp_path / "m.onnx", takes_bytes=True)
+    convert(source, classes=CLASSES)
+    pixels = paint_objects(64, 64, [(30.5, 30.5, 15)])
+    table = geodetect.predict(pixels, source.with_suffix(".safetensors"), pixel_coords=True)
+    np.testing.assert_allclose(table.total_bounds, [23, 23, 38, 38], atol=0.01)
 
 
 def test_the_card_is_made_of_the_metadata(tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_weights_in_other_files_are_refused(tmp_path: Path, in_attribute: bool) 
     assert "passwd" not in text
 
 
+def test_an_opset_of_the_future_is_refused(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    opsets = [helper.make_opsetid("", 99)]
+    text = error_of(save_model(tmp_path / "m.onnx", [node], opset_imports=opsets))
+    assert "uses opset 99 of ONNX, expected up to 28" in text
+
+
 def test_other_files_are_told_by_their_kind(tmp_path: Path) -> None:
     zip_file, text_file, empty = (tmp_path / n for n in ("a.onnx", "b.onnx", "c.onnx"))
     zip_file.write_bytes(b"PK\x03\x04" + bytes(100))
