@@ -203,6 +203,10 @@ class Layout(ABC):
         """Return False if a graph whose shapes fit is more likely of another layout."""
         return True
 
+    def preprocessing_of(self, graph: Graph) -> Preprocessing:
+        """Return the form of pixels that the program of a graph uses."""
+        return self.preprocessing
+
     @abstractmethod
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray

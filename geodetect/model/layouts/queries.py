@@ -29,6 +29,7 @@ from geodetect.types import AnyArray, FloatArray
 
 MAX_QUERIES = 2000
 LOGIT_NAMES = ("labels", "logits", "pred_logits")  # of outputs
+RF_DETR_BOXES = "dets"
 BOX_NAMES = ("box", "dets")  # in names of outputs
 LOWEST_SCORE = 1e-9  # whose logit is finite
 
@@ -94,7 +95,6 @@ class Detr(Layout):
 
     name = "detr"
     title = "RF-DETR, and RT-DETR and D-FINE of Hugging Face"
-    preprocessing = Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
     conf = 0.5
     needs_nms = False
     background = -1
@@ -106,6 +106,12 @@ class Detr(Layout):
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; the logits have names that those of scores do not have."""
         return any(output.name.lower() in LOGIT_NAMES for output in graph.outputs)
+
+    def preprocessing_of(self, graph: Graph) -> Preprocessing:
+        """See ``Layout``; RF-DETR subtracts the mean of ImageNet, the others do not."""
+        if any(output.name == RF_DETR_BOXES for output in graph.outputs):
+            return Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return self.preprocessing
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray

@@ -77,15 +77,17 @@ def convert_onnx(source: Path, target: Path, settings: ConvertSettings) -> Model
         )
     graph = OnnxGraph(file, tile_px=settings.tile_size, stated_px=metadata.input_px)
     names = settings.classes or metadata.classes
+    facts = graph.facts(None if names is None else len(names))
     layout, match = recognise_layout(
-        graph.facts(None if names is None else len(names)),
+        facts,
         name=settings.layout,
         hint=metadata.layout,
         source=str(source),
     )
     _warn_of_lies(source, metadata, graph, layout)
     classes, numbers = _class_numbers(source, names, layout, match, settings)
-    preprocessing = _preprocessing(layout, metadata, settings, graph)
+    usual = layout.preprocessing_of(facts)
+    preprocessing = _preprocessing(usual, metadata, settings, graph)
     network = graph.converted(match.outputs, preprocessing)
     outputs = graph.run(network, _probe(graph))
     _check_outputs(source, layout, outputs)
@@ -186,16 +188,16 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _preprocessing(
-    layout: Layout, metadata: OnnxMetadata, settings: ConvertSettings, graph: OnnxGraph
+    usual: Preprocessing, metadata: OnnxMetadata, settings: ConvertSettings, graph: OnnxGraph
 ) -> Preprocessing:
-    """Return the form of pixels: of the settings, else of the metadata, else of the layout.
+    """Return the form of pixels: of the settings, else of the metadata, else the usual one.
 
     Graphs that take whole numbers take bytes.
 
     Raises:
         InputError: There is not one number for each channel.
     """
-    usual, channels = layout.preprocessing, graph.channels
+    channels = graph.channels
     if (settings.mean is None) != (settings.std is None):
         raise InputError("`mean` and `std` belong together, found only one of them")
     if settings.mean is not None and settings.std is not None:

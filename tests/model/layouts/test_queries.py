@@ -32,6 +32,13 @@ def test_logits_become_scores_of_each_class() -> None:
     assert found.labels.tolist() == [1, 0, 1]
 
 
+def test_rf_detr_alone_subtracts_the_mean_of_imagenet() -> None:
+    layout = LAYOUTS["detr"]
+    for name, mean in (("dets", 0.485), ("pred_boxes", 0.0)):
+        outputs = Output(name, (1, 300, 4)), Output("logits", (1, 300, 5))
+        assert layout.preprocessing_of(Graph((64, 64), outputs)).mean[0] == mean
+
+
 def test_four_classes_are_told_from_boxes_by_their_names() -> None:
     outputs = Output("labels", (1, 300, 4)), Output("dets", (1, 300, 4))
     match = LAYOUTS["detr"].fit(Graph((64, 64), outputs))
