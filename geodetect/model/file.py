@@ -193,7 +193,10 @@ def _read_header(path: Path) -> tuple[ModelCard, str, str]:
             raise
         remedy = "expected a .safetensors file written by `geodetect train` or `geodetect convert`"
         if kind.is_checkpoint:
-            remedy = "convert a RetinaNet of torchvision or DeepForest with `geodetect convert`"
+            remedy = (
+                "convert a RetinaNet of torchvision or DeepForest, or another detector exported as "
+                ".onnx, with `geodetect convert`"
+            )
         if kind.suffix == ".onnx":
             remedy = "convert it with `geodetect convert`"
         raise ModelFileError(f"{path}: not a model file but {kind.name}; {remedy}") from error

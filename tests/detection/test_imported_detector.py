@@ -102,6 +102,25 @@ def test_oriented_boxes_are_outlines(models: dict[str, Path]) -> None:
     np.testing.assert_allclose(found.boxes[0], outline.bounds, atol=0.01)
 
 
+def test_oriented_boxes_come_out_once_across_tile_seams(models: dict[str, Path]) -> None:
+    objects = scatter(170, 150, np.random.default_rng(5))
+    table = geodetect.predict(
+        paint_objects(170, 150, objects), models["yolov8-obb"], pixel_coords=True, overlap=36
+    )
+    assert len(table) == len(objects) > 10
+    is_inside = ~table["truncated"].to_numpy()
+    assert is_inside.sum() > len(objects) / 2
+    outlines = table.geometry.to_numpy()
+    for outline in outlines[is_inside]:
+        centre = np.array(outline.centroid.coords[0])
+        x, y, side = min(objects, key=lambda o: float(np.abs(centre - o[:2]).sum()))
+        corners = np.array([[1, 0.5], [1, -0.5], [-1, -0.5], [-1, 0.5]]) * side / 2
+        turn = np.array([[np.cos(ANGLE), np.sin(ANGLE)], [-np.sin(ANGLE), np.cos(ANGLE)]])
+        expected = shapely.Polygon(corners @ turn + [x, y])
+        union = outline.union(expected).area
+        assert outline.intersection(expected).area > 0.98 * union
+
+
 def test_oriented_boxes_that_cross_stay_two(tmp_path: Path) -> None:
     cells = 64 + 16 + 4
     values = np.zeros((1, 7, cells), np.float32)
