@@ -66,7 +66,7 @@ def test_a_model_file_is_described(tmp_path: Path) -> None:
     assert values["training"]["labels"] == card["training"]["objects"]
     assert "network.backbone" in invoke("info", path).stdout
     assert values["networks"] == []
-    assert json.loads(invoke("info", "pools", "--json").stdout)["networks"] == ["int8", "network"]
+    assert "network" in json.loads(invoke("info", "pools", "--json").stdout)["networks"]
 
 
 def test_long_values_of_a_model_are_broken_into_lines_in_a_pipe(
