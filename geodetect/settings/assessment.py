@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -30,9 +30,12 @@ class EvaluateSettings(TruthSettings):
 
     section: ClassVar[str] = "Evaluation"
 
-    iou: Iou = Field(
-        0.5, description="Minimum IoU of the boxes of a true positive and its ground truth object."
+    match: Literal["box", "outline"] = Field(
+        "box",
+        description="Shapes whose IoU counts: bounding boxes, or outlines, of which areas are "
+        "measured too: bias, error by size, and how often their 95 % intervals hold.",
     )
+    iou: Iou = Field(0.5, description="Minimum IoU of a true positive and its ground truth object.")
     distance: Metres | None = Field(
         None,
         description="Maximum distance of their centres on the ground, instead of `iou`; for "

@@ -24,6 +24,7 @@ Examples:
   geodetect evaluate pools.geojson truth.gpkg
   geodetect evaluate pools.gpkg truth.shp --conf 0.5 -o errors.gpkg --plots plots
   geodetect evaluate pools.gpkg truth.gpkg --pick-threshold precision=0.95
+  geodetect evaluate pools.gpkg outlines.gpkg --match outline
   geodetect evaluate trees.gpkg stems.csv --truth-crs EPSG:25832 --distance 3
   geodetect evaluate --model pools --rasters scene.tif --truth truth.geojson
   geodetect evaluate --model pools --rasters images/ --truth coco.json"""

@@ -64,6 +64,67 @@ class SizeValues(JsonValues):
     recall_interval: Interval = None
 
 
+class OutlineValues(JsonValues):
+    """Errors of the outlines of true positives, with `--match outline`."""
+
+    pairs: Count = Field(
+        description="Number of true positives whose object has an outline, not only a box."
+    )
+    iou: float | None = Field(description="Median IoU of the outlines, in 0..1; null: no pairs.")
+    iou_interval: Interval = None
+    area_ratio: float | None = Field(
+        description="Median of predicted over true area: above 1, outlines are too large; null: no "
+        "pairs."
+    )
+    area_ratio_interval: Interval = None
+    total_ratio: float | None = Field(
+        description="Sum of the predicted areas over that of the true ones; null: no pairs."
+    )
+    total_ratio_interval: Interval = None
+    area_error: float | None = Field(
+        description="Median of the absolute difference of the areas over the true area: 0.08 is "
+        "8 %; null: no pairs."
+    )
+    area_error_interval: Interval = None
+    area_error_m2: float | None = Field(
+        description="Median of the absolute difference of the areas, in square metres; null: no "
+        "pairs."
+    )
+    area_error_m2_interval: Interval = None
+    coverage: float | None = Field(
+        description="Fraction of true areas between `area_low_m2` and `area_high_m2` of their "
+        "predictions, in 0..1; null: predictions without these columns, or no pairs."
+    )
+    coverage_interval: Interval = None
+
+
+class OutlineSizeValues(OutlineValues):
+    """Errors of the outlines of objects of a size."""
+
+    low_m: float | None = Field(description="Least side on the ground, in metres.")
+    high_m: float | None = Field(
+        description="Limit of the side, excluded, in metres; null: no limit."
+    )
+
+
+class ClassOutlineValues(OutlineValues):
+    """Errors of the outlines of a class, in all and by size."""
+
+    by_size: tuple[OutlineSizeValues, ...] = Field(description="Errors by size on the ground.")
+
+
+class AreaErrorValues(JsonValues):
+    """Error of areas, as a model card has it: ratios of true to predicted area by size class."""
+
+    up_to_m2: tuple[float, ...] = Field(
+        description="Upper limits of the size classes by predicted area, in square metres; the "
+        "last class has none."
+    )
+    low: tuple[float, ...] = Field(description="2.5 % quantile of the ratio in each class.")
+    high: tuple[float, ...] = Field(description="97.5 % quantile of the ratio in each class.")
+    bias: float = Field(description="Median of the ratio of all objects.")
+
+
 class ClassValues(JsonValues):
     """Metrics of a class, or of all classes together."""
 
@@ -90,6 +151,9 @@ class ClassValues(JsonValues):
     at_threshold: PointValues = Field(description="Counts and rates at the score threshold.")
     best_f1: PointValues = Field(description="Counts and rates at the threshold of highest F1.")
     by_size: tuple[SizeValues, ...] = Field(description="Recall by size on the ground.")
+    outlines: ClassOutlineValues | None = Field(
+        description="Errors of outlines and areas; null: boxes or centres are matched."
+    )
 
 
 class IntervalValues(JsonValues):
@@ -115,6 +179,9 @@ class EvaluateOutput(JsonOutput):
     run: RunValues | None = Field(
         description="Run of the model; null: predictions of a file were evaluated."
     )
+    match: Literal["box", "outline", "distance"] = Field(
+        description="Predictions match objects by the IoU of boxes or outlines, or by distance."
+    )
     iou: float | None = Field(
         description="Least IoU of a prediction with its object; null: matched by distance."
     )
@@ -133,6 +200,10 @@ class EvaluateOutput(JsonOutput):
     metrics_by_class: tuple[ClassValues, ...] = Field(description="Metrics of each class.")
     picked_threshold: PickedPointValues | None = Field(
         description="Counts and rates at the threshold that was asked for; null: none was."
+    )
+    area_error: AreaErrorValues | None = Field(
+        description="Error of the predicted areas; null: outlines are not compared, or too few "
+        "match."
     )
     intervals: IntervalValues = Field(description="Method of the intervals.")
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from geodetect_cli import console
 
 if TYPE_CHECKING:
+    from geodetect.assessment.evaluate.areas.outline_errors import OutlineErrors, OutlineIntervals
     from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
     from geodetect.assessment.evaluate.precision_recall import OperatingPoint
     from geodetect.assessment.evaluate.result import Evaluation
@@ -43,7 +44,8 @@ def show(
         return
     out = console.result_console()
     out.print(_format_heading(result), highlight=False)
-    for table in (precision_table(result), point_table(result), size_table(result)):
+    tables = precision_table(result), point_table(result), size_table(result), area_table(result)
+    for table in tables:
         if table is not None:
             out.print()
             out.print(table)
@@ -63,7 +65,9 @@ def precision_table(result: Evaluation) -> Table | None:
         names = {"ap": f"AP {settings.distance:g} m"} | names
     elif settings.iou not in AP_COLUMNS:
         names = {"ap": f"AP at IoU {settings.iou:g}"} | names
-    table = _make_table("Average precision", "Objects", *names.values())
+    is_outline = settings.match == "outline"
+    title = "Average precision of outlines" if is_outline else "Average precision"
+    table = _make_table(title, "Objects", *names.values())
     for row in metrics.class_rows:
         cells = [
             _format_cell(_format_fraction(getattr(row, name)), getattr(row.intervals, name, None))
@@ -99,21 +103,63 @@ def size_table(result: Evaluation) -> Table | None:
         for number, size in enumerate(row.sizes):
             if size.n_truth:
                 interval = None if row.intervals is None else row.intervals.sizes[number]
-                if math.isinf(size.high_m):
-                    side = f"{size.low_m:g} m or more"
-                elif size.low_m:
-                    side = f"{size.low_m:g} to {size.high_m:g} m"
-                else:
-                    side = f"below {size.high_m:g} m"
                 table.add_row(
                     row.class_name,
-                    side,
+                    _format_side(size.low_m, size.high_m),
                     f"{size.n_truth:,}",
                     f"{size.tp:,}",
                     _format_fraction(size.recall),
                     _format_interval(interval),
                 )
     return table
+
+
+def area_table(result: Evaluation) -> Table | None:
+    """Return the errors of outlines and areas by size; None if outlines are not compared."""
+    if result.metrics.overall.outlines is None:
+        return None
+    columns = ("Side on the ground", "Pairs", "IoU", "Area\nratio", "Area\nerror", "In m²")
+    has_limits = not math.isnan(result.metrics.overall.outlines.errors.coverage)
+    if has_limits:
+        columns += ("In 95 %\ninterval",)
+    table = _make_table("Outlines and areas of true positives (medians)", *columns)
+    for row in result.metrics.class_rows:
+        accuracy = row.outlines
+        if accuracy is None:
+            continue
+        entries = [("all", accuracy.errors, accuracy.intervals)]
+        entries += [
+            (_format_side(size.low_m, size.high_m), size.errors, None) for size in accuracy.sizes
+        ]
+        for side, errors, intervals in entries:
+            if errors.pairs or side == "all":
+                cells = [row.class_name, side, f"{errors.pairs:,}"]
+                cells += _format_outline_errors(errors, intervals)
+                table.add_row(*cells[: len(columns) + 1])
+    return table
+
+
+def _format_outline_errors(errors: OutlineErrors, intervals: OutlineIntervals | None) -> list[str]:
+    """Return the cells of outline errors, without the number of pairs."""
+    cells = [
+        _format_cell(_format_fraction(getattr(errors, name)), getattr(intervals, name, None))
+        for name in ("iou", "area_ratio")
+    ]
+    relative, interval = UNDEFINED, getattr(intervals, "area_error", None)
+    if not math.isnan(errors.area_error):
+        relative = f"{100 * errors.area_error:.1f} %"
+    if interval is not None and not math.isnan(interval.low):
+        relative += f"\n{100 * interval.low:.1f}-{100 * interval.high:.1f}"
+    absolute = UNDEFINED if math.isnan(errors.area_error_m2) else f"{errors.area_error_m2:.3g}"
+    coverage = _format_cell(_format_fraction(errors.coverage), getattr(intervals, "coverage", None))
+    return [*cells, relative, absolute, coverage]
+
+
+def _format_side(low_m: float, high_m: float) -> str:
+    """Return the limits of a size bin."""
+    if math.isinf(high_m):
+        return f"{low_m:g} m or more"
+    return f"{low_m:g} to {high_m:g} m" if low_m else f"below {high_m:g} m"
 
 
 def _format_heading(result: Evaluation) -> str:
@@ -133,6 +179,8 @@ def _list_remarks(
     if result.picked is not None:
         remarks.append(("Threshold", picked_text(result, result.picked)))
     matches = f"IoU {result.settings.iou:g} or more of boxes along {result.grid_name}"
+    if result.settings.match == "outline":
+        matches = f"IoU {result.settings.iou:g} or more of outlines"
     if result.settings.distance is not None:
         matches = f"centres within {result.settings.distance:g} m, boxes along {result.grid_name}"
     remarks.append(("Matches", matches))
@@ -141,6 +189,10 @@ def _list_remarks(
         side = f"{result.block_m:.0f} pixels" if in_pixels else f"{result.block_m:.0f} m"
         blocks = f"{result.blocks:,} blocks of ground of {side}"
         remarks.append(("Intervals", f"95 %, from {result.settings.resamples:,} draws of {blocks}"))
+    accuracy = result.metrics.overall.outlines
+    if accuracy is not None and (pairs := accuracy.errors.pairs):
+        total = f"{accuracy.errors.total_ratio:.3f} of the true area"
+        remarks.append(("Areas", f"{pairs:,} true positives together have {total}"))
     remarks += [("Note", console.name_options(caveat)) for caveat in result.caveats]
     if errors is not None:
         remarks.append(

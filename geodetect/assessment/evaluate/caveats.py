@@ -26,6 +26,7 @@ MAX_OUTSIDE = 0.1  # fraction of predictions outside the extent of the truth
 MAX_LEARNT = 0.02  # fraction of objects on training ground, which is known to a metre
 PIECE_FRACTION = 0.5  # of a piece that lies on its object
 MAX_PIECES = 0.01  # of the number of objects
+MAX_BOXES = 0.1  # fraction of predicted outlines that are boxes: some objects are rectangles
 
 
 def find_caveats(
@@ -94,6 +95,7 @@ def find_caveats(
             caveats += _find_point_caveats(layer_matches, distance_m or 0.0)
         elif layers.grid.crs is not None:
             caveats += _find_box_caveats(layer_matches, distance_m)
+        caveats += _find_outline_caveats(layers)
         if is_truncated is not None:
             caveats += _find_piece_caveats(layer_matches, metrics, is_truncated)
     n_outside = int((~metrics.truth_inside).sum())
@@ -218,8 +220,34 @@ def _find_box_caveats(layer_matches: LayerMatches, distance_m: float | None) -> 
             f"labels with the imagery (`geodetect check`), or match centres with `distance` "
             f"{math.ceil(offset.most_m)}"
         )
-    if agreement.ratio is not None and distance_m is None:
+    has_outlines = layer_matches.layers.truth.outlines is not None  # their areas are measured
+    if agreement.ratio is not None and distance_m is None and not has_outlines:
         caveats.append(_ratio_text(agreement, agreement.ratio, iou))
+    return caveats
+
+
+def _find_outline_caveats(layers: AlignedLayers) -> list[str]:
+    """Return caveats on boxes among outlines that are compared."""
+    caveats = []
+    of_predictions, of_truth = layers.predictions.outlines, layers.truth.outlines
+    if of_predictions is not None and of_predictions.is_box.mean() > MAX_BOXES:
+        caveats.append(
+            f"{of_predictions.is_box.sum():,} of {len(of_predictions):,} predictions are boxes, "
+            f"not outlines: their areas are those of the boxes; predict with `geometry` outline"
+        )
+    if of_truth is None or not len(of_truth):
+        return caveats
+    if of_truth.is_box.all():
+        caveats.append(
+            "all objects of the truth are boxes, not outlines: areas are compared with those of "
+            "the boxes"
+        )
+    elif of_truth.is_box_among_outlines.any():
+        caveats.append(
+            f"{of_truth.is_box.sum():,} of {len(of_truth):,} objects of the truth are boxes, not "
+            f"outlines: errors of outlines and areas are those of the other "
+            f"{(~of_truth.is_box).sum():,}"
+        )
     return caveats
 
 

@@ -11,7 +11,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.class_matching import LayerMatches
+from geodetect.assessment.matching.outlines import outline_iou
 from geodetect.class_names import PLACEHOLDERS
 from geodetect.geo import boxes as box_ops
 from geodetect.io.vector.features import reproject_features
@@ -56,7 +58,8 @@ def error_tables(
 
         - ``true_positives``: predictions that match an object, with ``class``, ``score``, ``iou``
           and ``distance_m`` (of the centres, true metres), ``truth_class``, and ``truth_row``, the
-          row of the object in its layer, counted from 0
+          row of the object in its layer, counted from 0; where outlines are compared, also
+          ``true_area_m2``, and ``area_ratio``, the predicted area over it
         - ``false_positives``: predictions without object, with the highest ``iou`` with any object
         - ``false_negatives``: objects, with the highest ``iou`` with any prediction whatever its
           score, and the ``score`` of that prediction
@@ -71,7 +74,7 @@ def error_tables(
     fn = np.setdiff1d(np.arange(len(objects)), tp_objects)
 
     pairs = box_ops.overlap_pairs(predicted.boxes, objects.boxes)
-    overlap = _round_iou(predicted.boxes[pairs[:, 0]], objects.boxes[pairs[:, 1]])
+    overlap = _measure_iou(layers, pairs[:, 0], pairs[:, 1])
     object_iou, _ = _find_best_overlaps(pairs[:, 0], pairs[:, 1], overlap, len(predicted))
     prediction_iou, best = _find_best_overlaps(pairs[:, 1], pairs[:, 0], overlap, len(objects))
     scores = predicted.scores if "score" in predictions else np.full(len(predicted), np.nan)
@@ -94,10 +97,11 @@ def error_tables(
             {
                 "class": class_names[tp],
                 "score": scores[tp],
-                "iou": _round_iou(predicted.boxes[tp], objects.boxes[tp_objects]),
+                "iou": _measure_iou(layers, tp, tp_objects),
                 "distance_m": distance,
                 "truth_class": truth_names[tp_objects],
                 "truth_row": truth_row[tp_objects],
+                **_area_columns(layers, tp, tp_objects),
             },
         ),
         "false_positives": _put_columns_first(
@@ -159,5 +163,26 @@ def _find_best_overlaps(
     return highest, partner
 
 
-def _round_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.round(box_ops.iou(a, b), 4)
+def _measure_iou(layers: AlignedLayers, predicted: IntArray, truth: IntArray) -> FloatArray:
+    """Return the IoU of pairs of predictions and objects, of outlines if these are compared."""
+    if layers.predictions.outlines is None or layers.truth.outlines is None:
+        iou = box_ops.iou(layers.predictions.boxes[predicted], layers.truth.boxes[truth])
+    else:
+        outlines = layers.predictions.outlines.polygons, layers.truth.outlines.polygons
+        iou = outline_iou(outlines[0][predicted], outlines[1][truth])
+    return np.round(iou, 4)
+
+
+def _area_columns(
+    layers: AlignedLayers, predicted: IntArray, truth: IntArray
+) -> dict[str, FloatArray]:
+    """Return the columns of areas of true positives; none if outlines are not compared."""
+    of_predictions, of_truth = layers.predictions.outlines, layers.truth.outlines
+    if of_predictions is None or of_truth is None or layers.grid.crs is None:
+        return {}
+    true_m2 = of_truth[truth].areas_m2(layers.grid)
+    ratio = np.full(len(true_m2), np.nan)
+    np.divide(
+        of_predictions[predicted].areas_m2(layers.grid), true_m2, out=ratio, where=true_m2 > 0
+    )
+    return {"true_area_m2": true_m2.round(2), "area_ratio": ratio.round(4)}

@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from geodetect.assessment.evaluate.areas.outline_errors import OutlineAreas
 from geodetect.assessment.evaluate.bootstrap import cut_blocks
 from geodetect.assessment.evaluate.caveats import LEAST_CONF, find_caveats, find_ground_caveats
 from geodetect.assessment.evaluate.metrics import compute_metrics
@@ -62,8 +63,9 @@ def evaluate(
     """Compare predictions with the truth, object by object, over the whole scene.
 
     In descending score order each prediction takes the free object of its class with the highest
-    IoU of their bounding boxes, from ``settings.iou`` on, or the nearest one within
-    ``settings.distance``. Objects that are detected twice are one true and one false positive.
+    IoU of their bounding boxes, or with ``settings.match`` "outline" of their polygons, from
+    ``settings.iou`` on, or the nearest one within ``settings.distance``. Objects that are detected
+    twice are one true and one false positive.
     Average precisions are those of COCO (Lin et al. 2014), with the scene as one image and no limit
     on detections. Boxes are drawn along the sides of the predictions (``comparison_grid``), and
     intervals are a bootstrap over blocks of ground (``geodetect.assessment.evaluate.bootstrap``).
@@ -80,6 +82,7 @@ def evaluate(
             or classes that the layers lack.
     """
     settings = EvaluateSettings.resolve(settings, keywords)
+    _check_match(settings)
     evaluation = _evaluate_tables(
         read_predictions(predictions, crs=settings.pred_crs, score_field=settings.score_field),
         read_truth(truth, crs=settings.truth_crs, class_field=settings.class_field),
@@ -129,6 +132,7 @@ def evaluate_model(
     of_evaluation = {n: v for n, v in keywords.items() if n in EvaluateSettings.names()}
     of_prediction = {n: v for n, v in keywords.items() if n not in of_evaluation}
     settings = EvaluateSettings.resolve(settings, of_evaluation)
+    _check_match(settings)
     run = PredictSettings.resolve(predict_settings, of_prediction)
     paths = as_raster_paths(rasters)
     progress = as_progress(progress)
@@ -177,6 +181,19 @@ def evaluate_model(
     )
 
 
+def _check_match(settings: EvaluateSettings) -> None:
+    """Check that one kind of match is set.
+
+    Raises:
+        InputError: Both outlines and distances are to decide.
+    """
+    if settings.match == "outline" and settings.distance is not None:
+        raise InputError(
+            f"`distance` {settings.distance:g} matches centres, and `match` outline matches "
+            f"outlines; leave one of them away"
+        )
+
+
 @phase("Matching and measuring")
 def _evaluate_tables(
     predictions: gpd.GeoDataFrame,
@@ -207,7 +224,11 @@ def _evaluate_tables(
             "scores with `score_field`, or leave `pick_threshold` away"
         )
     layers = align_layers(
-        predictions, truth, crs=settings.box_crs, by_centre=settings.distance is not None
+        predictions,
+        truth,
+        crs=settings.box_crs,
+        by_centre=settings.distance is not None,
+        by_outline=settings.match == "outline",
     )
     gap_m, gap_message = measure_gap(
         layers.predictions.boxes, layers.truth.boxes, layers.grid, (PREDICTIONS, TRUTH)
@@ -229,6 +250,7 @@ def _evaluate_tables(
     if has_scores and len(predictions) and searched is None:
         lowest_score = float(np.nanmin(predictions["score"]))
     blocks = cut_blocks(layer_matches, settings.block_size)
+    areas = OutlineAreas.from_layers(layers, predictions)
     metrics = compute_metrics(
         layer_matches,
         n_rows=(len(predictions), len(truth)),
@@ -237,6 +259,7 @@ def _evaluate_tables(
         blocks=blocks,
         resamples=settings.resamples,
         seed=settings.seed,
+        areas=areas,
     )
     return Evaluation(
         metrics=metrics,
@@ -260,6 +283,9 @@ def _evaluate_tables(
         ),
         lowest_score=lowest_score,
         settings=settings,
+        area_error=None
+        if areas is None
+        else areas.area_error(layer_matches, metrics.score_threshold),
     )
 
 

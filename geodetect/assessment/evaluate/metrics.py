@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from geodetect.assessment.evaluate.areas.outline_errors import (
+    OutlineAccuracy,
+    OutlineAreas,
+    measure_outlines,
+)
 from geodetect.assessment.evaluate.bootstrap import (
     BootstrapBlocks,
     ClassDraws,
@@ -57,6 +63,7 @@ class ClassMetrics:
         curve: Precision and recall at each score, at the IoU or distance of ``ap``.
         sizes: Recall by size at the score threshold of the evaluation.
         intervals: 95 % intervals; None without a bootstrap.
+        outlines: Errors of the outlines of its true positives; None: boxes or centres are matched.
     """
 
     class_name: str
@@ -71,6 +78,7 @@ class ClassMetrics:
     curve: PrecisionRecallCurve
     sizes: tuple[SizeBin, ...] = ()
     intervals: ClassIntervals | None = None
+    outlines: OutlineAccuracy | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ def compute_metrics(
     blocks: BootstrapBlocks | None = None,
     resamples: int = 0,
     seed: int = 0,
+    areas: OutlineAreas | None = None,
 ) -> DetectionMetrics:
     """Compute the metrics of matched predictions.
 
@@ -121,6 +130,7 @@ def compute_metrics(
         blocks: Blocks of ground; with at least two of them metrics get intervals.
         resamples: Number of draws of blocks for intervals.
         seed: Random seed.
+        areas: Areas of all predictions and objects; None: outlines are not compared.
     """
     layers = layer_matches.layers
     scores = layers.predictions.scores
@@ -139,6 +149,7 @@ def compute_metrics(
             name: _mean([getattr(metrics, name) for metrics in classes]) for name in PRECISIONS
         }
         overall = replace(_compute_class_metrics(pooled, threshold, bins, edges), **means)
+    weights = None
     if blocks is not None and blocks.count > 1 and resamples > 0:
         weights = blocks.draw(resamples, seed)
         draws = [ClassDraws.from_blocks(entry, blocks, weights) for entry in entries]
@@ -154,6 +165,21 @@ def compute_metrics(
             _add_intervals(*row, bins)
             for row in zip(classes, entries, draws, precision_draws, strict=True)
         ]
+    if areas is not None:
+        measure = partial(
+            measure_outlines,
+            areas=areas,
+            score_threshold=threshold,
+            bins=bins,
+            edges=edges,
+            blocks=None if weights is None else blocks,
+            weights=weights,
+        )
+        classes = [
+            replace(metrics, outlines=measure(entry))
+            for metrics, entry in zip(classes, entries, strict=True)
+        ]
+        overall = classes[0] if len(classes) == 1 else replace(overall, outlines=measure(pooled))
 
     truth_of = np.full(n_rows[0], NOT_COUNTED, dtype=np.int64)
     truth_row = np.append(layers.truth.rows, -1)  # -1, no match, picks the last

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 
 from geodetect.assessment.evaluate import error_layers, plots
+from geodetect.assessment.evaluate.areas.outline_errors import OutlineErrors, OutlineIntervals
 from geodetect.assessment.evaluate.bootstrap import Interval, PointIntervals
 from geodetect.assessment.evaluate.metrics import PRECISIONS, ClassMetrics, DetectionMetrics
 from geodetect.assessment.evaluate.precision_recall import OperatingPoint
@@ -17,6 +18,7 @@ from geodetect.assessment.matching.class_matching import LayerMatches
 from geodetect.display import Displayed, Rows
 from geodetect.io.inputs import protect_inputs
 from geodetect.io.vector.geopackage import write_layers
+from geodetect.model.card import AreaError
 from geodetect.progress import phase
 from geodetect.settings import EvaluateSettings
 from geodetect.types import PathLike
@@ -46,6 +48,8 @@ class Evaluation(Displayed):
             were, or have no scores.
         run: Run of the model that made the predictions; None: they are of a file.
         sources: Files that were read, which no output replaces.
+        area_error: Error of the areas of outlines, as a model card has it; None: outlines are not
+            compared, or too few match.
     """
 
     metrics: DetectionMetrics
@@ -61,6 +65,7 @@ class Evaluation(Displayed):
     lowest_score: float | None = None
     run: RunDescription | None = None
     sources: tuple[str, ...] = ()
+    area_error: AreaError | None = None
 
     @property
     def has_scores(self) -> bool:
@@ -83,10 +88,16 @@ class Evaluation(Displayed):
         for name, label in (("ap50", "AP50"), ("ap75", "AP75")):
             if not math.isnan(getattr(overall, name)):
                 yield label, _value_text(getattr(overall, name), getattr(intervals, name, None))
+        if overall.outlines is not None:
+            errors = overall.outlines.errors
+            yield "Outlines", f"IoU {errors.iou:.3f} (median of {errors.pairs:,})"
+            yield "Area", f"{errors.area_ratio:.3f} of the true one (median)"
+            yield "Area error", f"{100 * errors.area_error:.1f} % (median)"
         if settings.distance is not None:
             yield "Matches", f"centres within {settings.distance:g} m"
         else:
-            yield "Matches", f"IoU {settings.iou:g} or more"
+            kind = "outlines" if settings.match == "outline" else "boxes"
+            yield "Matches", f"IoU of {kind} {settings.iou:g} or more"
         yield from (("Note", caveat) for caveat in self.caveats)
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,6 +110,7 @@ class Evaluation(Displayed):
         if self.picked is not None:
             picked = {"rule": settings.pick_threshold} | _point_as_dict(self.picked)
         return {
+            "match": "distance" if settings.distance is not None else settings.match,
             "iou": settings.iou if settings.distance is None else None,
             "distance_m": settings.distance,
             "comparison_grid": self.grid_name,
@@ -110,6 +122,7 @@ class Evaluation(Displayed):
             "overall": _class_as_dict(metrics.overall),
             "metrics_by_class": [_class_as_dict(entry) for entry in metrics.classes],
             "picked_threshold": picked,
+            "area_error": self.area_error and self.area_error.model_dump(mode="json"),
             "intervals": {
                 "level": 0.95,
                 "block_m": _round_or_none(self.block_m),
@@ -188,6 +201,23 @@ def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:
         }
         for number, size in enumerate(metrics.sizes)
     ]
+    outlines = metrics.outlines
+    values["outlines"] = outlines and _outlines_as_dict(outlines.errors, outlines.intervals)
+    if outlines is not None:
+        values["outlines"]["by_size"] = [
+            {"low_m": _round_or_none(size.low_m), "high_m": _round_or_none(size.high_m)}
+            | _outlines_as_dict(size.errors, size.intervals)
+            for size in outlines.sizes
+        ]
+    return values
+
+
+def _outlines_as_dict(errors: OutlineErrors, intervals: OutlineIntervals | None) -> dict[str, Any]:
+    values: dict[str, Any] = {"pairs": errors.pairs}
+    for field in fields(OutlineIntervals):
+        values[field.name] = _round_or_none(getattr(errors, field.name))
+        interval = getattr(intervals, field.name, None)
+        values[f"{field.name}_interval"] = interval and _interval_as_list(interval)
     return values
 
 

@@ -11,6 +11,7 @@ import shapely
 from pyproj import CRS
 
 from geodetect.assessment.matching.comparison_grid import comparison_grid, crs_grid
+from geodetect.assessment.matching.outlines import Outlines
 from geodetect.class_names import NO_CLASS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, LabelError
 from geodetect.geo import boxes as box_ops
@@ -31,12 +32,14 @@ class LayerBoxes:
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixels of the comparison grid.
         scores: ``float64[N]``.
         class_names: ``object[N]``.
+        outlines: Outlines of the rows; None: only boxes are compared.
     """
 
     rows: IntArray
     boxes: FloatArray
     scores: FloatArray
     class_names: ObjectArray
+    outlines: Outlines | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +47,11 @@ class LayerBoxes:
     def __getitem__(self, index: BoolArray | IntArray) -> LayerBoxes:
         """Return the layer with some of its rows."""
         return LayerBoxes(
-            self.rows[index], self.boxes[index], self.scores[index], self.class_names[index]
+            self.rows[index],
+            self.boxes[index],
+            self.scores[index],
+            self.class_names[index],
+            None if self.outlines is None else self.outlines[index],
         )
 
     @property
@@ -91,10 +98,13 @@ class AlignedLayers:
         )
 
     def truth_sizes_m(self) -> FloatArray:
-        """Return the side of the square with the area of each true box, ``float64[M]`` metres.
+        """Return the side of the square with the area of each object, ``float64[M]`` metres.
 
-        The object size of COCO (Lin et al. 2014) is the area in pixels; NaN without a CRS.
+        The area is that of the outlines if they are compared, else of the boxes. The object size of
+        COCO (Lin et al. 2014) is the area in pixels; NaN without a CRS.
         """
+        if self.truth.outlines is not None and self.grid.crs is not None:
+            return np.sqrt(self.truth.outlines.areas_m2(self.grid))
         rings = self.grid.boxes_to_map(self.truth.boxes)
         return np.sqrt(ground_sizes(rings, self.grid.crs)[2])
 
@@ -105,14 +115,16 @@ def align_layers(
     *,
     crs: str | None = None,
     by_centre: bool = False,
+    by_outline: bool = False,
 ) -> AlignedLayers:
-    """Compute the bounding boxes of two layers in one grid.
+    """Compute the bounding boxes of two layers in one grid, and their outlines if these compare.
 
     Args:
         predictions: Geometry and, if present, ``score`` (else all are 1) and ``class``.
         truth: Geometry and, if present, ``class``.
         crs: CRS along whose axes boxes are drawn; None: see ``comparison_grid``.
         by_centre: Only centres are compared, so that points are accepted.
+        by_outline: Outlines are compared.
 
     Raises:
         LabelError: A layer has points only, which are not accepted, or scores are missing.
@@ -133,13 +145,15 @@ def align_layers(
         grid = comparison_grid(outlines, predictions.crs, truth.crs)
     return AlignedLayers(
         grid,
-        _compute_boxes(predictions, "predictions", grid=grid, by_centre=by_centre),
-        _compute_boxes(truth, "truth", grid=grid, by_centre=by_centre),
+        _compute_boxes(
+            predictions, "predictions", grid=grid, by_centre=by_centre, by_outline=by_outline
+        ),
+        _compute_boxes(truth, "truth", grid=grid, by_centre=by_centre, by_outline=by_outline),
     )
 
 
 def _compute_boxes(
-    table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: bool
+    table: gpd.GeoDataFrame, name: str, *, grid: Grid, by_centre: bool, by_outline: bool
 ) -> LayerBoxes:
     geometries = np.asarray(table.geometry)
     if table.crs is None:
@@ -154,7 +168,10 @@ def _compute_boxes(
         )
     classes = table.get("class", [NO_CLASS] * len(table))
     class_names = np.array([str(value).strip() for value in classes], dtype=object)
-    layer = LayerBoxes(np.arange(len(table)), boxes, scores, class_names)
+    outlines = None
+    if by_outline:
+        outlines = Outlines.from_geometries(geometries, table.crs, grid, name=f"the {name}")
+    layer = LayerBoxes(np.arange(len(table)), boxes, scores, class_names, outlines)
     is_unusable = layer.is_flat  # NaN counts as flat
     if by_centre:
         is_unusable = np.asarray(np.isnan(boxes).any(axis=1), dtype=bool)

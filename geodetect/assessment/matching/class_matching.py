@@ -91,7 +91,8 @@ def match_layers(
 
     Args:
         layers: Predictions and truth.
-        iou: Least IoU of the boxes of a match, unless there is a distance.
+        iou: Least IoU of a match, unless there is a distance: of the outlines if the layers have
+            them, else of the boxes.
         distance_m: Greatest distance of the centres of a match on the ground.
         by_class: Compare classes, or ignore them; None: by the rule above.
 
@@ -108,6 +109,9 @@ def match_layers(
         name = _find_only_class(predictions, truth)
         rows_by_class = {name: (np.arange(len(predictions)), np.arange(len(truth)))}
     centres = None if distance_m is None else layers.geocentric_centres()
+    outlines = None
+    if predictions.outlines is not None and truth.outlines is not None:
+        outlines = predictions.outlines.polygons, truth.outlines.polygons
     classes = []
     for name, (p, t) in rows_by_class.items():
         coco: tuple[Matches, ...] = ()
@@ -117,6 +121,7 @@ def match_layers(
                 predictions.scores[p],
                 truth.boxes[t],
                 ious=(*COCO_IOUS, iou),
+                outlines=None if outlines is None else (outlines[0][p], outlines[1][t]),
             )
             coco = tuple(at_ious)
         if centres is not None and distance_m is not None:

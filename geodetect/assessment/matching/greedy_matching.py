@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.assessment.matching.near_pairs import near_pairs
+from geodetect.assessment.matching.outlines import outline_iou
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.ordering import order_rows
-from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray
+from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 
 Scores = Float32Array | FloatArray
 
@@ -91,14 +92,34 @@ def match_boxes(
 
 
 def match_boxes_at(
-    predicted: FloatArray, scores: Scores, truth: FloatArray, *, ious: Sequence[float]
+    predicted: FloatArray,
+    scores: Scores,
+    truth: FloatArray,
+    *,
+    ious: Sequence[float],
+    outlines: tuple[ObjectArray, ObjectArray] | None = None,
 ) -> tuple[Matches, ...]:
-    """Match boxes like ``match_boxes`` at several IoU thresholds, with one search for overlaps."""
+    """Match boxes like ``match_boxes`` at several IoU thresholds, with one search for overlaps.
+
+    Args:
+        predicted: ``float64[N, 4]`` x1, y1, x2, y2 in the same grid as ``truth``.
+        scores: ``float[N]``.
+        truth: ``float64[M, 4]``.
+        ious: Least IoUs, above 0 and at most 1.
+        outlines: ``object[N]`` and ``object[M]`` valid polygons within the boxes, whose IoU decides
+            in place of that of the boxes, as for the masks of COCO.
+
+    Raises:
+        InputError: An IoU is out of range, or there are not as many scores as boxes.
+    """
     if not ious or not all(0 < threshold <= 1 for threshold in ious):
         raise InputError(f"IoU thresholds must be above 0 and at most 1, found {list(ious)}")
     values = _check_scores(scores, len(predicted))
     pairs = box_ops.overlap_pairs(predicted, truth)
-    overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
+    if outlines is None:
+        overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
+    else:
+        overlap = outline_iou(outlines[0][pairs[:, 0]], outlines[1][pairs[:, 1]])
     is_candidate = overlap >= min(*ious, HIGHEST_IOU)
     pairs, overlap = pairs[is_candidate], overlap[is_candidate]
     order = _rank_pairs(pairs, overlap, values, predicted=predicted, truth=truth)

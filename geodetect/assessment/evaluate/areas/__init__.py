@@ -1,0 +1,1 @@
+"""Errors of outlines and of their areas."""
