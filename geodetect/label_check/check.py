@@ -24,12 +24,18 @@ from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import LayerSource
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
+from geodetect.label_check.looseness import (
+    box_labels,
+    compare_with_imagery,
+    compare_with_outlines,
+)
 from geodetect.label_check.problems import (
     OFF_IMAGERY,
     ON_NODATA,
     Problem,
     find_duplicates,
     find_off_imagery,
+    find_sub_pixel,
     find_unusual_sizes,
     problem_table,
 )
@@ -63,8 +69,8 @@ def check(
 ) -> LabelReport:
     """Check labels and rasters before a training.
 
-    Takes seconds: headers, overlaps of rasters, labels, overviews of nodata, and a sample of labels
-    for the offset between labels and imagery.
+    Takes seconds: headers, overlaps of rasters, labels, overviews of nodata, and samples of labels
+    for their offset and their sizes against the imagery.
 
     Args:
         rasters: Files, folders of rasters, anything GDAL opens, arrays or open datasets.
@@ -147,6 +153,7 @@ def check_labels(
         *(Problem(ON_NODATA, label_id) for label_id in coverage.on_nodata_only),
         *find_duplicates(labels, rasters),
         *find_unusual_sizes(rasters),
+        *find_sub_pixel(rasters),
     ]
     names, sizes_m = _usable_objects(labels, rasters, problems)
     anchors = anchors or default_anchors()
@@ -154,6 +161,9 @@ def check_labels(
     recall = recall_by_size(sizes_m / gsd_m, anchors)
     fitted_recall = recall_by_size(sizes_m / gsd_m, fitted)
     shifts = estimate_shifts(rasters, seed=settings.seed) if settings.shift else []
+    looseness = compare_with_outlines(rasters, labels)
+    if looseness is None and settings.shift:
+        looseness = compare_with_imagery(rasters, seed=settings.seed)
     overlapping = _find_overlaps(rasters)
     all_findings = [
         *findings.check_placement(labels, rasters, problems),
@@ -164,6 +174,8 @@ def check_labels(
         *findings.check_sizes(sizes_m / gsd_m, problems, tile_size=settings.tile_size),
         *findings.check_recall(recall, fitted_recall),
         *findings.check_shifts(shifts),
+        *findings.check_outlines(box_labels(labels), looseness),
+        *findings.check_looseness(looseness),
         *findings.check_coverage(coverage),
     ]
     return LabelReport(
@@ -180,6 +192,7 @@ def check_labels(
         fitted_anchor_recall=fitted_recall,
         fitted=fitted,
         shifts=tuple(shifts),
+        looseness=looseness,
         area_km2=coverage.area_km2,
         far_m=coverage.far_m,
         far_fraction=round(coverage.far_fraction, 4),

@@ -11,11 +11,12 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
 from geodetect.label_check import problems as reasons
 from geodetect.label_check.coverage import LabelCoverage
+from geodetect.label_check.looseness import LoosenessEstimate
 from geodetect.label_check.problems import Problem
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.label_check.report import Finding, RasterOverlap
 from geodetect.model.network.anchor_fit import RecallBin
-from geodetect.types import FloatArray
+from geodetect.types import BoolArray, FloatArray
 
 TINY_PX = 4.0
 MOST_TINY = 0.05  # fraction of the objects
@@ -25,6 +26,7 @@ FEW_OBJECTS = 20
 LEAST_RECALL = 0.5
 SMALL_PX, LARGE_PX = 32.0, 128.0  # of objects that another resolution brings nearer to anchors
 ANCHORS = "anchors"
+LEAST_MIXED = 10  # boxes, and outlines
 MOST_FAR = 0.5  # fraction of the imagery
 COARSE_RATIO = 1.5
 MOST_PAIRS = 3  # overlapping rasters that are named
@@ -143,6 +145,9 @@ def check_sizes(
     if unusual:
         text = f"{unusual} labels are over ten times larger or smaller than usual in their class"
         yield Finding("warning", "sizes", text)
+    if sub_pixel := sum(problem.reason == reasons.SUB_PIXEL for problem in problems):
+        text = f"{sub_pixel} labels are narrower than a pixel of the imagery, which shows no shape"
+        yield Finding("warning", "sizes", text)
     if not len(sizes_px):
         return
     tiny = float((sizes_px.min(axis=1) < TINY_PX).mean())
@@ -210,6 +215,46 @@ def check_shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:
                 f"they would fit {across} and {along} of where they are"
             )
             yield Finding("warning", "shift", text)
+
+
+def check_outlines(is_box: BoolArray, looseness: LoosenessEstimate | None) -> Iterator[Finding]:
+    """Report labels that mix boxes and outlines.
+
+    Args:
+        is_box: ``bool[N]`` labels that are boxes.
+        looseness: Excess of labels, of boxes over outlines where objects are labelled as both.
+    """
+    boxes = int(is_box.sum())
+    outlines = len(is_box) - boxes
+    if looseness is not None and looseness.source == "outlines":
+        text = (
+            f"{looseness.labels:,} objects are labelled as a box and as an outline; leave the "
+            f"boxes out, or they are learned twice"
+        )
+        yield Finding("warning", "outlines", text)
+    elif min(boxes, outlines) >= LEAST_MIXED:
+        text = (
+            f"{boxes:,} labels are boxes and {outlines:,} are outlines: shapes and areas are "
+            f"learned from the outlines only"
+        )
+        yield Finding("note", "outlines", text)
+
+
+def check_looseness(looseness: LoosenessEstimate | None) -> Iterator[Finding]:
+    """Report labels that are larger than the objects that they show."""
+    if looseness is None or not looseness.suspected:
+        return
+    excess = f"about {looseness.excess_m:.1f} m larger"
+    if looseness.source == "outlines":
+        text = f"boxes are {excess} than the outlines of the same objects on each side"
+    else:
+        text = f"labels are {excess} than what they show on each side"
+    ratio = (1 - 2 * looseness.excess_m / looseness.side_m) ** -2
+    text += (
+        f" (median of {looseness.labels:,}): a model learns boxes that cover {ratio:.1f} times "
+        f"the object; draw labels tightly, or as outlines"
+    )
+    yield Finding("warning", "looseness", text)
 
 
 def check_coverage(coverage: LabelCoverage) -> Iterator[Finding]:

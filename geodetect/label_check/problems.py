@@ -33,6 +33,7 @@ LAYER = "problems"
 OFF_IMAGERY, CUT, ON_NODATA = "off the imagery", "cut by the edge of the imagery", "on nodata"
 DUPLICATE, OTHER_CLASS = "duplicate", "duplicate of another class"
 LARGER, SMALLER = "much larger than its class", "much smaller than its class"
+SUB_PIXEL = "narrower than a pixel"
 UNLABELLED = "no label near"
 COLOURS = {
     OFF_IMAGERY: qgis_style.VERMILLION,
@@ -42,6 +43,7 @@ COLOURS = {
     OTHER_CLASS: qgis_style.BLUE,
     LARGER: qgis_style.GREEN,
     SMALLER: qgis_style.GREEN,
+    SUB_PIXEL: qgis_style.GREEN,
     SELF_INTERSECTION: qgis_style.SKY_BLUE,
     NO_AREA: qgis_style.SKY_BLUE,
     UNLABELLED: qgis_style.GREY,
@@ -112,6 +114,20 @@ def find_unusual_sizes(rasters: Sequence[LabelledRaster]) -> list[Problem]:
             elif length * SIZE_RATIO < median:
                 problems.append(Problem(SMALLER, label_id, detail))
     return problems
+
+
+def find_sub_pixel(rasters: Sequence[LabelledRaster]) -> list[Problem]:
+    """Find labels that are narrower than a pixel of every raster that shows them."""
+    widest: dict[int, float] = defaultdict(float)
+    for labelled in rasters:
+        sides = (labelled.boxes[:, 2:] - labelled.boxes[:, :2]).min(axis=1)
+        for label_id, side in zip(labelled.ids.tolist(), sides.tolist(), strict=True):
+            widest[label_id] = max(widest[label_id], side)
+    return [
+        Problem(SUB_PIXEL, label_id, f"{side:.2g} px wide")
+        for label_id, side in sorted(widest.items())
+        if side < 1
+    ]
 
 
 def problem_table(

@@ -15,29 +15,29 @@ Phase correlation (``skimage.registration``) needs two images; labels are outlin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Pixels
+from geodetect.label_check.label_windows import (
+    SIZE_RANGE,
+    colour_and_brightness,
+    read_windows,
+    sample_labels,
+)
 from geodetect.progress import phase
-from geodetect.types import Float32Array, FloatArray, IntArray
+from geodetect.types import Float32Array, FloatArray
 
 REACH_M = 8.0  # offsets that are tried
 MOST_REACH_PX = 40
 OBJECT_PX = 16  # short side of the median object in the windows: fine enough, and quick
 SCALES = (0.65, 0.85, 1.0, 1.2)  # labels may be looser or tighter than the object
 RING_PX = 1.5  # width of the rings inside and outside the border
-DARK = 24.0  # of 255; below, colours are mostly noise
-BRIGHTNESS_WEIGHT = 0.5
 JITTER_PX = 2.0  # offsets of single labels drawn by hand vary by this much
-SIZE_RANGE = (1 / 3, 2.0)  # of the median short side
-LEAST_VALID = 0.9  # fraction of a window
 LEAST_LABELS = 20
 MOST_LABELS = 200  # of one raster
 MOST_LABELS_IN_ALL = 600
@@ -116,9 +116,9 @@ def _estimate_shift(
     reach_px = min(MOST_REACH_PX, math.ceil(REACH_M / gsd_m))
     window_px = 2 * reach_px + math.ceil(SIZE_RANGE[1] * side_m / gsd_m * max(SCALES)) + 4
     fits: list[Float32Array] = []
-    for labelled, rows in _sample_labels(group, side_m, rng):
+    for labelled, rows in sample_labels(group, side_m, rng, most=MOST_LABELS):
         with labelled.raster:  # reads open it, this closes it
-            windows = _read_windows(labelled, rows, gsd_m=gsd_m, window_px=window_px)
+            windows = read_windows(labelled, rows, gsd_m=gsd_m, window_px=window_px)
             fits += [_fit_at_offsets(pixels, box, reach_px) for pixels, box in windows]
     if len(fits) < LEAST_LABELS:
         return None
@@ -150,39 +150,6 @@ def _estimate_shift(
     return ShiftEstimate(name, len(fits), right_m, down_m, round(t, 1), suspected)
 
 
-def _sample_labels(
-    group: Sequence[LabelledRaster], side_m: float, rng: np.random.Generator
-) -> Iterator[tuple[LabelledRaster, IntArray]]:
-    """Yield rows of labels of about the usual size, from top to bottom, which reads fastest."""
-    usable = []
-    for number, labelled in enumerate(group):
-        shortest, longest = labelled.sizes_m.min(axis=1), labelled.sizes_m.max(axis=1)
-        fits = (shortest >= SIZE_RANGE[0] * side_m) & (longest <= SIZE_RANGE[1] * side_m)
-        usable += [(number, int(row)) for row in np.flatnonzero(fits)]
-    sample = rng.permutation(np.array(usable, np.int64).reshape(-1, 2))[:MOST_LABELS]
-    for number, labelled in enumerate(group):
-        rows = np.sort(sample[sample[:, 0] == number, 1])
-        if len(rows):
-            yield labelled, rows[np.argsort(labelled.boxes[rows, 1], kind="stable")]
-
-
-def _read_windows(
-    labelled: LabelledRaster, rows: IntArray, *, gsd_m: float, window_px: int
-) -> Iterator[tuple[Pixels, FloatArray]]:
-    """Yield square windows around labels, with the label's box in their pixels."""
-    grid = labelled.grid.resampled(*np.array(labelled.grid.gsd_xy_m) / gsd_m)
-    boxes = labelled.boxes[rows] * np.tile(labelled.grid.scale_to(grid), 2)
-    corners = np.round(box_ops.centres(boxes) - window_px / 2).astype(int)
-    is_inside = ((corners >= 0) & (corners + window_px <= [grid.width, grid.height])).all(axis=1)
-    for box, (x0, y0) in zip(boxes[is_inside], corners[is_inside].tolist(), strict=True):
-        try:
-            pixels = labelled.raster.read(Window(x0, y0, window_px, window_px), grid)
-        except RasterError:  # the check of the coverage reports which raster is damaged
-            return
-        if pixels.valid.mean() >= LEAST_VALID:
-            yield pixels, box - np.array([x0, y0, x0, y0])
-
-
 def _fit_at_offsets(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Array:
     """Return how well a box fits at each offset, ``float32[D, D]`` with mean 0 and deviation 1.
 
@@ -191,7 +158,7 @@ def _fit_at_offsets(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Ar
     """
     from scipy import fft, ndimage
 
-    channels = _colour_and_brightness(pixels)
+    channels = colour_and_brightness(pixels)
     spectra = fft.rfft2(channels)
     offsets = np.arange(-reach_px, reach_px + 1)
     fits = []
@@ -213,21 +180,6 @@ def _fit_at_offsets(pixels: Pixels, box: FloatArray, reach_px: int) -> Float32Ar
         smooth = ndimage.gaussian_filter(energy, JITTER_PX, mode="constant", cval=mean)
         fits.append(_standardize(smooth))
     return _standardize(np.max(fits, axis=0))
-
-
-def _colour_and_brightness(pixels: Pixels) -> Float32Array:
-    """Return each band relative to the brightness, and the brightness, ``float32[C + 1, H, W]``.
-
-    Shadows lie beside their objects all in one direction, have sharp borders and the objects'
-    shape. They change the brightness much more than the colour.
-    """
-    values = pixels.values.astype(np.float32)
-    brightness = values.mean(axis=0) + np.float32(DARK)
-    channels = np.concatenate(
-        [(values + DARK) / brightness - 1, BRIGHTNESS_WEIGHT * np.log(brightness)[None]]
-    )
-    channels -= channels[:, pixels.valid].mean(axis=1)[:, None, None]
-    return np.asarray(channels * pixels.valid, np.float32)
 
 
 def _standardize(values: Float32Array) -> Float32Array:

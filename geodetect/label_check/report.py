@@ -10,6 +10,7 @@ import numpy as np
 
 from geodetect.display import Displayed, Rows
 from geodetect.errors import LabelError, list_names
+from geodetect.label_check.looseness import LoosenessEstimate
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.model.network.anchor_fit import AnchorShapes, RecallBin
 
@@ -88,6 +89,7 @@ class LabelReport(Displayed):
         fitted_anchor_recall: The same for anchors fitted to these objects.
         fitted: Fitted anchors.
         shifts: Offsets between labels and imagery.
+        looseness: Excess of labels over the objects that they show; None: not measured.
         area_km2: Area of the imagery that was read.
         far_m: Distance from which on imagery is far from a label; None: unknown.
         far_fraction: Fraction of the imagery that is far from any label.
@@ -110,6 +112,7 @@ class LabelReport(Displayed):
     fitted_anchor_recall: tuple[RecallBin, ...]
     fitted: AnchorShapes
     shifts: tuple[ShiftEstimate, ...]
+    looseness: LoosenessEstimate | None
     area_km2: float
     far_m: float | None
     far_fraction: float
@@ -162,6 +165,7 @@ class LabelReport(Displayed):
         for size_values in values["sizes"]:
             size_values["class"] = size_values.pop("class_name")
         values["fitted"] = asdict(self.fitted)
+        values["looseness"] = self.looseness and asdict(self.looseness)
         for size_bin in (*values["anchor_recall"], *values["fitted_anchor_recall"]):
             if np.isinf(size_bin["high_px"]):  # JSON has no infinity
                 size_bin["high_px"] = None

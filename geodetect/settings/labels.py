@@ -39,7 +39,8 @@ class CheckSettings(LabelSettings, RasterSettings):
         "the usual distance between neighbouring labels.",
     )
     shift: bool = Field(
-        True, description="Estimate the offset between labels and imagery (slowest)."
+        True,
+        description="Compare the places and sizes of labels with the imagery (slowest).",
     )
     seed: CountOrZero = Field(0, description="Random seed.")
 

@@ -62,6 +62,26 @@ class ShiftValues(JsonValues):
     suspected: bool = Field(description="The labels are probably shifted.")
 
 
+class LoosenessValues(JsonValues):
+    """Excess of labels over the objects that they show."""
+
+    source: Literal["imagery", "outlines"] = Field(
+        description="What labels were compared with: objects in the imagery, or outlines of the "
+        "same objects among the labels."
+    )
+    labels: Count = Field(description="Number of labels that were compared.")
+    excess_m: float = Field(
+        description="Distance of the sides of labels from those of objects, outwards, in metres: "
+        "mean of the medians of the four sides."
+    )
+    sides_m: tuple[float, float, float, float] = Field(
+        description="These medians, in metres: left, top, right and bottom."
+    )
+    side_m: float = Field(description="Short side of the median label, in metres.")
+    significance: float = Field(description="The excess in standard errors.")
+    suspected: bool = Field(description="The labels are probably loose.")
+
+
 class OverlapValues(JsonValues):
     """Two rasters that overlap."""
 
@@ -109,6 +129,10 @@ class CheckOutput(JsonOutput):
     )
     fitted: AnchorValues = Field(description="Anchors fitted to these labels.")
     shifts: tuple[ShiftValues, ...] = Field(description="Offsets between labels and imagery.")
+    looseness: LoosenessValues | None = Field(
+        description="Excess of labels over the objects that they show; null: not measured, or too "
+        "few objects stand out."
+    )
     area_km2: float | None = Field(description="Area of the imagery, in square kilometres.")
     far_m: float | None = Field(
         description="Distance from which on imagery is far from a label, in metres; null: unknown."

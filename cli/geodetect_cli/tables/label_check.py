@@ -57,6 +57,9 @@ def _overview(report: LabelReport) -> Iterator[tuple[str, str]]:
         yield "Shift", f"{prefix}suspected in {shift.labels} labels of {shift.raster}"
     if len(report.shifts) > MOST_SHIFTS:
         yield "Shift", f"and {len(report.shifts) - MOST_SHIFTS} more; see --json"
+    if (loose := report.looseness) is not None:
+        excess = f"{abs(loose.excess_m):.2f} m {'larger' if loose.excess_m >= 0 else 'smaller'}"
+        yield "Size", f"{excess} than objects on each side (median of {loose.labels:,} labels)"
 
 
 def size_table(report: LabelReport) -> Table:
