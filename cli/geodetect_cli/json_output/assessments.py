@@ -258,9 +258,14 @@ class ZoneValues(JsonValues):
         description="Detected objects per square kilometre of searched ground; null: none searched."
     )
     object_area_m2: float | None = Field(
-        description="Sum of the areas of the boxes, in square metres; null: points, or none "
-        "searched."
+        description="Sum of the areas of the detected objects, in square metres; null: points, or "
+        "none searched."
     )
+    object_area_low_m2: float | None = Field(
+        None,
+        description="Lower end of the 95 % interval of this sum; null: an object has no interval.",
+    )
+    object_area_high_m2: float | None = Field(None, description="Its upper end.")
     mean_score: float | None = Field(description="Mean score, in 0..1; null: no scores.")
     corrected_count: float | None = Field(
         None, description="Number of objects to expect; null: not corrected, or none searched."
@@ -307,6 +312,10 @@ class SummarizeOutput(JsonOutput):
         description="Number of detected objects in several zones; they count in each."
     )
     overlapping_pairs: Count = Field(description="Number of pairs of zones that overlap.")
+    object_area_m2: float | None = Field(
+        description="Area of the detected objects in any zone, in square metres; null: points."
+    )
+    object_area_interval: Interval = None
     score_threshold: float | None = Field(description=SCORE_THRESHOLD)
     corrected: CorrectedCount | None = Field(
         description="Number of objects to expect in all zones; null: no error rates were named."

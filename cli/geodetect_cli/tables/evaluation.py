@@ -118,10 +118,9 @@ def area_table(result: Evaluation) -> Table | None:
     """Return the errors of outlines and areas by size; None if outlines are not compared."""
     if result.metrics.overall.outlines is None:
         return None
-    columns = ("Side on the ground", "Pairs", "IoU", "Area\nratio", "Area\nerror", "In m²")
-    has_limits = not math.isnan(result.metrics.overall.outlines.errors.coverage)
-    if has_limits:
-        columns += ("In 95 %\ninterval",)
+    columns = ["Side on the ground", "Pairs", "IoU", "Area\nratio", "Area\nerror", "In m²"]
+    if not math.isnan(result.metrics.overall.outlines.errors.coverage):
+        columns.append("In 95 %\ninterval")
     table = _make_table("Outlines and areas of true positives (medians)", *columns)
     for row in result.metrics.class_rows:
         accuracy = row.outlines

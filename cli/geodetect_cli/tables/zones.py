@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -33,6 +35,8 @@ def show_zones(result: ZoneSummary, target: LayerOutput, *, as_json: bool, quiet
         ("Predictions", f"{result.n_predictions:,}{least}"),
         ("In a zone", f"{result.in_zones:,}"),
     ]
+    if not math.isnan(result.object_area.m2):
+        rows.append(("Their area", str(result.object_area)))
     if result.corrected is not None and result.rates is not None:
         estimate, low, high = result.corrected
         rates = result.rates
@@ -59,9 +63,12 @@ def zone_table(result: ZoneSummary) -> Table:
 
     zones = result.zones
     is_corrected = "corrected_count" in zones
+    has_intervals = "object_area_low_m2" in zones
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Zone", overflow="fold")
-    for name in ("Count", "per km²", *(["Expected (95 %)"] if is_corrected else []), "Searched"):
+    headings = ["Count", "per km²", "Expected (95 %)", "m² (95 %)", "Searched"]
+    is_shown = [True, True, is_corrected, has_intervals, True]
+    for name in compress(headings, is_shown):
         table.add_column(name, justify="right", no_wrap=True)
     names = name_zones(zones)
     for name, zone in list(zip(names, result.records(), strict=True))[:MOST_ROWS]:
@@ -70,6 +77,10 @@ def zone_table(result: ZoneSummary) -> Table:
             columns = ("corrected_count", "corrected_low", "corrected_high")
             count, low, high = (_format_number(zone[column]) for column in columns)
             cells.append(f"{count} ({low} to {high})")
+        if has_intervals:
+            columns = ("object_area_m2", "object_area_low_m2", "object_area_high_m2")
+            area, low, high = (_format_area(zone[column]) for column in columns)
+            cells.append(f"{area} ({low} to {high})")
         searched = zone["searched"]
         fraction = f" ({zone['covered_fraction']:.0%})" if searched == "part" else ""
         table.add_row(name, *cells, f"{searched}{fraction}")
@@ -80,6 +91,10 @@ def zone_table(result: ZoneSummary) -> Table:
 
 def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.6g}"
+
+
+def _format_area(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _format_searched(result: ZoneSummary) -> str:

@@ -22,6 +22,9 @@ ZONES = LayerRole("the zones", "zones_crs", (LAYER,), points=False)
 COUNT_COLUMNS = {
     "count": "count",
     "density_per_km2": "density_pe",
+    "object_area_m2": "object_are",
+    "object_area_low_m2": "object_a_1",
+    "object_area_high_m2": "object_a_2",
     "corrected_count": "corrected_",
     "corrected_low": "correcte_1",
     "corrected_high": "correcte_2",
@@ -30,6 +33,7 @@ COUNT_COLUMNS = {
     "searched": "searched",
 }
 CORRECTED = ("corrected_count", "corrected_low", "corrected_high")
+OBJECT_AREA = ("object_area_m2", "object_area_low_m2", "object_area_high_m2")
 LARGEST_OBJECT_M2 = 1e4  # zones with scores are larger
 SMALLEST_ZONE_M2 = 1e5  # objects without score and class are smaller
 
@@ -90,7 +94,7 @@ def find_count_columns(table: pd.DataFrame) -> dict[str, str]:
         for name, short in COUNT_COLUMNS.items()
     }
     present = {name: column for name, column in columns.items() if column is not None}
-    return present if COUNT_COLUMNS.keys() - CORRECTED <= present.keys() else {}
+    return present if COUNT_COLUMNS.keys() - {*CORRECTED, *OBJECT_AREA} <= present.keys() else {}
 
 
 def name_zones(table: gpd.GeoDataFrame) -> list[str]:

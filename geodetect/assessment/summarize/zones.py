@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +18,17 @@ from pyproj import CRS
 from geodetect.assessment.change_statuses import without_prediction
 from geodetect.assessment.layer_distance import measure_gap
 from geodetect.assessment.matching.comparison_grid import crs_grid
-from geodetect.assessment.searched_area import find_coverage, read_searched_area
+from geodetect.assessment.searched_area import find_coverage
 from geodetect.assessment.spatial_join import join_points, repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates, corrected_counts
+from geodetect.assessment.summarize.object_areas import AreaSum, ObjectAreas
+from geodetect.assessment.summarize.zone_areas import (
+    compute_zone_areas,
+    count_overlapping_pairs,
+)
 from geodetect.assessment.summarize.zone_layers import (
     LAYER,
+    OBJECT_AREA,
     ZONES,
     read_zones,
     refuse_same_layer,
@@ -29,8 +36,6 @@ from geodetect.assessment.summarize.zone_layers import (
 )
 from geodetect.display import Displayed, Rows
 from geodetect.errors import GeodetectWarning, InputError, list_names
-from geodetect.geo.geodesic import ground_areas_m2
-from geodetect.geo.reproject import densify, reproject
 from geodetect.io.inputs import protect_inputs, source_names
 from geodetect.io.labels.class_column import read_class_names
 from geodetect.io.labels.label_set import LabelOptions
@@ -53,12 +58,8 @@ from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, PathLi
 
 Columns = dict[str, Any]  # of a table, in order
 
-ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
-NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
 SCORE_MARGIN = 0.05  # between the thresholds of counts and of error rates
 LEAST_SCORES = 50  # of which the lowest tells the threshold of a prediction
-MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overlap
-M2_PER_KM2 = 1e6
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +72,7 @@ class ZoneSummary(Displayed):
         in_zones: Number of detections in a zone.
         in_several: Number of detections in several zones; they count in each.
         overlapping_pairs: Pairs of zones that overlap.
+        object_area: Area of the detections in a zone together.
         corrected: Number of objects to expect in all zones together, and the ends of its 95 %
             interval; None without error rates.
         rates: Error rates of the detector.
@@ -83,6 +85,7 @@ class ZoneSummary(Displayed):
     in_zones: int
     in_several: int
     overlapping_pairs: int
+    object_area: AreaSum
     corrected: tuple[float, float, float] | None
     rates: ErrorRates | None
     conf: float | None
@@ -94,6 +97,8 @@ class ZoneSummary(Displayed):
         least = "" if self.conf is None else f" with a score of at least {self.conf:g}"
         yield "Predictions", f"{self.n_predictions:,}{least}"
         yield "In a zone", f"{self.in_zones:,}"
+        if not math.isnan(self.object_area.m2):
+            yield "Their area", str(self.object_area)
         if self.corrected is not None and self.rates is not None:
             count, low, high = self.corrected
             yield "Objects expected", f"{count:,.0f} (95 %: {low:,.0f} to {high:,.0f})"
@@ -115,10 +120,14 @@ class ZoneSummary(Displayed):
             "objects": self.in_zones,
             "in_several_zones": self.in_several,
             "overlapping_pairs": self.overlapping_pairs,
+            "object_area_m2": _to_json(self.object_area.m2),
+            "object_area_interval": None,
             "score_threshold": self.conf,
             "corrected": None,
             "by_zone": self.records(),
         }
+        if not math.isnan(self.object_area.low_m2):
+            values["object_area_interval"] = [self.object_area.low_m2, self.object_area.high_m2]
         if self.corrected is not None and self.rates is not None:
             estimate, low, high = self.corrected
             values["corrected"] = {
@@ -193,6 +202,8 @@ def summarize(
         - ``count`` Int64: detections; missing where nothing was searched
         - ``density_per_km2`` float64: detections per square kilometre of searched ground
         - ``object_area_m2`` float64: sum of their true areas; missing for points
+        - ``object_area_low_m2``, ``object_area_high_m2`` float64: the 95 % interval of this sum;
+          only of detections with intervals
         - ``mean_score`` float64: missing without scores
         - ``corrected_count`` float64, ``corrected_low``, ``corrected_high`` Int64: objects to
           expect on the searched ground, and the 95 % interval; with ``rates`` only
@@ -226,9 +237,10 @@ def summarize(
         gap_m, message = measure_gap(*extents, crs_grid(crs), (PREDICTIONS, ZONES))
         if gap_m > 0:
             warnings.warn(message, GeodetectWarning, stacklevel=2)
-    areas = _compute_area_columns(polygons, crs, coverage)
+    areas = compute_zone_areas(polygons, crs, coverage)
     scores = read_scores(table, settings.score_field)
-    columns = _compute_count_columns(table, scores, pairs, areas, rates=rates) | areas
+    object_areas = ObjectAreas.from_table(table)
+    columns = _compute_count_columns(object_areas, scores, pairs, areas, rates=rates) | areas
     attributes = prefix_collisions(zone_table, columns, "zone_")
     inside, times = np.unique(pairs[:, 0], return_counts=True)
     corrected = None
@@ -242,6 +254,7 @@ def summarize(
         in_zones=len(inside),
         in_several=int((times > 1).sum()),
         overlapping_pairs=count_overlapping_pairs(polygons),
+        object_area=object_areas.total(inside),
         corrected=corrected,
         rates=rates,
         conf=conf,
@@ -302,41 +315,8 @@ def _filter_by_class(
     return table[np.isin(names.astype(str), classes)].reset_index(drop=True)
 
 
-@phase("Measuring the zones")
-def _compute_area_columns(polygons: ObjectArray, crs: CRS, coverage: LayerSource | None) -> Columns:
-    """Return the areas of zones and of their searched parts."""
-    area = ground_areas_m2(polygons, crs) / M2_PER_KM2
-    covered, searched = area, np.full(len(polygons), ASSUMED, dtype=object)
-    fraction = np.ones(len(polygons))
-    if coverage is not None:
-        covered = _measure_searched_m2(polygons, crs, coverage) / M2_PER_KM2
-        fraction = np.clip(np.divide(covered, area, out=np.zeros_like(area), where=area > 0), 0, 1)
-        searched = np.where(fraction >= NEARLY_ALL, ALL, np.where(covered > 0, PART, NONE))
-    return {
-        "area_km2": np.round(area, 9),
-        "covered_km2": np.round(covered, 9),
-        "covered_fraction": np.round(fraction, 4),
-        "searched": pd.Series(searched, dtype=str),
-    }
-
-
-def _measure_searched_m2(polygons: ObjectArray, crs: CRS, coverage: LayerSource) -> FloatArray:
-    """Return the true area of the searched part of each zone, ``float64[N]``."""
-    area = read_searched_area(coverage)
-    searched = reproject(densify(area.to_numpy(), area.crs), area.crs, crs)
-    tree = shapely.STRtree(polygons)
-    covered = np.zeros(len(polygons))
-    whole = np.unique(tree.query(searched, predicate="covers")[1])
-    covered[whole] = ground_areas_m2(polygons[whole], crs)
-    part, zone = tree.query(searched, predicate="intersects")
-    is_partial = ~np.isin(zone, whole)
-    part, zone = part[is_partial], zone[is_partial]
-    shared = ground_areas_m2(shapely.intersection(searched[part], polygons[zone]), crs)
-    return np.asarray(covered + np.bincount(zone, shared, minlength=len(polygons)))
-
-
 def _compute_count_columns(
-    table: gpd.GeoDataFrame,
+    object_areas: ObjectAreas,
     scores: FloatArray,
     pairs: IntArray,
     areas: Columns,
@@ -348,11 +328,8 @@ def _compute_count_columns(
     n_zones = len(areas["area_km2"])
     count = np.bincount(zone, minlength=n_zones)
     is_unknown = (areas["covered_km2"] <= 0) & (count == 0)
-    geometry = table.geometry.to_numpy()
-    area = np.full(n_zones, np.nan)  # of points
-    if not len(geometry) or (shapely.get_dimensions(geometry) == 2).any():
-        areas_m2 = ground_areas_m2(geometry, table.crs)
-        area = np.round(np.bincount(zone, areas_m2[rows], minlength=n_zones), 1)
+    area = object_areas.sums(rows, zone, n_zones=n_zones)
+    area_limits = object_areas.sum_limits(rows, zone, n_zones=n_zones)
     has_score = np.isfinite(scores[rows])
     n_scores = np.bincount(zone[has_score], minlength=n_zones)
     total_score = np.bincount(zone[has_score], scores[rows][has_score], minlength=n_zones)
@@ -362,6 +339,9 @@ def _compute_count_columns(
         "object_area_m2": np.where(is_unknown, np.nan, area),
         "mean_score": np.round(_divide(total_score, n_scores), 4),
     }
+    if area_limits is not None:
+        for name, limits in zip(OBJECT_AREA[1:], area_limits.T, strict=True):
+            columns[name] = np.where(is_unknown, np.nan, limits)
     if rates is None:
         return columns
     corrected = corrected_counts(count, rates)
@@ -379,15 +359,6 @@ def _divide(part: FloatArray | IntArray, whole: FloatArray | IntArray) -> FloatA
 
 def _to_nullable_integers(numbers: FloatArray | IntArray, is_missing: BoolArray) -> pd.Series[int]:
     return pd.Series(numbers.astype(np.int64), dtype="Int64").mask(pd.Series(is_missing))
-
-
-def count_overlapping_pairs(polygons: ObjectArray) -> int:
-    """Return the number of pairs of zones that share more than slivers along their borders."""
-    a, b = shapely.STRtree(polygons).query(polygons, predicate="intersects")
-    a, b = a[a < b], b[a < b]
-    shared = shapely.area(shapely.intersection(polygons[a], polygons[b]))
-    smaller = np.minimum(shapely.area(polygons[a]), shapely.area(polygons[b]))
-    return int((shared > MIN_OVERLAP * smaller).sum())
 
 
 def _to_json(value: Any) -> Any:

@@ -19,6 +19,7 @@ from geodetect.io.vector.read import PREDICTIONS, LayerRole
 from geodetect.types import FloatArray
 
 SCORE_COLUMNS = ("score", "scores", "confidence", "conf", "probability")
+AREA_LIMIT_COLUMNS = (("area_low_m2", "area_low_m"), ("area_high_m2", "area_high_"))
 GEOPACKAGE_COLUMNS = ("fid", "ogc_fid", "geom", "geometry")  # names that the format reserves
 
 
@@ -122,6 +123,25 @@ def read_scores(table: gpd.GeoDataFrame, score_field: str | None = None) -> Floa
             f"{PREDICTIONS.name}: column {column!r} holds no numbers ({error}); expected scores "
             f"from 0 to 1, or another column as `score_field`"
         ) from error
+
+
+def read_area_limits(table: gpd.GeoDataFrame) -> FloatArray | None:
+    """Return the ends of the 95 % intervals of the areas of predictions.
+
+    Args:
+        table: Predictions, perhaps of a Shapefile, which cuts the names of columns.
+
+    Returns:
+        ``float64[N, 2]`` square metres, NaN where there is none; None without such columns.
+    """
+    columns = [
+        next((c for name in names if (c := find_column(table, name)) is not None), None)
+        for names in AREA_LIMIT_COLUMNS
+    ]
+    if any(column is None for column in columns):
+        return None
+    numbers = [pd.to_numeric(table[column], errors="coerce") for column in columns]
+    return np.stack([n.to_numpy(np.float64, na_value=np.nan) for n in numbers], axis=1)
 
 
 def filter_by_score(

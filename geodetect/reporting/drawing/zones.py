@@ -14,21 +14,18 @@ import shapely
 
 from geodetect.assessment.spatial_join import repair_table
 from geodetect.assessment.summarize.count_correction import ErrorRates
+from geodetect.assessment.summarize.object_areas import AreaSum, ObjectAreas
+from geodetect.assessment.summarize.zone_areas import ASSUMED, count_overlapping_pairs
 from geodetect.assessment.summarize.zone_layers import (
     CORRECTED,
     COUNT_COLUMNS,
+    OBJECT_AREA,
     ZONES,
     find_count_columns,
     name_zones,
     read_zones,
 )
-from geodetect.assessment.summarize.zones import (
-    ASSUMED,
-    ZoneSummary,
-    count_overlapping_pairs,
-    join_centres,
-    summarize,
-)
+from geodetect.assessment.summarize.zones import ZoneSummary, join_centres, summarize
 from geodetect.errors import GeodetectWarning, InputError
 from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.features import box_centres, find_column
@@ -60,6 +57,8 @@ class Zone:
         density: Predictions per square kilometre of searched ground; None: unknown.
         expected: Number of objects to expect, and the ends of its 95 % interval; None: the counts
             are not corrected.
+        object_area_m2: Area of the predictions together, and the ends of its 95 % interval, None
+            where there is none; None: points, or nothing was searched.
         area_km2: Area on the ground.
         searched: "all", "part", "none", or "assumed" without a coverage.
         searched_fraction: Fraction of the area that was searched.
@@ -71,6 +70,7 @@ class Zone:
     count: int | None
     density: float | None
     expected: tuple[float, float, float] | None
+    object_area_m2: tuple[float, float | None, float | None] | None
     area_km2: float | None
     searched: str
     searched_fraction: float | None
@@ -88,6 +88,7 @@ class ZoneCounts:
         in_zones: Number of predictions in a zone.
         in_several: Number of predictions in several zones.
         overlapping_pairs: Pairs of zones that overlap.
+        object_area: Area of the predictions in a zone together.
         corrected: Number of objects to expect in all zones, and the ends of its 95 % interval.
         source: Origin of the error rates.
         left_out: Number of zones off the canvas, without objects, that are not listed.
@@ -99,6 +100,7 @@ class ZoneCounts:
     in_zones: int
     in_several: int
     overlapping_pairs: int
+    object_area: AreaSum
     corrected: tuple[float, float, float] | None = None
     source: str = ""
     left_out: int = 0
@@ -178,6 +180,7 @@ def count_zones(
         in_zones=summary.in_zones,
         in_several=summary.in_several,
         overlapping_pairs=summary.overlapping_pairs,
+        object_area=summary.object_area,
         corrected=summary.corrected,
         source="" if summary.rates is None else summary.rates.source,
         left_out=left_out,
@@ -215,6 +218,7 @@ def _read_summary(
         in_zones=len(inside),
         in_several=int((times > 1).sum()),
         overlapping_pairs=count_overlapping_pairs(polygons),
+        object_area=ObjectAreas.from_table(predictions).total(inside),
         corrected=None,
         rates=None,
         conf=None,
@@ -246,21 +250,26 @@ def _list_zones(
         cell = None if column is None else table[column].iloc[row]
         return None if pd.isna(cell) else cell
 
+    def number(row: int, name: str) -> float | None:
+        cell = value(row, name)
+        return None if cell is None else float(cell)
+
     zones = []
     for row, (name, outline) in enumerate(zip(names, outlines, strict=True)):
         expected, low, high = (value(row, column) for column in CORRECTED)
-        count, area = value(row, "count"), value(row, "area_km2")
-        density, fraction = value(row, "density_per_km2"), value(row, "covered_fraction")
+        count = value(row, "count")
+        area_m2, low_m2, high_m2 = (number(row, column) for column in OBJECT_AREA)
         zones.append(
             Zone(
                 name,
                 outline,
                 count=None if count is None else int(count),
-                density=None if density is None else float(density),
+                density=number(row, "density_per_km2"),
                 expected=None if expected is None else (float(expected), float(low), float(high)),
-                area_km2=None if area is None else float(area),
+                object_area_m2=None if area_m2 is None else (area_m2, low_m2, high_m2),
+                area_km2=number(row, "area_km2"),
                 searched=str(value(row, "searched") or ASSUMED),
-                searched_fraction=None if fraction is None else float(fraction),
+                searched_fraction=number(row, "covered_fraction"),
                 status_counts=None if status_counts is None else tuple(status_counts[row].tolist()),
             )
         )
@@ -281,7 +290,7 @@ def place_zones(zones: LayerSource, canvas: Canvas, *, zones_crs: str | None) ->
     table = repair_table(read_zones(zones, crs=zones_crs), ZONES.name)
     outlines = _place_outlines(table.geometry.to_numpy(), table, canvas)
     return [
-        Zone(name, outline, None, None, None, None, ASSUMED, None)
+        Zone(name, outline, None, None, None, None, None, ASSUMED, None)
         for name, outline in zip(name_zones(table), outlines, strict=True)
     ]
 

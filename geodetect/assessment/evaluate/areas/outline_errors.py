@@ -10,16 +10,15 @@ from dataclasses import dataclass, fields
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from geodetect.assessment.evaluate.areas.area_error import measure_area_error
 from geodetect.assessment.evaluate.bootstrap import BootstrapBlocks, Interval
 from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.class_matching import ClassMatches, LayerMatches
+from geodetect.io.vector.features import read_area_limits
 from geodetect.model.card import AreaError
 from geodetect.types import BoolArray, FloatArray, IntArray
 
-AREA_LIMITS = ("area_low_m2", "area_high_m2")  # columns of the 95 % interval of an area
 MEDIAN_STEPS = 1000  # most different values of which medians are resampled
 
 
@@ -116,7 +115,7 @@ class OutlineAreas:
 
         Args:
             layers: Predictions and truth.
-            predictions: Table of the predictions, perhaps with the columns ``AREA_LIMITS``.
+            predictions: Table of the predictions, perhaps with columns of intervals.
 
         Returns:
             None if outlines are not compared.
@@ -124,10 +123,9 @@ class OutlineAreas:
         of_predictions, of_truth = layers.predictions.outlines, layers.truth.outlines
         if of_predictions is None or of_truth is None:
             return None
-        limits = np.full((len(predictions), 2), np.nan)
-        if layers.grid.crs is not None and set(AREA_LIMITS) <= set(predictions.columns):
-            for column, name in enumerate(AREA_LIMITS):
-                limits[:, column] = pd.to_numeric(predictions[name], errors="coerce")
+        limits = read_area_limits(predictions)
+        if limits is None:
+            limits = np.full((len(predictions), 2), np.nan)
         return cls(
             of_predictions.areas_m2(layers.grid),
             limits[layers.predictions.rows],
